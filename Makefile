@@ -1,0 +1,49 @@
+# Everything lives in .venv of this checkout; `make help` lists the targets.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+DRIVER ?= auto
+REQUESTS ?= 100
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint install-demo install-test xdp clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: install-demo ## the document's session forwards real traffic (DRIVER=auto|xdp|pcap)
+	@$(BIN)/avi-lab run l2_dsr --driver $(DRIVER) --requests $(REQUESTS)
+
+test: install-test lint ## lint, types and every test (root and BPF needed; under 15 minutes)
+	@$(BIN)/pytest
+
+lint: install-test ## ruff and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+xdp: ## rebuild the shipped XDP objects from their source
+	@$(MAKE) --no-print-directory -C dataplane/xdp
+
+install-demo: $(VENV)/installed-demo
+	@.ci/install demo
+
+install-test: $(VENV)/installed-test
+	@.ci/install test
+
+$(VENV)/bin/python:
+	@.ci/install demo
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed-demo: setup.cfg pyproject.toml | $(VENV)/bin/python
+	@echo "installing Python packages into $(VENV)" >&2
+	@$(BIN)/pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
+	@echo "installing Python packages into $(VENV)" >&2
+	@$(BIN)/pip install -q --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/installed-demo
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) *.egg-info build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,42 @@
+"""Errors of the shell and the configuration.
+
+    ShellError
+    ├── Refused              a command that cannot be done now: wrong mode, in use, a default object
+    ├── InvalidObject        an object breaks a rule of its own or one across objects; nothing was stored
+    ├── NotFound             no object of that kind and name
+    └── StoreError           the store cannot be opened, read or written
+
+Errors of a line's words are `grammar.errors.LineError`. An error carries facts; `render` turns them into text.
+"""
+
+from __future__ import annotations
+
+
+class ShellError(Exception):
+    """Anything the shell refuses beside the words of a line.
+
+    path: the field's path in the object ("servers[2].port", "" = the object as a whole); hint: what would be accepted
+    or the command that mends it.
+    """
+
+    def __init__(self, what: str, *, path: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.path = path
+        self.hint = hint
+
+
+class Refused(ShellError):
+    """A command that cannot be done now."""
+
+
+class InvalidObject(ShellError):
+    """An object breaks a rule; nothing was stored. `path` names the field."""
+
+
+class NotFound(ShellError):
+    """No object of that kind and name in the tenant or in admin."""
+
+
+class StoreError(ShellError):
+    """The store cannot be opened, read or written."""

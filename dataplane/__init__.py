@@ -1,0 +1,12 @@
+"""The forwarding half: plan in, packets out. Knows nothing of the shell or its object model.
+
+plan         what crosses from configuration to forwarding: one flat document a service
+hashing      the consistent hash table and the flow hash
+forwarding   the values a driver forwards by: VIPs, services, pools, servers, interfaces
+decision     what happens to one frame, as a pure function: the reference
+drivers      pcap (the reference on AF_PACKET sockets), xdp (the same decision in C, in the kernel)
+network      links, addresses, neighbours, as pyroute2 tells them
+health       monitors on the data's path
+engine       the daemon that joins them; client asks it
+server, lab  the pool member's side; a laboratory of network namespaces
+"""

@@ -1,0 +1,47 @@
+"""Errors of the dataplane.
+
+    DataplaneError
+    ├── PlanError          a plan document is not what this version reads
+    ├── DriverError        a driver cannot start or apply: no BPF, a foreign program, no such interface
+    ├── NetworkError       the network lacks what is needed: an interface, an address, a route
+    ├── EngineError        no engine runs, it does not answer, or one runs already
+    ├── ServerError        a pool member cannot be prepared
+    └── LabError           a laboratory cannot be built
+
+An error carries what was wrong, and where it helps, `remedy`: the command or the change that mends it.
+"""
+
+from __future__ import annotations
+
+
+class DataplaneError(Exception):
+    """Anything this package refuses or fails at."""
+
+    def __init__(self, what: str, *, remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.remedy = remedy
+
+
+class PlanError(DataplaneError):
+    """A plan document is not what this version reads."""
+
+
+class DriverError(DataplaneError):
+    """A driver cannot start or apply a change."""
+
+
+class NetworkError(DataplaneError):
+    """The network lacks an interface, an address or a route that is needed."""
+
+
+class EngineError(DataplaneError):
+    """No engine runs, it does not answer, or one runs already."""
+
+
+class ServerError(DataplaneError):
+    """A pool member cannot be prepared, checked or restored."""
+
+
+class LabError(DataplaneError):
+    """A laboratory cannot be built or a check in it failed."""

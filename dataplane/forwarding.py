@@ -1,0 +1,175 @@
+"""The values that a driver forwards by, and the interface of a driver.
+
+The engine makes them from the plan, the servers' health and the network; a driver only ever sees these. Addresses are
+4 bytes and MAC addresses 6 bytes, as they stand in a frame. Each value is immutable: a change is a new value put in the
+old one's place, so that a frame sees the whole of the one or the whole of the other.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+TCP = 6
+UDP = 17
+
+DROP_REASONS = (
+    "malformed",
+    "bad_source",
+    "looped",
+    "vip_down",
+    "fragment_unknown",
+    "fragment_short",
+    "icmp_unsupported",
+    "icmp_unmatched",
+    "no_service",
+    "no_server",
+    "no_next_hop",
+    "too_big_l2",
+    "too_big_rate_limited",
+    "encap_failed",
+)
+"""Every reason a packet for a VIP is dropped for; the position is the reason's number in the kernel's counters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """An interface of the engine. index: the kernel's; mtu: of the IP packet, in bytes."""
+
+    index: int
+    name: str
+    mac: bytes
+    mtu: int
+    addresses: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Vip:
+    """A virtual IP. up: packets to it are forwarded (else dropped, `vip_down`); owned: ARP for it is answered here."""
+
+    address: bytes
+    up: bool
+    owned: bool
+
+
+class ServiceKey(NamedTuple):
+    """A service: VIP, IP protocol number, first and last port."""
+
+    vip: bytes
+    protocol: int
+    port: int
+    port_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """How packets of a service are forwarded. pool: the pool's uuid; by_port: the client's port is part of the key."""
+
+    key: ServiceKey
+    name: str
+    pool: str
+    by_port: bool
+    per_packet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A pool member as frames see it. mac: None while unresolved; interface: the egress interface's index, None while
+    the address is on no attached network; up: it passed its monitors (it may be out of the table all the same)."""
+
+    address: bytes
+    up: bool
+    mac: bytes | None = None
+    interface: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A pool: its table holds, for every slot, an index into `targets`, or `hashing.NO_SERVER`."""
+
+    uuid: str
+    seed: int
+    table: array[int]
+    targets: tuple[Target, ...]
+
+    @property
+    def slots(self) -> int:
+        """The number of slots."""
+        return len(self.table)
+
+
+class Tally(NamedTuple):
+    """Packets, and bytes of the clients' IP packets."""
+
+    packets: int = 0
+    bytes: int = 0
+
+    def plus(self, other: Tally) -> Tally:
+        """The sum of both."""
+        return Tally(self.packets + other.packets, self.bytes + other.bytes)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a driver has counted. servers: by pool uuid and server address; answered: ARP requests answered."""
+
+    answered: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    services: dict[ServiceKey, Tally] = field(default_factory=dict)
+    servers: dict[tuple[str, bytes], Tally] = field(default_factory=dict)
+
+
+class Tables(Protocol):
+    """Where forwarding values are put. Order that never shows half a change: pool, service, VIP; removal the other way
+    round. Putting a value whose key is there replaces it."""
+
+    def put_interface(self, interface: Interface) -> None:
+        """Forward frames of this interface. Raises DriverError."""
+
+    def remove_interface(self, index: int) -> None:
+        """Leave this interface alone again."""
+
+    def put_addresses(self, addresses: frozenset[bytes]) -> None:
+        """The engines' own addresses: packets from them to a VIP are probes come back."""
+
+    def put_pool(self, pool: Pool) -> None:
+        """Add or replace a pool, at once for every frame."""
+
+    def remove_pool(self, uuid: str) -> None:
+        """Remove a pool that no service names."""
+
+    def put_service(self, service: Service) -> None:
+        """Add or replace a service."""
+
+    def remove_service(self, key: ServiceKey) -> None:
+        """Remove a service."""
+
+    def put_vip(self, vip: Vip) -> None:
+        """Add or replace a VIP."""
+
+    def remove_vip(self, address: bytes) -> None:
+        """Remove a VIP: its packets are the host's again."""
+
+
+class Driver(Tables, Protocol):
+    """Moves frames by the tables."""
+
+    name: str
+    """ "xdp" or "pcap"."""
+
+    def modes(self) -> Mapping[str, str]:
+        """How each interface is served, by interface name ("native", "generic", "AF_PACKET")."""
+
+    def adopted(self) -> Mapping[str, Mapping[bytes, bool]]:
+        """What was found running at start: for each pool's uuid, which servers were up. Empty after a cold start."""
+
+    def prune(self) -> None:
+        """Called once after start, when all of the plan is put: drop adopted entries that were not put again."""
+
+    def counters(self) -> Counters:
+        """A snapshot of the counters."""
+
+    def close(self, *, keep: bool) -> None:
+        """End. keep: forwarding that the kernel does by itself goes on; else everything is removed."""

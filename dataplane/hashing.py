@@ -1,0 +1,86 @@
+"""Consistent hashing: a pool's table, and the hash that takes a flow to one of its slots.
+
+The table is Maglev's (Eisenbud et al., NSDI 2016, section 3.4): every server walks the slots in an order of its own and
+takes the next free one when it is its turn, so shares differ by at most one slot at equal weights and little moves when
+a server comes or goes. Weights take turns in proportion. The table depends on the set of servers, their weights, the
+seed and the number of slots alone: every service engine builds the same one.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from hashlib import blake2b
+
+NO_SERVER = 0xFFFF
+"""What an empty table holds in every slot."""
+
+_MASK = 0xFFFFFFFF
+_JHASH_INITVAL = 0xDEADBEEF
+
+
+def build_table(servers: Sequence[tuple[bytes, int]], slots: int, seed: int) -> array[int]:
+    """The owner of every slot, as an index into `servers`; all NO_SERVER without servers.
+
+    servers: (address, weight) pairs, addresses distinct, weights at least 1, in any order: the order changes the
+    indices, never which address owns a slot. slots: a prime greater than the number of servers. Returns 16-bit
+    unsigned integers, one a slot.
+    """
+    if not servers:
+        return array("H", [NO_SERVER]) * slots
+    order = sorted(range(len(servers)), key=lambda i: servers[i][0])
+    heaviest = max(weight for _, weight in servers)
+    table = array("H", [NO_SERVER]) * slots
+    if len(order) == 1:
+        return array("H", [0]) * slots
+    walks = []
+    for index in order:
+        address, weight = servers[index]
+        digest = blake2b(address, digest_size=16, key=seed.to_bytes(8, "big")).digest()
+        position = int.from_bytes(digest[:8], "big") % slots
+        skip = int.from_bytes(digest[8:], "big") % (slots - 1) + 1
+        walks.append([position, skip, index, weight, 0])
+    free = slots
+    while True:
+        for walk in walks:
+            walk[4] += walk[3]
+            if walk[4] < heaviest:
+                continue
+            walk[4] -= heaviest
+            position, skip = walk[0], walk[1]
+            while table[position] != NO_SERVER:
+                position += skip
+                if position >= slots:
+                    position -= slots
+            table[position] = walk[2]
+            free -= 1
+            if not free:
+                return table
+            position += skip
+            walk[0] = position - slots if position >= slots else position
+
+
+def flow_hash(address: int, port: int, seed: int) -> int:
+    """Bob Jenkins' hash of two 32-bit words, as `jhash_2words` of the kernel's `include/linux/jhash.h` computes it.
+
+    address: the client's IPv4 address as a number; port: its port, or 0 where the key is the address alone; seed and
+    result: 32 bits, unsigned.
+    """
+    start = (seed + _JHASH_INITVAL + (2 << 2)) & _MASK
+    a, b, c = (address + start) & _MASK, (port + start) & _MASK, start
+    c = ((c ^ b) - _rotate(b, 14)) & _MASK
+    a = ((a ^ c) - _rotate(c, 11)) & _MASK
+    b = ((b ^ a) - _rotate(a, 25)) & _MASK
+    c = ((c ^ b) - _rotate(b, 16)) & _MASK
+    a = ((a ^ c) - _rotate(c, 4)) & _MASK
+    b = ((b ^ a) - _rotate(a, 14)) & _MASK
+    return ((c ^ b) - _rotate(b, 24)) & _MASK
+
+
+def slot_of(address: int, port: int, seed: int, slots: int) -> int:
+    """The slot of a flow: its hash scaled to the table (multiply and shift; no division a packet)."""
+    return flow_hash(address, port, seed) * slots >> 32
+
+
+def _rotate(word: int, by: int) -> int:
+    return (word << by | word >> 32 - by) & _MASK

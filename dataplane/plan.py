@@ -1,0 +1,217 @@
+"""The plan: what crosses from configuration to forwarding.
+
+One flat document a service (VIP, protocol, ports) and one for the engines in common, each with the number of the
+commit that last changed it. In a store they live in the table `plan` of `config.db`; the writer is called inside the
+commit's transaction, so that configuration and plan can never differ. `compile` and `replay` use one JSON file.
+
+    {"version": 7, "common": {…}, "services": {"10.0.0.100/tcp/80-80": {…}, …}}
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .errors import PlanError
+
+L2 = "l2"
+L3_IPIP = "l3-ipip"
+L3_GRE = "l3-gre"
+MODES = (L2, L3_IPIP, L3_GRE)
+
+BY_ADDRESS = "address"
+BY_ADDRESS_AND_PORT = "address_port"
+
+SLOTS = 65537
+"""Slots of a new pool's table: a prime, as Maglev needs; shares of hundreds of servers are even to a fraction of 1 %."""
+
+COMMON = ""
+"""The key of the common document in the table."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS plan (
+    key      TEXT PRIMARY KEY,   -- "VIP/protocol/port-port", or "" for the common document
+    version  INTEGER NOT NULL,   -- the commit that last changed it
+    document TEXT                -- NULL: the service is gone
+);
+CREATE INDEX IF NOT EXISTS plan_version ON plan (version);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A pool member. address: dotted IPv4; port: its monitors' port; weight: its `ratio`, 1–20.
+
+    generation: the commit that (re-)added it to the pool, so that old flow entries do not revive.
+    """
+
+    address: str
+    port: int
+    weight: int = 1
+    enabled: bool = True
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """A health monitor. type: the appliance's (HEALTH_MONITOR_TCP); times in seconds; port 0: the server's port.
+
+    request: bytes to send, response: what the answer must contain, maintenance: what an answer of a server under
+    maintenance contains; all as text, "" = not used.
+    """
+
+    name: str
+    type: str
+    send_interval: int = 10
+    receive_timeout: int = 4
+    successful_checks: int = 2
+    failed_checks: int = 2
+    port: int = 0
+    quickstart: bool = True
+    request: str = ""
+    response: str = ""
+    maintenance: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service of a virtual service: how packets to (vip, protocol, port..port_end) are forwarded.
+
+    protocol: "tcp" or "udp"; mode: one of MODES; hash_key: BY_ADDRESS or BY_ADDRESS_AND_PORT; idle_timeout in seconds,
+    0 = infinite; enabled: virtual service, its VIP and its traffic are all switched on; advertise_down: the VIP stays
+    announced with no server up; pool_enabled: a disabled pool has no server up.
+    """
+
+    virtualservice: str
+    uuid: str
+    tenant: str
+    vip: str
+    protocol: str
+    port: int
+    port_end: int
+    mode: str
+    hash_key: str
+    idle_timeout: int
+    pool: str
+    pool_uuid: str
+    slots: int
+    seed: int
+    group: str = "Default-Group"
+    enabled: bool = True
+    pool_enabled: bool = True
+    advertise_down: bool = False
+    per_packet: bool = False
+    servers: tuple[Server, ...] = ()
+    monitors: tuple[Monitor, ...] = ()
+    version: int = 0
+
+    @property
+    def key(self) -> str:
+        """Its key in the plan: `VIP/protocol/port-port_end`."""
+        return f"{self.vip}/{self.protocol}/{self.port}-{self.port_end}"
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all engines share. drivers: `se_use_dpdk` (0, 1, 2) of each service engine group; engines: group of each
+    named service engine (others belong to Default-Group)."""
+
+    drivers: Mapping[str, int] = field(default_factory=dict)
+    engines: Mapping[str, str] = field(default_factory=dict)
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole plan, or what changed since a version: a service that is None is gone; common None: unchanged."""
+
+    version: int
+    services: Mapping[str, Service | None]
+    common: Common | None
+
+
+def write(
+    connection: sqlite3.Connection, version: int, changes: Iterable[Service | str], common: Common | None
+) -> None:
+    """Store changed services (a key alone: that service is gone) under a commit's number, in the open transaction."""
+    rows = [
+        (c, version, None) if isinstance(c, str) else (c.key, version, json.dumps(_document(c), separators=(",", ":")))
+        for c in changes
+    ]
+    if common is not None:
+        rows.append((COMMON, version, json.dumps(_document(common), separators=(",", ":"))))
+    connection.executemany("INSERT OR REPLACE INTO plan (key, version, document) VALUES (?, ?, ?)", rows)
+
+
+def read(connection: sqlite3.Connection, after: int = -1) -> Plan:
+    """What changed after a version (all of it for −1). `version` is the newest in the table, `after` if none is newer.
+
+    Raises PlanError for a document this version cannot read, sqlite3.Error where the store cannot be read.
+    """
+    services: dict[str, Service | None] = {}
+    common, newest = None, after
+    for key, version, document in connection.execute(
+        "SELECT key, version, document FROM plan WHERE version > ? ORDER BY key", (after,)
+    ):
+        newest = max(newest, version)
+        if key == COMMON:
+            common = _common(json.loads(document), version)
+        else:
+            services[key] = None if document is None else _service(json.loads(document), version)
+    return Plan(newest, services, common)
+
+
+def save(plan: Plan, path: Path) -> None:
+    """Write a whole plan to one JSON file."""
+    path.write_text(json.dumps(_file(plan), indent=1) + "\n", "utf-8")
+
+
+def load(path: Path) -> Plan:
+    """Read a whole plan from one JSON file. Raises PlanError naming the file and what is wrong with it."""
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        services = {key: _service(body, body.get("version", 0)) for key, body in data["services"].items()}
+        return Plan(data["version"], services, _common(data["common"], data["common"].get("version", 0)))
+    except OSError as exc:
+        raise PlanError(f"{path}: {exc.strerror}") from exc
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise PlanError(f"{path}: not a plan: {exc}") from exc
+
+
+def _file(plan: Plan) -> dict[str, Any]:
+    services = {key: _document(service) for key, service in plan.services.items() if service is not None}
+    return {"version": plan.version, "common": _document(plan.common or Common()), "services": services}
+
+
+def _document(value: Service | Common) -> dict[str, Any]:
+    return asdict(value)
+
+
+def _service(body: dict[str, Any], version: int) -> Service:
+    known = _known(Service, body)
+    known["servers"] = tuple(Server(**_known(Server, s)) for s in body.get("servers", ()))
+    known["monitors"] = tuple(Monitor(**_known(Monitor, m)) for m in body.get("monitors", ()))
+    known["version"] = version
+    try:
+        service = Service(**known)
+    except TypeError as exc:
+        raise PlanError(f"plan document of {body.get('virtualservice')!r}: {exc}") from exc
+    if service.mode not in MODES:
+        raise PlanError(f"plan document of {service.virtualservice!r}: mode {service.mode!r} is none of {MODES}")
+    return service
+
+
+def _common(body: dict[str, Any], version: int) -> Common:
+    return Common(body.get("drivers", {}), body.get("engines", {}), version)
+
+
+def _known(cls: type, body: dict[str, Any]) -> dict[str, Any]:
+    names = {f.name for f in fields(cls)}
+    unknown = body.keys() - names
+    if unknown:
+        raise PlanError(f"{cls.__name__} has unknown fields {sorted(unknown)}: written by a newer version?")
+    return dict(body)

@@ -1,0 +1,214 @@
+"""The object model: kinds, messages and fields, read from the data files under `model/`.
+
+One file a kind (`pool.json`), `common.json` for messages that several kinds hold, `enums.json` for enumerations.
+Everything that knows a keyword asks here: the parser, completion, help, tables, defaults and checks, so that they
+cannot disagree. Files are read when their kind is first asked for; a shell that touches one kind reads one.
+
+Facts of a field (source: the appliance's object model, release 30.2.1):
+
+    type      bool, int32, uint32, uint64, float, double, string, enum, ref, message
+    scope     l4: offered by the shell; carried: kept through import and export; hidden: kept, never shown
+    special   values outside min..max and their meaning
+    order     row order in tables
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Any
+
+from .errors import ModelError
+
+SCALARS = frozenset({"bool", "int32", "uint32", "uint64", "float", "double", "string", "enum", "ref"})
+INTEGERS = frozenset({"int32", "uint32", "uint64"})
+_NATURAL_RANGE = {"int32": (-(2**31), 2**31 - 1), "uint32": (0, 2**32 - 1), "uint64": (0, 2**64 - 1)}
+_FIELD_KEYS = frozenset(
+    "type scope order help enum ref message repeated required default min max special unit max_items min_items "
+    "read_only sensitive hidden_in_cli deprecated since note no_effect".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a message: its facts as data.
+
+    minimum, maximum: inclusive; for integers never None, for others None where the model gives none.
+    special: value → meaning, accepted beside the range. no_effect: the field changes nothing about forwarding here.
+    """
+
+    name: str
+    type: str
+    scope: str
+    order: int
+    help: str = ""
+    enum: str | None = None
+    ref: str | None = None
+    message: str | None = None
+    repeated: bool = False
+    required: bool = False
+    default: Any = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    special: Mapping[int, str] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    unit: str | None = None
+    min_items: int | None = None
+    max_items: int | None = None
+    read_only: bool = False
+    sensitive: bool = False
+    hidden_in_cli: bool = False
+    deprecated: str | None = None
+    no_effect: bool = False
+
+    @property
+    def typable(self) -> bool:
+        """Whether the shell offers it."""
+        return self.scope == "l4" and not self.read_only and not self.hidden_in_cli
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message: its fields by name, in table order."""
+
+    name: str
+    fields: Mapping[str, Field]
+    one_token: bool = False  # an address or a prefix: typed and shown as one word
+
+    def typable(self) -> Iterator[Field]:
+        """The fields the shell offers, in table order."""
+        return (field for field in self.fields.values() if field.typable)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object: `name` is the message's ("Pool"), `segment` the shell's word and prompt ("pool")."""
+
+    name: str
+    segment: str
+    verb: str  # "configure", or "debug" for debugvirtualservice
+    help: str
+    messages: Mapping[str, Message]
+
+    @property
+    def root(self) -> Message:
+        return self.messages[self.name]
+
+    def message(self, field: Field) -> Message | None:
+        """The message a field holds; None where it is a scalar or its message is not modelled here (carried)."""
+        return self.messages.get(field.message) if field.message else None
+
+
+SEGMENTS: Mapping[str, str] = MappingProxyType(
+    {
+        "networkprofile": "NetworkProfile",
+        "applicationprofile": "ApplicationProfile",
+        "healthmonitor": "HealthMonitor",
+        "pool": "Pool",
+        "vsvip": "VsVip",
+        "virtualservice": "VirtualService",
+        "serviceenginegroup": "ServiceEngineGroup",
+        "vrfcontext": "VrfContext",
+        "cloud": "Cloud",
+        "tenant": "Tenant",
+        "debugvirtualservice": "DebugVirtualService",
+        "serviceengine": "ServiceEngine",
+    }
+)
+"""The shell's word for each kind → the kind's message name, in the order `show` lists them."""
+
+_BY_NAME = {name: segment for segment, name in SEGMENTS.items()}
+
+
+@cache
+def enums() -> Mapping[str, tuple[str, ...]]:
+    """Every enumeration: name → its values in upper case, in the model's order."""
+    return MappingProxyType({name: tuple(values) for name, values in _read("enums.json").items()})
+
+
+@cache
+def kind(word: str) -> Kind:
+    """The kind of a segment ("pool") or a message name ("Pool"). Raises KeyError for neither."""
+    segment = word if word in SEGMENTS else _BY_NAME[word]
+    data = _read(f"{segment}.json")
+    messages = dict(_common())
+    messages.update(_messages(data["messages"], f"{segment}.json"))
+    return Kind(data["kind"], segment, data["verb"], data["help"], MappingProxyType(messages))
+
+
+def kinds() -> Iterator[Kind]:
+    """Every kind, in the order of SEGMENTS."""
+    return map(kind, SEGMENTS)
+
+
+@cache
+def _common() -> Mapping[str, Message]:
+    return _messages(_read("common.json")["messages"], "common.json")
+
+
+def _read(name: str) -> dict[str, Any]:
+    text = (resources.files(__package__) / "model" / name).read_text("utf-8")
+    try:
+        data = json.loads(text)
+    except ValueError as exc:
+        raise ModelError(f"{name}: {exc}") from exc
+    if not isinstance(data, dict):
+        raise ModelError(f"{name}: expected an object")
+    return data
+
+
+def _messages(data: dict[str, Any], source: str) -> dict[str, Message]:
+    return {name: message_from(name, body, source) for name, body in data.items()}
+
+
+def message_from(name: str, body: dict[str, Any], source: str) -> Message:
+    """A message out of its data. Raises ModelError naming source, message, field and fault."""
+    fields = {key: _field(key, facts, f"{source}: {name}.{key}") for key, facts in body["fields"].items()}
+    ordered = sorted(fields.values(), key=lambda field: field.order)
+    return Message(name, MappingProxyType({f.name: f for f in ordered}), body.get("typed_as_one_token", False))
+
+
+def _field(name: str, facts: dict[str, Any], where: str) -> Field:
+    unknown = facts.keys() - _FIELD_KEYS
+    if unknown:
+        raise ModelError(f"{where}: unknown facts {sorted(unknown)}")
+    try:
+        type_, scope, order = facts["type"], facts["scope"], facts["order"]
+    except KeyError as exc:
+        raise ModelError(f"{where}: {exc} is missing") from exc
+    if type_ not in SCALARS and type_ != "message":
+        raise ModelError(f"{where}: type {type_!r} is none of {sorted(SCALARS | {'message'})}")
+    if scope not in ("l4", "carried", "hidden"):
+        raise ModelError(f"{where}: scope {scope!r} is none of l4, carried, hidden")
+    for needed in ("enum", "ref", "message"):
+        if (type_ == needed) != (needed in facts):
+            raise ModelError(f"{where}: a {needed} field, and only that, names its {needed}")
+    low, high = _NATURAL_RANGE.get(type_, (None, None))
+    return Field(
+        name=name,
+        type=type_,
+        scope=scope,
+        order=order,
+        help=facts.get("help", ""),
+        enum=facts.get("enum"),
+        ref=facts.get("ref"),
+        message=facts.get("message"),
+        repeated=facts.get("repeated", False),
+        required=facts.get("required", False),
+        default=facts.get("default"),
+        minimum=facts.get("min", low),
+        maximum=facts.get("max", high),
+        special=MappingProxyType({int(value): text for value, text in facts.get("special", {}).items()}),
+        unit=facts.get("unit"),
+        min_items=facts.get("min_items"),
+        max_items=facts.get("max_items"),
+        read_only=facts.get("read_only", False),
+        sensitive=facts.get("sensitive", False),
+        hidden_in_cli=facts.get("hidden_in_cli", False),
+        deprecated=facts.get("deprecated"),
+        no_effect=facts.get("no_effect", False),
+    )
