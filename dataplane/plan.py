@@ -27,7 +27,7 @@ BY_ADDRESS = "address"
 BY_ADDRESS_AND_PORT = "address_port"
 
 SLOTS = 65537
-"""Slots of a new pool's table: a prime, as Maglev needs; shares of hundreds of servers are even to a fraction of 1 %."""
+"""Slots of a new pool's table: a prime, as Maglev needs; shares of hundreds of servers are even within 1 %."""
 
 COMMON = ""
 """The key of the common document in the table."""

@@ -96,6 +96,7 @@ class Kind:
 
     @property
     def root(self) -> Message:
+        """The kind's own message."""
         return self.messages[self.name]
 
     def message(self, field: Field) -> Message | None:
