@@ -1,0 +1,96 @@
+"""The client of the engines' live queries: one JSON line to a Unix socket, one JSON line back.
+
+Sockets lie in `run/` of the state directory, one an engine, named after it. An engine that was killed leaves its socket
+file; whether an engine lives is told by connecting.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import EngineError
+
+TIMEOUT = 5.0
+"""Seconds that an engine has for an answer."""
+
+
+def engines(state: Path) -> list[str]:
+    """Names of the engines that run on this state directory, sorted."""
+    return [path.stem for path in sorted((state / "run").glob("*.sock")) if _alive(path)]
+
+
+def status(state: Path) -> list[dict[str, Any]]:
+    """What each running engine reports of itself (`engine.Engine.status` gives the shape); empty if none runs."""
+    return [ask(state, name, "status") for name in engines(state)]
+
+
+def notify(state: Path) -> None:
+    """Tell every running engine that the plan may have changed. They also look by themselves: errors do not matter."""
+    for name in engines(state):
+        try:
+            ask(state, name, "notify")
+        except EngineError:
+            continue
+
+
+def wait_applied(state: Path, version: int, timeout: float) -> bool:
+    """Whether every running engine, and at least one, applied a plan version within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    names = engines(state)
+    for name in names:
+        remaining = max(0.0, deadline - time.monotonic())
+        try:
+            if not ask(state, name, "wait", version=version, timeout=remaining)["applied"]:
+                return False
+        except EngineError:
+            return False
+    return bool(names)
+
+
+def ask(state: Path, name: str, request: str, **arguments: Any) -> dict[str, Any]:
+    """An engine's answer to one request. Raises EngineError when it does not run, answer in time, or refuses."""
+    patience = TIMEOUT + float(arguments.get("timeout", 0.0))
+    try:
+        with _connection(state / "run" / f"{name}.sock", patience) as connection:
+            connection.sendall(json.dumps({"request": request, **arguments}).encode() + b"\n")
+            with connection.makefile("rb") as stream:
+                answer = json.loads(stream.readline() or b'{"error": "it closed the connection"}')
+    except (OSError, ValueError) as exc:
+        raise EngineError(f"service engine {name} does not answer: {exc}", remedy="avi-se run") from exc
+    if not isinstance(answer, dict) or "error" in answer:
+        raise EngineError(f"service engine {name}: {answer['error'] if isinstance(answer, dict) else answer}")
+    return answer
+
+
+def _alive(path: Path) -> bool:
+    try:
+        with _connection(path, TIMEOUT):
+            return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def _connection(path: Path, timeout: float) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        with short_path(path) as name:
+            connection.connect(name)
+        yield connection
+
+
+@contextmanager
+def short_path(path: Path) -> Iterator[str]:
+    """A name of a socket's path that fits the 108 bytes of `sun_path`, however deep its folder lies (unix(7))."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)

@@ -1,0 +1,228 @@
+"""The network around the engine: links, addresses, neighbours of this namespace, kept true by rtnetlink events.
+
+pyroute2's asynchronous API tells and changes everything; nothing else in this package speaks rtnetlink while the engine
+runs. What changed is reported to one callback, so that next hops follow within the event's own time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pyroute2 import AsyncIPRoute
+
+from .errors import NetworkError
+from .forwarding import Interface
+
+# linux/neighbour.h
+NUD_INCOMPLETE, NUD_FAILED = 0x01, 0x20
+NTF_USE = 0x01
+# linux/if.h
+IFF_UP, IFF_LOOPBACK, IFF_LOWER_UP = 0x1, 0x8, 0x10000
+ARPHRD_ETHER = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link as the kernel tells it. up: administratively and its carrier."""
+
+    index: int
+    name: str
+    mac: bytes
+    mtu: int
+    up: bool
+    ethernet: bool
+
+
+Networks = tuple[tuple[bytes, int], ...]
+"""An interface's addresses: (address, prefix length), in the kernel's order."""
+
+
+class Network:
+    """Links, addresses and neighbours, by index; `changed` is called after every event that alters one of them."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._links: dict[int, Link] = {}
+        self._addresses: dict[int, dict[tuple[bytes, int], None]] = {}
+        self._neighbours: dict[tuple[int, bytes], bytes] = {}
+        self._netlink = AsyncIPRoute()
+        self._events = AsyncIPRoute()
+        self._listener: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read everything once, then follow the events."""
+        await self._events.bind()
+        await self._netlink.setup_endpoint()
+        await self._read()
+        self._listener = asyncio.create_task(self._listen())
+
+    async def close(self) -> None:
+        """Stop following."""
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.gather(self._listener, return_exceptions=True)
+        await self._events.close()
+        await self._netlink.close()
+
+    @property
+    def netlink(self) -> Any:
+        """The rtnetlink socket for changes (rules, routes, neighbours)."""
+        return self._netlink
+
+    def link(self, name: str) -> Link:
+        """The link of a name. Raises NetworkError naming those there are."""
+        for link in self._links.values():
+            if link.name == name:
+                return link
+        raise NetworkError(
+            f"no interface {name!r}; there are {', '.join(sorted(k.name for k in self._links.values()))}"
+        )
+
+    def usable(self) -> list[str]:
+        """Names of the Ethernet links that are up and have an IPv4 address: what an engine serves by default."""
+        return [
+            link.name
+            for index, link in sorted(self._links.items())
+            if link.ethernet and link.up and self._addresses.get(index)
+        ]
+
+    def interface(self, name: str) -> Interface | None:
+        """A link as a driver sees it; None while it does not exist."""
+        for link in self._links.values():
+            if link.name == name:
+                addresses = tuple(address for address, _ in self.networks(link.index))
+                return Interface(link.index, link.name, link.mac, link.mtu, addresses)
+        return None
+
+    def is_up(self, index: int) -> bool:
+        """Whether a link exists, is switched on and has a carrier."""
+        link = self._links.get(index)
+        return link is not None and link.up
+
+    def networks(self, index: int) -> Networks:
+        """The addresses of a link."""
+        return tuple(self._addresses.get(index, ()))
+
+    def own_addresses(self) -> frozenset[bytes]:
+        """Every IPv4 address of this namespace, loopback's 127/8 left out."""
+        return frozenset(
+            address for networks in self._addresses.values() for address, _ in networks if address[0] != 127
+        )
+
+    def attached(self, address: bytes, among: Iterable[Interface]) -> tuple[Interface, bytes] | None:
+        """The interface whose network holds an address, with the engine's own address there; None if none does.
+
+        The longest prefix wins, as in a routing table.
+        """
+        best: tuple[int, Interface, bytes] | None = None
+        number = int.from_bytes(address, "big")
+        for interface in among:
+            for own, length in self.networks(interface.index):
+                same = (number ^ int.from_bytes(own, "big")) >> (32 - length) == 0 if length else True
+                if same and (best is None or length > best[0]):
+                    best = (length, interface, own)
+        return None if best is None else (best[1], best[2])
+
+    def neighbour(self, index: int, address: bytes) -> bytes | None:
+        """The MAC address of a neighbour; None while it is not resolved."""
+        return self._neighbours.get((index, address))
+
+    async def resolve(self, index: int, address: bytes) -> None:
+        """Have the kernel find or confirm a neighbour (NTF_USE: as if a packet were waiting for it)."""
+        try:
+            await self._netlink.neigh("replace", dst=_text(address), ifindex=index, state=0, flags=NTF_USE)
+        except Exception as exc:  # pyroute2 raises NetlinkError, and on a vanished link KeyError or OSError
+            raise NetworkError(f"cannot resolve {_text(address)}: {exc}") from exc
+
+    async def _read(self) -> None:
+        self._links.clear()
+        self._addresses.clear()
+        self._neighbours.clear()
+        async for message in await self._netlink.get_links():
+            self._take("RTM_NEWLINK", message)
+        async for message in await self._netlink.get_addr(family=socket.AF_INET):
+            self._take("RTM_NEWADDR", message)
+        async for message in await self._netlink.get_neighbours(family=socket.AF_INET):
+            self._take("RTM_NEWNEIGH", message)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async for message in self._events.get():
+                    if self._take(message.get("event", ""), message):
+                        self._changed()
+            except OSError:  # the kernel dropped events (ENOBUFS): what we know may be old
+                await self._read()
+                self._changed()
+
+    def _take(self, event: str, message: Any) -> bool:
+        if event in ("RTM_NEWLINK", "RTM_DELLINK"):
+            return self._take_link(message, event == "RTM_NEWLINK")
+        if event in ("RTM_NEWADDR", "RTM_DELADDR") and message["family"] == socket.AF_INET:
+            return self._take_address(message, event == "RTM_NEWADDR")
+        if event in ("RTM_NEWNEIGH", "RTM_DELNEIGH") and message["family"] == socket.AF_INET:
+            return self._take_neighbour(message, event == "RTM_NEWNEIGH")
+        return False
+
+    def _take_link(self, message: Any, present: bool) -> bool:
+        index = message["index"]
+        before = self._links.get(index)
+        if not present:
+            self._links.pop(index, None)
+            self._addresses.pop(index, None)
+            self._neighbours = {key: mac for key, mac in self._neighbours.items() if key[0] != index}
+            return before is not None
+        flags = message["flags"]
+        self._links[index] = Link(
+            index,
+            message.get("ifname") or "",
+            _mac(message.get("address")) or bytes(6),
+            message.get("mtu") or 1500,
+            bool(flags & IFF_UP) and bool(flags & IFF_LOWER_UP),
+            message["ifi_type"] == ARPHRD_ETHER,
+        )
+        return self._links[index] != before
+
+    def _take_address(self, message: Any, present: bool) -> bool:
+        text = message.get("local") or message.get("address")
+        if not text:
+            return False
+        networks = self._addresses.setdefault(message["index"], {})
+        key = (socket.inet_aton(text), message["prefixlen"])
+        if present == (key in networks):
+            return False
+        if present:
+            networks[key] = None
+        else:
+            del networks[key]
+        return True
+
+    def _take_neighbour(self, message: Any, present: bool) -> bool:
+        text, mac = message.get("dst"), _mac(message.get("lladdr"))
+        if not text:
+            return False
+        key = (message["ifindex"], socket.inet_aton(text))
+        if not present or message["state"] & (NUD_INCOMPLETE | NUD_FAILED):
+            mac = None
+        if self._neighbours.get(key) == mac:
+            return False
+        if mac is None:
+            del self._neighbours[key]
+        else:
+            self._neighbours[key] = mac
+        return True
+
+
+def _mac(text: str | None) -> bytes | None:
+    if not text or len(text) != 17:
+        return None
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def _text(address: bytes) -> str:
+    return str(ipaddress.IPv4Address(address))

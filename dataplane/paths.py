@@ -1,0 +1,118 @@
+"""The way of a probe: to the VIP, but through one chosen server, from the engine's own address.
+
+The host's stack sends the probe. A socket mark picks a rule, the rule a routing table, and the table's only route leads
+via the server: the frame carries the server's MAC address and the VIP as its destination, exactly like a client's
+packet that was balanced there. The VIP is no address of this host; the answer arrives from the VIP at the engine's own
+address. (ip-rule(8), ip-route(8), SO_MARK in socket(7).)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pyroute2.netlink.exceptions import NetlinkError
+
+from .errors import NetworkError
+from .forwarding import Interface
+
+FIRST = 0x41560000
+"""Marks and tables of probes lie in FIRST..LAST; whatever of that range is found at start is a killed engine's."""
+
+LAST = FIRST + 0xFFFF
+PRIORITY = 1000
+"""Of the rules: before the main table's 32766."""
+
+_CONF = Path("/proc/sys/net/ipv4/conf")
+
+
+class ProbePaths:
+    """One mark, rule and table a server. `open` before `mark`; `close` removes them all."""
+
+    def __init__(self, netlink: Any) -> None:
+        self._netlink = netlink
+        self._marks: dict[bytes, tuple[int, int, bytes]] = {}
+        self._free = iter(range(FIRST + 1, LAST + 1))
+        self._returned: list[int] = []
+        self._sysctls: dict[Path, str] = {}
+        self._lock = asyncio.Lock()
+
+    async def clean(self) -> None:
+        """Remove what a killed engine left."""
+        stale = [r async for r in await self._netlink.get_rules(family=socket.AF_INET)]
+        for rule in stale:
+            mark = rule.get("fwmark")
+            if mark is not None and FIRST <= mark <= LAST:
+                await self._remove(mark)
+
+    def prepare(self, interface: Interface) -> None:
+        """Let answers in: source a VIP that may lie outside every network here (loose rp_filter), and no redirects.
+
+        A server without the VIP that forwards the probe back also sends an ICMP redirect; believing it would lead
+        later probes past the server (icmp(7), ip-sysctl: accept_redirects is the OR of all and the interface's).
+        """
+        wanted = {_CONF / name / "accept_redirects": "0" for name in ("all", interface.name)}
+        strict = [_CONF / name / "rp_filter" for name in ("all", interface.name)]
+        if max(path.read_text().strip() for path in strict) == "1":
+            wanted[strict[1]] = "2"
+        for path, value in wanted.items():
+            before = path.read_text().strip()
+            if before != value:
+                self._sysctls.setdefault(path, before)
+                path.write_text(value)
+
+    async def open(self, server: bytes, interface: Interface, source: bytes) -> int:
+        """The mark that leads through a server on an attached network. Raises NetworkError."""
+        async with self._lock:
+            known = self._marks.get(server)
+            if known is not None and known[1:] == (interface.index, source):
+                return known[0]
+            if known is not None:
+                await self.shut(server)
+            return await self._open(server, interface, source)
+
+    async def _open(self, server: bytes, interface: Interface, source: bytes) -> int:
+        mark = self._returned.pop() if self._returned else next(self._free, None)
+        if mark is None:
+            raise NetworkError(f"more than {LAST - FIRST} servers to probe")
+        try:
+            await self._netlink.route(
+                "replace",
+                dst="default",
+                gateway=socket.inet_ntoa(server),
+                oif=interface.index,
+                prefsrc=socket.inet_ntoa(source),
+                table=mark,
+                flags=["onlink"],
+            )
+            await self._netlink.rule("add", family=socket.AF_INET, fwmark=mark, table=mark, priority=PRIORITY)
+        except (NetlinkError, OSError) as exc:
+            self._returned.append(mark)
+            raise NetworkError(f"no probe path via {socket.inet_ntoa(server)} on {interface.name}: {exc}") from exc
+        self._marks[server] = (mark, interface.index, source)
+        return mark
+
+    async def shut(self, server: bytes) -> None:
+        """Remove a server's path, if it has one."""
+        known = self._marks.pop(server, None)
+        if known is not None:
+            await self._remove(known[0])
+            self._returned.append(known[0])
+
+    async def close(self) -> None:
+        """Remove every path and restore what `prepare` changed."""
+        for server in list(self._marks):
+            await self.shut(server)
+        for path, value in self._sysctls.items():
+            with suppress(OSError):  # the interface may be gone
+                path.write_text(value)
+        self._sysctls.clear()
+
+    async def _remove(self, mark: int) -> None:
+        with suppress(NetlinkError, OSError):  # gone already, with its interface
+            await self._netlink.rule("del", family=socket.AF_INET, fwmark=mark, table=mark, priority=PRIORITY)
+        with suppress(NetlinkError, OSError):
+            await self._netlink.flush_routes(table=mark)

@@ -1,0 +1,78 @@
+"""Plan, health and network in; the values a driver forwards by out."""
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from dataplane import forwarding, hashing, plan, tables
+
+from .test_plan import SERVICE
+
+MAC = b"\x02\0\0\0\0\x11"
+UP: Callable[[bytes], bool] = lambda server: True  # noqa: E731
+DOWN: Callable[[bytes], bool] = lambda server: False  # noqa: E731
+HOP: Callable[[bytes], tables.Hop] = lambda server: (2, MAC)  # noqa: E731
+
+THREE = dataclasses.replace(SERVICE, servers=tuple(plan.Server(f"10.0.0.{n}", 80) for n in (12, 11, 13)))
+
+
+def owners(service: plan.Service, is_up: Callable[[bytes], bool]) -> set[str]:
+    value = tables.pool(service, tables.members(service, is_up, HOP))
+    return {".".join(map(str, value.targets[i].address)) for i in set(value.table) if i != hashing.NO_SERVER}
+
+
+def test_every_up_and_enabled_server_owns_slots() -> None:
+    assert owners(THREE, UP) == {"10.0.0.11", "10.0.0.12", "10.0.0.13"}
+    assert owners(SERVICE, UP) == {"10.0.0.11"}
+
+
+def test_a_down_server_owns_none_but_stays_a_target() -> None:
+    dead = b"\x0a\0\0\x0c"
+    value = tables.pool(THREE, tables.members(THREE, lambda server: server != dead, HOP))
+    assert owners(THREE, lambda server: server != dead) == {"10.0.0.11", "10.0.0.13"}
+    assert forwarding.Target(dead, False, MAC, 2) in value.targets
+
+
+def test_a_server_that_leaves_moves_few_flows_of_the_others() -> None:
+    dead = b"\x0a\0\0\x0c"
+    before = tables.pool(THREE, tables.members(THREE, UP, HOP))
+    after = tables.pool(THREE, tables.members(THREE, lambda server: server != dead, HOP))
+    moved = sum(
+        1
+        for a, b in zip(before.table, after.table, strict=True)
+        if before.targets[a].address != after.targets[b].address and before.targets[a].address != dead
+    )
+    assert moved / before.slots < 0.01
+
+
+@pytest.mark.parametrize(
+    "service", [dataclasses.replace(THREE, pool_enabled=False), dataclasses.replace(THREE, servers=())]
+)
+def test_a_pool_that_is_disabled_or_empty_has_an_empty_table(service: plan.Service) -> None:
+    assert set(tables.pool(service, tables.members(service, UP, HOP)).table) == {hashing.NO_SERVER}
+
+
+@pytest.mark.parametrize(
+    ("services", "is_up", "expected"),
+    [
+        ([SERVICE], True, (True, True)),
+        ([SERVICE], False, (False, False)),
+        ([dataclasses.replace(SERVICE, advertise_down=True)], False, (False, True)),
+        ([dataclasses.replace(SERVICE, enabled=False)], True, (False, False)),
+        ([dataclasses.replace(SERVICE, enabled=False, advertise_down=True)], True, (False, False)),
+        ([dataclasses.replace(SERVICE, enabled=False), SERVICE], True, (True, True)),
+    ],
+)
+def test_a_vip_is_up_and_announced_as_its_services_are(
+    services: list[plan.Service], is_up: bool, expected: tuple[bool, bool]
+) -> None:
+    value = tables.vip(b"\x0a\0\0\x64", services, lambda service: is_up)
+    assert (value.up, value.owned) == expected
+
+
+def test_a_service_is_keyed_as_frames_show_it() -> None:
+    value = tables.service(dataclasses.replace(SERVICE, protocol="udp", port_end=90))
+    assert value == forwarding.Service(
+        forwarding.ServiceKey(b"\x0a\0\0\x64", forwarding.UDP, 80, 90), "vs1", "pool-1", by_port=True
+    )
