@@ -66,8 +66,8 @@ class Network:
         if self._listener is not None:
             self._listener.cancel()
             await asyncio.gather(self._listener, return_exceptions=True)
-        await self._events.close()
-        await self._netlink.close()
+        self._events.close()
+        self._netlink.close()
 
     @property
     def netlink(self) -> Any:

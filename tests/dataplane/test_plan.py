@@ -12,7 +12,8 @@ from dataplane.errors import PlanError
 SERVICE = plan.Service(
     virtualservice="vs1", uuid="virtualservice-1", tenant="admin", vip="10.0.0.100", protocol="tcp", port=80,
     port_end=80, mode=plan.L2, hash_key=plan.BY_ADDRESS_AND_PORT, idle_timeout=300, pool="p1", pool_uuid="pool-1",
-    slots=plan.SLOTS, seed=7, servers=(plan.Server("10.0.0.11", 80), plan.Server("10.0.0.12", 80, weight=3, enabled=False)),
+    slots=plan.SLOTS, seed=7,
+    servers=(plan.Server("10.0.0.11", 80), plan.Server("10.0.0.12", 80, weight=3, enabled=False)),
     monitors=(plan.Monitor("hm", "HEALTH_MONITOR_TCP", send_interval=1),), version=3,
 )  # fmt: skip
 COMMON = plan.Common({"Default-Group": 2}, {"se-1": "Default-Group"}, 3)

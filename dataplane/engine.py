@@ -1,0 +1,294 @@
+"""The service engine: joins plan, health, network and driver.
+
+Everything that changes marks what it touches; one `refresh` then puts the new values in the order that never shows half
+a change: pools, services, VIPs; what goes, the other way round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from . import forwarding, hashing, plan, tables
+from .announce import Announcer
+from .errors import DriverError, NetworkError
+from .forwarding import Driver, Interface
+from .health import Check, Health
+from .network import Network
+from .paths import ProbePaths
+
+log = logging.getLogger("avi-se")
+
+RESOLVE_EVERY = 5.0
+"""Seconds between two looks for servers whose MAC address nobody else keeps fresh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What happened last, for `status`: newest last, bounded."""
+
+    lines: list[str]
+
+    def add(self, line: str) -> None:
+        """Log an event and remember it."""
+        log.info("%s", line)
+        self.lines.append(line)
+        del self.lines[:-50]
+
+
+class Engine:
+    """One service engine, from its start to its end, on one event loop."""
+
+    def __init__(self, name: str, interfaces: Sequence[str], driver: Driver, network: Network) -> None:
+        self.name = name
+        self.driver = driver
+        self.network = network
+        self.version = -1
+        self.common = plan.Common()
+        self.events = Events([])
+        self.services: dict[str, plan.Service] = {}
+        self._planned: dict[str, plan.Service] = {}
+        self._names = tuple(interfaces)
+        self._interfaces: dict[str, Interface] = {}
+        self._pools: dict[str, forwarding.Pool] = {}
+        self._put: dict[str, forwarding.Service] = {}
+        self._vips: dict[bytes, forwarding.Vip] = {}
+        self._checks: dict[tuple[str, bytes], tuple[Check, ...]] = {}
+        self._believed: Mapping[str, Mapping[bytes, bool]] = {}
+        self._dirty: set[str] = set()
+        self._wake = asyncio.Event()
+        self._announcer = Announcer()
+        self._paths = ProbePaths(network.netlink)
+        self._health = Health(self._route, self._health_changed)
+
+    @property
+    def group(self) -> str:
+        """The service engine group this engine belongs to."""
+        return self.common.engines.get(self.name, "Default-Group")
+
+    async def start(self, first: plan.Plan) -> None:
+        """Take the interfaces, adopt what runs already, put the whole plan. Raises DriverError, NetworkError."""
+        await self._paths.clean()
+        self._follow_interfaces(required=True)
+        self._believed = self.driver.adopted()
+        self.apply(first)
+        self.refresh()
+        self.driver.prune()
+        self._believed = {}
+
+    async def run(self) -> None:
+        """Put into the driver whatever changes, for ever."""
+        resolver = asyncio.create_task(self._resolve_for_ever())
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                self.refresh()
+        finally:
+            resolver.cancel()
+            await asyncio.gather(resolver, return_exceptions=True)
+
+    async def close(self, *, keep: bool) -> None:
+        """End. keep: what the kernel forwards by itself goes on."""
+        await self._health.close()
+        await self._announcer.close()
+        await self._paths.close()
+        self.driver.close(keep=keep)
+
+    def apply(self, change: plan.Plan) -> None:
+        """Take over what changed in the plan; `refresh` puts it."""
+        if change.common is not None:
+            self.common = change.common
+        for key, service in change.services.items():
+            before = self._planned.pop(key, None)
+            if service is not None:
+                self._planned[key] = service
+            self._dirty.update(touched.pool_uuid for touched in (before, service) if touched is not None)
+        self.services = {key: service for key, service in self._planned.items() if service.group == self.group}
+        self.version = change.version
+        self._follow_checks()
+        self._wake.set()
+
+    def network_changed(self) -> None:
+        """Links, addresses or neighbours changed: next hops may have."""
+        self._dirty.update(self._pools)
+        self._wake.set()
+
+    def refresh(self) -> None:
+        """Put what is dirty into the driver."""
+        try:
+            self._follow_interfaces(required=False)
+        except DriverError as exc:
+            self.events.add(f"interface not served: {exc}")
+        dirty, self._dirty = self._dirty, set()
+        pools = self._by_pool()
+        for uuid in dirty & pools.keys():
+            self._put_pool(pools[uuid][0])
+        self._put_services()
+        self._put_vips(pools)
+        for uuid in self._pools.keys() - pools.keys():
+            del self._pools[uuid]
+            self.driver.remove_pool(uuid)
+
+    def members(self, service: plan.Service) -> tuple[tables.Member, ...]:
+        """The members of a service's pool with their states."""
+        return tables.members(service, lambda server: self._is_up(service.pool_uuid, server), self.hop)
+
+    def pool(self, uuid: str) -> forwarding.Pool | None:
+        """The pool as the driver has it."""
+        return self._pools.get(uuid)
+
+    def vips(self) -> Iterable[forwarding.Vip]:
+        """The VIPs as the driver has them."""
+        return self._vips.values()
+
+    def interfaces(self) -> Iterable[Interface]:
+        """The interfaces that are served."""
+        return self._interfaces.values()
+
+    def checks(self, pool: str, server: bytes) -> tuple[Check, ...]:
+        """A server's checks."""
+        return self._checks.get((pool, server), ())
+
+    @property
+    def health(self) -> Health:
+        """The checks' states."""
+        return self._health
+
+    def hop(self, server: bytes) -> tables.Hop:
+        """A server's egress interface and MAC address, as far as known."""
+        way = self.network.attached(server, self._interfaces.values())
+        if way is None or not self.network.is_up(way[0].index):
+            return None, None
+        return way[0].index, self.network.neighbour(way[0].index, server)
+
+    def is_up(self, service: plan.Service) -> bool:
+        """Whether a service has a server that takes new flows."""
+        pool = self._pools.get(service.pool_uuid)
+        return pool is not None and pool.table[0] != hashing.NO_SERVER
+
+    def _by_pool(self) -> dict[str, list[plan.Service]]:
+        pools: dict[str, list[plan.Service]] = {}
+        for service in self.services.values():
+            pools.setdefault(service.pool_uuid, []).append(service)
+        return pools
+
+    def _put_pool(self, service: plan.Service) -> None:
+        value = tables.pool(service, self.members(service))
+        if self._pools.get(value.uuid) != value:
+            self.driver.put_pool(value)
+            self._pools[value.uuid] = value
+
+    def _put_services(self) -> None:
+        wanted = {key: tables.service(s) for key, s in self.services.items() if s.enabled}
+        for key in self._put.keys() - wanted.keys():
+            self.driver.remove_service(self._put.pop(key).key)
+        for key, value in wanted.items():
+            if self._put.get(key) != value:
+                self.driver.put_service(value)
+                self._put[key] = value
+
+    def _put_vips(self, pools: Mapping[str, Sequence[plan.Service]]) -> None:
+        by_vip: dict[bytes, list[plan.Service]] = {}
+        for services in pools.values():
+            for service in services:
+                by_vip.setdefault(socket.inet_aton(service.vip), []).append(service)
+        for address in self._vips.keys() - by_vip.keys():
+            del self._vips[address]
+            self._announcer.withdraw(address)
+            self.driver.remove_vip(address)
+            self.events.add(f"VIP {socket.inet_ntoa(address)} is no longer served")
+        for address, services in by_vip.items():
+            value = tables.vip(address, services, self.is_up)
+            before = self._vips.get(address)
+            if before == value:
+                continue
+            self.driver.put_vip(value)
+            self._vips[address] = value
+            self._vip_changed(before, value)
+
+    def _vip_changed(self, before: forwarding.Vip | None, now: forwarding.Vip) -> None:
+        state = "up" if now.up else "down"
+        self.events.add(f"VIP {socket.inet_ntoa(now.address)} is {state}{', announced' if now.owned else ''}")
+        if now.owned and not (before and before.owned):
+            self._announcer.announce(now.address, self._interfaces.values())
+        elif not now.owned:
+            self._announcer.withdraw(now.address)
+
+    def _follow_interfaces(self, *, required: bool) -> None:
+        found = {}
+        for name in self._names:
+            interface = self.network.interface(name)
+            if interface is None and required:
+                self.network.link(name)  # raises, naming the interfaces that exist
+            if interface is not None:
+                found[name] = interface
+        if found == self._interfaces:
+            return
+        for name, old in list(self._interfaces.items()):
+            if name not in found or found[name].index != old.index:
+                self.driver.remove_interface(old.index)
+                del self._interfaces[name]
+                self.events.add(f"interface {name} is gone")
+        for name, interface in found.items():
+            if self._interfaces.get(name) != interface:
+                self.driver.put_interface(interface)
+                self._paths.prepare(interface)
+                self._interfaces[name] = interface
+        self.driver.put_addresses(self.network.own_addresses())
+
+    def _follow_checks(self) -> None:
+        per_server: dict[tuple[str, bytes], dict[Check, None]] = {}
+        believed: dict[Check, bool | None] = {}
+        for service in self.services.values():
+            for server in service.servers:
+                address = socket.inet_aton(server.address)
+                mine = per_server.setdefault((service.pool_uuid, address), {})
+                for monitor in service.monitors:
+                    port = monitor.port or server.port
+                    check = Check(socket.inet_aton(service.vip), address, port, monitor)
+                    mine[check] = None
+                    believed[check] = self._believed.get(service.pool_uuid, {}).get(address) or believed.get(check)
+        self._checks = {key: tuple(checks) for key, checks in per_server.items()}
+        self._health.follow(believed)
+
+    def _is_up(self, pool: str, server: bytes) -> bool:
+        return self._health.up(self._checks.get((pool, server), ()))
+
+    def _health_changed(self, server: bytes) -> None:
+        for (uuid, address), checks in self._checks.items():
+            if address == server:
+                self._dirty.add(uuid)
+                reasons = {self._health.state(c).reason for c in checks if not self._health.state(c).up}
+                state = "up" if not reasons else f"down: {'; '.join(sorted(reasons))}"
+                self.events.add(f"server {socket.inet_ntoa(server)} is {state}")
+        self._wake.set()
+
+    async def _route(self, server: bytes) -> tuple[int, bytes]:
+        way = self.network.attached(server, self._interfaces.values())
+        if way is None:
+            raise NetworkError(
+                f"{socket.inet_ntoa(server)} is on no network attached to {', '.join(self._names)}: "
+                "layer-2 DSR needs its servers on the engine's own segment"
+            )
+        interface, source = way
+        return await self._paths.open(server, interface, source), source
+
+    async def _resolve_for_ever(self) -> None:
+        while True:
+            for service in self.services.values():
+                for server in service.servers:
+                    await self._resolve(socket.inet_aton(server.address), monitored=bool(service.monitors))
+            await asyncio.sleep(RESOLVE_EVERY)
+
+    async def _resolve(self, server: bytes, *, monitored: bool) -> None:
+        index, mac = self.hop(server)
+        if index is None or (mac is not None and monitored):
+            return
+        try:
+            await self.network.resolve(index, server)
+        except NetworkError as exc:
+            log.warning("%s", exc)
