@@ -53,7 +53,10 @@ _DROP = {reason: Verdict(DROPPED, reason) for reason in DROP_REASONS}
 
 
 class Values:
-    """The forwarding values, ready for lookup (implements forwarding.Tables)."""
+    """The forwarding values, ready for lookup (implements forwarding.Tables).
+
+    One thread may put while another decides: every change is one assignment.
+    """
 
     def __init__(self) -> None:
         self.interfaces: dict[int, Interface] = {}
@@ -94,12 +97,20 @@ class Values:
     def put_service(self, service: Service) -> None:
         """Add or replace a service."""
         self.services[service.key] = service
-        self._index(service.key.vip, service.key.protocol)
+        vip, protocol, port, port_end = service.key
+        if port == port_end:
+            self._by_port[vip, protocol, port] = service
+        else:
+            self._index_ranges(vip, protocol)
 
     def remove_service(self, key: ServiceKey) -> None:
         """Remove a service."""
-        if self.services.pop(key, None) is not None:
-            self._index(key.vip, key.protocol)
+        if self.services.pop(key, None) is None:
+            return
+        if key.port == key.port_end:
+            del self._by_port[key.vip, key.protocol, key.port]
+        else:
+            self._index_ranges(key.vip, key.protocol)
 
     def put_vip(self, vip: Vip) -> None:
         """Add or replace a VIP."""
@@ -122,12 +133,10 @@ class Values:
         """The addresses of a pool's members by their MAC address."""
         return self._macs.get(pool, {})
 
-    def _index(self, vip: bytes, protocol: int) -> None:
-        mine = [s for s in self.services.values() if s.key.vip == vip and s.key.protocol == protocol]
-        for key in [key for key in self._by_port if key[:2] == (vip, protocol)]:
-            del self._by_port[key]
-        self._by_port.update({(vip, protocol, s.key.port): s for s in mine if s.key.port == s.key.port_end})
-        self._ranges[vip, protocol] = tuple(s for s in mine if s.key.port != s.key.port_end)
+    def _index_ranges(self, vip: bytes, protocol: int) -> None:
+        self._ranges[vip, protocol] = tuple(
+            s for s in self.services.values() if s.key[:2] == (vip, protocol) and s.key.port != s.key.port_end
+        )
 
 
 def decide(frame: bytes, interface: Interface, values: Values, segment: int = 0) -> Verdict:

@@ -30,6 +30,7 @@ DROP_REASONS = (
     "too_big_l2",
     "too_big_rate_limited",
     "encap_failed",
+    "transmit_failed",
 )
 """Every reason a packet for a VIP is dropped for; the position is the reason's number in the kernel's counters."""
 
