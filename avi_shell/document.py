@@ -1,0 +1,213 @@
+"""Documents: the objects of the configuration as plain dictionaries, in the appliance's JSON form.
+
+Field names of the object model, references as `/api/pool/?name=p1&tenant=admin`, addresses as
+`{"addr": "10.1.1.1", "type": "V4"}`, prefixes as `{"ip_addr": {…}, "mask": 24}`, enumerations in upper case. Pure.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote, unquote
+
+from grammar import schema
+
+Document = dict[str, Any]
+
+ADMIN = "admin"
+"""The tenant that owns what every other tenant may use."""
+
+HIDDEN_STATE = "_last_modified"
+"""The hidden field that tells whether an open document is still the stored one."""
+
+UNIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "NetworkProfileUnion": MappingProxyType(
+            {
+                "tcp_proxy_profile": "PROTOCOL_TYPE_TCP_PROXY",
+                "tcp_fast_path_profile": "PROTOCOL_TYPE_TCP_FAST_PATH",
+                "udp_fast_path_profile": "PROTOCOL_TYPE_UDP_FAST_PATH",
+                "udp_proxy_profile": "PROTOCOL_TYPE_UDP_PROXY",
+                "sctp_proxy_profile": "PROTOCOL_TYPE_SCTP_PROXY",
+                "sctp_fast_path_profile": "PROTOCOL_TYPE_SCTP_FAST_PATH",
+            }
+        ),
+        "HealthMonitor": MappingProxyType(
+            {
+                "tcp_monitor": "HEALTH_MONITOR_TCP",
+                "http_monitor": "HEALTH_MONITOR_HTTP",
+                "https_monitor": "HEALTH_MONITOR_HTTPS",
+                "external_monitor": "HEALTH_MONITOR_EXTERNAL",
+                "udp_monitor": "HEALTH_MONITOR_UDP",
+            }
+        ),
+    }
+)
+"""Messages whose field `type` decides between alternatives: message → alternative's field → its type."""
+
+KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "Pool.servers": ("ip", "port"),
+        "VsVip.vip": ("vip_id",),
+        "VirtualService.vip": ("vip_id",),
+        "VirtualService.services": ("port",),
+        "BgpProfile.peers": ("peer_ip",),
+        "VrfContext.static_routes": ("route_id",),
+        "VrfContext.gateway_mon": ("gateway_ip",),
+        "LinuxServerConfiguration.hosts": ("host_ip",),
+    }
+)
+"""Keys of repeated messages: "Message.field" → the fields that tell its elements apart. `markers`: `key`."""
+
+_DNS_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
+_SAFE = " !$'()*,/:;@~[]{}|^`<>\"\\"  # what stands for itself in a reference; only & = + # % and ? would mislead
+
+
+def keys(message: str, field: str) -> tuple[str, ...]:
+    """The key fields of a repeated message's elements, () where they are told apart by index alone."""
+    return ("key",) if field == "markers" else KEYS.get(f"{message}.{field}", ())
+
+
+def reference(segment: str, name: str, tenant: str = ADMIN) -> str:
+    """The reference to an object. Tenants stand outside tenants: `/api/tenant/?name=admin`."""
+    owner = "" if segment == "tenant" else f"&tenant={quote(tenant, safe=_SAFE)}"
+    return f"/api/{segment}/?name={quote(name, safe=_SAFE)}{owner}"
+
+
+def reference_parts(ref: str) -> tuple[str, str, str]:
+    """Segment, name and tenant of a reference, in whichever order its parameters stand. Raises ValueError."""
+    path, _, query = ref.partition("?")
+    pieces = path.strip("/").split("/")
+    parameters = dict(piece.partition("=")[::2] for piece in query.split("&"))
+    if len(pieces) != 2 or pieces[0] != "api" or not parameters.get("name"):
+        raise ValueError(f"{ref!r} is not a reference of the form /api/KIND/?name=NAME&tenant=TENANT")
+    return pieces[1], unquote(parameters["name"]), unquote(parameters.get("tenant", "")) or ADMIN
+
+
+def reference_name(ref: str) -> str:
+    """The name in a reference; the text itself where it is none (carried references of other forms)."""
+    try:
+        return reference_parts(ref)[1]
+    except ValueError:
+        return ref.rpartition("#")[2]
+
+
+def tenant_of(document: Document) -> str:
+    """The tenant that a stored document belongs to."""
+    ref = document.get("tenant_ref")
+    return reference_name(ref) if isinstance(ref, str) else ADMIN
+
+
+def address(text: str) -> Document:
+    """An address or host name as stored. Raises ValueError where it is neither."""
+    try:
+        return {"addr": text, "type": f"V{ipaddress.ip_address(text).version}"}
+    except ValueError:
+        if not _DNS_NAME.fullmatch(text) or re.fullmatch(r"[\d.]+", text):
+            raise
+    return {"addr": text, "type": "DNS"}
+
+
+def address_text(value: Document) -> str:
+    """An address as typed and shown."""
+    return str(value.get("addr", ""))
+
+
+def prefix(text: str) -> Document:
+    """`10.1.0.0/16` as stored. Raises ValueError."""
+    base, slash, length = text.partition("/")
+    if not slash:
+        raise ValueError(f"{text!r} has no prefix length")
+    ipaddress.ip_interface(text)
+    if not length.isdecimal():
+        raise ValueError(f"{text!r}: the prefix length is not a number")
+    return {"ip_addr": address(base), "mask": int(length)}
+
+
+def prefix_text(value: Document) -> str:
+    """A prefix as typed and shown."""
+    return f"{address_text(value.get('ip_addr', {}))}/{value.get('mask', '')}"
+
+
+def token_text(message: schema.Message, value: Document) -> str:
+    """The one word for a message that is typed and shown as one: an address or a prefix."""
+    return prefix_text(value) if "mask" in message.fields else address_text(value)
+
+
+def with_defaults(kind: schema.Kind, document: Document) -> Document:
+    """A new document with every default at every present message, fields in table order, unknown fields after them.
+
+    A union's missing `type` follows the one alternative that is present. Carried fields are kept, never added.
+    """
+    return _complete(kind, kind.root, document)
+
+
+def _complete(kind: schema.Kind, message: schema.Message, document: Document) -> Document:
+    complete: Document = {}
+    for field in message.fields.values():
+        if field.name in document:
+            complete[field.name] = _completed_value(kind, field, document[field.name])
+        elif field.scope == "l4":
+            value = _union_type(message, document) if field.name == "type" else None
+            value = field.default if value is None else value
+            if value is not None:
+                complete[field.name] = value
+    complete.update((name, _copy(value)) for name, value in document.items() if name not in message.fields)
+    return complete
+
+
+def _completed_value(kind: schema.Kind, field: schema.Field, value: Any) -> Any:
+    message = kind.message(field)
+    if message is None or field.scope != "l4":
+        return _copy(value)
+    if isinstance(value, list):
+        return [_complete(kind, message, item) if isinstance(item, dict) else item for item in value]
+    return _complete(kind, message, value) if isinstance(value, dict) else value
+
+
+def _union_type(message: schema.Message, document: Document) -> str | None:
+    alternatives = UNIONS.get(message.name, {})
+    present = [type_ for name, type_ in alternatives.items() if name in document]
+    return present[0] if len(present) == 1 else None
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copy(item) for name, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+copy: Callable[[Document], Document] = _copy
+"""A deep copy of a document."""
+
+
+def references(kind: schema.Kind, document: Document) -> Iterator[tuple[str, schema.Field, str]]:
+    """Every reference in a document to a kind of the model: the field's path, the field, the reference."""
+    return _references(kind, kind.root, document, "")
+
+
+def _references(
+    kind: schema.Kind, message: schema.Message, document: Document, path: str
+) -> Iterator[tuple[str, schema.Field, str]]:
+    for name, value in document.items():
+        field = message.fields.get(name)
+        if field is None or field.type not in ("ref", "message"):
+            continue
+        for place, item in _items(f"{path}{name}", value):
+            if field.type == "ref" and isinstance(item, str) and field.ref in _KINDS:
+                yield place, field, item
+            elif isinstance(item, dict) and (inner := kind.message(field)) is not None:
+                yield from _references(kind, inner, item, f"{place}.")
+
+
+def _items(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, list):
+        yield from ((f"{path}[{index}]", item) for index, item in enumerate(value, 1))
+    else:
+        yield path, value
+
+
+_KINDS = frozenset(schema.SEGMENTS.values())

@@ -1,0 +1,107 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avi_shell import document, table
+from grammar import schema
+
+PROFILE = schema.kind("networkprofile")
+DSR = document.with_defaults(
+    PROFILE, {"name": "dsr-l2", "profile": {"tcp_fast_path_profile": {"dsr_profile": {"dsr_type": "DSR_TYPE_L2"}}}}
+)
+
+
+def test_an_object_as_the_appliance_prints_it() -> None:
+    rows = table.object_rows(PROFILE, DSR)
+    assert (
+        table.draw(("Field", "Value"), rows)
+        == """\
++---------------------------+-----------------------------+
+| Field                     | Value                       |
++---------------------------+-----------------------------+
+| name                      | dsr-l2                      |
+| profile                   |                             |
+|   type                    | PROTOCOL_TYPE_TCP_FAST_PATH |
+|   tcp_fast_path_profile   |                             |
+|     session_idle_timeout  | 300 sec                     |
+|     enable_syn_protection | False                       |
+|     dsr_profile           |                             |
+|       dsr_type            | DSR_TYPE_L2                 |
+|       dsr_encap_type      | ENCAP_IPINIP                |
+| connection_mirror         | False                       |
++---------------------------+-----------------------------+"""
+    )
+
+
+def test_brief_leaves_out_what_equals_its_default() -> None:
+    names = [name.strip() for name, _ in table.object_rows(PROFILE, DSR, brief=True)]
+    assert names == ["name", "profile", "type", "tcp_fast_path_profile", "dsr_profile", "dsr_type"]
+
+
+def test_lists_addresses_references_prefixes_and_secrets() -> None:
+    pool = schema.kind("pool")
+    shown = table.object_rows(
+        pool,
+        {
+            "health_monitor_refs": [
+                document.reference("healthmonitor", "m1"),
+                document.reference("healthmonitor", "m2"),
+            ],
+            "servers": [{"ip": document.address("10.1.1.10"), "port": 80}],
+        },
+    )
+    assert shown == [
+        ("health_monitor_refs[1]", "m1"),
+        ("health_monitor_refs[2]", "m2"),
+        ("servers[1]", ""),
+        ("  ip", "10.1.1.10"),
+        ("  port", "80"),
+    ]
+    vrf = schema.kind("vrfcontext")
+    route = {"prefix": document.prefix("10.1.0.0/16"), "next_hop": document.address("10.0.0.1"), "route_id": "1"}
+    peer = {"md5_secret": "hush"}
+    shown = table.object_rows(vrf, {"static_routes": [route], "bgp_profile": {"peers": [peer]}})
+    assert ("  prefix", "10.1.0.0/16") in shown
+    assert ("    md5_secret", "<sensitive>") in shown
+
+
+def test_hidden_fields_are_not_shown_and_carried_ones_are() -> None:
+    rows = table.object_rows(
+        schema.kind("pool"),
+        {"name": "p", "_last_modified": "1", "networks": [{"server_filter": "x", "other": {"a": 1}}]},
+    )
+    assert rows == [
+        ("name", "p"),
+        ("networks[1]", ""),
+        ("  server_filter", "x"),
+    ]
+
+
+def test_long_values_continue_under_an_empty_name() -> None:
+    drawn = table.draw(("Field", "Value"), [("description", "y" * 200)]).splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:3]] for line in drawn if line.startswith("|")]
+    assert cells[1:] == [["description", "y" * 80], ["", "y" * 80], ["", "y" * 40]]
+
+
+def test_brackets_stay() -> None:
+    assert "[admin:10-1-1-1]: :smile:" in table.draw(("A", "B"), [("[admin:10-1-1-1]: :smile:", "ü")], 60)
+
+
+def test_a_narrow_terminal_is_kept() -> None:
+    assert max(map(len, table.draw(("A", "B"), [("a" * 70, "b" * 70)], 60).splitlines())) == 60
+
+
+printable = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=80).filter(
+    lambda text: not text.endswith(" ")
+)
+
+
+@given(st.lists(st.tuples(printable, printable), max_size=5))
+def test_the_fast_way_draws_what_rich_draws(rows: list[tuple[str, str]]) -> None:
+    columns = ("Field", "Value")
+    assert table.draw(columns, rows) == table._wrapped(columns, rows, None)
+
+
+@pytest.mark.parametrize("width", [20, 40, 200])
+def test_no_rows_still_make_a_table(width: int) -> None:
+    assert table.draw(("Name", "UUID"), [], width).count("\n") == 3
