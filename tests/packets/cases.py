@@ -1,0 +1,420 @@
+"""The packet table: what becomes of each frame, in words. Every case runs on the reference and on the XDP program.
+
+A case says what is sent and what is expected: `to(server)` the same IP packet to that server's MAC address, `host` the
+frame is left alone, `drop(reason)`, or `reply(frame)`.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_RR
+from scapy.layers.l2 import ARP, Dot1Q, Ether
+from scapy.packet import Packet, Raw
+
+from dataplane import decision
+from dataplane.forwarding import Interface
+
+from .world import (
+    DNS,
+    DOWN_ANNOUNCED_VIP,
+    DOWN_VIP,
+    ETH0,
+    ETH1,
+    MACS,
+    ON_ETH1,
+    SECOND_VIP,
+    VIP,
+    WEB1,
+    WEB2,
+    mac,
+)
+
+CLIENT = "192.0.2.7"
+CLIENT_MAC = mac(0x77)
+BROADCAST = b"\xff" * 6
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The verdict's action; for a drop its reason; for what leaves, frame and interface; for what is forwarded, the
+    server and the bytes counted."""
+
+    action: str
+    reason: str = ""
+    frame: bytes = b""
+    interface: int = 0
+    server: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row: what the frame is, the frame, where it is received, what becomes of it."""
+
+    what: str
+    frame: bytes
+    expected: Expected
+    interface: Interface = ETH0
+
+
+HOST = Expected(decision.HOST)
+
+
+def drop(reason: str) -> Expected:
+    return Expected(decision.DROPPED, reason)
+
+
+def packet(layers: Packet) -> bytes:
+    return bytes(layers)
+
+
+def frame(
+    ip_packet: Packet | bytes, *, dst: bytes = ETH0.mac, src: bytes = CLIENT_MAC, vlan: int | None = None
+) -> bytes:
+    """An Ethernet frame around an IP packet; vlan: the tag's 16 bits (priority and VID)."""
+    tag = b"" if vlan is None else b"\x81\x00" + vlan.to_bytes(2, "big")
+    return dst + src + tag + b"\x08\x00" + bytes(ip_packet)
+
+
+def to(server: str, ip_packet: Packet | bytes, egress: Interface = ETH0) -> Expected:
+    """The IP packet, every byte of it, from the egress interface's MAC address to the server's."""
+    data = bytes(ip_packet)
+    out = MACS[server] + egress.mac + b"\x08\x00" + data
+    return Expected(decision.FORWARDED, "", out, egress.index, server, len(data))
+
+
+def tcp(
+    port: int = 80, *, src: str = CLIENT, dst: str = VIP, sport: int = 40000, data: bytes = b"", **more: Any
+) -> Any:
+    return IP(src=src, dst=dst, ttl=63, **more) / TCP(sport=sport, dport=port, flags="S") / Raw(data)
+
+
+def udp(
+    port: int = 53, *, src: str = CLIENT, dst: str = VIP, sport: int = 40000, data: bytes = b"?", **more: Any
+) -> Any:
+    return IP(src=src, dst=dst, ttl=63, **more) / UDP(sport=sport, dport=port) / Raw(data)
+
+
+def patched(ip_packet: Packet | bytes, *changes: tuple[int, int], fix: bool = False) -> bytes:
+    """An IP packet with bytes overwritten (offset, value); fix: the header checksum made right again."""
+    data = bytearray(bytes(ip_packet))
+    for offset, value in changes:
+        data[offset] = value
+    if fix:
+        header = (data[0] & 0x0F) * 4
+        data[10:12] = b"\0\0"
+        words = sum(int.from_bytes(data[i : i + 2], "big") for i in range(0, header, 2))
+        words = (words & 0xFFFF) + (words >> 16)
+        words = (words & 0xFFFF) + (words >> 16)
+        data[10:12] = (~words & 0xFFFF).to_bytes(2, "big")
+    return bytes(data)
+
+
+def arp_request(
+    target: str, sender: str = "10.0.0.50", *, dst: bytes = BROADCAST, asker: bytes = CLIENT_MAC, tag: bytes = b""
+) -> bytes:
+    body = ARP(op=1, hwsrc=asker.hex(":"), psrc=sender, hwdst="00:00:00:00:00:00", pdst=target)
+    return dst + asker + tag + b"\x08\x06" + bytes(body)
+
+
+def arp_reply(target: str, asked_by: str = "10.0.0.50", *, rest: bytes = b"", tag: bytes = b"") -> Expected:
+    body = ARP(op=2, hwsrc=ETH0.mac.hex(":"), psrc=target, hwdst=CLIENT_MAC.hex(":"), pdst=asked_by)
+    out = CLIENT_MAC + ETH0.mac + tag + b"\x08\x06" + bytes(body) + rest
+    return Expected(decision.ANSWERED, frame=out, interface=ETH0.index)
+
+
+def case(what: str, sent: bytes, expected: Expected, interface: Interface = ETH0) -> Case:
+    return Case(what, sent, expected, interface)
+
+
+def whose_frame() -> Iterator[Case]:
+    """Step 1."""
+    syn = tcp()
+    yield case("a SYN to the VIP", frame(syn), to(WEB1, syn))
+    yield case("a SYN to another MAC address, flooded here", frame(syn, dst=mac(0x99)), HOST)
+    yield case("a VIP packet to the broadcast MAC", frame(syn, dst=BROADCAST), HOST)
+    yield case("a VIP packet to a multicast MAC", frame(syn, dst=bytes.fromhex("01005e000001")), HOST)
+    yield case("a VIP packet to the other interface's MAC", frame(syn, dst=ETH1.mac), HOST)
+    yield case("received on the other interface, to its MAC", frame(syn, dst=ETH1.mac), to(WEB1, syn), ETH1)
+    yield case("received on the other interface, to the first one's MAC", frame(syn), HOST, ETH1)
+    other = tcp(dst="10.0.0.1")
+    yield case("a packet to the engine's own address", frame(other), HOST)
+    yield case("a packet through us to somebody else", frame(tcp(dst="203.0.113.9")), HOST)
+    yield case("a frame that is all Ethernet header", frame(b""), HOST)
+    yield case("an IP packet cut in the destination address", frame(bytes(syn)[:19]), HOST)
+    yield case("a malformed packet to nobody of ours", frame(patched(tcp(dst="10.0.0.1"), (0, 0x55))), HOST)
+    yield case("IPv6", ETH0.mac + CLIENT_MAC + b"\x86\xdd" + bytes(60), HOST)
+    yield case("an unknown EtherType", ETH0.mac + CLIENT_MAC + b"\x88\xcc" + bytes(50), HOST)
+    yield case("an 802.3 length instead of an EtherType", ETH0.mac + CLIENT_MAC + b"\x00\x20" + bytes(50), HOST)
+
+
+def tagged() -> Iterator[Case]:
+    """One 802.1Q tag is looked through; it does not leave with the packet."""
+    syn = tcp()
+    yield case("one tag", frame(syn, vlan=7), to(WEB1, syn))
+    yield case("a priority tag (VID 0)", frame(syn, vlan=0xA000), to(WEB1, syn))
+    yield case("a tag with priority and VID 4095", frame(syn, vlan=0xFFFF), to(WEB1, syn))
+    yield case(
+        "two 802.1Q tags", packet(Ether(dst=ETH0.mac, src=CLIENT_MAC) / Dot1Q(vlan=1) / Dot1Q(vlan=2) / syn), HOST
+    )
+    qinq = ETH0.mac + CLIENT_MAC + b"\x88\xa8\x00\x05\x81\x00\x00\x06\x08\x00" + bytes(syn)
+    yield case("QinQ (802.1ad outside)", qinq, HOST)
+    yield case("a tag and nothing after it", ETH0.mac + CLIENT_MAC + b"\x81\x00\x00\x07", HOST)
+    yield case("a tag, to another MAC address", frame(syn, vlan=7, dst=mac(0x99)), HOST)
+    yield case("a tag around IPv6", ETH0.mac + CLIENT_MAC + b"\x81\x00\x00\x07\x86\xdd" + bytes(40), HOST)
+    yield case("a tagged frame cut in the IP header", frame(bytes(syn)[:18], vlan=7), HOST)
+
+
+def well_formed() -> Iterator[Case]:
+    """Step 2: version, lengths, checksum, layer 4 whole."""
+    syn, query = tcp(), udp()
+    malformed = drop("malformed")
+    yield case("version 5", frame(patched(syn, (0, 0x55), fix=True)), malformed)
+    yield case("version 6 in an IPv4 frame", frame(patched(syn, (0, 0x65), fix=True)), malformed)
+    yield case("a header length of 16", frame(patched(syn, (0, 0x44), fix=True)), malformed)
+    yield case("a header length of 0", frame(patched(syn, (0, 0x40))), malformed)
+    yield case("a header length beyond the frame", frame(patched(syn, (0, 0x4F))), malformed)
+    yield case("a header longer than the total length", frame(patched(syn, (0, 0x4A), (3, 39), fix=True)), malformed)
+    yield case("a total length one beyond the frame", frame(patched(syn, (3, 41), fix=True)), malformed)
+    yield case("a total length of 0", frame(patched(syn, (3, 0), fix=True)), malformed)
+    yield case("a total length of 19", frame(patched(syn, (3, 19), fix=True)), malformed)
+    yield case("a header checksum off by one", frame(patched(syn, (11, bytes(syn)[11] ^ 1))), malformed)
+    yield case("a header checksum of zero", frame(patched(syn, (10, 0), (11, 0))), malformed)
+    yield case("a frame cut in the IP header's end", frame(bytes(syn)[:20]), malformed)
+    yield case("a frame cut in the TCP header", frame(bytes(syn)[:39]), malformed)
+    short = IP(src=CLIENT, dst=VIP, proto=6) / Raw(bytes(TCP(dport=80))[:19])
+    yield case("19 bytes of TCP", frame(short), malformed)
+    yield case("a TCP data offset of 4", frame(patched(syn, (32, 0x40))), malformed)
+    yield case("a TCP data offset beyond the packet", frame(patched(syn, (32, 0x60))), malformed)
+    options = IP(src=CLIENT, dst=VIP, ttl=63) / TCP(sport=40000, dport=80, options=[("MSS", 1460)])
+    yield case("a TCP header with options that just fit", frame(options), to(WEB1, options))
+    yield case("7 bytes of UDP", frame(IP(src=CLIENT, dst=VIP, proto=17) / Raw(bytes(7))), malformed)
+    yield case("a UDP length of 7", frame(patched(query, (24, 0), (25, 7))), malformed)
+    yield case("a UDP length beyond the packet", frame(patched(query, (25, bytes(query)[25] + 1))), malformed)
+    shorter = patched(udp(data=b"abcd"), (25, 9))
+    yield case("a UDP length shorter than the packet", frame(shorter), to(DNS, shorter))
+    empty = udp(data=b"")
+    yield case("a UDP datagram of no data", frame(empty), to(DNS, empty))
+    no_checksum = patched(query, (26, 0), (27, 0))
+    yield case("a UDP checksum of zero", frame(no_checksum), to(DNS, no_checksum))
+    wrong_checksum = patched(query, (26, 0x12), (27, 0x34))
+    yield case("a wrong UDP checksum: the server's matter", frame(wrong_checksum), to(DNS, wrong_checksum))
+    wrong_tcp = patched(syn, (36, 0x12), (37, 0x34))
+    yield case("a wrong TCP checksum: the server's matter", frame(wrong_tcp), to(WEB1, wrong_tcp))
+    yield case("7 bytes of ICMP", frame(IP(src=CLIENT, dst=VIP, proto=1) / Raw(bytes(7))), malformed)
+    yield case("a bad checksum on a down VIP", frame(patched(tcp(dst=DOWN_VIP), (11, 0), (10, 0))), malformed)
+    long_header = IP(src=CLIENT, dst=VIP, ttl=63, options=[IPOption_RR(length=39, routers=["0.0.0.0"] * 9)])
+    longest = long_header / TCP(sport=1, dport=80)
+    yield case("an IP header of 60 bytes", frame(longest), to(WEB1, longest))
+    yield case("an IP header of 60 bytes, one bit of its options wrong", frame(patched(longest, (58, 1))), malformed)
+    optioned = IP(src=CLIENT, dst=VIP, ttl=63, options=[IPOption_RR(length=7, routers=["0.0.0.0"])]) / UDP(dport=53)
+    yield case("UDP behind IP options", frame(optioned), to(DNS, optioned))
+
+
+def padding() -> Iterator[Case]:
+    """What stands behind the total length is cut."""
+    syn = tcp()
+    yield case("six bytes of padding", frame(syn) + bytes(6), to(WEB1, syn))
+    yield case("padding that is not zero", frame(syn) + b"leftover", to(WEB1, syn))
+    yield case("one byte of padding", frame(syn) + b"x", to(WEB1, syn))
+    yield case("padding behind a tagged frame", frame(syn, vlan=3) + bytes(2), to(WEB1, syn))
+    yield case("1,000 bytes of padding", frame(syn) + bytes(1000), to(WEB1, syn))
+
+
+def unchanged() -> Iterator[Case]:
+    """Not one byte of the IP packet changes, whatever stands in it."""
+    for what, sent in (
+        ("TTL 1", patched(tcp(), (8, 1), fix=True)),
+        ("TTL 0", patched(tcp(), (8, 0), fix=True)),
+        ("TTL 255", patched(tcp(), (8, 255), fix=True)),
+        ("DF set", bytes(tcp(flags="DF"))),
+        ("the reserved flag set", patched(tcp(), (6, 0x80), fix=True)),
+        ("DSCP EF and ECN CE", bytes(tcp(tos=0xBB))),
+        ("a RST", patched(tcp(), (33, 0x04))),
+        ("a FIN without ACK", patched(tcp(), (33, 0x01))),
+        ("no TCP flags at all", patched(tcp(), (33, 0x00))),
+        ("data on a SYN", bytes(tcp(data=b"early"))),
+        ("an odd number of bytes", bytes(tcp(data=b"abc"))),
+        ("source port 0", bytes(tcp(sport=0))),
+        ("source port 65535", bytes(tcp(sport=65535))),
+    ):
+        yield case(what, frame(sent), to(WEB1, sent))
+
+
+def sources() -> Iterator[Case]:
+    """Step 2: sources that no client can have; step 3: our own traffic come back."""
+    bad = drop("bad_source")
+    for what, source in (
+        ("zero", "0.0.0.0"),
+        ("loopback", "127.0.0.1"),
+        ("the last loopback address", "127.255.255.255"),
+        ("the first multicast address", "224.0.0.0"),
+        ("the last multicast address", "239.255.255.255"),
+        ("limited broadcast", "255.255.255.255"),
+        ("the VIP itself", VIP),
+        ("another VIP", SECOND_VIP),
+        ("a down VIP", DOWN_VIP),
+    ):
+        yield case(f"from {what}", frame(tcp(src=source)), bad)
+    for source in ("126.255.255.255", "128.0.0.1", "223.255.255.255", "240.0.0.1", "0.0.0.1"):
+        sent = tcp(src=source)
+        yield case(f"from {source}, next to what is refused", frame(sent), to(WEB1, sent))
+    yield case("a bad source on a down VIP", frame(tcp(src="127.0.0.1", dst=DOWN_VIP)), bad)
+    yield case("a bad source, port without service", frame(tcp(9, src="127.0.0.1")), bad)
+
+    looped = drop("looped")
+    yield case("from the engine's own address", frame(tcp(src="10.0.0.1")), looped)
+    yield case("from the engine's address on the other interface", frame(tcp(src="10.1.0.1")), looped)
+    yield case("from the engine's own address, port without service", frame(tcp(9, src="10.0.0.1")), looped)
+    yield case("from the engine's own address to a down VIP", frame(tcp(src="10.0.0.1", dst=DOWN_VIP)), looped)
+    yield case("a client's packet that a pool member sent on", frame(tcp(), src=MACS[WEB1]), looped)
+    own = tcp(src=WEB1)
+    yield case("a pool member's own packet, from its own MAC", frame(own, src=MACS[WEB1]), to(WEB1, own))
+    yield case("a member's address from a client's MAC (routed)", frame(own), to(WEB1, own))
+    sent = tcp()
+    yield case("from the MAC of a server of another pool", frame(sent, src=MACS[WEB2]), to(WEB1, sent))
+    yield case("from a pool's server that is down", frame(tcp(84), src=MACS[WEB2]), looped)
+    yield case("from a member's MAC to a port without service", frame(tcp(9), src=MACS[WEB1]), drop("no_service"))
+    yield case("from a member's MAC to a down VIP", frame(tcp(dst=DOWN_VIP), src=MACS[WEB1]), looped)
+    yield case("from a member's MAC to a pool with no server up", frame(tcp(443), src=MACS[WEB1]), looped)
+    twin = tcp(85, src="10.0.0.19", sport=2)
+    yield case("two members on one MAC: neither's address", frame(tcp(85), src=MACS[WEB1]), looped)
+    yield case("two members on one MAC: the second's own", frame(twin, src=MACS[WEB1]), to(WEB1, twin))
+    query = udp()
+    yield case("a UDP query that its server sent on", frame(query, src=MACS[DNS]), looped)
+
+
+def down() -> Iterator[Case]:
+    """Step 4."""
+    yield case("to a down VIP", frame(tcp(dst=DOWN_VIP)), drop("vip_down"))
+    yield case("to a down VIP that is announced", frame(tcp(dst=DOWN_ANNOUNCED_VIP)), drop("vip_down"))
+    yield case("to a down VIP, port without service", frame(tcp(9, dst=DOWN_VIP)), drop("vip_down"))
+    echo = IP(src=CLIENT, dst=DOWN_VIP) / ICMP()
+    yield case("a ping to a down VIP", frame(echo), drop("vip_down"))
+    yield case("a fragment to a down VIP", frame(tcp(dst=DOWN_VIP, flags="MF")), drop("vip_down"))
+
+
+def fragments_and_icmp() -> Iterator[Case]:
+    """Steps 5 and 6, as far as they go today."""
+    unknown = drop("fragment_unknown")
+    yield case("a first fragment", frame(tcp(flags="MF")), unknown)
+    yield case("a middle fragment", frame(udp(flags="MF", frag=10)), unknown)
+    yield case("a last fragment", frame(udp(frag=185)), unknown)
+    yield case("a last fragment of one byte", frame(IP(src=CLIENT, dst=VIP, proto=17, frag=1) / Raw(b"x")), unknown)
+    yield case("a first fragment with DF set", frame(tcp(flags="MF+DF")), unknown)
+    echo_fragment = IP(src=CLIENT, dst=VIP, flags="MF") / ICMP()
+    yield case("a fragmented ping", frame(echo_fragment), unknown)
+    yield case("a ping", frame(IP(src=CLIENT, dst=VIP) / ICMP() / Raw(b"ping")), drop("icmp_unsupported"))
+    error = IP(src=CLIENT, dst=VIP) / ICMP(type=3, code=4) / tcp(src=VIP, dst=CLIENT)
+    yield case("an ICMP error", frame(error), drop("icmp_unsupported"))
+    yield case("ICMP of exactly 8 bytes", frame(IP(src=CLIENT, dst=VIP) / ICMP()), drop("icmp_unsupported"))
+
+
+def services() -> Iterator[Case]:
+    """Step 7: VIP, protocol, port or port range."""
+    none = drop("no_service")
+    yield case("a port without service", frame(tcp(9)), none)
+    yield case("port 0", frame(tcp(0)), none)
+    yield case("UDP to a TCP port", frame(udp(80)), none)
+    yield case("TCP to a UDP port", frame(tcp(53)), none)
+    yield case("a protocol without ports (GRE)", frame(IP(src=CLIENT, dst=VIP, proto=47) / Raw(bytes(20))), none)
+    yield case("protocol 255", frame(IP(src=CLIENT, dst=VIP, proto=255) / Raw(bytes(20))), none)
+    yield case("a bare IP header", frame(IP(src=CLIENT, dst=VIP, proto=59)), none)
+    last = tcp(65535)
+    yield case("port 65535", frame(last), to(WEB1, last))
+    first = udp(1)
+    yield case("port 1", frame(first), to(DNS, first))
+    for port in (5000, 5500, 5999):
+        sent = udp(port)
+        yield case(f"port {port} of the range 5000 to 5999", frame(sent), to(DNS, sent))
+    yield case("the port before the range", frame(udp(4999)), none)
+    yield case("the port behind the range", frame(udp(6000)), none)
+    second = tcp(dst=SECOND_VIP)
+    yield case("the same port of another VIP: another pool", frame(second), to(DNS, second))
+    yield case("another VIP without that port", frame(tcp(443, dst=SECOND_VIP)), none)
+    yield case("another VIP without that range", frame(udp(5500, dst=SECOND_VIP)), none)
+
+
+def servers() -> Iterator[Case]:
+    """Steps 8 to 10: the server, its next hop, its size."""
+    yield case("a pool with all servers down", frame(tcp(443)), drop("no_server"))
+    yield case("a pool without servers", frame(tcp(444)), drop("no_server"))
+    yield case("a server whose MAC address is not known", frame(tcp(445)), drop("no_next_hop"))
+    yield case("a server on no attached network", frame(tcp(446)), drop("no_next_hop"))
+    only = tcp(84)
+    yield case("a pool with one of two servers up", frame(only), to(WEB1, only))
+    across = tcp(82)
+    yield case("a server behind the other interface", frame(across), to(ON_ETH1, across, ETH1))
+    back = tcp(82)
+    yield case("the same, received there", frame(back, dst=ETH1.mac), to(ON_ETH1, back, ETH1), ETH1)
+
+    for size, mtu in ((1499, "below"), (1500, "at")):
+        sent = tcp(data=bytes(size - 40))
+        yield case(f"{size} bytes, {mtu} the egress MTU", frame(sent), to(WEB1, sent))
+    yield case("1501 bytes, above the egress MTU", frame(tcp(data=bytes(1461))), drop("too_big_l2"))
+    smaller = tcp(82, data=bytes(1360))
+    yield case("1400 bytes to a server whose MTU is 1400", frame(smaller), to(ON_ETH1, smaller, ETH1))
+    yield case("1401 bytes to a server whose MTU is 1400", frame(tcp(82, data=bytes(1361))), drop("too_big_l2"))
+    yield case("padding does not count for the MTU", frame(sent) + bytes(20), to(WEB1, sent))
+    yield case("too big, and no server either", frame(tcp(443, data=bytes(1461))), drop("no_server"))
+
+
+def arp() -> Iterator[Case]:
+    """Requests for owned VIPs are answered; everything else of ARP is the host's."""
+    yield case("who has the VIP", arp_request(VIP), arp_reply(VIP))
+    yield case("who has the second VIP", arp_request(SECOND_VIP), arp_reply(SECOND_VIP))
+    yield case("who has the VIP, asked of us alone", arp_request(VIP, dst=ETH0.mac), arp_reply(VIP))
+    yield case("who has the VIP, asked of another", arp_request(VIP, dst=mac(0x99)), HOST)
+    padded = arp_request(VIP) + bytes(18)
+    yield case("padded to 60 bytes", padded, arp_reply(VIP, rest=bytes(18)))
+    tag = b"\x81\x00\x20\x07"
+    yield case("tagged: the answer goes into the same VLAN", arp_request(VIP, tag=tag), arp_reply(VIP, tag=tag))
+    yield case("an address probe for the VIP", arp_request(VIP, "0.0.0.0"), arp_reply(VIP, "0.0.0.0"))
+    yield case("an announcement of the VIP by somebody else", arp_request(VIP, VIP), HOST)
+    yield case("who has a down VIP", arp_request(DOWN_VIP), HOST)
+    yield case("who has a down VIP that is announced", arp_request(DOWN_ANNOUNCED_VIP), arp_reply(DOWN_ANNOUNCED_VIP))
+    yield case("who has a server", arp_request(WEB1), HOST)
+    yield case("who has the engine's own address", arp_request("10.0.0.1"), HOST)
+    reply = bytearray(arp_request(VIP))
+    reply[21] = 2
+    yield case("an ARP reply", bytes(reply), HOST)
+    yield case("ARP cut by one byte", arp_request(VIP)[:-1], HOST)
+    strange = bytearray(arp_request(VIP))
+    strange[18] = 8
+    yield case("ARP with hardware addresses of 8 bytes", bytes(strange), HOST)
+    reverse = bytearray(arp_request(VIP))
+    reverse[21] = 3
+    yield case("RARP's operation", bytes(reverse), HOST)
+    own = arp_request(VIP, asker=MACS[WEB1])
+    out = bytearray(arp_reply(VIP).frame)
+    out[0:6] = out[32:38] = MACS[WEB1]
+    yield case("who has the VIP, asked by a server", own, Expected(decision.ANSWERED, "", bytes(out), ETH0.index))
+
+
+CASES = tuple(
+    row
+    for part in (
+        whose_frame,
+        tagged,
+        well_formed,
+        padding,
+        unchanged,
+        sources,
+        down,
+        fragments_and_icmp,
+        services,
+        servers,
+        arp,
+    )
+    for row in part()
+)
+
+
+def outcome(verdict: decision.Verdict) -> Expected:
+    """A verdict in the table's terms."""
+    server = socket.inet_ntoa(verdict.server) if verdict.server else ""
+    return Expected(verdict.action, verdict.reason, verdict.frame, verdict.interface, server, verdict.size)

@@ -1,0 +1,116 @@
+"""The small world that the packet table plays in: two interfaces, a few VIPs, services and pools."""
+
+from __future__ import annotations
+
+import socket
+from array import array
+from dataclasses import dataclass
+
+from dataplane import hashing
+from dataplane.forwarding import TCP, UDP, Interface, Pool, Service, ServiceKey, Tables, Target, Vip
+
+ip = socket.inet_aton
+
+
+def mac(last: int) -> bytes:
+    return bytes((2, 0, 0, 0, 0, last))
+
+
+SLOTS = 251
+SEED = 42
+
+ETH0 = Interface(2, "eth0", mac(1), 1500, (ip("10.0.0.1"),))
+ETH1 = Interface(3, "eth1", mac(2), 1400, (ip("10.1.0.1"),))
+
+VIP = "10.0.0.100"
+DOWN_ANNOUNCED_VIP = "10.0.0.101"
+DOWN_VIP = "10.0.0.102"
+SECOND_VIP = "10.0.0.103"
+
+WEB1, WEB2, WEB3 = "10.0.0.11", "10.0.0.12", "10.0.0.13"
+DNS = "10.0.0.21"
+UNRESOLVED = "10.0.0.31"
+ELSEWHERE = "172.16.0.1"
+ON_ETH1 = "10.1.0.11"
+MACS = {WEB1: mac(0x11), WEB2: mac(0x12), WEB3: mac(0x13), DNS: mac(0x21), ON_ETH1: mac(0x41)}
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that is put into a driver."""
+
+    interfaces: tuple[Interface, ...]
+    addresses: frozenset[bytes]
+    pools: tuple[Pool, ...]
+    services: tuple[Service, ...]
+    vips: tuple[Vip, ...]
+
+    def put(self, tables: Tables) -> None:
+        for interface in self.interfaces:
+            tables.put_interface(interface)
+        tables.put_addresses(self.addresses)
+        for pool in self.pools:
+            tables.put_pool(pool)
+        for service in self.services:
+            tables.put_service(service)
+        for vip in self.vips:
+            tables.put_vip(vip)
+
+
+def target(address: str, *, up: bool = True, interface: int | None = ETH0.index) -> Target:
+    return Target(ip(address), up, MACS.get(address), interface)
+
+
+def pool(name: str, *targets: Target) -> Pool:
+    """A pool whose table is shared out among the targets that are up."""
+    owners = [index for index, t in enumerate(targets) if t.up]
+    table = hashing.build_table([(targets[i].address, 1) for i in owners], SLOTS, SEED)
+    mapped = array("H", [hashing.NO_SERVER if owner == hashing.NO_SERVER else owners[owner] for owner in table])
+    return Pool(f"pool-{name}", SEED, mapped, targets)
+
+
+def service(pool: str, protocol: int, port: int, end: int = 0, *, vip: str = VIP, by_port: bool = True) -> Service:
+    return Service(ServiceKey(ip(vip), protocol, port, end or port), f"vs-{pool}", f"pool-{pool}", by_port)
+
+
+WORLD = World(
+    (ETH0, ETH1),
+    frozenset({ip("10.0.0.1"), ip("10.1.0.1")}),
+    (
+        pool("one", target(WEB1)),
+        pool("three", target(WEB1), target(WEB2), target(WEB3)),
+        pool("half", target(WEB1), target(WEB2, up=False)),
+        pool("dns", target(DNS)),
+        pool("down", target(WEB1, up=False)),
+        pool("empty"),
+        pool("unresolved", target(UNRESOLVED)),
+        pool("elsewhere", target(ELSEWHERE, interface=None)),
+        pool("eth1", target(ON_ETH1, interface=ETH1.index)),
+        pool("twins", target(WEB1), Target(ip("10.0.0.19"), True, MACS[WEB1], ETH0.index)),
+    ),
+    (
+        service("one", TCP, 80),
+        service("three", TCP, 8000, 8010),
+        service("three", TCP, 83, by_port=False),
+        service("half", TCP, 84),
+        service("dns", UDP, 53),
+        service("dns", UDP, 5000, 5999),
+        service("down", TCP, 443),
+        service("empty", TCP, 444),
+        service("unresolved", TCP, 445),
+        service("elsewhere", TCP, 446),
+        service("eth1", TCP, 82),
+        service("twins", TCP, 85),
+        service("dns", TCP, 80, vip=SECOND_VIP),
+        service("one", TCP, 80, vip=DOWN_VIP),
+        service("one", TCP, 80, vip=DOWN_ANNOUNCED_VIP),
+        service("one", TCP, 65535),
+        service("dns", UDP, 1),
+    ),
+    (
+        Vip(ip(VIP), True, True),
+        Vip(ip(SECOND_VIP), True, True),
+        Vip(ip(DOWN_VIP), False, False),
+        Vip(ip(DOWN_ANNOUNCED_VIP), False, True),
+    ),
+)
