@@ -1,0 +1,58 @@
+"""Relations inside messages that the field facts do not tell: keys of list elements, the value that a bare word means,
+and the alternatives that a `type` field decides between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
+    {
+        "Server": (("ip", "port"),),
+        "Vip": (("vip_id",),),
+        "Service": (("port",),),
+        "BgpPeer": (("peer_ip",),),
+        "StaticRoute": (("route_id",), ("prefix",)),
+        "GatewayMonitor": (("gateway_ip",),),
+        "LinuxServerHost": (("host_ip",),),
+        "RoleFilterMatchLabel": (("key",),),
+    }
+)
+"""Message → its keys, each a tuple of fields; the first key whose first field is typed counts. Others: by index."""
+
+OBVIOUS: Mapping[str, str] = MappingProxyType(
+    {
+        "Server": "ip",
+        "Vip": "ip_address",
+        "Service": "port",
+        "BgpPeer": "peer_ip",
+        "StaticRoute": "prefix",
+        "GatewayMonitor": "gateway_ip",
+        "LinuxServerHost": "host_ip",
+        "RoleFilterMatchLabel": "key",
+        "BgpRoutingOptions": "label",
+        "IpCommunity": "ip_begin",
+        "DebugVsDataplane": "flag",
+    }
+)
+"""Message → the address or name field that a bare value after the message's field is taken for."""
+
+ALTERNATIVES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "NetworkProfileUnion": MappingProxyType(
+            {
+                f"{name}_profile": f"PROTOCOL_TYPE_{name.upper()}"
+                for name in ("tcp_proxy", "tcp_fast_path", "udp_fast_path", "udp_proxy", "sctp_proxy", "sctp_fast_path")
+            }
+        ),
+        "HealthMonitor": MappingProxyType(
+            {
+                f"{name}_monitor": f"HEALTH_MONITOR_{name.upper()}"
+                for name in ("tcp", "http", "https", "external", "udp", "dns", "radius", "sip", "imap", "imaps")
+                + ("pop3", "pop3s", "smtp", "smtps", "ftp", "ftps", "ldap", "ldaps", "sctp")
+            }
+        ),
+    }
+)
+"""Message → field that holds an alternative → the value of `type` that goes with it."""
