@@ -1,0 +1,238 @@
+"""The pcap driver on real packet sockets: a wire into its namespace, frames in at one end, what leaves seen there."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dataplane import decision, forwarding, pcap
+from dataplane.forwarding import Interface, Tally
+
+from ..netns import Namespace
+from ..packets.cases import CASES, Case, Expected, arp_reply, arp_request, frame, tcp, to
+from ..packets.world import ETH0, ETH1, VIP, WEB1, WORLD, ip
+
+pytestmark = pytest.mark.root
+
+
+@dataclass
+class Bench:
+    """The driver in `engine`; `wires`: the sockets at the far ends of its interfaces, by index."""
+
+    engine: Namespace
+    driver: pcap.PcapDriver
+    wires: dict[int, socket.socket]
+    interfaces: dict[int, Interface]
+
+    def arrives(self, wire: int, deadline: float = 5.0) -> bytes:
+        """The next frame at the far end of an interface."""
+        self.wires[wire].settimeout(deadline)
+        data, auxiliary, _, _ = self.wires[wire].recvmsg(1 << 16, 64)
+        return pcap.with_tag(data, auxiliary)
+
+    def silent(self, wire: int) -> bool:
+        """Whether nothing is waiting at a far end."""
+        self.wires[wire].setblocking(False)
+        try:
+            return not self.wires[wire].recv(1 << 16)
+        except BlockingIOError:
+            return True
+
+    def wait(self, condition: Callable[[forwarding.Counters], bool]) -> None:
+        """Until the counters say so."""
+        deadline = time.monotonic() + 5
+        while not condition(self.driver.counters()):
+            assert time.monotonic() < deadline, self.driver.counters()
+            time.sleep(0.002)
+
+
+def wired(engine: Namespace, far: Namespace, interface: Interface) -> Interface:
+    name = interface.name
+    far.sh(
+        f"ip link add {name} type veth peer name {name} netns {engine.name} address {interface.mac.hex(':')}\n"
+        f"sysctl -qw net.ipv6.conf.{name}.disable_ipv6=1; ip link set {name} mtu 9000 up"
+    )
+    address = socket.inet_ntoa(interface.addresses[0])
+    engine.sh(
+        f"sysctl -qw net.ipv6.conf.{name}.disable_ipv6=1; ip addr add {address}/24 dev {name}\n"
+        f"ip link set {name} mtu {interface.mtu} up"
+    )
+    engine.sh("sysctl -qw net.ipv4.conf.all.arp_ignore=8")  # the host is silent: what comes is the driver's
+    return dataclasses.replace(interface, index=engine.link(name)[0])
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with Namespace() as engine, Namespace() as far:
+        real = {i.index: wired(engine, far, i) for i in (ETH0, ETH1)}
+
+        def listen(name: str) -> socket.socket:
+            wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            for option in (pcap.PACKET_IGNORE_OUTGOING, pcap.PACKET_AUXDATA):
+                wire.setsockopt(pcap.SOL_PACKET, option, 1)
+            wire.bind((name, pcap.ETH_P_ALL))
+            return wire
+
+        wires = {index: far.run(lambda i=i: listen(i.name)) for index, i in real.items()}
+        driver = engine.run(lambda: pcap.PcapDriver("test"))
+        try:
+            engine.run(lambda: _put(driver, real))
+            yield Bench(engine, driver, wires, real)
+        finally:
+            engine.run(lambda: driver.close(keep=False))
+            for wire in wires.values():
+                wire.close()
+        assert "avi_" not in engine.sh("nft list tables")
+
+
+def _put(driver: pcap.PcapDriver, real: dict[int, Interface]) -> None:
+    def target(t: forwarding.Target) -> forwarding.Target:
+        return dataclasses.replace(t, interface=real[t.interface].index if t.interface else None)
+
+    pools = tuple(dataclasses.replace(p, targets=tuple(map(target, p.targets))) for p in WORLD.pools)
+    dataclasses.replace(WORLD, interfaces=tuple(real.values()), pools=pools).put(driver)
+
+
+@pytest.mark.parametrize("row", CASES, ids=lambda row: row.what)
+def test_case_on_the_wire(row: Case, bench: Bench) -> None:
+    wire = bench.wires[row.interface.index]
+    before = bench.driver.counters()
+    wire.send(row.frame)
+    if row.expected.frame:
+        assert bench.arrives(row.expected.interface) == row.expected.frame
+        return
+    if row.expected.action == decision.DROPPED:
+        reason = row.expected.reason
+        bench.wait(lambda now: now.dropped.get(reason, 0) == before.dropped.get(reason, 0) + 1)
+    # What is sent after it comes back, and nothing came before.
+    wire.send(frame(tcp(sport=1234), dst=row.interface.mac))
+    assert bench.arrives(ETH0.index) == to(WEB1, tcp(sport=1234)).frame
+    after = bench.driver.counters()
+    if row.expected == Expected(decision.HOST):
+        assert (after.dropped, after.answered) == (before.dropped, before.answered)
+    assert bench.silent(ETH0.index)
+    assert bench.silent(ETH1.index)
+
+
+def test_counters_and_their_end(bench: Bench) -> None:
+    driver, wire = bench.driver, bench.wires[ETH0.index]
+    key = next(s for s in WORLD.services if s.key.port == 65535)
+    driver.remove_service(key.key)
+    driver.put_service(key)
+    wire.send(frame(tcp(65535)))
+    bench.arrives(ETH0.index)
+    bench.wait(lambda now: now.services.get(key.key) == Tally(1, 40))
+    driver.remove_service(key.key)
+    assert key.key not in driver.counters().services
+    driver.put_service(key)
+
+
+def test_a_vip_taken_away_is_the_hosts_again(bench: Bench) -> None:
+    vip = next(v for v in WORLD.vips if v.address == ip(VIP))
+    bench.driver.remove_vip(vip.address)
+    bench.wires[ETH0.index].send(arp_request(VIP))
+    bench.wires[ETH0.index].send(arp_request("10.0.0.103"))
+    assert bench.arrives(ETH0.index) == arp_reply("10.0.0.103").frame
+    bench.driver.put_vip(vip)
+
+
+def test_the_hosts_stack_never_sees_vip_packets(bench: Bench) -> None:
+    """With ip_forward=1 the host would send them on itself."""
+    deadline = time.monotonic() + 5
+    while VIP not in bench.engine.sh("nft list table netdev avi_test"):  # it follows within milliseconds
+        assert time.monotonic() < deadline
+    bench.engine.sh("sysctl -qw net.ipv4.ip_forward=1")
+    before = _forwarded(bench.engine)
+    for n in range(50):
+        bench.wires[ETH0.index].send(frame(tcp(sport=3000 + n)))
+    for _ in range(50):
+        bench.arrives(ETH0.index)
+    assert _forwarded(bench.engine) == before
+    bench.wires[ETH0.index].send(frame(tcp(dst="10.1.0.77")))
+    deadline = time.monotonic() + 5
+    while _forwarded(bench.engine) == before:  # the counter does count: another's packet is forwarded
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    bench.engine.sh("sysctl -qw net.ipv4.ip_forward=0")
+
+
+def _forwarded(engine: Namespace) -> int:
+    names, numbers = (line.split() for line in engine.sh("cat /proc/net/snmp").splitlines() if line.startswith("Ip:"))
+    return int(numbers[names.index("ForwDatagrams")])
+
+
+def test_real_tcp_with_offloads_arrives_whole(tmp_path: Path) -> None:
+    """A megabyte through the driver, the sender's checksum and segmentation offload on: frames of many segments come
+    through as they are, and the server's own stack finds every checksum right."""
+    data = bytes(range(256)) * 4096
+    with Namespace() as client, Namespace() as engine, Namespace() as server:
+        server_mac, front = _chain(client, engine, server)
+        driver = engine.run(lambda: pcap.PcapDriver("test-tcp"))
+        try:
+            engine.run(lambda: _one_server(driver, front, server_mac))
+            (tmp_path / "sent").write_bytes(data)
+            with subprocess.Popen(
+                ["nsenter", f"--net={server.path}", "python3", "-c", _SINK], stdout=subprocess.PIPE
+            ) as sink:
+                assert sink.stdout is not None
+                assert sink.stdout.readline() == b"ready\n"
+                client.run(lambda: _send(data))
+                assert int(sink.stdout.readline()) == len(data)
+            segments = sum(t.packets for t in driver.counters().services.values())
+            assert segments < len(data) / 1460, "whole frames of many segments were expected"
+        finally:
+            engine.run(lambda: driver.close(keep=False))
+
+
+_SINK = """
+import socket
+with socket.create_server(("10.0.0.100", 80)) as listening:
+    print("ready", flush=True)
+    connection, _ = listening.accept()
+    total = 0
+    while piece := connection.recv(65536):
+        total += len(piece)
+    connection.sendall(b"done")
+    print(total, flush=True)
+"""
+
+
+def _send(data: bytes) -> None:
+    with socket.create_connection(("10.0.0.100", 80), timeout=10) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(10) == b"done"
+
+
+def _chain(client: Namespace, engine: Namespace, server: Namespace) -> tuple[bytes, Interface]:
+    """One segment: a bridge, and on it the client, the server, and the interface that the driver serves."""
+    engine.sh("ip link add br0 type bridge; ip link set br0 up")
+    for there, last in ((client, 50), (server, 11)):
+        there.sh(
+            f"ip link add eth0 type veth peer name port{last} netns {engine.name}\n"
+            f"ip addr add 10.0.0.{last}/24 dev eth0; ip link set eth0 up"
+        )
+        engine.sh(f"ip link set port{last} master br0 up")
+    engine.sh("ip link add eth0 type veth peer name port2; ip link set port2 master br0 up\nip link set eth0 up")
+    server.sh(
+        "ip addr add 10.0.0.100/32 dev lo; sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2"
+    )
+    index, own = engine.link("eth0")
+    return server.link("eth0")[1], Interface(index, "eth0", own, 1500, (ip("10.0.0.2"),))
+
+
+def _one_server(driver: pcap.PcapDriver, front: Interface, server_mac: bytes) -> None:
+    web = next(p for p in WORLD.pools if p.uuid == "pool-one")
+    target = dataclasses.replace(web.targets[0], mac=server_mac, interface=front.index)
+    service = next(s for s in WORLD.services if s.key.port == 80 and s.key.vip == ip(VIP))
+    driver.put_interface(front)
+    driver.put_pool(dataclasses.replace(web, targets=(target,)))
+    driver.put_service(service)
+    driver.put_vip(forwarding.Vip(ip(VIP), True, True))
