@@ -200,7 +200,7 @@ class Walk:
         if self.state in (State.ENTERED, State.ELEMENT):
             return self._obvious(self.message)
         if self.state is State.NO_ELEMENT and not self.key:
-            return self._obvious(self._element())
+            return self._obvious(self.element())
         return None
 
     def must(self) -> bool:
@@ -230,10 +230,11 @@ class Walk:
         return IncompleteLine(f"a value for {field.name} is missing", "", column, (form,), path=field.name)
 
     def _fields(self) -> Mapping[str, schema.Field]:
-        message = self._element() if self.state is State.NO_ELEMENT else self.message
+        message = self.element() if self.state is State.NO_ELEMENT else self.message
         return typable(self.kind.segment, message.name)
 
-    def _element(self) -> schema.Message:
+    def element(self) -> schema.Message:
+        """The message of the list whose name was typed last."""
         assert self.field is not None
         message = self.kind.message(self.field)
         assert message is not None
@@ -241,7 +242,7 @@ class Walk:
 
     def _keys(self) -> frozenset[str]:
         """Fields of the element that name it."""
-        return frozenset(name for key in relations.KEYS.get(self._element().name, ()) for name in key)
+        return frozenset(name for key in relations.KEYS.get(self.element().name, ()) for name in key)
 
     def _obvious(self, message: schema.Message) -> schema.Field | None:
         name = relations.OBVIOUS.get(message.name)
@@ -375,7 +376,7 @@ class Walk:
 
     def _no_key_step(self, word: Word) -> None:
         name = next(reversed(self.key))
-        self.key[name] = value_of(self.kind, self._element().fields[name], word)
+        self.key[name] = value_of(self.kind, self.element().fields[name], word)
         self.word = word
         self.state = State.NO_ELEMENT
 
