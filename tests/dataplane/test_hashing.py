@@ -78,7 +78,7 @@ def test_no_server_and_one() -> None:
 
 
 def test_the_flow_hash_is_the_kernels() -> None:
-    """Against jhash_2words() written down once more, macro by macro; the XDP program's own is compared frame by frame."""
+    """Against jhash_2words() written down once more, macro by macro; the XDP program is compared elsewhere."""
     assert flow_hash(0, 0, 0) == _jhash_2words(0, 0, 0)
     rng = random.Random(1)
     for _ in range(1000):
