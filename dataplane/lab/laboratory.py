@@ -77,13 +77,17 @@ class Lab:
             raise
 
     def close(self) -> None:
-        """Remove everything, the engine first: it takes its own pins and rules away."""
-        for capture in self._captures:
-            capture.stop()
-        for process in (self.engine, *self._servers.values()):
-            if process is not None:
-                stop(process)
-        registry.remove(self.name)
+        """Remove everything, the engine first: it takes its own pins and rules away. Signals wait until it is done."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        try:
+            for capture in self._captures:
+                capture.stop()
+            for process in (self.engine, *self._servers.values()):
+                if process is not None:
+                    stop(process)
+            registry.remove(self.name)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def leave(self) -> None:
         """Let it stand when this process ends; `avi-lab down` removes it."""
