@@ -314,12 +314,10 @@ def _ip(space: Namespace, lines: Iterable[str]) -> None:
 
 def _let_xdp_pass() -> None:
     """A veth hands frames that XDP transmits to its peer only where the peer runs XDP as well."""
-    import socket
-
     from .. import xdpdriver
 
     if xdpdriver.supported() is None:
-        xdpdriver.attach_pass(socket.if_nametoindex(ENGINE))
+        xdpdriver.attach_pass(ENGINE)
 
 
 def _listens(pid: int, port: int) -> bool:

@@ -31,6 +31,7 @@ def test_a_mac_address_shows_the_ip_address() -> None:
         ("port = 80", "port = 0", "expected 1 to 65535"),
         ("server1", "client", "server name 'client'"),
         ("server1", "an_underscore", "server name 'an_underscore'"),
+        ("se-1", "se.1", "engine name 'se.1'"),
         ("10.10.10.12", "192.0.2.1", "server2's address 192.0.2.1 is not in 10.10.10.0/24"),
         ("10.10.10.12", "10.10.10.11", "server2 and server1 both have the address 10.10.10.11"),
         ("10.10.10.12", "10.10.10.100", "server2 and the VIP both have the address 10.10.10.100"),
