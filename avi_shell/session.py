@@ -29,10 +29,13 @@ _SEGMENT_OF = {name: segment for segment, name in schema.SEGMENTS.items()}
 
 @dataclass(slots=True)
 class Settings:
-    """What `terminal …` sets. length, width: 0 = as the terminal; brief: no defaults in tables; path_prompt: every
-    mode in the prompt instead of the outermost and innermost."""
+    """What `terminal …` sets.
 
-    length: int = 0
+    length: rows of a page, 0 = no pages; width: 0 = as wide as needed; brief: no defaults in tables; path_prompt: every
+    mode in the prompt instead of the outermost and innermost.
+    """
+
+    length: int | None = None
     width: int = 0
     brief: bool = False
     path_prompt: bool = False
