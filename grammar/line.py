@@ -407,11 +407,12 @@ class Walk:
         if field is not None:
             why = "is read-only" if field.read_only else "is kept through import and export, but is not typed"
             exc.what = f"'{word.text}' {why}"
+            exc.expected = ()
             return exc
         homes = home_of(self.kind.segment, word.text)
         if homes:
             exc.what += f"; it is a field of {' and of '.join(homes[:2])}"
-            exc.nearest = ()
+            exc.nearest = exc.expected = ()
         return exc
 
 
