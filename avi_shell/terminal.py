@@ -149,9 +149,10 @@ class Terminal:
         if self._session.collecting:
             buffer.insert_text("\t")
             return
-        more = self._session.offer(text).insertion()
-        if more:
-            buffer.insert_text(more)
+        offer = self._session.offer(text)
+        if offer.replacement() != offer.partial:
+            buffer.delete_before_cursor(len(offer.partial))
+            buffer.insert_text(offer.replacement())
         elif self._tabbed == text:
             self._list(text)
         self._tabbed = buffer.document.text_before_cursor

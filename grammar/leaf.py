@@ -185,7 +185,7 @@ def address(text: str) -> dict[str, Any] | None:
     """An address as stored, in its usual spelling; None for anything else."""
     if _V4.fullmatch(text):
         return {"addr": text, "type": "V4"}
-    if ":" in text:
+    if ":" in text and "%" not in text:
         try:
             return {"addr": str(ipaddress.IPv6Address(text)), "type": "V6"}
         except ValueError:
