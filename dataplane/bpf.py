@@ -31,6 +31,7 @@ XDP_FLAGS_UPDATE_IF_NOEXIST, XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE = 1 << 0, 1 
 XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
 
 _LOG_LINES = 40
+_BATCH = 4096
 _ENOTSUPP = 524  # the kernel's own, in no header of user space
 
 
@@ -218,6 +219,10 @@ def _word(info: bytes, offset: int) -> int:
     return int.from_bytes(info[offset : offset + 4], "little")
 
 
+class _NoBatches(Exception):
+    """The kernel reads this kind of map entry by entry only."""
+
+
 class Shape(NamedTuple):
     """A map's type (BPF_MAP_TYPE_…), bytes of a key and of a value, entries at most."""
 
@@ -272,10 +277,32 @@ class Map(Handle):
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All entries, of a map that nobody else changes meanwhile."""
-        for key in list(self._keys()):
-            value = self.lookup(key)
-            if value is not None:
-                yield key, value
+        try:
+            yield from list(self._batches())
+        except _NoBatches:
+            for key in list(self._keys()):
+                value = self.lookup(key)
+                if value is not None:
+                    yield key, value
+
+    def _batches(self) -> Iterator[tuple[bytes, bytes]]:
+        size, room = self.key_size, self._room
+        keys, values = ctypes.create_string_buffer(_BATCH * size), ctypes.create_string_buffer(_BATCH * room)
+        positions = [ctypes.create_string_buffer(max(4, size)) for _ in range(2)]
+        options = _BatchOpts(ctypes.sizeof(_BatchOpts))
+        start, result = None, 0
+        while not result:
+            count, after = c_uint32(_BATCH), positions[0]
+            result = _call("bpf_map_lookup_batch", self.fd, start, after, keys, values, byref(count), byref(options))
+            if result in (-errno.EINVAL, -_ENOTSUPP):
+                raise _NoBatches
+            if result != -errno.ENOENT:  # which tells that the end was reached
+                _check(f"read {self.name}", result)
+            found_keys, found_values = keys.raw, values.raw
+            for at in range(count.value):
+                yield found_keys[at * size : (at + 1) * size], found_values[at * room : (at + 1) * room]
+            start = after
+            positions.reverse()
 
     def _keys(self) -> Iterator[bytes]:
         before: bytes | None = None

@@ -272,7 +272,9 @@ class KernelTables:
             self._maps["services"].delete(xdplayout.service_key(key))
         else:
             for prefix in xdplayout.range_keys(key):
-                self._maps["ranges"].delete(prefix)
+                found = self._maps["ranges"].lookup(prefix)
+                if found is not None and ServiceEntry.unpack(found).service == key:  # else a later range took it over
+                    self._maps["ranges"].delete(prefix)
             self._ranged[key.vip].discard(key)
             self._write_address(key.vip, self._flags(key.vip))
         self._counter_numbers.give(known.counter)
