@@ -63,7 +63,7 @@ class _Leftover:
     pools: set[str] = field(default_factory=set)
 
 
-class _Numbers:
+class Numbers:
     """Numbers from 0 on, given out and taken back."""
 
     def __init__(self, limit: int, what: str) -> None:
@@ -91,7 +91,7 @@ class _Numbers:
         self._free.append(number)
 
 
-class _Runs:
+class Runs:
     """Places side by side, given out and taken back."""
 
     def __init__(self, limit: int, what: str) -> None:
@@ -146,9 +146,9 @@ class KernelTables:
         self._pools: dict[str, _Pool] = {}
         self._ranged: dict[bytes, set[ServiceKey]] = {}
         self._address_filter, self._member_filter = Filter(), Filter()
-        self._counter_numbers = _Numbers(maps["counters"].max_entries, "services and servers together")
-        self._pool_numbers = _Numbers(maps["pools"].max_entries, "pools")
-        self._target_places = _Runs(maps["targets"].max_entries, "servers")
+        self._counter_numbers = Numbers(maps["counters"].max_entries, "services and servers together")
+        self._pool_numbers = Numbers(maps["pools"].max_entries, "pools")
+        self._target_places = Runs(maps["targets"].max_entries, "servers")
         self._new_pools: list[tuple[int, Map]] = []
         self._leftover = _Leftover()
         self._index = ServiceIndex(maps)
