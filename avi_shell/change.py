@@ -233,7 +233,7 @@ class Change:
             parts = (*places, *rules.held_parts(one, rules.VIP, claim.vip))
             self._raise([rules.Breach(what, parts, "another VIP, protocol or port")])
         for (first, second), sentence in rules.CLASHES.items():
-            for mine, theirs in {(first, second), (second, first)}:
+            for mine, theirs in dict.fromkeys([(first, second), (second, first)]):
                 if mine not in (rules.VIP, rules.SERVER, rules.POOL):
                     continue
                 for value, other in self._store.holders(id_, mine, theirs):
