@@ -242,7 +242,9 @@ class Change:
                     holders = (one.title, _title(self._store.by_id(other)))
                     title, peer = holders if mine == first else holders[::-1]
                     what = sentence.format(value=value, one=title, other=peer)
-                    self._raise([rules.Breach(what, rules.held_parts(one, mine, value), "one of its own for each")])
+                    roles = (mine, theirs) if other == id_ else (mine,)
+                    parts = tuple(part for role in roles for part in rules.held_parts(one, role, value))
+                    self._raise([rules.Breach(what, parts, "one of its own for each")])
         for role in (rules.VIP, rules.SERVER):
             for held, value in rules.service_holdings(one):
                 if held == role and value in self._engines:
