@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from ctypes import Structure, byref, c_char, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from functools import lru_cache
@@ -264,10 +265,7 @@ class Map(Handle):
         """Add or replace. Raises DriverError, also when the map is full."""
         if len(key) != self.key_size or len(value) != self._room:
             raise ValueError(f"{self.name}: key of {len(key)}, value of {len(value)} bytes")
-        result = _call("bpf_map_update_elem", self.fd, key, value, 0)
-        if result in (-errno.E2BIG, -errno.ENOSPC):
-            raise DriverError(f"the kernel map {self.name} is full: it holds {self.max_entries} entries")
-        _check(f"update {self.name}", result)
+        self._updated(_call("bpf_map_update_elem", self.fd, key, value, 0))
 
     def delete(self, key: bytes) -> None:
         """Remove a key, if it is there."""
@@ -317,7 +315,7 @@ class Map(Handle):
         """Fill an array from an element on, in one call."""
         count = len(values) // self._room
         if count:
-            self.update_all(b"".join(n.to_bytes(4, "little") for n in range(first, first + count)), values)
+            self.update_all(array("I", range(first, first + count)).tobytes(), values)
 
     def update_all(self, keys: bytes, values: bytes) -> None:
         """Add or replace many, keys and values side by side, in one call where the kernel has it for this map."""
@@ -329,7 +327,12 @@ class Map(Handle):
                 key = keys[at * self.key_size : (at + 1) * self.key_size]
                 self.update(key, values[at * self._room : (at + 1) * self._room])
         else:
-            _check(f"update {self.name}", result)
+            self._updated(result)
+
+    def _updated(self, result: int) -> None:
+        if result in (-errno.E2BIG, -errno.ENOSPC):
+            raise DriverError(f"the kernel map {self.name} is full: it holds {self.max_entries} entries")
+        _check(f"update {self.name}", result)
 
     def read(self, entries: int) -> bytes:
         """The first elements of an array, in one call."""

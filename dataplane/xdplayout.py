@@ -25,9 +25,8 @@ SERVICE_BY_PORT, SERVICE_PER_PACKET, SERVICE_VIP, SERVICE_VIP_UP = 1, 2, 4, 8
 TARGET_UP, TARGET_RESOLVED, TARGET_MAC, TARGET_INTERFACE = 1, 2, 4, 8
 
 CHUNK, POOL_CHUNKS = 64, 2186
-_CHUNK_SLOTS = 30
+_CHUNK_SLOTS, _CHUNK_WORDS = 30, 32
 _HEAD = struct.Struct("=IIHHI48s")
-_TABLE_CHUNK = struct.Struct("=I60s")
 _TARGET = struct.Struct("=6s6s4sIIIHBx")
 _INTERFACE = struct.Struct("=II6s2x")
 _SERVICE = struct.Struct("=8sIIIIHB5x")
@@ -142,11 +141,16 @@ def member_word(key: bytes) -> bytes:
 def pool_chunks(pool: Pool, first: int) -> bytes:
     """A pool's array. first: the place of its first target."""
     name = pool.uuid.encode()
-    table = (pool.table if pool.table.itemsize == 2 else array("H", pool.table)).tobytes()
-    size = 2 * _CHUNK_SLOTS
-    chunks = [_HEAD.pack(pool.slots, pool.seed, len(pool.targets), len(name), first, name)]
-    chunks += [_TABLE_CHUNK.pack(first, table[at : at + size]) for at in range(0, len(table), size)]
-    return b"".join(chunks).ljust(POOL_CHUNKS * CHUNK, b"\0")
+    used = -(-pool.slots // _CHUNK_SLOTS)
+    table = array("H", pool.table)
+    table.extend([0] * (used * _CHUNK_SLOTS - pool.slots))
+    words = array("H", bytes((POOL_CHUNKS - 1) * CHUNK))
+    end, step = used * _CHUNK_WORDS, _CHUNK_WORDS
+    words[0:end:step] = array("H", [first & 0xFFFF]) * used
+    words[1:end:step] = array("H", [first >> 16]) * used
+    for column in range(_CHUNK_SLOTS):  # a slice at a time: a chunk at a time takes ten times as long
+        words[2 + column : end : step] = table[column::_CHUNK_SLOTS]
+    return _HEAD.pack(pool.slots, pool.seed, len(pool.targets), len(name), first, name) + words.tobytes()
 
 
 def pool_targets(pool: Pool, counters: Mapping[bytes, int], egress: Mapping[int, Egress]) -> bytes:
@@ -187,9 +191,10 @@ def read_head(data: bytes) -> PoolHead:
 def read_pool(data: bytes, targets: bytes) -> tuple[Pool, dict[bytes, int]]:
     """A pool and its targets' counters, by address, from its array and its targets."""
     head = read_head(data)
-    table = array("H")
-    for _, slots in _TABLE_CHUNK.iter_unpack(data[CHUNK:]):
-        table.frombytes(slots)
+    words = array("H", data[CHUNK:])
+    table = array("H", bytes(2 * (POOL_CHUNKS - 1) * _CHUNK_SLOTS))
+    for column in range(_CHUNK_SLOTS):
+        table[column::_CHUNK_SLOTS] = words[2 + column :: _CHUNK_WORDS]
     members, counters = [], {}
     for mac, _, address, index, _, counter, _, flags in _TARGET.iter_unpack(targets):
         known_mac = mac if flags & TARGET_MAC else None

@@ -253,7 +253,7 @@ class KernelTables:
         self._leftover.services.discard(service.key)
         known = self._services.get(service.key)
         if known is None:
-            known = _Service(service, self._new_counter())
+            known = _Service(service, self._new_counters(1)[0])
             self._services[service.key] = known
             if service.key.port != service.key.port_end:
                 self._ranged.setdefault(service.key.vip, set()).add(service.key)
@@ -353,12 +353,13 @@ class KernelTables:
         self._leftover = _Leftover(set(self._interfaces), set(self._services), set(self._vips), set(self._pools))
 
     def _read_pools(self) -> None:
+        all_targets = self._maps["targets"].read(self._maps["targets"].max_entries)
+        size = xdplayout.TARGET_SIZE
         for key, number in self._maps["pools"].items():
             with Map.by_id(int.from_bytes(number, "little")) as inner:
                 data = inner.read(inner.max_entries)
             head = xdplayout.read_head(data)
-            places = range(head.first, head.first + head.targets)
-            targets = b"".join(self._maps["targets"].lookup(u32(place)) or b"" for place in places)
+            targets = all_targets[head.first * size : (head.first + head.targets) * size]
             pool, counters = xdplayout.read_pool(data, targets)
             place = int.from_bytes(key, "little")
             self._pools[pool.uuid] = _Pool(place, pool, targets, head.first, counters)
@@ -400,12 +401,15 @@ class KernelTables:
 
     def _counters_of(self, pool: Pool, before: _Pool | None) -> dict[bytes, int]:
         known = before.counters if before else {}
-        return {t.address: known[t.address] if t.address in known else self._new_counter() for t in pool.targets}
+        new = [target.address for target in pool.targets if target.address not in known]
+        fresh = dict(zip(new, self._new_counters(len(new)), strict=True))
+        return {t.address: known[t.address] if t.address in known else fresh[t.address] for t in pool.targets}
 
-    def _new_counter(self) -> int:
-        number = self._counter_numbers.take()
-        self._maps["counters"].update(u32(number), bytes(16 * bpf.possible_cpus()))
-        return number
+    def _new_counters(self, wanted: int) -> list[int]:
+        numbers = [self._counter_numbers.take() for _ in range(wanted)]
+        zeros = bytes(16 * bpf.possible_cpus() * wanted)
+        self._maps["counters"].update_all(b"".join(map(u32, numbers)), zeros)
+        return numbers
 
     def _write_pool(self, pool: _Pool, *, seen: bool) -> None:
         """Put a pool in its place. seen: services use it; else it can wait and be put with others, since the kernel
@@ -494,8 +498,7 @@ class KernelTables:
     def _add_members(self, keys: set[bytes]) -> None:
         if self._member_filter.add(map(xdplayout.member_word, keys)):
             self._write_filters()
-        for key in keys:
-            self._maps["members"].update(key, u32(1))
+        self._maps["members"].update_all(b"".join(keys), u32(1) * len(keys))
 
     def _remove_members(self, keys: set[bytes]) -> None:
         for key in keys:
