@@ -528,6 +528,60 @@ ACCEPTED: list[tuple[str, list[Step], list[str]]] = [
         [],
     ),
     (
+        "a disabled server",
+        [
+            lambda s: s.dsr(),
+            lambda s: s.save("pool", name=POOL, servers=[*servers("10.1.1.1"), *servers("10.1.1.2")], enabled=True),
+            lambda s: s.save("pool", name=POOL, servers=[{**servers("10.1.1.1")[0], "enabled": False}]),
+        ],
+        [
+            "Pool vs1-pool: flows leave disabled servers (servers[1]) at once: service engines do not keep them for "
+            "graceful_disable_timeout yet"
+        ],
+    ),
+    (
+        "a disabled server whose flows may leave",
+        [
+            lambda s: s.dsr(),
+            lambda s: s.save(
+                "pool",
+                name=POOL,
+                graceful_disable_timeout=0,
+                servers=[{**servers("10.1.1.1")[0], "enabled": False}],
+            ),
+        ],
+        [],
+    ),
+    (
+        "fields that change nothing here",
+        [
+            lambda s: s.save("pool", name="p", min_servers_up=1),
+            lambda s: s.save(
+                "pool",
+                name="p",
+                min_servers_up=1,
+                capacity_estimation=True,
+                servers=servers("10.1.1.1", port=1),
+                fail_action={"type": "FAIL_ACTION_BACKUP_POOL"},
+                description="x",
+            ),
+        ],
+        ["Pool p: stored, without effect here: capacity_estimation, fail_action"],
+    ),
+    (
+        "a change after fields that change nothing",
+        [
+            lambda s: s.save("pool", name="p", servers=[{**servers("10.1.1.1")[0], "static": True}]),
+            lambda s: s.save("pool", name="p", servers=[{**servers("10.1.1.1")[0], "static": True}], description="x"),
+        ],
+        [],
+    ),
+    (
+        "BGP",
+        [lambda s: s.save("vrfcontext", name="v", bgp_profile={"local_as": 65000})],
+        ["VrfContext v: stored, without effect here: bgp_profile"],
+    ),
+    (
         "nothing yet to forward",
         [lambda s: s.dsr(pool_ref=None, vsvip_ref=None, services=None)],
         [
