@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grammar import schema
-from grammar.commands import Command, in_mode, root, verb_help
+from grammar.commands import Command, about, in_mode, root, verb_help
 
 from . import VERSION, live, table
 from .document import Document, prefix_text
@@ -260,8 +260,8 @@ def _help(session: Session, command: Command, result: Result) -> None:
     nodes = verb_help()[verb].next if verb else (root() if session.open is None else in_mode())
     if verb:
         result.parts.append(f"{verb}: {verb_help()[verb].help}")
-    result.parts += [f"{node.word:<20} {node.help}".rstrip() for node in nodes if node.word]
-    result.data = {node.word: node.help for node in nodes if node.word}
+    result.parts += [f"{node.word:<20} {about(node)}".rstrip() for node in nodes if node.word]
+    result.data = {node.word: about(node) for node in nodes if node.word}
 
 
 Handler = Callable[["Session", Command, Result], None]
