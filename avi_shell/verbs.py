@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from grammar import schema
 from grammar.commands import Command, about, in_mode, root, verb_help
+from grammar.words import pick
 
 from . import VERSION, live, table
 from .document import Document, prefix_text
@@ -256,7 +257,8 @@ def _clear(session: Session, command: Command, result: Result) -> None:
 
 
 def _help(session: Session, command: Command, result: Result) -> None:
-    verb = command.text("verb")
+    typed = command.arguments.get("verb")
+    verb = pick(typed, verb_help(), "a command") if typed is not None else ""
     nodes = verb_help()[verb].next if verb else (root() if session.open is None else in_mode())
     if verb:
         result.parts.append(f"{verb}: {verb_help()[verb].help}")

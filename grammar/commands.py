@@ -13,7 +13,7 @@ from functools import cache
 
 from . import line, schema
 from .errors import BadValue, IncompleteLine, LineError, UnknownWord
-from .words import Word, nearest, pick
+from .words import Word, pick
 
 
 class Slot(enum.Enum):
@@ -226,9 +226,7 @@ def step(node: Node, word: Word) -> Node:
     if slot.slot is Slot.NUMBER and not (word.text.isascii() and word.text.isdecimal() and len(word.text) < 7):
         raise BadValue(f"'{word.text}' is not a number", word.text, word.column, (slot.word,))
     if slot.slot is Slot.VERB:
-        verbs = verb_help()
-        if word.text not in verbs:
-            raise UnknownWord(f"'{word.text}' is not a command", word.text, word.column, (), nearest(word.text, verbs))
+        pick(word, verb_help(), "a command")
     if not word.text:
         raise BadValue(f"an empty word is no {slot.word}", "", word.column, (slot.word,))
     return slot
@@ -377,7 +375,10 @@ def root() -> tuple[Node, ...]:
                 Node(
                     "tenant",
                     "a tenant, or * for all",
-                    next=(Node("<name>", "name of the tenant", "switchto", (), Slot.OBJECT, "name", "tenant"),),
+                    next=(
+                        Node("<name>", "name of the tenant", "switchto", (), Slot.OBJECT, "name", "tenant"),
+                        Node("*", "every tenant's objects are shown", "switchto", argument="name"),
+                    ),
                 ),
             ),
         ),

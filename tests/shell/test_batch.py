@@ -172,7 +172,8 @@ def test_json_has_one_object_for_each_command(shell: Run) -> None:
     assert (error["type"], error["file"], error["line"], error["column"]) == ("BadValue", "<stdin>", 4, 6)
     assert error["path"] == "servers[1].port"
     assert objects[3]["data"]["servers"][0]["ip"] == {"addr": "10.1.1.10", "type": "V4"}
-    assert all(set(entry) == {"command", "ok", "mode", "data", "error"} for entry in objects)
+    assert objects[1]["notices"] == ["New object being created"]
+    assert all(set(entry) - {"notices"} == {"command", "ok", "mode", "data", "error"} for entry in objects)
 
 
 def test_json_of_a_stored_object(shell: Run) -> None:
