@@ -15,6 +15,7 @@ from grammar.errors import BadValue, IncompleteLine, LanguageError, LineError
 from grammar.words import Word, is_comment, nearest, prompt_end, split
 
 from . import pipes, verbs
+from .audit import Audit
 from .configuration import Configuration
 from .document import Document, reference, tenant_of
 from .errors import NotFound, Refused, ShellError
@@ -69,7 +70,7 @@ class Closed:
 
 class Session:
     """A session over a configuration. state: the state directory, where engines are asked; terminal: whether a person
-    looks (`| more` makes sense)."""
+    looks (`| more` makes sense); audit: where every command is written down."""
 
     def __init__(
         self,
@@ -79,12 +80,14 @@ class Session:
         controller: str = "10-1-1-1",
         user: str = USER,
         terminal: bool = False,
+        audit: Audit | None = None,
     ) -> None:
         self.configuration = configuration
         self.state = state
         self.controller = controller
         self.user = user
         self.terminal = terminal
+        self._audit = audit
         self.tenant = "admin"
         self.settings = Settings()
         self.open: OpenObject | None = None
@@ -157,6 +160,8 @@ class Session:
                 self._refuse(result, exc)
             self.lines.append(SECRET if result.secret else body.strip())
         result.mode = self.mode
+        if self._audit is not None and not result.blank:
+            self._audit.record(result, self.user, self.tenant)
         return result
 
     def _refuse(self, result: Result, exc: LanguageError | ShellError) -> None:
