@@ -22,8 +22,9 @@ lint: install-test ## ruff and mypy --strict
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-xdp: ## rebuild the shipped XDP objects from their source
+xdp: ## rebuild the shipped XDP objects and the native kernel from their source
 	@$(MAKE) --no-print-directory -C dataplane/xdp
+	@$(MAKE) --no-print-directory -C dataplane/native
 
 install-demo: $(VENV)/installed-demo
 	@.ci/install demo
