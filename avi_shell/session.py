@@ -14,7 +14,7 @@ from grammar import commands, line, schema
 from grammar.errors import BadValue, IncompleteLine, LanguageError, LineError
 from grammar.words import Word, is_comment, nearest, prompt_end, split
 
-from . import pipes, verbs
+from . import files, pipes, verbs
 from .audit import Audit
 from .configuration import Configuration
 from .document import Document, reference, tenant_of
@@ -342,12 +342,9 @@ def _from_file(action: line.Action) -> line.Action:
     if not action.path:
         raise IncompleteLine("a file's name is missing after 'file:'", "", word.column + 5, ("file:<path>",))
     try:
-        text = Path(action.path).expanduser().read_text("utf-8")
-    except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
-        raise BadValue(
-            f"cannot read {action.path}: {reason}", word.text, word.column, (), (), action.field.name
-        ) from None
+        text = files.read(action.path)
+    except Refused as exc:
+        raise BadValue(exc.what, word.text, word.column, (), (), action.field.name) from None
     return line.Set(action.field, word, text.removesuffix("\n"))
 
 

@@ -32,7 +32,7 @@ class Offer:
     """What may stand at the cursor.
 
     partial: the word begun there; column: where it begins; candidates: words that continue it; form: the form of a
-    value that may stand here ("" = none may); required: whether the line needs it.
+    value that may stand here ("" = none may); help: what it is; required: whether the object needs it.
     """
 
     partial: str
@@ -156,13 +156,18 @@ def _of_fields(
     if field.type == "enum":
         values = schema.enums()[field.enum or ""]
         candidates += [(value.lower(), "the default" if value == field.default else "") for value in values]
-        form = ""
+        form = "<word>"
     elif field.type == "bool":
         candidates += [("true", ""), ("false", "")]
         form = ""
     elif field.type == "ref" and field.ref is not None:
         candidates += [(quote(name), "") for name in names(field.ref)]
-    return _made(partial, typed, candidates, form, field.help, walk.must())
+    return _made(partial, typed, candidates, form, field.help, _required(walk, field))
+
+
+def _required(walk: line.Walk, field: schema.Field) -> bool:
+    """Whether the object needs the field, or, for a number after `index`, the line."""
+    return field.required if walk.state is line.State.VALUE else walk.must()
 
 
 def _made(

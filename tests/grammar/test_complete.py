@@ -64,13 +64,14 @@ def test_a_listing_pads_words_to_twenty_columns() -> None:
 @pytest.mark.parametrize(
     ("kind", "text", "form", "required"),
     [
-        ("networkprofile", "profile tcp_fast_path_profile session_idle_timeout ", "<5-14400> sec, 0 = infinite", True),
+        ("networkprofile", "profile tcp_fast_path_profile session_idle_timeout ", "<5-14400> sec, 0 = infinite", False),
         ("pool", "servers ip ", "<x.x.x.x>", True),
         ("pool", "servers ", "<x.x.x.x>", False),
-        ("pool", "vrf_ref ", "<name>", True),
+        ("pool", "vrf_ref ", "<name>", False),
         ("pool", "servers index ", "<1-4294967295>", True),
         ("vrfcontext", "static_routes prefix ", "<x.x.x.x/n>", True),
-        ("pool", "description ", "<text>", True),
+        ("pool", "description ", "<text>", False),
+        ("networkprofile", "profile tcp_fast_path_profile dsr_profile dsr_type ", "<word>", True),
         ("pool", "no health_monitor_refs ", "<name>", False),
     ],
 )

@@ -57,7 +57,21 @@ def vocabulary() -> list[str]:
 
 
 VALUES = ["p1", "vs1", "v1", "dsr", "new", "1", "80", "99999", "10.1.1.10", "10.0.0.0/8", "dsr_type_l2", "index", "no"]
-VALUES += ["--", "END", "|", "grep", "count", "json", '"', '"two words"', "#", "true", "file:/nonexistent", "[a:b]: >"]
+VALUES += [
+    "--",
+    "END",
+    "|",
+    "grep",
+    "count",
+    "json",
+    '"',
+    '"two words"',
+    "#",
+    "true",
+    "file:/nonexistent",
+    "file:~nosuch/x",
+    "[a:b]: >",
+]
 VALUES += ["System-TCP", "admin", "lb_algorithm_random", "detail", "server", "tenant", "*", "\x00", "\ud800", "é", "𝟙"]
 tokens = st.sampled_from(vocabulary()) | st.sampled_from(VALUES) | st.text(max_size=5)
 sensible = st.sampled_from(
