@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from .forwarding import Interface, Pool, ServiceKey, Target
@@ -22,12 +22,12 @@ ANSWERED = 63
 
 ADDRESS_VIP, ADDRESS_VIP_UP, ADDRESS_VIP_OWNED, ADDRESS_VIP_RANGES, ADDRESS_OWN = 1, 2, 4, 8, 16
 SERVICE_BY_PORT, SERVICE_PER_PACKET, SERVICE_VIP, SERVICE_VIP_UP = 1, 2, 4, 8
-TARGET_UP, TARGET_RESOLVED, TARGET_MAC, TARGET_INTERFACE = 1, 2, 4, 8
+TARGET_PLACE, TARGET_RESOLVED, TARGET_MAC, TARGET_UP = 0x03FF, 0x8000, 0x4000, 0x2000
 
 CHUNK, POOL_CHUNKS = 64, 2186
 _CHUNK_SLOTS, _CHUNK_WORDS = 30, 32
 _HEAD = struct.Struct("=IIHHI48s")
-_TARGET = struct.Struct("=6s6s4sIIIHBx")
+_TARGET = struct.Struct("=6sH4sI")
 _INTERFACE = struct.Struct("=II6s2x")
 _SERVICE = struct.Struct("=8sIIIIHB5x")
 _SERVICE_KEY = struct.Struct("=4s2sBx")
@@ -38,9 +38,19 @@ NAME_LENGTH = 48
 """Bytes of a pool's uuid, at most."""
 MAX_SLOTS = (POOL_CHUNKS - 1) * _CHUNK_SLOTS
 """Slots of a pool's table, at most."""
-INDEX_BITS = 17
+INDEX_BITS, MAX_ENTRIES, MAX_TARGETS = 16, 32768, 131072
 _INDEX_FACTOR = 0x9E3779B97F4A7C15
-TARGET_SIZE = _TARGET.size
+INTERFACE_SIZE, ENTRY_SIZE, TARGET_SIZE = _INTERFACE.size, _SERVICE.size, _TARGET.size
+FILTER_SIZE = 8192
+STATE = (
+    MAX_INTERFACES * INTERFACE_SIZE,
+    FILTER_SIZE,
+    FILTER_SIZE,
+    4 << INDEX_BITS,
+    MAX_ENTRIES * ENTRY_SIZE,
+    MAX_TARGETS * TARGET_SIZE,
+)
+"""Bytes of the parts of struct state: interfaces, filters of addresses and members, index, entries, targets."""
 FREE_INTERFACE = _INTERFACE.pack(0, 0, bytes(6))
 
 
@@ -67,14 +77,6 @@ def read_interfaces(data: bytes) -> Iterator[tuple[int, InterfaceEntry]]:
     for place, fields in enumerate(_INTERFACE.iter_unpack(data)):
         if fields[0]:
             yield place, InterfaceEntry(*fields)
-
-
-class Egress(NamedTuple):
-    """What a target's frames need of their egress interface; place: in `egress`."""
-
-    place: int
-    mac: bytes
-    mtu: int
 
 
 class ServiceEntry(NamedTuple):
@@ -110,7 +112,7 @@ def service_key(key: ServiceKey) -> bytes:
 
 
 def index_place(key: bytes) -> int:
-    """The place in `service_index` that a key comes to first; the second is its neighbour, the number with the last
+    """The place in `index` that a key comes to first; the second is its neighbour, the number with the last
     bit turned."""
     return (int.from_bytes(key, "little") * _INDEX_FACTOR & 0xFFFFFFFFFFFFFFFF) >> (64 - INDEX_BITS)
 
@@ -153,23 +155,19 @@ def pool_chunks(pool: Pool, first: int) -> bytes:
     return _HEAD.pack(pool.slots, pool.seed, len(pool.targets), len(name), first, name) + words.tobytes()
 
 
-def pool_targets(pool: Pool, counters: Mapping[bytes, int], egress: Mapping[int, Egress]) -> bytes:
-    """A pool's targets, side by side. egress: by interface index."""
-    return b"".join(_target(target, counters[target.address], egress) for target in pool.targets)
+def pool_targets(pool: Pool, counters: Mapping[bytes, int], places: Mapping[int, int]) -> bytes:
+    """A pool's targets, side by side. places: of the interfaces served, by index."""
+    return b"".join(_target(target, counters[target.address], places) for target in pool.targets)
 
 
-def _target(target: Target, counter: int, egress: Mapping[int, Egress]) -> bytes:
-    by = egress.get(target.interface) if target.interface is not None else None
-    flags = TARGET_UP if target.up else 0
+def _target(target: Target, counter: int, places: Mapping[int, int]) -> bytes:
+    place = places.get(target.interface) if target.interface is not None else None
+    egress = TARGET_UP if target.up else 0
     if target.mac is not None:
-        flags |= TARGET_MAC
-    if target.interface is not None:
-        flags |= TARGET_INTERFACE
-    if target.mac is not None and by is not None:
-        flags |= TARGET_RESOLVED
-    place, source, mtu = by or Egress(0, bytes(6), 0)
-    mac, index = target.mac or bytes(6), target.interface or 0
-    return _TARGET.pack(mac, source, target.address, index, mtu, counter, place, flags)
+        egress |= TARGET_MAC
+        if place is not None:
+            egress |= TARGET_RESOLVED | place
+    return _TARGET.pack(target.mac or bytes(6), egress, target.address, counter)
 
 
 class PoolHead(NamedTuple):
@@ -188,52 +186,20 @@ def read_head(data: bytes) -> PoolHead:
     return PoolHead(name[:length].decode(), slots, seed, targets, first)
 
 
-def read_pool(data: bytes, targets: bytes) -> tuple[Pool, dict[bytes, int]]:
-    """A pool and its targets' counters, by address, from its array and its targets."""
+def read_pool(data: bytes, targets: bytes, indices: Mapping[int, int]) -> tuple[Pool, dict[bytes, int]]:
+    """A pool and its targets' counters, by address, from its array and its targets.
+
+    indices: of the interfaces, by place. The egress interface of a target that is not resolved is not known.
+    """
     head = read_head(data)
     words = array("H", data[CHUNK:])
     table = array("H", bytes(2 * (POOL_CHUNKS - 1) * _CHUNK_SLOTS))
     for column in range(_CHUNK_SLOTS):
         table[column::_CHUNK_SLOTS] = words[2 + column :: _CHUNK_WORDS]
     members, counters = [], {}
-    for mac, _, address, index, _, counter, _, flags in _TARGET.iter_unpack(targets):
-        known_mac = mac if flags & TARGET_MAC else None
-        known_index = index if flags & TARGET_INTERFACE else None
-        members.append(Target(address, bool(flags & TARGET_UP), known_mac, known_index))
+    for mac, egress, address, counter in _TARGET.iter_unpack(targets):
+        known_mac = mac if egress & TARGET_MAC else None
+        index = indices.get(egress & TARGET_PLACE) if egress & TARGET_RESOLVED else None
+        members.append(Target(address, bool(egress & TARGET_UP), known_mac, index))
         counters[address] = counter
     return Pool(head.uuid, head.seed, table[: head.slots], tuple(members)), counters
-
-
-class Filter:
-    """A set of 32-bit words by one bit a hash (struct filter). It counts, so that words can be taken out again."""
-
-    WORDS = 1024
-    _FACTOR = 0x9E3779B1
-
-    def __init__(self) -> None:
-        self._counts: dict[int, int] = {}
-        self.bits = bytearray(self.WORDS * 8)
-
-    def add(self, words: Iterable[bytes]) -> bool:
-        """Add words; whether a bit changed."""
-        changed = False
-        for at in map(self._hash, words):
-            self._counts[at] = self._counts.get(at, 0) + 1
-            if self._counts[at] == 1:
-                self.bits[at // 8] |= 1 << at % 8
-                changed = True
-        return changed
-
-    def remove(self, words: Iterable[bytes]) -> bool:
-        """Remove words that were added; whether a bit changed."""
-        changed = False
-        for at in map(self._hash, words):
-            self._counts[at] -= 1
-            if not self._counts[at]:
-                del self._counts[at]
-                self.bits[at // 8] &= ~(1 << at % 8)
-                changed = True
-        return changed
-
-    def _hash(self, word: bytes) -> int:
-        return (int.from_bytes(word, "little") * self._FACTOR & 0xFFFFFFFF) >> 16

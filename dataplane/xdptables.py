@@ -15,24 +15,21 @@ from .bpf import Map
 from .errors import DriverError
 from .forwarding import DROP_REASONS, Counters, Interface, Pool, Service, ServiceKey, Tally, Vip
 from .xdpindex import ServiceIndex
-from .xdplayout import Egress, Filter, ServiceEntry, u32
+from .xdplayout import INTERFACE_SIZE, TARGET_SIZE, ServiceEntry, u32
+from .xdpstate import Filter, State
 
 NAMES = (
-    "interfaces",
     "egress",
     "addresses",
     "services",
-    "service_index",
-    "entries",
     "ranges",
     "pools",
-    "targets",
     "members",
     "counters",
     "events",
     "bss",
 )
-"""The program's maps; `bss` holds the filters."""
+"""The program's maps; `bss` is its memory."""
 
 _POOLS_AT_ONCE = 256
 
@@ -137,21 +134,21 @@ class KernelTables:
 
     def __init__(self, maps: Mapping[str, Map]) -> None:
         self._maps = dict(maps)
+        self._state = State(maps["bss"])
         self._places: dict[int, int] = {}
         self._interfaces: dict[int, Interface] = {}
-        self._egress: dict[int, Egress] = {}
         self._own: frozenset[bytes] = frozenset()
         self._vips: dict[bytes, Vip] = {}
         self._services: dict[ServiceKey, _Service] = {}
         self._pools: dict[str, _Pool] = {}
         self._ranged: dict[bytes, set[ServiceKey]] = {}
-        self._address_filter, self._member_filter = Filter(), Filter()
+        self._address_filter, self._member_filter = Filter(self._state.addresses), Filter(self._state.members)
         self._counter_numbers = Numbers(maps["counters"].max_entries, "services and servers together")
         self._pool_numbers = Numbers(maps["pools"].max_entries, "pools")
-        self._target_places = Runs(maps["targets"].max_entries, "servers")
+        self._target_places = Runs(xdplayout.MAX_TARGETS, "servers")
         self._new_pools: list[tuple[int, Map]] = []
         self._leftover = _Leftover()
-        self._index = ServiceIndex(maps)
+        self._index = ServiceIndex(self._state, maps["services"])
         self._read()
         self.found: Mapping[str, Mapping[bytes, bool]] = {
             uuid: {t.address: t.up for t in pool.value.targets} for uuid, pool in self._pools.items()
@@ -160,6 +157,7 @@ class KernelTables:
     def close(self) -> None:
         """Close the maps; the kernel keeps what is pinned or in use."""
         self._flush_pools()
+        self._state.close()
         for one in self._maps.values():
             one.close()
 
@@ -174,13 +172,12 @@ class KernelTables:
         place = self._places.get(interface.index)
         if place is None:
             place = self._free_place(interface.index)
-        before = self._interfaces.get(interface.index)
-        if before is None or (before.mac, before.mtu) != (interface.mac, interface.mtu):
             self._maps["egress"].update(u32(place), u32(interface.index))
-            self._maps["interfaces"].update(u32(place), xdplayout.interface(interface))
-        self._places[interface.index] = place
+        self._write_interface(place, xdplayout.interface(interface))
         self._interfaces[interface.index] = interface
-        self._set_egress(interface.index, Egress(place, interface.mac, interface.mtu))
+        if interface.index not in self._places:
+            self._places[interface.index] = place
+            self._resolve(interface.index)
 
     def remove_interface(self, index: int) -> None:
         """Remove an interface; servers behind it have no next hop any more."""
@@ -189,8 +186,8 @@ class KernelTables:
         if place is None:
             return
         del self._interfaces[index]
-        self._maps["interfaces"].update(u32(place), xdplayout.FREE_INTERFACE)
-        self._set_egress(index, None)
+        self._resolve(index)
+        self._write_interface(place, xdplayout.FREE_INTERFACE)
         self._maps["egress"].delete(u32(place))
 
     def put_addresses(self, addresses: frozenset[bytes]) -> None:
@@ -209,7 +206,7 @@ class KernelTables:
             raise DriverError(f"a pool's table has at most {xdplayout.MAX_SLOTS} slots under XDP: {pool.slots}")
         before = self._pools.get(pool.uuid)
         counters = self._counters_of(pool, before)
-        targets = xdplayout.pool_targets(pool, counters, self._egress)
+        targets = xdplayout.pool_targets(pool, counters, self._places)
         if before is None or before.targets != targets or before.value != pool:
             self._replace_pool(before, pool, targets, counters)
 
@@ -221,7 +218,7 @@ class KernelTables:
         new = _Pool(place, pool, targets, first, counters)
         old_members = _members(before.place, before.value) if before else set()
         new_members = _members(place, pool)
-        self._maps["targets"].write(targets, first)
+        self._state.targets[first * TARGET_SIZE : first * TARGET_SIZE + len(targets)] = targets
         self._add_members(new_members - old_members)
         self._write_pool(new, seen=before is not None and not moved)
         self._pools[pool.uuid] = new
@@ -331,10 +328,10 @@ class KernelTables:
     def _read(self) -> None:
         """Take over what stands in the maps."""
         maps = self._maps
-        for place, entry in xdplayout.read_interfaces(maps["interfaces"].read(xdplayout.MAX_INTERFACES)):
+        for place, entry in xdplayout.read_interfaces(bytes(self._state.interfaces)):
             self._places[entry.ifindex] = place
             self._interfaces[entry.ifindex] = Interface(entry.ifindex, "", entry.mac, entry.mtu)
-            self._egress[entry.ifindex] = Egress(place, entry.mac, entry.mtu)
+        known = []
         for address, value in maps["addresses"].items():
             flags = int.from_bytes(value, "little")
             if flags & xdplayout.ADDRESS_VIP:
@@ -342,10 +339,11 @@ class KernelTables:
                 self._vips[address] = Vip(address, bool(up), bool(owned))
             if flags & xdplayout.ADDRESS_OWN:
                 self._own |= {address}
-            self._address_filter.add([address])
+            known.append(address)
+        self._address_filter.start(known)
         self._read_pools()
         self._read_services()
-        self._member_filter.add(xdplayout.member_word(key) for key, _ in maps["members"].items())
+        self._member_filter.start(xdplayout.member_word(key) for key, _ in maps["members"].items())
         self._counter_numbers.start(
             [one.counter for one in self._services.values()]
             + [number for pool in self._pools.values() for number in pool.counters.values()]
@@ -353,14 +351,13 @@ class KernelTables:
         self._leftover = _Leftover(set(self._interfaces), set(self._services), set(self._vips), set(self._pools))
 
     def _read_pools(self) -> None:
-        all_targets = self._maps["targets"].read(self._maps["targets"].max_entries)
-        size = xdplayout.TARGET_SIZE
+        indices = {place: index for index, place in self._places.items()}
         for key, number in self._maps["pools"].items():
             with Map.by_id(int.from_bytes(number, "little")) as inner:
                 data = inner.read(inner.max_entries)
             head = xdplayout.read_head(data)
-            targets = all_targets[head.first * size : (head.first + head.targets) * size]
-            pool, counters = xdplayout.read_pool(data, targets)
+            targets = bytes(self._state.targets[head.first * TARGET_SIZE : (head.first + head.targets) * TARGET_SIZE])
+            pool, counters = xdplayout.read_pool(data, targets, indices)
             place = int.from_bytes(key, "little")
             self._pools[pool.uuid] = _Pool(place, pool, targets, head.first, counters)
         self._pool_numbers.start(pool.place for pool in self._pools.values())
@@ -386,16 +383,14 @@ class KernelTables:
                 return place
         raise DriverError(f"no room for the interface of index {index}: too many with the same index modulo 1024")
 
-    def _set_egress(self, index: int, egress: Egress | None) -> None:
-        if self._egress.get(index) == egress:
-            return
-        if egress is None:
-            del self._egress[index]
-        else:
-            self._egress[index] = egress
+    def _write_interface(self, place: int, data: bytes) -> None:
+        self._state.interfaces[place * INTERFACE_SIZE : (place + 1) * INTERFACE_SIZE] = data
+
+    def _resolve(self, index: int) -> None:
+        """An interface came or went: so do the next hops behind it."""
         for pool in list(self._pools.values()):
             if any(target.interface == index for target in pool.value.targets):
-                targets = xdplayout.pool_targets(pool.value, pool.counters, self._egress)
+                targets = xdplayout.pool_targets(pool.value, pool.counters, self._places)
                 if targets != pool.targets:
                     self._replace_pool(pool, pool.value, targets, pool.counters)
 
@@ -487,27 +482,21 @@ class KernelTables:
         """The filter never says no of what is there: first in, last out."""
         there = self._maps["addresses"].lookup(address) is not None
         if flags:
-            if not there and self._address_filter.add([address]):
-                self._write_filters()
+            if not there:
+                self._address_filter.add([address])
             self._maps["addresses"].update(address, u32(flags))
         elif there:
             self._maps["addresses"].delete(address)
-            if self._address_filter.remove([address]):
-                self._write_filters()
+            self._address_filter.remove([address])
 
     def _add_members(self, keys: set[bytes]) -> None:
-        if self._member_filter.add(map(xdplayout.member_word, keys)):
-            self._write_filters()
+        self._member_filter.add(map(xdplayout.member_word, keys))
         self._maps["members"].update_all(b"".join(keys), u32(1) * len(keys))
 
     def _remove_members(self, keys: set[bytes]) -> None:
         for key in keys:
             self._maps["members"].delete(key)
-        if self._member_filter.remove(map(xdplayout.member_word, keys)):
-            self._write_filters()
-
-    def _write_filters(self) -> None:
-        self._maps["bss"].update(u32(0), bytes(self._address_filter.bits + self._member_filter.bits))
+        self._member_filter.remove(map(xdplayout.member_word, keys))
 
 
 def _members(place: int, pool: Pool) -> set[bytes]:

@@ -25,6 +25,7 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 {
 	struct packet p = {.ip = ip, .end = end};
 	struct service *service = 0;
+	struct interface *out;
 	struct target *target;
 	__u32 vip, source = 0;
 	int whole;
@@ -52,7 +53,7 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 
 	if (unlikely(!whole))
 		return drop(MALFORMED);
-	if (unlikely(may_hold(&filters.addresses, ip->source)))
+	if (unlikely(may_hold(&state.addresses, ip->source)))
 		source = address_flags(ip->source);
 	if (unlikely(bad_source(ip->source, source)))
 		return drop(BAD_SOURCE);
@@ -71,13 +72,14 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 	target = find_target(&p, service);
 	if (unlikely(!target))
 		return drop(NO_SERVER_UP);
-	if (unlikely(!(target->flags & TARGET_RESOLVED)))
+	if (unlikely(!(target->egress & TARGET_RESOLVED)))
 		return drop(NO_NEXT_HOP);
-	if (unlikely(p.total > target->mtu))
+	out = &state.interfaces[target->egress & TARGET_PLACE];
+	if (unlikely(p.total > out->mtu))
 		return drop(TOO_BIG_L2);
 	count_packet(&service->counter, p.total);
 	count_packet(&target->counter, p.total);
-	return forward_l2(ctx, target, tag, p.left - p.total);
+	return forward_l2(ctx, target, out, tag, p.left - p.total);
 }
 
 /* Step 1: whose frame it is. */

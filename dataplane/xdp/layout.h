@@ -13,6 +13,7 @@
 #define MAX_SERVICES 65536
 #define MAX_RANGES 65536
 #define MAX_POOLS 16384
+#define MAX_ENTRIES 32768
 #define MAX_TARGETS 131072
 #define MAX_MEMBERS 262144
 #define MAX_COUNTERS 131072
@@ -71,33 +72,27 @@ struct service {
 
 _Static_assert(sizeof(struct service) == 32, "two services a cache line");
 
-/* The services of one port once more, behind array lookups, which the kernel inlines: a place in `service_index` is the key
- * times INDEX_FACTOR, its upper bits, or the neighbour of that place; it holds a place in `entries`. An entry never
- * changes while it can be seen. What found no place is in `services` alone. */
-#define INDEX_BITS 17
+/* The services of one port once more: a place in `index` is the upper bits of the key times INDEX_FACTOR, or the
+ * neighbour of that place; it holds a place in `entries`. An entry never changes while it can be seen. What found no
+ * place is in `services` alone. */
+#define INDEX_BITS 16
 #define INDEX_FACTOR 0x9E3779B97F4A7C15ull
 
-enum {
-	TARGET_UP = 1,
-	TARGET_RESOLVED = 2, /* MAC address and egress interface are known */
-	TARGET_MAC = 4,
-	TARGET_INTERFACE = 8,
-};
+/* Of `egress`: place of the interface in `interfaces`, and what is known. */
+#define TARGET_PLACE 0x03FF
+#define TARGET_RESOLVED 0x8000 /* MAC address and egress interface are known */
+#define TARGET_MAC 0x4000
+#define TARGET_UP 0x2000
 
-/* A pool member, as frames leave for it. The first twelve bytes are those of the frame. */
+/* A pool member. */
 struct target {
 	__u8 mac[6];
-	__u8 source[6]; /* the egress interface's */
+	__u16 egress;
 	__be32 address;
-	__u32 interface; /* index of the egress interface */
-	__u32 mtu;	 /* the egress interface's */
 	__u32 counter;
-	__u16 egress; /* its place in `egress` */
-	__u8 flags;
-	__u8 unused;
 };
 
-_Static_assert(sizeof(struct target) == 32, "two targets a cache line");
+_Static_assert(sizeof(struct target) == 16, "four targets a cache line");
 
 /* A pool is one array of chunks, swapped as a whole: a head, then the table. Its targets stand side by side in
  * `targets` and never change while they can be seen: a change takes new places. The array's size is fixed, so that the
@@ -168,9 +163,15 @@ struct filter {
 	__u64 words[FILTER_WORDS];
 };
 
-struct filters {
+/* What every packet needs, in one value: the program reads it by address, without a lookup; the engine writes it through
+ * mmap. Below 4 MB, which is as large as values may be in kernels before 6.1. */
+struct state {
+	struct interface interfaces[MAX_INTERFACES];
 	struct filter addresses; /* VIPs and own addresses */
 	struct filter members;	 /* the last four bytes of the members' MAC addresses */
+	__u32 index[1 << INDEX_BITS];
+	struct service entries[MAX_ENTRIES]; /* the first stays empty */
+	struct target targets[MAX_TARGETS];
 };
 
 #endif

@@ -10,10 +10,9 @@ static __always_inline struct interface *find_interface(__u32 index)
 {
 #pragma unroll
 	for (int i = 0; i < INTERFACE_PROBES; i++) {
-		__u32 place = (index + i) % MAX_INTERFACES;
-		struct interface *found = bpf_map_lookup_elem(&interfaces, &place);
+		struct interface *found = &state.interfaces[(index + i) % MAX_INTERFACES];
 
-		if (found && found->index == index)
+		if (likely(found->index == index))
 			return found;
 	}
 	return 0;
@@ -41,10 +40,9 @@ static __always_inline struct service *find_service(const struct packet *p)
 
 #pragma unroll
 	for (int i = 0; i < 2; i++, place ^= 1) {
-		__u32 *at = bpf_map_lookup_elem(&service_index, &place);
-		struct service *found = at ? bpf_map_lookup_elem(&entries, at) : 0;
+		struct service *found = &state.entries[state.index[place % (1 << INDEX_BITS)] % MAX_ENTRIES];
 
-		if (likely(found && found->key == key))
+		if (likely(found->key == key))
 			return found;
 	}
 	return bpf_map_lookup_elem(&services, &key);
@@ -67,7 +65,7 @@ static __always_inline int from_member(const struct eth *eth, __be32 source, __u
 {
 	struct member key = {.pool = pool};
 
-	if (likely(!may_hold(&filters.members, *(const __u32 *)&eth->src[1])))
+	if (likely(!may_hold(&state.members, *(const __u32 *)&eth->src[1])))
 		return 0;
 	__builtin_memcpy(key.mac, eth->src, sizeof(key.mac));
 	if (!bpf_map_lookup_elem(&members, &key))
@@ -103,9 +101,8 @@ static __always_inline struct target *find_target(const struct packet *p, const 
 	__u32 hash = flow_hash(bpf_ntohl(p->ip->source), port, service->seed);
 	__u32 slot = (__u64)hash * service->slots >> 32;
 	__u32 place = 1 + slot / CHUNK_SLOTS, within = slot % CHUNK_SLOTS;
-	__u32 index = service->pool;
 	union chunk *chunk;
-	void *pool = bpf_map_lookup_elem(&pools, &index);
+	void *pool = bpf_map_lookup_elem(&pools, &service->pool);
 
 	if (!pool)
 		return 0;
@@ -119,7 +116,7 @@ static __always_inline struct target *find_target(const struct packet *p, const 
 	if (place == NO_SERVER)
 		return 0;
 	place += chunk->table.first;
-	return bpf_map_lookup_elem(&targets, &place);
+	return &state.targets[place % MAX_TARGETS];
 }
 
 #endif

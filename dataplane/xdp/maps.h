@@ -9,13 +9,6 @@
 #include "layout.h"
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MAX_INTERFACES);
-	__type(key, __u32);
-	__type(value, struct interface);
-} interfaces SEC(".maps");
-
-struct {
 	__uint(type, BPF_MAP_TYPE_DEVMAP);
 	__uint(max_entries, MAX_INTERFACES);
 	__type(key, __u32);
@@ -38,21 +31,6 @@ struct {
 	__type(key, service_key);
 	__type(value, struct service);
 } services SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1 << INDEX_BITS);
-	__type(key, __u32);
-	__type(value, __u32);
-} service_index SEC(".maps");
-
-/* Place 0 stays empty. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MAX_SERVICES);
-	__type(key, __u32);
-	__type(value, struct service);
-} entries SEC(".maps");
 
 /* Services of several ports. */
 struct {
@@ -78,13 +56,6 @@ struct {
 } pools SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MAX_TARGETS);
-	__type(key, __u32);
-	__type(value, struct target);
-} targets SEC(".maps");
-
-struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_MEMBERS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -106,6 +77,6 @@ struct {
 	__type(value, __u64);
 } events SEC(".maps");
 
-struct filters filters;
+struct state state;
 
 #endif

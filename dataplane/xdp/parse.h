@@ -75,6 +75,12 @@ static __always_inline int same_mac(const void *one, const void *other)
 	       *(const __u16 *)(one + 4) == *(const __u16 *)(other + 4);
 }
 
+static __always_inline void put_mac(void *to, const void *mac)
+{
+	*(__u32 *)to = *(const __u32 *)mac;
+	*(__u16 *)(to + 4) = *(const __u16 *)(mac + 4);
+}
+
 /* RFC 1071, over the header with its options. The sum is the same in either byte order. */
 static __always_inline int checksum_is_right(const struct packet *p)
 {
