@@ -6,7 +6,7 @@ DRIVER ?= auto
 REQUESTS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint install-demo install-test xdp clean
+.PHONY: help demo test lint bench-shell install-demo install-test xdp clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ $(VENV)/installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@echo "installing Python packages into $(VENV)" >&2
 	@$(BIN)/pip install -q --disable-pip-version-check -e '.[test]'
 	@touch $@ $(VENV)/installed-demo
+
+bench-shell: install-test ## how fast the shell starts, parses and commits
+	@$(BIN)/python -m tests.bench.shell
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) *.egg-info build .pytest_cache .mypy_cache .ruff_cache .hypothesis
