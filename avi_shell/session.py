@@ -339,10 +339,10 @@ def _from_file(action: line.Action) -> line.Action:
     if not isinstance(action, line.FromFile):
         return action
     word = action.word
-    if not action.path:
+    if not action.value:
         raise IncompleteLine("a file's name is missing after 'file:'", "", word.column + 5, ("file:<path>",))
     try:
-        text = files.read(action.path)
+        text = files.read(action.value)
     except Refused as exc:
         raise BadValue(exc.what, word.text, word.column, (), (), action.field.name) from None
     return line.Set(action.field, word, text.removesuffix("\n"))
