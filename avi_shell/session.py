@@ -202,7 +202,7 @@ class Session:
         before = self.open
         depth = list(before.modes) if before is not None else []
         if before is None:
-            document = self.configuration.find(closed.kind.segment, closed.name, self.tenant)
+            document = self._own(closed.kind.segment, closed.name)
             if document is None:
                 raise NotFound(f"{closed.kind.segment} '{closed.name}' does not exist any more")
             self.open = OpenObject(closed.kind, closed.name, document, True, result.command)
@@ -278,13 +278,19 @@ class Session:
             raise NotFound(f"there is no {segment} '{text}' in tenant {self.tenant}", hint=_did_you_mean(near))
         return found
 
+    def _own(self, segment: str, name: str) -> Document | None:
+        """The object that this tenant may change. One of admin's by the same name is another object, which references
+        of this tenant find only while it has none of its own."""
+        found = self.configuration.find(segment, name, self.tenant)
+        return found if found is not None and (segment == "tenant" or tenant_of(found) == self.tenant) else None
+
     def open_object(self, segment: str, name: Word, fields: Sequence[Word], result: Result) -> None:
         """Open an object, creating it in memory when absent, and apply the fields of the line."""
         if self.tenant == ALL_TENANTS:
             raise Refused("objects are opened in one tenant", hint="switchto tenant admin")
         kind = schema.kind(segment)
         actions = line.parse(kind, kind.root, fields, segment) if fields else []
-        document = self.configuration.find(segment, name.text, self.tenant)
+        document = self._own(segment, name.text)
         opened = OpenObject(kind, name.text, document or {"name": name.text}, document is not None, result.command)
         if document is not None:
             result.parts.append("Updating an existing object. Currently, the object is:")
