@@ -331,6 +331,7 @@ def fragments() -> Iterator[Case]:
     yield case(
         "a fragment of another packet", frame(pieces(udp(data=bytes(30)), 16)[1]), unknown, before=(frame(first),)
     )
+    first, middle, _ = pieces(udp(data=bytes(30)), 16)
     other = IP(first)
     other.src = "192.0.2.8"
     del other.chksum
@@ -515,8 +516,8 @@ def tunnels() -> Iterator[Case]:
 
     whole = udp(90, data=bytes(range(256)) * 5 + bytes(173), id=5)
     yield case("1481 bytes without DF: two fragments, each in its tunnel", frame(whole), many(FAR1, whole, 1480))
-    whole = udp(92, data=bytes(2000), id=6)
-    yield case("2028 bytes without DF into 980: three", frame(whole), many(FAR3, whole, 980))
+    whole = udp(95, data=bytes(1400), id=6)
+    yield case("1428 bytes without DF into 556: three", frame(whole), many(FAR3, whole, 556))
     yield case("1480 bytes without DF: one", frame(udp(90, data=bytes(1452))), through(FAR1, udp(90, data=bytes(1452))))
     error = bytes(IP(src="198.51.100.1", dst=VIP, flags="DF") / ICMP(type=3, code=1)
                   / IP(src=VIP, dst=CLIENT) / TCP(sport=92, dport=40000) / Raw(bytes(1000)))  # fmt: skip
