@@ -10,6 +10,7 @@ Times are in nanoseconds of one steady clock.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
 from .forwarding import STABLE, TRANSITION, Pool, Service, ServiceKey, Target
@@ -147,6 +148,20 @@ class Flows:
             return None
         target = member_of(pool, entry.member)
         return target if target is not None and target.serves else None
+
+    def lingering(
+        self, services: Callable[[bytes, int, int], Service | None], pools: Mapping[str, Pool], pool: str, now: int
+    ) -> Iterable[tuple[int, tuple[bytes, int]]]:
+        """Slot and member of every entry of `elder` that lives in a pool; those that do not are forgotten."""
+        for flow, entry in list(self.elder.items()):
+            if entry.member.pool != pool:
+                continue
+            service = services(flow.vip, flow.protocol, flow.port)
+            where = pools.get(pool)
+            if service is None or where is None or self._known(self.elder, flow, service, where, now) is None:
+                del self.elder[flow]
+            else:
+                yield slot_for(flow, service, where), (entry.member.address, entry.member.generation)
 
     def remember_fragments(self, key: FragmentKey, service: Service, pool: Pool, target: Target, now: int) -> None:
         """The first fragment of a packet went to a member: the others follow."""

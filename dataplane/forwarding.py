@@ -8,7 +8,7 @@ old one's place, so that a frame sees the whole of the one or the whole of the o
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -193,8 +193,12 @@ class Driver(Tables, Protocol):
     def modes(self) -> Mapping[str, str]:
         """How each interface is served, by interface name ("native", "generic", "AF_PACKET")."""
 
-    def adopted(self) -> Mapping[str, Mapping[bytes, bool]]:
-        """What was found running at start: for each pool's uuid, which servers were up. Empty after a cold start."""
+    def adopted(self) -> Mapping[str, Pool]:
+        """What was found running at start: every pool, by its uuid. Empty after a cold start."""
+
+    def lingering(self, pool: str) -> Iterable[tuple[int, tuple[bytes, int]]]:
+        """Slot, and address and generation of the member, of every `elder` entry of a pool that lives; those that were
+        idle for longer than their service allows are forgotten."""
 
     def prune(self) -> None:
         """Called once after start, when all of the plan is put: drop adopted entries that were not put again."""

@@ -16,7 +16,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from . import decision, segmentation
@@ -120,9 +120,16 @@ class PcapDriver:
         mode = "AF_PACKET" if not self._guard.fault else f"AF_PACKET ({self._guard.fault})"
         return {interface.name: mode for interface in self._values.interfaces.values()}
 
-    def adopted(self) -> Mapping[str, Mapping[bytes, bool]]:
+    def adopted(self) -> Mapping[str, Pool]:
         """Nothing: this driver's forwarding ends with its process."""
         return {}
+
+    def lingering(self, pool: str) -> Iterable[tuple[int, tuple[bytes, int]]]:
+        """The flows that live in `elder`."""
+        found: list[tuple[int, tuple[bytes, int]]] = []
+        values, now = self._values, time.monotonic_ns()
+        self._do(lambda: found.extend(self._flows.lingering(values.service, values.pools, pool, now)))
+        return found
 
     def prune(self) -> None:
         """Nothing is left over from a former run: its table was replaced at the start."""
