@@ -31,10 +31,17 @@ def reader(field: schema.Field, one_token: schema.Message | None = None) -> Read
 
     one_token: the field's message where it is an address or a prefix.
     """
-    known = _readers.get(id(field))
-    if known is None or known[0] is not field:
-        known = _readers[id(field)] = (field, _reader(field, one_token))
-    return known[1]
+    made = known(field)
+    if made is None:
+        made = _reader(field, one_token)
+        _readers[id(field)] = (field, made)
+    return made
+
+
+def known(field: schema.Field) -> Reader | None:
+    """The reader of a field that was asked for before."""
+    entry = _readers.get(id(field))
+    return entry[1] if entry is not None and entry[0] is field else None
 
 
 def _reader(field: schema.Field, message: schema.Message | None) -> Reader:

@@ -1,0 +1,324 @@
+"""A laboratory: namespaces for a client, a service engine and servers on one switch, and what runs in them.
+
+    with Lab(topology) as lab:
+        lab.start_engine(); lab.start_servers(); print(lab.configure()); lab.wait_ready()
+
+Every host has one interface, eth0; the switch is a bridge in a namespace of its own whose ports bear the hosts' names.
+Nothing of it is seen in the machine's own network namespace.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .. import client, drivers
+from ..daemon import instance
+from ..errors import EngineError, LabError
+from . import registry, web
+from .capture import Capture
+from .client import Answer
+from .namespaces import Namespace, call, inside, stop
+from .topology import CLIENT, ENGINE, SWITCH, Node, Topology
+
+READY = 20.0
+"""Seconds that the engine, the servers and the health monitors have to come up."""
+
+BRIDGE = "br0"
+
+
+class Lab:
+    """One laboratory. name: unique on this machine; driver: as `avi-se run --driver`; state: the state directory of
+    shell and engine, by default one that goes with the laboratory."""
+
+    def __init__(
+        self, topology: Topology, *, name: str = "", driver: str | None = None, state: Path | None = None
+    ) -> None:
+        self.topology = topology
+        self.name = registry.check_name(name or f"run{os.getpid()}")
+        self.folder = registry.folder(self.name)
+        self.state = state or self.folder / "state"
+        self.driver = driver
+        self.switch = self._namespace(SWITCH)
+        self.hosts = {node.name: self._namespace(node.name) for node in topology.nodes}
+        self.engine: subprocess.Popen[bytes] | None = None
+        self._servers: dict[str, subprocess.Popen[bytes]] = {}
+        self._captures: list[Capture] = []
+        self._standing = False
+
+    def __enter__(self) -> Lab:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._standing:
+            self.close()
+
+    def open(self) -> None:
+        """Make the network. Raises LabError, and leaves nothing behind then."""
+        if os.geteuid() != 0:
+            raise LabError("a laboratory needs root: it makes network namespaces", remedy="sudo avi-lab …")
+        registry.claim(self.name, instance(self.state, self.topology.engine_name))
+        try:
+            self._make_network()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Remove everything, the engine first: it takes its own pins and rules away."""
+        for capture in self._captures:
+            capture.stop()
+        for process in (self.engine, *self._servers.values()):
+            if process is not None:
+                stop(process)
+        registry.remove(self.name)
+
+    def leave(self) -> None:
+        """Let it stand when this process ends; `avi-lab down` removes it."""
+        registry.release(self.name)
+        self._standing = True
+
+    # the engine
+
+    def start_engine(self) -> None:
+        """Run `avi-se run` in the engine's namespace and wait until it answers. Raises LabError with what it said."""
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        words = [sys.executable, "-m", "dataplane", "run", "--state", str(self.state), "--interface", "eth0"]
+        words += ["--name", self.topology.engine_name, *(("--driver", self.driver) if self.driver else ())]
+        self.engine = self.hosts[ENGINE].spawn(words, self.log(ENGINE))
+        self.wait(lambda: self.status() is not None, "the service engine to answer")
+
+    def stop_engine(self, signum: int = signal.SIGTERM) -> int:
+        """Send the engine a signal and wait for its end. Returns its exit status."""
+        if self.engine is None:
+            raise LabError("no service engine was started")
+        status = stop(self.engine, signum)
+        self.engine = None
+        return status
+
+    def status(self) -> Mapping[str, Any] | None:
+        """What the engine reports; None while it does not answer. Raises LabError when it ended by itself."""
+        if self.engine is not None and self.engine.poll() is not None:
+            raise LabError(f"the service engine ended: {self.tail(ENGINE)}")
+        try:
+            return client.ask(self.state, self.topology.engine_name, "status")
+        except EngineError:
+            return None
+
+    # the servers
+
+    def start_servers(self) -> None:
+        """Prepare every server with avi-server and start its program."""
+        self.prepare(self.topology.servers)
+        for node in self.topology.servers:
+            self.start_server(node)
+
+    def prepare(self, nodes: Iterable[Node], verb: str = "apply") -> None:
+        """Run `avi-server apply` (or undo) on servers, all at once. Raises LabError with what one of them said."""
+        words = [sys.executable, "-m", "dataplane.server", verb, "--vip", self.topology.vip, "--mode", "l2"]
+        words += ["--interface", "eth0", "--client", self.topology.client.address]
+        runs = [
+            (
+                node,
+                subprocess.Popen(
+                    self.hosts[node.name].command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+                ),
+            )
+            for node in nodes
+        ]
+        said = [(node, run.communicate()[0].decode(), run.returncode) for node, run in runs]
+        for node, output, status in said:
+            if status:
+                raise LabError(f"avi-server {verb} on {node.name}: {output.strip()}")
+
+    def start_server(self, node: Node) -> None:
+        """Start a server's program: nginx for TCP, the echo server for UDP."""
+        topology, folder = self.topology, self.folder / node.name
+        folder.mkdir(exist_ok=True)
+        if topology.protocol == "tcp":
+            configured = folder / "nginx.conf"
+            configured.write_text(web.configuration(node.name, folder, topology.port), "utf-8")
+            words = ["nginx", "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(configured)]
+        else:
+            words = [sys.executable, "-m", "dataplane.lab.echo", node.name, str(topology.port)]
+        process = self._servers[node.name] = self.hosts[node.name].spawn(words, self.log(node.name))
+
+        def listening() -> bool:
+            if process.poll() is not None:
+                raise LabError(f"{words[0]} on {node.name} ended: {self.tail(node.name)}")
+            return _listens(process.pid, topology.port)
+
+        self.wait(listening, f"{node.name} to listen on port {topology.port}")
+
+    def stop_server(self, node: Node, signum: int = signal.SIGKILL) -> None:
+        """End a server's program: its host answers with resets from then on."""
+        stop(self._servers.pop(node.name), signum)
+
+    # the shell
+
+    def configure(self, session: Path | None = None) -> str:
+        """Replay a session of the shell; its transcript. Raises LabError with the transcript when a line is refused."""
+        words = [sys.executable, "-m", "avi_shell", "--state", str(self.state), "--transcript"]
+        run = subprocess.run(
+            [*words, "-f", str(session or self.topology.session)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if run.returncode:
+            raise LabError(f"avi-shell refused the session (status {run.returncode}): {run.stderr}{run.stdout}".strip())
+        return run.stdout
+
+    # looking and waiting
+
+    def wait(self, reached: Callable[[], bool], what: str, timeout: float = READY) -> None:
+        """Poll until something is so. Raises LabError, naming it, when it is not in time."""
+        deadline = time.monotonic() + timeout
+        while not reached():
+            if time.monotonic() > deadline:
+                raise LabError(f"waited {timeout:.0f} s for {what}, in vain; the engine's log: {self.tail(ENGINE)}")
+            time.sleep(0.02)
+
+    def wait_ready(self) -> None:
+        """Wait until every server takes its share and the VIP is announced."""
+        wanted = {node.address: "up" for node in self.topology.servers}
+        self.wait(lambda: self.servers() == wanted and self.announced(), "every server to be up")
+
+    def servers(self) -> dict[str, str]:
+        """State by address, as the engine tells it, of the servers whose state is settled in the table: `up` means that
+        it has a share."""
+        told = self.status()
+        pools = told["pools"] if told else ()
+        return {
+            server["address"]: server["state"]
+            for pool in pools
+            for server in pool["servers"]
+            if (server["state"] == "up") == server["in_table"]
+        }
+
+    def announced(self) -> bool:
+        """Whether the engine owns the VIP."""
+        told = self.status()
+        return any(vip["address"] == self.topology.vip and vip["announced"] for vip in (told["vips"] if told else ()))
+
+    def ask(self, ports: range, *words: str) -> list[Answer]:
+        """One request from each of the client's source ports; the answers. More words go to `lab.client`."""
+        return self.start_asking(ports, *words).finish()
+
+    def start_asking(self, ports: range, *words: str) -> Asking:
+        """The same, under way while something happens."""
+        topology = self.topology
+        line = [sys.executable, "-m", "dataplane.lab.client", "--to", f"{topology.vip}:{topology.port}"]
+        line += ["--ports", f"{ports[0]}-{ports[-1]}", *(("--udp",) if topology.protocol == "udp" else ()), *words]
+        return Asking(self.hosts[CLIENT].command(*line))
+
+    def capture(self, port: str) -> Capture:
+        """Start tcpdump on a port of the switch: what the host of that name sends and receives."""
+        capture = Capture(self.switch, port, self.folder / f"{port}.pcap", self.log(f"tcpdump-{port}"))
+        self._captures.append(capture)
+        capture.wait()
+        return capture
+
+    def finish_captures(self) -> None:
+        """End the captures once everything that was sent so far is in them (a last datagram proves it)."""
+        mark = f"end of capture {os.urandom(8).hex()}"
+        target = f"/dev/udp/{self.topology.engine.address}/9"
+        self.hosts[CLIENT].call("bash", "-c", f"printf %s '{mark}' > {target}")
+        for capture in self._captures:
+            self.wait(partial(capture.holds, mark.encode()), f"the capture of {capture.port}")
+            capture.stop()
+        self._captures.clear()
+
+    def log(self, name: str) -> Path:
+        """The file of what a program said."""
+        return self.folder / f"{name}.log"
+
+    def tail(self, name: str) -> str:
+        """The last lines of what a program said."""
+        try:
+            return "\n".join(self.log(name).read_text(errors="replace").splitlines()[-12:])
+        except OSError:
+            return "(nothing)"
+
+    # the network
+
+    def _namespace(self, name: str) -> Namespace:
+        return Namespace(f"{registry.PREFIX}{self.name}-{name}")
+
+    def _make_network(self) -> None:
+        quiet = "for i in all default; do echo 1 > /proc/sys/net/ipv6/conf/$i/disable_ipv6; done"
+        for space in (self.switch, *self.hosts.values()):
+            space.create()
+            space.call("sh", "-c", f"test ! -d /proc/sys/net/ipv6 || {quiet}")
+        _ip(self.switch, self._switch_lines())
+        for node in self.topology.nodes:
+            address = f"{node.address}/{self.topology.network.prefixlen}"
+            _ip(self.hosts[node.name], ["link set lo up", f"addr add {address} dev eth0", "link set eth0 up"])
+            # A frame forwarded by XDP keeps the checksum its sender left; so nobody leaves one to the hardware.
+            for space, link in ((self.hosts[node.name], "eth0"), (self.switch, node.name)):
+                space.call("ethtool", "-K", link, "tx", "off")
+        if self.driver != drivers.PCAP:
+            inside(self.switch, _let_xdp_pass)
+
+    def _switch_lines(self) -> list[str]:
+        lines = [f"link add {BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"]
+        for node in self.topology.nodes:
+            home = self.hosts[node.name].name
+            lines.append(f"link add {node.name} type veth peer name eth0 address {node.mac} netns {home}")
+            lines.append(f"link set {node.name} master {BRIDGE} up")
+        return [*lines, f"link set {BRIDGE} up"]
+
+
+class Asking:
+    """A run of `lab.client`."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self._answers: list[Answer] = []
+
+    def until(self, count: int) -> None:
+        """Read on until a number of answers is there."""
+        assert self._process.stdout is not None
+        while len(self._answers) < count and (line := self._process.stdout.readline()):
+            self._answers.append(Answer(**json.loads(line)))
+
+    def finish(self) -> list[Answer]:
+        """Read to the end; all answers, in the order in which they were asked for. Raises LabError."""
+        self.until(sys.maxsize)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        if self._process.wait():
+            raise LabError(f"the client ended with status {self._process.returncode}")
+        return sorted(self._answers, key=lambda answer: answer.port)
+
+
+def _ip(space: Namespace, lines: Iterable[str]) -> None:
+    call("ip", "-n", space.name, "-batch", "-", text="\n".join(lines) + "\n")
+
+
+def _let_xdp_pass() -> None:
+    """A veth hands frames that XDP transmits to its peer only where the peer runs XDP as well."""
+    import socket
+
+    from .. import xdpdriver
+
+    if xdpdriver.supported() is None:
+        xdpdriver.attach_pass(socket.if_nametoindex(ENGINE))
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Whether a socket in a process's namespace listens on a TCP port (proc_net(5): state 0A)."""
+    table = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+    return any(fields[1].endswith(f":{port:04X}") and fields[3] == "0A" for fields in map(str.split, table))

@@ -1,0 +1,126 @@
+"""What a laboratory looks like, as its TOML file says.
+
+title = "…"                  one line for people
+session = "l2_dsr.avi"       the shell session that configures it, beside this file
+network = "10.10.10.0/24"    the one layer-2 segment
+vip = "10.10.10.100"
+protocol = "tcp"             tcp: every server runs nginx; udp: an echo server
+port = 80
+[client]  address            [engine] name, address            [servers] name = address, at least one
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import LabError
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+CLIENT, ENGINE, SWITCH = "client", "engine", "switch"
+PROTOCOLS = ("tcp", "udp")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One host on the segment. name: of its namespace and of its port on the switch; address: IPv4, dotted."""
+
+    name: str
+    address: str
+
+    @property
+    def mac(self) -> str:
+        """Its MAC address: locally administered, and readable: 02:00 and the four bytes of its address."""
+        return "02:00:" + ipaddress.IPv4Address(self.address).packed.hex(":")
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """A laboratory: who is on the segment, and which service the VIP has."""
+
+    title: str
+    session: Path
+    network: ipaddress.IPv4Network
+    vip: str
+    protocol: str
+    port: int
+    engine_name: str
+    client: Node
+    engine: Node
+    servers: tuple[Node, ...]
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Everybody on the segment."""
+        return (self.client, self.engine, *self.servers)
+
+    def server(self, name: str) -> Node:
+        """A server by its name or address. Raises LabError naming those there are."""
+        for node in self.servers:
+            if name in (node.name, node.address):
+                return node
+        raise LabError(f"no server {name!r}; there are {', '.join(n.name for n in self.servers)}")
+
+
+def find(example: str) -> Path:
+    """The topology file of an example: a path, or the name of one of the examples that ship. Raises LabError."""
+    for path in (Path(example), EXAMPLES / f"{example}.toml"):
+        if path.is_file():
+            return path
+    there = ", ".join(sorted(path.stem for path in EXAMPLES.glob("*.toml")))
+    raise LabError(f"no example {example!r}; there are {there}; a path to a topology file works too")
+
+
+def load(path: Path) -> Topology:
+    """Read a topology. Raises LabError naming the file and what is wrong in it."""
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+        return _topology(data, path)
+    except OSError as exc:
+        raise LabError(f"{path}: {exc.strerror}") from exc
+    except KeyError as exc:
+        raise LabError(f"{path}: {exc.args[0]} is missing") from exc
+    except (ValueError, TypeError, AttributeError) as exc:
+        raise LabError(f"{path}: {exc}") from exc
+
+
+def _topology(data: Mapping[str, Any], path: Path) -> Topology:
+    network = ipaddress.IPv4Network(data["network"])
+    servers = tuple(Node(_word(name), address) for name, address in data["servers"].items())
+    if not servers:
+        raise ValueError("expected at least one server")
+    if data["protocol"] not in PROTOCOLS:
+        raise ValueError(f"protocol {data['protocol']!r}: expected one of {', '.join(PROTOCOLS)}")
+    if not (isinstance(data["port"], int) and 0 < data["port"] < 65536):
+        raise ValueError(f"port {data['port']!r}: expected 1 to 65535")
+    ipaddress.IPv4Address(data["vip"])
+    topology = Topology(
+        data["title"],
+        path.parent / data["session"],
+        network,
+        data["vip"],
+        data["protocol"],
+        data["port"],
+        data["engine"]["name"],
+        Node(CLIENT, data["client"]["address"]),
+        Node(ENGINE, data["engine"]["address"]),
+        servers,
+    )
+    seen: dict[str, str] = {topology.vip: "the VIP"}
+    for node in topology.nodes:
+        if ipaddress.IPv4Address(node.address) not in network:
+            raise ValueError(f"{node.name}'s address {node.address} is not in {network}")
+        if node.address in seen:
+            raise ValueError(f"{node.name} and {seen[node.address]} both have the address {node.address}")
+        seen[node.address] = node.name
+    return topology
+
+
+def _word(name: str) -> str:
+    if not (name.isascii() and name.isalnum() and len(name) <= 12 and name not in (CLIENT, ENGINE, SWITCH)):
+        raise ValueError(f"server name {name!r}: expected up to 12 letters and digits")
+    return name

@@ -1,0 +1,227 @@
+"""What may be typed next: the words so far and the prompt's context → candidates with their help, and a value's form.
+
+Pure, and built on the parser's own walk and tree: TAB, `?` and the parser cannot disagree.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from os.path import commonprefix
+
+from . import commands, leaf, line, schema
+from .errors import BadQuoting, LineError
+from .words import Word, quote, split
+
+Names = Callable[[str], Sequence[str]]
+"""The existing objects' names of a kind, by segment."""
+
+WIDTH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A word that may stand here, as it would be typed, and what it means."""
+
+    word: str
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What may stand at the cursor.
+
+    partial: the word begun there; column: where it begins; candidates: words that continue it; form: the form of a
+    value that may stand here ("" = none may); required: whether the line needs it.
+    """
+
+    partial: str
+    column: int
+    candidates: tuple[Candidate, ...] = ()
+    form: str = ""
+    help: str = ""
+    required: bool = False
+
+    def insertion(self) -> str:
+        """What TAB adds: the rest of the only candidate and a blank, or what all candidates share beyond the word."""
+        words = [candidate.word for candidate in self.candidates]
+        if len(words) == 1 and words[0].startswith(self.partial):
+            return words[0][len(self.partial) :] + " "
+        return commonprefix(words)[len(self.partial) :] if words else ""
+
+    def listing(self) -> list[str]:
+        """The lines that TAB TAB and `?` print: words padded to 20 columns, then their help."""
+        lines = []
+        if self.form:
+            note = ", ".join(text for text in (self.help, "required" if self.required else "") if text)
+            lines.append(f"{self.form:<{WIDTH}} {note}".rstrip())
+        return lines + [f"{c.word:<{WIDTH}} {c.help}".rstrip() for c in self.candidates]
+
+
+def complete(text: str, context: commands.Context, names: Names) -> Offer:
+    """What may follow a line's beginning, up to the cursor. An earlier word that is wrong gives an empty offer."""
+    try:
+        words = split(text)
+    except BadQuoting as exc:
+        words = split(text[: exc.column]) + [Word(text[exc.column + 1 :], exc.column, True)]
+        done, partial = words[:-1], words[-1]
+    else:
+        begun = bool(words) and not text[-1].isspace() if text else False
+        done, partial = (words[:-1], words[-1]) if begun else (words, Word("", len(text)))
+    typed = text[partial.column :]
+    try:
+        return _offer(done, partial, typed, context, names)
+    except LineError:
+        return Offer(typed, partial.column)
+
+
+def _offer(done: list[Word], partial: Word, typed: str, context: commands.Context, names: Names) -> Offer:
+    piped = _piped(done, context)
+    if piped is not None:
+        nodes: tuple[commands.Node, ...] = commands.PIPES
+        return _of_nodes(commands.Node("|", next=nodes), piped, 0, partial, typed, names)
+    if not done:
+        vocabulary = context.vocabulary()
+        return _made(partial, typed, ((name, _help(context, name, what)) for name, what in vocabulary.items()))
+    chosen = commands.resolve(context, done if done[0].text != line.NO else [*done, partial][:2])
+    if isinstance(chosen, commands.Mode):
+        if len(done) == 1 and done[0].text == line.NO:
+            return _after_no(context, partial, typed)
+        return _of_fields(chosen.kind, chosen.message, done, partial, typed, names)
+    return _of_nodes(chosen, done, 1, partial, typed, names)
+
+
+def _piped(done: Sequence[Word], context: commands.Context) -> list[Word] | None:
+    """The words after the last `|`, if the line is a command whose output may be piped."""
+    if not done or not any(word.text == "|" and not word.quoted for word in done):
+        return None
+    chosen = commands.resolve(context, done)
+    if isinstance(chosen, commands.Mode) or chosen.word not in commands.PIPED:
+        return None
+    last = max(i for i, word in enumerate(done) if word.text == "|" and not word.quoted)
+    return list(done[last + 1 :])
+
+
+def _after_no(context: commands.Context, partial: Word, typed: str) -> Offer:
+    fields: dict[str, schema.Field] = {}
+    homes: dict[str, commands.Mode] = {}
+    for mode in context.modes():
+        for name, field in line.typable(mode.kind.segment, mode.message.name).items():
+            fields.setdefault(name, field)
+            homes.setdefault(name, mode)
+    return _made(partial, typed, ((n, field_help(homes[n].kind, homes[n].message, f)) for n, f in fields.items()))
+
+
+def _of_nodes(node: commands.Node, words: Sequence[Word], start: int, partial: Word, typed: str, names: Names) -> Offer:
+    """Walk the tree of commands along the words, then offer what its node has next."""
+    for position in range(start, len(words)):
+        rest = next((n for n in node.next if n.slot is commands.Slot.FIELDS), None)
+        if rest is not None:
+            kind = schema.kind(rest.kind)
+            return _of_fields(kind, kind.root, words[position:], partial, typed, names)
+        nested = next((n for n in node.next if n.slot is commands.Slot.COMMAND), None)
+        node = commands.step(
+            commands.Node(words[position - 1].text, next=nested.next) if nested else node, words[position]
+        )
+    candidates: list[tuple[str, str]] = []
+    form = help_ = ""
+    for n in node.next:
+        if n.slot is None:
+            candidates.append((n.word, n.help))
+        elif n.slot is commands.Slot.COMMAND:
+            candidates += [(inner.word, inner.help) for inner in n.next]
+        elif n.slot is commands.Slot.FIELDS:
+            kind = schema.kind(n.kind)
+            return _of_fields(kind, kind.root, (), partial, typed, names)
+        elif n.slot is commands.Slot.VERB:
+            candidates += [(word, verb.help) for word, verb in commands.verb_help().items()]
+        else:
+            form, help_ = n.word, n.help
+            if n.slot is commands.Slot.OBJECT:
+                candidates += [(quote(name), "") for name in names(n.kind)]
+    return _made(partial, typed, candidates, form, help_, bool(form) and not node.action)
+
+
+def _of_fields(
+    kind: schema.Kind, message: schema.Message, words: Sequence[Word], partial: Word, typed: str, names: Names
+) -> Offer:
+    walk = line.Walk(kind, message)
+    for word in words:
+        walk.feed(word)
+    holder = walk.message
+    if walk.state is line.State.NO_ELEMENT:
+        holder = walk.element()
+    candidates = [(n, _word_help(kind, holder, n, f)) for n, f in walk.vocabulary().items()]
+    field = walk.value()
+    if field is None:
+        return _made(partial, typed, candidates)
+    form = leaf.form(field, line.one_token(kind, field))
+    if field.type == "enum":
+        values = schema.enums()[field.enum or ""]
+        candidates += [(value.lower(), "the default" if value == field.default else "") for value in values]
+        form = ""
+    elif field.type == "bool":
+        candidates += [("true", ""), ("false", "")]
+        form = ""
+    elif field.type == "ref" and field.ref is not None:
+        candidates += [(quote(name), "") for name in names(field.ref)]
+    return _made(partial, typed, candidates, form, help_texts().get(f"{holder.name}.{field.name}", ""), walk.must())
+
+
+def _made(
+    partial: Word,
+    typed: str,
+    candidates: Iterable[tuple[str, str]],
+    form: str = "",
+    help_: str = "",
+    must: bool = False,
+) -> Offer:
+    fitting = {word: text for word, text in candidates if word.startswith(typed) or word.startswith(f'"{partial.text}')}
+    fields = tuple(Candidate(word, text) for word, text in fitting.items())
+    return Offer(typed, partial.column, fields, form, help_, must)
+
+
+def _help(context: commands.Context, name: str, what: commands.Node | schema.Field | None) -> str:
+    if isinstance(what, commands.Node):
+        return what.help
+    if what is None:
+        return _NO_HELP
+    for mode in context.modes():
+        if line.typable(mode.kind.segment, mode.message.name).get(name) is what:
+            return field_help(mode.kind, mode.message, what)
+    return ""
+
+
+_NO_HELP = "switch a field off, return it to its default, or remove an element"
+
+
+def _word_help(kind: schema.Kind, message: schema.Message, name: str, field: schema.Field | None) -> str:
+    if field is not None:
+        return field_help(kind, message, field)
+    return {line.NO: _NO_HELP, "index": line.INDEX.help}.get(name, "")
+
+
+def field_help(kind: schema.Kind, message: schema.Message, field: schema.Field) -> str:
+    """One line on a field: what it is, the form of its value, its default, whether it is required."""
+    facts = [help_texts().get(f"{message.name}.{field.name}", field.help)]
+    if line.is_mode(kind, field):
+        facts.append("a list: adds an element" if field.repeated else "enters its mode")
+    elif field.type == "enum":
+        facts.append(f"one of {len(schema.enums()[field.enum or ''])} words")
+    elif field.type != "bool":
+        facts.append(leaf.form(field, line.one_token(kind, field)))
+    if field.default is not None:
+        facts.append(f"default {str(field.default).lower() if field.type in ('bool', 'enum') else field.default}")
+    if field.required:
+        facts.append("required")
+    return "; ".join(fact for fact in facts if fact)
+
+
+@cache
+def help_texts() -> Mapping[str, str]:
+    """What fields are, by "Message.field"; fields that their name explains are left out."""
+    texts: dict[str, str] = json.loads((resources.files(__package__) / "model" / "help.json").read_text("utf-8"))
+    return texts

@@ -1,0 +1,81 @@
+"""What is named as wrong on a pool member, and what mends it."""
+
+import pytest
+
+from dataplane import preparation
+from dataplane.preparation import Host, Wanted
+
+VIP = "10.10.10.100"
+READY = {
+    "net.ipv4.conf.all.arp_ignore": "1",
+    "net.ipv4.conf.eth0.arp_ignore": "0",
+    "net.ipv4.conf.all.arp_announce": "2",
+    "net.ipv4.conf.eth0.arp_announce": "0",
+    "net.ipv4.conf.all.rp_filter": "0",
+    "net.ipv4.conf.eth0.rp_filter": "2",
+    "net.ipv4.ip_forward": "1",
+}
+ALL, OWN = "net.ipv4.conf.all.", "net.ipv4.conf.eth0."
+
+
+def commands(changed: dict[str, str], **host: object) -> list[str]:
+    values = {"loopback_up": True, "addresses": [("lo", VIP, 32)], "routes": {}, **host}
+    found = preparation.problems(
+        Wanted((VIP,), "eth0", tuple(values["routes"])),  # type: ignore[arg-type]
+        Host(settings=READY | changed, **values),  # type: ignore[arg-type]
+    )
+    return [problem.fix.command for problem in found]
+
+
+def test_a_ready_host_has_no_problems() -> None:
+    assert commands({}) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "command"),
+    [
+        ({ALL + "arp_ignore": "0"}, f"sysctl -w {ALL}arp_ignore=1"),
+        ({ALL + "arp_ignore": "3"}, f"sysctl -w {ALL}arp_ignore=1"),
+        ({OWN + "arp_ignore": "3"}, f"sysctl -w {OWN}arp_ignore=1"),
+        ({ALL + "arp_announce": "1"}, f"sysctl -w {ALL}arp_announce=2"),
+        ({OWN + "rp_filter": "0"}, f"sysctl -w {OWN}rp_filter=2"),
+        ({OWN + "rp_filter": "1"}, f"sysctl -w {OWN}rp_filter=2"),
+        ({OWN + "rp_filter": "0", ALL + "rp_filter": "1"}, f"sysctl -w {OWN}rp_filter=2"),
+        ({"net.ipv4.ip_forward": "0"}, "sysctl -w net.ipv4.ip_forward=1"),
+    ],
+)
+def test_a_kernel_setting_that_is_wrong_is_named_with_its_command(changed: dict[str, str], command: str) -> None:
+    assert commands(changed) == [command]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {ALL + "arp_ignore": "0", OWN + "arp_ignore": "2"},
+        {ALL + "arp_ignore": "8"},
+        {ALL + "arp_announce": "0", OWN + "arp_announce": "2"},
+        {ALL + "rp_filter": "2", OWN + "rp_filter": "1"},
+    ],
+)
+def test_the_kernel_goes_by_the_larger_of_all_and_interface(changed: dict[str, str]) -> None:
+    assert commands(changed) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "command"),
+    [
+        ({"loopback_up": False}, "ip link set lo up"),
+        ({"addresses": []}, f"ip addr add {VIP}/32 dev lo"),
+        ({"addresses": [("lo", VIP, 24)]}, f"ip addr del {VIP}/24 dev lo"),
+        ({"addresses": [("lo", VIP, 32), ("eth0", VIP, 24)]}, f"ip addr del {VIP}/24 dev eth0"),
+        ({"routes": {"192.0.2.1": None}}, "ip route add 192.0.2.1/32 via GATEWAY"),
+        ({"routes": {"10.10.10.11": "lo"}}, "ip addr del 10.10.10.11"),
+    ],
+)
+def test_what_is_wrong_with_addresses_and_routes_is_named(host: dict[str, object], command: str) -> None:
+    assert commands({}, **host) == [command]
+
+
+def test_arp_is_silenced_before_the_vip_is_there() -> None:
+    order = commands({ALL + "arp_ignore": "0"}, addresses=[])
+    assert order == [f"sysctl -w {ALL}arp_ignore=1", f"ip addr add {VIP}/32 dev lo"]
