@@ -26,23 +26,30 @@ def build_table(servers: Sequence[tuple[bytes, int]], slots: int, seed: int) -> 
     indices, never which address owns a slot. slots: a prime greater than the number of servers. Returns 16-bit
     unsigned integers, one a slot.
     """
-    if not servers:
-        return array("H", [NO_SERVER]) * slots
+    if len(servers) < 2:
+        return array("H", [0 if servers else NO_SERVER]) * slots
     order = sorted(range(len(servers)), key=lambda i: servers[i][0])
-    heaviest = max(weight for _, weight in servers)
+    table = fill([(*_walk(servers[i][0], slots, seed), servers[i][1]) for i in order], slots)
+    return table if order == list(range(len(order))) else array("H", map(order.__getitem__, table))
+
+
+def _walk(address: bytes, slots: int, seed: int) -> tuple[int, int]:
+    digest = blake2b(address, digest_size=16, key=seed.to_bytes(8, "big")).digest()
+    return int.from_bytes(digest[:8], "big") % slots, int.from_bytes(digest[8:], "big") % (slots - 1) + 1
+
+
+def fill(walks: Sequence[tuple[int, int, int]], slots: int) -> array[int]:
+    """The paper's "Populate": servers take turns, each takes the next free slot of its walk.
+
+    walks: offset, skip (coprime to slots) and weight of each server. Returns the index of each slot's owner. A server
+    with half the greatest weight has every second turn.
+    """
+    heaviest = max(weight for _, _, weight in walks)
     table = array("H", [NO_SERVER]) * slots
-    if len(order) == 1:
-        return array("H", [0]) * slots
-    walks = []
-    for index in order:
-        address, weight = servers[index]
-        digest = blake2b(address, digest_size=16, key=seed.to_bytes(8, "big")).digest()
-        position = int.from_bytes(digest[:8], "big") % slots
-        skip = int.from_bytes(digest[8:], "big") % (slots - 1) + 1
-        walks.append([position, skip, index, weight, 0])
+    state = [[offset, skip, index, weight, 0] for index, (offset, skip, weight) in enumerate(walks)]
     free = slots
     while True:
-        for walk in walks:
+        for walk in state:
             walk[4] += walk[3]
             if walk[4] < heaviest:
                 continue
