@@ -77,13 +77,17 @@ class Lab:
             raise
 
     def close(self) -> None:
-        """Remove everything, the engine first: it takes its own pins and rules away."""
-        for capture in self._captures:
-            capture.stop()
-        for process in (self.engine, *self._servers.values()):
-            if process is not None:
-                stop(process)
-        registry.remove(self.name)
+        """Remove everything, the engine first: it takes its own pins and rules away. Signals wait until it is done."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        try:
+            for capture in self._captures:
+                capture.stop()
+            for process in (self.engine, *self._servers.values()):
+                if process is not None:
+                    stop(process)
+            registry.remove(self.name)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def leave(self) -> None:
         """Let it stand when this process ends; `avi-lab down` removes it."""
@@ -310,12 +314,10 @@ def _ip(space: Namespace, lines: Iterable[str]) -> None:
 
 def _let_xdp_pass() -> None:
     """A veth hands frames that XDP transmits to its peer only where the peer runs XDP as well."""
-    import socket
-
     from .. import xdpdriver
 
     if xdpdriver.supported() is None:
-        xdpdriver.attach_pass(socket.if_nametoindex(ENGINE))
+        xdpdriver.attach_pass(ENGINE)
 
 
 def _listens(pid: int, port: int) -> bool:

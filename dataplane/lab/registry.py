@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import signal
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -95,6 +96,8 @@ def remove(name: str) -> None:
         each.remove()
     if engine := read(name).engine:
         shutil.rmtree(PINS / engine, ignore_errors=True)
+        with suppress(OSError):  # pins of other engines are there, or none at all
+            PINS.rmdir()
     shutil.rmtree(folder(name), ignore_errors=True)
 
 

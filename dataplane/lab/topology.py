@@ -12,6 +12,7 @@ port = 80
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def _topology(data: Mapping[str, Any], path: Path) -> Topology:
         data["vip"],
         data["protocol"],
         data["port"],
-        data["engine"]["name"],
+        _engine(data["engine"]["name"]),
         Node(CLIENT, data["client"]["address"]),
         Node(ENGINE, data["engine"]["address"]),
         servers,
@@ -123,4 +124,10 @@ def _topology(data: Mapping[str, Any], path: Path) -> Topology:
 def _word(name: str) -> str:
     if not (name.isascii() and name.isalnum() and len(name) <= 12 and name not in (CLIENT, ENGINE, SWITCH)):
         raise ValueError(f"server name {name!r}: expected up to 12 letters and digits")
+    return name
+
+
+def _engine(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", name):
+        raise ValueError(f"engine name {name!r}: expected up to 41 letters, digits, '_', '-'")
     return name

@@ -1,0 +1,538 @@
+"""The kernel's BPF objects through libbpf: programs, maps, links, pins. A thin layer; it knows nothing of forwarding.
+
+Everything that fails raises DriverError with the kernel's or libbpf's own words.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+from collections.abc import Iterator, Sequence
+from ctypes import Structure, byref, c_char, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .errors import DriverError
+
+BPFFS = Path("/sys/fs/bpf")
+BPF_FS_MAGIC = 0xCAFE4A11  # linux/magic.h
+
+# linux/bpf.h
+MAP_TYPE_ARRAY = 2
+PROG_TYPE_XDP = 6
+BPF_XDP = 37
+BPF_F_INNER_MAP = 1 << 12
+LINK_TYPE_XDP = 6
+# linux/if_link.h
+XDP_FLAGS_UPDATE_IF_NOEXIST, XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE = 1 << 0, 1 << 1, 1 << 2
+XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
+
+_LOG_LINES = 200
+
+
+class _MapCreateOpts(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        *((name, c_uint32) for name in ("btf_fd", "btf_key", "btf_value", "btf_vmlinux_value", "inner", "flags")),
+        ("extra", c_uint64),
+        ("numa_node", c_uint32),
+        ("ifindex", c_uint32),
+    ]
+
+
+class _LinkCreateOpts(Structure):
+    _fields_ = [("sz", c_size_t), ("flags", c_uint32), ("pad", c_uint32)]
+
+
+class _BatchOpts(Structure):
+    _fields_ = [("sz", c_size_t), ("elem_flags", c_uint64), ("flags", c_uint64)]
+
+
+class _TestRunOpts(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("data_in", c_void_p),
+        ("data_out", c_void_p),
+        ("data_size_in", c_uint32),
+        ("data_size_out", c_uint32),
+        ("ctx_in", c_void_p),
+        ("ctx_out", c_void_p),
+        ("ctx_size_in", c_uint32),
+        ("ctx_size_out", c_uint32),
+        ("retval", c_uint32),
+        ("repeat", c_int),
+        ("duration", c_uint32),
+        ("flags", c_uint32),
+        ("cpu", c_uint32),
+        ("batch_size", c_uint32),
+    ]
+
+
+class _QueryOpts(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("prog_id", c_uint32),
+        ("drv_prog_id", c_uint32),
+        ("hw_prog_id", c_uint32),
+        ("skb_prog_id", c_uint32),
+        ("attach_mode", ctypes.c_uint8),
+        ("pad", c_char * 7),
+    ]
+
+
+class _Log:
+    """libbpf's messages: kept, newest last, for the errors that they explain."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        vsnprintf = ctypes.CDLL(None).vsnprintf
+        vsnprintf.argtypes = [c_char_p, c_size_t, c_char_p, c_void_p]
+        self.lines: list[str] = []
+
+        def say(level: int, text: bytes, arguments: int) -> int:
+            if level > 1:  # LIBBPF_DEBUG
+                return 0
+            buffer = ctypes.create_string_buffer(1 << 16)
+            vsnprintf(buffer, len(buffer), text, arguments)
+            self.lines += buffer.value.decode("utf-8", "replace").splitlines()
+            del self.lines[:-_LOG_LINES]
+            return 0
+
+        self._say = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)(say)  # the library holds a bare pointer to it
+        library.libbpf_set_print(self._say)
+
+    def take(self) -> str:
+        """The messages since the last call."""
+        lines, self.lines[:] = list(self.lines), []
+        return "\n".join(lines)
+
+
+_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "bpf_object__open_mem": (c_void_p, [c_char_p, c_size_t, c_void_p]),
+    "bpf_object__load": (c_int, [c_void_p]),
+    "bpf_object__close": (None, [c_void_p]),
+    "bpf_object__next_map": (c_void_p, [c_void_p, c_void_p]),
+    "bpf_object__find_program_by_name": (c_void_p, [c_void_p, c_char_p]),
+    "bpf_map__name": (c_char_p, [c_void_p]),
+    "bpf_map__fd": (c_int, [c_void_p]),
+    "bpf_map__reuse_fd": (c_int, [c_void_p, c_int]),
+    "bpf_map__set_max_entries": (c_int, [c_void_p, c_uint32]),
+    "bpf_map__type": (c_int, [c_void_p]),
+    "bpf_map__key_size": (c_uint32, [c_void_p]),
+    "bpf_map__value_size": (c_uint32, [c_void_p]),
+    "bpf_map__max_entries": (c_uint32, [c_void_p]),
+    "bpf_program__fd": (c_int, [c_void_p]),
+    "bpf_map_create": (c_int, [c_int, c_char_p, c_uint32, c_uint32, c_uint32, c_void_p]),
+    "bpf_map_update_elem": (c_int, [c_int, c_void_p, c_void_p, c_uint64]),
+    "bpf_map_lookup_elem": (c_int, [c_int, c_void_p, c_void_p]),
+    "bpf_map_delete_elem": (c_int, [c_int, c_void_p]),
+    "bpf_map_get_next_key": (c_int, [c_int, c_void_p, c_void_p]),
+    "bpf_map_update_batch": (c_int, [c_int, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "bpf_map_lookup_batch": (c_int, [c_int, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "bpf_map_get_fd_by_id": (c_int, [c_uint32]),
+    "bpf_prog_get_fd_by_id": (c_int, [c_uint32]),
+    "bpf_prog_load": (c_int, [c_int, c_char_p, c_char_p, c_void_p, c_size_t, c_void_p]),
+    "bpf_prog_test_run_opts": (c_int, [c_int, c_void_p]),
+    "bpf_obj_pin": (c_int, [c_int, c_char_p]),
+    "bpf_obj_get": (c_int, [c_char_p]),
+    "bpf_obj_get_info_by_fd": (c_int, [c_int, c_void_p, c_void_p]),
+    "bpf_link_create": (c_int, [c_int, c_int, c_int, c_void_p]),
+    "bpf_link_update": (c_int, [c_int, c_int, c_void_p]),
+    "bpf_link_detach": (c_int, [c_int]),
+    "bpf_xdp_attach": (c_int, [c_int, c_int, c_uint32, c_void_p]),
+    "bpf_xdp_query": (c_int, [c_int, c_int, c_void_p]),
+    "libbpf_num_possible_cpus": (c_int, []),
+}
+
+
+@lru_cache(maxsize=1)
+def _library() -> tuple[ctypes.CDLL, _Log]:
+    try:
+        library = ctypes.CDLL("libbpf.so.1", use_errno=True)
+    except OSError as exc:
+        raise DriverError(f"libbpf cannot be loaded: {exc}", remedy="apt-get install libbpf1") from exc
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library, _Log(library)
+
+
+def _call(name: str, *arguments: Any) -> int:
+    """A libbpf function's result; −errno when it failed (libbpf 1.x)."""
+    result: int = getattr(_library()[0], name)(*arguments)
+    return result
+
+
+def _failed(what: str, result: int, *, remedy: str = "") -> DriverError:
+    log = _library()[1].take()
+    if -result == errno.EPERM:
+        remedy = remedy or "run as root (CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN)"
+    text = f"{what}: {os.strerror(-result)}"
+    return DriverError(f"{text}\n{log}" if log else text, remedy=remedy)
+
+
+def _check(what: str, result: int) -> int:
+    if result < 0:
+        raise _failed(what, result)
+    return result
+
+
+@lru_cache(maxsize=1)
+def possible_cpus() -> int:
+    """Number of processors that per-CPU maps have values for."""
+    return _check("possible processors", _call("libbpf_num_possible_cpus"))
+
+
+class Handle:
+    """A file descriptor of a BPF object, closed once."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def close(self) -> None:
+        """Close it; what is pinned or attached lives on."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def pin(self, path: Path) -> None:
+        """Give it a name in the BPF file system. Raises DriverError."""
+        _check(f"pin {path}", _call("bpf_obj_pin", self.fd, os.fsencode(path)))
+
+    def _info(self, size: int) -> bytes:
+        buffer, length = ctypes.create_string_buffer(size), c_uint32(size)
+        _check("object info", _call("bpf_obj_get_info_by_fd", self.fd, buffer, byref(length)))
+        return buffer.raw
+
+
+def _word(info: bytes, offset: int) -> int:
+    return int.from_bytes(info[offset : offset + 4], "little")
+
+
+class Shape(NamedTuple):
+    """A map's type (BPF_MAP_TYPE_…), bytes of a key and of a value, entries at most."""
+
+    type: int
+    key_size: int
+    value_size: int
+    max_entries: int
+
+
+class Map(Handle):
+    """A map. Keys and values are bytes of the sizes the map was made with."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        info = self._info(80)  # struct bpf_map_info, as far as `name`
+        self.type, self.id, self.key_size, self.value_size, self.max_entries, self.flags = (
+            _word(info, 4 * n) for n in range(6)
+        )
+        self.name = info[24:40].split(b"\0")[0].decode()
+        self._room = self.value_size
+        if self.type in (5, 6, 21):  # per-CPU hash, array, cgroup storage: a value for every processor
+            self._room = -(-self.value_size // 8) * 8 * possible_cpus()
+
+    @property
+    def shape(self) -> Shape:
+        """What must be equal for one map to stand for another."""
+        return Shape(self.type, self.key_size, self.value_size, self.max_entries)
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """The value of a key (of a per-CPU map: all processors' values, one after the other), or None."""
+        value = ctypes.create_string_buffer(self._room)
+        result = _call("bpf_map_lookup_elem", self.fd, key, value)
+        if result == -errno.ENOENT:
+            return None
+        _check(f"look up in {self.name}", result)
+        return value.raw
+
+    def update(self, key: bytes, value: bytes) -> None:
+        """Add or replace. Raises DriverError, also when the map is full."""
+        if len(key) != self.key_size or len(value) != self._room:
+            raise ValueError(f"{self.name}: key of {len(key)}, value of {len(value)} bytes")
+        result = _call("bpf_map_update_elem", self.fd, key, value, 0)
+        if result in (-errno.E2BIG, -errno.ENOSPC):
+            raise DriverError(f"the kernel map {self.name} is full: it holds {self.max_entries} entries")
+        _check(f"update {self.name}", result)
+
+    def delete(self, key: bytes) -> None:
+        """Remove a key, if it is there."""
+        result = _call("bpf_map_delete_elem", self.fd, key)
+        if result != -errno.ENOENT:
+            _check(f"delete in {self.name}", result)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """All entries, of a map that nobody else changes meanwhile."""
+        for key in list(self._keys()):
+            value = self.lookup(key)
+            if value is not None:
+                yield key, value
+
+    def _keys(self) -> Iterator[bytes]:
+        before: bytes | None = None
+        following = ctypes.create_string_buffer(self.key_size)
+        while (result := _call("bpf_map_get_next_key", self.fd, before, following)) == 0:
+            before = following.raw
+            yield before
+        if result != -errno.ENOENT:
+            raise _failed(f"walk {self.name}", result)
+
+    def write(self, values: bytes) -> None:
+        """Fill an array from its first element on, in one call."""
+        count = c_uint32(len(values) // self._room)
+        keys = (c_uint32 * count.value)(*range(count.value))
+        options = _BatchOpts(ctypes.sizeof(_BatchOpts))
+        result = _call("bpf_map_update_batch", self.fd, keys, values, byref(count), byref(options))
+        _check(f"fill {self.name}", result)
+
+    def read(self, entries: int) -> bytes:
+        """The first elements of an array, in one call."""
+        count = c_uint32(min(entries, self.max_entries))
+        if not count.value:
+            return b""
+        keys, position = (c_uint32 * count.value)(), c_uint32()
+        values = ctypes.create_string_buffer(count.value * self._room)
+        options = _BatchOpts(ctypes.sizeof(_BatchOpts))
+        result = _call(
+            "bpf_map_lookup_batch", self.fd, None, byref(position), keys, values, byref(count), byref(options)
+        )
+        if result != -errno.ENOENT:  # which tells that the end was reached
+            _check(f"read {self.name}", result)
+        return values.raw[: count.value * self._room]
+
+    @classmethod
+    def create(cls, kind: int, name: str, key_size: int, value_size: int, entries: int, flags: int = 0) -> Map:
+        """Make a map. name: at most 15 characters. Raises DriverError."""
+        options = _MapCreateOpts(ctypes.sizeof(_MapCreateOpts), flags=flags)
+        fd = _call("bpf_map_create", kind, name.encode(), key_size, value_size, entries, byref(options))
+        return cls(_check(f"create map {name}", fd))
+
+    @classmethod
+    def by_id(cls, number: int) -> Map:
+        """The map of an id, as map-in-map lookups give it. Raises DriverError."""
+        return cls(_check(f"open map {number}", _call("bpf_map_get_fd_by_id", number)))
+
+    @classmethod
+    def pinned(cls, path: Path) -> Map:
+        """The map pinned at a path. Raises DriverError."""
+        return cls(_check(f"open {path}", _call("bpf_obj_get", os.fsencode(path))))
+
+
+class Ran(NamedTuple):
+    """What BPF_PROG_TEST_RUN gave: the program's result, the frame as it left it, nanoseconds a run."""
+
+    result: int
+    data: bytes
+    duration: int
+
+
+class Program(Handle):
+    """A loaded program."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        info = self._info(96)  # struct bpf_prog_info, as far as `name`
+        self.id = _word(info, 4)
+        self.tag = info[8:16].hex()
+        self.name = info[64:80].split(b"\0")[0].decode()
+
+    def test_run(self, frame: bytes, *, repeat: int = 1) -> Ran:
+        """Run it on a frame (at least 14 bytes), received on the loopback interface (index 1)."""
+        out = ctypes.create_string_buffer(len(frame) + 512)
+        options = _TestRunOpts(ctypes.sizeof(_TestRunOpts), repeat=repeat)
+        options.data_in = ctypes.cast(c_char_p(frame), c_void_p)
+        options.data_size_in = len(frame)
+        options.data_out, options.data_size_out = ctypes.addressof(out), len(out)
+        _check("test run", _call("bpf_prog_test_run_opts", self.fd, byref(options)))
+        return Ran(options.retval, out.raw[: options.data_size_out], options.duration)
+
+    @classmethod
+    def by_id(cls, number: int) -> Program:
+        """The program of an id. Raises DriverError."""
+        return cls(_check(f"open program {number}", _call("bpf_prog_get_fd_by_id", number)))
+
+    @classmethod
+    def pinned(cls, path: Path) -> Program:
+        """The program pinned at a path. Raises DriverError."""
+        return cls(_check(f"open {path}", _call("bpf_obj_get", os.fsencode(path))))
+
+    @classmethod
+    def load(cls, name: str, instructions: bytes) -> Program:
+        """Load an XDP program given as its instructions. Raises DriverError."""
+        number = len(instructions) // 8
+        fd = _call("bpf_prog_load", PROG_TYPE_XDP, name.encode(), b"GPL", instructions, number, None)
+        return cls(_check(f"load {name}", fd))
+
+
+class Link(Handle):
+    """An XDP program's attachment to an interface; it ends when neither a descriptor nor a pin holds it."""
+
+    def update(self, program: Program) -> None:
+        """Let another program take over between two frames. Raises DriverError."""
+        _check("replace the program", _call("bpf_link_update", self.fd, program.fd, None))
+
+    def detach(self) -> None:
+        """End it now, whoever holds it."""
+        _check("detach", _call("bpf_link_detach", self.fd))
+
+    @property
+    def id(self) -> int:
+        """The link's id."""
+        return _word(self._info(64), 4)
+
+    @property
+    def program_id(self) -> int:
+        """The id of the program it attaches."""
+        return _word(self._info(64), 8)
+
+    @property
+    def interface(self) -> int:
+        """Index of the interface; 0 when it is gone."""
+        return _word(self._info(64), 16)
+
+    @classmethod
+    def create(cls, program: Program, interface: int, flags: int) -> Link:
+        """Attach a program. Raises OSError with the kernel's reason: callers have more than one way to try."""
+        options = _LinkCreateOpts(ctypes.sizeof(_LinkCreateOpts), flags)
+        result = _call("bpf_link_create", program.fd, interface, BPF_XDP, byref(options))
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+        return cls(result)
+
+    @classmethod
+    def pinned(cls, path: Path) -> Link:
+        """The link pinned at a path. Raises DriverError."""
+        return cls(_check(f"open {path}", _call("bpf_obj_get", os.fsencode(path))))
+
+
+class Object:
+    """A compiled object file: its maps (by name) and programs."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            data = path.read_bytes()
+        except OSError as exc:
+            raise DriverError(f"no BPF program {path}: {exc.strerror}", remedy="make xdp") from exc
+        library, log = _library()
+        log.take()
+        ctypes.set_errno(0)
+        self._object = library.bpf_object__open_mem(data, len(data), None)
+        if not self._object:
+            raise _failed(f"open {path}", -ctypes.get_errno())
+        self._path = path
+        self._maps: dict[str, int] = {}
+        at = None
+        while at := library.bpf_object__next_map(self._object, at):
+            name = library.bpf_map__name(at).decode()
+            self._maps[_short(name)] = at
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of its maps; global data is `bss`, `data`, `rodata`."""
+        return tuple(self._maps)
+
+    def shape(self, name: str) -> Shape:
+        """The shape that a map has or will have."""
+        at = self._maps[name]
+        return Shape(*(_call(f"bpf_map__{part}", at) for part in Shape._fields))
+
+    def reuse(self, name: str, existing: Map) -> None:
+        """Use an existing map instead of a new one; before `load`."""
+        _check(f"reuse {name}", _call("bpf_map__reuse_fd", self._maps[name], existing.fd))
+
+    def resize(self, name: str, entries: int) -> None:
+        """Make a map of another size; before `load`."""
+        _check(f"resize {name}", _call("bpf_map__set_max_entries", self._maps[name], entries))
+
+    def load(self) -> None:
+        """Make the maps, load the programs. Raises DriverError with the verifier's words."""
+        result = _call("bpf_object__load", self._object)
+        if result < 0:
+            raise _failed(f"the kernel refuses {self._path.name}", result)
+
+    def map(self, name: str) -> Map:
+        """A map, with a descriptor of its own; after `load`."""
+        return Map(os.dup(_call("bpf_map__fd", self._maps[name])))
+
+    def program(self, name: str) -> Program:
+        """A program, with a descriptor of its own; after `load`."""
+        found = _library()[0].bpf_object__find_program_by_name(self._object, name.encode())
+        if not found:
+            raise DriverError(f"{self._path.name} has no program {name}")
+        return Program(os.dup(_call("bpf_program__fd", found)))
+
+    def close(self) -> None:
+        """Free it; maps and programs taken from it live on."""
+        if self._object:
+            _library()[0].bpf_object__close(self._object)
+            self._object = None
+
+    def __enter__(self) -> Object:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _short(name: str) -> str:
+    """`dsr.bss` → `bss`: libbpf puts (the start of) the object's name in front of its global data."""
+    return re.sub(r"^.*\.", "", name)
+
+
+class Attached(NamedTuple):
+    """The XDP program on an interface. mode: "native", "generic" or "offloaded"."""
+
+    program: int
+    mode: str
+
+
+def attached(interface: int) -> Attached | None:
+    """What XDP program an interface has, if any. Raises DriverError."""
+    options = _QueryOpts(ctypes.sizeof(_QueryOpts))
+    _check(f"query XDP of interface {interface}", _call("bpf_xdp_query", interface, 0, byref(options)))
+    for number, mode in (
+        (options.drv_prog_id, "native"),
+        (options.skb_prog_id, "generic"),
+        (options.hw_prog_id, "offloaded"),
+    ):
+        if number:
+            return Attached(number, mode)
+    return None
+
+
+def attach(program: Program, interface: int, flags: int = 0) -> None:
+    """Attach without a link: the program stays with the interface until that is gone. Raises DriverError."""
+    flags |= XDP_FLAGS_UPDATE_IF_NOEXIST
+    _check(f"attach to interface {interface}", _call("bpf_xdp_attach", interface, program.fd, flags, None))
+
+
+def pass_program() -> Program:
+    """An XDP program that lets every frame pass: `r0 = XDP_PASS; exit`."""
+    return Program.load("avi_pass", bytes((0xB7, 0, 0, 0, XDP_PASS, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0)))
+
+
+def file_system() -> Path:
+    """The BPF file system, mounted in this mount namespace if it was not. Raises DriverError."""
+    if _is_bpffs(BPFFS):
+        return BPFFS
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"bpf", os.fsencode(BPFFS), b"bpf", 0, b"mode=0700"):
+        reason = os.strerror(ctypes.get_errno())
+        raise DriverError(f"{BPFFS} has no BPF file system and cannot be mounted: {reason}", remedy="run as root")
+    return BPFFS
+
+
+def _is_bpffs(path: Path) -> bool:
+    libc = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(256)  # struct statfs begins with f_type, a long
+    if libc.statfs(os.fsencode(path), buffer):
+        return False
+    return int.from_bytes(buffer.raw[:4], "little") == BPF_FS_MAGIC

@@ -1,0 +1,143 @@
+"""`avi-lab`: try a DSR configuration with real packets, in network namespaces of this machine.
+
+avi-lab run EXAMPLE     build, configure, ask, prove, take down; exit status 0 only if everything was seen
+avi-lab up EXAMPLE      build and configure, and leave it standing
+avi-lab down [NAME]     remove what `up` left standing, or what was left by a run that was killed
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from ..errors import DataplaneError, LabError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+MOST_REQUESTS = 40_000
+"""Each needs a source port of its own."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns the exit status: 0 done, 1 failed, 2 wrong command line, 130 interrupted."""
+    arguments = _parser().parse_args(argv)
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _interrupt)
+    try:
+        return int(arguments.command(arguments))
+    except DataplaneError as exc:
+        print(f"avi-lab: error: {exc}", file=sys.stderr)
+        if exc.remedy:
+            print(f"avi-lab: try: {exc.remedy}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("avi-lab: interrupted; everything was taken down", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="avi-lab", description="A laboratory of network namespaces for DSR.")
+    verbs = parser.add_subparsers(required=True, metavar="run | up | down")
+    for name, command, about in (
+        ("run", _run, "a demonstration with its proof; nothing of it stays"),
+        ("up", _up, "build and configure it, and leave it standing"),
+    ):
+        verb = verbs.add_parser(name, help=about)
+        verb.add_argument("example", metavar="EXAMPLE", help="an example's name, or a topology file")
+        verb.add_argument("--driver", choices=("auto", "xdp", "pcap"), help="as for avi-se run")
+        verb.add_argument("--state", type=Path, help="state directory (default: one that goes with the laboratory)")
+        verb.add_argument("--name", default="", help="the laboratory's name (default: made of the process number)")
+        verb.set_defaults(command=command)
+        if name == "run":
+            verb.add_argument("--requests", type=_count, default=100, metavar="N", help="default: %(default)s")
+    down = verbs.add_parser("down", help="remove laboratories that nobody holds")
+    down.add_argument("name", nargs="?", help="only this one")
+    down.set_defaults(command=_down)
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_REQUESTS:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected 1 to {MOST_REQUESTS}")
+    return int(text)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from . import demo, topology
+    from .laboratory import Lab
+
+    wanted = topology.load(topology.find(arguments.example))
+    console = _console()
+    lab = Lab(wanted, name=arguments.name, driver=arguments.driver, state=arguments.state)
+    proved = demo.run(lab, console, arguments.requests)
+    console.print("everything was seen" if proved else "not everything was seen")
+    return OK if proved else FAILED
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from . import demo, topology
+    from .laboratory import Lab
+
+    wanted = topology.load(topology.find(arguments.example))
+    console = _console()
+    with Lab(wanted, name=arguments.name, driver=arguments.driver, state=arguments.state) as lab:
+        console.print(demo.prepare(lab, lambda text: console.print(f"• {text}")), soft_wrap=True)
+        console.print(demo.hosts(lab))
+        lab.leave()
+    client, url = lab.hosts["client"], f"http://{wanted.vip}:{wanted.port}/"
+    for about, line in (
+        ("a request", f"nsenter --net={client.path} curl {url}"),
+        ("the engine", f"avi-se status --state {lab.state}"),
+        ("the shell", f"avi-shell --state {lab.state}"),
+        ("its end", f"avi-lab down {lab.name}"),
+    ):
+        console.print(f"{about + ':':12} {line}", soft_wrap=True)
+    return OK
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    from . import registry
+
+    names = [arguments.name] if arguments.name else registry.names()
+    if arguments.name and arguments.name not in registry.names():
+        raise LabError(f"no laboratory {arguments.name!r}; there are {', '.join(registry.names()) or 'none'}")
+    for name in names:
+        record = registry.read(name)
+        if record.held:
+            told = f"laboratory {name} is held by process {record.owner[0]}, which takes it down at its end"
+            if arguments.name:
+                raise LabError(told, remedy=f"kill {record.owner[0]}")
+            print(told)
+            continue
+        registry.remove(name)
+        print(f"removed {name}")
+    if not names:
+        print("there is no laboratory")
+    return OK
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    return console
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """The first signal unwinds, and with it takes everything down; a second one does not disturb that."""
+    for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

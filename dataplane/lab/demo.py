@@ -1,0 +1,157 @@
+"""The demonstration: a session of the shell forwards real requests, and the captures prove how.
+
+What it prints is for people; what it returns is whether everything that it claims was seen.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..errors import LabError
+from . import evidence
+from .evidence import Flow, Frame, Seen
+from .laboratory import Lab
+from .topology import CLIENT, ENGINE, Topology
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+FIRST_PORT = 20001
+CURL_PATIENCE = 5
+"""Seconds that curl waits for one answer."""
+
+
+def run(lab: Lab, console: Console, requests: int) -> bool:
+    """Build, configure, ask, prove, tear down. Raises LabError where it cannot come to the proof."""
+    topology = lab.topology
+    with console.status("") as status:
+
+        def step(text: str) -> None:
+            console.print(f"• {text}")
+            status.update(f"{text} …")
+
+        step(f"building {topology.title}")
+        with lab:
+            console.print(prepare(lab, step), soft_wrap=True)
+            console.print(hosts(lab))
+            lab.capture(ENGINE)
+            lab.capture(CLIENT)
+            step(f"the client asks {requests} times, each time from another port")
+            answered = ask(lab, requests)
+            lab.finish_captures()
+            step("reading the captures")
+            at_engine, at_client = (evidence.read(lab.folder / f"{port}.pcap", topology) for port in (ENGINE, CLIENT))
+            seen = evidence.sort(at_engine, at_client, topology)
+            found = evidence.findings(seen, answered, requests, topology)
+            told = lab.status() or {}
+            step("taking it down")
+    console.print()
+    console.print(_answers(answered, topology))
+    console.print(_exchange(seen, topology))
+    for finding in found:
+        console.print(f"{'OK    ' if finding.holds else 'FAILED'} {finding.claim}: {finding.seen}", soft_wrap=True)
+    drops = ", ".join(f"{reason} {n}" for reason, n in told.get("dropped", {}).items()) or "none"
+    console.print(f"\nDropped by the engine: {drops}")
+    return all(finding.holds for finding in found)
+
+
+def prepare(lab: Lab, step: Callable[[str], None]) -> str:
+    """Start everything, replay the topology's session, wait until it works. Returns the session's transcript."""
+    topology = lab.topology
+    step(f"starting the service engine {topology.engine_name}")
+    lab.start_engine()
+    step(f"preparing {len(topology.servers)} servers with avi-server and starting them")
+    lab.start_servers()
+    step(f"replaying {topology.session.name} with avi-shell")
+    transcript = lab.configure()
+    step("waiting until the health monitors have seen every server")
+    lab.wait_ready()
+    return transcript
+
+
+def ask(lab: Lab, requests: int) -> dict[Flow, str]:
+    """Make real requests from the client; which server, by name, answered each flow that was answered."""
+    ports = range(FIRST_PORT, FIRST_PORT + requests)
+    address = lab.topology.client.address
+    if lab.topology.protocol == "udp":
+        return {(address, answer.port): answer.server for answer in lab.ask(ports) if answer.server}
+    listed = lab.folder / "curl.conf"
+    listed.write_text("next\n".join(map(_curl_lines, [lab.topology] * requests, ports)), "utf-8")
+    run = subprocess.run(
+        lab.hosts[CLIENT].command("curl", "--silent", "--config", str(listed)), capture_output=True, text=True
+    )
+    if not run.stdout:
+        raise LabError(f"curl: status {run.returncode} {run.stderr.strip()}")
+    answered, body = {}, ""
+    for line in run.stdout.splitlines():
+        if line.startswith("= "):
+            _, port, code = line.split()
+            if code == "200":
+                answered[address, int(port)] = body
+        else:
+            body = line
+    return answered
+
+
+def _curl_lines(topology: Topology, port: int) -> str:
+    """One request of the one curl that makes them all, each from its own port (curl(1), --config)."""
+    return (
+        f'url = "http://{topology.vip}:{topology.port}/"\nlocal-port = {port}\nmax-time = {CURL_PATIENCE}\n'
+        f'write-out = "= {port} %{{http_code}}\\n"\n'
+    )
+
+
+def hosts(lab: Lab) -> Table:
+    """Who is on the segment. The engine must answer."""
+    topology, told = lab.topology, lab.status()
+    if told is None:
+        raise LabError(f"the service engine does not answer: {lab.tail(ENGINE)}")
+    modes = ", ".join(f"{told['driver']['name']} ({mode})" for mode in told["driver"]["interfaces"].values())
+    states = {server["address"]: server for pool in told["pools"] for server in pool["servers"]}
+    table = _table("Host", "Address", "MAC address", "What it is")
+    table.add_row("client", topology.client.address, topology.client.mac, "asks the VIP")
+    table.add_row("engine", topology.engine.address, topology.engine.mac, f"{told['name']}, driver {modes}")
+    table.add_row("", topology.vip, topology.engine.mac, f"the VIP, {topology.protocol} port {topology.port}")
+    for node in topology.servers:
+        server = states[node.address]
+        about = f"{server['state']}, {server['share']:.1%} of the table; the VIP on its loopback"
+        table.add_row(node.name, node.address, node.mac, about)
+    return table
+
+
+def _answers(answered: dict[Flow, str], topology: Topology) -> Table:
+    counts = Counter(answered.values())
+    table = _table("Server", "Requests answered")
+    for node in topology.servers:
+        table.add_row(node.name, str(counts[node.name]))
+    return table
+
+
+def _exchange(seen: Seen, topology: Topology) -> Table:
+    """One request's first frame on its way, and the first frame of the answer."""
+    table = _table("Way", "Source MAC", "Destination MAC", "Source", "Destination", "TTL")
+    names = {node.mac: node.name for node in topology.nodes}
+    if not seen.to_engine:
+        return table
+    first = seen.to_engine[0]
+    there = [frame for frame in seen.from_engine if frame.packet == first.packet][:1]
+    back = [frame for frame in seen.answers if frame.target_port == first.source_port][:1]
+    for frame in (first, *there, *back):
+        way = f"{names.get(frame.source_mac, '?')} → {names.get(frame.target_mac, '?')}"
+        table.add_row(way, frame.source_mac, frame.target_mac, *_ends(frame), str(frame.ttl))
+    return table
+
+
+def _ends(frame: Frame) -> tuple[str, str]:
+    return f"{frame.source}:{frame.source_port}", f"{frame.target}:{frame.target_port}"
+
+
+def _table(*head: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(*head, box=box.ASCII2)

@@ -1,0 +1,195 @@
+"""What two captures prove about direct server return: pure functions over frames, and the reader of capture files.
+
+Each check is a sentence that can be false: an OK or FAILED line for people, an assertion for tests.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .topology import Node, Topology
+
+ETHERNET = 14
+"""Bytes of an Ethernet header."""
+
+Flow = tuple[str, int]
+"""A client's address and source port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One IPv4 frame of a service. packet: the IP packet's bytes, without the frame's padding; ttl stands in it too."""
+
+    source_mac: str
+    target_mac: str
+    source: str
+    target: str
+    source_port: int
+    target_port: int
+    ttl: int
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence about what was seen, and whether it holds; seen: the facts behind it."""
+
+    claim: str
+    holds: bool
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The frames of the service, by where they were captured and which way they went.
+
+    to_engine, from_engine: on the engine's wire, requests that it received and that it sent; answers_at_engine: frames
+    from the VIP there, either way; answers: frames from the VIP to the client, on the client's wire.
+    """
+
+    to_engine: Sequence[Frame]
+    from_engine: Sequence[Frame]
+    answers_at_engine: Sequence[Frame]
+    answers: Sequence[Frame]
+
+
+def read(path: Path, topology: Topology) -> list[Frame]:
+    """The frames between the client and the service in a capture file, whole, in order (scapy reads them)."""
+    from scapy.layers.inet import IP, TCP, UDP
+    from scapy.layers.l2 import Ether
+    from scapy.utils import PcapReader
+
+    layer = TCP if topology.protocol == "tcp" else UDP
+    ends = {topology.client.address, topology.vip}
+    found = []
+    with PcapReader(str(path)) as frames:
+        for frame in frames:
+            if IP not in frame or layer not in frame or {frame[IP].src, frame[IP].dst} != ends:
+                continue
+            header = frame[IP]
+            if topology.port not in (frame[layer].sport, frame[layer].dport):
+                continue
+            packet = bytes(frame.original)[ETHERNET : ETHERNET + header.len]
+            ports = frame[layer].sport, frame[layer].dport
+            found.append(Frame(frame[Ether].src, frame[Ether].dst, header.src, header.dst, *ports, header.ttl, packet))
+    return found
+
+
+def sort(at_engine: Iterable[Frame], at_client: Iterable[Frame], topology: Topology) -> Seen:
+    """Tell the frames of both captures apart."""
+    at_engine = list(at_engine)
+    requests = [frame for frame in at_engine if frame.target == topology.vip]
+    return Seen(
+        [frame for frame in requests if frame.source_mac != topology.engine.mac],
+        [frame for frame in requests if frame.source_mac == topology.engine.mac],
+        [frame for frame in at_engine if frame.source == topology.vip],
+        [frame for frame in at_client if frame.source == topology.vip],
+    )
+
+
+def findings(seen: Seen, answered: Mapping[Flow, str], asked: int, topology: Topology) -> list[Finding]:
+    """Everything that the captures and the answers are to prove. answered: which server (by name) answered each flow;
+    asked: how many requests were made, each a flow."""
+    servers = {node.mac: node for node in topology.servers}
+    checks: tuple[Callable[[], Finding], ...] = (
+        lambda: _all_answered(answered, asked),
+        lambda: _shared(answered, asked, topology.servers),
+        lambda: _all_forwarded(seen, asked),
+        lambda: _no_answers(seen),
+        lambda: _before(seen, topology),
+        lambda: _after(seen, topology, servers),
+        lambda: _unchanged(seen),
+        lambda: _one_server_a_flow(seen, answered, servers),
+        lambda: _direct(seen, answered, servers),
+    )
+    return [check() for check in checks]
+
+
+def _all_answered(answered: Mapping[Flow, str], asked: int) -> Finding:
+    return Finding("every request was answered", len(answered) == asked > 0, f"{len(answered)} of {asked}")
+
+
+def _shared(answered: Mapping[Flow, str], asked: int, servers: Sequence[Node]) -> Finding:
+    used = Counter(answered.values())
+    least = min(2, asked, len(servers))
+    seen = ", ".join(f"{name} {used[name]}" for name in sorted(used)) or "none"
+    return Finding(f"at least {least} servers answered", len(used) >= least, seen)
+
+
+def _all_forwarded(seen: Seen, asked: int) -> Finding:
+    flows = {(frame.source, frame.source_port) for frame in seen.from_engine}
+    facts = f"{len(seen.to_engine)} frames in, {len(seen.from_engine)} out, of {len(flows)} flows"
+    holds = len(seen.to_engine) == len(seen.from_engine) > 0 and len(flows) == asked
+    return Finding("the engine forwarded every frame of every request, once", holds, facts)
+
+
+def _no_answers(seen: Seen) -> Finding:
+    through = sum(len(frame.packet) for frame in seen.answers_at_engine)
+    passed = sum(len(frame.packet) for frame in seen.answers)
+    return Finding(
+        "not one byte of the answers passed the engine",
+        through == 0 and passed > 0,
+        f"{through} bytes at the engine, {passed} at the client",
+    )
+
+
+def _before(seen: Seen, topology: Topology) -> Finding:
+    pairs = {(frame.source_mac, frame.target_mac) for frame in seen.to_engine}
+    holds = pairs == {(topology.client.mac, topology.engine.mac)}
+    return Finding("requests arrive with the client's and the engine's MAC address", holds, _pairs(pairs))
+
+
+def _after(seen: Seen, topology: Topology, servers: Mapping[str, Node]) -> Finding:
+    pairs = {(frame.source_mac, frame.target_mac) for frame in seen.from_engine}
+    holds = bool(pairs) and all(source == topology.engine.mac and target in servers for source, target in pairs)
+    return Finding("requests leave with the engine's and a server's MAC address", holds, _pairs(pairs))
+
+
+def _unchanged(seen: Seen) -> Finding:
+    before = Counter(frame.packet for frame in seen.to_engine)
+    after = Counter(frame.packet for frame in seen.from_engine)
+    addresses = {(frame.source, frame.target) for frame in seen.from_engine}
+    facts = f"{_pairs(addresses)}, TTL {_ttls(seen.to_engine)} before and {_ttls(seen.from_engine)} after"
+    return Finding("IP addresses, TTL and every other byte of the packets are unchanged", before == after != {}, facts)
+
+
+def _one_server_a_flow(seen: Seen, answered: Mapping[Flow, str], servers: Mapping[str, Node]) -> Finding:
+    targets: dict[Flow, set[str]] = {}
+    for frame in seen.from_engine:
+        targets.setdefault((frame.source, frame.source_port), set()).add(frame.target_mac)
+    wrong = sum(
+        targets.get(flow) != {mac for mac, node in servers.items() if node.name == name}
+        for flow, name in answered.items()
+    )
+    return Finding(
+        "all frames of a flow went to one server, and that server answered",
+        bool(answered) and not wrong,
+        f"{len(answered) - wrong} of {len(answered)} flows",
+    )
+
+
+def _direct(seen: Seen, answered: Mapping[Flow, str], servers: Mapping[str, Node]) -> Finding:
+    strangers = {frame.source_mac for frame in seen.answers} - servers.keys()
+    wrong = strangers | {
+        frame.source_mac
+        for frame in seen.answers
+        if frame.source_mac in servers
+        and answered.get((frame.target, frame.target_port)) != servers[frame.source_mac].name
+    }
+    pairs = {(frame.source_mac, frame.source) for frame in seen.answers}
+    return Finding(
+        "answers reach the client from the server's MAC address, with the VIP as their source",
+        bool(seen.answers) and not wrong,
+        _pairs(pairs),
+    )
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{a} → {b}" for a, b in sorted(pairs)) or "none"
+
+
+def _ttls(frames: Iterable[Frame]) -> str:
+    return ", ".join(str(ttl) for ttl in sorted({frame.ttl for frame in frames})) or "none"

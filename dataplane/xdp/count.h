@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Step 11: counting. Counters are per processor, and XDP runs with softirqs off: plain additions will do. */
+#ifndef AVI_COUNT_H
+#define AVI_COUNT_H
+
+#include "maps.h"
+
+static __always_inline void count_event(__u32 event)
+{
+	__u64 *count = bpf_map_lookup_elem(&events, &event);
+
+	if (count)
+		(*count)++;
+}
+
+static __always_inline int drop(enum event reason)
+{
+	count_event(reason);
+	return XDP_DROP;
+}
+
+static __always_inline void count_packet(const __u32 *counter, __u32 bytes)
+{
+	struct tally *tally = bpf_map_lookup_elem(&counters, counter);
+
+	if (tally) {
+		tally->packets++;
+		tally->bytes += bytes;
+	}
+}
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From a packet to interface, service and server. */
+#ifndef AVI_LOOKUP_H
+#define AVI_LOOKUP_H
+
+#include "count.h"
+#include "parse.h"
+
+static __always_inline struct interface *find_interface(__u32 index)
+{
+#pragma unroll
+	for (int i = 0; i < INTERFACE_PROBES; i++) {
+		__u32 place = (index + i) % MAX_INTERFACES;
+		struct interface *found = bpf_map_lookup_elem(&interfaces, &place);
+
+		if (found && found->index == index)
+			return found;
+	}
+	return 0;
+}
+
+static __always_inline int may_hold(const struct filter *filter, __u32 word)
+{
+	__u32 hash = word * FILTER_FACTOR >> 16;
+
+	return filter->words[hash / 64 % FILTER_WORDS] >> (hash % 64) & 1;
+}
+
+/* ADDRESS_… bits. */
+static __always_inline __u32 address_flags(__be32 address)
+{
+	__u32 *flags = bpf_map_lookup_elem(&addresses, &address);
+
+	return flags ? *flags : 0;
+}
+
+static __always_inline struct service *find_service(const struct packet *p)
+{
+	struct service_key key = {
+		.vip = p->ip->destination,
+		.port = p->ports.destination,
+		.protocol = p->ip->protocol,
+	};
+
+	return bpf_map_lookup_elem(&services, &key);
+}
+
+static __always_inline struct service *find_range(const struct packet *p)
+{
+	struct range_key key = {
+		.bits = 64,
+		.vip = p->ip->destination,
+		.protocol = p->ip->protocol,
+		.port = p->ports.destination,
+	};
+
+	return bpf_map_lookup_elem(&ranges, &key);
+}
+
+/* Whether a frame comes from a member of the pool, but with an address that is not the member's. */
+static __always_inline int from_member(const struct eth *eth, __be32 source, __u32 pool)
+{
+	struct member key = {.pool = pool};
+
+	if (likely(!may_hold(&filters.members, *(const __u32 *)&eth->src[1])))
+		return 0;
+	__builtin_memcpy(key.mac, eth->src, sizeof(key.mac));
+	if (!bpf_map_lookup_elem(&members, &key))
+		return 0;
+	key.address = source;
+	return !bpf_map_lookup_elem(&members, &key);
+}
+
+static __always_inline __u32 rotate(__u32 word, int by)
+{
+	return word << by | word >> (32 - by);
+}
+
+/* jhash_2words() of the kernel's include/linux/jhash.h; the same as hashing.flow_hash(). */
+static __always_inline __u32 flow_hash(__u32 address, __u32 port, __u32 seed)
+{
+	__u32 start = seed + 0xDEADBEEF + (2 << 2);
+	__u32 a = address + start, b = port + start, c = start;
+
+	c = (c ^ b) - rotate(b, 14);
+	a = (a ^ c) - rotate(c, 11);
+	b = (b ^ a) - rotate(a, 25);
+	c = (c ^ b) - rotate(b, 16);
+	a = (a ^ c) - rotate(c, 4);
+	b = (b ^ a) - rotate(a, 14);
+	return (c ^ b) - rotate(b, 24);
+}
+
+/* Step 8: the owner of the flow's slot. */
+static __always_inline struct target *find_target(const struct packet *p, const struct service *service)
+{
+	__u32 port = service->flags & SERVICE_BY_PORT ? bpf_ntohs(p->ports.source) : 0;
+	__u32 hash = flow_hash(bpf_ntohl(p->ip->source), port, service->seed);
+	__u32 slot = (__u64)hash * service->slots >> 32;
+	__u32 place = 1 + slot / CHUNK_SLOTS, owner;
+	__u32 index = service->pool;
+	union chunk *chunk;
+	void *pool = bpf_map_lookup_elem(&pools, &index);
+
+	if (!pool)
+		return 0;
+	chunk = bpf_map_lookup_elem(pool, &place);
+	if (!chunk)
+		return 0;
+	owner = chunk->slots[slot % CHUNK_SLOTS];
+	if (owner == NO_SERVER)
+		return 0;
+	place = service->targets + owner / CHUNK_TARGETS;
+	chunk = bpf_map_lookup_elem(pool, &place);
+	if (!chunk)
+		return 0;
+	return &chunk->targets[owner % CHUNK_TARGETS];
+}
+
+#endif

@@ -1,0 +1,285 @@
+"""The XDP driver: the program of xdp/dsr.c on the engine's interfaces, its maps and links pinned.
+
+    /sys/fs/bpf/avi-se/INSTANCE/vLAYOUT/MAP              one pin a map
+    /sys/fs/bpf/avi-se/INSTANCE/vLAYOUT/link-IFINDEX     one pin an interface
+
+What is pinned outlives the process: the kernel forwards on, and the next driver of the same instance adopts it, with a
+newer program if it brings one. Pins of another layout are removed, and forwarding begins anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from . import bpf, xdplayout
+from .bpf import Link, Map, Object, Program
+from .errors import DriverError
+from .forwarding import Counters, Interface, Pool, Service, ServiceKey, Vip
+from .xdptables import NAMES, KernelTables
+
+log = logging.getLogger("avi-se")
+
+OBJECT = Path(__file__).parent / "xdp" / "dsr.o"
+PROGRAM = "dsr"
+_LINK = "link-"
+
+_NO_NATIVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ERANGE, errno.ENOMEM, errno.ENOSPC, errno.E2BIG)
+"""What network drivers answer when they cannot run XDP themselves: at all, with this MTU, with these offloads, with
+these queues."""
+
+
+def supported() -> str | None:
+    """None where this machine can load the program, else what is missing."""
+    try:
+        bpf.file_system()
+        with Object(OBJECT) as trial:
+            for name in NAMES:
+                if trial.shape(name).max_entries > 64:
+                    trial.resize(name, 64)
+            trial.load()
+    except DriverError as exc:
+        return exc.what
+    return None
+
+
+def attach_pass(interface: str) -> None:
+    """Have an interface of the calling thread's namespace pass every frame through XDP.
+
+    A veth takes frames that its peer's XDP program sends (XDP_TX, redirect) only while it has a program itself. It
+    stays until the interface is gone. Raises DriverError.
+    """
+    index = _index(interface)
+    if bpf.attached(index) is not None:
+        return
+    with bpf.pass_program() as program:
+        bpf.attach(program, index, bpf.XDP_FLAGS_DRV_MODE)
+
+
+class XdpDriver:
+    """A forwarding.Driver in the kernel. instance names the engine among all on this machine."""
+
+    name = "xdp"
+
+    def __init__(self, instance: str) -> None:
+        self._root = bpf.file_system() / "avi-se" / _name(instance)
+        self._pins = self._root / f"v{xdplayout.LAYOUT}"
+        self._links: dict[int, Link] = {}
+        self._modes: dict[int, str] = {}
+        self._program, maps = self._load()
+        self._tables = KernelTables(maps)
+        self._adopt_links()
+
+    def put_interface(self, interface: Interface) -> None:
+        """Forward frames of this interface. Raises DriverError."""
+        self._tables.put_interface(interface)
+        if interface.index in self._links:
+            return
+        try:
+            self._attach(interface)
+        except DriverError:
+            self._tables.remove_interface(interface.index)
+            raise
+
+    def remove_interface(self, index: int) -> None:
+        """Leave this interface alone again."""
+        self._detach(index)
+        self._tables.remove_interface(index)
+
+    def put_addresses(self, addresses: frozenset[bytes]) -> None:
+        """The engines' own addresses."""
+        self._tables.put_addresses(addresses)
+
+    def put_pool(self, pool: Pool) -> None:
+        """Add or replace a pool, at once for every frame. Raises DriverError."""
+        self._tables.put_pool(pool)
+
+    def remove_pool(self, uuid: str) -> None:
+        """Remove a pool and its servers' counters."""
+        self._tables.remove_pool(uuid)
+
+    def put_service(self, service: Service) -> None:
+        """Add or replace a service. Raises DriverError."""
+        self._tables.put_service(service)
+
+    def remove_service(self, key: ServiceKey) -> None:
+        """Remove a service and its counters."""
+        self._tables.remove_service(key)
+
+    def put_vip(self, vip: Vip) -> None:
+        """Add or replace a VIP."""
+        self._tables.put_vip(vip)
+
+    def remove_vip(self, address: bytes) -> None:
+        """Remove a VIP: its packets are the host's again."""
+        self._tables.remove_vip(address)
+
+    def modes(self) -> Mapping[str, str]:
+        """ "native" or "generic", by interface name."""
+        return {i.name: self._modes[index] for index, i in self._tables.interfaces.items() if index in self._links}
+
+    def adopted(self) -> Mapping[str, Mapping[bytes, bool]]:
+        """For each pool found running: which servers were up."""
+        return self._tables.found
+
+    def prune(self) -> None:
+        """Drop what was found at the start and not put again."""
+        self._tables.prune()
+        for index in self._links.keys() - self._tables.interfaces.keys():
+            self._detach(index)
+
+    def counters(self) -> Counters:
+        """A snapshot of the counters."""
+        return self._tables.counters()
+
+    def close(self, *, keep: bool) -> None:
+        """End. keep: the kernel forwards on; else program, links, maps and pins go."""
+        if not keep:
+            for index in list(self._links):
+                self._detach(index)
+            _remove(self._root)
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
+        self._tables.close()
+        self._program.close()
+
+    def _load(self) -> tuple[Program, dict[str, Map]]:
+        """The program, with the maps that are pinned, or with new ones that are pinned now."""
+        with Object(OBJECT) as loaded:
+            found = self._pinned_maps(loaded)
+            if found is None:
+                _remove(self._root)
+                self._pins.mkdir(parents=True, mode=0o700)
+            for name, one in (found or {}).items():
+                loaded.reuse(name, one)
+                one.close()
+            loaded.load()
+            maps = {name: loaded.map(name) for name in NAMES}
+            if found is None:
+                for name, one in maps.items():
+                    one.pin(self._pins / name)
+            return loaded.program(PROGRAM), maps
+
+    def _pinned_maps(self, loaded: Object) -> dict[str, Map] | None:
+        """All the maps of a former run, or None when they are not all there in the shapes that are needed."""
+        if not self._pins.is_dir():
+            return None
+        found: dict[str, Map] = {}
+        try:
+            for name in NAMES:
+                found[name] = Map.pinned(self._pins / name)
+                if found[name].shape != loaded.shape(name):
+                    raise DriverError(f"{name} has another shape")
+        except DriverError as exc:
+            log.warning("what was left in %s cannot be adopted: %s", self._pins, exc)
+            for one in found.values():
+                one.close()
+            return None
+        return found
+
+    def _adopt_links(self) -> None:
+        """Take over the links of a former run, with this program where it is another one."""
+        for path in _links(self._pins):
+            link = Link.pinned(path)
+            index = link.interface
+            if str(index) != path.name.removeprefix(_LINK):  # the interface is gone: 0
+                link.close()
+                path.unlink()
+                continue
+            with Program.by_id(link.program_id) as running:
+                if running.tag != self._program.tag:
+                    log.info("interface %d: a newer program takes over from %s", index, running.tag)
+                link.update(self._program)
+            self._links[index] = link
+            self._modes[index] = (bpf.attached(index) or bpf.Attached(0, "native")).mode
+
+    def _attach(self, interface: Interface) -> None:
+        there = bpf.attached(interface.index)
+        if there is not None:
+            raise _foreign(interface.name, there)
+        link, mode = self._link(interface)
+        path = self._pins / f"{_LINK}{interface.index}"
+        with suppress(FileNotFoundError):
+            path.unlink()
+        link.pin(path)
+        self._links[interface.index], self._modes[interface.index] = link, mode
+
+    def _link(self, interface: Interface) -> tuple[Link, str]:
+        try:
+            return Link.create(self._program, interface.index, bpf.XDP_FLAGS_DRV_MODE), "native"
+        except OSError as exc:
+            if exc.errno not in _NO_NATIVE:
+                raise _refused(interface.name, exc) from exc
+            log.info("%s has no native XDP (%s): generic", interface.name, exc.strerror)
+        try:
+            return Link.create(self._program, interface.index, bpf.XDP_FLAGS_SKB_MODE), "generic"
+        except OSError as exc:
+            raise _refused(interface.name, exc) from exc
+
+    def _detach(self, index: int) -> None:
+        link = self._links.pop(index, None)
+        if link is None:
+            return
+        with suppress(DriverError):  # the interface is gone
+            link.detach()
+        with suppress(FileNotFoundError):
+            (self._pins / f"{_LINK}{index}").unlink()
+        link.close()
+        self._modes.pop(index, None)
+
+
+def _foreign(name: str, there: bpf.Attached) -> DriverError:
+    try:
+        with Program.by_id(there.program) as program:
+            what = f"{program.name!r}, id {there.program}"
+    except DriverError:
+        what = f"id {there.program}"
+    return DriverError(
+        f"interface {name} has an XDP program already ({what}, {there.mode}): it is left alone",
+        remedy=f"ip link set dev {name} xdp off removes it; --driver pcap works beside it",
+    )
+
+
+def _refused(name: str, exc: OSError) -> DriverError:
+    return DriverError(f"no XDP program can be attached to interface {name}: {exc.strerror}")
+
+
+def _index(interface: str) -> int:
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError as exc:
+        raise DriverError(f"no interface {interface!r}") from exc
+
+
+def _name(instance: str) -> str:
+    """An instance as a directory's name: the BPF file system refuses dots."""
+    return re.sub(r"[^A-Za-z0-9_-]", lambda found: f"%{ord(found.group()):x}", instance)
+
+
+def _links(pins: Path) -> Iterator[Path]:
+    if pins.is_dir():
+        yield from sorted(path for path in pins.iterdir() if path.name.startswith(_LINK))
+
+
+def _remove(root: Path) -> None:
+    """Remove all pins of an instance, its links first: what is not pinned ends."""
+    if not root.is_dir():
+        return
+    for layout in root.iterdir():
+        for path in _links(layout):
+            with suppress(DriverError), Link.pinned(path) as link:
+                link.detach()
+            path.unlink()
+        for path in layout.iterdir():
+            path.unlink()
+        layout.rmdir()
+    root.rmdir()
+    with suppress(OSError):  # another instance's pins are there
+        os.rmdir(root.parent)

@@ -1,0 +1,430 @@
+"""The forwarding values in the XDP program's maps, and read back from them.
+
+The maps tell all that is needed to go on after a restart: which services, VIPs and pools are there, who of them was up,
+which counters are whose. What was found counts as put, until `prune` drops what was not put again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from . import bpf, xdplayout
+from .bpf import Map
+from .errors import DriverError
+from .forwarding import DROP_REASONS, Counters, Interface, Pool, Service, ServiceKey, Tally, Vip
+from .xdplayout import Egress, Filter, ServiceEntry, u32
+
+NAMES = (
+    "interfaces",
+    "egress",
+    "addresses",
+    "services",
+    "ranges",
+    "pools",
+    "members",
+    "counters",
+    "events",
+    "bss",
+)
+"""The program's maps; `bss` holds the filters."""
+
+
+@dataclass(slots=True)
+class _Pool:
+    place: int
+    value: Pool
+    targets: bytes
+    counters: dict[bytes, int]
+
+
+@dataclass(slots=True)
+class _Service:
+    value: Service
+    counter: int
+    entry: ServiceEntry | None = None
+
+
+@dataclass(slots=True)
+class _Leftover:
+    """What was found and not put again yet."""
+
+    interfaces: set[int] = field(default_factory=set)
+    services: set[ServiceKey] = field(default_factory=set)
+    vips: set[bytes] = field(default_factory=set)
+    pools: set[str] = field(default_factory=set)
+
+
+class _Numbers:
+    """Numbers from 0 on, given out and taken back."""
+
+    def __init__(self, limit: int, what: str) -> None:
+        self._limit, self._what = limit, what
+        self._free: list[int] = []
+        self.end = 0
+
+    def start(self, used: Iterable[int]) -> None:
+        """Go on where these are given out."""
+        taken = set(used)
+        self.end = max(taken, default=-1) + 1
+        self._free = [n for n in range(self.end) if n not in taken]
+
+    def take(self) -> int:
+        """A number that is free. Raises DriverError when there is none."""
+        if self._free:
+            return self._free.pop()
+        if self.end == self._limit:
+            raise DriverError(f"the XDP program holds no more than {self._limit} {self._what}")
+        self.end += 1
+        return self.end - 1
+
+    def give(self, number: int) -> None:
+        """Take a number back."""
+        self._free.append(number)
+
+
+class KernelTables:
+    """forwarding.Tables over the maps of a loaded program. It owns the maps and closes them."""
+
+    def __init__(self, maps: Mapping[str, Map]) -> None:
+        self._maps = dict(maps)
+        self._places: dict[int, int] = {}
+        self._interfaces: dict[int, Interface] = {}
+        self._egress: dict[int, Egress] = {}
+        self._own: frozenset[bytes] = frozenset()
+        self._vips: dict[bytes, Vip] = {}
+        self._services: dict[ServiceKey, _Service] = {}
+        self._pools: dict[str, _Pool] = {}
+        self._ranged: dict[bytes, set[ServiceKey]] = {}
+        self._address_filter, self._member_filter = Filter(), Filter()
+        self._counter_numbers = _Numbers(maps["counters"].max_entries, "services and servers together")
+        self._pool_numbers = _Numbers(maps["pools"].max_entries, "pools")
+        self._leftover = _Leftover()
+        self._read()
+        self.found: Mapping[str, Mapping[bytes, bool]] = {
+            uuid: {t.address: t.up for t in pool.value.targets} for uuid, pool in self._pools.items()
+        }
+
+    def close(self) -> None:
+        """Close the maps; the kernel keeps what is pinned or in use."""
+        for one in self._maps.values():
+            one.close()
+
+    @property
+    def interfaces(self) -> Mapping[int, Interface]:
+        """The interfaces, by index; those found and not put again have no name."""
+        return self._interfaces
+
+    def put_interface(self, interface: Interface) -> None:
+        """Add or replace an interface. Raises DriverError."""
+        self._leftover.interfaces.discard(interface.index)
+        place = self._places.get(interface.index)
+        if place is None:
+            place = self._free_place(interface.index)
+        before = self._interfaces.get(interface.index)
+        if before is None or (before.mac, before.mtu) != (interface.mac, interface.mtu):
+            self._maps["egress"].update(u32(place), u32(interface.index))
+            self._maps["interfaces"].update(u32(place), xdplayout.interface(interface))
+        self._places[interface.index] = place
+        self._interfaces[interface.index] = interface
+        self._set_egress(interface.index, Egress(place, interface.mac, interface.mtu))
+
+    def remove_interface(self, index: int) -> None:
+        """Remove an interface; servers behind it have no next hop any more."""
+        self._leftover.interfaces.discard(index)
+        place = self._places.pop(index, None)
+        if place is None:
+            return
+        del self._interfaces[index]
+        self._maps["interfaces"].update(u32(place), xdplayout.FREE_INTERFACE)
+        self._set_egress(index, None)
+        self._maps["egress"].delete(u32(place))
+
+    def put_addresses(self, addresses: frozenset[bytes]) -> None:
+        """Replace the engines' own addresses."""
+        changed = self._own ^ addresses
+        self._own = addresses
+        for address in changed:
+            self._write_address(address, self._flags(address))
+
+    def put_pool(self, pool: Pool) -> None:
+        """Add or replace a pool: one pointer is swapped. Raises DriverError."""
+        self._leftover.pools.discard(pool.uuid)
+        if len(pool.uuid.encode()) > xdplayout.NAME_LENGTH:
+            raise DriverError(f"a pool's uuid has at most {xdplayout.NAME_LENGTH} bytes: {pool.uuid!r}")
+        before = self._pools.get(pool.uuid)
+        counters = self._counters_of(pool, before)
+        targets = xdplayout.pool_targets(pool, counters, self._egress)
+        if before is not None and before.targets == targets and before.value == pool:
+            return
+        moved = before is not None and (before.value.slots, before.value.seed) != (pool.slots, pool.seed)
+        place = self._pool_numbers.take() if before is None or moved else before.place
+        new = _Pool(place, pool, targets, counters)
+        old_members = _members(before.place, before.value) if before else set()
+        new_members = _members(place, pool)
+        self._add_members(new_members - old_members)
+        self._write_pool(new)
+        self._pools[pool.uuid] = new
+        if before is None or moved:
+            self._write_services(key for key, one in self._services.items() if one.value.pool == pool.uuid)
+        self._remove_members(old_members - new_members)
+        if before is not None:
+            if moved:
+                self._free_pool(before.place)
+            for address in before.counters.keys() - counters.keys():
+                self._counter_numbers.give(before.counters[address])
+
+    def remove_pool(self, uuid: str) -> None:
+        """Remove a pool, its servers' counters with it."""
+        self._leftover.pools.discard(uuid)
+        pool = self._pools.pop(uuid, None)
+        if pool is None:
+            return
+        self._write_services(key for key, one in self._services.items() if one.value.pool == uuid)
+        self._remove_members(_members(pool.place, pool.value))
+        self._free_pool(pool.place)
+        for counter in pool.counters.values():
+            self._counter_numbers.give(counter)
+
+    def put_service(self, service: Service) -> None:
+        """Add or replace a service. Raises DriverError."""
+        self._leftover.services.discard(service.key)
+        known = self._services.get(service.key)
+        if known is None:
+            known = _Service(service, self._new_counter())
+            self._services[service.key] = known
+            if service.key.port != service.key.port_end:
+                self._ranged.setdefault(service.key.vip, set()).add(service.key)
+                self._write_address(service.key.vip, self._flags(service.key.vip))
+        known.value = service
+        self._write_services((service.key,))
+
+    def remove_service(self, key: ServiceKey) -> None:
+        """Remove a service and its counter."""
+        self._leftover.services.discard(key)
+        known = self._services.pop(key, None)
+        if known is None:
+            return
+        if key.port == key.port_end:
+            self._maps["services"].delete(xdplayout.service_key(key))
+        else:
+            for prefix in xdplayout.range_keys(key):
+                self._maps["ranges"].delete(prefix)
+            self._ranged[key.vip].discard(key)
+            self._write_address(key.vip, self._flags(key.vip))
+        self._counter_numbers.give(known.counter)
+
+    def put_vip(self, vip: Vip) -> None:
+        """Add or replace a VIP."""
+        self._leftover.vips.discard(vip.address)
+        self._vips[vip.address] = vip
+        self._write_vip(vip.address)
+
+    def remove_vip(self, address: bytes) -> None:
+        """Remove a VIP."""
+        self._leftover.vips.discard(address)
+        if self._vips.pop(address, None) is not None:
+            self._write_vip(address)
+
+    def prune(self) -> None:
+        """Drop what was found at the start and not put again since."""
+        left, self._leftover = self._leftover, _Leftover()
+        for vip in left.vips:
+            self.remove_vip(vip)
+        for key in left.services:
+            self.remove_service(key)
+        for uuid in left.pools:
+            self.remove_pool(uuid)
+        for index in left.interfaces:
+            self.remove_interface(index)
+
+    def counters(self) -> Counters:
+        """A snapshot: processors are read one after the other."""
+        cpus = bpf.possible_cpus()
+        data = memoryview(self._maps["counters"].read(self._counter_numbers.end)).cast("Q")
+        events = memoryview(self._maps["events"].read(xdplayout.ANSWERED + 1)).cast("Q")
+
+        def tally(number: int) -> Tally:
+            of_all = data[number * 2 * cpus : (number + 1) * 2 * cpus]
+            return Tally(sum(of_all[::2]), sum(of_all[1::2]))
+
+        def event(number: int) -> int:
+            return sum(events[number * cpus : (number + 1) * cpus])
+
+        return Counters(
+            answered=event(xdplayout.ANSWERED),
+            dropped={reason: event(number) for number, reason in enumerate(DROP_REASONS)},
+            services={key: tally(one.counter) for key, one in self._services.items()},
+            servers={
+                (uuid, address): tally(number)
+                for uuid, pool in self._pools.items()
+                for address, number in pool.counters.items()
+            },
+        )
+
+    def _read(self) -> None:
+        """Take over what stands in the maps."""
+        maps = self._maps
+        for place, entry in xdplayout.read_interfaces(maps["interfaces"].read(xdplayout.MAX_INTERFACES)):
+            self._places[entry.ifindex] = place
+            self._interfaces[entry.ifindex] = Interface(entry.ifindex, "", entry.mac, entry.mtu)
+            self._egress[entry.ifindex] = Egress(place, entry.mac, entry.mtu)
+        for address, value in maps["addresses"].items():
+            flags = int.from_bytes(value, "little")
+            if flags & xdplayout.ADDRESS_VIP:
+                up, owned = flags & xdplayout.ADDRESS_VIP_UP, flags & xdplayout.ADDRESS_VIP_OWNED
+                self._vips[address] = Vip(address, bool(up), bool(owned))
+            if flags & xdplayout.ADDRESS_OWN:
+                self._own |= {address}
+            self._address_filter.add([address])
+        self._read_pools()
+        self._read_services()
+        self._member_filter.add(xdplayout.member_word(key) for key, _ in maps["members"].items())
+        self._counter_numbers.start(
+            [one.counter for one in self._services.values()]
+            + [number for pool in self._pools.values() for number in pool.counters.values()]
+        )
+        self._leftover = _Leftover(set(self._interfaces), set(self._services), set(self._vips), set(self._pools))
+
+    def _read_pools(self) -> None:
+        for key, number in self._maps["pools"].items():
+            with Map.by_id(int.from_bytes(number, "little")) as inner:
+                entry = xdplayout.read_pool(inner.read(inner.max_entries))
+            place = int.from_bytes(key, "little")
+            self._pools[entry.pool.uuid] = _Pool(place, entry.pool, entry.targets, entry.counters)
+        self._pool_numbers.start(pool.place for pool in self._pools.values())
+
+    def _read_services(self) -> None:
+        names = {pool.place: uuid for uuid, pool in self._pools.items()}
+        found = [(*xdplayout.read_service_key(k), v) for k, v in self._maps["services"].items()]
+        found += [(*xdplayout.read_range_key(k), v) for k, v in self._maps["ranges"].items()]
+        for vip, protocol, value in found:
+            entry = ServiceEntry.unpack(value)
+            key = ServiceKey(vip, protocol, entry.port, entry.port_end)
+            by_port = bool(entry.flags & xdplayout.SERVICE_BY_PORT)
+            per_packet = bool(entry.flags & xdplayout.SERVICE_PER_PACKET)
+            service = Service(key, "", names.get(entry.pool, ""), by_port, per_packet)
+            self._services[key] = _Service(service, entry.counter, entry)
+            if key.port != key.port_end:
+                self._ranged.setdefault(vip, set()).add(key)
+
+    def _free_place(self, index: int) -> int:
+        taken = set(self._places.values())
+        for probe in range(xdplayout.INTERFACE_PROBES):
+            place = (index + probe) % xdplayout.MAX_INTERFACES
+            if place not in taken:
+                return place
+        raise DriverError(f"no room for the interface of index {index}: too many with the same index modulo 1024")
+
+    def _set_egress(self, index: int, egress: Egress | None) -> None:
+        if self._egress.get(index) == egress:
+            return
+        if egress is None:
+            del self._egress[index]
+        else:
+            self._egress[index] = egress
+        for pool in list(self._pools.values()):
+            if any(target.interface == index for target in pool.value.targets):
+                pool.targets = xdplayout.pool_targets(pool.value, pool.counters, self._egress)
+                self._write_pool(pool)
+
+    def _counters_of(self, pool: Pool, before: _Pool | None) -> dict[bytes, int]:
+        known = before.counters if before else {}
+        return {t.address: known[t.address] if t.address in known else self._new_counter() for t in pool.targets}
+
+    def _new_counter(self) -> int:
+        number = self._counter_numbers.take()
+        self._maps["counters"].update(u32(number), bytes(16 * bpf.possible_cpus()))
+        return number
+
+    def _write_pool(self, pool: _Pool) -> None:
+        data = xdplayout.pool_table(pool.value) + pool.targets
+        entries = len(data) // xdplayout.CHUNK
+        flags = bpf.BPF_F_INNER_MAP
+        with Map.create(bpf.MAP_TYPE_ARRAY, "avi_pool", 4, xdplayout.CHUNK, entries, flags) as inner:
+            inner.write(data)
+            self._maps["pools"].update(u32(pool.place), u32(inner.fd))
+
+    def _free_pool(self, place: int) -> None:
+        self._maps["pools"].delete(u32(place))
+        self._pool_numbers.give(place)
+
+    def _write_services(self, keys: Iterable[ServiceKey]) -> None:
+        for key in list(keys):
+            known = self._services[key]
+            entry = self._entry(known)
+            if entry == known.entry:
+                continue
+            data = entry.pack()
+            if key.port == key.port_end:
+                self._maps["services"].update(xdplayout.service_key(key), data)
+            else:
+                for prefix in xdplayout.range_keys(key):
+                    self._maps["ranges"].update(prefix, data)
+            known.entry = entry
+
+    def _entry(self, known: _Service) -> ServiceEntry:
+        service, key = known.value, known.value.key
+        pool, vip = self._pools.get(service.pool), self._vips.get(key.vip)
+        flags = xdplayout.SERVICE_BY_PORT if service.by_port else 0
+        if service.per_packet:
+            flags |= xdplayout.SERVICE_PER_PACKET
+        if vip is not None:
+            flags |= xdplayout.SERVICE_VIP | (xdplayout.SERVICE_VIP_UP if vip.up else 0)
+        if pool is None:
+            return ServiceEntry(xdplayout.NO_POOL, 0, 0, 0, known.counter, key.port, key.port_end, flags)
+        slots = pool.value.slots
+        first = xdplayout.first_targets(slots)
+        return ServiceEntry(pool.place, slots, pool.value.seed, first, known.counter, key.port, key.port_end, flags)
+
+    def _write_vip(self, address: bytes) -> None:
+        self._write_services(key for key in self._services if key.vip == address)
+        self._write_address(address, self._flags(address))
+
+    def _flags(self, address: bytes) -> int:
+        vip = self._vips.get(address)
+        flags = xdplayout.ADDRESS_OWN if address in self._own else 0
+        if vip is None:
+            return flags
+        flags |= xdplayout.ADDRESS_VIP
+        if vip.up:
+            flags |= xdplayout.ADDRESS_VIP_UP
+        if vip.owned:
+            flags |= xdplayout.ADDRESS_VIP_OWNED
+        if self._ranged.get(address):
+            flags |= xdplayout.ADDRESS_VIP_RANGES
+        return flags
+
+    def _write_address(self, address: bytes, flags: int) -> None:
+        """The filter never says no of what is there: first in, last out."""
+        there = self._maps["addresses"].lookup(address) is not None
+        if flags:
+            if not there and self._address_filter.add([address]):
+                self._write_filters()
+            self._maps["addresses"].update(address, u32(flags))
+        elif there:
+            self._maps["addresses"].delete(address)
+            if self._address_filter.remove([address]):
+                self._write_filters()
+
+    def _add_members(self, keys: set[bytes]) -> None:
+        if self._member_filter.add(map(xdplayout.member_word, keys)):
+            self._write_filters()
+        for key in keys:
+            self._maps["members"].update(key, u32(1))
+
+    def _remove_members(self, keys: set[bytes]) -> None:
+        for key in keys:
+            self._maps["members"].delete(key)
+        if self._member_filter.remove(map(xdplayout.member_word, keys)):
+            self._write_filters()
+
+    def _write_filters(self) -> None:
+        self._maps["bss"].update(u32(0), bytes(self._address_filter.bits + self._member_filter.bits))
+
+
+def _members(place: int, pool: Pool) -> set[bytes]:
+    known = [(target.mac, target.address) for target in pool.targets if target.mac is not None]
+    return {xdplayout.member(place, mac, address) for mac, address in known} | {
+        xdplayout.member(place, mac) for mac, _ in known
+    }

@@ -1,0 +1,90 @@
+"""Every claim of the demonstration can fail: one thing wrong in the frames, and the claim about it does not hold."""
+
+from dataclasses import replace
+
+import pytest
+
+from dataplane.lab import evidence, topology
+from dataplane.lab.evidence import Frame, Seen
+
+LAB = topology.load(topology.find("l2_dsr"))
+ONE, TWO, _ = LAB.servers
+CLIENT, ENGINE = LAB.client, LAB.engine
+
+
+def request(port: int, source_mac: str = CLIENT.mac, target_mac: str = ENGINE.mac) -> Frame:
+    return Frame(source_mac, target_mac, CLIENT.address, LAB.vip, port, 80, 64, b"request from %d" % port)
+
+
+def answer(port: int, source_mac: str) -> Frame:
+    return Frame(source_mac, CLIENT.mac, LAB.vip, CLIENT.address, 80, port, 64, b"answer to %d" % port)
+
+
+ANSWERED = {(CLIENT.address, 1): ONE.name, (CLIENT.address, 2): TWO.name}
+GOOD = Seen(
+    to_engine=[request(1), request(2)],
+    from_engine=[request(1, ENGINE.mac, ONE.mac), request(2, ENGINE.mac, TWO.mac)],
+    answers_at_engine=[],
+    answers=[answer(1, ONE.mac), answer(2, TWO.mac)],
+)
+
+
+def failing(seen: Seen = GOOD, answered: dict[evidence.Flow, str] = ANSWERED, asked: int = 2) -> set[str]:
+    """The first words of the claims that do not hold."""
+    found = evidence.findings(seen, answered, asked, LAB)
+    return {" ".join(finding.claim.split()[:3]) for finding in found if not finding.holds}
+
+
+def test_what_is_right_is_found_right() -> None:
+    assert failing() == set()
+
+
+FIRST, SECOND = GOOD.from_engine
+UNANSWERED = {(CLIENT.address, 1): ONE.name}
+CHANGED = replace(SECOND, ttl=63, packet=b"other")
+
+
+def sent(*frames: Frame) -> Seen:
+    return replace(GOOD, from_engine=list(frames))
+
+
+def returned(*frames: Frame) -> Seen:
+    return replace(GOOD, answers=list(frames))
+
+
+FORWARDED, UNCHANGED = "the engine forwarded", "IP addresses, TTL"
+FLOWS, ANSWERS = "all frames of", "answers reach the"
+
+
+@pytest.mark.parametrize(
+    ("seen", "answered", "claims"),
+    [
+        (GOOD, UNANSWERED, {"every request was", "at least 2", ANSWERS}),
+        (GOOD, dict.fromkeys(ANSWERED, ONE.name), {"at least 2", FLOWS, ANSWERS}),
+        (sent(FIRST), ANSWERED, {FORWARDED, UNCHANGED, FLOWS}),
+        (sent(FIRST, SECOND, FIRST), ANSWERED, {FORWARDED, UNCHANGED}),
+        (sent(FIRST, request(2, CLIENT.mac, TWO.mac)), ANSWERED, {"requests leave with"}),
+        (sent(FIRST, request(2, ENGINE.mac, CLIENT.mac)), ANSWERED, {"requests leave with", FLOWS}),
+        (sent(FIRST, request(2, ENGINE.mac, ONE.mac)), ANSWERED, {FLOWS}),
+        (sent(FIRST, CHANGED), ANSWERED, {UNCHANGED}),
+        (replace(GOOD, to_engine=[request(1), request(2, TWO.mac)]), ANSWERED, {"requests arrive with"}),
+        (replace(GOOD, answers_at_engine=[answer(1, ONE.mac)]), ANSWERED, {"not one byte"}),
+        (returned(), ANSWERED, {"not one byte", ANSWERS}),
+        (returned(answer(1, ONE.mac), answer(2, ENGINE.mac)), ANSWERED, {ANSWERS}),
+        (returned(answer(1, ONE.mac), answer(2, ONE.mac)), ANSWERED, {ANSWERS}),
+    ],
+)
+def test_one_thing_wrong_fails_the_claims_about_it(
+    seen: Seen, answered: dict[evidence.Flow, str], claims: set[str]
+) -> None:
+    assert failing(seen, answered) == claims
+
+
+def test_nothing_seen_proves_nothing() -> None:
+    found = evidence.findings(Seen([], [], [], []), {}, 0, LAB)
+    assert [finding.claim for finding in found if finding.holds] == ["at least 0 servers answered"]
+
+
+def test_frames_are_told_apart_by_the_engine_s_own_address() -> None:
+    at_engine = [*GOOD.to_engine, *GOOD.from_engine, answer(1, ONE.mac)]
+    assert evidence.sort(at_engine, GOOD.answers, LAB) == replace(GOOD, answers_at_engine=[answer(1, ONE.mac)])

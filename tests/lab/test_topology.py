@@ -1,0 +1,53 @@
+"""Topology files: the shipped ones, and what is wrong with others."""
+
+from pathlib import Path
+
+import pytest
+
+from dataplane.errors import LabError
+from dataplane.lab import topology
+
+SHIPPED = (topology.EXAMPLES / "l2_dsr.toml").read_text()
+
+
+@pytest.mark.parametrize("path", sorted(topology.EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_a_shipped_topology_loads_and_its_session_is_there(path: Path) -> None:
+    loaded = topology.load(topology.find(path.stem))
+    session = loaded.session.read_text()
+    for address in (loaded.vip, *(server.address for server in loaded.servers)):
+        assert address in session
+
+
+def test_a_mac_address_shows_the_ip_address() -> None:
+    assert topology.Node("a", "10.10.10.50").mac == "02:00:0a:0a:0a:32"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('vip = "10.10.10.100"', "", "vip is missing"),
+        ('vip = "10.10.10.100"', 'vip = "10.10"', "Expected 4 octets"),
+        ('protocol = "tcp"', 'protocol = "sctp"', "expected one of tcp, udp"),
+        ("port = 80", "port = 0", "expected 1 to 65535"),
+        ("server1", "client", "server name 'client'"),
+        ("server1", "an_underscore", "server name 'an_underscore'"),
+        ("se-1", "se.1", "engine name 'se.1'"),
+        ("10.10.10.12", "192.0.2.1", "server2's address 192.0.2.1 is not in 10.10.10.0/24"),
+        ("10.10.10.12", "10.10.10.11", "server2 and server1 both have the address 10.10.10.11"),
+        ("10.10.10.12", "10.10.10.100", "server2 and the VIP both have the address 10.10.10.100"),
+        ("[servers]", "[servers", "Expected ']'"),
+    ],
+)
+def test_a_wrong_topology_is_refused_with_its_file_and_fault(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "wrong.toml"
+    assert old in SHIPPED
+    path.write_text(SHIPPED.replace(old, new, 1))
+    with pytest.raises(LabError) as refused:
+        topology.load(path)
+    assert str(path) in str(refused.value)
+    assert message in str(refused.value)
+
+
+def test_an_unknown_example_is_refused_with_those_there_are() -> None:
+    with pytest.raises(LabError, match="there are l2_dsr, udp_echo"):
+        topology.find("nothing")
