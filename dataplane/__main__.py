@@ -1,0 +1,117 @@
+"""`avi-se`: run a service engine, or ask the running ones."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import DataplaneError, NetworkError
+
+WIDTH = 160
+"""Columns of tables that go to a file or a pipe."""
+
+RUN_OK, RUN_FAILED, RUN_USAGE, RUN_INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns the exit status: 0 done, 1 refused or no engine runs, 2 wrong command line."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except DataplaneError as exc:
+        print(f"avi-se: error: {exc}", file=sys.stderr)
+        if exc.remedy:
+            print(f"avi-se: try: {exc.remedy}", file=sys.stderr)
+        return RUN_FAILED
+    except KeyboardInterrupt:
+        return RUN_INTERRUPTED
+
+
+def default_state() -> Path:
+    """The state directory: $AVI_SHELL_STATE, else /var/lib/avi-shell for root, else in the XDG state folder."""
+    if named := os.environ.get("AVI_SHELL_STATE"):
+        return Path(named)
+    if os.geteuid() == 0:
+        return Path("/var/lib/avi-shell")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "avi-shell"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="avi-se", description="The service engine: it forwards by the plan.")
+    verbs = parser.add_subparsers(required=True, metavar="run | replay | status")
+    run = verbs.add_parser("run", help="run a service engine in the foreground")
+    run.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
+    run.add_argument("--name", type=_name, default="se-1", help="this engine's name (default: %(default)s)")
+    run.add_argument("--interface", action="append", default=[], metavar="IF", help="interface to serve; may repeat")
+    run.add_argument("--driver", choices=("auto", "xdp", "pcap"), help="overrides the group's se_use_dpdk")
+    run.set_defaults(command=_run)
+    replay = verbs.add_parser("replay", help="the forwarding decision on a capture file")
+    replay.add_argument("--plan", type=Path, required=True, metavar="PLAN.json", help="made by avi-shell compile")
+    replay.add_argument("--neighbours", type=Path, metavar="FILE.json", help="interfaces, neighbours, routes")
+    replay.add_argument(
+        "--driver", choices=("pcap", "xdp"), default="pcap", help="whose decision (default: %(default)s)"
+    )
+    replay.add_argument("source", type=Path, metavar="IN.pcap")
+    replay.add_argument("target", type=Path, metavar="OUT.pcap")
+    replay.set_defaults(command=_replay)
+    status = verbs.add_parser("status", help="what the running engines report")
+    status.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
+    status.add_argument("--json", action="store_true", help="a list of objects, for programs")
+    status.set_defaults(command=_status)
+    return parser
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected up to 41 letters, digits, '_', '.', '-'")
+    return text
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from . import daemon
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    settings = daemon.Settings(arguments.state, arguments.name, tuple(arguments.interface), arguments.driver)
+    asyncio.run(daemon.serve(settings))
+    return RUN_OK
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from . import plan, replay
+
+    planned = plan.load(arguments.plan)
+    if arguments.neighbours is None:
+        raise NetworkError(replay.needs(planned))
+    around = replay.surroundings(arguments.neighbours)
+    with replay.decider(arguments.driver, planned, around) as decide:
+        print(json.dumps(replay.replay(decide, planned, arguments.source, arguments.target), indent=1))
+    return RUN_OK
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from . import client, status
+
+    reports = client.status(arguments.state)
+    if arguments.json:
+        print(json.dumps(reports, indent=1))
+    elif reports:
+        from rich.console import Console
+
+        width = None if sys.stdout.isatty() else WIDTH
+        console = Console(markup=False, emoji=False, highlight=False, width=width)
+        for part in status.render(reports):
+            console.print(part)
+    else:
+        print(f"no service engine runs on {arguments.state}; start one: avi-se run", file=sys.stderr)
+    return RUN_OK if reports else RUN_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

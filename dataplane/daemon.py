@@ -1,0 +1,226 @@
+"""The process of a service engine: its lock, its signals, its socket, and the loop that follows the plan.
+
+SIGTERM and SIGINT stop it and everything it forwards. SIGHUP ends the process alone: with XDP the kernel forwards on,
+and the next `avi-se run` of the same name takes over without losing a packet, as it does after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from . import drivers, status
+from .client import short_path
+from .engine import Engine
+from .errors import DataplaneError, EngineError, NetworkError, PlanError
+from .network import Network
+from .source import PlanSource, StoreSource
+
+log = logging.getLogger("avi-se")
+
+LOOK_EVERY = 0.1
+"""Seconds between looks at the plan when nobody tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `avi-se run` was told. interfaces: empty for all Ethernet links that are up and have an address; driver:
+    None for what the service engine group says."""
+
+    state: Path
+    name: str
+    interfaces: Sequence[str] = ()
+    driver: str | None = None
+
+
+def instance(state: Path, name: str) -> str:
+    """The engine's name among all on this machine: stable for its state directory and name."""
+    return f"{name}-{hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:12]}"
+
+
+async def serve(settings: Settings) -> None:
+    """Run an engine until a signal ends it. Raises DataplaneError where it cannot start."""
+    run = settings.state / "run"
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = _lock(run / f"{settings.name}.pid", settings.name)
+    source = StoreSource(settings.state)
+    try:
+        await Daemon(settings, source).run()
+    finally:
+        source.close()
+        lock.close()
+
+
+def _lock(path: Path, name: str) -> IO[str]:
+    stream = open(path, "a+", opener=lambda p, flags: os.open(p, flags, 0o600))  # noqa: SIM115 held until the end
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        stream.seek(0)
+        pid = stream.read().strip()
+        stream.close()
+        raise EngineError(
+            f"service engine {name} runs already, as process {pid}", remedy="--name gives another one a name"
+        ) from None
+    stream.truncate(0)
+    stream.write(f"{os.getpid()}\n")
+    stream.flush()
+    return stream
+
+
+class Daemon:
+    """One run of an engine."""
+
+    def __init__(self, settings: Settings, source: PlanSource) -> None:
+        self._settings = settings
+        self._source = source
+        self._engine: Engine | None = None
+        self._reason = ""
+        self._applied = asyncio.Condition()
+        self._look = asyncio.Event()
+        self._stop: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Start, follow, stop."""
+        network = Network(self._network_changed)
+        await network.start()
+        try:
+            engine = await self._start(network)
+            tasks = [asyncio.create_task(job) for job in (engine.run(), self._follow(engine))]
+            for task in tasks:
+                task.add_done_callback(self._task_ended)
+            try:
+                async with await self._listen():
+                    keep = await self._stop
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            await engine.close(keep=keep)
+            log.info("stopped%s", "; the kernel forwards on" if keep and engine.driver.name == "xdp" else "")
+        finally:
+            await network.close()
+            with short_path(self._socket()) as name:
+                Path(name).unlink(missing_ok=True)
+
+    async def _start(self, network: Network) -> Engine:
+        settings = self._settings
+        interfaces = tuple(settings.interfaces) or tuple(network.usable())
+        if not interfaces:
+            raise NetworkError("no Ethernet interface is up and has an IPv4 address", remedy="--interface names one")
+        for name in interfaces:
+            network.link(name)
+        self._source.changed()
+        first = self._source.read(-1)
+        group = first.common.engines.get(settings.name, "Default-Group") if first.common else "Default-Group"
+        number = first.common.drivers.get(group, 0) if first.common else 0
+        driver, self._reason = drivers.choose(
+            settings.driver or drivers.BY_NUMBER.get(number, drivers.AUTO), instance(settings.state, settings.name)
+        )
+        engine = Engine(settings.name, interfaces, driver, network)
+        for signum, keep in ((signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGHUP, True)):
+            asyncio.get_running_loop().add_signal_handler(signum, self._end, keep)
+        try:
+            await engine.start(first)
+        except BaseException:
+            await engine.close(keep=bool(driver.adopted()))  # what a running kernel forwards is not ours to end
+            raise
+        self._engine = engine
+        log.info(
+            "service engine %s: driver %s (%s) on %s", engine.name, driver.name, self._reason, ", ".join(interfaces)
+        )
+        return engine
+
+    async def _follow(self, engine: Engine) -> None:
+        failed = ""
+        while True:
+            try:
+                if self._source.changed():
+                    change = self._source.read(engine.version)
+                    if change.version != engine.version:
+                        engine.apply(change)
+                        engine.refresh()
+                        async with self._applied:
+                            self._applied.notify_all()
+                failed = ""
+            except (PlanError, DataplaneError) as exc:
+                if str(exc) != failed:
+                    engine.events.add(f"the plan was not applied: {exc}")
+                failed = str(exc)
+            try:
+                await asyncio.wait_for(self._look.wait(), LOOK_EVERY)
+            except TimeoutError:
+                continue
+            self._look.clear()
+
+    def _socket(self) -> Path:
+        return self._settings.state / "run" / f"{self._settings.name}.sock"
+
+    async def _listen(self) -> asyncio.Server:
+        with short_path(self._socket()) as name:
+            Path(name).unlink(missing_ok=True)
+            server = await asyncio.start_unix_server(self._answer, name)
+            os.chmod(name, 0o600)
+        return server
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            line = await reader.readline()
+            if line:
+                writer.write(json.dumps(await self._reply(line)).encode() + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError) as exc:
+            log.debug("a client went away: %s", exc)
+        finally:
+            writer.close()
+
+    async def _reply(self, line: bytes) -> dict[str, Any]:
+        engine = self._engine
+        try:
+            asked = json.loads(line)
+            request = asked["request"]
+        except (ValueError, KeyError, TypeError):
+            return {"error": "a request is one JSON object with the key 'request'"}
+        if engine is None:
+            return {"error": "it is starting"}
+        if request == "status":
+            told = status.report(engine)
+            told["pid"] = os.getpid()
+            told["driver"]["reason"] = self._reason
+            return told
+        if request == "notify":
+            self._look.set()
+            return {"version": engine.version}
+        if request == "wait":
+            return {"applied": await self._wait(engine, int(asked["version"]), float(asked["timeout"]))}
+        return {"error": f"unknown request {request!r}; there are status, notify, wait"}
+
+    async def _wait(self, engine: Engine, version: int, timeout: float) -> bool:
+        self._look.set()
+        try:
+            async with asyncio.timeout(timeout), self._applied:
+                await self._applied.wait_for(lambda: engine.version >= version)
+        except TimeoutError:
+            return False
+        return True
+
+    def _network_changed(self) -> None:
+        if self._engine is not None:
+            self._engine.network_changed()
+
+    def _end(self, keep: bool) -> None:
+        if not self._stop.done():
+            self._stop.set_result(keep)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (exc := task.exception()) is not None and not self._stop.done():
+            self._stop.set_exception(exc)

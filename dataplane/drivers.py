@@ -1,0 +1,42 @@
+"""Which driver moves the frames: chosen from the command line, else from the group's `se_use_dpdk`.
+
+auto  0  the fast driver (XDP) where kernel and interfaces allow it, else pcap
+xdp   1  the fast driver, or refuse
+pcap  2  the reference decision on AF_PACKET sockets
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .errors import DriverError
+from .forwarding import Driver
+
+AUTO, XDP, PCAP = "auto", "xdp", "pcap"
+CHOICES = (AUTO, XDP, PCAP)
+BY_NUMBER: Mapping[int, str] = {0: AUTO, 1: XDP, 2: PCAP}
+"""The values of `se_use_dpdk`."""
+
+
+def choose(wanted: str, instance: str) -> tuple[Driver, str]:
+    """A driver and why it is this one. instance names the engine among all on this machine.
+
+    Raises DriverError when `xdp` is wanted and cannot be had, naming what is missing.
+    """
+    if wanted == PCAP:
+        return _pcap(instance), "pcap is configured"
+    from . import xdpdriver
+
+    missing = xdpdriver.supported()
+    if missing is None:
+        reason = "xdp is configured" if wanted == XDP else "the kernel allows XDP"
+        return xdpdriver.XdpDriver(instance), reason
+    if wanted == XDP:
+        raise DriverError(f"XDP is wanted and cannot be had: {missing}", remedy="--driver auto falls back to pcap")
+    return _pcap(instance), f"XDP cannot be had: {missing}"
+
+
+def _pcap(instance: str) -> Driver:
+    from . import pcap
+
+    return pcap.PcapDriver(instance)
