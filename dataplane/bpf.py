@@ -31,6 +31,7 @@ XDP_FLAGS_UPDATE_IF_NOEXIST, XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE = 1 << 0, 1 
 XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
 
 _LOG_LINES = 200
+_MAPS_OF_A_PROGRAM = 64  # MAX_USED_MAPS in the kernel's bpf_verifier.h
 
 
 class _MapCreateOpts(Structure):
@@ -343,6 +344,15 @@ class Program(Handle):
         self.id = _word(info, 4)
         self.tag = info[8:16].hex()
         self.name = info[64:80].split(b"\0")[0].decode()
+
+    def maps(self) -> list[Map]:
+        """The maps that it uses. Raises DriverError."""
+        info, length = ctypes.create_string_buffer(96), c_uint32(96)
+        numbers = (c_uint32 * _MAPS_OF_A_PROGRAM)()
+        info[52:56] = len(numbers).to_bytes(4, "little")  # nr_map_ids, map_ids
+        info[56:64] = ctypes.addressof(numbers).to_bytes(8, "little")
+        _check("maps of a program", _call("bpf_obj_get_info_by_fd", self.fd, info, byref(length)))
+        return [Map.by_id(numbers[n]) for n in range(_word(info.raw, 52))]
 
     def test_run(self, frame: bytes, *, repeat: int = 1) -> Ran:
         """Run it on a frame (at least 14 bytes), received on the loopback interface (index 1)."""

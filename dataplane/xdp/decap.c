@@ -20,6 +20,8 @@
 #define PACKET_HOST 0
 #define AF_INET 2
 
+#define NEXT (-1) /* TC_ACT_UNSPEC: other programs at this hook have their turn */
+
 #define ECN_MASK 3 /* RFC 3168: the last two bits of TOS */
 #define ECN_NONE 0
 #define ECN_CE 3
@@ -83,35 +85,35 @@ int avi_decap(struct __sk_buff *skb)
 	__u64 *packets;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->pkt_type != PACKET_HOST)
-		return BPF_OK;
+		return NEXT;
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &outer, sizeof(outer)))
-		return BPF_OK;
+		return NEXT;
 	if (outer.version_ihl != 0x45 || outer.fragment & FRAGMENT_MASK || !header_is_right(&outer))
-		return BPF_OK;
+		return NEXT;
 	if (outer.protocol == GRE) {
 		struct gre gre;
 
 		if (bpf_skb_load_bytes(skb, ETH_HLEN + IP_HLEN, &gre, sizeof(gre)))
-			return BPF_OK;
+			return NEXT;
 		if (gre.flags || gre.kind != bpf_htons(ETH_P_IP))
-			return BPF_OK;
+			return NEXT;
 		overhead += sizeof(gre);
 	} else if (outer.protocol != IPIP) {
-		return BPF_OK;
+		return NEXT;
 	}
 	if (bpf_skb_load_bytes(skb, ETH_HLEN + overhead, &inner, sizeof(inner)) || inner.version_ihl >> 4 != 4)
-		return BPF_OK;
+		return NEXT;
 	if (bpf_ntohs(inner.total) + overhead > bpf_ntohs(outer.total))
-		return BPF_OK;
+		return NEXT;
 	packets = bpf_map_lookup_elem(&vips, &inner.destination);
 	if (!packets || !is_ours(skb, &outer))
-		return BPF_OK;
+		return NEXT;
 	/* A frame put together of many segments stays one of as large segments: what shrinks is not theirs. */
 	if (bpf_skb_adjust_room(skb, -(__s32)overhead, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
-		return BPF_OK;
+		return NEXT;
 	carry_congestion(skb, outer.tos, inner.tos);
 	__sync_fetch_and_add(packets, 1);
-	return BPF_OK;
+	return NEXT;
 }
 
 char _license[] SEC("license") = "GPL";

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import cast
 
 
 class Echo(asyncio.DatagramProtocol):
@@ -9,8 +10,7 @@ class Echo(asyncio.DatagramProtocol):
         self.name = name
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
+        self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self.transport.sendto(self.name.encode() + b" " + data, addr)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -72,10 +73,20 @@ class Pool:
 
     def owner(self, port: int) -> str:
         """The name of the server that a new connection goes to."""
-        owners = [(socket.inet_aton(s.address), s.weight) for s in self.servers.values() if s.enabled]
-        table = hashing.build_table(owners, plan.SLOTS, 99)
         slot = hashing.slot_of(int(ipaddress.IPv4Address(CLIENT)), port, 99, plan.SLOTS)
-        return NAMES[socket.inet_ntoa(owners[table[slot]][0])]
+        return self.owners[slot]
+
+    @property
+    def owners(self) -> list[str]:
+        """The name of every slot's owner."""
+        servers = tuple((socket.inet_aton(s.address), s.weight) for s in self.servers.values() if s.enabled)
+        return _owners(servers)
+
+
+@lru_cache
+def _owners(servers: tuple[tuple[bytes, int], ...]) -> list[str]:
+    names = [NAMES[socket.inet_ntoa(address)] for address, _ in servers]
+    return [names[index] for index in hashing.build_table(servers, plan.SLOTS, 99)]
 
 
 class Scene:
