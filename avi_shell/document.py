@@ -184,6 +184,35 @@ copy: Callable[[Document], Document] = _copy
 """A deep copy of a document."""
 
 
+def replace_reference(kind: schema.Kind, document: Document, old: str, new: str) -> Document:
+    """A copy in which every reference to one object is a reference to another."""
+    wanted = reference_parts(old)
+
+    def replaced(message: schema.Message, value: Document) -> Document:
+        changed = {}
+        for name, item in value.items():
+            field = message.fields.get(name)
+            changed[name] = item if field is None else each(field, item)
+        return changed
+
+    def each(field: schema.Field, value: Any) -> Any:
+        if isinstance(value, list):
+            return [each(field, item) for item in value]
+        if field.type == "ref" and isinstance(value, str):
+            return new if _parts_or_none(value) == wanted else value
+        inner = kind.message(field)
+        return replaced(inner, value) if inner is not None and isinstance(value, dict) else value
+
+    return _copy(replaced(kind.root, document))  # type: ignore[no-any-return]
+
+
+def _parts_or_none(ref: str) -> tuple[str, str, str] | None:
+    try:
+        return reference_parts(ref)
+    except ValueError:
+        return None
+
+
 def references(kind: schema.Kind, document: Document) -> Iterator[tuple[str, schema.Field, str]]:
     """Every reference in a document to a kind of the model: the field's path, the field, the reference."""
     return _references(kind, kind.root, document, "")

@@ -181,6 +181,18 @@ def read(connection: sqlite3.Connection, after: int = -1) -> Plan:
     return Plan(newest, services, common)
 
 
+def read_services(connection: sqlite3.Connection, keys: Iterable[str]) -> dict[str, Service]:
+    """The services of some keys, where they are there and not gone. Raises PlanError, sqlite3.Error."""
+    found = {}
+    for key in keys:
+        row = connection.execute(
+            "SELECT version, document FROM plan WHERE key = ? AND document IS NOT NULL", (key,)
+        ).fetchone()
+        if row is not None:
+            found[key] = _service(json.loads(row[1]), row[0])
+    return found
+
+
 def save(plan: Plan, path: Path) -> None:
     """Write a whole plan to one JSON file."""
     path.write_text(json.dumps(_file(plan), indent=1) + "\n", "utf-8")

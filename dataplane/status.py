@@ -167,7 +167,9 @@ def _table(head: str, rows: Iterable[tuple[Any, ...]]) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(*head.split("|"), box=box.ASCII2)
+    table = Table(box=box.ASCII2)
+    for column in head.split("|"):
+        table.add_column(column, no_wrap=column != "State", overflow="fold")
     for row in rows:
         table.add_row(*map(str, row))
     return table

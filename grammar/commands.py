@@ -199,7 +199,7 @@ def match(node: Node, words: Sequence[Word], start: int = 1) -> Command:
         command.action = node.action
     if not node.action:
         end = words[-1].column + len(words[-1].text) + 1
-        raise IncompleteLine(_usage(node), "", end, tuple(n.word for n in node.next))
+        raise IncompleteLine(_usage(node), "", end, () if node.usage else tuple(n.word for n in node.next))
     return command
 
 
@@ -232,7 +232,7 @@ def step(node: Node, word: Word) -> Node:
 def _usage(node: Node) -> str:
     if node.usage:
         return node.usage
-    return f"'{node.word}' needs more: " + ", ".join(n.word for n in node.next[:12])
+    return f"the line ends after '{node.word}', where more must follow"
 
 
 def _object(segment: str, action: str, *after: Node) -> Node:

@@ -1,0 +1,180 @@
+"""`avi-shell`: the operator's shell, at a terminal or in batch; and `avi-shell compile`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .batch import DONE, INTERRUPTED, NO_STORE, NOT_APPLIED, REFUSED, STDIN, USAGE, Batch, Source, applied, from_file
+from .errors import ShellError, StoreError
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns the exit status of `batch`."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        if words[:1] == ["compile"]:
+            return _compile(words[1:])
+        return _shell(_parser().parse_args(words))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has left; the interpreter would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return REFUSED
+
+
+def default_state() -> Path:
+    """The state directory: $AVI_SHELL_STATE, else /var/lib/avi-shell for root, else in the XDG state folder."""
+    if named := os.environ.get("AVI_SHELL_STATE"):
+        return Path(named)
+    if os.geteuid() == 0:
+        return Path("/var/lib/avi-shell")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "avi-shell"
+
+
+class _Input(argparse.Action):
+    """`-c LINE` and `-f FILE`, kept in their order."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[str] | None,
+        option_string: str | None = None,
+    ) -> None:
+        earlier: list[tuple[str, str]] = getattr(namespace, self.dest) or []
+        setattr(namespace, self.dest, [*earlier, ((option_string or "")[:2].strip("-"), str(values))])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="avi-shell",
+        description="Configure a Direct Server Return load balancer. Also: avi-shell compile EXPORT.json PLAN.json",
+        epilog="exit status: 0 done, 1 refused or not saved, 2 wrong command line, 3 not applied within --wait, "
+        "4 no store, 130 interrupted",
+    )
+    parser.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
+    parser.add_argument("--controller", default="10-1-1-1", metavar="NAME", help="second element of the prompt")
+    parser.add_argument(
+        "--engine", action="append", default=[], metavar="IF", help="start a service engine if none runs; may repeat"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one object for each command")
+    form.add_argument("--transcript", action="store_true", help="print what a terminal would show")
+    parser.add_argument("--on-error", choices=("stop", "continue"), default="stop", help="after a refused line")
+    parser.add_argument("--wait", type=_seconds, metavar="SECONDS", help="wait for engines to apply what is committed")
+    parser.add_argument("-c", dest="inputs", action=_Input, default=[], metavar="LINE", help="run a line; may repeat")
+    parser.add_argument("-f", dest="inputs", action=_Input, metavar="FILE", help="run a file's lines; may repeat")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of seconds")
+    return value
+
+
+def _shell(arguments: argparse.Namespace) -> int:
+    try:
+        sources = _sources(arguments.inputs)
+    except (OSError, ValueError) as exc:
+        reason = f"{exc.filename}: {exc.strerror}" if isinstance(exc, OSError) else str(exc)
+        print(f"avi-shell: error: cannot read {reason}", file=sys.stderr)
+        return USAGE
+    from .configuration import Configuration
+    from .session import Session
+
+    at_terminal = not sources and sys.stdin.isatty() and sys.stdout.isatty()
+    try:
+        configuration = Configuration.open(arguments.state)
+    except StoreError as exc:
+        print(f"avi-shell: error: {exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)
+        return NO_STORE
+    try:
+        session = Session(configuration, arguments.state, controller=arguments.controller, terminal=at_terminal)
+        if arguments.engine:
+            from . import launch
+
+            launch.start(arguments.state, arguments.engine)
+        return _front(arguments, session, sources, at_terminal)
+    except ShellError as exc:
+        print(f"avi-shell: error: {exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)
+        return REFUSED
+    finally:
+        configuration.close()
+
+
+def _front(arguments: argparse.Namespace, session: Session, sources: list[Source], at_terminal: bool) -> int:
+    if at_terminal:
+        from .terminal import Terminal
+
+        return Terminal(session, arguments.state / "history").run()
+    batch = Batch(session, arguments.on_error == "continue", arguments.json, arguments.transcript)
+    if not sources:
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+        sources = [Source(STDIN, sys.stdin)]
+    status = batch.run(sources)
+    if (
+        status == DONE
+        and arguments.wait is not None
+        and batch.committed is not None
+        and not applied(arguments.state, batch.committed, arguments.wait)
+    ):
+        print(f"avi-shell: error: committed, but not applied by an engine within {arguments.wait:g} s", file=sys.stderr)
+        return NOT_APPLIED
+    return status
+
+
+def _sources(inputs: Sequence[tuple[str, str]]) -> list[Source]:
+    """The sources in the order given. Files are read at once: a missing one is found before anything is done."""
+    sources = []
+    for number, (option, value) in enumerate(inputs, 1):
+        if option == "c":
+            sources.append(Source("-c", value.split("\n"), number))
+        elif value == "-":
+            sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+            sources.append(Source(STDIN, sys.stdin))
+        else:
+            try:
+                sources.append(from_file(value))
+            except UnicodeDecodeError as exc:
+                raise ValueError(f"{value}: it is not UTF-8 at byte {exc.start}") from None
+    return sources
+
+
+def _compile(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="avi-shell compile", description="What a commit would have published, for replay and review."
+    )
+    parser.add_argument("export", type=Path, metavar="EXPORT.json")
+    parser.add_argument("plan", type=Path, metavar="PLAN.json")
+    arguments = parser.parse_args(words)
+    from .exchange import compile_file
+
+    try:
+        for notice in compile_file(arguments.export, arguments.plan):
+            print(notice)
+    except ShellError as exc:
+        path = f"{exc.path}: " if exc.path and exc.path not in exc.what else ""
+        print(f"avi-shell: error: {path}{exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)
+        return REFUSED
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""What the model allows and this product's engines cannot do yet, refused at save: the one list of it.
+
+A row is a condition and a sentence. When an engine learns something, its row goes; nothing else refers to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .assembly import Assembly, Part
+from .rules import Breach
+
+MODES = ("DSR_TYPE_L2",)
+"""The kinds of direct server return that engines forward."""
+
+MONITORS = ("HEALTH_MONITOR_TCP",)
+"""The health monitor types that engines run."""
+
+
+def exceeded(assembly: Assembly) -> Iterator[Breach]:
+    """Every limit that a virtual service with direct server return is beyond."""
+    if assembly.is_dsr:
+        yield from _modes(assembly)
+        yield from _monitors(assembly)
+        yield from _pools(assembly)
+
+
+def _modes(assembly: Assembly) -> Iterator[Breach]:
+    for service in assembly.dsr_services:
+        type_ = (service.dsr or {}).get("dsr_type")
+        if type_ not in MODES:
+            name = str(service.profile["name"])
+            message = "tcp_fast_path_profile" if service.protocol == "tcp" else "udp_fast_path_profile"
+            yield Breach(
+                f"{assembly.title}: its network profile {name} has dsr_type {type_}, which service engines do not "
+                "forward yet",
+                (Part("networkprofile", name, f"profile.{message}.dsr_profile.dsr_type"), service.profile_part),
+                f"dsr_type {' or '.join(mode.lower() for mode in MODES)}",
+            )
+
+
+def _monitors(assembly: Assembly) -> Iterator[Breach]:
+    for index, monitor in enumerate(assembly.monitors, 1):
+        name = str(monitor.get("name", ""))
+        place = assembly.pool_part(f"health_monitor_refs[{index}]")
+        title = f"{assembly.title}: health monitor {name} of its pool {place.name}"
+        if monitor.get("type") not in MONITORS:
+            yield Breach(
+                f"{title} is of type {monitor.get('type')}, which service engines do not run yet with direct server "
+                "return",
+                (place, Part("healthmonitor", name, "type")),
+                f"a health monitor of type {' or '.join(type_.lower() for type_ in MONITORS)}",
+            )
+        elif monitor.get("tcp_monitor", {}).get("tcp_half_open"):
+            yield Breach(
+                f"{title} has tcp_half_open, which service engines do not do yet",
+                (Part("healthmonitor", name, "tcp_monitor.tcp_half_open"), place),
+                "no tcp_half_open",
+            )
+
+
+def _pools(assembly: Assembly) -> Iterator[Breach]:
+    for field in ("pool_group_ref", "service_pool_select"):
+        if assembly.document.get(field):
+            yield Breach(
+                f"{assembly.title}: {field} chooses between pools, which service engines do not do yet with direct "
+                "server return",
+                (assembly.part(field),),
+                "pool_ref alone",
+            )

@@ -1,0 +1,233 @@
+"""Lists of objects and live views: what is stored, beside what the service engines report of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from .document import Document, address_text, reference_name, reference_parts
+from .errors import Refused
+from .result import Table
+
+if TYPE_CHECKING:
+    from .session import Session
+
+Report = Mapping[str, Any]
+Parts = list[str | Table]
+
+UNAVAILABLE = "OPER_UNAVAIL"
+_STATES = {"up": "OPER_UP", "down": "OPER_DOWN", "disabled": "OPER_DISABLED", "unknown": "OPER_UNKNOWN"}
+
+
+def start_command(state: Path) -> str:
+    """The command that starts a service engine on a state directory."""
+    return f"avi-se run --state {quote(str(state))} --interface IF"
+
+
+def reports(session: Session) -> list[dict[str, Any]]:
+    """What each running engine reports. Raises Refused where one does not answer."""
+    from dataplane import client
+    from dataplane.errors import EngineError
+
+    try:
+        return client.status(session.state)
+    except EngineError as exc:
+        raise Refused(exc.what, hint=exc.remedy) from None
+
+
+def is_running(session: Session, name: str) -> bool:
+    """Whether an engine of this name runs."""
+    from dataplane import client
+
+    return name in client.engines(session.state)
+
+
+def listing(session: Session, segment: str, documents: Sequence[Document]) -> Parts:
+    """The list of a kind's objects, one row an object."""
+    if segment == "virtualservice":
+        return _virtual_services(session, documents)
+    if segment == "serviceengine":
+        return _engines(session, documents)
+    rows = sorted((str(d.get("name", "")), str(d.get("uuid", ""))) for d in documents)
+    return [Table(("Name", "UUID"), rows)]
+
+
+def _virtual_services(session: Session, documents: Sequence[Document]) -> Parts:
+    live = reports(session)
+    rows = [
+        (
+            str(document["name"]),
+            ", ".join(_addresses(session, document)),
+            ", ".join(_ports(service) for service in document.get("services", [])),
+            reference_name(document.get("cloud_ref", "")),
+            service_state(document, live),
+            str(document.get("type", "")),
+        )
+        for document in documents
+    ]
+    columns = ("Name", "IP Address", "Services", "Cloud", "Oper State", "Type")
+    parts: Parts = [Table(columns, sorted(rows))]
+    return parts if live else [*parts, _no_engine(session)]
+
+
+def _addresses(session: Session, document: Document) -> list[str]:
+    vips = list(document.get("vip", []))
+    ref = document.get("vsvip_ref")
+    if ref:
+        _, name, tenant = reference_parts(ref)
+        shared = session.configuration.find("vsvip", name, tenant)
+        vips += (shared or {}).get("vip", [])
+    return list(dict.fromkeys(address_text(vip["ip_address"]) for vip in vips if "ip_address" in vip))
+
+
+def _ports(service: Document) -> str:
+    first, last = service.get("port"), service.get("port_range_end")
+    return str(first) if last in (None, first) else f"{first}-{last}"
+
+
+def service_state(document: Document, live: Iterable[Report]) -> str:
+    """A virtual service's state over all engines: up where any of its services is up."""
+    states = {s["state"] for _, s in _services(document, live)}
+    for state in ("up", "down", "disabled"):
+        if state in states:
+            return _STATES[state]
+    return UNAVAILABLE if document.get("enabled", True) else _STATES["disabled"]
+
+
+def _state(word: str) -> str:
+    return _STATES.get(word, word)
+
+
+def _services(document: Document, live: Iterable[Report]) -> list[tuple[str, Report]]:
+    return [(r["name"], s) for r in live for s in r["services"] if s["uuid"] == document.get("uuid")]
+
+
+def _pools(uuid: str, live: Iterable[Report]) -> list[tuple[str, Report]]:
+    return [(r["name"], pool) for r in live for pool in r["pools"] if pool["uuid"] == uuid]
+
+
+def _no_engine(session: Session) -> str:
+    return f"No service engine runs. Start one: {start_command(session.state)}"
+
+
+def _engines(session: Session, documents: Sequence[Document]) -> Parts:
+    live = {report["name"]: report for report in reports(session)}
+    stored = {str(document["name"]): document for document in documents}
+    rows = []
+    for name in sorted({*live, *stored}):
+        report, document = live.get(name), stored.get(name, {})
+        group = report["group"] if report else reference_name(document.get("se_group_ref", ""))
+        addresses = [a for i in report["interfaces"] for a in i["addresses"]] if report else []
+        cloud = reference_name(document.get("cloud_ref", "")) or "Default-Cloud"
+        rows.append((name, str(group), ", ".join(addresses[:1]), cloud, "OPER_UP" if report else "OPER_DOWN"))
+    parts: Parts = [Table(("Name", "SE Group", "Mgmt IP", "Cloud", "Oper State"), rows)]
+    for name, report in sorted(live.items()):
+        modes = ", ".join(f"{interface}: {mode}" for interface, mode in report["driver"]["interfaces"].items())
+        parts.append(f"{name}: driver {report['driver']['name']}" + (f" ({modes})" if modes else ""))
+    return parts if live else [*parts, _no_engine(session)]
+
+
+def view(session: Session, segment: str, name: str, document: Document | None, word: str) -> tuple[Parts, Any]:
+    """A live view of one object: what to print, and the same as data."""
+    live = reports(session)
+    if segment == "serviceengine":
+        report = next((r for r in live if r["name"] == name), None)
+        if report is None:
+            return [f"Service engine {name} does not run. Start it: {start_command(session.state)}"], None
+        return _engine(report), report
+    assert document is not None
+    if not live:
+        return [_no_engine(session)], None
+    if segment == "virtualservice":
+        return _virtual_service(session, document, live)
+    found = _pools(str(document.get("uuid")), live)
+    data = [{"service_engine": engine, **pool} for engine, pool in found]
+    if not found:
+        return [_not_forwarded("pool", name)], data
+    return (_servers(found) if word == "server" else _pool(found) + _servers(found)), data
+
+
+def _not_forwarded(kind: str, name: str) -> str:
+    return f"No service engine forwards {kind} {name}: it is not part of a virtual service with direct server return."
+
+
+def _virtual_service(session: Session, document: Document, live: Sequence[Report]) -> tuple[Parts, Any]:
+    found = _services(document, live)
+    data = [{"service_engine": engine, **service} for engine, service in found]
+    if not found:
+        return [_not_forwarded("virtual service", str(document["name"]))], data
+    columns = ("Service Engine", "VIP", "Protocol", "Port", "Oper State", "Reason", "Pool", "Packets", "Bytes")
+    rows = [
+        (
+            engine,
+            service["vip"],
+            str(service["protocol"]),
+            _ports({"port": service["port"], "port_range_end": service["port_end"]}),
+            _state(service["state"]),
+            service["reason"],
+            service["pool"],
+            str(service["packets"]),
+            str(service["bytes"]),
+        )
+        for engine, service in found
+    ]
+    parts: Parts = [Table(columns, rows)]
+    uuids = dict.fromkeys(service["pool_uuid"] for _, service in found)
+    for uuid in uuids:
+        parts += _servers(_pools(uuid, live))
+    return parts, data
+
+
+def _pool(found: Sequence[tuple[str, Report]]) -> Parts:
+    rows = []
+    for engine, pool in found:
+        up = sum(server["state"] == "up" for server in pool["servers"])
+        state = "OPER_UP" if up else "OPER_DOWN"
+        rows.append((engine, pool["name"], state, f"{up} of {len(pool['servers'])}", str(pool["slots"])))
+    return [Table(("Service Engine", "Name", "Oper State", "Servers Up", "Slots"), rows)]
+
+
+def _servers(found: Sequence[tuple[str, Report]]) -> Parts:
+    first = ("Service Engine", "Server", "Port", "Ratio", "Oper State", "Reason", "Share")
+    columns = (*first, "MAC Address", "Interface", "Packets", "Bytes")
+    rows = [
+        (
+            engine,
+            server["address"],
+            str(server["port"]),
+            str(server["weight"]),
+            _state(server["state"] if server["enabled"] else "disabled"),
+            server["reason"] or "",
+            f"{100 * server['share']:.1f} %",
+            server["mac"] or "",
+            server["interface"] or "",
+            str(server["packets"]),
+            str(server["bytes"]),
+        )
+        for engine, pool in found
+        for server in pool["servers"]
+    ]
+    return [Table(columns, rows)]
+
+
+def _engine(report: Report) -> Parts:
+    rows = [
+        ("name", str(report["name"])),
+        ("se_group", str(report["group"])),
+        ("version applied", str(report["version"])),
+        ("driver", str(report["driver"]["name"])),
+    ]
+    rows += [(f"  {name}", str(mode)) for name, mode in report["driver"]["interfaces"].items()]
+    for i, interface in enumerate(report["interfaces"], 1):
+        rows.append((f"interfaces[{i}]", str(interface["name"])))
+        rows += [("  mac", str(interface["mac"])), ("  mtu", str(interface["mtu"]))]
+        rows += [("  address", str(address)) for address in interface["addresses"]]
+    for i, vip in enumerate(report["vips"], 1):
+        state = "up" if vip["up"] else "down"
+        rows.append((f"vips[{i}]", f"{vip['address']} {state}{', announced' if vip['announced'] else ''}"))
+    rows.append(("answered", str(report["answered"])))
+    rows += [(f"dropped {reason}", str(count)) for reason, count in report["dropped"].items()]
+    parts: Parts = [Table(("Field", "Value"), rows)]
+    return parts + [str(event) for event in report["events"][-10:]]

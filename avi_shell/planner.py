@@ -1,0 +1,128 @@
+"""The plan compiler: a virtual service with all that it refers to → the plan's services. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from hashlib import sha256
+
+from dataplane import plan
+
+from .assembly import Assembly, Service, Vip
+from .document import ADMIN, Document, address_text, reference_parts, tenant_of
+
+_HASH_KEYS = {
+    "LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS": plan.BY_ADDRESS,
+    "LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS_AND_PORT": plan.BY_ADDRESS_AND_PORT,
+}
+_TUNNELS = {"ENCAP_IPINIP": plan.L3_IPIP, "ENCAP_GRE": plan.L3_GRE}
+
+
+def services(assembly: Assembly, previous: Iterable[plan.Service], commit: int) -> dict[str, plan.Service]:
+    """The planned services of a virtual service, by key: one for each VIP and each service with a `dsr_profile`.
+
+    previous: what the plan had for the same virtual service: its pool's table keeps its size, and servers that stay
+    keep the generation at which they were added; new ones get `commit`.
+    """
+    pool = assembly.pool
+    if pool is None:
+        return {}
+    same_pool = [service for service in previous if service.pool_uuid == pool["uuid"]]
+    slots = same_pool[0].slots if same_pool else plan.SLOTS
+    generations = {server.address: server.generation for service in same_pool for server in service.servers}
+    planned = {}
+    for vip in assembly.vips:
+        for service in assembly.dsr_services:
+            made = _service(assembly, pool, vip, service, slots)
+            made = replace(made, servers=_servers(assembly, service, generations, commit))
+            planned[made.key] = made
+    return planned
+
+
+def changes(
+    planned: Mapping[str, plan.Service], previous: Mapping[str, plan.Service]
+) -> tuple[list[plan.Service], list[str]]:
+    """What differs from the plan as it is: services that are new or changed, and the keys of those gone."""
+    changed = [
+        made for key, made in planned.items() if key not in previous or replace(previous[key], version=0) != made
+    ]
+    return changed, [key for key in previous if key not in planned]
+
+
+def common(groups: Iterable[Document], engines: Iterable[Document]) -> plan.Common:
+    """What the engines share: the driver of each service engine group, and the group of each named engine."""
+    drivers = {_owned(group["name"], tenant_of(group)): group.get("se_use_dpdk", 0) for group in groups}
+    return plan.Common(drivers, {engine["name"]: _group(engine) for engine in engines})
+
+
+def seed_of(pool_uuid: str) -> int:
+    """The seed of a pool's table, 32 bits: the same wherever and whenever it is computed."""
+    return int.from_bytes(sha256(pool_uuid.encode()).digest()[:4], "big")
+
+
+def _service(assembly: Assembly, pool: Document, vip: Vip, service: Service, slots: int) -> plan.Service:
+    document, fast_path, dsr = assembly.document, service.fast_path, service.dsr or {}
+    layer_2 = dsr["dsr_type"] == "DSR_TYPE_L2"
+    first, last = service.ports
+    return plan.Service(
+        virtualservice=assembly.name,
+        uuid=document["uuid"],
+        tenant=tenant_of(document),
+        vip=vip.address,
+        protocol=service.protocol,
+        port=first,
+        port_end=last,
+        mode=plan.L2 if layer_2 else _TUNNELS[dsr["dsr_encap_type"]],
+        hash_key=_HASH_KEYS[pool["lb_algorithm_hash"]],
+        idle_timeout=fast_path["session_idle_timeout"],
+        pool=pool["name"],
+        pool_uuid=pool["uuid"],
+        slots=slots,
+        seed=seed_of(pool["uuid"]),
+        group=_group(document),
+        enabled=document["enabled"] and document["traffic_enabled"] and vip.document["enabled"],
+        pool_enabled=pool["enabled"],
+        advertise_down=document["advertise_down_vs"],
+        per_packet=fast_path.get("per_pkt_loadbalance", False),
+        monitors=tuple(_monitor(monitor) for monitor in assembly.monitors),
+    )
+
+
+def _servers(
+    assembly: Assembly, service: Service, generations: Mapping[str, int], commit: int
+) -> tuple[plan.Server, ...]:
+    service_port = service.ports[0] if (assembly.pool or {}).get("use_service_port") else 0
+    found = []
+    for _, server in assembly.servers():
+        address = address_text(server["ip"])
+        port = service_port or assembly.server_port(server)
+        generation = generations.get(address, commit)
+        found.append(plan.Server(address, port, server["ratio"], server["enabled"], generation))
+    return tuple(found)
+
+
+def _monitor(monitor: Document) -> plan.Monitor:
+    talk = monitor.get("tcp_monitor", {})
+    return plan.Monitor(
+        name=monitor["name"],
+        type=monitor["type"],
+        send_interval=monitor["send_interval"],
+        receive_timeout=monitor["receive_timeout"],
+        successful_checks=monitor["successful_checks"],
+        failed_checks=monitor["failed_checks"],
+        port=monitor.get("monitor_port", 0),
+        quickstart=not monitor.get("disable_quickstart", False),
+        request=talk.get("tcp_request", ""),
+        response=talk.get("tcp_response", ""),
+        maintenance=talk.get("maintenance_response", ""),
+    )
+
+
+def _group(document: Document) -> str:
+    _, name, tenant = reference_parts(document["se_group_ref"])
+    return _owned(name, tenant)
+
+
+def _owned(name: str, tenant: str) -> str:
+    """A name as the plan holds it: those of other tenants than admin carry their tenant."""
+    return name if tenant == ADMIN else f"{tenant}/{name}"

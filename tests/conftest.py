@@ -1,0 +1,70 @@
+"""Nothing of a run stays: checked once, at its end.
+
+Whatever a test makes outside its own process bears the number of the process that runs the tests, and every process
+that it starts inherits a mark: so that runs side by side on one machine tell their own things from the others'.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+MARK = "AVI_TEST_RUN"
+PATIENCE = 10.0
+"""Seconds that the kernel has to finish taking things down."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_stays() -> Iterator[None]:
+    run = uuid.uuid4().hex
+    os.environ[MARK] = run
+    yield
+    del os.environ[MARK]
+    deadline = time.monotonic() + PATIENCE
+    while (left := leftovers(os.getpid(), run)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left, f"left behind: {left}"
+
+
+def leftovers(pid: int, run: str) -> dict[str, list[str]]:
+    """What there is of a test run, by kind; empty when all of it is gone."""
+    looks: dict[str, Callable[[], list[str]]] = {
+        "namespaces": lambda: _names(Path("/run/netns")),
+        "interfaces": lambda: _names(Path("/sys/class/net")),
+        "laboratories": lambda: _names(Path("/run/avi-lab")),
+        "BPF pins": lambda: _names(Path("/sys/fs/bpf/avi-se")),
+        "nftables tables": lambda: _output("nft", "list", "tables"),
+    }
+    of_this_run = re.compile(rf"(?<!\d){pid}(?!\d)")
+    found = {kind: [name for name in look() if of_this_run.search(name)] for kind, look in looks.items()}
+    found["processes"] = _processes(run)
+    return {kind: names for kind, names in found.items() if names}
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.glob("*"))
+
+
+def _output(*words: str) -> list[str]:
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def _processes(run: str) -> list[str]:
+    """Processes that inherited the mark, zombies of this one left out (they have no environment any more)."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        if int(path.name) == os.getpid():
+            continue
+        try:
+            if f"{MARK}={run}".encode() in (path / "environ").read_bytes().split(b"\0"):
+                found.append(f"{path.name}: {(path / 'cmdline').read_text().replace(chr(0), ' ')}")
+        except OSError:  # it ended, or is not ours to look at
+            continue
+    return found

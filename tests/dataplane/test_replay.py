@@ -1,0 +1,132 @@
+"""`avi-se replay`: a plan, a network in a file, a capture in, a capture out."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scapy.layers.l2 import Ether
+from scapy.utils import rdpcap, wrpcap, wrpcapng
+
+from dataplane import plan
+
+from ..packets.cases import arp_reply, arp_request, frame, tcp, udp
+from ..packets.world import ETH0, VIP, WEB1, WEB2, mac
+
+SERVERS = (plan.Server(WEB1, 80), plan.Server(WEB2, 8080))
+SERVICE = plan.Service(
+    virtualservice="vs1", uuid="virtualservice-1", tenant="admin", vip=VIP, protocol="tcp", port=80, port_end=80,
+    mode=plan.L2, hash_key=plan.BY_ADDRESS_AND_PORT, idle_timeout=300, pool="p1", pool_uuid="pool-1",
+    slots=plan.SLOTS, seed=7, servers=SERVERS,
+)  # fmt: skip
+NEIGHBOURS = {
+    "interfaces": [{"name": "eth0", "mac": ETH0.mac.hex(":"), "ip": ["10.0.0.1/24"], "mtu": 1500}],
+    "neighbours": [
+        {"ip": WEB1, "mac": mac(0x11).hex(":"), "interface": "eth0"},
+        {"ip": WEB2, "mac": mac(0x12).hex(":"), "interface": "eth0"},
+    ],
+    "routes": [],
+}
+SENT = [
+    *(frame(tcp(sport=1000 + n)) for n in range(20)),
+    frame(tcp(9)),
+    frame(udp()),
+    frame(tcp(dst="203.0.113.1")),
+    arp_request(VIP),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    plan.save(plan.Plan(1, {SERVICE.key: SERVICE}, plan.Common()), tmp_path / "plan.json")
+    (tmp_path / "net.json").write_text(json.dumps(NEIGHBOURS), "utf-8")
+    wrpcap(str(tmp_path / "in.pcap"), [Ether(sent) for sent in SENT])
+    return tmp_path
+
+
+def replay(folder: Path, *more: str, source: str = "in.pcap") -> "subprocess.CompletedProcess[str]":
+    argv = [sys.executable, "-m", "dataplane", "replay", "--plan", "plan.json", *more, source, "out.pcap"]
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def summary(folder: Path, *more: str, **options: Any) -> Any:
+    done = replay(folder, "--neighbours", "net.json", *more, **options)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_summary_adds_up(folder: Path) -> None:
+    told = summary(folder)
+    assert {k: told[k] for k in ("frames", "forwarded", "answered", "host", "dropped")} == {
+        "frames": 24, "forwarded": 20, "answered": 1, "host": 1, "dropped": {"no_service": 2},
+    }  # fmt: skip
+    vs1 = told["services"]["vs1"]
+    assert (vs1["packets"], vs1["bytes"]) == (20, 800)
+    assert set(vs1["servers"]) == {f"{WEB1}:80", f"{WEB2}:8080"}
+    assert sum(s["packets"] for s in vs1["servers"].values()) == 20
+
+
+def test_the_capture_holds_what_left_in_order(folder: Path) -> None:
+    summary(folder)
+    out = [bytes(packet) for packet in rdpcap(str(folder / "out.pcap"))]
+    assert [sent[14:] for sent in out[:20]] == [sent[14:] for sent in SENT[:20]]
+    assert {sent[:6] for sent in out[:20]} == {mac(0x11), mac(0x12)}
+    assert {sent[6:12] for sent in out[:20]} == {ETH0.mac}
+    assert out[20:] == [arp_reply(VIP).frame]
+
+
+def test_times_of_the_frames_are_kept(folder: Path) -> None:
+    packets = [Ether(frame(tcp(sport=n))) for n in (1, 2)]
+    packets[0].time, packets[1].time = 1000.25, 1001.5
+    wrpcap(str(folder / "in.pcap"), packets)
+    summary(folder)
+    assert [float(packet.time) for packet in rdpcap(str(folder / "out.pcap"))] == [1000.25, 1001.5]
+
+
+def test_pcapng_is_read_too(folder: Path) -> None:
+    wrpcapng(str(folder / "in.pcapng"), [Ether(sent) for sent in SENT])
+    assert summary(folder, source="in.pcapng")["forwarded"] == 20
+
+
+def test_what_is_missing_is_named(folder: Path) -> None:
+    done = replay(folder)
+    assert done.returncode == 1
+    assert "--neighbours" in done.stderr
+    assert WEB2 in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"interfaces": []}, "at least one interface"),
+        ({"neighbours": NEIGHBOURS["neighbours"][:1]}, WEB2),
+        ({"neighbours": [{"ip": WEB1, "mac": "02", "interface": "eth0"}]}, "MAC address"),
+        ({"neighbours": [{"ip": WEB1, "mac": mac(1).hex(":"), "interface": "eth9"}]}, "eth9"),
+        ({"neighbours": [{"ip": "10.0.0", "mac": mac(1).hex(":")}]}, "interface"),
+    ],
+)
+def test_a_wrong_neighbours_file_is_refused(folder: Path, change: dict[str, Any], words: str) -> None:
+    (folder / "net.json").write_text(json.dumps({**NEIGHBOURS, **change}), "utf-8")
+    done = replay(folder, "--neighbours", "net.json")
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (folder / "out.pcap").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no capture", b"\xd4\xc3\xb2\xa1"])
+def test_a_file_that_is_no_capture_is_refused(folder: Path, content: bytes) -> None:
+    (folder / "in.pcap").write_bytes(content)
+    done = replay(folder, "--neighbours", "net.json")
+    assert done.returncode == 1
+    assert "in.pcap" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_other_link_types_are_refused(folder: Path) -> None:
+    wrpcap(str(folder / "in.pcap"), [Ether(SENT[0])], linktype=113)
+    done = replay(folder, "--neighbours", "net.json")
+    assert done.returncode == 1
+    assert "Ethernet" in done.stderr
