@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from ctypes import Structure, byref, c_char, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from functools import lru_cache
@@ -349,8 +350,7 @@ class Program(Handle):
         """The maps that it uses. Raises DriverError."""
         info, length = ctypes.create_string_buffer(96), c_uint32(96)
         numbers = (c_uint32 * _MAPS_OF_A_PROGRAM)()
-        info[52:56] = len(numbers).to_bytes(4, "little")  # nr_map_ids, map_ids
-        info[56:64] = ctypes.addressof(numbers).to_bytes(8, "little")
+        struct.pack_into("<IQ", info, 52, len(numbers), ctypes.addressof(numbers))  # nr_map_ids, map_ids
         _check("maps of a program", _call("bpf_obj_get_info_by_fd", self.fd, info, byref(length)))
         return [Map.by_id(numbers[n]) for n in range(_word(info.raw, 52))]
 

@@ -123,10 +123,10 @@ def _expected(interface: str) -> Attached:
 def _map(found: Attached) -> bpf.Map:
     try:
         with bpf.Program.by_id(found.program) as program:
-            (table,) = program.maps()
-            return table
-    except (DriverError, ValueError) as exc:
-        raise ServerError(f"cannot open the table of the decapsulating program: {exc}", remedy="run it as root") from exc
+            maps: list[bpf.Map] = program.maps()
+    except DriverError as exc:
+        raise ServerError(f"cannot open the table of {OBJECT.name}: {exc}", remedy="run it as root") from exc
+    return next(table for table in maps if table.name == "vips")
 
 
 def _filters(interface: str, where: str) -> list[Any]:

@@ -5,12 +5,13 @@ What was there is kept in the record before it is changed, so that a crash in be
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import decapsulation, iproute, segmentsize, sysctl
 from .errors import ServerError
-from .preparation import GRE, IPIP, LOOPBACK, Advice, Decapsulate, LimitSegments, Problem, SetAddress, SetKernel, SetUp
+from .preparation import GRE, IPIP, LOOPBACK, Advice, Decapsulate, LimitSegments, Problem, SetKernel, SetUp
 from .serverstate import Book, Record
 
 IP_FORWARD = "net.ipv4.ip_forward"
@@ -38,8 +39,8 @@ def mend(problem: Problem, book: Book) -> list[str]:
         record.loopback_up = True
     elif fix.interface == LOOPBACK:
         record.vips[fix.vip] = True
-    elif fix.interface not in record.links:
-        record.addresses.append((fix.vip, fix.interface))
+    else:
+        record.addresses.append([fix.vip, fix.interface])
     book.keep()
     if isinstance(fix, SetKernel):
         write(fix.key, fix.value)
@@ -51,24 +52,27 @@ def mend(problem: Problem, book: Book) -> list[str]:
 def _decapsulate(fix: Decapsulate, book: Book) -> list[str]:
     """The kernel's own devices where it has both, else the program on the interface."""
     if decapsulation.attached(fix.interface) is None:
-        done = _make_tunnels(book)
-        if done:
+        done, lacking = _make_tunnels(book)
+        if not lacking:
             return done
         if not decapsulation.has_hook(fix.interface):
             book.record.hooks.append(fix.interface)
         book.record.programs.setdefault(fix.interface, [])
         book.keep()
         decapsulation.attach(fix.interface)
+        why = [f"the kernel makes no tunnel devices ({lacking}): a program does it"]
+    else:
+        why = []
     vips = book.record.programs.setdefault(fix.interface, [])
     vips += [vip for vip in fix.vips if vip not in vips]
     book.keep()
     decapsulation.put(fix.interface, fix.vips)
     program = f"{decapsulation.OBJECT.name} at the ingress of {fix.interface}"
-    return [f"decapsulated by {program} for {', '.join(fix.vips)}: this kernel has no ipip and gre devices"]
+    return [*why, f"packets for {', '.join(fix.vips)} are taken out of tunnels by {program}"]
 
 
-def _make_tunnels(book: Book) -> list[str]:
-    """Tunnel devices that take packets from anybody; nothing where the kernel has not both."""
+def _make_tunnels(book: Book) -> tuple[list[str], str]:
+    """Tunnel devices that take packets from anybody: what was done, or why the kernel does not make both."""
     record, done = book.record, []
     loaded = {module for module in _MODULES.values() if Path("/sys/module", module).exists()}
     try:
@@ -80,18 +84,18 @@ def _make_tunnels(book: Book) -> list[str]:
             iproute.run(*command.split())
             iproute.run("link", "set", name, "up")
             done += [f"ip {command}", f"ip link set {name} up"]
-    except ServerError:
+    except ServerError as exc:
         _remove_links(record)
         book.keep()
-        return []
+        return [], exc.what
     new = {module for module in _MODULES.values() if Path("/sys/module", module).exists()} - loaded
     record.modules += sorted(new - set(record.modules))
     book.keep()
-    return done
+    return done, ""
 
 
-def forget_vip(vip: str, record: Record) -> list[str]:
-    """Take back what was done for one VIP alone; tells what. Raises ServerError."""
+def forget_vip(vip: str, record: Record, left: Sequence[str]) -> list[str]:
+    """Take back what was done for one VIP alone; tells what. left: the VIPs that stay. Raises ServerError."""
     done = []
     for interface, vips in record.programs.items():
         if vip in vips:
@@ -99,7 +103,10 @@ def forget_vip(vip: str, record: Record) -> list[str]:
             if _exists(interface) and decapsulation.remove(interface, vip):
                 done.append(f"{vip} is not decapsulated on {interface} any more")
     for address, interface in [entry for entry in record.addresses if entry[0] == vip]:
-        record.addresses.remove((address, interface))
+        record.addresses.remove([address, interface])
+        for other in left[:1] if _exists(interface) else ():  # a tunnel device needs one
+            record.addresses.append([other, interface])
+            iproute.run("addr", "add", f"{other}/32", "dev", interface)
         done += _remove_address(vip, interface)
     if record.limits.pop(vip, None) is not None:
         limits = segmentsize.limits()
@@ -173,20 +180,14 @@ def _unload(module: str) -> list[str]:
             used = told.read().strip() != "0"
     except OSError:
         return []
-    return [] if used else _modprobe(module)
-
-
-def _modprobe(module: str) -> list[str]:
-    import subprocess
-
-    run = subprocess.run(["modprobe", "-r", module], capture_output=True)
+    if used:
+        return []
+    try:
+        run = subprocess.run(["modprobe", "-r", module], capture_output=True)
+    except FileNotFoundError:
+        return []
     return [] if run.returncode else [f"modprobe -r {module}"]
 
 
 def _exists(interface: str) -> bool:
     return Path("/proc/sys/net/ipv4/conf", interface).exists()
-
-
-def kept_vips(record: Record) -> Collection[str]:
-    """The VIPs that this host is prepared for."""
-    return record.vips.keys()

@@ -2,9 +2,10 @@
 
 Layer 2, after the document's "Configuring Server": the VIP on the loopback, silent for ARP, and kernel settings that
 let the member take a packet for it and answer from it. Layer 3, besides: somebody who takes the packet out of its
-tunnel (the kernel's tunnel devices, or the program of `decapsulation`), and answers from the VIP that announce a segment
-size which fits the tunnel. What is wrong is a `Problem`; what mends it, a `Fix`, is data: `check` prints it, `apply` does it
-and `undo` takes it back.
+tunnel (the kernel's tunnel devices, or the program of `decapsulation`), and answers from the VIP that announce a
+segment size which fits the tunnel.
+
+What is wrong is a `Problem`; what mends it, a `Fix`, is data: `check` prints it, `apply` does it, `undo` takes it back.
 """
 
 from __future__ import annotations

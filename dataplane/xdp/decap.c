@@ -56,7 +56,7 @@ static __always_inline int header_is_right(const struct ip *ip)
  * tunnel may pass through here when this host is a router. */
 static __always_inline int is_ours(struct __sk_buff *skb, const struct ip *outer)
 {
-	struct bpf_fib_lookup way = { .family = AF_INET, .ifindex = skb->ingress_ifindex };
+	struct bpf_fib_lookup way = { .family = AF_INET, .ifindex = skb->ifindex };
 	long found;
 
 	way.ipv4_src = outer->source;
