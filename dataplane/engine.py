@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 import time
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,10 +22,12 @@ from .health import Check, Health
 from .network import Network
 from .pathmtu import PathMtus
 from .paths import ProbePaths
-from .transition import Slots
+from .transition import Life, Slots
 
 log = logging.getLogger("avi-se")
 
+SETTLE = 0.5
+"""Seconds that a cold start gives servers beyond their monitors' own time."""
 ADVANCE_EVERY = 1.0
 """Seconds between two looks at windows that may be over."""
 RESOLVE_EVERY = 5.0
@@ -60,6 +63,8 @@ class Engine:
         self._interfaces: dict[str, Interface] = {}
         self._pools: dict[str, forwarding.Pool] = {}
         self._slots: dict[str, Slots] = {}
+        self._shared: dict[str, tuple[array[int], list[Life]]] = {}
+        self._unsettled: dict[str, float] = {}
         self._put: dict[str, forwarding.Service] = {}
         self._vips: dict[bytes, forwarding.Vip] = {}
         self._checks: dict[tuple[str, bytes], tuple[Check, ...]] = {}
@@ -84,10 +89,32 @@ class Engine:
         self._adopted = self.driver.adopted()
         self._believed = {u: {t.address: t.up for t in found.targets} for u, found in self._adopted.items()}
         self.apply(first)
+        self._unsettle()
         await self.network.ask()
         self.refresh()
         self.driver.prune()
         self._believed, self._adopted = {}, {}
+
+    def _unsettle(self) -> None:
+        """A cold start may take over connections that this engine has never seen: a pool forwards nothing until each of
+        its servers has been heard of, lest the first one to answer gets the others' connections, and resets them."""
+        for uuid, services in self._by_pool().items():
+            if uuid not in self._adopted:
+                longest = max((m.receive_timeout for s in services for m in s.monitors), default=0)
+                self._unsettled[uuid] = time.monotonic() + longest + SETTLE
+
+    def _settle(self, service: plan.Service) -> bool:
+        """Whether a pool may forward: every enabled server's state is known, or time is up."""
+        until = self._unsettled.get(service.pool_uuid)
+        if until is None:
+            return True
+        checks = [
+            self._checks.get((service.pool_uuid, socket.inet_aton(s.address)), ()) for s in service.servers if s.enabled
+        ]
+        if time.monotonic() < until and not all(self._health.known(mine) for mine in checks):
+            return False
+        del self._unsettled[service.pool_uuid]
+        return True
 
     async def run(self) -> None:
         """Put into the driver whatever changes, for ever."""
@@ -144,6 +171,7 @@ class Engine:
         self._put_vips(pools)
         for uuid in self._pools.keys() - pools.keys():
             del self._pools[uuid], self._slots[uuid]
+            self._shared.pop(uuid, None)
             self.driver.remove_pool(uuid)
 
     def members(self, service: plan.Service) -> tuple[tables.Member, ...]:
@@ -196,6 +224,8 @@ class Engine:
 
     def is_up(self, service: plan.Service) -> bool:
         """Whether a service has a server that takes new flows."""
+        if service.pool_uuid in self._unsettled:
+            return False
         pool = self._pools.get(service.pool_uuid)
         return pool is not None and (pool.table[0] != hashing.NO_SERVER or any(t.serves for t in pool.targets))
 
@@ -213,8 +243,9 @@ class Engine:
         if slots is None:
             slots = self._slots[service.pool_uuid] = self._first_slots(service)
         lives = [member.life for member in found]
-        if before is None or before.table != table or [(t.address, t.generation) for t in before.targets] != lives:
+        if self._settle(service) and self._shared.get(service.pool_uuid) != (table, lives):
             slots.change(table, lives, {m.life for m in found if m.serves}.__contains__, time.time())
+            self._shared[service.pool_uuid] = table, lives
         phases = slots.phases({life: index for index, life in enumerate(lives)})
         value = tables.pool(service, found, phases, table)
         if before != value:
@@ -247,6 +278,8 @@ class Engine:
         while True:
             await asyncio.sleep(ADVANCE_EVERY)
             for uuid, services in self._by_pool().items():
+                if uuid in self._unsettled:
+                    self._dirty.add(uuid)
                 slots, pool = self._slots.get(uuid), self._pools.get(uuid)
                 if slots is None or pool is None:
                     continue

@@ -86,6 +86,11 @@ class Health:
         """Whether every one of a server's checks passes; a server without checks counts as up."""
         return all(self._states[check].up for check in checks)
 
+    def known(self, checks: Iterable[Check]) -> bool:
+        """Whether a server's state is known: every check passed or failed, or one failed."""
+        states = [self._states[check].up for check in checks]
+        return False in states or None not in states
+
     async def close(self) -> None:
         """Stop every check."""
         for task in self._tasks.values():
