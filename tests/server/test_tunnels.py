@@ -88,8 +88,7 @@ def test_check_names_what_was_harmed_and_its_command_mends_it(member: Namespace,
 @pytest.mark.parametrize("existing", ["clsact", "ingress"])
 def test_programs_of_others_stay(member: Namespace, existing: str) -> None:
     member.sh(f"tc qdisc add dev eth0 {existing}")
-    where = "ingress" if existing == "clsact" else "parent ffff:"
-    member.sh(f"tc filter add dev eth0 {where} pref 200 bpf da obj {decapsulation.OBJECT} sec tc")
+    member.sh(f"tc filter add dev eth0 ingress pref 200 bpf da obj {decapsulation.OBJECT} sec tc")
     before = everything(member)
     applied = avi_server(member, "apply", "--vip", VIP, *L3)
     assert applied.returncode == 0, applied.stderr
