@@ -135,7 +135,8 @@ def view(session: Session, segment: str, name: str, document: Document | None, w
     if segment == "serviceengine":
         report = next((r for r in live if r["name"] == name), None)
         if report is None:
-            return [f"Service engine {name} does not run. Start it: {start_command(session.state)}"], None
+            start = start_command(session.state).replace("--interface", f"--name {quote(name)} --interface")
+            return [f"Service engine {name} does not run. Start it: {start}"], None
         return _engine(report), report
     assert document is not None
     if not live:

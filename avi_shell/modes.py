@@ -60,7 +60,8 @@ class OpenObject:
     opened_by: str = ""
     modes: list[Mode] = field(default_factory=list)
     _journal: list[Callable[[], None]] = field(default_factory=list)
-    _types: set[int] = field(default_factory=set)
+    _types: set[int] = field(default_factory=set)  # messages whose `type` was typed, by identity
+    _filled: set[int] = field(default_factory=set)  # messages without a type until an alternative was entered
 
     def __post_init__(self) -> None:
         self.modes = [Mode(self.kind.root, self.document, None, self.kind.segment, 0)]
@@ -175,9 +176,11 @@ class OpenObject:
 
     def _set(self, target: schema.Field, value: Any) -> list[str]:
         mode = self.mode
-        notices = [OVERWRITTEN.format(target.name)] if target.name in mode.value else []
+        filled = target.name == "type" and id(mode.value) in self._filled
+        notices = [OVERWRITTEN.format(target.name)] if target.name in mode.value and not filled else []
         self._put(mode.value, target.name, value)
         if target.name == "type":
+            self._filled.discard(id(mode.value))
             self._types.add(id(mode.value))
             self._journal.append(lambda: self._types.discard(id(mode.value)))
         mode.typed = True
@@ -213,6 +216,8 @@ class OpenObject:
         mode, mark = self.mode, len(self._journal)
         wanted = relations.ALTERNATIVES.get(mode.message.name, {}).get(target.name)
         if wanted is not None and mode.value.get("type") != wanted and id(mode.value) not in self._types:
+            if "type" not in mode.value:
+                self._filled.add(id(mode.value))
             self._put(mode.value, "type", wanted)
         if target.name not in mode.value:
             self._put(mode.value, target.name, {})
@@ -252,7 +257,7 @@ class OpenObject:
     def _at(self, action: line.Action, index: int) -> Document:
         items = self.mode.value.get(action.field.name, [])
         if not 1 <= index <= len(items):
-            what = f"{action.field.name} has {len(items)} elements: there is no number {index}"
+            what = f"{action.field.name} has no element {index}: there are {len(items)}"
             expected = (f"<1-{len(items)}>",) if items else ()
             raise BadValue(what, action.word.text, action.word.column, expected)
         element: Document = items[index - 1]

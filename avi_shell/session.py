@@ -284,6 +284,8 @@ class Session:
         except (LanguageError, ShellError):
             self.open = None
             raise
+        if result.secret:
+            opened.opened_by = f"configure {segment} {name.text}"
         result.data = document
 
     def leave_by_save(self, result: Result) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.formatted_text import AnyFormattedText
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output import ColorDepth
@@ -73,7 +74,7 @@ class Terminal:
             if self._run(text):
                 return DONE
 
-    def _message(self) -> list[tuple[str, str]]:
+    def _message(self) -> AnyFormattedText:
         """The prompt. A cell without any style loses its trailing blank to a cursor movement, and a program that waits
         for `> ` waits for ever; in one colour depth the style itself sends nothing."""
         return [("fg:ansidefault", self._session.prompt)]
@@ -148,9 +149,10 @@ class Terminal:
         if self._session.collecting:
             buffer.insert_text("\t")
             return
-        more = self._session.offer(text).insertion()
-        if more:
-            buffer.insert_text(more)
+        offer = self._session.offer(text)
+        if offer.replacement() != offer.partial:
+            buffer.delete_before_cursor(len(offer.partial))
+            buffer.insert_text(offer.replacement())
         elif self._tabbed == text:
             self._list(text)
         self._tabbed = buffer.document.text_before_cursor

@@ -134,7 +134,8 @@ def _show_list(session: Session, command: Command, result: Result) -> None:
 
 def _show_object(session: Session, command: Command, result: Result) -> None:
     name = command.arguments["name"]
-    if command.kind == "serviceengine" and live.is_running(session, name.text):
+    stored = session.configuration.find(command.kind, name.text, session.tenant)
+    if command.kind == "serviceengine" and (stored is None or live.is_running(session, name.text)):
         result.parts, result.data = live.view(session, "serviceengine", name.text, None, "detail")
         return
     document = session.find(command.kind, name)
@@ -144,9 +145,7 @@ def _show_object(session: Session, command: Command, result: Result) -> None:
 
 def _show_view(session: Session, command: Command, result: Result) -> None:
     name = command.arguments["name"].text
-    document = None
-    if command.kind != "serviceengine" or not live.is_running(session, name):
-        document = session.find(command.kind, command.arguments["name"])
+    document = None if command.kind == "serviceengine" else session.find(command.kind, command.arguments["name"])
     result.parts, result.data = live.view(session, command.kind, name, document, command.text("view"))
 
 

@@ -33,6 +33,7 @@ XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
 
 _LOG_LINES = 200
 _MAPS_OF_A_PROGRAM = 64  # MAX_USED_MAPS in the kernel's bpf_verifier.h
+_ENOTSUPP = 524  # the kernel's own, in no header of user space
 
 
 class _MapCreateOpts(Structure):
@@ -96,7 +97,7 @@ class _Log:
         def say(level: int, text: bytes, arguments: int) -> int:
             if level > 1:  # LIBBPF_DEBUG
                 return 0
-            buffer = ctypes.create_string_buffer(1 << 16)
+            buffer = ctypes.create_string_buffer(1 << 22)  # a verifier's log is one message
             vsnprintf(buffer, len(buffer), text, arguments)
             self.lines += buffer.value.decode("utf-8", "replace").splitlines()
             del self.lines[:-_LOG_LINES]
@@ -287,13 +288,23 @@ class Map(Handle):
         if result != -errno.ENOENT:
             raise _failed(f"walk {self.name}", result)
 
-    def write(self, values: bytes) -> None:
-        """Fill an array from its first element on, in one call."""
-        count = c_uint32(len(values) // self._room)
-        keys = (c_uint32 * count.value)(*range(count.value))
+    def write(self, values: bytes, first: int = 0) -> None:
+        """Fill an array from an element on, in one call."""
+        count = len(values) // self._room
+        if count:
+            self.update_all(b"".join(n.to_bytes(4, "little") for n in range(first, first + count)), values)
+
+    def update_all(self, keys: bytes, values: bytes) -> None:
+        """Add or replace many, keys and values side by side, in one call where the kernel has it for this map."""
+        count = c_uint32(len(keys) // self.key_size)
         options = _BatchOpts(ctypes.sizeof(_BatchOpts))
         result = _call("bpf_map_update_batch", self.fd, keys, values, byref(count), byref(options))
-        _check(f"fill {self.name}", result)
+        if result in (-errno.EINVAL, -_ENOTSUPP):
+            for at in range(len(keys) // self.key_size):
+                key = keys[at * self.key_size : (at + 1) * self.key_size]
+                self.update(key, values[at * self._room : (at + 1) * self._room])
+        else:
+            _check(f"update {self.name}", result)
 
     def read(self, entries: int) -> bytes:
         """The first elements of an array, in one call."""

@@ -24,18 +24,24 @@ ADDRESS_VIP, ADDRESS_VIP_UP, ADDRESS_VIP_OWNED, ADDRESS_VIP_RANGES, ADDRESS_OWN 
 SERVICE_BY_PORT, SERVICE_PER_PACKET, SERVICE_VIP, SERVICE_VIP_UP = 1, 2, 4, 8
 TARGET_UP, TARGET_RESOLVED, TARGET_MAC, TARGET_INTERFACE = 1, 2, 4, 8
 
-CHUNK = 128
-_CHUNK_SLOTS, _CHUNK_TARGETS = 64, 4
-_HEAD = struct.Struct("=IIII112s")
+CHUNK, POOL_CHUNKS = 64, 2186
+_CHUNK_SLOTS = 30
+_HEAD = struct.Struct("=IIHHI48s")
+_TABLE_CHUNK = struct.Struct("=I60s")
 _TARGET = struct.Struct("=6s6s4sIIIHBx")
 _INTERFACE = struct.Struct("=II6s2x")
-_SERVICE = struct.Struct("=IIIIIHHB3x")
+_SERVICE = struct.Struct("=8sIIIIHB5x")
 _SERVICE_KEY = struct.Struct("=4s2sBx")
 _RANGE_KEY = struct.Struct("=I4sBx2s")
 _MEMBER = struct.Struct("=I4s6s2x")
 
-NAME_LENGTH = 112
+NAME_LENGTH = 48
 """Bytes of a pool's uuid, at most."""
+MAX_SLOTS = (POOL_CHUNKS - 1) * _CHUNK_SLOTS
+"""Slots of a pool's table, at most."""
+INDEX_BITS = 17
+_INDEX_FACTOR = 0x9E3779B97F4A7C15
+TARGET_SIZE = _TARGET.size
 FREE_INTERFACE = _INTERFACE.pack(0, 0, bytes(6))
 
 
@@ -73,16 +79,21 @@ class Egress(NamedTuple):
 
 
 class ServiceEntry(NamedTuple):
-    """A value of `services` or `ranges`."""
+    """A value of `services`, `ranges` and `entries`. key: as `service_key` packs it, of a range its first port."""
 
+    key: bytes
     pool: int
     slots: int
     seed: int
-    targets: int
     counter: int
-    port: int
     port_end: int
     flags: int
+
+    @property
+    def service(self) -> ServiceKey:
+        """The key in full."""
+        vip, port, protocol = _SERVICE_KEY.unpack(self.key)
+        return ServiceKey(vip, protocol, int.from_bytes(port, "big"), self.port_end)
 
     def pack(self) -> bytes:
         """As the program reads it."""
@@ -95,14 +106,14 @@ class ServiceEntry(NamedTuple):
 
 
 def service_key(key: ServiceKey) -> bytes:
-    """The key of a service of one port in `services`."""
+    """A service's key in `services` (of a range its first port)."""
     return _SERVICE_KEY.pack(key.vip, key.port.to_bytes(2, "big"), key.protocol)
 
 
-def read_service_key(data: bytes) -> tuple[bytes, int]:
-    """VIP and protocol of a key in `services`."""
-    vip, _, protocol = _SERVICE_KEY.unpack(data)
-    return vip, protocol
+def index_place(key: bytes) -> int:
+    """The place in `service_index` that a key comes to first; the second is its neighbour, the number with the last
+    bit turned."""
+    return (int.from_bytes(key, "little") * _INDEX_FACTOR & 0xFFFFFFFFFFFFFFFF) >> (64 - INDEX_BITS)
 
 
 def range_keys(key: ServiceKey) -> list[bytes]:
@@ -117,12 +128,6 @@ def range_keys(key: ServiceKey) -> list[bytes]:
     return keys
 
 
-def read_range_key(data: bytes) -> tuple[bytes, int]:
-    """VIP and protocol of a key in `ranges`."""
-    _, vip, protocol, _ = _RANGE_KEY.unpack(data)
-    return vip, protocol
-
-
 def member(pool: int, mac: bytes, address: bytes = bytes(4)) -> bytes:
     """A key of `members`."""
     return _MEMBER.pack(pool, address, mac)
@@ -134,28 +139,19 @@ def member_word(key: bytes) -> bytes:
     return mac[2:]
 
 
-def first_targets(slots: int) -> int:
-    """The first chunk of targets in a pool of so many slots."""
-    return 1 - -slots // _CHUNK_SLOTS
-
-
-def chunks(slots: int, targets: int) -> int:
-    """Chunks of a whole pool."""
-    return first_targets(slots) - -targets // _CHUNK_TARGETS
-
-
-def pool_table(pool: Pool) -> bytes:
-    """A pool's head and table: its chunks up to the targets."""
+def pool_chunks(pool: Pool, first: int) -> bytes:
+    """A pool's array. first: the place of its first target."""
     name = pool.uuid.encode()
-    head = _HEAD.pack(pool.slots, pool.seed, len(pool.targets), len(name), name)
-    table = pool.table if pool.table.itemsize == 2 else array("H", pool.table)
-    return (head + table.tobytes()).ljust(first_targets(pool.slots) * CHUNK, b"\0")
+    table = (pool.table if pool.table.itemsize == 2 else array("H", pool.table)).tobytes()
+    size = 2 * _CHUNK_SLOTS
+    chunks = [_HEAD.pack(pool.slots, pool.seed, len(pool.targets), len(name), first, name)]
+    chunks += [_TABLE_CHUNK.pack(first, table[at : at + size]) for at in range(0, len(table), size)]
+    return b"".join(chunks).ljust(POOL_CHUNKS * CHUNK, b"\0")
 
 
 def pool_targets(pool: Pool, counters: Mapping[bytes, int], egress: Mapping[int, Egress]) -> bytes:
-    """A pool's targets: its chunks after the table. egress: by interface index."""
-    packed = b"".join(_target(target, counters[target.address], egress) for target in pool.targets)
-    return packed.ljust(-(-len(packed) // CHUNK) * CHUNK, b"\0")
+    """A pool's targets, side by side. egress: by interface index."""
+    return b"".join(_target(target, counters[target.address], egress) for target in pool.targets)
 
 
 def _target(target: Target, counter: int, egress: Mapping[int, Egress]) -> bytes:
@@ -172,30 +168,35 @@ def _target(target: Target, counter: int, egress: Mapping[int, Egress]) -> bytes
     return _TARGET.pack(mac, source, target.address, index, mtu, counter, place, flags)
 
 
-class PoolEntry(NamedTuple):
-    """A pool read back: its value, its targets as packed, the counter of each by address."""
+class PoolHead(NamedTuple):
+    """The head of a pool read back. targets: their number; first: the place of the first."""
 
-    pool: Pool
-    targets: bytes
-    counters: dict[bytes, int]
+    uuid: str
+    slots: int
+    seed: int
+    targets: int
+    first: int
 
 
-def read_pool(data: bytes) -> PoolEntry:
-    """A pool's chunks as they were packed. Raises ValueError when they are none."""
-    slots, seed, number, length, name = _HEAD.unpack_from(data)
-    start = first_targets(slots) * CHUNK
-    if length > NAME_LENGTH or len(data) < start + number * _TARGET.size:
-        raise ValueError("not a pool")
-    table = array("H", data[CHUNK : CHUNK + 2 * slots])
-    targets, counters = [], {}
-    for at in range(start, start + number * _TARGET.size, _TARGET.size):
-        mac, _, address, index, _, counter, _, flags = _TARGET.unpack_from(data, at)
+def read_head(data: bytes) -> PoolHead:
+    """The head of a pool's array."""
+    slots, seed, targets, length, first, name = _HEAD.unpack_from(data)
+    return PoolHead(name[:length].decode(), slots, seed, targets, first)
+
+
+def read_pool(data: bytes, targets: bytes) -> tuple[Pool, dict[bytes, int]]:
+    """A pool and its targets' counters, by address, from its array and its targets."""
+    head = read_head(data)
+    table = array("H")
+    for _, slots in _TABLE_CHUNK.iter_unpack(data[CHUNK:]):
+        table.frombytes(slots)
+    members, counters = [], {}
+    for mac, _, address, index, _, counter, _, flags in _TARGET.iter_unpack(targets):
         known_mac = mac if flags & TARGET_MAC else None
         known_index = index if flags & TARGET_INTERFACE else None
-        targets.append(Target(address, bool(flags & TARGET_UP), known_mac, known_index))
+        members.append(Target(address, bool(flags & TARGET_UP), known_mac, known_index))
         counters[address] = counter
-    uuid = name[:length].decode()
-    return PoolEntry(Pool(uuid, seed, table, tuple(targets)), data[start:], counters)
+    return Pool(head.uuid, head.seed, table[: head.slots], tuple(members)), counters
 
 
 class Filter:

@@ -6,6 +6,7 @@ which counters are whose. What was found counts as put, until `prune` drops what
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from . import bpf, xdplayout
 from .bpf import Map
 from .errors import DriverError
 from .forwarding import DROP_REASONS, Counters, Interface, Pool, Service, ServiceKey, Tally, Vip
+from .xdpindex import ServiceIndex
 from .xdplayout import Egress, Filter, ServiceEntry, u32
 
 NAMES = (
@@ -20,8 +22,11 @@ NAMES = (
     "egress",
     "addresses",
     "services",
+    "service_index",
+    "entries",
     "ranges",
     "pools",
+    "targets",
     "members",
     "counters",
     "events",
@@ -29,12 +34,15 @@ NAMES = (
 )
 """The program's maps; `bss` holds the filters."""
 
+_POOLS_AT_ONCE = 256
+
 
 @dataclass(slots=True)
 class _Pool:
     place: int
     value: Pool
     targets: bytes
+    first: int
     counters: dict[bytes, int]
 
 
@@ -83,6 +91,47 @@ class _Numbers:
         self._free.append(number)
 
 
+class _Runs:
+    """Places side by side, given out and taken back."""
+
+    def __init__(self, limit: int, what: str) -> None:
+        self._limit, self._what = limit, what
+        self._free = [(0, limit)]
+
+    def start(self, used: Iterable[tuple[int, int]]) -> None:
+        """Go on where these (first, number) are given out."""
+        at = 0
+        self._free = []
+        for first, number in sorted(used):
+            if first > at:
+                self._free.append((at, first - at))
+            at = max(at, first + number)
+        if at < self._limit:
+            self._free.append((at, self._limit - at))
+
+    def take(self, number: int) -> int:
+        """The first of so many places. Raises DriverError when there are none."""
+        if not number:
+            return 0
+        for i, (first, free) in enumerate(self._free):
+            if free >= number:
+                self._free[i : i + 1] = [(first + number, free - number)] if free > number else []
+                return first
+        raise DriverError(f"the XDP program holds no more than {self._limit} {self._what}")
+
+    def give(self, first: int, number: int) -> None:
+        """Take places back."""
+        if not number:
+            return
+        at = bisect(self._free, (first, 0))
+        if at < len(self._free) and self._free[at][0] == first + number:
+            number += self._free.pop(at)[1]
+        if at and sum(self._free[at - 1]) == first:
+            before, length = self._free.pop(at - 1)
+            first, number, at = before, length + number, at - 1
+        self._free.insert(at, (first, number))
+
+
 class KernelTables:
     """forwarding.Tables over the maps of a loaded program. It owns the maps and closes them."""
 
@@ -99,7 +148,10 @@ class KernelTables:
         self._address_filter, self._member_filter = Filter(), Filter()
         self._counter_numbers = _Numbers(maps["counters"].max_entries, "services and servers together")
         self._pool_numbers = _Numbers(maps["pools"].max_entries, "pools")
+        self._target_places = _Runs(maps["targets"].max_entries, "servers")
+        self._new_pools: list[tuple[int, Map]] = []
         self._leftover = _Leftover()
+        self._index = ServiceIndex(maps)
         self._read()
         self.found: Mapping[str, Mapping[bytes, bool]] = {
             uuid: {t.address: t.up for t in pool.value.targets} for uuid, pool in self._pools.items()
@@ -107,6 +159,7 @@ class KernelTables:
 
     def close(self) -> None:
         """Close the maps; the kernel keeps what is pinned or in use."""
+        self._flush_pools()
         for one in self._maps.values():
             one.close()
 
@@ -152,18 +205,25 @@ class KernelTables:
         self._leftover.pools.discard(pool.uuid)
         if len(pool.uuid.encode()) > xdplayout.NAME_LENGTH:
             raise DriverError(f"a pool's uuid has at most {xdplayout.NAME_LENGTH} bytes: {pool.uuid!r}")
+        if pool.slots > xdplayout.MAX_SLOTS:
+            raise DriverError(f"a pool's table has at most {xdplayout.MAX_SLOTS} slots under XDP: {pool.slots}")
         before = self._pools.get(pool.uuid)
         counters = self._counters_of(pool, before)
         targets = xdplayout.pool_targets(pool, counters, self._egress)
-        if before is not None and before.targets == targets and before.value == pool:
-            return
+        if before is None or before.targets != targets or before.value != pool:
+            self._replace_pool(before, pool, targets, counters)
+
+    def _replace_pool(self, before: _Pool | None, pool: Pool, targets: bytes, counters: dict[bytes, int]) -> None:
+        """Targets and members first, then the table, then the services; what is no longer used goes last."""
         moved = before is not None and (before.value.slots, before.value.seed) != (pool.slots, pool.seed)
+        first = self._target_places.take(len(pool.targets))
         place = self._pool_numbers.take() if before is None or moved else before.place
-        new = _Pool(place, pool, targets, counters)
+        new = _Pool(place, pool, targets, first, counters)
         old_members = _members(before.place, before.value) if before else set()
         new_members = _members(place, pool)
+        self._maps["targets"].write(targets, first)
         self._add_members(new_members - old_members)
-        self._write_pool(new)
+        self._write_pool(new, seen=before is not None and not moved)
         self._pools[pool.uuid] = new
         if before is None or moved:
             self._write_services(key for key, one in self._services.items() if one.value.pool == pool.uuid)
@@ -171,6 +231,7 @@ class KernelTables:
         if before is not None:
             if moved:
                 self._free_pool(before.place)
+            self._target_places.give(before.first, len(before.value.targets))
             for address in before.counters.keys() - counters.keys():
                 self._counter_numbers.give(before.counters[address])
 
@@ -183,6 +244,7 @@ class KernelTables:
         self._write_services(key for key, one in self._services.items() if one.value.pool == uuid)
         self._remove_members(_members(pool.place, pool.value))
         self._free_pool(pool.place)
+        self._target_places.give(pool.first, len(pool.value.targets))
         for counter in pool.counters.values():
             self._counter_numbers.give(counter)
 
@@ -206,6 +268,7 @@ class KernelTables:
         if known is None:
             return
         if key.port == key.port_end:
+            self._index.remove(xdplayout.service_key(key))
             self._maps["services"].delete(xdplayout.service_key(key))
         else:
             for prefix in xdplayout.range_keys(key):
@@ -237,6 +300,7 @@ class KernelTables:
             self.remove_pool(uuid)
         for index in left.interfaces:
             self.remove_interface(index)
+        self._flush_pools()
 
     def counters(self) -> Counters:
         """A snapshot: processors are read one after the other."""
@@ -289,24 +353,27 @@ class KernelTables:
     def _read_pools(self) -> None:
         for key, number in self._maps["pools"].items():
             with Map.by_id(int.from_bytes(number, "little")) as inner:
-                entry = xdplayout.read_pool(inner.read(inner.max_entries))
+                data = inner.read(inner.max_entries)
+            head = xdplayout.read_head(data)
+            places = range(head.first, head.first + head.targets)
+            targets = b"".join(self._maps["targets"].lookup(u32(place)) or b"" for place in places)
+            pool, counters = xdplayout.read_pool(data, targets)
             place = int.from_bytes(key, "little")
-            self._pools[entry.pool.uuid] = _Pool(place, entry.pool, entry.targets, entry.counters)
+            self._pools[pool.uuid] = _Pool(place, pool, targets, head.first, counters)
         self._pool_numbers.start(pool.place for pool in self._pools.values())
+        self._target_places.start((pool.first, len(pool.value.targets)) for pool in self._pools.values())
 
     def _read_services(self) -> None:
         names = {pool.place: uuid for uuid, pool in self._pools.items()}
-        found = [(*xdplayout.read_service_key(k), v) for k, v in self._maps["services"].items()]
-        found += [(*xdplayout.read_range_key(k), v) for k, v in self._maps["ranges"].items()]
-        for vip, protocol, value in found:
+        for _, value in (*self._maps["services"].items(), *self._maps["ranges"].items()):
             entry = ServiceEntry.unpack(value)
-            key = ServiceKey(vip, protocol, entry.port, entry.port_end)
+            key = entry.service
             by_port = bool(entry.flags & xdplayout.SERVICE_BY_PORT)
             per_packet = bool(entry.flags & xdplayout.SERVICE_PER_PACKET)
             service = Service(key, "", names.get(entry.pool, ""), by_port, per_packet)
             self._services[key] = _Service(service, entry.counter, entry)
             if key.port != key.port_end:
-                self._ranged.setdefault(vip, set()).add(key)
+                self._ranged.setdefault(key.vip, set()).add(key)
 
     def _free_place(self, index: int) -> int:
         taken = set(self._places.values())
@@ -325,8 +392,9 @@ class KernelTables:
             self._egress[index] = egress
         for pool in list(self._pools.values()):
             if any(target.interface == index for target in pool.value.targets):
-                pool.targets = xdplayout.pool_targets(pool.value, pool.counters, self._egress)
-                self._write_pool(pool)
+                targets = xdplayout.pool_targets(pool.value, pool.counters, self._egress)
+                if targets != pool.targets:
+                    self._replace_pool(pool, pool.value, targets, pool.counters)
 
     def _counters_of(self, pool: Pool, before: _Pool | None) -> dict[bytes, int]:
         known = before.counters if before else {}
@@ -337,15 +405,28 @@ class KernelTables:
         self._maps["counters"].update(u32(number), bytes(16 * bpf.possible_cpus()))
         return number
 
-    def _write_pool(self, pool: _Pool) -> None:
-        data = xdplayout.pool_table(pool.value) + pool.targets
-        entries = len(data) // xdplayout.CHUNK
-        flags = bpf.BPF_F_INNER_MAP
-        with Map.create(bpf.MAP_TYPE_ARRAY, "avi_pool", 4, xdplayout.CHUNK, entries, flags) as inner:
-            inner.write(data)
-            self._maps["pools"].update(u32(pool.place), u32(inner.fd))
+    def _write_pool(self, pool: _Pool, *, seen: bool) -> None:
+        """Put a pool in its place. seen: services use it; else it can wait and be put with others, since the kernel
+        takes milliseconds for each call."""
+        inner = Map.create(bpf.MAP_TYPE_ARRAY, "avi_pool", 4, xdplayout.CHUNK, xdplayout.POOL_CHUNKS)
+        inner.write(xdplayout.pool_chunks(pool.value, pool.first))
+        self._new_pools.append((pool.place, inner))
+        if seen or len(self._new_pools) == _POOLS_AT_ONCE:
+            self._flush_pools()
+
+    def _flush_pools(self) -> None:
+        if not self._new_pools:
+            return
+        new, self._new_pools = self._new_pools, []
+        try:
+            keys, values = b"".join(u32(place) for place, _ in new), b"".join(u32(inner.fd) for _, inner in new)
+            self._maps["pools"].update_all(keys, values)
+        finally:
+            for _, inner in new:
+                inner.close()
 
     def _free_pool(self, place: int) -> None:
+        self._flush_pools()
         self._maps["pools"].delete(u32(place))
         self._pool_numbers.give(place)
 
@@ -355,9 +436,11 @@ class KernelTables:
             entry = self._entry(known)
             if entry == known.entry:
                 continue
+            self._flush_pools()
             data = entry.pack()
             if key.port == key.port_end:
-                self._maps["services"].update(xdplayout.service_key(key), data)
+                self._maps["services"].update(entry.key, data)
+                self._index.put(entry.key, data)
             else:
                 for prefix in xdplayout.range_keys(key):
                     self._maps["ranges"].update(prefix, data)
@@ -371,11 +454,10 @@ class KernelTables:
             flags |= xdplayout.SERVICE_PER_PACKET
         if vip is not None:
             flags |= xdplayout.SERVICE_VIP | (xdplayout.SERVICE_VIP_UP if vip.up else 0)
-        if pool is None:
-            return ServiceEntry(xdplayout.NO_POOL, 0, 0, 0, known.counter, key.port, key.port_end, flags)
-        slots = pool.value.slots
-        first = xdplayout.first_targets(slots)
-        return ServiceEntry(pool.place, slots, pool.value.seed, first, known.counter, key.port, key.port_end, flags)
+        place, slots, seed = xdplayout.NO_POOL, 0, 0
+        if pool is not None:
+            place, slots, seed = pool.place, pool.value.slots, pool.value.seed
+        return ServiceEntry(xdplayout.service_key(key), place, slots, seed, known.counter, key.port_end, flags)
 
     def _write_vip(self, address: bytes) -> None:
         self._write_services(key for key in self._services if key.vip == address)

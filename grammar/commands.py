@@ -112,6 +112,9 @@ def resolve(context: Context, words: Sequence[Word]) -> Node | Mode:
     mode = _owner(modes, first.text)
     if mode is not None:
         return mode
+    if context.mode is not None and any(node.word == first.text for node in context.elsewhere):
+        # `delete pool p1` must not become an abbreviated delete_server_on_dns_refresh of the pool that is open.
+        raise _explained(context, UnknownWord("", first.text, first.column), first)
     where = context.mode.where if context.mode is not None else ""
     name = _pick(context, first, context.vocabulary(), f"a command or a field of {where}" if where else "a command")
     return commands[name] if name in commands else _mode_of(context, words, name)
@@ -160,14 +163,16 @@ def _explained(context: Context, exc: UnknownWord, word: Word) -> UnknownWord:
             if context.mode is not None
             else f"'{word.text}' has a meaning only while an object is open; configure opens one"
         )
-        exc.nearest = ()
+        exc.nearest = exc.expected = ()
     elif context.mode is not None:
         mode = context.mode
+        fields = line.typable(mode.kind.segment, mode.message.name)
+        exc.expected = tuple(dict.fromkeys([*fields, *exc.expected]))
         try:
             line.parse(mode.kind, mode.message, [word], mode.where)
         except UnknownWord as better:
             if better.what != f"'{word.text}' is not a field of {mode.where}":
-                exc.what, exc.nearest = better.what, better.nearest
+                exc.what, exc.nearest, exc.expected = better.what, better.nearest, better.expected
         except LineError:
             pass
     return exc

@@ -45,12 +45,12 @@ class Offer:
     help: str = ""
     required: bool = False
 
-    def insertion(self) -> str:
-        """What TAB adds: the rest of the only candidate and a blank, or what all candidates share beyond the word."""
+    def replacement(self) -> str:
+        """What TAB makes of the partial word: the only candidate and a blank, or what all candidates begin with."""
         words = [candidate.word for candidate in self.candidates]
-        if len(words) == 1 and words[0].startswith(self.partial):
-            return words[0][len(self.partial) :] + " "
-        return commonprefix(words)[len(self.partial) :] if words else ""
+        if len(words) == 1:
+            return words[0] + " "
+        return commonprefix(words) if words and all(word.startswith(self.partial) for word in words) else self.partial
 
     def listing(self) -> list[str]:
         """The lines that TAB TAB and `?` print: words padded to 20 columns, then their help."""
@@ -86,10 +86,10 @@ def _offer(done: list[Word], partial: Word, typed: str, context: commands.Contex
     if not done:
         vocabulary = context.vocabulary()
         return _made(partial, typed, ((name, _help(context, name, what)) for name, what in vocabulary.items()))
-    chosen = commands.resolve(context, done if done[0].text != line.NO else [*done, partial][:2])
+    if len(done) == 1 and done[0].text == line.NO and context.modes():
+        return _after_no(context, partial, typed)
+    chosen = commands.resolve(context, done)
     if isinstance(chosen, commands.Mode):
-        if len(done) == 1 and done[0].text == line.NO:
-            return _after_no(context, partial, typed)
         return _of_fields(chosen.kind, chosen.message, done, partial, typed, names)
     return _of_nodes(chosen, done, 1, partial, typed, names)
 

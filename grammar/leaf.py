@@ -114,7 +114,7 @@ def _parsed(what: str, word: Word, expected: tuple[str, ...]) -> str:
         return str(_forms()[what].parse_string(word.text, parse_all=True)[0])
     except ParseBaseException as exc:
         rest = word.text[exc.loc :]
-        fault = f": '{rest}' does not fit" if exc.loc > 0 and rest else ""
+        fault = f": '{rest}' does not fit" if exc.loc > 0 and rest and not rest[0].isdigit() else ""
         raise _refused(f"not {what}{fault}", word, expected) from None
 
 
@@ -162,7 +162,8 @@ def _enumerations(name: str, values: Sequence[str]) -> Reader:
         if matches:
             what = f"'{word.text}' is ambiguous as a value of {name}"
             raise AmbiguousWord(what, word.text, word.column, tuple(matches))
-        raise _refused(f"not a value of {name}", word, lower, nearest(text, lower))
+        near = nearest(text, lower) or tuple(value for value in lower if text and text in value)[:3]
+        raise _refused(f"not a value of {name}", word, lower, near)
 
     return read
 
@@ -184,7 +185,7 @@ def address(text: str) -> dict[str, Any] | None:
     """An address as stored, in its usual spelling; None for anything else."""
     if _V4.fullmatch(text):
         return {"addr": text, "type": "V4"}
-    if ":" in text:
+    if ":" in text and "%" not in text:
         try:
             return {"addr": str(ipaddress.IPv6Address(text)), "type": "V6"}
         except ValueError:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from . import leaf, relations, schema
-from .errors import BadValue, IncompleteLine, UnknownWord
+from .errors import BadValue, IncompleteLine, LineError, UnknownWord
 from .words import Word, pick
 
 
@@ -154,9 +154,13 @@ def parse(kind: schema.Kind, message: schema.Message, words: Sequence[Word], whe
     Raises grammar.errors.LineError; a line is taken whole or not at all.
     """
     walk = Walk(kind, message, where)
-    for word in words:
-        _STEPS[walk.state](walk, word)
-    return walk.finish(words[-1].column + len(words[-1].text) + 1 if words else 0)
+    try:
+        for word in words:
+            _STEPS[walk.state](walk, word)
+        return walk.finish(words[-1].column + len(words[-1].text) + 1 if words else 0)
+    except LineError as exc:
+        exc.path = ".".join([*walk.entered(), exc.path] if exc.path else walk.entered())
+        raise
 
 
 class Walk:
@@ -397,9 +401,12 @@ class Walk:
         except UnknownWord as exc:
             raise self._explained(exc, word) from None
 
+    def entered(self) -> list[str]:
+        """The fields whose modes the line entered so far."""
+        return [action.field.name for action in self.actions if isinstance(action, Enter | Element | ElementAt)]
+
     def _place(self) -> str:
-        entered = [action.field.name for action in self.actions if isinstance(action, Enter | Element | ElementAt)]
-        return " ".join([self.where, *entered])
+        return " ".join([self.where, *self.entered()])
 
     def _explained(self, exc: UnknownWord, word: Word) -> UnknownWord:
         """Why a word that exists elsewhere in the model is no field here."""
@@ -407,11 +414,12 @@ class Walk:
         if field is not None:
             why = "is read-only" if field.read_only else "is kept through import and export, but is not typed"
             exc.what = f"'{word.text}' {why}"
+            exc.expected = ()
             return exc
         homes = home_of(self.kind.segment, word.text)
         if homes:
             exc.what += f"; it is a field of {' and of '.join(homes[:2])}"
-            exc.nearest = ()
+            exc.nearest = exc.expected = ()
         return exc
 
 

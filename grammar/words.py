@@ -22,7 +22,7 @@ _ESCAPED = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\
 _SAFE = re.compile(r"[A-Za-z0-9_.*+@%=,~^/-][A-Za-z0-9_.:*+@%=,~^/-]*")
 _PROMPT = re.compile(r"\s*\[[^\[\]\s]*:[^\[\]\s]*\]: ?(?:[A-Za-z0-9_]+(?:[ :][A-Za-z0-9_]+)*)?>[ \t]*")
 _OUTPUT = re.compile(
-    r"\s*(?:\+[-+]+\+|\|.*\|"
+    r"\s*(?:\+[-+]+\+|\|.*\||\^|error: .*"
     r"|New object being created|Overwriting the previously entered value for \S+"
     r"|Updating an existing object\. Currently, the object is:"
     r"|Removed \S+ with \S+=.*|Switching to tenant \S+|Successfully deleted .*\.|Tenant: \S+"
@@ -88,7 +88,7 @@ def is_comment(line: str) -> bool:
 
 
 def is_output(line: str) -> bool:
-    """Whether a line of a pasted session is what the shell printed: a table's, or one of its fixed notices."""
+    """Whether a line of a pasted session is what the shell printed: a table's, an error's, a fixed notice."""
     return _OUTPUT.fullmatch(line) is not None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from pathlib import Path
@@ -10,6 +11,10 @@ from ..errors import LabError
 from .namespaces import Namespace, stop
 
 PATIENCE = 10.0
+LARGEST = 2048
+"""Bytes kept of a frame, more than any here has: the ring of tcpdump holds as many frames as this fits into BUFFER."""
+BUFFER = 32768
+"""Kilobytes of the ring."""
 
 
 class Capture:
@@ -20,7 +25,8 @@ class Capture:
         self.path = path
         self._log = log
         log.unlink(missing_ok=True)
-        words = ["tcpdump", "-i", port, "-Z", "root", "-n", "-s", "0", "-B", "8192", "-U", "--immediate-mode"]
+        words = ["tcpdump", "-i", port, "-Z", "root", "-n", "-U", "--immediate-mode"]
+        words += ["-s", str(LARGEST), "-B", str(BUFFER)]
         self._process = space.spawn([*words, "-w", str(path)], log)
 
     def wait(self) -> None:
@@ -35,6 +41,13 @@ class Capture:
     def holds(self, mark: bytes) -> bool:
         """Whether a frame with these bytes was captured."""
         return mark in self.path.read_bytes()
+
+    def lost(self) -> int:
+        """How many frames were too many for tcpdump, once it has ended; a capture that lost some proves nothing."""
+        told = re.search(r"^(\d+) packets? dropped by kernel", self._log.read_text(errors="replace"), re.MULTILINE)
+        if told is None:
+            raise LabError(f"tcpdump on {self.port} did not end well: {self._log.read_text(errors='replace').strip()}")
+        return int(told[1])
 
     def stop(self) -> None:
         """End it; it may have ended already."""

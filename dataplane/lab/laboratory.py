@@ -236,13 +236,18 @@ class Lab:
         return capture
 
     def finish_captures(self) -> None:
-        """End the captures once everything that was sent so far is in them (a last datagram proves it)."""
+        """End the captures once everything that was sent so far is in them (a last datagram proves it).
+
+        Raises LabError when one of them is not complete.
+        """
         mark = f"end of capture {os.urandom(8).hex()}"
         target = f"/dev/udp/{self.topology.engine.address}/9"
         self.hosts[CLIENT].call("bash", "-c", f"printf %s '{mark}' > {target}")
         for capture in self._captures:
             self.wait(partial(capture.holds, mark.encode()), f"the capture of {capture.port}")
             capture.stop()
+            if lost := capture.lost():
+                raise LabError(f"the capture of {capture.port} lost {lost} frames", remedy="fewer requests")
         self._captures.clear()
 
     def log(self, name: str) -> Path:

@@ -13,6 +13,7 @@
 #define MAX_SERVICES 65536
 #define MAX_RANGES 65536
 #define MAX_POOLS 16384
+#define MAX_TARGETS 131072
 #define MAX_MEMBERS 262144
 #define MAX_COUNTERS 131072
 #define MAX_EVENTS 64
@@ -37,12 +38,8 @@ enum {
 	ADDRESS_OWN = 16,	/* an address of the engine itself */
 };
 
-struct service_key {
-	__be32 vip;
-	__be16 port;
-	__u8 protocol;
-	__u8 unused;
-};
+/* A service's key, as one word: VIP, port, protocol and a zero, in the order of memory. */
+typedef __u64 service_key;
 
 /* Key of `ranges`: a port range is cut into the prefixes of port numbers that it is made of. */
 struct range_key {
@@ -60,18 +57,25 @@ enum {
 	SERVICE_VIP_UP = 8,
 };
 
-/* All that a packet needs to find its server, the state of the VIP included: one lookup a packet. */
+/* All that a packet needs to find its server, the state of the VIP included. */
 struct service {
-	__u32 pool;    /* index into `pools`, or NO_POOL */
-	__u32 slots;   /* of the pool's table */
-	__u32 seed;    /* of the flow hash */
-	__u32 targets; /* the pool's first chunk of targets */
+	service_key key; /* of a range: its first port */
+	__u32 pool;	 /* place in `pools`, or NO_POOL */
+	__u32 slots;	 /* of the pool's table */
+	__u32 seed;	 /* of the flow hash */
 	__u32 counter;
-	__u16 port;
-	__u16 port_end;
+	__u16 port_end; /* the machine's byte order */
 	__u8 flags;
-	__u8 unused[3];
+	__u8 unused[5];
 };
+
+_Static_assert(sizeof(struct service) == 32, "two services a cache line");
+
+/* The services of one port once more, behind array lookups, which the kernel inlines: a place in `service_index` is the key
+ * times INDEX_FACTOR, its upper bits, or the neighbour of that place; it holds a place in `entries`. An entry never
+ * changes while it can be seen. What found no place is in `services` alone. */
+#define INDEX_BITS 17
+#define INDEX_FACTOR 0x9E3779B97F4A7C15ull
 
 enum {
 	TARGET_UP = 1,
@@ -93,26 +97,35 @@ struct target {
 	__u8 unused;
 };
 
-#define CHUNK_SLOTS 64
-#define CHUNK_TARGETS 4
+_Static_assert(sizeof(struct target) == 32, "two targets a cache line");
 
-/* A pool is one array of chunks, swapped as a whole: a head, the table, the targets. */
+/* A pool is one array of chunks, swapped as a whole: a head, then the table. Its targets stand side by side in
+ * `targets` and never change while they can be seen: a change takes new places. The array's size is fixed, so that the
+ * kernel can inline its lookup. */
+#define CHUNK_SLOTS 30
+#define POOL_CHUNKS 2186
+#define NAME_LENGTH 48
+
 struct pool_head {
 	__u32 slots;
 	__u32 seed;
-	__u32 targets; /* number of them */
-	__u32 name_length;
-	char name[112];
+	__u16 targets; /* number of them */
+	__u16 name_length;
+	__u32 first; /* place of the first */
+	char name[NAME_LENGTH];
+};
+
+struct table_chunk {
+	__u32 first; /* as in the head */
+	__u16 slots[CHUNK_SLOTS]; /* owners, counted from the first target */
 };
 
 union chunk {
 	struct pool_head head;
-	__u16 slots[CHUNK_SLOTS]; /* owners: positions among the targets */
-	struct target targets[CHUNK_TARGETS];
+	struct table_chunk table;
 };
 
-_Static_assert(sizeof(struct target) == 32, "four targets a chunk");
-_Static_assert(sizeof(union chunk) == 128, "chunks of two cache lines");
+_Static_assert(sizeof(union chunk) == 64, "a chunk is as large as a cache line");
 
 /* A pool's members by MAC address: with address 0 "this MAC is a member's", else "and this its address". */
 struct member {

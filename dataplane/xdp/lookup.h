@@ -36,12 +36,17 @@ static __always_inline __u32 address_flags(__be32 address)
 
 static __always_inline struct service *find_service(const struct packet *p)
 {
-	struct service_key key = {
-		.vip = p->ip->destination,
-		.port = p->ports.destination,
-		.protocol = p->ip->protocol,
-	};
+	service_key key = (__u64)p->ip->destination | (__u64)p->ports.destination << 32 | (__u64)p->ip->protocol << 48;
+	__u32 place = key * INDEX_FACTOR >> (64 - INDEX_BITS);
 
+#pragma unroll
+	for (int i = 0; i < 2; i++, place ^= 1) {
+		__u32 *at = bpf_map_lookup_elem(&service_index, &place);
+		struct service *found = at ? bpf_map_lookup_elem(&entries, at) : 0;
+
+		if (likely(found && found->key == key))
+			return found;
+	}
 	return bpf_map_lookup_elem(&services, &key);
 }
 
@@ -97,7 +102,7 @@ static __always_inline struct target *find_target(const struct packet *p, const 
 	__u32 port = service->flags & SERVICE_BY_PORT ? bpf_ntohs(p->ports.source) : 0;
 	__u32 hash = flow_hash(bpf_ntohl(p->ip->source), port, service->seed);
 	__u32 slot = (__u64)hash * service->slots >> 32;
-	__u32 place = 1 + slot / CHUNK_SLOTS, owner;
+	__u32 place = 1 + slot / CHUNK_SLOTS, within = slot % CHUNK_SLOTS;
 	__u32 index = service->pool;
 	union chunk *chunk;
 	void *pool = bpf_map_lookup_elem(&pools, &index);
@@ -107,14 +112,14 @@ static __always_inline struct target *find_target(const struct packet *p, const 
 	chunk = bpf_map_lookup_elem(pool, &place);
 	if (!chunk)
 		return 0;
-	owner = chunk->slots[slot % CHUNK_SLOTS];
-	if (owner == NO_SERVER)
+	hide(within); /* what the compiler knows, the verifier wants to see checked */
+	if (within >= CHUNK_SLOTS)
 		return 0;
-	place = service->targets + owner / CHUNK_TARGETS;
-	chunk = bpf_map_lookup_elem(pool, &place);
-	if (!chunk)
+	place = chunk->table.slots[within];
+	if (place == NO_SERVER)
 		return 0;
-	return &chunk->targets[owner % CHUNK_TARGETS];
+	place += chunk->table.first;
+	return bpf_map_lookup_elem(&targets, &place);
 }
 
 #endif

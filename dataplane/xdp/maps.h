@@ -35,9 +35,24 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_SERVICES);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct service_key);
+	__type(key, service_key);
 	__type(value, struct service);
 } services SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << INDEX_BITS);
+	__type(key, __u32);
+	__type(value, __u32);
+} service_index SEC(".maps");
+
+/* Place 0 stays empty. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct service);
+} entries SEC(".maps");
 
 /* Services of several ports. */
 struct {
@@ -50,8 +65,7 @@ struct {
 
 struct pool {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(max_entries, POOL_CHUNKS);
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, sizeof(union chunk)); /* the type itself does not reach the BTF of an inner map */
 };
@@ -62,6 +76,13 @@ struct {
 	__type(key, __u32);
 	__array(values, struct pool);
 } pools SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_TARGETS);
+	__type(key, __u32);
+	__type(value, struct target);
+} targets SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

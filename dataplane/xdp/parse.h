@@ -10,6 +10,7 @@
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+#define hide(x) __asm__ volatile("" : "+r"(x))
 
 #define ETH_P_IP 0x0800
 #define ETH_P_ARP 0x0806

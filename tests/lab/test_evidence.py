@@ -1,6 +1,7 @@
 """Every claim of the demonstration can fail: one thing wrong in the frames, and the claim about it does not hold."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +89,33 @@ def test_nothing_seen_proves_nothing() -> None:
 def test_frames_are_told_apart_by_the_engine_s_own_address() -> None:
     at_engine = [*GOOD.to_engine, *GOOD.from_engine, answer(1, ONE.mac)]
     assert evidence.sort(at_engine, GOOD.answers, LAB) == replace(GOOD, answers_at_engine=[answer(1, ONE.mac)])
+
+
+@pytest.mark.parametrize(("example", "kind"), [("l2_dsr", "TCP"), ("udp_echo", "UDP")])
+def test_a_capture_is_read_as_scapy_wrote_it(example: str, kind: str, tmp_path: Path) -> None:
+    """Only the service's frames, whichever way; padding is not part of the packet; options of IP are."""
+    from scapy.layers import inet, l2
+    from scapy.packet import Padding
+    from scapy.utils import wrpcap
+
+    there = topology.load(topology.find(example))
+    layer, other = getattr(inet, kind), {"TCP": inet.UDP, "UDP": inet.TCP}[kind]
+    ethernet = l2.Ether(src=there.client.mac, dst=there.engine.mac)
+    to_vip = inet.IP(src=there.client.address, dst=there.vip, ttl=9)
+    request = to_vip / layer(sport=1234, dport=there.port) / b"?"
+    with_options = inet.IP(src=there.vip, dst=there.client.address, options=[inet.IPOption_NOP()] * 4)
+    answer = with_options / layer(sport=there.port, dport=1234) / b"!"
+    noise = [
+        ethernet / l2.ARP(),
+        ethernet / to_vip / inet.ICMP(),
+        ethernet / to_vip / other(sport=1234, dport=there.port),
+        ethernet / to_vip / layer(sport=1234, dport=there.port + 1),
+        ethernet / inet.IP(src=there.engine.address, dst=there.vip) / layer(sport=1234, dport=there.port),
+    ]
+    frames = [ethernet / request / Padding(b"0" * 9), *noise, ethernet / answer]
+    wrpcap(str(tmp_path / "some.pcap"), frames)
+    macs = (there.client.mac, there.engine.mac)
+    assert evidence.read(tmp_path / "some.pcap", there) == [
+        Frame(*macs, there.client.address, there.vip, 1234, there.port, 9, bytes(request)),
+        Frame(*macs, there.vip, there.client.address, there.port, 1234, 64, bytes(answer)),
+    ]

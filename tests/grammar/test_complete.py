@@ -1,0 +1,187 @@
+"""Completion: what is offered is what the parser takes, at every place of the whole schema."""
+
+import re
+
+import pytest
+
+from grammar import commands, complete, line, schema
+from grammar.errors import AmbiguousWord, LineError, UnknownWord
+from grammar.words import Word, quote, split
+
+NAMES = {"pool": ["p1", "my pool"], "Pool": ["p1", "my pool"], "networkprofile": ["System-TCP-Proxy"]}
+
+
+def names(kind: str) -> list[str]:
+    return NAMES.get(kind, ["one"])
+
+
+ROOT = commands.Context(commands.root(), elsewhere=commands.in_mode())
+
+
+def context(kind: str, message: str = "", closed: tuple[str, ...] = ()) -> commands.Context:
+    model = schema.kind(kind)
+    here = commands.Mode(model, model.messages[message] if message else model.root, kind)
+    left = tuple(commands.Mode(model, model.messages[name], name) for name in closed)
+    return commands.Context(commands.in_mode(), here, left, commands.root())
+
+
+def words(text: str, where: commands.Context = ROOT) -> list[str]:
+    return [candidate.word for candidate in complete.complete(text, where, names).candidates]
+
+
+@pytest.mark.parametrize(
+    ("text", "completed"),
+    [
+        ("conf", "configure "),
+        ("configure netw", "configure networkprofile "),
+        ("configure pool m", 'configure pool "my pool" '),
+        ("configure pool p", "configure pool p1 "),
+        ('configure pool "my', 'configure pool "my pool" '),
+        ("show poo", "show pool "),
+        ("show pool p1 s", "show pool p1 server "),
+        ("configure pool p1 lb_algorithm lb_algorithm_r", "configure pool p1 lb_algorithm lb_algorithm_r"),
+        ("configure pool p1 lb_algorithm lb_algorithm_ro", "configure pool p1 lb_algorithm lb_algorithm_round_robin "),
+        ("configure pool p1 no enab", "configure pool p1 no enabled "),
+        ("configure pool p1 servers ind", "configure pool p1 servers index "),
+        ("terminal o", "terminal output "),
+        ("show pool | g", "show pool | grep "),
+        ("show pool | grep ", "show pool | grep "),
+        ("watch ", "watch show "),
+        ("nonsense ", "nonsense "),
+        ("configure pool p1 nonsense ", "configure pool p1 nonsense "),
+    ],
+)
+def test_what_tab_makes_of_a_line(text: str, completed: str) -> None:
+    offer = complete.complete(text, ROOT, names)
+    assert text[: offer.column] + offer.replacement() == completed
+
+
+def test_a_listing_pads_words_to_twenty_columns() -> None:
+    lines = complete.complete("show pool p1 ", ROOT, names).listing()
+    assert lines == ["detail               live state of the pool", "server               live state of each server"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "form", "required"),
+    [
+        ("networkprofile", "profile tcp_fast_path_profile session_idle_timeout ", "<5-14400> sec, 0 = infinite", True),
+        ("pool", "servers ip ", "<x.x.x.x>", True),
+        ("pool", "servers ", "<x.x.x.x>", False),
+        ("pool", "vrf_ref ", "<name>", True),
+        ("pool", "servers index ", "<1-4294967295>", True),
+        ("vrfcontext", "static_routes prefix ", "<x.x.x.x/n>", True),
+        ("pool", "description ", "<text>", True),
+        ("pool", "no health_monitor_refs ", "<name>", False),
+    ],
+)
+def test_the_form_of_a_value(kind: str, text: str, form: str, required: bool) -> None:
+    offer = complete.complete(text, context(kind), names)
+    assert (offer.form, offer.required) == (form, required)
+    assert offer.listing()[0].startswith(form)
+
+
+def test_references_offer_the_objects_that_exist() -> None:
+    assert words("pool_ref ", context("virtualservice")) == ["p1", '"my pool"']
+
+
+def test_enumerations_offer_their_values_in_lower_case() -> None:
+    assert words("dsr_type ", context("networkprofile", "DsrProfile")) == ["dsr_type_l2", "dsr_type_l3"]
+
+
+def test_closed_modes_offer_their_fields_too() -> None:
+    here = context("networkprofile", closed=("TCPFastPathProfile", "NetworkProfileUnion"))
+    assert "session_idle_timeout" in words("", here)
+    assert words("no enable_s", here) == ["enable_syn_protection"]
+    assert "<5-14400> sec" in complete.complete("session_idle_timeout ", here, names).form
+
+
+def test_no_command_has_a_fields_name() -> None:
+    """A field that is spelled like a command could never be typed."""
+    verbs = set(commands.verb_help()) | {line.NO}
+    for kind in schema.kinds():
+        for message in kind.messages.values():
+            assert not verbs & {field.name for field in message.typable()}
+
+
+EVERY_MODE = [
+    (kind.segment, message.name)
+    for kind in schema.kinds()
+    for message in kind.messages.values()
+    if any(True for _ in message.typable()) and not message.one_token
+]
+
+
+@pytest.mark.parametrize(("kind", "message"), EVERY_MODE)
+def test_every_place_of_every_mode_offers_what_the_parser_takes(kind: str, message: str) -> None:
+    """At the start, after `no`, after each field: TAB's and `?`'s words are the same, are accepted, and are all."""
+    here = context(kind, message)
+    assert here.mode is not None
+    fields = line.typable(kind, message)
+    beginnings = ["", "no ", *(f"{name} " for name in fields), *(f"no {name} " for name in fields)]
+    for beginning in beginnings:
+        offer = complete.complete(beginning, here, names)
+        listed = [entry.split("  ")[0].split(" ")[0] for entry in offer.listing()]
+        for candidate in offer.candidates:
+            assert candidate.word.split(" ")[0] in listed  # `?` lists what TAB offers
+            _assert_accepted(here, beginning, candidate.word)
+        if beginning in ("", "no "):
+            assert set(fields) <= {candidate.word for candidate in offer.candidates}
+        _assert_others_refused(here, beginning, {candidate.word for candidate in offer.candidates})
+
+
+def _assert_accepted(here: commands.Context, beginning: str, word: str) -> None:
+    """The word is no fault where it is offered; the line may still lack something after it."""
+    typed = split(beginning + word)
+    column = len(beginning)
+    fault = None
+    try:
+        chosen = commands.resolve(here, typed)
+        if isinstance(chosen, commands.Mode):
+            line.parse(chosen.kind, chosen.message, typed)
+        else:
+            commands.match(chosen, typed)
+    except LineError as exc:
+        fault = exc
+    refused = isinstance(fault, UnknownWord | AmbiguousWord) and fault.column == column
+    assert not refused, (beginning, word, fault)
+
+
+def _assert_others_refused(here: commands.Context, beginning: str, offered: set[str]) -> None:
+    """A field's name of this mode that is not offered here is refused here, unless it is taken as a text or a name."""
+    assert here.mode is not None
+    model = here.mode.kind
+    foreign = {f.name for m in model.messages.values() for f in m.typable()}
+    foreign -= {name for name in foreign if any(word.startswith(name) for word in offered)}
+    offer = complete.complete(beginning, here, names)
+    if offer.form in ("<text>", "<name>") or beginning == "":
+        return
+    for name in sorted(foreign)[:5]:
+        with pytest.raises(LineError):
+            line.parse(model, here.mode.message, split(beginning + name))
+
+
+@pytest.mark.parametrize("nodes", [commands.root(), commands.in_mode()], ids=["root", "mode"])
+def test_every_path_through_the_commands_offers_what_the_parser_takes(nodes: tuple[commands.Node, ...]) -> None:
+    where = commands.Context(nodes) if nodes is commands.root() else context("pool")
+    lines = [""]
+    seen = 0
+    while lines:
+        beginning = lines.pop()
+        for candidate in complete.complete(beginning, where, names).candidates:
+            seen += 1
+            _assert_accepted(where, beginning, candidate.word)
+            first = (beginning + candidate.word).split()[0]
+            if len(beginning.split()) < 4 and first in {node.word for node in nodes} and first != "do":
+                lines.append(f"{beginning}{candidate.word} ")
+    assert seen > 100
+
+
+def test_help_texts_are_of_fields_that_exist() -> None:
+    fields = {f"{m.name}.{f.name}" for kind in schema.kinds() for m in kind.messages.values() for f in m.typable()}
+    assert set(complete.help_texts()) <= fields
+
+
+def test_quoting_of_names_survives_the_round_trip() -> None:
+    assert [word.text for word in split(quote("my pool"))] == ["my pool"]
+    assert re.fullmatch(r'".*"', quote("my pool"))
+    assert split("p1") == [Word("p1", 0)]

@@ -1,0 +1,108 @@
+"""avi-lab as people run it: a session of the shell, a real engine, real servers, and the proof."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dataplane.lab import registry, topology
+from tests.lab import plans
+from tests.lab.test_teardown import left
+
+DOCUMENT = """\
+networkprofile> profile
+networkprofile profile> tcp_fast_path_profile
+networkprofile profile:tcp_fast_path_profile> dsr_profile dsr_type dsr_type_l2
+networkprofile profile:dsr_profile> save
+networkprofile> save
+"""
+
+
+def avi_lab(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "dataplane.lab", *words], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("example", ["l2_dsr", "udp_echo"])
+def test_a_shipped_example_proves_all_its_claims(example: str, driver: str) -> None:
+    name = plans.lab_name()
+    run = avi_lab("run", example, "--driver", driver, "--requests", "50", "--name", name)
+    assert run.returncode == 0, run.stdout + run.stderr
+    verdicts = [line.split()[0] for line in run.stdout.splitlines() if line.startswith(("OK ", "FAILED "))]
+    assert verdicts == ["OK"] * 9
+    assert f"driver {driver}" in run.stdout
+    if example == "l2_dsr":
+        assert DOCUMENT in run.stdout.replace("[admin:10-1-1-1]: ", "")
+    assert left(name) == []
+
+
+def test_the_session_is_the_document_s_word_for_word() -> None:
+    """Its prompts, its missing space, its two saves; the placeholder is a name."""
+    session = topology.load(topology.find("l2_dsr")).session.read_text()
+    printed = (
+        "[admin:10-X-X-X]: > configure networkprofile dsr-l2\n"
+        "[admin:10-X-X-X]: networkprofile> profile\n"
+        "[admin:10-X-X-X]: networkprofile profile> tcp_fast_path_profile\n"
+        "[admin:10-X-X-X]: networkprofile profile:tcp_fast_path_profile>dsr_profile dsr_type dsr_type_l2\n"
+        "[admin:10-X-X-X]: networkprofile profile:dsr_profile> save\n"
+        "[admin:10-X-X-X]: networkprofile> save\n"
+    )
+    assert printed in session
+
+
+def test_what_is_up_stays_until_down() -> None:
+    name = plans.lab_name()
+    try:
+        up = avi_lab("up", "l2_dsr", "--driver", "xdp", "--name", name)
+        assert up.returncode == 0, up.stdout + up.stderr
+        client = f"/run/netns/{registry.PREFIX}{name}-client"
+        url = "http://10.10.10.100:80/"
+        assert f"nsenter --net={client} curl {url}" in up.stdout
+        asked = subprocess.run(
+            ["nsenter", f"--net={client}", "curl", "--silent", url], capture_output=True, text=True, check=True
+        )
+        assert asked.stdout in {"server1\n", "server2\n", "server3\n"}
+        status = [
+            sys.executable,
+            "-m",
+            "dataplane",
+            "status",
+            "--json",
+            "--state",
+            str(registry.folder(name) / "state"),
+        ]
+        told = json.loads(subprocess.run(status, capture_output=True, check=True).stdout)
+        assert [service["virtualservice"] for service in told[0]["services"]] == ["dsr-vs"]
+    finally:
+        down = avi_lab("down", name)
+    assert (down.returncode, left(name)) == (0, [])
+
+
+def test_a_session_that_is_refused_ends_the_run_with_its_fault(tmp_path: Path) -> None:
+    for kind in ("toml", "avi"):
+        shutil.copy(topology.EXAMPLES / f"l2_dsr.{kind}", tmp_path)
+    session = tmp_path / "l2_dsr.avi"
+    session.write_text(session.read_text().replace("lb_algorithm_consistent_hash\n", "lb_algorithm_round_robin\n"))
+    name = plans.lab_name()
+    run = avi_lab("run", str(tmp_path / "l2_dsr.toml"), "--driver", "pcap", "--name", name)
+    assert run.returncode == 1
+    assert "avi-shell refused the session" in run.stderr
+    assert "consistent" in run.stderr
+    assert left(name) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (("run", "nothing"), 1, "there are l2_dsr, udp_echo"),
+        (("run", "l2_dsr", "--requests", "0"), 2, "expected 1 to 40000"),
+        (("run", "l2_dsr", "--driver", "dpdk"), 2, "invalid choice"),
+        (("run", "l2_dsr", "--name", "a-b"), 1, "expected up to 24 lower-case letters and digits"),
+        (("walk", "l2_dsr"), 2, "invalid choice"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(words: tuple[str, ...], status: int, message: str) -> None:
+    run = avi_lab(*words)
+    assert (run.returncode, message in run.stderr) == (status, True), run.stderr
