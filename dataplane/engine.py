@@ -75,7 +75,7 @@ class Engine:
         self._announcer = Announcer()
         self._paths = ProbePaths(network.netlink)
         self._path_mtus = PathMtus(self.network_changed)
-        self._health = Health(self._route, self._health_changed)
+        self._health = Health(self._route, self._health_changed, self._explain)
 
     @property
     def group(self) -> str:
@@ -154,6 +154,7 @@ class Engine:
 
     def network_changed(self) -> None:
         """Links, addresses or neighbours changed: next hops may have."""
+        self._paths.doubt()
         self._dirty.update(self._pools)
         self._wake.set()
 
@@ -374,7 +375,7 @@ class Engine:
                 mine = per_server.setdefault((service.pool_uuid, address), {})
                 for monitor in service.monitors:
                     port = monitor.port or server.port
-                    check = Check(socket.inet_aton(service.vip), address, port, monitor)
+                    check = Check(socket.inet_aton(service.vip), address, port, monitor, service.mode)
                     mine[check] = None
                     believed[check] = self._believed.get(service.pool_uuid, {}).get(address) or believed.get(check)
         self._checks = {key: tuple(checks) for key, checks in per_server.items()}
@@ -392,15 +393,36 @@ class Engine:
                 self.events.add(f"server {socket.inet_ntoa(server)} is {state}")
         self._wake.set()
 
-    async def _route(self, server: bytes) -> tuple[int, bytes]:
-        way = self.network.attached(server, self._interfaces.values())
+    async def _route(self, check: Check) -> tuple[int, bytes]:
+        if check.mode != plan.L2:
+            return await self._route_in_tunnel(check)
+        way = self.network.attached(check.server, self._interfaces.values())
         if way is None:
             raise NetworkError(
-                f"{socket.inet_ntoa(server)} is on no network attached to {', '.join(self._names)}: "
+                f"{socket.inet_ntoa(check.server)} is on no network attached to {', '.join(self._names)}: "
                 "layer-2 DSR needs its servers on the engine's own segment"
             )
         interface, source = way
-        return await self._paths.open(server, interface, source), source
+        return await self._paths.open(check.server, interface, source), source
+
+    async def _route_in_tunnel(self, check: Check) -> tuple[int, bytes]:
+        hop = self.next_hop(check.server)
+        if hop.interface is None:
+            raise NetworkError(
+                f"no route to {socket.inet_ntoa(check.server)} by an interface of this engine: {', '.join(self._names)}"
+            )
+        return await self._paths.open_tunnel(check.server, hop.source, check.mode), hop.source
+
+    def _explain(self, check: Check, began: float) -> str:
+        """Why a probe in a tunnel got no answer: what was said against the tunnel, else what silence means there."""
+        if check.mode == plan.L2:
+            return ""
+        refusal = self._path_mtus.refusal(check.server, began)
+        tunnel = "GRE" if check.mode == plan.L3_GRE else "IP-in-IP"
+        return refusal or (
+            f"no answer from the VIP in the {tunnel} tunnel within {check.monitor.receive_timeout} s: "
+            "does the server decapsulate, and have the VIP?"
+        )
 
     async def _resolve_for_ever(self) -> None:
         while True:

@@ -1,5 +1,6 @@
-"""What routers report of the tunnels' path: ICMP fragmentation-needed to the engine's own address (RFC 1191, RFC 2003
-section 5.1), quoting a tunnel of ours to a known server.
+"""What is reported of the tunnels: ICMP to the engine's own address, quoting a tunnel of ours to a known server.
+Fragmentation needed comes from routers and is the path's MTU (RFC 1191, RFC 2003 section 5.1); any other unreachable is
+why a server's tunnel does not work.
 
 The kernel hands every ICMP message to a raw socket; nothing of this is a frame for a VIP, so no driver sees it.
 """
@@ -22,6 +23,15 @@ LIFE = 600.0
 _UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 4
 
 
+_PROTOCOL, _PORT = 2, 3
+_CODES = {
+    0: "network unreachable", 1: "host unreachable", 5: "source route failed", 6: "network unknown", 7: "host unknown",
+    9: "network prohibited", 10: "host prohibited", 11: "network unreachable for its TOS",
+    12: "host unreachable for its TOS", 13: "communication prohibited",
+}  # fmt: skip
+"""The codes of unreachable messages (RFC 792, RFC 1812 section 5.2.7.1)."""
+
+
 class Report(NamedTuple):
     """A router's word: the largest packet, in bytes, towards a server."""
 
@@ -34,15 +44,48 @@ def reported(message: bytes, own: Collection[bytes], servers: Collection[bytes])
 
     own: the engine's addresses; servers: those that tunnels lead to.
     """
-    if len(message) < 8 + IP_HLEN or message[0] != _UNREACHABLE or message[1] != _FRAGMENTATION_NEEDED:
+    server = _quoted(message, own, servers)
+    if server is None or message[1] != _FRAGMENTATION_NEEDED:
+        return None
+    return Report(server, max(FLOOR, struct.unpack_from("!H", message, 6)[0]))
+
+
+class Refusal(NamedTuple):
+    """Why a tunnel does not reach a server, in words for an operator."""
+
+    server: bytes
+    reason: str
+
+
+def refused(message: bytes, reporter: bytes, own: Collection[bytes], servers: Collection[bytes]) -> Refusal | None:
+    """What an ICMP message says against a tunnel; None for any other message.
+
+    Linux answers protocol unreachable where nothing takes the tunnel's protocol, and port unreachable where something
+    does, but no tunnel of its own is this one (tunnel4_rcv and gre_rcv in net/ipv4).
+    """
+    server = _quoted(message, own, servers)
+    if server is None or message[1] == _FRAGMENTATION_NEEDED:
+        return None
+    code = message[1]
+    tunnel = "GRE" if message[17] == IPPROTO_GRE else "IP-in-IP"
+    if code in (_PROTOCOL, _PORT) and reporter == server:
+        said = "protocol" if code == _PROTOCOL else "port"
+        return Refusal(server, f"the server does not decapsulate {tunnel}: it answers ICMP {said} unreachable")
+    said = _CODES.get(code, f"unreachable, code {code}")
+    return Refusal(
+        server, f"the {tunnel} tunnel does not reach the server: {socket.inet_ntoa(reporter)} answers {said}"
+    )
+
+
+def _quoted(message: bytes, own: Collection[bytes], servers: Collection[bytes]) -> bytes | None:
+    """The server of the tunnel of ours that an unreachable message quotes."""
+    if len(message) < 8 + IP_HLEN or message[0] != _UNREACHABLE:
         return None
     quoted = message[8:]
     if quoted[0] >> 4 != 4 or quoted[9] not in (IPPROTO_IPIP, IPPROTO_GRE):
         return None
     source, server = quoted[12:16], quoted[16:20]
-    if source not in own or server not in servers:
-        return None
-    return Report(server, max(FLOOR, struct.unpack_from("!H", message, 6)[0]))
+    return server if source in own and server in servers else None
 
 
 class PathMtus:
@@ -51,6 +94,7 @@ class PathMtus:
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._known: dict[bytes, tuple[int, float]] = {}
+        self._refusals: dict[bytes, tuple[str, float]] = {}
         self._own: Collection[bytes] = ()
         self._servers: Collection[bytes] = ()
         self._socket: socket.socket | None = None
@@ -69,6 +113,11 @@ class PathMtus:
         mtu, until = self._known.get(server, (0, 0.0))
         return mtu if time.monotonic() < until else 0
 
+    def refusal(self, server: bytes, since: float) -> str:
+        """Why a server's tunnel does not work, when that was said since then (time.monotonic()); else nothing."""
+        reason, when = self._refusals.get(server, ("", 0.0))
+        return reason if when >= since else ""
+
     def close(self) -> None:
         """Listen no more."""
         if self._socket is not None:
@@ -82,7 +131,11 @@ class PathMtus:
             packet = self._socket.recv(65536)
         except OSError:
             return
-        report = reported(packet[(packet[0] & 0x0F) * 4 :], self._own, self._servers)
+        message = packet[(packet[0] & 0x0F) * 4 :]
+        refusal = refused(message, packet[12:16], self._own, self._servers)
+        if refusal is not None:
+            self._refusals[refusal.server] = refusal.reason, time.monotonic()
+        report = reported(message, self._own, self._servers)
         if report is not None:
             before = self.get(report.server)
             mtu = min(report.mtu, before or report.mtu)
