@@ -406,6 +406,8 @@ class Engine:
         return await self._paths.open(check.server, interface, source), source
 
     async def _route_in_tunnel(self, check: Check) -> tuple[int, bytes]:
+        if self.network.way(check.server) is None:  # at the start nobody has asked yet
+            await self.network.find(check.server)
         hop = self.next_hop(check.server)
         if hop.interface is None:
             raise NetworkError(

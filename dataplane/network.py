@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from .errors import NetworkError
 from .forwarding import Interface
@@ -176,14 +177,21 @@ class Network:
                 changed = True
         return changed
 
+    async def find(self, address: bytes) -> Way | None:
+        """The way to a followed address, asked for now."""
+        way = await self._route(address)
+        if address in self._ways:
+            self._ways[address] = way
+        return way
+
     async def _route(self, address: bytes) -> Way | None:
         try:
-            async for message in await self._netlink.route("get", dst=_text(address)):
+            for message in await self._netlink.route("get", dst=_text(address)):
                 index, gateway, source = message.get("oif"), message.get("gateway"), message.get("prefsrc")
                 if index is None or source is None or message["type"] != RTN_UNICAST:
                     return None
                 return Way(index, socket.inet_aton(gateway) if gateway else address, socket.inet_aton(source))
-        except Exception as exc:  # pyroute2 raises NetlinkError: no route, an unreachable or prohibited one
+        except (NetlinkError, OSError) as exc:  # no route, an unreachable or prohibited one
             log.debug("no way to %s: %s", _text(address), exc)
         return None
 
