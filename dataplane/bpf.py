@@ -147,6 +147,10 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_xdp_attach": (c_int, [c_int, c_int, c_uint32, c_void_p]),
     "bpf_xdp_query": (c_int, [c_int, c_int, c_void_p]),
     "libbpf_num_possible_cpus": (c_int, []),
+    "perf_buffer__new": (c_void_p, [c_int, c_size_t, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "perf_buffer__epoll_fd": (c_int, [c_void_p]),
+    "perf_buffer__poll": (c_int, [c_void_p, c_int]),
+    "perf_buffer__free": (None, [c_void_p]),
 }
 
 
@@ -337,6 +341,46 @@ class Map(Handle):
     def pinned(cls, path: Path) -> Map:
         """The map pinned at a path. Raises DriverError."""
         return cls(_check(f"open {path}", _call("bpf_obj_get", os.fsencode(path))))
+
+
+_SAMPLE = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_void_p, c_uint32)
+_LOST = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_uint64)
+
+
+class Samples:
+    """What programs write into a BPF_MAP_TYPE_PERF_EVENT_ARRAY. They can as long as this is open: the kernel takes it
+    away with the last descriptor of the map that it was opened with. Raises DriverError."""
+
+    def __init__(self, array: Map, pages: int = 64) -> None:
+        self._taken: list[bytes] = []
+        self._array = array
+        self._callbacks = _SAMPLE(self._sample), _LOST(lambda context, cpu, number: None)
+        library = _library()[0]
+        ctypes.set_errno(0)
+        callbacks = [ctypes.cast(callback, c_void_p) for callback in self._callbacks]
+        self._buffer = library.perf_buffer__new(array.fd, pages, *callbacks, None, None)
+        if not self._buffer:
+            raise _failed(f"listen to {array.name}", -ctypes.get_errno())
+        self.fd = _call("perf_buffer__epoll_fd", self._buffer)
+        """It can be read when there is something to take."""
+
+    def _sample(self, context: int, cpu: int, data: int, size: int) -> None:
+        self._taken.append(ctypes.string_at(data, size))
+
+    def take(self) -> list[bytes]:
+        """What came since the last call; at its end may be up to seven bytes more than the program wrote."""
+        result = _call("perf_buffer__poll", self._buffer, 0)
+        if result != -errno.EINTR:
+            _check(f"listen to {self._array.name}", result)
+        taken, self._taken = self._taken, []
+        return taken
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._buffer:
+            _library()[0].perf_buffer__free(self._buffer)
+            self._buffer = None
+            self._array.close()
 
 
 class Ran(NamedTuple):

@@ -51,6 +51,8 @@ struct ip {
 };
 
 #define FRAGMENT_MASK bpf_htons(0x3FFF) /* more fragments, and the offset */
+#define FRAGMENT_OFFSET bpf_htons(0x1FFF)
+#define FRAGMENT_DF bpf_htons(0x4000)
 
 /* What both TCP and UDP begin with. */
 struct ports {
