@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from . import forwarding, hashing, plan, tables
+from . import forwarding, hashing, pathmtu, plan, rewrite, tables
 from .announce import Announcer
 from .errors import DriverError, NetworkError
 from .forwarding import Driver, Interface
@@ -30,6 +30,8 @@ SETTLE = 0.5
 """Seconds that a cold start gives servers beyond their monitors' own time."""
 ADVANCE_EVERY = 1.0
 """Seconds between two looks at windows that may be over."""
+MEASURE_LOOK_EVERY = 0.5
+"""Seconds between two looks for tunnels whose path is to be measured."""
 RESOLVE_EVERY = 5.0
 """Seconds between two looks for servers whose MAC address nobody else keeps fresh."""
 
@@ -118,7 +120,10 @@ class Engine:
 
     async def run(self) -> None:
         """Put into the driver whatever changes, for ever."""
-        helpers = [asyncio.create_task(job) for job in (self._resolve_for_ever(), self._advance_for_ever())]
+        helpers = [
+            asyncio.create_task(job)
+            for job in (self._resolve_for_ever(), self._advance_for_ever(), self._measure_for_ever())
+        ]
         try:
             while True:
                 await self._wake.wait()
@@ -419,12 +424,34 @@ class Engine:
         """Why a probe in a tunnel got no answer: what was said against the tunnel, else what silence means there."""
         if check.mode == plan.L2:
             return ""
-        refusal = self._path_mtus.refusal(check.server, began)
+        refusal = self._path_mtus.refusal(check.server, check.mode, began)
         tunnel = "GRE" if check.mode == plan.L3_GRE else "IP-in-IP"
         return refusal or (
             f"no answer from the VIP in the {tunnel} tunnel within {check.monitor.receive_timeout} s: "
             "does the server decapsulate, and have the VIP?"
         )
+
+    async def _measure_for_ever(self) -> None:
+        """Sends packets of full size into the tunnels, for routers to tell what fits."""
+        while True:
+            tunnels = {
+                (socket.inet_aton(server.address), service.mode): socket.inet_aton(service.vip)
+                for service in self.services.values()
+                if service.mode != plan.L2
+                for server in service.servers
+            }
+            for server, mode in self._path_mtus.due(tunnels.keys()):
+                hop = self.next_hop(server)
+                mtu = next((i.mtu for i in self._interfaces.values() if i.index == hop.interface), 0)
+                if hop.mac is None or not mtu:
+                    continue
+                try:
+                    mark = await self._paths.open_tunnel(server, hop.source, mode)
+                    pathmtu.send_full(mark, hop.source, tunnels[server, mode], mtu - rewrite.overhead(mode))
+                except (NetworkError, OSError) as exc:
+                    log.warning("the path to %s is not measured: %s", socket.inet_ntoa(server), exc)
+                self._path_mtus.measured((server, mode))
+            await asyncio.sleep(MEASURE_LOOK_EVERY)
 
     async def _resolve_for_ever(self) -> None:
         while True:

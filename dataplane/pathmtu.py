@@ -14,12 +14,19 @@ import time
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from .plan import L3_GRE
 from .rewrite import IP_HLEN, IPPROTO_GRE, IPPROTO_IPIP
 
 FLOOR = 576
 """Bytes; a router that reports less (or 0, RFC 791's times) is believed as far as this."""
 LIFE = 600.0
 """Seconds after which a report is forgotten, and larger packets are tried again."""
+MEASURE_EVERY = 60.0
+"""Seconds between two packets of full size into a tunnel. Traffic alone does not do: packets without DF make no router
+speak, and come to the server in pieces that a decapsulating program cannot put together."""
+_LIMITED = 10.0
+_DISCARD = 9  # RFC 863
+_IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE = 10, 3  # linux/in.h
 _UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 4
 
 
@@ -51,9 +58,10 @@ def reported(message: bytes, own: Collection[bytes], servers: Collection[bytes])
 
 
 class Refusal(NamedTuple):
-    """Why a tunnel does not reach a server, in words for an operator."""
+    """Why a tunnel does not reach a server. protocol: of the tunnel; reason: in words for an operator."""
 
     server: bytes
+    protocol: int
     reason: str
 
 
@@ -67,14 +75,15 @@ def refused(message: bytes, reporter: bytes, own: Collection[bytes], servers: Co
     if server is None or message[1] == _FRAGMENTATION_NEEDED:
         return None
     code = message[1]
-    tunnel = "GRE" if message[17] == IPPROTO_GRE else "IP-in-IP"
+    protocol = message[17]
+    tunnel = "GRE" if protocol == IPPROTO_GRE else "IP-in-IP"
     if code in (_PROTOCOL, _PORT) and reporter == server:
         said = "protocol" if code == _PROTOCOL else "port"
-        return Refusal(server, f"the server does not decapsulate {tunnel}: it answers ICMP {said} unreachable")
-    said = _CODES.get(code, f"unreachable, code {code}")
-    return Refusal(
-        server, f"the {tunnel} tunnel does not reach the server: {socket.inet_ntoa(reporter)} answers {said}"
-    )
+        told = f"the server does not decapsulate {tunnel}: it answers ICMP {said} unreachable"
+    else:
+        said = _CODES.get(code, f"unreachable, code {code}")
+        told = f"the {tunnel} tunnel does not reach the server: {socket.inet_ntoa(reporter)} answers {said}"
+    return Refusal(server, protocol, told)
 
 
 def _quoted(message: bytes, own: Collection[bytes], servers: Collection[bytes]) -> bytes | None:
@@ -88,13 +97,24 @@ def _quoted(message: bytes, own: Collection[bytes], servers: Collection[bytes]) 
     return server if source in own and server in servers else None
 
 
+def send_full(mark: int, source: bytes, vip: bytes, size: int) -> None:
+    """Send a packet of `size` bytes with DF towards a VIP, by a probe's mark: a router that it is too big for says so.
+    Raises OSError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        probe.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
+        probe.bind((socket.inet_ntoa(source), 0))
+        probe.sendto(bytes(size - IP_HLEN - 8), (socket.inet_ntoa(vip), _DISCARD))
+
+
 class PathMtus:
     """The reports that count, from a raw socket."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._known: dict[bytes, tuple[int, float]] = {}
-        self._refusals: dict[bytes, tuple[str, float]] = {}
+        self._refusals: dict[tuple[bytes, int], tuple[str, float]] = {}
+        self._measured: dict[tuple[bytes, str], float] = {}
         self._own: Collection[bytes] = ()
         self._servers: Collection[bytes] = ()
         self._socket: socket.socket | None = None
@@ -113,10 +133,23 @@ class PathMtus:
         mtu, until = self._known.get(server, (0, 0.0))
         return mtu if time.monotonic() < until else 0
 
-    def refusal(self, server: bytes, since: float) -> str:
-        """Why a server's tunnel does not work, when that was said since then (time.monotonic()); else nothing."""
-        reason, when = self._refusals.get(server, ("", 0.0))
-        return reason if when >= since else ""
+    def refusal(self, server: bytes, mode: str, since: float) -> str:
+        """Why a server's tunnel does not work, when that was said since then (time.monotonic()), or shortly before:
+        hosts limit how many such messages they send (RFC 1812 section 4.3.2.8). Else nothing."""
+        protocol = IPPROTO_GRE if mode == L3_GRE else IPPROTO_IPIP
+        reason, when = self._refusals.get((server, protocol), ("", 0.0))
+        return reason if when >= since - _LIMITED else ""
+
+    def due(self, tunnels: Collection[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
+        """Which of the tunnels (server, mode) are to be measured now; the others' times are forgotten."""
+        now = time.monotonic()
+        found = [tunnel for tunnel in tunnels if self._measured.get(tunnel, -MEASURE_EVERY) <= now - MEASURE_EVERY]
+        self._measured = {tunnel: when for tunnel, when in self._measured.items() if tunnel in tunnels}
+        return found
+
+    def measured(self, tunnel: tuple[bytes, str]) -> None:
+        """A packet of full size was sent into a tunnel."""
+        self._measured[tunnel] = time.monotonic()
 
     def close(self) -> None:
         """Listen no more."""
@@ -134,7 +167,7 @@ class PathMtus:
         message = packet[(packet[0] & 0x0F) * 4 :]
         refusal = refused(message, packet[12:16], self._own, self._servers)
         if refusal is not None:
-            self._refusals[refusal.server] = refusal.reason, time.monotonic()
+            self._refusals[refusal.server, refusal.protocol] = refusal.reason, time.monotonic()
         report = reported(message, self._own, self._servers)
         if report is not None:
             before = self.get(report.server)
