@@ -132,8 +132,8 @@ def _front(arguments: argparse.Namespace, session: Session, sources: list[Source
     if (
         status == DONE
         and arguments.wait is not None
-        and batch.committed is not None
-        and not applied(arguments.state, batch.committed, arguments.wait)
+        and batch.committed
+        and not applied(session.configuration, arguments.state, arguments.wait)
     ):
         print(f"avi-shell: error: committed, but not applied by an engine within {arguments.wait:g} s", file=sys.stderr)
         return NOT_APPLIED

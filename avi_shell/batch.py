@@ -15,6 +15,7 @@ from typing import TextIO
 from grammar.words import is_output, prompt_end
 
 from . import render
+from .configuration import Configuration
 from .result import Result
 from .session import Session
 
@@ -59,7 +60,7 @@ class Batch:
     transcript: bool = False
     out: TextIO = field(default_factory=lambda: sys.stdout)
     err: TextIO = field(default_factory=lambda: sys.stderr)
-    committed: int | None = None
+    committed: bool = False
 
     def run(self, sources: Iterable[Source]) -> int:
         """Run every line. Returns the exit status."""
@@ -81,8 +82,7 @@ class Batch:
             time.sleep(WATCH_INTERVAL)
             result = self.session.run(line)
             self._show(result, prompt, line, file, number)
-        if result.committed is not None:
-            self.committed = result.committed
+        self.committed = self.committed or result.committed is not None
         return result
 
     def _show(self, result: Result, prompt: str, line: str, file: str, number: int) -> None:
@@ -131,11 +131,13 @@ def transcript(result: Result, prompt: str, width: int | None = None) -> Iterato
         yield f"error: {render.message(result.error)}"
 
 
-def applied(state: Path, version: int, seconds: float) -> bool:
-    """Whether every running engine, and at least one, applied a commit within some seconds."""
-    from dataplane import client
+def applied(configuration: Configuration, state: Path, seconds: float) -> bool:
+    """Whether every running engine, and at least one, applies all that is planned within some seconds."""
+    from dataplane import client, plan
     from dataplane.errors import DataplaneError
 
+    with configuration.snapshot() as store:
+        version = plan.newest(store.connection)  # a commit that plans nothing new has no version there
     try:
         return client.wait_applied(state, version, seconds)
     except DataplaneError:

@@ -86,6 +86,10 @@ class Change:
     def remove(self, entry: Entry) -> None:
         """Remove an object. Raises Refused where it is referred to."""
         users = self._store.referrers((entry.kind, entry.tenant, entry.name))
+        if entry.kind == "virtualservice":  # what is traced of it goes with it
+            for id_ in [user[0] for user in users if user[1] == "debugvirtualservice"]:
+                self._store.remove(id_)
+            users = [user for user in users if user[1] != "debugvirtualservice"]
         if users:
             names = [f"{schema.SEGMENTS[kind]} {name}" for _, kind, _, name in users]
             raise Refused(f"Cannot delete, object is referred by: {names}")
@@ -110,7 +114,7 @@ class Change:
         for id_, one in assemblies.items():
             self._check_others(id_, one)
             if one.is_dsr or id_ in self._touched.saved:
-                self._note(*rules.notices(one))
+                self._note(*rules.notices(one), *limits.notices(one))
         return list(self._notices), changed
 
     def _check_identity(self, kind: schema.Kind, new: Document, owner: str, stored: Entry | None) -> None:
@@ -146,11 +150,16 @@ class Change:
 
     def _move(self, old: Target, new: str) -> None:
         """Let everybody who refers to an object that was renamed or moved refer to it as it is called now."""
+
+        def renamed(_: schema.Field, ref: str) -> str:
+            return new if _target(ref) == old else ref
+
         for id_, *_ in self._store.referrers(old):
             user = self._store.by_id(id_)
             kind = schema.kind(user.kind)
-            segment, tenant, name = old
-            changed = document.replace_reference(kind, user.document, document.reference(segment, name, tenant), new)
+            changed = document.map_references(kind, user.document, renamed)
+            if user.kind == "debugvirtualservice" and old[0] == "virtualservice":
+                changed["name"] = document.reference_name(new)
             self._write(kind, changed, user.tenant, user)
 
     def _follow(self, entry: Entry) -> None:
@@ -182,11 +191,21 @@ class Change:
                     hint=f"an object of tenant {entry.tenant} or {ADMIN}",
                 )  # fmt: skip
             if self._lookup(ref) is None:
-                known = self._store.names(segment, {ADMIN, entry.tenant})
-                raise InvalidObject(
-                    f"{title}: {path} names {segment} {name}, which does not exist", path=self._path(entry, path),
-                    hint=f"one of {', '.join(known[:10])}" if known else f"configure {segment} {name}",
-                )  # fmt: skip
+                raise self._unknown(entry, path, segment, name)
+        if entry.kind == "debugvirtualservice" and not self._traced(entry):
+            raise self._unknown(entry, "name", "virtualservice", entry.name)
+
+    def _traced(self, entry: Entry) -> bool:
+        """Whether the virtual service that a debugvirtualservice names exists."""
+        return any(self._store.find("virtualservice", tenant, entry.name) for tenant in (entry.tenant, ADMIN))
+
+    def _unknown(self, entry: Entry, path: str, segment: str, name: str) -> InvalidObject:
+        known = self._store.names(segment, {ADMIN, entry.tenant})
+        return InvalidObject(
+            f"{_title(entry)}: {path} names {segment} {name}, which does not exist",
+            path=self._path(entry, path),
+            hint=f"one of {', '.join(known[:10])}" if known else f"configure {segment} {name}",
+        )
 
     def _hold(self, entry: Entry) -> None:
         """Take over the addresses of a gateway or an engine, and refuse those that a virtual service has."""
@@ -214,7 +233,7 @@ class Change:
             parts = (*places, *rules.held_parts(one, rules.VIP, claim.vip))
             self._raise([rules.Breach(what, parts, "another VIP, protocol or port")])
         for (first, second), sentence in rules.CLASHES.items():
-            for mine, theirs in {(first, second), (second, first)}:
+            for mine, theirs in dict.fromkeys([(first, second), (second, first)]):
                 if mine not in (rules.VIP, rules.SERVER, rules.POOL):
                     continue
                 for value, other in self._store.holders(id_, mine, theirs):
@@ -223,7 +242,9 @@ class Change:
                     holders = (one.title, _title(self._store.by_id(other)))
                     title, peer = holders if mine == first else holders[::-1]
                     what = sentence.format(value=value, one=title, other=peer)
-                    self._raise([rules.Breach(what, rules.held_parts(one, mine, value), "one of its own for each")])
+                    roles = (mine, theirs) if other == id_ else (mine,)
+                    parts = tuple(part for role in roles for part in rules.held_parts(one, role, value))
+                    self._raise([rules.Breach(what, parts, "one of its own for each")])
         for role in (rules.VIP, rules.SERVER):
             for held, value in rules.service_holdings(one):
                 if held == role and value in self._engines:
@@ -259,11 +280,8 @@ class Change:
 
     def _lookup(self, ref: str) -> Document | None:
         if ref not in self._lookups:
-            try:
-                segment, name, tenant = document.reference_parts(ref)
-            except ValueError:
-                return None
-            entry = self._store.find(segment, ADMIN if segment == "tenant" else tenant, name)
+            target = _target(ref)
+            entry = self._store.find(*target) if target else None
             self._lookups[ref] = entry.document if entry else None
         return self._lookups[ref]
 
@@ -293,14 +311,19 @@ def new_uuid(segment: str) -> str:
 
 
 def _links(kind: schema.Kind, new: Document) -> set[Target]:
-    found = set()
-    for _, _, ref in document.references(kind, new):
-        try:
-            segment, name, tenant = document.reference_parts(ref)
-        except ValueError:
-            continue  # carried, in a form of its own
-        found.add((segment, ADMIN if segment == "tenant" else tenant, name))
-    return found
+    targets = {_target(ref) for _, _, ref in document.references(kind, new)}
+    if kind.segment == "debugvirtualservice":
+        targets.add(("virtualservice", document.tenant_of(new), new["name"]))
+    return {target for target in targets if target is not None}
+
+
+def _target(ref: str) -> Target | None:
+    """Whom a reference names; None for one in a form of its own (carried)."""
+    try:
+        segment, name, tenant = document.reference_parts(ref)
+    except ValueError:
+        return None
+    return segment, ADMIN if segment == "tenant" else tenant, name
 
 
 def _keys(store: Store, id_: int) -> list[str]:

@@ -9,9 +9,9 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
-from grammar import schema
+from grammar import relations, schema
 
-from .document import UNIONS, Document, address_text, keys, reference_parts, token_text
+from .document import Document, address_text, reference_parts, token_text
 from .errors import InvalidObject
 
 _PYTHON: Mapping[str, tuple[type, ...]] = {
@@ -46,7 +46,7 @@ def settle_union(kind: schema.Kind, document: Document, stored: Document | None)
     """
     notices = []
     for place, message, value, before in _unions(kind, document, stored or {}):
-        alternatives = UNIONS[message.name]
+        alternatives = relations.ALTERNATIVES[message.name]
         chosen = value.get("type")
         replaced = any(type_ == chosen and name in value for name, type_ in alternatives.items())
         for name, type_ in alternatives.items():
@@ -62,11 +62,11 @@ def settle_union(kind: schema.Kind, document: Document, stored: Document | None)
 def _unions(
     kind: schema.Kind, document: Document, stored: Document
 ) -> list[tuple[str, schema.Message, Document, Document]]:
-    found = [("", kind.root, document, stored)] if kind.name in UNIONS else []
+    found = [("", kind.root, document, stored)] if kind.name in relations.ALTERNATIVES else []
     for field in kind.root.fields.values():
         value = document.get(field.name)
         message = kind.message(field)
-        if message is not None and message.name in UNIONS and isinstance(value, dict):
+        if message is not None and message.name in relations.ALTERNATIVES and isinstance(value, dict):
             found.append((f"{field.name}.", message, value, stored.get(field.name) or {}))
     return found
 
@@ -162,10 +162,10 @@ class _Checker:
                 raise self._refusal(place, f"has the prefix length {mask!r}", hint=f"<0-{widest}>")
 
     def _keys(self, message: schema.Message, field: schema.Field, items: list[Document], place: str) -> None:
-        names = keys(message.name, field.name)
-        if not names or f"{message.name}.{field.name}" == "VirtualService.services":
-            return  # one port may stand twice there, once a protocol: rules across objects tell
         held = self._kind.message(field)
+        if held is None or held.name not in relations.KEYS or held.name == "Service":
+            return  # a service's port may stand twice, once a protocol: rules across objects tell
+        names = relations.KEYS[held.name][0]
         seen: dict[tuple[Any, ...], int] = {}
         for index, item in enumerate(items, 1):
             key = tuple(_key_text(self._kind, held, name, item.get(name)) for name in names)
@@ -178,7 +178,7 @@ class _Checker:
 
     def _union(self, message: schema.Message, document: Document, path: str) -> None:
         chosen = document.get("type")
-        for name, type_ in UNIONS.get(message.name, {}).items():
+        for name, type_ in relations.ALTERNATIVES.get(message.name, {}).items():
             if name in document and type_ != chosen:
                 raise self._refusal(
                     f"{path}type",
@@ -187,8 +187,8 @@ class _Checker:
                 )
 
     def _ports(self, document: Document, path: str) -> None:
-        port, end = document.get("port", 0), document.get("port_range_end", 0)
-        if end < port:
+        port, end = document["port"], document.get("port_range_end")
+        if end is not None and end < port:
             raise self._refusal(f"{path}port_range_end", f"is {end}, before the range's first port {port}")
 
     def _refusal(self, place: str, rule: str, *, hint: str = "") -> InvalidObject:

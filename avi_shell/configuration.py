@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataplane import client
-from dataplane.errors import EngineError
 from grammar import schema
 
 from . import change, defaults
@@ -137,7 +135,7 @@ class Configuration:
 
     @contextmanager
     def bulk(self, action: str, *, user: str, line: str) -> Iterator[tuple[Store, Change]]:
-        """Many changes as one commit. The block puts and removes, and calls `finish`; the commit is recorded at its end."""
+        """Many changes as one commit. The block puts and removes, and calls `finish`; its end records the commit."""
         with self._store.transaction():
             made = Change(self._store, engines=self._engine_addresses())
             yield self._store, made
@@ -198,12 +196,17 @@ class _EngineAddresses:
         self._known: frozenset[str] = frozenset()
 
     def __call__(self) -> frozenset[str]:
+        if not (self._state / "run").is_dir():
+            return frozenset()
         if time.monotonic() >= self._until:
             self._known = frozenset(self._ask())
             self._until = time.monotonic() + _FRESH
         return self._known
 
     def _ask(self) -> Iterator[str]:
+        from dataplane import client  # sockets are slow to import, and few commits need them
+        from dataplane.errors import EngineError
+
         try:
             for told in client.status(self._state):
                 for interface in told.get("interfaces", ()):

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, unquote
 
-from grammar import schema
+from grammar import relations, schema
 
 Document = dict[str, Any]
 
@@ -23,52 +22,8 @@ ADMIN = "admin"
 HIDDEN_STATE = "_last_modified"
 """The hidden field that tells whether an open document is still the stored one."""
 
-UNIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "NetworkProfileUnion": MappingProxyType(
-            {
-                "tcp_proxy_profile": "PROTOCOL_TYPE_TCP_PROXY",
-                "tcp_fast_path_profile": "PROTOCOL_TYPE_TCP_FAST_PATH",
-                "udp_fast_path_profile": "PROTOCOL_TYPE_UDP_FAST_PATH",
-                "udp_proxy_profile": "PROTOCOL_TYPE_UDP_PROXY",
-                "sctp_proxy_profile": "PROTOCOL_TYPE_SCTP_PROXY",
-                "sctp_fast_path_profile": "PROTOCOL_TYPE_SCTP_FAST_PATH",
-            }
-        ),
-        "HealthMonitor": MappingProxyType(
-            {
-                "tcp_monitor": "HEALTH_MONITOR_TCP",
-                "http_monitor": "HEALTH_MONITOR_HTTP",
-                "https_monitor": "HEALTH_MONITOR_HTTPS",
-                "external_monitor": "HEALTH_MONITOR_EXTERNAL",
-                "udp_monitor": "HEALTH_MONITOR_UDP",
-            }
-        ),
-    }
-)
-"""Messages whose field `type` decides between alternatives: message → alternative's field → its type."""
-
-KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "Pool.servers": ("ip", "port"),
-        "VsVip.vip": ("vip_id",),
-        "VirtualService.vip": ("vip_id",),
-        "VirtualService.services": ("port",),
-        "BgpProfile.peers": ("peer_ip",),
-        "VrfContext.static_routes": ("route_id",),
-        "VrfContext.gateway_mon": ("gateway_ip",),
-        "LinuxServerConfiguration.hosts": ("host_ip",),
-    }
-)
-"""Keys of repeated messages: "Message.field" → the fields that tell its elements apart. `markers`: `key`."""
-
 _DNS_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
 _SAFE = " !$'()*,/:;@~[]{}|^`<>\"\\"  # what stands for itself in a reference; only & = + # % and ? would mislead
-
-
-def keys(message: str, field: str) -> tuple[str, ...]:
-    """The key fields of a repeated message's elements, () where they are told apart by index alone."""
-    return ("key",) if field == "markers" else KEYS.get(f"{message}.{field}", ())
 
 
 def reference(segment: str, name: str, tenant: str = ADMIN) -> str:
@@ -145,6 +100,11 @@ def with_defaults(kind: schema.Kind, document: Document) -> Document:
     return _complete(kind, kind.root, document)
 
 
+def message_with_defaults(kind: schema.Kind, message: schema.Message, document: Document) -> Document:
+    """The same for one message of a kind."""
+    return _complete(kind, message, document)
+
+
 def _complete(kind: schema.Kind, message: schema.Message, document: Document) -> Document:
     complete: Document = {}
     for field in message.fields.values():
@@ -169,7 +129,7 @@ def _completed_value(kind: schema.Kind, field: schema.Field, value: Any) -> Any:
 
 
 def _union_type(message: schema.Message, document: Document) -> str | None:
-    alternatives = UNIONS.get(message.name, {})
+    alternatives = relations.ALTERNATIVES.get(message.name, {})
     present = [type_ for name, type_ in alternatives.items() if name in document]
     return present[0] if len(present) == 1 else None
 
@@ -184,33 +144,29 @@ copy: Callable[[Document], Document] = _copy
 """A deep copy of a document."""
 
 
-def replace_reference(kind: schema.Kind, document: Document, old: str, new: str) -> Document:
-    """A copy in which every reference to one object is a reference to another."""
-    wanted = reference_parts(old)
+def map_references(kind: schema.Kind, document: Document, change: Callable[[schema.Field, str], str]) -> Document:
+    """A copy with every reference field's text changed, those inside messages too; a list names nobody twice."""
+    return _map_references(kind, kind.root, document, change)
 
-    def replaced(message: schema.Message, value: Document) -> Document:
-        changed = {}
-        for name, item in value.items():
-            field = message.fields.get(name)
-            changed[name] = item if field is None else each(field, item)
-        return changed
 
-    def each(field: schema.Field, value: Any) -> Any:
+def _map_references(
+    kind: schema.Kind, message: schema.Message, document: Document, change: Callable[[schema.Field, str], str]
+) -> Document:
+    def changed(field: schema.Field, value: Any) -> Any:
         if isinstance(value, list):
-            return [each(field, item) for item in value]
+            items = [changed(field, item) for item in value]
+            return (
+                list(dict.fromkeys(items)) if field.type == "ref" and all(isinstance(i, str) for i in items) else items
+            )
         if field.type == "ref" and isinstance(value, str):
-            return new if _parts_or_none(value) == wanted else value
+            return change(field, value)
         inner = kind.message(field)
-        return replaced(inner, value) if inner is not None and isinstance(value, dict) else value
+        if inner is not None and isinstance(value, dict):
+            return _map_references(kind, inner, value, change)
+        return _copy(value)
 
-    return _copy(replaced(kind.root, document))  # type: ignore[no-any-return]
-
-
-def _parts_or_none(ref: str) -> tuple[str, str, str] | None:
-    try:
-        return reference_parts(ref)
-    except ValueError:
-        return None
+    fields = message.fields
+    return {name: changed(fields[name], item) if name in fields else _copy(item) for name, item in document.items()}
 
 
 def references(kind: schema.Kind, document: Document) -> Iterator[tuple[str, schema.Field, str]]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
 
 from grammar import schema
 
-from .document import Document, address_text, copy, reference, reference_parts
+from .document import Document, address_text, map_references, reference, reference_parts
 
 OWN_REFERENCES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -56,31 +55,15 @@ def filled(kind: schema.Kind, document: Document, tenant: str, stored: Document 
 
 def canonical(kind: schema.Kind, document: Document) -> Document:
     """A copy with every reference to a kind of the model in the one form that this product writes."""
-    new = copy(document)
-    _canonical(kind, kind.root, new)
-    return new
 
+    def one_form(field: schema.Field, ref: str) -> str:
+        try:
+            segment, name, tenant = reference_parts(ref)
+        except ValueError:
+            return ref  # the checks name it
+        return reference(segment, name, tenant) if field.scope == "l4" else ref
 
-def _canonical(kind: schema.Kind, message: schema.Message, document: Document) -> None:
-    for name, value in document.items():
-        field = message.fields.get(name)
-        if field is None:
-            continue
-        if field.type == "ref" and field.scope == "l4":
-            document[name] = [_one_form(v) for v in value] if isinstance(value, list) else _one_form(value)
-        inner = kind.message(field)
-        if inner is not None:
-            for item in value if isinstance(value, list) else [value]:
-                if isinstance(item, dict):
-                    _canonical(kind, inner, item)
-
-
-def _one_form(ref: Any) -> Any:
-    try:
-        segment, name, tenant = reference_parts(ref)
-    except (ValueError, AttributeError):
-        return ref  # the checks name it
-    return reference(segment, name, tenant)
+    return map_references(kind, document, one_form)
 
 
 def _messages(document: Document, name: str) -> list[Document]:

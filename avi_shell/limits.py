@@ -1,4 +1,4 @@
-"""What the model allows and this product's engines cannot do yet, refused at save: the one list of it.
+"""What the model allows and this product's engines cannot do yet, refused or told at save: the one list of it.
 
 A row is a condition and a sentence. When an engine learns something, its row goes; nothing else refers to it.
 """
@@ -23,6 +23,17 @@ def exceeded(assembly: Assembly) -> Iterator[Breach]:
         yield from _modes(assembly)
         yield from _monitors(assembly)
         yield from _pools(assembly)
+
+
+def notices(assembly: Assembly) -> Iterator[str]:
+    """What is accepted and done differently for now."""
+    pool = assembly.pool or {}
+    disabled = [part.path for part, server in assembly.servers() if not server["enabled"]]
+    if assembly.is_dsr and disabled and pool.get("graceful_disable_timeout") != 0:
+        yield (
+            f"Pool {pool['name']}: flows leave disabled servers ({', '.join(disabled)}) at once: service engines do not "
+            "keep them for graceful_disable_timeout yet"
+        )
 
 
 def _modes(assembly: Assembly) -> Iterator[Breach]:

@@ -355,8 +355,6 @@ _DSR_RULES: tuple[Callable[[Assembly], Iterator[Breach]], ...] = (
 
 def without_effect(kind: schema.Kind, document: Document, stored: Document | None) -> list[str]:
     """Fields that were changed and change nothing about forwarding here."""
-    if kind.segment not in ("virtualservice", "pool", "networkprofile", "vsvip", "serviceenginegroup", "healthmonitor"):
-        return []
     changed = sorted(_without_effect(kind, kind.root, document, stored or {}))
     return [f"{kind.name} {document['name']}: stored, without effect here: {', '.join(changed)}"] if changed else []
 
@@ -370,6 +368,7 @@ def _without_effect(kind: schema.Kind, message: schema.Message, document: Docume
             continue
         if field.no_effect:
             found.add(field.name)
+            continue
         inner = kind.message(field)
         if inner is None or inner.one_token:
             continue

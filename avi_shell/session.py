@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from grammar import commands, complete, line, schema
+from grammar import commands, line, schema
 from grammar.errors import BadValue, IncompleteLine, LanguageError, LineError
 from grammar.words import Word, is_comment, nearest, prompt_end, split
 
@@ -21,6 +22,9 @@ from .modes import TEXT_WANTED, OpenObject
 from .render import text_lines
 from .result import Result
 from .table import SECRET
+
+if TYPE_CHECKING:
+    from grammar import complete
 
 USER = "admin"
 ALL_TENANTS = "*"
@@ -122,6 +126,8 @@ class Session:
 
     def offer(self, text: str) -> complete.Offer:
         """What may follow a line's beginning, for TAB and `?`."""
+        from grammar import complete
+
         start = prompt_end(text)
         return complete.complete(text[start:], self.context(), self.names)
 

@@ -71,8 +71,11 @@ class Terminal:
                     return DONE if self._session.open is None else REFUSED
                 continue
             self._warned = False
-            if self._run(text):
-                return DONE
+            try:
+                if self._run(text):
+                    return DONE
+            except KeyboardInterrupt:
+                print()  # a command was interrupted: what it had not committed is not done
 
     def _message(self) -> AnyFormattedText:
         """The prompt. A cell without any style loses its trailing blank to a cursor movement, and a program that waits

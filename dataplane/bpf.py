@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import struct
+from array import array
 from collections.abc import Iterator, Sequence
 from ctypes import Structure, byref, c_char, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from functools import lru_cache
@@ -31,7 +32,8 @@ LINK_TYPE_XDP = 6
 XDP_FLAGS_UPDATE_IF_NOEXIST, XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE = 1 << 0, 1 << 1, 1 << 2
 XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
 
-_LOG_LINES = 200
+_LOG_LINES = 40
+_BATCH = 4096
 _MAPS_OF_A_PROGRAM = 64  # MAX_USED_MAPS in the kernel's bpf_verifier.h
 _ENOTSUPP = 524  # the kernel's own, in no header of user space
 
@@ -224,6 +226,10 @@ def _word(info: bytes, offset: int) -> int:
     return int.from_bytes(info[offset : offset + 4], "little")
 
 
+class _NoBatches(Exception):
+    """The kernel reads this kind of map entry by entry only."""
+
+
 class Shape(NamedTuple):
     """A map's type (BPF_MAP_TYPE_…), bytes of a key and of a value, entries at most."""
 
@@ -265,10 +271,7 @@ class Map(Handle):
         """Add or replace. Raises DriverError, also when the map is full."""
         if len(key) != self.key_size or len(value) != self._room:
             raise ValueError(f"{self.name}: key of {len(key)}, value of {len(value)} bytes")
-        result = _call("bpf_map_update_elem", self.fd, key, value, 0)
-        if result in (-errno.E2BIG, -errno.ENOSPC):
-            raise DriverError(f"the kernel map {self.name} is full: it holds {self.max_entries} entries")
-        _check(f"update {self.name}", result)
+        self._updated(_call("bpf_map_update_elem", self.fd, key, value, 0))
 
     def delete(self, key: bytes) -> None:
         """Remove a key, if it is there."""
@@ -278,10 +281,32 @@ class Map(Handle):
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All entries, of a map that nobody else changes meanwhile."""
-        for key in list(self._keys()):
-            value = self.lookup(key)
-            if value is not None:
-                yield key, value
+        try:
+            yield from list(self._batches())
+        except _NoBatches:
+            for key in list(self._keys()):
+                value = self.lookup(key)
+                if value is not None:
+                    yield key, value
+
+    def _batches(self) -> Iterator[tuple[bytes, bytes]]:
+        size, room = self.key_size, self._room
+        keys, values = ctypes.create_string_buffer(_BATCH * size), ctypes.create_string_buffer(_BATCH * room)
+        positions = [ctypes.create_string_buffer(max(4, size)) for _ in range(2)]
+        options = _BatchOpts(ctypes.sizeof(_BatchOpts))
+        start, result = None, 0
+        while not result:
+            count, after = c_uint32(_BATCH), positions[0]
+            result = _call("bpf_map_lookup_batch", self.fd, start, after, keys, values, byref(count), byref(options))
+            if result in (-errno.EINVAL, -_ENOTSUPP):
+                raise _NoBatches
+            if result != -errno.ENOENT:  # which tells that the end was reached
+                _check(f"read {self.name}", result)
+            found_keys, found_values = keys.raw, values.raw
+            for at in range(count.value):
+                yield found_keys[at * size : (at + 1) * size], found_values[at * room : (at + 1) * room]
+            start = after
+            positions.reverse()
 
     def _keys(self) -> Iterator[bytes]:
         before: bytes | None = None
@@ -296,7 +321,7 @@ class Map(Handle):
         """Fill an array from an element on, in one call."""
         count = len(values) // self._room
         if count:
-            self.update_all(b"".join(n.to_bytes(4, "little") for n in range(first, first + count)), values)
+            self.update_all(array("I", range(first, first + count)).tobytes(), values)
 
     def update_all(self, keys: bytes, values: bytes) -> None:
         """Add or replace many, keys and values side by side, in one call where the kernel has it for this map."""
@@ -308,7 +333,12 @@ class Map(Handle):
                 key = keys[at * self.key_size : (at + 1) * self.key_size]
                 self.update(key, values[at * self._room : (at + 1) * self._room])
         else:
-            _check(f"update {self.name}", result)
+            self._updated(result)
+
+    def _updated(self, result: int) -> None:
+        if result in (-errno.E2BIG, -errno.ENOSPC):
+            raise DriverError(f"the kernel map {self.name} is full: it holds {self.max_entries} entries")
+        _check(f"update {self.name}", result)
 
     def read(self, entries: int) -> bytes:
         """The first elements of an array, in one call."""

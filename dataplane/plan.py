@@ -181,6 +181,12 @@ def read(connection: sqlite3.Connection, after: int = -1) -> Plan:
     return Plan(newest, services, common)
 
 
+def newest(connection: sqlite3.Connection) -> int:
+    """The newest version in the plan, -1 for an empty one: what an engine that is up to date has applied."""
+    (version,) = connection.execute("SELECT COALESCE(MAX(version), -1) FROM plan").fetchone()
+    return int(version)
+
+
 def read_services(connection: sqlite3.Connection, keys: Iterable[str]) -> dict[str, Service]:
     """The services of some keys, where they are there and not gone. Raises PlanError, sqlite3.Error."""
     found = {}

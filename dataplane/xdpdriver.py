@@ -34,6 +34,7 @@ SLOW = "slow"
 """The map by which the program hands frames over."""
 _LINK = "link-"
 
+_FLAGS = {"native": bpf.XDP_FLAGS_DRV_MODE, "generic": bpf.XDP_FLAGS_SKB_MODE}
 _NO_NATIVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ERANGE, errno.ENOMEM, errno.ENOSPC, errno.E2BIG)
 """What network drivers answer when they cannot run XDP themselves: at all, with this MTU, with these offloads, with
 these queues."""
@@ -66,13 +67,18 @@ def attach_pass(interface: str) -> None:
         bpf.attach(program, index, bpf.XDP_FLAGS_DRV_MODE)
 
 
+def remove(instance: str) -> None:
+    """End what a driver of this instance left running, and remove its pins."""
+    _remove(_root(instance))
+
+
 class XdpDriver:
     """A forwarding.Driver in the kernel. instance names the engine among all on this machine."""
 
     name = "xdp"
 
     def __init__(self, instance: str) -> None:
-        self._root = bpf.file_system() / "avi-se" / _name(instance)
+        self._root = _root(instance)
         self._pins = self._root / f"v{xdplayout.LAYOUT}"
         self._links: dict[int, Link] = {}
         self._modes: dict[int, str] = {}
@@ -218,24 +224,36 @@ class XdpDriver:
         there = bpf.attached(interface.index)
         if there is not None:
             raise _foreign(interface.name, there)
-        link, mode = self._link(interface)
+        mode = "generic" if "generic" in self._modes.values() else "native"
+        if mode == "native":
+            try:
+                self._link(interface, mode)
+                return
+            except OSError as exc:
+                if exc.errno not in _NO_NATIVE:
+                    raise _refused(interface.name, exc) from exc
+                log.info("%s has no native XDP (%s): generic", interface.name, exc.strerror)
+        self._link_generic(interface)
+
+    def _link_generic(self, interface: Interface) -> None:
+        """Native XDP cannot send to an interface that has none: all become generic with the first that is."""
+        try:
+            self._link(interface, "generic")
+        except OSError as exc:
+            raise _refused(interface.name, exc) from exc
+        for index, mode in list(self._modes.items()):
+            if mode == "native":
+                self._detach(index)
+                self._link(self._tables.interfaces[index], "generic")
+
+    def _link(self, interface: Interface, mode: str) -> None:
+        """Raises OSError with the kernel's reason."""
+        link = Link.create(self._program, interface.index, _FLAGS[mode])
         path = self._pins / f"{_LINK}{interface.index}"
         with suppress(FileNotFoundError):
             path.unlink()
         link.pin(path)
         self._links[interface.index], self._modes[interface.index] = link, mode
-
-    def _link(self, interface: Interface) -> tuple[Link, str]:
-        try:
-            return Link.create(self._program, interface.index, bpf.XDP_FLAGS_DRV_MODE), "native"
-        except OSError as exc:
-            if exc.errno not in _NO_NATIVE:
-                raise _refused(interface.name, exc) from exc
-            log.info("%s has no native XDP (%s): generic", interface.name, exc.strerror)
-        try:
-            return Link.create(self._program, interface.index, bpf.XDP_FLAGS_SKB_MODE), "generic"
-        except OSError as exc:
-            raise _refused(interface.name, exc) from exc
 
     def _detach(self, index: int) -> None:
         link = self._links.pop(index, None)
@@ -270,6 +288,10 @@ def _index(interface: str) -> int:
         return socket.if_nametoindex(interface)
     except OSError as exc:
         raise DriverError(f"no interface {interface!r}") from exc
+
+
+def _root(instance: str) -> Path:
+    return bpf.file_system() / "avi-se" / _name(instance)
 
 
 def _name(instance: str) -> str:

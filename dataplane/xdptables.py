@@ -83,7 +83,7 @@ class _Leftover:
     pools: set[str] = field(default_factory=set)
 
 
-class _Numbers:
+class Numbers:
     """Numbers from 0 on, given out and taken back."""
 
     def __init__(self, limit: int, what: str) -> None:
@@ -111,7 +111,7 @@ class _Numbers:
         self._free.append(number)
 
 
-class _Runs:
+class Runs:
     """Places side by side, given out and taken back."""
 
     def __init__(self, limit: int, what: str) -> None:
@@ -171,9 +171,9 @@ class KernelTables:
         self._pools: dict[str, _Pool] = {}
         self._ranged: dict[bytes, set[ServiceKey]] = {}
         self._address_filter, self._member_filter = Filter(), Filter()
-        self._counter_numbers = _Numbers(maps["counters"].max_entries, "services and servers together")
-        self._pool_numbers = _Numbers(maps["pools"].max_entries, "pools")
-        self._target_places = _Runs(maps["targets"].max_entries, "servers")
+        self._counter_numbers = Numbers(maps["counters"].max_entries, "services and servers together")
+        self._pool_numbers = Numbers(maps["pools"].max_entries, "pools")
+        self._target_places = Runs(maps["targets"].max_entries, "servers")
         self._new_pools: list[tuple[int, Map]] = []
         self._leftover = _Leftover()
         self._index = ServiceIndex(maps)
@@ -299,7 +299,7 @@ class KernelTables:
         self._leftover.services.discard(service.key)
         known = self._services.get(service.key)
         if known is None:
-            known = _Service(service, self._new_counter())
+            known = _Service(service, self._new_counters(1)[0])
             self._services[service.key] = known
             if service.key.port != service.key.port_end:
                 self._ranged.setdefault(service.key.vip, set()).add(service.key)
@@ -320,7 +320,9 @@ class KernelTables:
             self._maps["services"].delete(xdplayout.service_key(key))
         else:
             for prefix in xdplayout.range_keys(key):
-                self._maps["ranges"].delete(prefix)
+                found = self._maps["ranges"].lookup(prefix)
+                if found is not None and ServiceEntry.unpack(found).service == key:  # else a later range took it over
+                    self._maps["ranges"].delete(prefix)
             self._ranged[key.vip].discard(key)
             self._write_address(key.vip, self._flags(key.vip))
         self._counter_numbers.give(known.counter)
@@ -451,6 +453,8 @@ class KernelTables:
 
     def _read_pools(self) -> None:
         arrays: dict[int, bytes] = {}
+        all_targets = self._maps["targets"].read(self._maps["targets"].max_entries)
+        size = xdplayout.TARGET_SIZE
         for key, number in self._maps["pools"].items():
             with Map.by_id(int.from_bytes(number, "little")) as inner:
                 arrays[int.from_bytes(key, "little")] = inner.read(inner.max_entries)
@@ -459,8 +463,7 @@ class KernelTables:
             head = xdplayout.read_head(data)
             if head is None:
                 continue
-            places = range(head.first, head.first + head.targets)
-            targets = b"".join(self._maps["targets"].lookup(u32(at)) or b"" for at in places)
+            targets = all_targets[head.first * size : (head.first + head.targets) * size]
             pool, counters = xdplayout.read_pool(data, targets, arrays.get(head.formers, b""))
             self._pools[pool.uuid] = _Pool(place, pool, targets, head.first, counters, head.formers)
             kept |= {place, head.formers}
@@ -509,23 +512,21 @@ class KernelTables:
     def _counters_of(self, pool: Pool, before: _Pool | None) -> dict[bytes, int]:
         known = before.counters if before else {}
         lives = {(t.address, t.generation) for t in before.value.targets} if before else set()
-        counters = {}
+        new = [target.address for target in pool.targets if target.address not in known]
+        counters = dict(zip(new, self._new_counters(len(new)), strict=True))
         for target in pool.targets:
-            if target.address not in known:
-                counters[target.address] = self._new_counter()
-                continue
-            counters[target.address] = known[target.address]
-            if (target.address, target.generation) not in lives:
-                self._maps["identifications"].update(u32(known[target.address]), u32(0))
+            number = counters.setdefault(target.address, known.get(target.address, 0))
+            if target.address in known and (target.address, target.generation) not in lives:
+                self._maps["identifications"].update(u32(number), u32(0))
         return counters
 
-    def _new_counter(self) -> int:
+    def _new_counters(self, wanted: int) -> list[int]:
         with self._counting:
-            number = self._counter_numbers.take()
-            self._maps["counters"].update(u32(number), bytes(16 * bpf.possible_cpus()))
-            self._maps["slow_counters"].update(u32(number), bytes(16))
-            self._maps["identifications"].update(u32(number), u32(0))
-            return number
+            numbers = [self._counter_numbers.take() for _ in range(wanted)]
+            keys = b"".join(map(u32, numbers))
+            for name, size in (("counters", 16 * bpf.possible_cpus()), ("slow_counters", 16), ("identifications", 4)):
+                self._maps[name].update_all(keys, bytes(size * wanted))
+            return numbers
 
     def _write_pool(self, pool: _Pool, *, seen: bool) -> None:
         """Put a pool in its place, its formers first. seen: services use it; else it can wait and be put with others,
@@ -616,8 +617,7 @@ class KernelTables:
     def _add_members(self, keys: set[bytes]) -> None:
         if self._member_filter.add(map(xdplayout.member_word, keys)):
             self._write_filters()
-        for key in keys:
-            self._maps["members"].update(key, u32(1))
+        self._maps["members"].update_all(b"".join(keys), u32(1) * len(keys))
 
     def _remove_members(self, keys: set[bytes]) -> None:
         for key in keys:

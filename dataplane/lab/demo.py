@@ -53,7 +53,7 @@ def run(lab: Lab, console: Console, requests: int) -> bool:
     console.print(_answers(answered, topology))
     console.print(_exchange(seen, topology))
     for finding in found:
-        console.print(f"{'OK    ' if finding.holds else 'FAILED'} {finding.claim}")
+        console.print(f"{'OK    ' if finding.holds else 'FAILED'} {finding.claim}", soft_wrap=True)
         console.print(f"       {finding.seen}", soft_wrap=True)
     drops = ", ".join(f"{reason} {n}" for reason, n in told.get("dropped", {}).items()) or "none"
     console.print(f"\nDropped by the engine: {drops}")

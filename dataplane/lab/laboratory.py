@@ -30,7 +30,7 @@ from .client import Answer
 from .namespaces import Namespace, call, inside, stop
 from .topology import CLIENT, ENGINE, SWITCH, Node, Topology
 
-READY = 20.0
+READY = 30.0
 """Seconds that the engine, the servers and the health monitors have to come up."""
 
 BRIDGE = "br0"

@@ -13,7 +13,7 @@ PORTS = range(20001, 20501)
 @pytest.mark.parametrize("driver", ["xdp"])
 def test_a_killed_engine_loses_no_request_and_the_next_one_adopts_what_runs(lab: Lab, driver: str) -> None:
     client = lab.hosts["client"]
-    asking = lab.start_asking(PORTS, "--interval", "0.01", "--timeout", "3")
+    asking = lab.start_asking(PORTS, "--interval", "0.01", "--timeout", "8")
     asking.until(100)
     lab.stop_engine(signal.SIGKILL)
     assert lab.status() is None

@@ -9,6 +9,8 @@ from tests.lab import plans
 
 PORTS = range(20001, 20501)
 INTERVAL = "0.013"
+SCHEDULING = 0.5
+"""Seconds that a busy machine may take to do what is due."""
 
 
 @pytest.mark.parametrize("how", ["program killed", "cable pulled"])
@@ -16,21 +18,22 @@ def test_a_dead_server_costs_only_its_own_requests_and_only_until_it_is_noticed(
     dead = lab.topology.servers[0]
     full = plans.owners(lab.topology, PORTS, lab.topology.servers)
     without = plans.owners(lab.topology, PORTS, lab.topology.servers[1:])
-    asking = lab.start_asking(PORTS, "--interval", INTERVAL, "--timeout", "0.9", "--at-once", "128")
+    asking = lab.start_asking(PORTS, "--interval", INTERVAL, "--timeout", "8", "--at-once", "256")
     asking.until(100)
     if how == "program killed":
         lab.stop_server(dead)
     else:
         lab.switch.call("ip", "link", "set", dead.name, "down")
-    died = time.monotonic()
+    noticed = time.monotonic() + plans.NOTICED + SCHEDULING
     answers = asking.finish()
 
     assert [answer.port for answer in answers] == list(PORTS)
     failed = [answer for answer in answers if answer.error]
-    assert {full[answer.port] for answer in failed} == {dead.name}
-    assert [answer for answer in failed if answer.at > died + plans.NOTICED] == []
+    assert {full[answer.port] for answer in failed} <= {dead.name}
+    assert failed or how == "cable pulled", "a connection that is not refused is begun again, and reaches another"
+    assert [answer for answer in failed if answer.at > noticed] == []
     assert [a for a in answers if a.server and a.server not in (full[a.port], without[a.port])] == []
-    assert [a for a in answers if a.at > died + plans.NOTICED], "the run ended before the death had to be noticed"
+    assert [a for a in answers if a.at > noticed], "the run ended before the death had to be noticed"
     assert lab.servers()[dead.address] == "down"
 
     if how == "program killed":

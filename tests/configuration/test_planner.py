@@ -1,0 +1,225 @@
+"""From configuration to plan: tables of a changed field and the planned service's changed fields."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avi_shell import planner
+from avi_shell.document import Document, address, reference
+from dataplane import plan
+
+from .conftest import Site, tcp_profile, udp_profile
+
+KEY = "10.0.0.100/tcp/80-80"
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Any:
+    """Reads the plan as an engine does."""
+
+    def read(after: int = -1) -> plan.Plan:
+        connection = sqlite3.connect(tmp_path / "state" / "config.db")
+        try:
+            return plan.read(connection, after)
+        finally:
+            connection.close()
+
+    return read
+
+
+def test_a_service_with_everything_at_its_default(site: Site, read: Any) -> None:
+    version = site.dsr().version
+    pool = site.configuration.find("pool", "vs1-pool", "admin")
+    service = site.configuration.find("virtualservice", "vs1", "admin")
+    assert pool is not None
+    assert service is not None
+    expected = plan.Service(
+        virtualservice="vs1",
+        uuid=service["uuid"],
+        tenant="admin",
+        vip="10.0.0.100",
+        protocol="tcp",
+        port=80,
+        port_end=80,
+        mode=plan.L2,
+        hash_key=plan.BY_ADDRESS,
+        idle_timeout=300,
+        pool="vs1-pool",
+        pool_uuid=pool["uuid"],
+        slots=plan.SLOTS,
+        seed=planner.seed_of(pool["uuid"]),
+        servers=(
+            plan.Server("10.1.100.10", 80, generation=version),
+            plan.Server("10.1.100.11", 80, generation=version),
+        ),
+        monitors=(plan.Monitor("System-TCP", "HEALTH_MONITOR_TCP"),),
+        version=version,
+    )
+    assert read().services == {KEY: expected}
+
+
+def server(last: int, **fields: Any) -> Document:
+    return {"ip": address(f"10.1.100.{last}"), "port": 80, **fields}
+
+
+CHANGES: list[tuple[str, str, Document, dict[str, Any]]] = [
+    ("virtual service off", "virtualservice", {"name": "vs1", "enabled": False}, {"enabled": False}),
+    ("its traffic off", "virtualservice", {"name": "vs1", "traffic_enabled": False}, {"enabled": False}),
+    (
+        "its VIP off",
+        "vsvip",
+        {"name": "vs1-vip", "vip": [{"ip_address": address("10.0.0.100"), "enabled": False}]},
+        {"enabled": False},
+    ),
+    ("advertised when down", "virtualservice", {"name": "vs1", "advertise_down_vs": True}, {"advertise_down": True}),
+    ("pool off", "pool", {"name": "vs1-pool", "enabled": False}, {"pool_enabled": False}),
+    (
+        "address and port",
+        "pool",
+        {"name": "vs1-pool", "lb_algorithm_hash": "LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS_AND_PORT"},
+        {"hash_key": plan.BY_ADDRESS_AND_PORT},
+    ),
+    (
+        "infinite flows",
+        "networkprofile",
+        {
+            "name": "vs1-profile",
+            "profile": {
+                "tcp_fast_path_profile": {"session_idle_timeout": 0, "dsr_profile": {"dsr_type": "DSR_TYPE_L2"}}
+            },
+        },
+        {"idle_timeout": 0},
+    ),
+    ("no monitors", "pool", {"name": "vs1-pool", "health_monitor_refs": []}, {"monitors": ()}),
+    (
+        "weights, disabled servers, default port, the first commit's generation",
+        "pool",
+        {
+            "name": "vs1-pool",
+            "default_server_port": 8080,
+            "servers": [server(10, ratio=20), server(11, enabled=False), server(12, port=0)],
+        },
+        {
+            "servers": (
+                plan.Server("10.1.100.10", 80, 20, True, 4),
+                plan.Server("10.1.100.11", 80, 1, False, 4),
+                plan.Server("10.1.100.12", 8080, 1, True, 5),
+            )
+        },
+    ),
+    (
+        "the service's port for monitors",
+        "pool",
+        {"name": "vs1-pool", "use_service_port": True, "servers": [server(10, port=81)]},
+        {"servers": (plan.Server("10.1.100.10", 80, 1, True, 4),)},
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "change", "expected"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES])
+def test_a_change_and_what_it_does_to_the_plan(
+    site: Site, read: Any, kind: str, change: Document, expected: dict[str, Any]
+) -> None:
+    site.dsr()
+    before = read().services[KEY]
+    saved = site.save(kind, **change)
+    after = read(before.version)
+    assert after.version == saved.version == before.version + 1
+    assert after.common is None
+    changed = {name for name in plan.Service.__slots__ if getattr(after.services[KEY], name) != getattr(before, name)}
+    assert changed == {*expected, "version"}
+    assert {name: getattr(after.services[KEY], name) for name in expected} == expected
+
+
+def test_a_monitor_in_full(site: Site, read: Any) -> None:
+    site.save(
+        "healthmonitor", name="m", type="HEALTH_MONITOR_TCP", send_interval=5, receive_timeout=3, successful_checks=4,
+        failed_checks=6, monitor_port=8081, disable_quickstart=True,
+        tcp_monitor={"tcp_request": "ping\n", "tcp_response": "pong", "maintenance_response": "away"},
+    )  # fmt: skip
+    site.dsr()
+    site.save("pool", name="vs1-pool", health_monitor_refs=[reference("healthmonitor", "m")])
+    wanted = plan.Monitor("m", "HEALTH_MONITOR_TCP", 5, 3, 4, 6, 8081, False, "ping\n", "pong", "away")
+    assert read().services[KEY].monitors == (wanted,)
+
+
+def test_one_service_for_each_vip_and_port(site: Site, read: Any) -> None:
+    site.save("networkprofile", name="udp", profile=udp_profile(per_pkt_loadbalance=True, session_idle_timeout=60))
+    udp = {"override_network_profile_ref": reference("networkprofile", "udp")}
+    proxy = {"override_network_profile_ref": reference("networkprofile", "System-TCP-Proxy")}
+    site.dsr(services=[{"port": 80}, {"port": 5000, "port_range_end": 5999, **udp}, {"port": 443, **proxy}])
+    site.save("vsvip", name="vs1-vip", vip=[{"ip_address": address(f"10.0.0.{last}")} for last in (100, 200)])
+    services = read().services
+    assert set(services) == {
+        "10.0.0.100/tcp/80-80",
+        "10.0.0.100/udp/5000-5999",
+        "10.0.0.200/tcp/80-80",
+        "10.0.0.200/udp/5000-5999",
+    }
+    ranged = services["10.0.0.200/udp/5000-5999"]
+    assert (ranged.protocol, ranged.per_packet, ranged.idle_timeout) == ("udp", True, 60)
+    assert len({(service.pool_uuid, service.seed, service.servers) for service in services.values()}) == 1
+
+
+def test_what_is_gone_is_told(site: Site, read: Any) -> None:
+    version = site.dsr().version
+    site.save("vsvip", name="vs1-vip", vip=[{"ip_address": address("10.0.0.99")}])
+    moved = read(version).services
+    assert moved[KEY] is None
+    assert moved["10.0.0.99/tcp/80-80"].servers[0].generation == version  # the pool's servers are the same
+    site.save("networkprofile", name="vs1-profile", profile={"tcp_fast_path_profile": {}})
+    assert set(read(version + 1).services.values()) == {None}
+    site.save("networkprofile", name="vs1-profile", profile=tcp_profile(dsr_type="DSR_TYPE_L2"))
+    site.configuration.delete("virtualservice", "vs1", "admin")
+    assert set(read().services.values()) == {None}
+
+
+def test_a_port_that_changes_hands_in_one_commit(site: Site, read: Any) -> None:
+    """What one virtual service gives up another may take at once, whichever is looked at first."""
+    site.dsr()
+    site.dsr("vs2", "10.0.0.101", vsvip_ref=reference("vsvip", "vs1-vip"), services=[{"port": 81}])
+    from avi_shell import exchange
+
+    data = exchange.export(site.configuration)
+    one, two = data["VirtualService"]
+    one["services"], two["services"] = two["services"], one["services"]
+    exchange.import_(site.configuration, data, keep_uuid=True)
+    assert {key: service.virtualservice for key, service in read().services.items()} == {
+        "10.0.0.100/tcp/80-80": "vs2",
+        "10.0.0.100/tcp/81-81": "vs1",
+    }
+
+
+def test_a_server_that_comes_back_is_a_new_one(site: Site, read: Any) -> None:
+    site.dsr()
+    site.save("pool", name="vs1-pool", servers=[server(10)])
+    version = site.save("pool", name="vs1-pool", servers=[server(10), server(11)]).version
+    kept, back = read().services[KEY].servers
+    assert (kept.generation, back.generation) == (4, version)
+
+
+def test_what_changes_nothing_about_forwarding_is_no_new_plan(site: Site, read: Any) -> None:
+    version = site.dsr().version
+    site.save("virtualservice", name="vs1", description="x")
+    site.save("pool", name="vs1-pool", description="x")
+    site.save("serviceenginegroup", name="Default-Group", description="x")
+    assert read(version) == plan.Plan(version, {}, None)
+
+
+def test_groups_and_engines(site: Site, read: Any) -> None:
+    assert read().common == plan.Common({"Default-Group": 0}, {}, 0)
+    site.save("tenant", name="t1")
+    site.save("serviceenginegroup", name="edge", se_use_dpdk=2)
+    site.configuration.save("serviceenginegroup", {"name": "edge"}, "t1")
+    version = site.save("serviceengine", name="se1", se_group_ref=reference("serviceenginegroup", "edge")).version
+    assert read().common == plan.Common({"Default-Group": 0, "edge": 2, "t1/edge": 0}, {"se1": "edge"}, version)
+    site.dsr(se_group_ref=reference("serviceenginegroup", "edge"))
+    assert read().services[KEY].group == "edge"
+    version = site.configuration.delete("serviceengine", "se1", "admin")
+    assert read().common == plan.Common({"Default-Group": 0, "edge": 2, "t1/edge": 0}, {}, version)
+
+
+def test_seeds_are_the_same_everywhere() -> None:
+    assert planner.seed_of("pool-00000000-0000-0000-0000-000000000000") == 0x8E734090

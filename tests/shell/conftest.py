@@ -1,0 +1,78 @@
+"""A session on a configuration of its own, and the program as a process."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from avi_shell.configuration import Configuration
+from avi_shell.session import Session
+
+ROOT = Path(__file__).parents[2]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    return Session(Configuration.in_memory(), tmp_path)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def shell(state: Path, tmp_path: Path) -> Run:
+    """`avi-shell` on a state directory of its own: arguments, standard input → the completed process."""
+
+    def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "avi_shell", "--state", str(state), *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+
+    return run
+
+
+class Typist(pexpect.spawn):  # type: ignore[type-arg]
+    """A shell on a pseudo-terminal of 200 columns."""
+
+    def finish(self) -> int | None:
+        """The exit status, once the program has ended."""
+        self.expect(pexpect.EOF)
+        self.close()
+        status: int | None = self.exitstatus
+        return status
+
+
+@pytest.fixture
+def terminal(state: Path, tmp_path: Path) -> Iterator[Callable[..., Typist]]:
+    """Starts `avi-shell` at a terminal; ended with the test."""
+    started: list[Typist] = []
+
+    def start(*arguments: str) -> Typist:
+        at = Typist(
+            sys.executable,
+            ["-m", "avi_shell", "--state", str(state), *arguments],
+            cwd=str(tmp_path),
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm"},
+            encoding="utf-8",
+            timeout=30,
+            dimensions=(50, 200),
+        )
+        started.append(at)
+        return at
+
+    yield start
+    for at in started:
+        at.close(force=True)

@@ -1,0 +1,258 @@
+"""Properties of the session: no line ends in a traceback or changes anything when refused; `cancel` restores; one save
+a level and the document's short style store the same."""
+
+import copy
+import string
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from avi_shell.configuration import Configuration
+from avi_shell.session import Session
+from grammar import commands, line, relations, schema
+from grammar.words import quote
+
+SETUP = """\
+configure networkprofile dsr profile tcp_fast_path_profile dsr_profile dsr_type dsr_type_l2
+save
+save
+configure pool p1 lb_algorithm lb_algorithm_consistent_hash
+servers ip 10.1.1.10 port 80
+save
+save
+configure vsvip v1
+vip ip_address 10.1.1.100
+save
+save
+configure virtualservice vs1 vsvip_ref v1 pool_ref p1 network_profile_ref dsr
+application_profile_ref System-L4-Application
+services port 80
+save
+save
+"""
+
+
+def fresh() -> Session:
+    session = Session(Configuration.in_memory(), Path("/nonexistent/avi-shell"))
+    for text in SETUP.splitlines():
+        result = session.run(text)
+        assert result.ok, (text, result.error)
+    return session
+
+
+# Token soup
+
+
+def vocabulary() -> list[str]:
+    names = {node.word for node in commands.verb_help().values()}
+    names |= {inner.word for node in commands.verb_help().values() for inner in node.next if inner.slot is None}
+    for kind in schema.kinds():
+        names |= {field.name for message in kind.messages.values() for field in message.typable()}
+    names -= {"export", "import", "<name>", ""}  # files are another test's
+    return sorted(names)
+
+
+VALUES = ["p1", "vs1", "v1", "dsr", "new", "1", "80", "99999", "10.1.1.10", "10.0.0.0/8", "dsr_type_l2", "index", "no"]
+VALUES += ["--", "END", "|", "grep", "count", "json", '"', '"two words"', "#", "true", "file:/nonexistent", "[a:b]: >"]
+VALUES += ["System-TCP", "admin", "lb_algorithm_random", "detail", "server", "tenant", "*", "\x00", "\ud800", "é", "𝟙"]
+tokens = st.sampled_from(vocabulary()) | st.sampled_from(VALUES) | st.text(max_size=5)
+sensible = st.sampled_from(
+    ["save", "exit", "cancel", "servers", "profile", "configure pool p1", "configure virtualservice vs1", "where"]
+    + ["configure networkprofile dsr", "tcp_fast_path_profile", "show", "show diff", "do show pool", "delete pool p1"]
+    + ["debug virtualservice vs1", "services port 80", "no services port 80", "description --", "switchto tenant *"]
+)
+soups = st.lists(sensible | st.lists(tokens, max_size=7).map(" ".join), max_size=12)
+
+
+def condition(session: Session) -> Any:
+    """Everything that a refused line must leave as it was."""
+    opened = session.open
+    return copy.deepcopy(
+        (
+            session.prompt,
+            session.tenant,
+            session.settings,
+            session.collecting,
+            session.configuration.version(),
+            None if opened is None else (opened.document, opened.path, opened.stored, opened.name),
+        )
+    )
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(soups)
+def test_no_line_ends_in_a_traceback_and_a_refused_one_changes_nothing(lines: list[str]) -> None:
+    session = fresh()
+    for text in lines:
+        before = condition(session)
+        result = session.run(text)
+        assert result.mode == session.mode
+        assert (result.error is None) == result.ok
+        if not result.ok:
+            assert result.parts == []
+            assert condition(session) == before
+        session.offer(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(tokens, max_size=6).map(" ".join), st.sampled_from(["", "configure pool p1", "debug virtualservice vs1"])
+)
+def test_completion_never_fails(session: Session, text: str, opening: str) -> None:
+    if opening:
+        session.run(opening)
+    offer = session.offer(text)
+    assert len(offer.listing()) >= len(offer.candidates)
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    return fresh()
+
+
+# Random objects
+
+texts = st.text(string.ascii_letters + string.digits + ' "\\#-', min_size=1, max_size=10).filter(str.strip)
+counted = st.integers(1, 250)
+
+
+@st.composite
+def values(draw: st.DrawFn, kind: schema.Kind, field: schema.Field) -> str:
+    """A typed value that the field takes."""
+    token = line.one_token(kind, field)
+    if token is not None:
+        address = f"10.{draw(counted)}.{draw(counted)}.{draw(counted)}"
+        return f"10.{draw(counted)}.0.0/16" if "mask" in token.fields else address
+    if field.type == "enum":
+        return draw(st.sampled_from(schema.enums()[field.enum or ""])).lower()
+    if field.type in schema.INTEGERS:
+        assert field.minimum is not None
+        assert field.maximum is not None
+        low = max(int(field.minimum), 0)
+        return str(draw(st.integers(low, min(int(field.maximum), low + 50))))
+    return quote(draw(texts))
+
+
+OBJECTS = {
+    "networkprofile": {"profile"},
+    "tenant": {"config_settings"},
+    "vrfcontext": {"internal_gateway_monitor", "bfd_profile", "bgp_profile", "gateway_mon", "static_routes"},
+    "debugvirtualservice": {"capture_params", "capture_filters", "latency_audit_filters", "debug_ip", "flags"},
+    "cloud": {"linuxserver_configuration"},
+}
+"""Kinds of random objects, and the messages of theirs that are entered; deeper, all are."""
+
+LEFT_OUT = {"name", "type", "vtype", "uuid", "tenant_ref", "cloud_ref", "community", "subnet", "subnet6", "peer_ip6"}
+
+
+@st.composite
+def bodies(draw: st.DrawFn, kind: schema.Kind, message: schema.Message, depth: int) -> list[Any]:
+    """What is typed in a mode: texts of fields, and (line, body) for modes entered on the way."""
+    fields = [f for f in message.typable() if f.name not in LEFT_OUT and f.type != "ref"]
+    if depth == 0:
+        fields = [f for f in fields if not line.is_mode(kind, f) or f.name in OBJECTS[kind.segment]]
+    required = [f for f in fields if f.required and depth > 0 and message.name not in relations.ALTERNATIVES]
+    some = draw(st.lists(st.sampled_from(fields), max_size=5, unique_by=lambda f: f.name)) if fields else []
+    chosen = required + [f for f in some if f not in required]
+    body: list[Any] = []
+    for field in chosen:
+        if line.is_mode(kind, field):
+            inner = kind.message(field)
+            assert inner is not None
+            body.append((field.name, draw(bodies(kind, inner, depth + 1))))
+        elif field.type == "bool":
+            body.append(draw(st.sampled_from([field.name, f"no {field.name}"])))
+        else:
+            body.append(f"{field.name} {draw(values(kind, field))}")
+    return body
+
+
+@st.composite
+def objects(draw: st.DrawFn) -> tuple[str, list[Any]]:
+    segment = draw(st.sampled_from(sorted(OBJECTS)))
+    kind = schema.kind(segment)
+    return segment, draw(bodies(kind, kind.root, 0))
+
+
+def one_save_a_level(body: list[Any]) -> Iterator[str]:
+    """Typed by somebody who closes every mode that he entered, whatever the prompt says."""
+    for item in body:
+        if isinstance(item, str):
+            yield item
+        else:
+            yield item[0]
+            yield from one_save_a_level(item[1])
+            yield "save"
+
+
+def as_the_document(session: Session, body: list[Any], path: list[str]) -> Iterator[str]:
+    """Typed by somebody who reads the prompt: saves only while the mode is open, enters again what was closed."""
+    for item in body:
+        yield from (name for name in path[len(session.mode) - 1 :])
+        if isinstance(item, str):
+            yield item
+            continue
+        yield item[0]
+        yield from as_the_document(session, item[1], [*path, item[0]])
+        if len(session.mode) > len(path) + 1:
+            yield "save"
+
+
+def opening(segment: str) -> str:
+    return "debug virtualservice vs1" if segment == "debugvirtualservice" else f"configure {segment} x"
+
+
+def outcome(session: Session, segment: str) -> Any:
+    stored = session.configuration.find(segment, "vs1" if segment == "debugvirtualservice" else "x", "admin")
+    return {name: value for name, value in (stored or {}).items() if name not in ("uuid", "_last_modified")}
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(objects())
+def test_both_styles_of_saving_store_the_same(made: tuple[str, list[Any]]) -> None:
+    segment, body = made
+    short = fresh()
+    short.run(opening(segment))
+    taken = all(short.run(text).ok for text in as_the_document(short, body, []))
+    assume(taken and short.run("save").ok and short.open is None)
+    long = fresh()
+    long.run(opening(segment))
+    for text in [*one_save_a_level(body), "save", "save"]:
+        result = long.run(text)
+        assert result.ok or text == "save", (text, result.error)
+    assert long.mode == []
+    assert outcome(long, segment) == outcome(short, segment)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(objects(), st.data())
+def test_cancel_restores(made: tuple[str, list[Any]], data: st.DataObject) -> None:
+    """Whatever is typed in a sub-mode and those below it, `cancel` leaves the object as it was before."""
+    segment, body = made
+    session = fresh()
+    session.run(opening(segment))
+    for text in as_the_document(session, body, []):
+        session.run(text)
+    while len(session.mode) > 1:
+        session.run("exit")
+    assert session.open is not None
+    modes = [f for f in session.open.kind.root.typable() if line.is_mode(session.open.kind, f)]
+    assume(modes)
+    before = copy.deepcopy(session.open.document)
+    entered = data.draw(st.sampled_from(modes))
+    inner = session.open.kind.message(entered)
+    assert inner is not None
+    session.run(entered.name)
+    for text in as_the_document(session, data.draw(bodies(session.open.kind, inner, 1)), [entered.name]):
+        session.run(text)
+    while len(session.mode) > 2:
+        session.run(data.draw(st.sampled_from(["exit", "cancel"])))
+    if len(session.mode) == 2:
+        session.run("cancel")
+        assert session.open.document == before
+    session.run("cancel")
+    assert session.mode == []

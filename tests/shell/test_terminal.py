@@ -1,0 +1,152 @@
+"""The terminal front through a real pseudo-terminal: TAB, `?`, history, Ctrl-C and Ctrl-D."""
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from .conftest import Typist
+
+ROOT_PROMPT = "[admin:10-1-1-1]: > "
+Start = Callable[..., Typist]
+
+
+def test_tab_completes(terminal: Start) -> None:
+    at = terminal()
+    at.expect_exact(ROOT_PROMPT)
+    at.send("sh\tvers\t\r")
+    at.expect_exact("| product | avi-shell |")
+    at.sendline("exit")
+    assert at.finish() == 0
+
+
+def test_tab_tab_lists_and_keeps_the_line(terminal: Start) -> None:
+    at = terminal()
+    at.expect_exact(ROOT_PROMPT)
+    at.send("terminal output \t\t")
+    at.expect_exact("brief                without defaults")
+    at.expect_exact("detailed             with defaults")
+    at.send("brief\r")
+    at.send("version\r")
+    at.expect_exact("avi-shell")
+    at.sendline("exit")
+    assert at.finish() == 0
+
+
+def test_a_question_mark_lists_without_enter_and_keeps_the_line(terminal: Start) -> None:
+    at = terminal()
+    at.expect_exact(ROOT_PROMPT)
+    at.send("configure networkprofile n1 profile tcp_fast_path_profile session_idle_timeout ?")
+    at.expect_exact("<5-14400> sec, 0 = infinite")
+    at.send("60\r")
+    at.expect_exact("networkprofile profile:tcp_fast_path_profile> ")
+    at.send("where\r")
+    at.expect_exact("| session_idle_timeout | 60 sec |")
+    at.expect_exact("tcp_fast_path_profile> ")
+    at.sendcontrol("d")
+    at.expect_exact("is open and not saved")
+    at.expect_exact("tcp_fast_path_profile> ")
+    at.sendcontrol("d")
+    assert at.finish() == 1
+
+
+def test_a_question_mark_inside_quotes_is_a_character(terminal: Start) -> None:
+    at = terminal()
+    at.expect_exact(ROOT_PROMPT)
+    at.send('configure tenant t1 description "why?"\r')
+    at.expect_exact("tenant> ")
+    at.send("where\r")
+    at.expect_exact("| description | why?  |")
+    at.send("cancel\r")
+    at.send("exit\r")
+    assert at.finish() == 0
+
+
+def test_ctrl_c_drops_the_line_and_ctrl_d_leaves(terminal: Start) -> None:
+    at = terminal()
+    at.expect_exact(ROOT_PROMPT)
+    at.send("configure tenant t1")
+    at.expect_exact("t1")  # the line is echoed: the terminal reads keys now
+    at.sendcontrol("c")
+    at.send("version\r")
+    at.expect_exact("| product | avi-shell |")
+    at.expect_exact(ROOT_PROMPT)
+    at.sendcontrol("d")
+    assert at.finish() == 0
+
+
+def test_ctrl_c_drops_a_text_of_many_lines(terminal: Start) -> None:
+    at = terminal()
+    at.expect_exact(ROOT_PROMPT)
+    at.send("configure tenant t1 description --\r")
+    at.expect_exact("Please input the value for field description (Enter END to terminate input):")
+    at.send("half\r")
+    at.sendcontrol("c")
+    at.expect_exact("tenant> ")
+    at.send("description --\r")
+    at.send("first?\rsecond\rEND\r")
+    at.send("where\r")
+    at.expect_exact("| description | first? |")
+    at.expect_exact("|             | second |")
+    at.send("cancel\rexit\r")
+    assert at.finish() == 0
+
+
+def test_an_error_points_at_the_word(terminal: Start) -> None:
+    at = terminal()
+    at.expect_exact(ROOT_PROMPT)
+    at.send("show pol\r")
+    at.expect(r"[^ ]" + " " * len(ROOT_PROMPT + "show ") + r"\^")
+    at.expect_exact("error: 'pol' is not possible after 'show'; did you mean pool?")
+    at.send("exit\r")
+    assert at.finish() == 0
+
+
+def test_watch_repeats_until_ctrl_c(terminal: Start) -> None:
+    at = terminal()
+    at.expect_exact(ROOT_PROMPT)
+    at.send("watch show tenant | count\r")
+    at.expect_exact("\n5\r")
+    at.expect_exact("\n5\r")
+    at.sendcontrol("c")
+    at.expect_exact(ROOT_PROMPT)
+    at.send("exit\r")
+    assert at.finish() == 0
+
+
+def test_history_is_kept_without_secrets(terminal: Start, state: Path) -> None:
+    at = terminal()
+    at.expect_exact(ROOT_PROMPT)
+    at.send("configure vrfcontext v1 bgp_profile local_as 65000 peers peer_ip 10.1.1.9 md5_secret topsecret\r")
+    at.expect_exact("bgp_profile:peers> ")
+    at.send("cancel\rcancel\rcancel\rversion\r")
+    at.expect_exact("| product | avi-shell |")
+    at.send("exit\r")
+    assert at.finish() == 0
+    history = state / "history"
+    assert stat.S_IMODE(history.stat().st_mode) == 0o600
+    assert "version" in history.read_text()
+    assert "topsecret" not in history.read_text()
+
+
+def test_the_last_line_comes_back(terminal: Start) -> None:
+    first = terminal()
+    first.expect_exact(ROOT_PROMPT)
+    first.send("version\rexit\r")
+    assert first.finish() == 0
+    second = terminal()
+    second.expect_exact(ROOT_PROMPT)
+    second.send("\x1b[A\x1b[A\r")
+    second.expect_exact("| product | avi-shell |")
+    second.expect_exact(ROOT_PROMPT)
+    second.sendcontrol("d")
+    assert second.finish() == 0
+
+
+def test_a_paste_of_several_lines_runs_them_all(terminal: Start) -> None:
+    at = terminal()
+    at.expect_exact(ROOT_PROMPT)
+    at.send("\x1b[200~configure tenant t1\ndescription pasted\nwhere\x1b[201~\r")
+    at.expect_exact("| description | pasted |")
+    at.expect_exact("tenant> ")
+    at.send("cancel\rexit\r")
+    assert at.finish() == 0

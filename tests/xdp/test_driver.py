@@ -1,0 +1,312 @@
+"""The XDP driver on veth interfaces in namespaces: real frames, pins, adoption, other people's programs."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dataplane import bpf, xdpdriver
+from dataplane.errors import DriverError
+from dataplane.forwarding import UDP, Service, ServiceKey, Tally, Vip
+from tests.packets.cases import CLIENT_MAC, arp_request, frame
+from tests.packets.world import VIP, ip
+
+from .wire import SERVERS, Wire, instance, pins, wire
+
+pytestmark = pytest.mark.root
+FIRST, SECOND = SERVERS
+
+
+@pytest.fixture
+def two() -> Iterator[Wire]:
+    with wire() as made:
+        yield made
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    """An instance whose pins are gone after the test, whatever happened."""
+    made = instance()
+    yield made
+    left = pins(made).exists()
+    xdpdriver.remove(made)
+    assert not left, "pins are left over"
+
+
+def test_frames_leave_by_the_same_and_by_the_other_interface(two: Wire, name: str) -> None:
+    driver = two.start(name)
+    try:
+        two.put(driver)
+        assert driver.modes() == {"v0": "native", "v1": "native"}
+        for sport in range(1000, 1100):
+            two.send(two.query(sport))
+        received = two.receive(100)
+        by_server = {server: [f for f in received if f[:6] == address] for server, (_, address) in SERVERS.items()}
+        for server, (at, _) in SERVERS.items():
+            assert by_server[server], "both servers have their share"
+            assert all(f[6:12] == two.interfaces[at].mac for f in by_server[server])
+        queries = sorted(two.query(sport)[14:] for sport in range(1000, 1100))
+        assert sorted(f[14:] for f in received) == queries
+        counters = driver.counters()
+        assert counters.services == {ServiceKey(ip(VIP), UDP, 53, 53): Tally(100, 2900)}
+        assert counters.servers == {
+            ("pool", ip(server)): Tally(len(got), 29 * len(got)) for server, got in by_server.items()
+        }
+        assert not any(counters.dropped.values())
+    finally:
+        driver.close(keep=False)
+
+
+def test_arp_is_answered_and_drops_are_counted(two: Wire, name: str) -> None:
+    driver = two.start(name)
+    try:
+        two.put(driver)
+        two.send(arp_request(VIP))
+        (answer,) = two.receive(1, at=0)
+        assert answer[:12] == CLIENT_MAC + two.interfaces[0].mac
+        assert answer[22:32] == two.interfaces[0].mac + ip(VIP)
+        two.balancer.run(lambda: driver.put_vip(Vip(ip(VIP), False, False)))
+        two.send(two.query(1))
+        two.balancer.run(lambda: driver.put_vip(Vip(ip(VIP), True, True)))
+        two.send(two.query(2))
+        two.receive(1)
+        assert driver.counters().dropped["vip_down"] == 1
+        assert driver.counters().answered == 1
+    finally:
+        driver.close(keep=False)
+
+
+def test_a_link_without_native_xdp_makes_all_generic(name: str) -> None:
+    with wire(mtu=9000) as big:  # more than a veth's native XDP takes
+        driver = big.start(name)
+        try:
+            big.put(driver)
+            assert driver.modes() == {"v0": "generic", "v1": "generic"}
+            for sport in range(20):
+                big.send(big.query(sport))
+            assert {f[:6] for f in big.receive(20)} == {address for _, address in SERVERS.values()}
+            assert sum(t.packets for t in driver.counters().servers.values()) == 20
+        finally:
+            driver.close(keep=False)
+
+
+def test_the_first_generic_interface_takes_the_native_ones_along(two: Wire, name: str) -> None:
+    two.segment.sh("ip link set p1 mtu 9000")
+    driver = two.start(name)
+    try:
+        two.balancer.run(lambda: driver.put_interface(two.interfaces[0]))
+        assert driver.modes() == {"v0": "native"}
+        two.put(driver)
+        assert driver.modes() == {"v0": "generic", "v1": "generic"}
+        for sport in range(20):
+            two.send(two.query(sport))
+        assert len(two.receive(20)) == 20
+    finally:
+        driver.close(keep=False)
+
+
+def test_a_foreign_program_is_named_and_left_alone(two: Wire, name: str) -> None:
+    two.balancer.run(lambda: xdpdriver.attach_pass("v0"))
+    index = two.interfaces[0].index
+    foreign = two.balancer.run(lambda: bpf.attached(index))
+    assert foreign is not None
+    driver = two.start(name)
+    try:
+        with pytest.raises(DriverError, match=rf"v0 has an XDP program already \('avi_pass', id {foreign.program}"):
+            two.balancer.run(lambda: driver.put_interface(two.interfaces[0]))
+        two.balancer.run(lambda: driver.put_interface(two.interfaces[1]))
+        assert driver.modes() == {"v1": "native"}
+    finally:
+        driver.close(keep=False)
+    assert two.balancer.run(lambda: bpf.attached(index)) == foreign
+
+
+CHILD = """
+import signal, sys
+from tests.xdp.wire import Wire
+from dataplane.forwarding import Interface
+from dataplane.xdpdriver import XdpDriver
+instance, *words = sys.argv[1:]
+fields = [word.split(",") for word in words]
+interfaces = tuple(Interface(int(index), name, bytes.fromhex(mac), 1500) for index, name, mac in fields)
+driver = XdpDriver(instance)
+Wire(None, None, interfaces, None)._put(driver, ("10.0.0.11", "10.0.0.12"))
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+def test_a_killed_daemon_loses_no_frame_and_is_succeeded(two: Wire, name: str) -> None:
+    words = [f"{i.index},{i.name},{i.mac.hex()}" for i in two.interfaces]
+    argv = ["nsenter", f"--net={two.balancer.path}", sys.executable, "-c", CHILD, name, *words]
+    child = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        for sport in range(100):
+            two.send(two.query(sport))
+        before = two.receive(100)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+    for sport in range(100):
+        two.send(two.query(sport))
+    assert sorted(two.receive(100)) == sorted(before)
+    two.send(arp_request(VIP))
+    two.receive(1, at=0)
+
+    driver = two.start(name)
+    try:
+        assert driver.adopted() == {"pool": {ip(FIRST): True, ip(SECOND): True}}
+        for sport in range(100):
+            two.send(two.query(sport))
+            if sport == 30:
+                two.put(driver)
+            if sport == 60:
+                two.balancer.run(driver.prune)
+        assert sorted(two.receive(100)) == sorted(before)
+        assert driver.modes() == {"v0": "native", "v1": "native"}
+        assert driver.counters().services == {ServiceKey(ip(VIP), UDP, 53, 53): Tally(300, 8700)}
+        assert driver.counters().answered == 1
+    finally:
+        driver.close(keep=False)
+
+
+def test_what_the_plan_no_longer_has_goes_with_prune(two: Wire, name: str) -> None:
+    first = two.start(name)
+    two.put(first)
+    more = ServiceKey(ip("10.0.0.200"), UDP, 1000, 1999)
+    two.balancer.run(lambda: first.put_service(Service(more, "old", "pool", True)))
+    two.balancer.run(lambda: first.put_vip(Vip(more.vip, True, True)))
+    first.close(keep=True)
+
+    second = two.start(name)
+    try:
+        two.balancer.run(lambda: second.put_interface(two.interfaces[0]))
+        two.balancer.run(second.prune)
+        assert second.modes() == {"v0": "native"}
+        assert second.counters().services == {}
+        assert second.counters().servers == {}
+        index = two.interfaces[1].index
+        assert two.balancer.run(lambda: bpf.attached(index)) is None
+        assert not (pins(name) / "v1" / f"link-{index}").exists()
+        two.put(second, FIRST)
+        two.send(two.query(1))
+        assert len(two.receive(1, at=0)) == 1
+        assert second.counters().services == {ServiceKey(ip(VIP), UDP, 53, 53): Tally(1, 29)}
+    finally:
+        second.close(keep=False)
+
+
+def test_a_newer_program_takes_over_without_a_gap(
+    two: Wire, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = two.start(name)
+    two.put(old)
+    old.close(keep=True)
+    source = xdpdriver.OBJECT.parent
+    for path in source.iterdir():
+        text = path.read_bytes() if path.suffix == ".o" else path.read_text().replace("sum == 0xFFFF", "0xFFFF == sum")
+        if path.name == "dsr.c":
+            text = text.replace("	if (next > end)", "	if (bpf_ktime_get_ns() == 1 || next > end)")
+        (tmp_path / path.name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    subprocess.run(["make", "-s", "-B", "-C", tmp_path], check=True)
+    monkeypatch.setattr(xdpdriver, "OBJECT", tmp_path / "dsr.o")
+
+    index = two.interfaces[0].index
+    before = two.balancer.run(lambda: bpf.attached(index))
+    link = (pins(name) / "v1" / f"link-{index}").stat().st_ino
+    new = two.start(name)
+    try:
+        after = two.balancer.run(lambda: bpf.attached(index))
+        assert before is not None
+        assert after is not None
+        assert before.program != after.program
+        assert (pins(name) / "v1" / f"link-{index}").stat().st_ino == link
+        two.put(new)
+        two.send(two.query(1))
+        two.receive(1)
+        assert new.counters().services[ServiceKey(ip(VIP), UDP, 53, 53)].packets == 1
+    finally:
+        new.close(keep=False)
+
+
+def test_another_layout_is_replaced(two: Wire, name: str) -> None:
+    old = two.start(name)
+    two.put(old)
+    old.close(keep=True)
+    (pins(name) / "v1" / "members").unlink()
+    with bpf.Map.create(1, "members", 4, 4, 4) as other:
+        other.pin(pins(name) / "v1" / "members")
+    (pins(name) / "v0").mkdir()
+    with bpf.Map.create(1, "old", 4, 4, 4) as older:
+        older.pin(pins(name) / "v0" / "old")
+
+    new = two.start(name)
+    try:
+        assert new.adopted() == {}
+        assert not (pins(name) / "v0").exists()
+        index = two.interfaces[0].index
+        assert two.balancer.run(lambda: bpf.attached(index)) is None
+        two.put(new)
+        two.send(two.query(1))
+        two.receive(1)
+    finally:
+        new.close(keep=False)
+
+
+def test_an_interface_that_went_away_is_forgotten(two: Wire, name: str) -> None:
+    first = two.start(name)
+    two.put(first)
+    two.balancer.sh("ip link del v1")
+    gone = two.interfaces[1].index
+    first.close(keep=True)
+    second = two.start(name)
+    try:
+        assert not (pins(name) / "v1" / f"link-{gone}").exists()
+        two.balancer.run(lambda: second.put_interface(two.interfaces[0]))
+        assert second.modes() == {"v0": "native"}
+        two.balancer.run(lambda: second.put_pool(two.pool(FIRST)))
+        two.send(two.query(1))
+        two.receive(1, at=0)
+        two.balancer.sh("ip link del v0")
+        two.balancer.run(lambda: second.remove_interface(two.interfaces[0].index))
+        assert second.modes() == {}
+    finally:
+        second.close(keep=False)
+
+
+def test_nothing_is_left_after_close(two: Wire, name: str) -> None:
+    driver = two.start(name)
+    two.put(driver)
+    index = two.interfaces[0].index
+    there = two.balancer.run(lambda: bpf.attached(index))
+    assert there is not None
+    assert pins(name).is_dir()
+    driver.close(keep=False)
+    assert not pins(name).exists()
+    assert two.balancer.run(lambda: bpf.attached(index)) is None
+    with pytest.raises(DriverError):
+        bpf.Program.by_id(there.program)
+    two.send(two.query(1))
+    two.send(frame(b"\x45" + bytes(39), dst=SERVERS[FIRST][1]))
+
+
+def test_attach_pass_says_which_interface_is_missing_and_may_be_repeated(two: Wire) -> None:
+    with pytest.raises(DriverError, match="no interface 'nowhere'"):
+        two.balancer.run(lambda: xdpdriver.attach_pass("nowhere"))
+    before = two.segment.run(lambda: bpf.attached(int(two.segment.link("p0")[0])))
+    two.segment.run(lambda: xdpdriver.attach_pass("p0"))
+    assert two.segment.run(lambda: bpf.attached(int(two.segment.link("p0")[0]))) == before
+
+
+def test_an_instances_name_may_hold_what_a_pin_may_not() -> None:
+    assert re.fullmatch(r"[A-Za-z0-9_%-]+", xdpdriver._name("se.1/ü"))
+    assert xdpdriver._name("a.b") != xdpdriver._name("a_b")

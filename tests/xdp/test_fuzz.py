@@ -1,0 +1,42 @@
+"""A short differential run; `python -m tests.xdp.fuzz` is the long one."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from dataplane import decision
+from dataplane.forwarding import DROP_REASONS
+
+from .fuzz import Fuzz, random_frame, random_world
+
+pytestmark = pytest.mark.root
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_program_and_reference_agree(seed: int) -> None:
+    fuzz = Fuzz(seed)
+    try:
+        fuzz.run(frames=12_000, seconds=120)
+    finally:
+        fuzz.close()
+    assert fuzz.frames >= 12_000
+
+
+def test_the_frames_reach_every_step() -> None:
+    fuzz = Fuzz(0)
+    seen: Counter[str] = Counter()
+    try:
+        for _ in range(15):
+            world = random_world(fuzz.random)
+            values = decision.Values()
+            world.put(values)
+            for _ in range(400):
+                verdict = decision.decide(random_frame(fuzz.random, world), world.interfaces[0], values)
+                seen[verdict.reason or verdict.action] += 1
+    finally:
+        fuzz.close()
+    never = {"fragment_short", "icmp_unmatched", "too_big_rate_limited", "encap_failed", "transmit_failed"}
+    assert {decision.HOST, decision.ANSWERED, decision.FORWARDED, *DROP_REASONS} - never <= seen.keys()
+    assert seen[decision.FORWARDED] > seen.total() / 10

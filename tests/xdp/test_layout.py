@@ -1,0 +1,121 @@
+"""The structures in the maps: the same numbers in C and Python, and the pure functions that pack them."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from dataplane import bpf, xdpdriver, xdplayout
+from dataplane.errors import DriverError
+from dataplane.forwarding import DROP_REASONS, TCP, ServiceKey
+from dataplane.xdplayout import Filter
+from dataplane.xdptables import NAMES, Runs
+
+HEADER = (Path(xdpdriver.__file__).parent / "xdp" / "layout.h").read_text()
+
+
+def constants() -> dict[str, int]:
+    found = {n: int(v, 0) for n, v in re.findall(r"^#define (\w+) (0x[0-9A-Fa-f]+|\d+)", HEADER, re.M)}
+    found |= {n: int(v) for n, v in re.findall(r"^\t(\w+) = (\d+),", HEADER, re.M)}
+    return found
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in vars(xdplayout) if re.fullmatch(r"(ADDRESS|SERVICE|TARGET)_[A-Z_]+", n) and n != "TARGET_SIZE"]
+    + ["MAX_INTERFACES", "INTERFACE_PROBES", "NO_POOL", "NAME_LENGTH", "POOL_CHUNKS", "INDEX_BITS"],
+)  # fmt: skip
+def test_constants_are_those_of_the_header(name: str) -> None:
+    assert constants()[name] == getattr(xdplayout, name)
+
+
+def test_the_drop_reasons_are_numbered_as_in_the_header() -> None:
+    body = re.search(r"enum event \{(.*?)\};", HEADER, re.S)
+    assert body is not None
+    names = re.findall(r"^\t([A-Z0-9_]+)[,\s]", body[1], re.M)
+    assert [n.lower().replace("no_server_up", "no_server") for n in names[:-1]] == list(DROP_REASONS)
+    assert names[-1] == "ANSWERED"
+    assert constants()["MAX_EVENTS"] - 1 == xdplayout.ANSWERED
+
+
+def test_the_object_has_the_maps_that_are_pinned() -> None:
+    with bpf.Object(xdpdriver.OBJECT) as opened:
+        assert set(opened.names) == set(NAMES)
+        assert opened.shape("entries").value_size == len(xdplayout.ServiceEntry(bytes(8), 0, 0, 0, 0, 0, 0).pack())
+        assert opened.shape("targets").value_size == xdplayout.TARGET_SIZE
+        assert opened.shape("bss").value_size == 2 * len(Filter().bits)
+        assert opened.shape("members").key_size == len(xdplayout.member(0, bytes(6)))
+
+
+def ports(key: ServiceKey) -> list[int]:
+    """The ports that a range's prefixes cover, each as often as it is covered."""
+    covered: list[int] = []
+    for data in xdplayout.range_keys(key):
+        bits, port = int.from_bytes(data[:4], "little"), int.from_bytes(data[10:], "big")
+        size = 1 << (64 - bits)
+        assert port % size == 0
+        covered += range(port, port + size)
+    return covered
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 65535), (1, 65535), (0, 1), (5000, 5999), (65534, 65535), (1, 65534)])
+def test_a_ranges_prefixes_cover_it_once(first: int, last: int) -> None:
+    key = ServiceKey(bytes(4), TCP, first, last)
+    assert ports(key) == list(range(first, last + 1))
+    assert len(xdplayout.range_keys(key)) <= 30
+
+
+def test_any_ranges_prefixes_cover_it_once() -> None:
+    rnd = random.Random(1)
+    for _ in range(200):
+        first, last = sorted(rnd.sample(range(65536), 2))
+        assert ports(ServiceKey(bytes(4), TCP, first, last)) == list(range(first, last + 1))
+
+
+def test_a_filter_forgets_a_word_only_when_the_last_of_its_bit_is_gone() -> None:
+    rnd = random.Random(2)
+    words = [rnd.randbytes(4) for _ in range(3000)]
+    one = Filter()
+    one.add(words)
+    half = Filter()
+    half.add(words[1500:])
+    assert one.bits != half.bits
+    one.remove(words[:1500])
+    assert one.bits == half.bits
+    assert not one.add(words[2000:2001])
+    assert one.remove(words[1500:] + words[2000:2001])
+    assert one.bits == Filter().bits
+
+
+def test_runs_of_places_are_given_out_once_and_join_when_they_come_back() -> None:
+    rnd = random.Random(3)
+    runs, used = Runs(1000, "things"), dict[int, int]()
+    for _ in range(3000):
+        if used and rnd.random() < 0.5:
+            first = rnd.choice(list(used))
+            runs.give(first, used.pop(first))
+            continue
+        try:
+            number = rnd.randrange(1, 40)
+            first = runs.take(number)
+        except DriverError:
+            continue
+        taken = {place for at, n in used.items() for place in range(at, at + n)}
+        assert taken.isdisjoint(range(first, first + number))
+        assert first + number <= 1000
+        used[first] = number
+    for first, number in used.items():
+        runs.give(first, number)
+    assert runs.take(1000) == 0
+    with pytest.raises(DriverError, match="no more than 1000 things"):
+        runs.take(1)
+
+
+def test_runs_go_on_around_what_is_in_use() -> None:
+    runs = Runs(10, "things")
+    runs.start([(6, 2), (0, 3)])
+    assert [runs.take(3), runs.take(2)] == [3, 8]
+    with pytest.raises(DriverError):
+        runs.take(1)

@@ -1,0 +1,84 @@
+"""The shipped object: what the source gives, byte for byte; it loads; errors say what is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dataplane import bpf, xdpdriver
+from dataplane.errors import DriverError
+
+SOURCE = Path(xdpdriver.__file__).parent / "xdp"
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_rebuilding_gives_the_shipped_object(where: str, tmp_path: Path) -> None:
+    source, out = SOURCE, tmp_path / "out"
+    out.mkdir()
+    if where == "elsewhere":
+        source = tmp_path / "copy"
+        source.mkdir()
+        for path in SOURCE.iterdir():
+            if path.suffix in (".c", ".h") or path.name == "Makefile":
+                (source / path.name).write_bytes(path.read_bytes())
+    subprocess.run(["make", "-s", "-C", source, f"OUT={out}"], check=True)
+    assert (out / "dsr.o").read_bytes() == xdpdriver.OBJECT.read_bytes(), "run `make xdp`"
+
+
+@pytest.mark.root
+def test_this_machine_is_supported() -> None:
+    assert xdpdriver.supported() is None
+
+
+@pytest.mark.root
+def test_a_missing_object_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DriverError, match=r"no BPF program .*/none\.o") as caught:
+        bpf.Object(tmp_path / "none.o")
+    assert caught.value.remedy == "make xdp"
+
+
+@pytest.mark.root
+def test_what_is_no_object_is_refused_with_libbpfs_words(tmp_path: Path) -> None:
+    (tmp_path / "text.o").write_text("not an object")
+    with pytest.raises(DriverError, match="libbpf: "):
+        bpf.Object(tmp_path / "text.o")
+
+
+@pytest.mark.root
+def test_the_verifiers_words_are_told(tmp_path: Path) -> None:
+    (tmp_path / "bad.c").write_text(
+        """#include <linux/bpf.h>
+        __attribute__((section("xdp"))) int bad(struct xdp_md *ctx) { return *(char *)(long)ctx->data; }
+        char _license[] __attribute__((section("license"))) = "GPL";"""
+    )
+    compile_ = ["clang", "-O2", "-g", "-target", "bpf", "-I/usr/include/x86_64-linux-gnu", "-c", "bad.c", "-o", "bad.o"]
+    subprocess.run(compile_, cwd=tmp_path, check=True)
+    with bpf.Object(tmp_path / "bad.o") as opened, pytest.raises(DriverError, match="invalid access to packet"):
+        opened.load()
+
+
+@pytest.mark.root
+def test_a_map_that_is_full_says_so() -> None:
+    with bpf.Map.create(1, "avi_test", 4, 4, 2) as small:
+        small.update(b"aaaa", b"1111")
+        small.update(b"bbbb", b"2222")
+        with pytest.raises(DriverError, match="avi_test is full: it holds 2 entries"):
+            small.update(b"cccc", b"3333")
+        assert dict(small.items()) == {b"aaaa": b"1111", b"bbbb": b"2222"}
+        small.delete(b"aaaa")
+        small.delete(b"aaaa")
+        assert small.lookup(b"aaaa") is None
+
+
+@pytest.mark.root
+def test_many_entries_are_read_and_written() -> None:
+    with bpf.Map.create(1, "avi_test", 4, 8, 20_000) as many:
+        entries = {n.to_bytes(4, "little"): n.to_bytes(8, "big") for n in range(10_000)}
+        many.update_all(b"".join(entries), b"".join(entries.values()))
+        assert dict(many.items()) == entries
+    with bpf.Map.create(bpf.MAP_TYPE_ARRAY, "avi_test", 4, 8, 100) as row:
+        row.write(b"12345678abcdefgh", 50)
+        assert row.read(100)[50 * 8 : 52 * 8] == b"12345678abcdefgh"
+        assert row.lookup((51).to_bytes(4, "little")) == b"abcdefgh"

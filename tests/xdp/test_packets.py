@@ -1,0 +1,83 @@
+"""The packet table on the XDP program: every case, byte by byte, with what it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from dataplane import decision
+from dataplane.forwarding import Counters
+from tests.packets.cases import CASES, Case
+from tests.packets.world import WORLD, ip
+
+from .decider import KernelDecider, Ran, received_on
+
+pytestmark = pytest.mark.root
+Deciders = dict[int, KernelDecider]
+
+
+@pytest.fixture(scope="module")
+def deciders() -> Iterator[Deciders]:
+    """One for each interface that frames are received on."""
+    made: Deciders = {}
+    try:
+        for interface in WORLD.interfaces:
+            made[interface.index] = KernelDecider()
+            received_on(WORLD, interface).put(made[interface.index].tables)
+        yield made
+    finally:
+        for decider in made.values():
+            decider.close()
+
+
+@pytest.mark.parametrize("row", CASES, ids=lambda row: row.what)
+def test_case(row: Case, deciders: Deciders) -> None:
+    ran, counted = deciders[row.interface.index].counted(row.frame)
+    want = row.expected
+    if want.action in (decision.FORWARDED, decision.ANSWERED):
+        assert ran == Ran("sent", want.frame, want.interface != row.interface.index)
+    else:
+        assert ran == Ran(want.action, b"", False)
+    assert counted.dropped == ({want.reason: 1} if want.reason else {})
+    assert counted.answered == (want.action == decision.ANSWERED)
+    forwarded = [(1, want.size)] if want.action == decision.FORWARDED else []
+    assert list(counted.services.values()) == forwarded
+    assert list(counted.servers.values()) == forwarded
+    assert [address for _, address in counted.servers] == [ip(want.server) for _ in forwarded]
+
+
+def test_the_same_after_everything_is_read_back_from_the_maps(deciders: Deciders) -> None:
+    for interface in WORLD.interfaces:
+        decider = deciders[interface.index]
+        before = decider.tables.counters()
+        decider.readopt()
+        assert decider.tables.counters() == before
+        received_on(WORLD, interface).put(decider.tables)
+        decider.tables.prune()
+        assert decider.tables.counters() == before
+        for row in CASES:
+            if row.interface == interface:
+                test_case(row, deciders)
+
+
+def test_what_is_taken_away_is_the_hosts_again() -> None:
+    decider = KernelDecider()
+    try:
+        world = received_on(WORLD, WORLD.interfaces[0])
+        world.put(decider.tables)
+        for vip in world.vips:
+            decider.tables.remove_vip(vip.address)
+        for service in world.services:
+            decider.tables.remove_service(service.key)
+        for pool in world.pools:
+            decider.tables.remove_pool(pool.uuid)
+        for row in CASES:
+            if row.interface == WORLD.interfaces[0]:
+                assert decider.run(row.frame) == Ran(decision.HOST, b"", False), row.what
+        counters = decider.tables.counters()
+        assert counters.services == {}
+        assert counters.servers == {}
+        assert counters == Counters(0, dict.fromkeys(counters.dropped, 0))
+    finally:
+        decider.close()

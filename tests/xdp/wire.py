@@ -1,0 +1,112 @@
+"""A balancer's namespace and a segment's, joined by veth pairs: v0, v1 in the one, p0, p1 in the other."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from dataplane import bpf, hashing, xdpdriver
+from dataplane.forwarding import UDP, Interface, Pool, Service, ServiceKey, Tables, Target, Vip
+from dataplane.xdpdriver import XdpDriver
+from tests.netns import Namespace
+from tests.packets.cases import frame, udp
+from tests.packets.world import VIP, ip, mac
+
+SERVERS = {"10.0.0.11": (0, mac(0x11)), "10.0.0.12": (1, mac(0x12))}
+"""Interface and MAC address by address."""
+DEADLINE = 10.0
+_SO_RCVBUFFORCE = 33  # asm-generic/socket.h
+_ETH_P_ALL = 3
+
+
+def instance() -> str:
+    return f"avi-test-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+
+
+def pins(name: str) -> Path:
+    return bpf.BPFFS / "avi-se" / name
+
+
+class Wire(NamedTuple):
+    """sockets: one on each of p0, p1."""
+
+    balancer: Namespace
+    segment: Namespace
+    interfaces: tuple[Interface, Interface]
+    sockets: tuple[socket.socket, socket.socket]
+
+    def start(self, name: str) -> XdpDriver:
+        """A driver in the balancer's namespace."""
+        return self.balancer.run(lambda: XdpDriver(name))
+
+    def put(self, driver: XdpDriver, *servers: str) -> None:
+        """A UDP service on port 53 of the VIP, on these servers."""
+        self.balancer.run(lambda: self._put(driver, servers or tuple(SERVERS)))
+
+    def _put(self, tables: Tables, servers: tuple[str, ...]) -> None:
+        for interface in self.interfaces:
+            tables.put_interface(interface)
+        tables.put_addresses(frozenset({ip("10.0.0.1")}))
+        tables.put_pool(self.pool(*servers))
+        tables.put_service(Service(ServiceKey(ip(VIP), UDP, 53, 53), "vs", "pool", True))
+        tables.put_vip(Vip(ip(VIP), True, True))
+
+    def pool(self, *servers: str, seed: int = 1) -> Pool:
+        table = hashing.build_table([(ip(s), 1) for s in servers], 251, seed)
+        targets = tuple(Target(ip(s), True, SERVERS[s][1], self.interfaces[SERVERS[s][0]].index) for s in servers)
+        return Pool("pool", seed, table, targets)
+
+    def query(self, sport: int, data: bytes = b"?") -> bytes:
+        """A frame to the VIP, received on v0."""
+        return frame(udp(sport=sport, data=data), dst=self.interfaces[0].mac)
+
+    def send(self, sent: bytes) -> None:
+        self.sockets[0].send(sent)
+
+    def receive(self, wanted: int, *, at: int | None = None) -> list[bytes]:
+        """Frames for the servers, or for the client (ARP), until so many have come. Raises TimeoutError."""
+        found: list[bytes] = []
+        destinations = {mac for _, mac in SERVERS.values()} | {mac(0x77)}
+        sockets = [self.sockets[at]] if at is not None else list(self.sockets)
+        until = time.monotonic() + DEADLINE
+        while len(found) < wanted:
+            ready, _, _ = select.select(sockets, [], [], max(0.0, until - time.monotonic()))
+            if not ready:
+                raise TimeoutError(f"{len(found)} of {wanted} frames")
+            for one in ready:
+                received = one.recv(2048)
+                if received[:6] in destinations:
+                    found.append(received)
+        return found
+
+
+@contextmanager
+def wire(*, mtu: int = 1500) -> Iterator[Wire]:
+    with ExitStack() as stack:
+        balancer, segment = stack.enter_context(Namespace()), stack.enter_context(Namespace())
+        pairs = [_pair(balancer, segment, n, mtu) for n in (0, 1)]
+        for _, opened in pairs:
+            stack.enter_context(opened)
+        (first, at_first), (second, at_second) = pairs
+        yield Wire(balancer, segment, (first, second), (at_first, at_second))
+
+
+def _pair(balancer: Namespace, segment: Namespace, n: int, mtu: int) -> tuple[Interface, socket.socket]:
+    mine, peer = f"v{n}", f"p{n}"
+    link = f"ip link add {mine} mtu {mtu} type veth peer name {peer} mtu {mtu} netns {segment.name}"
+    balancer.sh(f"{link}; ip link set {mine} up")
+    segment.sh(f"ip link set {peer} up")
+    if mtu == 1500:
+        segment.run(lambda: xdpdriver.attach_pass(peer))
+    opened = segment.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+    opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 22)
+    opened.bind((peer, _ETH_P_ALL))
+    index, address = balancer.link(mine)
+    return Interface(index, mine, address, 1500), opened
