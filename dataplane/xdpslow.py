@@ -68,8 +68,11 @@ class SlowPath:
         if self._thread is not None:
             os.eventfd_write(self._wake, 1)
             self._thread.join()
+            self._thread = None
         self._samples.close()
-        os.close(self._wake)
+        if self._wake >= 0:
+            os.close(self._wake)
+            self._wake = -1
 
     def _run(self) -> None:
         poll = select.poll()

@@ -25,7 +25,8 @@ def constants() -> dict[str, int]:
 
 @pytest.mark.parametrize(
     "name", [n for n in vars(xdplayout) if re.fullmatch(r"(ADDRESS|SERVICE|TARGET)_[A-Z_]+", n) and n != "TARGET_SIZE"]
-    + ["MAX_INTERFACES", "INTERFACE_PROBES", "NO_POOL", "NAME_LENGTH", "POOL_CHUNKS", "INDEX_BITS"],
+    + ["MAX_INTERFACES", "INTERFACE_PROBES", "NO_POOL", "NAME_LENGTH", "INDEX_BITS", "NO_TARGET", "UNSETTLED",
+       "IN_TRANSITION"],
 )  # fmt: skip
 def test_constants_are_those_of_the_header(name: str) -> None:
     assert constants()[name] == getattr(xdplayout, name)
@@ -42,9 +43,10 @@ def test_the_drop_reasons_are_numbered_as_in_the_header() -> None:
 
 def test_the_object_has_the_maps_that_are_pinned() -> None:
     with bpf.Object(xdpdriver.OBJECT) as opened:
-        assert set(opened.names) == set(NAMES)
-        assert opened.shape("entries").value_size == len(xdplayout.ServiceEntry(bytes(8), 0, 0, 0, 0, 0, 0).pack())
+        assert set(opened.names) == {*NAMES, xdpdriver.SLOW, "data"}
+        assert opened.shape("entries").value_size == len(xdplayout.ServiceEntry(bytes(8), 0, 0, 0, 0, 0, 0, 0).pack())
         assert opened.shape("targets").value_size == xdplayout.TARGET_SIZE
+        assert opened.shape("lives").key_size == len(xdplayout.life("pool", bytes(4), 0))
         assert opened.shape("bss").value_size == 2 * len(Filter().bits)
         assert opened.shape("members").key_size == len(xdplayout.member(0, bytes(6)))
 
