@@ -94,7 +94,7 @@ def pool(
     return value if phases is None else replace(value, phases=phases.phases, fallback=phases.fallback)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=64)
 def _table(owners: tuple[tuple[int, bytes, int], ...], slots: int, seed: int) -> array[int]:
     """A table of member indices. Kept: most changes of a pool (a MAC address, a server that flaps) change no shares,
     or change them back."""

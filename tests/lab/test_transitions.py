@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -131,11 +132,11 @@ class Scene:
         self.lab.wait(applied, "the engine to apply the change")
 
 
-@pytest.fixture(params=["pcap", "xdp"])
-def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
-    lab = Lab(TOPOLOGY, driver=request.param)
+@contextmanager
+def standing(driver: str) -> Iterator[Scene]:
+    """A laboratory with three servers in the table and a fourth that waits."""
     programs: list[subprocess.Popen[bytes]] = []
-    with lab:
+    with Lab(TOPOLOGY, driver=driver) as lab:
         lab.prepare(TOPOLOGY.servers)
         for node in NODES:
             words = [sys.executable, str(HERE / "greeter.py"), node.name, str(PORT)]
@@ -155,6 +156,12 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
             for program in programs:
                 stop(program)
             pool.connection.close()
+
+
+@pytest.fixture(params=["pcap", "xdp"])
+def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    with standing(request.param) as scene:
+        yield scene
 
 
 def test_connections_live_through_changes_of_their_pool(scene: Scene) -> None:
