@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import decapsulation, iproute, segmentsize, sysctl
 from .errors import ServerError
-from .preparation import GRE, IPIP, L3, LOOPBACK, Host, Tunnel, Wanted, needed_settings
+from .preparation import GRE, IPIP, L3, LOOPBACK, OWN_TUNNELS, Host, Tunnel, Wanted, needed_settings
 
 _ANYBODY = ("any", "0.0.0.0", None)
 
@@ -31,14 +31,16 @@ def look(wanted: Wanted) -> Host:
 
 
 def tunnels() -> list[Tunnel]:
-    """The kernel's tunnel devices that are up and take packets from any sender to any address of this host."""
+    """The kernel's tunnel devices that take packets from any sender to any address of this host: ours, and others' that
+    are up."""
     found = []
     for kind in (IPIP, GRE):
         for link in iproute.told("-details", "link", "show", "type", kind):
             about = link.get("linkinfo", {}).get("info_data", {})
             everybody = all(about.get(end) in _ANYBODY for end in ("remote", "local")) and "ikey" not in about
-            if "UP" in link.get("flags", ()) and (about.get("external") or everybody):
-                found.append(Tunnel(link["ifname"], kind))
+            up, name = "UP" in link.get("flags", ()), link["ifname"]
+            if (up or name in OWN_TUNNELS.values()) and (about.get("external") or everybody):
+                found.append(Tunnel(name, kind, up))
     return found
 
 

@@ -11,12 +11,10 @@ from pathlib import Path
 
 from . import decapsulation, iproute, segmentsize, sysctl
 from .errors import ServerError
-from .preparation import GRE, IPIP, LOOPBACK, Advice, Decapsulate, LimitSegments, Problem, SetKernel, SetUp
+from .preparation import GRE, IPIP, LOOPBACK, OWN_TUNNELS, Advice, Decapsulate, LimitSegments, Problem, SetKernel, SetUp
 from .serverstate import Book, Record
 
 IP_FORWARD = "net.ipv4.ip_forward"
-TUNNELS = {IPIP: "avi-ipip", GRE: "avi-gre"}
-"""Our tunnel devices, by kind."""
 _MODULES = {IPIP: "ipip", GRE: "ip_gre"}
 
 
@@ -36,7 +34,7 @@ def mend(problem: Problem, book: Book) -> list[str]:
         for key in (fix.key, *(_follows_forwarding() if fix.key == IP_FORWARD else ())):
             record.settings.setdefault(key, sysctl.read(key))
     elif isinstance(fix, SetUp):
-        record.loopback_up = True
+        record.loopback_up |= fix.interface == LOOPBACK
     elif fix.interface == LOOPBACK:
         record.vips[fix.vip] = True
     else:
@@ -76,14 +74,16 @@ def _make_tunnels(book: Book) -> tuple[list[str], str]:
     record, done = book.record, []
     loaded = {module for module in _MODULES.values() if Path("/sys/module", module).exists()}
     try:
-        for kind, name in TUNNELS.items():
+        for kind, name in OWN_TUNNELS.items():
             if name not in record.links:
                 record.links.append(name)
             book.keep()
             command = f"link add {name} type {kind} external"
             iproute.run(*command.split())
             iproute.run("link", "set", name, "up")
-            done += [f"ip {command}", f"ip link set {name} up"]
+            # The host forwards, but nobody shall send through it what he hides in a tunnel: VIPs are local.
+            write(sysctl.conf(name, "forwarding"), "0")
+            done += [f"ip {command}", f"ip link set {name} up", f"sysctl -w {sysctl.conf(name, 'forwarding')}=0"]
     except ServerError as exc:
         _remove_links(record)
         book.keep()

@@ -19,6 +19,8 @@ LOOPBACK = "lo"
 L2, L3 = "l2", "l3"
 IPIP, GRE = "ipip", "gre"
 """The two tunnels, by the kernel's names of their devices."""
+OWN_TUNNELS = {IPIP: "avi-ipip", GRE: "avi-gre"}
+"""The tunnel devices that `apply` makes."""
 
 _TUNNEL_NAMES = {IPIP: "IP-in-IP", GRE: "GRE"}
 _TCP_OVERHEAD = 40
@@ -61,12 +63,14 @@ class SetKernel:
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
-    """Switch the loopback on."""
+    """Switch the loopback, or a tunnel device of ours, on."""
+
+    interface: str = LOOPBACK
 
     @property
     def command(self) -> str:
         """The same as a command."""
-        return f"ip link set {LOOPBACK} up"
+        return f"ip link set {self.interface} up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +131,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """A tunnel device of the kernel that is up and takes packets from anybody. kind: IPIP or GRE."""
+    """A tunnel device of the kernel that takes packets from anybody. kind: IPIP or GRE; up: it is switched on (others'
+    that are not are nobody's tunnels)."""
 
     name: str
     kind: str
+    up: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +238,8 @@ def _tunnels(wanted: Wanted, host: Host) -> list[Problem]:
 
 def _tunnel(tunnel: Tunnel, vip: str, host: Host) -> list[Problem]:
     found = []
+    if not tunnel.up:
+        found.append(Problem(f"{tunnel.name} is down", SetUp(tunnel.name)))
     every, own = _values(tunnel.name, host.settings, "rp_filter")
     if own != "2" and every != "2":
         found.append(
