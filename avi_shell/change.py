@@ -260,7 +260,7 @@ class Change:
                 previous = plan.read_services(self._store.connection, _keys(self._store, id_))
                 self._store.set_claims(id_, rules.claims(one))
                 self._store.set_holdings(id_, rules.service_holdings(one))
-                planned = planner.services(one, previous.values(), self.version)
+                planned = planner.services(one, previous.values(), self.version, time.time())
                 new, old = planner.changes(planned, previous)
                 changed.update((service.key, service) for service in new)
                 gone.update(old)

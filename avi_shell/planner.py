@@ -15,28 +15,56 @@ _HASH_KEYS = {
     "LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS": plan.BY_ADDRESS,
     "LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS_AND_PORT": plan.BY_ADDRESS_AND_PORT,
 }
+_FORMER = 16
+"""Former shares that a plan carries: changes that follow one another faster than flows end."""
+
 _TUNNELS = {"ENCAP_IPINIP": plan.L3_IPIP, "ENCAP_GRE": plan.L3_GRE}
 
 
-def services(assembly: Assembly, previous: Iterable[plan.Service], commit: int) -> dict[str, plan.Service]:
+def services(assembly: Assembly, previous: Iterable[plan.Service], commit: int, now: float) -> dict[str, plan.Service]:
     """The planned services of a virtual service, by key: one for each VIP and each service with a `dsr_profile`.
 
-    previous: what the plan had for the same virtual service: its pool's table keeps its size, and servers that stay
-    keep the generation at which they were added; new ones get `commit`.
+    previous: what the plan had for the same virtual service: its pool's table keeps its size, servers that stay keep
+    the generation at which they were added (new ones get `commit`) and, while disabled, the time until which they
+    serve on; who shared the table before stays known while flows of theirs may live. now: seconds since the epoch.
     """
     pool = assembly.pool
     if pool is None:
         return {}
     same_pool = [service for service in previous if service.pool_uuid == pool["uuid"]]
-    slots = same_pool[0].slots if same_pool else plan.SLOTS
-    generations = {server.address: server.generation for service in same_pool for server in service.servers}
+    before = same_pool[0] if same_pool else None
+    known = {server.address: server for server in before.servers} if before else {}
     planned = {}
     for vip in assembly.vips:
         for service in assembly.dsr_services:
-            made = _service(assembly, pool, vip, service, slots)
-            made = replace(made, servers=_servers(assembly, service, generations, commit))
-            planned[made.key] = made
+            made = _service(assembly, pool, vip, service, before.slots if before else plan.SLOTS)
+            made = replace(made, servers=_servers(assembly, service, known, commit, now))
+            planned[made.key] = replace(made, former=_former(made, before, now))
     return planned
+
+
+def _former(made: plan.Service, before: plan.Service | None, now: float) -> tuple[plan.Former, ...]:
+    """Who shared the pool's table before, oldest first: as long as a flow may be idle, or, without an idle timeout, as
+    long as one of them is a member that may still serve."""
+    if before is None:
+        return ()
+    former = before.former
+    if _shares(before) and _shares(before) != _shares(made):
+        former = (*former, plan.Former(now, _shares(before)))
+    lives = {(s.address, s.generation) for s in made.servers if s.enabled or s.serve_until}
+    return tuple(
+        one for one in former if (now - one.until < made.idle_timeout if made.idle_timeout else _any_lives(one, lives))
+    )[-_FORMER:]
+
+
+def _any_lives(former: plan.Former, lives: set[tuple[str, int]]) -> bool:
+    return any((address, generation) in lives for address, _, generation in former.servers)
+
+
+def _shares(service: plan.Service) -> tuple[tuple[str, int, int], ...]:
+    if not service.pool_enabled:
+        return ()
+    return tuple((s.address, s.weight, s.generation) for s in service.servers if s.enabled)
 
 
 def changes(
@@ -89,16 +117,32 @@ def _service(assembly: Assembly, pool: Document, vip: Vip, service: Service, slo
 
 
 def _servers(
-    assembly: Assembly, service: Service, generations: Mapping[str, int], commit: int
+    assembly: Assembly, service: Service, known: Mapping[str, plan.Server], commit: int, now: float
 ) -> tuple[plan.Server, ...]:
-    service_port = service.ports[0] if (assembly.pool or {}).get("use_service_port") else 0
+    pool = assembly.pool or {}
+    service_port = service.ports[0] if pool.get("use_service_port") else 0
     found = []
     for _, server in assembly.servers():
         address = address_text(server["ip"])
         port = service_port or assembly.server_port(server)
-        generation = generations.get(address, commit)
-        found.append(plan.Server(address, port, server["ratio"], server["enabled"], generation))
+        before = known.get(address)
+        generation = before.generation if before else commit
+        until = 0.0
+        if not server["enabled"]:
+            until = _serve_until(pool, before, now)
+        found.append(plan.Server(address, port, server["ratio"], server["enabled"], generation, until))
     return tuple(found)
+
+
+def _serve_until(pool: Document, before: plan.Server | None, now: float) -> float:
+    """How long a disabled server's flows may go on (`graceful_disable_timeout`, minutes): from the commit that disabled
+    it. One that never was enabled has none."""
+    if before is None:
+        return 0.0
+    if not before.enabled:
+        return before.serve_until
+    minutes = pool["graceful_disable_timeout"]
+    return plan.FOR_EVER if minutes < 0 else now + minutes * 60 if minutes else 0.0
 
 
 def _monitor(monitor: Document) -> plan.Monitor:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import mmap
 import os
 import re
+import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from ctypes import Structure, byref, c_char, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
@@ -34,6 +34,7 @@ XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
 
 _LOG_LINES = 40
 _BATCH = 4096
+_MAPS_OF_A_PROGRAM = 64  # MAX_USED_MAPS in the kernel's bpf_verifier.h
 _ENOTSUPP = 524  # the kernel's own, in no header of user space
 
 
@@ -148,6 +149,10 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_xdp_attach": (c_int, [c_int, c_int, c_uint32, c_void_p]),
     "bpf_xdp_query": (c_int, [c_int, c_int, c_void_p]),
     "libbpf_num_possible_cpus": (c_int, []),
+    "perf_buffer__new": (c_void_p, [c_int, c_size_t, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "perf_buffer__epoll_fd": (c_int, [c_void_p]),
+    "perf_buffer__poll": (c_int, [c_void_p, c_int]),
+    "perf_buffer__free": (None, [c_void_p]),
 }
 
 
@@ -350,13 +355,6 @@ class Map(Handle):
             _check(f"read {self.name}", result)
         return values.raw[: count.value * self._room]
 
-    def mapped(self) -> mmap.mmap:
-        """The memory of an array that was made for this (BPF_F_MMAPABLE), such as global data. Raises DriverError."""
-        try:
-            return mmap.mmap(self.fd, self.value_size * self.max_entries)
-        except OSError as exc:
-            raise DriverError(f"the kernel map {self.name} cannot be mapped: {exc.strerror}") from exc
-
     @classmethod
     def create(cls, kind: int, name: str, key_size: int, value_size: int, entries: int, flags: int = 0) -> Map:
         """Make a map. name: at most 15 characters. Raises DriverError."""
@@ -373,6 +371,46 @@ class Map(Handle):
     def pinned(cls, path: Path) -> Map:
         """The map pinned at a path. Raises DriverError."""
         return cls(_check(f"open {path}", _call("bpf_obj_get", os.fsencode(path))))
+
+
+_SAMPLE = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_void_p, c_uint32)
+_LOST = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_uint64)
+
+
+class Samples:
+    """What programs write into a BPF_MAP_TYPE_PERF_EVENT_ARRAY. They can as long as this is open: the kernel takes it
+    away with the last descriptor of the map that it was opened with. Raises DriverError."""
+
+    def __init__(self, array: Map, pages: int = 64) -> None:
+        self._taken: list[bytes] = []
+        self._array = array
+        self._callbacks = _SAMPLE(self._sample), _LOST(lambda context, cpu, number: None)
+        library = _library()[0]
+        ctypes.set_errno(0)
+        callbacks = [ctypes.cast(callback, c_void_p) for callback in self._callbacks]
+        self._buffer = library.perf_buffer__new(array.fd, pages, *callbacks, None, None)
+        if not self._buffer:
+            raise _failed(f"listen to {array.name}", -ctypes.get_errno())
+        self.fd = _call("perf_buffer__epoll_fd", self._buffer)
+        """It can be read when there is something to take."""
+
+    def _sample(self, context: int, cpu: int, data: int, size: int) -> None:
+        self._taken.append(ctypes.string_at(data, size))
+
+    def take(self) -> list[bytes]:
+        """What came since the last call; at its end may be up to seven bytes more than the program wrote."""
+        result = _call("perf_buffer__poll", self._buffer, 0)
+        if result != -errno.EINTR:
+            _check(f"listen to {self._array.name}", result)
+        taken, self._taken = self._taken, []
+        return taken
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._buffer:
+            _library()[0].perf_buffer__free(self._buffer)
+            self._buffer = None
+            self._array.close()
 
 
 class Ran(NamedTuple):
@@ -392,6 +430,14 @@ class Program(Handle):
         self.id = _word(info, 4)
         self.tag = info[8:16].hex()
         self.name = info[64:80].split(b"\0")[0].decode()
+
+    def maps(self) -> list[Map]:
+        """The maps that it uses. Raises DriverError."""
+        info, length = ctypes.create_string_buffer(96), c_uint32(96)
+        numbers = (c_uint32 * _MAPS_OF_A_PROGRAM)()
+        struct.pack_into("<IQ", info, 52, len(numbers), ctypes.addressof(numbers))  # nr_map_ids, map_ids
+        _check("maps of a program", _call("bpf_obj_get_info_by_fd", self.fd, info, byref(length)))
+        return [Map.by_id(numbers[n]) for n in range(_word(info.raw, 52))]
 
     def test_run(self, frame: bytes, *, repeat: int = 1) -> Ran:
         """Run it on a frame (at least 14 bytes), received on the loopback interface (index 1)."""

@@ -4,8 +4,8 @@
 is the same decision in C, and tests compare the two frame by frame: whoever changes one changes the other.
 
 The steps are numbered as in ARCHITECTURE ("Forwarding"): 1 whose frame, 2 well-formed, 3 our own traffic come back,
-4 VIP down, 5 fragments, 6 ICMP, 7 service, 8 server, 9 rewriting, 10 size, 11 counting. Not done yet, and dropped by
-name: fragments (`fragment_unknown`), ICMP to a VIP (`icmp_unsupported`).
+4 VIP down, 5 fragments, 6 ICMP, 7 service, 8 server, 9 rewriting, 10 size, 11 counting. What a later frame must know
+of an earlier one is in `flows`; what leaves is made in `rewrite`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,19 @@ import struct
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from . import rewrite
+from .flows import Flow, Flows, FragmentKey, Member, member_of
 from .forwarding import DROP_REASONS, TCP, UDP, Counters, Interface, Pool, Service, ServiceKey, Tally, Target, Vip
-from .hashing import NO_SERVER, slot_of
+from .plan import L2
 
 ETH_P_IP, ETH_P_ARP, ETH_P_8021Q = b"\x08\x00", b"\x08\x06", b"\x81\x00"
 ICMP = 1
 ETH_HLEN, VLAN_HLEN, ARP_LEN, IP_HLEN = 14, 4, 28, 20
 TCP_HLEN, UDP_HLEN, ICMP_HLEN = 20, 8, 8
+PORTS_LEN = 4
+TCP_SYN, TCP_ACK = 0x02, 0x10
+ECHO_REQUEST = 8
+ICMP_ERRORS = (3, 11, 12)  # unreachable, time exceeded, parameter problem (RFC 792)
 NOWHERE = bytes(4)
 EVERYWHERE = b"\xff" * 4
 BROADCAST_MAC = b"\xff" * 6
@@ -34,13 +40,13 @@ class Verdict(NamedTuple):
     """What becomes of a frame.
 
     action: HOST (left alone), ANSWERED, FORWARDED or DROPPED; reason: of a drop, one of forwarding.DROP_REASONS;
-    frame: what leaves; interface: index of the one it leaves by; service, pool, server: who is counted, and size: the
-    bytes counted (the client's IP packet), for what is forwarded.
+    frames: what leaves (more than one where a packet had to be fragmented); interface: index of the one it leaves by;
+    service, pool, server: who is counted, and size: the bytes counted (the client's IP packet), for what is forwarded.
     """
 
     action: str
     reason: str = ""
-    frame: bytes = b""
+    frames: tuple[bytes, ...] = ()
     interface: int = 0
     service: ServiceKey | None = None
     pool: str = ""
@@ -139,11 +145,12 @@ class Values:
         )
 
 
-def decide(frame: bytes, interface: Interface, values: Values, segment: int = 0) -> Verdict:
+def decide(frame: bytes, interface: Interface, values: Values, flows: Flows, now: int = 0, segment: int = 0) -> Verdict:
     """What becomes of a frame received on an interface of the plan.
 
-    frame: from its Ethernet header on, without checksum; segment: when the sender's stack left a TCP or UDP packet to
-    be cut up later (GSO), the size of its pieces' IP packets: that, not the whole, must fit the egress MTU.
+    frame: from its Ethernet header on, without checksum; now: nanoseconds of a steady clock; segment: when the sender's
+    stack left a TCP or UDP packet to be cut up later (GSO), the size of its pieces' IP packets: that, not the whole,
+    must fit the egress MTU.
     """
     kind, start = frame[12:14], ETH_HLEN
     if kind == ETH_P_8021Q:
@@ -152,7 +159,7 @@ def decide(frame: bytes, interface: Interface, values: Values, segment: int = 0)
         if frame[:6] != interface.mac:
             return _TO_HOST
         vip = values.vips.get(frame[start + 16 : start + 20])
-        return _TO_HOST if vip is None else _packet(frame, start, vip, values, segment)
+        return _TO_HOST if vip is None else _packet(frame, start, vip, interface, values, flows, now, segment)
     if kind == ETH_P_ARP:
         return _arp(frame, start, interface, values)
     return _TO_HOST
@@ -165,55 +172,101 @@ def _arp(frame: bytes, start: int, interface: Interface, values: Values) -> Verd
         return _TO_HOST
     if frame[start : start + 8] != _ARP_REQUEST:
         return _TO_HOST
-    asker, sender, target = (
-        frame[start + 8 : start + 14],
-        frame[start + 14 : start + 18],
-        frame[start + 24 : start + 28],
-    )
+    asker, sender = frame[start + 8 : start + 14], frame[start + 14 : start + 18]
+    target = frame[start + 24 : start + 28]
     vip = values.vips.get(target)
     if vip is None or not vip.owned or sender == target:
         return _TO_HOST
     tag = frame[12:start]
     answer = _ARP_REPLY + interface.mac + target + asker + sender
     reply = asker + interface.mac + tag + answer + frame[start + ARP_LEN :]
-    return Verdict(ANSWERED, frame=reply, interface=interface.index)
+    return Verdict(ANSWERED, frames=(reply,), interface=interface.index)
 
 
-def _packet(frame: bytes, start: int, vip: Vip, values: Values, segment: int) -> Verdict:
+class _Subject(NamedTuple):
+    """What a packet to a VIP is about. service, pool: None where it is about none; flow: of a packet with ports, or the
+    one that an ICMP error quotes; member: the one that the packet's first fragment went to."""
+
+    kind: str
+    service: Service | None = None
+    pool: Pool | None = None
+    flow: Flow | None = None
+    syn: bool = False
+    member: Member | None = None
+
+
+_WHOLE, _FIRST, _LATER, _SHORT = "whole", "first fragment", "later fragment", "fragment without ports"
+_ECHO, _ERROR, _OTHER_ICMP = "echo", "error", "other ICMP"
+
+
+def _packet(
+    frame: bytes,
+    start: int,
+    vip: Vip,
+    interface: Interface,
+    values: Values,
+    flows: Flows,
+    now: int,
+    segment: int,
+) -> Verdict:
     """Steps 2 to 11 for a packet to a VIP. The order of the drops is part of the definition."""
     if not _well_formed(frame, start):
         return _DROP["malformed"]
-    total = frame[start + 2] << 8 | frame[start + 3]
-    protocol, source = frame[start + 9], frame[start + 12 : start + 16]
+    packet = frame[start : start + (frame[start + 2] << 8 | frame[start + 3])]
+    source = packet[12:16]
     if _bad_source(source, values):
         return _DROP["bad_source"]
-    fragment = (frame[start + 6] & 0x3F) << 8 | frame[start + 7]
-    service, pool, port = None, None, 0
-    if not fragment and protocol in (TCP, UDP):
-        at = start + (frame[start] & 0x0F) * 4
-        port = frame[at] << 8 | frame[at + 1]
-        service = values.service(vip.address, protocol, frame[at + 2] << 8 | frame[at + 3])
-        pool = values.pools.get(service.pool) if service else None
-    if _looped(frame, source, pool, values):
+    subject = _subject(packet, values, flows, now)
+    if _looped(frame, source, subject.pool, values):
         return _DROP["looped"]
     if not vip.up:
         return _DROP["vip_down"]
-    if fragment:
+    if subject.kind == _SHORT:
+        return _DROP["fragment_short"]
+    if subject.kind == _LATER and subject.member is None:
         return _DROP["fragment_unknown"]
-    if protocol == ICMP:
+    if subject.kind == _OTHER_ICMP:
         return _DROP["icmp_unsupported"]
+    if subject.kind == _ECHO:
+        answer = frame[6:12] + interface.mac + frame[12:start] + rewrite.echo_reply(packet)
+        return Verdict(ANSWERED, frames=(answer,), interface=interface.index)
+    service, pool = subject.service, subject.pool
     if service is None:
-        return _DROP["no_service"]
-    target = _server(source, port, service, pool)
-    if target is None:
+        return _DROP["icmp_unmatched" if subject.kind == _ERROR else "no_service"]
+    target = _server(subject, service, pool, flows, now)
+    if target is None or pool is None:
         return _DROP["no_server"]
+    if subject.kind == _FIRST:
+        flows.remember_fragments(_fragment_key(packet), service, pool, target, now)
     egress = values.interfaces.get(target.interface) if target.interface is not None else None
     if egress is None or target.mac is None:
         return _DROP["no_next_hop"]
-    if (segment or total) > egress.mtu:
-        return _DROP["too_big_l2"]
-    rewritten = target.mac + egress.mac + ETH_P_IP + frame[start : start + total]
-    return Verdict(FORWARDED, "", rewritten, egress.index, service.key, service.pool, target.address, total)
+    ethernet = target.mac + egress.mac + ETH_P_IP
+    if pool.mode == L2:
+        if (segment or len(packet)) > egress.mtu:
+            return _DROP["too_big_l2"]
+        leaving = [packet]
+    else:
+        mtu = min(egress.mtu, target.path_mtu or egress.mtu)
+        room = mtu - rewrite.overhead(pool.mode)
+        pieces = [packet]
+        if (segment or len(packet)) > room:
+            if packet[6] & 0x40:
+                return _too_big(frame, start, packet, room, subject, interface, flows, now)
+            if room < 68:
+                return _DROP["encap_failed"]
+            pieces = rewrite.fragmented(packet, room)
+        if len(packet) + rewrite.overhead(pool.mode) > 0xFFFF:
+            return _DROP["encap_failed"]
+        leaving = [
+            rewrite.tunnelled(
+                piece, pool.mode, target.source, target.address,
+                0 if piece[6] & 0x40 else flows.identification(pool, target),
+            )
+            for piece in pieces
+        ]  # fmt: skip
+    frames = tuple(ethernet + left for left in leaving)
+    return Verdict(FORWARDED, "", frames, egress.index, service.key, pool.uuid, target.address, len(packet))
 
 
 def _well_formed(frame: bytes, start: int) -> bool:
@@ -243,23 +296,98 @@ def _bad_source(source: bytes, values: Values) -> bool:
 
 
 def _looped(frame: bytes, source: bytes, pool: Pool | None, values: Values) -> bool:
-    """Step 3: from one of the engines' own addresses (a probe that a server without the VIP sent on), or forwarded by
-    a member of the pool: its MAC address, another's IP address."""
+    """Step 3: from one of the engines' own addresses (a probe that a server without the VIP sent on), or, for L2,
+    forwarded by a member of the pool: its MAC address, another's IP address."""
     if source in values.addresses:
         return True
-    if pool is None:
+    if pool is None or pool.mode != L2:
         return False
     owned = values.owners(pool.uuid).get(frame[6:12])
     return owned is not None and source not in owned
 
 
-def _server(source: bytes, port: int, service: Service, pool: Pool | None) -> Target | None:
-    """Step 8: the owner of the flow's slot."""
+def _subject(packet: bytes, values: Values, flows: Flows, now: int) -> _Subject:
+    """Steps 5, 6 and 7, as far as they only look."""
+    header = (packet[0] & 0x0F) * 4
+    fragment = (packet[6] & 0x3F) << 8 | packet[7]
+    protocol = packet[9]
+    if fragment & 0x1FFF:
+        known = flows.fragment(_fragment_key(packet), now)
+        service = values.services.get(known.service) if known else None
+        pool = values.pools.get(service.pool) if service else None
+        if known is None or pool is None or member_of(pool, known.member) is None:
+            return _Subject(_LATER)
+        return _Subject(_LATER, service, pool, member=known.member)
+    if protocol == ICMP:
+        return _Subject(_OTHER_ICMP) if fragment else _icmp(packet, header, values)
+    if protocol not in (TCP, UDP):
+        return _Subject(_WHOLE)
+    if len(packet) < header + PORTS_LEN:
+        return _Subject(_SHORT)
+    client_port, port = struct.unpack_from("!HH", packet, header)
+    service = values.service(packet[16:20], protocol, port)
+    pool = values.pools.get(service.pool) if service else None
+    flow = Flow(packet[12:16], packet[16:20], protocol, client_port, port)
+    flags = packet[header + 13] if protocol == TCP and len(packet) > header + 13 else 0
+    syn = flags & (TCP_SYN | TCP_ACK) == TCP_SYN
+    return _Subject(_FIRST if fragment else _WHOLE, service, pool, flow, syn)
+
+
+def _icmp(packet: bytes, header: int, values: Values) -> _Subject:
+    """Step 6: a ping, or an error that quotes a packet from the VIP; eight bytes of its layer 4 are enough."""
+    kind, code = packet[header], packet[header + 1]
+    if kind == ECHO_REQUEST and code == 0 and header == IP_HLEN:
+        return _Subject(_ECHO)
+    if kind not in ICMP_ERRORS:
+        return _Subject(_OTHER_ICMP)
+    quoted = packet[header + ICMP_HLEN :]
+    length = (quoted[0] & 0x0F) * 4 if quoted else 0
+    if len(quoted) < length + rewrite.QUOTED or length < IP_HLEN or quoted[0] >> 4 != 4:
+        return _Subject(_ERROR)
+    later = (quoted[6] & 0x1F) << 8 | quoted[7]
+    if later or quoted[9] not in (TCP, UDP) or quoted[12:16] != packet[16:20]:
+        return _Subject(_ERROR)
+    port, client_port = struct.unpack_from("!HH", quoted, length)
+    service = values.service(quoted[12:16], quoted[9], port)
+    pool = values.pools.get(service.pool) if service else None
+    return _Subject(_ERROR, service, pool, Flow(quoted[16:20], quoted[12:16], quoted[9], client_port, port))
+
+
+def _server(subject: _Subject, service: Service, pool: Pool | None, flows: Flows, now: int) -> Target | None:
+    """Step 8."""
     if pool is None:
         return None
-    address = int.from_bytes(source, "big")
-    owner = pool.table[slot_of(address, port if service.by_port else 0, pool.seed, pool.slots)]
-    return None if owner == NO_SERVER else pool.targets[owner]
+    if subject.member is not None:
+        return member_of(pool, subject.member)
+    if subject.flow is None:
+        return None
+    if subject.kind == _ERROR:
+        return flows.owner(subject.flow, service, pool, now)
+    return flows.server(subject.flow, service, pool, now, syn=subject.syn)
+
+
+def _too_big(
+    frame: bytes,
+    start: int,
+    packet: bytes,
+    room: int,
+    subject: _Subject,
+    interface: Interface,
+    flows: Flows,
+    now: int,
+) -> Verdict:
+    """Step 10: the client is told what fits, but never about later fragments or errors (RFC 1122 section 3.2.2)."""
+    if subject.kind in (_LATER, _ERROR):
+        return _DROP["too_big_unreported"]
+    if not flows.may_reply(now):
+        return _DROP["too_big_rate_limited"]
+    message = rewrite.too_big(packet, packet[16:20], packet[12:16], room)
+    told = frame[6:12] + interface.mac + frame[12:start] + message
+    return Verdict(ANSWERED, frames=(told,), interface=interface.index)
+
+
+def _fragment_key(packet: bytes) -> FragmentKey:
+    return FragmentKey(packet[12:16], packet[16:20], packet[9], packet[4] << 8 | packet[5])
 
 
 def count(verdict: Verdict, counters: Counters) -> None:

@@ -9,19 +9,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from . import forwarding, hashing, plan, tables
+from . import forwarding, hashing, pathmtu, plan, rewrite, tables
 from .announce import Announcer
 from .errors import DriverError, NetworkError
 from .forwarding import Driver, Interface
 from .health import Check, Health
 from .network import Network
+from .pathmtu import PathMtus
 from .paths import ProbePaths
+from .transition import Life, Slots
 
 log = logging.getLogger("avi-se")
 
+SETTLE = 0.5
+"""Seconds that a cold start gives servers beyond their monitors' own time."""
+ADVANCE_EVERY = 1.0
+"""Seconds between two looks at windows that may be over."""
+MEASURE_LOOK_EVERY = 0.5
+"""Seconds between two looks for tunnels whose path is to be measured."""
 RESOLVE_EVERY = 5.0
 """Seconds between two looks for servers whose MAC address nobody else keeps fresh."""
 
@@ -54,15 +64,20 @@ class Engine:
         self._names = tuple(interfaces)
         self._interfaces: dict[str, Interface] = {}
         self._pools: dict[str, forwarding.Pool] = {}
+        self._slots: dict[str, Slots] = {}
+        self._shared: dict[str, tuple[array[int], list[Life]]] = {}
+        self._unsettled: dict[str, float] = {}
         self._put: dict[str, forwarding.Service] = {}
         self._vips: dict[bytes, forwarding.Vip] = {}
         self._checks: dict[tuple[str, bytes], tuple[Check, ...]] = {}
         self._believed: Mapping[str, Mapping[bytes, bool]] = {}
+        self._adopted: Mapping[str, forwarding.Pool] = {}
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
         self._announcer = Announcer()
         self._paths = ProbePaths(network.netlink)
-        self._health = Health(self._route, self._health_changed)
+        self._path_mtus = PathMtus(self.network_changed)
+        self._health = Health(self._route, self._health_changed, self._explain)
 
     @property
     def group(self) -> str:
@@ -73,27 +88,56 @@ class Engine:
         """Take the interfaces, adopt what runs already, put the whole plan. Raises DriverError, NetworkError."""
         await self._paths.clean()
         self._follow_interfaces(required=True)
-        self._believed = self.driver.adopted()
+        self._adopted = self.driver.adopted()
+        self._believed = {u: {t.address: t.up for t in found.targets} for u, found in self._adopted.items()}
         self.apply(first)
+        self._unsettle()
+        await self.network.ask()
         self.refresh()
         self.driver.prune()
-        self._believed = {}
+        self._believed, self._adopted = {}, {}
+
+    def _unsettle(self) -> None:
+        """A cold start may take over connections that this engine has never seen: a pool forwards nothing until each of
+        its servers has been heard of, lest the first one to answer gets the others' connections, and resets them."""
+        for uuid, services in self._by_pool().items():
+            if uuid not in self._adopted:
+                longest = max((m.receive_timeout for s in services for m in s.monitors), default=0)
+                self._unsettled[uuid] = time.monotonic() + longest + SETTLE
+
+    def _settle(self, service: plan.Service) -> bool:
+        """Whether a pool may forward: every enabled server's state is known, or time is up."""
+        until = self._unsettled.get(service.pool_uuid)
+        if until is None:
+            return True
+        checks = [
+            self._checks.get((service.pool_uuid, socket.inet_aton(s.address)), ()) for s in service.servers if s.enabled
+        ]
+        if time.monotonic() < until and not all(self._health.known(mine) for mine in checks):
+            return False
+        del self._unsettled[service.pool_uuid]
+        return True
 
     async def run(self) -> None:
         """Put into the driver whatever changes, for ever."""
-        resolver = asyncio.create_task(self._resolve_for_ever())
+        helpers = [
+            asyncio.create_task(job)
+            for job in (self._resolve_for_ever(), self._advance_for_ever(), self._measure_for_ever())
+        ]
         try:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
                 self.refresh()
         finally:
-            resolver.cancel()
-            await asyncio.gather(resolver, return_exceptions=True)
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
 
     async def close(self, *, keep: bool) -> None:
         """End. keep: what the kernel forwards by itself goes on."""
         await self._health.close()
+        self._path_mtus.close()
         await self._announcer.close()
         await self._paths.close()
         self.driver.close(keep=keep)
@@ -109,11 +153,13 @@ class Engine:
             self._dirty.update(touched.pool_uuid for touched in (before, service) if touched is not None)
         self.services = {key: service for key, service in self._planned.items() if service.group == self.group}
         self.version = change.version
+        self._follow_tunnels()
         self._follow_checks()
         self._wake.set()
 
     def network_changed(self) -> None:
         """Links, addresses or neighbours changed: next hops may have."""
+        self._paths.doubt()
         self._dirty.update(self._pools)
         self._wake.set()
 
@@ -130,12 +176,14 @@ class Engine:
         self._put_services()
         self._put_vips(pools)
         for uuid in self._pools.keys() - pools.keys():
-            del self._pools[uuid]
+            del self._pools[uuid], self._slots[uuid]
+            self._shared.pop(uuid, None)
             self.driver.remove_pool(uuid)
 
     def members(self, service: plan.Service) -> tuple[tables.Member, ...]:
         """The members of a service's pool with their states."""
-        return tables.members(service, lambda server: self._is_up(service.pool_uuid, server), self.hop)
+        way = self.hop if service.mode == plan.L2 else self.next_hop
+        return tables.members(service, lambda server: self._is_up(service.pool_uuid, server), way, time.time())
 
     def pool(self, uuid: str) -> forwarding.Pool | None:
         """The pool as the driver has it."""
@@ -159,16 +207,33 @@ class Engine:
         return self._health
 
     def hop(self, server: bytes) -> tables.Hop:
-        """A server's egress interface and MAC address, as far as known."""
+        """The way to a server on an attached network, as far as known."""
         way = self.network.attached(server, self._interfaces.values())
         if way is None or not self.network.is_up(way[0].index):
-            return None, None
-        return way[0].index, self.network.neighbour(way[0].index, server)
+            return tables.Hop()
+        return tables.Hop(way[0].index, self.network.neighbour(way[0].index, server), way[1])
+
+    def next_hop(self, server: bytes) -> tables.Hop:
+        """The way to a server that may be routers away, as far as known."""
+        way = self.network.way(server)
+        if way is None or not self.network.is_up(way.index) or not self._serves_interface(way.index):
+            return tables.Hop()
+        mac = self.network.neighbour(way.index, way.gateway)
+        return tables.Hop(way.index, mac, way.source, self._path_mtus.get(server))
+
+    def _serves_interface(self, index: int) -> bool:
+        return any(interface.index == index for interface in self._interfaces.values())
+
+    def slots(self, uuid: str) -> Slots | None:
+        """A pool's slots and their phases."""
+        return self._slots.get(uuid)
 
     def is_up(self, service: plan.Service) -> bool:
         """Whether a service has a server that takes new flows."""
+        if service.pool_uuid in self._unsettled:
+            return False
         pool = self._pools.get(service.pool_uuid)
-        return pool is not None and pool.table[0] != hashing.NO_SERVER
+        return pool is not None and (pool.table[0] != hashing.NO_SERVER or any(t.serves for t in pool.targets))
 
     def _by_pool(self) -> dict[str, list[plan.Service]]:
         pools: dict[str, list[plan.Service]] = {}
@@ -177,10 +242,65 @@ class Engine:
         return pools
 
     def _put_pool(self, service: plan.Service) -> None:
-        value = tables.pool(service, self.members(service))
-        if self._pools.get(value.uuid) != value:
+        found = self.members(service)
+        table = tables.table(service, found)
+        before = self._pools.get(service.pool_uuid)
+        slots = self._slots.get(service.pool_uuid)
+        if slots is None:
+            slots = self._slots[service.pool_uuid] = self._first_slots(service)
+        lives = [member.life for member in found]
+        if self._settle(service) and self._shared.get(service.pool_uuid) != (table, lives):
+            slots.change(table, lives, {m.life for m in found if m.serves}.__contains__, time.time())
+            self._shared[service.pool_uuid] = table, lives
+        phases = slots.phases({life: index for index, life in enumerate(lives)})
+        value = tables.pool(service, found, phases, table)
+        if before != value:
             self.driver.put_pool(value)
             self._pools[value.uuid] = value
+
+    def _first_slots(self, service: plan.Service) -> Slots:
+        """The slots of a pool that is new to this process: as the kernel has them, else as the plan tells them."""
+        slots = Slots(service.slots)
+        adopted = self._adopted.get(service.pool_uuid)
+        if adopted is not None and adopted.slots == service.slots:
+            slots.adopt(adopted, time.time())
+            return slots
+        now = time.time()
+        known = {(socket.inet_aton(s.address), s.generation) for s in service.servers if s.enabled}
+        known |= {(socket.inet_aton(s.address), s.generation) for s in service.servers if tables.still_serves(s, now)}
+        until = 0.0
+        for former in service.former:
+            table, lives = tables.former_table(service, former)
+            slots.change(table, lives, known.__contains__, until)
+            until = former.until
+        if service.former:
+            enabled = tuple((s.address, s.weight, s.generation) for s in service.servers if s.enabled)
+            table, lives = tables.former_table(service, plan.Former(0, enabled))
+            slots.change(table, lives, known.__contains__, until)
+        return slots
+
+    async def _advance_for_ever(self) -> None:
+        """Ends windows, tracking and graceful times."""
+        while True:
+            await asyncio.sleep(ADVANCE_EVERY)
+            for uuid, services in self._by_pool().items():
+                if uuid in self._unsettled:
+                    self._dirty.add(uuid)
+                slots, pool = self._slots.get(uuid), self._pools.get(uuid)
+                if slots is None or pool is None:
+                    continue
+                members = self.members(services[0])
+                serving = {member.life for member in members if member.serves}
+                if slots.moving:
+                    timeouts = [service.idle_timeout for service in services]
+                    timeout = 0 if 0 in timeouts else max(timeouts)
+                    lingering = self.driver.lingering(uuid)
+                    if slots.advance(time.time(), timeout, serving.__contains__, lingering):
+                        self._dirty.add(uuid)
+                if serving != {(t.address, t.generation) for t in pool.targets if t.serves}:
+                    self._dirty.add(uuid)
+            if self._dirty:
+                self._wake.set()
 
     def _put_services(self) -> None:
         wanted = {key: tables.service(s) for key, s in self.services.items() if s.enabled}
@@ -239,6 +359,17 @@ class Engine:
                 self._paths.prepare(interface)
                 self._interfaces[name] = interface
         self.driver.put_addresses(self.network.own_addresses())
+        self._follow_tunnels()
+
+    def _follow_tunnels(self) -> None:
+        far = {
+            socket.inet_aton(server.address)
+            for service in self.services.values()
+            if service.mode != plan.L2
+            for server in service.servers
+        }
+        self.network.follow(far)
+        self._path_mtus.follow(self.network.own_addresses(), far)
 
     def _follow_checks(self) -> None:
         per_server: dict[tuple[str, bytes], dict[Check, None]] = {}
@@ -249,7 +380,7 @@ class Engine:
                 mine = per_server.setdefault((service.pool_uuid, address), {})
                 for monitor in service.monitors:
                     port = monitor.port or server.port
-                    check = Check(socket.inet_aton(service.vip), address, port, monitor)
+                    check = Check(socket.inet_aton(service.vip), address, port, monitor, service.mode)
                     mine[check] = None
                     believed[check] = self._believed.get(service.pool_uuid, {}).get(address) or believed.get(check)
         self._checks = {key: tuple(checks) for key, checks in per_server.items()}
@@ -267,28 +398,78 @@ class Engine:
                 self.events.add(f"server {socket.inet_ntoa(server)} is {state}")
         self._wake.set()
 
-    async def _route(self, server: bytes) -> tuple[int, bytes]:
-        way = self.network.attached(server, self._interfaces.values())
+    async def _route(self, check: Check) -> tuple[int, bytes]:
+        if check.mode != plan.L2:
+            return await self._route_in_tunnel(check)
+        way = self.network.attached(check.server, self._interfaces.values())
         if way is None:
             raise NetworkError(
-                f"{socket.inet_ntoa(server)} is on no network attached to {', '.join(self._names)}: "
+                f"{socket.inet_ntoa(check.server)} is on no network attached to {', '.join(self._names)}: "
                 "layer-2 DSR needs its servers on the engine's own segment"
             )
         interface, source = way
-        return await self._paths.open(server, interface, source), source
+        return await self._paths.open(check.server, interface, source), source
+
+    async def _route_in_tunnel(self, check: Check) -> tuple[int, bytes]:
+        if self.network.way(check.server) is None:  # at the start nobody has asked yet
+            await self.network.find(check.server)
+        hop = self.next_hop(check.server)
+        if hop.interface is None:
+            raise NetworkError(
+                f"no route to {socket.inet_ntoa(check.server)} by an interface of this engine: {', '.join(self._names)}"
+            )
+        return await self._paths.open_tunnel(check.server, hop.source, check.mode), hop.source
+
+    def _explain(self, check: Check, began: float) -> str:
+        """Why a probe in a tunnel got no answer: what was said against the tunnel, else what silence means there."""
+        if check.mode == plan.L2:
+            return ""
+        refusal = self._path_mtus.refusal(check.server, check.mode, began)
+        tunnel = "GRE" if check.mode == plan.L3_GRE else "IP-in-IP"
+        return refusal or (
+            f"no answer from the VIP in the {tunnel} tunnel within {check.monitor.receive_timeout} s: "
+            "does the server decapsulate, and have the VIP?"
+        )
+
+    async def _measure_for_ever(self) -> None:
+        """Sends packets of full size into the tunnels, for routers to tell what fits."""
+        while True:
+            tunnels = {
+                (socket.inet_aton(server.address), service.mode): socket.inet_aton(service.vip)
+                for service in self.services.values()
+                if service.mode != plan.L2
+                for server in service.servers
+            }
+            for server, mode in self._path_mtus.due(tunnels.keys()):
+                hop = self.next_hop(server)
+                mtu = next((i.mtu for i in self._interfaces.values() if i.index == hop.interface), 0)
+                if hop.mac is None or not mtu:
+                    continue
+                try:
+                    mark = await self._paths.open_tunnel(server, hop.source, mode)
+                    pathmtu.send_full(mark, hop.source, tunnels[server, mode], mtu - rewrite.overhead(mode))
+                except (NetworkError, OSError) as exc:
+                    log.warning("the path to %s is not measured: %s", socket.inet_ntoa(server), exc)
+                self._path_mtus.measured((server, mode))
+            await asyncio.sleep(MEASURE_LOOK_EVERY)
 
     async def _resolve_for_ever(self) -> None:
         while True:
-            for service in self.services.values():
+            for service in list(self.services.values()):
                 for server in service.servers:
-                    await self._resolve(socket.inet_aton(server.address), monitored=bool(service.monitors))
+                    await self._resolve(service, socket.inet_aton(server.address))
             await asyncio.sleep(RESOLVE_EVERY)
 
-    async def _resolve(self, server: bytes, *, monitored: bool) -> None:
-        index, mac = self.hop(server)
-        if index is None or (mac is not None and monitored):
+    async def _resolve(self, service: plan.Service, server: bytes) -> None:
+        """Have the kernel find the MAC address of a server or its next hop, where no probe keeps it fresh."""
+        if service.mode == plan.L2:
+            hop, neighbour = self.hop(server), server
+        else:
+            way = self.network.way(server)
+            hop, neighbour = self.next_hop(server), way.gateway if way else server
+        if hop.interface is None or (hop.mac is not None and service.monitors):
             return
         try:
-            await self.network.resolve(index, server)
+            await self.network.resolve(hop.interface, neighbour)
         except NetworkError as exc:
             log.warning("%s", exc)

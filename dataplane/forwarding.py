@@ -8,7 +8,7 @@ old one's place, so that a frame sees the whole of the one or the whole of the o
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -31,6 +31,7 @@ DROP_REASONS = (
     "too_big_rate_limited",
     "encap_failed",
     "transmit_failed",
+    "too_big_unreported",
 )
 """Every reason a packet for a VIP is dropped for; the position is the reason's number in the kernel's counters."""
 
@@ -66,39 +67,67 @@ class ServiceKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """How packets of a service are forwarded. pool: the pool's uuid; by_port: the client's port is part of the key."""
+    """How packets of a service are forwarded.
+
+    pool: the pool's uuid; by_port: the client's port is part of the key; per_packet: every packet is a transaction of
+    its own; idle_timeout: seconds after which a tracked flow is forgotten, 0 = never.
+    """
 
     key: ServiceKey
     name: str
     pool: str
     by_port: bool
     per_packet: bool = False
+    idle_timeout: int = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A pool member as frames see it. mac: None while unresolved; interface: the egress interface's index, None while
-    the address is on no attached network; up: it passed its monitors (it may be out of the table all the same)."""
+    """A pool member as frames see it.
+
+    up: it passed its monitors (it may be out of the table all the same); mac: of the server (L2) or of the next hop
+    towards it (L3), None while unresolved; interface: the egress interface's index, None while there is no way there;
+    source: the engine's address on it, for the outer header; serves: flows it has may go on (up, and enabled or within
+    its graceful time); generation: tells it from an earlier life of the same address, whose flows do not revive;
+    path_mtu: bytes, what routers on the way reported for the tunnel, 0 = nothing.
+    """
 
     address: bytes
     up: bool
     mac: bytes | None = None
     interface: int | None = None
+    source: bytes = b""
+    serves: bool = True
+    generation: int = 0
+    path_mtu: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pool: its table holds, for every slot, an index into `targets`, or `hashing.NO_SERVER`."""
+    """A pool: its table holds, for every slot, an index into `targets`, or `hashing.NO_SERVER`.
+
+    mode: how a packet travels to a member (`plan.MODES`). phases: for every slot STABLE, TRANSITION (it changed owner
+    less than the idle timeout ago) or TRACKED (that is over, flows of the former owner may live); empty while all are
+    stable. fallback: for a slot in transition, the owner at the last moment outside one; NO_SERVER if that is not a
+    member any more.
+    """
 
     uuid: str
     seed: int
     table: array[int]
     targets: tuple[Target, ...]
+    mode: str = "l2"
+    phases: bytes = b""
+    fallback: array[int] = field(default_factory=lambda: array("H"))
 
     @property
     def slots(self) -> int:
         """The number of slots."""
         return len(self.table)
+
+
+STABLE, TRANSITION, TRACKED = 0, 1, 2
+"""Phases of a slot."""
 
 
 class Tally(NamedTuple):
@@ -114,7 +143,8 @@ class Tally(NamedTuple):
 
 @dataclass(slots=True)
 class Counters:
-    """What a driver has counted. servers: by pool uuid and server address; answered: ARP requests answered."""
+    """What a driver has counted. servers: by pool uuid and server address; answered: ARP requests and pings answered,
+    and clients told of a smaller MTU."""
 
     answered: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
@@ -163,8 +193,12 @@ class Driver(Tables, Protocol):
     def modes(self) -> Mapping[str, str]:
         """How each interface is served, by interface name ("native", "generic", "AF_PACKET")."""
 
-    def adopted(self) -> Mapping[str, Mapping[bytes, bool]]:
-        """What was found running at start: for each pool's uuid, which servers were up. Empty after a cold start."""
+    def adopted(self) -> Mapping[str, Pool]:
+        """What was found running at start: every pool, by its uuid. Empty after a cold start."""
+
+    def lingering(self, pool: str) -> Iterable[tuple[int, tuple[bytes, int]]]:
+        """Slot, and address and generation of the member, of every `elder` entry of a pool that lives; those that were
+        idle for longer than their service allows are forgotten."""
 
     def prune(self) -> None:
         """Called once after start, when all of the plan is put: drop adopted entries that were not put again."""

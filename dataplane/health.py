@@ -13,11 +13,12 @@ import errno
 import os
 import socket
 import struct
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from .errors import NetworkError
-from .plan import Monitor
+from .plan import L2, Monitor
 
 TCP = "HEALTH_MONITOR_TCP"
 RUNNABLE = frozenset({TCP})
@@ -31,12 +32,14 @@ _READ = 4096
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One monitor of one server for one VIP. Addresses are 4 bytes; port is where the probe goes."""
+    """One monitor of one server for one VIP. Addresses are 4 bytes; port is where the probe goes; mode: the way it
+    travels (plan.MODES)."""
 
     vip: bytes
     server: bytes
     port: int
     monitor: Monitor
+    mode: str = L2
 
 
 @dataclass(slots=True)
@@ -54,16 +57,20 @@ class ProbeFailed(Exception):
     """A probe's negative outcome; its text is the reason an operator reads."""
 
 
-Route = Callable[[bytes], Awaitable[tuple[int, bytes]]]
-"""Server address → (socket mark, the engine's own address towards it); raises NetworkError where there is no way."""
+Route = Callable[[Check], Awaitable[tuple[int, bytes]]]
+"""Check → (socket mark, the engine's own address towards its server); raises NetworkError where there is no way."""
+
+Explain = Callable[[Check, float], str]
+"""Why a check that began then (time.monotonic()) has no answer, where that is known; else nothing."""
 
 
 class Health:
     """Runs checks and remembers their states; `changed(server)` is called when a check went up or down."""
 
-    def __init__(self, route: Route, changed: Callable[[bytes], None]) -> None:
+    def __init__(self, route: Route, changed: Callable[[bytes], None], explain: Explain = lambda _check, _: "") -> None:
         self._route = route
         self._changed = changed
+        self._explain = explain
         self._states: dict[Check, State] = {}
         self._tasks: dict[Check, asyncio.Task[None]] = {}
 
@@ -85,6 +92,11 @@ class Health:
     def up(self, checks: Iterable[Check]) -> bool:
         """Whether every one of a server's checks passes; a server without checks counts as up."""
         return all(self._states[check].up for check in checks)
+
+    def known(self, checks: Iterable[Check]) -> bool:
+        """Whether a server's state is known: every check passed or failed, or one failed."""
+        states = [self._states[check].up for check in checks]
+        return False in states or None not in states
 
     async def close(self) -> None:
         """Stop every check."""
@@ -111,12 +123,14 @@ class Health:
 
     async def _probe(self, check: Check, state: State) -> None:
         state.probes += 1
+        began = time.monotonic()
         try:
             async with asyncio.timeout(check.monitor.receive_timeout):
-                mark, source = await self._route(check.server)
+                mark, source = await self._route(check)
                 await tcp_probe(check, mark, source)
         except TimeoutError:
-            self._count(check, state, False, f"no answer from the VIP within {check.monitor.receive_timeout} s")
+            silence = f"no answer from the VIP within {check.monitor.receive_timeout} s"
+            self._count(check, state, False, self._explain(check, began) or silence)
         except (ProbeFailed, NetworkError) as exc:
             self._count(check, state, False, str(exc))
         else:

@@ -1,4 +1,5 @@
-"""The network around the engine: links, addresses, neighbours of this namespace, kept true by rtnetlink events.
+"""The network around the engine: links, addresses, neighbours and routes of this namespace, kept true by rtnetlink
+events.
 
 pyroute2's asynchronous API tells and changes everything; nothing else in this package speaks rtnetlink while the engine
 runs. What changed is reported to one callback, so that next hops follow within the event's own time.
@@ -8,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from .errors import NetworkError
 from .forwarding import Interface
+
+log = logging.getLogger("avi-se")
 
 # linux/neighbour.h
 NUD_INCOMPLETE, NUD_FAILED = 0x01, 0x20
@@ -24,6 +29,8 @@ NTF_USE = 0x01
 # linux/if.h
 IFF_UP, IFF_LOOPBACK, IFF_LOWER_UP = 0x1, 0x8, 0x10000
 ARPHRD_ETHER = 1
+# linux/rtnetlink.h
+RTN_UNICAST = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,16 @@ class Link:
     mtu: int
     up: bool
     ethernet: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The kernel's way to an address. index: the egress interface; gateway: the next hop, or the address itself;
+    source: the address that the kernel would send from."""
+
+    index: int
+    gateway: bytes
+    source: bytes
 
 
 Networks = tuple[tuple[bytes, int], ...]
@@ -53,6 +70,9 @@ class Network:
         self._netlink = AsyncIPRoute()
         self._events = AsyncIPRoute()
         self._listener: asyncio.Task[None] | None = None
+        self._ways: dict[bytes, Way | None] = {}
+        self._ask = asyncio.Event()
+        self._asker: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Read everything once, then follow the events."""
@@ -60,12 +80,14 @@ class Network:
         await self._netlink.setup_endpoint()
         await self._read()
         self._listener = asyncio.create_task(self._listen())
+        self._asker = asyncio.create_task(self._ask_for_ever())
 
     async def close(self) -> None:
         """Stop following."""
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.gather(self._listener, return_exceptions=True)
+        for task in (self._listener, self._asker):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         self._events.close()
         self._netlink.close()
 
@@ -132,6 +154,54 @@ class Network:
         """The MAC address of a neighbour; None while it is not resolved."""
         return self._neighbours.get((index, address))
 
+    def follow(self, addresses: Iterable[bytes]) -> None:
+        """The addresses whose ways are wanted from now on; those of new ones are known after `ask`."""
+        wanted = set(addresses)
+        for address in self._ways.keys() - wanted:
+            del self._ways[address]
+        for address in wanted - self._ways.keys():
+            self._ways[address] = None
+            self._ask.set()
+
+    def way(self, address: bytes) -> Way | None:
+        """The way to a followed address; None while there is none."""
+        return self._ways.get(address)
+
+    async def ask(self) -> bool:
+        """Ask the kernel for every followed address (RTM_GETROUTE: rules, metrics and all). Whether one changed."""
+        changed = False
+        for address in list(self._ways):
+            way = await self._route(address)
+            if address in self._ways and self._ways[address] != way:
+                self._ways[address] = way
+                changed = True
+        return changed
+
+    async def find(self, address: bytes) -> Way | None:
+        """The way to a followed address, asked for now."""
+        way = await self._route(address)
+        if address in self._ways:
+            self._ways[address] = way
+        return way
+
+    async def _route(self, address: bytes) -> Way | None:
+        try:
+            for message in await self._netlink.route("get", dst=_text(address)):
+                index, gateway, source = message.get("oif"), message.get("gateway"), message.get("prefsrc")
+                if index is None or source is None or message["type"] != RTN_UNICAST:
+                    return None
+                return Way(index, socket.inet_aton(gateway) if gateway else address, socket.inet_aton(source))
+        except (NetlinkError, OSError) as exc:  # no route, an unreachable or prohibited one
+            log.debug("no way to %s: %s", _text(address), exc)
+        return None
+
+    async def _ask_for_ever(self) -> None:
+        while True:
+            await self._ask.wait()
+            self._ask.clear()
+            if await self.ask():
+                self._changed()
+
     async def resolve(self, index: int, address: bytes) -> None:
         """Have the kernel find or confirm a neighbour (NTF_USE: as if a packet were waiting for it)."""
         try:
@@ -154,10 +224,15 @@ class Network:
         while True:
             try:
                 async for message in self._events.get():
-                    if self._take(message.get("event", ""), message):
+                    event = message.get("event", "")
+                    if event in ("RTM_NEWROUTE", "RTM_DELROUTE"):
+                        self._ask.set()
+                    elif self._take(event, message):
+                        self._ask.set()
                         self._changed()
             except OSError:  # the kernel dropped events (ENOBUFS): what we know may be old
                 await self._read()
+                self._ask.set()
                 self._changed()
 
     def _take(self, event: str, message: Any) -> bool:

@@ -3,7 +3,7 @@
 The host's stack sends the probe. A socket mark picks a rule, the rule a routing table, and the table's only route leads
 via the server: the frame carries the server's MAC address and the VIP as its destination, exactly like a client's
 packet that was balanced there. The VIP is no address of this host; the answer arrives from the VIP at the engine's own
-address. (ip-rule(8), ip-route(8), SO_MARK in socket(7).)
+address. (ip-rule(8), ip-route(8), SO_MARK in socket(7).) That is layer 2; layer 3 is in `probetunnels`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from .errors import NetworkError
 from .forwarding import Interface
+from .probetunnels import ProbeTunnels
 
 FIRST = 0x41560000
 """Marks and tables of probes lie in FIRST..LAST; whatever of that range is found at start is a killed engine's."""
@@ -30,7 +31,7 @@ _CONF = Path("/proc/sys/net/ipv4/conf")
 
 
 class ProbePaths:
-    """One mark, rule and table a server. `open` before `mark`; `close` removes them all."""
+    """The marks of probes: in layer 2 one mark, rule and table a server. `close` removes them all."""
 
     def __init__(self, netlink: Any) -> None:
         self._netlink = netlink
@@ -38,6 +39,8 @@ class ProbePaths:
         self._free = iter(range(FIRST + 1, LAST + 1))
         self._returned: list[int] = []
         self._sysctls: dict[Path, str] = {}
+        self._sure: set[bytes] = set()
+        self._tunnels = ProbeTunnels(netlink)
         self._lock = asyncio.Lock()
 
     async def clean(self) -> None:
@@ -47,6 +50,7 @@ class ProbePaths:
             mark = rule.get("fwmark")
             if mark is not None and FIRST <= mark <= LAST:
                 await self._remove(mark)
+        await self._tunnels.clean()
 
     def prepare(self, interface: Interface) -> None:
         """Let answers in: source a VIP that may lie outside every network here (loose rp_filter), and no redirects.
@@ -69,15 +73,40 @@ class ProbePaths:
         async with self._lock:
             known = self._marks.get(server)
             if known is not None and known[1:] == (interface.index, source):
+                if server not in self._sure:
+                    await self._route(known[0], server, interface, source)
                 return known[0]
             if known is not None:
                 await self.shut(server)
             return await self._open(server, interface, source)
 
+    async def open_tunnel(self, server: bytes, source: bytes, mode: str) -> int:
+        """The mark that leads into the tunnel to a server. source: the engine's address towards it; mode: plan.L3_IPIP
+        or L3_GRE. Raises NetworkError."""
+        async with self._lock:
+            return await self._tunnels.open(server, source, mode)
+
+    def doubt(self) -> None:
+        """Links or addresses changed: the kernel may have taken routes away; the next `open` puts them again."""
+        self._sure.clear()
+        self._tunnels.doubt()
+
     async def _open(self, server: bytes, interface: Interface, source: bytes) -> int:
         mark = self._returned.pop() if self._returned else next(self._free, None)
         if mark is None:
             raise NetworkError(f"more than {LAST - FIRST} servers to probe")
+        try:
+            await self._route(mark, server, interface, source)
+            await self._netlink.rule("add", family=socket.AF_INET, fwmark=mark, table=mark, priority=PRIORITY)
+        except (NetworkError, NetlinkError, OSError) as exc:
+            self._returned.append(mark)
+            if isinstance(exc, NetworkError):
+                raise
+            raise NetworkError(f"no rule for probes via {socket.inet_ntoa(server)}: {exc}") from exc
+        self._marks[server] = (mark, interface.index, source)
+        return mark
+
+    async def _route(self, mark: int, server: bytes, interface: Interface, source: bytes) -> None:
         try:
             await self._netlink.route(
                 "replace",
@@ -88,12 +117,9 @@ class ProbePaths:
                 table=mark,
                 flags=["onlink"],
             )
-            await self._netlink.rule("add", family=socket.AF_INET, fwmark=mark, table=mark, priority=PRIORITY)
         except (NetlinkError, OSError) as exc:
-            self._returned.append(mark)
             raise NetworkError(f"no probe path via {socket.inet_ntoa(server)} on {interface.name}: {exc}") from exc
-        self._marks[server] = (mark, interface.index, source)
-        return mark
+        self._sure.add(server)
 
     async def shut(self, server: bytes) -> None:
         """Remove a server's path, if it has one."""
@@ -106,6 +132,7 @@ class ProbePaths:
         """Remove every path and restore what `prepare` changed."""
         for server in list(self._marks):
             await self.shut(server)
+        await self._tunnels.close()
         for path, value in self._sysctls.items():
             with suppress(OSError):  # the interface may be gone
                 path.write_text(value)

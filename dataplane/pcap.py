@@ -2,7 +2,8 @@
 
 One thread receives, decides and sends; the engine's thread puts values. The sockets ignore outgoing frames; a tag that
 the kernel took off is put back before the decision; what the sender's stack left undone (checksum, segmentation)
-travels in the virtio_net_hdr from the one socket to the other, so that real TCP arrives whole.
+travels in the virtio_net_hdr from the one socket to the other, so that real TCP arrives whole. Into a tunnel nothing
+undone may go: it is done here first.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from . import decision
+from . import decision, segmentation
 from .errors import DriverError
-from .forwarding import TCP, Counters, Interface, Pool, Service, ServiceKey, Vip
+from .flows import Flows
+from .forwarding import TCP, UDP, Counters, Interface, Pool, Service, ServiceKey, Vip
 from .hostguard import HostGuard
+from .plan import L2
 
 log = logging.getLogger("avi-se")
 
@@ -32,6 +36,8 @@ _AUXDATA = struct.Struct("=IIIHHHH")  # status, len, snaplen, mac, net, vlan_tci
 # linux/virtio_net.h
 _VNET = struct.Struct("=BBHHHH")  # flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
 _NEEDS_CHECKSUM = 1
+_NOTHING_UNDONE = bytes(_VNET.size)
+_IPV4 = tuple(bytes([0x40 | words]) for words in range(5, 16))
 ETH_P_ALL = 0x0003
 
 LARGEST = 1 << 16
@@ -48,6 +54,8 @@ class PcapDriver:
 
     def __init__(self, instance: str) -> None:
         self._values = decision.Values()
+        self._flows = Flows()
+        self._tunnels = False
         self._counters = Counters()
         self._sockets: dict[int, socket.socket] = {}
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -81,6 +89,7 @@ class PcapDriver:
     def put_pool(self, pool: Pool) -> None:
         """Add or replace a pool."""
         self._values.put_pool(pool)
+        self._tunnels = any(p.mode != L2 for p in self._values.pools.values())
 
     def remove_pool(self, uuid: str) -> None:
         """Remove a pool and its counters."""
@@ -111,9 +120,16 @@ class PcapDriver:
         mode = "AF_PACKET" if not self._guard.fault else f"AF_PACKET ({self._guard.fault})"
         return {interface.name: mode for interface in self._values.interfaces.values()}
 
-    def adopted(self) -> Mapping[str, Mapping[bytes, bool]]:
+    def adopted(self) -> Mapping[str, Pool]:
         """Nothing: this driver's forwarding ends with its process."""
         return {}
+
+    def lingering(self, pool: str) -> Iterable[tuple[int, tuple[bytes, int]]]:
+        """The flows that live in `elder`."""
+        found: list[tuple[int, tuple[bytes, int]]] = []
+        values, now = self._values, time.monotonic_ns()
+        self._do(lambda: found.extend(self._flows.lingering(values.service, values.pools, pool, now)))
+        return found
 
     def prune(self) -> None:
         """Nothing is left over from a former run: its table was replaced at the start."""
@@ -191,18 +207,25 @@ class PcapDriver:
             self._forward(with_tag(frame, auxiliary), frame, interface, offload)
 
     def _forward(self, frame: bytes, received: bytes, interface: Interface, offload: tuple[int, ...]) -> None:
+        now = time.monotonic_ns()
         segment = segment_size(received, offload) if offload[1] else 0
-        verdict = decision.decide(frame, interface, self._values, segment)
+        if offload[0] & _NEEDS_CHECKSUM and self._tunnels:
+            for whole in finished(frame, offload):
+                self._leave(decision.decide(whole, interface, self._values, self._flows, now), _NOTHING_UNDONE)
+            return
+        verdict = decision.decide(frame, interface, self._values, self._flows, now, segment)
+        tagged = received[12:14] == decision.ETH_P_8021Q and verdict.action == decision.FORWARDED
+        self._leave(verdict, carried_on(offload, decision.VLAN_HLEN if tagged else 0))
+
+    def _leave(self, verdict: decision.Verdict, header: bytes) -> None:
         if verdict.action == decision.HOST:
             return
-        if verdict.frame:
-            tagged = received[12:14] == decision.ETH_P_8021Q and verdict.action == decision.FORWARDED
-            header = carried_on(offload, decision.VLAN_HLEN if tagged else 0)
-            try:
-                self._sockets[verdict.interface].send(header + verdict.frame)
-            except (OSError, KeyError) as exc:
-                log.debug("sending on interface %d: %s", verdict.interface, exc)
-                verdict = decision.Verdict(decision.DROPPED, "transmit_failed")
+        try:
+            for frame in verdict.frames:
+                self._sockets[verdict.interface].send(header + frame)
+        except (OSError, KeyError) as exc:
+            log.debug("sending on interface %d: %s", verdict.interface, exc)
+            verdict = decision.Verdict(decision.DROPPED, "transmit_failed")
         decision.count(verdict, self._counters)
 
 
@@ -244,6 +267,18 @@ def segment_size(frame: bytes, offload: tuple[int, ...]) -> int:
         return 0
     layer4 = (frame[start + 12] >> 4) * 4 if frame[at + 9] == TCP else decision.UDP_HLEN
     return start - at + layer4 + offload[3]
+
+
+def finished(frame: bytes, offload: tuple[int, ...]) -> list[bytes]:
+    """The frames that a frame with work left undone stands for, each whole: checksums filled in, segments cut."""
+    at = decision.ETH_HLEN + (decision.VLAN_HLEN if frame[12:14] == decision.ETH_P_8021Q else 0)
+    ethernet, packet = frame[:at], frame[at:]
+    if packet[:1] not in _IPV4 or packet[9:10] not in (bytes([TCP]), bytes([UDP])) or packet[6] & 0x3F or packet[7]:
+        return [frame]  # nothing that a tunnel takes
+    packet = packet[: packet[2] << 8 | packet[3]]
+    if offload[1] and packet[9] == TCP:
+        return [ethernet + piece for piece in segmentation.segments(packet, offload[3])]
+    return [ethernet + segmentation.filled(packet)]
 
 
 def carried_on(offload: tuple[int, ...], shorter: int) -> bytes:

@@ -26,6 +26,9 @@ MODES = (L2, L3_IPIP, L3_GRE)
 BY_ADDRESS = "address"
 BY_ADDRESS_AND_PORT = "address_port"
 
+FOR_EVER = -1.0
+"""A server's `serve_until` without an end."""
+
 SLOTS = 65537
 """Slots of a new pool's table: a prime, as Maglev needs; shares of hundreds of servers are even within 1 %."""
 
@@ -46,7 +49,8 @@ CREATE INDEX IF NOT EXISTS plan_version ON plan (version);
 class Server:
     """A pool member. address: dotted IPv4; port: its monitors' port; weight: its `ratio`, 1–20.
 
-    generation: the commit that (re-)added it to the pool, so that old flow entries do not revive.
+    generation: the commit that (re-)added it to the pool, so that old flow entries do not revive; serve_until: when it
+    is disabled, how long the flows it has may go on: seconds since the epoch, 0 = not at all, FOR_EVER.
     """
 
     address: str
@@ -54,6 +58,16 @@ class Server:
     weight: int = 1
     enabled: bool = True
     generation: int = 0
+    serve_until: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The members that shared the table out until a change. until: when that was, seconds since the epoch; servers:
+    address, weight, generation of each."""
+
+    until: float
+    servers: tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +97,8 @@ class Service:
 
     protocol: "tcp" or "udp"; mode: one of MODES; hash_key: BY_ADDRESS or BY_ADDRESS_AND_PORT; idle_timeout in seconds,
     0 = infinite; enabled: virtual service, its VIP and its traffic are all switched on; advertise_down: the VIP stays
-    announced with no server up; pool_enabled: a disabled pool has no server up.
+    announced with no server up; pool_enabled: a disabled pool has no server up; former: who shared the table before,
+    oldest first, as long as flows of theirs may live: an engine that has never seen them keeps them all the same.
     """
 
     virtualservice: str
@@ -107,6 +122,7 @@ class Service:
     per_packet: bool = False
     servers: tuple[Server, ...] = ()
     monitors: tuple[Monitor, ...] = ()
+    former: tuple[Former, ...] = ()
     version: int = 0
 
     @property
@@ -212,6 +228,7 @@ def _document(value: Service | Common) -> dict[str, Any]:
 def _service(body: dict[str, Any], version: int) -> Service:
     known = _known(Service, body)
     known["servers"] = tuple(Server(**_known(Server, s)) for s in body.get("servers", ()))
+    known["former"] = tuple(_former(f) for f in body.get("former", ()))
     known["monitors"] = tuple(Monitor(**_known(Monitor, m)) for m in body.get("monitors", ()))
     known["version"] = version
     try:
@@ -221,6 +238,10 @@ def _service(body: dict[str, Any], version: int) -> Service:
     if service.mode not in MODES:
         raise PlanError(f"plan document of {service.virtualservice!r}: mode {service.mode!r} is none of {MODES}")
     return service
+
+
+def _former(body: dict[str, Any]) -> Former:
+    return Former(body["until"], tuple((str(a), int(w), int(g)) for a, w, g in body["servers"]))
 
 
 def _common(body: dict[str, Any], version: int) -> Common:

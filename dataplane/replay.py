@@ -21,9 +21,11 @@ from typing import Any
 
 from . import decision, plan, tables
 from .errors import DriverError, NetworkError, PlanError
+from .flows import Flows
 from .forwarding import Interface, ServiceKey, Tables, Vip
 
-Decider = Callable[[bytes], decision.Verdict]
+Decider = Callable[[bytes, int], decision.Verdict]
+"""A frame and its time in nanoseconds → what becomes of it."""
 
 ETHERNET = 1
 """DLT_EN10MB, the only link type that can be replayed (pcap-linktype(7))."""
@@ -40,12 +42,24 @@ class Surroundings:
     routes: tuple[tuple[ipaddress.IPv4Network, ipaddress.IPv4Address, int], ...] = ()
 
     def hop(self, server: bytes) -> tables.Hop:
-        """A server's egress interface and MAC address where it is on an attached network."""
+        """The way to a server on an attached network."""
         address = ipaddress.IPv4Address(server)
         for index, own in self.networks:
             if address in own.network:
-                return index, self.macs.get((index, server))
-        return None, None
+                return tables.Hop(index, self.macs.get((index, server)), own.ip.packed)
+        return tables.Hop()
+
+    def next_hop(self, server: bytes) -> tables.Hop:
+        """The way to a server that may be routers away: attached networks first, then the longest prefix."""
+        direct = self.hop(server)
+        if direct.interface is not None:
+            return direct
+        address = ipaddress.IPv4Address(server)
+        for prefix, via, index in self.routes:
+            if address in prefix:
+                source = next(own.ip.packed for i, own in self.networks if i == index)
+                return tables.Hop(index, self.macs.get((index, via.packed)), source)
+        return tables.Hop()
 
 
 def surroundings(path: Path) -> Surroundings:
@@ -109,10 +123,11 @@ def fill(values: Tables, planned: plan.Plan, around: Surroundings) -> None:
         values.put_interface(interface)
     values.put_addresses(frozenset(address for i in around.interfaces for address in i.addresses))
     for service in {s.pool_uuid: s for s in services}.values():
-        members = tables.members(service, lambda server: True, around.hop)
-        missing = [m.server.address for m in members if m.hop[0] is not None and m.hop[1] is None]
+        way = around.hop if service.mode == plan.L2 else around.next_hop
+        members = tables.members(service, lambda server: True, way)
+        missing = [m.server.address for m in members if m.hop.interface is not None and m.hop.mac is None]
         if missing:
-            raise NetworkError(f"the neighbours file has no MAC address for {', '.join(missing)}")
+            raise NetworkError(f"the neighbours file has no MAC address on the way to {', '.join(missing)}")
         values.put_pool(tables.pool(service, members))
     for service in services:
         if service.enabled:
@@ -136,7 +151,8 @@ def reference(planned: plan.Plan, around: Surroundings) -> Decider:
     values = decision.Values()
     fill(values, planned, around)
     first = around.interfaces[0]
-    return lambda frame: decision.decide(frame, first, values)
+    flows = Flows()
+    return lambda frame, now: decision.decide(frame, first, values, flows, now)
 
 
 def replay(decide: Decider, planned: plan.Plan, source: Path, target: Path) -> dict[str, Any]:
@@ -152,10 +168,10 @@ def replay(decide: Decider, planned: plan.Plan, source: Path, target: Path) -> d
         with RawPcapWriter(str(target), linktype=ETHERNET, sync=False) as out:
             out.write_header(None)
             for frame, seconds, micros in _frames(source):
-                verdict = decide(frame)
+                verdict = decide(frame, (seconds * 1_000_000 + micros) * 1000)
                 summary.add(verdict)
-                if verdict.frame:
-                    out.write_packet(verdict.frame, sec=seconds, usec=micros)
+                for leaving in verdict.frames:
+                    out.write_packet(leaving, sec=seconds, usec=micros)
     except OSError as exc:
         raise PlanError(f"{exc.filename or source}: {exc.strerror}") from exc
     except (Scapy_Exception, EOFError) as exc:

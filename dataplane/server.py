@@ -12,40 +12,24 @@ import argparse
 import ipaddress
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import bootunit, serverstate, sysctl
+from . import bootunit, inspection, mending, serverstate
 from .errors import DataplaneError, ServerError
-from .preparation import (
-    LOOPBACK,
-    Advice,
-    Host,
-    Problem,
-    SetAddress,
-    SetKernel,
-    SetUp,
-    Wanted,
-    needed_settings,
-    problems,
-)
+from .preparation import L2, L3, LOOPBACK, Advice, Host, Problem, Wanted, problems
 
 OK, WRONG = 0, 1
-IP_FORWARD = "net.ipv4.ip_forward"
+_ROUNDS = 3
+"""Looks at the host, at most: what mends one thing may need another, a new tunnel device its settings."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status."""
     arguments = _parser().parse_args(argv)
     try:
-        if arguments.mode == "l3":
-            raise ServerError(
-                "layer-3 DSR is not supported by this version of avi-server; expected --mode l2",
-                remedy="for an IP-in-IP tunnel: ip link add avi0 type ipip && ip link set avi0 up, and the VIP on lo",
-            )
         return int(arguments.command(arguments))
     except DataplaneError as exc:
         if arguments.json:
@@ -66,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         verb = verbs.add_parser(name, help=about)
         verb.add_argument("--vip", type=_address, action="append", required=True, metavar="IP", help="may repeat")
-        verb.add_argument("--mode", choices=("l2", "l3"), required=True, help="the network profile's DSR type")
+        verb.add_argument("--mode", choices=(L2, L3), required=True, help="the network profile's DSR type")
         verb.add_argument("--interface", metavar="IF", help="where the engine's packets arrive (default: the only one)")
         verb.add_argument(
             "--client", type=_address, action="append", default=[], metavar="IP", help="must be reachable"
@@ -93,39 +77,46 @@ def _apply(arguments: argparse.Namespace) -> int:
     if arguments.persist and (reason := bootunit.refusal()):
         raise ServerError(f"--persist: {reason}", remedy="run avi-server apply at boot by other means")
     wanted = _wanted(arguments)
-    done = []
+    done: list[str] = []
     with serverstate.opened() as book:
-        found = problems(wanted, look(wanted))
-        unmendable = [p for p in found if isinstance(p.fix, Advice)]
-        if not unmendable:
+        for _ in range(_ROUNDS):
+            found = problems(wanted, inspection.look(wanted))
+            unmendable = [p for p in found if isinstance(p.fix, Advice)]
+            if unmendable or not found:
+                break
             for problem in found:
-                done.append(problem.fix.command)
-                _mend(problem, book)
+                done += mending.mend(problem, book)
+        else:
+            found = problems(wanted, inspection.look(wanted))
+        left = unmendable or found
+        if not left:
             for vip in wanted.vips:
                 book.record.vips.setdefault(vip, False)
             book.keep()
             if arguments.persist:
                 done += [f"wrote {bootunit.install(vip, _boot_command(vip, wanted))}" for vip in wanted.vips]
     if arguments.json:
-        _print_json(wanted, {"done": done, "problems": [_document(p) for p in unmendable]})
+        _print_json(wanted, {"done": done, "problems": [_document(p) for p in left]})
     else:
-        _print_problems(unmendable)
+        _print_problems(left)
         for line in done:
             print(line)
-        if not unmendable:
-            print(f"ready: {_names(wanted)}" + ("" if done else " (nothing to do)"))
-    return WRONG if unmendable else OK
+        if not left:
+            print(f"ready: {_ready(wanted)}" + ("" if done else " (nothing to do)"))
+    return WRONG if left else OK
 
 
 def _check(arguments: argparse.Namespace) -> int:
     wanted = _wanted(arguments)
-    found = problems(wanted, look(wanted))
+    host = inspection.look(wanted)
+    found = problems(wanted, host)
     if arguments.json:
-        _print_json(wanted, {"ok": not found, "problems": [_document(p) for p in found]})
+        more = {"decapsulation": _decapsulation(host)} if wanted.mode == L3 else {}
+        _print_json(wanted, {"ok": not found, "problems": [_document(p) for p in found], **more})
     else:
         _print_problems(found)
         if not found:
-            print(f"ready: {_names(wanted)}")
+            print(f"ready: {_ready(wanted)}")
     return WRONG if found else OK
 
 
@@ -135,15 +126,13 @@ def _undo(arguments: argparse.Namespace) -> int:
     own = bootunit.refusal() is None
     with serverstate.opened() as book:
         record = book.record
+        left = {vip: added for vip, added in record.vips.items() if vip not in arguments.vip}
         for vip in arguments.vip:
             if own and (unit := bootunit.remove(vip)):
                 restored.append(f"removed {unit}")
-            if record.vips.get(vip) and _has(vip):
-                _ip("addr", "del", f"{vip}/32", "dev", LOOPBACK)
-                restored.append(f"ip addr del {vip}/32 dev {LOOPBACK}")
-        left = {vip: added for vip, added in record.vips.items() if vip not in arguments.vip}
+            restored += mending.forget_vip(vip, record, list(left))
         if not left:
-            restored += _restore(record)
+            restored += mending.restore(record)
         record.vips = left
         book.keep()
     if arguments.json:
@@ -155,62 +144,8 @@ def _undo(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _mend(problem: Problem, book: serverstate.Book) -> None:
-    """Do what mends a problem; what was there is kept first, so that a crash in between can be undone."""
-    record, fix = book.record, problem.fix
-    if isinstance(fix, SetKernel):
-        for key in (fix.key, *(_follows_forwarding() if fix.key == IP_FORWARD else ())):
-            record.settings.setdefault(key, sysctl.read(key))
-    elif isinstance(fix, SetAddress):
-        record.vips[fix.vip] = True
-    elif isinstance(fix, SetUp):
-        record.loopback_up = True
-    book.keep()
-    if isinstance(fix, SetKernel):
-        _write(fix.key, fix.value)
-    else:
-        _ip(*fix.command.split()[1:])
-
-
-def _follows_forwarding() -> list[str]:
-    """What the kernel changes when ip_forward is written (inet_forward_change in net/ipv4/devinet.c)."""
-    links = sorted(entry.name for entry in sysctl.path("net.ipv4.conf").iterdir())
-    keys = [sysctl.conf(link, "forwarding") for link in links if link != "all"]
-    return [*keys, sysctl.conf("all", "accept_redirects")]
-
-
-def _restore(record: serverstate.Record) -> list[str]:
-    """Put the kernel settings back, ip_forward before those that follow it."""
-    done = []
-    order = sorted(record.settings.items(), key=lambda item: item[0] != IP_FORWARD)
-    for key, value in order:
-        if sysctl.path(key).exists() and sysctl.read(key) != value:  # an interface may be gone
-            _write(key, value)
-            done.append(f"sysctl -w {key}={value}")
-    if record.loopback_up:
-        _ip("link", "set", LOOPBACK, "down")
-        done.append(f"ip link set {LOOPBACK} down")
-    record.settings, record.loopback_up = {}, False
-    return done
-
-
-def look(wanted: Wanted) -> Host:
-    """What is there, in this namespace. Raises ServerError."""
-    try:
-        settings = {key: sysctl.read(key) for key in needed_settings(wanted.interface)}
-    except OSError as exc:
-        raise ServerError(f"cannot read the kernel settings of {wanted.interface}: {exc}") from exc
-    return Host(
-        "UP" in _ip_json("link", "show", "dev", LOOPBACK)[0]["flags"],
-        _addresses(),
-        settings,
-        {client: _way(client) for client in wanted.clients},
-    )
-
-
 def _wanted(arguments: argparse.Namespace) -> Wanted:
-    links = [link["ifname"] for link in _ip_json("link", "show")]
-    candidates = sorted({name for name, _, _ in _addresses() if name != LOOPBACK})
+    links, candidates = inspection.interfaces()
     interface = arguments.interface
     if interface is None:
         if len(candidates) != 1:
@@ -220,55 +155,16 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
                 remedy="--interface names it",
             )
         interface = candidates[0]
-    elif interface not in links or interface == LOOPBACK:
-        raise ServerError(
-            f"--interface {interface}: expected one of {', '.join(name for name in links if name != LOOPBACK)}"
-        )
-    return Wanted(tuple(dict.fromkeys(arguments.vip)), interface, tuple(arguments.client))
+    elif interface not in links:
+        raise ServerError(f"--interface {interface}: expected one of {', '.join(links)}")
+    return Wanted(tuple(dict.fromkeys(arguments.vip)), interface, tuple(arguments.client), arguments.mode)
 
 
-def _addresses() -> list[tuple[str, str, int]]:
-    return [
-        (link["ifname"], info["local"], info["prefixlen"])
-        for link in _ip_json("-4", "addr", "show")
-        for info in link.get("addr_info", ())
-    ]
-
-
-def _has(vip: str) -> bool:
-    return (LOOPBACK, vip, 32) in _addresses()
-
-
-def _way(client: str) -> str | None:
-    """The interface that packets to a client leave by."""
-    try:
-        found = _ip_json("route", "get", client)
-    except ServerError:
-        return None
-    return str(found[0]["dev"])
-
-
-def _write(key: str, value: str) -> None:
-    try:
-        sysctl.write(key, value)
-    except OSError as exc:
-        raise ServerError(f"cannot set {key} to {value}: {exc.strerror}", remedy="run it as root") from exc
-
-
-def _ip(*words: str) -> str:
-    """Run ip(8). Raises ServerError with what it said."""
-    try:
-        run = subprocess.run(["ip", *words], capture_output=True, text=True)
-    except FileNotFoundError:
-        raise ServerError("ip(8) is not here", remedy="apt-get install iproute2") from None
-    if run.returncode:
-        raise ServerError(f"ip {' '.join(words)}: {run.stderr.strip()}")
-    return run.stdout
-
-
-def _ip_json(*words: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(_ip("-json", *words) or "[]")
-    return [entry for entry in found if entry]
+def _decapsulation(host: Host) -> str | None:
+    """Who takes packets out of their tunnel: the program comes first, it sits at the ingress."""
+    if host.decapsulated is not None:
+        return "program"
+    return ", ".join(tunnel.name for tunnel in host.tunnels) or None
 
 
 def _need_root() -> None:
@@ -278,11 +174,12 @@ def _need_root() -> None:
 
 def _boot_command(vip: str, wanted: Wanted) -> list[str]:
     program = [str(Path(sys.executable)), "-m", "dataplane.server"]
-    return [*program, "apply", "--vip", vip, "--mode", "l2", "--interface", wanted.interface]
+    return [*program, "apply", "--vip", vip, "--mode", wanted.mode, "--interface", wanted.interface]
 
 
-def _names(wanted: Wanted) -> str:
-    return f"{', '.join(wanted.vips)} on {LOOPBACK}, packets arrive on {wanted.interface}"
+def _ready(wanted: Wanted) -> str:
+    way = "in tunnels " if wanted.mode == L3 else ""
+    return f"{', '.join(wanted.vips)} on {LOOPBACK}, packets arrive {way}on {wanted.interface}"
 
 
 def _document(problem: Problem) -> dict[str, str]:
@@ -295,7 +192,7 @@ def _print_problems(found: Sequence[Problem]) -> None:
 
 
 def _print_json(wanted: Wanted, more: dict[str, Any]) -> None:
-    print(json.dumps({"vips": wanted.vips, "mode": "l2", "interface": wanted.interface, **more}))
+    print(json.dumps({"vips": wanted.vips, "mode": wanted.mode, "interface": wanted.interface, **more}))
 
 
 if __name__ == "__main__":

@@ -24,17 +24,29 @@ SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 @dataclass(slots=True)
 class Record:
     """What `apply` did. vips: those it prepared, and whether it added them (else they were there); settings: sysctl
-    name → value before, in the order of the changes; loopback_up: it switched the loopback on."""
+    name → value before, in the order of the changes; loopback_up: it switched the loopback on.
+
+    Of layer 3: programs: interfaces that it put the decapsulating program on, with the VIPs; hooks: those where it also
+    made the place for programs; links: tunnel devices that it made; modules: kernel modules loaded for them; addresses:
+    VIP and tunnel device of others that it put the VIP on; limits: the segment size of VIPs that it limited.
+    """
 
     namespace: int
     vips: dict[str, bool] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     loopback_up: bool = False
+    programs: dict[str, list[str]] = field(default_factory=dict)
+    hooks: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    modules: list[str] = field(default_factory=list)
+    addresses: list[list[str]] = field(default_factory=list)
+    limits: dict[str, int] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to undo."""
-        return not (self.vips or self.settings or self.loopback_up)
+        changed = (self.vips, self.settings, self.loopback_up, self.programs, self.hooks, self.links)
+        return not any((*changed, self.modules, self.addresses, self.limits))
 
 
 class Book:

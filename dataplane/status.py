@@ -86,7 +86,7 @@ def _pool(engine: Engine, service: plan.Service, counters: Counters) -> dict[str
     owned = Counter(value.table) if value else Counter[int]()
     servers = []
     for index, member in enumerate(engine.members(service)):
-        interface, mac = member.hop
+        interface, mac = member.hop.interface, member.hop.mac
         tally = counters.servers.get((service.pool_uuid, member.address), Tally())
         state, reason = _server_state(engine, service.pool_uuid, member)
         servers.append(

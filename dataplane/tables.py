@@ -8,47 +8,93 @@ from __future__ import annotations
 import socket
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from . import forwarding, hashing, plan
+from .transition import Life, Phases
 
 PROTOCOLS = {"tcp": forwarding.TCP, "udp": forwarding.UDP}
 
-Hop = tuple[int | None, bytes | None]
-"""Egress interface index and MAC address of a server; None for what is not known."""
+
+class Hop(NamedTuple):
+    """The way to a server: egress interface index, MAC address of the server (L2) or of the next hop (L3); None for
+    what is not known. source: the engine's address on that interface; path_mtu: what routers reported, 0 = nothing."""
+
+    interface: int | None = None
+    mac: bytes | None = None
+    source: bytes = b""
+    path_mtu: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A pool member's whole state: the plan's wish, its health, its next hop."""
+    """A pool member's whole state: the plan's wish, its health, its next hop. usable: switched on (server and pool) and
+    up: it gets new flows; serves: flows it has may go on."""
 
     server: plan.Server
     address: bytes
     up: bool
     usable: bool
+    serves: bool
     hop: Hop
 
+    @property
+    def life(self) -> Life:
+        """What tells it from another member, and from an earlier life of its own."""
+        return self.address, self.server.generation
 
-def members(service: plan.Service, is_up: Callable[[bytes], bool], hop: Callable[[bytes], Hop]) -> tuple[Member, ...]:
-    """The members of a service's pool, by address. usable: switched on (server and pool) and up: it gets new flows."""
+
+def members(
+    service: plan.Service, is_up: Callable[[bytes], bool], hop: Callable[[bytes], Hop], now: float = 0
+) -> tuple[Member, ...]:
+    """The members of a service's pool, by address. now: seconds since the epoch."""
     found = []
     for server in sorted(service.servers, key=lambda s: socket.inet_aton(s.address)):
         address = socket.inet_aton(server.address)
         up = is_up(address)
         usable = up and server.enabled and service.pool_enabled
-        found.append(Member(server, address, up, usable, hop(address)))
+        serves = usable or (up and service.pool_enabled and still_serves(server, now))
+        found.append(Member(server, address, up, usable, serves, hop(address)))
     return tuple(found)
 
 
-def pool(service: plan.Service, found: Sequence[Member]) -> forwarding.Pool:
-    """The pool's forwarding value: the table is shared out among the usable members by weight."""
-    targets = tuple(forwarding.Target(m.address, m.up, m.hop[1], m.hop[0]) for m in found)
+def still_serves(server: plan.Server, now: float) -> bool:
+    """Whether a disabled server is within its graceful time."""
+    return server.serve_until == plan.FOR_EVER or now < server.serve_until
+
+
+def table(service: plan.Service, found: Sequence[Member]) -> array[int]:
+    """The pool's table, shared out among the usable members by weight: indices into `found`."""
     owners = tuple((index, m.address, m.server.weight) for index, m in enumerate(found) if m.usable)
-    return forwarding.Pool(service.pool_uuid, service.seed, _table(owners, service.slots, service.seed), targets)
+    return _table(owners, service.slots, service.seed)
 
 
-@lru_cache(maxsize=512)
+def former_table(service: plan.Service, former: plan.Former) -> tuple[array[int], list[Life]]:
+    """The table of an earlier time, and the members that its indices mean."""
+    lives = [(socket.inet_aton(address), generation) for address, _, generation in former.servers]
+    owners = tuple((index, socket.inet_aton(s[0]), s[1]) for index, s in enumerate(former.servers))
+    return _table(owners, service.slots, service.seed), lives
+
+
+def pool(
+    service: plan.Service, found: Sequence[Member], phases: Phases | None = None, owned: array[int] | None = None
+) -> forwarding.Pool:
+    """The pool's forwarding value. phases: of its slots where not all are stable; owned: its table if it is made."""
+    targets = tuple(
+        forwarding.Target(
+            m.address, m.up, m.hop.mac, m.hop.interface, m.hop.source, m.serves, m.server.generation, m.hop.path_mtu
+        )
+        for m in found
+    )
+    value = forwarding.Pool(
+        service.pool_uuid, service.seed, table(service, found) if owned is None else owned, targets, service.mode
+    )
+    return value if phases is None else replace(value, phases=phases.phases, fallback=phases.fallback)
+
+
+@lru_cache(maxsize=64)
 def _table(owners: tuple[tuple[int, bytes, int], ...], slots: int, seed: int) -> array[int]:
     """A table of member indices. Kept: most changes of a pool (a MAC address, a server that flaps) change no shares,
     or change them back."""
@@ -68,7 +114,9 @@ def key(service: plan.Service) -> forwarding.ServiceKey:
 def service(planned: plan.Service) -> forwarding.Service:
     """A service's forwarding value."""
     by_port = planned.hash_key == plan.BY_ADDRESS_AND_PORT
-    return forwarding.Service(key(planned), planned.virtualservice, planned.pool_uuid, by_port, planned.per_packet)
+    return forwarding.Service(
+        key(planned), planned.virtualservice, planned.pool_uuid, by_port, planned.per_packet, planned.idle_timeout
+    )
 
 
 def vip(address: bytes, services: Iterable[plan.Service], is_up: Callable[[plan.Service], bool]) -> forwarding.Vip:

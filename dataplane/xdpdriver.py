@@ -14,7 +14,8 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,12 +23,15 @@ from . import bpf, xdplayout
 from .bpf import Link, Map, Object, Program
 from .errors import DriverError
 from .forwarding import Counters, Interface, Pool, Service, ServiceKey, Vip
+from .xdpslow import Sender, SlowPath
 from .xdptables import NAMES, KernelTables
 
 log = logging.getLogger("avi-se")
 
 OBJECT = Path(__file__).parent / "xdp" / "dsr.o"
 PROGRAM = "dsr"
+SLOW = "slow"
+"""The map by which the program hands frames over."""
 _LINK = "link-"
 
 _FLAGS = {"native": bpf.XDP_FLAGS_DRV_MODE, "generic": bpf.XDP_FLAGS_SKB_MODE}
@@ -78,8 +82,11 @@ class XdpDriver:
         self._pins = self._root / f"v{xdplayout.LAYOUT}"
         self._links: dict[int, Link] = {}
         self._modes: dict[int, str] = {}
-        self._program, maps = self._load()
+        self._program, maps, handed_over = self._load()
         self._tables = KernelTables(maps)
+        self._sender = Sender()
+        self._slow = SlowPath(handed_over, self._tables, self._sender)
+        self._slow.start()
         self._adopt_links()
 
     def put_interface(self, interface: Interface) -> None:
@@ -130,9 +137,13 @@ class XdpDriver:
         """ "native" or "generic", by interface name."""
         return {i.name: self._modes[index] for index, i in self._tables.interfaces.items() if index in self._links}
 
-    def adopted(self) -> Mapping[str, Mapping[bytes, bool]]:
-        """For each pool found running: which servers were up."""
+    def adopted(self) -> Mapping[str, Pool]:
+        """The pools that the kernel was found to forward by."""
         return self._tables.found
+
+    def lingering(self, pool: str) -> Iterable[tuple[int, tuple[bytes, int]]]:
+        """The flows that live in `elder`."""
+        return self._tables.lingering(pool, time.monotonic_ns())
 
     def prune(self) -> None:
         """Drop what was found at the start and not put again."""
@@ -153,11 +164,14 @@ class XdpDriver:
         for link in self._links.values():
             link.close()
         self._links.clear()
+        self._slow.close()
+        self._sender.close()
         self._tables.close()
         self._program.close()
 
-    def _load(self) -> tuple[Program, dict[str, Map]]:
-        """The program, with the maps that are pinned, or with new ones that are pinned now."""
+    def _load(self) -> tuple[Program, dict[str, Map], Map]:
+        """The program, with the maps that are pinned, or with new ones that are pinned now; and its way to user
+        space."""
         with Object(OBJECT) as loaded:
             found = self._pinned_maps(loaded)
             if found is None:
@@ -171,7 +185,7 @@ class XdpDriver:
             if found is None:
                 for name, one in maps.items():
                     one.pin(self._pins / name)
-            return loaded.program(PROGRAM), maps
+            return loaded.program(PROGRAM), maps, loaded.map(SLOW)
 
     def _pinned_maps(self, loaded: Object) -> dict[str, Map] | None:
         """All the maps of a former run, or None when they are not all there in the shapes that are needed."""

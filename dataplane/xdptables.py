@@ -6,30 +6,44 @@ which counters are whose. What was found counts as put, until `prune` drops what
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from . import bpf, xdplayout
 from .bpf import Map
+from .decision import ANSWERED, DROPPED, Values, Verdict
 from .errors import DriverError
+from .flows import SECOND, Member, member_of, slot_for
 from .forwarding import DROP_REASONS, Counters, Interface, Pool, Service, ServiceKey, Tally, Vip
+from .plan import L2
 from .xdpindex import ServiceIndex
-from .xdplayout import INTERFACE_SIZE, TARGET_SIZE, ServiceEntry, u32
-from .xdpstate import Filter, State
+from .xdplayout import Egress, Filter, FlowEntry, ServiceEntry, u32
 
 NAMES = (
+    "interfaces",
     "egress",
     "addresses",
     "services",
+    "service_index",
+    "entries",
     "ranges",
     "pools",
+    "targets",
+    "lives",
     "members",
     "counters",
     "events",
+    "elder",
+    "young",
+    "fragments",
+    "identifications",
+    "slow_counters",
+    "slow_events",
     "bss",
 )
-"""The program's maps; `bss` is its memory."""
+"""The maps that outlive the program; `bss` holds the filters."""
 
 _POOLS_AT_ONCE = 256
 
@@ -41,6 +55,15 @@ class _Pool:
     targets: bytes
     first: int
     counters: dict[bytes, int]
+    formers: int = xdplayout.NO_POOL
+
+    def lives(self) -> dict[bytes, int]:
+        """The entries of `lives` that are this pool's: places of its targets."""
+        uuid = self.value.uuid
+        return {
+            xdplayout.life(uuid, target.address, target.generation): self.first + index
+            for index, target in enumerate(self.value.targets)
+        }
 
 
 @dataclass(slots=True)
@@ -130,34 +153,37 @@ class Runs:
 
 
 class KernelTables:
-    """forwarding.Tables over the maps of a loaded program. It owns the maps and closes them."""
+    """forwarding.Tables over the maps of a loaded program. It owns the maps and closes them.
+
+    values: the same once more, for what the program leaves to the reference decision.
+    """
 
     def __init__(self, maps: Mapping[str, Map]) -> None:
         self._maps = dict(maps)
-        self._state = State(maps["bss"])
+        self.values = Values()
+        self._counting = threading.Lock()
         self._places: dict[int, int] = {}
         self._interfaces: dict[int, Interface] = {}
+        self._egress: dict[int, Egress] = {}
         self._own: frozenset[bytes] = frozenset()
         self._vips: dict[bytes, Vip] = {}
         self._services: dict[ServiceKey, _Service] = {}
         self._pools: dict[str, _Pool] = {}
         self._ranged: dict[bytes, set[ServiceKey]] = {}
-        self._address_filter, self._member_filter = Filter(self._state.addresses), Filter(self._state.members)
+        self._address_filter, self._member_filter = Filter(), Filter()
         self._counter_numbers = Numbers(maps["counters"].max_entries, "services and servers together")
         self._pool_numbers = Numbers(maps["pools"].max_entries, "pools")
-        self._target_places = Runs(xdplayout.MAX_TARGETS, "servers")
+        self._target_places = Runs(maps["targets"].max_entries, "servers")
         self._new_pools: list[tuple[int, Map]] = []
         self._leftover = _Leftover()
-        self._index = ServiceIndex(self._state, maps["services"])
+        self._index = ServiceIndex(maps)
         self._read()
-        self.found: Mapping[str, Mapping[bytes, bool]] = {
-            uuid: {t.address: t.up for t in pool.value.targets} for uuid, pool in self._pools.items()
-        }
+        self.found: Mapping[str, Pool] = {uuid: pool.value for uuid, pool in self._pools.items()}
+        """The pools that were found, by uuid."""
 
     def close(self) -> None:
         """Close the maps; the kernel keeps what is pinned or in use."""
         self._flush_pools()
-        self._state.close()
         for one in self._maps.values():
             one.close()
 
@@ -172,12 +198,14 @@ class KernelTables:
         place = self._places.get(interface.index)
         if place is None:
             place = self._free_place(interface.index)
+        before = self._interfaces.get(interface.index)
+        if before is None or (before.mac, before.mtu) != (interface.mac, interface.mtu):
             self._maps["egress"].update(u32(place), u32(interface.index))
-        self._write_interface(place, xdplayout.interface(interface))
+            self._maps["interfaces"].update(u32(place), xdplayout.interface(interface))
+        self._places[interface.index] = place
         self._interfaces[interface.index] = interface
-        if interface.index not in self._places:
-            self._places[interface.index] = place
-            self._resolve(interface.index)
+        self.values.put_interface(interface)
+        self._set_egress(interface.index, Egress(place, interface.mac, interface.mtu))
 
     def remove_interface(self, index: int) -> None:
         """Remove an interface; servers behind it have no next hop any more."""
@@ -186,14 +214,16 @@ class KernelTables:
         if place is None:
             return
         del self._interfaces[index]
-        self._resolve(index)
-        self._write_interface(place, xdplayout.FREE_INTERFACE)
+        self.values.remove_interface(index)
+        self._maps["interfaces"].update(u32(place), xdplayout.FREE_INTERFACE)
+        self._set_egress(index, None)
         self._maps["egress"].delete(u32(place))
 
     def put_addresses(self, addresses: frozenset[bytes]) -> None:
         """Replace the engines' own addresses."""
         changed = self._own ^ addresses
         self._own = addresses
+        self.values.put_addresses(addresses)
         for address in changed:
             self._write_address(address, self._flags(address))
 
@@ -204,22 +234,32 @@ class KernelTables:
             raise DriverError(f"a pool's uuid has at most {xdplayout.NAME_LENGTH} bytes: {pool.uuid!r}")
         if pool.slots > xdplayout.MAX_SLOTS:
             raise DriverError(f"a pool's table has at most {xdplayout.MAX_SLOTS} slots under XDP: {pool.slots}")
+        if len(pool.targets) > xdplayout.MAX_TARGETS:
+            raise DriverError(f"a pool has at most {xdplayout.MAX_TARGETS} servers under XDP: {len(pool.targets)}")
         before = self._pools.get(pool.uuid)
         counters = self._counters_of(pool, before)
-        targets = xdplayout.pool_targets(pool, counters, self._places)
+        targets = xdplayout.pool_targets(pool, counters, self._egress)
         if before is None or before.targets != targets or before.value != pool:
             self._replace_pool(before, pool, targets, counters)
+            self.values.put_pool(pool)
 
     def _replace_pool(self, before: _Pool | None, pool: Pool, targets: bytes, counters: dict[bytes, int]) -> None:
-        """Targets and members first, then the table, then the services; what is no longer used goes last."""
+        """Targets and members first, then the table, then the services; what is no longer used goes last.
+
+        Entries of `lives` lead to the new targets before the table does: both runs of targets stand until the kernel
+        has swapped the table, and then no packet that saw the old ones is on its way.
+        """
         moved = before is not None and (before.value.slots, before.value.seed) != (pool.slots, pool.seed)
         first = self._target_places.take(len(pool.targets))
         place = self._pool_numbers.take() if before is None or moved else before.place
-        new = _Pool(place, pool, targets, first, counters)
+        formers = self._pool_numbers.take() if pool.phases else xdplayout.NO_POOL
+        new = _Pool(place, pool, targets, first, counters, formers)
         old_members = _members(before.place, before.value) if before else set()
         new_members = _members(place, pool)
-        self._state.targets[first * TARGET_SIZE : first * TARGET_SIZE + len(targets)] = targets
+        old_lives, new_lives = before.lives() if before else {}, new.lives()
+        self._maps["targets"].write(targets, first)
         self._add_members(new_members - old_members)
+        self._maps["lives"].update_all(b"".join(new_lives), b"".join(map(u32, new_lives.values())))
         self._write_pool(new, seen=before is not None and not moved)
         self._pools[pool.uuid] = new
         if before is None or moved:
@@ -228,6 +268,10 @@ class KernelTables:
         if before is not None:
             if moved:
                 self._free_pool(before.place)
+            if before.formers != xdplayout.NO_POOL:
+                self._free_pool(before.formers)
+            for life in old_lives.keys() - new_lives.keys():
+                self._maps["lives"].delete(life)
             self._target_places.give(before.first, len(before.value.targets))
             for address in before.counters.keys() - counters.keys():
                 self._counter_numbers.give(before.counters[address])
@@ -236,11 +280,16 @@ class KernelTables:
         """Remove a pool, its servers' counters with it."""
         self._leftover.pools.discard(uuid)
         pool = self._pools.pop(uuid, None)
+        self.values.remove_pool(uuid)
         if pool is None:
             return
         self._write_services(key for key, one in self._services.items() if one.value.pool == uuid)
         self._remove_members(_members(pool.place, pool.value))
         self._free_pool(pool.place)
+        if pool.formers != xdplayout.NO_POOL:
+            self._free_pool(pool.formers)
+        for life in pool.lives():
+            self._maps["lives"].delete(life)
         self._target_places.give(pool.first, len(pool.value.targets))
         for counter in pool.counters.values():
             self._counter_numbers.give(counter)
@@ -256,12 +305,14 @@ class KernelTables:
                 self._ranged.setdefault(service.key.vip, set()).add(service.key)
                 self._write_address(service.key.vip, self._flags(service.key.vip))
         known.value = service
+        self.values.put_service(service)
         self._write_services((service.key,))
 
     def remove_service(self, key: ServiceKey) -> None:
         """Remove a service and its counter."""
         self._leftover.services.discard(key)
         known = self._services.pop(key, None)
+        self.values.remove_service(key)
         if known is None:
             return
         if key.port == key.port_end:
@@ -280,11 +331,13 @@ class KernelTables:
         """Add or replace a VIP."""
         self._leftover.vips.discard(vip.address)
         self._vips[vip.address] = vip
+        self.values.put_vip(vip)
         self._write_vip(vip.address)
 
     def remove_vip(self, address: bytes) -> None:
         """Remove a VIP."""
         self._leftover.vips.discard(address)
+        self.values.remove_vip(address)
         if self._vips.pop(address, None) is not None:
             self._write_vip(address)
 
@@ -301,18 +354,36 @@ class KernelTables:
             self.remove_interface(index)
         self._flush_pools()
 
+    def lingering(self, pool: str, now: int) -> list[tuple[int, tuple[bytes, int]]]:
+        """forwarding.Driver.lingering. now: nanoseconds of the kernel's monotonic clock."""
+        where, found = self.values.pools.get(pool), []
+        id = xdplayout.pool_id(pool)
+        for key, value in self._maps["elder"].items():
+            entry = xdplayout.read_flow(key, value)
+            if entry.pool != id:
+                continue
+            service = self.values.service(entry.flow.vip, entry.flow.protocol, entry.flow.port)
+            if service is not None and where is not None and lives(entry, service, where, now):
+                found.append((slot_for(entry.flow, service, where), (entry.address, entry.generation)))
+            elif self._maps["elder"].lookup(key) == value:  # no packet came meanwhile
+                self._maps["elder"].delete(key)
+        return found
+
     def counters(self) -> Counters:
         """A snapshot: processors are read one after the other."""
         cpus = bpf.possible_cpus()
-        data = memoryview(self._maps["counters"].read(self._counter_numbers.end)).cast("Q")
+        end = self._counter_numbers.end
+        data = memoryview(self._maps["counters"].read(end)).cast("Q")
+        slow = memoryview(self._maps["slow_counters"].read(end)).cast("Q")
         events = memoryview(self._maps["events"].read(xdplayout.ANSWERED + 1)).cast("Q")
+        slow_events = memoryview(self._maps["slow_events"].read(xdplayout.ANSWERED + 1)).cast("Q")
 
         def tally(number: int) -> Tally:
             of_all = data[number * 2 * cpus : (number + 1) * 2 * cpus]
-            return Tally(sum(of_all[::2]), sum(of_all[1::2]))
+            return Tally(sum(of_all[::2]) + slow[number * 2], sum(of_all[1::2]) + slow[number * 2 + 1])
 
         def event(number: int) -> int:
-            return sum(events[number * cpus : (number + 1) * cpus])
+            return sum(events[number * cpus : (number + 1) * cpus]) + slow_events[number]
 
         return Counters(
             answered=event(xdplayout.ANSWERED),
@@ -325,13 +396,32 @@ class KernelTables:
             },
         )
 
+    def count(self, verdict: Verdict) -> None:
+        """Count what was done in the program's stead, from another thread than the one that puts."""
+        with self._counting:
+            if verdict.action == DROPPED:
+                self._add("slow_events", DROP_REASONS.index(verdict.reason), 1)
+            elif verdict.action == ANSWERED:
+                self._add("slow_events", xdplayout.ANSWERED, 1)
+            elif verdict.service is not None:
+                service, pool = self._services.get(verdict.service), self._pools.get(verdict.pool)
+                if service is not None:
+                    self._add("slow_counters", service.counter, 1, verdict.size)
+                if pool is not None and verdict.server in pool.counters:
+                    self._add("slow_counters", pool.counters[verdict.server], 1, verdict.size)
+
+    def _add(self, name: str, number: int, *numbers: int) -> None:
+        held = self._maps[name].lookup(u32(number)) or bytes(8 * len(numbers))
+        sums = (old + new for old, new in zip(memoryview(held).cast("Q"), numbers, strict=True))
+        self._maps[name].update(u32(number), b"".join(n.to_bytes(8, "little") for n in sums))
+
     def _read(self) -> None:
         """Take over what stands in the maps."""
         maps = self._maps
-        for place, entry in xdplayout.read_interfaces(bytes(self._state.interfaces)):
+        for place, entry in xdplayout.read_interfaces(maps["interfaces"].read(xdplayout.MAX_INTERFACES)):
             self._places[entry.ifindex] = place
             self._interfaces[entry.ifindex] = Interface(entry.ifindex, "", entry.mac, entry.mtu)
-        known = []
+            self._egress[entry.ifindex] = Egress(place, entry.mac, entry.mtu)
         for address, value in maps["addresses"].items():
             flags = int.from_bytes(value, "little")
             if flags & xdplayout.ADDRESS_VIP:
@@ -339,29 +429,52 @@ class KernelTables:
                 self._vips[address] = Vip(address, bool(up), bool(owned))
             if flags & xdplayout.ADDRESS_OWN:
                 self._own |= {address}
-            known.append(address)
-        self._address_filter.start(known)
+            self._address_filter.add([address])
         self._read_pools()
         self._read_services()
-        self._member_filter.start(xdplayout.member_word(key) for key, _ in maps["members"].items())
+        self._fill_values()
+        self._member_filter.add(xdplayout.member_word(key) for key, _ in maps["members"].items())
         self._counter_numbers.start(
             [one.counter for one in self._services.values()]
             + [number for pool in self._pools.values() for number in pool.counters.values()]
         )
         self._leftover = _Leftover(set(self._interfaces), set(self._services), set(self._vips), set(self._pools))
 
+    def _fill_values(self) -> None:
+        for interface in self._interfaces.values():
+            self.values.put_interface(interface)
+        self.values.put_addresses(self._own)
+        for pool in self._pools.values():
+            self.values.put_pool(pool.value)
+        for service in self._services.values():
+            self.values.put_service(service.value)
+        for vip in self._vips.values():
+            self.values.put_vip(vip)
+
     def _read_pools(self) -> None:
-        indices = {place: index for index, place in self._places.items()}
+        arrays: dict[int, bytes] = {}
+        all_targets = self._maps["targets"].read(self._maps["targets"].max_entries)
+        size = xdplayout.TARGET_SIZE
         for key, number in self._maps["pools"].items():
             with Map.by_id(int.from_bytes(number, "little")) as inner:
-                data = inner.read(inner.max_entries)
+                arrays[int.from_bytes(key, "little")] = inner.read(inner.max_entries)
+        kept = set()
+        for place, data in arrays.items():
             head = xdplayout.read_head(data)
-            targets = bytes(self._state.targets[head.first * TARGET_SIZE : (head.first + head.targets) * TARGET_SIZE])
-            pool, counters = xdplayout.read_pool(data, targets, indices)
-            place = int.from_bytes(key, "little")
-            self._pools[pool.uuid] = _Pool(place, pool, targets, head.first, counters)
-        self._pool_numbers.start(pool.place for pool in self._pools.values())
+            if head is None:
+                continue
+            targets = all_targets[head.first * size : (head.first + head.targets) * size]
+            pool, counters = xdplayout.read_pool(data, targets, arrays.get(head.formers, b""))
+            self._pools[pool.uuid] = _Pool(place, pool, targets, head.first, counters, head.formers)
+            kept |= {place, head.formers}
+        for place in arrays.keys() - kept:  # left by a process that was killed half done
+            self._maps["pools"].delete(u32(place))
+        self._pool_numbers.start(kept - {xdplayout.NO_POOL})
         self._target_places.start((pool.first, len(pool.value.targets)) for pool in self._pools.values())
+        there = {life for pool in self._pools.values() for life in pool.lives()}
+        for life, _ in self._maps["lives"].items():
+            if life not in there:
+                self._maps["lives"].delete(life)
 
     def _read_services(self) -> None:
         names = {pool.place: uuid for uuid, pool in self._pools.items()}
@@ -370,7 +483,7 @@ class KernelTables:
             key = entry.service
             by_port = bool(entry.flags & xdplayout.SERVICE_BY_PORT)
             per_packet = bool(entry.flags & xdplayout.SERVICE_PER_PACKET)
-            service = Service(key, "", names.get(entry.pool, ""), by_port, per_packet)
+            service = Service(key, "", names.get(entry.pool, ""), by_port, per_packet, entry.idle_timeout)
             self._services[key] = _Service(service, entry.counter, entry)
             if key.port != key.port_end:
                 self._ranged.setdefault(key.vip, set()).add(key)
@@ -383,36 +496,45 @@ class KernelTables:
                 return place
         raise DriverError(f"no room for the interface of index {index}: too many with the same index modulo 1024")
 
-    def _write_interface(self, place: int, data: bytes) -> None:
-        self._state.interfaces[place * INTERFACE_SIZE : (place + 1) * INTERFACE_SIZE] = data
-
-    def _resolve(self, index: int) -> None:
-        """An interface came or went: so do the next hops behind it."""
+    def _set_egress(self, index: int, egress: Egress | None) -> None:
+        if self._egress.get(index) == egress:
+            return
+        if egress is None:
+            del self._egress[index]
+        else:
+            self._egress[index] = egress
         for pool in list(self._pools.values()):
             if any(target.interface == index for target in pool.value.targets):
-                targets = xdplayout.pool_targets(pool.value, pool.counters, self._places)
+                targets = xdplayout.pool_targets(pool.value, pool.counters, self._egress)
                 if targets != pool.targets:
                     self._replace_pool(pool, pool.value, targets, pool.counters)
 
     def _counters_of(self, pool: Pool, before: _Pool | None) -> dict[bytes, int]:
         known = before.counters if before else {}
+        lives = {(t.address, t.generation) for t in before.value.targets} if before else set()
         new = [target.address for target in pool.targets if target.address not in known]
-        fresh = dict(zip(new, self._new_counters(len(new)), strict=True))
-        return {t.address: known[t.address] if t.address in known else fresh[t.address] for t in pool.targets}
+        counters = dict(zip(new, self._new_counters(len(new)), strict=True))
+        for target in pool.targets:
+            number = counters.setdefault(target.address, known.get(target.address, 0))
+            if target.address in known and (target.address, target.generation) not in lives:
+                self._maps["identifications"].update(u32(number), u32(0))
+        return counters
 
     def _new_counters(self, wanted: int) -> list[int]:
-        numbers = [self._counter_numbers.take() for _ in range(wanted)]
-        zeros = bytes(16 * bpf.possible_cpus() * wanted)
-        self._maps["counters"].update_all(b"".join(map(u32, numbers)), zeros)
-        return numbers
+        with self._counting:
+            numbers = [self._counter_numbers.take() for _ in range(wanted)]
+            keys = b"".join(map(u32, numbers))
+            for name, size in (("counters", 16 * bpf.possible_cpus()), ("slow_counters", 16), ("identifications", 4)):
+                self._maps[name].update_all(keys, bytes(size * wanted))
+            return numbers
 
     def _write_pool(self, pool: _Pool, *, seen: bool) -> None:
-        """Put a pool in its place. seen: services use it; else it can wait and be put with others, since the kernel
-        takes milliseconds for each call."""
-        inner = Map.create(bpf.MAP_TYPE_ARRAY, "avi_pool", 4, xdplayout.CHUNK, xdplayout.POOL_CHUNKS)
-        inner.write(xdplayout.pool_chunks(pool.value, pool.first))
-        self._new_pools.append((pool.place, inner))
-        if seen or len(self._new_pools) == _POOLS_AT_ONCE:
+        """Put a pool in its place, its formers first. seen: services use it; else it can wait and be put with others,
+        since the kernel takes milliseconds for each call."""
+        if pool.formers != xdplayout.NO_POOL:
+            self._new_pools.append((pool.formers, _array(xdplayout.formers_chunks(pool.value, pool.first))))
+        self._new_pools.append((pool.place, _array(xdplayout.pool_chunks(pool.value, pool.first, pool.formers))))
+        if seen or len(self._new_pools) >= _POOLS_AT_ONCE:
             self._flush_pools()
 
     def _flush_pools(self) -> None:
@@ -458,7 +580,9 @@ class KernelTables:
         place, slots, seed = xdplayout.NO_POOL, 0, 0
         if pool is not None:
             place, slots, seed = pool.place, pool.value.slots, pool.value.seed
-        return ServiceEntry(xdplayout.service_key(key), place, slots, seed, known.counter, key.port_end, flags)
+        return ServiceEntry(
+            xdplayout.service_key(key), place, slots, seed, known.counter, key.port_end, flags, service.idle_timeout
+        )
 
     def _write_vip(self, address: bytes) -> None:
         self._write_services(key for key in self._services if key.vip == address)
@@ -482,24 +606,47 @@ class KernelTables:
         """The filter never says no of what is there: first in, last out."""
         there = self._maps["addresses"].lookup(address) is not None
         if flags:
-            if not there:
-                self._address_filter.add([address])
+            if not there and self._address_filter.add([address]):
+                self._write_filters()
             self._maps["addresses"].update(address, u32(flags))
         elif there:
             self._maps["addresses"].delete(address)
-            self._address_filter.remove([address])
+            if self._address_filter.remove([address]):
+                self._write_filters()
 
     def _add_members(self, keys: set[bytes]) -> None:
-        self._member_filter.add(map(xdplayout.member_word, keys))
+        if self._member_filter.add(map(xdplayout.member_word, keys)):
+            self._write_filters()
         self._maps["members"].update_all(b"".join(keys), u32(1) * len(keys))
 
     def _remove_members(self, keys: set[bytes]) -> None:
         for key in keys:
             self._maps["members"].delete(key)
-        self._member_filter.remove(map(xdplayout.member_word, keys))
+        if self._member_filter.remove(map(xdplayout.member_word, keys)):
+            self._write_filters()
+
+    def _write_filters(self) -> None:
+        self._maps["bss"].update(u32(0), bytes(self._address_filter.bits + self._member_filter.bits))
+
+
+def lives(entry: FlowEntry, service: Service, pool: Pool, now: int) -> bool:
+    """Whether an entry of `elder` still counts."""
+    if service.idle_timeout and now - entry.seen > service.idle_timeout * SECOND:
+        return False
+    target = member_of(pool, Member(pool.uuid, entry.address, entry.generation))
+    return target is not None and target.serves
+
+
+def _array(chunks: bytes) -> Map:
+    made = Map.create(bpf.MAP_TYPE_ARRAY, "avi_pool", 4, xdplayout.CHUNK, xdplayout.POOL_CHUNKS)
+    made.write(chunks)
+    return made
 
 
 def _members(place: int, pool: Pool) -> set[bytes]:
+    """For layer 2 alone: in a tunnel no member sends on what it got."""
+    if pool.mode != L2:
+        return set()
     known = [(target.mac, target.address) for target in pool.targets if target.mac is not None]
     return {xdplayout.member(place, mac, address) for mac, address in known} | {
         xdplayout.member(place, mac) for mac, _ in known

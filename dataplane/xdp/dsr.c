@@ -11,6 +11,8 @@
 #include "maps.h"
 #include "parse.h"
 #include "rewrite.h"
+#include "tracking.h"
+#include "unusual.h"
 
 /* Step 2: zero, loopback, multicast, limited broadcast, or a VIP (RFC 1122 section 3.2.1.3). */
 static __always_inline int bad_source(__be32 source, __u32 flags)
@@ -25,10 +27,9 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 {
 	struct packet p = {.ip = ip, .end = end};
 	struct service *service = 0;
-	struct interface *out;
-	struct target *target;
-	__u32 vip, source = 0;
-	int whole;
+	__u32 vip, place, source = 0;
+	service_key key = 0;
+	int whole, usual;
 
 	if ((void *)(ip + 1) > end)
 		return XDP_PASS;
@@ -38,48 +39,38 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 	whole = well_formed(&p);
 
 	/* The service tells the state of its VIP: only what has none needs the VIP looked up. */
-	if (likely(whole && !is_fragment(&p) && has_ports(&p)))
-		service = find_service(&p);
+	usual = whole && !is_fragment(&p) && has_ports(&p);
+	if (likely(usual))
+		service = find_service(key = key_of(ip->destination, ip->protocol, p.ports.destination));
 	if (likely(service)) {
 		vip = (service->flags & SERVICE_VIP ? ADDRESS_VIP : 0) |
 		      (service->flags & SERVICE_VIP_UP ? ADDRESS_VIP_UP : 0);
 	} else {
 		vip = address_flags(ip->destination);
-		if (vip & ADDRESS_VIP_RANGES && whole && !is_fragment(&p) && has_ports(&p))
-			service = find_range(&p);
+		if (vip & ADDRESS_VIP_RANGES && usual)
+			service = find_range(key);
 	}
 	if (!(vip & ADDRESS_VIP))
 		return XDP_PASS;
 
 	if (unlikely(!whole))
 		return drop(MALFORMED);
-	if (unlikely(may_hold(&state.addresses, ip->source)))
+	if (unlikely(may_hold(&filters.addresses, ip->source)))
 		source = address_flags(ip->source);
 	if (unlikely(bad_source(ip->source, source)))
 		return drop(BAD_SOURCE);
 	if (unlikely(source & ADDRESS_OWN))
 		return drop(LOOPED);
+	if (unlikely(is_fragment(&p) || ip->protocol == ICMP))
+		return unusual(ctx, vip);
 	if (service && service->pool != NO_POOL && from_member(eth, ip->source, service->pool))
 		return drop(LOOPED);
 	if (unlikely(!(vip & ADDRESS_VIP_UP)))
 		return drop(VIP_DOWN);
-	if (unlikely(is_fragment(&p)))
-		return drop(FRAGMENT_UNKNOWN);
-	if (unlikely(ip->protocol == ICMP))
-		return drop(ICMP_UNSUPPORTED);
 	if (unlikely(!service))
 		return drop(NO_SERVICE);
-	target = find_target(&p, service);
-	if (unlikely(!target))
-		return drop(NO_SERVER_UP);
-	if (unlikely(!(target->egress & TARGET_RESOLVED)))
-		return drop(NO_NEXT_HOP);
-	out = &state.interfaces[target->egress & TARGET_PLACE];
-	if (unlikely(p.total > out->mtu))
-		return drop(TOO_BIG_L2);
-	count_packet(&service->counter, p.total);
-	count_packet(&target->counter, p.total);
-	return forward_l2(ctx, target, out, tag, p.left - p.total);
+	place = find_server(service, ip->source, p.ports.source, p.ports.destination, is_syn(&p) ? BEGUN : CONTINUED);
+	return deliver(ctx, &p, service, place, tag, WHOLE);
 }
 
 /* Step 1: whose frame it is. */

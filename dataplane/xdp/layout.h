@@ -12,14 +12,14 @@
 #define MAX_ADDRESSES 16384
 #define MAX_SERVICES 65536
 #define MAX_RANGES 65536
-#define MAX_POOLS 16384
-#define MAX_ENTRIES 32768
+#define MAX_POOLS 32768 /* those with slots in transition count twice */
 #define MAX_TARGETS 131072
 #define MAX_MEMBERS 262144
 #define MAX_COUNTERS 131072
 #define MAX_EVENTS 64
+#define MAX_FLOWS (1 << 18)
+#define MAX_FRAGMENTS (1 << 16)
 
-#define NO_SERVER 0xFFFF
 #define NO_POOL 0xFFFFFFFF
 
 /* One of the engine's interfaces, at `index` modulo MAX_INTERFACES or one of the next places. index 0: free. */
@@ -67,60 +67,145 @@ struct service {
 	__u32 counter;
 	__u16 port_end; /* the machine's byte order */
 	__u8 flags;
-	__u8 unused[5];
+	__u8 unused;
+	__u32 idle_timeout; /* seconds, 0: none */
 };
 
 _Static_assert(sizeof(struct service) == 32, "two services a cache line");
 
-/* The services of one port once more: a place in `index` is the upper bits of the key times INDEX_FACTOR, or the
- * neighbour of that place; it holds a place in `entries`. An entry never changes while it can be seen. What found no
- * place is in `services` alone. */
-#define INDEX_BITS 16
+/* The services of one port once more, behind array lookups, which the kernel inlines: a place in `service_index` is the key
+ * times INDEX_FACTOR, its upper bits, or the neighbour of that place; it holds a place in `entries`. An entry never
+ * changes while it can be seen. What found no place is in `services` alone. */
+#define INDEX_BITS 17
 #define INDEX_FACTOR 0x9E3779B97F4A7C15ull
 
-/* Of `egress`: place of the interface in `interfaces`, and what is known. */
-#define TARGET_PLACE 0x03FF
-#define TARGET_RESOLVED 0x8000 /* MAC address and egress interface are known */
-#define TARGET_MAC 0x4000
-#define TARGET_UP 0x2000
-
-/* A pool member. */
-struct target {
-	__u8 mac[6];
-	__u16 egress;
+/* A member of a pool in one life of it. */
+struct life {
+	__u64 pool; /* the pool's id */
 	__be32 address;
-	__u32 counter;
+	__u32 generation;
 };
 
-_Static_assert(sizeof(struct target) == 16, "four targets a cache line");
+enum {
+	TARGET_UP = 1,
+	TARGET_RESOLVED = 2, /* MAC address and egress interface are known */
+	TARGET_MAC = 4,
+	TARGET_INTERFACE = 8,
+	TARGET_SERVES = 16, /* flows that it has may go on */
+};
 
-/* A pool is one array of chunks, swapped as a whole: a head, then the table. Its targets stand side by side in
+enum mode {
+	MODE_L2,
+	MODE_IPIP,
+	MODE_GRE,
+};
+
+/* A pool member, as frames leave for it. The first twelve bytes are those of the frame. */
+struct target {
+	__u8 mac[6];
+	__u8 source_mac[6]; /* the egress interface's */
+	__u32 interface;    /* index of the egress interface */
+	__u32 limit;	    /* bytes of the largest client's packet that can leave whole */
+	__u32 counter;
+	__u16 egress; /* its place in `egress` */
+	__u8 flags;
+	__u8 mode;
+	__be32 source; /* of the outer header */
+	struct life life;
+	__u32 sum; /* of what is the same in all outer headers */
+	__u32 path_mtu;
+	__u32 unused[2];
+};
+
+_Static_assert(sizeof(struct target) == 64, "a target is as large as a cache line");
+
+/* A pool is one array of chunks, swapped as a whole: a head, the table, the name. Its targets stand side by side in
  * `targets` and never change while they can be seen: a change takes new places. The array's size is fixed, so that the
  * kernel can inline its lookup. */
 #define CHUNK_SLOTS 30
-#define POOL_CHUNKS 2186
-#define NAME_LENGTH 48
+#define TABLE_CHUNKS 2185
+#define POOL_CHUNKS (1 + TABLE_CHUNKS + 1)
+#define NAME_LENGTH 60
 
 struct pool_head {
-	__u32 slots;
+	__u64 id; /* a hash of the name: the same whenever the pool comes back */
+	__u32 slots; /* 0: these are the formers of another pool */
 	__u32 seed;
-	__u16 targets; /* number of them */
-	__u16 name_length;
-	__u32 first; /* place of the first */
-	char name[NAME_LENGTH];
+	__u32 targets; /* number of them */
+	__u32 first;   /* place of the first */
+	__u32 formers; /* place in `pools`, or NO_POOL while every slot is stable */
+	__u32 mode;
+	__u32 unused[8];
 };
+
+/* An owner is counted from the first target; NO_TARGET: there is none. In the table, UNSETTLED says that the slot is not
+ * stable. Such a pool has formers: chunks of the same form, where a slot holds the owner at the last moment outside a
+ * transition, and IN_TRANSITION tells the phase. */
+#define NO_TARGET 0x7FFF
+#define UNSETTLED 0x8000
+#define IN_TRANSITION 0x8000
 
 struct table_chunk {
 	__u32 first; /* as in the head */
-	__u16 slots[CHUNK_SLOTS]; /* owners, counted from the first target */
+	__u16 slots[CHUNK_SLOTS];
+};
+
+struct pool_name {
+	__u32 length;
+	char text[NAME_LENGTH];
 };
 
 union chunk {
 	struct pool_head head;
 	struct table_chunk table;
+	struct pool_name name;
 };
 
 _Static_assert(sizeof(union chunk) == 64, "a chunk is as large as a cache line");
+
+/* A flow as its packets to the VIP show it: key of `elder` and `young`. */
+struct flow {
+	__be32 client;
+	__be32 vip;
+	__be16 client_port;
+	__be16 port;
+	__u8 protocol;
+	__u8 unused[3];
+};
+
+struct flow_entry {
+	struct life life;
+	__u64 seen; /* nanoseconds */
+};
+
+/* What all fragments of a packet share (RFC 791): key of `fragments`. */
+struct fragment_key {
+	__be32 source;
+	__be32 destination;
+	__be16 id;
+	__u8 protocol;
+	__u8 unused;
+};
+
+struct fragment {
+	struct life life;
+	service_key service;
+	__u64 until; /* nanoseconds */
+	__u16 port_end;
+	__u16 unused[3];
+};
+
+/* What goes to user space in front of a frame that has to be fragmented. */
+struct slow_frame {
+	__u32 interface; /* that it came by */
+	__u32 size;	 /* of the frame */
+	service_key service;
+	__u16 port_end;
+	__u16 id; /* of its first piece's outer header */
+	__be32 address;
+	__u32 generation;
+	__u32 unused;
+};
 
 /* A pool's members by MAC address: with address 0 "this MAC is a member's", else "and this its address". */
 struct member {
@@ -151,7 +236,8 @@ enum event {
 	TOO_BIG_L2,
 	TOO_BIG_RATE_LIMITED,
 	ENCAP_FAILED,
-	TRANSMIT_FAILED, /* the pcap driver's */
+	TRANSMIT_FAILED, /* in user space alone */
+	TOO_BIG_UNREPORTED,
 	ANSWERED = MAX_EVENTS - 1,
 };
 
@@ -163,15 +249,9 @@ struct filter {
 	__u64 words[FILTER_WORDS];
 };
 
-/* What every packet needs, in one value: the program reads it by address, without a lookup; the engine writes it through
- * mmap. Below 4 MB, which is as large as values may be in kernels before 6.1. */
-struct state {
-	struct interface interfaces[MAX_INTERFACES];
+struct filters {
 	struct filter addresses; /* VIPs and own addresses */
 	struct filter members;	 /* the last four bytes of the members' MAC addresses */
-	__u32 index[1 << INDEX_BITS];
-	struct service entries[MAX_ENTRIES]; /* the first stays empty */
-	struct target targets[MAX_TARGETS];
 };
 
 #endif

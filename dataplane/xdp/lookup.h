@@ -10,9 +10,10 @@ static __always_inline struct interface *find_interface(__u32 index)
 {
 #pragma unroll
 	for (int i = 0; i < INTERFACE_PROBES; i++) {
-		struct interface *found = &state.interfaces[(index + i) % MAX_INTERFACES];
+		__u32 place = (index + i) % MAX_INTERFACES;
+		struct interface *found = bpf_map_lookup_elem(&interfaces, &place);
 
-		if (likely(found->index == index))
+		if (found && found->index == index)
 			return found;
 	}
 	return 0;
@@ -33,31 +34,36 @@ static __always_inline __u32 address_flags(__be32 address)
 	return flags ? *flags : 0;
 }
 
-static __always_inline struct service *find_service(const struct packet *p)
+static __always_inline service_key key_of(__be32 vip, __u8 protocol, __be16 port)
 {
-	service_key key = (__u64)p->ip->destination | (__u64)p->ports.destination << 32 | (__u64)p->ip->protocol << 48;
+	return (__u64)vip | (__u64)port << 32 | (__u64)protocol << 48;
+}
+
+static __always_inline struct service *find_service(service_key key)
+{
 	__u32 place = key * INDEX_FACTOR >> (64 - INDEX_BITS);
 
 #pragma unroll
 	for (int i = 0; i < 2; i++, place ^= 1) {
-		struct service *found = &state.entries[state.index[place % (1 << INDEX_BITS)] % MAX_ENTRIES];
+		__u32 *at = bpf_map_lookup_elem(&service_index, &place);
+		struct service *found = at ? bpf_map_lookup_elem(&entries, at) : 0;
 
-		if (likely(found->key == key))
+		if (likely(found && found->key == key))
 			return found;
 	}
 	return bpf_map_lookup_elem(&services, &key);
 }
 
-static __always_inline struct service *find_range(const struct packet *p)
+static __always_inline struct service *find_range(service_key key)
 {
-	struct range_key key = {
+	struct range_key range = {
 		.bits = 64,
-		.vip = p->ip->destination,
-		.protocol = p->ip->protocol,
-		.port = p->ports.destination,
+		.vip = key,
+		.protocol = key >> 48,
+		.port = key >> 32,
 	};
 
-	return bpf_map_lookup_elem(&ranges, &key);
+	return bpf_map_lookup_elem(&ranges, &range);
 }
 
 /* Whether a frame comes from a member of the pool, but with an address that is not the member's. */
@@ -65,7 +71,7 @@ static __always_inline int from_member(const struct eth *eth, __be32 source, __u
 {
 	struct member key = {.pool = pool};
 
-	if (likely(!may_hold(&state.members, *(const __u32 *)&eth->src[1])))
+	if (likely(!may_hold(&filters.members, *(const __u32 *)&eth->src[1])))
 		return 0;
 	__builtin_memcpy(key.mac, eth->src, sizeof(key.mac));
 	if (!bpf_map_lookup_elem(&members, &key))
@@ -94,29 +100,35 @@ static __always_inline __u32 flow_hash(__u32 address, __u32 port, __u32 seed)
 	return (c ^ b) - rotate(b, 24);
 }
 
-/* Step 8: the owner of the flow's slot. */
-static __always_inline struct target *find_target(const struct packet *p, const struct service *service)
+static __always_inline __u32 slot_of(const struct service *service, __be32 client, __be16 client_port)
 {
-	__u32 port = service->flags & SERVICE_BY_PORT ? bpf_ntohs(p->ports.source) : 0;
-	__u32 hash = flow_hash(bpf_ntohl(p->ip->source), port, service->seed);
-	__u32 slot = (__u64)hash * service->slots >> 32;
+	__u32 port = service->flags & SERVICE_BY_PORT ? bpf_ntohs(client_port) : 0;
+
+	return (__u64)flow_hash(bpf_ntohl(client), port, service->seed) * service->slots >> 32;
+}
+
+/* What stands in a slot of a pool's table, or of its formers; the place that it counts from goes into `first`. */
+static __always_inline __u32 read_slot(__u32 pool, __u32 slot, __u32 *first)
+{
 	__u32 place = 1 + slot / CHUNK_SLOTS, within = slot % CHUNK_SLOTS;
 	union chunk *chunk;
-	void *pool = bpf_map_lookup_elem(&pools, &service->pool);
+	void *chunks = bpf_map_lookup_elem(&pools, &pool);
 
-	if (!pool)
-		return 0;
-	chunk = bpf_map_lookup_elem(pool, &place);
+	if (!chunks)
+		return NO_TARGET;
+	chunk = bpf_map_lookup_elem(chunks, &place);
 	if (!chunk)
-		return 0;
+		return NO_TARGET;
 	hide(within); /* what the compiler knows, the verifier wants to see checked */
 	if (within >= CHUNK_SLOTS)
-		return 0;
-	place = chunk->table.slots[within];
-	if (place == NO_SERVER)
-		return 0;
-	place += chunk->table.first;
-	return &state.targets[place % MAX_TARGETS];
+		return NO_TARGET;
+	*first = chunk->table.first;
+	return chunk->table.slots[within];
+}
+
+static __always_inline struct target *target_at(__u32 place)
+{
+	return bpf_map_lookup_elem(&targets, &place);
 }
 
 #endif

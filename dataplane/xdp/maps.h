@@ -9,6 +9,13 @@
 #include "layout.h"
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_INTERFACES);
+	__type(key, __u32);
+	__type(value, struct interface);
+} interfaces SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_DEVMAP);
 	__uint(max_entries, MAX_INTERFACES);
 	__type(key, __u32);
@@ -31,6 +38,21 @@ struct {
 	__type(key, service_key);
 	__type(value, struct service);
 } services SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << INDEX_BITS);
+	__type(key, __u32);
+	__type(value, __u32);
+} service_index SEC(".maps");
+
+/* Place 0 stays empty. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct service);
+} entries SEC(".maps");
 
 /* Services of several ports. */
 struct {
@@ -56,6 +78,22 @@ struct {
 } pools SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_TARGETS);
+	__type(key, __u32);
+	__type(value, struct target);
+} targets SEC(".maps");
+
+/* Where the members of all pools stand in `targets`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_TARGETS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct life);
+	__type(value, __u32);
+} lives SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_MEMBERS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -77,6 +115,58 @@ struct {
 	__type(value, __u64);
 } events SEC(".maps");
 
-struct state state;
+/* Flows that slots which are not stable remember. */
+struct flows {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_FLOWS);
+	__type(key, struct flow);
+	__type(value, struct flow_entry);
+} elder SEC(".maps"), young SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_FRAGMENTS);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment);
+} fragments SEC(".maps");
+
+/* Identifications of outer headers, by the server's place in `counters`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_COUNTERS);
+	__type(key, __u32);
+	__type(value, __u32);
+} identifications SEC(".maps");
+
+/* What user space forwards and drops in the program's stead. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_COUNTERS);
+	__type(key, __u32);
+	__type(value, struct tally);
+} slow_counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_EVENTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} slow_events SEC(".maps");
+
+/* The way to user space. It ends with the process that listens, and never outlives the program. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} slow SEC(".maps");
+
+struct filters filters;
+
+/* Of this program's own life. clock: nanoseconds, for tests; 0: the kernel's. */
+struct {
+	__u64 clock;
+	__u64 second;
+	__u64 replies;
+} state SEC(".data");
 
 #endif

@@ -51,6 +51,8 @@ struct ip {
 };
 
 #define FRAGMENT_MASK bpf_htons(0x3FFF) /* more fragments, and the offset */
+#define FRAGMENT_OFFSET bpf_htons(0x1FFF)
+#define FRAGMENT_DF bpf_htons(0x4000)
 
 /* What both TCP and UDP begin with. */
 struct ports {
@@ -73,12 +75,6 @@ static __always_inline int same_mac(const void *one, const void *other)
 {
 	return *(const __u32 *)one == *(const __u32 *)other &&
 	       *(const __u16 *)(one + 4) == *(const __u16 *)(other + 4);
-}
-
-static __always_inline void put_mac(void *to, const void *mac)
-{
-	*(__u32 *)to = *(const __u32 *)mac;
-	*(__u16 *)(to + 4) = *(const __u16 *)(mac + 4);
 }
 
 /* RFC 1071, over the header with its options. The sum is the same in either byte order. */

@@ -1,30 +1,105 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Step 9, layer 2: the frame as it leaves. */
+/* Step 9: the frame as it leaves. */
 #ifndef AVI_REWRITE_H
 #define AVI_REWRITE_H
 
 #include "count.h"
 #include "parse.h"
 
-/* Cut the tag in front and the padding behind, then put the new MAC addresses in: the packet itself stays as it is. */
-static __always_inline int forward_l2(struct xdp_md *ctx, const struct target *target, const struct interface *out,
-				      __u32 tag, __u32 padding)
-{
-	void *frame;
+#define TTL 64
+#define GRE_HLEN 4
+#define PROTOCOL_IPIP 4
+#define PROTOCOL_GRE 47
 
-	if (unlikely(tag) && bpf_xdp_adjust_head(ctx, VLAN_HLEN))
-		return drop(ENCAP_FAILED);
-	if (unlikely(padding) && bpf_xdp_adjust_tail(ctx, -(int)padding))
-		return drop(ENCAP_FAILED);
-	frame = (void *)(long)ctx->data;
-	if (frame + sizeof(struct eth) > (void *)(long)ctx->data_end)
-		return drop(ENCAP_FAILED);
-	put_mac(frame, target->mac);
-	put_mac(frame + 6, out->mac);
-	((struct eth *)frame)->kind = bpf_htons(ETH_P_IP);
-	if (out->index == ctx->ingress_ifindex)
+/* What is counted, and how the frame differs from the packet in it. */
+struct leaving {
+	const __u32 *service; /* place of the service's counter */
+	__u32 total;	      /* bytes of the client's IP packet */
+	__u32 tag;	      /* bytes of the 802.1Q tag in front of it */
+	__u32 padding;	      /* bytes behind it */
+};
+
+static __always_inline __u16 folded(__u32 sum)
+{
+	sum = (sum & 0xFFFF) + (sum >> 16);
+	sum = (sum & 0xFFFF) + (sum >> 16);
+	return ~sum;
+}
+
+static __always_inline int leave(struct xdp_md *ctx, const struct target *target, const struct leaving *what)
+{
+	count_packet(what->service, what->total);
+	count_packet(&target->counter, what->total);
+	if (target->interface == ctx->ingress_ifindex)
 		return XDP_TX;
-	return bpf_redirect_map(&egress, target->egress & TARGET_PLACE, XDP_DROP);
+	return bpf_redirect_map(&egress, target->egress, XDP_DROP);
+}
+
+static __always_inline void address_frame(__u32 *words, const struct target *target)
+{
+	words[0] = ((const __u32 *)target)[0];
+	words[1] = ((const __u32 *)target)[1];
+	words[2] = ((const __u32 *)target)[2];
+	((struct eth *)words)->kind = bpf_htons(ETH_P_IP);
+}
+
+/* Cut the tag in front and the padding behind, then put the new MAC addresses in: the packet itself stays as it is. */
+static __always_inline int forward_l2(struct xdp_md *ctx, const struct target *target, const struct leaving *what)
+{
+	void *data;
+
+	if (unlikely(what->tag) && bpf_xdp_adjust_head(ctx, VLAN_HLEN))
+		return drop(ENCAP_FAILED);
+	if (unlikely(what->padding) && bpf_xdp_adjust_tail(ctx, -(int)what->padding))
+		return drop(ENCAP_FAILED);
+	data = (void *)(long)ctx->data;
+	if (data + sizeof(struct eth) > (void *)(long)ctx->data_end)
+		return drop(ENCAP_FAILED);
+	address_frame(data, target);
+	return leave(ctx, target, what);
+}
+
+/* The next identification of an outer header to a server, and so many more. */
+static __always_inline __u16 identification(const struct target *target, __u32 pieces)
+{
+	__u32 *count = bpf_map_lookup_elem(&identifications, &target->counter);
+
+	return count ? __sync_fetch_and_add(count, pieces) + 1 : 0;
+}
+
+/* IP-in-IP (RFC 2003) or GRE (RFC 2784): TOS and DF are those of the client's packet. */
+static __always_inline int forward_in_tunnel(struct xdp_md *ctx, const struct ip *inner, const struct target *target,
+					     const struct leaving *what)
+{
+	__u32 gre = target->mode == MODE_GRE ? GRE_HLEN : 0, sum = target->sum;
+	__be16 df = inner->fragment & FRAGMENT_DF;
+	__u8 tos = inner->tos;
+	struct ip *ip;
+	void *data;
+
+	if (unlikely(what->padding) && bpf_xdp_adjust_tail(ctx, -(int)what->padding))
+		return drop(ENCAP_FAILED);
+	if (bpf_xdp_adjust_head(ctx, (int)what->tag - IP_HLEN - (int)gre))
+		return drop(ENCAP_FAILED);
+	data = (void *)(long)ctx->data;
+	if (data + sizeof(struct eth) + IP_HLEN + GRE_HLEN > (void *)(long)ctx->data_end)
+		return drop(ENCAP_FAILED);
+	address_frame(data, target);
+	ip = data + sizeof(struct eth);
+	ip->version_ihl = 0x45;
+	ip->tos = tos;
+	ip->total = bpf_htons(IP_HLEN + gre + what->total);
+	ip->id = df ? 0 : bpf_htons(identification(target, 1));
+	ip->fragment = df;
+	ip->ttl = TTL;
+	ip->protocol = gre ? PROTOCOL_GRE : PROTOCOL_IPIP;
+	sum += ((__u32)tos << 8) + ip->total + ip->id + df;
+	ip->checksum = folded(sum);
+	ip->source = target->source;
+	ip->destination = target->life.address;
+	if (gre)
+		*(__be32 *)(ip + 1) = bpf_htonl(ETH_P_IP);
+	return leave(ctx, target, what);
 }
 
 #endif

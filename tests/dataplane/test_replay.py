@@ -74,7 +74,7 @@ def test_the_capture_holds_what_left_in_order(folder: Path) -> None:
     assert [sent[14:] for sent in out[:20]] == [sent[14:] for sent in SENT[:20]]
     assert {sent[:6] for sent in out[:20]} == {mac(0x11), mac(0x12)}
     assert {sent[6:12] for sent in out[:20]} == {ETH0.mac}
-    assert out[20:] == [arp_reply(VIP).frame]
+    assert out[20:] == [arp_reply(VIP).frames[0]]
 
 
 def test_times_of_the_frames_are_kept(folder: Path) -> None:

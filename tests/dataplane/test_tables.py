@@ -12,7 +12,7 @@ from .test_plan import SERVICE
 MAC = b"\x02\0\0\0\0\x11"
 UP: Callable[[bytes], bool] = lambda server: True  # noqa: E731
 DOWN: Callable[[bytes], bool] = lambda server: False  # noqa: E731
-HOP: Callable[[bytes], tables.Hop] = lambda server: (2, MAC)  # noqa: E731
+HOP: Callable[[bytes], tables.Hop] = lambda server: tables.Hop(2, MAC)  # noqa: E731
 
 THREE = dataclasses.replace(SERVICE, servers=tuple(plan.Server(f"10.0.0.{n}", 80) for n in (12, 11, 13)))
 
@@ -31,7 +31,7 @@ def test_a_down_server_owns_none_but_stays_a_target() -> None:
     dead = b"\x0a\0\0\x0c"
     value = tables.pool(THREE, tables.members(THREE, lambda server: server != dead, HOP))
     assert owners(THREE, lambda server: server != dead) == {"10.0.0.11", "10.0.0.13"}
-    assert forwarding.Target(dead, False, MAC, 2) in value.targets
+    assert forwarding.Target(dead, False, MAC, 2, serves=False) in value.targets
 
 
 def test_a_server_that_leaves_moves_few_flows_of_the_others() -> None:

@@ -24,8 +24,12 @@ from .world import (
     DOWN_VIP,
     ETH0,
     ETH1,
+    FAR1,
+    FAR2,
+    FAR3,
     MACS,
     ON_ETH1,
+    ROUTER_MAC,
     SECOND_VIP,
     VIP,
     WEB1,
@@ -40,12 +44,12 @@ BROADCAST = b"\xff" * 6
 
 @dataclass(frozen=True)
 class Expected:
-    """The verdict's action; for a drop its reason; for what leaves, frame and interface; for what is forwarded, the
+    """The verdict's action; for a drop its reason; for what leaves, frames and interface; for what is forwarded, the
     server and the bytes counted."""
 
     action: str
     reason: str = ""
-    frame: bytes = b""
+    frames: tuple[bytes, ...] = ()
     interface: int = 0
     server: str = ""
     size: int = 0
@@ -53,12 +57,14 @@ class Expected:
 
 @dataclass(frozen=True)
 class Case:
-    """One row: what the frame is, the frame, where it is received, what becomes of it."""
+    """One row: what the frame is, the frame, where it is received, what becomes of it; before: frames that come just
+    before it."""
 
     what: str
     frame: bytes
     expected: Expected
     interface: Interface = ETH0
+    before: tuple[bytes, ...] = ()
 
 
 HOST = Expected(decision.HOST)
@@ -84,7 +90,7 @@ def to(server: str, ip_packet: Packet | bytes, egress: Interface = ETH0) -> Expe
     """The IP packet, every byte of it, from the egress interface's MAC address to the server's."""
     data = bytes(ip_packet)
     out = MACS[server] + egress.mac + b"\x08\x00" + data
-    return Expected(decision.FORWARDED, "", out, egress.index, server, len(data))
+    return Expected(decision.FORWARDED, "", (out,), egress.index, server, len(data))
 
 
 def tcp(
@@ -124,11 +130,13 @@ def arp_request(
 def arp_reply(target: str, asked_by: str = "10.0.0.50", *, rest: bytes = b"", tag: bytes = b"") -> Expected:
     body = ARP(op=2, hwsrc=ETH0.mac.hex(":"), psrc=target, hwdst=CLIENT_MAC.hex(":"), pdst=asked_by)
     out = CLIENT_MAC + ETH0.mac + tag + b"\x08\x06" + bytes(body) + rest
-    return Expected(decision.ANSWERED, frame=out, interface=ETH0.index)
+    return Expected(decision.ANSWERED, frames=(out,), interface=ETH0.index)
 
 
-def case(what: str, sent: bytes, expected: Expected, interface: Interface = ETH0) -> Case:
-    return Case(what, sent, expected, interface)
+def case(
+    what: str, sent: bytes, expected: Expected, interface: Interface = ETH0, before: tuple[bytes, ...] = ()
+) -> Case:
+    return Case(what, sent, expected, interface, before)
 
 
 def whose_frame() -> Iterator[Case]:
@@ -294,24 +302,226 @@ def down() -> Iterator[Case]:
     yield case("to a down VIP that is announced", frame(tcp(dst=DOWN_ANNOUNCED_VIP)), drop("vip_down"))
     yield case("to a down VIP, port without service", frame(tcp(9, dst=DOWN_VIP)), drop("vip_down"))
     echo = IP(src=CLIENT, dst=DOWN_VIP) / ICMP()
-    yield case("a ping to a down VIP", frame(echo), drop("vip_down"))
+    yield case("a ping to a down VIP: not answered", frame(echo), drop("vip_down"))
     yield case("a fragment to a down VIP", frame(tcp(dst=DOWN_VIP, flags="MF")), drop("vip_down"))
 
 
-def fragments_and_icmp() -> Iterator[Case]:
-    """Steps 5 and 6, as far as they go today."""
+IDS = iter(range(1, 1 << 16))
+"""Identifications: each case's packet is another one."""
+
+
+def pieces(ip_packet: Packet, size: int) -> list[bytes]:
+    """A packet cut by scapy into fragments of `size` bytes of payload."""
+    ip_packet[IP].id = next(IDS)
+    return [bytes(piece) for piece in ip_packet.fragment(fragsize=size)]
+
+
+def fragments() -> Iterator[Case]:
+    """Step 5: the first fragment decides by its ports, later ones follow it."""
     unknown = drop("fragment_unknown")
-    yield case("a first fragment", frame(tcp(flags="MF")), unknown)
-    yield case("a middle fragment", frame(udp(flags="MF", frag=10)), unknown)
-    yield case("a last fragment", frame(udp(frag=185)), unknown)
-    yield case("a last fragment of one byte", frame(IP(src=CLIENT, dst=VIP, proto=17, frag=1) / Raw(b"x")), unknown)
-    yield case("a first fragment with DF set", frame(tcp(flags="MF+DF")), unknown)
-    echo_fragment = IP(src=CLIENT, dst=VIP, flags="MF") / ICMP()
-    yield case("a fragmented ping", frame(echo_fragment), unknown)
-    yield case("a ping", frame(IP(src=CLIENT, dst=VIP) / ICMP() / Raw(b"ping")), drop("icmp_unsupported"))
-    error = IP(src=CLIENT, dst=VIP) / ICMP(type=3, code=4) / tcp(src=VIP, dst=CLIENT)
-    yield case("an ICMP error", frame(error), drop("icmp_unsupported"))
-    yield case("ICMP of exactly 8 bytes", frame(IP(src=CLIENT, dst=VIP) / ICMP()), drop("icmp_unsupported"))
+    first, middle, last = pieces(udp(data=bytes(range(30))), 16)
+    yield case("a first fragment", frame(first), to(DNS, first))
+    yield case("a middle fragment behind its first", frame(middle), to(DNS, middle), before=(frame(first),))
+    yield case("a last fragment behind its first", frame(last), to(DNS, last), before=(frame(first), frame(middle)))
+    yield case("a last fragment before the middle one", frame(last), to(DNS, last), before=(frame(first),))
+    yield case("a fragment twice", frame(middle), to(DNS, middle), before=(frame(first), frame(middle)))
+    first, middle, last = pieces(udp(data=bytes(30)), 16)
+    yield case("a middle fragment that came first", frame(middle), unknown)
+    yield case("a last fragment whose first never came", frame(last), unknown)
+    yield case(
+        "a fragment of another packet", frame(pieces(udp(data=bytes(30)), 16)[1]), unknown, before=(frame(first),)
+    )
+    first, middle, _ = pieces(udp(data=bytes(30)), 16)
+    other = IP(first)
+    other.src = "192.0.2.8"
+    del other.chksum
+    yield case("a later fragment of another client", frame(middle), unknown, before=(frame(other),))
+    first, second, _ = pieces(tcp(data=b"data"), 8)
+    yield case("a TCP fragment with ports and no flags", frame(first), to(WEB1, first))
+    yield case("the fragment with its flags", frame(second), to(WEB1, second), before=(frame(first),))
+    short = IP(src=CLIENT, dst=VIP, proto=17, flags="MF", id=next(IDS)) / Raw(b"abc")
+    yield case("a first fragment of three bytes", frame(short), drop("fragment_short"))
+    ports = IP(src=CLIENT, dst=VIP, proto=17, flags="MF", id=next(IDS)) / Raw(bytes.fromhex("9c400035"))
+    yield case("a first fragment that is just its ports", frame(ports), to(DNS, ports))
+    tiny = IP(src=CLIENT, dst=VIP, proto=17, frag=1, id=next(IDS)) / Raw(b"x")
+    yield case("a last fragment of one byte", frame(tiny), unknown)
+    none = pieces(udp(9, data=bytes(30)), 16)
+    yield case("a first fragment to a port without service", frame(none[0]), drop("no_service"))
+    yield case("a later one of such a packet", frame(none[1]), unknown, before=(frame(none[0]),))
+    both = IP(src=CLIENT, dst=VIP, ttl=63, flags="MF+DF", id=next(IDS)) / Raw(bytes(udp(data=b"12345678"))[20:])
+    both.proto = 17
+    yield case("a first fragment with DF set", frame(both), to(DNS, both))
+    echo = pieces(IP(src=CLIENT, dst=VIP) / ICMP() / Raw(bytes(30)), 16)
+    yield case("a fragmented ping", frame(echo[0]), drop("icmp_unsupported"))
+    yield case("the ping's later fragment", frame(echo[1]), unknown, before=(frame(echo[0]),))
+    looped = pieces(udp(data=bytes(30)), 16)
+    yield case("a first fragment that its server sent on", frame(looped[0], src=MACS[DNS]), drop("looped"))
+    yield case(
+        "a later fragment that its server sent on",
+        frame(looped[1], src=MACS[DNS]),
+        drop("looped"),
+        before=(frame(looped[0]),),
+    )
+    gre = IP(src=CLIENT, dst=VIP, proto=47, flags="MF", id=next(IDS)) / Raw(bytes(24))
+    yield case("a fragment of a protocol without ports", frame(gre), drop("no_service"))
+    far_pieces = pieces(udp(90, data=bytes(30)), 16)
+    yield case("a later fragment into a tunnel", frame(far_pieces[1]), through(FAR1, far_pieces[1], number=2),
+               before=(frame(far_pieces[0]),))  # fmt: skip
+
+
+def ping(**more: Any) -> Any:
+    return IP(src=CLIENT, dst=VIP, ttl=63, id=77, **more) / ICMP(id=1, seq=2) / Raw(b"are you there?")
+
+
+def pong(asked: Packet, tag: bytes = b"") -> Expected:
+    answer = IP(src=asked.dst, dst=asked.src, ttl=64, id=asked.id, flags=asked.flags, tos=asked.tos)
+    body = bytes(answer / ICMP(type=0, id=asked[ICMP].id, seq=asked[ICMP].seq) / asked[Raw])
+    return Expected(decision.ANSWERED, "", (CLIENT_MAC + ETH0.mac + tag + b"\x08\x00" + body,), ETH0.index)
+
+
+def icmp() -> Iterator[Case]:
+    """Step 6: pings are answered, errors find the server of the flow they quote."""
+    yield case("a ping", frame(ping()), pong(ping()))
+    yield case("a ping with DF and TOS", frame(ping(flags="DF", tos=0x20)), pong(ping(flags="DF", tos=0x20)))
+    yield case("a ping in a padded frame", frame(ping()) + bytes(9), pong(ping()))
+    tag = b"\x81\x00\x00\x07"
+    yield case("a tagged ping: the answer goes into the same VLAN", frame(ping(), vlan=7), pong(ping(), tag))
+    empty = IP(src=CLIENT, dst=VIP) / ICMP(id=1, seq=2)
+    bare = IP(src=VIP, dst=CLIENT, ttl=64) / ICMP(type=0, id=1, seq=2)
+    out = CLIENT_MAC + ETH0.mac + b"\x08\x00" + bytes(bare)
+    yield case("a ping without data", frame(empty), Expected(decision.ANSWERED, "", (out,), ETH0.index))
+    unsupported = drop("icmp_unsupported")
+    optioned = IP(src=CLIENT, dst=VIP, options=[IPOption_RR(length=7, routers=["0.0.0.0"])]) / ICMP()
+    yield case("a ping with IP options", frame(optioned), unsupported)
+    yield case("a ping with a code", frame(IP(src=CLIENT, dst=VIP) / ICMP(code=1)), unsupported)
+    for kind, what in ((0, "an echo reply"), (5, "a redirect"), (13, "a timestamp request"), (4, "a source quench")):
+        yield case(what, frame(IP(src=CLIENT, dst=VIP, proto=1) / Raw(bytes([kind]) + bytes(27))), unsupported)
+
+    def error(quoted: bytes, kind: int = 3, code: int = 4, src: str = "198.51.100.1") -> bytes:
+        return bytes(IP(src=src, dst=VIP, ttl=60) / ICMP(type=kind, code=code) / Raw(quoted))
+
+    answer = bytes(IP(src=VIP, dst=CLIENT) / TCP(sport=80, dport=40000))
+    for kind, code, what in ((3, 4, "fragmentation needed"), (3, 3, "port unreachable"), (11, 0, "time exceeded"),
+                             (12, 0, "a parameter problem")):  # fmt: skip
+        sent = error(answer, kind, code)
+        yield case(f"{what}, quoting a server's answer", frame(sent), to(WEB1, sent))
+    eight = error(answer[:28])
+    yield case("an error that quotes eight bytes of layer 4", frame(eight), to(WEB1, eight))
+    unmatched = drop("icmp_unmatched")
+    yield case("an error that quotes seven bytes of layer 4", frame(error(answer[:27])), unmatched)
+    yield case("an error that quotes nothing", frame(error(b"")), unmatched)
+    reply = bytes(IP(src=VIP, dst=CLIENT) / UDP(sport=53, dport=40000))
+    sent = error(reply)
+    yield case("an error about a UDP answer", frame(sent), to(DNS, sent))
+    optioned = bytes(IP(src=VIP, dst=CLIENT, options=[IPOption_RR(length=7, routers=["0.0.0.0"])]) / UDP(sport=53))
+    sent = error(optioned)
+    yield case("an error about an answer with IP options", frame(sent), to(DNS, sent))
+    from_us = bytes(IP(src="10.0.0.1", dst=CLIENT) / TCP(sport=80, dport=40000))
+    yield case("an error about a packet that is not the VIP's", frame(error(from_us)), unmatched)
+    yield case(
+        "an error about another VIP's packet", frame(error(bytes(IP(src=SECOND_VIP) / TCP(sport=80)))), unmatched
+    )
+    no_service = bytes(IP(src=VIP, dst=CLIENT) / TCP(sport=9, dport=40000))
+    yield case("an error about a port without service", frame(error(no_service)), unmatched)
+    later = bytes(IP(src=VIP, dst=CLIENT, proto=6, frag=10) / Raw(bytes(20)))
+    yield case("an error about a later fragment", frame(error(later)), unmatched)
+    about_icmp = bytes(IP(src=VIP, dst=CLIENT) / ICMP(type=0))
+    yield case("an error about a ping's answer", frame(error(about_icmp)), unmatched)
+    yield case("an error with a broken quote", frame(error(b"\x65" + answer[1:])), unmatched)
+    down = bytes(IP(src=VIP, dst=CLIENT) / TCP(sport=443, dport=40000))
+    yield case("an error about a service with no server up", frame(error(down)), drop("no_server"))
+    tunnelled = error(bytes(IP(src=VIP, dst=CLIENT) / TCP(sport=90, dport=40000)))
+    yield case("an error about a tunnelled service", frame(tunnelled), through(FAR1, tunnelled, number=1))
+    yield case("an error that its server sent on", frame(error(answer), src=MACS[WEB1]), drop("looped"))
+    yield case("an error from the engine's own address", frame(error(answer, src="10.0.0.1")), drop("looped"))
+
+
+def through(
+    server: str, ip_packet: Packet | bytes, *, gre: bool = False, egress: Interface = ETH0, number: int = 1
+) -> Expected:
+    """The IP packet in a tunnel to a server behind the router. number: the outer identification where DF is clear."""
+    data = bytes(ip_packet)
+    df = IP(data).flags.DF
+    source = socket.inet_ntoa(egress.addresses[0])
+    outer = IP(src=source, dst=server, ttl=64, tos=data[1], flags="DF" if df else 0, id=0 if df else number)
+    outer.proto = 47 if gre else 4
+    inner = (b"\x00\x00\x08\x00" if gre else b"") + data
+    out = ROUTER_MAC + egress.mac + b"\x08\x00" + bytes(outer / Raw(inner))
+    return Expected(decision.FORWARDED, "", (out,), egress.index, server, len(data))
+
+
+def told(packet: Packet | bytes, mtu: int, tag: bytes = b"") -> Expected:
+    """The client is told what fits."""
+    data = bytes(packet)
+    header = (data[0] & 15) * 4
+    message = ICMP(type=3, code=4, nexthopmtu=mtu) / Raw(data[: header + 8])
+    reply = IP(src=VIP, dst=CLIENT, ttl=64, tos=0xC0, flags="DF", id=0) / message
+    out = CLIENT_MAC + ETH0.mac + tag + b"\x08\x00" + bytes(reply)
+    return Expected(decision.ANSWERED, "", (out,), ETH0.index)
+
+
+def many(server: str, packet: Packet, size: int) -> Expected:
+    """The packet in fragments that each fit `size` bytes, each in a tunnel of its own."""
+    fragsize = (size - 20) & ~7
+    parts = [through(server, piece, number=n).frames[0] for n, piece in enumerate(packet.fragment(fragsize), 1)]
+    return Expected(decision.FORWARDED, "", tuple(parts), ETH0.index, server, len(packet))
+
+
+def tunnels() -> Iterator[Case]:
+    """Step 9, layer 3, and step 10."""
+    syn = tcp(90)
+    yield case("a SYN into an IP-in-IP tunnel", frame(syn), through(FAR1, syn))
+    yield case("a SYN into a GRE tunnel", frame(tcp(91)), through(FAR2, tcp(91), gre=True))
+    query = udp(90, data=b"question")
+    yield case("UDP into an IP-in-IP tunnel", frame(query), through(FAR1, query))
+    yield case("UDP into a GRE tunnel", frame(udp(91)), through(FAR2, udp(91), gre=True))
+    df = tcp(90, flags="DF", id=9)
+    yield case("DF is copied, and the identification is 0", frame(df), through(FAR1, df))
+    tos = tcp(90, tos=0xBA)
+    yield case("TOS is copied", frame(tos), through(FAR1, tos))
+    for ttl in (0, 1, 255):
+        sent = patched(syn, (8, ttl), fix=True)
+        yield case(f"inner TTL {ttl} stays, the outer is 64", frame(sent), through(FAR1, sent))
+    optioned = IP(src=CLIENT, dst=VIP, options=[IPOption_RR(length=7, routers=["0.0.0.0"])]) / TCP(dport=90)
+    yield case("IP options stay in the inner packet", frame(optioned), through(FAR1, optioned))
+    yield case("padding never goes into a tunnel", frame(syn) + b"padding", through(FAR1, syn))
+    yield case("a tag never goes into a tunnel", frame(syn, vlan=7), through(FAR1, syn))
+    across = tcp(93)
+    yield case(
+        "out of the other interface, from its address", frame(across), through(FAR1, across, gre=True, egress=ETH1)
+    )
+    yield case("a server that no route leads to", frame(tcp(94)), drop("no_next_hop"))
+    yield case("from the router's MAC: not looped", frame(syn, src=ROUTER_MAC), through(FAR1, syn))
+    yield case("from the engine's own address into a tunnel", frame(tcp(90, src="10.0.0.1")), drop("looped"))
+
+    fits = tcp(90, data=bytes(1480 - 40), flags="DF")
+    yield case("DF, and just fits the tunnel", frame(fits), through(FAR1, fits))
+    over = tcp(90, data=bytes(1481 - 40), flags="DF")
+    yield case("DF, and one byte too many", frame(over), told(over, 1480))
+    tag = b"\x81\x00\x00\x07"
+    yield case("the same in a VLAN: told there", frame(over, vlan=7), told(over, 1480, tag))
+    fits = tcp(91, data=bytes(1476 - 40), flags="DF")
+    yield case("DF, and just fits the GRE tunnel", frame(fits), through(FAR2, fits, gre=True))
+    over = tcp(91, data=bytes(1477 - 40), flags="DF")
+    yield case("DF, and one byte too many for GRE", frame(over), told(over, 1476))
+    fits = tcp(92, data=bytes(980 - 40), flags="DF")
+    yield case("DF, and just fits what a router reported", frame(fits), through(FAR3, fits))
+    over = tcp(92, data=bytes(981 - 40), flags="DF")
+    yield case("DF, and one byte more than that", frame(over), told(over, 980))
+    over = tcp(93, data=bytes(1377 - 40), flags="DF")
+    yield case("a reported MTU above the egress MTU counts for nothing", frame(over), told(over, 1376))
+    optioned = IP(src=CLIENT, dst=VIP, flags="DF", options=[IPOption_RR(length=7, routers=["0.0.0.0"])])
+    over = optioned / TCP(dport=90) / Raw(bytes(1440))
+    yield case("a packet with options that is too big: all of its header is quoted", frame(over), told(over, 1480))
+
+    whole = udp(90, data=bytes(range(256)) * 5 + bytes(173), id=5)
+    yield case("1481 bytes without DF: two fragments, each in its tunnel", frame(whole), many(FAR1, whole, 1480))
+    whole = udp(95, data=bytes(1400), id=6)
+    yield case("1428 bytes without DF into 556: three", frame(whole), many(FAR3, whole, 556))
+    yield case("1480 bytes without DF: one", frame(udp(90, data=bytes(1452))), through(FAR1, udp(90, data=bytes(1452))))
+    error = bytes(IP(src="198.51.100.1", dst=VIP, flags="DF") / ICMP(type=3, code=1)
+                  / IP(src=VIP, dst=CLIENT) / TCP(sport=92, dport=40000) / Raw(bytes(1000)))  # fmt: skip
+    yield case("an error with DF that is too big: nobody is told", frame(error), drop("too_big_unreported"))
 
 
 def services() -> Iterator[Case]:
@@ -390,9 +600,9 @@ def arp() -> Iterator[Case]:
     reverse[21] = 3
     yield case("RARP's operation", bytes(reverse), HOST)
     own = arp_request(VIP, asker=MACS[WEB1])
-    out = bytearray(arp_reply(VIP).frame)
+    out = bytearray(arp_reply(VIP).frames[0])
     out[0:6] = out[32:38] = MACS[WEB1]
-    yield case("who has the VIP, asked by a server", own, Expected(decision.ANSWERED, "", bytes(out), ETH0.index))
+    yield case("who has the VIP, asked by a server", own, Expected(decision.ANSWERED, "", (bytes(out),), ETH0.index))
 
 
 CASES = tuple(
@@ -405,7 +615,9 @@ CASES = tuple(
         unchanged,
         sources,
         down,
-        fragments_and_icmp,
+        fragments,
+        icmp,
+        tunnels,
         services,
         servers,
         arp,
@@ -417,4 +629,4 @@ CASES = tuple(
 def outcome(verdict: decision.Verdict) -> Expected:
     """A verdict in the table's terms."""
     server = socket.inet_ntoa(verdict.server) if verdict.server else ""
-    return Expected(verdict.action, verdict.reason, verdict.frame, verdict.interface, server, verdict.size)
+    return Expected(verdict.action, verdict.reason, verdict.frames, verdict.interface, server, verdict.size)

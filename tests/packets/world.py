@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dataplane import hashing
 from dataplane.forwarding import TCP, UDP, Interface, Pool, Service, ServiceKey, Tables, Target, Vip
+from dataplane.plan import L2, L3_GRE, L3_IPIP
 
 ip = socket.inet_aton
 
@@ -57,20 +58,40 @@ class World:
             tables.put_vip(vip)
 
 
+ROUTER_MAC = mac(0xFE)
+FAR1, FAR2, FAR3 = "172.16.0.11", "172.16.0.12", "172.16.0.13"
+"""Servers behind a router: layer 3."""
+
+
+def far(address: str, interface: Interface = ETH0, path_mtu: int = 0) -> Target:
+    """A server behind the router."""
+    return Target(ip(address), True, ROUTER_MAC, interface.index, interface.addresses[0], path_mtu=path_mtu)
+
+
 def target(address: str, *, up: bool = True, interface: int | None = ETH0.index) -> Target:
     return Target(ip(address), up, MACS.get(address), interface)
 
 
-def pool(name: str, *targets: Target) -> Pool:
+def pool(name: str, *targets: Target, mode: str = L2) -> Pool:
     """A pool whose table is shared out among the targets that are up."""
     owners = [index for index, t in enumerate(targets) if t.up]
     table = hashing.build_table([(targets[i].address, 1) for i in owners], SLOTS, SEED)
     mapped = array("H", [hashing.NO_SERVER if owner == hashing.NO_SERVER else owners[owner] for owner in table])
-    return Pool(f"pool-{name}", SEED, mapped, targets)
+    return Pool(f"pool-{name}", SEED, mapped, targets, mode)
 
 
-def service(pool: str, protocol: int, port: int, end: int = 0, *, vip: str = VIP, by_port: bool = True) -> Service:
-    return Service(ServiceKey(ip(vip), protocol, port, end or port), f"vs-{pool}", f"pool-{pool}", by_port)
+def service(
+    pool: str,
+    protocol: int,
+    port: int,
+    end: int = 0,
+    *,
+    vip: str = VIP,
+    by_port: bool = True,
+    per_packet: bool = False,
+) -> Service:
+    key = ServiceKey(ip(vip), protocol, port, end or port)
+    return Service(key, f"vs-{pool}", f"pool-{pool}", by_port, per_packet)
 
 
 WORLD = World(
@@ -86,6 +107,12 @@ WORLD = World(
         pool("unresolved", target(UNRESOLVED)),
         pool("elsewhere", target(ELSEWHERE, interface=None)),
         pool("eth1", target(ON_ETH1, interface=ETH1.index)),
+        pool("ipip", far(FAR1), mode=L3_IPIP),
+        pool("gre", far(FAR2), mode=L3_GRE),
+        pool("narrow", far(FAR3, path_mtu=1000), mode=L3_IPIP),
+        pool("narrowest", far(FAR3, path_mtu=576), mode=L3_IPIP),
+        pool("beyond", far(FAR1, ETH1, path_mtu=1500), mode=L3_GRE),
+        pool("unrouted", Target(ip(FAR1), True, None, None), mode=L3_IPIP),
         pool("twins", target(WEB1), Target(ip("10.0.0.19"), True, MACS[WEB1], ETH0.index)),
     ),
     (
@@ -104,6 +131,16 @@ WORLD = World(
         service("dns", TCP, 80, vip=SECOND_VIP),
         service("one", TCP, 80, vip=DOWN_VIP),
         service("one", TCP, 80, vip=DOWN_ANNOUNCED_VIP),
+        service("ipip", TCP, 90),
+        service("ipip", UDP, 90),
+        service("gre", TCP, 91),
+        service("gre", UDP, 91),
+        service("narrow", TCP, 92),
+        service("narrow", UDP, 92),
+        service("narrowest", UDP, 95),
+        service("beyond", TCP, 93),
+        service("unrouted", TCP, 94),
+        service("three", UDP, 8000, per_packet=True),
         service("one", TCP, 65535),
         service("dns", UDP, 1),
     ),

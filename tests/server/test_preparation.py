@@ -3,7 +3,7 @@
 import pytest
 
 from dataplane import preparation
-from dataplane.preparation import Host, Wanted
+from dataplane.preparation import Host, Tunnel, Wanted
 
 VIP = "10.10.10.100"
 READY = {
@@ -18,10 +18,10 @@ READY = {
 ALL, OWN = "net.ipv4.conf.all.", "net.ipv4.conf.eth0."
 
 
-def commands(changed: dict[str, str], **host: object) -> list[str]:
+def commands(changed: dict[str, str], mode: str = preparation.L2, **host: object) -> list[str]:
     values = {"loopback_up": True, "addresses": [("lo", VIP, 32)], "routes": {}, **host}
     found = preparation.problems(
-        Wanted((VIP,), "eth0", tuple(values["routes"])),  # type: ignore[arg-type]
+        Wanted((VIP,), "eth0", tuple(values["routes"]), mode),  # type: ignore[arg-type]
         Host(settings=READY | changed, **values),  # type: ignore[arg-type]
     )
     return [problem.fix.command for problem in found]
@@ -79,3 +79,54 @@ def test_what_is_wrong_with_addresses_and_routes_is_named(host: dict[str, object
 def test_arp_is_silenced_before_the_vip_is_there() -> None:
     order = commands({ALL + "arp_ignore": "0"}, addresses=[])
     assert order == [f"sysctl -w {ALL}arp_ignore=1", f"ip addr add {VIP}/32 dev lo"]
+
+
+APPLY = f"avi-server apply --vip {VIP} --mode l3 --interface eth0"
+PROGRAM: dict[str, object] = {"decapsulated": frozenset({VIP}), "limits": {VIP: 1436}}
+DEVICES: dict[str, object] = {
+    "tunnels": [Tunnel("avi-ipip", "ipip"), Tunnel("avi-gre", "gre")],
+    "addresses": [("lo", VIP, 32), ("avi-ipip", VIP, 32), ("avi-gre", VIP, 32)],
+    "limits": {VIP: 1436},
+}
+ON_LO_AND_IPIP = [("lo", VIP, 32), ("avi-ipip", VIP, 32)]
+RP = {f"net.ipv4.conf.{name}.rp_filter": "2" for name in ("avi-ipip", "avi-gre")}
+
+
+@pytest.mark.parametrize(("changed", "host"), [({}, PROGRAM), (RP, DEVICES)], ids=["program", "devices"])
+def test_a_host_whose_tunnels_end_is_ready(changed: dict[str, str], host: dict[str, object]) -> None:
+    assert commands(changed, preparation.L3, **host) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "host", "expected"),
+    [
+        ({}, PROGRAM | {"decapsulated": None}, [APPLY]),
+        ({}, PROGRAM | {"decapsulated": frozenset()}, [APPLY]),
+        ({}, PROGRAM | {"limits": {}}, [APPLY]),
+        ({}, PROGRAM | {"limits": {VIP: 1460}}, [APPLY]),
+        ({}, PROGRAM | {"mtu": 1400}, [APPLY]),
+        ({}, PROGRAM | {"mtu": 9000}, []),
+        (RP, DEVICES | {"tunnels": [Tunnel("avi-ipip", "ipip")], "addresses": ON_LO_AND_IPIP}, [APPLY]),
+        (
+            RP,
+            DEVICES | {"tunnels": [Tunnel("avi-ipip", "ipip"), Tunnel("avi-gre", "gre", up=False)]},
+            ["ip link set avi-gre up"],
+        ),
+        (
+            RP | {"net.ipv4.conf.avi-gre.rp_filter": "1"},
+            DEVICES,
+            ["sysctl -w net.ipv4.conf.avi-gre.rp_filter=2"],
+        ),
+        (RP, DEVICES | {"addresses": [("lo", VIP, 32), ("avi-gre", VIP, 32)]}, [f"ip addr add {VIP}/32 dev avi-ipip"]),
+        (RP, DEVICES | {"addresses": [("avi-gre", VIP, 32), ("avi-ipip", VIP, 32)]}, [f"ip addr add {VIP}/32 dev lo"]),
+    ],
+)
+def test_what_is_wrong_with_tunnels_is_named_with_its_command(
+    changed: dict[str, str], host: dict[str, object], expected: list[str]
+) -> None:
+    assert commands(changed, preparation.L3, **host) == expected
+
+
+@pytest.mark.parametrize(("mtu", "size"), [(1500, 1436), (9000, 8936), (1400, 1336)])
+def test_segments_fit_the_larger_of_the_two_tunnels(mtu: int, size: int) -> None:
+    assert preparation.segment_size(mtu) == size

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane import bootunit, server, serverstate
+from dataplane import bootunit, iproute, server, serverstate
 from tests.netns import Namespace
 
 VIP, OTHER = "10.10.10.100", "10.10.10.101"
@@ -30,8 +30,11 @@ def avi_server(there: Namespace, *words: str) -> subprocess.CompletedProcess[str
 
 
 def everything(there: Namespace) -> str:
-    """All IPv4 settings, addresses and link flags of a namespace."""
-    return there.sh("grep -rH . /proc/sys/net/ipv4/conf /proc/sys/net/ipv4/ip_forward | sort; ip -br addr; ip -br link")
+    """All IPv4 settings, addresses and link flags of a namespace, its routes, its programs and its packet filter."""
+    return there.sh(
+        "grep -rH . /proc/sys/net/ipv4/conf /proc/sys/net/ipv4/ip_forward | sort; ip -br addr; ip -br link\n"
+        "ip -4 rule; ip -4 route show table all; tc qdisc; tc filter show dev eth0 ingress; nft list ruleset"
+    )
 
 
 def test_apply_prepares_a_host_check_agrees_and_undo_restores_exactly(member: Namespace) -> None:
@@ -118,7 +121,7 @@ def test_the_record_of_a_namespace_whose_inode_was_used_again_is_not_believed(me
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (("apply", "--vip", VIP, "--mode", "l3"), 1, "layer-3 DSR is not supported"),
+        (("apply", "--vip", VIP, "--mode", "l4"), 2, "invalid choice"),
         (("apply", "--vip", VIP, "--mode", "l2", "--persist"), 1, "--persist:"),
         (("check", "--vip", VIP, "--mode", "l2", "--interface", "eth9"), 1, "--interface eth9: expected one of"),
         (("check", "--vip", "10.1", "--mode", "l2"), 2, "expected an IPv4 address"),
@@ -165,7 +168,7 @@ def test_a_boot_unit_runs_apply_and_is_removed_again(tmp_path: Path) -> None:
 def test_a_crash_in_the_middle_can_be_undone(member: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The address cannot be added (ip fails), after the settings were changed."""
     before = everything(member)
-    real = server._ip
+    real = iproute.run
 
     def failing(*words: str) -> str:
         if words[:2] == ("addr", "add"):
@@ -173,7 +176,7 @@ def test_a_crash_in_the_middle_can_be_undone(member: Namespace, monkeypatch: pyt
         return real(*words)
 
     with monkeypatch.context() as patch:
-        patch.setattr(server, "_ip", failing)
+        patch.setattr(iproute, "run", failing)
         with pytest.raises(KeyboardInterrupt):
             member.run(lambda: server.main(["apply", "--vip", VIP, "--mode", "l2"]))
     assert everything(member) != before

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane import bpf, xdpdriver
+from dataplane import bpf, xdpdriver, xdplayout
 from dataplane.errors import DriverError
 from dataplane.forwarding import UDP, Service, ServiceKey, Tally, Vip
 from tests.packets.cases import CLIENT_MAC, arp_request, frame
@@ -21,6 +21,7 @@ from .wire import SERVERS, Wire, instance, pins, wire
 
 pytestmark = pytest.mark.root
 FIRST, SECOND = SERVERS
+LAYOUT = f"v{xdplayout.LAYOUT}"
 
 
 @pytest.fixture
@@ -164,7 +165,7 @@ def test_a_killed_daemon_loses_no_frame_and_is_succeeded(two: Wire, name: str) -
 
     driver = two.start(name)
     try:
-        assert driver.adopted() == {"pool": {ip(FIRST): True, ip(SECOND): True}}
+        assert driver.adopted() == {"pool": two.pool(FIRST, SECOND)}
         for sport in range(100):
             two.send(two.query(sport))
             if sport == 30:
@@ -196,7 +197,7 @@ def test_what_the_plan_no_longer_has_goes_with_prune(two: Wire, name: str) -> No
         assert second.counters().servers == {}
         index = two.interfaces[1].index
         assert two.balancer.run(lambda: bpf.attached(index)) is None
-        assert not (pins(name) / "v1" / f"link-{index}").exists()
+        assert not (pins(name) / LAYOUT / f"link-{index}").exists()
         two.put(second, FIRST)
         two.send(two.query(1))
         assert len(two.receive(1, at=0)) == 1
@@ -222,14 +223,14 @@ def test_a_newer_program_takes_over_without_a_gap(
 
     index = two.interfaces[0].index
     before = two.balancer.run(lambda: bpf.attached(index))
-    link = (pins(name) / "v1" / f"link-{index}").stat().st_ino
+    link = (pins(name) / LAYOUT / f"link-{index}").stat().st_ino
     new = two.start(name)
     try:
         after = two.balancer.run(lambda: bpf.attached(index))
         assert before is not None
         assert after is not None
         assert before.program != after.program
-        assert (pins(name) / "v1" / f"link-{index}").stat().st_ino == link
+        assert (pins(name) / LAYOUT / f"link-{index}").stat().st_ino == link
         two.put(new)
         two.send(two.query(1))
         two.receive(1)
@@ -242,9 +243,9 @@ def test_another_layout_is_replaced(two: Wire, name: str) -> None:
     old = two.start(name)
     two.put(old)
     old.close(keep=True)
-    (pins(name) / "v1" / "members").unlink()
+    (pins(name) / LAYOUT / "members").unlink()
     with bpf.Map.create(1, "members", 4, 4, 4) as other:
-        other.pin(pins(name) / "v1" / "members")
+        other.pin(pins(name) / LAYOUT / "members")
     (pins(name) / "v0").mkdir()
     with bpf.Map.create(1, "old", 4, 4, 4) as older:
         older.pin(pins(name) / "v0" / "old")
@@ -270,7 +271,7 @@ def test_an_interface_that_went_away_is_forgotten(two: Wire, name: str) -> None:
     first.close(keep=True)
     second = two.start(name)
     try:
-        assert not (pins(name) / "v1" / f"link-{gone}").exists()
+        assert not (pins(name) / LAYOUT / f"link-{gone}").exists()
         two.balancer.run(lambda: second.put_interface(two.interfaces[0]))
         assert second.modes() == {"v0": "native"}
         two.balancer.run(lambda: second.put_pool(two.pool(FIRST)))

@@ -7,9 +7,12 @@ from collections import Counter
 import pytest
 
 from dataplane import decision
+from dataplane.flows import Flows
 from dataplane.forwarding import DROP_REASONS
 
-from .fuzz import Fuzz, random_frame, random_world
+from .frames import random_frame
+from .fuzz import Fuzz
+from .worlds import random_world
 
 pytestmark = pytest.mark.root
 
@@ -30,10 +33,10 @@ def test_the_frames_reach_every_step() -> None:
     try:
         for _ in range(15):
             world = random_world(fuzz.random)
-            values = decision.Values()
+            values, flows = decision.Values(), Flows()
             world.put(values)
             for _ in range(400):
-                verdict = decision.decide(random_frame(fuzz.random, world), world.interfaces[0], values)
+                verdict = decision.decide(random_frame(fuzz.random, world), world.interfaces[0], values, flows)
                 seen[verdict.reason or verdict.action] += 1
     finally:
         fuzz.close()

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Answers to clients over IP: pings (RFC 792), and what fits a tunnel (RFC 1191 section 4). */
+#ifndef AVI_ANSWER_H
+#define AVI_ANSWER_H
+
+#include "rewrite.h"
+
+#define ECHO_REQUEST 8
+#define INTERNETWORK_CONTROL 0xC0 /* RFC 1812 section 4.3.2.5 */
+#define QUOTED 8		  /* bytes of layer 4 that an error quotes */
+#define LARGEST_QUOTE (60 + QUOTED)
+
+struct icmp {
+	__u8 type;
+	__u8 code;
+	__be16 checksum;
+	__be16 unused;
+	__be16 mtu;
+};
+
+static __always_inline void turn_round(struct eth *eth)
+{
+	__u16 own[3] = {eth->dst[0], eth->dst[1], eth->dst[2]};
+
+	for (int i = 0; i < 3; i++) {
+		eth->dst[i] = eth->src[i];
+		eth->src[i] = own[i];
+	}
+}
+
+/* The same in the machine's byte order of words as rewrite.checksum(). */
+static __always_inline __u32 header_sum(const struct ip *ip)
+{
+	const __u16 *words = (const void *)ip;
+	__u32 sum = 0;
+
+#pragma unroll
+	for (int i = 0; i < IP_HLEN / 2; i++)
+		sum += words[i];
+	return sum;
+}
+
+/* A ping without IP options becomes its answer in place. */
+static __always_inline int answer_ping(struct xdp_md *ctx, struct eth *eth, const struct packet *p)
+{
+	struct ip *ip = p->ip;
+	struct icmp *icmp = (void *)ip + IP_HLEN;
+	__be32 client = ip->source;
+	__u32 sum;
+
+	if ((void *)(icmp + 1) > p->end)
+		return drop(MALFORMED);
+	turn_round(eth);
+	ip->source = ip->destination;
+	ip->destination = client;
+	ip->ttl = TTL;
+	ip->checksum = 0;
+	ip->checksum = folded(header_sum(ip));
+	sum = bpf_ntohs(icmp->checksum) + (ECHO_REQUEST << 8); /* RFC 1624 */
+	icmp->checksum = bpf_htons((sum & 0xFFFF) + (sum >> 16));
+	icmp->type = 0;
+	if (p->left > p->total && bpf_xdp_adjust_tail(ctx, -(int)(p->left - p->total)))
+		return drop(ENCAP_FAILED);
+	count_event(ANSWERED);
+	return XDP_TX;
+}
+
+/* Fragmentation needed and DF set. The beginning of the frame itself is the quotation: the message goes in front. */
+static __always_inline int tell_mtu(struct xdp_md *ctx, const struct packet *p, __u32 tag, __u32 mtu)
+{
+	const __u32 front = IP_HLEN + sizeof(struct icmp);
+	__be32 client = p->ip->source, vip = p->ip->destination;
+	__u32 quoted = p->header + QUOTED, sum = 0, surplus;
+	struct eth *eth = (void *)(long)ctx->data;
+	struct vlan vlan = {0};
+	struct eth ether;
+	struct icmp *icmp;
+	struct ip *ip;
+	void *data, *end;
+
+	if (quoted > p->total || p->left < quoted || (void *)(eth + 1) + VLAN_HLEN > p->end)
+		return drop(ENCAP_FAILED);
+	surplus = p->left - quoted;
+	turn_round(eth);
+	ether = *eth;
+	vlan = *(struct vlan *)(eth + 1);
+	if (surplus && bpf_xdp_adjust_tail(ctx, -(int)surplus))
+		return drop(ENCAP_FAILED);
+	if (bpf_xdp_adjust_head(ctx, -(int)front))
+		return drop(ENCAP_FAILED);
+	data = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
+	if (data + sizeof(*eth) + VLAN_HLEN > end)
+		return drop(ENCAP_FAILED);
+	*(struct eth *)data = ether;
+	if (tag)
+		*(struct vlan *)(data + sizeof(*eth)) = vlan;
+	ip = data + sizeof(*eth) + (tag ? VLAN_HLEN : 0);
+	icmp = (void *)(ip + 1);
+	if ((void *)(icmp + 1) > end)
+		return drop(ENCAP_FAILED);
+	ip->version_ihl = 0x45;
+	ip->tos = INTERNETWORK_CONTROL;
+	ip->total = bpf_htons(front + quoted);
+	ip->id = 0;
+	ip->fragment = FRAGMENT_DF;
+	ip->ttl = TTL;
+	ip->protocol = ICMP;
+	ip->checksum = 0;
+	ip->source = vip;
+	ip->destination = client;
+	ip->checksum = folded(header_sum(ip));
+	icmp->type = 3;
+	icmp->code = 4;
+	icmp->checksum = 0;
+	icmp->unused = 0;
+	icmp->mtu = bpf_htons(mtu);
+	for (int i = 0; i < ((int)sizeof(*icmp) + LARGEST_QUOTE) / 4; i++) {
+		const __u32 *word = (const __u32 *)icmp + i;
+
+		if ((void *)(word + 1) > end)
+			break;
+		sum += (*word & 0xFFFF) + (*word >> 16);
+	}
+	icmp->checksum = folded(sum);
+	count_event(ANSWERED);
+	return XDP_TX;
+}
+
+#endif

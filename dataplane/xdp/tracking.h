@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Step 8 where it is rare: what flows and fragments remember, as dataplane/flows.py defines it. */
+#ifndef AVI_TRACKING_H
+#define AVI_TRACKING_H
+
+#include "lookup.h"
+
+#define SECOND 1000000000ull
+#define FRAGMENT_LIFE (30 * SECOND)
+#define REPLIES_A_SECOND 100
+#define NOWHERE 0xFFFFFFFF
+
+/* Why the server of a flow is asked for. */
+enum reason {
+	CONTINUED,
+	BEGUN,	 /* a SYN without ACK */
+	REPORTED /* a message about the flow: nothing is remembered or renewed */
+};
+
+static __always_inline __u64 now(void)
+{
+	__u64 clock = state.clock;
+
+	return clock ? clock : bpf_ktime_get_ns();
+}
+
+static __always_inline int may_reply(void)
+{
+	__u64 second = now() / SECOND;
+
+	if (state.second != second) {
+		state.second = second;
+		state.replies = 0;
+	}
+	return __sync_fetch_and_add(&state.replies, 1) < REPLIES_A_SECOND;
+}
+
+/* The head of the pool's array: every pool that has a table has one. */
+static __always_inline struct pool_head *head_of(__u32 pool)
+{
+	__u32 first = 0;
+	void *chunks = bpf_map_lookup_elem(&pools, &pool);
+
+	return chunks ? bpf_map_lookup_elem(chunks, &first) : 0;
+}
+
+/* The place of a pool's member that lives. */
+static __always_inline __u32 place_of(const struct life *life, __u64 pool)
+{
+	struct life key = *life;
+	__u32 *place = key.pool == pool ? bpf_map_lookup_elem(&lives, &key) : 0;
+
+	return place ? *place : NOWHERE;
+}
+
+static __always_inline int may_serve(__u32 place)
+{
+	struct target *target = target_at(place);
+
+	return target && target->flags & TARGET_SERVES;
+}
+
+/* The place of the member that an entry names, where both still count. */
+static __always_inline __u32 known(const struct flow_entry *entry, const struct service *service, __u64 pool, __u64 at)
+{
+	__u32 place;
+
+	if (!entry)
+		return NOWHERE;
+	if (service->idle_timeout && (__s64)(at - entry->seen) > (__s64)(service->idle_timeout * SECOND))
+		return NOWHERE;
+	place = place_of(&entry->life, pool);
+	return place != NOWHERE && may_serve(place) ? place : NOWHERE;
+}
+
+static __always_inline void remember(void *table, const struct flow *flow, __u32 place, __u64 at)
+{
+	struct flow_entry entry = {.seen = at};
+	struct target *target = target_at(place);
+
+	if (!target)
+		return;
+	entry.life = target->life;
+	bpf_map_update_elem(table, flow, &entry, BPF_ANY);
+}
+
+/* The place of the member that gets a packet of a flow whose slot is not stable, or NOWHERE. held: what stands in the
+ * slot; first: the place that it counts from. */
+__noinline __u32 unsettled(const struct flow *asked, const struct service *service, __u32 held, __u32 first, __u32 why)
+{
+	__u32 owner = (held & NO_TARGET) == NO_TARGET ? NOWHERE : first + (held & NO_TARGET);
+	__u32 former, former_first = 0, found = NOWHERE;
+	struct flow copy, *flow = &copy;
+	__u64 at = now();
+	struct pool_head *pool;
+
+	if (!asked || !service)
+		return NOWHERE;
+	if (!(held & UNSETTLED) || service->flags & SERVICE_PER_PACKET)
+		return owner;
+	copy = *asked;
+	pool = head_of(service->pool);
+	if (!pool)
+		return owner;
+	if (why == BEGUN)
+		bpf_map_delete_elem(&elder, flow);
+	else
+		found = known(bpf_map_lookup_elem(&elder, flow), service, pool->id, at);
+	if (found != NOWHERE) {
+		if (why == CONTINUED)
+			remember(&elder, flow, found, at);
+		return found;
+	}
+	former = read_slot(pool->formers, slot_of(service, flow->client, flow->client_port), &former_first);
+	if (!(former & IN_TRANSITION))
+		return owner;
+	former &= NO_TARGET;
+	found = known(bpf_map_lookup_elem(&young, flow), service, pool->id, at);
+	if (found != NOWHERE) {
+		if (why == CONTINUED)
+			bpf_map_delete_elem(&young, flow);
+	} else {
+		found = owner;
+		if (why != BEGUN && former != NO_TARGET && may_serve(former_first + former))
+			found = former_first + former;
+	}
+	if (found == NOWHERE || why == REPORTED)
+		return found;
+	if (why == BEGUN)
+		remember(&young, flow, found, at);
+	else
+		remember(&elder, flow, found, at);
+	return found;
+}
+
+/* Step 8: the place of the server, or NOWHERE. */
+static __always_inline __u32 find_server(const struct service *service, __be32 client, __be16 client_port, __be16 port,
+					 enum reason why)
+{
+	__u32 first = 0, held = read_slot(service->pool, slot_of(service, client, client_port), &first);
+	struct flow flow = {0};
+
+	if (likely(held < NO_TARGET))
+		return first + held;
+	flow.client = client;
+	flow.vip = service->key;
+	flow.client_port = client_port;
+	flow.port = port;
+	flow.protocol = service->key >> 48;
+	return unsettled(&flow, service, held, first, why);
+}
+
+static __always_inline void fragment_key_of(const struct packet *p, struct fragment_key *key)
+{
+	key->source = p->ip->source;
+	key->destination = p->ip->destination;
+	key->id = p->ip->id;
+	key->protocol = p->ip->protocol;
+	key->unused = 0;
+}
+
+static __always_inline void remember_fragments(const struct packet *p, const struct service *service,
+					       const struct target *target)
+{
+	struct fragment_key key;
+	struct fragment where = {.service = service->key, .port_end = service->port_end};
+
+	fragment_key_of(p, &key);
+	where.life = target->life;
+	where.until = now() + FRAGMENT_LIFE;
+	bpf_map_update_elem(&fragments, &key, &where, BPF_ANY);
+}
+
+/* The place of the member that a later fragment's first went to, and the service; or NOWHERE. */
+static __always_inline __u32 find_fragment(const struct packet *p, struct service **found)
+{
+	struct fragment_key key;
+	struct fragment *where;
+	struct service *service;
+	struct pool_head *pool;
+	__u32 place;
+
+	fragment_key_of(p, &key);
+	where = bpf_map_lookup_elem(&fragments, &key);
+	if (!where || (__s64)(now() - where->until) > 0)
+		return NOWHERE;
+	service = bpf_ntohs(where->service >> 32) == where->port_end ? find_service(where->service) :
+								       find_range(where->service);
+	if (!service || service->key != where->service || service->port_end != where->port_end)
+		return NOWHERE;
+	pool = head_of(service->pool);
+	place = pool ? place_of(&where->life, pool->id) : NOWHERE;
+	if (place != NOWHERE)
+		*found = service;
+	return place;
+}
+
+#endif

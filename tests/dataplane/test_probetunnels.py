@@ -1,0 +1,88 @@
+"""Probes' ways in a namespace of its own: made once, put again when the kernel took them, and removed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+from pyroute2 import AsyncIPRoute
+
+from dataplane.forwarding import Interface
+from dataplane.paths import ProbePaths
+from dataplane.plan import L3_GRE, L3_IPIP
+from tests.netns import Namespace
+
+pytestmark = pytest.mark.root
+
+SERVER, SOURCE = socket.inet_aton("10.0.0.11"), socket.inet_aton("10.0.0.2")
+
+
+@pytest.fixture
+def host() -> Iterator[Namespace]:
+    with Namespace() as there:
+        there.sh("ip link add eth0 type veth peer name wire; ip link set eth0 up; ip link set wire up")
+        there.sh("ip addr add 10.0.0.2/24 dev eth0")
+        yield there
+
+
+def live(there: Namespace, body: Callable[[ProbePaths], Awaitable[None]]) -> None:
+    """Run a test's body on an event loop in the namespace."""
+
+    async def run() -> None:
+        netlink = AsyncIPRoute()
+        await netlink.setup_endpoint()
+        try:
+            await body(ProbePaths(netlink))
+        finally:
+            netlink.close()
+
+    there.run(lambda: asyncio.run(run()))
+
+
+def ways(there: Namespace) -> str:
+    return there.sh("ip -4 rule; ip -4 route show table all")
+
+
+def test_a_mark_a_server_and_mode_and_nothing_stays(host: Namespace) -> None:
+    before = ways(host)
+
+    async def body(paths: ProbePaths) -> None:
+        marks = [await paths.open_tunnel(SERVER, SOURCE, mode) for mode in (L3_IPIP, L3_GRE)]
+        assert len(set(marks)) == 2
+        assert [await paths.open_tunnel(SERVER, SOURCE, mode) for mode in (L3_IPIP, L3_GRE)] == marks
+        assert "encap bpf xmit avi_probe" in ways(host)
+        await paths.close()
+
+    live(host, body)
+    assert ways(host) == before
+
+
+def test_what_was_left_is_cleaned(host: Namespace) -> None:
+    before = ways(host)
+
+    async def leave(paths: ProbePaths) -> None:
+        await paths.open_tunnel(SERVER, SOURCE, L3_IPIP)
+
+    live(host, leave)
+    assert ways(host) != before
+    live(host, lambda paths: paths.clean())
+    assert ways(host) == before
+
+
+def test_routes_that_went_with_a_link_are_put_again(host: Namespace) -> None:
+    index, mac = host.link("eth0")
+    interface = Interface(index, "eth0", mac, 1500, (SOURCE,))
+
+    async def body(paths: ProbePaths) -> None:
+        marks = await paths.open(SERVER, interface, SOURCE), await paths.open_tunnel(SERVER, SOURCE, L3_IPIP)
+        there = ways(host)
+        host.sh("ip link set eth0 down; ip link set lo down; ip link set lo up; ip link set eth0 up")
+        assert ways(host) != there
+        paths.doubt()
+        assert (await paths.open(SERVER, interface, SOURCE), await paths.open_tunnel(SERVER, SOURCE, L3_IPIP)) == marks
+        assert sorted(ways(host).splitlines()) == sorted(there.splitlines())
+        await paths.close()
+
+    live(host, body)

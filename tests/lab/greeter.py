@@ -1,0 +1,38 @@
+"""A server that says its name and then echoes lines: `greeter.py NAME PORT`; TCP and UDP."""
+
+import asyncio
+import sys
+from typing import cast
+
+
+class Echo(asyncio.DatagramProtocol):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.transport.sendto(self.name.encode() + b" " + data, addr)
+
+
+async def main(name: str, port: int) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(name.encode() + b"\n")
+            while line := await reader.readline():
+                writer.write(line)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    # The VIP alone is listened on: answers of a UDP socket that listens everywhere would come from the host's address.
+    server = await asyncio.start_server(serve, "10.10.10.100", port, backlog=4096)
+    await asyncio.get_running_loop().create_datagram_endpoint(lambda: Echo(name), local_addr=("10.10.10.100", port))
+    print("ready", flush=True)
+    await server.serve_forever()
+
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))

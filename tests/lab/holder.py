@@ -1,0 +1,87 @@
+"""A client that holds connections open: `holder.py IP PORT`, commanded by lines on standard input.
+
+    open FIRST COUNT     opens COUNT connections from source ports FIRST on
+    ping                 sends a line over every connection and waits for its echo
+    udp FIRST COUNT      sends one datagram from each source port and waits for its answer
+Every command is answered by one JSON line: {port: the server's name, or "!" and the error}.
+"""
+
+import asyncio
+import json
+import socket
+import sys
+
+PATIENCE = 5.0
+
+
+class Held:
+    """One connection."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.server = "!not open"
+
+    async def open(self, to: tuple[str, int]) -> str:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                self.reader, self.writer = await asyncio.open_connection(*to, local_addr=("10.10.10.50", self.port))
+                self.server = (await self.reader.readline()).decode().strip() or "!closed"
+        except OSError as exc:
+            self.server = f"!{exc or type(exc).__name__}"
+        return self.server
+
+    async def ping(self) -> str:
+        if self.server.startswith("!"):
+            return self.server
+        try:
+            async with asyncio.timeout(PATIENCE):
+                self.writer.write(b"are you there?\n")
+                if await self.reader.readline() != b"are you there?\n":
+                    self.server = "!closed"
+        except OSError as exc:
+            self.server = f"!{str(exc) or type(exc).__name__}"
+        return self.server
+
+
+async def datagram(to: tuple[str, int], port: int) -> str:
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
+        wire.setblocking(False)
+        wire.bind(("10.10.10.50", port))
+        wire.connect(to)
+        for _ in range(3):  # like any client: a datagram may be lost
+            try:
+                async with asyncio.timeout(PATIENCE / 3):
+                    await loop.sock_sendall(wire, b"hello")
+                    return (await loop.sock_recv(wire, 100)).split()[0].decode()
+            except OSError:
+                continue
+    return "!timed out"
+
+
+async def main(host: str, port: int) -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    held: dict[int, Held] = {}
+    limit = asyncio.Semaphore(100)
+
+    async def limited(work: "asyncio.Future[str] | asyncio.Task[str] | object") -> str:
+        async with limit:
+            return await work  # type: ignore[misc,no-any-return]
+
+    while line := (await reader.readline()).decode().split():
+        if line[0] == "ping":
+            jobs = {p: c.ping() for p, c in held.items()}
+        else:
+            ports = range(int(line[1]), int(line[1]) + int(line[2]))
+            if line[0] == "open":
+                held.update({p: Held(p) for p in ports})
+                jobs = {p: held[p].open((host, port)) for p in ports}
+            else:
+                jobs = {p: datagram((host, port), p) for p in ports}
+        answers = await asyncio.gather(*map(limited, jobs.values()))
+        print(json.dumps(dict(zip(jobs, answers, strict=True))), flush=True)
+
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,145 @@
+"""Two engines on a segment that floods every frame to every port, and a server that sends on what it should deliver:
+frames do not multiply."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dataplane import client, plan, xdpdriver
+from dataplane.errors import EngineError
+from dataplane.lab.laboratory import Lab
+from dataplane.lab.namespaces import inside, stop
+
+from .test_transitions import HERE, NODES, PORT, TOPOLOGY, VIP, A, B
+
+SECOND = NODES[3]
+"""This one is a second engine, not a server."""
+SERVERS = NODES[:2]
+COUNT = 200
+
+
+class Stage:
+    """A laboratory whose switch is a hub, with engines on two of its hosts."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.states = {"engine": lab.state, SECOND.name: lab.folder / "second"}
+        self.programs: list[subprocess.Popen[bytes]] = []
+
+    def run(self, driver: str) -> None:
+        """Start both engines on the same plan, without monitors: a broken server stays in the table."""
+        service = plan.Service(
+            "vs-udp", "virtualservice-udp", "admin", VIP, "udp", PORT, PORT, plan.L2, plan.BY_ADDRESS_AND_PORT, 300,
+            "p1", "pool-1", plan.SLOTS, 99, servers=(plan.Server(A, PORT), plan.Server(B, PORT)),
+        )  # fmt: skip
+        for host, state in self.states.items():
+            state.mkdir(mode=0o700, exist_ok=True)
+            with sqlite3.connect(state / "config.db") as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(plan.SCHEMA)
+                plan.write(connection, 1, [service], plan.Common())
+            connection.close()
+            words = [sys.executable, "-m", "dataplane", "run", "--state", str(state), "--interface", "eth0"]
+            words += ["--name", f"{TOPOLOGY.engine_name}-{host}", "--driver", driver]
+            self.programs.append(self.lab.hosts[host].spawn(words, self.lab.log(host)))
+        self.lab.wait(lambda: all(told and told["vips"][0]["announced"] for told in self.told().values()), "engines")
+        self.lab.wait(lambda: all(self.resolved(told) for told in self.told().values()), "the servers' MAC addresses")
+
+    @staticmethod
+    def resolved(told: dict[str, Any] | None) -> bool:
+        return bool(told) and all(s["mac"] for p in told["pools"] for s in p["servers"])
+
+    def told(self) -> dict[str, dict[str, Any] | None]:
+        """What each engine reports, by host."""
+        found: dict[str, dict[str, Any] | None] = {}
+        for host, state in self.states.items():
+            try:
+                found[host] = client.ask(state, f"{TOPOLOGY.engine_name}-{host}", "status")
+            except EngineError:
+                found[host] = None
+        return found
+
+    def forwarded(self) -> int:
+        return sum(s["packets"] for told in self.told().values() if told for s in told["services"])
+
+    def looped(self) -> int:
+        return sum(told["dropped"].get("looped", 0) for told in self.told().values() if told)
+
+    def send(self) -> None:
+        """COUNT datagrams, each from a port of its own; the ports stay open for a while, so that no answer is refused
+        with an ICMP error, which would be forwarded as well."""
+        code = (
+            "import socket, time\n"
+            f"wires = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range({COUNT})]\n"
+            "for number, wire in enumerate(wires):\n"
+            f"    wire.bind(('', 30000 + number)); wire.sendto(b'hello', ('{VIP}', {PORT}))\n"
+            "time.sleep(1)\n"
+        )
+        self.lab.hosts["client"].call("python3", "-c", code)
+
+    def frames_on_the_segment(self) -> int:
+        """Frames that the switch has received, on all ports."""
+        ports = json.loads(self.lab.switch.call("ip", "-j", "-s", "link", "show", "type", "veth"))
+        return sum(port["stats64"]["rx"]["packets"] for port in ports)
+
+
+@pytest.fixture(params=["pcap", "xdp"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    topology = dataclasses.replace(TOPOLOGY, title="flooding")
+    with Lab(topology, driver=request.param) as lab:
+        for node in topology.nodes:
+            lab.switch.call("ip", "link", "set", node.name, "type", "bridge_slave", "learning", "off", "flood", "on")
+        if request.param == "xdp":
+            _let_pass(lab, SECOND.name)
+        lab.prepare(SERVERS)
+        stage = Stage(lab)
+        for node in SERVERS:
+            words = [sys.executable, str(HERE / "greeter.py"), node.name, str(PORT)]
+            stage.programs.append(lab.hosts[node.name].spawn(words, lab.log(node.name)))
+            lab.wait(lambda n=node: "ready" in lab.tail(n.name), "the servers")
+        try:
+            stage.run(request.param)
+            yield stage
+        finally:
+            for program in stage.programs:
+                stop(program)
+
+
+def _let_pass(lab: Lab, port: str) -> None:
+    inside(lab.switch, lambda: xdpdriver.attach_pass(port))
+
+
+def test_every_frame_is_forwarded_once_by_one_engine(stage: Stage) -> None:
+    stage.send()
+    stage.lab.wait(lambda: stage.forwarded() >= COUNT, "the datagrams to be forwarded")
+    stage.send()
+    stage.lab.wait(lambda: stage.forwarded() >= 2 * COUNT, "the datagrams to be forwarded")
+    assert stage.forwarded() == 2 * COUNT
+    assert stage.looped() == 0
+
+
+def test_what_a_server_sends_on_is_dropped_as_looped(stage: Stage) -> None:
+    broken = stage.lab.hosts[SERVERS[1].name]
+    stage.lab.prepare([SERVERS[1]], "undo")
+    broken.call("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.send_redirects=0",
+                "net.ipv4.conf.eth0.send_redirects=0")  # fmt: skip
+    before = stage.frames_on_the_segment()
+    stage.send()
+    stage.lab.wait(lambda: stage.forwarded() >= COUNT, "the datagrams to be forwarded")
+    share = next(
+        s["packets"] for told in stage.told().values() if told
+        for p in told["pools"] for s in p["servers"] if s["address"] == B and s["packets"]
+    )  # fmt: skip
+    stage.lab.wait(lambda: stage.looped() >= share, "what the broken server sent on to be dropped")
+    assert stage.looped() == share
+    assert stage.forwarded() == COUNT
+    # A datagram, forwarded, answered or sent on: three frames each, and some ARP.
+    assert stage.frames_on_the_segment() - before < 4 * COUNT + 100
