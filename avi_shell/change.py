@@ -114,7 +114,7 @@ class Change:
         for id_, one in assemblies.items():
             self._check_others(id_, one)
             if one.is_dsr or id_ in self._touched.saved:
-                self._note(*rules.notices(one), *limits.notices(one))
+                self._note(*rules.notices(one))
         return list(self._notices), changed
 
     def _check_identity(self, kind: schema.Kind, new: Document, owner: str, stored: Entry | None) -> None:

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .assembly import Assembly, Part
+from .assembly import Assembly, Part, Service
 from .rules import Breach
-
-MODES = ("DSR_TYPE_L2",)
-"""The kinds of direct server return that engines forward."""
 
 MONITORS = ("HEALTH_MONITOR_TCP",)
 """The health monitor types that engines run."""
@@ -25,29 +22,22 @@ def exceeded(assembly: Assembly) -> Iterator[Breach]:
         yield from _pools(assembly)
 
 
-def notices(assembly: Assembly) -> Iterator[str]:
-    """What is accepted and done differently for now."""
-    pool = assembly.pool or {}
-    disabled = [part.path for part, server in assembly.servers() if not server["enabled"]]
-    if assembly.is_dsr and disabled and pool.get("graceful_disable_timeout") != 0:
-        yield (
-            f"Pool {pool['name']}: flows leave disabled servers ({', '.join(disabled)}) at once: service engines do "
-            "not keep them for graceful_disable_timeout yet"
+def _modes(assembly: Assembly) -> Iterator[Breach]:
+    """One pool has one way to its members."""
+    ways = {_way(service): service for service in reversed(assembly.dsr_services)}
+    if len(ways) > 1:
+        service = next(s for s in assembly.dsr_services if _way(s) != _way(assembly.dsr_services[0]))
+        yield Breach(
+            f"{assembly.title}: its services reach one pool by {' and '.join(sorted(ways))}, which service engines do "
+            "not do yet",
+            (service.profile_part, assembly.part(f"services[{service.index}]")),
+            "network profiles with one dsr_type and dsr_encap_type for all services",
         )
 
 
-def _modes(assembly: Assembly) -> Iterator[Breach]:
-    for service in assembly.dsr_services:
-        type_ = (service.dsr or {}).get("dsr_type")
-        if type_ not in MODES:
-            name = str(service.profile["name"])
-            message = "tcp_fast_path_profile" if service.protocol == "tcp" else "udp_fast_path_profile"
-            yield Breach(
-                f"{assembly.title}: its network profile {name} has dsr_type {type_}, which service engines do not "
-                "forward yet",
-                (Part("networkprofile", name, f"profile.{message}.dsr_profile.dsr_type"), service.profile_part),
-                f"dsr_type {' or '.join(mode.lower() for mode in MODES)}",
-            )
+def _way(service: Service) -> str:
+    dsr = service.dsr or {}
+    return str(dsr["dsr_type"] if dsr["dsr_type"] == "DSR_TYPE_L2" else f"{dsr['dsr_type']} {dsr['dsr_encap_type']}")
 
 
 def _monitors(assembly: Assembly) -> Iterator[Breach]:

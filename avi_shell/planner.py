@@ -39,11 +39,11 @@ def services(assembly: Assembly, previous: Iterable[plan.Service], commit: int, 
         for service in assembly.dsr_services:
             made = _service(assembly, pool, vip, service, before.slots if before else plan.SLOTS)
             made = replace(made, servers=_servers(assembly, service, known, commit, now))
-            planned[made.key] = replace(made, former=_former(made, before, now))
+            planned[made.key] = replace(made, former=former_shares(made, before, now))
     return planned
 
 
-def _former(made: plan.Service, before: plan.Service | None, now: float) -> tuple[plan.Former, ...]:
+def former_shares(made: plan.Service, before: plan.Service | None, now: float) -> tuple[plan.Former, ...]:
     """Who shared the pool's table before, oldest first: as long as a flow may be idle, or, without an idle timeout, as
     long as one of them is a member that may still serve."""
     if before is None:

@@ -104,7 +104,9 @@ def services_of(configuration: Configuration) -> dict[str, plan.Service]:
     with configuration.snapshot() as store:
         found = plan.read(store.connection).services
     return {
-        key: replace(s, version=0, servers=tuple(replace(server, generation=0) for server in s.servers))
+        key: replace(
+            s, version=0, former=(), servers=tuple(replace(server, generation=0, serve_until=0) for server in s.servers)
+        )
         for key, s in found.items()
         if s is not None
     }

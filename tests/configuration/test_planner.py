@@ -1,6 +1,8 @@
 """From configuration to plan: tables of a changed field and the planned service's changed fields."""
 
 import sqlite3
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,9 +130,75 @@ def test_a_change_and_what_it_does_to_the_plan(
     after = read(before.version)
     assert after.version == saved.version == before.version + 1
     assert after.common is None
-    changed = {name for name in plan.Service.__slots__ if getattr(after.services[KEY], name) != getattr(before, name)}
+    found = timeless(after.services[KEY])
+    changed = {name for name in plan.Service.__slots__ if getattr(found, name) != getattr(before, name)}
     assert changed == {*expected, "version"}
-    assert {name: getattr(after.services[KEY], name) for name in expected} == expected
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+def timeless(service: plan.Service) -> plan.Service:
+    """Without what depends on the time of the commits."""
+    return replace(service, former=(), servers=tuple(replace(s, serve_until=0) for s in service.servers))
+
+
+def test_who_shared_the_table_before(site: Site, read: Any) -> None:
+    begun = time.time()
+    version = site.dsr().version
+    assert read().services[KEY].former == ()
+    first = (("10.1.100.10", 1, version), ("10.1.100.11", 1, version))
+    grown = site.save("pool", name="vs1-pool", servers=[server(10), server(11), server(12)]).version
+    (former,) = read().services[KEY].former
+    assert former.servers == first
+    assert begun <= former.until <= time.time()
+    site.save("pool", name="vs1-pool", description="nothing about shares")
+    site.save("pool", name="vs1-pool", servers=[server(10), server(11), server(12, ratio=3)])
+    former = read().services[KEY].former
+    assert [one.servers for one in former] == [first, (*first, ("10.1.100.12", 1, grown))]
+    assert former[0].until <= former[1].until
+
+
+def test_who_shared_it_longer_ago_than_a_flow_may_be_idle_is_forgotten() -> None:
+    old, young = plan.Former(1000, (("10.1.100.10", 1, 1),)), plan.Former(1250, (("10.1.100.11", 1, 1),))
+    before = replace(BARE, former=(old, young), servers=(plan.Server("10.1.100.12", 80),))
+    made = replace(BARE, servers=(plan.Server("10.1.100.12", 80),))
+    assert planner.former_shares(made, before, 1299) == (old, young)
+    assert planner.former_shares(made, before, 1300) == (young,)
+    assert planner.former_shares(made, before, 1550) == ()
+    for_ever = replace(made, idle_timeout=0, servers=(*made.servers, plan.Server("10.1.100.11", 80, 1, True, 1)))
+    assert planner.former_shares(for_ever, replace(before, servers=for_ever.servers), 10**9) == (young,)
+
+
+BARE = plan.Service(
+    "vs", "vs-1", "admin", "10.0.0.100", "tcp", 80, 80, plan.L2, plan.BY_ADDRESS, 300, "p", "pool-1", plan.SLOTS, 1
+)
+
+
+@pytest.mark.parametrize(("minutes", "seconds"), [(0, 0), (1, 60), (-1, None), (7200, 432000)])
+def test_how_long_a_disabled_server_serves_on(site: Site, read: Any, minutes: int, seconds: int | None) -> None:
+    site.dsr()
+    begun = time.time()
+    disabled = [server(10), server(11, enabled=False)]
+    site.save("pool", name="vs1-pool", graceful_disable_timeout=minutes, servers=disabled)
+    until = read().services[KEY].servers[1].serve_until
+    if seconds is None:
+        assert until == plan.FOR_EVER
+    elif seconds:
+        assert begun + seconds <= until <= time.time() + seconds
+    else:
+        assert until == 0
+    site.save("pool", name="vs1-pool", graceful_disable_timeout=5, servers=[*disabled, server(12)])
+    assert read().services[KEY].servers[1].serve_until == until, "counted from the commit that disabled it"
+    site.save("pool", name="vs1-pool", servers=[server(10), server(11), server(12)])
+    assert read().services[KEY].servers[1].serve_until == 0
+
+
+def test_layer_3(site: Site, read: Any) -> None:
+    site.dsr()
+    site.save("networkprofile", name="vs1-profile", profile=tcp_profile())
+    assert read().services[KEY].mode == plan.L3_IPIP
+    gre = tcp_profile(dsr_type="DSR_TYPE_L3", dsr_encap_type="ENCAP_GRE")
+    site.save("networkprofile", name="vs1-profile", profile=gre)
+    assert read().services[KEY].mode == plan.L3_GRE
 
 
 def test_a_monitor_in_full(site: Site, read: Any) -> None:

@@ -354,10 +354,18 @@ REFUSED: list[tuple[str, list[Step], str, str]] = [
         for bad in ("10.0.0.0", "10.0.0.255")
     ),
     (
-        "layer 3, at the profile",
-        [lambda s: s.dsr(), lambda s: s.save("networkprofile", name=PROFILE, profile=tcp_profile())],
-        "profile.tcp_fast_path_profile.dsr_profile.dsr_type",
-        r"network profile vs1-profile has dsr_type DSR_TYPE_L3, which service engines do not forward yet",
+        "two ways to one pool, at the virtual service",
+        [
+            lambda s: s.save("networkprofile", name="l3", profile=udp_profile(dsr_profile={"dsr_type": "DSR_TYPE_L3"})),
+            lambda s: s.dsr(
+                services=[
+                    {"port": 80},
+                    {"port": 80, "override_network_profile_ref": reference("networkprofile", "l3")},
+                ]
+            ),
+        ],
+        "services[2].override_network_profile_ref",
+        r"its services reach one pool by DSR_TYPE_L2 and DSR_TYPE_L3 ENCAP_IPINIP",
     ),
     (
         "a monitor that engines do not run, at the pool",
@@ -534,11 +542,9 @@ ACCEPTED: list[tuple[str, list[Step], list[str]]] = [
             lambda s: s.save("pool", name=POOL, servers=[*servers("10.1.1.1"), *servers("10.1.1.2")], enabled=True),
             lambda s: s.save("pool", name=POOL, servers=[{**servers("10.1.1.1")[0], "enabled": False}]),
         ],
-        [
-            "Pool vs1-pool: flows leave disabled servers (servers[1]) at once: service engines do not keep them for "
-            "graceful_disable_timeout yet"
-        ],
+        [],
     ),
+    ("layer 3", [lambda s: s.dsr(), lambda s: s.save("networkprofile", name=PROFILE, profile=tcp_profile())], []),
     (
         "a disabled server whose flows may leave",
         [
