@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataplane.client import default_state
+
 from .batch import DONE, INTERRUPTED, NO_STORE, NOT_APPLIED, REFUSED, STDIN, USAGE, Batch, Source, applied, from_file
 from .errors import ShellError, StoreError
 
@@ -32,15 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output has left; the interpreter would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
-
-
-def default_state() -> Path:
-    """The state directory: $AVI_SHELL_STATE, else /var/lib/avi-shell for root, else in the XDG state folder."""
-    if named := os.environ.get("AVI_SHELL_STATE"):
-        return Path(named)
-    if os.geteuid() == 0:
-        return Path("/var/lib/avi-shell")
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "avi-shell"
 
 
 class _Input(argparse.Action):

@@ -6,12 +6,12 @@ import argparse
 import asyncio
 import json
 import logging
-import os
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .client import default_state
 from .errors import DataplaneError, NetworkError
 
 WIDTH = 160
@@ -32,15 +32,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return RUN_FAILED
     except KeyboardInterrupt:
         return RUN_INTERRUPTED
-
-
-def default_state() -> Path:
-    """The state directory: $AVI_SHELL_STATE, else /var/lib/avi-shell for root, else in the XDG state folder."""
-    if named := os.environ.get("AVI_SHELL_STATE"):
-        return Path(named)
-    if os.geteuid() == 0:
-        return Path("/var/lib/avi-shell")
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "avi-shell"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -21,6 +21,15 @@ TIMEOUT = 5.0
 """Seconds that an engine has for an answer."""
 
 
+def default_state() -> Path:
+    """The state directory: $AVI_SHELL_STATE, else /var/lib/avi-shell for root, else in the XDG state folder."""
+    if named := os.environ.get("AVI_SHELL_STATE"):
+        return Path(named)
+    if os.geteuid() == 0:
+        return Path("/var/lib/avi-shell")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "avi-shell"
+
+
 def engines(state: Path) -> list[str]:
     """Names of the engines that run on this state directory, sorted."""
     return [path.stem for path in sorted((state / "run").glob("*.sock")) if _alive(path)]

@@ -16,29 +16,12 @@ from avi_shell.session import Session
 from grammar import commands, line, relations, schema
 from grammar.words import quote
 
-SETUP = """\
-configure networkprofile dsr profile tcp_fast_path_profile dsr_profile dsr_type dsr_type_l2
-save
-save
-configure pool p1 lb_algorithm lb_algorithm_consistent_hash
-servers ip 10.1.1.10 port 80
-save
-save
-configure vsvip v1
-vip ip_address 10.1.1.100
-save
-save
-configure virtualservice vs1 vsvip_ref v1 pool_ref p1 network_profile_ref dsr
-application_profile_ref System-L4-Application
-services port 80
-save
-save
-"""
+from .conftest import VIRTUAL_SERVICE
 
 
 def fresh() -> Session:
     session = Session(Configuration.in_memory(), Path("/nonexistent/avi-shell"))
-    for text in SETUP.splitlines():
+    for text in VIRTUAL_SERVICE.splitlines():
         result = session.run(text)
         assert result.ok, (text, result.error)
     return session
