@@ -27,7 +27,7 @@ from .transition import Life, Slots
 log = logging.getLogger("avi-se")
 
 SETTLE = 0.5
-"""Seconds that a cold start gives servers beyond their monitors' own time."""
+"""Seconds that a new pool's servers have beyond their monitors' own time."""
 ADVANCE_EVERY = 1.0
 """Seconds between two looks at windows that may be over."""
 MEASURE_LOOK_EVERY = 0.5
@@ -91,19 +91,20 @@ class Engine:
         self._adopted = self.driver.adopted()
         self._believed = {u: {t.address: t.up for t in found.targets} for u, found in self._adopted.items()}
         self.apply(first)
-        self._unsettle()
         await self.network.ask()
         self.refresh()
         self.driver.prune()
         self._believed, self._adopted = {}, {}
 
-    def _unsettle(self) -> None:
-        """A cold start may take over connections that this engine has never seen: a pool forwards nothing until each of
-        its servers has been heard of, lest the first one to answer gets the others' connections, and resets them."""
-        for uuid, services in self._by_pool().items():
-            if uuid not in self._adopted:
-                longest = max((m.receive_timeout for s in services for m in s.monitors), default=0)
-                self._unsettled[uuid] = time.monotonic() + longest + SETTLE
+    def _unsettle(self, pools: Mapping[str, Sequence[plan.Service]]) -> None:
+        """A pool that is new to this engine forwards nothing until each of its servers has been heard of: after a cold
+        start the first one to answer would get, and reset, the others' connections; in a new pool it would stay the
+        former owner of all slots for the time of a whole window, and get every UDP flow."""
+        for uuid in pools.keys() - self._slots.keys() - self._unsettled.keys() - self._adopted.keys():
+            longest = max((m.receive_timeout for s in pools[uuid] for m in s.monitors), default=0)
+            self._unsettled[uuid] = time.monotonic() + longest + SETTLE
+        for uuid in self._unsettled.keys() - pools.keys():
+            del self._unsettled[uuid]
 
     def _settle(self, service: plan.Service) -> bool:
         """Whether a pool may forward: every enabled server's state is known, or time is up."""
@@ -155,6 +156,7 @@ class Engine:
         self.version = change.version
         self._follow_tunnels()
         self._follow_checks()
+        self._unsettle(self._by_pool())
         self._wake.set()
 
     def network_changed(self) -> None:

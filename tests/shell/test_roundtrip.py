@@ -10,7 +10,8 @@ from avi_shell import exchange
 from avi_shell.configuration import Configuration
 from avi_shell.session import Session
 
-from .test_properties import SETUP, as_the_document, fresh, objects, opening
+from .conftest import VIRTUAL_SERVICE
+from .test_properties import as_the_document, fresh, objects, opening
 
 
 def told(configuration: Configuration) -> Any:
@@ -39,7 +40,7 @@ def test_running_config_recreates_the_configuration(made: list[tuple[str, list[A
 def test_the_setup_is_recreated() -> None:
     session = fresh()
     lines = exchange.running_config(session.configuration, "admin")
-    assert len(SETUP.splitlines()) > 10
+    assert len(VIRTUAL_SERVICE.splitlines()) > 10
     again = Session(Configuration.in_memory(), session.state)
     assert all(again.run(text).ok for text in lines)
     assert told(again.configuration) == told(session.configuration)
