@@ -4,7 +4,7 @@
 #define AVI_LOOKUP_H
 
 #include "count.h"
-#include "parse.h"
+#include "packet.h"
 
 static __always_inline struct interface *find_interface(__u32 index)
 {

@@ -4,7 +4,7 @@
 #define AVI_REWRITE_H
 
 #include "count.h"
-#include "parse.h"
+#include "packet.h"
 
 #define TTL 64
 #define GRE_HLEN 4

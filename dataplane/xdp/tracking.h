@@ -159,14 +159,14 @@ static __always_inline void fragment_key_of(const struct packet *p, struct fragm
 	key->unused = 0;
 }
 
-static __always_inline void remember_fragments(const struct packet *p, const struct service *service,
-					       const struct target *target)
+static __always_inline void remember_fragments(const struct packet *p, service_key service, __u16 port_end,
+					       const struct life *life)
 {
 	struct fragment_key key;
-	struct fragment where = {.service = service->key, .port_end = service->port_end};
+	struct fragment where = {.service = service, .port_end = port_end};
 
 	fragment_key_of(p, &key);
-	where.life = target->life;
+	where.life = *life;
 	where.until = now() + FRAGMENT_LIFE;
 	bpf_map_update_elem(&fragments, &key, &where, BPF_ANY);
 }

@@ -100,6 +100,7 @@ class KernelDecider:
     def deafen(self) -> None:
         """Have nobody listen to what the program hands over."""
         self._slow.close()
+        self._handed_over.close()
 
     def run(self, frame: bytes) -> Ran:
         """What the program does with a frame of at least 14 bytes."""
@@ -107,7 +108,7 @@ class KernelDecider:
         action = _ACTIONS[ran.result]
         if action == "sent":
             return Ran(action, (ran.data,), ran.result == bpf.XDP_REDIRECT)
-        if action != decision.DROPPED or not self._slow.take():
+        if action != decision.DROPPED or self._handed_over.fd < 0 or not self._slow.take():
             return Ran(action)
         sent, self._sent[:] = list(self._sent), []
         if not sent:
