@@ -8,8 +8,7 @@ SECONDS ?= 60
 FRAMES ?= 1000000
 
 .DEFAULT_GOAL := help
-
-.PHONY: help demo test lint soak fuzz install-demo install-test xdp clean
+.PHONY: help demo test lint soak fuzz bench-shell install-demo install-test xdp clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -25,8 +24,9 @@ lint: install-test ## ruff and mypy --strict
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-xdp: ## rebuild the shipped XDP objects from their source
+xdp: ## rebuild the shipped XDP objects and the native kernel from their source
 	@$(MAKE) --no-print-directory -C dataplane/xdp
+	@$(MAKE) --no-print-directory -C dataplane/native
 
 install-demo: $(VENV)/installed-demo
 	@.ci/install demo
@@ -53,6 +53,9 @@ soak: install-test ## a minute of traffic while the plan changes ten times a sec
 
 fuzz: install-test ## a million random frames through program and reference (FRAMES=1000000)
 	@$(BIN)/python -m tests.xdp.fuzz --frames $(FRAMES) --seconds 1800
+
+bench-shell: install-test ## how fast the shell starts, parses and commits
+	@$(BIN)/python -m tests.bench.shell
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) *.egg-info build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -96,17 +96,21 @@ def _shell(arguments: argparse.Namespace) -> int:
         reason = f"{exc.filename}: {exc.strerror}" if isinstance(exc, OSError) else str(exc)
         print(f"avi-shell: error: cannot read {reason}", file=sys.stderr)
         return USAGE
+    from .audit import Audit
     from .configuration import Configuration
     from .session import Session
 
     at_terminal = not sources and sys.stdin.isatty() and sys.stdout.isatty()
     try:
         configuration = Configuration.open(arguments.state)
+        audit = Audit(arguments.state / "audit.jsonl")
     except StoreError as exc:
         print(f"avi-shell: error: {exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)
         return NO_STORE
     try:
-        session = Session(configuration, arguments.state, controller=arguments.controller, terminal=at_terminal)
+        session = Session(
+            configuration, arguments.state, controller=arguments.controller, terminal=at_terminal, audit=audit
+        )
         if arguments.engine:
             from . import launch
 
@@ -116,6 +120,7 @@ def _shell(arguments: argparse.Namespace) -> int:
         print(f"avi-shell: error: {exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)
         return REFUSED
     finally:
+        audit.close()
         configuration.close()
 
 

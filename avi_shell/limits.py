@@ -31,8 +31,8 @@ def notices(assembly: Assembly) -> Iterator[str]:
     disabled = [part.path for part, server in assembly.servers() if not server["enabled"]]
     if assembly.is_dsr and disabled and pool.get("graceful_disable_timeout") != 0:
         yield (
-            f"Pool {pool['name']}: flows leave disabled servers ({', '.join(disabled)}) at once: service engines do not "
-            "keep them for graceful_disable_timeout yet"
+            f"Pool {pool['name']}: flows leave disabled servers ({', '.join(disabled)}) at once: service engines do "
+            "not keep them for graceful_disable_timeout yet"
         )
 
 

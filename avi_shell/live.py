@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from .document import Document, address_text, reference_name, reference_parts
@@ -23,6 +22,8 @@ _STATES = {"up": "OPER_UP", "down": "OPER_DOWN", "disabled": "OPER_DISABLED", "u
 
 def start_command(state: Path) -> str:
     """The command that starts a service engine on a state directory."""
+    from shlex import quote
+
     return f"avi-se run --state {quote(str(state))} --interface IF"
 
 
@@ -135,7 +136,7 @@ def view(session: Session, segment: str, name: str, document: Document | None, w
     if segment == "serviceengine":
         report = next((r for r in live if r["name"] == name), None)
         if report is None:
-            start = start_command(session.state).replace("--interface", f"--name {quote(name)} --interface")
+            start = start_command(session.state).replace("--interface", f"--name {name} --interface")
             return [f"Service engine {name} does not run. Start it: {start}"], None
         return _engine(report), report
     assert document is not None

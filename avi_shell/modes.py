@@ -237,8 +237,9 @@ class OpenObject:
         name, key = action.field.name, action.key
         items = self.mode.value.get(name, [])
         if key:
-            for index, item in enumerate(items, 1):
-                if all(item.get(part) == value for part, value in key.items()):
+            first, *rest = key.items()
+            for index, item in enumerate(items, 1):  # a pool of thousands of servers is searched for each of them
+                if item.get(first[0]) == first[1] and all(item.get(part) == value for part, value in rest):
                     self._push(action.field, item, index)
                     return []
         self._check_room(action, len(items))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from grammar import commands
 from grammar.errors import IncompleteLine
 from grammar.words import Word
 
+from . import files
 from .errors import Refused
 from .result import Pipe, Result
 
@@ -52,15 +52,8 @@ def apply(result: Result, lines: list[str], *, terminal: bool) -> None:
         elif pipe.action == "json":
             lines = json.dumps(result.data, indent=2, ensure_ascii=False).split("\n")
         elif pipe.action == "save":
-            _write(pipe.argument, lines)
+            files.write(pipe.argument, "".join(f"{line}\n" for line in lines))
             lines = []
         elif not terminal:
             raise Refused("'| more' needs a terminal: output goes to a file or a program here")
     result.parts = list(lines)
-
-
-def _write(name: str, lines: Sequence[str]) -> None:
-    try:
-        Path(name).expanduser().write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    except (OSError, ValueError) as exc:
-        raise Refused(f"cannot write {name}: {getattr(exc, 'strerror', None) or exc}") from None

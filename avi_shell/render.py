@@ -75,4 +75,6 @@ def as_json(result: Result, file: str = "", number: int = 0) -> str:
         "data": result.data,
         "error": error,
     }
+    if result.notices and (result.data is None or result.committed is not None):
+        facts["notices"] = result.notices
     return json.dumps(facts)  # ASCII: bytes that were no UTF-8 are told, not fatal

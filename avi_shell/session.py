@@ -14,7 +14,8 @@ from grammar import commands, line, schema
 from grammar.errors import BadValue, IncompleteLine, LanguageError, LineError
 from grammar.words import Word, is_comment, nearest, prompt_end, split
 
-from . import pipes, verbs
+from . import files, pipes, verbs
+from .audit import Audit
 from .configuration import Configuration
 from .document import Document, reference, tenant_of
 from .errors import NotFound, Refused, ShellError
@@ -69,7 +70,7 @@ class Closed:
 
 class Session:
     """A session over a configuration. state: the state directory, where engines are asked; terminal: whether a person
-    looks (`| more` makes sense)."""
+    looks (`| more` makes sense); audit: where every command is written down."""
 
     def __init__(
         self,
@@ -79,12 +80,14 @@ class Session:
         controller: str = "10-1-1-1",
         user: str = USER,
         terminal: bool = False,
+        audit: Audit | None = None,
     ) -> None:
         self.configuration = configuration
         self.state = state
         self.controller = controller
         self.user = user
         self.terminal = terminal
+        self._audit = audit
         self.tenant = "admin"
         self.settings = Settings()
         self.open: OpenObject | None = None
@@ -157,6 +160,8 @@ class Session:
                 self._refuse(result, exc)
             self.lines.append(SECRET if result.secret else body.strip())
         result.mode = self.mode
+        if self._audit is not None and not result.blank:
+            self._audit.record(result, self.user, self.tenant)
         return result
 
     def _refuse(self, result: Result, exc: LanguageError | ShellError) -> None:
@@ -197,7 +202,7 @@ class Session:
         before = self.open
         depth = list(before.modes) if before is not None else []
         if before is None:
-            document = self.configuration.find(closed.kind.segment, closed.name, self.tenant)
+            document = self._own(closed.kind.segment, closed.name)
             if document is None:
                 raise NotFound(f"{closed.kind.segment} '{closed.name}' does not exist any more")
             self.open = OpenObject(closed.kind, closed.name, document, True, result.command)
@@ -273,13 +278,19 @@ class Session:
             raise NotFound(f"there is no {segment} '{text}' in tenant {self.tenant}", hint=_did_you_mean(near))
         return found
 
+    def _own(self, segment: str, name: str) -> Document | None:
+        """The object that this tenant may change. One of admin's by the same name is another object, which references
+        of this tenant find only while it has none of its own."""
+        found = self.configuration.find(segment, name, self.tenant)
+        return found if found is not None and (segment == "tenant" or tenant_of(found) == self.tenant) else None
+
     def open_object(self, segment: str, name: Word, fields: Sequence[Word], result: Result) -> None:
         """Open an object, creating it in memory when absent, and apply the fields of the line."""
         if self.tenant == ALL_TENANTS:
             raise Refused("objects are opened in one tenant", hint="switchto tenant admin")
         kind = schema.kind(segment)
         actions = line.parse(kind, kind.root, fields, segment) if fields else []
-        document = self.configuration.find(segment, name.text, self.tenant)
+        document = self._own(segment, name.text)
         opened = OpenObject(kind, name.text, document or {"name": name.text}, document is not None, result.command)
         if document is not None:
             result.parts.append("Updating an existing object. Currently, the object is:")
@@ -334,15 +345,12 @@ def _from_file(action: line.Action) -> line.Action:
     if not isinstance(action, line.FromFile):
         return action
     word = action.word
-    if not action.path:
+    if not action.value:
         raise IncompleteLine("a file's name is missing after 'file:'", "", word.column + 5, ("file:<path>",))
     try:
-        text = Path(action.path).expanduser().read_text("utf-8")
-    except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
-        raise BadValue(
-            f"cannot read {action.path}: {reason}", word.text, word.column, (), (), action.field.name
-        ) from None
+        text = files.read(action.value)
+    except Refused as exc:
+        raise BadValue(exc.what, word.text, word.column, (), (), action.field.name) from None
     return line.Set(action.field, word, text.removesuffix("\n"))
 
 

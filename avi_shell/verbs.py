@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grammar import schema
-from grammar.commands import Command, in_mode, root, verb_help
+from grammar.commands import Command, about, in_mode, root, verb_help
+from grammar.words import pick
 
-from . import VERSION, live, table
+from . import VERSION, files, live, table
 from .document import Document, prefix_text
 from .errors import NotFound, Refused
 from .result import Result, Table
@@ -200,10 +200,7 @@ def _export(session: Session, command: Command, result: Result) -> None:
 
     path = command.text("path")
     data = exchange.export(session.configuration)
-    try:
-        Path(path).expanduser().write_text(exchange.dumps(data), "utf-8")
-    except (OSError, ValueError) as exc:
-        raise Refused(f"cannot write {path}: {getattr(exc, 'strerror', None) or exc}") from None
+    files.write(path, exchange.dumps(data), mode=0o600)  # it holds the secrets
     result.parts.append(f"Successfully exported the configuration to {path}.")
     result.data = {"file": path, "objects": sum(len(v) for v in data.values() if isinstance(v, list))}
 
@@ -213,9 +210,7 @@ def _import(session: Session, command: Command, result: Result) -> None:
 
     path = command.text("path")
     try:
-        data = json.loads(Path(path).expanduser().read_text("utf-8"))
-    except OSError as exc:
-        raise Refused(f"cannot read {path}: {exc.strerror}") from None
+        data = json.loads(files.read(path))
     except (ValueError, RecursionError) as exc:
         raise Refused(f"{path} is not an export: {exc}", hint="expected a JSON object keyed by kinds") from None
     if not isinstance(data, dict):
@@ -256,12 +251,13 @@ def _clear(session: Session, command: Command, result: Result) -> None:
 
 
 def _help(session: Session, command: Command, result: Result) -> None:
-    verb = command.text("verb")
+    typed = command.arguments.get("verb")
+    verb = pick(typed, verb_help(), "a command") if typed is not None else ""
     nodes = verb_help()[verb].next if verb else (root() if session.open is None else in_mode())
     if verb:
         result.parts.append(f"{verb}: {verb_help()[verb].help}")
-    result.parts += [f"{node.word:<20} {node.help}".rstrip() for node in nodes if node.word]
-    result.data = {node.word: node.help for node in nodes if node.word}
+    result.parts += [f"{node.word:<20} {about(node)}".rstrip() for node in nodes if node.word]
+    result.data = {node.word: about(node) for node in nodes if node.word}
 
 
 Handler = Callable[["Session", Command, Result], None]

@@ -13,7 +13,7 @@ from functools import cache
 
 from . import line, schema
 from .errors import BadValue, IncompleteLine, LineError, UnknownWord
-from .words import Word, nearest, pick
+from .words import Word, pick
 
 
 class Slot(enum.Enum):
@@ -226,9 +226,7 @@ def step(node: Node, word: Word) -> Node:
     if slot.slot is Slot.NUMBER and not (word.text.isascii() and word.text.isdecimal() and len(word.text) < 7):
         raise BadValue(f"'{word.text}' is not a number", word.text, word.column, (slot.word,))
     if slot.slot is Slot.VERB:
-        verbs = verb_help()
-        if word.text not in verbs:
-            raise UnknownWord(f"'{word.text}' is not a command", word.text, word.column, (), nearest(word.text, verbs))
+        pick(word, verb_help(), "a command")
     if not word.text:
         raise BadValue(f"an empty word is no {slot.word}", "", word.column, (slot.word,))
     return slot
@@ -248,7 +246,6 @@ def _each_kind(action: str, of: Collection[str], usage: str, fields: bool = Fals
     return tuple(
         Node(
             segment,
-            KIND_HELP[segment],
             next=(_object(segment, action, *((Node("", slot=Slot.FIELDS, kind=segment),) if fields else ())),),
             kind=segment,
             usage=usage.format(segment),
@@ -257,22 +254,6 @@ def _each_kind(action: str, of: Collection[str], usage: str, fields: bool = Fals
     )
 
 
-KIND_HELP: Mapping[str, str] = {
-    "networkprofile": "how connections are carried: TCP or UDP fast path, direct server return",
-    "applicationprofile": "what the application speaks; direct server return needs a layer-4 one",
-    "healthmonitor": "how servers are checked",
-    "pool": "the servers, and how one of them is chosen",
-    "vsvip": "the virtual addresses",
-    "virtualservice": "a virtual address, its ports, its profiles and its pool",
-    "serviceenginegroup": "settings that service engines share",
-    "vrfcontext": "routes, gateways and BGP peers",
-    "cloud": "where service engines and servers live",
-    "tenant": "a name space for objects",
-    "debugvirtualservice": "captures and debug flags of a virtual service",
-    "serviceengine": "a service engine: forwards what is configured here",
-}
-"""What each kind of object is, in the order `show` lists them."""
-
 VIEWS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "virtualservice": (("detail", "live state, packets and servers, from the service engines"),),
     "pool": (("detail", "live state of the pool"), ("server", "live state of each server")),
@@ -280,16 +261,15 @@ VIEWS: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 """Live views of an object by kind: word and help."""
 
-_CONFIGURABLE = tuple(segment for segment in KIND_HELP if segment != "debugvirtualservice")
+_CONFIGURABLE = tuple(segment for segment in schema.SEGMENTS if segment != "debugvirtualservice")
 
 
 def _show(in_mode: bool) -> Node:
     listed = tuple(
         Node(
             segment,
-            f"list: {text}",
-            "show.list",
-            (
+            action="show.list",
+            next=(
                 _object(
                     segment,
                     "show.object",
@@ -298,7 +278,7 @@ def _show(in_mode: bool) -> Node:
             ),
             kind=segment,
         )
-        for segment, text in KIND_HELP.items()
+        for segment in schema.SEGMENTS
     )
     others = (
         Node("history", "changes of the configuration, newest last", "show.history"),
@@ -378,13 +358,13 @@ def root() -> tuple[Node, ...]:
         Node(
             "delete",
             "delete an object",
-            next=_each_kind("delete", KIND_HELP, "Usage: 'delete {} <name>'. You must enter the object name."),
+            next=_each_kind("delete", schema.SEGMENTS, "Usage: 'delete {} <name>'. You must enter the object name."),
         ),
         Node(
             "debug",
             "open the debug settings of an object",
             next=tuple(
-                Node(word, KIND_HELP["debugvirtualservice"], next=debug_next, usage=debug_usage)
+                Node(word, next=debug_next, kind="debugvirtualservice", usage=debug_usage)
                 for word in ("virtualservice", "debugvirtualservice")
             ),
         ),
@@ -395,7 +375,10 @@ def root() -> tuple[Node, ...]:
                 Node(
                     "tenant",
                     "a tenant, or * for all",
-                    next=(Node("<name>", "name of the tenant", "switchto", (), Slot.OBJECT, "name", "tenant"),),
+                    next=(
+                        Node("<name>", "name of the tenant", "switchto", (), Slot.OBJECT, "name", "tenant"),
+                        Node("*", "every tenant's objects are shown", "switchto", argument="name"),
+                    ),
                 ),
             ),
         ),
@@ -460,6 +443,11 @@ PIPES: tuple[Node, ...] = (
 
 PIPED = frozenset({"show", "where", "do", "watch", "history", "version", "help"})
 """Commands whose output may be piped; elsewhere `|` is a character."""
+
+
+def about(node: Node) -> str:
+    """A node's help; a kind's is the model's own."""
+    return node.help or (schema.kind(node.kind).help if node.kind and node.slot is None else "")
 
 
 def verb_help() -> dict[str, Node]:

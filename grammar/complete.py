@@ -5,11 +5,8 @@ Pure, and built on the parser's own walk and tree: TAB, `?` and the parser canno
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from os.path import commonprefix
 
 from . import commands, leaf, line, schema
@@ -35,7 +32,7 @@ class Offer:
     """What may stand at the cursor.
 
     partial: the word begun there; column: where it begins; candidates: words that continue it; form: the form of a
-    value that may stand here ("" = none may); required: whether the line needs it.
+    value that may stand here ("" = none may); help: what it is; required: whether the object needs it.
     """
 
     partial: str
@@ -112,7 +109,7 @@ def _after_no(context: commands.Context, partial: Word, typed: str) -> Offer:
         for name, field in line.typable(mode.kind.segment, mode.message.name).items():
             fields.setdefault(name, field)
             homes.setdefault(name, mode)
-    return _made(partial, typed, ((n, field_help(homes[n].kind, homes[n].message, f)) for n, f in fields.items()))
+    return _made(partial, typed, ((n, field_help(homes[n].kind, f)) for n, f in fields.items()))
 
 
 def _of_nodes(node: commands.Node, words: Sequence[Word], start: int, partial: Word, typed: str, names: Names) -> Offer:
@@ -130,7 +127,7 @@ def _of_nodes(node: commands.Node, words: Sequence[Word], start: int, partial: W
     form = help_ = ""
     for n in node.next:
         if n.slot is None:
-            candidates.append((n.word, n.help))
+            candidates.append((n.word, commands.about(n)))
         elif n.slot is commands.Slot.COMMAND:
             candidates += [(inner.word, inner.help) for inner in n.next]
         elif n.slot is commands.Slot.FIELDS:
@@ -151,10 +148,7 @@ def _of_fields(
     walk = line.Walk(kind, message)
     for word in words:
         walk.feed(word)
-    holder = walk.message
-    if walk.state is line.State.NO_ELEMENT:
-        holder = walk.element()
-    candidates = [(n, _word_help(kind, holder, n, f)) for n, f in walk.vocabulary().items()]
+    candidates = [(n, _word_help(kind, n, f)) for n, f in walk.vocabulary().items()]
     field = walk.value()
     if field is None:
         return _made(partial, typed, candidates)
@@ -162,13 +156,18 @@ def _of_fields(
     if field.type == "enum":
         values = schema.enums()[field.enum or ""]
         candidates += [(value.lower(), "the default" if value == field.default else "") for value in values]
-        form = ""
+        form = "<word>"
     elif field.type == "bool":
         candidates += [("true", ""), ("false", "")]
         form = ""
     elif field.type == "ref" and field.ref is not None:
         candidates += [(quote(name), "") for name in names(field.ref)]
-    return _made(partial, typed, candidates, form, help_texts().get(f"{holder.name}.{field.name}", ""), walk.must())
+    return _made(partial, typed, candidates, form, field.help, _required(walk, field))
+
+
+def _required(walk: line.Walk, field: schema.Field) -> bool:
+    """Whether the object needs the field, or, for a number after `index`, the line."""
+    return field.required if walk.state is line.State.VALUE else walk.must()
 
 
 def _made(
@@ -191,22 +190,22 @@ def _help(context: commands.Context, name: str, what: commands.Node | schema.Fie
         return _NO_HELP
     for mode in context.modes():
         if line.typable(mode.kind.segment, mode.message.name).get(name) is what:
-            return field_help(mode.kind, mode.message, what)
+            return field_help(mode.kind, what)
     return ""
 
 
 _NO_HELP = "switch a field off, return it to its default, or remove an element"
 
 
-def _word_help(kind: schema.Kind, message: schema.Message, name: str, field: schema.Field | None) -> str:
+def _word_help(kind: schema.Kind, name: str, field: schema.Field | None) -> str:
     if field is not None:
-        return field_help(kind, message, field)
+        return field_help(kind, field)
     return {line.NO: _NO_HELP, "index": line.INDEX.help}.get(name, "")
 
 
-def field_help(kind: schema.Kind, message: schema.Message, field: schema.Field) -> str:
+def field_help(kind: schema.Kind, field: schema.Field) -> str:
     """One line on a field: what it is, the form of its value, its default, whether it is required."""
-    facts = [help_texts().get(f"{message.name}.{field.name}", field.help)]
+    facts = [field.help]
     if line.is_mode(kind, field):
         facts.append("a list: adds an element" if field.repeated else "enters its mode")
     elif field.type == "enum":
@@ -218,10 +217,3 @@ def field_help(kind: schema.Kind, message: schema.Message, field: schema.Field) 
     if field.required:
         facts.append("required")
     return "; ".join(fact for fact in facts if fact)
-
-
-@cache
-def help_texts() -> Mapping[str, str]:
-    """What fields are, by "Message.field"; fields that their name explains are left out."""
-    texts: dict[str, str] = json.loads((resources.files(__package__) / "model" / "help.json").read_text("utf-8"))
-    return texts

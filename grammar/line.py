@@ -22,7 +22,8 @@ from .words import Word, pick
 class Action:
     """What a line asks of the open object. field: in the mode that is current then; word: where a caret would point.
 
-    Not frozen: a frozen dataclass takes three times as long to make, and a line of eight words makes eight.
+    Not frozen: a frozen dataclass takes three times as long to make, and a line of eight words makes eight. Actions are
+    plain subclasses of four shapes, because every dataclass costs a millisecond when the shell starts.
     """
 
     field: schema.Field
@@ -30,74 +31,90 @@ class Action:
 
 
 @dataclass(slots=True)
-class Set(Action):
-    """Give a field its value; a reference's is the name as typed."""
+class Valued(Action):
+    """An action with a value as stored; a reference's is the name as typed."""
 
     value: Any
 
 
 @dataclass(slots=True)
-class Append(Action):
+class Keyed(Action):
+    """An action on a list element that is told by values of its key fields; None = not set."""
+
+    key: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Numbered(Action):
+    """An action on a list element that is told by its number, counted from 1."""
+
+    index: int
+
+
+class Set(Valued):
+    """Give a field its value."""
+
+    __slots__ = ()
+
+
+class Append(Valued):
     """Append a value to a repeated scalar."""
 
-    value: Any
+    __slots__ = ()
 
 
-@dataclass(slots=True)
+class Discard(Valued):
+    """`no field value`: remove one value of a repeated scalar."""
+
+    __slots__ = ()
+
+
 class Clear(Action):
     """`no field`: false, or the default, or nothing."""
 
-
-@dataclass(slots=True)
-class Discard(Action):
-    """`no field value`: remove one value of a repeated scalar."""
-
-    value: Any
+    __slots__ = ()
 
 
-@dataclass(slots=True)
 class Enter(Action):
     """Enter a message's mode; what follows happens in it."""
 
-
-@dataclass(slots=True)
-class Element(Action):
-    """Enter the list element with this key (None = not set), or a new one that gets it; an empty key is always new."""
-
-    key: Mapping[str, Any]
+    __slots__ = ()
 
 
-@dataclass(slots=True)
-class ElementAt(Action):
-    """Enter the list element with this number, counted from 1."""
+class Element(Keyed):
+    """Enter the list element with this key, or a new one that gets it; an empty key is always new."""
 
-    index: int
-
-
-@dataclass(slots=True)
-class Remove(Action):
-    """Remove the list element that has these values in its key fields."""
-
-    key: Mapping[str, Any]
+    __slots__ = ()
 
 
-@dataclass(slots=True)
-class RemoveAt(Action):
-    """Remove the list element with this number, counted from 1."""
+class ElementAt(Numbered):
+    """Enter the list element with this number."""
 
-    index: int
+    __slots__ = ()
 
 
-@dataclass(slots=True)
+class Remove(Keyed):
+    """Remove the list element that has these values in its key fields; fields that were not typed are not there."""
+
+    __slots__ = ()
+
+
+class RemoveAt(Numbered):
+    """Remove the list element with this number."""
+
+    __slots__ = ()
+
+
 class Lines(Action):
     """`field --`: the text follows on lines of its own, up to END."""
 
+    __slots__ = ()
 
-@dataclass(slots=True)
-class FromFile(Action):
-    """`field file:PATH`: the text is a file's."""
 
-    path: str
+class FromFile(Valued):
+    """`field file:PATH`: the text is in the file that the value names."""
+
+    __slots__ = ()
 
 
 class State(enum.Enum):

@@ -49,8 +49,7 @@ ALTERNATIVES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "HealthMonitor": MappingProxyType(
             {
                 f"{name}_monitor": f"HEALTH_MONITOR_{name.upper()}"
-                for name in ("tcp", "http", "https", "external", "udp", "dns", "radius", "sip", "imap", "imaps")
-                + ("pop3", "pop3s", "smtp", "smtps", "ftp", "ftps", "ldap", "ldaps", "sctp")
+                for name in ("tcp", "http", "https", "external", "udp")
             }
         ),
     }

@@ -6,7 +6,6 @@ other character it is itself. `quote` writes what `split` reads, for every text.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
@@ -113,4 +112,6 @@ def pick(word: Word, vocabulary: Collection[str], what: str) -> str:
 
 def nearest(text: str, vocabulary: Iterable[str]) -> tuple[str, ...]:
     """Up to three words that a mistyped one may have meant, best first."""
+    import difflib  # only when something is refused
+
     return tuple(difflib.get_close_matches(text, list(dict.fromkeys(vocabulary)), 3, 0.6))

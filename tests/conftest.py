@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import time
 import uuid
@@ -25,6 +26,8 @@ PATIENCE = 10.0
 def nothing_stays() -> Iterator[None]:
     run = uuid.uuid4().hex
     os.environ[MARK] = run
+    # A run in the background of a script is started with SIGINT ignored, and hands that on to what it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     del os.environ[MARK]
     deadline = time.monotonic() + PATIENCE

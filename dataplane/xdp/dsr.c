@@ -27,7 +27,6 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 {
 	struct packet p = {.ip = ip, .end = end};
 	struct service *service = 0;
-	struct target *target;
 	struct delivery what;
 	__u32 vip, place, source = 0;
 	service_key key = 0;
@@ -57,7 +56,7 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 
 	if (unlikely(!whole))
 		return drop(MALFORMED);
-	if (unlikely(may_hold(&filters.addresses, ip->source)))
+	if (unlikely(may_hold(&state.addresses, ip->source)))
 		source = address_flags(ip->source);
 	if (unlikely(bad_source(ip->source, source)))
 		return drop(BAD_SOURCE);
@@ -76,11 +75,8 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 	if (unlikely(!service))
 		return drop(NO_SERVICE);
 	place = find_server(service, ip->source, p.ports.source, p.ports.destination, is_syn(&p) ? BEGUN : CONTINUED);
-	target = target_at(place);
-	if (unlikely(!target))
-		return drop(NO_SERVER_UP);
 	what = to_deliver(service, place, WHOLE);
-	return deliver(ctx, &p, target, tag, &what);
+	return deliver(ctx, &p, tag, &what);
 }
 
 /* Step 1: whose frame it is. */

@@ -67,4 +67,10 @@ static __always_inline int same_mac(const void *one, const void *other)
 	       *(const __u16 *)(one + 4) == *(const __u16 *)(other + 4);
 }
 
+static __always_inline void put_mac(void *to, const void *mac)
+{
+	*(__u32 *)to = *(const __u32 *)mac;
+	*(__u16 *)(to + 4) = *(const __u16 *)(mac + 4);
+}
+
 #endif

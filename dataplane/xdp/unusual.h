@@ -72,74 +72,101 @@ static __always_inline struct delivery to_deliver(const struct service *service,
 	return (struct delivery){service->key, service->counter, place, service->port_end, kind};
 }
 
-/* Step 10: the client is told, or user space cuts the packet up. */
-__noinline int too_big(struct xdp_md *ctx, const struct delivery *what)
+/* Bytes of the largest client's packet that goes into a tunnel whole. */
+static __always_inline __u32 room_of(const struct target *target, const struct detail *detail,
+				     const struct interface *out)
+{
+	__u32 overhead = IP_HLEN + (target->egress & TARGET_GRE ? GRE_HLEN : 0), mtu = out->mtu;
+
+	if (detail->path_mtu && detail->path_mtu < mtu)
+		mtu = detail->path_mtu;
+	return mtu > overhead ? mtu - overhead : 0;
+}
+
+/* Step 10 for a tunnel: the client is told, or user space cuts the packet up. */
+__noinline int too_big(struct xdp_md *ctx, const struct delivery *asked, __u32 room)
 {
 	struct slow_frame handed = {.interface = ctx->ingress_ifindex};
-	struct target *target;
+	struct delivery what;
+	struct detail *detail;
 	struct packet p;
 	__u32 tag;
 
-	target = what ? target_at(what->place) : 0;
-	if (!target || !look_again(ctx, &p, &tag))
+	if (!asked || !look_again(ctx, &p, &tag))
 		return drop(ENCAP_FAILED);
-	if (target->mode == MODE_L2)
-		return drop(TOO_BIG_L2);
+	what = *asked;
+	detail = bpf_map_lookup_elem(&details, &what.place);
+	if (!detail)
+		return drop(ENCAP_FAILED);
 	if (p.ip->fragment & FRAGMENT_DF) {
-		if (what->kind == LATER_FRAGMENT || what->kind == ERROR)
+		if (what.kind == LATER_FRAGMENT || what.kind == ERROR)
 			return drop(TOO_BIG_UNREPORTED);
 		if (!may_reply())
 			return drop(TOO_BIG_RATE_LIMITED);
-		return tell_mtu(ctx, &p, tag, target->limit);
+		return tell_mtu(ctx, &p, tag, room);
 	}
-	if (target->limit < IPV4_LEAST_MTU)
+	if (room < IPV4_LEAST_MTU)
 		return drop(ENCAP_FAILED);
 	handed.size = p.left + sizeof(struct eth) + tag;
-	handed.service = what->service;
-	handed.port_end = what->port_end;
-	handed.address = target->life.address;
-	handed.generation = target->life.generation;
-	handed.id = identification(target, pieces_of(&p, copied_options(ctx), target->limit));
+	handed.service = what.service;
+	handed.port_end = what.port_end;
+	handed.address = detail->life.address;
+	handed.generation = detail->life.generation;
+	handed.id = identification(target_at(what.place), pieces_of(&p, copied_options(ctx), room));
 	if (bpf_perf_event_output(ctx, &slow, BPF_F_CURRENT_CPU | (__u64)handed.size << 32, &handed, sizeof(handed)))
 		return drop(ENCAP_FAILED);
 	return XDP_DROP;
 }
 
-/* Steps 9 to 11. */
-static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, const struct target *target, __u32 tag,
-				   const struct delivery *what)
+/* Steps 8 to 11, the server being found. */
+static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, __u32 tag, const struct delivery *what)
 {
 	const struct leaving leaving = {&what->counter, p->total, tag, p->left - p->total};
+	const struct interface *out;
+	const struct target *target;
+	struct delivery copy;
+	__u32 place, room;
+	struct detail *detail;
 
-	if (unlikely(!(target->flags & TARGET_RESOLVED)))
+	if (unlikely(what->place == NOWHERE))
+		return drop(NO_SERVER_UP);
+	target = target_at(what->place);
+	if (unlikely(!(target->egress & TARGET_RESOLVED)))
 		return drop(NO_NEXT_HOP);
-	if (unlikely(p->total > target->limit)) {
-		struct delivery copy = *what;
-
-		return too_big(ctx, &copy);
+	out = &state.interfaces[target->egress & TARGET_PLACE];
+	if (!(target->egress & TARGET_TUNNEL)) {
+		if (unlikely(p->total > out->mtu))
+			return drop(TOO_BIG_L2);
+		return forward_l2(ctx, target, out, &leaving);
 	}
-	if (target->mode == MODE_L2)
-		return forward_l2(ctx, target, &leaving);
-	return forward_in_tunnel(ctx, p->ip, target, &leaving);
+	place = what->place;
+	detail = bpf_map_lookup_elem(&details, &place);
+	if (!detail)
+		return drop(NO_NEXT_HOP);
+	room = room_of(target, detail, out);
+	if (likely(p->total <= room))
+		return forward_in_tunnel(ctx, p->ip, target, detail, out, &leaving);
+	copy = *what;
+	return too_big(ctx, &copy, room);
 }
 
 /* The same where it is rare. */
-__noinline int deliver_unusual(struct xdp_md *ctx, const struct delivery *what)
+__noinline int deliver_unusual(struct xdp_md *ctx, const struct delivery *asked)
 {
-	struct delivery copy;
-	struct target *target;
+	struct delivery what;
 	struct packet p;
 	__u32 tag;
 
-	if (!what || !look_again(ctx, &p, &tag))
+	if (!asked || !look_again(ctx, &p, &tag))
 		return drop(MALFORMED);
-	copy = *what;
-	target = target_at(copy.place);
-	if (!target)
-		return drop(NO_SERVER_UP);
-	if (copy.kind == FIRST_FRAGMENT)
-		remember_fragments(&p, copy.service, copy.port_end, &target->life);
-	return deliver(ctx, &p, target, tag, &copy);
+	what = *asked;
+	if (what.kind == FIRST_FRAGMENT && what.place != NOWHERE) {
+		struct detail *detail = bpf_map_lookup_elem(&details, &what.place);
+
+		if (detail)
+			remember_fragments(&p, what.service, what.port_end, &detail->life);
+	}
+	return deliver(ctx, &p, tag, &what);
 }
 
 static __always_inline struct service *any_service(service_key key, __u32 vip)

@@ -1,6 +1,6 @@
 """The object model as data: field by field what the appliance's is, and told about in words.
 
-`object-model.json` holds the facts of release 30.2.1 as they were gathered, in another arrangement than `grammar/model`.
+`object-model.json` holds the facts of release 30.2.1 as they were gathered, arranged otherwise than `grammar/model`.
 """
 
 import json

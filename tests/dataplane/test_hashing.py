@@ -1,10 +1,13 @@
 """The consistent hash table: even, true to weights, the same everywhere, and little moves."""
 
+import platform
 import random
 import socket
 import struct
+import subprocess
 from array import array
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -30,6 +33,24 @@ def test_the_worked_example_of_the_paper() -> None:
     b0, b1, b2 = (3, 4, 1), (0, 2, 1), (3, 1, 1)
     assert list(fill([b0, b1, b2], 7)) == [1, 0, 1, 0, 2, 2, 0]
     assert [(0, 2)[i] for i in fill([b0, b2], 7)] == [0, 0, 0, 0, 2, 2, 2]
+
+
+@given(st.lists(st.tuples(st.integers(0, 250), st.integers(1, 250), st.integers(1, 20)), min_size=1, max_size=30))
+def test_the_native_kernel_is_the_same_loop(walks: list[tuple[int, int, int]]) -> None:
+    assert hashing.fill(walks, 251) == hashing.fill_here(walks, 251)
+
+
+def test_this_machine_has_the_native_kernel() -> None:
+    if platform.machine() != "x86_64":
+        pytest.skip("a native kernel is shipped for x86_64 alone")
+    assert hashing._kernel() is not None
+
+
+def test_the_native_kernel_is_built_of_its_source(tmp_path: Path) -> None:
+    shipped = Path(hashing.__file__).parent / "native"
+    subprocess.run(["make", "-s", "-C", str(shipped), f"OUT={tmp_path}"], check=True)
+    name = "hashing.x86_64.so"
+    assert (tmp_path / name).read_bytes() == (shipped / name).read_bytes()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 10, 100, 1000])

@@ -19,7 +19,7 @@ def told(kind: str, text: str, message: str = "") -> list[tuple[Any, ...]]:
     """A line's actions as (verb, field, value)."""
     model = schema.kind(kind)
     actions = line.parse(model, model.messages[message] if message else model.root, split(text))
-    facts = ("value", "key", "index", "path")
+    facts = ("value", "key", "index")
     return [
         (type(a).__name__, a.field.name, *(getattr(a, fact) for fact in facts if hasattr(a, fact))) for a in actions
     ]

@@ -172,7 +172,8 @@ def test_json_has_one_object_for_each_command(shell: Run) -> None:
     assert (error["type"], error["file"], error["line"], error["column"]) == ("BadValue", "<stdin>", 4, 6)
     assert error["path"] == "servers[1].port"
     assert objects[3]["data"]["servers"][0]["ip"] == {"addr": "10.1.1.10", "type": "V4"}
-    assert all(set(entry) == {"command", "ok", "mode", "data", "error"} for entry in objects)
+    assert objects[1]["notices"] == ["New object being created"]
+    assert all(set(entry) - {"notices"} == {"command", "ok", "mode", "data", "error"} for entry in objects)
 
 
 def test_json_of_a_stored_object(shell: Run) -> None:
@@ -245,3 +246,19 @@ def test_the_controllers_name_is_in_the_prompt(shell: Run) -> None:
     done = shell("--controller", "ctl.example", "--transcript", "-c", "version")
     assert done.stdout.startswith("[admin:ctl.example]: > version\n")
     assert done.stdout.endswith("[admin:ctl.example]: > ")
+
+
+def test_every_command_is_written_down_without_secrets(shell: Run, state: Path) -> None:
+    line = "configure vrfcontext v1 bgp_profile local_as 65000 peers peer_ip 10.1.1.9 md5_secret topsecret"
+    shell("--on-error", "continue", "-c", "# comment", "-c", GOOD, "-c", "nonsense", "-c", line)
+    text = (state / "audit.jsonl").read_text()
+    entries = [json.loads(entry) for entry in text.splitlines()]
+    assert [(e["command"], e["ok"]) for e in entries] == [
+        ("configure tenant t1", True),
+        ("save", True),
+        ("nonsense", False),
+        ("<sensitive>", True),
+    ]
+    assert entries[1]["committed"] == 1
+    assert "topsecret" not in text
+    assert stat.S_IMODE((state / "audit.jsonl").stat().st_mode) == 0o600

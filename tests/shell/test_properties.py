@@ -57,7 +57,21 @@ def vocabulary() -> list[str]:
 
 
 VALUES = ["p1", "vs1", "v1", "dsr", "new", "1", "80", "99999", "10.1.1.10", "10.0.0.0/8", "dsr_type_l2", "index", "no"]
-VALUES += ["--", "END", "|", "grep", "count", "json", '"', '"two words"', "#", "true", "file:/nonexistent", "[a:b]: >"]
+VALUES += [
+    "--",
+    "END",
+    "|",
+    "grep",
+    "count",
+    "json",
+    '"',
+    '"two words"',
+    "#",
+    "true",
+    "file:/nonexistent",
+    "file:~nosuch/x",
+    "[a:b]: >",
+]
 VALUES += ["System-TCP", "admin", "lb_algorithm_random", "detail", "server", "tenant", "*", "\x00", "\ud800", "é", "𝟙"]
 tokens = st.sampled_from(vocabulary()) | st.sampled_from(VALUES) | st.text(max_size=5)
 sensible = st.sampled_from(
@@ -178,15 +192,15 @@ def objects(draw: st.DrawFn) -> tuple[str, list[Any]]:
     return segment, draw(bodies(kind, kind.root, 0))
 
 
-def one_save_a_level(body: list[Any]) -> Iterator[str]:
-    """Typed by somebody who closes every mode that he entered, whatever the prompt says."""
+def one_a_level(body: list[Any], leaving: str) -> Iterator[str]:
+    """Typed by somebody who leaves every mode that he entered, whatever the prompt says."""
     for item in body:
         if isinstance(item, str):
             yield item
         else:
             yield item[0]
-            yield from one_save_a_level(item[1])
-            yield "save"
+            yield from one_a_level(item[1], leaving)
+            yield leaving
 
 
 def as_the_document(session: Session, body: list[Any], path: list[str]) -> Iterator[str]:
@@ -221,7 +235,7 @@ def test_both_styles_of_saving_store_the_same(made: tuple[str, list[Any]]) -> No
     assume(taken and short.run("save").ok and short.open is None)
     long = fresh()
     long.run(opening(segment))
-    for text in [*one_save_a_level(body), "save", "save"]:
+    for text in [*one_a_level(body, "save"), "save", "save"]:
         result = long.run(text)
         assert result.ok or text == "save", (text, result.error)
     assert long.mode == []
@@ -247,12 +261,13 @@ def test_cancel_restores(made: tuple[str, list[Any]], data: st.DataObject) -> No
     inner = session.open.kind.message(entered)
     assert inner is not None
     session.run(entered.name)
-    for text in as_the_document(session, data.draw(bodies(session.open.kind, inner, 1)), [entered.name]):
+    assert session.mode == [segment, entered.name]
+    for text in one_a_level(
+        data.draw(bodies(session.open.kind, inner, 1)), data.draw(st.sampled_from(["exit", "cancel"]))
+    ):
         session.run(text)
-    while len(session.mode) > 2:
-        session.run(data.draw(st.sampled_from(["exit", "cancel"])))
-    if len(session.mode) == 2:
-        session.run("cancel")
-        assert session.open.document == before
+    assert session.mode == [segment, entered.name]
+    session.run("cancel")
+    assert session.open.document == before
     session.run("cancel")
     assert session.mode == []

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 
-from dataplane import decision, forwarding, xdplayout
+from dataplane import decision, forwarding, xdppool
 from dataplane.flows import REPLIES_A_SECOND, SECOND, Entry, Flow, Member
 from dataplane.forwarding import Interface, Pool, Service, Target, Vip
 from dataplane.plan import L3_IPIP
@@ -74,7 +74,7 @@ class KernelFlows:
 
     def _entries(self, which: int) -> dict[Flow, Entry]:
         found = self._decider.remembered()[which]
-        assert all(entry.pool == xdplayout.pool_id("pool") for entry in found.values())
+        assert all(entry.pool == xdppool.pool_id("pool") for entry in found.values())
         return {f: Entry(Member("pool", e.address, e.generation), e.seen) for f, e in found.items()}
 
 

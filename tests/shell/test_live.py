@@ -1,0 +1,137 @@
+"""The shell beside a real service engine, in a network namespace of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dataplane import client
+
+from .conftest import ROOT
+
+VIRTUAL_SERVICE = """\
+configure networkprofile dsr profile tcp_fast_path_profile dsr_profile dsr_type dsr_type_l2
+save
+save
+configure pool p1 lb_algorithm lb_algorithm_consistent_hash
+servers ip 10.1.1.10 port 80
+save
+save
+configure vsvip v1
+vip ip_address 10.1.1.100
+save
+save
+configure virtualservice vs1 vsvip_ref v1 pool_ref p1 network_profile_ref dsr
+application_profile_ref System-L4-Application
+services port 80
+save
+save
+"""
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="root: network namespaces"),
+]
+
+
+class Place:
+    """A namespace with one interface, `avi0` at 10.1.1.1/24, and a state directory."""
+
+    def __init__(self, state: Path) -> None:
+        self.name = f"avi-shell-{os.getpid()}"
+        self.state = state
+
+    def up(self) -> None:
+        for command in (
+            f"ip netns add {self.name}",
+            f"ip -n {self.name} link set lo up",
+            f"ip -n {self.name} link add avi0 type veth peer name avi1",
+            f"ip -n {self.name} addr add 10.1.1.1/24 dev avi0",
+            f"ip -n {self.name} link set avi0 up",
+            f"ip -n {self.name} link set avi1 up",
+        ):
+            subprocess.run(command.split(), check=True, capture_output=True)
+
+    def shell(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, "-m", "avi_shell", "--state", str(self.state), *arguments]
+        return subprocess.run(
+            ["nsenter", f"--net=/run/netns/{self.name}", *program],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+
+    def engines(self) -> list[int]:
+        """The processes that run an engine on this state directory."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = entry.read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"dataplane" in words and str(self.state).encode() in words:
+                found.append(int(entry.parent.name))
+        return found
+
+    def down(self) -> None:
+        for pid in self.engines():
+            os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + 20
+        while self.engines() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for pid in self.engines():
+            os.kill(pid, signal.SIGKILL)
+        subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path / "state")
+    try:
+        made.up()
+        yield made
+    finally:
+        made.down()
+
+
+def test_an_engine_started_beside_the_shell_applies_and_tells(place: Place) -> None:
+    done = place.shell("--engine", "avi0", "--wait", "30", stdin=VIRTUAL_SERVICE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "No service engine runs" not in done.stdout
+    (engine,) = place.engines()
+
+    listed = place.shell("-c", "show virtualservice", "-c", "show serviceengine").stdout
+    assert "| vs1  | 10.1.1.100 | 80       | Default-Cloud | OPER_UP " in listed
+    assert "10.1.1.1 | Default-Cloud | OPER_UP" in listed
+    assert "driver" in listed
+
+    told = place.shell("--json", "-c", "show pool p1 server", "-c", "show virtualservice vs1 detail")
+    pool, service = (json.loads(line)["data"][0] for line in told.stdout.splitlines())
+    assert pool["servers"][0]["address"] == "10.1.1.10"
+    assert service["vip"] == "10.1.1.100"
+
+    # a commit that plans nothing new is applied at once; a second --engine starts nothing
+    again = place.shell("--engine", "avi0", "--wait", "30", "-c", "configure tenant t1", "-c", "save")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert place.engines() == [engine]
+
+    os.kill(engine, signal.SIGTERM)
+    deadline = time.monotonic() + 20
+    while client.engines(place.state) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert "No service engine runs" in place.shell("-c", "show virtualservice").stdout
+
+
+def test_an_engine_that_cannot_start_is_told(place: Place) -> None:
+    done = place.shell("--engine", "nosuch0", "-c", "version")
+    assert done.returncode == 1
+    assert "the service engine did not start" in done.stderr
+    assert "nosuch0" in done.stderr

@@ -1,0 +1,45 @@
+"""`show running_config`, fed to an empty shell, recreates the configuration; so does an export. Random objects."""
+
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from avi_shell import exchange
+from avi_shell.configuration import Configuration
+from avi_shell.session import Session
+
+from .test_properties import SETUP, as_the_document, fresh, objects, opening
+
+
+def told(configuration: Configuration) -> Any:
+    """Everything that is stored, without what is new with every object."""
+    text = exchange.dumps(exchange.export(configuration))
+    return json.loads(text, object_pairs_hook=lambda pairs: {k: v for k, v in pairs if k not in ("uuid", "META")})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(objects(), min_size=1, max_size=3))
+def test_running_config_recreates_the_configuration(made: list[tuple[str, list[Any]]]) -> None:
+    session = fresh()
+    for segment, body in made:
+        session.run(opening(segment))
+        assume(all(session.run(text).ok for text in as_the_document(session, body, [])))
+        assume(session.run("save").ok)
+    lines = exchange.running_config(session.configuration, "admin")
+    again = Session(Configuration.in_memory(), session.state)
+    for text in lines:
+        result = again.run(text)
+        assert result.ok, (text, result.error)
+    assert again.open is None
+    assert told(again.configuration) == told(session.configuration)
+
+
+def test_the_setup_is_recreated() -> None:
+    session = fresh()
+    lines = exchange.running_config(session.configuration, "admin")
+    assert len(SETUP.splitlines()) > 10
+    again = Session(Configuration.in_memory(), session.state)
+    assert all(again.run(text).ok for text in lines)
+    assert told(again.configuration) == told(session.configuration)
