@@ -8,7 +8,7 @@ SECONDS ?= 60
 FRAMES ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench-shell soak fuzz install-demo install-test xdp clean
+.PHONY: help demo test lint soak fuzz bench-shell install-demo install-test xdp clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -48,14 +48,14 @@ $(VENV)/installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/pip install -q --disable-pip-version-check -e '.[test]'
 	@touch $@ $(VENV)/installed-demo
 
-bench-shell: install-test ## how fast the shell starts, parses and commits
-	@$(BIN)/python -m tests.bench.shell
-
 soak: install-test ## a minute of traffic while the plan changes ten times a second (SECONDS=60)
 	@$(BIN)/python -m tests.lab.soak --seconds $(SECONDS)
 
 fuzz: install-test ## a million random frames through program and reference (FRAMES=1000000)
 	@$(BIN)/python -m tests.xdp.fuzz --frames $(FRAMES) --seconds 1800
+
+bench-shell: install-test ## how fast the shell starts, parses and commits
+	@$(BIN)/python -m tests.bench.shell
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) *.egg-info build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import re
 import struct
@@ -354,6 +355,13 @@ class Map(Handle):
         if result != -errno.ENOENT:  # which tells that the end was reached
             _check(f"read {self.name}", result)
         return values.raw[: count.value * self._room]
+
+    def mapped(self) -> mmap.mmap:
+        """The memory of an array that was made for this (BPF_F_MMAPABLE), such as global data. Raises DriverError."""
+        try:
+            return mmap.mmap(self.fd, self.value_size * self.max_entries)
+        except OSError as exc:
+            raise DriverError(f"the kernel map {self.name} cannot be mapped: {exc.strerror}") from exc
 
     @classmethod
     def create(cls, kind: int, name: str, key_size: int, value_size: int, entries: int, flags: int = 0) -> Map:

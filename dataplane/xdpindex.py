@@ -1,47 +1,48 @@
-"""The short way to the services of one port: arrays instead of a hash table.
+"""The short way to the services of one port: memory instead of a hash table.
 
-The kernel inlines the lookup in an array; a hash table costs calls, which on processors with mitigated returns is more
-than the rest of the program. `service_index` holds at a key's hash, or beside it, a place in `entries`. An entry is
-never changed while it can be seen: a change is a new entry, and places are used again only after a second. What finds
-no place is in the hash table `services` alone, which holds every service and is looked up last.
+A lookup in a hash table costs calls, which on processors with mitigated returns is more than the rest of the program.
+The index holds at a key's hash, or beside it, a place among the entries. An entry is never changed while it can be
+seen: a change is a new entry, and places are used again only after a second. What finds no place is in the hash table
+`services` alone, which holds every service and is looked up last.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from . import xdplayout
 from .bpf import Map
-from .xdplayout import u32
+from .xdplayout import ENTRY_SIZE
+from .xdpstate import State
 
 REST = 1.0
 """Seconds between an entry's end and its place's next use; a frame takes microseconds."""
 
 
 class ServiceIndex:
-    """Entries by key; `services` is the hash table that they stand for. It takes over what it finds in the maps."""
+    """Entries by key; `services` is the hash table that they stand for. It takes over what it finds."""
 
-    def __init__(self, maps: Mapping[str, Map], clock: Callable[[], float] = time.monotonic) -> None:
-        self._index, self._entries = maps["service_index"], maps["entries"]
+    def __init__(self, state: State, services: Map, clock: Callable[[], float] = time.monotonic) -> None:
+        self._index, self._entries = state.index, state.entries
         self._clock = clock
         self._places: dict[bytes, tuple[int, int]] = {}
         self._taken: set[int] = set()
         self._resting: deque[tuple[float, int]] = deque()
         self._free: list[int] = []
         self._end = 1  # place 0 stays empty: the index is zero where there is nothing
-        self._read(maps["services"])
+        self._read(services)
 
     def put(self, key: bytes, entry: bytes) -> None:
-        """Add or replace."""
+        """Add or replace, when it stands in the hash table: the system call for that orders it before this."""
         number = self._number()
         place = self._places[key][0] if key in self._places else self._place(key)
         if number is None or place is None:
             self.remove(key)
             return
-        self._entries.update(u32(number), entry)
-        self._index.update(u32(place), u32(number))
+        self._entries[number * ENTRY_SIZE : (number + 1) * ENTRY_SIZE] = entry
+        self._index[place] = number
         if key in self._places:
             self._rest(self._places[key][1])
         self._places[key] = place, number
@@ -52,7 +53,7 @@ class ServiceIndex:
         if key not in self._places:
             return
         place, number = self._places.pop(key)
-        self._index.update(u32(place), u32(0))
+        self._index[place] = 0
         self._taken.discard(place)
         self._rest(number)
 
@@ -68,7 +69,7 @@ class ServiceIndex:
             return self._free.pop()
         if self._resting and self._clock() - self._resting[0][0] > REST:
             return self._resting.popleft()[1]
-        if self._end == self._entries.max_entries:
+        if self._end * ENTRY_SIZE == len(self._entries):
             return None
         self._end += 1
         return self._end - 1
@@ -78,16 +79,17 @@ class ServiceIndex:
 
     def _read(self, services: Map) -> None:
         """What a process that was killed left half done is not taken over: the hash table is right."""
-        numbers = memoryview(self._index.read(self._index.max_entries)).cast("I")
         used = set()
-        for place in (place for place, number in enumerate(numbers) if number):
-            entry = self._entries.lookup(u32(numbers[place])) or b""
+        for place, number in enumerate(self._index.tolist()):
+            if not number:
+                continue
+            entry = bytes(self._entries[number * ENTRY_SIZE : (number + 1) * ENTRY_SIZE])
             key = entry[:8]
             if services.lookup(key) != entry or key in self._places:
-                self._index.update(u32(place), u32(0))
+                self._index[place] = 0
                 continue
-            self._places[key] = place, numbers[place]
+            self._places[key] = place, number
             self._taken.add(place)
-            used.add(numbers[place])
+            used.add(number)
         self._end = max(used, default=0) + 1
         self._free = [number for number in range(1, self._end) if number not in used]

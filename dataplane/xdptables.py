@@ -6,31 +6,28 @@ which counters are whose. What was found counts as put, until `prune` drops what
 
 from __future__ import annotations
 
-import threading
-from bisect import bisect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from . import bpf, xdplayout
+from . import bpf, xdpflows, xdplayout, xdppool
 from .bpf import Map
 from .decision import ANSWERED, DROPPED, Values, Verdict
 from .errors import DriverError
-from .flows import SECOND, Member, member_of, slot_for
-from .forwarding import DROP_REASONS, Counters, Interface, Pool, Service, ServiceKey, Tally, Vip
+from .forwarding import DROP_REASONS, Counters, Interface, Pool, Service, ServiceKey, Vip
 from .plan import L2
+from .xdpcounting import Counting
 from .xdpindex import ServiceIndex
-from .xdplayout import Egress, Filter, FlowEntry, ServiceEntry, u32
+from .xdplayout import DETAIL_SIZE, INTERFACE_SIZE, TARGET_SIZE, ServiceEntry, u32
+from .xdpplaces import Numbers, Runs
+from .xdpstate import Filter, State
 
 NAMES = (
-    "interfaces",
     "egress",
     "addresses",
     "services",
-    "service_index",
-    "entries",
     "ranges",
     "pools",
-    "targets",
+    "details",
     "lives",
     "members",
     "counters",
@@ -43,7 +40,7 @@ NAMES = (
     "slow_events",
     "bss",
 )
-"""The maps that outlive the program; `bss` holds the filters."""
+"""The maps that outlive the program; `bss` is its memory."""
 
 _POOLS_AT_ONCE = 256
 
@@ -61,7 +58,7 @@ class _Pool:
         """The entries of `lives` that are this pool's: places of its targets."""
         uuid = self.value.uuid
         return {
-            xdplayout.life(uuid, target.address, target.generation): self.first + index
+            xdppool.life(uuid, target.address, target.generation): self.first + index
             for index, target in enumerate(self.value.targets)
         }
 
@@ -83,75 +80,6 @@ class _Leftover:
     pools: set[str] = field(default_factory=set)
 
 
-class Numbers:
-    """Numbers from 0 on, given out and taken back."""
-
-    def __init__(self, limit: int, what: str) -> None:
-        self._limit, self._what = limit, what
-        self._free: list[int] = []
-        self.end = 0
-
-    def start(self, used: Iterable[int]) -> None:
-        """Go on where these are given out."""
-        taken = set(used)
-        self.end = max(taken, default=-1) + 1
-        self._free = [n for n in range(self.end) if n not in taken]
-
-    def take(self) -> int:
-        """A number that is free. Raises DriverError when there is none."""
-        if self._free:
-            return self._free.pop()
-        if self.end == self._limit:
-            raise DriverError(f"the XDP program holds no more than {self._limit} {self._what}")
-        self.end += 1
-        return self.end - 1
-
-    def give(self, number: int) -> None:
-        """Take a number back."""
-        self._free.append(number)
-
-
-class Runs:
-    """Places side by side, given out and taken back."""
-
-    def __init__(self, limit: int, what: str) -> None:
-        self._limit, self._what = limit, what
-        self._free = [(0, limit)]
-
-    def start(self, used: Iterable[tuple[int, int]]) -> None:
-        """Go on where these (first, number) are given out."""
-        at = 0
-        self._free = []
-        for first, number in sorted(used):
-            if first > at:
-                self._free.append((at, first - at))
-            at = max(at, first + number)
-        if at < self._limit:
-            self._free.append((at, self._limit - at))
-
-    def take(self, number: int) -> int:
-        """The first of so many places. Raises DriverError when there are none."""
-        if not number:
-            return 0
-        for i, (first, free) in enumerate(self._free):
-            if free >= number:
-                self._free[i : i + 1] = [(first + number, free - number)] if free > number else []
-                return first
-        raise DriverError(f"the XDP program holds no more than {self._limit} {self._what}")
-
-    def give(self, first: int, number: int) -> None:
-        """Take places back."""
-        if not number:
-            return
-        at = bisect(self._free, (first, 0))
-        if at < len(self._free) and self._free[at][0] == first + number:
-            number += self._free.pop(at)[1]
-        if at and sum(self._free[at - 1]) == first:
-            before, length = self._free.pop(at - 1)
-            first, number, at = before, length + number, at - 1
-        self._free.insert(at, (first, number))
-
-
 class KernelTables:
     """forwarding.Tables over the maps of a loaded program. It owns the maps and closes them.
 
@@ -160,23 +88,22 @@ class KernelTables:
 
     def __init__(self, maps: Mapping[str, Map]) -> None:
         self._maps = dict(maps)
+        self._state = State(maps["bss"])
         self.values = Values()
-        self._counting = threading.Lock()
         self._places: dict[int, int] = {}
         self._interfaces: dict[int, Interface] = {}
-        self._egress: dict[int, Egress] = {}
         self._own: frozenset[bytes] = frozenset()
         self._vips: dict[bytes, Vip] = {}
         self._services: dict[ServiceKey, _Service] = {}
         self._pools: dict[str, _Pool] = {}
         self._ranged: dict[bytes, set[ServiceKey]] = {}
-        self._address_filter, self._member_filter = Filter(), Filter()
-        self._counter_numbers = Numbers(maps["counters"].max_entries, "services and servers together")
+        self._address_filter, self._member_filter = Filter(self._state.addresses), Filter(self._state.members)
+        self._counting = Counting(maps)
         self._pool_numbers = Numbers(maps["pools"].max_entries, "pools")
-        self._target_places = Runs(maps["targets"].max_entries, "servers")
+        self._target_places = Runs(xdplayout.MAX_TARGETS, "servers")
         self._new_pools: list[tuple[int, Map]] = []
         self._leftover = _Leftover()
-        self._index = ServiceIndex(maps)
+        self._index = ServiceIndex(self._state, maps["services"])
         self._read()
         self.found: Mapping[str, Pool] = {uuid: pool.value for uuid, pool in self._pools.items()}
         """The pools that were found, by uuid."""
@@ -184,6 +111,7 @@ class KernelTables:
     def close(self) -> None:
         """Close the maps; the kernel keeps what is pinned or in use."""
         self._flush_pools()
+        self._state.close()
         for one in self._maps.values():
             one.close()
 
@@ -198,14 +126,13 @@ class KernelTables:
         place = self._places.get(interface.index)
         if place is None:
             place = self._free_place(interface.index)
-        before = self._interfaces.get(interface.index)
-        if before is None or (before.mac, before.mtu) != (interface.mac, interface.mtu):
             self._maps["egress"].update(u32(place), u32(interface.index))
-            self._maps["interfaces"].update(u32(place), xdplayout.interface(interface))
-        self._places[interface.index] = place
+        self._write_interface(place, xdplayout.interface(interface))
         self._interfaces[interface.index] = interface
         self.values.put_interface(interface)
-        self._set_egress(interface.index, Egress(place, interface.mac, interface.mtu))
+        if interface.index not in self._places:
+            self._places[interface.index] = place
+            self._resolve(interface.index)
 
     def remove_interface(self, index: int) -> None:
         """Remove an interface; servers behind it have no next hop any more."""
@@ -215,8 +142,8 @@ class KernelTables:
             return
         del self._interfaces[index]
         self.values.remove_interface(index)
-        self._maps["interfaces"].update(u32(place), xdplayout.FREE_INTERFACE)
-        self._set_egress(index, None)
+        self._resolve(index)
+        self._write_interface(place, xdplayout.FREE_INTERFACE)
         self._maps["egress"].delete(u32(place))
 
     def put_addresses(self, addresses: frozenset[bytes]) -> None:
@@ -238,7 +165,7 @@ class KernelTables:
             raise DriverError(f"a pool has at most {xdplayout.MAX_TARGETS} servers under XDP: {len(pool.targets)}")
         before = self._pools.get(pool.uuid)
         counters = self._counters_of(pool, before)
-        targets = xdplayout.pool_targets(pool, counters, self._egress)
+        targets = xdppool.targets(pool, counters, self._places)
         if before is None or before.targets != targets or before.value != pool:
             self._replace_pool(before, pool, targets, counters)
             self.values.put_pool(pool)
@@ -257,7 +184,8 @@ class KernelTables:
         old_members = _members(before.place, before.value) if before else set()
         new_members = _members(place, pool)
         old_lives, new_lives = before.lives() if before else {}, new.lives()
-        self._maps["targets"].write(targets, first)
+        self._state.targets[first * TARGET_SIZE : first * TARGET_SIZE + len(targets)] = targets
+        self._maps["details"].write(xdppool.details(pool), first)
         self._add_members(new_members - old_members)
         self._maps["lives"].update_all(b"".join(new_lives), b"".join(map(u32, new_lives.values())))
         self._write_pool(new, seen=before is not None and not moved)
@@ -274,7 +202,7 @@ class KernelTables:
                 self._maps["lives"].delete(life)
             self._target_places.give(before.first, len(before.value.targets))
             for address in before.counters.keys() - counters.keys():
-                self._counter_numbers.give(before.counters[address])
+                self._counting.give(before.counters[address])
 
     def remove_pool(self, uuid: str) -> None:
         """Remove a pool, its servers' counters with it."""
@@ -292,14 +220,14 @@ class KernelTables:
             self._maps["lives"].delete(life)
         self._target_places.give(pool.first, len(pool.value.targets))
         for counter in pool.counters.values():
-            self._counter_numbers.give(counter)
+            self._counting.give(counter)
 
     def put_service(self, service: Service) -> None:
         """Add or replace a service. Raises DriverError."""
         self._leftover.services.discard(service.key)
         known = self._services.get(service.key)
         if known is None:
-            known = _Service(service, self._new_counters(1)[0])
+            known = _Service(service, self._counting.new(1)[0])
             self._services[service.key] = known
             if service.key.port != service.key.port_end:
                 self._ranged.setdefault(service.key.vip, set()).add(service.key)
@@ -325,7 +253,7 @@ class KernelTables:
                     self._maps["ranges"].delete(prefix)
             self._ranged[key.vip].discard(key)
             self._write_address(key.vip, self._flags(key.vip))
-        self._counter_numbers.give(known.counter)
+        self._counting.give(known.counter)
 
     def put_vip(self, vip: Vip) -> None:
         """Add or replace a VIP."""
@@ -356,41 +284,17 @@ class KernelTables:
 
     def lingering(self, pool: str, now: int) -> list[tuple[int, tuple[bytes, int]]]:
         """forwarding.Driver.lingering. now: nanoseconds of the kernel's monotonic clock."""
-        where, found = self.values.pools.get(pool), []
-        id = xdplayout.pool_id(pool)
-        for key, value in self._maps["elder"].items():
-            entry = xdplayout.read_flow(key, value)
-            if entry.pool != id:
-                continue
-            service = self.values.service(entry.flow.vip, entry.flow.protocol, entry.flow.port)
-            if service is not None and where is not None and lives(entry, service, where, now):
-                found.append((slot_for(entry.flow, service, where), (entry.address, entry.generation)))
-            elif self._maps["elder"].lookup(key) == value:  # no packet came meanwhile
-                self._maps["elder"].delete(key)
-        return found
+        return xdpflows.lingering(self._maps["elder"], self.values, pool, now)
 
     def counters(self) -> Counters:
         """A snapshot: processors are read one after the other."""
-        cpus = bpf.possible_cpus()
-        end = self._counter_numbers.end
-        data = memoryview(self._maps["counters"].read(end)).cast("Q")
-        slow = memoryview(self._maps["slow_counters"].read(end)).cast("Q")
-        events = memoryview(self._maps["events"].read(xdplayout.ANSWERED + 1)).cast("Q")
-        slow_events = memoryview(self._maps["slow_events"].read(xdplayout.ANSWERED + 1)).cast("Q")
-
-        def tally(number: int) -> Tally:
-            of_all = data[number * 2 * cpus : (number + 1) * 2 * cpus]
-            return Tally(sum(of_all[::2]) + slow[number * 2], sum(of_all[1::2]) + slow[number * 2 + 1])
-
-        def event(number: int) -> int:
-            return sum(events[number * cpus : (number + 1) * cpus]) + slow_events[number]
-
+        counted = self._counting.read()
         return Counters(
-            answered=event(xdplayout.ANSWERED),
-            dropped={reason: event(number) for number, reason in enumerate(DROP_REASONS)},
-            services={key: tally(one.counter) for key, one in self._services.items()},
+            answered=counted.event(xdplayout.ANSWERED),
+            dropped={reason: counted.event(number) for number, reason in enumerate(DROP_REASONS)},
+            services={key: counted.tally(one.counter) for key, one in self._services.items()},
             servers={
-                (uuid, address): tally(number)
+                (uuid, address): counted.tally(number)
                 for uuid, pool in self._pools.items()
                 for address, number in pool.counters.items()
             },
@@ -398,30 +302,25 @@ class KernelTables:
 
     def count(self, verdict: Verdict) -> None:
         """Count what was done in the program's stead, from another thread than the one that puts."""
-        with self._counting:
+        with self._counting.lock:
             if verdict.action == DROPPED:
-                self._add("slow_events", DROP_REASONS.index(verdict.reason), 1)
+                self._counting.add_event(DROP_REASONS.index(verdict.reason))
             elif verdict.action == ANSWERED:
-                self._add("slow_events", xdplayout.ANSWERED, 1)
+                self._counting.add_event(xdplayout.ANSWERED)
             elif verdict.service is not None:
                 service, pool = self._services.get(verdict.service), self._pools.get(verdict.pool)
                 if service is not None:
-                    self._add("slow_counters", service.counter, 1, verdict.size)
+                    self._counting.add(service.counter, verdict.size)
                 if pool is not None and verdict.server in pool.counters:
-                    self._add("slow_counters", pool.counters[verdict.server], 1, verdict.size)
-
-    def _add(self, name: str, number: int, *numbers: int) -> None:
-        held = self._maps[name].lookup(u32(number)) or bytes(8 * len(numbers))
-        sums = (old + new for old, new in zip(memoryview(held).cast("Q"), numbers, strict=True))
-        self._maps[name].update(u32(number), b"".join(n.to_bytes(8, "little") for n in sums))
+                    self._counting.add(pool.counters[verdict.server], verdict.size)
 
     def _read(self) -> None:
         """Take over what stands in the maps."""
         maps = self._maps
-        for place, entry in xdplayout.read_interfaces(maps["interfaces"].read(xdplayout.MAX_INTERFACES)):
+        for place, entry in xdplayout.read_interfaces(bytes(self._state.interfaces)):
             self._places[entry.ifindex] = place
             self._interfaces[entry.ifindex] = Interface(entry.ifindex, "", entry.mac, entry.mtu)
-            self._egress[entry.ifindex] = Egress(place, entry.mac, entry.mtu)
+        known = []
         for address, value in maps["addresses"].items():
             flags = int.from_bytes(value, "little")
             if flags & xdplayout.ADDRESS_VIP:
@@ -429,12 +328,13 @@ class KernelTables:
                 self._vips[address] = Vip(address, bool(up), bool(owned))
             if flags & xdplayout.ADDRESS_OWN:
                 self._own |= {address}
-            self._address_filter.add([address])
+            known.append(address)
+        self._address_filter.start(known)
         self._read_pools()
         self._read_services()
         self._fill_values()
-        self._member_filter.add(xdplayout.member_word(key) for key, _ in maps["members"].items())
-        self._counter_numbers.start(
+        self._member_filter.start(xdplayout.member_word(key) for key, _ in maps["members"].items())
+        self._counting.start(
             [one.counter for one in self._services.values()]
             + [number for pool in self._pools.values() for number in pool.counters.values()]
         )
@@ -453,19 +353,20 @@ class KernelTables:
 
     def _read_pools(self) -> None:
         arrays: dict[int, bytes] = {}
-        all_targets = self._maps["targets"].read(self._maps["targets"].max_entries)
-        size = xdplayout.TARGET_SIZE
+        all_details = self._maps["details"].read(self._maps["details"].max_entries)
         for key, number in self._maps["pools"].items():
             with Map.by_id(int.from_bytes(number, "little")) as inner:
                 arrays[int.from_bytes(key, "little")] = inner.read(inner.max_entries)
         kept = set()
         for place, data in arrays.items():
-            head = xdplayout.read_head(data)
+            head = xdppool.read_head(data)
             if head is None:
                 continue
-            targets = all_targets[head.first * size : (head.first + head.targets) * size]
-            pool, counters = xdplayout.read_pool(data, targets, arrays.get(head.formers, b""))
-            self._pools[pool.uuid] = _Pool(place, pool, targets, head.first, counters, head.formers)
+            first, end = head.first, head.first + head.targets
+            targets = bytes(self._state.targets[first * TARGET_SIZE : end * TARGET_SIZE])
+            details = all_details[first * DETAIL_SIZE : end * DETAIL_SIZE]
+            pool, counters = xdppool.read(data, targets, details, arrays.get(head.formers, b""))
+            self._pools[pool.uuid] = _Pool(place, pool, targets, first, counters, head.formers)
             kept |= {place, head.formers}
         for place in arrays.keys() - kept:  # left by a process that was killed half done
             self._maps["pools"].delete(u32(place))
@@ -496,16 +397,14 @@ class KernelTables:
                 return place
         raise DriverError(f"no room for the interface of index {index}: too many with the same index modulo 1024")
 
-    def _set_egress(self, index: int, egress: Egress | None) -> None:
-        if self._egress.get(index) == egress:
-            return
-        if egress is None:
-            del self._egress[index]
-        else:
-            self._egress[index] = egress
+    def _write_interface(self, place: int, data: bytes) -> None:
+        self._state.interfaces[place * INTERFACE_SIZE : (place + 1) * INTERFACE_SIZE] = data
+
+    def _resolve(self, index: int) -> None:
+        """An interface came or went: so do the next hops behind it."""
         for pool in list(self._pools.values()):
             if any(target.interface == index for target in pool.value.targets):
-                targets = xdplayout.pool_targets(pool.value, pool.counters, self._egress)
+                targets = xdppool.targets(pool.value, pool.counters, self._places)
                 if targets != pool.targets:
                     self._replace_pool(pool, pool.value, targets, pool.counters)
 
@@ -513,27 +412,19 @@ class KernelTables:
         known = before.counters if before else {}
         lives = {(t.address, t.generation) for t in before.value.targets} if before else set()
         new = [target.address for target in pool.targets if target.address not in known]
-        counters = dict(zip(new, self._new_counters(len(new)), strict=True))
+        counters = dict(zip(new, self._counting.new(len(new)), strict=True))
         for target in pool.targets:
             number = counters.setdefault(target.address, known.get(target.address, 0))
             if target.address in known and (target.address, target.generation) not in lives:
-                self._maps["identifications"].update(u32(number), u32(0))
+                self._counting.number_anew(number)
         return counters
-
-    def _new_counters(self, wanted: int) -> list[int]:
-        with self._counting:
-            numbers = [self._counter_numbers.take() for _ in range(wanted)]
-            keys = b"".join(map(u32, numbers))
-            for name, size in (("counters", 16 * bpf.possible_cpus()), ("slow_counters", 16), ("identifications", 4)):
-                self._maps[name].update_all(keys, bytes(size * wanted))
-            return numbers
 
     def _write_pool(self, pool: _Pool, *, seen: bool) -> None:
         """Put a pool in its place, its formers first. seen: services use it; else it can wait and be put with others,
         since the kernel takes milliseconds for each call."""
         if pool.formers != xdplayout.NO_POOL:
-            self._new_pools.append((pool.formers, _array(xdplayout.formers_chunks(pool.value, pool.first))))
-        self._new_pools.append((pool.place, _array(xdplayout.pool_chunks(pool.value, pool.first, pool.formers))))
+            self._new_pools.append((pool.formers, _array(xdppool.formers_chunks(pool.value, pool.first))))
+        self._new_pools.append((pool.place, _array(xdppool.chunks(pool.value, pool.first, pool.formers))))
         if seen or len(self._new_pools) >= _POOLS_AT_ONCE:
             self._flush_pools()
 
@@ -606,35 +497,21 @@ class KernelTables:
         """The filter never says no of what is there: first in, last out."""
         there = self._maps["addresses"].lookup(address) is not None
         if flags:
-            if not there and self._address_filter.add([address]):
-                self._write_filters()
+            if not there:
+                self._address_filter.add([address])
             self._maps["addresses"].update(address, u32(flags))
         elif there:
             self._maps["addresses"].delete(address)
-            if self._address_filter.remove([address]):
-                self._write_filters()
+            self._address_filter.remove([address])
 
     def _add_members(self, keys: set[bytes]) -> None:
-        if self._member_filter.add(map(xdplayout.member_word, keys)):
-            self._write_filters()
+        self._member_filter.add(map(xdplayout.member_word, keys))
         self._maps["members"].update_all(b"".join(keys), u32(1) * len(keys))
 
     def _remove_members(self, keys: set[bytes]) -> None:
         for key in keys:
             self._maps["members"].delete(key)
-        if self._member_filter.remove(map(xdplayout.member_word, keys)):
-            self._write_filters()
-
-    def _write_filters(self) -> None:
-        self._maps["bss"].update(u32(0), bytes(self._address_filter.bits + self._member_filter.bits))
-
-
-def lives(entry: FlowEntry, service: Service, pool: Pool, now: int) -> bool:
-    """Whether an entry of `elder` still counts."""
-    if service.idle_timeout and now - entry.seen > service.idle_timeout * SECOND:
-        return False
-    target = member_of(pool, Member(pool.uuid, entry.address, entry.generation))
-    return target is not None and target.serves
+        self._member_filter.remove(map(xdplayout.member_word, keys))
 
 
 def _array(chunks: bytes) -> Map:

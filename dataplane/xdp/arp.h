@@ -5,7 +5,7 @@
 
 #include "lookup.h"
 
-/* For Ethernet and IPv4. Nothing here is aligned to more than two bytes: addresses are read and written in halves. */
+/* For Ethernet and IPv4. Nothing here is aligned to more than two bytes. */
 struct arp {
 	__be16 hardware;
 	__be16 protocol;
@@ -22,13 +22,6 @@ _Static_assert(sizeof(struct arp) == 28, "RFC 826");
 static __always_inline int is_broadcast(const struct eth *eth)
 {
 	return (eth->dst[0] & eth->dst[1] & eth->dst[2]) == 0xFFFF;
-}
-
-static __always_inline void copy_mac(__u16 *to, const __u16 *from)
-{
-	to[0] = from[0];
-	to[1] = from[1];
-	to[2] = from[2];
 }
 
 /* A request for an owned VIP is turned into its answer in place; an announcement is nobody's question. */
@@ -54,10 +47,10 @@ static __always_inline int answer_arp(struct eth *eth, struct arp *arp, void *en
 	if (!(flags & ADDRESS_VIP) || !(flags & ADDRESS_VIP_OWNED))
 		return XDP_PASS;
 
-	copy_mac(arp->target_mac, arp->sender_mac);
-	copy_mac(eth->dst, arp->sender_mac);
-	copy_mac(eth->src, (const __u16 *)in->mac);
-	copy_mac(arp->sender_mac, (const __u16 *)in->mac);
+	put_mac(arp->target_mac, arp->sender_mac);
+	put_mac(eth->dst, arp->sender_mac);
+	put_mac(eth->src, in->mac);
+	put_mac(arp->sender_mac, in->mac);
 	arp->target[0] = sender[0];
 	arp->target[1] = sender[1];
 	arp->sender[0] = target[0];

@@ -9,7 +9,7 @@
 #include "count.h"
 #include "lookup.h"
 #include "maps.h"
-#include "parse.h"
+#include "packet.h"
 #include "rewrite.h"
 #include "tracking.h"
 #include "unusual.h"
@@ -27,6 +27,7 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 {
 	struct packet p = {.ip = ip, .end = end};
 	struct service *service = 0;
+	struct delivery what;
 	__u32 vip, place, source = 0;
 	service_key key = 0;
 	int whole, usual;
@@ -35,8 +36,8 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 		return XDP_PASS;
 	p.header = (ip->version_ihl & 0x0F) * 4;
 	p.total = bpf_ntohs(ip->total);
-	p.left = end - (void *)ip;
-	whole = well_formed(&p);
+	p.left = bytes_between(ip, end);
+	whole = well_formed(ctx, &p);
 
 	/* The service tells the state of its VIP: only what has none needs the VIP looked up. */
 	usual = whole && !is_fragment(&p) && has_ports(&p);
@@ -55,14 +56,18 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 
 	if (unlikely(!whole))
 		return drop(MALFORMED);
-	if (unlikely(may_hold(&filters.addresses, ip->source)))
+	if (unlikely(may_hold(&state.addresses, ip->source)))
 		source = address_flags(ip->source);
 	if (unlikely(bad_source(ip->source, source)))
 		return drop(BAD_SOURCE);
 	if (unlikely(source & ADDRESS_OWN))
 		return drop(LOOPED);
-	if (unlikely(is_fragment(&p) || ip->protocol == ICMP))
-		return unusual(ctx, vip);
+	if (unlikely(is_fragment(&p) || ip->protocol == ICMP)) {
+		struct delivery found = {0};
+		int action = unusual(ctx, vip, &found);
+
+		return action == DELIVER ? deliver_unusual(ctx, &found) : action;
+	}
 	if (service && service->pool != NO_POOL && from_member(eth, ip->source, service->pool))
 		return drop(LOOPED);
 	if (unlikely(!(vip & ADDRESS_VIP_UP)))
@@ -70,7 +75,8 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 	if (unlikely(!service))
 		return drop(NO_SERVICE);
 	place = find_server(service, ip->source, p.ports.source, p.ports.destination, is_syn(&p) ? BEGUN : CONTINUED);
-	return deliver(ctx, &p, service, place, tag, WHOLE);
+	what = to_deliver(service, place, WHOLE);
+	return deliver(ctx, &p, tag, &what);
 }
 
 /* Step 1: whose frame it is. */

@@ -13,6 +13,7 @@
 #define MAX_SERVICES 65536
 #define MAX_RANGES 65536
 #define MAX_POOLS 32768 /* those with slots in transition count twice */
+#define MAX_ENTRIES 32768
 #define MAX_TARGETS 131072
 #define MAX_MEMBERS 262144
 #define MAX_COUNTERS 131072
@@ -73,10 +74,10 @@ struct service {
 
 _Static_assert(sizeof(struct service) == 32, "two services a cache line");
 
-/* The services of one port once more, behind array lookups, which the kernel inlines: a place in `service_index` is the key
- * times INDEX_FACTOR, its upper bits, or the neighbour of that place; it holds a place in `entries`. An entry never
- * changes while it can be seen. What found no place is in `services` alone. */
-#define INDEX_BITS 17
+/* The services of one port once more: a place in `index` is the upper bits of the key times INDEX_FACTOR, or the
+ * neighbour of that place; it holds a place in `entries`. An entry never changes while it can be seen. What found no
+ * place is in `services` alone. */
+#define INDEX_BITS 16
 #define INDEX_FACTOR 0x9E3779B97F4A7C15ull
 
 /* A member of a pool in one life of it. */
@@ -86,38 +87,35 @@ struct life {
 	__u32 generation;
 };
 
-enum {
-	TARGET_UP = 1,
-	TARGET_RESOLVED = 2, /* MAC address and egress interface are known */
-	TARGET_MAC = 4,
-	TARGET_INTERFACE = 8,
-	TARGET_SERVES = 16, /* flows that it has may go on */
-};
+/* Of `egress`: place of the interface in `interfaces`, and what is known. */
+#define TARGET_PLACE 0x03FF
+#define TARGET_RESOLVED 0x8000 /* MAC address and egress interface are known */
+#define TARGET_MAC 0x4000
+#define TARGET_UP 0x2000
+#define TARGET_SERVES 0x1000 /* flows that it has may go on */
+#define TARGET_TUNNEL 0x0800
+#define TARGET_GRE 0x0400 /* a tunnel of this kind; else IP-in-IP */
 
-enum mode {
-	MODE_L2,
-	MODE_IPIP,
-	MODE_GRE,
-};
-
-/* A pool member, as frames leave for it. The first twelve bytes are those of the frame. */
+/* A pool member. */
 struct target {
 	__u8 mac[6];
-	__u8 source_mac[6]; /* the egress interface's */
-	__u32 interface;    /* index of the egress interface */
-	__u32 limit;	    /* bytes of the largest client's packet that can leave whole */
+	__u16 egress;
+	__be32 address;
 	__u32 counter;
-	__u16 egress; /* its place in `egress` */
-	__u8 flags;
-	__u8 mode;
-	__be32 source; /* of the outer header */
-	struct life life;
-	__u32 sum; /* of what is the same in all outer headers */
-	__u32 path_mtu;
-	__u32 unused[2];
 };
 
-_Static_assert(sizeof(struct target) == 64, "a target is as large as a cache line");
+_Static_assert(sizeof(struct target) == 16, "four targets a cache line");
+
+/* The rest of what is known of a target, at the same place. */
+struct detail {
+	struct life life;
+	__be32 source;	 /* of the outer header */
+	__u32 sum;	 /* of what is the same in all outer headers */
+	__u32 path_mtu;	 /* 0: nothing was reported */
+	__u32 interface; /* index of the egress interface, 0: none */
+};
+
+_Static_assert(sizeof(struct detail) == 32, "two details a cache line");
 
 /* A pool is one array of chunks, swapped as a whole: a head, the table, the name. Its targets stand side by side in
  * `targets` and never change while they can be seen: a change takes new places. The array's size is fixed, so that the
@@ -134,7 +132,7 @@ struct pool_head {
 	__u32 targets; /* number of them */
 	__u32 first;   /* place of the first */
 	__u32 formers; /* place in `pools`, or NO_POOL while every slot is stable */
-	__u32 mode;
+	__u32 mode;    /* as in plan.MODES */
 	__u32 unused[8];
 };
 
@@ -249,9 +247,15 @@ struct filter {
 	__u64 words[FILTER_WORDS];
 };
 
-struct filters {
+/* What every packet needs, in one value: the program reads it by address, without a lookup; the engine writes it through
+ * mmap. Below 4 MB, which is as large as values may be in kernels before 6.1. */
+struct state {
+	struct interface interfaces[MAX_INTERFACES];
 	struct filter addresses; /* VIPs and own addresses */
 	struct filter members;	 /* the last four bytes of the members' MAC addresses */
+	__u32 index[1 << INDEX_BITS];
+	struct service entries[MAX_ENTRIES]; /* the first stays empty */
+	struct target targets[MAX_TARGETS];
 };
 
 #endif

@@ -4,16 +4,17 @@
 #define AVI_LOOKUP_H
 
 #include "count.h"
-#include "parse.h"
+#include "packet.h"
+
+#define NOWHERE 0xFFFFFFFF /* no place */
 
 static __always_inline struct interface *find_interface(__u32 index)
 {
 #pragma unroll
 	for (int i = 0; i < INTERFACE_PROBES; i++) {
-		__u32 place = (index + i) % MAX_INTERFACES;
-		struct interface *found = bpf_map_lookup_elem(&interfaces, &place);
+		struct interface *found = &state.interfaces[(index + i) % MAX_INTERFACES];
 
-		if (found && found->index == index)
+		if (likely(found->index == index))
 			return found;
 	}
 	return 0;
@@ -45,10 +46,9 @@ static __always_inline struct service *find_service(service_key key)
 
 #pragma unroll
 	for (int i = 0; i < 2; i++, place ^= 1) {
-		__u32 *at = bpf_map_lookup_elem(&service_index, &place);
-		struct service *found = at ? bpf_map_lookup_elem(&entries, at) : 0;
+		struct service *found = &state.entries[state.index[place % (1 << INDEX_BITS)] % MAX_ENTRIES];
 
-		if (likely(found && found->key == key))
+		if (likely(found->key == key))
 			return found;
 	}
 	return bpf_map_lookup_elem(&services, &key);
@@ -71,7 +71,7 @@ static __always_inline int from_member(const struct eth *eth, __be32 source, __u
 {
 	struct member key = {.pool = pool};
 
-	if (likely(!may_hold(&filters.members, *(const __u32 *)&eth->src[1])))
+	if (likely(!may_hold(&state.members, *(const __u32 *)&eth->src[1])))
 		return 0;
 	__builtin_memcpy(key.mac, eth->src, sizeof(key.mac));
 	if (!bpf_map_lookup_elem(&members, &key))
@@ -126,9 +126,10 @@ static __always_inline __u32 read_slot(__u32 pool, __u32 slot, __u32 *first)
 	return chunk->table.slots[within];
 }
 
+/* place: not NOWHERE. */
 static __always_inline struct target *target_at(__u32 place)
 {
-	return bpf_map_lookup_elem(&targets, &place);
+	return &state.targets[place % MAX_TARGETS];
 }
 
 #endif

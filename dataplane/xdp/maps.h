@@ -9,13 +9,6 @@
 #include "layout.h"
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MAX_INTERFACES);
-	__type(key, __u32);
-	__type(value, struct interface);
-} interfaces SEC(".maps");
-
-struct {
 	__uint(type, BPF_MAP_TYPE_DEVMAP);
 	__uint(max_entries, MAX_INTERFACES);
 	__type(key, __u32);
@@ -38,21 +31,6 @@ struct {
 	__type(key, service_key);
 	__type(value, struct service);
 } services SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1 << INDEX_BITS);
-	__type(key, __u32);
-	__type(value, __u32);
-} service_index SEC(".maps");
-
-/* Place 0 stays empty. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MAX_SERVICES);
-	__type(key, __u32);
-	__type(value, struct service);
-} entries SEC(".maps");
 
 /* Services of several ports. */
 struct {
@@ -81,10 +59,10 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MAX_TARGETS);
 	__type(key, __u32);
-	__type(value, struct target);
-} targets SEC(".maps");
+	__type(value, struct detail);
+} details SEC(".maps");
 
-/* Where the members of all pools stand in `targets`. */
+/* Where the members of all pools stand among the targets. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_TARGETS);
@@ -160,13 +138,13 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } slow SEC(".maps");
 
-struct filters filters;
+struct state state;
 
 /* Of this program's own life. clock: nanoseconds, for tests; 0: the kernel's. */
 struct {
 	__u64 clock;
 	__u64 second;
 	__u64 replies;
-} state SEC(".data");
+} own SEC(".data");
 
 #endif

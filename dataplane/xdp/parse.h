@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Headers, and step 2: whether a packet is well-formed.
+/* Headers.
  *
  * The structures are our own because linux/if_ether.h packs its: clang then reads byte by byte. */
 #ifndef AVI_PARSE_H
@@ -60,16 +60,6 @@ struct ports {
 	__be16 destination;
 };
 
-/* A packet as far as it has been looked at. */
-struct packet {
-	struct ip *ip;
-	void *end;
-	__u32 header; /* bytes of the IP header */
-	__u32 total;  /* bytes of the IP packet */
-	__u32 left;   /* bytes of the frame from the IP header on */
-	struct ports ports;
-};
-
 /* The first word of a MAC address, and the rest; one comparison each. */
 static __always_inline int same_mac(const void *one, const void *other)
 {
@@ -77,79 +67,10 @@ static __always_inline int same_mac(const void *one, const void *other)
 	       *(const __u16 *)(one + 4) == *(const __u16 *)(other + 4);
 }
 
-/* RFC 1071, over the header with its options. The sum is the same in either byte order. */
-static __always_inline int checksum_is_right(const struct packet *p)
+static __always_inline void put_mac(void *to, const void *mac)
 {
-	const __u32 *words = (const void *)p->ip;
-	__u64 sum = (__u64)words[0] + words[1] + words[2] + words[3] + words[4];
-
-	if (unlikely(p->header > IP_HLEN)) {
-		const __u32 *option = words + 5;
-
-		for (__u32 i = 0; i < 10; i++, option++) {
-			if (IP_HLEN + i * 4 >= p->header)
-				break;
-			if ((void *)(option + 1) > p->end)
-				return 0;
-			sum += *option;
-		}
-	}
-	sum = (sum & 0xFFFFFFFF) + (sum >> 32);
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	return sum == 0xFFFF;
-}
-
-/* Layer 4 whole: RFC 9293 data offset, RFC 768 length. Fills in the ports. */
-static __always_inline int layer4_is_whole(struct packet *p)
-{
-	void *at = (void *)p->ip + p->header;
-	__u32 left = p->total - p->header;
-
-	if (p->ip->protocol == TCP) {
-		__u32 length;
-
-		if (left < TCP_HLEN || at + TCP_HLEN > p->end)
-			return 0;
-		length = *(__u8 *)(at + 12) >> 4 << 2;
-		if (length < TCP_HLEN || length > left)
-			return 0;
-		p->ports = *(struct ports *)at;
-	} else if (p->ip->protocol == UDP) {
-		__u32 length;
-
-		if (left < UDP_HLEN || at + UDP_HLEN > p->end)
-			return 0;
-		length = bpf_ntohs(*(__be16 *)(at + 4));
-		if (length < UDP_HLEN || length > left)
-			return 0;
-		p->ports = *(struct ports *)at;
-	} else if (p->ip->protocol == ICMP) {
-		return left >= ICMP_HLEN;
-	}
-	return 1;
-}
-
-static __always_inline int is_fragment(const struct packet *p)
-{
-	return (p->ip->fragment & FRAGMENT_MASK) != 0;
-}
-
-static __always_inline int has_ports(const struct packet *p)
-{
-	return p->ip->protocol == TCP || p->ip->protocol == UDP;
-}
-
-static __always_inline int well_formed(struct packet *p)
-{
-	if (p->ip->version_ihl >> 4 != 4 || p->header < IP_HLEN)
-		return 0;
-	if (p->total < p->header || p->total > p->left)
-		return 0;
-	if (!checksum_is_right(p))
-		return 0;
-	return is_fragment(p) || layer4_is_whole(p);
+	*(__u32 *)to = *(const __u32 *)mac;
+	*(__u16 *)(to + 4) = *(const __u16 *)(mac + 4);
 }
 
 #endif

@@ -4,7 +4,7 @@
 #define AVI_REWRITE_H
 
 #include "count.h"
-#include "parse.h"
+#include "packet.h"
 
 #define TTL 64
 #define GRE_HLEN 4
@@ -26,37 +26,38 @@ static __always_inline __u16 folded(__u32 sum)
 	return ~sum;
 }
 
-static __always_inline int leave(struct xdp_md *ctx, const struct target *target, const struct leaving *what)
+static __always_inline int leave(struct xdp_md *ctx, const struct target *target, const struct interface *out,
+				 const struct leaving *what)
 {
 	count_packet(what->service, what->total);
 	count_packet(&target->counter, what->total);
-	if (target->interface == ctx->ingress_ifindex)
+	if (out->index == ctx->ingress_ifindex)
 		return XDP_TX;
-	return bpf_redirect_map(&egress, target->egress, XDP_DROP);
+	return bpf_redirect_map(&egress, target->egress & TARGET_PLACE, XDP_DROP);
 }
 
-static __always_inline void address_frame(__u32 *words, const struct target *target)
+static __always_inline void address_frame(void *frame, const struct target *target, const struct interface *out)
 {
-	words[0] = ((const __u32 *)target)[0];
-	words[1] = ((const __u32 *)target)[1];
-	words[2] = ((const __u32 *)target)[2];
-	((struct eth *)words)->kind = bpf_htons(ETH_P_IP);
+	put_mac(frame, target->mac);
+	put_mac(frame + 6, out->mac);
+	((struct eth *)frame)->kind = bpf_htons(ETH_P_IP);
 }
 
 /* Cut the tag in front and the padding behind, then put the new MAC addresses in: the packet itself stays as it is. */
-static __always_inline int forward_l2(struct xdp_md *ctx, const struct target *target, const struct leaving *what)
+static __always_inline int forward_l2(struct xdp_md *ctx, const struct target *target, const struct interface *out,
+				      const struct leaving *what)
 {
-	void *data;
+	void *frame;
 
 	if (unlikely(what->tag) && bpf_xdp_adjust_head(ctx, VLAN_HLEN))
 		return drop(ENCAP_FAILED);
 	if (unlikely(what->padding) && bpf_xdp_adjust_tail(ctx, -(int)what->padding))
 		return drop(ENCAP_FAILED);
-	data = (void *)(long)ctx->data;
-	if (data + sizeof(struct eth) > (void *)(long)ctx->data_end)
+	frame = (void *)(long)ctx->data;
+	if (frame + sizeof(struct eth) > (void *)(long)ctx->data_end)
 		return drop(ENCAP_FAILED);
-	address_frame(data, target);
-	return leave(ctx, target, what);
+	address_frame(frame, target, out);
+	return leave(ctx, target, out, what);
 }
 
 /* The next identification of an outer header to a server, and so many more. */
@@ -69,23 +70,24 @@ static __always_inline __u16 identification(const struct target *target, __u32 p
 
 /* IP-in-IP (RFC 2003) or GRE (RFC 2784): TOS and DF are those of the client's packet. */
 static __always_inline int forward_in_tunnel(struct xdp_md *ctx, const struct ip *inner, const struct target *target,
+					     const struct detail *detail, const struct interface *out,
 					     const struct leaving *what)
 {
-	__u32 gre = target->mode == MODE_GRE ? GRE_HLEN : 0, sum = target->sum;
+	__u32 gre = target->egress & TARGET_GRE ? GRE_HLEN : 0, sum = detail->sum;
 	__be16 df = inner->fragment & FRAGMENT_DF;
 	__u8 tos = inner->tos;
 	struct ip *ip;
-	void *data;
+	void *frame;
 
 	if (unlikely(what->padding) && bpf_xdp_adjust_tail(ctx, -(int)what->padding))
 		return drop(ENCAP_FAILED);
 	if (bpf_xdp_adjust_head(ctx, (int)what->tag - IP_HLEN - (int)gre))
 		return drop(ENCAP_FAILED);
-	data = (void *)(long)ctx->data;
-	if (data + sizeof(struct eth) + IP_HLEN + GRE_HLEN > (void *)(long)ctx->data_end)
+	frame = (void *)(long)ctx->data;
+	if (frame + sizeof(struct eth) + IP_HLEN + GRE_HLEN > (void *)(long)ctx->data_end)
 		return drop(ENCAP_FAILED);
-	address_frame(data, target);
-	ip = data + sizeof(struct eth);
+	address_frame(frame, target, out);
+	ip = frame + sizeof(struct eth);
 	ip->version_ihl = 0x45;
 	ip->tos = tos;
 	ip->total = bpf_htons(IP_HLEN + gre + what->total);
@@ -95,11 +97,11 @@ static __always_inline int forward_in_tunnel(struct xdp_md *ctx, const struct ip
 	ip->protocol = gre ? PROTOCOL_GRE : PROTOCOL_IPIP;
 	sum += ((__u32)tos << 8) + ip->total + ip->id + df;
 	ip->checksum = folded(sum);
-	ip->source = target->source;
-	ip->destination = target->life.address;
+	ip->source = detail->source;
+	ip->destination = target->address;
 	if (gre)
 		*(__be32 *)(ip + 1) = bpf_htonl(ETH_P_IP);
-	return leave(ctx, target, what);
+	return leave(ctx, target, out, what);
 }
 
 #endif

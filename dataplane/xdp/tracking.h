@@ -8,7 +8,6 @@
 #define SECOND 1000000000ull
 #define FRAGMENT_LIFE (30 * SECOND)
 #define REPLIES_A_SECOND 100
-#define NOWHERE 0xFFFFFFFF
 
 /* Why the server of a flow is asked for. */
 enum reason {
@@ -19,7 +18,7 @@ enum reason {
 
 static __always_inline __u64 now(void)
 {
-	__u64 clock = state.clock;
+	__u64 clock = own.clock;
 
 	return clock ? clock : bpf_ktime_get_ns();
 }
@@ -28,11 +27,11 @@ static __always_inline int may_reply(void)
 {
 	__u64 second = now() / SECOND;
 
-	if (state.second != second) {
-		state.second = second;
-		state.replies = 0;
+	if (own.second != second) {
+		own.second = second;
+		own.replies = 0;
 	}
-	return __sync_fetch_and_add(&state.replies, 1) < REPLIES_A_SECOND;
+	return __sync_fetch_and_add(&own.replies, 1) < REPLIES_A_SECOND;
 }
 
 /* The head of the pool's array: every pool that has a table has one. */
@@ -55,9 +54,7 @@ static __always_inline __u32 place_of(const struct life *life, __u64 pool)
 
 static __always_inline int may_serve(__u32 place)
 {
-	struct target *target = target_at(place);
-
-	return target && target->flags & TARGET_SERVES;
+	return target_at(place)->egress & TARGET_SERVES;
 }
 
 /* The place of the member that an entry names, where both still count. */
@@ -76,11 +73,11 @@ static __always_inline __u32 known(const struct flow_entry *entry, const struct 
 static __always_inline void remember(void *table, const struct flow *flow, __u32 place, __u64 at)
 {
 	struct flow_entry entry = {.seen = at};
-	struct target *target = target_at(place);
+	struct detail *detail = bpf_map_lookup_elem(&details, &place);
 
-	if (!target)
+	if (!detail)
 		return;
-	entry.life = target->life;
+	entry.life = detail->life;
 	bpf_map_update_elem(table, flow, &entry, BPF_ANY);
 }
 
@@ -159,14 +156,14 @@ static __always_inline void fragment_key_of(const struct packet *p, struct fragm
 	key->unused = 0;
 }
 
-static __always_inline void remember_fragments(const struct packet *p, const struct service *service,
-					       const struct target *target)
+static __always_inline void remember_fragments(const struct packet *p, service_key service, __u16 port_end,
+					       const struct life *life)
 {
 	struct fragment_key key;
-	struct fragment where = {.service = service->key, .port_end = service->port_end};
+	struct fragment where = {.service = service, .port_end = port_end};
 
 	fragment_key_of(p, &key);
-	where.life = target->life;
+	where.life = *life;
 	where.until = now() + FRAGMENT_LIFE;
 	bpf_map_update_elem(&fragments, &key, &where, BPF_ANY);
 }

@@ -7,8 +7,7 @@
 #include "tracking.h"
 
 #define IPV4_LEAST_MTU 68
-#define MAX_HEADER 60
-#define PORTS_LEN 4
+#define DELIVER (-1)
 
 enum kind {
 	WHOLE,
@@ -17,62 +16,41 @@ enum kind {
 	ERROR
 };
 
-/* The packet of a frame that is known to be whole, looked at anew: no pointer into it survives a call. */
-static __always_inline int look_again(struct xdp_md *ctx, struct packet *p, __u32 *tag)
-{
-	struct eth *eth = (void *)(long)ctx->data;
-	void *ip = eth + 1;
-
-	p->end = (void *)(long)ctx->data_end;
-	*tag = 0;
-	if (ip > p->end)
-		return 0;
-	if (eth->kind == bpf_htons(ETH_P_8021Q)) {
-		ip += VLAN_HLEN;
-		*tag = VLAN_HLEN;
-	}
-	if (ip + IP_HLEN > p->end)
-		return 0;
-	p->ip = ip;
-	p->left = p->end - ip;
-	p->header = (p->ip->version_ihl & 0x0F) * 4;
-	p->total = bpf_ntohs(p->ip->total);
-	return 1;
-}
-
 /* Bytes of a header's options that go into every fragment, as rewrite.fragmented() finds them. */
-static __always_inline __u32 copied_options(const struct packet *p)
+__noinline int copied_options(struct xdp_md *ctx)
 {
-	__u32 at = IP_HLEN, kept = 0;
+	__u32 at = 0, kept = 0, length;
+	struct packet p;
+	__u32 tag;
 
-	for (int i = 0; i < MAX_HEADER - IP_HLEN; i++) {
-		const __u8 *option = (void *)p->ip + at;
-		__u32 length;
+	if (!look_again(ctx, &p, &tag))
+		return 0;
+	length = p.header - IP_HLEN;
+	for (int i = 0; i < MAX_OPTIONS; i++) {
+		const __u8 *option;
+		__u32 kind, size;
 
-		if (at >= p->header || at >= MAX_HEADER || (void *)(option + 2) > p->end)
+		at &= 63;
+		option = (void *)p.ip + IP_HLEN + at;
+		if (at >= length || (void *)(option + 2) > p.end)
 			break;
-		if (option[0] == 0)
+		kind = option[0];
+		if (kind == 0)
 			break;
-		if (option[0] == 1) {
-			at++;
-			continue;
-		}
-		if (at + 1 >= p->header)
+		size = kind == 1 ? 1 : option[1];
+		if (kind != 1 && (at + 1 >= length || size < 2 || at + size > length))
 			break;
-		length = option[1];
-		if (length < 2 || at + length > p->header)
-			break;
-		if (option[0] & 0x80)
-			kept += length;
-		at += length;
+		if (kind & 0x80)
+			kept += size;
+		at += size;
 	}
 	return (kept + 3) & ~3;
 }
 
 /* How many fragments of at most `mtu` bytes a packet makes. */
-static __always_inline __u32 pieces_of(const struct packet *p, __u32 mtu)
+static __always_inline __u32 pieces_of(const struct packet *p, __u32 options, __u32 mtu)
 {
-	__u32 first = (mtu - p->header) & ~7, room = mtu - IP_HLEN - copied_options(p);
+	__u32 first = (mtu - p->header) & ~7, room = mtu - IP_HLEN - options;
 	__u32 left = p->total - p->header - first;
 
 	if (left <= room)
@@ -80,62 +58,115 @@ static __always_inline __u32 pieces_of(const struct packet *p, __u32 mtu)
 	return 2 + (left - room + (room & ~7) - 1) / (room & ~7);
 }
 
-/* Step 10: the client is told, or user space cuts the packet up. place: the server's. */
-__noinline int too_big(struct xdp_md *ctx, service_key service, __u32 port_end, __u32 place, __u32 kind)
+/* What is to be done with a packet. */
+struct delivery {
+	service_key service;
+	__u32 counter; /* of the service */
+	__u32 place;   /* of the server */
+	__u16 port_end;
+	__u16 kind;
+};
+
+static __always_inline struct delivery to_deliver(const struct service *service, __u32 place, enum kind kind)
 {
-	struct slow_frame what = {.interface = ctx->ingress_ifindex, .service = service, .port_end = port_end};
-	struct target *target = target_at(place);
+	return (struct delivery){service->key, service->counter, place, service->port_end, kind};
+}
+
+/* Bytes of the largest client's packet that goes into a tunnel whole. */
+static __always_inline __u32 room_of(const struct target *target, const struct detail *detail,
+				     const struct interface *out)
+{
+	__u32 overhead = IP_HLEN + (target->egress & TARGET_GRE ? GRE_HLEN : 0), mtu = out->mtu;
+
+	if (detail->path_mtu && detail->path_mtu < mtu)
+		mtu = detail->path_mtu;
+	return mtu > overhead ? mtu - overhead : 0;
+}
+
+/* Step 10 for a tunnel: the client is told, or user space cuts the packet up. */
+__noinline int too_big(struct xdp_md *ctx, const struct delivery *asked, __u32 room)
+{
+	struct slow_frame handed = {.interface = ctx->ingress_ifindex};
+	struct delivery what;
+	struct detail *detail;
 	struct packet p;
 	__u32 tag;
 
-	if (!target || !look_again(ctx, &p, &tag))
+	if (!asked || !look_again(ctx, &p, &tag))
 		return drop(ENCAP_FAILED);
-	if (target->mode == MODE_L2)
-		return drop(TOO_BIG_L2);
+	what = *asked;
+	detail = bpf_map_lookup_elem(&details, &what.place);
+	if (!detail)
+		return drop(ENCAP_FAILED);
 	if (p.ip->fragment & FRAGMENT_DF) {
-		if (kind == LATER_FRAGMENT || kind == ERROR)
+		if (what.kind == LATER_FRAGMENT || what.kind == ERROR)
 			return drop(TOO_BIG_UNREPORTED);
 		if (!may_reply())
 			return drop(TOO_BIG_RATE_LIMITED);
-		return tell_mtu(ctx, &p, tag, target->limit);
+		return tell_mtu(ctx, &p, tag, room);
 	}
-	if (target->limit < IPV4_LEAST_MTU)
+	if (room < IPV4_LEAST_MTU)
 		return drop(ENCAP_FAILED);
-	what.size = p.left + sizeof(struct eth) + tag;
-	what.address = target->life.address;
-	what.generation = target->life.generation;
-	what.id = identification(target, pieces_of(&p, target->limit));
-	if (bpf_perf_event_output(ctx, &slow, BPF_F_CURRENT_CPU | (__u64)what.size << 32, &what, sizeof(what)))
+	handed.size = p.left + sizeof(struct eth) + tag;
+	handed.service = what.service;
+	handed.port_end = what.port_end;
+	handed.address = detail->life.address;
+	handed.generation = detail->life.generation;
+	handed.id = identification(target_at(what.place), pieces_of(&p, copied_options(ctx), room));
+	if (bpf_perf_event_output(ctx, &slow, BPF_F_CURRENT_CPU | (__u64)handed.size << 32, &handed, sizeof(handed)))
 		return drop(ENCAP_FAILED);
 	return XDP_DROP;
 }
 
-/* Steps 9 to 11. */
-static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, const struct service *service,
-				   __u32 place, __u32 tag, enum kind kind)
+/* Steps 8 to 11, the server being found. */
+static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, __u32 tag, const struct delivery *what)
 {
-	struct target *target = target_at(place);
-	const struct leaving what = {&service->counter, p->total, tag, p->left - p->total};
+	const struct leaving leaving = {&what->counter, p->total, tag, p->left - p->total};
+	const struct interface *out;
+	const struct target *target;
+	struct delivery copy;
+	__u32 place, room;
+	struct detail *detail;
 
-	if (unlikely(!target))
+	if (unlikely(what->place == NOWHERE))
 		return drop(NO_SERVER_UP);
-	if (kind == FIRST_FRAGMENT)
-		remember_fragments(p, service, target);
-	if (unlikely(!(target->flags & TARGET_RESOLVED)))
+	target = target_at(what->place);
+	if (unlikely(!(target->egress & TARGET_RESOLVED)))
 		return drop(NO_NEXT_HOP);
-	if (unlikely(p->total > target->limit))
-		return too_big(ctx, service->key, service->port_end, place, kind);
-	if (target->mode == MODE_L2)
-		return forward_l2(ctx, target, &what);
-	return forward_in_tunnel(ctx, p->ip, target, &what);
+	out = &state.interfaces[target->egress & TARGET_PLACE];
+	if (!(target->egress & TARGET_TUNNEL)) {
+		if (unlikely(p->total > out->mtu))
+			return drop(TOO_BIG_L2);
+		return forward_l2(ctx, target, out, &leaving);
+	}
+	place = what->place;
+	detail = bpf_map_lookup_elem(&details, &place);
+	if (!detail)
+		return drop(NO_NEXT_HOP);
+	room = room_of(target, detail, out);
+	if (likely(p->total <= room))
+		return forward_in_tunnel(ctx, p->ip, target, detail, out, &leaving);
+	copy = *what;
+	return too_big(ctx, &copy, room);
 }
 
-static __always_inline int is_syn(const struct packet *p)
+/* The same where it is rare. */
+__noinline int deliver_unusual(struct xdp_md *ctx, const struct delivery *asked)
 {
-	const __u8 *flags = (void *)p->ip + p->header + 13;
+	struct delivery what;
+	struct packet p;
+	__u32 tag;
 
-	return p->ip->protocol == TCP && p->total > p->header + 13 && (void *)(flags + 1) <= p->end &&
-	       (*flags & 0x12) == 0x02;
+	if (!asked || !look_again(ctx, &p, &tag))
+		return drop(MALFORMED);
+	what = *asked;
+	if (what.kind == FIRST_FRAGMENT && what.place != NOWHERE) {
+		struct detail *detail = bpf_map_lookup_elem(&details, &what.place);
+
+		if (detail)
+			remember_fragments(&p, what.service, what.port_end, &detail->life);
+	}
+	return deliver(ctx, &p, tag, &what);
 }
 
 static __always_inline struct service *any_service(service_key key, __u32 vip)
@@ -170,9 +201,9 @@ static __always_inline int quoted_flow(const struct packet *p, struct flow *flow
 	return 1;
 }
 
-/* Steps 3 to 11 for a fragment or an ICMP message that is not malformed, and whose source is neither bad nor our own.
- * vip: ADDRESS_… bits of the VIP. */
-__noinline int unusual(struct xdp_md *ctx, __u32 vip)
+/* Steps 3 to 8 for a fragment or an ICMP message that is not malformed, and whose source is neither bad nor our own.
+ * vip: ADDRESS_… bits of the VIP. Returns an XDP action, or DELIVER with what is to be delivered. */
+__noinline int unusual(struct xdp_md *ctx, __u32 vip, struct delivery *found)
 {
 	struct eth *eth = (void *)(long)ctx->data;
 	struct service *service = 0;
@@ -183,7 +214,7 @@ __noinline int unusual(struct xdp_md *ctx, __u32 vip)
 	__u32 place = NOWHERE, tag;
 	struct packet p;
 
-	if (!look_again(ctx, &p, &tag))
+	if (!found || !look_again(ctx, &p, &tag))
 		return drop(MALFORMED);
 	if (p.ip->fragment & FRAGMENT_OFFSET) {
 		kind = LATER_FRAGMENT;
@@ -237,7 +268,8 @@ __noinline int unusual(struct xdp_md *ctx, __u32 vip)
 		return drop(NO_SERVICE);
 	if (kind != LATER_FRAGMENT)
 		place = find_server(service, flow.client, flow.client_port, flow.port, why);
-	return deliver(ctx, &p, service, place, tag, kind);
+	*found = to_deliver(service, place, kind);
+	return DELIVER;
 }
 
 #endif

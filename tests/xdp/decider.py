@@ -10,11 +10,11 @@ import os
 from dataclasses import replace
 from typing import NamedTuple
 
-from dataplane import bpf, decision, xdpdriver, xdplayout
+from dataplane import bpf, decision, xdpdriver, xdpflows
 from dataplane.bpf import Map, Object
 from dataplane.flows import Flow
 from dataplane.forwarding import Counters, Interface, Tally
-from dataplane.xdplayout import FlowEntry
+from dataplane.xdpflows import FlowEntry
 from dataplane.xdpslow import SlowPath
 from dataplane.xdptables import NAMES, KernelTables
 from tests.packets.world import World
@@ -87,7 +87,7 @@ class KernelDecider:
     def remembered(self) -> tuple[dict[Flow, FlowEntry], dict[Flow, FlowEntry]]:
         """What `elder` and `young` hold."""
         elder, young = (
-            {(entry := xdplayout.read_flow(*item)).flow: entry for item in self._maps[name].items()}
+            {(entry := xdpflows.read(*item)).flow: entry for item in self._maps[name].items()}
             for name in ("elder", "young")
         )
         return elder, young
@@ -100,6 +100,7 @@ class KernelDecider:
     def deafen(self) -> None:
         """Have nobody listen to what the program hands over."""
         self._slow.close()
+        self._handed_over.close()
 
     def run(self, frame: bytes) -> Ran:
         """What the program does with a frame of at least 14 bytes."""
@@ -107,7 +108,7 @@ class KernelDecider:
         action = _ACTIONS[ran.result]
         if action == "sent":
             return Ran(action, (ran.data,), ran.result == bpf.XDP_REDIRECT)
-        if action != decision.DROPPED or not self._slow.take():
+        if action != decision.DROPPED or self._handed_over.fd < 0 or not self._slow.take():
             return Ran(action)
         sent, self._sent[:] = list(self._sent), []
         if not sent:

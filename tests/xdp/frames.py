@@ -56,7 +56,9 @@ def _ip(rnd: random.Random, world: World) -> bytes:
     else:
         layer4 = _layer4(rnd, protocol, _client_port(rnd), _port(rnd, service))
     options = _options(rnd)
-    fragment = rnd.choice((0,) * 8 + (0x4000,) * 6 + (0x8000, 0x2000, 0x2000, 0x2001, 0x0001, 0x0001, 0x1FFF, 0x6000))
+    fragment = rnd.choice(
+        (0,) * 8 + (0x4000,) * 6 + (0x8000, 0x2000, 0x2000, 0x2001, 0x0001, 0x0001, 0x4001, 0x1FFF, 0x6000)
+    )
     if fragment & 0x1FFF and rnd.random() < 0.9:
         layer4 = rnd.randbytes(rnd.choice((1, 8, 555, 1400)))
     elif fragment & 0x2000 and rnd.random() < 0.1:
@@ -121,7 +123,9 @@ def _icmp(rnd: random.Random, vip: bytes, service: ServiceKey) -> bytes:
     source = vip if rnd.random() < 0.9 else random_address(rnd)
     words = first, 0, 100, 7, fragment, 64, protocol, 0
     quoted = struct.pack("!BBHHHBBH4s4s", *words, source, random_address(rnd)) + options
-    quoted += struct.pack("!HHI", _port(rnd, service), _client_port(rnd), 1) + rnd.randbytes(rnd.choice((0, 12, 900)))
+    quoted += struct.pack("!HHI", _port(rnd, service), _client_port(rnd), 1) + rnd.randbytes(
+        rnd.choice((0, 12, 900, 1430))
+    )
     if rnd.random() < 0.1:
         quoted = quoted[: rnd.randrange(len(quoted))]
     return bytes((rnd.choice((3, 3, 11, 12)), rnd.randrange(5))) + rnd.randbytes(6) + quoted

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dataplane import decision, xdplayout
+from dataplane import decision, xdppool
 from dataplane.flows import SECOND, Bounded, Entry, Flow, Flows, member_of
 from dataplane.forwarding import Counters, Pool, Tables, Vip
-from dataplane.xdplayout import FlowEntry
+from dataplane.xdpflows import FlowEntry
 from tests.packets.world import World
 
 from .decider import LOOPBACK, KernelDecider, difference, expected
@@ -174,7 +174,7 @@ class Fuzz:
 
 def _entries(held: Bounded[Flow, Entry]) -> dict[Flow, FlowEntry]:
     return {
-        flow: FlowEntry(flow, xdplayout.pool_id(one.member.pool), one.member.address, one.member.generation, one.seen)
+        flow: FlowEntry(flow, xdppool.pool_id(one.member.pool), one.member.address, one.member.generation, one.seen)
         for flow, one in held.items()
     }
 

@@ -31,7 +31,7 @@ def test_the_frames_reach_every_step() -> None:
     fuzz = Fuzz(0)
     seen: Counter[str] = Counter()
     try:
-        for _ in range(15):
+        for _ in range(40):
             world = random_world(fuzz.random)
             values, flows = decision.Values(), Flows()
             world.put(values)
@@ -40,6 +40,6 @@ def test_the_frames_reach_every_step() -> None:
                 seen[verdict.reason or verdict.action] += 1
     finally:
         fuzz.close()
-    never = {"fragment_short", "icmp_unmatched", "too_big_rate_limited", "encap_failed", "transmit_failed"}
+    never = {"too_big_rate_limited", "transmit_failed"}  # the one for want of a clock, the other is not the decision's
     assert {decision.HOST, decision.ANSWERED, decision.FORWARDED, *DROP_REASONS} - never <= seen.keys()
     assert seen[decision.FORWARDED] > seen.total() / 10

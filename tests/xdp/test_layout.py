@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dataplane import bpf, xdpdriver, xdplayout
+from dataplane import bpf, xdpdriver, xdplayout, xdppool
 from dataplane.errors import DriverError
 from dataplane.forwarding import DROP_REASONS, TCP, ServiceKey
-from dataplane.xdplayout import Filter
-from dataplane.xdptables import NAMES, Runs
+from dataplane.xdpplaces import Runs
+from dataplane.xdpstate import Filter
+from dataplane.xdptables import NAMES
 
 HEADER = (Path(xdpdriver.__file__).parent / "xdp" / "layout.h").read_text()
 
@@ -23,11 +24,12 @@ def constants() -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in vars(xdplayout) if re.fullmatch(r"(ADDRESS|SERVICE|TARGET)_[A-Z_]+", n) and n != "TARGET_SIZE"]
-    + ["MAX_INTERFACES", "INTERFACE_PROBES", "NO_POOL", "NAME_LENGTH", "INDEX_BITS", "NO_TARGET", "UNSETTLED",
-       "IN_TRANSITION"],
-)  # fmt: skip
+NAMED = [n for n in vars(xdplayout) if re.fullmatch(r"(ADDRESS|SERVICE|TARGET|MAX)_[A-Z_]+", n) and n != "TARGET_SIZE"]
+NAMED += ["INTERFACE_PROBES", "NO_POOL", "NAME_LENGTH", "CHUNK_SLOTS", "TABLE_CHUNKS", "INDEX_BITS", "NO_TARGET"]
+NAMED += ["UNSETTLED", "IN_TRANSITION"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMED if name != "MAX_SLOTS"])
 def test_constants_are_those_of_the_header(name: str) -> None:
     assert constants()[name] == getattr(xdplayout, name)
 
@@ -44,10 +46,10 @@ def test_the_drop_reasons_are_numbered_as_in_the_header() -> None:
 def test_the_object_has_the_maps_that_are_pinned() -> None:
     with bpf.Object(xdpdriver.OBJECT) as opened:
         assert set(opened.names) == {*NAMES, xdpdriver.SLOW, "data"}
-        assert opened.shape("entries").value_size == len(xdplayout.ServiceEntry(bytes(8), 0, 0, 0, 0, 0, 0, 0).pack())
-        assert opened.shape("targets").value_size == xdplayout.TARGET_SIZE
-        assert opened.shape("lives").key_size == len(xdplayout.life("pool", bytes(4), 0))
-        assert opened.shape("bss").value_size == 2 * len(Filter().bits)
+        assert opened.shape("bss").value_size == sum(xdplayout.STATE) < 4 << 20
+        assert opened.shape("services").value_size == xdplayout.ENTRY_SIZE
+        assert opened.shape("details").value_size == xdplayout.DETAIL_SIZE
+        assert opened.shape("lives").key_size == len(xdppool.life("pool", bytes(4), 0))
         assert opened.shape("members").key_size == len(xdplayout.member(0, bytes(6)))
 
 
@@ -79,16 +81,18 @@ def test_any_ranges_prefixes_cover_it_once() -> None:
 def test_a_filter_forgets_a_word_only_when_the_last_of_its_bit_is_gone() -> None:
     rnd = random.Random(2)
     words = [rnd.randbytes(4) for _ in range(3000)]
-    one = Filter()
+    one = Filter(bytearray(xdplayout.FILTER_SIZE))
     one.add(words)
-    half = Filter()
+    half = Filter(bytearray(xdplayout.FILTER_SIZE))
     half.add(words[1500:])
     assert one.bits != half.bits
     one.remove(words[:1500])
     assert one.bits == half.bits
-    assert not one.add(words[2000:2001])
-    assert one.remove(words[1500:] + words[2000:2001])
-    assert one.bits == Filter().bits
+    one.add(words[2000:2001])
+    one.remove(words[1500:])
+    assert sum(byte.bit_count() for byte in one.bits) == 1
+    one.remove(words[2000:2001])
+    assert one.bits == Filter(bytearray(xdplayout.FILTER_SIZE)).bits
 
 
 def test_runs_of_places_are_given_out_once_and_join_when_they_come_back() -> None:

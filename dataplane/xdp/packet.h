@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A packet as the steps look at it, and step 2: whether it is well-formed. */
+#ifndef AVI_PACKET_H
+#define AVI_PACKET_H
+
+#include <linux/bpf.h>
+
+#include "parse.h"
+
+#define MAX_OPTIONS 40
+#define PORTS_LEN 4
+
+/* A packet as far as it has been looked at. */
+struct packet {
+	struct ip *ip;
+	void *end;
+	__u32 header; /* bytes of the IP header */
+	__u32 total;  /* bytes of the IP packet */
+	__u32 left;   /* bytes of the frame from the IP header on */
+	struct ports ports;
+};
+
+/* Pointers are subtracted in 64 bits, whatever becomes of the difference: the verifier asks for it. */
+static __always_inline __u32 bytes_between(const void *from, const void *to)
+{
+	__u64 bytes = to - from;
+
+	hide(bytes);
+	return bytes;
+}
+
+/* The packet of a frame that is known to hold an IP header, looked at anew: no pointer into it survives a change of the
+ * frame, nor a call. tag: bytes of the 802.1Q tag in front of it. */
+static __always_inline int look_again(struct xdp_md *ctx, struct packet *p, __u32 *tag)
+{
+	struct eth *eth = (void *)(long)ctx->data;
+	void *ip = eth + 1;
+
+	p->end = (void *)(long)ctx->data_end;
+	*tag = 0;
+	if (ip > p->end)
+		return 0;
+	if (eth->kind == bpf_htons(ETH_P_8021Q)) {
+		ip += VLAN_HLEN;
+		*tag = VLAN_HLEN;
+	}
+	if (ip + IP_HLEN > p->end)
+		return 0;
+	p->ip = ip;
+	p->left = bytes_between(ip, p->end);
+	p->header = (p->ip->version_ihl & 0x0F) * 4;
+	p->total = bpf_ntohs(p->ip->total);
+	return 1;
+}
+
+static __always_inline __u32 folded_once(__u64 sum)
+{
+	sum = (sum & 0xFFFFFFFF) + (sum >> 32);
+	return (sum & 0xFFFF) + (sum >> 16);
+}
+
+/* The sum of a header's options. A function of its own: the verifier goes through it once. */
+__noinline int options_sum(struct xdp_md *ctx)
+{
+	const __u32 *word;
+	struct packet p;
+	__u64 sum = 0;
+	__u32 tag;
+
+	if (!look_again(ctx, &p, &tag))
+		return 0;
+	word = (void *)p.ip + IP_HLEN;
+	for (int i = 0; i < MAX_OPTIONS / 4; i++, word++) {
+		if (IP_HLEN + i * 4 >= (int)p.header || (void *)(word + 1) > p.end)
+			break;
+		sum += *word;
+	}
+	return folded_once(sum);
+}
+
+/* RFC 1071, over the header with its options. The sum is the same in either byte order. */
+static __always_inline int checksum_is_right(struct xdp_md *ctx, const struct packet *p)
+{
+	const __u32 *words = (const void *)p->ip;
+	__u32 sum = folded_once((__u64)words[0] + words[1] + words[2] + words[3] + words[4]);
+
+	if (unlikely(p->header > IP_HLEN))
+		sum += options_sum(ctx);
+	sum = (sum & 0xFFFF) + (sum >> 16);
+	sum = (sum & 0xFFFF) + (sum >> 16);
+	return sum == 0xFFFF;
+}
+
+/* Layer 4 whole: RFC 9293 data offset, RFC 768 length. Fills in the ports. */
+static __always_inline int layer4_is_whole(struct packet *p)
+{
+	void *at = (void *)p->ip + p->header;
+	__u32 left = p->total - p->header;
+
+	if (p->ip->protocol == TCP) {
+		__u32 length;
+
+		if (left < TCP_HLEN || at + TCP_HLEN > p->end)
+			return 0;
+		length = *(__u8 *)(at + 12) >> 4 << 2;
+		if (length < TCP_HLEN || length > left)
+			return 0;
+		p->ports = *(struct ports *)at;
+	} else if (p->ip->protocol == UDP) {
+		__u32 length;
+
+		if (left < UDP_HLEN || at + UDP_HLEN > p->end)
+			return 0;
+		length = bpf_ntohs(*(__be16 *)(at + 4));
+		if (length < UDP_HLEN || length > left)
+			return 0;
+		p->ports = *(struct ports *)at;
+	} else if (p->ip->protocol == ICMP) {
+		return left >= ICMP_HLEN;
+	}
+	return 1;
+}
+
+static __always_inline int is_fragment(const struct packet *p)
+{
+	return (p->ip->fragment & FRAGMENT_MASK) != 0;
+}
+
+static __always_inline int has_ports(const struct packet *p)
+{
+	return p->ip->protocol == TCP || p->ip->protocol == UDP;
+}
+
+static __always_inline int well_formed(struct xdp_md *ctx, struct packet *p)
+{
+	if (p->ip->version_ihl >> 4 != 4 || p->header < IP_HLEN)
+		return 0;
+	if (p->total < p->header || p->total > p->left)
+		return 0;
+	if (!checksum_is_right(ctx, p))
+		return 0;
+	return is_fragment(p) || layer4_is_whole(p);
+}
+
+static __always_inline int is_syn(const struct packet *p)
+{
+	const __u8 *flags = (void *)p->ip + p->header + 13;
+
+	return p->ip->protocol == TCP && p->total > p->header + 13 && (void *)(flags + 1) <= p->end &&
+	       (*flags & 0x12) == 0x02;
+}
+
+#endif

@@ -1,0 +1,57 @@
+"""What the XDP program remembers of flows, read from its maps."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from .bpf import Map
+from .decision import Values
+from .flows import SECOND, Flow, Member, member_of, slot_for
+from .forwarding import Pool, Service
+from .xdplayout import LIFE
+from .xdppool import pool_id
+
+_FLOW = struct.Struct("=4s4s2s2sB3x")
+_ENTRY = struct.Struct("=16sQ")
+
+
+class FlowEntry(NamedTuple):
+    """An entry of `elder` or `young`. pool: its id; seen: nanoseconds of the kernel's clock."""
+
+    flow: Flow
+    pool: bytes
+    address: bytes
+    generation: int
+    seen: int
+
+
+def read(key: bytes, value: bytes) -> FlowEntry:
+    """An entry of `elder` or `young`."""
+    client, vip, client_port, port, protocol = _FLOW.unpack(key)
+    where, seen = _ENTRY.unpack(value)
+    pool, address, generation = LIFE.unpack(where)
+    flow = Flow(client, vip, protocol, int.from_bytes(client_port, "big"), int.from_bytes(port, "big"))
+    return FlowEntry(flow, pool, address, generation, seen)
+
+
+def lingering(elder: Map, values: Values, pool: str, now: int) -> list[tuple[int, tuple[bytes, int]]]:
+    """forwarding.Driver.lingering, over the map `elder`. now: nanoseconds of the kernel's monotonic clock."""
+    where, found, id = values.pools.get(pool), [], pool_id(pool)
+    for key, value in elder.items():
+        if value[: len(id)] != id:
+            continue
+        entry = read(key, value)
+        service = values.service(entry.flow.vip, entry.flow.protocol, entry.flow.port)
+        if service is not None and where is not None and _lives(entry, service, where, now):
+            found.append((slot_for(entry.flow, service, where), (entry.address, entry.generation)))
+        elif elder.lookup(key) == value:  # no packet came meanwhile
+            elder.delete(key)
+    return found
+
+
+def _lives(entry: FlowEntry, service: Service, pool: Pool, now: int) -> bool:
+    if service.idle_timeout and now - entry.seen > service.idle_timeout * SECOND:
+        return False
+    target = member_of(pool, Member(pool.uuid, entry.address, entry.generation))
+    return target is not None and target.serves

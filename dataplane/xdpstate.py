@@ -1,0 +1,70 @@
+"""What every packet needs, in the program's memory: struct state of xdp/layout.h, seen through mmap.
+
+Words are stored whole; what is larger is written where no frame looks yet, and then pointed to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from . import xdplayout
+from .bpf import Map
+
+
+class State:
+    """Parts of the memory as views: bytes, but `index` in words. Close it before the map."""
+
+    def __init__(self, bss: Map) -> None:
+        self._memory = bss.mapped()
+        whole = memoryview(self._memory)
+        self._views = [whole]
+        at = 0
+        for size in xdplayout.STATE:
+            self._views.append(whole[at : at + size])
+            at += size
+        _, self.interfaces, self.addresses, self.members, index, self.entries, self.targets = self._views
+        self.index = index.cast("I")
+        self._views.append(self.index)
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        for view in reversed(self._views):
+            view.release()
+        self._memory.close()
+
+
+class Filter:
+    """A set of 32-bit words by one bit a hash (struct filter). It counts, so that words can be taken out again."""
+
+    _FACTOR = 0x9E3779B1
+
+    def __init__(self, bits: bytearray | memoryview) -> None:
+        """bits: 8192 bytes; other than zero only before `start`."""
+        self.bits = bits
+        self._counts: dict[int, int] = {}
+
+    def start(self, words: Iterable[bytes]) -> None:
+        """Take over bits that hold these words, and maybe others that are gone."""
+        for at in map(self._hash, words):
+            self._counts[at] = self._counts.get(at, 0) + 1
+        held = bytearray(len(self.bits))
+        for at in self._counts:
+            held[at // 8] |= 1 << at % 8
+        self.bits[:] = held
+
+    def add(self, words: Iterable[bytes]) -> None:
+        """Add words."""
+        for at in map(self._hash, words):
+            self._counts[at] = self._counts.get(at, 0) + 1
+            self.bits[at // 8] |= 1 << at % 8
+
+    def remove(self, words: Iterable[bytes]) -> None:
+        """Remove words that were added."""
+        for at in map(self._hash, words):
+            self._counts[at] -= 1
+            if not self._counts[at]:
+                del self._counts[at]
+                self.bits[at // 8] &= ~(1 << at % 8)
+
+    def _hash(self, word: bytes) -> int:
+        return (int.from_bytes(word, "little") * self._FACTOR & 0xFFFFFFFF) >> 16
