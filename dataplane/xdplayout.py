@@ -21,12 +21,13 @@ ANSWERED = 63
 """The place of answered ARP requests in `events`, where the drop reasons stand from 0 on."""
 
 ADDRESS_VIP, ADDRESS_VIP_UP, ADDRESS_VIP_OWNED, ADDRESS_VIP_RANGES, ADDRESS_OWN = 1, 2, 4, 8, 16
-SERVICE_BY_PORT, SERVICE_PER_PACKET, SERVICE_VIP, SERVICE_VIP_UP = 1, 2, 4, 8
+SERVICE_VIP, SERVICE_VIP_UP, SERVICE_BY_PORT, SERVICE_PER_PACKET = 1, 2, 4, 8
 TARGET_PLACE, TARGET_RESOLVED, TARGET_MAC, TARGET_UP = 0x03FF, 0x8000, 0x4000, 0x2000
 
-CHUNK, POOL_CHUNKS = 64, 2186
-_CHUNK_SLOTS, _CHUNK_WORDS = 30, 32
-_HEAD = struct.Struct("=IIHHI48s")
+MAX_SLOTS = 65552
+"""Slots of a pool's table, at most."""
+_POOL = struct.Struct("=IIIHH48s")
+POOL_SIZE = _POOL.size + 2 * MAX_SLOTS
 _TARGET = struct.Struct("=6sH4sI")
 _INTERFACE = struct.Struct("=II6s2x")
 _SERVICE = struct.Struct("=8sIIIIHB5x")
@@ -36,8 +37,6 @@ _MEMBER = struct.Struct("=I4s6s2x")
 
 NAME_LENGTH = 48
 """Bytes of a pool's uuid, at most."""
-MAX_SLOTS = (POOL_CHUNKS - 1) * _CHUNK_SLOTS
-"""Slots of a pool's table, at most."""
 INDEX_BITS, MAX_ENTRIES, MAX_TARGETS = 16, 32768, 131072
 _INDEX_FACTOR = 0x9E3779B97F4A7C15
 INTERFACE_SIZE, ENTRY_SIZE, TARGET_SIZE = _INTERFACE.size, _SERVICE.size, _TARGET.size
@@ -134,30 +133,22 @@ def member(pool: int, mac: bytes, address: bytes = bytes(4)) -> bytes:
     return _MEMBER.pack(pool, address, mac)
 
 
-def member_word(key: bytes) -> bytes:
-    """What of a key of `members` stands in the filter: the last four bytes of the MAC address."""
+def member_mac(key: bytes) -> bytes:
+    """The MAC address of a key of `members`."""
     mac: bytes = _MEMBER.unpack(key)[2]
-    return mac[2:]
+    return mac
 
 
-def pool_chunks(pool: Pool, first: int) -> bytes:
-    """A pool's array. first: the place of its first target."""
-    name = pool.uuid.encode()
-    used = -(-pool.slots // _CHUNK_SLOTS)
-    table = array("H", pool.table)
-    table.extend([0] * (used * _CHUNK_SLOTS - pool.slots))
-    words = array("H", bytes((POOL_CHUNKS - 1) * CHUNK))
-    end, step = used * _CHUNK_WORDS, _CHUNK_WORDS
-    words[0:end:step] = array("H", [first & 0xFFFF]) * used
-    words[1:end:step] = array("H", [first >> 16]) * used
-    for column in range(_CHUNK_SLOTS):  # a slice at a time: a chunk at a time takes ten times as long
-        words[2 + column : end : step] = table[column::_CHUNK_SLOTS]
-    return _HEAD.pack(pool.slots, pool.seed, len(pool.targets), len(name), first, name) + words.tobytes()
+def pool(value: Pool, first: int) -> bytes:
+    """A pool. first: the place of its first target."""
+    name = value.uuid.encode()
+    head = _POOL.pack(value.slots, value.seed, first, len(value.targets), len(name), name)
+    return (head + array("H", value.table).tobytes()).ljust(POOL_SIZE, b"\0")
 
 
-def pool_targets(pool: Pool, counters: Mapping[bytes, int], places: Mapping[int, int]) -> bytes:
+def pool_targets(value: Pool, counters: Mapping[bytes, int], places: Mapping[int, int]) -> bytes:
     """A pool's targets, side by side. places: of the interfaces served, by index."""
-    return b"".join(_target(target, counters[target.address], places) for target in pool.targets)
+    return b"".join(_target(target, counters[target.address], places) for target in value.targets)
 
 
 def _target(target: Target, counter: int, places: Mapping[int, int]) -> bytes:
@@ -171,35 +162,32 @@ def _target(target: Target, counter: int, places: Mapping[int, int]) -> bytes:
 
 
 class PoolHead(NamedTuple):
-    """The head of a pool read back. targets: their number; first: the place of the first."""
+    """A pool without table and targets. first: the place of its first target; targets: their number."""
 
     uuid: str
     slots: int
     seed: int
-    targets: int
     first: int
+    targets: int
 
 
 def read_head(data: bytes) -> PoolHead:
-    """The head of a pool's array."""
-    slots, seed, targets, length, first, name = _HEAD.unpack_from(data)
-    return PoolHead(name[:length].decode(), slots, seed, targets, first)
+    """The head of a pool."""
+    slots, seed, first, targets, length, name = _POOL.unpack_from(data)
+    return PoolHead(name[:length].decode(), slots, seed, first, targets)
 
 
 def read_pool(data: bytes, targets: bytes, indices: Mapping[int, int]) -> tuple[Pool, dict[bytes, int]]:
-    """A pool and its targets' counters, by address, from its array and its targets.
+    """A pool and its targets' counters, by address, from both as they were packed.
 
     indices: of the interfaces, by place. The egress interface of a target that is not resolved is not known.
     """
     head = read_head(data)
-    words = array("H", data[CHUNK:])
-    table = array("H", bytes(2 * (POOL_CHUNKS - 1) * _CHUNK_SLOTS))
-    for column in range(_CHUNK_SLOTS):
-        table[column::_CHUNK_SLOTS] = words[2 + column :: _CHUNK_WORDS]
+    table = array("H", data[_POOL.size : _POOL.size + 2 * head.slots])
     members, counters = [], {}
     for mac, egress, address, counter in _TARGET.iter_unpack(targets):
         known_mac = mac if egress & TARGET_MAC else None
         index = indices.get(egress & TARGET_PLACE) if egress & TARGET_RESOLVED else None
         members.append(Target(address, bool(egress & TARGET_UP), known_mac, index))
         counters[address] = counter
-    return Pool(head.uuid, head.seed, table[: head.slots], tuple(members)), counters
+    return Pool(head.uuid, head.seed, table, tuple(members)), counters

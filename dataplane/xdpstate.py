@@ -5,6 +5,7 @@ Words are stored whole; what is larger is written where no frame looks yet, and 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from . import xdplayout
@@ -34,37 +35,35 @@ class State:
 
 
 class Filter:
-    """A set of 32-bit words by one bit a hash (struct filter). It counts, so that words can be taken out again."""
-
-    _FACTOR = 0x9E3779B1
+    """A set of addresses by their last two bytes (struct filter). It counts, so that they can be taken out again."""
 
     def __init__(self, bits: bytearray | memoryview) -> None:
-        """bits: 8192 bytes; other than zero only before `start`."""
+        """bits: 65,536 of them; other than zero only before `start`."""
         self.bits = bits
-        self._counts: dict[int, int] = {}
+        self._counts: Counter[int] = Counter()
 
-    def start(self, words: Iterable[bytes]) -> None:
-        """Take over bits that hold these words, and maybe others that are gone."""
-        for at in map(self._hash, words):
-            self._counts[at] = self._counts.get(at, 0) + 1
+    def start(self, addresses: Iterable[bytes]) -> None:
+        """Take over bits that hold these, and maybe others that are gone."""
+        self._counts.update(map(_tail, addresses))
         held = bytearray(len(self.bits))
         for at in self._counts:
             held[at // 8] |= 1 << at % 8
         self.bits[:] = held
 
-    def add(self, words: Iterable[bytes]) -> None:
-        """Add words."""
-        for at in map(self._hash, words):
-            self._counts[at] = self._counts.get(at, 0) + 1
+    def add(self, addresses: Iterable[bytes]) -> None:
+        """Add addresses."""
+        for at in map(_tail, addresses):
+            self._counts[at] += 1
             self.bits[at // 8] |= 1 << at % 8
 
-    def remove(self, words: Iterable[bytes]) -> None:
-        """Remove words that were added."""
-        for at in map(self._hash, words):
+    def remove(self, addresses: Iterable[bytes]) -> None:
+        """Remove addresses that were added."""
+        for at in map(_tail, addresses):
             self._counts[at] -= 1
             if not self._counts[at]:
                 del self._counts[at]
                 self.bits[at // 8] &= ~(1 << at % 8)
 
-    def _hash(self, word: bytes) -> int:
-        return (int.from_bytes(word, "little") * self._FACTOR & 0xFFFFFFFF) >> 16
+
+def _tail(address: bytes) -> int:
+    return int.from_bytes(address[-2:], "little")

@@ -343,7 +343,7 @@ class KernelTables:
         self._address_filter.start(known)
         self._read_pools()
         self._read_services()
-        self._member_filter.start(xdplayout.member_word(key) for key, _ in maps["members"].items())
+        self._member_filter.start(xdplayout.member_mac(key) for key, _ in maps["members"].items())
         self._counter_numbers.start(
             [one.counter for one in self._services.values()]
             + [number for pool in self._pools.values() for number in pool.counters.values()]
@@ -354,7 +354,7 @@ class KernelTables:
         indices = {place: index for index, place in self._places.items()}
         for key, number in self._maps["pools"].items():
             with Map.by_id(int.from_bytes(number, "little")) as inner:
-                data = inner.read(inner.max_entries)
+                data = inner.lookup(u32(0)) or b""
             head = xdplayout.read_head(data)
             targets = bytes(self._state.targets[head.first * TARGET_SIZE : (head.first + head.targets) * TARGET_SIZE])
             pool, counters = xdplayout.read_pool(data, targets, indices)
@@ -409,8 +409,8 @@ class KernelTables:
     def _write_pool(self, pool: _Pool, *, seen: bool) -> None:
         """Put a pool in its place. seen: services use it; else it can wait and be put with others, since the kernel
         takes milliseconds for each call."""
-        inner = Map.create(bpf.MAP_TYPE_ARRAY, "avi_pool", 4, xdplayout.CHUNK, xdplayout.POOL_CHUNKS)
-        inner.write(xdplayout.pool_chunks(pool.value, pool.first))
+        inner = Map.create(bpf.MAP_TYPE_ARRAY, "avi_pool", 4, xdplayout.POOL_SIZE, 1)
+        inner.update(u32(0), xdplayout.pool(pool.value, pool.first))
         self._new_pools.append((pool.place, inner))
         if seen or len(self._new_pools) == _POOLS_AT_ONCE:
             self._flush_pools()
@@ -490,13 +490,13 @@ class KernelTables:
             self._address_filter.remove([address])
 
     def _add_members(self, keys: set[bytes]) -> None:
-        self._member_filter.add(map(xdplayout.member_word, keys))
+        self._member_filter.add(map(xdplayout.member_mac, keys))
         self._maps["members"].update_all(b"".join(keys), u32(1) * len(keys))
 
     def _remove_members(self, keys: set[bytes]) -> None:
         for key in keys:
             self._maps["members"].delete(key)
-        self._member_filter.remove(map(xdplayout.member_word, keys))
+        self._member_filter.remove(map(xdplayout.member_mac, keys))
 
 
 def _members(place: int, pool: Pool) -> set[bytes]:

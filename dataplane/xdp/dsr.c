@@ -12,74 +12,79 @@
 #include "parse.h"
 #include "rewrite.h"
 
-/* Step 2: zero, loopback, multicast, limited broadcast, or a VIP (RFC 1122 section 3.2.1.3). */
+/* Step 2: zero, loopback, multicast, limited broadcast, or a VIP (RFC 1122 section 3.2.1.3). flags: of the source. */
 static __always_inline int bad_source(__be32 source, __u32 flags)
 {
-	__u32 first = bpf_ntohl(source) >> 24;
+	__u32 first = source & 0xFF;
 
 	return first == 127 || (first & 0xF0) == 0xE0 || source == 0 || source == 0xFFFFFFFF || flags & ADDRESS_VIP;
 }
 
-/* Steps 2 to 11 for an IP packet to our MAC address. tag: bytes of the 802.1Q tag in front of it. */
-static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip *ip, void *end, __u32 tag)
+/* What the index does not hold: packets of no service, and services of the long way. Returns the verdict, or sets the
+ * service. */
+static __always_inline int without_index(const struct packet *p, enum inspection seen, struct service **service)
 {
-	struct packet p = {.ip = ip, .end = end};
+	__u32 vip = address_flags(p->ip->destination), source;
+
+	if (!(vip & ADDRESS_VIP))
+		return XDP_PASS;
+	if (seen == BROKEN)
+		return drop(MALFORMED);
+	if (seen == WITH_PORTS) {
+		*service = find_service(p, vip);
+		if (*service)
+			return XDP_PASS;
+	}
+	source = source_flags(p);
+	if (bad_source(p->ip->source, source))
+		return drop(BAD_SOURCE);
+	if (source & ADDRESS_OWN)
+		return drop(LOOPED);
+	if (!(vip & ADDRESS_VIP_UP))
+		return drop(VIP_DOWN);
+	if (is_fragment(p))
+		return drop(FRAGMENT_UNKNOWN);
+	return drop(p->ip->protocol == ICMP ? ICMP_UNSUPPORTED : NO_SERVICE);
+}
+
+/* Steps 2 to 11 for an IP packet to our MAC address. */
+static __always_inline int packet(struct xdp_md *ctx, struct packet *p, const struct interface *in)
+{
+	enum inspection seen = inspect(p);
 	struct service *service = 0;
 	struct interface *out;
 	struct target *target;
-	__u32 vip, source = 0;
-	int whole;
-
-	if ((void *)(ip + 1) > end)
-		return XDP_PASS;
-	p.header = (ip->version_ihl & 0x0F) * 4;
-	p.total = bpf_ntohs(ip->total);
-	p.left = end - (void *)ip;
-	whole = well_formed(&p);
+	__u32 source;
 
 	/* The service tells the state of its VIP: only what has none needs the VIP looked up. */
-	if (likely(whole && !is_fragment(&p) && has_ports(&p)))
-		service = find_service(&p);
-	if (likely(service)) {
-		vip = (service->flags & SERVICE_VIP ? ADDRESS_VIP : 0) |
-		      (service->flags & SERVICE_VIP_UP ? ADDRESS_VIP_UP : 0);
-	} else {
-		vip = address_flags(ip->destination);
-		if (vip & ADDRESS_VIP_RANGES && whole && !is_fragment(&p) && has_ports(&p))
-			service = find_range(&p);
-	}
-	if (!(vip & ADDRESS_VIP))
-		return XDP_PASS;
+	if (likely(seen == WITH_PORTS))
+		service = find_indexed(p);
+	if (unlikely(!service)) {
+		int action = without_index(p, seen, &service);
 
-	if (unlikely(!whole))
-		return drop(MALFORMED);
-	if (unlikely(may_hold(&state.addresses, ip->source)))
-		source = address_flags(ip->source);
-	if (unlikely(bad_source(ip->source, source)))
+		if (!service)
+			return action;
+	}
+	if (unlikely(!(service->flags & SERVICE_VIP)))
+		return XDP_PASS;
+	source = source_flags(p);
+	if (unlikely(bad_source(p->ip->source, source)))
 		return drop(BAD_SOURCE);
-	if (unlikely(source & ADDRESS_OWN))
+	if (unlikely(source & ADDRESS_OWN || from_member(p, service->pool)))
 		return drop(LOOPED);
-	if (service && service->pool != NO_POOL && from_member(eth, ip->source, service->pool))
-		return drop(LOOPED);
-	if (unlikely(!(vip & ADDRESS_VIP_UP)))
+	if (unlikely(!(service->flags & SERVICE_VIP_UP)))
 		return drop(VIP_DOWN);
-	if (unlikely(is_fragment(&p)))
-		return drop(FRAGMENT_UNKNOWN);
-	if (unlikely(ip->protocol == ICMP))
-		return drop(ICMP_UNSUPPORTED);
-	if (unlikely(!service))
-		return drop(NO_SERVICE);
-	target = find_target(&p, service);
+	target = find_target(p, service);
 	if (unlikely(!target))
 		return drop(NO_SERVER_UP);
 	if (unlikely(!(target->egress & TARGET_RESOLVED)))
 		return drop(NO_NEXT_HOP);
 	out = &state.interfaces[target->egress & TARGET_PLACE];
-	if (unlikely(p.total > out->mtu))
+	if (unlikely(p->total > out->mtu))
 		return drop(TOO_BIG_L2);
-	count_packet(&service->counter, p.total);
-	count_packet(&target->counter, p.total);
-	return forward_l2(ctx, target, out, tag, p.left - p.total);
+	count_packet(&service->counter, p->total);
+	count_packet(&target->counter, p->total);
+	return forward_l2(ctx, p, in, target, out);
 }
 
 /* Step 1: whose frame it is. */
@@ -91,7 +96,6 @@ int dsr(struct xdp_md *ctx)
 	void *next = eth + 1;
 	struct interface *in;
 	__be16 kind;
-	__u32 tag = 0;
 
 	if (next > end)
 		return XDP_PASS;
@@ -103,13 +107,14 @@ int dsr(struct xdp_md *ctx)
 			return XDP_PASS;
 		kind = vlan->kind;
 		next = vlan + 1;
-		tag = VLAN_HLEN;
 	}
 	if (likely(kind == bpf_htons(ETH_P_IP))) {
+		struct packet p = {.eth = eth, .ip = next, .end = end};
+
 		in = find_interface(ctx->ingress_ifindex);
-		if (!in || !same_mac(eth, in->mac))
+		if (!in || !same_mac(eth, in->mac) || next + IP_HLEN > end)
 			return XDP_PASS;
-		return packet(ctx, eth, next, end, tag);
+		return packet(ctx, &p, in);
 	}
 	if (kind == bpf_htons(ETH_P_ARP)) {
 		in = find_interface(ctx->ingress_ifindex);

@@ -52,10 +52,10 @@ struct range_key {
 };
 
 enum {
-	SERVICE_BY_PORT = 1,
-	SERVICE_PER_PACKET = 2,
-	SERVICE_VIP = 4, /* the VIP is put; until then its packets are the host's */
-	SERVICE_VIP_UP = 8,
+	SERVICE_VIP = 1, /* the VIP is put; until then its packets are the host's */
+	SERVICE_VIP_UP = 2,
+	SERVICE_BY_PORT = 4,
+	SERVICE_PER_PACKET = 8,
 };
 
 /* All that a packet needs to find its server, the state of the VIP included. */
@@ -94,33 +94,20 @@ struct target {
 
 _Static_assert(sizeof(struct target) == 16, "four targets a cache line");
 
-/* A pool is one array of chunks, swapped as a whole: a head, then the table. Its targets stand side by side in
- * `targets` and never change while they can be seen: a change takes new places. The array's size is fixed, so that the
- * kernel can inline its lookup. */
-#define CHUNK_SLOTS 30
-#define POOL_CHUNKS 2186
+/* A pool is an array of this one value, swapped as a whole. Its targets stand side by side in `targets` and never change
+ * while they can be seen: a change takes new places. */
+#define MAX_SLOTS 65552
 #define NAME_LENGTH 48
 
-struct pool_head {
+struct pool {
 	__u32 slots;
 	__u32 seed;
+	__u32 first;   /* place of the first target */
 	__u16 targets; /* number of them */
 	__u16 name_length;
-	__u32 first; /* place of the first */
 	char name[NAME_LENGTH];
+	__u16 table[MAX_SLOTS]; /* the owner of each slot, counted from the first target */
 };
-
-struct table_chunk {
-	__u32 first; /* as in the head */
-	__u16 slots[CHUNK_SLOTS]; /* owners, counted from the first target */
-};
-
-union chunk {
-	struct pool_head head;
-	struct table_chunk table;
-};
-
-_Static_assert(sizeof(union chunk) == 64, "a chunk is as large as a cache line");
 
 /* A pool's members by MAC address: with address 0 "this MAC is a member's", else "and this its address". */
 struct member {
@@ -155,12 +142,11 @@ enum event {
 	ANSWERED = MAX_EVENTS - 1,
 };
 
-/* Sets that most packets are in none of, one bit a hash: a clear bit saves the exact lookup. */
-#define FILTER_WORDS 1024
-#define FILTER_FACTOR 0x9E3779B1u
+/* Sets that most packets are in none of, by the last 16 bits of an address: a clear bit saves the exact lookup. */
+#define FILTER_BYTES 8192
 
 struct filter {
-	__u64 words[FILTER_WORDS];
+	__u8 bits[FILTER_BYTES];
 };
 
 /* What every packet needs, in one value: the program reads it by address, without a lookup; the engine writes it through
@@ -168,7 +154,7 @@ struct filter {
 struct state {
 	struct interface interfaces[MAX_INTERFACES];
 	struct filter addresses; /* VIPs and own addresses */
-	struct filter members;	 /* the last four bytes of the members' MAC addresses */
+	struct filter members;	 /* MAC addresses of pools' members */
 	__u32 index[1 << INDEX_BITS];
 	struct service entries[MAX_ENTRIES]; /* the first stays empty */
 	struct target targets[MAX_TARGETS];

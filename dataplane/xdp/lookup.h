@@ -18,11 +18,9 @@ static __always_inline struct interface *find_interface(__u32 index)
 	return 0;
 }
 
-static __always_inline int may_hold(const struct filter *filter, __u32 word)
+static __always_inline int may_hold(const struct filter *filter, __u16 tail)
 {
-	__u32 hash = word * FILTER_FACTOR >> 16;
-
-	return filter->words[hash / 64 % FILTER_WORDS] >> (hash % 64) & 1;
+	return filter->bits[tail / 8] >> (tail % 8) & 1;
 }
 
 /* ADDRESS_… bits. */
@@ -33,44 +31,63 @@ static __always_inline __u32 address_flags(__be32 address)
 	return flags ? *flags : 0;
 }
 
-static __always_inline struct service *find_service(const struct packet *p)
+static __always_inline service_key key_of(const struct packet *p)
 {
-	service_key key = (__u64)p->ip->destination | (__u64)p->ports.destination << 32 | (__u64)p->ip->protocol << 48;
+	return p->ip->destination | (__u64)(p->ports >> 16) << 32 | (__u64)p->ip->protocol << 48;
+}
+
+/* The short way, which nearly every packet goes. */
+static __always_inline struct service *find_indexed(const struct packet *p)
+{
+	service_key key = key_of(p);
 	__u32 place = key * INDEX_FACTOR >> (64 - INDEX_BITS);
 
 #pragma unroll
 	for (int i = 0; i < 2; i++, place ^= 1) {
-		struct service *found = &state.entries[state.index[place % (1 << INDEX_BITS)] % MAX_ENTRIES];
+		struct service *found = &state.entries[state.index[place] % MAX_ENTRIES];
 
 		if (likely(found->key == key))
 			return found;
 	}
-	return bpf_map_lookup_elem(&services, &key);
+	return 0;
 }
 
-static __always_inline struct service *find_range(const struct packet *p)
+/* The long way: services that have no place in the index, and port ranges. flags: of the VIP. */
+static __always_inline struct service *find_service(const struct packet *p, __u32 flags)
 {
-	struct range_key key = {
+	service_key key = key_of(p);
+	struct service *found = bpf_map_lookup_elem(&services, &key);
+	struct range_key range = {
 		.bits = 64,
 		.vip = p->ip->destination,
 		.protocol = p->ip->protocol,
-		.port = p->ports.destination,
+		.port = p->ports >> 16,
 	};
 
-	return bpf_map_lookup_elem(&ranges, &key);
+	if (found || !(flags & ADDRESS_VIP_RANGES))
+		return found;
+	return bpf_map_lookup_elem(&ranges, &range);
+}
+
+/* What is known of a packet's source. */
+static __always_inline __u32 source_flags(const struct packet *p)
+{
+	if (likely(!may_hold(&state.addresses, p->ip->source >> 16)))
+		return 0;
+	return address_flags(p->ip->source);
 }
 
 /* Whether a frame comes from a member of the pool, but with an address that is not the member's. */
-static __always_inline int from_member(const struct eth *eth, __be32 source, __u32 pool)
+static __always_inline int from_member(const struct packet *p, __u32 pool)
 {
 	struct member key = {.pool = pool};
 
-	if (likely(!may_hold(&state.members, *(const __u32 *)&eth->src[1])))
+	if (likely(!may_hold(&state.members, p->eth->src[2])))
 		return 0;
-	__builtin_memcpy(key.mac, eth->src, sizeof(key.mac));
+	put_mac(key.mac, p->eth->src);
 	if (!bpf_map_lookup_elem(&members, &key))
 		return 0;
-	key.address = source;
+	key.address = p->ip->source;
 	return !bpf_map_lookup_elem(&members, &key);
 }
 
@@ -97,26 +114,22 @@ static __always_inline __u32 flow_hash(__u32 address, __u32 port, __u32 seed)
 /* Step 8: the owner of the flow's slot. */
 static __always_inline struct target *find_target(const struct packet *p, const struct service *service)
 {
-	__u32 port = service->flags & SERVICE_BY_PORT ? bpf_ntohs(p->ports.source) : 0;
+	__u32 port = service->flags & SERVICE_BY_PORT ? bpf_ntohs(p->ports & 0xFFFF) : 0;
 	__u32 hash = flow_hash(bpf_ntohl(p->ip->source), port, service->seed);
 	__u32 slot = (__u64)hash * service->slots >> 32;
-	__u32 place = 1 + slot / CHUNK_SLOTS, within = slot % CHUNK_SLOTS;
-	union chunk *chunk;
-	void *pool = bpf_map_lookup_elem(&pools, &service->pool);
+	void *place = bpf_map_lookup_elem(&pools, &service->pool);
+	struct pool *pool;
+	__u32 zero = 0, owner;
 
-	if (!pool)
+	if (!place)
 		return 0;
-	chunk = bpf_map_lookup_elem(pool, &place);
-	if (!chunk)
+	pool = bpf_map_lookup_elem(place, &zero);
+	if (!pool || slot >= MAX_SLOTS)
 		return 0;
-	hide(within); /* what the compiler knows, the verifier wants to see checked */
-	if (within >= CHUNK_SLOTS)
+	owner = pool->table[slot];
+	if (owner == NO_SERVER)
 		return 0;
-	place = chunk->table.slots[within];
-	if (place == NO_SERVER)
-		return 0;
-	place += chunk->table.first;
-	return &state.targets[place % MAX_TARGETS];
+	return &state.targets[(pool->first + owner) % MAX_TARGETS];
 }
 
 #endif

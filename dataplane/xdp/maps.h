@@ -41,18 +41,18 @@ struct {
 	__type(value, struct service);
 } ranges SEC(".maps");
 
-struct pool {
+struct one_pool {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, POOL_CHUNKS);
+	__uint(max_entries, 1);
 	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(union chunk)); /* the type itself does not reach the BTF of an inner map */
+	__uint(value_size, sizeof(struct pool)); /* the type itself does not reach the BTF of an inner map */
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, MAX_POOLS);
 	__type(key, __u32);
-	__array(values, struct pool);
+	__array(values, struct one_pool);
 } pools SEC(".maps");
 
 struct {

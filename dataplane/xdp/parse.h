@@ -52,20 +52,14 @@ struct ip {
 
 #define FRAGMENT_MASK bpf_htons(0x3FFF) /* more fragments, and the offset */
 
-/* What both TCP and UDP begin with. */
-struct ports {
-	__be16 source;
-	__be16 destination;
-};
-
 /* A packet as far as it has been looked at. */
 struct packet {
+	const struct eth *eth;
 	struct ip *ip;
 	void *end;
-	__u32 header; /* bytes of the IP header */
-	__u32 total;  /* bytes of the IP packet */
-	__u32 left;   /* bytes of the frame from the IP header on */
-	struct ports ports;
+	__u32 total; /* bytes of the IP packet */
+	__u32 left;  /* bytes of the frame from the IP header on */
+	__u32 ports; /* the source port, and behind it in memory the destination port */
 };
 
 /* The first word of a MAC address, and the rest; one comparison each. */
@@ -81,58 +75,31 @@ static __always_inline void put_mac(void *to, const void *mac)
 	*(__u16 *)(to + 4) = *(const __u16 *)(mac + 4);
 }
 
-/* RFC 1071, over the header with its options. The sum is the same in either byte order. */
-static __always_inline int checksum_is_right(const struct packet *p)
+/* RFC 1071: whether a header's words, summed up, come to 0xFFFF. The sum is the same in either byte order. */
+static __always_inline int sum_is_right(__u64 sum)
 {
-	const __u32 *words = (const void *)p->ip;
-	__u64 sum = (__u64)words[0] + words[1] + words[2] + words[3] + words[4];
+	sum = (sum & 0xFFFFFFFF) + (sum >> 32);
+	sum = (sum & 0xFFFF) + (sum >> 16);
+	return sum == 0xFFFF || sum == 2 * 0xFFFF; /* the last carry is not worth folding */
+}
 
-	if (unlikely(p->header > IP_HLEN)) {
-		const __u32 *option = words + 5;
+static __always_inline int checksum_is_right(const struct packet *p, __u32 header)
+{
+	const __u32 *word = (const void *)p->ip;
+	__u64 sum = (__u64)word[0] + word[1] + word[2] + word[3] + word[4];
+
+	if (unlikely(header > IP_HLEN)) {
+		const __u32 *option = word + 5;
 
 		for (__u32 i = 0; i < 10; i++, option++) {
-			if (IP_HLEN + i * 4 >= p->header)
+			if (IP_HLEN + i * 4 >= header)
 				break;
 			if ((void *)(option + 1) > p->end)
 				return 0;
 			sum += *option;
 		}
 	}
-	sum = (sum & 0xFFFFFFFF) + (sum >> 32);
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	return sum == 0xFFFF;
-}
-
-/* Layer 4 whole: RFC 9293 data offset, RFC 768 length. Fills in the ports. */
-static __always_inline int layer4_is_whole(struct packet *p)
-{
-	void *at = (void *)p->ip + p->header;
-	__u32 left = p->total - p->header;
-
-	if (p->ip->protocol == TCP) {
-		__u32 length;
-
-		if (left < TCP_HLEN || at + TCP_HLEN > p->end)
-			return 0;
-		length = *(__u8 *)(at + 12) >> 4 << 2;
-		if (length < TCP_HLEN || length > left)
-			return 0;
-		p->ports = *(struct ports *)at;
-	} else if (p->ip->protocol == UDP) {
-		__u32 length;
-
-		if (left < UDP_HLEN || at + UDP_HLEN > p->end)
-			return 0;
-		length = bpf_ntohs(*(__be16 *)(at + 4));
-		if (length < UDP_HLEN || length > left)
-			return 0;
-		p->ports = *(struct ports *)at;
-	} else if (p->ip->protocol == ICMP) {
-		return left >= ICMP_HLEN;
-	}
-	return 1;
+	return sum_is_right(sum);
 }
 
 static __always_inline int is_fragment(const struct packet *p)
@@ -140,20 +107,50 @@ static __always_inline int is_fragment(const struct packet *p)
 	return (p->ip->fragment & FRAGMENT_MASK) != 0;
 }
 
-static __always_inline int has_ports(const struct packet *p)
-{
-	return p->ip->protocol == TCP || p->ip->protocol == UDP;
-}
+enum inspection {
+	BROKEN,
+	WHOLE,
+	WITH_PORTS, /* whole, no fragment, and TCP or UDP */
+};
 
-static __always_inline int well_formed(struct packet *p)
+/* Step 2: version, lengths, checksum; layer 4 whole: RFC 9293 data offset, RFC 768 length. Fragments' layer 4 is step
+ * 5's matter. */
+static __always_inline enum inspection inspect(struct packet *p)
 {
-	if (p->ip->version_ihl >> 4 != 4 || p->header < IP_HLEN)
-		return 0;
-	if (p->total < p->header || p->total > p->left)
-		return 0;
-	if (!checksum_is_right(p))
-		return 0;
-	return is_fragment(p) || layer4_is_whole(p);
+	__u32 header = (p->ip->version_ihl & 0x0F) * 4, left, length;
+	void *at = (void *)p->ip + header;
+
+	if (p->ip->version_ihl >> 4 != 4 || header < IP_HLEN)
+		return BROKEN;
+	p->total = bpf_ntohs(p->ip->total);
+	p->left = p->end - (void *)p->ip;
+	if (p->total < header || p->total > p->left || !checksum_is_right(p, header))
+		return BROKEN;
+	if (unlikely(is_fragment(p)))
+		return WHOLE;
+	left = p->total - header;
+	switch (p->ip->protocol) {
+	case TCP:
+		if (at + TCP_HLEN > p->end)
+			return BROKEN;
+		length = *(__u8 *)(at + 12) >> 4 << 2;
+		if (length < TCP_HLEN || length > left)
+			return BROKEN;
+		break;
+	case UDP:
+		if (at + UDP_HLEN > p->end)
+			return BROKEN;
+		length = bpf_ntohs(*(__be16 *)(at + 4));
+		if (length < UDP_HLEN || length > left)
+			return BROKEN;
+		break;
+	case ICMP:
+		return left < ICMP_HLEN ? BROKEN : WHOLE;
+	default:
+		return WHOLE;
+	}
+	p->ports = *(__u32 *)at;
+	return WITH_PORTS;
 }
 
 #endif
