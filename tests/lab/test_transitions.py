@@ -223,3 +223,21 @@ def test_connections_live_through_a_new_engine(scene: Scene) -> None:
     # Known from the plan: who had each slot before. Not known: which flows began in the window on slots that moved.
     assert broken == {port for port, server in begun.items() if server == "server4"}
     print(f"{len(broken)} of {len(after)} connections ended: those begun in the window on slots that had moved")
+
+
+def test_connections_live_through_a_restart_that_adopts() -> None:
+    """Killed in the middle of a transition: what the kernel remembers of it is taken over, and nothing breaks."""
+    with standing("xdp") as scene:
+        held = scene.open(CONNECTIONS)
+        scene.change(d=plan.Server(D, PORT))
+        held |= scene.open(500)
+        assert scene.say("ping") == held
+        scene.lab.stop_engine(signal.SIGKILL)
+        assert scene.say("ping") == held
+        scene.lab.start_engine()
+        scene.settle()
+        assert scene.say("ping") == held
+        scene.change(b=plan.Server(B, PORT, weight=4))
+        assert scene.say("ping") == held
+        held |= scene.open(300)
+        assert scene.say("ping") == held
