@@ -152,7 +152,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "libbpf_num_possible_cpus": (c_int, []),
     "perf_buffer__new": (c_void_p, [c_int, c_size_t, c_void_p, c_void_p, c_void_p, c_void_p]),
     "perf_buffer__epoll_fd": (c_int, [c_void_p]),
-    "perf_buffer__poll": (c_int, [c_void_p, c_int]),
+    "perf_buffer__consume": (c_int, [c_void_p]),
     "perf_buffer__free": (None, [c_void_p]),
 }
 
@@ -407,9 +407,8 @@ class Samples:
 
     def take(self) -> list[bytes]:
         """What came since the last call; at its end may be up to seven bytes more than the program wrote."""
-        result = _call("perf_buffer__poll", self._buffer, 0)
-        if result != -errno.EINTR:
-            _check(f"listen to {self._array.name}", result)
+        # Not perf_buffer__poll: whoever waited for `fd` has used up the wake-up that it would look for.
+        _check(f"listen to {self._array.name}", _call("perf_buffer__consume", self._buffer))
         taken, self._taken = self._taken, []
         return taken
 

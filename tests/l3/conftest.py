@@ -6,10 +6,11 @@ from dataplane import plan
 from tests.l3.world import PREPARED, SERVERS, World, built, service, until
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+@pytest.fixture(scope="module", params=["pcap", "xdp"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The network with an engine whose servers are known: two up, one down."""
     with built(tmp_path_factory.mktemp("l3")) as there:
+        there.driver = request.param
         there.publish(*(service(mode, protocol) for mode in (plan.L3_IPIP, plan.L3_GRE) for protocol in ("tcp", "udp")))
         there.start_engine()
         wanted = {name: "up" if name in PREPARED else "down" for name in SERVERS}
