@@ -41,7 +41,7 @@ Explain = Callable[[Check, float], str]
 @dataclass(slots=True)
 class State:
     """What is known of a check. up None: not known yet; streak: results in a row that disagree with `up`; silent: the
-    last failure was that nothing was heard from the VIP."""
+    last failure was that nothing was heard from the VIP; followed: results count."""
 
     up: bool | None
     reason: str = "not checked yet"
@@ -49,6 +49,7 @@ class State:
     probes: int = 0
     failures: int = 0
     silent: bool = False
+    followed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Health:
         """Run exactly these checks; the value is what to believe of a new one until it is known (None: nothing)."""
         for check in self._entries.keys() - wanted.keys():
             self.schedule.remove(self._entries.pop(check))
-            del self._states[check]
+            self._states.pop(check).followed = False
         for check, believed in wanted.items():
             if check not in self._entries:
                 self._start(check, believed)
@@ -199,7 +200,7 @@ class Health:
             reason, silent, heard = against or exc.reason, exc.silent and not against, not exc.silent
         except NetworkError as exc:
             reason, heard = str(exc), False
-        if self._states.get(check) is state:
+        if state.followed:  # cheaper than a look into a table of checks
             self._hear(check, state, reason, silent=silent, heard=heard)
 
     def _hear(self, check: Check, state: State, reason: str, *, silent: bool, heard: bool) -> None:

@@ -169,7 +169,7 @@ class ProbePaths:
         with suppress(NetlinkError, OSError):  # gone already, with its interface
             await self._netlink.rule("del", family=socket.AF_INET, fwmark=mark, table=mark, priority=PRIORITY)
         with suppress(NetlinkError, OSError):
-            await self._netlink.flush_routes(table=mark)
+            await self._netlink.route("del", dst="default", table=mark)  # a flush would read every route there is
 
 
 def _of_user(mark: int) -> dict[str, Any]:

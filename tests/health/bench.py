@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import socket
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 
 from dataplane.forwarding import Interface
 from dataplane.health import Health
 from dataplane.paths import ProbePaths
 from dataplane.probes import Check, Probes
 from tests.health.segment import ENGINE, VIP, Segment, monitor, segment
+
+_ACCEPT = (
+    "import socket, sys\nlistening = socket.socket(fileno=int(sys.argv[1]))\nwhile True: listening.accept()[0].close()"
+)
 
 
 def main() -> None:
@@ -33,13 +37,14 @@ def main() -> None:
         there.engine.sh(_batch(f"neigh replace {a} dev up0 lladdr {mac.hex(':')} nud permanent" for a in addresses))
         there.server.sh(_batch(f"address add {a}/32 dev up0" for a in addresses))
         listening = there.listen(socket.SOCK_STREAM)
-        accepting = threading.Thread(target=_accept, args=(listening,))
-        accepting.start()
+        listening.listen(4096)
+        accept = [sys.executable, "-c", _ACCEPT, str(listening.fileno())]
+        accepting = subprocess.Popen(accept, pass_fds=(listening.fileno(),))  # its work is not the monitors'
         try:
             there.run(lambda *world: _measure(there, wanted, addresses, listening.getsockname()[1], *world))
         finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            accepting.join()
+            accepting.kill()
+            accepting.wait()
             listening.close()
 
 
@@ -77,12 +82,6 @@ async def _measure(
 
 def _batch(lines: Iterable[str]) -> str:
     return "ip -batch - <<E\n" + "\n".join(lines) + "\nE"
-
-
-def _accept(listening: socket.socket) -> None:
-    with suppress(OSError):
-        while True:
-            listening.accept()[0].close()
 
 
 if __name__ == "__main__":
