@@ -203,7 +203,7 @@ def _servers(found: Sequence[tuple[str, Report]]) -> Parts:
             str(server["weight"]),
             _state(server["state"] if server["enabled"] else "disabled"),
             server["reason"] or "",
-            _HOST[server["host"]],
+            _HOST[server.get("host")],
             f"{100 * server['share']:.1f} %",
             server["mac"] or "",
             server["interface"] or "",

@@ -1,5 +1,6 @@
 """Every monitor type against real servers on a segment."""
 
+import asyncio
 import os
 import socket
 from collections.abc import Iterator
@@ -8,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from dataplane.probes import external
-from tests.health.segment import DEAD, SERVER, VIP, Segment, monitor, segment, until
+from dataplane.forwarding import Interface
+from dataplane.paths import ProbePaths
+from dataplane.probes import Probes, external
+from tests.health.segment import DEAD, ENGINE, SERVER, VIP, Segment, monitor, segment, until
 
 CLOSED = 9
 
@@ -202,3 +205,26 @@ def test_an_interpreter_is_the_scripts_first_line() -> None:
     assert external.interpreter("#! /usr/bin/env  perl -w\nx") == ["/usr/bin/env", "perl -w"]
     assert external.interpreter("echo") == ["/bin/sh"]
     assert os.path.exists("/bin/sh")
+
+
+@pytest.mark.root
+def test_no_rule_is_left_neither_at_the_end_nor_by_a_killed_engine(there: Segment) -> None:
+    before = there.engine.sh("ip rule; ip route show table all")
+
+    async def twice(paths: ProbePaths, _probes: Probes, interface: Interface) -> str:
+        for by_user in (False, True):
+            await paths.open(socket.inet_aton(SERVER), interface, socket.inet_aton(ENGINE), by_user=by_user)
+        held = await asyncio.to_thread(there.engine.sh, "ip rule")
+        paths._marks.clear()  # as if killed: nobody removes them
+        return held
+
+    assert "uidrange" in there.run(twice)
+    assert there.engine.sh("ip rule; ip route show table all") != before
+
+    async def clean(paths: ProbePaths, _probes: Probes, _interface: Interface) -> None:
+        await paths.clean()
+
+    there.run(clean)
+    assert there.engine.sh("ip rule; ip route show table all") == before
+    there.probe(monitor("TCP"), CLOSED)
+    assert there.engine.sh("ip rule; ip route show table all") == before
