@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from .errors import NetworkError
 from .plan import L2, L3_GRE, Monitor
 from .probes.check import UDP, Check, ProbeFailed
-from .schedule import Entry, Schedule
+from .schedule import Entry, Schedule, room
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at one server's own address."""
@@ -121,7 +121,7 @@ class Health:
         self._states: dict[Check, State] = {}
         self._entries: dict[Check, Entry] = {}
         self._hosts: dict[bytes, _Host] = {}
-        self.schedule = Schedule()
+        self.schedule = Schedule(room())
 
     def follow(self, wanted: Mapping[Check, bool | None]) -> None:
         """Run exactly these checks; the value is what to believe of a new one until it is known (None: nothing)."""

@@ -11,6 +11,7 @@ import asyncio
 import heapq
 import itertools
 import math
+import resource
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ RUNNING = 4000
 GRAIN = 0.01
 """Seconds: runs due within it begin together. One awakening for ten of them costs a third less than ten."""
 _GOLDEN = 0.6180339887498949
+_OTHER_FILES = 512
 _NEAREST = 0.25
 """The second run comes after this part of the interval to all of it: that is what spreads the entries."""
 
@@ -38,6 +40,17 @@ class Entry:
     runs: int = 0
     stopped: bool = False
     running: set[asyncio.Task[None]] = field(default_factory=set)
+
+
+def room(wanted: int = RUNNING) -> int:
+    """How many runs the process has files for, up to `wanted`, with some left for everything else: a probe without one
+    would call its server dead. Lifts the process's own limit as far as it may (RLIMIT_NOFILE, getrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - _OTHER_FILES))
 
 
 class Schedule:

@@ -1,6 +1,7 @@
 """What is counted, what is demanded, and when probes run: tables and a fake-free schedule on a real event loop."""
 
 import asyncio
+import resource
 import socket
 import statistics
 import time
@@ -14,7 +15,7 @@ from dataplane.health import Demand, Health, State
 from dataplane.probes import Check, ProbeFailed
 from dataplane.probes.check import wire
 from dataplane.probes.http import request
-from dataplane.schedule import Schedule
+from dataplane.schedule import Schedule, room
 
 VIP = socket.inet_aton("10.9.0.100")
 
@@ -162,6 +163,16 @@ def test_no_more_runs_than_allowed_and_none_forgotten() -> None:
         return most, done
 
     assert asyncio.run(run()) == (3, 10)
+
+
+def test_more_runs_than_the_process_has_files_for_are_not_begun() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (600, before[1]))
+        assert room(1000) == 1000
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (1512, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 class Servers:
