@@ -34,8 +34,10 @@ def main() -> None:
         there.engine.sh("ip address add 10.9.0.1/16 dev up0")
         _, mac = there.server.link("up0")
         # Permanent: the kernel's own table of neighbours holds gc_thresh3, 1024, on the whole machine.
-        there.engine.sh(_batch(f"neigh replace {a} dev up0 lladdr {mac.hex(':')} nud permanent" for a in addresses))
-        there.server.sh(_batch(f"address add {a}/32 dev up0" for a in addresses))
+        for start in range(0, len(addresses), 1000):
+            some = addresses[start : start + 1000]
+            there.engine.sh(_batch(f"neigh replace {a} dev up0 lladdr {mac.hex(':')} nud permanent" for a in some))
+            there.server.sh(_batch(f"address add {a}/32 dev up0" for a in some))
         listening = there.listen(socket.SOCK_STREAM)
         listening.listen(4096)
         accept = [sys.executable, "-c", _ACCEPT, str(listening.fileno())]
