@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from .assembly import Assembly, Part, Service
 from .rules import Breach
 
-MONITORS = ("HEALTH_MONITOR_TCP",)
+MONITORS = tuple(f"HEALTH_MONITOR_{word}" for word in ("TCP", "UDP", "PING", "HTTP", "EXTERNAL"))
 """The health monitor types that engines run."""
 
 
@@ -52,11 +52,13 @@ def _monitors(assembly: Assembly) -> Iterator[Breach]:
                 (place, Part("healthmonitor", name, "type")),
                 f"a health monitor of type {' or '.join(type_.lower() for type_ in MONITORS)}",
             )
-        elif monitor.get("tcp_monitor", {}).get("tcp_half_open"):
+        elif monitor["type"] == "HEALTH_MONITOR_EXTERNAL" and any(
+            (service.dsr or {}).get("dsr_type") != "DSR_TYPE_L2" for service in assembly.dsr_services
+        ):
             yield Breach(
-                f"{title} has tcp_half_open, which service engines do not do yet",
-                (Part("healthmonitor", name, "tcp_monitor.tcp_half_open"), place),
-                "no tcp_half_open",
+                f"{title} is a script, which service engines cannot lead into a tunnel of layer 3 yet",
+                (place, Part("healthmonitor", name, "type")),
+                "with layer 3 a health monitor of type health_monitor_tcp, _udp, _ping or _http",
             )
 
 

@@ -18,6 +18,8 @@ Parts = list[str | Table]
 
 UNAVAILABLE = "OPER_UNAVAIL"
 _STATES = {"up": "OPER_UP", "down": "OPER_DOWN", "disabled": "OPER_DISABLED", "unknown": "OPER_UNKNOWN"}
+_HOST = {True: "answers", False: "silent", None: ""}
+"""Whether a server answers on its own address, whatever its VIP does; None: nobody asked."""
 
 
 def start_command(state: Path) -> str:
@@ -192,7 +194,7 @@ def _pool(found: Sequence[tuple[str, Report]]) -> Parts:
 
 
 def _servers(found: Sequence[tuple[str, Report]]) -> Parts:
-    first = ("Service Engine", "Server", "Port", "Ratio", "Oper State", "Reason", "Share")
+    first = ("Service Engine", "Server", "Port", "Ratio", "Oper State", "Reason", "Host", "Share")
     columns = (*first, "MAC Address", "Interface", "Packets", "Bytes")
     rows = [
         (
@@ -202,6 +204,7 @@ def _servers(found: Sequence[tuple[str, Report]]) -> Parts:
             str(server["weight"]),
             _state(server["state"] if server["enabled"] else "disabled"),
             server["reason"] or "",
+            _HOST[server.get("host")],
             f"{100 * server['share']:.1f} %",
             server["mac"] or "",
             server["interface"] or "",

@@ -18,6 +18,9 @@ _HASH_KEYS = {
 _FORMER = 16
 """Former shares that a plan carries: changes that follow one another faster than flows end."""
 
+_HTTP_REQUEST = "GET / HTTP/1.0"
+"""What a monitor of type HTTP without an `http_monitor` sends: the model's default of `http_request`."""
+
 _TUNNELS = {"ENCAP_IPINIP": plan.L3_IPIP, "ENCAP_GRE": plan.L3_GRE}
 
 
@@ -113,6 +116,7 @@ def _service(assembly: Assembly, pool: Document, vip: Vip, service: Service, slo
         advertise_down=document["advertise_down_vs"],
         per_packet=fast_path.get("per_pkt_loadbalance", False),
         monitors=tuple(_monitor(monitor) for monitor in assembly.monitors),
+        monitors_needed=pool.get("min_health_monitors_up", 0),
     )
 
 
@@ -146,7 +150,8 @@ def _serve_until(pool: Document, before: plan.Server | None, now: float) -> floa
 
 
 def _monitor(monitor: Document) -> plan.Monitor:
-    talk = monitor.get("tcp_monitor", {})
+    kind = monitor["type"].removeprefix("HEALTH_MONITOR_").lower()
+    talk = monitor.get(f"{kind}_monitor", {})
     return plan.Monitor(
         name=monitor["name"],
         type=monitor["type"],
@@ -156,9 +161,18 @@ def _monitor(monitor: Document) -> plan.Monitor:
         failed_checks=monitor["failed_checks"],
         port=monitor.get("monitor_port", 0),
         quickstart=not monitor.get("disable_quickstart", False),
-        request=talk.get("tcp_request", ""),
-        response=talk.get("tcp_response", ""),
+        request=talk.get(f"{kind}_request", _HTTP_REQUEST if kind == "http" else ""),
+        response=talk.get(f"{kind}_response", ""),
         maintenance=talk.get("maintenance_response", ""),
+        half_open=talk.get("tcp_half_open", False),
+        codes=tuple(talk.get("http_response_code", ())),
+        maintenance_codes=tuple(talk.get("maintenance_code", ())),
+        exact=talk.get("exact_http_request", False),
+        body=talk.get("http_request_body", ""),
+        response_size=talk.get("response_size", 0),
+        script=talk.get("command_code", ""),
+        parameters=talk.get("command_parameters", ""),
+        variables=talk.get("command_variables", ""),
     )
 
 

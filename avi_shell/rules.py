@@ -156,6 +156,7 @@ def notices(assembly: Assembly) -> Iterator[str]:
         if not there:
             yield f"{assembly.title} has {missing} yet: nothing is forwarded"
     yield from _port_notices(assembly)
+    yield from _monitor_notices(assembly)
     yield from {n: None for s in assembly.dsr_services for n in profile_notices(s.profile)}
 
 
@@ -183,6 +184,18 @@ def _port_notices(assembly: Assembly) -> Iterator[str]:
         yield (
             f"Pool {assembly.pool['name']}: the port of {_some(odd)} is not one of {assembly.title} ({ports}): direct "
             "server return delivers on the service's own port, the server's port only serves its health monitors"
+        )
+
+
+def _monitor_notices(assembly: Assembly) -> Iterator[str]:
+    pings = [str(m["name"]) for m in assembly.monitors if m.get("type") == "HEALTH_MONITOR_PING"]
+    if assembly.pool is None or not pings or not assembly.dsr_services:
+        return
+    others = len(pings) < len(assembly.monitors) and not assembly.pool.get("min_health_monitors_up")
+    if not others:
+        yield (
+            f"Pool {assembly.pool['name']}: its health monitor {_some(pings)} proves nothing about the VIP's "
+            "service: a server whose kernel answers echo requests is up, whether anything listens on the VIP or not"
         )
 
 

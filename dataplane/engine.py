@@ -12,16 +12,18 @@ import socket
 import time
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import forwarding, hashing, pathmtu, plan, rewrite, tables
 from .announce import Announcer
 from .errors import DriverError, NetworkError
 from .forwarding import Driver, Interface
-from .health import Check, Health
+from .health import Demand, Health, settled_after
 from .network import Network
 from .pathmtu import PathMtus
 from .paths import ProbePaths
+from .probes import Check, Probes
+from .probes.check import EXTERNAL
 from .transition import Life, Slots
 
 log = logging.getLogger("avi-se")
@@ -69,7 +71,8 @@ class Engine:
         self._unsettled: dict[str, float] = {}
         self._put: dict[str, forwarding.Service] = {}
         self._vips: dict[bytes, forwarding.Vip] = {}
-        self._checks: dict[tuple[str, bytes], tuple[Check, ...]] = {}
+        self._checks: dict[tuple[str, bytes], tuple[Demand, ...]] = {}
+        self._told: dict[tuple[str, bytes], str] = {}
         self._believed: Mapping[str, Mapping[bytes, bool]] = {}
         self._adopted: Mapping[str, forwarding.Pool] = {}
         self._dirty: set[str] = set()
@@ -77,7 +80,10 @@ class Engine:
         self._announcer = Announcer()
         self._paths = ProbePaths(network.netlink)
         self._path_mtus = PathMtus(self.network_changed)
-        self._health = Health(self._route, self._health_changed, self._explain)
+        self._probes = Probes()
+        self._health = Health(
+            self._route, self._probes.run, self._probes.host_answers, self._health_changed, self._explain
+        )
 
     @property
     def group(self) -> str:
@@ -101,7 +107,7 @@ class Engine:
         start the first one to answer would get, and reset, the others' connections; in a new pool it would stay the
         former owner of all slots for the time of a whole window, and get every UDP flow."""
         for uuid in pools.keys() - self._slots.keys() - self._unsettled.keys() - self._adopted.keys():
-            longest = max((m.receive_timeout for s in pools[uuid] for m in s.monitors), default=0)
+            longest = max((settled_after(m) for s in pools[uuid] for m in s.monitors), default=0)
             self._unsettled[uuid] = time.monotonic() + longest + SETTLE
         for uuid in self._unsettled.keys() - pools.keys():
             del self._unsettled[uuid]
@@ -138,6 +144,7 @@ class Engine:
     async def close(self, *, keep: bool) -> None:
         """End. keep: what the kernel forwards by itself goes on."""
         await self._health.close()
+        self._probes.close()
         self._path_mtus.close()
         await self._announcer.close()
         await self._paths.close()
@@ -201,7 +208,11 @@ class Engine:
 
     def checks(self, pool: str, server: bytes) -> tuple[Check, ...]:
         """A server's checks."""
-        return self._checks.get((pool, server), ())
+        return tuple(dict.fromkeys(check for mine in self._checks.get((pool, server), ()) for check in mine.checks))
+
+    def reasons(self, checks: Iterable[Check]) -> str:
+        """Why those of some checks that do not pass do not."""
+        return "; ".join(sorted({self._health.reason(c) for c in checks if not self._health.state(c).up}))
 
     @property
     def health(self) -> Health:
@@ -374,30 +385,41 @@ class Engine:
         self._path_mtus.follow(self.network.own_addresses(), far)
 
     def _follow_checks(self) -> None:
-        per_server: dict[tuple[str, bytes], dict[Check, None]] = {}
+        per_server: dict[tuple[str, bytes], dict[Demand, None]] = {}
         believed: dict[Check, bool | None] = {}
         for service in self.services.values():
             for server in service.servers:
                 address = socket.inet_aton(server.address)
                 mine = per_server.setdefault((service.pool_uuid, address), {})
-                for monitor in service.monitors:
-                    port = monitor.port or server.port
-                    check = Check(socket.inet_aton(service.vip), address, port, monitor, service.mode)
-                    mine[check] = None
-                    believed[check] = self._believed.get(service.pool_uuid, {}).get(address) or believed.get(check)
-        self._checks = {key: tuple(checks) for key, checks in per_server.items()}
+                vip, before = socket.inet_aton(service.vip), self._believed.get(service.pool_uuid, {}).get(address)
+                checks = tuple(
+                    Check(vip, address, monitor.port or server.port, _content(monitor), service.mode)
+                    for monitor in service.monitors
+                )
+                if checks:
+                    mine[Demand(checks, service.monitors_needed)] = None
+                for check in checks:
+                    believed[check] = before or believed.get(check)
+        self._checks = {key: tuple(demands) for key, demands in per_server.items()}
+        self._told = {key: told for key, told in self._told.items() if key in self._checks}
         self._health.follow(believed)
 
     def _is_up(self, pool: str, server: bytes) -> bool:
         return self._health.up(self._checks.get((pool, server), ()))
 
+    def is_known(self, pool: str, server: bytes) -> bool:
+        """Whether it is known if a server passes what is demanded of it."""
+        return self._health.known(self._checks.get((pool, server), ()))
+
     def _health_changed(self, server: bytes) -> None:
-        for (uuid, address), checks in self._checks.items():
+        for (uuid, address), demands in self._checks.items():
             if address == server:
                 self._dirty.add(uuid)
-                reasons = {self._health.state(c).reason for c in checks if not self._health.state(c).up}
-                state = "up" if not reasons else f"down: {'; '.join(sorted(reasons))}"
-                self.events.add(f"server {socket.inet_ntoa(server)} is {state}")
+                up = self._health.up(demands)
+                told = "up" if up else f"down: {self.reasons(self.checks(uuid, address))}"
+                if self._told.get((uuid, address)) != told:
+                    self._told[uuid, address] = told
+                    self.events.add(f"server {socket.inet_ntoa(server)} is {told}")
         self._wake.set()
 
     async def _route(self, check: Check) -> tuple[int, bytes]:
@@ -410,7 +432,8 @@ class Engine:
                 "layer-2 DSR needs its servers on the engine's own segment"
             )
         interface, source = way
-        return await self._paths.open(check.server, interface, source), source
+        by_user = check.monitor.type == EXTERNAL
+        return await self._paths.open(check.server, interface, source, by_user=by_user), source
 
     async def _route_in_tunnel(self, check: Check) -> tuple[int, bytes]:
         if self.network.way(check.server) is None:  # at the start nobody has asked yet
@@ -423,15 +446,12 @@ class Engine:
         return await self._paths.open_tunnel(check.server, hop.source, check.mode), hop.source
 
     def _explain(self, check: Check, began: float) -> str:
-        """Why a probe in a tunnel got no answer: what was said against the tunnel, else what silence means there."""
-        if check.mode == plan.L2:
-            return ""
-        refusal = self._path_mtus.refusal(check.server, check.mode, began)
-        tunnel = "GRE" if check.mode == plan.L3_GRE else "IP-in-IP"
-        return refusal or (
-            f"no answer from the VIP in the {tunnel} tunnel within {check.monitor.receive_timeout} s: "
-            "does the server decapsulate, and have the VIP?"
-        )
+        """What is known against a probe's way: no MAC address, or what was said against the tunnel."""
+        if check.mode != plan.L2:
+            return self._path_mtus.refusal(check.server, check.mode, began)
+        if self.hop(check.server).mac is None:
+            return "server does not answer: no reply to ARP for its address"
+        return ""
 
     async def _measure_for_ever(self) -> None:
         """Sends packets of full size into the tunnels, for routers to tell what fits."""
@@ -475,3 +495,8 @@ class Engine:
             await self.network.resolve(hop.interface, neighbour)
         except NetworkError as exc:
             log.warning("%s", exc)
+
+
+def _content(monitor: plan.Monitor) -> plan.Monitor:
+    """A monitor without its name, unless that tells in what it does: equal ones of several pools are probed once."""
+    return monitor if monitor.type == EXTERNAL else replace(monitor, name="")

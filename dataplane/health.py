@@ -1,201 +1,244 @@
-"""Health monitors, on the data's path.
+"""Health of servers: which checks run, what is counted of their probes, and why a server is down.
 
-A check is one monitor of one server for one VIP. It goes to the VIP through that server (`paths`), from the engine's
-own address, so it proves what a client needs: that the server carries the VIP and its service answers. Each check keeps
-its own schedule: the n-th probe starts n × send_interval after the first, however long answers take, so a dead server
-is out of the table after failed_checks × send_interval + receive_timeout at the latest.
+A check is one monitor of one server for one VIP; its probes (`probes`) travel the data's path. `schedule` says when
+they run. Equal checks of several pools are one. A dead server is down after failed_checks × send_interval +
+receive_timeout at the latest.
+
+When the VIP is silent, a second look (`probes.hosts`) asks the server on its own address: a server that answers there
+and not for the VIP lacks the VIP; one that does not is dead. The look never delays a verdict.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import socket
-import struct
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from .errors import NetworkError
-from .plan import L2, Monitor
+from .plan import L2, L3_GRE, Monitor
+from .probes.check import UDP, Check, ProbeFailed
+from .schedule import Entry, Schedule, room
 
-TCP = "HEALTH_MONITOR_TCP"
-RUNNABLE = frozenset({TCP})
-"""The monitor types that are run."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks at one server's own address."""
 
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-"""SO_LINGER on, 0 seconds: close with RST; TIME_WAIT of thousands of probes would eat the ports."""
+Route = Callable[[Check], Awaitable[tuple[int, bytes]]]
+"""Check → (socket mark, the engine's own address towards its server); raises NetworkError where there is no way."""
 
-_READ = 4096
+Probe = Callable[[Check, int, bytes], Awaitable[bool]]
+"""Runs one probe by a mark, from an address: whether the server was heard (else its silence passes). Raises
+ProbeFailed."""
 
+Look = Callable[[Check], Awaitable[bool]]
+"""Whether a check's server answers on its own address."""
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One monitor of one server for one VIP. Addresses are 4 bytes; port is where the probe goes; mode: the way it
-    travels (plan.MODES)."""
-
-    vip: bytes
-    server: bytes
-    port: int
-    monitor: Monitor
-    mode: str = L2
+Explain = Callable[[Check, float], str]
+"""What is known against the way of a check that began then (time.monotonic()); else nothing."""
 
 
 @dataclass(slots=True)
 class State:
-    """What is known of a check. up None: not known yet; streak: results in a row that disagree with `up`."""
+    """What is known of a check. up None: not known yet; streak: results in a row that disagree with `up`; silent: the
+    last failure was that nothing was heard from the VIP; followed: results count."""
 
     up: bool | None
     reason: str = "not checked yet"
     streak: int = 0
     probes: int = 0
     failures: int = 0
+    silent: bool = False
+    followed: bool = True
 
 
-class ProbeFailed(Exception):
-    """A probe's negative outcome; its text is the reason an operator reads."""
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a server must pass for one VIP and port. needed: how many of the checks, 0 = all."""
+
+    checks: tuple[Check, ...]
+    needed: int = 0
+
+    def verdict(self, states: Iterable[bool | None]) -> bool | None:
+        """Whether it is met, by the states of its checks; None = not known yet."""
+        known = list(states)
+        needed = min(self.needed, len(known)) or len(known)
+        if known.count(True) >= needed:
+            return True
+        return None if len(known) - known.count(False) >= needed else False
 
 
-Route = Callable[[Check], Awaitable[tuple[int, bytes]]]
-"""Check → (socket mark, the engine's own address towards its server); raises NetworkError where there is no way."""
+@dataclass(slots=True)
+class _Host:
+    """What is known of a server's own address. looked: when the last look began (time.monotonic())."""
 
-Explain = Callable[[Check, float], str]
-"""Why a check that began then (time.monotonic()) has no answer, where that is known; else nothing."""
+    answers: bool | None = None
+    looked: float = float("-inf")
+    task: asyncio.Task[None] | None = None
+
+
+def count(state: State, monitor: Monitor, passed: bool) -> bool:
+    """Count one result; whether `up` changed. Of what is not known yet one failure tells enough: without a good answer
+    a server is not used."""
+    state.probes += 1
+    state.failures += not passed
+    if passed == state.up:
+        state.streak = 0
+        return False
+    state.streak += 1
+    needed = monitor.successful_checks if passed else 1 if state.up is None else monitor.failed_checks
+    if state.streak < needed:
+        return False
+    state.up, state.streak = passed, 0
+    return True
+
+
+def settled_after(monitor: Monitor) -> float:
+    """Seconds until a monitor's first verdict at the latest, of a server whose answers are quick."""
+    if not monitor.quickstart:
+        return float((monitor.successful_checks - 1) * monitor.send_interval + monitor.receive_timeout)
+    silent = monitor.type == UDP and not monitor.response
+    return float(monitor.receive_timeout * (monitor.successful_checks if silent else 1))
 
 
 class Health:
-    """Runs checks and remembers their states; `changed(server)` is called when a check went up or down."""
+    """Runs checks and remembers their states; `changed(server)` is called when a check went up or down, and when a look
+    told a new reason."""
 
-    def __init__(self, route: Route, changed: Callable[[bytes], None], explain: Explain = lambda _check, _: "") -> None:
+    def __init__(
+        self,
+        route: Route,
+        probe: Probe,
+        look: Look,
+        changed: Callable[[bytes], None],
+        explain: Explain = lambda _check, _: "",
+    ) -> None:
         self._route = route
+        self._probe = probe
+        self._look = look
         self._changed = changed
         self._explain = explain
         self._states: dict[Check, State] = {}
-        self._tasks: dict[Check, asyncio.Task[None]] = {}
+        self._entries: dict[Check, Entry] = {}
+        self._hosts: dict[bytes, _Host] = {}
+        self.schedule = Schedule(room())
 
     def follow(self, wanted: Mapping[Check, bool | None]) -> None:
         """Run exactly these checks; the value is what to believe of a new one until it is known (None: nothing)."""
-        for check in self._tasks.keys() - wanted.keys():
-            self._tasks.pop(check).cancel()
-            del self._states[check]
+        for check in self._entries.keys() - wanted.keys():
+            self.schedule.remove(self._entries.pop(check))
+            self._states.pop(check).followed = False
         for check, believed in wanted.items():
-            if check not in self._tasks:
-                reason = "was up before the engine restarted" if believed else "not checked yet"
-                self._states[check] = State(believed, reason)
-                self._tasks[check] = asyncio.create_task(self._run(check, self._states[check]))
+            if check not in self._entries:
+                self._start(check, believed)
+        servers = {check.server for check in wanted}
+        for server in self._hosts.keys() - servers:
+            task = self._hosts.pop(server).task
+            if task is not None:
+                task.cancel()
+        for server in servers - self._hosts.keys():
+            self._hosts[server] = _Host()
 
     def state(self, check: Check) -> State:
         """What is known of a check that is followed."""
         return self._states[check]
 
-    def up(self, checks: Iterable[Check]) -> bool:
-        """Whether every one of a server's checks passes; a server without checks counts as up."""
-        return all(self._states[check].up for check in checks)
+    def reason(self, check: Check) -> str:
+        """Why a check is not up, in words for an operator."""
+        state = self._states[check]
+        answers = self._hosts[check.server].answers
+        if not state.silent or answers is None:
+            return state.reason
+        if not answers:
+            return "server does not answer"
+        if check.mode == L2:
+            return "server answers, VIP does not: VIP missing on its loopback?"
+        tunnel = "GRE" if check.mode == L3_GRE else "IP-in-IP"
+        return f"server answers, VIP does not: the server does not decapsulate {tunnel}, or VIP missing there?"
 
-    def known(self, checks: Iterable[Check]) -> bool:
-        """Whether a server's state is known: every check passed or failed, or one failed."""
-        states = [self._states[check].up for check in checks]
-        return False in states or None not in states
+    def host_answers(self, server: bytes) -> bool | None:
+        """Whether a server answers on its own address, as last heard; None = nobody asked yet."""
+        host = self._hosts.get(server)
+        return None if host is None else host.answers
+
+    def up(self, demands: Iterable[Demand]) -> bool:
+        """Whether all that is demanded of a server is met; a server of which nothing is counts as up."""
+        return all(self._verdict(demand) for demand in demands)
+
+    def known(self, demands: Iterable[Demand]) -> bool:
+        """Whether a server's state is known: up, or down."""
+        verdicts = [self._verdict(demand) for demand in demands]
+        return False in verdicts or None not in verdicts
 
     async def close(self) -> None:
         """Stop every check."""
-        for task in self._tasks.values():
+        looks = [host.task for host in self._hosts.values() if host.task is not None]
+        for task in looks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        self._tasks.clear()
+        await self.schedule.close()
+        await asyncio.gather(*looks, return_exceptions=True)
+        self._entries.clear()
+
+    def _verdict(self, demand: Demand) -> bool | None:
+        return demand.verdict(self._states[check].up for check in demand.checks)
+
+    def _start(self, check: Check, believed: bool | None) -> None:
+        state = State(believed, "was up before the engine restarted" if believed else "not checked yet")
+        self._states[check] = state
+        self._entries[check] = self.schedule.add(lambda: self._run(check, state), check.monitor.send_interval)
 
     async def _run(self, check: Check, state: State) -> None:
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        running: set[asyncio.Task[None]] = set()
-        number = 0
-        try:
-            while True:
-                task = asyncio.create_task(self._probe(check, state))
-                running.add(task)
-                task.add_done_callback(running.discard)
-                number += 1
-                await asyncio.sleep(max(0.0, start + number * check.monitor.send_interval - loop.time()))
-        finally:
-            for task in running:
-                task.cancel()
-
-    async def _probe(self, check: Check, state: State) -> None:
-        state.probes += 1
         began = time.monotonic()
+        reason, silent, heard = "", False, True
         try:
-            async with asyncio.timeout(check.monitor.receive_timeout):
-                mark, source = await self._route(check)
-                await tcp_probe(check, mark, source)
-        except TimeoutError:
-            silence = f"no answer from the VIP within {check.monitor.receive_timeout} s"
-            self._count(check, state, False, self._explain(check, began) or silence)
-        except (ProbeFailed, NetworkError) as exc:
-            self._count(check, state, False, str(exc))
-        else:
-            self._count(check, state, True, "")
+            mark, source = await self._route(check)
+            heard = await self._probe(check, mark, source)
+            if not heard:
+                reason = self._explain(check, began)
+        except ProbeFailed as exc:
+            against = self._explain(check, began) if exc.silent else ""
+            reason, silent, heard = against or exc.reason, exc.silent and not against, not exc.silent
+        except NetworkError as exc:
+            reason, heard = str(exc), False
+        if state.followed:  # cheaper than a look into a table of checks
+            self._hear(check, state, reason, silent=silent, heard=heard)
 
-    def _count(self, check: Check, state: State, passed: bool, reason: str) -> None:
-        monitor = check.monitor
-        state.failures += not passed
-        if passed == state.up:
-            state.streak = 0
-            state.reason = reason
-            return
-        state.streak += 1
-        first = state.up is None
-        needed = monitor.successful_checks if passed else monitor.failed_checks
-        if first and (not passed or monitor.quickstart):
-            needed = 1  # nothing is known: the first answer counts, and without one the server is not used
-        if not passed:
-            state.reason = reason
-        if state.streak >= needed:
-            state.up, state.streak, state.reason = passed, 0, reason
+    def _hear(self, check: Check, state: State, reason: str, *, silent: bool, heard: bool) -> None:
+        """Count a result. reason "": it passed."""
+        host = self._hosts[check.server]
+        passed = not reason
+        if heard:
+            host.answers = True
+        elif not passed:
+            self._ask(check, host)
+        if not passed or state.up is not False or state.streak + 1 >= check.monitor.successful_checks:
+            state.reason, state.silent = reason, silent
+        changed = count(state, check.monitor, passed)
+        if changed:
+            self._changed(check.server)
+        elif passed and state.up is None and check.monitor.quickstart:
+            self.schedule.hasten(self._entries[check])
+
+    def _ask(self, check: Check, host: _Host) -> None:
+        """Look at a server's own address, if nobody does."""
+        now = time.monotonic()
+        if host.task is None and now >= host.looked + LOOK_EVERY:
+            host.looked = now
+            host.task = asyncio.create_task(self._look_at(check, host))
+
+    async def _look_at(self, check: Check, host: _Host) -> None:
+        before = host.answers
+        try:
+            host.answers = await self._look(check)
+        except OSError:
+            host.answers = None
+        finally:
+            host.task = None
+        states = [state for mine, state in self._states.items() if mine.server == check.server]
+        if host.answers != before and any(state.silent and state.up is False for state in states):
             self._changed(check.server)
 
 
-async def tcp_probe(check: Check, mark: int, source: bytes) -> None:
-    """Open a TCP connection to the VIP through the server; send and match where the monitor says so; reset it.
-
-    Raises ProbeFailed with the reason. The caller bounds the time.
-    """
-    loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        try:
-            connection.bind((socket.inet_ntoa(source), 0))
-            await loop.sock_connect(connection, (socket.inet_ntoa(check.vip), check.port))
-            await _converse(connection, check.monitor)
-        except OSError as exc:
-            raise ProbeFailed(_reason(exc, check)) from exc
-
-
-async def _converse(connection: socket.socket, monitor: Monitor) -> None:
-    loop = asyncio.get_running_loop()
-    if monitor.request:
-        await loop.sock_sendall(connection, monitor.request.encode())
-    if not monitor.response and not monitor.maintenance:
-        return
-    wanted, maintenance = monitor.response.encode(), monitor.maintenance.encode()
-    answer = b""
-    while True:
-        piece = await loop.sock_recv(connection, _READ)
-        answer += piece
-        if maintenance and maintenance in answer:
-            raise ProbeFailed(f"under maintenance: it answered {monitor.maintenance!r}")
-        if wanted and wanted in answer:
-            return
-        if not piece or len(answer) > 16 * _READ:
-            break
-    if wanted:
-        raise ProbeFailed(f"its answer does not contain {monitor.response!r}")
-
-
-def _reason(exc: OSError, check: Check) -> str:
-    if exc.errno == errno.ECONNREFUSED:
-        return f"port {check.port} is closed on the VIP: connection refused"
-    if exc.errno == errno.EHOSTUNREACH:
-        return "no way to the VIP through this server: host unreachable"
-    return os.strerror(exc.errno) if exc.errno else str(exc)
+def text(address: bytes) -> str:
+    """An address as people write it."""
+    return socket.inet_ntoa(address)

@@ -36,6 +36,7 @@ class ProbePaths:
     def __init__(self, netlink: Any) -> None:
         self._netlink = netlink
         self._marks: dict[bytes, tuple[int, int, bytes]] = {}
+        self._users: set[bytes] = set()
         self._free = iter(range(FIRST + 1, LAST + 1))
         self._returned: list[int] = []
         self._sysctls: dict[Path, str] = {}
@@ -47,8 +48,10 @@ class ProbePaths:
         """Remove what a killed engine left."""
         stale = [r async for r in await self._netlink.get_rules(family=socket.AF_INET)]
         for rule in stale:
-            mark = rule.get("fwmark")
-            if mark is not None and FIRST <= mark <= LAST:
+            mark, users = rule.get("fwmark"), rule.get("uid_range")
+            if users and FIRST <= int(str(users).partition(":")[0]) <= LAST:
+                await self._remove_user(int(str(users).partition(":")[0]))
+            elif mark is not None and FIRST <= mark <= LAST:
                 await self._remove(mark)
         await self._tunnels.clean()
 
@@ -68,17 +71,26 @@ class ProbePaths:
                 self._sysctls.setdefault(path, before)
                 path.write_text(value)
 
-    async def open(self, server: bytes, interface: Interface, source: bytes) -> int:
-        """The mark that leads through a server on an attached network. Raises NetworkError."""
+    async def open(self, server: bytes, interface: Interface, source: bytes, *, by_user: bool = False) -> int:
+        """The mark that leads through a server on an attached network; by_user: what the user of that number sends
+        goes there, too. Raises NetworkError."""
+        known = self._marks.get(server)
+        if known == (known and known[0], interface.index, source) and server in self._sure and not by_user:
+            return known[0]  # nothing to do: no turn to wait for
         async with self._lock:
             known = self._marks.get(server)
-            if known is not None and known[1:] == (interface.index, source):
-                if server not in self._sure:
-                    await self._route(known[0], server, interface, source)
-                return known[0]
-            if known is not None:
+            if known is not None and known[1:] != (interface.index, source):
                 await self.shut(server)
-            return await self._open(server, interface, source)
+                known = None
+            if known is None:
+                mark = await self._open(server, interface, source)
+            else:
+                mark = known[0]
+                if server not in self._sure:
+                    await self._route(mark, server, interface, source)
+            if by_user and server not in self._users:
+                await self._lead_user(mark, server)
+            return mark
 
     async def open_tunnel(self, server: bytes, source: bytes, mode: str) -> int:
         """The mark that leads into the tunnel to a server. source: the engine's address towards it; mode: plan.L3_IPIP
@@ -106,6 +118,14 @@ class ProbePaths:
         self._marks[server] = (mark, interface.index, source)
         return mark
 
+    async def _lead_user(self, mark: int, server: bytes) -> None:
+        """A rule for the scripts that probe a server: they cannot set marks."""
+        try:
+            await self._netlink.rule("add", **_of_user(mark))
+        except (NetlinkError, OSError) as exc:
+            raise NetworkError(f"no rule for scripts via {socket.inet_ntoa(server)}: {exc}") from exc
+        self._users.add(server)
+
     async def _route(self, mark: int, server: bytes, interface: Interface, source: bytes) -> None:
         try:
             await self._netlink.route(
@@ -125,6 +145,9 @@ class ProbePaths:
         """Remove a server's path, if it has one."""
         known = self._marks.pop(server, None)
         if known is not None:
+            if server in self._users:
+                await self._remove_user(known[0])
+                self._users.discard(server)
             await self._remove(known[0])
             self._returned.append(known[0])
 
@@ -138,8 +161,17 @@ class ProbePaths:
                 path.write_text(value)
         self._sysctls.clear()
 
+    async def _remove_user(self, mark: int) -> None:
+        with suppress(NetlinkError, OSError):
+            await self._netlink.rule("del", **_of_user(mark))
+
     async def _remove(self, mark: int) -> None:
         with suppress(NetlinkError, OSError):  # gone already, with its interface
             await self._netlink.rule("del", family=socket.AF_INET, fwmark=mark, table=mark, priority=PRIORITY)
         with suppress(NetlinkError, OSError):
-            await self._netlink.flush_routes(table=mark)
+            await self._netlink.route("del", dst="default", table=mark)  # a flush would read every route there is
+
+
+def _of_user(mark: int) -> dict[str, Any]:
+    """The rule of the user whose number is a mark (ip-rule(8): uidrange)."""
+    return {"family": socket.AF_INET, "uid_range": f"{mark}:{mark}", "table": mark, "priority": PRIORITY}

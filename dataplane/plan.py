@@ -75,7 +75,10 @@ class Monitor:
     """A health monitor. type: the appliance's (HEALTH_MONITOR_TCP); times in seconds; port 0: the server's port.
 
     request: bytes to send, response: what the answer must contain, maintenance: what an answer of a server under
-    maintenance contains; all as text, "" = not used.
+    maintenance contains; all as text, "" = not used. half_open: TCP probes never complete a handshake.
+    HTTP: codes: groups of statuses that are good (HTTP_2XX; none: that one); maintenance_codes: statuses; exact: the
+    request is all that is sent; body: sent after it; response_size: bytes of an answer that count, 0 = the default.
+    EXTERNAL: script: its text; parameters, variables: its arguments and environment, as words of a shell.
     """
 
     name: str
@@ -89,6 +92,15 @@ class Monitor:
     request: str = ""
     response: str = ""
     maintenance: str = ""
+    half_open: bool = False
+    codes: tuple[str, ...] = ()
+    maintenance_codes: tuple[int, ...] = ()
+    exact: bool = False
+    body: str = ""
+    response_size: int = 0
+    script: str = ""
+    parameters: str = ""
+    variables: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +110,8 @@ class Service:
     protocol: "tcp" or "udp"; mode: one of MODES; hash_key: BY_ADDRESS or BY_ADDRESS_AND_PORT; idle_timeout in seconds,
     0 = infinite; enabled: virtual service, its VIP and its traffic are all switched on; advertise_down: the VIP stays
     announced with no server up; pool_enabled: a disabled pool has no server up; former: who shared the table before,
-    oldest first, as long as flows of theirs may live: an engine that has never seen them keeps them all the same.
+    oldest first, as long as flows of theirs may live: an engine that has never seen them keeps them all the same;
+    monitors_needed: of the monitors so many must pass for a server to be up, 0 = all.
     """
 
     virtualservice: str
@@ -122,6 +135,7 @@ class Service:
     per_packet: bool = False
     servers: tuple[Server, ...] = ()
     monitors: tuple[Monitor, ...] = ()
+    monitors_needed: int = 0
     former: tuple[Former, ...] = ()
     version: int = 0
 
@@ -229,7 +243,7 @@ def _service(body: dict[str, Any], version: int) -> Service:
     known = _known(Service, body)
     known["servers"] = tuple(Server(**_known(Server, s)) for s in body.get("servers", ()))
     known["former"] = tuple(_former(f) for f in body.get("former", ()))
-    known["monitors"] = tuple(Monitor(**_known(Monitor, m)) for m in body.get("monitors", ()))
+    known["monitors"] = tuple(_monitor(m) for m in body.get("monitors", ()))
     known["version"] = version
     try:
         service = Service(**known)
@@ -238,6 +252,13 @@ def _service(body: dict[str, Any], version: int) -> Service:
     if service.mode not in MODES:
         raise PlanError(f"plan document of {service.virtualservice!r}: mode {service.mode!r} is none of {MODES}")
     return service
+
+
+def _monitor(body: dict[str, Any]) -> Monitor:
+    known = _known(Monitor, body)
+    for name in ("codes", "maintenance_codes"):
+        known[name] = tuple(known.get(name, ()))
+    return Monitor(**known)
 
 
 def _former(body: dict[str, Any]) -> Former:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 
+HOST = {True: "answers", False: "silent", None: "-"}
+"""How `host` is shown."""
+
+
 def report(engine: Engine) -> dict[str, Any]:
     """The engine's whole state.
 
@@ -24,7 +28,8 @@ def report(engine: Engine) -> dict[str, Any]:
      "services": [{"virtualservice", "tenant", "uuid", "vip", "protocol", "port", "port_end", "pool", "pool_uuid",
                    "state": up|down|disabled, "reason", "packets", "bytes"}],
      "pools": [{"name", "uuid", "slots", "servers": [{"address", "port", "weight", "enabled", "state": up|down|unknown,
-                "reason", "in_table", "share", "mac", "interface", "packets", "bytes"}]}],
+                "reason", "host": true|false|null (whether it answers on its own address),
+                 "in_table", "share", "mac", "interface", "packets", "bytes"}]}],
      "answered": ARP requests answered, "dropped": {reason: packets}, "events": [text, newest last]}
     share: the fraction of the pool's slots that the server owns.
     """
@@ -97,6 +102,7 @@ def _pool(engine: Engine, service: plan.Service, counters: Counters) -> dict[str
                 "enabled": member.server.enabled,
                 "state": state,
                 "reason": reason,
+                "host": engine.health.host_answers(member.address),
                 "in_table": owned[index] > 0,
                 "share": round(owned[index] / service.slots, 5),
                 "mac": mac.hex(":") if mac else None,
@@ -112,12 +118,12 @@ def _server_state(engine: Engine, pool: str, member: tables.Member) -> tuple[str
     checks = engine.checks(pool, member.address)
     if not checks:
         return "up", "not monitored"
-    states = [engine.health.state(check) for check in checks]
     if member.up:
-        return "up", ""
-    if any(state.up is None for state in states) and not any(state.up is False for state in states):
+        failing = [check for check in checks if engine.health.state(check).up is False]
+        return "up", f"enough monitors pass; others: {engine.reasons(failing)}" if failing else ""
+    if not engine.is_known(pool, member.address):
         return "unknown", "not checked yet"
-    return "down", "; ".join(sorted({state.reason for state in states if not state.up}))
+    return "down", engine.reasons(checks)
 
 
 def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
@@ -134,12 +140,13 @@ def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
             ],
         )
         yield _table(
-            "Pool|Server|State|Share|MAC address|Interface|Packets|Bytes",
+            "Pool|Server|State|Host|Share|MAC address|Interface|Packets|Bytes",
             [
                 (
                     p["name"],
                     s["address"],
                     _state(s),
+                    HOST[s["host"]],
                     f"{s['share']:.1%}",
                     s["mac"] or "-",
                     s["interface"] or "-",

@@ -11,6 +11,7 @@ import pytest
 from avi_shell import planner
 from avi_shell.document import Document, address, reference
 from dataplane import plan
+from grammar import schema
 
 from .conftest import Site, tcp_profile, udp_profile
 
@@ -211,6 +212,81 @@ def test_a_monitor_in_full(site: Site, read: Any) -> None:
     site.save("pool", name="vs1-pool", health_monitor_refs=[reference("healthmonitor", "m")])
     wanted = plan.Monitor("m", "HEALTH_MONITOR_TCP", 5, 3, 4, 6, 8081, False, "ping\n", "pong", "away")
     assert read().services[KEY].monitors == (wanted,)
+
+
+MONITORS = [
+    (
+        {"type": "HEALTH_MONITOR_TCP", "tcp_monitor": {"tcp_half_open": True}},
+        plan.Monitor("m", "HEALTH_MONITOR_TCP", half_open=True),
+    ),
+    (
+        {
+            "type": "HEALTH_MONITOR_UDP",
+            "udp_monitor": {"udp_request": "a", "udp_response": "b", "maintenance_response": "c"},
+        },
+        plan.Monitor("m", "HEALTH_MONITOR_UDP", request="a", response="b", maintenance="c"),
+    ),
+    ({"type": "HEALTH_MONITOR_PING"}, plan.Monitor("m", "HEALTH_MONITOR_PING")),
+    (
+        {
+            "type": "HEALTH_MONITOR_HTTP",
+            "http_monitor": {
+                "http_request": "HEAD /x HTTP/1.1", "http_response_code": ["HTTP_2XX", "HTTP_ANY"],
+                "http_response": "b", "maintenance_code": [503], "maintenance_response": "c",
+                "exact_http_request": True, "http_request_body": "d", "response_size": 4096,
+            },
+        },
+        plan.Monitor(
+            "m", "HEALTH_MONITOR_HTTP", request="HEAD /x HTTP/1.1", response="b", maintenance="c",
+            codes=("HTTP_2XX", "HTTP_ANY"), maintenance_codes=(503,), exact=True, body="d", response_size=4096,
+        ),
+    ),
+    ({"type": "HEALTH_MONITOR_HTTP"}, plan.Monitor("m", "HEALTH_MONITOR_HTTP", request="GET / HTTP/1.0")),
+    (
+        {
+            "type": "HEALTH_MONITOR_EXTERNAL",
+            "external_monitor": {"command_code": "a", "command_parameters": "b", "command_variables": "C=d"},
+        },
+        plan.Monitor("m", "HEALTH_MONITOR_EXTERNAL", script="a", parameters="b", variables="C=d"),
+    ),
+]  # fmt: skip
+"""Every field of a monitor that is offered and acts, and what becomes of it in the plan."""
+
+
+@pytest.mark.parametrize(("document", "wanted"), MONITORS, ids=[made.type for _, made in MONITORS])
+def test_every_type_of_monitor(site: Site, read: Any, document: dict[str, Any], wanted: plan.Monitor) -> None:
+    site.save("healthmonitor", name="m", **document)
+    site.dsr()
+    site.save("pool", name="vs1-pool", health_monitor_refs=[reference("healthmonitor", "m")], min_health_monitors_up=1)
+    assert read().services[KEY].monitors == (wanted,)
+    assert read().services[KEY].monitors_needed == 1
+
+
+UNTOUCHED = {"uuid", "name", "markers", "description", "tenant_ref"}
+"""Fields that are about the object, not about probing."""
+
+
+def test_every_offered_field_of_a_monitor_acts_or_says_that_it_does_not() -> None:
+    kind = schema.kind("healthmonitor")
+    acting = {
+        f"{name}.{inner}"
+        for document, _ in MONITORS
+        for name, value in document.items()
+        if isinstance(value, dict)
+        for inner in value
+    } | {"tcp_monitor.tcp_request", "tcp_monitor.tcp_response", "tcp_monitor.maintenance_response"}
+    acting |= {"send_interval", "receive_timeout", "successful_checks", "failed_checks", "type", "monitor_port"}
+    acting.add("disable_quickstart")
+    silent = set()
+    for field in kind.root.fields.values():
+        message = kind.message(field)
+        inner = message.fields.values() if message and field.name.endswith("_monitor") else [field]
+        for one in inner:
+            name = field.name if one is field else f"{field.name}.{one.name}"
+            if field.scope == "l4" and one.scope == "l4" and field.name not in UNTOUCHED and not one.no_effect:
+                silent.add(name)
+    # Monitors of type HTTPS are refused with direct server return, and share the message of HTTP's.
+    assert {name for name in silent - acting if not name.startswith("https_monitor.")} == set()
 
 
 def test_one_service_for_each_vip_and_port(site: Site, read: Any) -> None:

@@ -371,10 +371,10 @@ REFUSED: list[tuple[str, list[Step], str, str]] = [
         "a monitor that engines do not run, at the pool",
         [
             lambda s: s.dsr(),
-            lambda s: s.save("pool", name=POOL, health_monitor_refs=[reference("healthmonitor", "System-Ping")]),
+            lambda s: s.save("pool", name=POOL, health_monitor_refs=[reference("healthmonitor", "System-DNS")]),
         ],
         "health_monitor_refs[1]",
-        r"health monitor System-Ping of its pool vs1-pool is of type HEALTH_MONITOR_PING",
+        r"health monitor System-DNS of its pool vs1-pool is of type HEALTH_MONITOR_DNS",
     ),
     (
         "a monitor that engines do not run, at the monitor",
@@ -382,21 +382,10 @@ REFUSED: list[tuple[str, list[Step], str, str]] = [
             lambda s: s.save("healthmonitor", **monitor()),
             lambda s: s.dsr(),
             lambda s: s.save("pool", name=POOL, health_monitor_refs=[reference("healthmonitor", "m")]),
-            lambda s: s.save("healthmonitor", **monitor("HEALTH_MONITOR_UDP")),
+            lambda s: s.save("healthmonitor", **monitor("HEALTH_MONITOR_HTTPS")),
         ],
         "type",
-        r"health monitor m of its pool vs1-pool is of type HEALTH_MONITOR_UDP",
-    ),
-    (
-        "half-open probes",
-        [
-            lambda s: s.save("healthmonitor", **monitor()),
-            lambda s: s.dsr(),
-            lambda s: s.save("pool", name=POOL, health_monitor_refs=[reference("healthmonitor", "m")]),
-            lambda s: s.save("healthmonitor", **monitor(tcp_half_open=True)),
-        ],
-        "tcp_monitor.tcp_half_open",
-        r"health monitor m of its pool vs1-pool has tcp_half_open",
+        r"health monitor m of its pool vs1-pool is of type HEALTH_MONITOR_HTTPS",
     ),
     (
         "a pool group",
@@ -595,6 +584,29 @@ ACCEPTED: list[tuple[str, list[Step], list[str]]] = [
             "VirtualService vs1 has no VIP yet: nothing is forwarded",
             "VirtualService vs1 has no pool yet: nothing is forwarded",
         ],
+    ),
+    (
+        "nothing but a ping",
+        [
+            lambda s: s.dsr(),
+            lambda s: s.save("pool", name=POOL, health_monitor_refs=[reference("healthmonitor", "System-Ping")]),
+        ],
+        [
+            "Pool vs1-pool: its health monitor System-Ping proves nothing about the VIP's service: a server whose "
+            "kernel answers echo requests is up, whether anything listens on the VIP or not"
+        ],
+    ),
+    (
+        "a ping besides",
+        [
+            lambda s: s.dsr(),
+            lambda s: s.save(
+                "pool",
+                name=POOL,
+                health_monitor_refs=[reference("healthmonitor", f"System-{name}") for name in ("Ping", "TCP")],
+            ),
+        ],
+        [],
     ),
     (
         "a monitor that engines do not run, without DSR",

@@ -1,0 +1,160 @@
+"""An engine's host and a server's on one segment, in namespaces, and probes that really travel between them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, TypeVar
+
+from pyroute2 import AsyncIPRoute
+
+from dataplane import plan
+from dataplane.forwarding import Interface
+from dataplane.paths import ProbePaths
+from dataplane.probes import Check, ProbeFailed, Probes
+from tests.netns import Namespace
+
+ENGINE, SERVER, VIP, DEAD = "10.9.0.1", "10.9.0.2", "10.9.0.100", "10.9.0.3"
+T = TypeVar("T")
+
+
+def monitor(type_: str, **fields: Any) -> plan.Monitor:
+    """A monitor that waits a second for answers."""
+    values = {"send_interval": 1, "receive_timeout": 1, "successful_checks": 1, "failed_checks": 1}
+    return plan.Monitor("m", f"HEALTH_MONITOR_{type_}", **values | fields)
+
+
+class Segment:
+    """The two hosts. The VIP is on the server's loopback."""
+
+    def __init__(self, engine: Namespace, server: Namespace) -> None:
+        self.engine = engine
+        self.server = server
+
+    def listen(self, kind: socket.SocketKind, address: str = VIP) -> socket.socket:
+        """A socket on the server; TCP ones listen."""
+
+        def make() -> socket.socket:
+            made = socket.socket(socket.AF_INET, kind)
+            made.bind((address, 0))
+            if kind == socket.SOCK_STREAM:
+                made.listen(16)
+            return made
+
+        return self.server.run(make)
+
+    @contextmanager
+    def answering(self, answer: bytes) -> Iterator[tuple[int, list[bytes]]]:
+        """A TCP server that answers the first bytes of every connection: its port, and what it was sent."""
+        got: list[bytes] = []
+        with self.listen(socket.SOCK_STREAM) as listening, _thread(lambda: _answer(listening, answer, got)):
+            yield listening.getsockname()[1], got
+            listening.shutdown(socket.SHUT_RDWR)
+
+    @contextmanager
+    def echoing(self, answer: bytes) -> Iterator[tuple[int, list[bytes]]]:
+        """The same of UDP; an empty answer: none is sent."""
+        got: list[bytes] = []
+        with self.listen(socket.SOCK_DGRAM) as listening, _thread(lambda: _echo(listening, answer, got)):
+            yield listening.getsockname()[1], got
+            with suppress(OSError):  # not connected, and woken up all the same
+                listening.shutdown(socket.SHUT_RDWR)
+
+    def probe(self, monitor: plan.Monitor, port: int = 80, server: str = SERVER, vip: str = VIP) -> bool | str:
+        """Run one probe: whether the server was heard, or the reason of its failure ("silent: …")."""
+        check = Check(socket.inet_aton(vip), socket.inet_aton(server), port, monitor)
+
+        async def run(paths: ProbePaths, probes: Probes, interface: Interface) -> bool | str:
+            source = socket.inet_aton(ENGINE)
+            mark = await paths.open(check.server, interface, source, by_user=True)
+            try:
+                return await probes.run(check, mark, source)
+            except ProbeFailed as exc:
+                return f"silent: {exc.reason}" if exc.silent else exc.reason
+
+        return self.run(run)
+
+    def run(self, function: Callable[[ProbePaths, Probes, Interface], Awaitable[T]]) -> T:
+        """Call a coroutine function on the engine's host."""
+
+        async def whole() -> T:
+            netlink = AsyncIPRoute()
+            await netlink.setup_endpoint()
+            paths, probes = ProbePaths(netlink), Probes()
+            index, mac = self.engine.link("up0")
+            interface = Interface(index, "up0", mac, 1500, (socket.inet_aton(ENGINE),))
+            try:
+                paths.prepare(interface)
+                return await function(paths, probes, interface)
+            finally:
+                probes.close()
+                await paths.close()
+                netlink.close()
+
+        return self.engine.run(lambda: asyncio.run(whole()))
+
+
+@contextmanager
+def segment() -> Iterator[Segment]:
+    """Both hosts, up."""
+    with ExitStack() as stack:
+        engine, server = stack.enter_context(Namespace()), stack.enter_context(Namespace())
+        engine.sh(f"ip link add up0 type veth peer name up0 netns {server.path}; ip link set up0 up")
+        engine.sh(f"ip address add {ENGINE}/24 dev up0")
+        server.sh("sysctl -qw net.ipv4.conf.all.arp_ignore=1; ip link set up0 up")
+        server.sh(f"ip address add {SERVER}/24 dev up0; ip address add {VIP}/32 dev lo")
+        yield Segment(engine, server)
+
+
+@contextmanager
+def _thread(body: Callable[[], None]) -> Iterator[None]:
+    thread = threading.Thread(target=body)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def _answer(listening: socket.socket, answer: bytes, got: list[bytes]) -> None:
+    while True:
+        try:
+            connection, _ = listening.accept()
+        except OSError:
+            return
+        with connection:
+            connection.settimeout(5)
+            try:
+                got.append(connection.recv(4096))
+                connection.sendall(answer)
+                connection.recv(1)
+            except OSError:  # the probe resets its connection
+                continue
+
+
+def _echo(listening: socket.socket, answer: bytes, got: list[bytes]) -> None:
+    while True:
+        try:
+            data, client = listening.recvfrom(4096)
+        except OSError:
+            return
+        if not client:
+            return
+        got.append(data)
+        if answer:
+            listening.sendto(answer, client)
+
+
+def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    """Poll until something is so, or time is up; whether it is."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

@@ -1,0 +1,230 @@
+"""Every monitor type against real servers on a segment."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataplane.forwarding import Interface
+from dataplane.paths import ProbePaths
+from dataplane.probes import Probes, external
+from tests.health.segment import DEAD, ENGINE, SERVER, VIP, Segment, monitor, segment, until
+
+CLOSED = 9
+
+
+@pytest.fixture(scope="module")
+def there() -> Iterator[Segment]:
+    with segment() as made:
+        yield made
+
+
+TCP_ROWS: list[tuple[str, dict[str, Any], bytes, bool | str]] = [
+    ("connect alone", {}, b"", True),
+    ("what is wanted", {"request": r"ping\r\n", "response": "pong"}, b"+pong\r\n", True),
+    ("wanted bytes", {"request": r"\x01", "response": r"\x02\x00"}, b"\1\2\0", True),
+    (
+        "something else",
+        {"request": "ping", "response": "pong"},
+        b"nothing",
+        "its answer does not contain 'pong': its answer begins 'nothing'",
+    ),
+    (
+        "maintenance",
+        {"request": "ping", "response": "pong", "maintenance": "away"},
+        b"away, pong",
+        "under maintenance: it answered 'away'",
+    ),
+    ("no maintenance", {"request": "x", "response": "pong", "maintenance": "away"}, b"pong", True),
+    ("nothing", {"response": "pong"}, b"", "the VIP took the connection, and answered nothing within 1 s"),
+]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("fields", "answer", "expected"), [r[1:] for r in TCP_ROWS], ids=[r[0] for r in TCP_ROWS])
+def test_tcp(there: Segment, fields: dict[str, Any], answer: bytes, expected: bool | str) -> None:
+    with there.answering(answer) as (port, _):
+        assert there.probe(monitor("TCP", **fields), port) == expected
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("half_open", [False, True])
+def test_tcp_without_a_listener_without_the_vip_and_without_a_server(there: Segment, half_open: bool) -> None:
+    wanted = monitor("TCP", half_open=half_open)
+    assert there.probe(wanted, CLOSED) == f"port {CLOSED} is closed on the VIP: connection refused"
+    assert there.probe(wanted, 80, vip="10.9.0.101") == "silent: no answer from the VIP within 1 s"
+    assert str(there.probe(wanted, 80, server=DEAD)).startswith("silent: ")
+
+
+@pytest.mark.root
+def test_a_half_open_probe_is_never_accepted(there: Segment) -> None:
+    with there.listen(socket.SOCK_STREAM) as listening:
+        port = listening.getsockname()[1]
+        listening.settimeout(5)
+        assert there.probe(monitor("TCP", half_open=True), port) is True
+        assert until(lambda: there.server.sh("ss -Htn state syn-recv") == ""), "the reset did not arrive"
+        assert there.probe(monitor("TCP"), port) is True
+        listening.accept()[0].close()  # the whole connection's, alone
+        listening.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+
+UDP_ROWS: list[tuple[str, dict[str, Any], bytes, bool | str]] = [
+    ("any answer", {"request": "ping"}, b"pong", True),
+    ("silence, which is good", {"request": "ping"}, b"", False),
+    ("what is wanted", {"request": "ping", "response": "pong"}, b"pong", True),
+    (
+        "silence, which is not",
+        {"request": "ping", "response": "pong"},
+        b"",
+        "silent: no answer from the VIP within 1 s",
+    ),
+    (
+        "something else",
+        {"request": "ping", "response": "pong"},
+        b"else",
+        "its answer does not contain 'pong': its answer begins 'else'",
+    ),
+    ("maintenance", {"maintenance": "away"}, b"away", "under maintenance: it answered 'away'"),
+]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("fields", "answer", "expected"), [r[1:] for r in UDP_ROWS], ids=[r[0] for r in UDP_ROWS])
+def test_udp(there: Segment, fields: dict[str, Any], answer: bytes, expected: bool | str) -> None:
+    with there.echoing(answer) as (port, got):
+        assert there.probe(monitor("UDP", **fields), port) == expected
+        assert got == [fields.get("request", "").encode()]
+
+
+@pytest.mark.root
+def test_udp_on_a_closed_port(there: Segment) -> None:
+    assert there.probe(monitor("UDP"), CLOSED) == f"port {CLOSED} is closed on the VIP: ICMP port unreachable"
+
+
+@pytest.mark.root
+def test_ping(there: Segment) -> None:
+    assert there.probe(monitor("PING")) is True
+    assert there.probe(monitor("PING"), vip="10.9.0.101") == "silent: no answer from the VIP within 1 s"
+    assert there.probe(monitor("PING"), server=DEAD) == "silent: no answer from the VIP within 1 s"
+
+
+HTTP_ROWS: list[tuple[str, dict[str, Any], bytes, bool | str]] = [
+    ("a good status", {}, b"HTTP/1.0 200 OK\r\n\r\n", True),
+    ("one of the good", {"codes": ("HTTP_2XX", "HTTP_3XX")}, b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", True),
+    ("a bad status", {}, b"HTTP/1.0 503 Busy\r\n\r\n", "HTTP status 503, expected 2XX"),
+    ("any status", {"codes": ("HTTP_ANY",)}, b"HTTP/1.0 503 Busy\r\n\r\n", True),
+    ("maintenance by status", {"codes": ("HTTP_ANY",), "maintenance_codes": (503,)}, b"HTTP/1.0 503 Busy\r\n\r\n",
+     "under maintenance: HTTP status 503"),
+    ("maintenance by text", {"maintenance": "closed"}, b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nclosed",
+     "under maintenance: its answer contains 'closed'"),
+    ("text", {"response": "alive"}, b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nI alive!", True),
+    ("other text", {"response": "alive"}, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndead",
+     "HTTP status 200, but its answer does not contain 'alive'"),
+    ("text beyond what is looked at", {"response": "alive"}, b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 2048 + b"alive",
+     "HTTP status 200, but its answer does not contain 'alive'"),
+    ("text within more", {"response": "alive", "response_size": 4096},
+     b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 2048 + b"alive", True),
+    ("no HTTP", {}, b"SSH-2.0-OpenSSH\r\n", "not an HTTP answer: 'SSH-2.0-OpenSSH\\r\\n'"),
+]  # fmt: skip
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("fields", "answer", "expected"), [r[1:] for r in HTTP_ROWS], ids=[r[0] for r in HTTP_ROWS])
+def test_http(there: Segment, fields: dict[str, Any], answer: bytes, expected: bool | str) -> None:
+    with there.answering(answer) as (port, got):
+        assert there.probe(monitor("HTTP", request="GET / HTTP/1.0", **fields), port) == expected
+        assert got == [f"GET / HTTP/1.0\r\nHost: {VIP}\r\nUser-Agent: avi/1.0\r\nAccept: */*\r\n\r\n".encode()]
+
+
+SCRIPTS: list[tuple[str, dict[str, Any], bool | str]] = [
+    ("output", {"script": "echo up"}, True),
+    ("output and a bad status", {"script": "echo up; exit 3"}, True),
+    ("no output", {"script": "exit 0"}, "its script wrote nothing to its standard output"),
+    ("a bad status", {"script": "exit 3"}, "its script wrote nothing to its standard output, and ended with 3"),
+    ("a complaint", {"script": "echo hm >&2; echo no >&2"}, "its script wrote nothing to its standard output: no"),
+    ("too long", {"script": "sleep 600"}, "its script has not ended within 1 s"),
+    ("its own interpreter", {"script": "#!/usr/bin/env perl\nprint $ARGV[0]"}, True),
+    ("arguments", {"script": f'[ "$1 $2 $3" = "{VIP} {CLOSED} a b" ] && echo', "parameters": "'a b'"}, True),
+    (
+        "variables",
+        {"script": f'[ "$IP $PORT $SERVER $HM_NAME $A" = "{VIP} {CLOSED} {SERVER} m b c" ] && echo',
+         "variables": "A='b c'"},
+        True,
+    ),
+    ("no variable", {"script": "echo", "variables": "x"},
+     "its script cannot be run: command_variables has 'x', expected NAME=VALUE"),
+    ("its rights", {"script": '[ "$(id -u)" -gt 65535 ] && grep -q "CapEff:.0*$" /proc/self/status && echo'}, True),
+    ("others' processes", {"script": "kill -0 1 && echo"}, "its script wrote nothing to its standard output: "),
+]  # fmt: skip
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("fields", "expected"), [row[1:] for row in SCRIPTS], ids=[row[0] for row in SCRIPTS])
+def test_external(there: Segment, fields: dict[str, Any], expected: bool | str) -> None:
+    told = there.probe(monitor("EXTERNAL", **fields), CLOSED)
+    assert told == expected or (str(expected).endswith(": ") and str(told).startswith(str(expected)))
+
+
+@pytest.mark.root
+def test_a_script_asks_the_vip_through_the_server(there: Segment) -> None:
+    ask = "#!/usr/bin/env python3\nimport os, socket\nprint(socket.create_connection((os.environ['IP'], 1)))"
+    told = there.probe(monitor("EXTERNAL", script=ask.replace(", 1)", ", int(os.environ['PORT']))"), receive_timeout=9),
+                       CLOSED)  # fmt: skip
+    assert "Connection refused" in str(told)
+    with there.answering(b"") as (port, _):
+        ask = ask.replace(", 1)", f", {port})")
+        assert there.probe(monitor("EXTERNAL", script=ask, receive_timeout=9), port) is True
+
+
+@pytest.mark.root
+def test_what_a_script_leaves_behind_is_killed(there: Segment, tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    for parent in list(tmp_path.parents)[:3]:
+        parent.chmod(parent.stat().st_mode | 0o711)
+    left = tmp_path / "pid"
+    script = f"sleep 600 & echo $! > {left}; echo up"
+    assert there.probe(monitor("EXTERNAL", script=script)) is True
+    pid = int(left.read_text())
+    assert until(lambda: not _runs(pid))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_an_interpreter_is_the_scripts_first_line() -> None:
+    assert external.interpreter("#! /usr/bin/env  perl -w\nx") == ["/usr/bin/env", "perl -w"]
+    assert external.interpreter("echo") == ["/bin/sh"]
+    assert os.path.exists("/bin/sh")
+
+
+@pytest.mark.root
+def test_no_rule_is_left_neither_at_the_end_nor_by_a_killed_engine(there: Segment) -> None:
+    before = there.engine.sh("ip rule; ip route show table all")
+
+    async def twice(paths: ProbePaths, _probes: Probes, interface: Interface) -> str:
+        for by_user in (False, True):
+            await paths.open(socket.inet_aton(SERVER), interface, socket.inet_aton(ENGINE), by_user=by_user)
+        held = await asyncio.to_thread(there.engine.sh, "ip rule")
+        paths._marks.clear()  # as if killed: nobody removes them
+        return held
+
+    assert "uidrange" in there.run(twice)
+    assert there.engine.sh("ip rule; ip route show table all") != before
+
+    async def clean(paths: ProbePaths, _probes: Probes, _interface: Interface) -> None:
+        await paths.clean()
+
+    there.run(clean)
+    assert there.engine.sh("ip rule; ip route show table all") == before
+    there.probe(monitor("TCP"), CLOSED)
+    assert there.engine.sh("ip rule; ip route show table all") == before
