@@ -79,9 +79,10 @@ def test_a_pasted_session_with_its_output_runs_again(shell: Run, tmp_path: Path)
     is_the_documents(stored(shell, "again"))
 
 
-def test_typed_at_a_terminal(shell: Run, state: Path, terminal: Any) -> None:
+@pytest.mark.parametrize("text", [with_prompts("dsr-l2"), without_prompts("dsr-l2")], ids=["pasted", "bare"])
+def test_typed_at_a_terminal(shell: Run, state: Path, terminal: Any, text: str) -> None:
     at = terminal()
-    for prompt, line in zip(PROMPTS, without_prompts("dsr-l2").splitlines(), strict=False):
+    for prompt, line in zip(PROMPTS, text.splitlines(), strict=False):
         at.expect_exact(prompt)
         at.sendline(line)
         at.expect_exact("\n")
