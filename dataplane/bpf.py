@@ -35,6 +35,7 @@ XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
 
 _LOG_LINES = 40
 _BATCH = 4096
+_LIVE_FRAMES = 2  # BPF_F_TEST_XDP_LIVE_FRAMES
 _MAPS_OF_A_PROGRAM = 64  # MAX_USED_MAPS in the kernel's bpf_verifier.h
 _ENOTSUPP = 524  # the kernel's own, in no header of user space
 
@@ -455,6 +456,13 @@ class Program(Handle):
         options.data_out, options.data_size_out = ctypes.addressof(out), len(out)
         _check("test run", _call("bpf_prog_test_run_opts", self.fd, byref(options)))
         return Ran(options.retval, out.raw[: options.data_size_out], options.duration)
+
+    def run_live(self, frame: bytes, number: int) -> None:
+        """Run it on so many frames that really go where it sends them, received on the loopback interface."""
+        options = _TestRunOpts(ctypes.sizeof(_TestRunOpts), repeat=number, flags=_LIVE_FRAMES, batch_size=64)
+        options.data_in = ctypes.cast(c_char_p(frame), c_void_p)
+        options.data_size_in = len(frame)
+        _check("live run", _call("bpf_prog_test_run_opts", self.fd, byref(options)))
 
     @classmethod
     def by_id(cls, number: int) -> Program:
