@@ -21,8 +21,9 @@ from .plan import L2, L3_GRE, Monitor
 from .probes.check import UDP, Check, ProbeFailed
 from .schedule import Entry, Schedule, room
 
-LOOK_EVERY = 1.0
-"""Seconds between two looks at one server's own address."""
+LOOK_EVERY = 5.0
+"""Seconds between two looks at one server's own address at least. Routers limit how often they say
+that there is no way: looks must not use up what they would say of the probes."""
 
 Route = Callable[[Check], Awaitable[tuple[int, bytes]]]
 """Check → (socket mark, the engine's own address towards its server); raises NetworkError where there is no way."""
