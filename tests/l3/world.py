@@ -164,6 +164,7 @@ def _wire(spaces: Mapping[str, Namespace]) -> None:
     for name in ("core", "far"):
         spaces[name].sh(
             "sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0\n"
+            "sysctl -qw net.ipv4.icmp_ratelimit=0\n"  # a word a second is not enough for all who ask here
             "sysctl -qw net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.default.send_redirects=0"
         )
     core, far = spaces["core"], spaces["far"]
