@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -73,17 +74,30 @@ class Stage:
     def looped(self) -> int:
         return sum(told["dropped"].get("looped", 0) for told in self.told().values() if told)
 
-    def send(self) -> None:
-        """COUNT datagrams, each from a port of its own; the ports stay open for a while, so that no answer is refused
-        with an ICMP error, which would be forwarded as well."""
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """COUNT datagrams, each from a port of its own; the ports stay open inside, and read, so that no answer is
+        refused with an ICMP error, which would be forwarded as well."""
         code = (
-            "import socket, time\n"
+            "import select, socket, sys\n"
             f"wires = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range({COUNT})]\n"
             "for number, wire in enumerate(wires):\n"
             f"    wire.bind(('', 30000 + number)); wire.sendto(b'hello', ('{VIP}', {PORT}))\n"
-            "time.sleep(1)\n"
+            "while sys.stdin not in (ready := select.select([sys.stdin, *wires], [], [])[0]):\n"
+            "    for wire in ready:\n"
+            "        wire.recv(100)\n"
         )
-        self.lab.hosts["client"].call("python3", "-c", code)
+        words = self.lab.hosts["client"].command(sys.executable, "-c", code)
+        with subprocess.Popen(words, stdin=subprocess.PIPE) as sender:
+            yield
+            sender.communicate()
+        assert sender.returncode == 0
+
+    def answered(self) -> int:
+        """Datagrams that programs of the client's host were given."""
+        told = self.lab.hosts["client"].call("cat", "/proc/net/snmp").splitlines()
+        names, numbers = (line.split() for line in told if line.startswith("Udp:"))
+        return int(numbers[names.index("InDatagrams")])
 
     def frames_on_the_segment(self) -> int:
         """Frames that the switch has received, on all ports."""
@@ -118,11 +132,11 @@ def _let_pass(lab: Lab, port: str) -> None:
 
 
 def test_every_frame_is_forwarded_once_by_one_engine(stage: Stage) -> None:
-    stage.send()
-    stage.lab.wait(lambda: stage.forwarded() >= COUNT, "the datagrams to be forwarded")
-    stage.send()
-    stage.lab.wait(lambda: stage.forwarded() >= 2 * COUNT, "the datagrams to be forwarded")
-    assert stage.forwarded() == 2 * COUNT
+    for count in (COUNT, 2 * COUNT):
+        with stage.sending():
+            stage.lab.wait(lambda n=count: stage.forwarded() >= n, "the datagrams to be forwarded")
+            stage.lab.wait(lambda n=count: stage.answered() >= n, "their answers to reach the client")
+        assert stage.forwarded() == count
     assert stage.looped() == 0
 
 
@@ -132,13 +146,14 @@ def test_what_a_server_sends_on_is_dropped_as_looped(stage: Stage) -> None:
     broken.call("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.send_redirects=0",
                 "net.ipv4.conf.eth0.send_redirects=0")  # fmt: skip
     before = stage.frames_on_the_segment()
-    stage.send()
-    stage.lab.wait(lambda: stage.forwarded() >= COUNT, "the datagrams to be forwarded")
-    share = next(
-        s["packets"] for told in stage.told().values() if told
-        for p in told["pools"] for s in p["servers"] if s["address"] == B and s["packets"]
-    )  # fmt: skip
-    stage.lab.wait(lambda: stage.looped() >= share, "what the broken server sent on to be dropped")
+    with stage.sending():
+        stage.lab.wait(lambda: stage.forwarded() >= COUNT, "the datagrams to be forwarded")
+        share = next(
+            s["packets"] for told in stage.told().values() if told
+            for p in told["pools"] for s in p["servers"] if s["address"] == B and s["packets"]
+        )  # fmt: skip
+        stage.lab.wait(lambda: stage.looped() >= share, "what the broken server sent on to be dropped")
+        stage.lab.wait(lambda: stage.answered() >= COUNT - share, "the other server's answers to reach the client")
     assert stage.looped() == share
     assert stage.forwarded() == COUNT
     # A datagram, forwarded, answered or sent on: three frames each, and some ARP.
