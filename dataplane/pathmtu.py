@@ -7,7 +7,6 @@ The kernel hands every ICMP message to a raw socket; nothing of this is a frame 
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
 import time
@@ -15,6 +14,7 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from .plan import L3_GRE
+from .rawsocket import RawListener
 from .rewrite import IP_HLEN, IPPROTO_GRE, IPPROTO_IPIP
 
 FLOOR = 576
@@ -117,15 +117,14 @@ class PathMtus:
         self._measured: dict[tuple[bytes, str], float] = {}
         self._own: Collection[bytes] = ()
         self._servers: Collection[bytes] = ()
-        self._socket: socket.socket | None = None
+        self._listener = RawListener(socket.IPPROTO_ICMP, self._received, size=65536)
 
     def follow(self, own: Collection[bytes], servers: Collection[bytes]) -> None:
         """Believe reports about tunnels from one of our own addresses to one of these servers. Raises OSError."""
         self._own, self._servers = frozenset(own), frozenset(servers)
-        if self._servers and self._socket is None:
-            self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
-            asyncio.get_running_loop().add_reader(self._socket, self._receive)
-        elif not self._servers:
+        if self._servers:
+            self._listener.opened()
+        else:
             self.close()
 
     def get(self, server: bytes) -> int:
@@ -153,17 +152,9 @@ class PathMtus:
 
     def close(self) -> None:
         """Listen no more."""
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            self._socket.close()
-            self._socket = None
+        self._listener.close()
 
-    def _receive(self) -> None:
-        assert self._socket is not None
-        try:
-            packet = self._socket.recv(65536)
-        except OSError:
-            return
+    def _received(self, packet: bytes) -> None:
         message = packet[(packet[0] & 0x0F) * 4 :]
         refusal = refused(message, packet[12:16], self._own, self._servers)
         if refusal is not None:

@@ -31,7 +31,9 @@ def overhead(mode: str) -> int:
 
 
 def checksum(data: bytes) -> int:
-    """The Internet checksum (RFC 1071) of an even number of bytes."""
+    """The Internet checksum (RFC 1071)."""
+    if len(data) % 2:
+        data += b"\0"
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total & 0xFFFF) + (total >> 16)
     total = (total & 0xFFFF) + (total >> 16)

@@ -45,7 +45,7 @@ def _filled(head: bytes, layer4: bytes) -> bytes:
     head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
     layer4 = layer4[:at] + b"\0\0" + layer4[at + 2 :]
     pseudo = head[12:20] + struct.pack("!BBH", 0, protocol, len(layer4))
-    total = checksum(pseudo + layer4 + bytes(len(layer4) % 2))
+    total = checksum(pseudo + layer4)
     if not total and protocol != _PROTOCOL_TCP:
         total = 0xFFFF  # zero says that UDP has none (RFC 768)
     return head + layer4[:at] + struct.pack("!H", total) + layer4[at + 2 :]

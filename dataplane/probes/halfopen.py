@@ -15,8 +15,10 @@ import os
 import socket
 import struct
 
+from ..rawsocket import RawListener
+from ..rewrite import checksum
 from .check import Check, failure
-from .icmp import ancillary, checksum
+from .icmp import ancillary
 from .tcp import connection, silence
 
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h
@@ -46,13 +48,15 @@ class HalfOpens:
     """Runs half-open probes. Its raw socket is opened at the first of them."""
 
     def __init__(self) -> None:
-        self._socket: socket.socket | None = None
+        self._listener = RawListener(
+            socket.IPPROTO_TCP, self._received, size=256, prepare=lambda made: attach(made, _ONLY_SYN_ACK)
+        )
         self._waiting: dict[Ends, asyncio.Future[int]] = {}
 
     async def probe(self, check: Check, mark: int, source: bytes) -> bool:
         """Whether the VIP's port answers a SYN with SYN-ACK. Always heard. Raises ProbeFailed."""
         loop = asyncio.get_running_loop()
-        self._open()
+        self._listener.opened()
         with connection(mark, source) as made:
             attach(made, _ONLY_RST)
             refusal = made.connect_ex((socket.inet_ntoa(check.vip), check.port))
@@ -75,35 +79,18 @@ class HalfOpens:
 
     def close(self) -> None:
         """Listen no more."""
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            self._socket.close()
-            self._socket = None
+        self._listener.close()
 
-    def _open(self) -> None:
-        if self._socket is None:
-            made = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP)
-            attach(made, _ONLY_SYN_ACK)
-            asyncio.get_running_loop().add_reader(made, self._receive)
-            self._socket = made
-
-    def _receive(self) -> None:
-        assert self._socket is not None
-        for _ in range(64):  # others want the loop, too
-            try:
-                packet = self._socket.recv(256)
-            except OSError:
-                return
-            start = (packet[0] & 0x0F) * 4
-            port, own, _, acknowledged = struct.unpack_from("!HHII", packet, start)
-            answered = self._waiting.get((packet[12:16], port, own))
-            if answered is not None and not answered.done():
-                answered.set_result(acknowledged)
+    def _received(self, packet: bytes) -> None:
+        start = (packet[0] & 0x0F) * 4
+        port, own, _, acknowledged = struct.unpack_from("!HHII", packet, start)
+        answered = self._waiting.get((packet[12:16], port, own))
+        if answered is not None and not answered.done():
+            answered.set_result(acknowledged)
 
     def _reset(self, check: Check, own: int, sequence: int, mark: int, source: bytes) -> None:
-        assert self._socket is not None
         segment = reset(source, check.vip, own, check.port, sequence)
-        self._socket.sendmsg([segment], ancillary(mark, source), 0, (socket.inet_ntoa(check.vip), 0))
+        self._listener.opened().sendmsg([segment], ancillary(mark, source), 0, (socket.inet_ntoa(check.vip), 0))
 
 
 def _ended(made: socket.socket, answered: asyncio.Future[int]) -> None:

@@ -8,6 +8,8 @@ import os
 import socket
 import struct
 
+from ..rawsocket import RawListener
+from ..rewrite import checksum
 from .check import Check
 from .tcp import silence
 
@@ -24,7 +26,7 @@ class Pings:
     """Sends echo requests and hands out the answers. Its socket is opened at the first request."""
 
     def __init__(self) -> None:
-        self._socket: socket.socket | None = None
+        self._listener = RawListener(socket.IPPROTO_ICMP, self._received, size=2048, prepare=_only_replies)
         self._waiting: dict[Sent, asyncio.Future[None]] = {}
         self._numbers = itertools.count(1)
         self._id = os.getpid() & 0xFFFF
@@ -54,37 +56,25 @@ class Pings:
 
     def close(self) -> None:
         """Listen no more."""
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            self._socket.close()
-            self._socket = None
+        self._listener.close()
 
     def _send(self, address: bytes, number: int, mark: int, source: bytes) -> None:
         payload = number.to_bytes(8, "big")
         head = _HEADER.pack(_ECHO_REQUEST, 0, 0, self._id, number & 0xFFFF)
         head = _HEADER.pack(_ECHO_REQUEST, 0, checksum(head + payload), self._id, number & 0xFFFF)
-        self._opened().sendmsg([head, payload], ancillary(mark, source), 0, (socket.inet_ntoa(address), 0))
+        self._listener.opened().sendmsg([head, payload], ancillary(mark, source), 0, (socket.inet_ntoa(address), 0))
 
-    def _opened(self) -> socket.socket:
-        if self._socket is None:
-            self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
-            self._socket.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~(1 << _ECHO_REPLY) & 0xFFFFFFFF))
-            asyncio.get_running_loop().add_reader(self._socket, self._receive)
-        return self._socket
+    def _received(self, packet: bytes) -> None:
+        message = packet[(packet[0] & 0x0F) * 4 :]
+        if len(message) < 16 or message[4:6] != self._id.to_bytes(2, "big"):
+            return
+        answered = self._waiting.get((packet[12:16], int.from_bytes(message[8:16], "big")))
+        if answered is not None and not answered.done():
+            answered.set_result(None)
 
-    def _receive(self) -> None:
-        assert self._socket is not None
-        for _ in range(64):  # others want the loop, too
-            try:
-                packet = self._socket.recv(2048)
-            except OSError:
-                return
-            message = packet[(packet[0] & 0x0F) * 4 :]
-            if len(message) < 16 or message[4:6] != self._id.to_bytes(2, "big"):
-                continue
-            answered = self._waiting.get((packet[12:16], int.from_bytes(message[8:16], "big")))
-            if answered is not None and not answered.done():
-                answered.set_result(None)
+
+def _only_replies(made: socket.socket) -> None:
+    made.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~(1 << _ECHO_REPLY) & 0xFFFFFFFF))
 
 
 def ancillary(mark: int, source: bytes) -> list[tuple[int, int, bytes]]:
@@ -95,11 +85,3 @@ def ancillary(mark: int, source: bytes) -> list[tuple[int, int, bytes]]:
     if source:
         told.append((socket.IPPROTO_IP, _IP_PKTINFO, struct.pack("=i4s4s", 0, source, bytes(4))))
     return told
-
-
-def checksum(data: bytes) -> int:
-    """The Internet checksum (RFC 1071)."""
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) & ~1]))
-    total += data[-1] << 8 if len(data) & 1 else 0
-    total = (total & 0xFFFF) + (total >> 16)
-    return ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
