@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import bpf
+from . import bpf, iproute
 from .errors import DriverError, ServerError
 
 OBJECT = Path(__file__).parent / "xdp" / "decap.o"
@@ -35,7 +34,7 @@ class Attached:
 
 def attached(interface: str) -> Attached | None:
     """Whether the program is on an interface. Raises ServerError."""
-    for found in json.loads(_tc("-json", "filter", "show", "dev", interface, "ingress") or "[]"):
+    for found in json.loads(iproute.tool("tc", "-json", "filter", "show", "dev", interface, "ingress") or "[]"):
         options = found.get("options", {})
         if found.get("kind") == "bpf" and options.get("bpf_name") == NAME and "prog" in options:
             return Attached(found["pref"], options["handle"], options["prog"]["id"])
@@ -44,7 +43,7 @@ def attached(interface: str) -> Attached | None:
 
 def has_hook(interface: str) -> bool:
     """Whether the interface has a place for programs at its ingress already."""
-    found: list[dict[str, Any]] = json.loads(_tc("-json", "qdisc", "show", "dev", interface) or "[]")
+    found: list[dict[str, Any]] = json.loads(iproute.tool("tc", "-json", "qdisc", "show", "dev", interface) or "[]")
     return any(qdisc.get("kind") in ("clsact", "ingress") for qdisc in found)
 
 
@@ -54,7 +53,7 @@ def attach(interface: str) -> None:
     from pyroute2.netlink.exceptions import NetlinkError
 
     if not has_hook(interface):
-        _tc("qdisc", "add", "dev", interface, "clsact")
+        iproute.tool("tc", "qdisc", "add", "dev", interface, "clsact")
     try:
         with bpf.Object(OBJECT) as loaded, IPRoute() as netlink:
             loaded.load()
@@ -81,9 +80,9 @@ def detach(interface: str, *, hook: bool) -> bool:
     found = attached(interface)
     if found is not None:
         place = ("dev", interface, "ingress", "pref", str(found.preference))
-        _tc("filter", "del", *place, "handle", found.handle, "bpf")
+        iproute.tool("tc", "filter", "del", *place, "handle", found.handle, "bpf")
     if hook and has_hook(interface) and not any(_filters(interface, where) for where in ("ingress", "egress")):
-        _tc("qdisc", "del", "dev", interface, "clsact")
+        iproute.tool("tc", "qdisc", "del", "dev", interface, "clsact")
     return found is not None
 
 
@@ -130,15 +129,5 @@ def _map(found: Attached) -> bpf.Map:
 
 
 def _filters(interface: str, where: str) -> list[Any]:
-    found: list[Any] = json.loads(_tc("-json", "filter", "show", "dev", interface, where) or "[]")
+    found: list[Any] = json.loads(iproute.tool("tc", "-json", "filter", "show", "dev", interface, where) or "[]")
     return found
-
-
-def _tc(*words: str) -> str:
-    try:
-        run = subprocess.run(["tc", *words], capture_output=True, text=True)
-    except FileNotFoundError:
-        raise ServerError("tc(8) is not here", remedy="apt-get install iproute2") from None
-    if run.returncode:
-        raise ServerError(f"tc {' '.join(words)}: {run.stderr.strip()}")
-    return run.stdout

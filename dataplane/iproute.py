@@ -1,4 +1,4 @@
-"""ip(8), and what it tells of this network namespace."""
+"""ip(8) and tc(8), and what they tell of this network namespace."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from .errors import ServerError
 
 def run(*words: str) -> str:
     """Run ip(8); its standard output. Raises ServerError with what it said."""
+    return tool("ip", *words)
+
+
+def tool(name: str, *words: str) -> str:
+    """Run a program of iproute2; its standard output. Raises ServerError with what it said."""
     try:
-        run = subprocess.run(["ip", *words], capture_output=True, text=True)
+        run = subprocess.run([name, *words], capture_output=True, text=True)
     except FileNotFoundError:
-        raise ServerError("ip(8) is not here", remedy="apt-get install iproute2") from None
+        raise ServerError(f"{name}(8) is not here", remedy="apt-get install iproute2") from None
     if run.returncode:
-        raise ServerError(f"ip {' '.join(words)}: {run.stderr.strip()}")
+        raise ServerError(f"{name} {' '.join(words)}: {run.stderr.strip()}")
     return run.stdout
 
 
