@@ -121,6 +121,9 @@ def hosts(lab: Lab) -> Table:
         server = states[node.address]
         about = f"{server['state']}, {server['share']:.1%} of the table; the VIP on its loopback"
         table.add_row(node.name, node.address, node.mac, about)
+    if topology.router:
+        for node, about in ((topology.router.near, "client and engine"), (topology.router.far, "the servers")):
+            table.add_row(node.name, node.address, node.mac, f"the default gateway of {about}")
     return table
 
 
@@ -135,7 +138,8 @@ def _answers(answered: dict[Flow, str], topology: Topology) -> Table:
 def _exchange(seen: Seen, topology: Topology) -> Table:
     """One request's first frame on its way, and the first frame of the answer."""
     table = _table("Way", "Source MAC", "Destination MAC", "Source", "Destination", "TTL")
-    names = {node.mac: node.name for node in topology.nodes}
+    routers = (topology.router.near, topology.router.far) if topology.router else ()
+    names = {node.mac: node.name for node in (*topology.nodes, *routers)}
     if not seen.to_engine:
         return table
     first = seen.to_engine[0]
@@ -143,7 +147,11 @@ def _exchange(seen: Seen, topology: Topology) -> Table:
     back = [frame for frame in seen.answers if frame.target_port == first.source_port][:1]
     for frame in (first, *there, *back):
         way = f"{names.get(frame.source_mac, '?')} → {names.get(frame.target_mac, '?')}"
-        table.add_row(way, frame.source_mac, frame.target_mac, *_ends(frame), str(frame.ttl))
+        macs = frame.source_mac, frame.target_mac
+        if frame.tunnel:
+            table.add_row(f"{way}, a tunnel", *macs, *frame.tunnel)
+            way, macs = "  the packet in it", ("", "")
+        table.add_row(way, *macs, *_ends(frame), str(frame.ttl))
     return table
 
 

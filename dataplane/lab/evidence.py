@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from socket import IPPROTO_TCP, IPPROTO_UDP, inet_ntoa
+from socket import IPPROTO_GRE, IPPROTO_IPIP, IPPROTO_TCP, IPPROTO_UDP, inet_ntoa
+from typing import NamedTuple
 
 from .topology import Node, Topology
 
@@ -21,6 +22,8 @@ IPV4 = struct.Struct("!BxH4xBB2x4s4s")
 """Version and header length, total length, TTL, protocol, source, destination."""
 PORTS = struct.Struct("!HH")
 PROTOCOLS = {"tcp": IPPROTO_TCP, "udp": IPPROTO_UDP}
+TUNNELS = {IPPROTO_IPIP: 0, IPPROTO_GRE: 4}
+"""Bytes between outer and inner header (RFC 2003, RFC 2784)."""
 
 Flow = tuple[str, int]
 """A client's address and source port."""
@@ -28,7 +31,8 @@ Flow = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One IPv4 frame of a service. packet: the IP packet's bytes, without the frame's padding; ttl stands in it too."""
+    """One IPv4 frame of a service. packet: the client's or server's IP packet, without the frame's padding; ttl stands
+    in it too; tunnel: source and target of the outer header where it came in one."""
 
     source_mac: str
     target_mac: str
@@ -38,6 +42,7 @@ class Frame:
     target_port: int
     ttl: int
     packet: bytes
+    tunnel: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +80,51 @@ def read(path: Path, topology: Topology) -> list[Frame]:
 
 
 def dissect(data: bytes, protocol: int) -> Frame | None:
-    """A captured frame, None when it does not carry this IP protocol over IPv4. (RFC 791; scapy's dissection of tens of
-    thousands of frames takes a minute.)"""
-    if len(data) < ETHERNET + IPV4.size or data[12:14] != ETHERTYPE:
+    """A captured frame, None when it does not carry this IP protocol over IPv4, in a tunnel or not. (RFC 791; scapy's
+    dissection of tens of thousands of frames takes a minute.)"""
+    if data[12:14] != ETHERTYPE:
         return None
-    first, length, ttl, number, source, target = IPV4.unpack_from(data, ETHERNET)
-    header = (first & 0x0F) * 4
-    packet = data[ETHERNET : ETHERNET + length]
-    if number != protocol or len(packet) < header + PORTS.size:
+    at, tunnel = ETHERNET, None
+    found = _ip(data, at)
+    if found is not None and found.protocol in TUNNELS:
+        tunnel = found.source, found.target
+        at += found.header + TUNNELS[found.protocol]
+        found = _ip(data, at)
+    if found is None or found.protocol != protocol:
         return None
-    source_port, target_port = PORTS.unpack_from(packet, header)
+    packet = data[at : at + found.length]
+    if len(packet) < found.header + PORTS.size:
+        return None
+    source_port, target_port = PORTS.unpack_from(packet, found.header)
     return Frame(
         source_mac=data[6:12].hex(":"),
         target_mac=data[:6].hex(":"),
-        source=inet_ntoa(source),
-        target=inet_ntoa(target),
+        source=found.source,
+        target=found.target,
         source_port=source_port,
         target_port=target_port,
-        ttl=ttl,
+        ttl=found.ttl,
         packet=packet,
+        tunnel=tunnel,
     )
+
+
+class _Header(NamedTuple):
+    """An IPv4 header; header, length: its own bytes, and the packet's."""
+
+    header: int
+    length: int
+    ttl: int
+    protocol: int
+    source: str
+    target: str
+
+
+def _ip(data: bytes, at: int) -> _Header | None:
+    if len(data) < at + IPV4.size:
+        return None
+    first, length, ttl, protocol, source, target = IPV4.unpack_from(data, at)
+    return _Header((first & 0x0F) * 4, length, ttl, protocol, inet_ntoa(source), inet_ntoa(target))
 
 
 def sort(at_engine: Iterable[Frame], at_client: Iterable[Frame], topology: Topology) -> Seen:
@@ -112,17 +142,18 @@ def sort(at_engine: Iterable[Frame], at_client: Iterable[Frame], topology: Topol
 def findings(seen: Seen, answered: Mapping[Flow, str], asked: int, topology: Topology) -> list[Finding]:
     """Everything that the captures and the answers are to prove. answered: which server (by name) answered each flow;
     asked: how many requests were made, each a flow."""
-    servers = {node.mac: node for node in topology.servers}
+    l2 = topology.router is None
+    servers = {node.mac if l2 else node.address: node for node in topology.servers}
     checks: tuple[Callable[[], Finding], ...] = (
         lambda: _all_answered(answered, asked),
         lambda: _shared(answered, asked, topology.servers),
         lambda: _all_forwarded(seen, asked),
         lambda: _no_answers(seen),
         lambda: _before(seen, topology),
-        lambda: _after(seen, topology, servers),
+        lambda: _after(seen, topology, servers) if l2 else _in_tunnel(seen, topology, servers),
         lambda: _unchanged(seen),
         lambda: _one_server_a_flow(seen, answered, servers),
-        lambda: _direct(seen, answered, servers),
+        lambda: _direct(seen, answered, servers) if l2 else _by_router(seen, topology),
     )
     return [check() for check in checks]
 
@@ -167,6 +198,18 @@ def _after(seen: Seen, topology: Topology, servers: Mapping[str, Node]) -> Findi
     return Finding("requests leave with the engine's and a server's MAC address", holds, _pairs(pairs))
 
 
+def _in_tunnel(seen: Seen, topology: Topology, servers: Mapping[str, Node]) -> Finding:
+    assert topology.router is not None
+    ways = {(frame.source_mac, frame.target_mac) for frame in seen.from_engine}
+    tunnels = {frame.tunnel or ("none", "none") for frame in seen.from_engine}
+    holds = ways == {(topology.engine.mac, topology.router.near.mac)} and all(
+        source == topology.engine.address and target in servers for source, target in tunnels
+    )
+    return Finding(
+        "requests leave by the router in a tunnel from the engine's address to a server's", holds, _pairs(tunnels)
+    )
+
+
 def _unchanged(seen: Seen) -> Finding:
     before = Counter(frame.packet for frame in seen.to_engine)
     after = Counter(frame.packet for frame in seen.from_engine)
@@ -178,9 +221,10 @@ def _unchanged(seen: Seen) -> Finding:
 def _one_server_a_flow(seen: Seen, answered: Mapping[Flow, str], servers: Mapping[str, Node]) -> Finding:
     targets: dict[Flow, set[str]] = {}
     for frame in seen.from_engine:
-        targets.setdefault((frame.source, frame.source_port), set()).add(frame.target_mac)
+        target = frame.tunnel[1] if frame.tunnel else frame.target_mac
+        targets.setdefault((frame.source, frame.source_port), set()).add(target)
     wrong = sum(
-        targets.get(flow) != {mac for mac, node in servers.items() if node.name == name}
+        targets.get(flow) != {key for key, node in servers.items() if node.name == name}
         for flow, name in answered.items()
     )
     return Finding(
@@ -204,6 +248,14 @@ def _direct(seen: Seen, answered: Mapping[Flow, str], servers: Mapping[str, Node
         bool(seen.answers) and not wrong,
         _pairs(pairs),
     )
+
+
+def _by_router(seen: Seen, topology: Topology) -> Finding:
+    assert topology.router is not None
+    pairs = {(frame.source_mac, frame.source) for frame in seen.answers}
+    claim = "answers reach the client from the router's MAC address, with the VIP as their source and no tunnel"
+    holds = pairs == {(topology.router.near.mac, topology.vip)} and not any(frame.tunnel for frame in seen.answers)
+    return Finding(claim, holds, f"{_pairs(pairs)}, TTL {_ttls(seen.answers)}")
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> str:

@@ -4,7 +4,8 @@
         lab.start_engine(); lab.start_servers(); print(lab.configure()); lab.wait_ready()
 
 Every host has one interface, eth0; the switch is a bridge in a namespace of its own whose ports bear the hosts' names.
-Nothing of it is seen in the machine's own network namespace.
+Where servers are behind a router, they have a second bridge, and the router two interfaces: eth0 on the first one, eth1
+on theirs. Nothing of it is seen in the machine's own network namespace.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from ipaddress import IPv4Network
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,12 +30,12 @@ from . import registry, web
 from .capture import Capture
 from .client import Answer
 from .namespaces import Namespace, call, inside, stop
-from .topology import CLIENT, ENGINE, SWITCH, Node, Topology
+from .topology import CLIENT, ENGINE, FAR, ROUTER, SWITCH, Node, Router, Topology
 
 READY = 30.0
 """Seconds that the engine, the servers and the health monitors have to come up."""
 
-BRIDGE = "br0"
+BRIDGE, FAR_BRIDGE = "br0", "br1"
 
 
 class Lab:
@@ -50,6 +52,7 @@ class Lab:
         self.driver = driver
         self.switch = self._namespace(SWITCH)
         self.hosts = {node.name: self._namespace(node.name) for node in topology.nodes}
+        self.router = self._namespace(ROUTER) if topology.router else None
         self.engine: subprocess.Popen[bytes] | None = None
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
         self._captures: list[Capture] = []
@@ -131,8 +134,8 @@ class Lab:
 
     def prepare(self, nodes: Iterable[Node], verb: str = "apply") -> None:
         """Run `avi-server apply` (or undo) on servers, all at once. Raises LabError with what one of them said."""
-        words = [sys.executable, "-m", "dataplane.server", verb, "--vip", self.topology.vip, "--mode", "l2"]
-        words += ["--interface", "eth0", "--client", self.topology.client.address]
+        words = [sys.executable, "-m", "dataplane.server", verb, "--vip", self.topology.vip]
+        words += ["--mode", self.topology.mode, "--interface", "eth0", "--client", self.topology.client.address]
         runs = [
             (
                 node,
@@ -267,27 +270,56 @@ class Lab:
         return Namespace(f"{registry.PREFIX}{self.name}-{name}")
 
     def _make_network(self) -> None:
+        topology = self.topology
         quiet = "for i in all default; do echo 1 > /proc/sys/net/ipv6/conf/$i/disable_ipv6; done"
-        for space in (self.switch, *self.hosts.values()):
+        for space in (self.switch, *self.hosts.values(), *((self.router,) if self.router else ())):
             space.create()
             space.call("sh", "-c", f"test ! -d /proc/sys/net/ipv6 || {quiet}")
         _ip(self.switch, self._switch_lines())
-        for node in self.topology.nodes:
-            address = f"{node.address}/{self.topology.network.prefixlen}"
-            _ip(self.hosts[node.name], ["link set lo up", f"addr add {address} dev eth0", "link set eth0 up"])
-            # A frame forwarded by XDP keeps the checksum its sender left; so nobody leaves one to the hardware.
-            for space, link in ((self.hosts[node.name], "eth0"), (self.switch, node.name)):
-                space.call("ethtool", "-K", link, "tx", "off")
+        if self.router and topology.router:
+            self._make_router(self.router, topology.router)
+        for node in topology.nodes:
+            _ip(self.hosts[node.name], _host_lines("eth0", node, topology.segment(node)))
+            if gateway := topology.gateway(node):
+                _ip(self.hosts[node.name], [f"route add default via {gateway.address}"])
+            self._send_whole(self.hosts[node.name], "eth0", node.name)
         if self.driver != drivers.PCAP:
             inside(self.switch, _let_xdp_pass)
 
+    def _make_router(self, space: Namespace, router: Router) -> None:
+        space.call("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        _ip(space, _host_lines("eth0", router.near, self.topology.network))
+        _ip(space, _host_lines("eth1", router.far, router.network))
+        self._send_whole(space, "eth0", ROUTER)
+        self._send_whole(space, "eth1", FAR)
+
+    def _send_whole(self, space: Namespace, link: str, port: str) -> None:
+        """A frame forwarded by XDP keeps the checksum its sender left; so nobody leaves one to the hardware."""
+        for where, name in ((space, link), (self.switch, port)):
+            where.call("ethtool", "-K", name, "tx", "off")
+
     def _switch_lines(self) -> list[str]:
-        lines = [f"link add {BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"]
-        for node in self.topology.nodes:
-            home = self.hosts[node.name].name
-            lines.append(f"link add {node.name} type veth peer name eth0 address {node.mac} netns {home}")
-            lines.append(f"link set {node.name} master {BRIDGE} up")
-        return [*lines, f"link set {BRIDGE} up"]
+        router = self.topology.router
+        lines = [_bridge(BRIDGE), *([_bridge(FAR_BRIDGE)] if router else ())]
+        ports = [
+            (
+                node.name,
+                node,
+                self.hosts[node.name],
+                "eth0",
+                FAR_BRIDGE if router and node in self.topology.servers else BRIDGE,
+            )
+            for node in self.topology.nodes
+        ]
+        if router and self.router:
+            ports += [
+                (ROUTER, router.near, self.router, "eth0", BRIDGE),
+                (FAR, router.far, self.router, "eth1", FAR_BRIDGE),
+            ]
+        for port, node, space, link, bridge in ports:
+            lines.append(f"link add {port} type veth peer name {link} address {node.mac} netns {space.name}")
+            lines.append(f"link set {port} master {bridge} up")
+        return [*lines, f"link set {BRIDGE} up", *([f"link set {FAR_BRIDGE} up"] if router else ())]
 
 
 class Asking:
@@ -315,6 +347,14 @@ class Asking:
 
 def _ip(space: Namespace, lines: Iterable[str]) -> None:
     call("ip", "-n", space.name, "-batch", "-", text="\n".join(lines) + "\n")
+
+
+def _bridge(name: str) -> str:
+    return f"link add {name} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
+
+
+def _host_lines(link: str, node: Node, network: IPv4Network) -> list[str]:
+    return ["link set lo up", f"addr add {node.address}/{network.prefixlen} dev {link}", f"link set {link} up"]
 
 
 def _let_xdp_pass() -> None:

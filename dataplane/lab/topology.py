@@ -2,11 +2,14 @@
 
 title = "…"                  one line for people
 session = "l2_dsr.avi"       the shell session that configures it, beside this file
-network = "10.10.10.0/24"    the one layer-2 segment
+network = "10.10.10.0/24"    the layer-2 segment of client and engine, and of the servers where there is no router
 vip = "10.10.10.100"
 protocol = "tcp"             tcp: every server runs nginx; udp: an echo server
 port = 80
 [client]  address            [engine] name, address            [servers] name = address, at least one
+[router]                     only for layer 3: the servers are behind it, on a segment of their own
+  address                    on the segment of client and engine, whose default gateway it is
+  servers = "10.20.20.1/24"  on the servers' segment, whose default gateway it is
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from typing import Any
 from ..errors import LabError
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
-CLIENT, ENGINE, SWITCH = "client", "engine", "switch"
+CLIENT, ENGINE, ROUTER, FAR, SWITCH = "client", "engine", "router", "far", "switch"
+"""Names that are taken: of hosts, and `far` of the router's port on the servers' segment."""
 PROTOCOLS = ("tcp", "udp")
 
 
@@ -40,8 +44,18 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Router:
+    """Between the first segment and the servers' own: its end on either."""
+
+    near: Node
+    far: Node
+    network: ipaddress.IPv4Network
+
+
+@dataclass(frozen=True, slots=True)
 class Topology:
-    """A laboratory: who is on the segment, and which service the VIP has."""
+    """A laboratory: who is on its segments, and which service the VIP has. router: None where there is one segment, on
+    which direct server return is a matter of layer 2."""
 
     title: str
     session: Path
@@ -53,11 +67,27 @@ class Topology:
     client: Node
     engine: Node
     servers: tuple[Node, ...]
+    router: Router | None = None
+
+    @property
+    def mode(self) -> str:
+        """How the service is forwarded, as `avi-server --mode` names it."""
+        return "l3" if self.router else "l2"
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """Everybody on the segment."""
+        """Everybody but the router."""
         return (self.client, self.engine, *self.servers)
+
+    def segment(self, node: Node) -> ipaddress.IPv4Network:
+        """The network of the segment that a host is on."""
+        return self.router.network if self.router and node in self.servers else self.network
+
+    def gateway(self, node: Node) -> Node | None:
+        """The router's end on a host's segment."""
+        if self.router is None:
+            return None
+        return self.router.far if node in self.servers else self.router.near
 
     def server(self, name: str) -> Node:
         """A server by its name or address. Raises LabError naming those there are."""
@@ -110,19 +140,30 @@ def _topology(data: Mapping[str, Any], path: Path) -> Topology:
         Node(CLIENT, data["client"]["address"]),
         Node(ENGINE, data["engine"]["address"]),
         servers,
+        _router(data["router"]) if "router" in data else None,
     )
     seen: dict[str, str] = {topology.vip: "the VIP"}
-    for node in topology.nodes:
-        if ipaddress.IPv4Address(node.address) not in network:
-            raise ValueError(f"{node.name}'s address {node.address} is not in {network}")
+    there = [(node, topology.segment(node)) for node in topology.nodes]
+    if router := topology.router:
+        there += [(router.near, network), (router.far, router.network)]
+    for node, segment in there:
+        if ipaddress.IPv4Address(node.address) not in segment:
+            raise ValueError(f"{node.name}'s address {node.address} is not in {segment}")
         if node.address in seen:
             raise ValueError(f"{node.name} and {seen[node.address]} both have the address {node.address}")
         seen[node.address] = node.name
     return topology
 
 
+def _router(data: Mapping[str, Any]) -> Router:
+    far = ipaddress.IPv4Interface(data["servers"])
+    return Router(Node(ROUTER, data["address"]), Node(ROUTER, str(far.ip)), far.network)
+
+
 def _word(name: str) -> str:
-    if not (name.isascii() and name.isalnum() and len(name) <= 12 and name not in (CLIENT, ENGINE, SWITCH)):
+    if not (
+        name.isascii() and name.isalnum() and len(name) <= 12 and name not in (CLIENT, ENGINE, ROUTER, FAR, SWITCH)
+    ):
         raise ValueError(f"server name {name!r}: expected up to 12 letters and digits")
     return name
 

@@ -25,7 +25,7 @@ def avi_lab(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "dataplane.lab", *words], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("example", ["l2_dsr", "udp_echo"])
+@pytest.mark.parametrize("example", ["l2_dsr", "l3_dsr", "udp_echo"])
 def test_a_shipped_example_proves_all_its_claims(example: str, driver: str) -> None:
     name = plans.lab_name()
     run = avi_lab("run", example, "--driver", driver, "--requests", "50", "--name", name)
@@ -96,7 +96,7 @@ def test_a_session_that_is_refused_ends_the_run_with_its_fault(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (("run", "nothing"), 1, "there are l2_dsr, udp_echo"),
+        (("run", "nothing"), 1, "there are l2_dsr, l3_dsr, udp_echo"),
         (("run", "l2_dsr", "--requests", "0"), 2, "expected 1 to 40000"),
         (("run", "l2_dsr", "--driver", "dpdk"), 2, "invalid choice"),
         (("run", "l2_dsr", "--name", "a-b"), 1, "expected up to 24 lower-case letters and digits"),

@@ -81,6 +81,42 @@ def test_one_thing_wrong_fails_the_claims_about_it(
     assert failing(seen, answered) == claims
 
 
+FAR = topology.load(topology.find("l3_dsr"))
+assert FAR.router is not None
+ROUTER = FAR.router.near.mac
+
+
+def tunnelled(port: int, server: int, source: str = ENGINE.address, target_mac: str = ROUTER) -> Frame:
+    return replace(request(port, ENGINE.mac, target_mac), tunnel=(source, FAR.servers[server].address))
+
+
+def through_router(port: int, source_mac: str = ROUTER) -> Frame:
+    return replace(answer(port, source_mac), ttl=63)
+
+
+GOOD_FAR = Seen(
+    [request(1), request(2)], [tunnelled(1, 0), tunnelled(2, 1)], [], [through_router(1), through_router(2)]
+)
+LEAVE = "requests leave by"
+
+
+@pytest.mark.parametrize(
+    ("seen", "claims"),
+    [
+        (GOOD_FAR, set()),
+        (replace(GOOD_FAR, from_engine=[tunnelled(1, 0), tunnelled(2, 1, CLIENT.address)]), {LEAVE}),
+        (replace(GOOD_FAR, from_engine=[tunnelled(1, 0), tunnelled(2, 1, target_mac=CLIENT.mac)]), {LEAVE}),
+        (replace(GOOD_FAR, from_engine=[tunnelled(1, 0), request(2, ENGINE.mac, ROUTER)]), {LEAVE, FLOWS}),
+        (replace(GOOD_FAR, from_engine=[tunnelled(1, 0), tunnelled(2, 0)]), {FLOWS}),
+        (replace(GOOD_FAR, answers=[through_router(1), through_router(2, ENGINE.mac)]), {ANSWERS}),
+        (replace(GOOD_FAR, answers=[replace(through_router(1), tunnel=("a", "b"))]), {ANSWERS}),
+    ],
+)
+def test_one_thing_wrong_behind_a_router_fails_the_claims_about_it(seen: Seen, claims: set[str]) -> None:
+    found = evidence.findings(seen, ANSWERED, 2, FAR)
+    assert {" ".join(finding.claim.split()[:3]) for finding in found if not finding.holds} == claims
+
+
 def test_nothing_seen_proves_nothing() -> None:
     found = evidence.findings(Seen([], [], [], []), {}, 0, LAB)
     assert [finding.claim for finding in found if finding.holds] == ["at least 0 servers answered"]
@@ -112,10 +148,15 @@ def test_a_capture_is_read_as_scapy_wrote_it(example: str, kind: str, tmp_path: 
         ethernet / to_vip / layer(sport=1234, dport=there.port + 1),
         ethernet / inet.IP(src=there.engine.address, dst=there.vip) / layer(sport=1234, dport=there.port),
     ]
+    outer = inet.IP(src=there.engine.address, dst=there.servers[0].address)
     frames = [ethernet / request / Padding(b"0" * 9), *noise, ethernet / answer]
+    frames += [ethernet / outer / request, ethernet / outer / l2.GRE() / request, ethernet / outer]
     wrpcap(str(tmp_path / "some.pcap"), frames)
-    macs = (there.client.mac, there.engine.mac)
+    macs, tunnel = (there.client.mac, there.engine.mac), (there.engine.address, there.servers[0].address)
+    sent = Frame(*macs, there.client.address, there.vip, 1234, there.port, 9, bytes(request))
     assert evidence.read(tmp_path / "some.pcap", there) == [
-        Frame(*macs, there.client.address, there.vip, 1234, there.port, 9, bytes(request)),
+        sent,
         Frame(*macs, there.vip, there.client.address, there.port, 1234, 64, bytes(answer)),
+        replace(sent, tunnel=tunnel),
+        replace(sent, tunnel=tunnel),
     ]

@@ -48,6 +48,25 @@ def test_a_wrong_topology_is_refused_with_its_file_and_fault(tmp_path: Path, old
     assert message in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('address = "10.10.10.1"', 'address = "10.20.20.1"', "router's address 10.20.20.1 is not in 10.10.10.0/24"),
+        ("10.20.20.1/24", "10.30.30.1/24", "server1's address 10.20.20.11 is not in 10.30.30.0/24"),
+        ("10.20.20.1/24", "10.20.20.11/24", "router and server1 both have the address 10.20.20.11"),
+        ("server3", "far", "server name 'far'"),
+        ('servers = "10.20.20.1/24"', "", "servers is missing"),
+    ],
+)
+def test_a_wrong_router_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    shipped = (topology.EXAMPLES / "l3_dsr.toml").read_text()
+    path = tmp_path / "wrong.toml"
+    assert old in shipped
+    path.write_text(shipped.replace(old, new, 1))
+    with pytest.raises(LabError, match=message):
+        topology.load(path)
+
+
 def test_an_unknown_example_is_refused_with_those_there_are() -> None:
-    with pytest.raises(LabError, match="there are l2_dsr, udp_echo"):
+    with pytest.raises(LabError, match="there are l2_dsr, l3_dsr, udp_echo"):
         topology.find("nothing")
