@@ -8,7 +8,7 @@ SECONDS ?= 60
 FRAMES ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint soak fuzz bench-shell install-demo install-test xdp clean
+.PHONY: help demo test lint soak fuzz bench bench-shell install-demo install-test xdp clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ soak: install-test ## a minute of traffic while the plan changes ten times a sec
 
 fuzz: install-test ## a million random frames through program and reference (FRAMES=1000000)
 	@$(BIN)/python -m tests.xdp.fuzz --frames $(FRAMES) --seconds 1800
+
+bench: install-test ## measure every row in one run: table, build/bench/ (QUICK=1, ONLY="latency pcap")
+	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(addprefix --only ,$(ONLY))
 
 bench-shell: install-test ## how fast the shell starts, parses and commits
 	@$(BIN)/python -m tests.bench.shell

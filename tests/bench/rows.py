@@ -1,0 +1,68 @@
+"""The rows of the bench: what is measured, against what, and where goal and floor are. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """Of one line."""
+
+    GOAL = "goal met"
+    FLOOR = "floor met"
+    BELOW = "below floor"
+    MISSED = "goal missed"
+    """There is no floor."""
+    SHOWN = ""
+    """Not judged: there to compare with."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Goal and floor of a line, in the unit of what is judged; more: whether more is better."""
+
+    goal: float
+    floor: float | None
+    more: bool = False
+
+    def verdict(self, median: float) -> Verdict:
+        if self._reached(median, self.goal):
+            return Verdict.GOAL
+        if self.floor is None:
+            return Verdict.MISSED
+        return Verdict.FLOOR if self._reached(median, self.floor) else Verdict.BELOW
+
+    def _reached(self, median: float, mark: float) -> bool:
+        return median >= mark if self.more else median <= mark
+
+
+def at_least(goal: float, floor: float | None) -> Bound:
+    return Bound(goal, floor, more=True)
+
+
+def at_most(goal: float, floor: float | None) -> Bound:
+    return Bound(goal, floor)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row. key: its name on the command line. measure: "module:function" below tests.bench. bounds: of its lines,
+    by the names of its samples, each of which must come; other samples are shown and not judged."""
+
+    key: str
+    work: str
+    against: str
+    measure: str
+    bounds: Mapping[str, Bound] = field(default_factory=dict)
+
+
+BARE = "the bare same action, nothing looked up"
+
+ROWS = (
+    Row(
+        "pcap", "pcap driver", "Python on raw AF_PACKET sockets that only copies", "pcap:forwarding",
+        dict.fromkeys(("L2", "L3"), at_least(0.5, 0.3)),
+    ),
+)  # fmt: skip
