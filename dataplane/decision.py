@@ -18,6 +18,7 @@ from . import rewrite
 from .flows import Flow, Flows, FragmentKey, Member, member_of
 from .forwarding import DROP_REASONS, TCP, UDP, Counters, Interface, Pool, Service, ServiceKey, Tally, Target, Vip
 from .plan import L2
+from .rewrite import MF, OFFSET
 
 ETH_P_IP, ETH_P_ARP, ETH_P_8021Q = b"\x08\x00", b"\x08\x06", b"\x81\x00"
 ICMP = 1
@@ -32,6 +33,8 @@ EVERYWHERE = b"\xff" * 4
 BROADCAST_MAC = b"\xff" * 6
 _ARP_REQUEST = b"\x00\x01\x08\x00\x06\x04\x00\x01"  # Ethernet, IPv4, address lengths, request (RFC 826)
 _ARP_REPLY = b"\x00\x01\x08\x00\x06\x04\x00\x02"
+_HEAD = struct.Struct("!BxHxxHxB")  # of IPv4: version and header length, total length, flags and offset, protocol
+_PORTS = struct.Struct("!HH")
 
 HOST, ANSWERED, FORWARDED, DROPPED = "host", "answered", "forwarded", "dropped"
 
@@ -55,6 +58,7 @@ class Verdict(NamedTuple):
 
 
 _TO_HOST = Verdict(HOST)
+_NOTHING = Tally()
 _DROP = {reason: Verdict(DROPPED, reason) for reason in DROP_REASONS}
 
 
@@ -184,10 +188,10 @@ def _arp(frame: bytes, start: int, interface: Interface, values: Values) -> Verd
 
 
 class _Subject(NamedTuple):
-    """What a packet to a VIP is about. service, pool: None where it is about none; flow: of a packet with ports, or the
-    one that an ICMP error quotes; member: the one that the packet's first fragment went to."""
+    """What a packet to a VIP is about. kind: one of those below; service, pool: None where it is about none; flow: of
+    a packet with ports, or the one that an ICMP error quotes; member: the one that the first fragment went to."""
 
-    kind: str
+    kind: int
     service: Service | None = None
     pool: Pool | None = None
     flow: Flow | None = None
@@ -195,8 +199,11 @@ class _Subject(NamedTuple):
     member: Member | None = None
 
 
-_WHOLE, _FIRST, _LATER, _SHORT = "whole", "first fragment", "later fragment", "fragment without ports"
-_ECHO, _ERROR, _OTHER_ICMP = "echo", "error", "other ICMP"
+_WHOLE, _FIRST, _LATER, _ECHO, _ERROR, _UNKNOWN, _SHORT, _OTHER_ICMP = range(8)
+"""A whole packet, a first and a later fragment, a ping, an ICMP error; and what goes nowhere: a later fragment whose
+first is not known, a fragment without ports, other ICMP."""
+_NOWHERE = {_UNKNOWN: "fragment_unknown", _SHORT: "fragment_short", _OTHER_ICMP: "icmp_unsupported"}
+_OTHER = _Subject(_WHOLE)
 
 
 def _packet(
@@ -210,83 +217,81 @@ def _packet(
     segment: int,
 ) -> Verdict:
     """Steps 2 to 11 for a packet to a VIP. The order of the drops is part of the definition."""
-    if not _well_formed(frame, start):
+    size = _well_formed(frame, start)
+    if not size:
         return _DROP["malformed"]
-    packet = frame[start : start + (frame[start + 2] << 8 | frame[start + 3])]
+    packet = frame[start : start + size]
     source = packet[12:16]
     if _bad_source(source, values):
         return _DROP["bad_source"]
     subject = _subject(packet, values, flows, now)
-    if _looped(frame, source, subject.pool, values):
+    kind, service, pool = subject.kind, subject.service, subject.pool
+    if _looped(frame, source, pool, values):
         return _DROP["looped"]
     if not vip.up:
         return _DROP["vip_down"]
-    if subject.kind == _SHORT:
-        return _DROP["fragment_short"]
-    if subject.kind == _LATER and subject.member is None:
-        return _DROP["fragment_unknown"]
-    if subject.kind == _OTHER_ICMP:
-        return _DROP["icmp_unsupported"]
-    if subject.kind == _ECHO:
+    if kind in _NOWHERE:
+        return _DROP[_NOWHERE[kind]]
+    if kind == _ECHO:
         answer = frame[6:12] + interface.mac + frame[12:start] + rewrite.echo_reply(packet)
         return Verdict(ANSWERED, frames=(answer,), interface=interface.index)
-    service, pool = subject.service, subject.pool
     if service is None:
-        return _DROP["icmp_unmatched" if subject.kind == _ERROR else "no_service"]
+        return _DROP["icmp_unmatched" if kind == _ERROR else "no_service"]
     target = _server(subject, service, pool, flows, now)
     if target is None or pool is None:
         return _DROP["no_server"]
-    if subject.kind == _FIRST:
+    if kind == _FIRST:
         flows.remember_fragments(_fragment_key(packet), service, pool, target, now)
     egress = values.interfaces.get(target.interface) if target.interface is not None else None
     if egress is None or target.mac is None:
         return _DROP["no_next_hop"]
-    ethernet = target.mac + egress.mac + ETH_P_IP
     if pool.mode == L2:
-        if (segment or len(packet)) > egress.mtu:
+        if (segment or size) > egress.mtu:
             return _DROP["too_big_l2"]
-        leaving = [packet]
+        frames: tuple[bytes, ...] = (target.mac + egress.mac + ETH_P_IP + packet,)
     else:
-        mtu = min(egress.mtu, target.path_mtu or egress.mtu)
-        room = mtu - rewrite.overhead(pool.mode)
+        room = min(egress.mtu, target.path_mtu or egress.mtu) - rewrite.overhead(pool.mode)
         pieces = [packet]
-        if (segment or len(packet)) > room:
+        if (segment or size) > room:
             if packet[6] & 0x40:
                 return _too_big(frame, start, packet, room, subject, interface, flows, now)
             if room < 68:
                 return _DROP["encap_failed"]
             pieces = rewrite.fragmented(packet, room)
-        if len(packet) + rewrite.overhead(pool.mode) > 0xFFFF:
+        if size + rewrite.overhead(pool.mode) > 0xFFFF:
             return _DROP["encap_failed"]
-        leaving = [
-            rewrite.tunnelled(
-                piece, pool.mode, target.source, target.address,
-                0 if piece[6] & 0x40 else flows.identification(pool, target),
-            )
-            for piece in pieces
-        ]  # fmt: skip
-    frames = tuple(ethernet + left for left in leaving)
-    return Verdict(FORWARDED, "", frames, egress.index, service.key, pool.uuid, target.address, len(packet))
+        ethernet = target.mac + egress.mac + ETH_P_IP
+        frames = tuple([ethernet + _tunnelled(piece, pool, target, flows) for piece in pieces])
+    return Verdict(FORWARDED, "", frames, egress.index, service.key, pool.uuid, target.address, size)
 
 
-def _well_formed(frame: bytes, start: int) -> bool:
+def _tunnelled(packet: bytes, pool: Pool, target: Target, flows: Flows) -> bytes:
+    """Step 9, layer 3: outer headers that cannot be fragmented need no identification (RFC 6864)."""
+    identification = 0 if packet[6] & 0x40 else flows.identification(pool, target)
+    return rewrite.tunnelled(packet, pool.mode, target.source, target.address, identification)
+
+
+def _well_formed(frame: bytes, start: int) -> int:
     """Step 2: version, header length, total length against the frame, header checksum (RFC 791, RFC 1071), layer 4
-    whole (RFC 9293 data offset, RFC 768 length). Fragments' layer 4 is step 5's matter."""
-    header = (frame[start] & 0x0F) * 4
-    total = frame[start + 2] << 8 | frame[start + 3]
-    if frame[start] >> 4 != 4 or header < IP_HLEN or total < header or start + total > len(frame):
-        return False
-    words = sum(struct.unpack_from(f"!{header // 2}H", frame, start))
-    if words % 0xFFFF:  # what is a multiple of 0xFFFF folds to 0xFFFF
-        return False
-    if (frame[start + 6] & 0x3F) or frame[start + 7]:
-        return True
-    protocol, at, left = frame[start + 9], start + header, total - header
+    whole (RFC 9293 data offset, RFC 768 length). Fragments' layer 4 is step 5's matter. Returns the total length, 0
+    where it is not well-formed."""
+    total: int
+    first, total, fragment, protocol = _HEAD.unpack_from(frame, start)
+    header = (first & 0x0F) * 4
+    if first >> 4 != 4 or header < IP_HLEN or total < header or start + total > len(frame):
+        return 0
+    if rewrite.total(frame[start : start + header]):
+        return 0
+    if fragment & (MF | OFFSET):
+        return total
+    at, left = start + header, total - header
     if protocol == TCP:
-        return left >= TCP_HLEN and TCP_HLEN <= (frame[at + 12] >> 4) * 4 <= left
-    if protocol == UDP:
-        return left >= UDP_HLEN and UDP_HLEN <= (frame[at + 4] << 8 | frame[at + 5]) <= left
-    return protocol != ICMP or left >= ICMP_HLEN
+        whole = left >= TCP_HLEN and TCP_HLEN <= (frame[at + 12] >> 4) * 4 <= left
+    elif protocol == UDP:
+        whole = left >= UDP_HLEN and UDP_HLEN <= (frame[at + 4] << 8 | frame[at + 5]) <= left
+    else:
+        whole = protocol != ICMP or left >= ICMP_HLEN
+    return total if whole else 0
 
 
 def _bad_source(source: bytes, values: Values) -> bool:
@@ -308,29 +313,34 @@ def _looped(frame: bytes, source: bytes, pool: Pool | None, values: Values) -> b
 
 def _subject(packet: bytes, values: Values, flows: Flows, now: int) -> _Subject:
     """Steps 5, 6 and 7, as far as they only look."""
-    header = (packet[0] & 0x0F) * 4
-    fragment = (packet[6] & 0x3F) << 8 | packet[7]
-    protocol = packet[9]
-    if fragment & 0x1FFF:
-        known = flows.fragment(_fragment_key(packet), now)
-        service = values.services.get(known.service) if known else None
-        pool = values.pools.get(service.pool) if service else None
-        if known is None or pool is None or member_of(pool, known.member) is None:
-            return _Subject(_LATER)
-        return _Subject(_LATER, service, pool, member=known.member)
+    first, _, fragment, protocol = _HEAD.unpack_from(packet)
+    header = (first & 0x0F) * 4
+    if fragment & OFFSET:
+        return _later(packet, values, flows, now)
     if protocol == ICMP:
-        return _Subject(_OTHER_ICMP) if fragment else _icmp(packet, header, values)
+        return _Subject(_OTHER_ICMP) if fragment & MF else _icmp(packet, header, values)
     if protocol not in (TCP, UDP):
-        return _Subject(_WHOLE)
+        return _OTHER
     if len(packet) < header + PORTS_LEN:
         return _Subject(_SHORT)
-    client_port, port = struct.unpack_from("!HH", packet, header)
-    service = values.service(packet[16:20], protocol, port)
+    client_port, port = _PORTS.unpack_from(packet, header)
+    vip = packet[16:20]
+    service = values.service(vip, protocol, port)
     pool = values.pools.get(service.pool) if service else None
-    flow = Flow(packet[12:16], packet[16:20], protocol, client_port, port)
+    flow = Flow(packet[12:16], vip, protocol, client_port, port)
     flags = packet[header + 13] if protocol == TCP and len(packet) > header + 13 else 0
     syn = flags & (TCP_SYN | TCP_ACK) == TCP_SYN
-    return _Subject(_FIRST if fragment else _WHOLE, service, pool, flow, syn)
+    return _Subject(_FIRST if fragment & MF else _WHOLE, service, pool, flow, syn)
+
+
+def _later(packet: bytes, values: Values, flows: Flows, now: int) -> _Subject:
+    """Step 5 for a later fragment: where its first went."""
+    known = flows.fragment(_fragment_key(packet), now)
+    service = values.services.get(known.service) if known else None
+    pool = values.pools.get(service.pool) if service else None
+    if known is None or pool is None or member_of(pool, known.member) is None:
+        return _Subject(_UNKNOWN)
+    return _Subject(_LATER, service, pool, member=known.member)
 
 
 def _icmp(packet: bytes, header: int, values: Values) -> _Subject:
@@ -393,10 +403,11 @@ def _fragment_key(packet: bytes) -> FragmentKey:
 def count(verdict: Verdict, counters: Counters) -> None:
     """Step 11: add a verdict to the counters."""
     if verdict.action == FORWARDED and verdict.service is not None:
-        tally = Tally(1, verdict.size)
-        counters.services[verdict.service] = counters.services.get(verdict.service, Tally()).plus(tally)
-        server = verdict.pool, verdict.server
-        counters.servers[server] = counters.servers.get(server, Tally()).plus(tally)
+        services, servers, server = counters.services, counters.servers, (verdict.pool, verdict.server)
+        packets, size = services.get(verdict.service, _NOTHING)
+        services[verdict.service] = Tally(packets + 1, size + verdict.size)
+        packets, size = servers.get(server, _NOTHING)
+        servers[server] = Tally(packets + 1, size + verdict.size)
     elif verdict.action == DROPPED:
         counters.dropped[verdict.reason] = counters.dropped.get(verdict.reason, 0) + 1
     elif verdict.action == ANSWERED:

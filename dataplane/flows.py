@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
 from .forwarding import STABLE, TRANSITION, Pool, Service, ServiceKey, Target
@@ -22,6 +23,8 @@ FLOWS = 1 << 20
 FRAGMENTS = 1 << 16
 FRAGMENT_LIFE = 30 * SECOND
 """How long the later fragments of a packet may follow its first (RFC 791 leaves 15 s, RFC 1122 60 to 120 s)."""
+SLOTS_KEPT = 1 << 14
+"""Flows whose slot need not be computed again: some 4 MiB."""
 REPLIES_A_SECOND = 100
 """Too-big messages that may be sent in one second of the clock."""
 
@@ -188,9 +191,13 @@ class Flows:
 
 def slot_for(flow: Flow, service: Service, pool: Pool) -> int:
     """The slot of a flow in its pool's table."""
-    return slot_of(
-        int.from_bytes(flow.client, "big"), flow.client_port if service.by_port else 0, pool.seed, pool.slots
-    )
+    return _slot(flow.client, flow.client_port if service.by_port else 0, pool.seed, len(pool.table))
+
+
+@lru_cache(maxsize=SLOTS_KEPT)
+def _slot(client: bytes, port: int, seed: int, slots: int) -> int:
+    """Kept, as it depends on nothing else: a flow's packets ask for it again and again."""
+    return slot_of(int.from_bytes(client, "big"), port, seed, slots)
 
 
 def member_of(pool: Pool, member: Member) -> Target | None:

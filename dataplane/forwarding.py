@@ -136,10 +136,6 @@ class Tally(NamedTuple):
     packets: int = 0
     bytes: int = 0
 
-    def plus(self, other: Tally) -> Tally:
-        """The sum of both."""
-        return Tally(self.packets + other.packets, self.bytes + other.bytes)
-
 
 @dataclass(slots=True)
 class Counters:

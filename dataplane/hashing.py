@@ -104,20 +104,16 @@ def flow_hash(address: int, port: int, seed: int) -> int:
     result: 32 bits, unsigned.
     """
     start = (seed + _JHASH_INITVAL + (2 << 2)) & _MASK
-    a, b, c = (address + start) & _MASK, (port + start) & _MASK, start
-    c = ((c ^ b) - _rotate(b, 14)) & _MASK
-    a = ((a ^ c) - _rotate(c, 11)) & _MASK
-    b = ((b ^ a) - _rotate(a, 25)) & _MASK
-    c = ((c ^ b) - _rotate(b, 16)) & _MASK
-    a = ((a ^ c) - _rotate(c, 4)) & _MASK
-    b = ((b ^ a) - _rotate(a, 14)) & _MASK
-    return ((c ^ b) - _rotate(b, 24)) & _MASK
+    a, b, c = address + start & _MASK, port + start & _MASK, start
+    c = (c ^ b) - (b << 14) - (b >> 18) & _MASK  # the two shifts are a rotation: they share no bit below 2**32
+    a = (a ^ c) - (c << 11) - (c >> 21) & _MASK
+    b = (b ^ a) - (a << 25) - (a >> 7) & _MASK
+    c = (c ^ b) - (b << 16) - (b >> 16) & _MASK
+    a = (a ^ c) - (c << 4) - (c >> 28) & _MASK
+    b = (b ^ a) - (a << 14) - (a >> 18) & _MASK
+    return (c ^ b) - (b << 24) - (b >> 8) & _MASK
 
 
 def slot_of(address: int, port: int, seed: int, slots: int) -> int:
     """The slot of a flow: its hash scaled to the table (multiply and shift; no division a packet)."""
     return flow_hash(address, port, seed) * slots >> 32
-
-
-def _rotate(word: int, by: int) -> int:
-    return (word << by | word >> 32 - by) & _MASK

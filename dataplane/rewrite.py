@@ -15,6 +15,7 @@ IP_HLEN, GRE_HLEN, ICMP_HLEN = 20, 4, 8
 IPPROTO_ICMP, IPPROTO_IPIP, IPPROTO_GRE = 1, 4, 47
 TTL = 64
 DF, MF, OFFSET = 0x4000, 0x2000, 0x1FFF
+_HEADER = struct.Struct("!6H4s4s")  # RFC 791 section 3.1
 _GRE = b"\x00\x00\x08\x00"
 _INTERNETWORK_CONTROL = 0xC0  # the TOS of ICMP errors (RFC 1812 section 4.3.2.5)
 _COPIED = 0x80  # an option's flag: it goes into every fragment
@@ -30,33 +31,36 @@ def overhead(mode: str) -> int:
     return IP_HLEN + (GRE_HLEN if mode == L3_GRE else 0)
 
 
+def total(data: bytes) -> int:
+    """The sum of the 16-bit words in one's complement, 0 where it is a multiple of 0xFFFF: of data with a right
+    checksum in it (RFC 1071). One big number has the same remainder, since 0x10000 % 0xFFFF == 1."""
+    return int.from_bytes(data, "big") % 0xFFFF
+
+
 def checksum(data: bytes) -> int:
     """The Internet checksum (RFC 1071)."""
     if len(data) % 2:
         data += b"\0"
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    total = (total & 0xFFFF) + (total >> 16)
-    total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    summed = total(data)
+    return 0xFFFF - summed if summed or not any(data) else 0
 
 
 def ip_header(
     source: bytes, destination: bytes, protocol: int, length: int, *, tos: int, identification: int, flags: int
 ) -> bytes:
     """An IPv4 header without options. length: of what follows it."""
-    head = struct.pack("!BBHHHBB", 0x45, tos, IP_HLEN + length, identification, flags, TTL, protocol)
-    total = checksum(head + b"\0\0" + source + destination)
-    return head + struct.pack("!H", total) + source + destination
+    words = 0x4500 | tos, IP_HLEN + length, identification, flags, TTL << 8 | protocol
+    summed = (sum(words) + total(source + destination)) % 0xFFFF
+    return _HEADER.pack(*words, 0xFFFF - (summed or 0xFFFF), source, destination)
 
 
 def tunnelled(packet: bytes, mode: str, source: bytes, destination: bytes, identification: int) -> bytes:
     """A client's packet in a tunnel to a server: TOS and DF are the inner packet's."""
-    flags = struct.unpack_from("!H", packet, 6)[0] & DF
     inner, protocol = (_GRE + packet, IPPROTO_GRE) if mode == L3_GRE else (packet, IPPROTO_IPIP)
-    header = ip_header(
+    flags = packet[6] << 8 & DF
+    return ip_header(
         source, destination, protocol, len(inner), tos=packet[1], identification=identification, flags=flags
-    )
-    return header + inner
+    ) + inner  # fmt: skip
 
 
 def fragmented(packet: bytes, mtu: int) -> list[bytes]:
