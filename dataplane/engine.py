@@ -11,10 +11,10 @@ import logging
 import socket
 import time
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from . import forwarding, hashing, pathmtu, plan, rewrite, tables
+from . import claimants, forwarding, hashing, pathmtu, plan, rewrite, tables
 from .announce import Announcer
 from .errors import DriverError, NetworkError
 from .forwarding import Driver, Interface
@@ -78,6 +78,7 @@ class Engine:
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
         self._announcer = Announcer()
+        self.claimants = claimants.Claimants(network.neighbour, self._claims_changed)
         self._paths = ProbePaths(network.netlink)
         self._path_mtus = PathMtus(self.network_changed)
         self._probes = Probes()
@@ -147,6 +148,7 @@ class Engine:
         self._probes.close()
         self._path_mtus.close()
         await self._announcer.close()
+        await self.claimants.close()
         await self._paths.close()
         self.driver.close(keep=keep)
 
@@ -163,12 +165,14 @@ class Engine:
         self.version = change.version
         self._follow_tunnels()
         self._follow_checks()
+        self.claimants.follow(self.services.values(), self._interfaces.values())
         self._unsettle(self._by_pool())
         self._wake.set()
 
     def network_changed(self) -> None:
         """Links, addresses or neighbours changed: next hops may have."""
         self._paths.doubt()
+        self.claimants.match()
         self._dirty.update(self._pools)
         self._wake.set()
 
@@ -209,6 +213,11 @@ class Engine:
     def checks(self, pool: str, server: bytes) -> tuple[Check, ...]:
         """A server's checks."""
         return tuple(dict.fromkeys(check for mine in self._checks.get((pool, server), ()) for check in mine.checks))
+
+    def why(self, pool: str, server: bytes) -> str:
+        """Why a pool member is not up; of one that is, what an operator must know."""
+        claims = sorted(map(claimants.words, self.claimants.of(pool, server)))
+        return "; ".join(filter(None, (*claims, self.reasons(self.checks(pool, server)))))
 
     def reasons(self, checks: Iterable[Check]) -> str:
         """Why those of some checks that do not pass do not."""
@@ -373,6 +382,7 @@ class Engine:
                 self._interfaces[name] = interface
         self.driver.put_addresses(self.network.own_addresses())
         self._follow_tunnels()
+        self.claimants.follow(self.services.values(), self._interfaces.values())
 
     def _follow_tunnels(self) -> None:
         far = {
@@ -405,22 +415,30 @@ class Engine:
         self._health.follow(believed)
 
     def _is_up(self, pool: str, server: bytes) -> bool:
-        return self._health.up(self._checks.get((pool, server), ()))
+        checks = self._checks.get((pool, server), ())
+        return self._health.up(checks) and not (checks and self.claimants.answers(pool, server))
 
     def is_known(self, pool: str, server: bytes) -> bool:
         """Whether it is known if a server passes what is demanded of it."""
         return self._health.known(self._checks.get((pool, server), ()))
 
     def _health_changed(self, server: bytes) -> None:
-        for (uuid, address), demands in self._checks.items():
+        for uuid, address in self._checks:
             if address == server:
                 self._dirty.add(uuid)
-                up = self._health.up(demands)
-                told = "up" if up else f"down: {self.reasons(self.checks(uuid, address))}"
+                up = self._is_up(uuid, address)
+                told = "up" if up else f"down: {self.why(uuid, address)}"
                 if self._told.get((uuid, address)) != told:
                     self._told[uuid, address] = told
                     self.events.add(f"server {socket.inet_ntoa(server)} is {told}")
         self._wake.set()
+
+    def _claims_changed(self, vip: bytes, members: Collection[claimants.Key]) -> None:
+        for server in {server for _, server in members}:
+            self._health_changed(server)
+        ours = self._vips.get(vip)
+        if members and ours is not None and ours.owned:  # caches may hold what was claimed
+            self._announcer.announce(vip, self._interfaces.values())
 
     async def _route(self, check: Check) -> tuple[int, bytes]:
         if check.mode != plan.L2:

@@ -116,14 +116,15 @@ def _pool(engine: Engine, service: plan.Service, counters: Counters) -> dict[str
 
 def _server_state(engine: Engine, pool: str, member: tables.Member) -> tuple[str, str]:
     checks = engine.checks(pool, member.address)
+    why = engine.why(pool, member.address)
     if not checks:
-        return "up", "not monitored"
+        return "up", f"not monitored; {why}" if why else "not monitored"
     if member.up:
-        failing = [check for check in checks if engine.health.state(check).up is False]
-        return "up", f"enough monitors pass; others: {engine.reasons(failing)}" if failing else ""
+        failing = any(engine.health.state(check).up is False for check in checks)
+        return "up", f"enough monitors pass; others: {why}" if failing else why
     if not engine.is_known(pool, member.address):
         return "unknown", "not checked yet"
-    return "down", engine.reasons(checks)
+    return "down", why
 
 
 def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:

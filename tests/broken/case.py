@@ -1,0 +1,33 @@
+"""What a broken network is, as data: how it is broken, and what the engine says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.broken.world import World
+
+Act = Callable[[World], None]
+
+
+def nothing(_: World) -> None:
+    """Nothing is left to put back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One way to break the server `broken`, beside a healthy one.
+
+    breaks: does it, for real; state, reason: what the engine reports of it, the reason in part; told: words of `show
+    pool p1 server diagnose` about it; commands: the mending commands that it prints; restores: what they cannot do.
+    mode: "l2" or "l3".
+    """
+
+    title: str
+    breaks: Act
+    state: str
+    reason: str
+    told: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    restores: Act = nothing
+    mode: str = "l2"

@@ -1,0 +1,214 @@
+"""A service engine with two servers, `broken` and `healthy`, one of which is to be broken.
+
+    l2:  client .50 ─┐
+         engine .1 ──┼─ 10.9.0.0/24 ─ broken .11, healthy .12          VIP 10.9.0.100
+    l3:  engine 10.9.0.1 ─ router ─ 10.8.0.0/24 ─ broken .11, healthy .12
+
+`broken` has a second interface, `mgmt`, to nowhere. Everybody runs in a network namespace of his own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from dataplane import client as engines
+from dataplane import plan, serverstate
+from dataplane.errors import EngineError
+from tests.netns import Namespace
+
+VIP, ENGINE, CLIENT = "10.9.0.100", "10.9.0.1", "10.9.0.50"
+NETWORKS = {"l2": "10.9.0", "l3": "10.8.0"}
+HOSTS = {"broken": 11, "healthy": 12}
+PORT = 80
+MONITOR = plan.Monitor(
+    "m1", "HEALTH_MONITOR_TCP", send_interval=1, receive_timeout=1, successful_checks=1, failed_checks=1, port=PORT
+)
+BIN = Path(sys.executable).parent
+_numbers = itertools.count(1)
+
+
+class World:
+    """The network, its servers' programs and one engine. name: the engine's."""
+
+    def __init__(self, folder: Path, mode: str, spaces: Mapping[str, Namespace], driver: str) -> None:
+        self.folder, self.mode, self.spaces, self.driver = folder, mode, spaces, driver
+        self.name = f"broken-{os.getpid()}-{next(_numbers)}"
+        self.addresses = {name: f"{NETWORKS[mode]}.{number}" for name, number in HOSTS.items()}
+        self._engine: subprocess.Popen[bytes] | None = None
+        self._programs: dict[str, subprocess.Popen[bytes]] = {}
+
+    def sh(self, where: str, command: str) -> str:
+        """Run a shell command on a host as its operator would, `avi-server` in reach."""
+        argv = ["nsenter", f"--net={self.spaces[where].path}", "sh", "-ec", command]
+        environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+        assert done.returncode == 0, f"{command} on {where}: {done.stdout}"
+        return done.stdout
+
+    def spawn(self, where: str, *words: str) -> subprocess.Popen[bytes]:
+        """Start a Python module of ours on a host."""
+        with (self.folder / f"{where}.log").open("ab") as log:
+            argv = ["nsenter", f"--net={self.spaces[where].path}", sys.executable, "-m", *words]
+            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def start(self, server: str, *words: str) -> None:
+        """Start a server's program, and wait until it listens."""
+        self._programs[server] = self.spawn(server, "tests.broken.listener", str(PORT), *words)
+        until(lambda: f":{PORT} " in self.spaces[server].sh("ss -Hltn"), lambda: f"{server} does not listen")
+
+    def stop(self, server: str) -> None:
+        """Kill a server's program."""
+        if server in self._programs:
+            end(self._programs.pop(server), signal.SIGKILL)
+
+    def prepare(self, server: str) -> None:
+        """Make a server what a pool member must be."""
+        self.sh(server, f"avi-server apply --vip {VIP} --mode {self.mode} --interface eth0")
+
+    def publish(self, **changed: Any) -> None:
+        """Write the plan that the engine follows."""
+        servers = tuple(plan.Server(address, PORT) for address in self.addresses.values())
+        values: dict[str, Any] = {
+            "virtualservice": "vs1", "uuid": "virtualservice-1", "tenant": "admin", "vip": VIP, "protocol": "tcp",
+            "port": PORT, "port_end": PORT, "mode": plan.L2 if self.mode == "l2" else plan.L3_IPIP,
+            "hash_key": plan.BY_ADDRESS_AND_PORT, "idle_timeout": 300, "pool": "p1", "pool_uuid": "pool-1",
+            "slots": 251, "seed": 7, "servers": servers, "monitors": (MONITOR,),
+        }  # fmt: skip
+        with closing(sqlite3.connect(self.folder / "config.db")) as connection, connection:
+            connection.executescript(plan.SCHEMA)
+            plan.write(connection, 1, [plan.Service(**values | changed)], plan.Common())
+
+    def start_engine(self) -> None:
+        """Run an engine and wait until it answers."""
+        words = ("dataplane", "run", "--state", str(self.folder), "--name", self.name)
+        self._engine = self.spawn("engine", *words, "--interface", "eth0", "--driver", self.driver)
+        until(lambda: self.status() is not None, self.log)
+
+    def end_engine(self) -> None:
+        """Stop it."""
+        if self._engine is not None:
+            end(self._engine, signal.SIGTERM)
+            self._engine = None
+
+    def status(self) -> dict[str, Any] | None:
+        """What the engine reports; None while it does not answer."""
+        assert self._engine is not None
+        assert self._engine.poll() is None, self.log()
+        with suppress(EngineError):
+            return engines.ask(self.folder, self.name, "status")
+        return None
+
+    def server(self, name: str = "broken") -> dict[str, Any]:
+        """What the engine reports of a server."""
+        told = self.status()
+        found = [s for p in told["pools"] for s in p["servers"] if s["address"] == self.addresses[name]] if told else []
+        return found[0] if found else {"state": "", "reason": ""}
+
+    def reports(self, state: str, reason: str, name: str = "broken") -> None:
+        """Wait until the engine reports a server so."""
+
+        def told() -> bool:
+            now = self.server(name)
+            return now["state"] == state and reason in now["reason"]
+
+        until(told, lambda: f"wanted {state}: {reason}\n{self.server(name)}\n{self.log()}")
+
+    def is_well(self) -> None:
+        """Wait until both servers are up, and nothing is said against them."""
+        for name in HOSTS:
+            until(
+                lambda n=name: self.server(n)["state"] == "up" and not self.server(n)["reason"],  # type: ignore[misc]
+                lambda n=name: f"{n} is not well: {self.server(n)}\n{self.log()}",  # type: ignore[misc]
+            )
+
+    def log(self) -> str:
+        """What the engine said."""
+        return (self.folder / "engine.log").read_text("utf-8", "replace")[-4000:]
+
+    def close(self) -> None:
+        """End everything that runs."""
+        self.end_engine()
+        for name in list(self._programs):
+            self.stop(name)
+
+
+@contextmanager
+def built(folder: Path, mode: str, driver: str = "pcap") -> Iterator[World]:
+    """The network, well: both servers are up."""
+    with ExitStack() as stack:
+        names = ("switch", "engine", "client", *HOSTS, *(("router",) if mode == "l3" else ()))
+        spaces = {name: stack.enter_context(Namespace()) for name in names}
+        for name in HOSTS:
+            stack.callback(serverstate.forget, spaces[name].path.stat().st_ino)
+        world = World(folder, mode, spaces, driver)
+        stack.callback(world.close)
+        _wire(world)
+        for name in HOSTS:
+            world.prepare(name)
+            world.start(name)
+        world.publish()
+        world.start_engine()
+        world.is_well()
+        yield world
+
+
+def until(condition: Callable[[], bool], what: Callable[[], object], seconds: float = 20) -> None:
+    """Poll until something is so; what: told when it is not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.02)
+
+
+def end(process: subprocess.Popen[bytes], signum: int) -> None:
+    """Send a signal and wait for the end."""
+    process.send_signal(signum)
+    process.wait(15)
+
+
+def _wire(world: World) -> None:
+    spaces, near = world.spaces, NETWORKS["l2"]
+    for name, space in spaces.items():
+        space.sh(
+            "for c in all default; do sysctl -qw net.ipv4.conf.$c.rp_filter=0 net.ipv4.conf.$c.send_redirects=1; done\n"
+            "sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.conf.all.disable_ipv6=1"
+            + ("; ip link add br0 type bridge; ip link add br1 type bridge; ip link set br0 up; ip link set br1 up"
+               if name == "switch" else "")
+        )  # fmt: skip
+    _plug(spaces, "engine", "br0", f"{near}.1/24")
+    _plug(spaces, "client", "br0", f"{near}.50/24")
+    if world.mode == "l3":
+        _plug(spaces, "router", "br0", f"{near}.254/24")
+        _plug(spaces, "router", "br1", "10.8.0.254/24", "eth1")
+        spaces["router"].sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.send_redirects=0")
+        spaces["engine"].sh(f"ip route add 10.8.0.0/24 via {near}.254")
+    for name in HOSTS:
+        _plug(spaces, name, "br0" if world.mode == "l2" else "br1", f"{world.addresses[name]}/24")
+        if world.mode == "l3":
+            spaces[name].sh("ip route add default via 10.8.0.254")
+    spaces["broken"].sh("ip link add mgmt type veth peer name nowhere; ip link set mgmt up; ip link set nowhere up")
+    spaces["broken"].sh("ip addr add 192.168.77.1/24 dev mgmt")
+
+
+def _plug(spaces: Mapping[str, Namespace], name: str, bridge: str, address: str, interface: str = "eth0") -> None:
+    switch = spaces["switch"]
+    port = f"{name[:9]}{interface[-1]}"
+    spaces[name].sh(f"ip link add {interface} type veth peer name {port} netns {switch.path}")
+    switch.sh(f"ip link set {port} master {bridge} up")
+    spaces[name].sh(f"ip link set {interface} up; ip addr add {address} dev {interface}")
+
+
+def inet(address: str) -> bytes:
+    """An address's four bytes."""
+    return socket.inet_aton(address)
