@@ -10,7 +10,6 @@ import asyncio
 import logging
 import socket
 import time
-from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,7 +23,7 @@ from .pathmtu import PathMtus
 from .paths import ProbePaths
 from .probes import Check, Probes
 from .probes.check import EXTERNAL
-from .transition import Life, Slots
+from .transition import Slots
 
 log = logging.getLogger("avi-se")
 
@@ -67,7 +66,6 @@ class Engine:
         self._interfaces: dict[str, Interface] = {}
         self._pools: dict[str, forwarding.Pool] = {}
         self._slots: dict[str, Slots] = {}
-        self._shared: dict[str, tuple[array[int], list[Life]]] = {}
         self._unsettled: dict[str, float] = {}
         self._put: dict[str, forwarding.Service] = {}
         self._vips: dict[bytes, forwarding.Vip] = {}
@@ -190,7 +188,6 @@ class Engine:
         self._put_vips(pools)
         for uuid in self._pools.keys() - pools.keys():
             del self._pools[uuid], self._slots[uuid]
-            self._shared.pop(uuid, None)
             self.driver.remove_pool(uuid)
 
     def members(self, service: plan.Service) -> tuple[tables.Member, ...]:
@@ -271,10 +268,9 @@ class Engine:
         if slots is None:
             slots = self._slots[service.pool_uuid] = self._first_slots(service)
         lives = [member.life for member in found]
-        if self._settle(service) and self._shared.get(service.pool_uuid) != (table, lives):
+        if self._settle(service):
             slots.change(table, lives, {m.life for m in found if m.serves}.__contains__, time.time())
-            self._shared[service.pool_uuid] = table, lives
-        phases = slots.phases({life: index for index, life in enumerate(lives)})
+        phases = slots.phases(lives)
         value = tables.pool(service, found, phases, table)
         if before != value:
             self.driver.put_pool(value)
@@ -288,17 +284,14 @@ class Engine:
             slots.adopt(adopted, time.time())
             return slots
         now = time.time()
-        known = {(socket.inet_aton(s.address), s.generation) for s in service.servers if s.enabled}
-        known |= {(socket.inet_aton(s.address), s.generation) for s in service.servers if tables.still_serves(s, now)}
+        enabled = tuple((s.address, s.weight, s.generation) for s in service.servers if s.enabled)
+        told = [*service.former, plan.Former(now, enabled)] if service.former else []
+        known = {tables.life(s) for s in service.servers if s.enabled or tables.still_serves(s, now)}
+        everybody = sorted({life for former in told for life in tables.former_lives(former)})
         until = 0.0
-        for former in service.former:
-            table, lives = tables.former_table(service, former)
-            slots.change(table, lives, known.__contains__, until)
+        for former in told:
+            slots.change(tables.former_table(service, former, everybody), everybody, known.__contains__, until)
             until = former.until
-        if service.former:
-            enabled = tuple((s.address, s.weight, s.generation) for s in service.servers if s.enabled)
-            table, lives = tables.former_table(service, plan.Former(0, enabled))
-            slots.change(table, lives, known.__contains__, until)
         return slots
 
     async def _advance_for_ever(self) -> None:

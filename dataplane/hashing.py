@@ -8,34 +8,51 @@ seed and the number of slots alone: every service engine builds the same one.
 
 from __future__ import annotations
 
-import ctypes
-import platform
 from array import array
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
+from ctypes import c_uint32, c_void_p
+from functools import lru_cache
 from hashlib import blake2b
-from pathlib import Path
-from typing import cast
+
+from . import nativecode
 
 NO_SERVER = 0xFFFF
 """What an empty table holds in every slot."""
+
+Share = tuple[bytes, int]
+"""A server's address and weight."""
+Walk = tuple[int, int, int, int]
+"""A server's way over the slots: offset, skip (coprime to their number), weight, and its owner's number."""
 
 _MASK = 0xFFFFFFFF
 _JHASH_INITVAL = 0xDEADBEEF
 
 
-def build_table(servers: Sequence[tuple[bytes, int]], slots: int, seed: int) -> array[int]:
+def build_table(servers: Sequence[Share], slots: int, seed: int) -> array[int]:
     """The owner of every slot, as an index into `servers`; all NO_SERVER without servers.
 
     servers: (address, weight) pairs, addresses distinct, weights at least 1, in any order: the order changes the
     indices, never which address owns a slot. slots: a prime greater than the number of servers. Returns 16-bit
-    unsigned integers, one a slot.
+    unsigned integers, one a slot. It may be shared: nobody may change it.
     """
+    return build_table_for([(index, *share) for index, share in enumerate(servers)], slots, seed)
+
+
+def build_table_for(servers: Sequence[tuple[int, bytes, int]], slots: int, seed: int) -> array[int]:
+    """`build_table` of (owner, address, weight), with that number for each server in the table."""
     if len(servers) < 2:
-        return array("H", [0 if servers else NO_SERVER]) * slots
-    order = sorted(range(len(servers)), key=lambda i: servers[i][0])
-    table = fill([(*_walk(servers[i][0], slots, seed), servers[i][1]) for i in order], slots)
-    return table if order == list(range(len(order))) else array("H", map(order.__getitem__, table))
+        return _one_owner(servers[0][0] if servers else NO_SERVER, slots)
+    ordered = sorted(servers, key=_address)
+    return fill([(*_walk(address, slots, seed), weight, owner) for owner, address, weight in ordered], slots)
+
+
+def _address(server: tuple[int, bytes, int]) -> bytes:
+    return server[1]
+
+
+@lru_cache(maxsize=64)
+def _one_owner(owner: int, slots: int) -> array[int]:
+    return array("H", [owner]) * slots
 
 
 def _walk(address: bytes, slots: int, seed: int) -> tuple[int, int]:
@@ -43,40 +60,27 @@ def _walk(address: bytes, slots: int, seed: int) -> tuple[int, int]:
     return int.from_bytes(digest[:8], "big") % slots, int.from_bytes(digest[8:], "big") % (slots - 1) + 1
 
 
-def fill(walks: Sequence[tuple[int, int, int]], slots: int) -> array[int]:
-    """The paper's "Populate": servers take turns, each takes the next free slot of its walk.
+def fill(walks: Sequence[Walk], slots: int) -> array[int]:
+    """The paper's "Populate": servers take turns, each takes the next free slot of its walk. Returns each slot's owner.
 
-    walks: offset, skip (coprime to slots) and weight of each server. Returns the index of each slot's owner. A server
-    with half the greatest weight has every second turn. The shipped native kernel does it where this machine can run
-    it: `fill_here` is the same loop, twenty times slower.
+    A server with half the greatest weight has every second turn. The shipped native kernel does it where this machine
+    can run it: `fill_here` is the same loop, fifty times slower.
     """
-    kernel = _kernel()
+    kernel = nativecode.function("hashing", "fill", c_void_p, c_uint32, c_void_p, c_uint32, c_void_p)
     if kernel is None:
         return fill_here(walks, slots)
-    table = array("H", [NO_SERVER]) * slots
-    state = array("I", [word for offset, skip, weight in walks for word in (offset, skip, weight, 0)])
-    kernel(state.buffer_info()[0], len(walks), table.buffer_info()[0], slots)
+    table, taken = array("H", [NO_SERVER]) * slots, array("Q", bytes(8 * (slots // 64 + 1)))
+    state = array("I", [n for offset, skip, weight, owner in walks for n in (offset, skip, weight, 0, owner)])
+    where = nativecode.address
+    kernel(where(state), len(walks), where(table), slots, where(taken))
     return table
 
 
-@cache
-def _kernel() -> Callable[[int, int, int, int], None] | None:
-    """The native loop of native/hashing.c; None where there is none for this machine."""
-    path = Path(__file__).parent / "native" / f"hashing.{platform.machine()}.so"
-    try:
-        function = ctypes.CDLL(str(path)).fill
-    except (OSError, AttributeError):
-        return None
-    function.argtypes = (ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32)
-    function.restype = None
-    return cast("Callable[[int, int, int, int], None]", function)
-
-
-def fill_here(walks: Sequence[tuple[int, int, int]], slots: int) -> array[int]:
+def fill_here(walks: Sequence[Walk], slots: int) -> array[int]:
     """`fill` in Python, for machines without the native kernel."""
-    heaviest = max(weight for _, _, weight in walks)
+    heaviest = max(weight for _, _, weight, _ in walks)
     table = array("H", [NO_SERVER]) * slots
-    state = [[offset, skip, index, weight, 0] for index, (offset, skip, weight) in enumerate(walks)]
+    state = [[offset, skip, owner, weight, 0] for offset, skip, weight, owner in walks]
     free = slots
     while True:
         for walk in state:

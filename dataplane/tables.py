@@ -71,11 +71,24 @@ def table(service: plan.Service, found: Sequence[Member]) -> array[int]:
     return _table(owners, service.slots, service.seed)
 
 
-def former_table(service: plan.Service, former: plan.Former) -> tuple[array[int], list[Life]]:
-    """The table of an earlier time, and the members that its indices mean."""
-    lives = [(socket.inet_aton(address), generation) for address, _, generation in former.servers]
-    owners = tuple((index, socket.inet_aton(s[0]), s[1]) for index, s in enumerate(former.servers))
-    return _table(owners, service.slots, service.seed), lives
+def life(server: plan.Server) -> Life:
+    """What tells a server from another, and from an earlier life of its own."""
+    return socket.inet_aton(server.address), server.generation
+
+
+def former_lives(former: plan.Former) -> list[Life]:
+    """The members of an earlier time."""
+    return [(socket.inet_aton(address), generation) for address, _, generation in former.servers]
+
+
+def former_table(service: plan.Service, former: plan.Former, members: Sequence[Life]) -> array[int]:
+    """The table of an earlier time: indices into `members`, which holds its members."""
+    index = {life: number for number, life in enumerate(members)}
+    owners = tuple(
+        (index[life], life[0], weight)
+        for life, (_, weight, _) in zip(former_lives(former), former.servers, strict=True)
+    )
+    return _table(owners, service.slots, service.seed)
 
 
 def pool(
@@ -98,11 +111,7 @@ def pool(
 def _table(owners: tuple[tuple[int, bytes, int], ...], slots: int, seed: int) -> array[int]:
     """A table of member indices. Kept: most changes of a pool (a MAC address, a server that flaps) change no shares,
     or change them back."""
-    table = hashing.build_table([(address, weight) for _, address, weight in owners], slots, seed)
-    indices = [index for index, _, _ in owners]
-    if indices == list(range(len(indices))):
-        return table
-    return array("H", [owner if owner == hashing.NO_SERVER else indices[owner] for owner in table])
+    return hashing.build_table_for(owners, slots, seed)
 
 
 def key(service: plan.Service) -> forwarding.ServiceKey:

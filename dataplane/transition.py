@@ -4,85 +4,96 @@ A slot is stable until its owner changes while the old one may still serve: then
 connection may be idle; then tracked, until the last flow of another member than its owner is gone; then stable again.
 Where the old owner may not serve, nothing of it can be kept, and the slot stays stable.
 
-Times are seconds since the epoch, because the plan carries them to other engines.
+Times are seconds since the epoch, because the plan carries them to other engines. Slots that changed owner together
+share a window; while all are stable nothing is held but the table itself.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from . import phasing
 from .forwarding import STABLE, TRACKED, TRANSITION, Pool
 from .hashing import NO_SERVER
 
 Life = tuple[bytes, int]
 """A member in one life of it: address and generation."""
 
+WINDOWS = 256 - phasing.WINDOW
+"""Windows at a time: a byte tells a slot's. If more are needed, the two that began closest together become one."""
+GRAIN = 1.0
+"""Seconds: changes within it of the first share its window, which then ends with the last of them."""
+
+_PHASES = bytes([STABLE, TRACKED]) + bytes([TRANSITION]) * WINDOWS
+_MARKS = bytes.maketrans(bytes([STABLE, TRANSITION, TRACKED]), bytes([phasing.STABLE, phasing.WINDOW, phasing.TRACKED]))
+
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """The phases of a pool's slots for a driver; fallback: indices into the members asked for."""
+    """The phases of a pool's slots for a driver; fallback: indices into the members. Neither changes any more."""
 
     phases: bytes
     fallback: array[int]
 
 
+@dataclass(slots=True)
+class _Window:
+    """When its first and its last slots changed owner."""
+
+    first: float
+    last: float
+
+
 class Slots:
-    """The slots of one pool through all its changes."""
+    """The slots of one pool through all its changes. Arrays that come in and go out are shared: nobody changes them."""
 
     def __init__(self, slots: int) -> None:
-        self._numbers: dict[Life, int] = {}
-        self._owners = array("H", [NO_SERVER]) * slots
-        self._former = array("H", [NO_SERVER]) * slots
-        self._phases = bytearray(slots)
-        self._since: dict[int, float] = {}
-        self._tracked: set[int] = set()
+        self._slots = slots
+        self._members: Sequence[Life] = ()
+        self._owners: array[int] | None = None
+        self._former = array("H")
+        self._marks = bytearray()
+        self._windows: dict[int, _Window] = {}
+        self._told: Phases | None = None
 
     @property
     def moving(self) -> int:
         """How many slots are not stable."""
-        return len(self._since) + len(self._tracked)
+        return self._slots - self._marks.count(phasing.STABLE) if self._marks else 0
 
     @property
     def in_transition(self) -> int:
         """How many slots are in transition."""
-        return len(self._since)
+        return self.moving - self._marks.count(phasing.TRACKED)
 
     def adopt(self, pool: Pool, now: float) -> None:
         """Go on from what a driver was found to run; windows begin anew."""
-        lives = [(target.address, target.generation) for target in pool.targets]
-        self._owners = self._numbered(pool.table, lives)
-        if not pool.phases:
-            return
-        self._former = self._numbered(pool.fallback, lives)
-        self._phases = bytearray(pool.phases)
-        self._since = {slot: now for slot, phase in enumerate(pool.phases) if phase == TRANSITION}
-        self._tracked = {slot for slot, phase in enumerate(pool.phases) if phase == TRACKED}
+        self._members = [(target.address, target.generation) for target in pool.targets]
+        self._owners = pool.table
+        if pool.phases.strip(b"\0"):
+            self._former = array("H", pool.fallback)
+            self._marks = bytearray(pool.phases.translate(_MARKS))
+            self._windows = {phasing.WINDOW: _Window(now, now)}
 
-    def change(self, table: Sequence[int], members: Sequence[Life], serves: Callable[[Life], bool], now: float) -> None:
-        """A new table came into force. table: indices into members; serves: whether one may go on with its flows."""
-        owners = self._numbered(table, members)
-        serving = {number for life, number in self._numbers.items() if serves(life)}
-        for slot, (before, after) in enumerate(zip(self._owners, owners, strict=True)):
-            if before != after:
-                self._move(slot, before, serving, now)
-        self._owners = owners
-
-    def _numbered(self, table: Sequence[int], members: Sequence[Life]) -> array[int]:
-        numbers = [self._numbers.setdefault(life, len(self._numbers)) for life in members]
-        numbers.extend([NO_SERVER] * (NO_SERVER + 1 - len(numbers)))
-        return array("H", map(numbers.__getitem__, table))
-
-    def _move(self, slot: int, before: int, serving: Collection[int], now: float) -> None:
-        phase = self._phases[slot]
-        if phase == STABLE and (before == NO_SERVER or before not in serving):
-            return
-        if phase != TRANSITION:
-            self._former[slot] = before
-            self._phases[slot] = TRANSITION
-            self._tracked.discard(slot)
-        self._since[slot] = now
+    def change(self, table: array[int], members: Sequence[Life], serves: Callable[[Life], bool], now: float) -> bool:
+        """A new table came into force; whether it is another than before. table: indices into members; members: all
+        that there are, in the table or not: one that is missing is gone for good; serves: whether one may go on with
+        its flows."""
+        self._renumber(members)
+        before, self._owners = self._owners, table
+        if before is None or before is table or before == table:
+            return before is None
+        if self._marks:
+            self._former = array("H", self._former)  # the old one was told
+        else:
+            self._former, self._marks = array("H", [NO_SERVER]) * self._slots, bytearray(self._slots)
+        window = self._window(now)
+        serving = bytearray(map(serves, members))
+        phasing.begin(before, table, serving, self._marks, self._former, window)
+        self._forget()
+        return True
 
     def advance(
         self, now: float, timeout: float, serves: Callable[[Life], bool], lingering: Iterable[tuple[int, Life]]
@@ -92,40 +103,81 @@ class Slots:
         timeout: the longest idle timeout of the pool's services in seconds, 0 = infinite: the window then ends when the
         former owner may not serve any more. lingering: slot and member of every tracked flow that lives.
         """
-        over = [slot for slot, since in self._since.items() if self._window_is_over(slot, since, now, timeout, serves)]
-        for slot in over:
-            del self._since[slot]
-            self._phases[slot] = TRACKED
-            self._tracked.add(slot)
-        if not self._tracked:
-            return bool(over)
-        kept = {slot for slot, life in lingering if self._owners[slot] != self._numbers.get(life, NO_SERVER)}
-        done = self._tracked - kept
-        for slot in done:
-            self._phases[slot] = STABLE
-            self._former[slot] = NO_SERVER
-        self._tracked &= kept
-        return bool(over or done)
-
-    def _window_is_over(
-        self, slot: int, since: float, now: float, timeout: float, serves: Callable[[Life], bool]
-    ) -> bool:
+        if not self._marks:
+            return False
         if timeout:
-            return now - since >= timeout
-        life = self._life(self._former[slot])
-        return life is None or not serves(life)
+            over = [number for number, window in self._windows.items() if now - window.last >= timeout]
+            changed = self._join(over, phasing.TRACKED)
+        else:
+            serving = bytearray(map(serves, self._members))
+            changed = phasing.end_unserved(self._marks, self._former, serving) > 0
+        if phasing.TRACKED in self._marks and phasing.settle(self._marks, self._kept(lingering)):
+            self._former = phasing.formers(self._marks, self._former)
+            changed = True
+        if changed:
+            self._forget()
+        return changed
 
-    def _life(self, number: int) -> Life | None:
-        for life, known in self._numbers.items():
-            if known == number:
-                return life
-        return None
-
-    def phases(self, members: Mapping[Life, int]) -> Phases | None:
-        """The phases for a driver; None while every slot is stable. members: indices by member."""
-        if not self._since and not self._tracked:
+    def phases(self, members: Sequence[Life]) -> Phases | None:
+        """The phases for a driver, the same object until something changes; None while every slot is stable."""
+        if not self._marks:
             return None
-        indices = [NO_SERVER] * (NO_SERVER + 1)
-        for life, number in self._numbers.items():
-            indices[number] = members.get(life, NO_SERVER)
-        return Phases(bytes(self._phases), array("H", map(indices.__getitem__, self._former)))
+        self._renumber(members)
+        if self._told is None:
+            self._told = Phases(bytes(self._marks.translate(_PHASES)), self._former)
+        return self._told
+
+    def _renumber(self, members: Sequence[Life]) -> None:
+        if self._members == members:
+            return
+        index = {life: number for number, life in enumerate(members)}
+        numbers = array("H", [index.get(life, NO_SERVER) for life in self._members])
+        self._members = members
+        if list(numbers) == list(range(len(numbers))):
+            return  # others came behind those that there were
+        if self._owners is not None:
+            self._owners = phasing.renumbered(self._owners, numbers)
+        if self._marks:
+            self._former = phasing.renumbered(self._former, numbers)
+        self._told = None
+
+    def _window(self, now: float) -> int:
+        """The window of slots that change now."""
+        newest = max(self._windows, key=lambda number: self._windows[number].last, default=0)
+        if newest and 0 <= now - self._windows[newest].first < GRAIN:
+            self._windows[newest].last = now
+            return newest
+        if len(self._windows) == WINDOWS:
+            ordered = sorted(self._windows, key=lambda number: self._windows[number].last)
+            pairs = zip(ordered, ordered[1:], strict=False)
+            earlier, later = min(pairs, key=lambda pair: self._windows[pair[1]].last - self._windows[pair[0]].last)
+            self._join([earlier], later)
+        number = next(n for n in range(phasing.WINDOW, 256) if n not in self._windows)
+        self._windows[number] = _Window(now, now)
+        return number
+
+    def _join(self, windows: Iterable[int], mark: int) -> bool:
+        """Give the slots of some windows, which end, another mark. Returns whether there were any."""
+        turned = bytearray(range(256))
+        for number in windows:
+            turned[number] = mark
+            del self._windows[number]
+        before, self._marks = self._marks, self._marks.translate(turned)
+        return before != self._marks
+
+    def _kept(self, lingering: Iterable[tuple[int, Life]]) -> bytearray:
+        """A byte a slot: whether a flow of another member than its owner lives."""
+        kept = bytearray(self._slots)
+        index = {life: number for number, life in enumerate(self._members)}
+        owners = self._owners
+        for slot, life in lingering:
+            number = index.get(life)
+            if number is not None and (owners is None or owners[slot] != number):
+                kept[slot] = True
+        return kept
+
+    def _forget(self) -> None:
+        """The phases changed: what was told is old; arrays without anything in them are given up."""
+        self._told = None
+        if self._marks == bytes(self._slots):
+            self._marks, self._former, self._windows = bytearray(), array("H"), {}

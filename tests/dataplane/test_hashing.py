@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane import hashing
+from dataplane import hashing, nativecode
 from dataplane.hashing import NO_SERVER, build_table, fill, flow_hash, slot_of
 from dataplane.plan import SLOTS
 
@@ -30,27 +30,44 @@ def owners(pool: list[tuple[bytes, int]], slots: int = SLOTS, seed: int = SEED) 
 
 def test_the_worked_example_of_the_paper() -> None:
     """Maglev, table 1: three backends on seven slots, before and after the second one is gone."""
-    b0, b1, b2 = (3, 4, 1), (0, 2, 1), (3, 1, 1)
+    b0, b1, b2 = (3, 4, 1, 0), (0, 2, 1, 1), (3, 1, 1, 2)
     assert list(fill([b0, b1, b2], 7)) == [1, 0, 1, 0, 2, 2, 0]
-    assert [(0, 2)[i] for i in fill([b0, b2], 7)] == [0, 0, 0, 0, 2, 2, 2]
+    assert list(fill([b0, b2], 7)) == [0, 0, 0, 0, 2, 2, 2]
 
 
-@given(st.lists(st.tuples(st.integers(0, 250), st.integers(1, 250), st.integers(1, 20)), min_size=1, max_size=30))
-def test_the_native_kernel_is_the_same_loop(walks: list[tuple[int, int, int]]) -> None:
+WALK = st.tuples(st.integers(0, 250), st.integers(1, 250), st.integers(1, 20), st.integers(0, 0xFFFE))
+
+
+@given(st.lists(WALK, min_size=1, max_size=30))
+def test_the_native_kernel_is_the_same_loop(walks: list[tuple[int, int, int, int]]) -> None:
     assert hashing.fill(walks, 251) == hashing.fill_here(walks, 251)
+
+
+@pytest.mark.parametrize("slots", [2, 3, 61, 67, 131, SLOTS])
+def test_the_native_kernel_is_the_same_loop_whatever_the_size(slots: int) -> None:
+    rnd = random.Random(slots)
+    for count in (1, 2, 5, 200):
+        walks = [(rnd.randrange(slots), rnd.randrange(1, slots), rnd.randrange(1, 9), n) for n in range(count)]
+        assert hashing.fill(walks, slots) == hashing.fill_here(walks, slots)
+
+
+def test_owners_have_the_numbers_that_they_are_given() -> None:
+    pool = servers(5)
+    numbered = [(7 * n + 3, *share) for n, share in enumerate(pool)]
+    assert list(hashing.build_table_for(numbered, 251, SEED)) == [7 * n + 3 for n in build_table(pool, 251, SEED)]
 
 
 def test_this_machine_has_the_native_kernel() -> None:
     if platform.machine() != "x86_64":
         pytest.skip("a native kernel is shipped for x86_64 alone")
-    assert hashing._kernel() is not None
+    assert nativecode.function("hashing", "fill") is not None
 
 
-def test_the_native_kernel_is_built_of_its_source(tmp_path: Path) -> None:
-    shipped = Path(hashing.__file__).parent / "native"
-    subprocess.run(["make", "-s", "-C", str(shipped), f"OUT={tmp_path}"], check=True)
-    name = "hashing.x86_64.so"
-    assert (tmp_path / name).read_bytes() == (shipped / name).read_bytes()
+def test_native_kernels_are_built_of_their_source(tmp_path: Path) -> None:
+    subprocess.run(["make", "-s", "-C", str(nativecode.FOLDER), f"OUT={tmp_path}"], check=True)
+    built = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert built == {path.name: path.read_bytes() for path in nativecode.FOLDER.glob("*.so")}
+    assert len(built) == len(list(nativecode.FOLDER.glob("*.c")))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 10, 100, 1000])

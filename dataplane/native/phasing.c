@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What becomes of slots when their pool changes and when time passes: the loops of dataplane/phasing.py, which defines
+ * them. Most slots change nothing: they are passed over eight at a time.
+ *
+ * Freestanding: no library, no allocation, no header but the compiler's own. */
+#include <stdint.h>
+
+#define NO_SERVER 0xFFFF
+#define WIDE 8
+
+/* Marks of slots; from WINDOW on: in transition, in the window of that number. */
+enum { STABLE, TRACKED, WINDOW };
+
+static inline uint64_t words(const void *at)
+{
+	uint64_t found;
+
+	__builtin_memcpy(&found, at, sizeof(found));
+	return found;
+}
+
+/* Every owner by its new number. numbers: by old number, NO_SERVER for who is gone. */
+void renumber(const uint16_t *owners, const uint16_t *numbers, uint16_t *renumbered, uint32_t slots)
+{
+	for (uint32_t slot = 0; slot < slots; slot++)
+		renumbered[slot] = owners[slot] == NO_SERVER ? NO_SERVER : numbers[owners[slot]];
+}
+
+/* Slots with another owner than before are in transition in `window`, where the former one goes on. serves: a byte a
+ * member. Returns how many slots that are. */
+uint32_t begin(const uint16_t *before, const uint16_t *after, const uint8_t *serves, uint8_t *marks, uint16_t *former,
+	       uint32_t slots, uint32_t window)
+{
+	uint32_t begun = 0;
+
+	for (uint32_t slot = 0; slot < slots; slot++) {
+		while (slot + WIDE <= slots && words(before + slot) == words(after + slot) &&
+		       words(before + slot + WIDE / 2) == words(after + slot + WIDE / 2))
+			slot += WIDE;
+		if (slot == slots)
+			break;
+		if (before[slot] == after[slot])
+			continue;
+		if (marks[slot] == STABLE && (before[slot] == NO_SERVER || !serves[before[slot]]))
+			continue;
+		if (marks[slot] < WINDOW)
+			former[slot] = before[slot];
+		marks[slot] = window;
+		begun++;
+	}
+	return begun;
+}
+
+/* Slots in transition whose former owner does not serve are tracked. Returns how many. */
+uint32_t end_unserved(uint8_t *marks, const uint16_t *former, const uint8_t *serves, uint32_t slots)
+{
+	uint32_t ended = 0;
+
+	for (uint32_t slot = 0; slot < slots; slot++) {
+		while (slot + WIDE <= slots && !words(marks + slot))
+			slot += WIDE;
+		if (slot == slots)
+			break;
+		if (marks[slot] < WINDOW || (former[slot] != NO_SERVER && serves[former[slot]]))
+			continue;
+		marks[slot] = TRACKED;
+		ended++;
+	}
+	return ended;
+}
+
+/* Tracked slots are stable, but those that are kept (a byte a slot). Returns how many. */
+uint32_t settle(uint8_t *marks, const uint8_t *kept, uint32_t slots)
+{
+	uint32_t settled = 0;
+
+	for (uint32_t slot = 0; slot < slots; slot++) {
+		while (slot + WIDE <= slots && !words(marks + slot))
+			slot += WIDE;
+		if (slot == slots)
+			break;
+		if (marks[slot] != TRACKED || kept[slot])
+			continue;
+		marks[slot] = STABLE;
+		settled++;
+	}
+	return settled;
+}
+
+/* The former owners of slots that are not stable; the others have none. */
+void formers(const uint8_t *marks, const uint16_t *former, uint16_t *kept, uint32_t slots)
+{
+	for (uint32_t slot = 0; slot < slots; slot++)
+		kept[slot] = marks[slot] == STABLE ? NO_SERVER : former[slot];
+}
