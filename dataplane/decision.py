@@ -11,7 +11,7 @@ of an earlier one is in `flows`; what leaves is made in `rewrite`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from . import rewrite
@@ -98,6 +98,11 @@ class Values:
                 macs[target.mac] = macs.get(target.mac, frozenset()) | {target.address}
         self._macs[pool.uuid] = macs
         self.pools[pool.uuid] = pool
+
+    def put_pools(self, pools: Iterable[Pool]) -> None:
+        """Add or replace several pools."""
+        for pool in pools:
+            self.put_pool(pool)
 
     def remove_pool(self, uuid: str) -> None:
         """Remove a pool."""

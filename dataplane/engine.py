@@ -298,6 +298,8 @@ class Engine:
         """Ends windows, tracking and graceful times."""
         while True:
             await asyncio.sleep(ADVANCE_EVERY)
+            moving = [uuid for uuid, slots in self._slots.items() if slots.moving]
+            lingering = await asyncio.to_thread(self.driver.lingering, moving) if moving else {}
             for uuid, services in self._by_pool().items():
                 if uuid in self._unsettled:
                     self._dirty.add(uuid)
@@ -306,11 +308,10 @@ class Engine:
                     continue
                 members = self.members(services[0])
                 serving = {member.life for member in members if member.serves}
-                if slots.moving:
+                if uuid in lingering:
                     timeouts = [service.idle_timeout for service in services]
                     timeout = 0 if 0 in timeouts else max(timeouts)
-                    lingering = self.driver.lingering(uuid)
-                    if slots.advance(time.time(), timeout, serving.__contains__, lingering):
+                    if slots.advance(time.time(), timeout, serving.__contains__, lingering[uuid]):
                         self._dirty.add(uuid)
                 if serving != {(t.address, t.generation) for t in pool.targets if t.serves}:
                     self._dirty.add(uuid)

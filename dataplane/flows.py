@@ -10,11 +10,11 @@ Times are in nanoseconds of one steady clock.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
-from .forwarding import STABLE, TRANSITION, Pool, Service, ServiceKey, Target
+from .forwarding import STABLE, TRANSITION, Lingering, Pool, Service, ServiceKey, Target
 from .hashing import NO_SERVER, slot_of
 
 SECOND = 1_000_000_000
@@ -153,18 +153,25 @@ class Flows:
         return target if target is not None and target.serves else None
 
     def lingering(
-        self, services: Callable[[bytes, int, int], Service | None], pools: Mapping[str, Pool], pool: str, now: int
-    ) -> Iterable[tuple[int, tuple[bytes, int]]]:
-        """Slot and member of every entry of `elder` that lives in a pool; those that do not are forgotten."""
+        self,
+        services: Callable[[bytes, int, int], Service | None],
+        pools: Mapping[str, Pool],
+        wanted: Collection[str],
+        now: int,
+    ) -> Lingering:
+        """Slot and member of every entry of `elder` that lives, of the wanted pools; those that do not are
+        forgotten."""
+        found: dict[str, list[tuple[int, tuple[bytes, int]]]] = {uuid: [] for uuid in wanted}
         for flow, entry in list(self.elder.items()):
-            if entry.member.pool != pool:
+            pool = entry.member.pool
+            if pool not in found:
                 continue
-            service = services(flow.vip, flow.protocol, flow.port)
-            where = pools.get(pool)
+            service, where = services(flow.vip, flow.protocol, flow.port), pools.get(pool)
             if service is None or where is None or self._known(self.elder, flow, service, where, now) is None:
                 del self.elder[flow]
             else:
-                yield slot_for(flow, service, where), (entry.member.address, entry.member.generation)
+                found[pool].append((slot_for(flow, service, where), (entry.member.address, entry.member.generation)))
+        return found
 
     def remember_fragments(self, key: FragmentKey, service: Service, pool: Pool, target: Target, now: int) -> None:
         """The first fragment of a packet went to a member: the others follow."""

@@ -8,7 +8,7 @@ old one's place, so that a frame sees the whole of the one or the whole of the o
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -109,7 +109,7 @@ class Pool:
     mode: how a packet travels to a member (`plan.MODES`). phases: for every slot STABLE, TRANSITION (it changed owner
     less than the idle timeout ago) or TRACKED (that is over, flows of the former owner may live); empty while all are
     stable. fallback: for a slot in transition, the owner at the last moment outside one; NO_SERVER if that is not a
-    member any more.
+    member any more. Arrays are shared and never changed.
     """
 
     uuid: str
@@ -128,6 +128,10 @@ class Pool:
 
 STABLE, TRANSITION, TRACKED = 0, 1, 2
 """Phases of a slot."""
+
+
+Lingering = Mapping[str, Sequence[tuple[int, tuple[bytes, int]]]]
+"""Flows that are remembered, by pool: slot, and address and generation of the member."""
 
 
 class Tally(NamedTuple):
@@ -164,6 +168,9 @@ class Tables(Protocol):
     def put_pool(self, pool: Pool) -> None:
         """Add or replace a pool, at once for every frame."""
 
+    def put_pools(self, pools: Iterable[Pool]) -> None:
+        """Add or replace several pools, each at once, one after the other as they come."""
+
     def remove_pool(self, uuid: str) -> None:
         """Remove a pool that no service names."""
 
@@ -192,9 +199,9 @@ class Driver(Tables, Protocol):
     def adopted(self) -> Mapping[str, Pool]:
         """What was found running at start: every pool, by its uuid. Empty after a cold start."""
 
-    def lingering(self, pool: str) -> Iterable[tuple[int, tuple[bytes, int]]]:
-        """Slot, and address and generation of the member, of every `elder` entry of a pool that lives; those that were
-        idle for longer than their service allows are forgotten."""
+    def lingering(self, pools: Collection[str]) -> Lingering:
+        """Of every `elder` entry of some pools that lives, by pool: slot, and address and generation of the member;
+        those that were idle for longer than their service allows are forgotten. One pass, whatever the pools."""
 
     def prune(self) -> None:
         """Called once after start, when all of the plan is put: drop adopted entries that were not put again."""

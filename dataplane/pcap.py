@@ -16,13 +16,13 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from . import decision, segmentation
 from .errors import DriverError
 from .flows import Flows
-from .forwarding import TCP, UDP, Counters, Interface, Pool, Service, ServiceKey, Vip
+from .forwarding import TCP, UDP, Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
 from .hostguard import HostGuard
 from .plan import L2
 
@@ -91,6 +91,11 @@ class PcapDriver:
         self._values.put_pool(pool)
         self._tunnels = any(p.mode != L2 for p in self._values.pools.values())
 
+    def put_pools(self, pools: Iterable[Pool]) -> None:
+        """Add or replace several pools."""
+        for pool in pools:
+            self.put_pool(pool)
+
     def remove_pool(self, uuid: str) -> None:
         """Remove a pool and its counters."""
         self._values.remove_pool(uuid)
@@ -124,12 +129,12 @@ class PcapDriver:
         """Nothing: this driver's forwarding ends with its process."""
         return {}
 
-    def lingering(self, pool: str) -> Iterable[tuple[int, tuple[bytes, int]]]:
+    def lingering(self, pools: Collection[str]) -> Lingering:
         """The flows that live in `elder`."""
-        found: list[tuple[int, tuple[bytes, int]]] = []
+        found: list[Lingering] = []
         values, now = self._values, time.monotonic_ns()
-        self._do(lambda: found.extend(self._flows.lingering(values.service, values.pools, pool, now)))
-        return found
+        self._do(lambda: found.append(self._flows.lingering(values.service, values.pools, pools, now)))
+        return found[0]
 
     def prune(self) -> None:
         """Nothing is left over from a former run: its table was replaced at the start."""

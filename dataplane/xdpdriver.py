@@ -15,14 +15,14 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from . import bpf, xdplayout
 from .bpf import Link, Map, Object, Program
 from .errors import DriverError
-from .forwarding import Counters, Interface, Pool, Service, ServiceKey, Vip
+from .forwarding import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
 from .xdpslow import Sender, SlowPath
 from .xdptables import NAMES, KernelTables
 
@@ -113,6 +113,11 @@ class XdpDriver:
         """Add or replace a pool, at once for every frame. Raises DriverError."""
         self._tables.put_pool(pool)
 
+    def put_pools(self, pools: Iterable[Pool]) -> None:
+        """Add or replace several pools. Raises DriverError."""
+        for pool in pools:
+            self._tables.put_pool(pool)
+
     def remove_pool(self, uuid: str) -> None:
         """Remove a pool and its servers' counters."""
         self._tables.remove_pool(uuid)
@@ -141,9 +146,9 @@ class XdpDriver:
         """The pools that the kernel was found to forward by."""
         return self._tables.found
 
-    def lingering(self, pool: str) -> Iterable[tuple[int, tuple[bytes, int]]]:
+    def lingering(self, pools: Collection[str]) -> Lingering:
         """The flows that live in `elder`."""
-        return self._tables.lingering(pool, time.monotonic_ns())
+        return self._tables.lingering(pools, time.monotonic_ns())
 
     def prune(self) -> None:
         """Drop what was found at the start and not put again."""

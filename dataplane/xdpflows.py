@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from typing import NamedTuple
 
 from .bpf import Map
 from .decision import Values
 from .flows import SECOND, Flow, Member, member_of, slot_for
-from .forwarding import Pool, Service
+from .forwarding import Lingering, Pool, Service
 from .xdplayout import LIFE
 from .xdppool import pool_id
 
 _FLOW = struct.Struct("=4s4s2s2sB3x")
 _ENTRY = struct.Struct("=16sQ")
+_ID = 8
+"""Bytes of a pool's id, which an entry begins with."""
 
 
 class FlowEntry(NamedTuple):
@@ -35,16 +38,18 @@ def read(key: bytes, value: bytes) -> FlowEntry:
     return FlowEntry(flow, pool, address, generation, seen)
 
 
-def lingering(elder: Map, values: Values, pool: str, now: int) -> list[tuple[int, tuple[bytes, int]]]:
+def lingering(elder: Map, values: Values, wanted: Collection[str], now: int) -> Lingering:
     """forwarding.Driver.lingering, over the map `elder`. now: nanoseconds of the kernel's monotonic clock."""
-    where, found, id = values.pools.get(pool), [], pool_id(pool)
-    for key, value in elder.items():
-        if value[: len(id)] != id:
+    found: dict[str, list[tuple[int, tuple[bytes, int]]]] = {uuid: [] for uuid in wanted}
+    pools = {pool_id(uuid): (values.pools.get(uuid), found[uuid]) for uuid in wanted}
+    for key, value in elder.items() if pools else ():
+        if value[:_ID] not in pools:
             continue
+        pool, living = pools[value[:_ID]]
         entry = read(key, value)
         service = values.service(entry.flow.vip, entry.flow.protocol, entry.flow.port)
-        if service is not None and where is not None and _lives(entry, service, where, now):
-            found.append((slot_for(entry.flow, service, where), (entry.address, entry.generation)))
+        if service is not None and pool is not None and _lives(entry, service, pool, now):
+            living.append((slot_for(entry.flow, service, pool), (entry.address, entry.generation)))
         elif elder.lookup(key) == value:  # no packet came meanwhile
             elder.delete(key)
     return found

@@ -6,14 +6,14 @@ which counters are whose. What was found counts as put, until `prune` drops what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from . import bpf, xdpflows, xdplayout, xdppool
 from .bpf import Map
 from .decision import ANSWERED, DROPPED, Values, Verdict
 from .errors import DriverError
-from .forwarding import DROP_REASONS, Counters, Interface, Pool, Service, ServiceKey, Vip
+from .forwarding import DROP_REASONS, Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
 from .plan import L2
 from .xdpcounting import Counting
 from .xdpindex import ServiceIndex
@@ -282,9 +282,9 @@ class KernelTables:
             self.remove_interface(index)
         self._flush_pools()
 
-    def lingering(self, pool: str, now: int) -> list[tuple[int, tuple[bytes, int]]]:
+    def lingering(self, pools: Collection[str], now: int) -> Lingering:
         """forwarding.Driver.lingering. now: nanoseconds of the kernel's monotonic clock."""
-        return xdpflows.lingering(self._maps["elder"], self.values, pool, now)
+        return xdpflows.lingering(self._maps["elder"], self.values, pools, now)
 
     def counters(self) -> Counters:
         """A snapshot: processors are read one after the other."""

@@ -116,12 +116,12 @@ class Fuzz:
                 raise self._mismatch(f"{name}\nreference: {_entries(held)}\nprogram:   {found}", world)
 
     def _compare_lingering(self, world: World, reference: Reference) -> None:
-        for pool in (*(pool.uuid for pool in world.pools), "nobody's"):
-            values = reference.values
-            want = sorted(reference.flows.lingering(values.service, values.pools, pool, self.now))
-            found = sorted(self.decider.tables.lingering(pool, self.now))
-            if found != want:
-                raise self._mismatch(f"lingering in {pool}\nreference: {want}\nprogram:   {found}", world)
+        pools, values = [*(pool.uuid for pool in world.pools), "nobody's"], reference.values
+        told = reference.flows.lingering(values.service, values.pools, pools, self.now)
+        there = self.decider.tables.lingering(pools, self.now)
+        want, found = ({pool: sorted(flows) for pool, flows in found.items()} for found in (told, there))
+        if found != want:
+            raise self._mismatch(f"lingering\nreference: {want}\nprogram:   {found}", world)
         self._compare_memories(world, reference.flows)
 
     def _mismatch(self, what: str, world: World) -> Mismatch:
