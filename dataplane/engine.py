@@ -70,10 +70,12 @@ class Engine:
         self._put: dict[str, forwarding.Service] = {}
         self._vips: dict[bytes, forwarding.Vip] = {}
         self._checks: dict[tuple[str, bytes], tuple[Demand, ...]] = {}
+        self._checked: dict[Check, list[tuple[str, bytes]]] = {}
         self._told: dict[tuple[str, bytes], str] = {}
         self._believed: Mapping[str, Mapping[bytes, bool]] = {}
         self._adopted: Mapping[str, forwarding.Pool] = {}
         self._dirty: set[str] = set()
+        self._layout = network.layout
         self._wake = asyncio.Event()
         self._announcer = Announcer()
         self.claimants = claimants.Claimants(network.neighbour, self._claims_changed)
@@ -81,7 +83,7 @@ class Engine:
         self._path_mtus = PathMtus(self.network_changed)
         self._probes = Probes()
         self._health = Health(
-            self._route, self._probes.run, self._probes.host_answers, self._health_changed, self._explain
+            self._route, self._probes.probe, self._probes.host_answers, self._check_changed, self._explain
         )
 
     @property
@@ -169,7 +171,10 @@ class Engine:
 
     def network_changed(self) -> None:
         """Links, addresses or neighbours changed: next hops may have."""
-        self._paths.doubt()
+        if self._layout != self.network.layout:  # neighbours alone change no way
+            self._layout = self.network.layout
+            self._paths.doubt()
+            self._health.doubt()
         self.claimants.match()
         self._dirty.update(self._pools)
         self._wake.set()
@@ -391,20 +396,22 @@ class Engine:
     def _follow_checks(self) -> None:
         per_server: dict[tuple[str, bytes], dict[Demand, None]] = {}
         believed: dict[Check, bool | None] = {}
+        checked: dict[Check, list[tuple[str, bytes]]] = {}
         for service in self.services.values():
+            vip, monitors = socket.inet_aton(service.vip), [_content(monitor) for monitor in service.monitors]
+            known = self._believed.get(service.pool_uuid, {})
             for server in service.servers:
                 address = socket.inet_aton(server.address)
-                mine = per_server.setdefault((service.pool_uuid, address), {})
-                vip, before = socket.inet_aton(service.vip), self._believed.get(service.pool_uuid, {}).get(address)
-                checks = tuple(
-                    Check(vip, address, monitor.port or server.port, _content(monitor), service.mode)
-                    for monitor in service.monitors
-                )
+                key = service.pool_uuid, address
+                mine = per_server.setdefault(key, {})
+                checks = tuple(Check(vip, address, m.port or server.port, m, service.mode) for m in monitors)
                 if checks:
                     mine[Demand(checks, service.monitors_needed)] = None
                 for check in checks:
-                    believed[check] = before or believed.get(check)
+                    believed[check] = known.get(address) or believed.get(check)
+                    checked.setdefault(check, []).append(key)
         self._checks = {key: tuple(demands) for key, demands in per_server.items()}
+        self._checked = checked
         self._told = {key: told for key, told in self._told.items() if key in self._checks}
         self._health.follow(believed)
 
@@ -416,20 +423,24 @@ class Engine:
         """Whether it is known if a server passes what is demanded of it."""
         return self._health.known(self._checks.get((pool, server), ()))
 
-    def _health_changed(self, server: bytes) -> None:
-        for uuid, address in self._checks:
-            if address == server:
-                self._dirty.add(uuid)
-                up = self._is_up(uuid, address)
-                told = "up" if up else f"down: {self.why(uuid, address)}"
-                if self._told.get((uuid, address)) != told:
-                    self._told[uuid, address] = told
-                    self.events.add(f"server {socket.inet_ntoa(server)} is {told}")
+    def _check_changed(self, check: Check) -> None:
+        self._members_changed(self._checked.get(check, ()))
+
+    def _members_changed(self, members: Iterable[tuple[str, bytes]]) -> None:
+        """What is known of these servers of pools changed."""
+        for uuid, server in members:
+            if (uuid, server) not in self._checks:
+                continue
+            self._dirty.add(uuid)
+            up = self._is_up(uuid, server)
+            told = "up" if up else f"down: {self.why(uuid, server)}"
+            if self._told.get((uuid, server)) != told:
+                self._told[uuid, server] = told
+                self.events.add(f"server {socket.inet_ntoa(server)} is {told}")
         self._wake.set()
 
     def _claims_changed(self, vip: bytes, members: Collection[claimants.Key]) -> None:
-        for server in {server for _, server in members}:
-            self._health_changed(server)
+        self._members_changed(members)
         ours = self._vips.get(vip)
         if members and ours is not None and ours.owned:  # caches may hold what was claimed
             self._announcer.announce(vip, self._interfaces.values())

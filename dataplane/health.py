@@ -14,11 +14,12 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from .errors import NetworkError
 from .plan import L2, L3_GRE, Monitor
-from .probes.check import UDP, Check, ProbeFailed
+from .probes.check import UDP, Check, Outcome, Probe, ProbeFailed, Run
 from .schedule import Entry, Schedule, room
 
 LOOK_EVERY = 5.0
@@ -26,11 +27,8 @@ LOOK_EVERY = 5.0
 that there is no way: looks must not use up what they would say of the probes."""
 
 Route = Callable[[Check], Awaitable[tuple[int, bytes]]]
-"""Check → (socket mark, the engine's own address towards its server); raises NetworkError where there is no way."""
-
-Probe = Callable[[Check, int, bytes], Awaitable[bool]]
-"""Runs one probe by a mark, from an address: whether the server was heard (else its silence passes). Raises
-ProbeFailed."""
+"""Check → (socket mark, the engine's own address towards its server), true until `doubt`; raises NetworkError where
+there is no way."""
 
 Look = Callable[[Check], Awaitable[bool]]
 """Whether a check's server answers on its own address."""
@@ -42,7 +40,7 @@ Explain = Callable[[Check, float], str]
 @dataclass(slots=True)
 class State:
     """What is known of a check. up None: not known yet; streak: results in a row that disagree with `up`; silent: the
-    last failure was that nothing was heard from the VIP; followed: results count."""
+    last failure was that nothing was heard from the VIP."""
 
     up: bool | None
     reason: str = "not checked yet"
@@ -50,7 +48,6 @@ class State:
     probes: int = 0
     failures: int = 0
     silent: bool = False
-    followed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +66,43 @@ class Demand:
         return None if len(known) - known.count(False) >= needed else False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Host:
     """What is known of a server's own address. looked: when the last look began (time.monotonic())."""
 
+    watches: dict[Check, _Watch] = field(default_factory=dict)
     answers: bool | None = None
     looked: float = float("-inf")
     task: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Watch:
+    """A check that is followed. way: mark and source address, believed while `found` is the count of doubts."""
+
+    check: Check
+    state: State
+    probe: Probe
+    host: _Host
+    entry: Entry
+    way: tuple[int, bytes] = (0, b"")
+    found: int = -1
+    running: set[_Running] = field(default_factory=set)
+
+
+class _Running:
+    """One run of a check, called with its outcome. began: time.monotonic()."""
+
+    __slots__ = ("_ended", "began", "run", "watch")
+
+    def __init__(self, watch: _Watch, ended: Callable[[_Running, Outcome], None]) -> None:
+        self.watch = watch
+        self.began = time.monotonic()
+        self.run: Run | None = None
+        self._ended = ended
+
+    def __call__(self, outcome: Outcome) -> None:
+        self._ended(self, outcome)
 
 
 def count(state: State, monitor: Monitor, passed: bool) -> bool:
@@ -103,15 +130,18 @@ def settled_after(monitor: Monitor) -> float:
 
 
 class Health:
-    """Runs checks and remembers their states; `changed(server)` is called when a check went up or down, and when a look
-    told a new reason."""
+    """Runs checks and remembers their states; `changed(check)` is called when a check went up or down, and when a look
+    told a new reason.
+
+    probe: makes what runs a check; probes: how many outcomes were counted.
+    """
 
     def __init__(
         self,
         route: Route,
-        probe: Probe,
+        probe: Callable[[Check], Probe],
         look: Look,
-        changed: Callable[[bytes], None],
+        changed: Callable[[Check], None],
         explain: Explain = lambda _check, _: "",
     ) -> None:
         self._route = route
@@ -119,37 +149,34 @@ class Health:
         self._look = look
         self._changed = changed
         self._explain = explain
-        self._states: dict[Check, State] = {}
-        self._entries: dict[Check, Entry] = {}
+        self._watches: dict[Check, _Watch] = {}
         self._hosts: dict[bytes, _Host] = {}
+        self._doubts = 0
+        self.probes = 0
         self.schedule = Schedule(room())
 
     def follow(self, wanted: Mapping[Check, bool | None]) -> None:
         """Run exactly these checks; the value is what to believe of a new one until it is known (None: nothing)."""
-        for check in self._entries.keys() - wanted.keys():
-            self.schedule.remove(self._entries.pop(check))
-            self._states.pop(check).followed = False
+        for check in self._watches.keys() - wanted.keys():
+            self._stop(self._watches.pop(check))
         for check, believed in wanted.items():
-            if check not in self._entries:
+            if check not in self._watches:
                 self._start(check, believed)
-        servers = {check.server for check in wanted}
-        for server in self._hosts.keys() - servers:
-            task = self._hosts.pop(server).task
-            if task is not None:
-                task.cancel()
-        for server in servers - self._hosts.keys():
-            self._hosts[server] = _Host()
+
+    def doubt(self) -> None:
+        """The ways of probes may have changed: ask for each again."""
+        self._doubts += 1
 
     def state(self, check: Check) -> State:
         """What is known of a check that is followed."""
-        return self._states[check]
+        return self._watches[check].state
 
     def reason(self, check: Check) -> str:
         """Why a check is not up, in words for an operator."""
-        state = self._states[check]
-        answers = self._hosts[check.server].answers
-        if not state.silent or answers is None:
-            return state.reason
+        watch = self._watches[check]
+        answers = watch.host.answers
+        if not watch.state.silent or answers is None:
+            return watch.state.reason
         if not answers:
             return "server does not answer"
         if check.mode == L2:
@@ -173,59 +200,95 @@ class Health:
 
     async def close(self) -> None:
         """Stop every check."""
-        looks = [host.task for host in self._hosts.values() if host.task is not None]
-        for task in looks:
-            task.cancel()
-        await self.schedule.close()
-        await asyncio.gather(*looks, return_exceptions=True)
-        self._entries.clear()
+        tasks: list[Any] = [host.task for host in self._hosts.values() if host.task is not None]
+        runs = [running.run for watch in self._watches.values() for running in watch.running]
+        tasks += [run for run in runs if isinstance(run, asyncio.Task)]
+        self.follow({})
+        self.schedule.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _verdict(self, demand: Demand) -> bool | None:
-        return demand.verdict(self._states[check].up for check in demand.checks)
+        return demand.verdict(self._watches[check].state.up for check in demand.checks)
 
     def _start(self, check: Check, believed: bool | None) -> None:
         state = State(believed, "was up before the engine restarted" if believed else "not checked yet")
-        self._states[check] = state
-        self._entries[check] = self.schedule.add(lambda: self._run(check, state), check.monitor.send_interval)
+        host = self._hosts.setdefault(check.server, _Host())
+        entry = self.schedule.add(lambda: self._run(watch), check.monitor.send_interval)
+        watch = _Watch(check, state, self._probe(check), host, entry)
+        self._watches[check] = host.watches[check] = watch
 
-    async def _run(self, check: Check, state: State) -> None:
-        began = time.monotonic()
-        reason, silent, heard = "", False, True
+    def _stop(self, watch: _Watch) -> None:
+        self.schedule.remove(watch.entry)
+        for running in watch.running:
+            if running.run is not None:
+                running.run.cancel()
+            self.schedule.ended()
+        watch.running.clear()
+        host = watch.host
+        del host.watches[watch.check]
+        if not host.watches:
+            del self._hosts[watch.check.server]
+            if host.task is not None:
+                host.task.cancel()
+
+    def _run(self, watch: _Watch) -> None:
+        running = _Running(watch, self._ended)
+        watch.running.add(running)
+        if watch.found == self._doubts:
+            running.run = watch.probe.start(*watch.way, running)
+        else:
+            running.run = asyncio.get_running_loop().create_task(self._find(running))
+
+    async def _find(self, running: _Running) -> None:
+        """Find the way, then run."""
+        watch, doubts = running.watch, self._doubts
         try:
-            mark, source = await self._route(check)
-            heard = await self._probe(check, mark, source)
-            if not heard:
-                reason = self._explain(check, began)
-        except ProbeFailed as exc:
-            against = self._explain(check, began) if exc.silent else ""
-            reason, silent, heard = against or exc.reason, exc.silent and not against, not exc.silent
+            watch.way = await self._route(watch.check)
         except NetworkError as exc:
-            reason, heard = str(exc), False
-        if state.followed:  # cheaper than a look into a table of checks
-            self._hear(check, state, reason, silent=silent, heard=heard)
+            self._over(running)
+            self._hear(watch, str(exc), silent=False, heard=False)
+            return
+        watch.found = doubts
+        running.run = watch.probe.start(*watch.way, running)
 
-    def _hear(self, check: Check, state: State, reason: str, *, silent: bool, heard: bool) -> None:
+    def _over(self, running: _Running) -> None:
+        running.watch.running.discard(running)
+        self.schedule.ended()
+
+    def _ended(self, running: _Running, outcome: Outcome) -> None:
+        self._over(running)
+        watch = running.watch
+        if isinstance(outcome, ProbeFailed):
+            against = self._explain(watch.check, running.began) if outcome.silent else ""
+            silent = outcome.silent and not against
+            self._hear(watch, against or outcome.reason, silent=silent, heard=not outcome.silent)
+        else:
+            reason = "" if outcome else self._explain(watch.check, running.began)
+            self._hear(watch, reason, silent=False, heard=outcome)
+
+    def _hear(self, watch: _Watch, reason: str, *, silent: bool, heard: bool) -> None:
         """Count a result. reason "": it passed."""
-        host = self._hosts[check.server]
+        state, monitor = watch.state, watch.check.monitor
+        self.probes += 1
         passed = not reason
         if heard:
-            host.answers = True
+            watch.host.answers = True
         elif not passed:
-            self._ask(check, host)
-        if not passed or state.up is not False or state.streak + 1 >= check.monitor.successful_checks:
+            self._ask(watch)
+        if not passed or state.up is not False or state.streak + 1 >= monitor.successful_checks:
             state.reason, state.silent = reason, silent
-        changed = count(state, check.monitor, passed)
+        changed = count(state, monitor, passed)
         if changed:
-            self._changed(check.server)
-        elif passed and state.up is None and check.monitor.quickstart:
-            self.schedule.hasten(self._entries[check])
+            self._changed(watch.check)
+        elif passed and state.up is None and monitor.quickstart:
+            self.schedule.hasten(watch.entry)
 
-    def _ask(self, check: Check, host: _Host) -> None:
+    def _ask(self, watch: _Watch) -> None:
         """Look at a server's own address, if nobody does."""
-        now = time.monotonic()
+        now, host = time.monotonic(), watch.host
         if host.task is None and now >= host.looked + LOOK_EVERY:
             host.looked = now
-            host.task = asyncio.create_task(self._look_at(check, host))
+            host.task = asyncio.create_task(self._look_at(watch.check, host))
 
     async def _look_at(self, check: Check, host: _Host) -> None:
         before = host.answers
@@ -235,9 +298,10 @@ class Health:
             host.answers = None
         finally:
             host.task = None
-        states = [state for mine, state in self._states.items() if mine.server == check.server]
-        if host.answers != before and any(state.silent and state.up is False for state in states):
-            self._changed(check.server)
+        if host.answers != before:
+            for watch in host.watches.values():
+                if watch.state.silent and watch.state.up is False:
+                    self._changed(watch.check)
 
 
 def text(address: bytes) -> str:

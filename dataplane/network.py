@@ -60,10 +60,14 @@ Networks = tuple[tuple[bytes, int], ...]
 
 
 class Network:
-    """Links, addresses and neighbours, by index; `changed` is called after every event that alters one of them."""
+    """Links, addresses and neighbours, by index; `changed` is called after every event that alters one of them.
+
+    layout: counts the changes of links, addresses and ways: whoever remembers what follows from them asks again.
+    """
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
+        self.layout = 0
         self._links: dict[int, Link] = {}
         self._addresses: dict[int, dict[tuple[bytes, int], None]] = {}
         self._neighbours: dict[tuple[int, bytes], bytes] = {}
@@ -175,6 +179,7 @@ class Network:
             if address in self._ways and self._ways[address] != way:
                 self._ways[address] = way
                 changed = True
+        self.layout += changed
         return changed
 
     async def find(self, address: bytes) -> Way | None:
@@ -210,6 +215,7 @@ class Network:
             raise NetworkError(f"cannot resolve {_text(address)}: {exc}") from exc
 
     async def _read(self) -> None:
+        self.layout += 1
         self._links.clear()
         self._addresses.clear()
         self._neighbours.clear()
@@ -248,6 +254,7 @@ class Network:
         index = message["index"]
         before = self._links.get(index)
         if not present:
+            self.layout += 1
             self._links.pop(index, None)
             self._addresses.pop(index, None)
             self._neighbours = {key: mac for key, mac in self._neighbours.items() if key[0] != index}
@@ -261,7 +268,9 @@ class Network:
             bool(flags & IFF_UP) and bool(flags & IFF_LOWER_UP),
             message["ifi_type"] == ARPHRD_ETHER,
         )
-        return self._links[index] != before
+        changed = self._links[index] != before
+        self.layout += changed
+        return changed
 
     def _take_address(self, message: Any, present: bool) -> bool:
         text = message.get("local") or message.get("address")
@@ -271,6 +280,7 @@ class Network:
         key = (socket.inet_aton(text), message["prefixlen"])
         if present == (key in networks):
             return False
+        self.layout += 1
         if present:
             networks[key] = None
         else:

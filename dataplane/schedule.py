@@ -3,6 +3,8 @@
 The n-th run of an entry is due n × interval after its second one, however long runs take: nothing drifts. Entries that
 come together are spread over their interval, so that 5,000 of them are no burst. Runs that were missed altogether
 (the machine stood still) are left out, not made up for.
+
+A run begins with a call and is over when somebody says `ended`: a task each would cost more than a probe.
 """
 
 from __future__ import annotations
@@ -13,9 +15,8 @@ import itertools
 import math
 import resource
 from collections import deque
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 BURST = 2000
 """First runs a second: entries that come together begin at once up to this rate."""
@@ -33,13 +34,12 @@ _NEAREST = 0.25
 class Entry:
     """Something that runs again and again. due: its next run, in the loop's time."""
 
-    run: Callable[[], Coroutine[Any, Any, None]]
+    run: Callable[[], None]
     interval: float
     due: float
     phase: float
     runs: int = 0
     stopped: bool = False
-    running: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 def room(wanted: int = RUNNING) -> int:
@@ -68,8 +68,8 @@ class Schedule:
         self._wakes = 0.0
         self.late: deque[float] = deque(maxlen=10_000)
 
-    def add(self, run: Callable[[], Coroutine[Any, Any, None]], interval: float) -> Entry:
-        """Run something every `interval` seconds from now on."""
+    def add(self, run: Callable[[], None], interval: float) -> Entry:
+        """Begin something every `interval` seconds from now on; `ended` is to be called for each run."""
         now = asyncio.get_running_loop().time()
         self._next_first = max(self._next_first + 1 / BURST, now)
         phase = next(self._phases) * _GOLDEN % 1
@@ -79,26 +79,28 @@ class Schedule:
 
     def hasten(self, entry: Entry) -> None:
         """Run an entry again at once, besides its schedule."""
-        if not entry.stopped:
-            self._begin(entry)
+        asyncio.get_running_loop().call_soon(self._begin, entry)
+
+    def ended(self) -> None:
+        """One run is over."""
+        self._running -= 1
+        while self._waiting and self._running < self._limit:
+            waiting = self._waiting.popleft()
+            waiting.runs -= 1
+            self._begin(waiting)
 
     def remove(self, entry: Entry) -> None:
-        """Run an entry no more; what runs of it is cancelled."""
+        """Begin an entry no more."""
         entry.stopped = True
-        for task in entry.running:
-            task.cancel()
 
-    async def close(self) -> None:
-        """Cancel everything and wait until it has ended."""
+    def close(self) -> None:
+        """Begin nothing more."""
         if self._timer is not None:
             self._timer.cancel()
-        entries = {entry for _, _, entry in self._heap} | set(self._waiting)
-        tasks = [task for entry in entries for task in entry.running]
-        for entry in entries:
-            self.remove(entry)
+        for entry in (*(entry for _, _, entry in self._heap), *self._waiting):
+            entry.stopped = True
         self._heap.clear()
         self._waiting.clear()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _push(self, entry: Entry) -> None:
         heapq.heappush(self._heap, (entry.due, next(self._order), entry))
@@ -129,23 +131,11 @@ class Schedule:
         self._sleep()
 
     def _begin(self, entry: Entry) -> None:
+        if entry.stopped:
+            return
         entry.runs += 1
         if self._running >= self._limit:
             self._waiting.append(entry)
             return
         self._running += 1
-        task = asyncio.get_running_loop().create_task(entry.run())
-        entry.running.add(task)
-        task.add_done_callback(lambda done: self._ended(entry, done))
-
-    def _ended(self, entry: Entry, task: asyncio.Task[None]) -> None:
-        self._running -= 1
-        entry.running.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            context = {"message": "a probe failed unexpectedly", "exception": task.exception(), "task": task}
-            asyncio.get_running_loop().call_exception_handler(context)
-        while self._waiting and self._running < self._limit:
-            waiting = self._waiting.popleft()
-            if not waiting.stopped:
-                waiting.runs -= 1
-                self._begin(waiting)
+        entry.run()

@@ -1,49 +1,61 @@
-"""Probes: one run of a monitor, on the way of the data. A module a type; what they share is in `check`."""
+"""Probes: one run of a monitor, on the way of the data. A module a type; what they share is in `check`, `poller` and
+`talk`. They run by callbacks: a task each would cost more than the probe itself."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from . import external, halfopen, hosts, http, icmp, tcp, udp
-from .check import EXTERNAL, HTTP, PING, TCP, UDP, Check, ProbeFailed
+from .check import EXTERNAL, HTTP, PING, TCP, UDP, Check, Done, Outcome, Probe, ProbeFailed, Run, ended
+from .poller import Poller
 
-__all__ = ["RUNNABLE", "Check", "ProbeFailed", "Probes"]
+__all__ = ["RUNNABLE", "Check", "Done", "Outcome", "Probe", "ProbeFailed", "Probes", "Run"]
 
 RUNNABLE = frozenset({TCP, UDP, PING, HTTP, EXTERNAL})
 """The monitor types that are run."""
 
 
 class Probes:
-    """Runs probes of every type, and the look at a server's own address; `close` ends what they share."""
+    """Makes probes of every type, and looks at a server's own address; `close` ends what they share."""
 
     def __init__(self) -> None:
-        self._pings = icmp.Pings()
-        self._half_opens = halfopen.HalfOpens()
+        self._poller = Poller()
+        self._pings = icmp.Pings(self._poller)
+        self._half_opens = halfopen.HalfOpens(self._poller)
         self._scripts = external.Scripts()
-        self._runs: dict[str, Callable[[Check, int, bytes], Awaitable[bool]]] = {
-            TCP: tcp.probe,
-            UDP: udp.probe,
+        self._makers: dict[str, Callable[[Check], Probe]] = {
+            TCP: self._tcp,
+            UDP: lambda check: udp.Udp(check, self._poller),
             PING: self._pings.probe,
-            HTTP: http.probe,
+            HTTP: lambda check: http.probe(check, self._poller),
             EXTERNAL: self._scripts.probe,
         }
 
-    async def run(self, check: Check, mark: int, source: bytes) -> bool:
-        """Run one probe by a mark, from an address of ours: whether the server was heard, or else its silence counts as
-        good. Raises ProbeFailed."""
-        run = self._runs.get(check.monitor.type)
-        if run is None:
-            raise ProbeFailed(f"monitors of type {check.monitor.type} are not run")
-        if check.monitor.type == TCP and check.monitor.half_open:
-            run = self._half_opens.probe
-        return await run(check, mark, source)
+    def probe(self, check: Check) -> Probe:
+        """What runs a check."""
+        make = self._makers.get(check.monitor.type, _NotRun)
+        return make(check)
+
+    def _tcp(self, check: Check) -> Probe:
+        return self._half_opens.probe(check) if check.monitor.half_open else tcp.probe(check, self._poller)
 
     async def host_answers(self, check: Check) -> bool:
         """Whether a check's server answers on its own address."""
-        return await hosts.answers(check, self._pings)
+        return await hosts.answers(check, self._pings, self._poller)
 
     def close(self) -> None:
         """End. No probe may run any more."""
         self._pings.close()
         self._half_opens.close()
         self._scripts.close()
+        self._poller.close()
+
+
+class _NotRun:
+    """A monitor of a type that a newer version's plan has."""
+
+    def __init__(self, check: Check) -> None:
+        self._type = check.monitor.type
+
+    def start(self, _mark: int, _source: bytes, done: Done) -> Run:
+        return ended(done, ProbeFailed(f"monitors of type {self._type} are not run"))

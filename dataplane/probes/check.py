@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from ..plan import L2, Monitor
 
@@ -26,6 +29,15 @@ class Check:
     port: int
     monitor: Monitor
     mode: str = L2
+    hashed: int = field(init=False, repr=False, compare=False)
+    """The hash of all that: tables of thousands of checks are asked all the time."""
+
+    def __post_init__(self) -> None:
+        value = hash((self.vip, self.server, self.port, self.monitor, self.mode))
+        object.__setattr__(self, "hashed", value)
+
+    def __hash__(self) -> int:
+        return self.hashed
 
 
 class ProbeFailed(Exception):
@@ -36,6 +48,32 @@ class ProbeFailed(Exception):
         super().__init__(reason)
         self.reason = reason
         self.silent = silent
+
+
+Outcome = bool | ProbeFailed
+"""Of a probe: True, the server was heard; False, its silence counts as good; else why it is bad."""
+
+Done = Callable[[Outcome], None]
+"""Told the outcome, once; never before `Probe.start` has returned."""
+
+
+class Run(Protocol):
+    """A probe that runs."""
+
+    def cancel(self) -> object:
+        """End it without an outcome, unless it has ended."""
+
+
+class Probe(Protocol):
+    """What a check's monitor does, with all that does not change from one run to the next worked out."""
+
+    def start(self, mark: int, source: bytes, done: Done) -> Run:
+        """Run once by a mark, from an address of ours."""
+
+
+def ended(done: Done, outcome: Outcome) -> Run:
+    """A run that ended before it began."""
+    return asyncio.get_running_loop().call_soon(done, outcome)
 
 
 _ESCAPES = {"r": "\r", "n": "\n", "t": "\t", "0": "\0", "\\": "\\"}

@@ -23,7 +23,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from .check import Check, ProbeFailed
+from .check import Check, Done, ProbeFailed
 
 AT_A_TIME = 16
 """Scripts; those beyond wait, and their time to answer begins when they do."""
@@ -42,7 +42,11 @@ class Scripts:
         self._written: set[str] = set()
         self._turns = asyncio.Semaphore(AT_A_TIME)
 
-    async def probe(self, check: Check, mark: int, _source: bytes) -> bool:
+    def probe(self, check: Check) -> Scripted:
+        """The probe of a check."""
+        return Scripted(self, check)
+
+    async def run(self, check: Check, mark: int) -> bool:
         """Run a monitor's script. Always heard. Raises ProbeFailed."""
         async with self._turns:
             try:
@@ -91,6 +95,30 @@ class Scripts:
             path.chmod(0o640)
             self._written.add(name)
         return path
+
+
+class Scripted:
+    """The probe of a check. Beside a process, a task costs nothing."""
+
+    def __init__(self, scripts: Scripts, check: Check) -> None:
+        self._scripts = scripts
+        self._check = check
+
+    def start(self, mark: int, _source: bytes, done: Done) -> asyncio.Task[bool]:
+        """Run the script once."""
+
+        def ended(task: asyncio.Task[bool]) -> None:
+            if task.cancelled():
+                return
+            failed = task.exception()
+            if failed is None or isinstance(failed, ProbeFailed):
+                done(failed or task.result())
+            else:
+                done(ProbeFailed(f"its script cannot be run: {failed}"))
+
+        task = asyncio.get_running_loop().create_task(self._scripts.run(self._check, mark))
+        task.add_done_callback(ended)
+        return task
 
 
 def interpreter(code: str) -> list[str]:

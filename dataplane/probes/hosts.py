@@ -7,29 +7,42 @@ answer no echo: taken or refused, somebody is there. A half-open monitor's serve
 from __future__ import annotations
 
 import asyncio
+import socket
 
-from .check import Check
+from .check import Check, Outcome, ProbeFailed
 from .icmp import Pings
-from .tcp import connect, connection
+from .poller import Poller
+from .talk import Script, Talker
 
 PATIENCE = 1.0
 """Seconds that each of the two waits."""
 
 
-async def answers(check: Check, pings: Pings) -> bool:
+async def answers(check: Check, pings: Pings, poller: Poller) -> bool:
     """Whether a check's server answers."""
-    if await pings.ask(check.server, PATIENCE):
+    if await _echoes(check.server, pings):
         return True
-    return not check.monitor.half_open and await _connects(check.server, check.port)
+    return not check.monitor.half_open and await _connects(check.server, check.port, poller)
 
 
-async def _connects(server: bytes, port: int) -> bool:
+async def _echoes(server: bytes, pings: Pings) -> bool:
+    told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    run = pings.ask(server, PATIENCE, told.set_result)
     try:
-        with connection(0, bytes(4)) as made:
-            async with asyncio.timeout(PATIENCE):
-                await connect(made, server, port)
-    except ConnectionRefusedError:
-        return True
-    except OSError:  # TimeoutError, too
-        return False
-    return True
+        return await told
+    finally:
+        run.cancel()
+
+
+async def _connects(server: bytes, port: int, poller: Poller) -> bool:
+    told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    talker = Talker(poller, Script((socket.inet_ntoa(server), port), PATIENCE, b"", None, 0, lambda _: _SILENCE))
+    run = talker.start(0, bytes(4), told.set_result)
+    try:
+        outcome = await told
+    finally:
+        run.cancel()
+    return not (isinstance(outcome, ProbeFailed) and outcome.silent)
+
+
+_SILENCE = ProbeFailed("no answer", silent=True)

@@ -7,13 +7,14 @@ first `response_size` bytes of the answer, 2048 if that is not set, headers incl
 
 from __future__ import annotations
 
-import asyncio
 import re
 import socket
 
 from ..plan import Monitor
-from .check import Check, ProbeFailed, failure, wire
-from .tcp import READ, connect, connection, missing, silence
+from .check import Check, Outcome, ProbeFailed, wire
+from .poller import Poller
+from .talk import Script, Talker
+from .tcp import READ, missing, silence
 
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)? (\d{3})(?:[ \r\n]|$)")
 _ANY = "HTTP_ANY"
@@ -90,37 +91,22 @@ def complete(answer: bytes, *, head: bool) -> bool:
     return b"chunked" in headers.lower() and body.endswith(b"0\r\n\r\n")
 
 
-async def probe(check: Check, mark: int, source: bytes) -> bool:
-    """Ask and judge. Always heard. Raises ProbeFailed."""
+def probe(check: Check, poller: Poller) -> Talker:
+    """The probe of a check. It is always heard, where it does not fail."""
     monitor = check.monitor
     sent = request(monitor, socket.inet_ntoa(check.vip))
-    size = monitor.response_size or READ
-    answer, connected = b"", False
-    loop = asyncio.get_running_loop()
-    try:
-        with connection(mark, source) as made:
-            async with asyncio.timeout(monitor.receive_timeout):
-                await connect(made, check.vip, check.port)
-                connected = True
-                await loop.sock_sendall(made, sent)
-                whole = False
-                while not whole:
-                    piece = await loop.sock_recv(made, size - len(answer))
-                    answer += piece
-                    whole = not piece or len(answer) >= size or complete(answer, head=sent.startswith(b"HEAD "))
-                    if judge(monitor, answer, whole=whole):
-                        break
-    except TimeoutError as exc:
-        raise _late(check, connected, answer) from exc
-    except OSError as exc:
-        raise failure(exc, check.port) from exc
-    return True
+    head, size = sent.startswith(b"HEAD "), monitor.response_size or READ
 
+    def judged(answer: bytes, whole: bool) -> bool:
+        return judge(monitor, answer, whole=whole or complete(answer, head=head))
 
-def _late(check: Check, connected: bool, answer: bytes) -> ProbeFailed:
-    if not connected:
-        return silence(check)
-    if answer and check.monitor.response:
-        return missing(check, answer)
-    some = "no whole answer" if answer else "no answer"
-    return ProbeFailed(f"the VIP took the connection, and sent {some} within {check.monitor.receive_timeout} s")
+    def late(answer: bytes | None) -> Outcome:
+        if answer is None:
+            return silence(check)
+        if answer and monitor.response:
+            return missing(check, answer)
+        some = "no whole answer" if answer else "no answer"
+        return ProbeFailed(f"the VIP took the connection, and sent {some} within {monitor.receive_timeout} s")
+
+    target = (socket.inet_ntoa(check.vip), check.port)
+    return Talker(poller, Script(target, monitor.receive_timeout, sent, judged, size, late))

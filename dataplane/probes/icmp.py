@@ -7,10 +7,13 @@ import itertools
 import os
 import socket
 import struct
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 from ..rawsocket import RawListener
 from ..rewrite import checksum
-from .check import Check
+from .check import Check, Done, Run
+from .poller import Poller
 from .tcp import silence
 
 _ECHO_REPLY, _ECHO_REQUEST = 0, 8
@@ -25,34 +28,33 @@ Sent = tuple[bytes, int]
 class Pings:
     """Sends echo requests and hands out the answers. Its socket is opened at the first request."""
 
-    def __init__(self) -> None:
+    def __init__(self, poller: Poller) -> None:
         self._listener = RawListener(socket.IPPROTO_ICMP, self._received, size=2048, prepare=_only_replies)
-        self._waiting: dict[Sent, asyncio.Future[None]] = {}
+        self._poller = poller
+        self._waiting: dict[Sent, Ping] = {}
         self._numbers = itertools.count(1)
         self._id = os.getpid() & 0xFFFF
 
-    async def probe(self, check: Check, mark: int, source: bytes) -> bool:
-        """The PING monitor: whether the VIP answers through the server. Raises ProbeFailed."""
-        if not await self.ask(check.vip, check.monitor.receive_timeout, mark, source):
-            raise silence(check)
-        return True
+    def probe(self, check: Check) -> Pinging:
+        """The PING monitor's probe of a check: whether the VIP answers through the server."""
+        return Pinging(self, check)
 
-    async def ask(self, address: bytes, timeout: float, mark: int = 0, source: bytes = b"") -> bool:
+    def ask(
+        self, address: bytes, timeout: float, done: Callable[[bool], None], mark: int = 0, source: bytes = b""
+    ) -> Run:
         """Whether an address answers an echo request in time, sent by a mark's way from an address of ours."""
         number = next(self._numbers)
-        sent = (address, number)
-        answered = self._waiting[sent] = asyncio.get_running_loop().create_future()
         try:
             self._send(address, number, mark, source)
-            async with asyncio.timeout(timeout):
-                await answered
-        except TimeoutError:
-            return False
-        except OSError:
-            return False  # no way there
-        finally:
-            del self._waiting[sent]
-        return True
+        except OSError:  # no way there
+            return asyncio.get_running_loop().call_soon(done, False)
+        made = self._waiting[address, number] = Ping(self, (address, number), done)
+        made.wait(self._poller, timeout)
+        return made
+
+    def forget(self, sent: Sent) -> None:
+        """Wait for an answer no more."""
+        del self._waiting[sent]
 
     def close(self) -> None:
         """Listen no more."""
@@ -69,14 +71,57 @@ class Pings:
         if len(message) < 16 or message[4:6] != self._id.to_bytes(2, "big"):
             return
         answered = self._waiting.get((packet[12:16], int.from_bytes(message[8:16], "big")))
-        if answered is not None and not answered.done():
-            answered.set_result(None)
+        if answered is not None:
+            answered.end(True)
+
+
+class Pinging:
+    """The probe of a check."""
+
+    def __init__(self, pings: Pings, check: Check) -> None:
+        self._pings = pings
+        self._check = check
+
+    def start(self, mark: int, source: bytes, done: Done) -> Run:
+        """Send one echo request."""
+        check = self._check
+        return self._pings.ask(check.vip, check.monitor.receive_timeout, partial(self._heard, done), mark, source)
+
+    def _heard(self, done: Done, answered: bool) -> None:
+        done(answered or silence(self._check))
+
+
+class Ping:
+    """One request."""
+
+    __slots__ = ("_done", "_pings", "_sent", "_timeout")
+
+    def __init__(self, pings: Pings, sent: Sent, done: Callable[[bool], None]) -> None:
+        self._pings, self._done = pings, done
+        self._sent: Sent | None = sent
+
+    def wait(self, poller: Poller, timeout: float) -> None:
+        """Give up after so many seconds."""
+        self._timeout = poller.after(timeout, partial(self.end, False))
+
+    def cancel(self) -> None:
+        """End without an outcome."""
+        if self._sent is not None:
+            self._timeout.cancel()
+            self._pings.forget(self._sent)
+            self._sent = None
+
+    def end(self, answered: bool) -> None:
+        """The answer is there, or the time is over."""
+        self.cancel()
+        self._done(answered)
 
 
 def _only_replies(made: socket.socket) -> None:
     made.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~(1 << _ECHO_REPLY) & 0xFFFFFFFF))
 
 
+@lru_cache(maxsize=8192)
 def ancillary(mark: int, source: bytes) -> list[tuple[int, int, bytes]]:
     """What tells a raw socket a packet's mark and source address (socket(7), ip(7): IP_PKTINFO)."""
     told = []

@@ -61,7 +61,7 @@ async def _measure(
 
     made = monitor(wanted.type, send_interval=wanted.interval, half_open=wanted.half_open)
     checks = [Check(socket.inet_aton(VIP), socket.inet_aton(address), port, made) for address in addresses]
-    health = Health(route, probes.run, probes.host_answers, lambda _server: None)
+    health = Health(route, probes.probe, probes.host_answers, lambda _server: None)
     began = time.monotonic()
     health.follow(dict.fromkeys(checks))
     while None in (health.state(check).up for check in checks):

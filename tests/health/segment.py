@@ -15,7 +15,7 @@ from pyroute2 import AsyncIPRoute
 from dataplane import plan
 from dataplane.forwarding import Interface
 from dataplane.paths import ProbePaths
-from dataplane.probes import Check, ProbeFailed, Probes
+from dataplane.probes import Check, Outcome, ProbeFailed, Probes
 from tests.netns import Namespace
 
 ENGINE, SERVER, VIP, DEAD = "10.9.0.1", "10.9.0.2", "10.9.0.100", "10.9.0.3"
@@ -71,10 +71,12 @@ class Segment:
         async def run(paths: ProbePaths, probes: Probes, interface: Interface) -> bool | str:
             source = socket.inet_aton(ENGINE)
             mark = await paths.open(check.server, interface, source, by_user=True)
-            try:
-                return await probes.run(check, mark, source)
-            except ProbeFailed as exc:
-                return f"silent: {exc.reason}" if exc.silent else exc.reason
+            told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+            probes.probe(check).start(mark, source, told.set_result)
+            outcome = await told
+            if isinstance(outcome, ProbeFailed):
+                return f"silent: {outcome.reason}" if outcome.silent else outcome.reason
+            return outcome
 
         return self.run(run)
 

@@ -12,8 +12,8 @@ import pytest
 
 from dataplane import health, plan
 from dataplane.health import Demand, Health, State
-from dataplane.probes import Check, ProbeFailed
-from dataplane.probes.check import wire
+from dataplane.probes import Check, Done, ProbeFailed, Run
+from dataplane.probes.check import ended, wire
 from dataplane.probes.http import request
 from dataplane.schedule import Schedule, room
 
@@ -114,8 +114,9 @@ def test_a_thousand_checks_keep_their_times() -> None:
     async def run() -> tuple[list[float], float, float]:
         schedule, loop = Schedule(), asyncio.get_running_loop()
 
-        async def one(number: int) -> None:
+        def one(number: int) -> None:
             starts.setdefault(number, []).append(loop.time())
+            schedule.ended()
 
         begun, used = loop.time(), time.process_time()
         for number in range(count):
@@ -123,7 +124,7 @@ def test_a_thousand_checks_keep_their_times() -> None:
         await asyncio.sleep(seconds)
         used = time.process_time() - used
         late = list(schedule.late)
-        await schedule.close()
+        schedule.close()
         return late, begun, used
 
     late, begun, used = asyncio.run(run())
@@ -142,24 +143,23 @@ def test_a_thousand_checks_keep_their_times() -> None:
 
 def test_no_more_runs_than_allowed_and_none_forgotten() -> None:
     async def run() -> tuple[int, int]:
-        schedule, gate = Schedule(running=3), asyncio.Event()
+        schedule = Schedule(running=3)
         now = most = done = 0
 
-        async def one() -> None:
-            nonlocal now, most, done
+        def one() -> None:
+            nonlocal now, most
             now, most = now + 1, max(most, now + 1)
-            await gate.wait()
-            now, done = now - 1, done + 1
 
         for _ in range(10):
             schedule.add(one, 3600)
-        while len(schedule.late) < 10 or now < 3:
-            await asyncio.sleep(0)
-        gate.set()
         async with asyncio.timeout(10):
-            while done < 10:
+            while len(schedule.late) < 10:
                 await asyncio.sleep(0)
-        await schedule.close()
+        assert now == 3
+        while now:
+            now, done = now - 1, done + 1
+            schedule.ended()
+        schedule.close()
         return most, done
 
     assert asyncio.run(run()) == (3, 10)
@@ -187,12 +187,15 @@ class Servers:
     async def route(self, check: Check) -> tuple[int, bytes]:
         return 1, b""
 
-    async def probe(self, check: Check, mark: int, source: bytes) -> bool:
+    def probe(self, check: Check) -> "Servers":
+        return self
+
+    def start(self, mark: int, source: bytes, done: Done) -> Run:
         answer = self.answers[min(self.probes, len(self.answers) - 1)]
         self.probes += 1
         if answer in "-s":
-            raise ProbeFailed("closed" if answer == "-" else "silence", silent=answer == "s")
-        return answer == "+"
+            return ended(done, ProbeFailed("closed" if answer == "-" else "silence", silent=answer == "s"))
+        return ended(done, answer == "+")
 
     async def look(self, check: Check) -> bool:
         self.looks += 1
@@ -200,7 +203,7 @@ class Servers:
 
     async def until(self, made: plan.Monitor, reached: Any, mode: str = plan.L2) -> None:
         check = Check(VIP, b"\n\t\0\2", 80, made, mode)
-        self.health = Health(self.route, self.probe, self.look, lambda _server: self.events.append("changed"))
+        self.health = Health(self.route, self.probe, self.look, lambda _check: self.events.append("changed"))
         self.health.follow({check: None})
         try:
             async with asyncio.timeout(20):

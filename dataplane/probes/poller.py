@@ -1,0 +1,118 @@
+"""Sockets of probes, and what waits for them: one epoll of their own for all, and one timer.
+
+The event loop watches the epoll alone: watching a thousand sockets a second there would cost more than the probes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import select
+from collections import deque
+from collections.abc import Callable
+
+WRITABLE, READABLE = select.EPOLLOUT, select.EPOLLIN
+GRAIN = 0.01
+"""Seconds: times that are over within it are told together."""
+_BURST = 256
+
+Ready = Callable[[], None]
+
+
+class Timeout:
+    """A time that is waited for. due: in the loop's time."""
+
+    __slots__ = ("_over", "due")
+
+    def __init__(self, due: float, over: Ready) -> None:
+        self.due = due
+        self._over: Ready | None = over
+
+    def cancel(self) -> None:
+        """Wait no more."""
+        self._over = None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._over is None
+
+    def tell(self) -> None:
+        """The time is over."""
+        over, self._over = self._over, None
+        if over is not None:
+            over()
+
+
+class Poller:
+    """Made anywhere; used on one event loop."""
+
+    def __init__(self) -> None:
+        self._epoll: select.epoll | None = None
+        self._ready: dict[int, Ready] = {}
+        self._timeouts: dict[float, deque[Timeout]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakes = math.inf
+
+    def watch(self, number: int, events: int, ready: Ready) -> None:
+        """Call `ready` whenever a file is ready for one of these events, or an error is there."""
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._poll)
+        if number in self._ready:
+            self._epoll.modify(number, events)
+        else:
+            self._epoll.register(number, events)
+        self._ready[number] = ready
+
+    def forget(self, number: int) -> None:
+        """Watch a file no more. To be called before it is closed: its number comes back."""
+        assert self._epoll is not None
+        del self._ready[number]
+        self._epoll.unregister(number)
+
+    def after(self, seconds: float, over: Ready) -> Timeout:
+        """Call `over` once so many seconds have passed."""
+        loop = asyncio.get_running_loop()
+        made = Timeout(loop.time() + seconds, over)
+        # Times of one length end in the order in which they began; there are as many lengths as monitors' timeouts.
+        self._timeouts.setdefault(seconds, deque()).append(made)
+        if made.due < self._wakes:
+            self._sleep(made.due)
+        return made
+
+    def close(self) -> None:
+        """Watch and wait for nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._epoll is not None:
+            asyncio.get_running_loop().remove_reader(self._epoll.fileno())
+            self._epoll.close()
+            self._epoll = None
+        self._ready.clear()
+        self._timeouts.clear()
+
+    def _poll(self) -> None:
+        assert self._epoll is not None
+        for number, _ in self._epoll.poll(0, _BURST):
+            ready = self._ready.get(number)  # one that was ready before it has ended this one, perhaps
+            if ready is not None:
+                ready()
+
+    def _sleep(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wakes = math.ceil(due / GRAIN) * GRAIN
+        self._timer = asyncio.get_running_loop().call_at(self._wakes, self._wake)
+
+    def _wake(self) -> None:
+        self._timer, self._wakes = None, math.inf
+        now = asyncio.get_running_loop().time()
+        for seconds, waiting in list(self._timeouts.items()):
+            while waiting and (waiting[0].cancelled or waiting[0].due <= now):
+                waiting.popleft().tell()
+            if not waiting:
+                del self._timeouts[seconds]
+        heads = [waiting[0].due for waiting in self._timeouts.values() if waiting]
+        if heads and min(heads) < self._wakes:
+            self._sleep(min(heads))
