@@ -35,6 +35,9 @@ DROP_REASONS = (
 )
 """Every reason a packet for a VIP is dropped for; the position is the reason's number in the kernel's counters."""
 
+OVERRUN = "overrun"
+"""Beside them in the counters of the pcap driver: frames that came faster than it took them, undecided."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interface:

@@ -1,9 +1,8 @@
-"""The pcap driver: the reference decision on AF_PACKET sockets (packet(7)), for where XDP cannot be had.
+"""The pcap driver: the reference decision on packet sockets, for where XDP cannot be had.
 
-One thread receives, decides and sends; the engine's thread puts values. The sockets ignore outgoing frames; a tag that
-the kernel took off is put back before the decision; what the sender's stack left undone (checksum, segmentation)
-travels in the virtio_net_hdr from the one socket to the other, so that real TCP arrives whole. Into a tunnel nothing
-undone may go: it is done here first.
+One thread receives, decides and sends; the engine's thread puts values. What the sender's stack left undone (checksum,
+segmentation) is carried from the one socket to the other, so that real TCP arrives whole. Into a tunnel nothing undone
+may go: it is done here first.
 """
 
 from __future__ import annotations
@@ -12,39 +11,26 @@ import logging
 import os
 import queue
 import select
-import socket
-import struct
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from . import decision, segmentation
-from .errors import DriverError
+from . import decision, offload, packetfilter
 from .flows import Flows
-from .forwarding import TCP, UDP, Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
+from .forwarding import OVERRUN, Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
 from .hostguard import HostGuard
+from .packetsocket import BATCH, NOTHING_UNDONE, ROOM, PacketSocket
 from .plan import L2
 
 log = logging.getLogger("avi-se")
 
-# linux/if_packet.h
-SOL_PACKET = 263
-PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 8, 15, 23
-TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID = 1 << 4, 1 << 6
-_AUXDATA = struct.Struct("=IIIHHHH")  # status, len, snaplen, mac, net, vlan_tci, vlan_tpid
-# linux/virtio_net.h
-_VNET = struct.Struct("=BBHHHH")  # flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
-_NEEDS_CHECKSUM = 1
-_NOTHING_UNDONE = bytes(_VNET.size)
-_IPV4 = tuple(bytes([0x40 | words]) for words in range(5, 16))
-ETH_P_ALL = 0x0003
-
-LARGEST = 1 << 16
-"""Bytes of the largest frame: one that segmentation offload left whole."""
-BURST = 256
-"""Frames taken from one socket before the next has its turn."""
-RECEIVE_BUFFER = 8 << 20
+BURST = BATCH
+"""Frames taken from one socket before they are sent and the next has its turn."""
+QUIET = 0.02
+"""Seconds without a change of VIPs after which the sockets' filters follow."""
+_TRANSMIT_FAILED = decision.Verdict(decision.DROPPED, "transmit_failed")
 
 
 class PcapDriver:
@@ -57,23 +43,27 @@ class PcapDriver:
         self._flows = Flows()
         self._tunnels = False
         self._counters = Counters()
-        self._sockets: dict[int, socket.socket] = {}
+        self._ports: dict[int, PacketSocket] = {}
+        self._waiting: defaultdict[int, list[decision.Verdict]] = defaultdict(list)
+        self._lost = 0
+        self._filters = threading.Lock()
+        self._unfiltered: float | None = None
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK)
         self._poll = select.epoll()
         self._poll.register(self._wake, select.EPOLLIN)
         self._ending = False
-        self._buffer = bytearray(_VNET.size + LARGEST)
         self._guard = HostGuard(instance)
         self._thread = threading.Thread(target=self._run, name="pcap-driver", daemon=True)
         self._thread.start()
 
     def put_interface(self, interface: Interface) -> None:
         """Forward frames of this interface. Raises DriverError."""
-        if interface.index not in self._sockets:
-            opened = _open(interface)
-            self._do(lambda: self._add(interface.index, opened))
+        opened = None if interface.index in self._ports else PacketSocket(interface)
         self._values.put_interface(interface)
+        if opened is not None:
+            self._do(lambda: self._add(interface.index, opened))
+        self._take_all()
         self._guard.put_interface(interface)
 
     def remove_interface(self, index: int) -> None:
@@ -112,12 +102,15 @@ class PcapDriver:
 
     def put_vip(self, vip: Vip) -> None:
         """Add or replace a VIP."""
+        if vip.address not in self._values.vips:
+            self._take_all()
         self._values.put_vip(vip)
         self._guard.put_vips(self._values.vips)
 
     def remove_vip(self, address: bytes) -> None:
         """Remove a VIP: its packets are the host's again."""
         self._values.remove_vip(address)
+        self._take_all()
         self._guard.put_vips(self._values.vips)
 
     def modes(self) -> Mapping[str, str]:
@@ -140,23 +133,26 @@ class PcapDriver:
         """Nothing is left over from a former run: its table was replaced at the start."""
 
     def counters(self) -> Counters:
-        """A snapshot."""
+        """A snapshot, with what the kernel dropped in front of the sockets."""
         now = self._counters
-        return Counters(now.answered, dict(now.dropped), dict(now.services), dict(now.servers))
+        dropped = dict(now.dropped)
+        if lost := self._lost + sum(port.lost() for port in list(self._ports.values())):
+            dropped[OVERRUN] = lost
+        return Counters(now.answered, dropped, dict(now.services), dict(now.servers))
 
     def close(self, *, keep: bool) -> None:
         """End; nothing can be kept."""
         self._ending = True
         os.eventfd_write(self._wake, 1)
         self._thread.join()
-        for opened in self._sockets.values():
-            opened.close()
+        for port in self._ports.values():
+            port.close()
         self._poll.close()
         os.close(self._wake)
         self._guard.close()
 
     def _do(self, command: Callable[[], Any]) -> None:
-        """Have the receiving thread do something between two frames; returns when it is done."""
+        """Have the receiving thread do something between two bursts; returns when it is done."""
         done = threading.Event()
 
         def run() -> None:
@@ -169,127 +165,128 @@ class PcapDriver:
         os.eventfd_write(self._wake, 1)
         done.wait()
 
-    def _add(self, index: int, opened: socket.socket) -> None:
-        self._sockets[index] = opened
-        self._poll.register(opened, select.EPOLLIN)
+    def _add(self, index: int, port: PacketSocket) -> None:
+        self._ports[index] = port
+        self._poll.register(port, select.EPOLLIN)
 
     def _drop(self, index: int) -> None:
-        opened = self._sockets.pop(index, None)
-        if opened is not None:
-            self._poll.unregister(opened)
-            opened.close()
+        port = self._ports.pop(index, None)
+        if port is not None:
+            self._poll.unregister(port)
+            port.close()
+            self._lost += port.lost()
 
     def _forget_pool(self, uuid: str) -> None:
         for key in [key for key in self._counters.servers if key[0] == uuid]:
             del self._counters.servers[key]
 
+    def _take_all(self) -> None:
+        """Before a VIP or a MAC address is new the filters must take it; what they take too much does no harm."""
+        with self._filters:
+            self._filter(None)
+            self._unfiltered = time.monotonic()
+        os.eventfd_write(self._wake, 1)
+
+    def _filter(self, vips: Iterable[bytes] | None) -> None:
+        for index, port in list(self._ports.items()):
+            interface = self._values.interfaces.get(index)
+            if interface is not None:
+                try:
+                    port.attach(packetfilter.program(interface.mac, vips))
+                except OSError as exc:  # many VIPs, and little net.core.optmem_max: all is taken
+                    log.debug("no filter on %s: %s", interface.name, exc)
+
+    def _take_what_is_wanted(self) -> float | None:
+        """Once VIPs and interfaces are quiet, have the kernel keep from the sockets what is the host's. Returns the
+        seconds to wait for that, None when it is done."""
+        with self._filters:
+            if self._unfiltered is None:
+                return None
+            left = self._unfiltered + QUIET - time.monotonic()
+            if left > 0:
+                return left
+            self._unfiltered = None
+            self._filter(tuple(self._values.vips))
+        return None
+
     def _run(self) -> None:
         while not self._ending:
-            for fd, _ in self._poll.poll():
+            for fd, events in self._poll.poll(self._take_what_is_wanted()):
                 if fd == self._wake:
                     os.eventfd_read(self._wake)
                     while not self._commands.empty():
                         self._commands.get()()
                     continue
-                for index, opened in list(self._sockets.items()):
-                    if opened.fileno() == fd:
-                        self._receive(index, opened)
+                for index, port in self._ports.items():
+                    if port.fileno() == fd:
+                        self._receive(index, port, events)
+                        break
 
-    def _receive(self, index: int, opened: socket.socket) -> None:
-        for _ in range(BURST):
-            try:
-                size, auxiliary, _flags, _source = opened.recvmsg_into([self._buffer], 64)
-            except BlockingIOError:
-                return
-            except OSError as exc:  # the link went down or away; the engine hears it from rtnetlink
-                log.debug("receiving on interface %d: %s", index, exc)
-                return
-            interface = self._values.interfaces.get(index)
-            if interface is None or size < _VNET.size + decision.ETH_HLEN:
-                continue
-            offload = _VNET.unpack_from(self._buffer)
-            frame = bytes(memoryview(self._buffer)[_VNET.size : size])
-            self._forward(with_tag(frame, auxiliary), frame, interface, offload)
-
-    def _forward(self, frame: bytes, received: bytes, interface: Interface, offload: tuple[int, ...]) -> None:
+    def _receive(self, index: int, port: PacketSocket, events: int) -> None:
+        if events & select.EPOLLERR:  # the link went down or away; the engine hears it from rtnetlink
+            log.debug("receiving on interface %d: %s", index, os.strerror(port.fault()))
+        interface = self._values.interfaces.get(index)
         now = time.monotonic_ns()
-        segment = segment_size(received, offload) if offload[1] else 0
-        if offload[0] & _NEEDS_CHECKSUM and self._tunnels:
-            for whole in finished(frame, offload):
-                self._leave(decision.decide(whole, interface, self._values, self._flows, now), _NOTHING_UNDONE)
-            return
-        verdict = decision.decide(frame, interface, self._values, self._flows, now, segment)
-        tagged = received[12:14] == decision.ETH_P_8021Q and verdict.action == decision.FORWARDED
-        self._leave(verdict, carried_on(offload, decision.VLAN_HLEN if tagged else 0))
+        for frame, tag, undone in port.received(BURST):
+            if interface is None or len(frame) < decision.ETH_HLEN:
+                continue
+            if tag or undone != NOTHING_UNDONE:
+                self._forward_unfinished(frame, tag, undone, interface, now)
+            else:
+                self._leave(decision.decide(frame, interface, self._values, self._flows, now), NOTHING_UNDONE)
+        for egress, waiting in self._waiting.items():
+            self._flush(egress, waiting)
 
-    def _leave(self, verdict: decision.Verdict, header: bytes) -> None:
+    def _forward_unfinished(self, frame: bytes, tag: bytes, undone: bytes, interface: Interface, now: int) -> None:
+        """Forward a frame whose tag the kernel took off, or which the sender's stack left something to do with."""
+        whole = frame[:12] + tag + frame[12:]
+        left = offload.read(undone)
+        if left.checksum and self._tunnels:
+            for finished in offload.finished(whole, left):
+                self._leave(decision.decide(finished, interface, self._values, self._flows, now), NOTHING_UNDONE)
+            return
+        segment = offload.segment_size(frame, left)
+        verdict = decision.decide(whole, interface, self._values, self._flows, now, segment)
+        if verdict.action != decision.FORWARDED:  # what is answered is made here, whole
+            self._leave(verdict, NOTHING_UNDONE)
+            return
+        tagged = frame[12:14] == decision.ETH_P_8021Q
+        self._leave(verdict, offload.carried_on(left, decision.VLAN_HLEN if tagged else 0))
+
+    def _leave(self, verdict: decision.Verdict, undone: bytes) -> None:
+        """Put what leaves into its interface's batch, to be counted when it is sent. undone: the virtio_net_hdr."""
         if verdict.action == decision.HOST:
             return
+        port = self._ports.get(verdict.interface)
+        if not verdict.frames or port is None:
+            decision.count(_TRANSMIT_FAILED if verdict.frames else verdict, self._counters)
+            return
+        ready = undone + verdict.frames[0]
+        if len(ready) > ROOM or len(verdict.frames) > 1:
+            self._send(verdict, undone, port)
+            return
+        waiting = self._waiting[verdict.interface]
+        waiting.append(verdict)
+        port.put(ready)
+        if len(waiting) == BATCH:
+            self._flush(verdict.interface, waiting)
+
+    def _send(self, verdict: decision.Verdict, undone: bytes, port: PacketSocket) -> None:
+        """Send what is large or more than one frame, behind what waits for the same interface."""
+        self._flush(verdict.interface, self._waiting[verdict.interface])
         try:
             for frame in verdict.frames:
-                self._sockets[verdict.interface].send(header + frame)
-        except (OSError, KeyError) as exc:
+                port.send(undone + frame)
+        except OSError as exc:
             log.debug("sending on interface %d: %s", verdict.interface, exc)
-            verdict = decision.Verdict(decision.DROPPED, "transmit_failed")
+            verdict = _TRANSMIT_FAILED
         decision.count(verdict, self._counters)
 
-
-def _open(interface: Interface) -> socket.socket:
-    try:
-        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-    except PermissionError as exc:
-        raise DriverError("packet sockets need root (CAP_NET_RAW)") from exc
-    try:
-        for option in (PACKET_IGNORE_OUTGOING, PACKET_VNET_HDR, PACKET_AUXDATA):
-            opened.setsockopt(SOL_PACKET, option, 1)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        opened.bind((interface.name, ETH_P_ALL))
-    except OSError as exc:
-        opened.close()
-        raise DriverError(f"no packet socket on {interface.name}: {exc.strerror}") from exc
-    return opened
-
-
-def with_tag(frame: bytes, auxiliary: list[tuple[int, int, bytes]]) -> bytes:
-    """The frame as it was on the wire: the 802.1Q tag that the kernel took off stands in PACKET_AUXDATA."""
-    for level, kind, data in auxiliary:
-        if level == SOL_PACKET and kind == PACKET_AUXDATA:
-            status, _, _, _, _, tci, tpid = _AUXDATA.unpack_from(data)
-            if status & TP_STATUS_VLAN_VALID:
-                tpid = tpid if status & TP_STATUS_VLAN_TPID_VALID else 0x8100
-                return frame[:12] + struct.pack("!HH", tpid, tci) + frame[12:]
-    return frame
-
-
-def segment_size(frame: bytes, offload: tuple[int, ...]) -> int:
-    """Bytes of the IP packets that a frame left to segmentation offload will be cut into.
-
-    offload: the fields of its virtio_net_hdr. csum_start is where layer 4 begins.
-    """
-    start = offload[4]
-    at = decision.ETH_HLEN + (decision.VLAN_HLEN if frame[12:14] == decision.ETH_P_8021Q else 0)
-    if len(frame) < start + decision.TCP_HLEN or start <= at:
-        return 0
-    layer4 = (frame[start + 12] >> 4) * 4 if frame[at + 9] == TCP else decision.UDP_HLEN
-    return start - at + layer4 + offload[3]
-
-
-def finished(frame: bytes, offload: tuple[int, ...]) -> list[bytes]:
-    """The frames that a frame with work left undone stands for, each whole: checksums filled in, segments cut."""
-    at = decision.ETH_HLEN + (decision.VLAN_HLEN if frame[12:14] == decision.ETH_P_8021Q else 0)
-    ethernet, packet = frame[:at], frame[at:]
-    if packet[:1] not in _IPV4 or packet[9:10] not in (bytes([TCP]), bytes([UDP])) or packet[6] & 0x3F or packet[7]:
-        return [frame]  # nothing that a tunnel takes
-    packet = packet[: packet[2] << 8 | packet[3]]
-    if offload[1] and packet[9] == TCP:
-        return [ethernet + piece for piece in segmentation.segments(packet, offload[3])]
-    return [ethernet + segmentation.filled(packet)]
-
-
-def carried_on(offload: tuple[int, ...], shorter: int) -> bytes:
-    """The virtio_net_hdr to send a frame with: what was left undone at reception still is; shorter: bytes that were
-    taken off in front of layer 4."""
-    flags, gso_type, header, gso_size, start, offset = offload
-    if not flags & _NEEDS_CHECKSUM:
-        return _VNET.pack(0, 0, 0, 0, 0, 0)
-    return _VNET.pack(_NEEDS_CHECKSUM, gso_type, max(0, header - shorter), gso_size, start - shorter, offset)
+    def _flush(self, index: int, waiting: list[decision.Verdict]) -> None:
+        if not waiting:
+            return
+        for position in self._ports[index].flush():
+            waiting[position] = _TRANSMIT_FAILED
+        for verdict in waiting:
+            decision.count(verdict, self._counters)
+        waiting.clear()

@@ -1,7 +1,8 @@
-"""Cuts a TCP packet that the sender's stack left to segmentation offload into the segments it stands for.
+"""Cuts a packet that the sender's stack left to segmentation offload into the packets it stands for.
 
 Needed where the pieces travel on their own, in a tunnel each: no network card cuts inside a tunnel for a packet socket.
-Source: the kernel's tcp_gso_segment (net/ipv4/tcp_offload.c); checksums RFC 1071, RFC 9293 section 3.1.
+Source: the kernel's tcp_gso_segment (net/ipv4/tcp_offload.c) and __udp_gso_segment (net/ipv4/udp_offload.c); checksums
+RFC 1071, RFC 9293 section 3.1, RFC 768.
 """
 
 from __future__ import annotations
@@ -12,24 +13,34 @@ from .rewrite import checksum
 
 _CWR, _FIN, _PSH = 0x80, 0x01, 0x08
 _PROTOCOL_TCP = 6
+_UDP_HLEN = 8
 
 
 def segments(packet: bytes, size: int) -> list[bytes]:
-    """The IP packets of at most `size` bytes of data each that a large TCP packet stands for, checksums filled in."""
+    """The IP packets of at most `size` bytes of data each that a large TCP or UDP packet stands for, checksums filled
+    in."""
     header = (packet[0] & 0x0F) * 4
-    data = header + (packet[header + 12] >> 4) * 4
-    identification, sequence = struct.unpack_from("!H", packet, 4)[0], struct.unpack_from("!I", packet, header + 4)[0]
-    flags = packet[header + 13]
+    is_tcp = packet[9] == _PROTOCOL_TCP
+    data = header + ((packet[header + 12] >> 4) * 4 if is_tcp else _UDP_HLEN)
+    identification = struct.unpack_from("!H", packet, 4)[0]
     pieces = []
     for number, at in enumerate(range(data, len(packet), size)):
-        last = at + size >= len(packet)
-        head, tcp = bytearray(packet[:header]), bytearray(packet[header:data])
-        struct.pack_into("!H", head, 2, data + len(packet[at : at + size]))
-        struct.pack_into("!H", head, 4, (identification + number) & 0xFFFF)
-        struct.pack_into("!I", tcp, 4, (sequence + at - data) & 0xFFFFFFFF)
-        tcp[13] = flags & ~(_CWR if number else 0) & ~(0 if last else _FIN | _PSH)
-        pieces.append(_filled(bytes(head), bytes(tcp) + packet[at : at + size]))
+        piece = packet[at : at + size]
+        head, layer4 = bytearray(packet[:header]), bytearray(packet[header:data])
+        struct.pack_into("!HH", head, 2, data + len(piece), (identification + number) & 0xFFFF)
+        if is_tcp:
+            _tcp_header(layer4, at - data, first=not number, last=at + size >= len(packet))
+        else:
+            struct.pack_into("!H", layer4, 4, _UDP_HLEN + len(piece))
+        pieces.append(_filled(bytes(head), bytes(layer4) + piece))
     return pieces
+
+
+def _tcp_header(header: bytearray, offset: int, *, first: bool, last: bool) -> None:
+    """The large packet's TCP header becomes that of the segment at an offset of its data."""
+    sequence = struct.unpack_from("!I", header, 4)[0]
+    struct.pack_into("!I", header, 4, (sequence + offset) & 0xFFFFFFFF)
+    header[13] &= ~(0 if first else _CWR) & ~(0 if last else _FIN | _PSH) & 0xFF
 
 
 def filled(packet: bytes) -> bytes:

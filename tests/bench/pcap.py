@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataplane import bpf, hashing, pcap, plan
+from dataplane import bpf, hashing, packetsocket, pcap, plan
 from dataplane.bpf import Link, Map, Object, Program
 from dataplane.forwarding import UDP, Interface, Pool, Service, ServiceKey, Target, Vip
 from dataplane.xdplayout import u32
@@ -36,7 +36,7 @@ FLOWS = 1000
 SOURCE = Path(__file__).parent / "wire.c"
 SECONDS = 0.8
 """Of one repetition in a full run."""
-GENERATED = 20_000
+GENERATED = 100_000
 """Frames of one call of the generator: some tens of milliseconds."""
 GENERATOR, WORKER = 0, 1
 """The processors."""
@@ -85,13 +85,19 @@ class Wire:
             return (self._count() - before) / (time.monotonic() - started) / 1e6
 
     def _generate(self, seconds: float) -> None:
+        """Offer frames without a pause: the kernel rests between two runs of a generator, so there are two."""
+
         def body() -> None:
             until = time.monotonic() + seconds
             while time.monotonic() < until:
                 self.generate.run_live(self.sent, GENERATED)
 
         with on_processor(GENERATOR):
-            self.client.run(body)
+            threads = [threading.Thread(target=self.client.run, args=(body,)) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+        for thread in threads:
+            thread.join()
 
     def _count(self) -> int:
         return sum(memoryview(self.arrived.lookup(u32(0)) or b"").cast("Q"))
@@ -127,9 +133,9 @@ class Wire:
 def raw(interface: Interface) -> socket.socket:
     """A raw packet socket of an interface, as a plain forwarder opens it."""
     made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    made.setsockopt(pcap.SOL_PACKET, pcap.PACKET_IGNORE_OUTGOING, 1)
+    made.setsockopt(packetsocket.SOL_PACKET, packetsocket.PACKET_IGNORE_OUTGOING, 1)
     made.setsockopt(socket.SOL_SOCKET, SO_RCVTIMEO, struct.pack("@ll", 0, 50_000))
-    made.bind((interface.name, pcap.ETH_P_ALL))
+    made.bind((interface.name, packetsocket.ETH_P_ALL))
     return made
 
 

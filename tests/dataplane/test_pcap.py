@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from scapy.layers.inet import IP
 
-from dataplane import decision, forwarding, pcap
+from dataplane import decision, forwarding, packetsocket, pcap
 from dataplane.forwarding import Interface, Tally
 
 from ..netns import Namespace
@@ -36,7 +36,7 @@ class Bench:
         """The next frame at the far end of an interface."""
         self.wires[wire].settimeout(deadline)
         data, auxiliary, _, _ = self.wires[wire].recvmsg(1 << 16, 64)
-        return pcap.with_tag(data, auxiliary)
+        return data[:12] + packetsocket.tag_of(auxiliary) + data[12:]
 
     def silent(self, wire: int) -> bool:
         """Whether nothing is waiting at a far end."""
@@ -81,9 +81,9 @@ def bench() -> Iterator[Bench]:
 
         def listen(name: str) -> socket.socket:
             wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-            for option in (pcap.PACKET_IGNORE_OUTGOING, pcap.PACKET_AUXDATA):
-                wire.setsockopt(pcap.SOL_PACKET, option, 1)
-            wire.bind((name, pcap.ETH_P_ALL))
+            for option in (packetsocket.PACKET_IGNORE_OUTGOING, packetsocket.PACKET_AUXDATA):
+                wire.setsockopt(packetsocket.SOL_PACKET, option, 1)
+            wire.bind((name, packetsocket.ETH_P_ALL))
             return wire
 
         wires = {index: far.run(lambda i=i: listen(i.name)) for index, i in real.items()}
@@ -152,6 +152,37 @@ def test_counters_and_their_end(bench: Bench) -> None:
     driver.remove_service(key.key)
     assert key.key not in driver.counters().services
     driver.put_service(key)
+
+
+CROWD = packetsocket.RING // packetsocket.ROOM + 500
+"""Frames: 500 more than the ring holds."""
+
+
+def crowd(bench: Bench, sent: bytes) -> None:
+    """Send a crowd of one frame while the driver's thread has no time to receive."""
+    bench.driver._do(lambda: [bench.wires[ETH0.index].send(sent) for _ in range(CROWD)])
+
+
+def test_what_comes_faster_than_it_is_taken_is_counted(bench: Bench) -> None:
+    key = next(s.key for s in WORLD.services if s.key.port == 80 and s.key.vip == ip(VIP))
+
+    def handled(now: forwarding.Counters) -> int:
+        return now.services.get(key, Tally()).packets
+
+    before = bench.driver.counters()
+    crowd(bench, frame(tcp()))
+    bench.wait(lambda now: handled(now) - handled(before) + now.dropped.get(forwarding.OVERRUN, 0) == CROWD)
+    assert bench.driver.counters().dropped[forwarding.OVERRUN] == 500
+    until(lambda: bench.silent(ETH0.index))
+
+
+def test_the_hosts_own_frames_do_not_crowd_it(bench: Bench) -> None:
+    until(lambda: bench.driver._unfiltered is None)  # the filters follow when VIPs are quiet
+    before = bench.driver.counters()
+    crowd(bench, frame(tcp(dst="203.0.113.1")))
+    bench.wires[ETH0.index].send(frame(tcp(sport=77)))
+    assert bench.arrives(ETH0.index) == to(WEB1, tcp(sport=77)).frames[0]
+    assert bench.driver.counters().dropped == before.dropped
 
 
 def guarded(bench: Bench) -> bool:
