@@ -163,6 +163,11 @@ class Health:
             if check not in self._watches:
                 self._start(check, believed)
 
+    @property
+    def checks(self) -> int:
+        """How many are run."""
+        return len(self._watches)
+
     def doubt(self) -> None:
         """The ways of probes may have changed: ask for each again."""
         self._doubts += 1

@@ -30,6 +30,8 @@ def report(engine: Engine) -> dict[str, Any]:
      "pools": [{"name", "uuid", "slots", "servers": [{"address", "port", "weight", "enabled", "state": up|down|unknown,
                 "reason", "host": true|false|null (whether it answers on its own address),
                  "in_table", "share", "mac", "interface", "packets", "bytes"}]}],
+     "monitors": {"checks": how many run, "probes": ended so far, "late": {"median", "p99"}: seconds that the last
+                  probes began after they were due},
      "answered": ARP requests answered, "dropped": {reason: packets}, "events": [text, newest last]}
     share: the fraction of the pool's slots that the server owns.
     """
@@ -52,10 +54,18 @@ def report(engine: Engine) -> dict[str, Any]:
         "vips": [{"address": socket.inet_ntoa(v.address), "up": v.up, "announced": v.owned} for v in engine.vips()],
         "services": [_service(engine, service, counters) for _, service in sorted(engine.services.items())],
         "pools": [_pool(engine, service, counters) for _, service in sorted(pools.items(), key=lambda p: p[1].pool)],
+        "monitors": _monitors(engine),
         "answered": counters.answered,
         "dropped": {reason: n for reason, n in counters.dropped.items() if n},
         "events": list(engine.events.lines),
     }
+
+
+def _monitors(engine: Engine) -> dict[str, Any]:
+    health = engine.health
+    late = sorted(health.schedule.late) or [0.0]
+    at = {name: round(late[len(late) * part // 100], 6) for name, part in (("median", 50), ("p99", 99))}
+    return {"checks": health.checks, "probes": health.probes, "late": at}
 
 
 def _service(engine: Engine, service: plan.Service, counters: Counters) -> dict[str, Any]:
@@ -160,6 +170,10 @@ def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
         )
         drops = ", ".join(f"{reason} {n}" for reason, n in told["dropped"].items()) or "none"
         yield f"dropped: {drops}; ARP answered: {told['answered']}"
+        monitors = told["monitors"]
+        if monitors["checks"]:
+            late = f"99 % of them within {monitors['late']['p99'] * 1000:.0f} ms of their time"
+            yield f"monitors: {monitors['checks']} checks, {monitors['probes']} probes so far, {late}"
 
 
 def _ports(service: Mapping[str, Any]) -> str:

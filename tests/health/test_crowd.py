@@ -1,0 +1,84 @@
+"""A hundred servers behind a real engine: every one is probed and judged, no port is used up, and nothing of it is
+counted as a client's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataplane import plan
+from tests.health.crowd import Crowd, crowd, quick, set_neighbours, times_wait
+from tests.health.segment import until
+
+SERVERS = 100
+MONITORS = (
+    quick("TCP"),
+    quick("TCP", half_open=True),
+    quick("TCP", request=r"GET / HTTP/1.0\r\n\r\n", response="200 OK"),
+    quick("HTTP", request="GET / HTTP/1.0"),
+    quick("UDP", request="ping", response="ping"),
+    quick("UDP", request="ping"),
+    quick("PING"),
+)
+ROUNDS = 3
+"""Probes of every check, at least, that are watched."""
+
+
+def waited(condition: Callable[[], bool], there: Crowd) -> None:
+    assert until(condition, 40), f"{there.status()}\n{there.log()}"
+
+
+def tallies(told: dict[str, Any]) -> set[tuple[int, int]]:
+    """Packets and bytes of every service and server."""
+    counted = [*told["services"], *(server for pool in told["pools"] for server in pool["servers"])]
+    return {(one["packets"], one["bytes"]) for one in counted}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("mode", [plan.L2, plan.L3_IPIP])
+@pytest.mark.parametrize("driver", ["xdp", "pcap"])
+def test_probes_use_up_no_ports_and_count_as_nobodys_traffic(driver: str, mode: str, tmp_path: Path) -> None:
+    with crowd(tmp_path / "state", SERVERS, kind="http", mode=mode) as there:
+        there.publish(there.services(MONITORS, mode=mode))
+        there.start(driver)
+        waited(lambda: set(there.states().values()) == {"up"}, there)
+        before = (there.status() or {})["monitors"]["probes"]
+        most = 0
+
+        def probed() -> bool:
+            nonlocal most
+            most = max(most, times_wait(there.engine))
+            return bool((there.status() or {})["monitors"]["probes"] - before >= ROUNDS * SERVERS * len(MONITORS))
+
+        waited(probed, there)
+        told = there.status() or {}
+        assert most == 0, "a probe ends with RST: nothing waits for its port"
+        assert told["monitors"]["checks"] == SERVERS * len(MONITORS)
+        assert 0 <= told["monitors"]["late"]["median"] <= told["monitors"]["late"]["p99"]
+        assert len([server for pool in told["pools"] for server in pool["servers"]]) == SERVERS
+        assert tallies(told) == {(0, 0)}
+        assert told["dropped"] == {}
+        # Nothing but what came up is told.
+        assert {re.sub(r"\d+(\.\d+){3}", "A", line) for line in told["events"]} <= {
+            "server A is up",
+            "VIP A is up, announced",
+            "VIP A is down",
+        }
+
+
+@pytest.mark.root
+def test_exactly_those_that_fall_silent_are_taken_out_and_back(tmp_path: Path) -> None:
+    with crowd(tmp_path / "state", SERVERS) as there:
+        there.publish(there.services([quick("TCP", failed_checks=2)]))
+        there.start("xdp")
+        waited(lambda: set(there.states().values()) == {"up"}, there)
+        dead = there.addresses[::2]
+        set_neighbours(there, dead, "02:00:00:00:00:99")  # nobody's: as if their hosts were gone
+        expected = {address: "down" if address in dead else "up" for address in there.addresses}
+        waited(lambda: there.states() == expected, there)
+        set_neighbours(there, dead, there.mac)
+        waited(lambda: set(there.states().values()) == {"up"}, there)
