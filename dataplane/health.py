@@ -155,11 +155,12 @@ class Health:
         self.probes = 0
         self.schedule = Schedule(room())
 
-    def follow(self, wanted: Mapping[Check, bool | None]) -> None:
-        """Run exactly these checks; the value is what to believe of a new one until it is known (None: nothing)."""
-        for check in self._watches.keys() - wanted.keys():
+    def follow(self, new: Mapping[Check, bool | None], gone: Iterable[Check] = ()) -> None:
+        """Run these checks, too, and those that are gone no more. The value is what to believe of a new one until it is
+        known (None: nothing)."""
+        for check in gone:
             self._stop(self._watches.pop(check))
-        for check, believed in wanted.items():
+        for check, believed in new.items():
             if check not in self._watches:
                 self._start(check, believed)
 
@@ -208,7 +209,7 @@ class Health:
         tasks: list[Any] = [host.task for host in self._hosts.values() if host.task is not None]
         runs = [running.run for watch in self._watches.values() for running in watch.running]
         tasks += [run for run in runs if isinstance(run, asyncio.Task)]
-        self.follow({})
+        self.follow({}, list(self._watches))
         self.schedule.close()
         await asyncio.gather(*tasks, return_exceptions=True)
 
