@@ -16,12 +16,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from . import claimants, forwarding, hashing, pathmtu, plan, rewrite, tables
+from . import claimants, findings, forwarding, hashing, pathmtu, plan, rewrite, tables
 from .announce import Announcer
 from .demands import Demands
 from .errors import DriverError, NetworkError
+from .examination import Examiner
 from .forwarding import Driver, Interface
-from .health import Health, settled_after
+from .health import Health, Sight, settled_after
 from .network import Network
 from .pathmtu import PathMtus
 from .paths import ProbePaths
@@ -93,9 +94,10 @@ class Engine:
         self._paths = ProbePaths(network.netlink)
         self._path_mtus = PathMtus(self._path_mtu_changed)
         self._probes = Probes()
-        self._health = Health(
-            self._route, self._probes.probe, self._probes.host_answers, self._check_changed, self._explain
+        self.examiner = Examiner(
+            network, self.claimants.claims, self._probes, self._path_mtus, self._route, self.interfaces
         )
+        self._health = Health(self._route, self._probes.probe, self._look, self._check_changed, self._explain)
 
     @property
     def services(self) -> Mapping[str, plan.Service]:
@@ -163,6 +165,7 @@ class Engine:
         """End. keep: what the kernel forwards by itself goes on."""
         await self._health.close()
         self._probes.close()
+        self.examiner.close()
         self._path_mtus.close()
         self._builders.shutdown(cancel_futures=True)
         await self._announcer.close()
@@ -273,6 +276,11 @@ class Engine:
         """Why a pool member is not up; of one that is, what an operator must know."""
         claims = sorted(map(claimants.words, self.claimants.of(pool, server)))
         return "; ".join(filter(None, (*claims, self.reasons(self.checks(pool, server)))))
+
+    def member_state(self, pool: str, server: bytes) -> tuple[str, str]:
+        """A pool member's state (up, down, unknown) and why."""
+        known = self._is_up(pool, server) or self.is_known(pool, server)
+        return ("up" if self._is_up(pool, server) else "down" if known else "unknown"), self.why(pool, server)
 
     def reasons(self, checks: Iterable[Check]) -> str:
         """Why those of some checks that do not pass do not."""
@@ -529,6 +537,11 @@ class Engine:
                 f"no route to {socket.inet_ntoa(check.server)} by an interface of this engine: {', '.join(self._names)}"
             )
         return await self._paths.open_tunnel(check.server, hop.source, check.mode), hop.source
+
+    async def _look(self, check: Check) -> Sight:
+        """Look at a server whose VIP is silent."""
+        facts = await self.examiner.glance(check)
+        return Sight(facts.reached, findings.cause(facts))
 
     def _explain(self, check: Check, began: float) -> str:
         """What is known against a probe's way: no MAC address, or what was said against the tunnel."""

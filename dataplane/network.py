@@ -24,7 +24,7 @@ from .forwarding import Interface
 log = logging.getLogger("avi-se")
 
 # linux/neighbour.h
-NUD_INCOMPLETE, NUD_FAILED = 0x01, 0x20
+NUD_INCOMPLETE, NUD_FAILED, NUD_PERMANENT = 0x01, 0x20, 0x80
 NTF_USE = 0x01
 # linux/if.h
 IFF_UP, IFF_LOOPBACK, IFF_LOWER_UP = 0x1, 0x8, 0x10000
@@ -72,6 +72,7 @@ class Network:
         self._addresses: dict[int, dict[tuple[bytes, int], None]] = {}
         self._neighbours: dict[tuple[int, bytes], bytes] = {}
         self._moved: set[bytes] = set()
+        self._permanent: set[tuple[int, bytes]] = set()
         self._netlink = AsyncIPRoute()
         self._events = AsyncIPRoute()
         self._listener: asyncio.Task[None] | None = None
@@ -167,6 +168,10 @@ class Network:
     def through(self, gateway: bytes) -> list[bytes]:
         """The followed addresses whose way leads by this next hop."""
         return [address for address, way in self._ways.items() if way is not None and way.gateway == gateway]
+
+    def is_permanent(self, index: int, address: bytes) -> bool:
+        """Whether somebody wrote a neighbour's MAC address down by hand: the kernel learns no other."""
+        return (index, address) in self._permanent
 
     def follow(self, addresses: Iterable[bytes]) -> None:
         """The addresses whose ways are wanted from now on; those of new ones are known after `ask`."""
@@ -304,6 +309,10 @@ class Network:
         key = (message["ifindex"], socket.inet_aton(text))
         if not present or message["state"] & (NUD_INCOMPLETE | NUD_FAILED):
             mac = None
+        if mac is not None and message["state"] & NUD_PERMANENT:
+            self._permanent.add(key)
+        else:
+            self._permanent.discard(key)
         if self._neighbours.get(key) == mac:
             return False
         self._moved.add(key[1])
