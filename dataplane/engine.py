@@ -41,6 +41,8 @@ MEASURE_LOOK_EVERY = 0.5
 """Seconds between two looks for tunnels whose path is to be measured."""
 AT_ONCE = 64
 """Pools that a driver is given at a time, while threads make the next."""
+RESOLVED_A_SECOND = 20_000
+"""Servers asked for, at most."""
 RESOLVE_EVERY = 5.0
 """Seconds between two looks for servers whose MAC address nobody else keeps fresh."""
 
@@ -574,22 +576,31 @@ class Engine:
             await asyncio.sleep(MEASURE_LOOK_EVERY)
 
     async def _resolve_for_ever(self) -> None:
+        """Have the kernel find the MAC addresses of servers or their next hops, where no probe keeps them fresh. Many
+        are spread over the time, for each is an ARP request."""
         while True:
-            for service in list(self.services.values()):
-                for server in service.servers:
-                    await self._resolve(service, socket.inet_aton(server.address))
+            for uuid in list(self._roster.pools):
+                wanted = self._unresolved(uuid)
+                try:
+                    self.network.resolve(wanted)
+                except NetworkError as exc:
+                    log.warning("%s", exc)
+                await asyncio.sleep(len(wanted) / RESOLVED_A_SECOND)
             await asyncio.sleep(RESOLVE_EVERY)
 
-    async def _resolve(self, service: plan.Service, server: bytes) -> None:
-        """Have the kernel find the MAC address of a server or its next hop, where no probe keeps it fresh."""
-        if service.mode == plan.L2:
-            hop, neighbour = self.hop(server), server
-        else:
-            way = self.network.way(server)
-            hop, neighbour = self.next_hop(server), way.gateway if way else server
-        if hop.interface is None or (hop.mac is not None and service.monitors):
-            return
-        try:
-            await self.network.resolve(hop.interface, neighbour)
-        except NetworkError as exc:
-            log.warning("%s", exc)
+    def _unresolved(self, uuid: str) -> list[tuple[int, bytes]]:
+        """Interface and address of every neighbour that is to be found or confirmed for a pool."""
+        services, pool = self._roster.of_pool(uuid), self._pools.get(uuid)
+        if not services or pool is None:
+            return []
+        service, wanted = next(iter(services)), []
+        for target in pool.targets:
+            if target.mac is not None and service.monitors:
+                continue
+            interface, neighbour = target.interface, target.address
+            if service.mode != plan.L2:
+                way = self.network.way(target.address)
+                interface, neighbour = (way.index, way.gateway) if way else (None, neighbour)
+            if interface is not None:
+                wanted.append((interface, neighbour))
+        return wanted

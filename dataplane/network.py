@@ -11,21 +11,21 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from . import neighbours
 from .errors import NetworkError
 from .forwarding import Interface
 
 log = logging.getLogger("avi-se")
 
 # linux/neighbour.h
-NUD_INCOMPLETE, NUD_FAILED, NUD_PERMANENT = 0x01, 0x20, 0x80
-NTF_USE = 0x01
+NUD_PERMANENT = 0x80
 # linux/if.h
 IFF_UP, IFF_LOOPBACK, IFF_LOWER_UP = 0x1, 0x8, 0x10000
 ARPHRD_ETHER = 1
@@ -74,6 +74,7 @@ class Network:
         self._moved: set[bytes] = set()
         self._permanent: set[tuple[int, bytes]] = set()
         self._netlink = AsyncIPRoute()
+        self._resolver = neighbours.Asker()
         self._events = AsyncIPRoute()
         self._listener: asyncio.Task[None] | None = None
         self._ways: dict[bytes, Way | None] = {}
@@ -96,6 +97,7 @@ class Network:
                 await asyncio.gather(task, return_exceptions=True)
         self._events.close()
         self._netlink.close()
+        self._resolver.close()
 
     @property
     def netlink(self) -> Any:
@@ -222,12 +224,12 @@ class Network:
             if await self.ask():
                 self._changed()
 
-    async def resolve(self, index: int, address: bytes) -> None:
-        """Have the kernel find or confirm a neighbour (NTF_USE: as if a packet were waiting for it)."""
+    def resolve(self, wanted: Sequence[tuple[int, bytes]]) -> None:
+        """Have the kernel find or confirm neighbours, by interface index and address. Raises NetworkError."""
         try:
-            await self._netlink.neigh("replace", dst=_text(address), ifindex=index, state=0, flags=NTF_USE)
-        except Exception as exc:  # pyroute2 raises NetlinkError, and on a vanished link KeyError or OSError
-            raise NetworkError(f"cannot resolve {_text(address)}: {exc}") from exc
+            self._resolver.ask(wanted)
+        except OSError as exc:
+            raise NetworkError(f"cannot resolve {_text(wanted[0][1])} and others: {exc}") from exc
 
     async def _read(self) -> None:
         self.layout += 1
@@ -238,8 +240,11 @@ class Network:
             self._take("RTM_NEWLINK", message)
         async for message in await self._netlink.get_addr(family=socket.AF_INET):
             self._take("RTM_NEWADDR", message)
-        async for message in await self._netlink.get_neighbours(family=socket.AF_INET):
-            self._take("RTM_NEWNEIGH", message)
+        self._permanent.clear()
+        for index, address, mac, state in neighbours.known():
+            self._neighbours[index, address] = mac
+            if state & NUD_PERMANENT:
+                self._permanent.add((index, address))
 
     async def _listen(self) -> None:
         while True:
@@ -307,7 +312,7 @@ class Network:
         if not text:
             return False
         key = (message["ifindex"], socket.inet_aton(text))
-        if not present or message["state"] & (NUD_INCOMPLETE | NUD_FAILED):
+        if not present or message["state"] & (neighbours.NUD_INCOMPLETE | neighbours.NUD_FAILED):
             mac = None
         if mac is not None and message["state"] & NUD_PERMANENT:
             self._permanent.add(key)
