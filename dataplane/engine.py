@@ -7,29 +7,23 @@ a change: pools, services, VIPs; what goes, the other way round.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import os
 import socket
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from . import claimants, findings, forwarding, hashing, pathmtu, plan, rewrite, tables
+from . import claimants, forwarding, hashing, pathmtu, plan, rewrite, tables
 from .announce import Announcer
-from .demands import Demands
 from .errors import DriverError, NetworkError
-from .examination import Examiner
 from .forwarding import Driver, Interface
-from .health import Health, Sight, settled_after
+from .health import Demand, Health, settled_after
 from .network import Network
 from .pathmtu import PathMtus
 from .paths import ProbePaths
 from .probes import Check, Probes
 from .probes.check import EXTERNAL
-from .roster import Roster
-from .transition import Life, Slots
+from .transition import Slots
 
 log = logging.getLogger("avi-se")
 
@@ -39,10 +33,6 @@ ADVANCE_EVERY = 1.0
 """Seconds between two looks at windows that may be over."""
 MEASURE_LOOK_EVERY = 0.5
 """Seconds between two looks for tunnels whose path is to be measured."""
-AT_ONCE = 64
-"""Pools that a driver is given at a time, while threads make the next."""
-RESOLVED_A_SECOND = 20_000
-"""Servers asked for, at most."""
 RESOLVE_EVERY = 5.0
 """Seconds between two looks for servers whose MAC address nobody else keeps fresh."""
 
@@ -70,41 +60,31 @@ class Engine:
         self.version = -1
         self.common = plan.Common()
         self.events = Events([])
-        self._roster = Roster()
+        self.services: dict[str, plan.Service] = {}
         self._planned: dict[str, plan.Service] = {}
         self._names = tuple(interfaces)
         self._interfaces: dict[str, Interface] = {}
         self._pools: dict[str, forwarding.Pool] = {}
         self._slots: dict[str, Slots] = {}
-        self._shares: dict[str, bytes] = {}
         self._unsettled: dict[str, float] = {}
         self._put: dict[str, forwarding.Service] = {}
         self._vips: dict[bytes, forwarding.Vip] = {}
-        self._demands = Demands()
-        self._told: dict[str, dict[bytes, str]] = {}
+        self._checks: dict[tuple[str, bytes], tuple[Demand, ...]] = {}
+        self._checked: dict[Check, list[tuple[str, bytes]]] = {}
+        self._told: dict[tuple[str, bytes], str] = {}
         self._believed: Mapping[str, Mapping[bytes, bool]] = {}
         self._adopted: Mapping[str, forwarding.Pool] = {}
-        self._watched: set[str] = set()
         self._dirty: set[str] = set()
-        self._dirty_services: set[str] = set()
-        self._dirty_vips: set[bytes] = set()
-        self._builders = ThreadPoolExecutor(os.cpu_count(), "avi-se-table")
         self._layout = network.layout
         self._wake = asyncio.Event()
         self._announcer = Announcer()
         self.claimants = claimants.Claimants(network.neighbour, self._claims_changed)
         self._paths = ProbePaths(network.netlink)
-        self._path_mtus = PathMtus(self._path_mtu_changed)
+        self._path_mtus = PathMtus(self.network_changed)
         self._probes = Probes()
-        self.examiner = Examiner(
-            network, self.claimants.claims, self._probes, self._path_mtus, self._route, self.interfaces
+        self._health = Health(
+            self._route, self._probes.probe, self._probes.host_answers, self._check_changed, self._explain
         )
-        self._health = Health(self._route, self._probes.probe, self._look, self._check_changed, self._explain)
-
-    @property
-    def services(self) -> Mapping[str, plan.Service]:
-        """The services that this engine forwards, by their keys in the plan."""
-        return self._roster.services
 
     @property
     def group(self) -> str:
@@ -123,25 +103,24 @@ class Engine:
         self.driver.prune()
         self._believed, self._adopted = {}, {}
 
-    def _unsettle(self, pools: Iterable[str]) -> None:
+    def _unsettle(self, pools: Mapping[str, Sequence[plan.Service]]) -> None:
         """A pool that is new to this engine forwards nothing until each of its servers has been heard of: after a cold
         start the first one to answer would get, and reset, the others' connections; in a new pool it would stay the
         former owner of all slots for the time of a whole window, and get every UDP flow."""
-        for uuid in pools:
-            services = self._roster.of_pool(uuid)
-            if not services:
-                self._unsettled.pop(uuid, None)
-            elif uuid not in self._slots and uuid not in self._unsettled and uuid not in self._adopted:
-                longest = max((settled_after(m) for s in services for m in s.monitors), default=0)
-                self._unsettled[uuid] = time.monotonic() + longest + SETTLE
+        for uuid in pools.keys() - self._slots.keys() - self._unsettled.keys() - self._adopted.keys():
+            longest = max((settled_after(m) for s in pools[uuid] for m in s.monitors), default=0)
+            self._unsettled[uuid] = time.monotonic() + longest + SETTLE
+        for uuid in self._unsettled.keys() - pools.keys():
+            del self._unsettled[uuid]
 
     def _settle(self, service: plan.Service) -> bool:
         """Whether a pool may forward: every enabled server's state is known, or time is up."""
         until = self._unsettled.get(service.pool_uuid)
         if until is None:
             return True
-        uuid, (servers, addresses) = service.pool_uuid, self._roster.members(service.pool_uuid)
-        checks = [self._demands.of(uuid, a) for s, a in zip(servers, addresses, strict=True) if s.enabled]
+        checks = [
+            self._checks.get((service.pool_uuid, socket.inet_aton(s.address)), ()) for s in service.servers if s.enabled
+        ]
         if time.monotonic() < until and not all(self._health.known(mine) for mine in checks):
             return False
         del self._unsettled[service.pool_uuid]
@@ -167,9 +146,7 @@ class Engine:
         """End. keep: what the kernel forwards by itself goes on."""
         await self._health.close()
         self._probes.close()
-        self.examiner.close()
         self._path_mtus.close()
-        self._builders.shutdown(cancel_futures=True)
         await self._announcer.close()
         await self.claimants.close()
         await self._paths.close()
@@ -177,86 +154,51 @@ class Engine:
 
     def apply(self, change: plan.Plan) -> None:
         """Take over what changed in the plan; `refresh` puts it."""
-        group, keys = self.group, set(change.services)
         if change.common is not None:
             self.common = change.common
         for key, service in change.services.items():
-            if service is None:
-                self._planned.pop(key, None)
-            else:
+            before = self._planned.pop(key, None)
+            if service is not None:
                 self._planned[key] = service
-        if self.group != group:
-            keys |= self._planned.keys()
-        touched = [service for key in sorted(keys) for service in self._take(key)]
-        pools = {service.pool_uuid for service in touched}
-        self._dirty |= pools
-        self._dirty_vips.update(socket.inet_aton(service.vip) for service in touched)
+            self._dirty.update(touched.pool_uuid for touched in (before, service) if touched is not None)
+        self.services = {key: service for key, service in self._planned.items() if service.group == self.group}
         self.version = change.version
-        if any(service.mode != plan.L2 for service in touched):
-            self._follow_tunnels()
-        self._follow_checks(pools)
+        self._follow_tunnels()
+        self._follow_checks()
         self.claimants.follow(self.services.values(), self._interfaces.values())
-        self._unsettle(pools)
+        self._unsettle(self._by_pool())
         self._wake.set()
-
-    def _take(self, key: str) -> list[plan.Service]:
-        """Take one service of the plan over. Returns what it was and what it is, as far as it is this engine's."""
-        planned, before = self._planned.get(key), self.services.get(key)
-        service = planned if planned is not None and planned.group == self.group else None
-        if before is service:
-            return []
-        self._roster.replace(key, service)
-        self._dirty_services.add(key)
-        return [one for one in (before, service) if one is not None]
 
     def network_changed(self) -> None:
         """Links, addresses or neighbours changed: next hops may have."""
-        moved = self.network.moved()
-        if self._layout != self.network.layout:
+        if self._layout != self.network.layout:  # neighbours alone change no way
             self._layout = self.network.layout
             self._paths.doubt()
             self._health.doubt()
-            self._dirty.update(self._pools)
-        else:  # neighbours alone change no way, and the next hops of few
-            for neighbour in moved:
-                self._hop_changed(neighbour)
         self.claimants.match()
+        self._dirty.update(self._pools)
         self._wake.set()
-
-    def _path_mtu_changed(self) -> None:
-        """Routers reported what fits into a tunnel."""
-        self._dirty.update(uuid for uuid, pool in self._pools.items() if pool.mode != plan.L2)
-        self._wake.set()
-
-    def _hop_changed(self, neighbour: bytes) -> None:
-        """Another MAC address: of a server, or of the router in front of some."""
-        for server in (neighbour, *self.network.through(neighbour)):
-            self._dirty.update(self._roster.behind(server))
 
     def refresh(self) -> None:
-        """Put what is dirty into the driver: pools, services, VIPs; what goes, the other way round."""
+        """Put what is dirty into the driver."""
         try:
             self._follow_interfaces(required=False)
         except DriverError as exc:
             self.events.add(f"interface not served: {exc}")
         dirty, self._dirty = self._dirty, set()
-        keys, self._dirty_services = self._dirty_services, set()
-        vips, self._dirty_vips = self._dirty_vips, set()
-        vips.update(socket.inet_aton(service.vip) for uuid in dirty for service in self._roster.of_pool(uuid))
-        self._put_pools(uuid for uuid in sorted(dirty) if uuid in self._roster.pools)
-        self._put_services(sorted(keys))
-        self._put_vips(sorted(vips))
-        for uuid in dirty:
-            if uuid in self._pools and uuid not in self._roster.pools:
-                del self._pools[uuid], self._slots[uuid], self._shares[uuid]
-                self._watched.discard(uuid)
-                self.driver.remove_pool(uuid)
+        pools = self._by_pool()
+        for uuid in dirty & pools.keys():
+            self._put_pool(pools[uuid][0])
+        self._put_services()
+        self._put_vips(pools)
+        for uuid in self._pools.keys() - pools.keys():
+            del self._pools[uuid], self._slots[uuid]
+            self.driver.remove_pool(uuid)
 
     def members(self, service: plan.Service) -> tuple[tables.Member, ...]:
         """The members of a service's pool with their states."""
         way = self.hop if service.mode == plan.L2 else self.next_hop
-        uuid, listed = service.pool_uuid, self._roster.members(service.pool_uuid)
-        return tables.members(service, lambda server: self._is_up(uuid, server), way, time.time(), listed)
+        return tables.members(service, lambda server: self._is_up(service.pool_uuid, server), way, time.time())
 
     def pool(self, uuid: str) -> forwarding.Pool | None:
         """The pool as the driver has it."""
@@ -272,17 +214,12 @@ class Engine:
 
     def checks(self, pool: str, server: bytes) -> tuple[Check, ...]:
         """A server's checks."""
-        return tuple(dict.fromkeys(check for mine in self._demands.of(pool, server) for check in mine.checks))
+        return tuple(dict.fromkeys(check for mine in self._checks.get((pool, server), ()) for check in mine.checks))
 
     def why(self, pool: str, server: bytes) -> str:
         """Why a pool member is not up; of one that is, what an operator must know."""
         claims = sorted(map(claimants.words, self.claimants.of(pool, server)))
         return "; ".join(filter(None, (*claims, self.reasons(self.checks(pool, server)))))
-
-    def member_state(self, pool: str, server: bytes) -> tuple[str, str]:
-        """A pool member's state (up, down, unknown) and why."""
-        known = self._is_up(pool, server) or self.is_known(pool, server)
-        return ("up" if self._is_up(pool, server) else "down" if known else "unknown"), self.why(pool, server)
 
     def reasons(self, checks: Iterable[Check]) -> str:
         """Why those of some checks that do not pass do not."""
@@ -322,37 +259,27 @@ class Engine:
         pool = self._pools.get(service.pool_uuid)
         return pool is not None and (pool.table[0] != hashing.NO_SERVER or any(t.serves for t in pool.targets))
 
-    def _put_pools(self, pools: Iterable[str]) -> None:
-        """Put pools anew, as many at a time as this machine has processors: their tables are made in threads."""
-        services = [next(iter(self._roster.of_pool(uuid))) for uuid in pools]
-        making = map if len(services) == 1 else self._builders.map
-        values = making(self._pool, services)
-        while batch := list(itertools.islice(values, AT_ONCE)):
-            changed = [value for value in batch if self._pools.get(value.uuid) != value]
-            self.driver.put_pools(changed)
-            self._pools.update((value.uuid, value) for value in changed)
+    def _by_pool(self) -> dict[str, list[plan.Service]]:
+        pools: dict[str, list[plan.Service]] = {}
+        for service in self.services.values():
+            pools.setdefault(service.pool_uuid, []).append(service)
+        return pools
 
-    def _pool(self, service: plan.Service) -> forwarding.Pool:
-        """A pool's value as of now, its slots with it."""
-        uuid, found = service.pool_uuid, self.members(service)
-        before, shares = self._pools.get(uuid), tables.shares(service, found)
-        if before is None or self._shares.get(uuid) != shares:
-            table = tables.table(service, found)
-            self._shares[uuid] = shares
-        else:
-            table = before.table
-        slots = self._slots.get(uuid)
+    def _put_pool(self, service: plan.Service) -> None:
+        found = self.members(service)
+        table = tables.table(service, found)
+        before = self._pools.get(service.pool_uuid)
+        slots = self._slots.get(service.pool_uuid)
         if slots is None:
-            slots = self._slots[uuid] = self._first_slots(service)
+            slots = self._slots[service.pool_uuid] = self._first_slots(service)
         lives = [member.life for member in found]
-        settled = self._settle(service)
-        if settled:
+        if self._settle(service):
             slots.change(table, lives, {m.life for m in found if m.serves}.__contains__, time.time())
-        if not settled or slots.moving or any(not m.server.enabled and m.serves for m in found):
-            self._watched.add(uuid)
-        else:
-            self._watched.discard(uuid)
-        return tables.pool(service, found, slots.phases(lives), table, before)
+        phases = slots.phases(lives)
+        value = tables.pool(service, found, phases, table)
+        if before != value:
+            self.driver.put_pool(value)
+            self._pools[value.uuid] = value
 
     def _first_slots(self, service: plan.Service) -> Slots:
         """The slots of a pool that is new to this process: as the kernel has them, else as the plan tells them."""
@@ -373,61 +300,56 @@ class Engine:
         return slots
 
     async def _advance_for_ever(self) -> None:
-        """Ends windows, tracking and graceful times, and the wait of pools that are new."""
+        """Ends windows, tracking and graceful times."""
         while True:
             await asyncio.sleep(ADVANCE_EVERY)
-            moving = [uuid for uuid in self._watched if uuid in self._slots and self._slots[uuid].moving]
+            moving = [uuid for uuid, slots in self._slots.items() if slots.moving]
             lingering = await asyncio.to_thread(self.driver.lingering, moving) if moving else {}
-            for uuid in list(self._watched):
-                if uuid in self._pools and self._advance(uuid, lingering.get(uuid)):
+            for uuid, services in self._by_pool().items():
+                if uuid in self._unsettled:
+                    self._dirty.add(uuid)
+                slots, pool = self._slots.get(uuid), self._pools.get(uuid)
+                if slots is None or pool is None:
+                    continue
+                members = self.members(services[0])
+                serving = {member.life for member in members if member.serves}
+                if uuid in lingering:
+                    timeouts = [service.idle_timeout for service in services]
+                    timeout = 0 if 0 in timeouts else max(timeouts)
+                    if slots.advance(time.time(), timeout, serving.__contains__, lingering[uuid]):
+                        self._dirty.add(uuid)
+                if serving != {(t.address, t.generation) for t in pool.targets if t.serves}:
                     self._dirty.add(uuid)
             if self._dirty:
                 self._wake.set()
 
-    def _advance(self, uuid: str, lingering: Iterable[tuple[int, Life]] | None) -> bool:
-        """Whether time changed something of a pool. lingering: its flows that live; None: nobody asked."""
-        slots, pool, services = self._slots[uuid], self._pools[uuid], self._roster.of_pool(uuid)
-        serving = {(target.address, target.generation) for target in pool.targets if target.serves}
-        changed = uuid in self._unsettled
-        if lingering is not None:
-            timeouts = [service.idle_timeout for service in services]
-            timeout = 0 if 0 in timeouts else max(timeouts, default=0)
-            changed |= slots.advance(time.time(), timeout, serving.__contains__, lingering)
-        if any(not server.enabled for server in self._roster.members(uuid).servers):
-            members = self.members(next(iter(services)))
-            changed |= serving != {member.life for member in members if member.serves}
-        return changed
-
-    def _put_services(self, keys: Iterable[str]) -> None:
-        wanted = {}
-        for key in keys:
-            service = self.services.get(key)
-            if service is not None and service.enabled:
-                wanted[key] = tables.service(service)
-            elif key in self._put:
-                self.driver.remove_service(self._put.pop(key).key)
+    def _put_services(self) -> None:
+        wanted = {key: tables.service(s) for key, s in self.services.items() if s.enabled}
+        for key in self._put.keys() - wanted.keys():
+            self.driver.remove_service(self._put.pop(key).key)
         for key, value in wanted.items():
             if self._put.get(key) != value:
                 self.driver.put_service(value)
                 self._put[key] = value
 
-    def _put_vips(self, vips: Iterable[bytes]) -> None:
-        wanted = {}
-        for address in vips:
-            services = self._roster.of_vip(address)
-            if services:
-                wanted[address] = tables.vip(address, services, self.is_up)
-            elif address in self._vips:
-                del self._vips[address]
-                self._announcer.withdraw(address)
-                self.driver.remove_vip(address)
-                self.events.add(f"VIP {socket.inet_ntoa(address)} is no longer served")
-        for address, value in wanted.items():
+    def _put_vips(self, pools: Mapping[str, Sequence[plan.Service]]) -> None:
+        by_vip: dict[bytes, list[plan.Service]] = {}
+        for services in pools.values():
+            for service in services:
+                by_vip.setdefault(socket.inet_aton(service.vip), []).append(service)
+        for address in self._vips.keys() - by_vip.keys():
+            del self._vips[address]
+            self._announcer.withdraw(address)
+            self.driver.remove_vip(address)
+            self.events.add(f"VIP {socket.inet_ntoa(address)} is no longer served")
+        for address, services in by_vip.items():
+            value = tables.vip(address, services, self.is_up)
             before = self._vips.get(address)
-            if before != value:
-                self.driver.put_vip(value)
-                self._vips[address] = value
-                self._vip_changed(before, value)
+            if before == value:
+                continue
+            self.driver.put_vip(value)
+            self._vips[address] = value
+            self._vip_changed(before, value)
 
     def _vip_changed(self, before: forwarding.Vip | None, now: forwarding.Vip) -> None:
         state = "up" if now.up else "down"
@@ -471,43 +393,49 @@ class Engine:
         self.network.follow(far)
         self._path_mtus.follow(self.network.own_addresses(), far)
 
-    def _follow_checks(self, pools: Iterable[str]) -> None:
-        new: dict[Check, bool | None] = {}
-        gone: dict[Check, None] = {}
-        for uuid in pools:
-            change = self._demands.follow(uuid, self._roster.of_pool(uuid))
-            new |= dict.fromkeys(change.new)
-            gone |= dict.fromkeys(change.gone)
-            demanded, told = self._demands.servers(uuid), self._told.pop(uuid, {})
-            if told := {server: text for server, text in told.items() if server in demanded}:
-                self._told[uuid] = told
-        kept = new.keys() & gone.keys()  # one pool gave up what another took on
-        for check in new if self._believed else ():
-            users = self._demands.users(check)
-            new[check] = any(self._believed.get(user, {}).get(check.server) for user in users) or None
-        self._health.follow(new, [check for check in gone if check not in kept])
+    def _follow_checks(self) -> None:
+        per_server: dict[tuple[str, bytes], dict[Demand, None]] = {}
+        believed: dict[Check, bool | None] = {}
+        checked: dict[Check, list[tuple[str, bytes]]] = {}
+        for service in self.services.values():
+            vip, monitors = socket.inet_aton(service.vip), [_content(monitor) for monitor in service.monitors]
+            known = self._believed.get(service.pool_uuid, {})
+            for server in service.servers:
+                address = socket.inet_aton(server.address)
+                key = service.pool_uuid, address
+                mine = per_server.setdefault(key, {})
+                checks = tuple(Check(vip, address, m.port or server.port, m, service.mode) for m in monitors)
+                if checks:
+                    mine[Demand(checks, service.monitors_needed)] = None
+                for check in checks:
+                    believed[check] = known.get(address) or believed.get(check)
+                    checked.setdefault(check, []).append(key)
+        self._checks = {key: tuple(demands) for key, demands in per_server.items()}
+        self._checked = checked
+        self._told = {key: told for key, told in self._told.items() if key in self._checks}
+        self._health.follow(believed)
 
     def _is_up(self, pool: str, server: bytes) -> bool:
-        checks = self._demands.of(pool, server)
+        checks = self._checks.get((pool, server), ())
         return self._health.up(checks) and not (checks and self.claimants.answers(pool, server))
 
     def is_known(self, pool: str, server: bytes) -> bool:
         """Whether it is known if a server passes what is demanded of it."""
-        return self._health.known(self._demands.of(pool, server))
+        return self._health.known(self._checks.get((pool, server), ()))
 
     def _check_changed(self, check: Check) -> None:
-        self._members_changed((pool, check.server) for pool in self._demands.users(check))
+        self._members_changed(self._checked.get(check, ()))
 
     def _members_changed(self, members: Iterable[tuple[str, bytes]]) -> None:
         """What is known of these servers of pools changed."""
         for uuid, server in members:
-            if server not in self._demands.servers(uuid):
+            if (uuid, server) not in self._checks:
                 continue
             self._dirty.add(uuid)
             up = self._is_up(uuid, server)
             told = "up" if up else f"down: {self.why(uuid, server)}"
-            if self._told.setdefault(uuid, {}).get(server) != told:
-                self._told[uuid][server] = told
+            if self._told.get((uuid, server)) != told:
+                self._told[uuid, server] = told
                 self.events.add(f"server {socket.inet_ntoa(server)} is {told}")
         self._wake.set()
 
@@ -540,11 +468,6 @@ class Engine:
             )
         return await self._paths.open_tunnel(check.server, hop.source, check.mode), hop.source
 
-    async def _look(self, check: Check) -> Sight:
-        """Look at a server whose VIP is silent."""
-        facts = await self.examiner.glance(check)
-        return Sight(facts.reached, findings.cause(facts))
-
     def _explain(self, check: Check, began: float) -> str:
         """What is known against a probe's way: no MAC address, or what was said against the tunnel."""
         if check.mode != plan.L2:
@@ -576,31 +499,27 @@ class Engine:
             await asyncio.sleep(MEASURE_LOOK_EVERY)
 
     async def _resolve_for_ever(self) -> None:
-        """Have the kernel find the MAC addresses of servers or their next hops, where no probe keeps them fresh. Many
-        are spread over the time, for each is an ARP request."""
         while True:
-            for uuid in list(self._roster.pools):
-                wanted = self._unresolved(uuid)
-                try:
-                    self.network.resolve(wanted)
-                except NetworkError as exc:
-                    log.warning("%s", exc)
-                await asyncio.sleep(len(wanted) / RESOLVED_A_SECOND)
+            for service in list(self.services.values()):
+                for server in service.servers:
+                    await self._resolve(service, socket.inet_aton(server.address))
             await asyncio.sleep(RESOLVE_EVERY)
 
-    def _unresolved(self, uuid: str) -> list[tuple[int, bytes]]:
-        """Interface and address of every neighbour that is to be found or confirmed for a pool."""
-        services, pool = self._roster.of_pool(uuid), self._pools.get(uuid)
-        if not services or pool is None:
-            return []
-        service, wanted = next(iter(services)), []
-        for target in pool.targets:
-            if target.mac is not None and service.monitors:
-                continue
-            interface, neighbour = target.interface, target.address
-            if service.mode != plan.L2:
-                way = self.network.way(target.address)
-                interface, neighbour = (way.index, way.gateway) if way else (None, neighbour)
-            if interface is not None:
-                wanted.append((interface, neighbour))
-        return wanted
+    async def _resolve(self, service: plan.Service, server: bytes) -> None:
+        """Have the kernel find the MAC address of a server or its next hop, where no probe keeps it fresh."""
+        if service.mode == plan.L2:
+            hop, neighbour = self.hop(server), server
+        else:
+            way = self.network.way(server)
+            hop, neighbour = self.next_hop(server), way.gateway if way else server
+        if hop.interface is None or (hop.mac is not None and service.monitors):
+            return
+        try:
+            await self.network.resolve(hop.interface, neighbour)
+        except NetworkError as exc:
+            log.warning("%s", exc)
+
+
+def _content(monitor: plan.Monitor) -> plan.Monitor:
+    """A monitor without its name, unless that tells in what it does: equal ones of several pools are probed once."""
+    return monitor if monitor.type == EXTERNAL else replace(monitor, name="")

@@ -137,8 +137,7 @@ Lingering = Mapping[str, Sequence[tuple[int, tuple[bytes, int]]]]
 """Flows that are remembered, by pool: slot, and address and generation of the member."""
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(NamedTuple):
     """Packets, and bytes of the clients' IP packets."""
 
     packets: int = 0

@@ -11,21 +11,21 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from . import neighbours
 from .errors import NetworkError
 from .forwarding import Interface
 
 log = logging.getLogger("avi-se")
 
 # linux/neighbour.h
-NUD_PERMANENT = 0x80
+NUD_INCOMPLETE, NUD_FAILED = 0x01, 0x20
+NTF_USE = 0x01
 # linux/if.h
 IFF_UP, IFF_LOOPBACK, IFF_LOWER_UP = 0x1, 0x8, 0x10000
 ARPHRD_ETHER = 1
@@ -71,10 +71,7 @@ class Network:
         self._links: dict[int, Link] = {}
         self._addresses: dict[int, dict[tuple[bytes, int], None]] = {}
         self._neighbours: dict[tuple[int, bytes], bytes] = {}
-        self._moved: set[bytes] = set()
-        self._permanent: set[tuple[int, bytes]] = set()
         self._netlink = AsyncIPRoute()
-        self._resolver = neighbours.Asker()
         self._events = AsyncIPRoute()
         self._listener: asyncio.Task[None] | None = None
         self._ways: dict[bytes, Way | None] = {}
@@ -97,7 +94,6 @@ class Network:
                 await asyncio.gather(task, return_exceptions=True)
         self._events.close()
         self._netlink.close()
-        self._resolver.close()
 
     @property
     def netlink(self) -> Any:
@@ -162,19 +158,6 @@ class Network:
         """The MAC address of a neighbour; None while it is not resolved."""
         return self._neighbours.get((index, address))
 
-    def moved(self) -> set[bytes]:
-        """The neighbours whose MAC address changed since the last call."""
-        moved, self._moved = self._moved, set()
-        return moved
-
-    def through(self, gateway: bytes) -> list[bytes]:
-        """The followed addresses whose way leads by this next hop."""
-        return [address for address, way in self._ways.items() if way is not None and way.gateway == gateway]
-
-    def is_permanent(self, index: int, address: bytes) -> bool:
-        """Whether somebody wrote a neighbour's MAC address down by hand: the kernel learns no other."""
-        return (index, address) in self._permanent
-
     def follow(self, addresses: Iterable[bytes]) -> None:
         """The addresses whose ways are wanted from now on; those of new ones are known after `ask`."""
         wanted = set(addresses)
@@ -224,12 +207,12 @@ class Network:
             if await self.ask():
                 self._changed()
 
-    def resolve(self, wanted: Sequence[tuple[int, bytes]]) -> None:
-        """Have the kernel find or confirm neighbours, by interface index and address. Raises NetworkError."""
+    async def resolve(self, index: int, address: bytes) -> None:
+        """Have the kernel find or confirm a neighbour (NTF_USE: as if a packet were waiting for it)."""
         try:
-            self._resolver.ask(wanted)
-        except OSError as exc:
-            raise NetworkError(f"cannot resolve {_text(wanted[0][1])} and others: {exc}") from exc
+            await self._netlink.neigh("replace", dst=_text(address), ifindex=index, state=0, flags=NTF_USE)
+        except Exception as exc:  # pyroute2 raises NetlinkError, and on a vanished link KeyError or OSError
+            raise NetworkError(f"cannot resolve {_text(address)}: {exc}") from exc
 
     async def _read(self) -> None:
         self.layout += 1
@@ -240,11 +223,8 @@ class Network:
             self._take("RTM_NEWLINK", message)
         async for message in await self._netlink.get_addr(family=socket.AF_INET):
             self._take("RTM_NEWADDR", message)
-        self._permanent.clear()
-        for index, address, mac, state in neighbours.known():
-            self._neighbours[index, address] = mac
-            if state & NUD_PERMANENT:
-                self._permanent.add((index, address))
+        async for message in await self._netlink.get_neighbours(family=socket.AF_INET):
+            self._take("RTM_NEWNEIGH", message)
 
     async def _listen(self) -> None:
         while True:
@@ -312,15 +292,10 @@ class Network:
         if not text:
             return False
         key = (message["ifindex"], socket.inet_aton(text))
-        if not present or message["state"] & (neighbours.NUD_INCOMPLETE | neighbours.NUD_FAILED):
+        if not present or message["state"] & (NUD_INCOMPLETE | NUD_FAILED):
             mac = None
-        if mac is not None and message["state"] & NUD_PERMANENT:
-            self._permanent.add(key)
-        else:
-            self._permanent.discard(key)
         if self._neighbours.get(key) == mac:
             return False
-        self._moved.add(key[1])
         if mac is None:
             del self._neighbours[key]
         else:
