@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from . import rewrite
 from .flows import Flow, Flows, FragmentKey, Member, member_of
@@ -36,6 +36,8 @@ _ARP_REPLY = b"\x00\x01\x08\x00\x06\x04\x00\x02"
 _HEAD = struct.Struct("!BxHxxHxB")  # of IPv4: version and header length, total length, flags and offset, protocol
 _PORTS = struct.Struct("!HH")
 
+K = TypeVar("K")
+
 HOST, ANSWERED, FORWARDED, DROPPED = "host", "answered", "forwarded", "dropped"
 
 
@@ -58,14 +60,13 @@ class Verdict(NamedTuple):
 
 
 _TO_HOST = Verdict(HOST)
-_NOTHING = Tally()
 _DROP = {reason: Verdict(DROPPED, reason) for reason in DROP_REASONS}
 
 
 class Values:
     """The forwarding values, ready for lookup (implements forwarding.Tables).
 
-    One thread may put while another decides: every change is one assignment.
+    One thread may put while another decides: every change is one assignment. version: another after every change.
     """
 
     def __init__(self) -> None:
@@ -77,18 +78,22 @@ class Values:
         self._by_port: dict[tuple[bytes, int, int], Service] = {}
         self._ranges: dict[tuple[bytes, int], tuple[Service, ...]] = {}
         self._macs: dict[str, dict[bytes, frozenset[bytes]]] = {}
+        self.version = 0
 
     def put_interface(self, interface: Interface) -> None:
         """Add or replace an interface."""
         self.interfaces[interface.index] = interface
+        self.version += 1
 
     def remove_interface(self, index: int) -> None:
         """Remove an interface."""
         self.interfaces.pop(index, None)
+        self.version += 1
 
     def put_addresses(self, addresses: frozenset[bytes]) -> None:
         """Replace the engines' own addresses."""
         self.addresses = addresses
+        self.version += 1
 
     def put_pool(self, pool: Pool) -> None:
         """Add or replace a pool."""
@@ -98,6 +103,7 @@ class Values:
                 macs[target.mac] = macs.get(target.mac, frozenset()) | {target.address}
         self._macs[pool.uuid] = macs
         self.pools[pool.uuid] = pool
+        self.version += 1
 
     def put_pools(self, pools: Iterable[Pool]) -> None:
         """Add or replace several pools."""
@@ -108,6 +114,7 @@ class Values:
         """Remove a pool."""
         self.pools.pop(uuid, None)
         self._macs.pop(uuid, None)
+        self.version += 1
 
     def put_service(self, service: Service) -> None:
         """Add or replace a service."""
@@ -117,6 +124,7 @@ class Values:
             self._by_port[vip, protocol, port] = service
         else:
             self._index_ranges(vip, protocol)
+        self.version += 1
 
     def remove_service(self, key: ServiceKey) -> None:
         """Remove a service."""
@@ -126,14 +134,17 @@ class Values:
             del self._by_port[key.vip, key.protocol, key.port]
         else:
             self._index_ranges(key.vip, key.protocol)
+        self.version += 1
 
     def put_vip(self, vip: Vip) -> None:
         """Add or replace a VIP."""
         self.vips[vip.address] = vip
+        self.version += 1
 
     def remove_vip(self, address: bytes) -> None:
         """Remove a VIP."""
         self.vips.pop(address, None)
+        self.version += 1
 
     def service(self, vip: bytes, protocol: int, port: int) -> Service | None:
         """The service of a VIP, protocol and port."""
@@ -222,7 +233,7 @@ def _packet(
     segment: int,
 ) -> Verdict:
     """Steps 2 to 11 for a packet to a VIP. The order of the drops is part of the definition."""
-    size = _well_formed(frame, start)
+    size = well_formed(frame, start)
     if not size:
         return _DROP["malformed"]
     packet = frame[start : start + size]
@@ -276,7 +287,7 @@ def _tunnelled(packet: bytes, pool: Pool, target: Target, flows: Flows) -> bytes
     return rewrite.tunnelled(packet, pool.mode, target.source, target.address, identification)
 
 
-def _well_formed(frame: bytes, start: int) -> int:
+def well_formed(frame: bytes, start: int) -> int:
     """Step 2: version, header length, total length against the frame, header checksum (RFC 791, RFC 1071), layer 4
     whole (RFC 9293 data offset, RFC 768 length). Fragments' layer 4 is step 5's matter. Returns the total length, 0
     where it is not well-formed."""
@@ -408,12 +419,17 @@ def _fragment_key(packet: bytes) -> FragmentKey:
 def count(verdict: Verdict, counters: Counters) -> None:
     """Step 11: add a verdict to the counters."""
     if verdict.action == FORWARDED and verdict.service is not None:
-        services, servers, server = counters.services, counters.servers, (verdict.pool, verdict.server)
-        packets, size = services.get(verdict.service, _NOTHING)
-        services[verdict.service] = Tally(packets + 1, size + verdict.size)
-        packets, size = servers.get(server, _NOTHING)
-        servers[server] = Tally(packets + 1, size + verdict.size)
+        _add(counters.services, verdict.service, verdict.size)
+        _add(counters.servers, (verdict.pool, verdict.server), verdict.size)
     elif verdict.action == DROPPED:
         counters.dropped[verdict.reason] = counters.dropped.get(verdict.reason, 0) + 1
     elif verdict.action == ANSWERED:
         counters.answered += 1
+
+
+def _add(tallies: dict[K, Tally], key: K, size: int) -> None:
+    tally = tallies.get(key)
+    if tally is None:
+        tally = tallies[key] = Tally()
+    tally.packets += 1
+    tally.bytes += size

@@ -7,34 +7,39 @@ a change: pools, services, VIPs; what goes, the other way round.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import os
 import socket
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from . import claimants, forwarding, hashing, pathmtu, plan, rewrite, tables
 from .announce import Announcer
+from .demands import Demands
 from .errors import DriverError, NetworkError
 from .forwarding import Driver, Interface
-from .health import Demand, Health, settled_after
+from .health import Health, settled_after
 from .network import Network
 from .pathmtu import PathMtus
 from .paths import ProbePaths
 from .probes import Check, Probes
 from .probes.check import EXTERNAL
-from .transition import Slots
+from .roster import Roster
+from .transition import Life, Slots
 
 log = logging.getLogger("avi-se")
 
 SETTLE = 0.5
 """Seconds that a new pool's servers have beyond their monitors' own time."""
-REFRESH_SHARE, REFRESH_REST = 3.0, 0.2
-"""A refresh is followed by so many times its own length for everything else, and so many seconds at most."""
 ADVANCE_EVERY = 1.0
 """Seconds between two looks at windows that may be over."""
 MEASURE_LOOK_EVERY = 0.5
 """Seconds between two looks for tunnels whose path is to be measured."""
+AT_ONCE = 64
+"""Pools that a driver is given at a time, while threads make the next."""
 RESOLVE_EVERY = 5.0
 """Seconds between two looks for servers whose MAC address nobody else keeps fresh."""
 
@@ -62,31 +67,40 @@ class Engine:
         self.version = -1
         self.common = plan.Common()
         self.events = Events([])
-        self.services: dict[str, plan.Service] = {}
+        self._roster = Roster()
         self._planned: dict[str, plan.Service] = {}
         self._names = tuple(interfaces)
         self._interfaces: dict[str, Interface] = {}
         self._pools: dict[str, forwarding.Pool] = {}
         self._slots: dict[str, Slots] = {}
+        self._shares: dict[str, bytes] = {}
         self._unsettled: dict[str, float] = {}
         self._put: dict[str, forwarding.Service] = {}
         self._vips: dict[bytes, forwarding.Vip] = {}
-        self._checks: dict[tuple[str, bytes], tuple[Demand, ...]] = {}
-        self._checked: dict[Check, list[tuple[str, bytes]]] = {}
-        self._told: dict[tuple[str, bytes], str] = {}
+        self._demands = Demands()
+        self._told: dict[str, dict[bytes, str]] = {}
         self._believed: Mapping[str, Mapping[bytes, bool]] = {}
         self._adopted: Mapping[str, forwarding.Pool] = {}
+        self._watched: set[str] = set()
         self._dirty: set[str] = set()
+        self._dirty_services: set[str] = set()
+        self._dirty_vips: set[bytes] = set()
+        self._builders = ThreadPoolExecutor(os.cpu_count(), "avi-se-table")
         self._layout = network.layout
         self._wake = asyncio.Event()
         self._announcer = Announcer()
         self.claimants = claimants.Claimants(network.neighbour, self._claims_changed)
         self._paths = ProbePaths(network.netlink)
-        self._path_mtus = PathMtus(self.network_changed)
+        self._path_mtus = PathMtus(self._path_mtu_changed)
         self._probes = Probes()
         self._health = Health(
             self._route, self._probes.probe, self._probes.host_answers, self._check_changed, self._explain
         )
+
+    @property
+    def services(self) -> Mapping[str, plan.Service]:
+        """The services that this engine forwards, by their keys in the plan."""
+        return self._roster.services
 
     @property
     def group(self) -> str:
@@ -105,24 +119,25 @@ class Engine:
         self.driver.prune()
         self._believed, self._adopted = {}, {}
 
-    def _unsettle(self, pools: Mapping[str, Sequence[plan.Service]]) -> None:
+    def _unsettle(self, pools: Iterable[str]) -> None:
         """A pool that is new to this engine forwards nothing until each of its servers has been heard of: after a cold
         start the first one to answer would get, and reset, the others' connections; in a new pool it would stay the
         former owner of all slots for the time of a whole window, and get every UDP flow."""
-        for uuid in pools.keys() - self._slots.keys() - self._unsettled.keys() - self._adopted.keys():
-            longest = max((settled_after(m) for s in pools[uuid] for m in s.monitors), default=0)
-            self._unsettled[uuid] = time.monotonic() + longest + SETTLE
-        for uuid in self._unsettled.keys() - pools.keys():
-            del self._unsettled[uuid]
+        for uuid in pools:
+            services = self._roster.of_pool(uuid)
+            if not services:
+                self._unsettled.pop(uuid, None)
+            elif uuid not in self._slots and uuid not in self._unsettled and uuid not in self._adopted:
+                longest = max((settled_after(m) for s in services for m in s.monitors), default=0)
+                self._unsettled[uuid] = time.monotonic() + longest + SETTLE
 
     def _settle(self, service: plan.Service) -> bool:
         """Whether a pool may forward: every enabled server's state is known, or time is up."""
         until = self._unsettled.get(service.pool_uuid)
         if until is None:
             return True
-        checks = [
-            self._checks.get((service.pool_uuid, socket.inet_aton(s.address)), ()) for s in service.servers if s.enabled
-        ]
+        uuid, (servers, addresses) = service.pool_uuid, self._roster.members(service.pool_uuid)
+        checks = [self._demands.of(uuid, a) for s, a in zip(servers, addresses, strict=True) if s.enabled]
         if time.monotonic() < until and not all(self._health.known(mine) for mine in checks):
             return False
         del self._unsettled[service.pool_uuid]
@@ -138,10 +153,7 @@ class Engine:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                began = time.monotonic()
                 self.refresh()
-                # Thousands of servers heard of in a second are not as many refreshes: probes keep their times.
-                await asyncio.sleep(min(REFRESH_REST, REFRESH_SHARE * (time.monotonic() - began)))
         finally:
             for helper in helpers:
                 helper.cancel()
@@ -152,6 +164,7 @@ class Engine:
         await self._health.close()
         self._probes.close()
         self._path_mtus.close()
+        self._builders.shutdown(cancel_futures=True)
         await self._announcer.close()
         await self.claimants.close()
         await self._paths.close()
@@ -159,51 +172,86 @@ class Engine:
 
     def apply(self, change: plan.Plan) -> None:
         """Take over what changed in the plan; `refresh` puts it."""
+        group, keys = self.group, set(change.services)
         if change.common is not None:
             self.common = change.common
         for key, service in change.services.items():
-            before = self._planned.pop(key, None)
-            if service is not None:
+            if service is None:
+                self._planned.pop(key, None)
+            else:
                 self._planned[key] = service
-            self._dirty.update(touched.pool_uuid for touched in (before, service) if touched is not None)
-        self.services = {key: service for key, service in self._planned.items() if service.group == self.group}
+        if self.group != group:
+            keys |= self._planned.keys()
+        touched = [service for key in sorted(keys) for service in self._take(key)]
+        pools = {service.pool_uuid for service in touched}
+        self._dirty |= pools
+        self._dirty_vips.update(socket.inet_aton(service.vip) for service in touched)
         self.version = change.version
-        self._follow_tunnels()
-        self._follow_checks()
+        if any(service.mode != plan.L2 for service in touched):
+            self._follow_tunnels()
+        self._follow_checks(pools)
         self.claimants.follow(self.services.values(), self._interfaces.values())
-        self._unsettle(self._by_pool())
+        self._unsettle(pools)
         self._wake.set()
+
+    def _take(self, key: str) -> list[plan.Service]:
+        """Take one service of the plan over. Returns what it was and what it is, as far as it is this engine's."""
+        planned, before = self._planned.get(key), self.services.get(key)
+        service = planned if planned is not None and planned.group == self.group else None
+        if before is service:
+            return []
+        self._roster.replace(key, service)
+        self._dirty_services.add(key)
+        return [one for one in (before, service) if one is not None]
 
     def network_changed(self) -> None:
         """Links, addresses or neighbours changed: next hops may have."""
-        if self._layout != self.network.layout:  # neighbours alone change no way
+        moved = self.network.moved()
+        if self._layout != self.network.layout:
             self._layout = self.network.layout
             self._paths.doubt()
             self._health.doubt()
+            self._dirty.update(self._pools)
+        else:  # neighbours alone change no way, and the next hops of few
+            for neighbour in moved:
+                self._hop_changed(neighbour)
         self.claimants.match()
-        self._dirty.update(self._pools)
         self._wake.set()
 
+    def _path_mtu_changed(self) -> None:
+        """Routers reported what fits into a tunnel."""
+        self._dirty.update(uuid for uuid, pool in self._pools.items() if pool.mode != plan.L2)
+        self._wake.set()
+
+    def _hop_changed(self, neighbour: bytes) -> None:
+        """Another MAC address: of a server, or of the router in front of some."""
+        for server in (neighbour, *self.network.through(neighbour)):
+            self._dirty.update(self._roster.behind(server))
+
     def refresh(self) -> None:
-        """Put what is dirty into the driver."""
+        """Put what is dirty into the driver: pools, services, VIPs; what goes, the other way round."""
         try:
             self._follow_interfaces(required=False)
         except DriverError as exc:
             self.events.add(f"interface not served: {exc}")
         dirty, self._dirty = self._dirty, set()
-        pools = self._by_pool()
-        for uuid in dirty & pools.keys():
-            self._put_pool(pools[uuid][0])
-        self._put_services()
-        self._put_vips(pools)
-        for uuid in self._pools.keys() - pools.keys():
-            del self._pools[uuid], self._slots[uuid]
-            self.driver.remove_pool(uuid)
+        keys, self._dirty_services = self._dirty_services, set()
+        vips, self._dirty_vips = self._dirty_vips, set()
+        vips.update(socket.inet_aton(service.vip) for uuid in dirty for service in self._roster.of_pool(uuid))
+        self._put_pools(uuid for uuid in sorted(dirty) if uuid in self._roster.pools)
+        self._put_services(sorted(keys))
+        self._put_vips(sorted(vips))
+        for uuid in dirty:
+            if uuid in self._pools and uuid not in self._roster.pools:
+                del self._pools[uuid], self._slots[uuid], self._shares[uuid]
+                self._watched.discard(uuid)
+                self.driver.remove_pool(uuid)
 
     def members(self, service: plan.Service) -> tuple[tables.Member, ...]:
         """The members of a service's pool with their states."""
         way = self.hop if service.mode == plan.L2 else self.next_hop
-        return tables.members(service, lambda server: self._is_up(service.pool_uuid, server), way, time.time())
+        uuid, listed = service.pool_uuid, self._roster.members(service.pool_uuid)
+        return tables.members(service, lambda server: self._is_up(uuid, server), way, time.time(), listed)
 
     def pool(self, uuid: str) -> forwarding.Pool | None:
         """The pool as the driver has it."""
@@ -219,7 +267,7 @@ class Engine:
 
     def checks(self, pool: str, server: bytes) -> tuple[Check, ...]:
         """A server's checks."""
-        return tuple(dict.fromkeys(check for mine in self._checks.get((pool, server), ()) for check in mine.checks))
+        return tuple(dict.fromkeys(check for mine in self._demands.of(pool, server) for check in mine.checks))
 
     def why(self, pool: str, server: bytes) -> str:
         """Why a pool member is not up; of one that is, what an operator must know."""
@@ -264,27 +312,37 @@ class Engine:
         pool = self._pools.get(service.pool_uuid)
         return pool is not None and (pool.table[0] != hashing.NO_SERVER or any(t.serves for t in pool.targets))
 
-    def _by_pool(self) -> dict[str, list[plan.Service]]:
-        pools: dict[str, list[plan.Service]] = {}
-        for service in self.services.values():
-            pools.setdefault(service.pool_uuid, []).append(service)
-        return pools
+    def _put_pools(self, pools: Iterable[str]) -> None:
+        """Put pools anew, as many at a time as this machine has processors: their tables are made in threads."""
+        services = [next(iter(self._roster.of_pool(uuid))) for uuid in pools]
+        making = map if len(services) == 1 else self._builders.map
+        values = making(self._pool, services)
+        while batch := list(itertools.islice(values, AT_ONCE)):
+            changed = [value for value in batch if self._pools.get(value.uuid) != value]
+            self.driver.put_pools(changed)
+            self._pools.update((value.uuid, value) for value in changed)
 
-    def _put_pool(self, service: plan.Service) -> None:
-        found = self.members(service)
-        table = tables.table(service, found)
-        before = self._pools.get(service.pool_uuid)
-        slots = self._slots.get(service.pool_uuid)
+    def _pool(self, service: plan.Service) -> forwarding.Pool:
+        """A pool's value as of now, its slots with it."""
+        uuid, found = service.pool_uuid, self.members(service)
+        before, shares = self._pools.get(uuid), tables.shares(service, found)
+        if before is None or self._shares.get(uuid) != shares:
+            table = tables.table(service, found)
+            self._shares[uuid] = shares
+        else:
+            table = before.table
+        slots = self._slots.get(uuid)
         if slots is None:
-            slots = self._slots[service.pool_uuid] = self._first_slots(service)
+            slots = self._slots[uuid] = self._first_slots(service)
         lives = [member.life for member in found]
-        if self._settle(service):
+        settled = self._settle(service)
+        if settled:
             slots.change(table, lives, {m.life for m in found if m.serves}.__contains__, time.time())
-        phases = slots.phases(lives)
-        value = tables.pool(service, found, phases, table)
-        if before != value:
-            self.driver.put_pool(value)
-            self._pools[value.uuid] = value
+        if not settled or slots.moving or any(not m.server.enabled and m.serves for m in found):
+            self._watched.add(uuid)
+        else:
+            self._watched.discard(uuid)
+        return tables.pool(service, found, slots.phases(lives), table, before)
 
     def _first_slots(self, service: plan.Service) -> Slots:
         """The slots of a pool that is new to this process: as the kernel has them, else as the plan tells them."""
@@ -305,56 +363,61 @@ class Engine:
         return slots
 
     async def _advance_for_ever(self) -> None:
-        """Ends windows, tracking and graceful times."""
+        """Ends windows, tracking and graceful times, and the wait of pools that are new."""
         while True:
             await asyncio.sleep(ADVANCE_EVERY)
-            moving = [uuid for uuid, slots in self._slots.items() if slots.moving]
+            moving = [uuid for uuid in self._watched if uuid in self._slots and self._slots[uuid].moving]
             lingering = await asyncio.to_thread(self.driver.lingering, moving) if moving else {}
-            for uuid, services in self._by_pool().items():
-                if uuid in self._unsettled:
-                    self._dirty.add(uuid)
-                slots, pool = self._slots.get(uuid), self._pools.get(uuid)
-                if slots is None or pool is None:
-                    continue
-                members = self.members(services[0])
-                serving = {member.life for member in members if member.serves}
-                if uuid in lingering:
-                    timeouts = [service.idle_timeout for service in services]
-                    timeout = 0 if 0 in timeouts else max(timeouts)
-                    if slots.advance(time.time(), timeout, serving.__contains__, lingering[uuid]):
-                        self._dirty.add(uuid)
-                if serving != {(t.address, t.generation) for t in pool.targets if t.serves}:
+            for uuid in list(self._watched):
+                if uuid in self._pools and self._advance(uuid, lingering.get(uuid)):
                     self._dirty.add(uuid)
             if self._dirty:
                 self._wake.set()
 
-    def _put_services(self) -> None:
-        wanted = {key: tables.service(s) for key, s in self.services.items() if s.enabled}
-        for key in self._put.keys() - wanted.keys():
-            self.driver.remove_service(self._put.pop(key).key)
+    def _advance(self, uuid: str, lingering: Iterable[tuple[int, Life]] | None) -> bool:
+        """Whether time changed something of a pool. lingering: its flows that live; None: nobody asked."""
+        slots, pool, services = self._slots[uuid], self._pools[uuid], self._roster.of_pool(uuid)
+        serving = {(target.address, target.generation) for target in pool.targets if target.serves}
+        changed = uuid in self._unsettled
+        if lingering is not None:
+            timeouts = [service.idle_timeout for service in services]
+            timeout = 0 if 0 in timeouts else max(timeouts, default=0)
+            changed |= slots.advance(time.time(), timeout, serving.__contains__, lingering)
+        if any(not server.enabled for server in self._roster.members(uuid).servers):
+            members = self.members(next(iter(services)))
+            changed |= serving != {member.life for member in members if member.serves}
+        return changed
+
+    def _put_services(self, keys: Iterable[str]) -> None:
+        wanted = {}
+        for key in keys:
+            service = self.services.get(key)
+            if service is not None and service.enabled:
+                wanted[key] = tables.service(service)
+            elif key in self._put:
+                self.driver.remove_service(self._put.pop(key).key)
         for key, value in wanted.items():
             if self._put.get(key) != value:
                 self.driver.put_service(value)
                 self._put[key] = value
 
-    def _put_vips(self, pools: Mapping[str, Sequence[plan.Service]]) -> None:
-        by_vip: dict[bytes, list[plan.Service]] = {}
-        for services in pools.values():
-            for service in services:
-                by_vip.setdefault(socket.inet_aton(service.vip), []).append(service)
-        for address in self._vips.keys() - by_vip.keys():
-            del self._vips[address]
-            self._announcer.withdraw(address)
-            self.driver.remove_vip(address)
-            self.events.add(f"VIP {socket.inet_ntoa(address)} is no longer served")
-        for address, services in by_vip.items():
-            value = tables.vip(address, services, self.is_up)
+    def _put_vips(self, vips: Iterable[bytes]) -> None:
+        wanted = {}
+        for address in vips:
+            services = self._roster.of_vip(address)
+            if services:
+                wanted[address] = tables.vip(address, services, self.is_up)
+            elif address in self._vips:
+                del self._vips[address]
+                self._announcer.withdraw(address)
+                self.driver.remove_vip(address)
+                self.events.add(f"VIP {socket.inet_ntoa(address)} is no longer served")
+        for address, value in wanted.items():
             before = self._vips.get(address)
-            if before == value:
-                continue
-            self.driver.put_vip(value)
-            self._vips[address] = value
-            self._vip_changed(before, value)
+            if before != value:
+                self.driver.put_vip(value)
+                self._vips[address] = value
+                self._vip_changed(before, value)
 
     def _vip_changed(self, before: forwarding.Vip | None, now: forwarding.Vip) -> None:
         state = "up" if now.up else "down"
@@ -398,49 +461,43 @@ class Engine:
         self.network.follow(far)
         self._path_mtus.follow(self.network.own_addresses(), far)
 
-    def _follow_checks(self) -> None:
-        per_server: dict[tuple[str, bytes], dict[Demand, None]] = {}
-        believed: dict[Check, bool | None] = {}
-        checked: dict[Check, list[tuple[str, bytes]]] = {}
-        for service in self.services.values():
-            vip, monitors = socket.inet_aton(service.vip), [_content(monitor) for monitor in service.monitors]
-            known = self._believed.get(service.pool_uuid, {})
-            for server in service.servers:
-                address = socket.inet_aton(server.address)
-                key = service.pool_uuid, address
-                mine = per_server.setdefault(key, {})
-                checks = tuple(Check(vip, address, m.port or server.port, m, service.mode) for m in monitors)
-                if checks:
-                    mine[Demand(checks, service.monitors_needed)] = None
-                for check in checks:
-                    believed[check] = known.get(address) or believed.get(check)
-                    checked.setdefault(check, []).append(key)
-        self._checks = {key: tuple(demands) for key, demands in per_server.items()}
-        self._checked = checked
-        self._told = {key: told for key, told in self._told.items() if key in self._checks}
-        self._health.follow(believed)
+    def _follow_checks(self, pools: Iterable[str]) -> None:
+        new: dict[Check, bool | None] = {}
+        gone: dict[Check, None] = {}
+        for uuid in pools:
+            change = self._demands.follow(uuid, self._roster.of_pool(uuid))
+            new |= dict.fromkeys(change.new)
+            gone |= dict.fromkeys(change.gone)
+            demanded, told = self._demands.servers(uuid), self._told.pop(uuid, {})
+            if told := {server: text for server, text in told.items() if server in demanded}:
+                self._told[uuid] = told
+        kept = new.keys() & gone.keys()  # one pool gave up what another took on
+        for check in new if self._believed else ():
+            users = self._demands.users(check)
+            new[check] = any(self._believed.get(user, {}).get(check.server) for user in users) or None
+        self._health.follow(new, [check for check in gone if check not in kept])
 
     def _is_up(self, pool: str, server: bytes) -> bool:
-        checks = self._checks.get((pool, server), ())
+        checks = self._demands.of(pool, server)
         return self._health.up(checks) and not (checks and self.claimants.answers(pool, server))
 
     def is_known(self, pool: str, server: bytes) -> bool:
         """Whether it is known if a server passes what is demanded of it."""
-        return self._health.known(self._checks.get((pool, server), ()))
+        return self._health.known(self._demands.of(pool, server))
 
     def _check_changed(self, check: Check) -> None:
-        self._members_changed(self._checked.get(check, ()))
+        self._members_changed((pool, check.server) for pool in self._demands.users(check))
 
     def _members_changed(self, members: Iterable[tuple[str, bytes]]) -> None:
         """What is known of these servers of pools changed."""
         for uuid, server in members:
-            if (uuid, server) not in self._checks:
+            if server not in self._demands.servers(uuid):
                 continue
             self._dirty.add(uuid)
             up = self._is_up(uuid, server)
             told = "up" if up else f"down: {self.why(uuid, server)}"
-            if self._told.get((uuid, server)) != told:
-                self._told[uuid, server] = told
+            if self._told.setdefault(uuid, {}).get(server) != told:
+                self._told[uuid][server] = told
                 self.events.add(f"server {socket.inet_ntoa(server)} is {told}")
         self._wake.set()
 
@@ -523,8 +580,3 @@ class Engine:
             await self.network.resolve(hop.interface, neighbour)
         except NetworkError as exc:
             log.warning("%s", exc)
-
-
-def _content(monitor: plan.Monitor) -> plan.Monitor:
-    """A monitor without its name, unless that tells in what it does: equal ones of several pools are probed once."""
-    return monitor if monitor.type == EXTERNAL else replace(monitor, name="")

@@ -196,6 +196,11 @@ class Flows:
         return self._replies <= REPLIES_A_SECOND
 
 
+def is_stable(flow: Flow, service: Service, pool: Pool) -> bool:
+    """Whether the owner of the flow's slot gets its packets, and nothing of them is remembered."""
+    return service.per_packet or not pool.phases or pool.phases[slot_for(flow, service, pool)] == STABLE
+
+
 def slot_for(flow: Flow, service: Service, pool: Pool) -> int:
     """The slot of a flow in its pool's table."""
     return _slot(flow.client, flow.client_port if service.by_port else 0, pool.seed, len(pool.table))

@@ -137,7 +137,8 @@ Lingering = Mapping[str, Sequence[tuple[int, tuple[bytes, int]]]]
 """Flows that are remembered, by pool: slot, and address and generation of the member."""
 
 
-class Tally(NamedTuple):
+@dataclass(slots=True)
+class Tally:
     """Packets, and bytes of the clients' IP packets."""
 
     packets: int = 0

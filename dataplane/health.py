@@ -87,7 +87,6 @@ class _Watch:
     entry: Entry
     way: tuple[int, bytes] = (0, b"")
     found: int = -1
-    finding: bool = False
     running: set[_Running] = field(default_factory=set)
 
 
@@ -156,11 +155,12 @@ class Health:
         self.probes = 0
         self.schedule = Schedule(room())
 
-    def follow(self, wanted: Mapping[Check, bool | None]) -> None:
-        """Run exactly these checks; the value is what to believe of a new one until it is known (None: nothing)."""
-        for check in self._watches.keys() - wanted.keys():
+    def follow(self, new: Mapping[Check, bool | None], gone: Iterable[Check] = ()) -> None:
+        """Run these checks, too, and those that are gone no more. The value is what to believe of a new one until it is
+        known (None: nothing)."""
+        for check in gone:
             self._stop(self._watches.pop(check))
-        for check, believed in wanted.items():
+        for check, believed in new.items():
             if check not in self._watches:
                 self._start(check, believed)
 
@@ -209,7 +209,7 @@ class Health:
         tasks: list[Any] = [host.task for host in self._hosts.values() if host.task is not None]
         runs = [running.run for watch in self._watches.values() for running in watch.running]
         tasks += [run for run in runs if isinstance(run, asyncio.Task)]
-        self.follow({})
+        self.follow({}, list(self._watches))
         self.schedule.close()
         await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -238,9 +238,6 @@ class Health:
                 host.task.cancel()
 
     def _run(self, watch: _Watch) -> None:
-        if watch.finding:  # the run before has not found its way yet: this one is missed
-            self.schedule.ended()
-            return
         running = _Running(watch, self._ended)
         watch.running.add(running)
         if watch.found == self._doubts:
@@ -251,15 +248,12 @@ class Health:
     async def _find(self, running: _Running) -> None:
         """Find the way, then run."""
         watch, doubts = running.watch, self._doubts
-        watch.finding = True
         try:
             watch.way = await self._route(watch.check)
         except NetworkError as exc:
             self._over(running)
             self._hear(watch, str(exc), silent=False, heard=False)
             return
-        finally:
-            watch.finding = False
         watch.found = doubts
         running.run = watch.probe.start(*watch.way, running)
 

@@ -71,6 +71,7 @@ class Network:
         self._links: dict[int, Link] = {}
         self._addresses: dict[int, dict[tuple[bytes, int], None]] = {}
         self._neighbours: dict[tuple[int, bytes], bytes] = {}
+        self._moved: set[bytes] = set()
         self._netlink = AsyncIPRoute()
         self._events = AsyncIPRoute()
         self._listener: asyncio.Task[None] | None = None
@@ -157,6 +158,15 @@ class Network:
     def neighbour(self, index: int, address: bytes) -> bytes | None:
         """The MAC address of a neighbour; None while it is not resolved."""
         return self._neighbours.get((index, address))
+
+    def moved(self) -> set[bytes]:
+        """The neighbours whose MAC address changed since the last call."""
+        moved, self._moved = self._moved, set()
+        return moved
+
+    def through(self, gateway: bytes) -> list[bytes]:
+        """The followed addresses whose way leads by this next hop."""
+        return [address for address, way in self._ways.items() if way is not None and way.gateway == gateway]
 
     def follow(self, addresses: Iterable[bytes]) -> None:
         """The addresses whose ways are wanted from now on; those of new ones are known after `ask`."""
@@ -296,6 +306,7 @@ class Network:
             mac = None
         if self._neighbours.get(key) == mac:
             return False
+        self._moved.add(key[1])
         if mac is None:
             del self._neighbours[key]
         else:

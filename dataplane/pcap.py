@@ -15,14 +15,18 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from copy import copy
+from typing import Any, TypeVar
 
 from . import decision, offload, packetfilter
 from .flows import Flows
-from .forwarding import OVERRUN, Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
+from .forwarding import OVERRUN, Counters, Interface, Lingering, Pool, Service, ServiceKey, Tally, Vip
 from .hostguard import HostGuard
 from .packetsocket import BATCH, NOTHING_UNDONE, ROOM, PacketSocket
 from .plan import L2
+from .steady import Steady
+
+K = TypeVar("K")
 
 log = logging.getLogger("avi-se")
 
@@ -41,6 +45,7 @@ class PcapDriver:
     def __init__(self, instance: str) -> None:
         self._values = decision.Values()
         self._flows = Flows()
+        self._steady = Steady(self._values, self._flows)
         self._tunnels = False
         self._counters = Counters()
         self._ports: dict[int, PacketSocket] = {}
@@ -138,7 +143,7 @@ class PcapDriver:
         dropped = dict(now.dropped)
         if lost := self._lost + sum(port.lost() for port in list(self._ports.values())):
             dropped[OVERRUN] = lost
-        return Counters(now.answered, dropped, dict(now.services), dict(now.servers))
+        return Counters(now.answered, dropped, _copied(now.services), _copied(now.servers))
 
     def close(self, *, keep: bool) -> None:
         """End; nothing can be kept."""
@@ -233,7 +238,7 @@ class PcapDriver:
             if tag or undone != NOTHING_UNDONE:
                 self._forward_unfinished(frame, tag, undone, interface, now)
             else:
-                self._leave(decision.decide(frame, interface, self._values, self._flows, now), NOTHING_UNDONE)
+                self._leave(self._steady.decide(frame, interface, now), NOTHING_UNDONE)
         for egress, waiting in self._waiting.items():
             self._flush(egress, waiting)
 
@@ -243,10 +248,10 @@ class PcapDriver:
         left = offload.read(undone)
         if left.checksum and self._tunnels:
             for finished in offload.finished(whole, left):
-                self._leave(decision.decide(finished, interface, self._values, self._flows, now), NOTHING_UNDONE)
+                self._leave(self._steady.decide(finished, interface, now), NOTHING_UNDONE)
             return
         segment = offload.segment_size(frame, left)
-        verdict = decision.decide(whole, interface, self._values, self._flows, now, segment)
+        verdict = self._steady.decide(whole, interface, now, segment)
         if verdict.action != decision.FORWARDED:  # what is answered is made here, whole
             self._leave(verdict, NOTHING_UNDONE)
             return
@@ -290,3 +295,8 @@ class PcapDriver:
         for verdict in waiting:
             decision.count(verdict, self._counters)
         waiting.clear()
+
+
+def _copied(tallies: Mapping[K, Tally]) -> dict[K, Tally]:
+    """As they are now; the receiving thread counts on."""
+    return {key: copy(tally) for key, tally in list(tallies.items())}

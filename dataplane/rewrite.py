@@ -15,7 +15,8 @@ IP_HLEN, GRE_HLEN, ICMP_HLEN = 20, 4, 8
 IPPROTO_ICMP, IPPROTO_IPIP, IPPROTO_GRE = 1, 4, 47
 TTL = 64
 DF, MF, OFFSET = 0x4000, 0x2000, 0x1FFF
-_HEADER = struct.Struct("!6H4s4s")  # RFC 791 section 3.1
+_HEADER = struct.Struct("!6H8s")  # RFC 791 section 3.1
+_VERSION_AND_LENGTH = 0x4500
 _GRE = b"\x00\x00\x08\x00"
 _INTERNETWORK_CONTROL = 0xC0  # the TOS of ICMP errors (RFC 1812 section 4.3.2.5)
 _COPIED = 0x80  # an option's flag: it goes into every fragment
@@ -49,18 +50,31 @@ def ip_header(
     source: bytes, destination: bytes, protocol: int, length: int, *, tos: int, identification: int, flags: int
 ) -> bytes:
     """An IPv4 header without options. length: of what follows it."""
-    words = 0x4500 | tos, IP_HLEN + length, identification, flags, TTL << 8 | protocol
+    words = _VERSION_AND_LENGTH | tos, IP_HLEN + length, identification, flags, TTL << 8 | protocol
     summed = (sum(words) + total(source + destination)) % 0xFFFF
-    return _HEADER.pack(*words, 0xFFFF - (summed or 0xFFFF), source, destination)
+    return _HEADER.pack(*words, 0xFFFF - (summed or 0xFFFF), source + destination)
+
+
+class Tunnel:
+    """A tunnel to a server: what its outer headers have in common is made once."""
+
+    def __init__(self, mode: str, source: bytes, destination: bytes) -> None:
+        self._inner, protocol = (_GRE, IPPROTO_GRE) if mode == L3_GRE else (b"", IPPROTO_IPIP)
+        self._overhead = overhead(mode)
+        self._kind, self._ends = TTL << 8 | protocol, source + destination
+        self._summed = _VERSION_AND_LENGTH + self._kind + total(self._ends)
+
+    def packet(self, packet: bytes, identification: int) -> bytes:
+        """A client's packet in the tunnel: TOS and DF are the inner packet's."""
+        first, flags, length = _VERSION_AND_LENGTH | packet[1], packet[6] << 8 & DF, self._overhead + len(packet)
+        summed = (self._summed + packet[1] + length + identification + flags) % 0xFFFF
+        header = _HEADER.pack(first, length, identification, flags, self._kind, 0xFFFF - (summed or 0xFFFF), self._ends)
+        return header + self._inner + packet
 
 
 def tunnelled(packet: bytes, mode: str, source: bytes, destination: bytes, identification: int) -> bytes:
-    """A client's packet in a tunnel to a server: TOS and DF are the inner packet's."""
-    inner, protocol = (_GRE + packet, IPPROTO_GRE) if mode == L3_GRE else (packet, IPPROTO_IPIP)
-    flags = packet[6] << 8 & DF
-    return ip_header(
-        source, destination, protocol, len(inner), tos=packet[1], identification=identification, flags=flags
-    ) + inner  # fmt: skip
+    """A client's packet in a tunnel to a server."""
+    return Tunnel(mode, source, destination).packet(packet, identification)
 
 
 def fragmented(packet: bytes, mtu: int) -> list[bytes]:

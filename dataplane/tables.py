@@ -6,15 +6,17 @@ One pool of the plan may stand in several services (VIPs, ports); its servers ar
 from __future__ import annotations
 
 import socket
+import struct
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from . import forwarding, hashing, plan
+from . import forwarding, hashing, plan, roster
+from .roster import Members
 from .transition import Life, Phases
 
+_KEY, _SHARE = struct.Struct("!IQ"), struct.Struct("!HH")
 PROTOCOLS = {"tcp": forwarding.TCP, "udp": forwarding.UDP}
 
 
@@ -28,8 +30,7 @@ class Hop(NamedTuple):
     path_mtu: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A pool member's whole state: the plan's wish, its health, its next hop. usable: switched on (server and pool) and
     up: it gets new flows; serves: flows it has may go on."""
 
@@ -47,12 +48,15 @@ class Member:
 
 
 def members(
-    service: plan.Service, is_up: Callable[[bytes], bool], hop: Callable[[bytes], Hop], now: float = 0
+    service: plan.Service,
+    is_up: Callable[[bytes], bool],
+    hop: Callable[[bytes], Hop],
+    now: float = 0,
+    listed: Members | None = None,
 ) -> tuple[Member, ...]:
-    """The members of a service's pool, by address. now: seconds since the epoch."""
+    """The members of a service's pool, by address. now: seconds since the epoch; listed: the same servers, sorted."""
     found = []
-    for server in sorted(service.servers, key=lambda s: socket.inet_aton(s.address)):
-        address = socket.inet_aton(server.address)
+    for server, address in zip(*(listed or roster.members(service)), strict=True):
         up = is_up(address)
         usable = up and server.enabled and service.pool_enabled
         serves = usable or (up and service.pool_enabled and still_serves(server, now))
@@ -63,6 +67,12 @@ def members(
 def still_serves(server: plan.Server, now: float) -> bool:
     """Whether a disabled server is within its graceful time."""
     return server.serve_until == plan.FOR_EVER or now < server.serve_until
+
+
+def shares(service: plan.Service, found: Sequence[Member]) -> bytes:
+    """All that a pool's table depends on: while this is the same, the table is."""
+    usable = (m.address + _SHARE.pack(index, m.server.weight) for index, m in enumerate(found) if m.usable)
+    return _KEY.pack(service.slots, service.seed) + b"".join(usable)
 
 
 def table(service: plan.Service, found: Sequence[Member]) -> array[int]:
@@ -92,19 +102,41 @@ def former_table(service: plan.Service, former: plan.Former, members: Sequence[L
 
 
 def pool(
-    service: plan.Service, found: Sequence[Member], phases: Phases | None = None, owned: array[int] | None = None
+    service: plan.Service,
+    found: Sequence[Member],
+    phases: Phases | None = None,
+    owned: array[int] | None = None,
+    before: forwarding.Pool | None = None,
 ) -> forwarding.Pool:
-    """The pool's forwarding value. phases: of its slots where not all are stable; owned: its table if it is made."""
-    targets = tuple(
-        forwarding.Target(
-            m.address, m.up, m.hop.mac, m.hop.interface, m.hop.source, m.serves, m.server.generation, m.hop.path_mtu
-        )
-        for m in found
-    )
-    value = forwarding.Pool(
-        service.pool_uuid, service.seed, table(service, found) if owned is None else owned, targets, service.mode
-    )
-    return value if phases is None else replace(value, phases=phases.phases, fallback=phases.fallback)
+    """The pool's forwarding value. phases: of its slots where not all are stable; owned: its table if it is made;
+    before: its value until now, whose parts are used again where they are the same."""
+    known = {target.address: target for target in before.targets} if before is not None else {}
+    targets = tuple(_target(member, known.get(member.address)) for member in found)
+    owned = table(service, found) if owned is None else owned
+    if before is not None and before.table == owned:
+        owned = before.table
+    uuid, seed, mode = service.pool_uuid, service.seed, service.mode
+    if phases is None:
+        return forwarding.Pool(uuid, seed, owned, targets, mode)
+    return forwarding.Pool(uuid, seed, owned, targets, mode, phases.phases, phases.fallback)
+
+
+def _target(member: Member, before: forwarding.Target | None) -> forwarding.Target:
+    """A member as frames see it; the same object while nothing of it changes."""
+    interface, mac, source, path_mtu = member.hop
+    if (
+        before is not None
+        and before.up == member.up
+        and before.serves == member.serves
+        and before.mac == mac
+        and before.interface == interface
+        and before.source == source
+        and before.path_mtu == path_mtu
+        and before.generation == member.server.generation
+    ):
+        return before
+    generation = member.server.generation
+    return forwarding.Target(member.address, member.up, mac, interface, source, member.serves, generation, path_mtu)
 
 
 @lru_cache(maxsize=64)

@@ -115,8 +115,7 @@ class XdpDriver:
 
     def put_pools(self, pools: Iterable[Pool]) -> None:
         """Add or replace several pools. Raises DriverError."""
-        for pool in pools:
-            self._tables.put_pool(pool)
+        self._tables.put_pools(pools)
 
     def remove_pool(self, uuid: str) -> None:
         """Remove a pool and its servers' counters."""

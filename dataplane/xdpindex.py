@@ -9,16 +9,13 @@ seen: a change is a new entry, and places are used again only after a second. Wh
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 
 from . import xdplayout
 from .bpf import Map
 from .xdplayout import ENTRY_SIZE
+from .xdpplaces import Retired
 from .xdpstate import State
-
-REST = 1.0
-"""Seconds between an entry's end and its place's next use; a frame takes microseconds."""
 
 
 class ServiceIndex:
@@ -26,11 +23,10 @@ class ServiceIndex:
 
     def __init__(self, state: State, services: Map, clock: Callable[[], float] = time.monotonic) -> None:
         self._index, self._entries = state.index, state.entries
-        self._clock = clock
         self._places: dict[bytes, tuple[int, int]] = {}
         self._taken: set[int] = set()
-        self._resting: deque[tuple[float, int]] = deque()
         self._free: list[int] = []
+        self._retired = Retired[int](self._free.append, clock)
         self._end = 1  # place 0 stays empty: the index is zero where there is nothing
         self._read(services)
 
@@ -44,7 +40,7 @@ class ServiceIndex:
         self._entries[number * ENTRY_SIZE : (number + 1) * ENTRY_SIZE] = entry
         self._index[place] = number
         if key in self._places:
-            self._rest(self._places[key][1])
+            self._retired.add(self._places[key][1])
         self._places[key] = place, number
         self._taken.add(place)
 
@@ -55,7 +51,7 @@ class ServiceIndex:
         place, number = self._places.pop(key)
         self._index[place] = 0
         self._taken.discard(place)
-        self._rest(number)
+        self._retired.add(number)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -65,17 +61,14 @@ class ServiceIndex:
         return next((place for place in (first, first ^ 1) if place not in self._taken), None)
 
     def _number(self) -> int | None:
+        if not self._free:
+            self._retired.ripen()
         if self._free:
             return self._free.pop()
-        if self._resting and self._clock() - self._resting[0][0] > REST:
-            return self._resting.popleft()[1]
         if self._end * ENTRY_SIZE == len(self._entries):
             return None
         self._end += 1
         return self._end - 1
-
-    def _rest(self, number: int) -> None:
-        self._resting.append((self._clock(), number))
 
     def _read(self, services: Map) -> None:
         """What a process that was killed left half done is not taken over: the hash table is right."""
@@ -92,4 +85,4 @@ class ServiceIndex:
             self._taken.add(place)
             used.add(number)
         self._end = max(used, default=0) + 1
-        self._free = [number for number in range(1, self._end) if number not in used]
+        self._free += [number for number in range(1, self._end) if number not in used]

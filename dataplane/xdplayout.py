@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from .forwarding import Interface, ServiceKey
 
-LAYOUT = 2
+LAYOUT = 3
 """The version of all of this. Maps of another version are not adopted."""
 
 MAX_INTERFACES, INTERFACE_PROBES = 1024, 4
-NO_POOL = 0xFFFFFFFF
+NO_POOL, MAX_POOLS = 0, 32768
 ANSWERED = 63
 """The place of answered ARP requests in `events`, where the drop reasons stand from 0 on."""
 
@@ -24,8 +24,9 @@ SERVICE_BY_PORT, SERVICE_PER_PACKET, SERVICE_VIP, SERVICE_VIP_UP = 1, 2, 4, 8
 TARGET_PLACE, TARGET_RESOLVED, TARGET_MAC, TARGET_UP = 0x03FF, 0x8000, 0x4000, 0x2000
 TARGET_SERVES, TARGET_TUNNEL, TARGET_GRE = 0x1000, 0x0800, 0x0400
 
-CHUNK, CHUNK_SLOTS, TABLE_CHUNKS = 64, 30, 2185
-POOL_CHUNKS = 1 + TABLE_CHUNKS + 1
+TABLE_SLOTS, SLAB_TABLES, MAX_SLABS = 65568, 32, 2048
+TABLE_SIZE = 2 * TABLE_SLOTS
+HEAD_PLACES = 3
 NO_TARGET, UNSETTLED, IN_TRANSITION = 0x7FFF, 0x8000, 0x8000
 LIFE = struct.Struct("=8s4sI")
 """A member in one life of it: its pool's id, its address, its generation."""
@@ -38,8 +39,6 @@ _SLOW_FRAME = struct.Struct("=II8sHH4sI4x")
 
 NAME_LENGTH = 60
 """Bytes of a pool's uuid, at most."""
-MAX_SLOTS = TABLE_CHUNKS * CHUNK_SLOTS
-"""Slots of a pool's table, at most."""
 INDEX_BITS, MAX_ENTRIES, MAX_TARGETS = 16, 32768, 131072
 _INDEX_FACTOR = 0x9E3779B97F4A7C15
 INTERFACE_SIZE, ENTRY_SIZE, TARGET_SIZE, DETAIL_SIZE = _INTERFACE.size, _SERVICE.size, 16, 32
@@ -50,9 +49,10 @@ STATE = (
     FILTER_SIZE,
     4 << INDEX_BITS,
     MAX_ENTRIES * ENTRY_SIZE,
+    8 * MAX_POOLS,
     MAX_TARGETS * TARGET_SIZE,
 )
-"""Bytes of the parts of struct state: interfaces, filters of addresses and members, index, entries, targets."""
+"""Bytes of the parts of struct state: interfaces, filters of addresses and members, index, entries, pools, targets."""
 FREE_INTERFACE = _INTERFACE.pack(0, 0, bytes(6))
 
 

@@ -1,39 +1,36 @@
-"""A pool in the XDP program's maps: its table in chunks, its targets side by side, and both read back."""
+"""A pool in the XDP program's memory: its head and its targets side by side, packed and read back."""
 
 from __future__ import annotations
 
 import struct
-from array import array
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
 from . import rewrite
-from .forwarding import STABLE, TRACKED, TRANSITION, Pool, Target
-from .hashing import NO_SERVER
+from .forwarding import Pool, Target
 from .plan import L2, L3_GRE, MODES
 from .xdplayout import (
-    CHUNK,
-    CHUNK_SLOTS,
-    IN_TRANSITION,
+    DETAIL_SIZE,
+    HEAD_PLACES,
     LIFE,
-    NO_POOL,
-    NO_TARGET,
-    TABLE_CHUNKS,
+    NAME_LENGTH,
     TARGET_GRE,
     TARGET_MAC,
     TARGET_RESOLVED,
     TARGET_SERVES,
     TARGET_TUNNEL,
     TARGET_UP,
-    UNSETTLED,
 )
 
-_CHUNK_WORDS = CHUNK // 2
-_HEAD = struct.Struct("=8sIIIIII32x")
-_NAME = struct.Struct("=I60s")
-_TARGET = struct.Struct("=6sH4sI")
+_HEAD = struct.Struct("=8sIIII4xI60s4x")
+_TARGET = struct.Struct("=Q4sI")
 _DETAIL = struct.Struct("=16s4sIII")
+_LIFE_OF_DETAIL = struct.Struct("=16s16x")
+_KNOWN = struct.Struct("=6sH4s4x")
+_PATH_MTU = struct.Struct("=II")
+PATH_MTU_AT = _DETAIL.size - _PATH_MTU.size
+"""Where in a detail that stands which may change while it can be seen."""
 _NONE = bytes(4)
 
 
@@ -47,74 +44,47 @@ def life(pool: str, address: bytes, generation: int) -> bytes:
     return LIFE.pack(pool_id(pool), address, generation)
 
 
-def chunks(pool: Pool, first: int, formers: int = NO_POOL) -> bytes:
-    """A pool's array. first: the place of its first target; formers: the place of its formers."""
-    table = array("H", pool.table)
-    if pool.phases:
-        marks = _MARKS[UNSETTLED], _MARKS[0]
-        table = array("H", [marks[phase == STABLE][owner] for owner, phase in zip(table, pool.phases, strict=True)])
-    elif NO_SERVER in table:
-        table = array("H", map(_MARKS[0].__getitem__, table))
-    mode, targets = MODES.index(pool.mode), len(pool.targets)
-    head = _HEAD.pack(pool_id(pool.uuid), pool.slots, pool.seed, targets, first, formers, mode)
-    name = pool.uuid.encode()
-    return head + _table(table, first) + _NAME.pack(len(name), name)
+def word(table: int, formers: int, first: int) -> int:
+    """A pool in `pools`: numbers of tables, place of the first target."""
+    return table | formers << 16 | first << 32
 
 
-def formers_chunks(pool: Pool, first: int) -> bytes:
-    """The formers of a pool of which not every slot is stable."""
-    marks = {phase: _MARKS[IN_TRANSITION if phase == TRANSITION else 0] for phase in (STABLE, TRANSITION, TRACKED)}
-    held = array("H", [marks[phase][former] for former, phase in zip(pool.fallback, pool.phases, strict=True)])
-    return bytes(CHUNK) + _table(held, first) + bytes(CHUNK)
+def read_word(word: int) -> tuple[int, int, int]:
+    """Table, formers, first target."""
+    return word & 0xFFFF, word >> 16 & 0xFFFF, word >> 32
 
 
-class _Marked(dict[int, int]):
-    """Owners as they stand in a slot, by index; NO_SERVER is NO_TARGET there."""
-
-    def __init__(self, mark: int) -> None:
-        super().__init__({NO_SERVER: NO_TARGET | mark})
-        self._mark = mark
-
-    def __missing__(self, index: int) -> int:
-        marked = self[index] = index | self._mark
-        return marked
-
-
-_MARKS = {mark: _Marked(mark) for mark in (0, UNSETTLED)}
+def way(target: Target, mode: str, places: Mapping[int, int]) -> int:
+    """MAC address and egress of a target, as one word. places: of the interfaces served, by index."""
+    egress = (TARGET_UP if target.up else 0) | (TARGET_SERVES if target.serves else 0)
+    if mode != L2:
+        egress |= TARGET_TUNNEL | (TARGET_GRE if mode == L3_GRE else 0)
+    if target.mac is not None:
+        egress |= TARGET_MAC
+        place = places.get(target.interface) if target.interface is not None else None
+        if place is not None:
+            egress |= TARGET_RESOLVED | place
+    return int.from_bytes(target.mac or b"", "little") | egress << 48
 
 
-def _table(table: array[int], first: int) -> bytes:
-    used = -(-len(table) // CHUNK_SLOTS)
-    table = table + array("H", [0] * (used * CHUNK_SLOTS - len(table)))
-    words = array("H", bytes(TABLE_CHUNKS * CHUNK))
-    end, step = used * _CHUNK_WORDS, _CHUNK_WORDS
-    words[0:end:step] = array("H", [first & 0xFFFF]) * used
-    words[1:end:step] = array("H", [first >> 16]) * used
-    for column in range(CHUNK_SLOTS):  # a slice at a time: a chunk at a time takes ten times as long
-        words[2 + column : end : step] = table[column::CHUNK_SLOTS]
-    return words.tobytes()
+def is_resolved(way: int) -> bool:
+    """Whether packets can be sent to a target."""
+    return bool(way >> 48 & TARGET_RESOLVED)
 
 
 def targets(pool: Pool, counters: Mapping[bytes, int], places: Mapping[int, int]) -> bytes:
-    """A pool's targets, side by side. places: of the interfaces served, by index."""
-    kind = 0 if pool.mode == L2 else TARGET_TUNNEL | (TARGET_GRE if pool.mode == L3_GRE else 0)
-    return b"".join(_target(target, kind, counters[target.address], places) for target in pool.targets)
-
-
-def _target(target: Target, kind: int, counter: int, places: Mapping[int, int]) -> bytes:
-    place = places.get(target.interface) if target.interface is not None else None
-    egress = kind | (TARGET_UP if target.up else 0) | (TARGET_SERVES if target.serves else 0)
-    if target.mac is not None:
-        egress |= TARGET_MAC
-        if place is not None:
-            egress |= TARGET_RESOLVED | place
-    return _TARGET.pack(target.mac or bytes(6), egress, target.address, counter)
+    """A pool's targets, side by side. counters: by address."""
+    return b"".join(
+        _TARGET.pack(way(target, pool.mode, places), target.address, counters[target.address])
+        for target in pool.targets
+    )
 
 
 def details(pool: Pool) -> bytes:
-    """The rest of what is known of a pool's targets, side by side."""
-    id = pool_id(pool.uuid)
-    return b"".join(
+    """A pool's head, and the rest of what is known of its targets, side by side."""
+    id, name = pool_id(pool.uuid), pool.uuid.encode()
+    head = _HEAD.pack(id, pool.slots, pool.seed, len(pool.targets), MODES.index(pool.mode), len(name), name)
+    return head + b"".join(
         _DETAIL.pack(
             LIFE.pack(id, target.address, target.generation),
             target.source or _NONE,
@@ -126,6 +96,21 @@ def details(pool: Pool) -> bytes:
     )
 
 
+def path_mtu(target: Target) -> bytes:
+    """What stands at PATH_MTU_AT of a detail."""
+    return _PATH_MTU.pack(target.path_mtu, target.interface or 0)
+
+
+def lives(details: bytes | memoryview) -> Iterator[bytes]:
+    """The keys of `lives` of targets, from their details (without the head)."""
+    return (key for (key,) in _LIFE_OF_DETAIL.iter_unpack(details))
+
+
+def known(targets: bytes | memoryview) -> set[tuple[bytes, bytes]]:
+    """MAC and IP address of the targets whose MAC address is known."""
+    return {(mac, address) for mac, egress, address in _KNOWN.iter_unpack(targets) if egress & TARGET_MAC}
+
+
 def _outer_sum(mode: str, source: bytes, destination: bytes) -> int:
     """The sum of an outer header without TOS, length, identification and flags: 16-bit words as the machine reads
     them."""
@@ -133,69 +118,55 @@ def _outer_sum(mode: str, source: bytes, destination: bytes) -> int:
     return sum(struct.unpack("=6H", struct.pack("BxBB", 0x45, rewrite.TTL, protocol) + source + destination))
 
 
-class PoolHead(NamedTuple):
-    """The head of a pool read back. targets: their number; first: the place of the first; formers: their place."""
+class Head(NamedTuple):
+    """The head of a pool, read back. targets: their number."""
 
+    uuid: str
     slots: int
     seed: int
     targets: int
-    first: int
-    formers: int
-    mode: int
+    mode: str
 
 
-def read_head(data: bytes) -> PoolHead | None:
-    """The head of a pool's array; None for formers."""
-    head = PoolHead(*_HEAD.unpack_from(data)[1:])
-    return head if head.slots else None
+def read_head(details: memoryview, first: int) -> Head | None:
+    """The head of the pool whose first target stands there; None where there is no whole one."""
+    at = (first - HEAD_PLACES) * DETAIL_SIZE
+    if at < 0 or first * DETAIL_SIZE > len(details):
+        return None
+    id, slots, seed, targets, mode, length, name = _HEAD.unpack_from(details, at)
+    uuid = name[: min(length, NAME_LENGTH)].decode(errors="replace")
+    whole = pool_id(uuid) == id and mode < len(MODES) and (first + targets) * DETAIL_SIZE <= len(details)
+    return Head(uuid, slots, seed, targets, MODES[mode]) if whole else None
 
 
-def read(data: bytes, targets: bytes, details: bytes, formers: bytes = b"") -> tuple[Pool, dict[bytes, int]]:
-    """A pool and its targets' counters, by address, from its array, its targets and their details, and its formers'
-    array."""
-    head = PoolHead(*_HEAD.unpack_from(data)[1:])
-    length, name = _NAME.unpack(data[-CHUNK:])
-    table = _read_table(data)[: head.slots]
-    members, counters = [], {}
-    for target, detail in zip(_TARGET.iter_unpack(targets), _DETAIL.iter_unpack(details), strict=True):
-        member, counters[target[2]] = _read_target(*target[:3], *detail), target[3]
-        members.append(member)
-    phases, fallback = b"", array("H")
-    if formers:
-        held = _read_table(formers)[: head.slots]
-        phases = bytes(
-            STABLE if not owner & UNSETTLED else TRANSITION if former & IN_TRANSITION else TRACKED
-            for owner, former in zip(table, held, strict=True)
+class Targets:
+    """Reads targets back. Equal ones of several pools are one value: that saves memory and comparisons."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[int, bytes], Target] = {}
+
+    def read(self, targets: memoryview, details: memoryview) -> tuple[Target, ...]:
+        """The targets of a pool, from both places where they stand."""
+        size = _DETAIL.size
+        return tuple(
+            self._target(way, address, bytes(details[at * size + 8 : (at + 1) * size]))
+            for at, (way, address, _) in enumerate(_TARGET.iter_unpack(targets))
         )
-        fallback = _owners(held)
-    uuid, mode = name[:length].decode(), MODES[head.mode]
-    return Pool(uuid, head.seed, _owners(table), tuple(members), mode, phases, fallback), counters
 
-
-def _read_target(
-    mac: bytes, egress: int, address: bytes, life: bytes, source: bytes, _sum: int, path_mtu: int, interface: int
-) -> Target:
-    return Target(
-        address,
-        bool(egress & TARGET_UP),
-        mac if egress & TARGET_MAC else None,
-        interface or None,
-        b"" if source == _NONE else source,
-        bool(egress & TARGET_SERVES),
-        LIFE.unpack(life)[2],
-        path_mtu,
-    )
-
-
-def _read_table(data: bytes) -> array[int]:
-    words = array("H", data[CHUNK:-CHUNK])
-    table = array("H", bytes(2 * TABLE_CHUNKS * CHUNK_SLOTS))
-    for column in range(CHUNK_SLOTS):
-        table[column::CHUNK_SLOTS] = words[2 + column :: _CHUNK_WORDS]
-    return table
-
-
-def _owners(held: array[int]) -> array[int]:
-    if max(held) < NO_TARGET:
-        return held
-    return array("H", [NO_SERVER if owner & NO_TARGET == NO_TARGET else owner & NO_TARGET for owner in held])
+    def _target(self, way: int, address: bytes, detail: bytes) -> Target:
+        key = way & ~(0x3FF << 48), detail
+        found = self._read.get(key)
+        if found is None:
+            egress = way >> 48
+            generation, source, _, path_mtu, interface = struct.unpack_from("=I4sIII", detail, 4)
+            found = self._read[key] = Target(
+                address,
+                bool(egress & TARGET_UP),
+                (way & 0xFFFFFFFFFFFF).to_bytes(6, "little") if egress & TARGET_MAC else None,
+                interface or None,
+                b"" if source == _NONE else source,
+                bool(egress & TARGET_SERVES),
+                generation,
+                path_mtu,
+            )
+        return found

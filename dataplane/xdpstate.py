@@ -5,6 +5,8 @@ Words are stored whole; what is larger is written where no frame looks yet, and 
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Iterable
 
 from . import xdplayout
@@ -12,19 +14,27 @@ from .bpf import Map
 
 
 class State:
-    """Parts of the memory as views: bytes, but `index` in words. Close it before the map."""
+    """Parts of the memory as views: bytes, but `index` in words and `pools` in double ones. ways: the double words of
+    `targets`, the first of each pair a target's way. Close it before the map."""
 
     def __init__(self, bss: Map) -> None:
-        self._memory = bss.mapped()
+        self._memory, self._barrier = bss.mapped(), threading.Lock()
         whole = memoryview(self._memory)
         self._views = [whole]
         at = 0
         for size in xdplayout.STATE:
             self._views.append(whole[at : at + size])
             at += size
-        _, self.interfaces, self.addresses, self.members, index, self.entries, self.targets = self._views
-        self.index = index.cast("I")
-        self._views.append(self.index)
+        _, self.interfaces, self.addresses, self.members, index, self.entries, pools, self.targets = self._views
+        self.index, self.pools, self.ways = index.cast("I"), pools.cast("Q"), self.targets.cast("Q")
+        self._views += self.index, self.pools, self.ways
+
+    def publish(self, pool: int, word: int) -> None:
+        """Store a pool's word, after all that was written before: two locks are a barrier on every processor."""
+        for _ in range(2):
+            with self._barrier:
+                pass
+        self.pools[pool] = word
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -45,8 +55,7 @@ class Filter:
 
     def start(self, words: Iterable[bytes]) -> None:
         """Take over bits that hold these words, and maybe others that are gone."""
-        for at in map(self._hash, words):
-            self._counts[at] = self._counts.get(at, 0) + 1
+        self._count(words)
         held = bytearray(len(self.bits))
         for at in self._counts:
             held[at // 8] |= 1 << at % 8
@@ -54,8 +63,7 @@ class Filter:
 
     def add(self, words: Iterable[bytes]) -> None:
         """Add words."""
-        for at in map(self._hash, words):
-            self._counts[at] = self._counts.get(at, 0) + 1
+        for at in self._count(words):
             self.bits[at // 8] |= 1 << at % 8
 
     def remove(self, words: Iterable[bytes]) -> None:
@@ -65,6 +73,12 @@ class Filter:
             if not self._counts[at]:
                 del self._counts[at]
                 self.bits[at // 8] &= ~(1 << at % 8)
+
+    def _count(self, words: Iterable[bytes]) -> list[int]:
+        counted = [(self._hash(word), number) for word, number in Counter(words).items()]
+        for at, number in counted:
+            self._counts[at] = self._counts.get(at, 0) + number
+        return [at for at, _ in counted]
 
     def _hash(self, word: bytes) -> int:
         return (int.from_bytes(word, "little") * self._FACTOR & 0xFFFFFFFF) >> 16

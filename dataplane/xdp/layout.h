@@ -12,7 +12,7 @@
 #define MAX_ADDRESSES 16384
 #define MAX_SERVICES 65536
 #define MAX_RANGES 65536
-#define MAX_POOLS 32768 /* those with slots in transition count twice */
+#define MAX_POOLS 32768 /* the first stays empty */
 #define MAX_ENTRIES 32768
 #define MAX_TARGETS 131072
 #define MAX_MEMBERS 262144
@@ -21,7 +21,7 @@
 #define MAX_FLOWS (1 << 18)
 #define MAX_FRAGMENTS (1 << 16)
 
-#define NO_POOL 0xFFFFFFFF
+#define NO_POOL 0
 
 /* One of the engine's interfaces, at `index` modulo MAX_INTERFACES or one of the next places. index 0: free. */
 struct interface {
@@ -96,15 +96,18 @@ struct life {
 #define TARGET_TUNNEL 0x0800
 #define TARGET_GRE 0x0400 /* a tunnel of this kind; else IP-in-IP */
 
-/* A pool member. */
-struct target {
-	__u8 mac[6];
-	__u16 egress;
-	__be32 address;
-	__u32 counter;
+/* A pool member. Its first word may change while it can be seen: it is read once. */
+union target {
+	struct {
+		__u8 mac[6];
+		__u16 egress;
+		__be32 address;
+		__u32 counter;
+	};
+	__u64 way; /* MAC address and egress */
 };
 
-_Static_assert(sizeof(struct target) == 16, "four targets a cache line");
+_Static_assert(sizeof(union target) == 16, "four targets a cache line");
 
 /* The rest of what is known of a target, at the same place. */
 struct detail {
@@ -117,49 +120,46 @@ struct detail {
 
 _Static_assert(sizeof(struct detail) == 32, "two details a cache line");
 
-/* A pool is one array of chunks, swapped as a whole: a head, the table, the name. Its targets stand side by side in
- * `targets` and never change while they can be seen: a change takes new places. The array's size is fixed, so that the
- * kernel can inline its lookup. */
-#define CHUNK_SLOTS 30
-#define TABLE_CHUNKS 2185
-#define POOL_CHUNKS (1 + TABLE_CHUNKS + 1)
+/* What a pool is, in the places of `details` just before its first target: the head, the name. */
 #define NAME_LENGTH 60
+#define HEAD_PLACES 3
 
 struct pool_head {
 	__u64 id; /* a hash of the name: the same whenever the pool comes back */
-	__u32 slots; /* 0: these are the formers of another pool */
+	__u32 slots;
 	__u32 seed;
 	__u32 targets; /* number of them */
-	__u32 first;   /* place of the first */
-	__u32 formers; /* place in `pools`, or NO_POOL while every slot is stable */
 	__u32 mode;    /* as in plan.MODES */
-	__u32 unused[8];
+	__u32 unused;
+	__u32 name_length;
+	char name[NAME_LENGTH];
+	__u32 unused_too;
 };
 
-/* An owner is counted from the first target; NO_TARGET: there is none. In the table, UNSETTLED says that the slot is not
- * stable. Such a pool has formers: chunks of the same form, where a slot holds the owner at the last moment outside a
- * transition, and IN_TRANSITION tells the phase. */
+_Static_assert(sizeof(struct pool_head) == HEAD_PLACES * sizeof(struct detail), "a head fills its places");
+
+/* A pool is one word of `pools`, so that a change is one store. It names places that never change while they can be
+ * seen: its table, its formers (0 while every slot is stable), its first target; members stand side by side. */
+#define POOL_TABLE(word) ((__u32)(word) & 0xFFFF)
+#define POOL_FORMERS(word) ((__u32)(word) >> 16)
+#define POOL_FIRST(word) ((__u32)((word) >> 32))
+
+/* Tables stand in slabs, which are made as they are needed. An owner is counted from the first target. In a table,
+ * UNSETTLED says that the slot is not stable, or that there is no owner in a pool without formers. The formers are a
+ * table where a slot holds the owner at the last moment outside a transition, and IN_TRANSITION tells the phase. The
+ * first table of all is empty. */
+#define TABLE_SLOTS 65568
+#define SLAB_TABLES 32
+#define MAX_SLABS 2048
 #define NO_TARGET 0x7FFF
 #define UNSETTLED 0x8000
 #define IN_TRANSITION 0x8000
 
-struct table_chunk {
-	__u32 first; /* as in the head */
-	__u16 slots[CHUNK_SLOTS];
+struct table {
+	__u16 slots[TABLE_SLOTS];
 };
 
-struct pool_name {
-	__u32 length;
-	char text[NAME_LENGTH];
-};
-
-union chunk {
-	struct pool_head head;
-	struct table_chunk table;
-	struct pool_name name;
-};
-
-_Static_assert(sizeof(union chunk) == 64, "a chunk is as large as a cache line");
+_Static_assert(sizeof(struct table) % 64 == 0, "a table begins a cache line");
 
 /* A flow as its packets to the VIP show it: key of `elder` and `young`. */
 struct flow {
@@ -255,7 +255,8 @@ struct state {
 	struct filter members;	 /* the last four bytes of the members' MAC addresses */
 	__u32 index[1 << INDEX_BITS];
 	struct service entries[MAX_ENTRIES]; /* the first stays empty */
-	struct target targets[MAX_TARGETS];
+	__u64 pools[MAX_POOLS];
+	union target targets[MAX_TARGETS]; /* where heads stand in `details`, there is nothing */
 };
 
 #endif

@@ -107,29 +107,39 @@ static __always_inline __u32 slot_of(const struct service *service, __be32 clien
 	return (__u64)flow_hash(bpf_ntohl(client), port, service->seed) * service->slots >> 32;
 }
 
-/* What stands in a slot of a pool's table, or of its formers; the place that it counts from goes into `first`. */
-static __always_inline __u32 read_slot(__u32 pool, __u32 slot, __u32 *first)
+/* The word of a pool, as it is now: a packet reads it once. */
+static __always_inline __u64 pool_word(const struct service *service)
 {
-	__u32 place = 1 + slot / CHUNK_SLOTS, within = slot % CHUNK_SLOTS;
-	union chunk *chunk;
-	void *chunks = bpf_map_lookup_elem(&pools, &pool);
+	return *(volatile __u64 *)&state.pools[service->pool % MAX_POOLS];
+}
 
-	if (!chunks)
+/* What stands in a slot of a table. */
+static __always_inline __u32 read_slot(__u32 number, __u32 slot)
+{
+	__u32 slab = number / SLAB_TABLES, within = number % SLAB_TABLES;
+	void *tables = bpf_map_lookup_elem(&slabs, &slab);
+	struct table *table;
+
+	if (!tables)
 		return NO_TARGET;
-	chunk = bpf_map_lookup_elem(chunks, &place);
-	if (!chunk)
+	table = bpf_map_lookup_elem(tables, &within);
+	if (!table || slot >= TABLE_SLOTS)
 		return NO_TARGET;
-	hide(within); /* what the compiler knows, the verifier wants to see checked */
-	if (within >= CHUNK_SLOTS)
-		return NO_TARGET;
-	*first = chunk->table.first;
-	return chunk->table.slots[within];
+	return table->slots[slot];
 }
 
 /* place: not NOWHERE. */
-static __always_inline struct target *target_at(__u32 place)
+static __always_inline union target *target_at(__u32 place)
 {
 	return &state.targets[place % MAX_TARGETS];
 }
+
+/* MAC address and egress as they are now. place: not NOWHERE. */
+static __always_inline __u64 way_of(const union target *target)
+{
+	return *(volatile const __u64 *)&target->way;
+}
+
+#define EGRESS(way) ((__u32)((way) >> 48))
 
 #endif

@@ -41,23 +41,25 @@ struct {
 	__type(value, struct service);
 } ranges SEC(".maps");
 
-struct pool {
+struct slab {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, POOL_CHUNKS);
+	__uint(max_entries, SLAB_TABLES); /* the same for all, so that the kernel can inline the lookup */
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(union chunk)); /* the type itself does not reach the BTF of an inner map */
+	__uint(value_size, sizeof(struct table)); /* the type itself does not reach the BTF of an inner map */
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, MAX_POOLS);
+	__uint(max_entries, MAX_SLABS);
 	__type(key, __u32);
-	__array(values, struct pool);
-} pools SEC(".maps");
+	__array(values, struct slab);
+} slabs SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MAX_TARGETS);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct detail);
 } details SEC(".maps");

@@ -4,6 +4,7 @@
 #define AVI_REWRITE_H
 
 #include "count.h"
+#include "lookup.h"
 #include "packet.h"
 
 #define TTL 64
@@ -14,6 +15,7 @@
 /* What is counted, and how the frame differs from the packet in it. */
 struct leaving {
 	const __u32 *service; /* place of the service's counter */
+	__u64 way;	      /* MAC address and egress of the server */
 	__u32 total;	      /* bytes of the client's IP packet */
 	__u32 tag;	      /* bytes of the 802.1Q tag in front of it */
 	__u32 padding;	      /* bytes behind it */
@@ -26,25 +28,26 @@ static __always_inline __u16 folded(__u32 sum)
 	return ~sum;
 }
 
-static __always_inline int leave(struct xdp_md *ctx, const struct target *target, const struct interface *out,
+static __always_inline int leave(struct xdp_md *ctx, const union target *target, const struct interface *out,
 				 const struct leaving *what)
 {
 	count_packet(what->service, what->total);
 	count_packet(&target->counter, what->total);
 	if (out->index == ctx->ingress_ifindex)
 		return XDP_TX;
-	return bpf_redirect_map(&egress, target->egress & TARGET_PLACE, XDP_DROP);
+	return bpf_redirect_map(&egress, EGRESS(what->way) & TARGET_PLACE, XDP_DROP);
 }
 
-static __always_inline void address_frame(void *frame, const struct target *target, const struct interface *out)
+static __always_inline void address_frame(void *frame, __u64 way, const struct interface *out)
 {
-	put_mac(frame, target->mac);
+	*(__u32 *)frame = way;
+	*(__u16 *)(frame + 4) = way >> 32;
 	put_mac(frame + 6, out->mac);
 	((struct eth *)frame)->kind = bpf_htons(ETH_P_IP);
 }
 
 /* Cut the tag in front and the padding behind, then put the new MAC addresses in: the packet itself stays as it is. */
-static __always_inline int forward_l2(struct xdp_md *ctx, const struct target *target, const struct interface *out,
+static __always_inline int forward_l2(struct xdp_md *ctx, const union target *target, const struct interface *out,
 				      const struct leaving *what)
 {
 	void *frame;
@@ -56,12 +59,12 @@ static __always_inline int forward_l2(struct xdp_md *ctx, const struct target *t
 	frame = (void *)(long)ctx->data;
 	if (frame + sizeof(struct eth) > (void *)(long)ctx->data_end)
 		return drop(ENCAP_FAILED);
-	address_frame(frame, target, out);
+	address_frame(frame, what->way, out);
 	return leave(ctx, target, out, what);
 }
 
 /* The next identification of an outer header to a server, and so many more. */
-static __always_inline __u16 identification(const struct target *target, __u32 pieces)
+static __always_inline __u16 identification(const union target *target, __u32 pieces)
 {
 	__u32 *count = bpf_map_lookup_elem(&identifications, &target->counter);
 
@@ -69,11 +72,11 @@ static __always_inline __u16 identification(const struct target *target, __u32 p
 }
 
 /* IP-in-IP (RFC 2003) or GRE (RFC 2784): TOS and DF are those of the client's packet. */
-static __always_inline int forward_in_tunnel(struct xdp_md *ctx, const struct ip *inner, const struct target *target,
+static __always_inline int forward_in_tunnel(struct xdp_md *ctx, const struct ip *inner, const union target *target,
 					     const struct detail *detail, const struct interface *out,
 					     const struct leaving *what)
 {
-	__u32 gre = target->egress & TARGET_GRE ? GRE_HLEN : 0, sum = detail->sum;
+	__u32 gre = EGRESS(what->way) & TARGET_GRE ? GRE_HLEN : 0, sum = detail->sum;
 	__be16 df = inner->fragment & FRAGMENT_DF;
 	__u8 tos = inner->tos;
 	struct ip *ip;
@@ -86,7 +89,7 @@ static __always_inline int forward_in_tunnel(struct xdp_md *ctx, const struct ip
 	frame = (void *)(long)ctx->data;
 	if (frame + sizeof(struct eth) + IP_HLEN + GRE_HLEN > (void *)(long)ctx->data_end)
 		return drop(ENCAP_FAILED);
-	address_frame(frame, target, out);
+	address_frame(frame, what->way, out);
 	ip = frame + sizeof(struct eth);
 	ip->version_ihl = 0x45;
 	ip->tos = tos;

@@ -34,13 +34,13 @@ static __always_inline int may_reply(void)
 	return __sync_fetch_and_add(&own.replies, 1) < REPLIES_A_SECOND;
 }
 
-/* The head of the pool's array: every pool that has a table has one. */
-static __always_inline struct pool_head *head_of(__u32 pool)
+/* The id of a pool that has targets. */
+static __always_inline __u64 id_of(__u64 word)
 {
-	__u32 first = 0;
-	void *chunks = bpf_map_lookup_elem(&pools, &pool);
+	__u32 place = POOL_FIRST(word) - HEAD_PLACES;
+	struct detail *head = bpf_map_lookup_elem(&details, &place);
 
-	return chunks ? bpf_map_lookup_elem(chunks, &first) : 0;
+	return head ? ((struct pool_head *)head)->id : 0;
 }
 
 /* The place of a pool's member that lives. */
@@ -54,7 +54,7 @@ static __always_inline __u32 place_of(const struct life *life, __u64 pool)
 
 static __always_inline int may_serve(__u32 place)
 {
-	return target_at(place)->egress & TARGET_SERVES;
+	return EGRESS(way_of(target_at(place))) & TARGET_SERVES;
 }
 
 /* The place of the member that an entry names, where both still count. */
@@ -81,45 +81,42 @@ static __always_inline void remember(void *table, const struct flow *flow, __u32
 	bpf_map_update_elem(table, flow, &entry, BPF_ANY);
 }
 
-/* The place of the member that gets a packet of a flow whose slot is not stable, or NOWHERE. held: what stands in the
- * slot; first: the place that it counts from. */
-__noinline __u32 unsettled(const struct flow *asked, const struct service *service, __u32 held, __u32 first, __u32 why)
+/* The place of the member that gets a packet of a flow whose slot is not stable, or NOWHERE. word: the pool's; held: what
+ * stands in the slot. */
+__noinline __u32 unsettled(const struct flow *asked, const struct service *service, __u64 word, __u32 held, __u32 why)
 {
-	__u32 owner = (held & NO_TARGET) == NO_TARGET ? NOWHERE : first + (held & NO_TARGET);
-	__u32 former, former_first = 0, found = NOWHERE;
+	__u32 owner = (held & NO_TARGET) == NO_TARGET ? NOWHERE : POOL_FIRST(word) + (held & NO_TARGET);
+	__u32 former, found = NOWHERE;
 	struct flow copy, *flow = &copy;
-	__u64 at = now();
-	struct pool_head *pool;
+	__u64 at = now(), id;
 
 	if (!asked || !service)
 		return NOWHERE;
-	if (!(held & UNSETTLED) || service->flags & SERVICE_PER_PACKET)
+	if (!(held & UNSETTLED) || !POOL_FORMERS(word) || service->flags & SERVICE_PER_PACKET)
 		return owner;
 	copy = *asked;
-	pool = head_of(service->pool);
-	if (!pool)
-		return owner;
+	id = id_of(word);
 	if (why == BEGUN)
 		bpf_map_delete_elem(&elder, flow);
 	else
-		found = known(bpf_map_lookup_elem(&elder, flow), service, pool->id, at);
+		found = known(bpf_map_lookup_elem(&elder, flow), service, id, at);
 	if (found != NOWHERE) {
 		if (why == CONTINUED)
 			remember(&elder, flow, found, at);
 		return found;
 	}
-	former = read_slot(pool->formers, slot_of(service, flow->client, flow->client_port), &former_first);
+	former = read_slot(POOL_FORMERS(word), slot_of(service, flow->client, flow->client_port));
 	if (!(former & IN_TRANSITION))
 		return owner;
 	former &= NO_TARGET;
-	found = known(bpf_map_lookup_elem(&young, flow), service, pool->id, at);
+	found = known(bpf_map_lookup_elem(&young, flow), service, id, at);
 	if (found != NOWHERE) {
 		if (why == CONTINUED)
 			bpf_map_delete_elem(&young, flow);
 	} else {
 		found = owner;
-		if (why != BEGUN && former != NO_TARGET && may_serve(former_first + former))
-			found = former_first + former;
+		if (why != BEGUN && former != NO_TARGET && may_serve(POOL_FIRST(word) + former))
+			found = POOL_FIRST(word) + former;
 	}
 	if (found == NOWHERE || why == REPORTED)
 		return found;
@@ -134,17 +131,18 @@ __noinline __u32 unsettled(const struct flow *asked, const struct service *servi
 static __always_inline __u32 find_server(const struct service *service, __be32 client, __be16 client_port, __be16 port,
 					 enum reason why)
 {
-	__u32 first = 0, held = read_slot(service->pool, slot_of(service, client, client_port), &first);
+	__u64 word = pool_word(service);
+	__u32 held = read_slot(POOL_TABLE(word), slot_of(service, client, client_port));
 	struct flow flow = {0};
 
 	if (likely(held < NO_TARGET))
-		return first + held;
+		return POOL_FIRST(word) + held;
 	flow.client = client;
 	flow.vip = service->key;
 	flow.client_port = client_port;
 	flow.port = port;
 	flow.protocol = service->key >> 48;
-	return unsettled(&flow, service, held, first, why);
+	return unsettled(&flow, service, word, held, why);
 }
 
 static __always_inline void fragment_key_of(const struct packet *p, struct fragment_key *key)
@@ -174,7 +172,7 @@ static __always_inline __u32 find_fragment(const struct packet *p, struct servic
 	struct fragment_key key;
 	struct fragment *where;
 	struct service *service;
-	struct pool_head *pool;
+	__u64 word;
 	__u32 place;
 
 	fragment_key_of(p, &key);
@@ -185,8 +183,8 @@ static __always_inline __u32 find_fragment(const struct packet *p, struct servic
 								       find_range(where->service);
 	if (!service || service->key != where->service || service->port_end != where->port_end)
 		return NOWHERE;
-	pool = head_of(service->pool);
-	place = pool ? place_of(&where->life, pool->id) : NOWHERE;
+	word = pool_word(service);
+	place = POOL_FIRST(word) ? place_of(&where->life, id_of(word)) : NOWHERE;
 	if (place != NOWHERE)
 		*found = service;
 	return place;

@@ -73,10 +73,9 @@ static __always_inline struct delivery to_deliver(const struct service *service,
 }
 
 /* Bytes of the largest client's packet that goes into a tunnel whole. */
-static __always_inline __u32 room_of(const struct target *target, const struct detail *detail,
-				     const struct interface *out)
+static __always_inline __u32 room_of(__u64 way, const struct detail *detail, const struct interface *out)
 {
-	__u32 overhead = IP_HLEN + (target->egress & TARGET_GRE ? GRE_HLEN : 0), mtu = out->mtu;
+	__u32 overhead = IP_HLEN + (EGRESS(way) & TARGET_GRE ? GRE_HLEN : 0), mtu = out->mtu;
 
 	if (detail->path_mtu && detail->path_mtu < mtu)
 		mtu = detail->path_mtu;
@@ -121,9 +120,9 @@ __noinline int too_big(struct xdp_md *ctx, const struct delivery *asked, __u32 r
 /* Steps 8 to 11, the server being found. */
 static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, __u32 tag, const struct delivery *what)
 {
-	const struct leaving leaving = {&what->counter, p->total, tag, p->left - p->total};
+	struct leaving leaving = {&what->counter, 0, p->total, tag, p->left - p->total};
 	const struct interface *out;
-	const struct target *target;
+	const union target *target;
 	struct delivery copy;
 	__u32 place, room;
 	struct detail *detail;
@@ -131,10 +130,11 @@ static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, _
 	if (unlikely(what->place == NOWHERE))
 		return drop(NO_SERVER_UP);
 	target = target_at(what->place);
-	if (unlikely(!(target->egress & TARGET_RESOLVED)))
+	leaving.way = way_of(target);
+	if (unlikely(!(EGRESS(leaving.way) & TARGET_RESOLVED)))
 		return drop(NO_NEXT_HOP);
-	out = &state.interfaces[target->egress & TARGET_PLACE];
-	if (!(target->egress & TARGET_TUNNEL)) {
+	out = &state.interfaces[EGRESS(leaving.way) & TARGET_PLACE];
+	if (!(EGRESS(leaving.way) & TARGET_TUNNEL)) {
 		if (unlikely(p->total > out->mtu))
 			return drop(TOO_BIG_L2);
 		return forward_l2(ctx, target, out, &leaving);
@@ -143,7 +143,7 @@ static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, _
 	detail = bpf_map_lookup_elem(&details, &place);
 	if (!detail)
 		return drop(NO_NEXT_HOP);
-	room = room_of(target, detail, out);
+	room = room_of(leaving.way, detail, out);
 	if (likely(p->total <= room))
 		return forward_in_tunnel(ctx, p->ip, target, detail, out, &leaving);
 	copy = *what;

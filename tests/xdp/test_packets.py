@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from dataplane import decision
-from dataplane.forwarding import Counters
+from dataplane.forwarding import Counters, Tally
 from tests.packets.cases import CASES, Case
 from tests.packets.world import WORLD, ip
 
@@ -46,7 +46,7 @@ def test_case(row: Case, deciders: Deciders) -> None:
         assert ran == Ran(want.action)
     assert counted.dropped == ({want.reason: 1} if want.reason else {})
     assert counted.answered == (want.action == decision.ANSWERED)
-    forwarded = [(1, want.size)] if want.action == decision.FORWARDED else []
+    forwarded = [Tally(1, want.size)] if want.action == decision.FORWARDED else []
     assert list(counted.services.values()) == forwarded
     assert list(counted.servers.values()) == forwarded
     assert [address for _, address in counted.servers] == [ip(want.server) for _ in forwarded]

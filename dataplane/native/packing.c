@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A pool's table as the XDP program reads it while not every slot is stable, and back: the loops of xdptable.py, a slot
+ * in less than a nanosecond. */
+#include <stdint.h>
+
+#define NO_SERVER 0xFFFF
+#define NO_TARGET 0x7FFF
+#define MARK 0x8000 /* UNSETTLED in the table, IN_TRANSITION in the formers */
+
+enum { STABLE, TRANSITION, TRACKED };
+
+static inline uint16_t unmarked(uint16_t held)
+{
+	uint16_t owner = held & NO_TARGET;
+
+	return owner == NO_TARGET ? NO_SERVER : owner;
+}
+
+/* owners, fallback, phases: a pool's. table, formers: as in xdp/layout.h. None overlap. */
+void mark(const uint16_t *restrict owners, const uint16_t *restrict fallback, const uint8_t *restrict phases,
+	  uint16_t *restrict table, uint16_t *restrict formers, uint32_t slots)
+{
+	for (uint32_t i = 0; i < slots; i++) {
+		table[i] = (owners[i] & NO_TARGET) | (phases[i] == STABLE ? 0 : MARK);
+		formers[i] = (fallback[i] & NO_TARGET) | (phases[i] == TRANSITION ? MARK : 0);
+	}
+}
+
+/* The other way round. */
+void unmark(const uint16_t *restrict table, const uint16_t *restrict formers, uint16_t *restrict owners,
+	    uint16_t *restrict fallback, uint8_t *restrict phases, uint32_t slots)
+{
+	for (uint32_t i = 0; i < slots; i++) {
+		owners[i] = unmarked(table[i]);
+		fallback[i] = unmarked(formers[i]);
+		phases[i] = !(table[i] & MARK) ? STABLE : formers[i] & MARK ? TRANSITION : TRACKED;
+	}
+}

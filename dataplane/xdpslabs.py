@@ -1,0 +1,146 @@
+"""Tables of pools in slabs: arrays of tables that the program reads and the engine writes through mmap.
+
+A table never changes while a packet may read it: a change is written to a free place, and the old place is used again
+only when all packets that may have seen it are done. Slabs are made as tables need them, and go with them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import mmap
+from array import array
+from collections.abc import Iterable
+
+from . import bpf, xdplayout
+from .bpf import Map
+from .errors import DriverError
+from .xdplayout import SLAB_TABLES, TABLE_SIZE, u32
+from .xdpplaces import Retired
+
+_FIRST = 1
+"""Table 0 is nobody's: every slot of it is without owner."""
+
+
+class Slabs:
+    """Tables by number. outer: the array of slabs; slabs found in it are taken over, their tables free but for those
+    that `start` names."""
+
+    def __init__(self, outer: Map) -> None:
+        self._outer = outer
+        self._maps: list[Map] = []
+        self._memories: list[mmap.mmap] = []
+        self._views: list[memoryview] = []
+        self._free: list[int] = []
+        self.used = 0
+        self.retired = Retired[int](self._release)
+        """Tables that packets may still read."""
+        for number in range(outer.max_entries):
+            found = outer.lookup(u32(number))
+            if found is None:
+                break
+            self._open(Map.by_id(int.from_bytes(found, "little")))
+        if not self._maps:
+            self._grow(1)
+        self._write(0, b"\xff" * TABLE_SIZE)
+
+    def start(self, used: Iterable[int]) -> None:
+        """Go on where these are in use."""
+        taken = set(used)
+        self._free = [n for n in range(_FIRST, len(self._maps) * SLAB_TABLES) if n not in taken]
+        self.used = len(taken)
+
+    def holds(self, number: int) -> bool:
+        """Whether there is such a table."""
+        return number < len(self._maps) * SLAB_TABLES
+
+    def put(self, table: array[int]) -> int:
+        """Write a table. Returns its number. Raises DriverError."""
+        number = self._take()
+        self._write(number, memoryview(table).cast("B"))
+        return number
+
+    def read(self, number: int, slots: int) -> array[int]:
+        """The first slots of a table."""
+        read = array("H")
+        at = number % SLAB_TABLES * TABLE_SIZE
+        read.frombytes(self._views[number // SLAB_TABLES][at : at + 2 * slots])
+        return read
+
+    def reserve(self, tables: int) -> None:
+        """Have room for so many more, in one call. Raises DriverError."""
+        missing = tables - len(self._free) - len(self.retired)
+        if missing > 0:
+            self._grow(-(-missing // SLAB_TABLES))
+
+    def settle(self) -> None:
+        """Wait until packets are done that began before (about 10 ms): so does the kernel whenever a map in a map is
+        replaced."""
+        self._outer.update(u32(0), u32(self._maps[0].fd))
+        self.retired.release()
+
+    def trim(self) -> None:
+        """Give slabs back whose tables are free, but for one."""
+        if len(self._free) + len(self.retired) < 2 * SLAB_TABLES:
+            return
+        self.settle()
+        free = set(self._free)
+        last = len(self._maps) - 1
+        while last and free.issuperset(range((last - 1) * SLAB_TABLES + (last == 1), (last + 1) * SLAB_TABLES)):
+            self._outer.delete(u32(last))
+            self._close(last)
+            free.difference_update(range(last * SLAB_TABLES, (last + 1) * SLAB_TABLES))
+            last -= 1
+        self._free = sorted(free)
+
+    def close(self) -> None:
+        """Let go of the memory; the kernel keeps what is pinned."""
+        while self._maps:
+            self._close(len(self._maps) - 1)
+
+    def _take(self) -> int:
+        if not self._free:
+            self.retired.ripen()
+        if not self._free:
+            if len(self.retired) >= max(SLAB_TABLES // 2, self.used // 4):
+                self.settle()
+            else:
+                self._grow(max(1, len(self._maps) // 4))
+        self.used += 1
+        return heapq.heappop(self._free)
+
+    def _release(self, number: int) -> None:
+        self.used -= 1
+        heapq.heappush(self._free, number)
+
+    def _grow(self, slabs: int) -> None:
+        """Raises DriverError."""
+        first, most = len(self._maps), self._outer.max_entries
+        slabs = min(slabs, most - first)
+        if not slabs:
+            raise DriverError(f"the XDP program holds no more than {most * SLAB_TABLES - 1} tables of pools")
+        for _ in range(slabs):
+            self._open(_slab())
+        new = self._maps[first:]
+        keys, values = (b"".join(map(u32, ns)) for ns in (range(first, first + slabs), [one.fd for one in new]))
+        self._outer.update_all(keys, values)
+        for number in range(max(_FIRST, first * SLAB_TABLES), len(self._maps) * SLAB_TABLES):
+            heapq.heappush(self._free, number)
+        self.retired.release()  # the kernel has waited
+
+    def _open(self, slab: Map) -> None:
+        self._maps.append(slab)
+        self._memories.append(slab.mapped())
+        self._views.append(memoryview(self._memories[-1]))
+
+    def _close(self, number: int) -> None:
+        self._views.pop(number).release()
+        self._memories.pop(number).close()
+        self._maps.pop(number).close()
+
+    def _write(self, number: int, data: bytes | memoryview) -> None:
+        at = number % SLAB_TABLES * TABLE_SIZE
+        self._views[number // SLAB_TABLES][at : at + len(data)] = data
+
+
+def _slab() -> Map:
+    return Map.create(bpf.MAP_TYPE_ARRAY, "avi_slab", 4, TABLE_SIZE, xdplayout.SLAB_TABLES, bpf.F_MMAPABLE)

@@ -1,0 +1,187 @@
+"""How pools reach the program: by memory, whole, and found again whatever moment a process ended in."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dataplane import bpf, xdplayout, xdppool, xdptable
+from dataplane.errors import DriverError
+from dataplane.forwarding import TCP, Interface, Pool, Service, ServiceKey, Target, Vip
+from dataplane.hashing import NO_SERVER
+from dataplane.xdplayout import SLAB_TABLES, u32
+from tests.packets.cases import frame, tcp
+from tests.packets.world import VIP, ip, mac
+
+from .decider import LOOPBACK, KernelDecider
+
+root = pytest.mark.root
+SLOTS = 251
+
+
+def target(n: int, **changes: Any) -> Target:
+    return replace(Target(bytes((10, 0, 0, n)), True, mac(n), LOOPBACK), **changes)
+
+
+def pool(owner: int, *targets: Target, uuid: str = "pool") -> Pool:
+    """One whose table gives every slot to one of its targets."""
+    return Pool(uuid, 1, array("H", [owner]) * SLOTS, targets or (target(0x11), target(0x12)))
+
+
+@pytest.fixture
+def kernel() -> Iterator[KernelDecider]:
+    decider = KernelDecider()
+    tables = decider.tables
+    tables.put_interface(Interface(LOOPBACK, "lo", mac(1), 1500))
+    tables.put_pool(pool(0))
+    tables.put_service(Service(ServiceKey(ip(VIP), TCP, 80, 80), "vs", "pool", True))
+    tables.put_vip(Vip(ip(VIP), True, True))
+    yield decider
+    decider.close()
+
+
+def served_by(kernel: KernelDecider) -> bytes:
+    """MAC address that a packet goes to; nothing where it goes nowhere."""
+    ran = kernel.run(frame(tcp(), dst=mac(1)))
+    return ran.frames[0][:6] if ran.frames else b""
+
+
+def random_pool(seed: int) -> Pool:
+    rnd = random.Random(seed)
+    owners = [*range(40), 0x7FFE, NO_SERVER]
+    table, fallback = (array("H", rnd.choices(owners, k=SLOTS)) for _ in range(2))
+    return Pool("pool", 1, table, (), phases=bytes(rnd.choices((0, 1, 2), k=SLOTS)), fallback=fallback)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_native_loops_are_the_python_loops_and_lose_nothing(seed: int) -> None:
+    one = random_pool(seed)
+    table, formers = xdptable.packed(one)
+    assert (table, formers) == xdptable.packed_here(one)
+    assert formers is not None
+    assert xdptable.unpacked(table, formers) == (one.table, one.fallback, one.phases)
+    assert xdptable.unpacked_here(table, formers) == (one.table, one.fallback, one.phases)
+
+
+def test_a_stable_pools_table_is_not_copied() -> None:
+    one = pool(1)
+    assert xdptable.packed(one) == (one.table, None)
+    assert xdptable.packed(one)[0] is one.table
+
+
+def test_a_table_without_any_owner_needs_no_place() -> None:
+    assert xdptable.is_empty(pool(NO_SERVER))
+    assert not xdptable.is_empty(pool(0))
+    mixed = pool(NO_SERVER)
+    mixed.table[7] = 0
+    assert not xdptable.is_empty(mixed)
+    assert not xdptable.is_empty(replace(pool(NO_SERVER), phases=bytes([1]) * SLOTS, fallback=pool(0).table))
+
+
+@root
+def test_a_change_of_table_or_health_calls_no_kernel(kernel: KernelDecider, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    call = bpf._call
+    monkeypatch.setattr(bpf, "_call", lambda name, *arguments: (calls.append(name), call(name, *arguments))[1])
+    tables = kernel.tables
+    tables.put_pool(pool(1))
+    tables.put_pool(pool(1, target(0x11), target(0x12, up=False, serves=False, mac=mac(0x12))))
+    tables.put_pool(replace(pool(1), phases=bytes([1]) * SLOTS, fallback=pool(0).table))
+    tables.put_pool(pool(1))
+    assert calls == []
+    assert served_by(kernel) == mac(0x12)
+
+
+@root
+def test_each_change_of_a_server_reaches_the_next_packet(kernel: KernelDecider) -> None:
+    tables = kernel.tables
+    assert served_by(kernel) == mac(0x11)
+    tables.put_pool(pool(1))
+    assert served_by(kernel) == mac(0x12)
+    tables.put_pool(pool(1, target(0x11), target(0x12, mac=mac(0x33))))
+    assert served_by(kernel) == mac(0x33)
+    tables.put_pool(pool(1, target(0x11), target(0x12, mac=None)))
+    assert served_by(kernel) == b""
+    tables.put_pool(pool(1, target(0x11), target(0x12), target(0x13)))
+    assert served_by(kernel) == mac(0x12)
+    tables.put_pool(pool(1, target(0x11), target(0x13)))
+    assert served_by(kernel) == mac(0x13)
+    tables.put_pool(pool(NO_SERVER, target(0x11), target(0x13)))
+    assert served_by(kernel) == b""
+    tables.remove_interface(LOOPBACK)
+    tables.put_pool(pool(0))
+    tables.put_interface(Interface(LOOPBACK, "lo", mac(1), 1500))
+    assert served_by(kernel) == mac(0x11)
+
+
+@root
+def test_places_are_used_again_and_slabs_go_with_their_pools(kernel: KernelDecider) -> None:
+    tables = kernel.tables
+
+    def number() -> int:
+        return sum(1 for _ in kernel.tables._maps["slabs"].items())
+
+    for n in range(10 * SLAB_TABLES):  # faster than they rest
+        tables.put_pool(pool(n % 2))
+        assert served_by(kernel) == mac(0x11 + n % 2)
+    assert number() <= 2
+    many = [pool(0, target(0x11), uuid=f"pool-{n}") for n in range(5 * SLAB_TABLES)]
+    for one in many:
+        tables.put_pool(one)
+    assert 5 < number() <= 8
+    kernel.readopt()
+    assert {uuid: found for uuid, found in kernel.tables.found.items() if uuid != "pool"} == {p.uuid: p for p in many}
+    for one in many:
+        kernel.tables.remove_pool(one.uuid)
+    assert number() <= 3
+    assert served_by(kernel) == mac(0x12)
+    assert len(list(kernel.tables._maps["lives"].items())) == 2
+
+
+@root
+def test_what_a_killed_process_left_half_done_is_not_seen_by_its_successor(kernel: KernelDecider) -> None:
+    """The moments of `KernelPools._replace`: places written, `lives` and `members` led on, the word not stored."""
+    tables = kernel.tables
+    tables.put_pool(replace(pool(1), phases=bytes([1]) * SLOTS, fallback=pool(0).table))
+    maps, state = tables._maps, tables._state
+    other = xdppool.life("pool", bytes((10, 0, 0, 0x99)), 0)
+    maps["lives"].update(other, u32(500))
+    maps["lives"].update(xdppool.life("pool", bytes((10, 0, 0, 0x12)), 0), u32(501))
+    maps["members"].update(xdplayout.member(1, mac(0x99)), u32(1))
+    state.targets[500 * 16 : 502 * 16] = b"\xee" * 32
+    state.pools[77] = xdppool.word(1, 0, 900)  # removed, but for its word
+    kernel.readopt()
+    maps = kernel.tables._maps
+    assert kernel.tables.found == {"pool": replace(pool(1), phases=bytes([1]) * SLOTS, fallback=pool(0).table)}
+    held = kernel.tables._pools.held["pool"]
+    assert dict(maps["lives"].items()) == {
+        xdppool.life("pool", t.address, 0): u32(held.first + at) for at, t in enumerate(held.value.targets)
+    }
+    assert maps["members"].lookup(xdplayout.member(1, mac(0x99))) is None
+    assert served_by(kernel) == mac(0x12)
+
+
+@root
+def test_what_does_not_fit_is_refused_and_changes_nothing(kernel: KernelDecider) -> None:
+    tables = kernel.tables
+    large = Pool("large", 1, array("H", [0]) * (xdplayout.TABLE_SLOTS + 1), (target(0x11),))
+    with pytest.raises(DriverError, match="at most 65568 slots"):
+        tables.put_pool(large)
+    crowd = tuple(Target(n.to_bytes(4, "big"), True) for n in range(1, xdplayout.NO_TARGET + 2))
+    with pytest.raises(DriverError, match="at most 32767 servers"):
+        tables.put_pool(pool(0, *crowd))
+    halves = [crowd[: xdplayout.NO_TARGET]] * 3
+    for n, half in enumerate(halves):
+        tables.put_pool(pool(0, *half, uuid=f"half-{n}"))
+    with pytest.raises(DriverError, match="no more than 131072 s"):
+        tables.put_pool(pool(1, *crowd[: xdplayout.NO_TARGET]))
+    assert served_by(kernel) == mac(0x11)
+    for n in range(3):
+        tables.remove_pool(f"half-{n}")
+    tables.put_pool(pool(1))
+    assert served_by(kernel) == mac(0x12)
