@@ -73,7 +73,7 @@ class Claims:
         self._due: list[tuple[float, bytes]] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._waiting: dict[tuple[int, bytes], list[set[bytes]]] = {}
+        self._waiting: dict[tuple[int, bytes, bytes], list[set[bytes]]] = {}
 
     def follow(self, vips: Mapping[bytes, float], interfaces: Iterable[Interface]) -> None:
         """Ask for these VIPs (each with the seconds between two requests) on these interfaces from now on."""
@@ -100,14 +100,17 @@ class Claims:
         if interface not in self._wires:
             raise OSError("the interface is not served")
         answers: set[bytes] = set()
-        waiting = self._waiting.setdefault((interface, address), [])
+        by = _address(self._wires[interface][0]) if sender is None else sender
+        waiting = self._waiting.setdefault((interface, address, by), [])
         waiting.append(answers)
         try:
             for _ in range(2):
-                self._ask(interface, address, sender)
+                self._ask(interface, address, by)
                 await asyncio.sleep(WAIT / 2)
         finally:
-            waiting.remove(answers)
+            waiting[:] = [others for others in waiting if others is not answers]
+            if not waiting:
+                self._waiting.pop((interface, address, by), None)
         return frozenset(answers)
 
     async def close(self) -> None:
@@ -171,14 +174,13 @@ class Claims:
         self._asked[vip] += 1
         for index in self._wires:
             with suppress(OSError):  # down: it is asked again at the next turn
-                self._ask(index, vip, None)
+                self._ask(index, vip, _address(self._wires[index][0]))
         if told:
             self._changed(vip)
 
-    def _ask(self, index: int, address: bytes, sender: bytes | None) -> None:
+    def _ask(self, index: int, address: bytes, sender: bytes) -> None:
         interface, wire = self._wires[index]
-        own = interface.addresses[0] if interface.addresses else arp.NOBODY
-        wire.send(arp.request(interface.mac, own if sender is None else sender, address))
+        wire.send(arp.request(interface.mac, sender, address))
 
     def _receive(self, index: int, wire: socket.socket) -> None:
         for _ in range(_BURST):
@@ -192,7 +194,7 @@ class Claims:
 
     def _take(self, index: int, packet: arp.Packet) -> None:
         if packet.operation == arp.REPLY:
-            for answers in self._waiting.get((index, packet.sender), ()):
+            for answers in self._waiting.get((index, packet.sender, packet.target), ()):
                 answers.add(packet.mac)
         if packet.sender not in self._vips:
             return
@@ -210,3 +212,8 @@ class Claims:
         if not known.counts and (kind is not Kind.ANSWER or known.streak >= ANSWERED):
             known.counts = True
             self._changed(vip)
+
+
+def _address(interface: Interface) -> bytes:
+    """The engine's own address on an interface, as far as it has one."""
+    return interface.addresses[0] if interface.addresses else arp.NOBODY

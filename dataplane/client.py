@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,14 @@ from .errors import EngineError
 
 TIMEOUT = 5.0
 """Seconds that an engine has for an answer."""
+DIAGNOSIS = 30.0
+"""Seconds that it has besides for a diagnosis."""
+
+Tell = Callable[[str], None]
+
+
+def _untold(_text: str) -> None:
+    """Nobody wants to know."""
 
 
 def default_state() -> Path:
@@ -63,14 +71,27 @@ def wait_applied(state: Path, version: int, timeout: float) -> bool:
     return bool(names)
 
 
-def ask(state: Path, name: str, request: str, **arguments: Any) -> dict[str, Any]:
-    """An engine's answer to one request. Raises EngineError when it does not run, answer in time, or refuses."""
+def diagnose(state: Path, name: str, pool: str, server: str = "", tell: Tell = _untold) -> dict[str, Any]:
+    """What an engine finds out about the servers of a pool (its uuid), or one of them (`diagnosis` gives the shape);
+    tell: is told what goes on. Raises EngineError."""
+    return ask(state, name, "diagnose", tell, pool=pool, server=server, timeout=DIAGNOSIS)
+
+
+def ask(state: Path, name: str, request: str, tell: Tell = _untold, **arguments: Any) -> dict[str, Any]:
+    """An engine's answer to one request. Raises EngineError when it does not run, answer in time, or refuses.
+
+    tell: is told what the engine says of its progress before. timeout, among the arguments: seconds that it may take.
+    """
     patience = TIMEOUT + float(arguments.get("timeout", 0.0))
     try:
         with _connection(state / "run" / f"{name}.sock", patience) as connection:
             connection.sendall(json.dumps({"request": request, **arguments}).encode() + b"\n")
             with connection.makefile("rb") as stream:
-                answer = json.loads(stream.readline() or b'{"error": "it closed the connection"}')
+                while True:
+                    answer = json.loads(stream.readline() or b'{"error": "it closed the connection"}')
+                    if not isinstance(answer, dict) or "progress" not in answer:
+                        break
+                    tell(str(answer["progress"]))
     except (OSError, ValueError) as exc:
         raise EngineError(f"service engine {name} does not answer: {exc}", remedy="avi-se run") from exc
     if not isinstance(answer, dict) or "error" in answer:

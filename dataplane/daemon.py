@@ -13,12 +13,12 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from . import drivers, status
+from . import diagnosis, drivers, status
 from .client import short_path
 from .engine import Engine
 from .errors import DataplaneError, EngineError, NetworkError, PlanError
@@ -176,14 +176,16 @@ class Daemon:
         try:
             line = await reader.readline()
             if line:
-                writer.write(json.dumps(await self._reply(line)).encode() + b"\n")
+                answer = await self._reply(line, lambda text: _write(writer, {"progress": text}))
+                _write(writer, answer)
                 await writer.drain()
         except (ConnectionError, ValueError) as exc:
             log.debug("a client went away: %s", exc)
         finally:
             writer.close()
 
-    async def _reply(self, line: bytes) -> dict[str, Any]:
+    async def _reply(self, line: bytes, tell: Callable[[str], None]) -> dict[str, Any]:
+        """The answer to a request. tell: writes a line of its own about what goes on meanwhile."""
         engine = self._engine
         try:
             asked = json.loads(line)
@@ -202,7 +204,12 @@ class Daemon:
             return {"version": engine.version}
         if request == "wait":
             return {"applied": await self._wait(engine, int(asked["version"]), float(asked["timeout"]))}
-        return {"error": f"unknown request {request!r}; there are status, notify, wait"}
+        if request == "diagnose":
+            try:
+                return await diagnosis.diagnose(engine, str(asked["pool"]), str(asked.get("server", "")), tell)
+            except EngineError as exc:
+                return {"error": exc.what}
+        return {"error": f"unknown request {request!r}; there are status, notify, wait, diagnose"}
 
     async def _wait(self, engine: Engine, version: int, timeout: float) -> bool:
         self._look.set()
@@ -224,3 +231,9 @@ class Daemon:
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (exc := task.exception()) is not None and not self._stop.done():
             self._stop.set_exception(exc)
+
+
+def _write(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
+    """One line to a client; one that went away hears nothing."""
+    if not writer.is_closing():
+        writer.write(json.dumps(answer).encode() + b"\n")

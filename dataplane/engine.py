@@ -16,12 +16,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from . import claimants, forwarding, hashing, pathmtu, plan, rewrite, tables
+from . import claimants, findings, forwarding, hashing, pathmtu, plan, rewrite, tables
 from .announce import Announcer
 from .demands import Demands
 from .errors import DriverError, NetworkError
+from .examination import Examiner
 from .forwarding import Driver, Interface
-from .health import Health, settled_after
+from .health import Health, Sight, settled_after
 from .network import Network
 from .pathmtu import PathMtus
 from .paths import ProbePaths
@@ -40,6 +41,8 @@ MEASURE_LOOK_EVERY = 0.5
 """Seconds between two looks for tunnels whose path is to be measured."""
 AT_ONCE = 64
 """Pools that a driver is given at a time, while threads make the next."""
+RESOLVED_A_SECOND = 20_000
+"""Servers asked for, at most."""
 RESOLVE_EVERY = 5.0
 """Seconds between two looks for servers whose MAC address nobody else keeps fresh."""
 
@@ -93,9 +96,10 @@ class Engine:
         self._paths = ProbePaths(network.netlink)
         self._path_mtus = PathMtus(self._path_mtu_changed)
         self._probes = Probes()
-        self._health = Health(
-            self._route, self._probes.probe, self._probes.host_answers, self._check_changed, self._explain
+        self.examiner = Examiner(
+            network, self.claimants.claims, self._probes, self._path_mtus, self._route, self.interfaces
         )
+        self._health = Health(self._route, self._probes.probe, self._look, self._check_changed, self._explain)
 
     @property
     def services(self) -> Mapping[str, plan.Service]:
@@ -163,6 +167,7 @@ class Engine:
         """End. keep: what the kernel forwards by itself goes on."""
         await self._health.close()
         self._probes.close()
+        self.examiner.close()
         self._path_mtus.close()
         self._builders.shutdown(cancel_futures=True)
         await self._announcer.close()
@@ -273,6 +278,11 @@ class Engine:
         """Why a pool member is not up; of one that is, what an operator must know."""
         claims = sorted(map(claimants.words, self.claimants.of(pool, server)))
         return "; ".join(filter(None, (*claims, self.reasons(self.checks(pool, server)))))
+
+    def member_state(self, pool: str, server: bytes) -> tuple[str, str]:
+        """A pool member's state (up, down, unknown) and why."""
+        known = self._is_up(pool, server) or self.is_known(pool, server)
+        return ("up" if self._is_up(pool, server) else "down" if known else "unknown"), self.why(pool, server)
 
     def reasons(self, checks: Iterable[Check]) -> str:
         """Why those of some checks that do not pass do not."""
@@ -530,6 +540,11 @@ class Engine:
             )
         return await self._paths.open_tunnel(check.server, hop.source, check.mode), hop.source
 
+    async def _look(self, check: Check) -> Sight:
+        """Look at a server whose VIP is silent."""
+        facts = await self.examiner.glance(check)
+        return Sight(facts.reached, findings.cause(facts))
+
     def _explain(self, check: Check, began: float) -> str:
         """What is known against a probe's way: no MAC address, or what was said against the tunnel."""
         if check.mode != plan.L2:
@@ -561,22 +576,31 @@ class Engine:
             await asyncio.sleep(MEASURE_LOOK_EVERY)
 
     async def _resolve_for_ever(self) -> None:
+        """Have the kernel find the MAC addresses of servers or their next hops, where no probe keeps them fresh. Many
+        are spread over the time, for each is an ARP request."""
         while True:
-            for service in list(self.services.values()):
-                for server in service.servers:
-                    await self._resolve(service, socket.inet_aton(server.address))
+            for uuid in list(self._roster.pools):
+                wanted = self._unresolved(uuid)
+                try:
+                    self.network.resolve(wanted)
+                except NetworkError as exc:
+                    log.warning("%s", exc)
+                await asyncio.sleep(len(wanted) / RESOLVED_A_SECOND)
             await asyncio.sleep(RESOLVE_EVERY)
 
-    async def _resolve(self, service: plan.Service, server: bytes) -> None:
-        """Have the kernel find the MAC address of a server or its next hop, where no probe keeps it fresh."""
-        if service.mode == plan.L2:
-            hop, neighbour = self.hop(server), server
-        else:
-            way = self.network.way(server)
-            hop, neighbour = self.next_hop(server), way.gateway if way else server
-        if hop.interface is None or (hop.mac is not None and service.monitors):
-            return
-        try:
-            await self.network.resolve(hop.interface, neighbour)
-        except NetworkError as exc:
-            log.warning("%s", exc)
+    def _unresolved(self, uuid: str) -> list[tuple[int, bytes]]:
+        """Interface and address of every neighbour that is to be found or confirmed for a pool."""
+        services, pool = self._roster.of_pool(uuid), self._pools.get(uuid)
+        if not services or pool is None:
+            return []
+        service, wanted = next(iter(services)), []
+        for target in pool.targets:
+            if target.mac is not None and service.monitors:
+                continue
+            interface, neighbour = target.interface, target.address
+            if service.mode != plan.L2:
+                way = self.network.way(target.address)
+                interface, neighbour = (way.index, way.gateway) if way else (None, neighbour)
+            if interface is not None:
+                wanted.append((interface, neighbour))
+        return wanted

@@ -4,8 +4,8 @@ A check is one monitor of one server for one VIP; its probes (`probes`) travel t
 they run. Equal checks of several pools are one. A dead server is down after failed_checks × send_interval +
 receive_timeout at the latest.
 
-When the VIP is silent, a second look (`probes.hosts`) asks the server on its own address: a server that answers there
-and not for the VIP lacks the VIP; one that does not is dead. The look never delays a verdict.
+When the VIP is silent, a second look (`examination`) asks the server on its own address, and what else tells why: a
+server that answers there and not for the VIP lacks the VIP; one that does not is dead. The look never delays a verdict.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import NetworkError
 from .plan import L2, L3_GRE, Monitor
@@ -30,8 +30,17 @@ Route = Callable[[Check], Awaitable[tuple[int, bytes]]]
 """Check → (socket mark, the engine's own address towards its server), true until `doubt`; raises NetworkError where
 there is no way."""
 
-Look = Callable[[Check], Awaitable[bool]]
-"""Whether a check's server answers on its own address."""
+
+class Sight(NamedTuple):
+    """What a second look found. answers: whether the server answers on its own address; cause: why its VIP is silent,
+    in words for an operator, "" where the look cannot tell."""
+
+    answers: bool
+    cause: str = ""
+
+
+Look = Callable[[Check], Awaitable[Sight]]
+"""Looks at the server of a check whose VIP is silent."""
 
 Explain = Callable[[Check, float], str]
 """What is known against the way of a check that began then (time.monotonic()); else nothing."""
@@ -68,17 +77,20 @@ class Demand:
 
 @dataclass(slots=True, eq=False)
 class _Host:
-    """What is known of a server's own address. looked: when the last look began (time.monotonic())."""
+    """What is known of a server's own address. looked: when the last look began (time.monotonic()); causes: why its
+    VIPs are silent, by VIP and mode, until one is heard of again."""
 
     watches: dict[Check, _Watch] = field(default_factory=dict)
     answers: bool | None = None
+    causes: dict[tuple[bytes, str], str] = field(default_factory=dict)
     looked: float = float("-inf")
     task: asyncio.Task[None] | None = None
 
 
 @dataclass(slots=True, eq=False)
 class _Watch:
-    """A check that is followed. way: mark and source address, believed while `found` is the count of doubts."""
+    """A check that is followed. way: mark and source address, believed while `found` is the count of doubts; heard: the
+    last outcome came from the VIP, good or bad."""
 
     check: Check
     state: State
@@ -87,6 +99,7 @@ class _Watch:
     entry: Entry
     way: tuple[int, bytes] = (0, b"")
     found: int = -1
+    heard: bool = True
     running: set[_Running] = field(default_factory=set)
 
 
@@ -181,6 +194,9 @@ class Health:
         """Why a check is not up, in words for an operator."""
         watch = self._watches[check]
         answers = watch.host.answers
+        cause = watch.host.causes.get((check.vip, check.mode))
+        if cause and not watch.heard:
+            return cause
         if not watch.state.silent or answers is None:
             return watch.state.reason
         if not answers:
@@ -277,8 +293,11 @@ class Health:
         state, monitor = watch.state, watch.check.monitor
         self.probes += 1
         passed = not reason
+        watch.heard = heard or passed
         if heard:
             watch.host.answers = True
+            if watch.host.causes:
+                watch.host.causes.pop((watch.check.vip, watch.check.mode), None)
         elif not passed:
             self._ask(watch)
         if not passed or state.up is not False or state.streak + 1 >= monitor.successful_checks:
@@ -297,14 +316,19 @@ class Health:
             host.task = asyncio.create_task(self._look_at(watch.check, host))
 
     async def _look_at(self, check: Check, host: _Host) -> None:
-        before = host.answers
+        key = check.vip, check.mode
+        before = host.answers, host.causes.get(key)
         try:
-            host.answers = await self._look(check)
+            host.answers, cause = await self._look(check)
         except OSError:
-            host.answers = None
+            host.answers, cause = None, ""
         finally:
             host.task = None
-        if host.answers != before:
+        if cause:
+            host.causes[key] = cause
+        else:
+            host.causes.pop(key, None)
+        if (host.answers, host.causes.get(key)) != before:
             for watch in host.watches.values():
                 if watch.state.silent and watch.state.up is False:
                     self._changed(watch.check)

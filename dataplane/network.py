@@ -11,21 +11,21 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from . import neighbours
 from .errors import NetworkError
 from .forwarding import Interface
 
 log = logging.getLogger("avi-se")
 
 # linux/neighbour.h
-NUD_INCOMPLETE, NUD_FAILED = 0x01, 0x20
-NTF_USE = 0x01
+NUD_PERMANENT = 0x80
 # linux/if.h
 IFF_UP, IFF_LOOPBACK, IFF_LOWER_UP = 0x1, 0x8, 0x10000
 ARPHRD_ETHER = 1
@@ -72,7 +72,9 @@ class Network:
         self._addresses: dict[int, dict[tuple[bytes, int], None]] = {}
         self._neighbours: dict[tuple[int, bytes], bytes] = {}
         self._moved: set[bytes] = set()
+        self._permanent: set[tuple[int, bytes]] = set()
         self._netlink = AsyncIPRoute()
+        self._resolver = neighbours.Asker()
         self._events = AsyncIPRoute()
         self._listener: asyncio.Task[None] | None = None
         self._ways: dict[bytes, Way | None] = {}
@@ -95,6 +97,7 @@ class Network:
                 await asyncio.gather(task, return_exceptions=True)
         self._events.close()
         self._netlink.close()
+        self._resolver.close()
 
     @property
     def netlink(self) -> Any:
@@ -168,6 +171,10 @@ class Network:
         """The followed addresses whose way leads by this next hop."""
         return [address for address, way in self._ways.items() if way is not None and way.gateway == gateway]
 
+    def is_permanent(self, index: int, address: bytes) -> bool:
+        """Whether somebody wrote a neighbour's MAC address down by hand: the kernel learns no other."""
+        return (index, address) in self._permanent
+
     def follow(self, addresses: Iterable[bytes]) -> None:
         """The addresses whose ways are wanted from now on; those of new ones are known after `ask`."""
         wanted = set(addresses)
@@ -217,12 +224,12 @@ class Network:
             if await self.ask():
                 self._changed()
 
-    async def resolve(self, index: int, address: bytes) -> None:
-        """Have the kernel find or confirm a neighbour (NTF_USE: as if a packet were waiting for it)."""
+    def resolve(self, wanted: Sequence[tuple[int, bytes]]) -> None:
+        """Have the kernel find or confirm neighbours, by interface index and address. Raises NetworkError."""
         try:
-            await self._netlink.neigh("replace", dst=_text(address), ifindex=index, state=0, flags=NTF_USE)
-        except Exception as exc:  # pyroute2 raises NetlinkError, and on a vanished link KeyError or OSError
-            raise NetworkError(f"cannot resolve {_text(address)}: {exc}") from exc
+            self._resolver.ask(wanted)
+        except OSError as exc:
+            raise NetworkError(f"cannot resolve {_text(wanted[0][1])} and others: {exc}") from exc
 
     async def _read(self) -> None:
         self.layout += 1
@@ -233,8 +240,11 @@ class Network:
             self._take("RTM_NEWLINK", message)
         async for message in await self._netlink.get_addr(family=socket.AF_INET):
             self._take("RTM_NEWADDR", message)
-        async for message in await self._netlink.get_neighbours(family=socket.AF_INET):
-            self._take("RTM_NEWNEIGH", message)
+        self._permanent.clear()
+        for index, address, mac, state in neighbours.known():
+            self._neighbours[index, address] = mac
+            if state & NUD_PERMANENT:
+                self._permanent.add((index, address))
 
     async def _listen(self) -> None:
         while True:
@@ -302,8 +312,12 @@ class Network:
         if not text:
             return False
         key = (message["ifindex"], socket.inet_aton(text))
-        if not present or message["state"] & (NUD_INCOMPLETE | NUD_FAILED):
+        if not present or message["state"] & (neighbours.NUD_INCOMPLETE | neighbours.NUD_FAILED):
             mac = None
+        if mac is not None and message["state"] & NUD_PERMANENT:
+            self._permanent.add(key)
+        else:
+            self._permanent.discard(key)
         if self._neighbours.get(key) == mac:
             return False
         self._moved.add(key[1])

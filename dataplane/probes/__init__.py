@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import external, halfopen, hosts, http, icmp, tcp, udp
+from . import external, halfopen, http, icmp, tcp, udp
 from .check import EXTERNAL, HTTP, PING, TCP, UDP, Check, Done, Outcome, Probe, ProbeFailed, Run, ended
 from .poller import Poller
 
@@ -16,7 +16,7 @@ RUNNABLE = frozenset({TCP, UDP, PING, HTTP, EXTERNAL})
 
 
 class Probes:
-    """Makes probes of every type, and looks at a server's own address; `close` ends what they share."""
+    """Makes probes of every type; `close` ends what they share."""
 
     def __init__(self) -> None:
         self._poller = Poller()
@@ -38,10 +38,6 @@ class Probes:
 
     def _tcp(self, check: Check) -> Probe:
         return self._half_opens.probe(check) if check.monitor.half_open else tcp.probe(check, self._poller)
-
-    async def host_answers(self, check: Check) -> bool:
-        """Whether a check's server answers on its own address."""
-        return await hosts.answers(check, self._pings, self._poller)
 
     def close(self) -> None:
         """End. No probe may run any more."""

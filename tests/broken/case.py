@@ -18,16 +18,16 @@ def nothing(_: World) -> None:
 class Case:
     """One way to break the server `broken`, beside a healthy one.
 
-    breaks: does it, for real; state, reason: what the engine reports of it, the reason in part; told: words of `show
-    pool p1 server diagnose` about it; commands: the mending commands that it prints; restores: what they cannot do.
-    mode: "l2" or "l3".
+    breaks: does it, for real; state, reason: what the engine reports of it, the reason in part; told: words of the
+    diagnosis about it; mends: how many commands that prints, which bring the server up; restores: what no command can
+    do. mode: "l2" or "l3".
     """
 
     title: str
     breaks: Act
     state: str
     reason: str
-    told: tuple[str, ...] = ()
-    commands: tuple[str, ...] = ()
+    told: str = ""
+    mends: int = 0
     restores: Act = nothing
     mode: str = "l2"

@@ -21,7 +21,11 @@ def test_a_broken_server(case: Case, tmp_path: Path) -> None:
         case.breaks(world)
         world.reports(case.state, case.reason)
         assert world.server("healthy")["state"] == "up"
-        for command in case.commands:
-            world.sh("broken", command)
+        found = [finding for finding in world.diagnose()["findings"] if finding["grave"]]
+        assert any(case.told in finding["what"] for finding in found), found
+        commands = [(finding["host"], command) for finding in found for command in finding["commands"]]
+        assert len(commands) == case.mends, commands
+        for host, command in commands:
+            world.sh("broken" if host == "server" else "engine", command)
         case.restores(world)
         world.is_well()

@@ -4,7 +4,7 @@
          engine .1 ──┼─ 10.9.0.0/24 ─ broken .11, healthy .12          VIP 10.9.0.100
     l3:  engine 10.9.0.1 ─ router ─ 10.8.0.0/24 ─ broken .11, healthy .12
 
-`broken` has a second interface, `mgmt`, to nowhere. Everybody runs in a network namespace of his own.
+`broken` has a second card, eth1, there, which no route names. Everybody runs in a network namespace of his own.
 """
 
 from __future__ import annotations
@@ -115,6 +115,11 @@ class World:
         found = [s for p in told["pools"] for s in p["servers"] if s["address"] == self.addresses[name]] if told else []
         return found[0] if found else {"state": "", "reason": ""}
 
+    def diagnose(self, name: str = "broken") -> dict[str, Any]:
+        """What the engine finds out about a server."""
+        told = engines.diagnose(self.folder, self.name, "pool-1", self.addresses[name])
+        return dict(told["servers"][0])
+
     def reports(self, state: str, reason: str, name: str = "broken") -> None:
         """Wait until the engine reports a server so."""
 
@@ -197,16 +202,18 @@ def _wire(world: World) -> None:
         _plug(spaces, name, "br0" if world.mode == "l2" else "br1", f"{world.addresses[name]}/24")
         if world.mode == "l3":
             spaces[name].sh("ip route add default via 10.8.0.254")
-    spaces["broken"].sh("ip link add mgmt type veth peer name nowhere; ip link set mgmt up; ip link set nowhere up")
-    spaces["broken"].sh("ip addr add 192.168.77.1/24 dev mgmt")
+    second = f"{NETWORKS[world.mode]}.21/24"
+    _plug(spaces, "broken", "br0" if world.mode == "l2" else "br1", second, "eth1", "noprefixroute")
 
 
-def _plug(spaces: Mapping[str, Namespace], name: str, bridge: str, address: str, interface: str = "eth0") -> None:
+def _plug(
+    spaces: Mapping[str, Namespace], name: str, bridge: str, address: str, interface: str = "eth0", words: str = ""
+) -> None:
     switch = spaces["switch"]
     port = f"{name[:9]}{interface[-1]}"
     spaces[name].sh(f"ip link add {interface} type veth peer name {port} netns {switch.path}")
     switch.sh(f"ip link set {port} master {bridge} up")
-    spaces[name].sh(f"ip link set {interface} up; ip addr add {address} dev {interface}")
+    spaces[name].sh(f"ip link set {interface} up; ip addr add {address} dev {interface} {words}")
 
 
 def inet(address: str) -> bytes:

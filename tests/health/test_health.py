@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dataplane import health, plan
-from dataplane.health import Demand, Health, State
+from dataplane.health import Demand, Health, Sight, State
 from dataplane.probes import Check, Done, ProbeFailed, Run
 from dataplane.probes.check import ended, wire
 from dataplane.probes.http import request
@@ -178,9 +178,10 @@ def test_more_runs_than_the_process_has_files_for_are_not_begun() -> None:
 class Servers:
     """Answers of servers, one a probe: "+", "-" (refused), "s" (silent), "q" (silent, and good); the last one stays."""
 
-    def __init__(self, answers: str, *, host: bool = True) -> None:
+    def __init__(self, answers: str, *, host: bool = True, cause: str = "") -> None:
         self.answers = answers
         self.host = host
+        self.cause = cause
         self.probes = self.looks = 0
         self.events: list[str] = []
 
@@ -197,9 +198,9 @@ class Servers:
             return ended(done, ProbeFailed("closed" if answer == "-" else "silence", silent=answer == "s"))
         return ended(done, answer == "+")
 
-    async def look(self, check: Check) -> bool:
+    async def look(self, check: Check) -> Sight:
         self.looks += 1
-        return self.host
+        return Sight(self.host, self.cause)
 
     async def until(self, made: plan.Monitor, reached: Any, mode: str = plan.L2) -> None:
         check = Check(VIP, b"\n\t\0\2", 80, made, mode)
@@ -245,6 +246,17 @@ def test_why_a_server_is_down(answers: str, host: bool, mode: str, reason: str, 
 
     asyncio.run(there.until(monitor(send_interval=3600), told, mode))
     assert there.looks == (answers == "s")
+
+
+def test_what_a_look_found_is_told_until_the_vip_is_heard_of_again() -> None:
+    there = Servers("ss+", cause="its tunnel is closed")
+    seen: list[str] = []
+
+    def told(health_: Health, check: Check) -> bool:
+        seen.append(health_.reason(check))
+        return "its tunnel is closed" in seen and seen[-1] == ""
+
+    asyncio.run(there.until(monitor(send_interval=1), told))
 
 
 def test_silence_that_is_good_is_no_proof_of_the_host() -> None:

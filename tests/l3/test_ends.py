@@ -79,7 +79,7 @@ def test_a_server_that_decapsulates_without_the_vip_is_down(world: World) -> Non
     until(lambda: ("web1", "up") in states(world), world.log)
     world.spaces["web1"].sh(f"ip addr del {VIPS[plan.L3_IPIP]}/32 dev lo")
     until(lambda: ("web1", "down") in states(world), world.log)
-    reason = "server answers, VIP does not: the server does not decapsulate IP-in-IP, or VIP missing there?"
+    reason = "server answers, VIP does not: VIP missing on its loopback?"
     until(lambda: world.servers(plan.L3_IPIP)["web1"][1] == reason, world.log)
     assert world.servers(plan.L3_GRE)["web1"] == ("up", "")
 
