@@ -72,7 +72,7 @@ def _virtual_services(session: Session, documents: Sequence[Document]) -> Parts:
     ]
     columns = ("Name", "IP Address", "Services", "Cloud", "Oper State", "Type")
     parts: Parts = [Table(columns, sorted(rows))]
-    return parts if live else [*parts, _no_engine(session)]
+    return parts if live else [*parts, no_engine(session)]
 
 
 def _addresses(session: Session, document: Document) -> list[str]:
@@ -99,7 +99,8 @@ def service_state(document: Document, live: Iterable[Report]) -> str:
     return UNAVAILABLE if document.get("enabled", True) else _STATES["disabled"]
 
 
-def _state(word: str) -> str:
+def state(word: str) -> str:
+    """A state as the appliance names it."""
     return _STATES.get(word, word)
 
 
@@ -111,7 +112,8 @@ def _pools(uuid: str, live: Iterable[Report]) -> list[tuple[str, Report]]:
     return [(r["name"], pool) for r in live for pool in r["pools"] if pool["uuid"] == uuid]
 
 
-def _no_engine(session: Session) -> str:
+def no_engine(session: Session) -> str:
+    """What to say where no engine runs."""
     return f"No service engine runs. Start one: {start_command(session.state)}"
 
 
@@ -129,7 +131,7 @@ def _engines(session: Session, documents: Sequence[Document]) -> Parts:
     for name, report in sorted(live.items()):
         modes = ", ".join(f"{interface}: {mode}" for interface, mode in report["driver"]["interfaces"].items())
         parts.append(f"{name}: driver {report['driver']['name']}" + (f" ({modes})" if modes else ""))
-    return parts if live else [*parts, _no_engine(session)]
+    return parts if live else [*parts, no_engine(session)]
 
 
 def view(session: Session, segment: str, name: str, document: Document | None, word: str) -> tuple[Parts, Any]:
@@ -143,17 +145,18 @@ def view(session: Session, segment: str, name: str, document: Document | None, w
         return _engine(report), report
     assert document is not None
     if not live:
-        return [_no_engine(session)], None
+        return [no_engine(session)], None
     if segment == "virtualservice":
         return _virtual_service(session, document, live)
     found = _pools(str(document.get("uuid")), live)
     data = [{"service_engine": engine, **pool} for engine, pool in found]
     if not found:
-        return [_not_forwarded("pool", name)], data
+        return [not_forwarded("pool", name)], data
     return (_servers(found) if word == "server" else _pool(found) + _servers(found)), data
 
 
-def _not_forwarded(kind: str, name: str) -> str:
+def not_forwarded(kind: str, name: str) -> str:
+    """What to say of an object that no engine forwards."""
     return f"No service engine forwards {kind} {name}: it is not part of a virtual service with direct server return."
 
 
@@ -161,7 +164,7 @@ def _virtual_service(session: Session, document: Document, live: Sequence[Report
     found = _services(document, live)
     data = [{"service_engine": engine, **service} for engine, service in found]
     if not found:
-        return [_not_forwarded("virtual service", str(document["name"]))], data
+        return [not_forwarded("virtual service", str(document["name"]))], data
     columns = ("Service Engine", "VIP", "Protocol", "Port", "Oper State", "Reason", "Pool", "Packets", "Bytes")
     rows = [
         (
@@ -169,7 +172,7 @@ def _virtual_service(session: Session, document: Document, live: Sequence[Report
             service["vip"],
             str(service["protocol"]),
             _ports({"port": service["port"], "port_range_end": service["port_end"]}),
-            _state(service["state"]),
+            state(service["state"]),
             service["reason"],
             service["pool"],
             str(service["packets"]),
@@ -202,7 +205,7 @@ def _servers(found: Sequence[tuple[str, Report]]) -> Parts:
             server["address"],
             str(server["port"]),
             str(server["weight"]),
-            _state(server["state"] if server["enabled"] else "disabled"),
+            state(server["state"] if server["enabled"] else "disabled"),
             server["reason"] or "",
             _HOST[server.get("host")],
             f"{100 * server['share']:.1f} %",

@@ -5,7 +5,7 @@ Pure of terminals: the fronts (`terminal`, `batch`) give it lines and show its r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,6 +90,7 @@ class Session:
         self._audit = audit
         self.tenant = "admin"
         self.settings = Settings()
+        self.progress: Callable[[str], None] = lambda _text: None  # a front that a person looks at shows it
         self.open: OpenObject | None = None
         self.lines: list[str] = []
         self._closed: Closed | None = None

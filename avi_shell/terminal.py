@@ -48,6 +48,7 @@ class Terminal:
 
     def __init__(self, session: Session, history: Path) -> None:
         self._session = session
+        session.progress = self._tell
         self._history = _History(history)
         self._tabbed: str | None = None  # the line as the last TAB left it
         self._warned = False  # Ctrl-D was pressed once with an object open
@@ -112,6 +113,10 @@ class Terminal:
             if pointer is not None:
                 print(pointer)
             print(f"error: {render.message(result.error)}")
+
+    def _tell(self, text: str) -> None:
+        """What a long command does while it runs."""
+        print(f"... {text}", flush=True)
 
     def _watch(self, line: str, prompt: str) -> None:
         try:

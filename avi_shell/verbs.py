@@ -149,6 +149,20 @@ def _show_view(session: Session, command: Command, result: Result) -> None:
     result.parts, result.data = live.view(session, command.kind, name, document, command.text("view"))
 
 
+def _show_diagnose(session: Session, command: Command, result: Result) -> None:
+    from .diagnose import diagnosis
+
+    document = session.find(command.kind, command.arguments["name"])
+    result.parts, result.data = diagnosis(session, document, command.text("server"), session.progress)
+
+
+def _show_setup(session: Session, command: Command, result: Result) -> None:
+    from .serversetup import setup
+
+    lines, result.data = setup(session, session.find(command.kind, command.arguments["name"]))
+    result.parts += lines
+
+
 def _show_history(session: Session, command: Command, result: Result) -> None:
     commits = session.configuration.history()
     result.data = [
@@ -273,6 +287,8 @@ HANDLERS: Mapping[str, Handler] = {
     "show.list": _show_list,
     "show.object": _show_object,
     "show.view": _show_view,
+    "show.diagnose": _show_diagnose,
+    "show.setup": _show_setup,
     "show.history": _show_history,
     "show.running_config": _show_running,
     "version": _version,

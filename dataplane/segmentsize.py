@@ -14,7 +14,7 @@ from typing import Any
 from .errors import ServerError
 
 TABLE = "avi_server"
-_PRIORITY = 150
+PRIORITY = 150
 """After netfilter's own translation of addresses (srcnat, 100): answers from a container have their VIP by then."""
 
 
@@ -42,7 +42,7 @@ def ruleset(wanted: Mapping[str, int]) -> str:
     lines = [f"table ip {TABLE}", f"delete table ip {TABLE}"]
     if wanted:
         lines += [f"table ip {TABLE} {{", " chain answers {"]
-        lines.append(f"  type filter hook postrouting priority {_PRIORITY}; policy accept;")
+        lines.append(f"  type filter hook postrouting priority {PRIORITY}; policy accept;")
         lines += [f"  {rule(vip, size)}" for vip, size in sorted(wanted.items())]
         lines += [" }", "}"]
     return "\n".join([*lines, ""])

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import bootunit, inspection, mending, serverstate
+from . import bootunit, inspection, iproute, mending, serverstate
 from .errors import DataplaneError, ServerError
 from .preparation import L2, L3, LOOPBACK, Advice, Host, Problem, Wanted, problems
 
@@ -51,7 +51,11 @@ def _parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=about)
         verb.add_argument("--vip", type=_address, action="append", required=True, metavar="IP", help="may repeat")
         verb.add_argument("--mode", choices=(L2, L3), required=True, help="the network profile's DSR type")
-        verb.add_argument("--interface", metavar="IF", help="where the engine's packets arrive (default: the only one)")
+        verb.add_argument(
+            "--interface",
+            metavar="IF",
+            help="where the engine's packets arrive, by name or address (default: the only one)",
+        )
         verb.add_argument(
             "--client", type=_address, action="append", default=[], metavar="IP", help="must be reachable"
         )
@@ -156,7 +160,10 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
             )
         interface = candidates[0]
     elif interface not in links:
-        raise ServerError(f"--interface {interface}: expected one of {', '.join(links)}")
+        named = [link for link, address, _ in iproute.addresses() if address == interface and link != LOOPBACK]
+        if not named:
+            raise ServerError(f"--interface {interface}: expected one of {', '.join(links)}, or an address of one")
+        interface = named[0]
     return Wanted(tuple(dict.fromkeys(arguments.vip)), interface, tuple(arguments.client), arguments.mode)
 
 

@@ -254,12 +254,25 @@ def _each_kind(action: str, of: Collection[str], usage: str, fields: bool = Fals
     )
 
 
-VIEWS: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "virtualservice": (("detail", "live state, packets and servers, from the service engines"),),
-    "pool": (("detail", "live state of the pool"), ("server", "live state of each server")),
-    "serviceengine": (("detail", "live state: driver, interfaces, drops"),),
+def _view(word: str, help_: str, *after: Node) -> Node:
+    return Node(word, help_, "show.view", after, argument="view")
+
+
+_ONE_SERVER = Node("<x.x.x.x>", "address of one server; all without it", "show.diagnose", (), Slot.TEXT, "server")
+VIEWS: Mapping[str, tuple[Node, ...]] = {
+    "virtualservice": (_view("detail", "live state, packets and servers, from the service engines"),),
+    "pool": (
+        _view("detail", "live state of the pool"),
+        _view(
+            "server",
+            "live state of each server",
+            Node("diagnose", "find out what is wrong with servers, and what mends it", "show.diagnose", (_ONE_SERVER,)),
+        ),
+        Node("server-setup", "commands that make a host ready to be a server of this pool", "show.setup"),
+    ),
+    "serviceengine": (_view("detail", "live state: driver, interfaces, drops"),),
 }
-"""Live views of an object by kind: word and help."""
+"""What there is to see of an object besides its configuration, by kind."""
 
 _CONFIGURABLE = tuple(segment for segment in schema.SEGMENTS if segment != "debugvirtualservice")
 
@@ -273,7 +286,7 @@ def _show(in_mode: bool) -> Node:
                 _object(
                     segment,
                     "show.object",
-                    *(Node(word, help_, "show.view", argument="view") for word, help_ in VIEWS.get(segment, ())),
+                    *VIEWS.get(segment, ()),
                 ),
             ),
             kind=segment,

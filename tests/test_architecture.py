@@ -10,7 +10,7 @@ ROOMS = ("grammar", "avi_shell", "dataplane")
 ALLOWED = {
     "grammar": ("grammar",),
     "dataplane": ("dataplane",),
-    "avi_shell": ("avi_shell", "grammar", "dataplane.plan", "dataplane.client", "dataplane.errors"),
+    "avi_shell": ("avi_shell", "grammar", "dataplane.plan", "dataplane.client", "dataplane.errors", "dataplane.recipe"),
 }
 TOP_LEVEL = {
     "avi_shell", "grammar", "dataplane", "tests", "examples",

@@ -38,7 +38,9 @@ def words(text: str, where: commands.Context = ROOT) -> list[str]:
         ("configure pool p", "configure pool p1 "),
         ('configure pool "my', 'configure pool "my pool" '),
         ("show poo", "show pool "),
-        ("show pool p1 s", "show pool p1 server "),
+        ("show pool p1 s", "show pool p1 server"),
+        ("show pool p1 server ", "show pool p1 server diagnose "),
+        ("show pool p1 server-", "show pool p1 server-setup "),
         ("configure pool p1 lb_algorithm lb_algorithm_r", "configure pool p1 lb_algorithm lb_algorithm_r"),
         ("configure pool p1 lb_algorithm lb_algorithm_ro", "configure pool p1 lb_algorithm lb_algorithm_round_robin "),
         ("configure pool p1 no enab", "configure pool p1 no enabled "),
@@ -58,7 +60,13 @@ def test_what_tab_makes_of_a_line(text: str, completed: str) -> None:
 
 def test_a_listing_pads_words_to_twenty_columns() -> None:
     lines = complete.complete("show pool p1 ", ROOT, names).listing()
-    assert lines == ["detail               live state of the pool", "server               live state of each server"]
+    assert lines == [
+        "detail               live state of the pool",
+        "server               live state of each server",
+        "server-setup         commands that make a host ready to be a server of this pool",
+    ]
+    (address,) = complete.complete("show pool p1 server diagnose ", ROOT, names).listing()
+    assert address == "<x.x.x.x>            address of one server; all without it"
 
 
 @pytest.mark.parametrize(

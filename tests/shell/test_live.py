@@ -99,6 +99,16 @@ def test_an_engine_started_beside_the_shell_applies_and_tells(place: Place) -> N
     assert pool["servers"][0]["address"] == "10.1.1.10"
     assert service["vip"] == "10.1.1.100"
 
+    lines = ("-c", "show pool p1 server diagnose", "-c", "show pool p1 server diagnose 10.1.1.10 | json")
+    table, document = place.shell(*lines).stdout.split("\n[", 1)
+    assert "| 10.1.1.10 | 10.1.1.100 |" in table
+    assert "10.1.1.10: server does not answer: no reply to ARP for 10.1.1.10 on avi0" in table
+    (diagnosed,) = json.loads("[" + document)[0]["servers"]
+    assert diagnosed["probes"]["ARP"] == "silent"
+    assert diagnosed["findings"][0]["host"] == "server"
+    refused = place.shell("-c", "show pool p1 server diagnose 10.1.1.77")
+    assert (refused.returncode, "the pool has no server 10.1.1.77; it has 10.1.1.10" in refused.stderr) == (1, True)
+
     # a commit that plans nothing new is applied at once; a second --engine starts nothing
     again = place.shell("--engine", "avi0", "--wait", "30", "-c", "configure tenant t1", "-c", "save")
     assert (again.returncode, again.stderr) == (0, "")

@@ -1,0 +1,48 @@
+"""The lines that `show pool NAME server-setup` prints, pasted into a shell."""
+
+from __future__ import annotations
+
+import pytest
+
+from dataplane import plan, recipe
+from tests.netns import Namespace
+from tests.server.test_server import avi_server
+
+pytestmark = pytest.mark.root
+
+SERVERS, VIPS = ("10.10.10.11", "10.10.10.12"), ("10.10.10.100", "10.10.10.101")
+
+
+def test_a_bare_host_becomes_what_avi_server_wants_and_stays_so() -> None:
+    with Namespace() as there:
+        there.sh("ip link set lo down; ip link add eth0.7 type veth peer name wire; ip link set eth0.7 up")
+        there.sh("ip addr add 10.10.10.12/24 dev eth0.7; ip link set wire up; sysctl -qw net.ipv4.ip_forward=0")
+        for _ in range(2):
+            assert "interface: eth0.7" in there.sh("\n".join(recipe.lines(SERVERS, VIPS, [plan.L2])))
+        checked = avi_server(there, "check", "--mode", "l2", *(w for vip in VIPS for w in ("--vip", vip)))
+        assert checked.returncode == 0, checked.stdout
+
+
+def test_layer_3_is_lines_for_the_kernels_tunnel_of_the_pool() -> None:
+    lines = recipe.lines(SERVERS, VIPS[:1], [plan.L3_GRE])
+    assert "ip link show avi-gre >/dev/null 2>&1 || ip link add avi-gre type gre external" in lines
+    assert not any("ipip" in line for line in lines)
+    assert lines.index("sysctl -w net.ipv4.ip_forward=1") < lines.index("sysctl -w net.ipv4.conf.avi-gre.forwarding=0")
+    with Namespace() as there:  # a kernel without tunnel devices takes all lines but those about them
+        there.sh("ip link add eth0 type veth peer name wire; ip link set eth0 up; ip addr add 10.10.10.12/24 dev eth0")
+        there.sh("\n".join(line for line in lines if "avi-gre" not in line))
+        assert "10.10.10.100 tcp flags" in there.sh("nft list ruleset")
+        assert "maxseg size set 1436" in there.sh("nft list ruleset")
+
+
+def test_one_line_does_the_same_on_the_server_that_it_names() -> None:
+    assert recipe.one_line(SERVERS[:1], VIPS, [plan.L2]) == (
+        "avi-server apply --vip 10.10.10.100 --vip 10.10.10.101 --mode l2 --interface 10.10.10.11"
+    )
+    assert recipe.one_line(SERVERS, VIPS[:1], [plan.L3_IPIP]).endswith('--mode l3 --interface "$IF"')
+    with Namespace() as there:
+        there.sh("ip link add eth0 type veth peer name wire; ip link set eth0 up; ip addr add 10.10.10.12/24 dev eth0")
+        refused = avi_server(there, "check", "--vip", VIPS[0], "--mode", "l2", "--interface", "10.10.10.11")
+        assert "or an address of one" in refused.stderr
+        words = ("--vip", VIPS[0], "--mode", "l2", "--interface", "10.10.10.12", "--json")
+        assert '"interface": "eth0"' in avi_server(there, "check", *words).stdout
