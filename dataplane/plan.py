@@ -13,6 +13,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,7 @@ def _document(value: Service | Common) -> dict[str, Any]:
 
 
 def _service(body: dict[str, Any], version: int) -> Service:
-    known = _known(Service, body)
+    known = dict(_known(Service, body))
     known["servers"] = tuple(Server(**_known(Server, s)) for s in body.get("servers", ()))
     known["former"] = tuple(_former(f) for f in body.get("former", ()))
     known["monitors"] = tuple(_monitor(m) for m in body.get("monitors", ()))
@@ -255,7 +256,7 @@ def _service(body: dict[str, Any], version: int) -> Service:
 
 
 def _monitor(body: dict[str, Any]) -> Monitor:
-    known = _known(Monitor, body)
+    known = dict(_known(Monitor, body))
     for name in ("codes", "maintenance_codes"):
         known[name] = tuple(known.get(name, ()))
     return Monitor(**known)
@@ -270,8 +271,12 @@ def _common(body: dict[str, Any], version: int) -> Common:
 
 
 def _known(cls: type, body: dict[str, Any]) -> dict[str, Any]:
-    names = {f.name for f in fields(cls)}
-    unknown = body.keys() - names
+    unknown = body.keys() - _names(cls)
     if unknown:
         raise PlanError(f"{cls.__name__} has unknown fields {sorted(unknown)}: written by a newer version?")
-    return dict(body)
+    return body
+
+
+@cache
+def _names(cls: type) -> frozenset[str]:
+    return frozenset(f.name for f in fields(cls))
