@@ -22,6 +22,7 @@ from .demands import Demands
 from .errors import DriverError, NetworkError
 from .examination import Examiner
 from .forwarding import Driver, Interface
+from .fullsize import FullSizes
 from .health import Health, Sight, settled_after
 from .network import Network
 from .pathmtu import PathMtus
@@ -100,6 +101,7 @@ class Engine:
             network, self.claimants.claims, self._probes, self._path_mtus, self._route, self.interfaces
         )
         self._health = Health(self._route, self._probes.probe, self._look, self._check_changed, self._explain)
+        self._full_sizes = FullSizes(self.examiner, self._health.passing, self._check_changed, self._fits_in_tunnel)
 
     @property
     def services(self) -> Mapping[str, plan.Service]:
@@ -151,7 +153,12 @@ class Engine:
         """Put into the driver whatever changes, for ever."""
         helpers = [
             asyncio.create_task(job)
-            for job in (self._resolve_for_ever(), self._advance_for_ever(), self._measure_for_ever())
+            for job in (
+                self._resolve_for_ever(),
+                self._advance_for_ever(),
+                self._measure_for_ever(),
+                self._full_sizes.run(),
+            )
         ]
         try:
             while True:
@@ -223,6 +230,9 @@ class Engine:
         self.claimants.match()
         self._wake.set()
 
+    def _fits_in_tunnel(self, check: Check, size: int) -> None:
+        self._path_mtus.learn(check.server, size + rewrite.overhead(check.mode) if size else 0)
+
     def _path_mtu_changed(self) -> None:
         """Routers reported what fits into a tunnel."""
         self._dirty.update(uuid for uuid, pool in self._pools.items() if pool.mode != plan.L2)
@@ -277,7 +287,9 @@ class Engine:
     def why(self, pool: str, server: bytes) -> str:
         """Why a pool member is not up; of one that is, what an operator must know."""
         claims = sorted(map(claimants.words, self.claimants.of(pool, server)))
-        return "; ".join(filter(None, (*claims, self.reasons(self.checks(pool, server)))))
+        checks = self.checks(pool, server)
+        sizes = sorted({self._full_sizes.words(server, check.vip, check.mode) for check in checks})
+        return "; ".join(filter(None, (*claims, *sizes, self.reasons(checks))))
 
     def member_state(self, pool: str, server: bytes) -> tuple[str, str]:
         """A pool member's state (up, down, unknown) and why."""

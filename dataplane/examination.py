@@ -170,29 +170,37 @@ class Examiner:
     async def _fits(self, check: Check, facts: Facts) -> tuple[int, int]:
         """Bytes of the largest packet that should arrive at the VIP, and of the largest that does; 0: it answers no
         ping at all."""
+        full = self.full(check, tried=False)
+        return full, await self.largest(check, full) if facts.echo == REPLIES else 0
+
+    def full(self, check: Check, *, tried: bool) -> int:
+        """Bytes of the largest packet for the VIP that should arrive by a check's way; 0: there is no way. tried: what
+        is known of the path was found by trying, not told by a router, and does not count."""
+        attached = self._network.attached(check.server, self._interfaces())
+        way = self._network.way(check.server)
+        index = attached[0].index if attached else way.index if way else 0
+        mtu = next((interface.mtu for interface in self._interfaces() if interface.index == index), 0)
+        if check.mode == L2 or not mtu:
+            return mtu
+        told = 0 if tried else self._path_mtus.get(check.server)
+        return (told or mtu) - rewrite.overhead(check.mode)
+
+    async def arrives(self, check: Check, size: int) -> bool:
+        """Whether the VIP answers a ping of that many bytes. Raises NetworkError."""
         mark, source = await self._route(check)
-        full = facts.mtu
-        if check.mode != L2:
-            full = (facts.told or facts.mtu) - rewrite.overhead(check.mode)
-        if facts.echo != REPLIES:
-            return full, 0
-        return full, await self.largest(check, mark, source, full)
+        heard = await self._echoes.hear(check.vip, PATIENCE / 2, mark, source, size=size)
+        return _said(heard, check.server) == REPLIES
 
-    async def largest(self, check: Check, mark: int, source: bytes, full: int) -> int:
-        """Bytes of the largest packet up to `full` that the VIP answers; 0: none of SMALLEST."""
-
-        async def passes(size: int) -> bool:
-            heard = await self._echoes.hear(check.vip, PATIENCE / 2, mark, source, size=size)
-            return _said(heard, check.server) == REPLIES
-
-        if await passes(full):
+    async def largest(self, check: Check, full: int) -> int:
+        """Bytes of the largest packet up to `full` that the VIP answers; 0: none of SMALLEST. Raises NetworkError."""
+        if await self.arrives(check, full):
             return full
         low, high = SMALLEST, full
-        if not await passes(low):
+        if not await self.arrives(check, low):
             return 0
         while high - low > GRAIN:
             middle = (low + high) // 2
-            low, high = (middle, high) if await passes(middle) else (low, middle)
+            low, high = (middle, high) if await self.arrives(check, middle) else (low, middle)
         return low
 
 

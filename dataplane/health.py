@@ -190,6 +190,10 @@ class Health:
         """What is known of a check that is followed."""
         return self._watches[check].state
 
+    def passing(self) -> list[Check]:
+        """The checks that are up."""
+        return [check for check, watch in self._watches.items() if watch.state.up]
+
     def reason(self, check: Check) -> str:
         """Why a check is not up, in words for an operator."""
         watch = self._watches[check]

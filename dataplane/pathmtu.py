@@ -132,6 +132,16 @@ class PathMtus:
         mtu, until = self._known.get(server, (0, 0.0))
         return mtu if time.monotonic() < until else 0
 
+    def learn(self, server: bytes, mtu: int) -> None:
+        """What was found by trying, where no router tells; 0: that is over."""
+        before = self.get(server)
+        if mtu:
+            self._known[server] = mtu, time.monotonic() + LIFE
+        else:
+            self._known.pop(server, None)
+        if self.get(server) != before:
+            self._changed()
+
     def refusal(self, server: bytes, mode: str, since: float) -> str:
         """Why a server's tunnel does not work, when that was said since then (time.monotonic()), or shortly before:
         hosts limit how many such messages they send (RFC 1812 section 4.3.2.8). Else nothing."""

@@ -7,6 +7,9 @@ from tests.broken.world import ENGINE, PORT, VIP, World
 
 MAC = "02:00:00:00:77:01"
 STRICT = "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1"
+MUTE = (
+    "nft 'table ip mute { chain out { type filter hook output priority 0; icmp type destination-unreachable drop; }; }'"
+)
 
 
 def on(host: str, command: str) -> Act:
@@ -33,6 +36,14 @@ def fix_and_change_mac(world: World) -> None:
     address = world.addresses["broken"]
     world.sh("engine", f"ip neigh replace {address} lladdr {world.server()['mac']} dev eth0 nud permanent")
     world.sh("broken", f"ip link set eth0 address {MAC}")
+
+
+def strict_tunnel(world: World) -> None:
+    """A tunnel device in the place of the program at the ingress, and strict rp_filter on it."""
+    world.sh("engine", "ethtool -K eth0 tx off >/dev/null")  # veths hand on what a card would have filled in
+    world.tunnel("broken")
+    world.sh("broken", f"tc filter del dev eth0 ingress; ip addr add {VIP}/32 dev tun9; ip link set tun9 up")
+    world.sh("broken", "sysctl -qw net.ipv4.conf.tun9.rp_filter=1")
 
 
 CASES = (
@@ -91,5 +102,54 @@ CASES = (
         reason=f"to {MAC}: the neighbour entry is fixed by hand",
         told="MAC address changed",
         mends=1,
+    ),
+    Case(
+        "its card was replaced",  # the look that finds it out has the kernel learn the new address, too
+        breaks=on("broken", f"ip link set eth0 address {MAC}"),
+        state="down",
+        reason=f"to {MAC}: the kernel learns it now",
+    ),
+    Case(
+        "its card takes no packets of full size",
+        breaks=on("broken", "ip link set eth0 mtu 1400"),
+        state="up",
+        reason="full-size packets do not arrive: of 1500 bytes; the largest that does has 1",
+        told="full-size packets do not arrive: of 1500 bytes",
+        mends=1,
+    ),
+    Case(
+        "it does not decapsulate",
+        breaks=on("broken", "tc filter del dev eth0 ingress"),
+        state="down",
+        reason="server answers, VIP does not: the server does not decapsulate IP-in-IP",
+        told="does not decapsulate IP-in-IP: it answers ICMP protocol unreachable",
+        mends=1,
+        mode="l3",
+    ),
+    Case(
+        "it decapsulates, and the VIP is not on its loopback",
+        breaks=on("broken", f"ip addr del {VIP}/32 dev lo"),
+        state="down",
+        reason="server answers, VIP does not: VIP missing on its loopback?",
+        told="VIP missing on its loopback?",
+        mends=1,
+        mode="l3",
+    ),
+    Case(
+        "rp_filter drops what comes out of its tunnel device",
+        breaks=strict_tunnel,
+        state="down",
+        reason="server answers, VIP does not: rp_filter drops what comes out of the IP-in-IP tunnel",
+        told="rp_filter drops what comes out",
+        mends=2,
+        mode="l3",
+    ),
+    Case(
+        "a router drops packets of full size and does not say so",
+        breaks=on("router", f"{MUTE}; ip link set eth1 mtu 1400"),
+        state="up",
+        reason="full-size packets do not arrive: of 1480 bytes; the largest that does has 1",
+        restores=on("router", "ip link set eth1 mtu 1500"),
+        mode="l3",
     ),
 )

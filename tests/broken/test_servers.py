@@ -22,7 +22,7 @@ def test_a_broken_server(case: Case, tmp_path: Path) -> None:
         world.reports(case.state, case.reason)
         assert world.server("healthy")["state"] == "up"
         found = [finding for finding in world.diagnose()["findings"] if finding["grave"]]
-        assert any(case.told in finding["what"] for finding in found), found
+        assert not case.told or any(case.told in finding["what"] for finding in found), found
         commands = [(finding["host"], command) for finding in found for command in finding["commands"]]
         assert len(commands) == case.mends, commands
         for host, command in commands:

@@ -67,6 +67,11 @@ class World:
         self._programs[server] = self.spawn(server, "tests.broken.listener", str(PORT), *words)
         until(lambda: f":{PORT} " in self.spaces[server].sh("ss -Hltn"), lambda: f"{server} does not listen")
 
+    def tunnel(self, server: str) -> None:
+        """Start what takes packets out of their tunnel as the kernel's own device would: by a device, tun9."""
+        self._programs[f"{server}'s tunnel"] = self.spawn(server, "tests.broken.tunnel", "tun9")
+        until(lambda: "tun9" in self.spaces[server].sh("ip -br link"), lambda: f"{server} has no tunnel")
+
     def stop(self, server: str) -> None:
         """Kill a server's program."""
         if server in self._programs:
