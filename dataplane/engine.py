@@ -36,6 +36,8 @@ log = logging.getLogger("avi-se")
 
 SETTLE = 0.5
 """Seconds that a new pool's servers have beyond their monitors' own time."""
+REFRESH_SHARE, REFRESH_REST = 3.0, 0.2
+"""A refresh is followed by so many times its own length for everything else, and so many seconds at most."""
 ADVANCE_EVERY = 1.0
 """Seconds between two looks at windows that may be over."""
 MEASURE_LOOK_EVERY = 0.5
@@ -164,7 +166,10 @@ class Engine:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
+                began = time.monotonic()
                 self.refresh()
+                # Thousands of servers heard of in a second are not as many refreshes: probes keep their times.
+                await asyncio.sleep(min(REFRESH_REST, REFRESH_SHARE * (time.monotonic() - began)))
         finally:
             for helper in helpers:
                 helper.cancel()

@@ -100,6 +100,7 @@ class _Watch:
     way: tuple[int, bytes] = (0, b"")
     found: int = -1
     heard: bool = True
+    finding: bool = False
     running: set[_Running] = field(default_factory=set)
 
 
@@ -258,6 +259,9 @@ class Health:
                 host.task.cancel()
 
     def _run(self, watch: _Watch) -> None:
+        if watch.finding:  # the run before has not found its way yet: this one is missed
+            self.schedule.ended()
+            return
         running = _Running(watch, self._ended)
         watch.running.add(running)
         if watch.found == self._doubts:
@@ -268,12 +272,15 @@ class Health:
     async def _find(self, running: _Running) -> None:
         """Find the way, then run."""
         watch, doubts = running.watch, self._doubts
+        watch.finding = True
         try:
             watch.way = await self._route(watch.check)
         except NetworkError as exc:
             self._over(running)
             self._hear(watch, str(exc), silent=False, heard=False)
             return
+        finally:
+            watch.finding = False
         watch.found = doubts
         running.run = watch.probe.start(*watch.way, running)
 

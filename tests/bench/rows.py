@@ -65,4 +65,12 @@ ROWS = (
         "pcap", "pcap driver", "Python on raw AF_PACKET sockets that only copies", "pcap:forwarding",
         dict.fromkeys(("L2", "L3"), at_least(0.5, 0.3)),
     ),
+    Row(
+        "latency", "one request at a time", "the same path with a bridge in the balancer's place", "latency:ping_pong",
+        dict.fromkeys(("p50", "p99"), at_most(1.1, 1.3)),
+    ),
+    Row(
+        "connections", "real TCP connections through real servers", "direct, no balancer", "connections:opened",
+        {"XDP": at_least(0.9, 0.8)},
+    ),
 )  # fmt: skip

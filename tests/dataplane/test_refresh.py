@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dataplane import plan
+from dataplane import plan, tables
 from dataplane.decision import Values
 from dataplane.engine import Engine
 from dataplane.forwarding import Counters, Lingering, Pool
@@ -177,7 +177,8 @@ async def live(seed: int) -> int:
     network = Network(lambda: None)
     await network.start()
     index = network.link("eth0").index
-    engine = Engine("se", ["eth0"], Memory(), network)
+    driver = Memory()
+    engine = Engine("se", ["eth0"], driver, network)
     try:
         for _ in range(STEPS):
             kind = world.rnd.choice(["plan", "plan", "health", "neighbour"])
@@ -194,6 +195,11 @@ async def live(seed: int) -> int:
             learn(engine, world)
             engine.refresh()
             seen += len(engine.services)
+            wanted = [s for s in world.services.values() if s.group == engine.group]
+            assert {s.key for s in engine.services.values()} == {s.key for s in wanted}
+            assert set(driver.services) == {tables.key(s) for s in wanted if s.enabled}
+            assert set(driver.pools) == {s.pool_uuid for s in wanted}
+            assert set(driver.vips) == {ip(s.vip) for s in wanted}
             await compare(network, engine, world)
     finally:
         await engine.close(keep=False)
