@@ -168,11 +168,10 @@ def _claims(facts: Facts) -> list[Finding]:
         what = f"server answers ARP for the VIP {facts.vip}: clients go past the engine"
         advice = f"if it still answers: the VIP is on one of its cards (`ip addr show to {facts.vip}`), not on lo alone"
         found.append(Finding(what, commands=silent_arp(), advice=advice))
-    for mac in sorted(facts.owners - facts.macs):
-        whose = f"server {facts.others[mac]}" if mac in facts.others else "a stranger"
-        what = f"{mac} ({whose}) answers ARP for the VIP {facts.vip}"
+    for mac in sorted(facts.owners - facts.macs - facts.others.keys()):  # another server's is told of that one
+        what = f"a stranger, {mac}, answers ARP for the VIP {facts.vip}"
         advice = "find its switch port; whoever it is must give the address up"
-        found.append(Finding(what, ENGINE, advice="" if mac in facts.others else advice, grave=False))
+        found.append(Finding(what, ENGINE, advice=advice, grave=False))
     return found
 
 

@@ -1,0 +1,64 @@
+"""What is made of what the probes found: each line of the table is a member, and what is said of it first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dataplane import plan
+from dataplane.findings import CLOSED, ENGINE, EXPIRES, OPEN, REPLIES, SERVER, SILENT, Facts, cause, findings
+
+MAC, OTHER = frozenset({"02:00:00:00:00:0b"}), frozenset({"02:00:00:00:00:0c"})
+WELL = Facts(
+    "10.9.0.11", "10.9.0.100", plan.L2, 80, engine="10.9.0.1", interface="eth0", neighbour=next(iter(MAC)), answers=MAC,
+    unsigned=MAC, far=MAC, host=True, host_port=OPEN, echo=REPLIES, last=REPLIES, vip_port=OPEN, full=1500, fits=1500,
+)  # fmt: skip
+DEAF = replace(WELL, echo=SILENT, last=SILENT, vip_port=SILENT, fits=0, failing=("no answer from the VIP within 1 s",))
+GONE = replace(DEAF, host=False, host_port=SILENT, answers=frozenset(), unsigned=frozenset(), far=frozenset())
+FAR_AWAY = {"mode": plan.L3_GRE, "on_link": False, "answers": frozenset(), "unsigned": frozenset(), "far": frozenset()}
+
+TABLE = [
+    (replace(WELL, way="it is on no network"), "it is on no network", ENGINE, 0),
+    (GONE, "no reply to ARP for 10.9.0.11 on eth0", SERVER, 0),
+    (replace(GONE, unsigned=MAC), "drops what comes from 10.9.0.1: rp_filter?", SERVER, 1),
+    (replace(DEAF, host=False, host_port=SILENT), "answers ARP, and neither ping nor TCP", SERVER, 0),
+    (replace(WELL, answers=OTHER, permanent=True), "the neighbour entry is fixed by hand", ENGINE, 1),
+    (replace(WELL, answers=MAC | OTHER), "2 MAC addresses answer ARP for 10.9.0.11", SERVER, 1),
+    (replace(WELL, owners=MAC), "answers ARP for the VIP 10.9.0.100", SERVER, 2),
+    (replace(DEAF, last=EXPIRES), "VIP missing on its loopback?", SERVER, 1),
+    (DEAF, "VIP missing on its loopback?", SERVER, 1),
+    (replace(DEAF, **FAR_AWAY, inner=REPLIES), "VIP missing on its loopback?", SERVER, 1),
+    (replace(DEAF, **FAR_AWAY, refusal="does not decapsulate GRE"), "does not decapsulate GRE", SERVER, 1),
+    (replace(DEAF, **FAR_AWAY), "rp_filter drops what comes out of the GRE tunnel", SERVER, 2),
+    (replace(GONE, **FAR_AWAY, refusal="10.9.0.254 answers host unreachable"), "host unreachable", ENGINE, 0),
+    (replace(GONE, **FAR_AWAY), "server does not answer", SERVER, 0),
+    (replace(WELL, vip_port=SILENT), "the VIP answers ping, its port 80 does not", SERVER, 0),
+    (replace(WELL, vip_port=CLOSED, failing=("closed",)), "its program listens on that alone", SERVER, 0),
+    (replace(WELL, vip_port=CLOSED, host_port=CLOSED, failing=("closed",)), "no program listens there", SERVER, 0),
+    (replace(WELL, failing=("status 503",)), "status 503", SERVER, 0),
+    (replace(WELL, fits=1400), "of 1500 bytes; the largest that does has 1400", SERVER, 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("facts", "what", "host", "commands"), TABLE, ids=[line[1] for line in TABLE])
+def test_what_is_said_of_a_member(facts: Facts, what: str, host: str, commands: int) -> None:
+    first = next(finding for finding in findings(facts) if finding.grave)
+    assert what in first.what
+    assert cause(facts) == first.what
+    assert (first.host, len(first.commands)) == (host, commands)
+    assert first.commands or first.advice, "there is always something to do"
+
+
+def test_nothing_is_said_of_a_member_that_is_well() -> None:
+    assert findings(WELL) == []
+    assert findings(replace(WELL, fits=0)) == [], "one that answers no ping is not judged by it"
+
+
+def test_what_is_worth_to_know_is_not_grave() -> None:
+    (far,) = findings(replace(WELL, far=frozenset()))
+    assert not far.grave
+    assert "clients from beyond its networks" in far.what
+    (stranger,) = findings(replace(WELL, owners=OTHER))
+    assert "a stranger, 02:00:00:00:00:0c" in stranger.what
+    assert findings(replace(WELL, owners=OTHER, others={next(iter(OTHER)): "10.9.0.12"})) == []
