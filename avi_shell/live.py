@@ -17,7 +17,15 @@ Report = Mapping[str, Any]
 Parts = list[str | Table]
 
 UNAVAILABLE = "OPER_UNAVAIL"
-_STATES = {"up": "OPER_UP", "down": "OPER_DOWN", "disabled": "OPER_DISABLED", "unknown": "OPER_UNKNOWN"}
+_STATES = {
+    "up": "OPER_UP",
+    "initializing": "OPER_INITIALIZING",
+    "down": "OPER_DOWN",
+    "disabled": "OPER_DISABLED",
+    "unknown": "OPER_UNKNOWN",
+}
+_BEST_FIRST = ("up", "initializing", "down", "disabled")
+"""Of several services or engines the best state counts."""
 _HOST = {True: "answers", False: "silent", None: ""}
 """Whether a server answers on its own address, whatever its VIP does; None: nobody asked."""
 
@@ -53,6 +61,8 @@ def listing(session: Session, segment: str, documents: Sequence[Document]) -> Pa
         return _virtual_services(session, documents)
     if segment == "serviceengine":
         return _engines(session, documents)
+    if segment == "pool":
+        return _pools_listed(session, documents)
     rows = sorted((str(d.get("name", "")), str(d.get("uuid", ""))) for d in documents)
     return [Table(("Name", "UUID"), rows)]
 
@@ -75,6 +85,19 @@ def _virtual_services(session: Session, documents: Sequence[Document]) -> Parts:
     return parts if live else [*parts, no_engine(session)]
 
 
+def _pools_listed(session: Session, documents: Sequence[Document]) -> Parts:
+    live = reports(session)
+    rows = []
+    for document in documents:
+        found = [pool for _, pool in _pools(str(document.get("uuid")), live)]
+        servers = [server for pool in found[:1] for server in pool["servers"]]
+        up = f"{sum(s['state'] == 'up' for s in servers)} of {len(servers)}" if found else ""
+        state = _best(pool["state"] for pool in found) or _unserved(document)
+        rows.append((str(document.get("name", "")), str(document.get("uuid", "")), up, state))
+    parts: Parts = [Table(("Name", "UUID", "Servers Up", "Oper State"), sorted(rows))]
+    return parts if live else [*parts, no_engine(session)]
+
+
 def _addresses(session: Session, document: Document) -> list[str]:
     vips = list(document.get("vip", []))
     ref = document.get("vsvip_ref")
@@ -92,10 +115,17 @@ def _ports(service: Document) -> str:
 
 def service_state(document: Document, live: Iterable[Report]) -> str:
     """A virtual service's state over all engines: up where any of its services is up."""
-    states = {s["state"] for _, s in _services(document, live)}
-    for state in ("up", "down", "disabled"):
-        if state in states:
-            return _STATES[state]
+    return _best(s["state"] for _, s in _services(document, live)) or _unserved(document)
+
+
+def _best(states: Iterable[str]) -> str | None:
+    """The best of some states, as it is shown; None of none."""
+    found = set(states)
+    return next((_STATES[state] for state in _BEST_FIRST if state in found), None)
+
+
+def _unserved(document: Document) -> str:
+    """The state of what no engine forwards."""
     return UNAVAILABLE if document.get("enabled", True) else _STATES["disabled"]
 
 
@@ -191,9 +221,9 @@ def _pool(found: Sequence[tuple[str, Report]]) -> Parts:
     rows = []
     for engine, pool in found:
         up = sum(server["state"] == "up" for server in pool["servers"])
-        state = "OPER_UP" if up else "OPER_DOWN"
-        rows.append((engine, pool["name"], state, f"{up} of {len(pool['servers'])}", str(pool["slots"])))
-    return [Table(("Service Engine", "Name", "Oper State", "Servers Up", "Slots"), rows)]
+        count = f"{up} of {len(pool['servers'])}"
+        rows.append((engine, pool["name"], state(pool["state"]), pool["reason"], count, str(pool["slots"])))
+    return [Table(("Service Engine", "Name", "Oper State", "Reason", "Servers Up", "Slots"), rows)]
 
 
 def _servers(found: Sequence[tuple[str, Report]]) -> Parts:
@@ -205,7 +235,7 @@ def _servers(found: Sequence[tuple[str, Report]]) -> Parts:
             server["address"],
             str(server["port"]),
             str(server["weight"]),
-            state(server["state"] if server["enabled"] else "disabled"),
+            state(server["state"]),
             server["reason"] or "",
             _HOST[server.get("host")],
             f"{100 * server['share']:.1f} %",
@@ -217,7 +247,13 @@ def _servers(found: Sequence[tuple[str, Report]]) -> Parts:
         for engine, pool in found
         for server in pool["servers"]
     ]
-    return [Table(columns, rows)]
+    remedies: dict[tuple[str, str], list[str]] = {}
+    for engine, pool in found:
+        for server in pool["servers"]:
+            if server["remedy"]:
+                remedies.setdefault((engine, server["remedy"]), []).append(server["address"])
+    mending = [f"To mend {', '.join(them)} on {engine}: {remedy}" for (engine, remedy), them in remedies.items()]
+    return [Table(columns, rows), *mending]
 
 
 def _engine(report: Report) -> Parts:

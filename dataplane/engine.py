@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from .probes import Check, Probes
 from .probes.check import EXTERNAL
 from .roster import Roster
 from .transition import Life, Slots
+from .ways import NO_FAULT, Fault, Ways
 
 log = logging.getLogger("avi-se")
 
@@ -88,6 +90,9 @@ class Engine:
         self._believed: Mapping[str, Mapping[bytes, bool]] = {}
         self._adopted: Mapping[str, forwarding.Pool] = {}
         self._watched: set[str] = set()
+        self._flows: Mapping[str, Counter[Life]] = {}
+        self._ways = Ways(network, self._names)
+        self._looked_at = -1
         self._dirty: set[str] = set()
         self._dirty_services: set[str] = set()
         self._dirty_vips: set[bytes] = set()
@@ -145,8 +150,8 @@ class Engine:
         if until is None:
             return True
         uuid, (servers, addresses) = service.pool_uuid, self._roster.members(service.pool_uuid)
-        checks = [self._demands.of(uuid, a) for s, a in zip(servers, addresses, strict=True) if s.enabled]
-        if time.monotonic() < until and not all(self._health.known(mine) for mine in checks):
+        enabled = [a for s, a in zip(servers, addresses, strict=True) if s.enabled]
+        if time.monotonic() < until and not all(self.is_known(uuid, a) for a in enabled):
             return False
         del self._unsettled[service.pool_uuid]
         return True
@@ -208,6 +213,7 @@ class Engine:
             self._follow_tunnels()
         self._follow_checks(pools)
         self.claimants.follow(self.services.values(), self._interfaces.values())
+        self._follow_ways(pools)
         self._unsettle(pools)
         self._wake.set()
 
@@ -254,6 +260,9 @@ class Engine:
             self._follow_interfaces(required=False)
         except DriverError as exc:
             self.events.add(f"interface not served: {exc}")
+        if self._looked_at != self.network.layout:
+            self._looked_at = self.network.layout
+            self._follow_ways(self._roster.pools)
         dirty, self._dirty = self._dirty, set()
         keys, self._dirty_services = self._dirty_services, set()
         vips, self._dirty_vips = self._dirty_vips, set()
@@ -291,6 +300,8 @@ class Engine:
 
     def why(self, pool: str, server: bytes) -> str:
         """Why a pool member is not up; of one that is, what an operator must know."""
+        if fault := self.fault(pool, server).reason:
+            return fault
         claims = sorted(map(claimants.words, self.claimants.of(pool, server)))
         checks = self.checks(pool, server)
         sizes = sorted({self._full_sizes.words(server, check.vip, check.mode) for check in checks})
@@ -331,6 +342,19 @@ class Engine:
     def slots(self, uuid: str) -> Slots | None:
         """A pool's slots and their phases."""
         return self._slots.get(uuid)
+
+    def flows(self, pool: str, member: Life) -> int:
+        """How many of a member's tracked flows live; counted every ADVANCE_EVERY while slots move."""
+        return self._flows.get(pool, Counter())[member]
+
+    def fault(self, pool: str, server: bytes) -> Fault:
+        """Why a member cannot be reached at all."""
+        service = next(iter(self._roster.of_pool(pool)), None)
+        return NO_FAULT if service is None else self._ways.fault(server, service.mode)
+
+    def is_settled(self, pool: str) -> bool:
+        """Whether a pool's servers were all heard of, or had their time."""
+        return pool not in self._unsettled
 
     def is_up(self, service: plan.Service) -> bool:
         """Whether a service has a server that takes new flows."""
@@ -395,6 +419,7 @@ class Engine:
             await asyncio.sleep(ADVANCE_EVERY)
             moving = [uuid for uuid in self._watched if uuid in self._slots and self._slots[uuid].moving]
             lingering = await asyncio.to_thread(self.driver.lingering, moving) if moving else {}
+            self._flows = {uuid: Counter(life for _, life in flows) for uuid, flows in lingering.items()}
             for uuid in list(self._watched):
                 if uuid in self._pools and self._advance(uuid, lingering.get(uuid)):
                     self._dirty.add(uuid)
@@ -505,12 +530,14 @@ class Engine:
         self._health.follow(new, [check for check in gone if check not in kept])
 
     def _is_up(self, pool: str, server: bytes) -> bool:
+        if self.fault(pool, server).reason:
+            return False
         checks = self._demands.of(pool, server)
         return self._health.up(checks) and not (checks and self.claimants.answers(pool, server))
 
     def is_known(self, pool: str, server: bytes) -> bool:
         """Whether it is known if a server passes what is demanded of it."""
-        return self._health.known(self._demands.of(pool, server))
+        return bool(self.fault(pool, server).reason) or self._health.known(self._demands.of(pool, server))
 
     def _check_changed(self, check: Check) -> None:
         self._members_changed((pool, check.server) for pool in self._demands.users(check))
@@ -534,15 +561,21 @@ class Engine:
         if members and ours is not None and ours.owned:  # caches may hold what was claimed
             self._announcer.announce(vip, self._interfaces.values())
 
+    def _follow_ways(self, pools: Iterable[str]) -> None:
+        """See which members of these pools can be reached: those that cannot lose their slots at once."""
+        modes = {uuid: service.mode for uuid in pools for service in self._roster.of_pool(uuid)}
+        members = [(uuid, server) for uuid in modes for server in self._roster.members(uuid).addresses]
+        changed = self._ways.follow({(server, modes[uuid]) for uuid, server in members}, self._interfaces)
+        if changed:
+            self._members_changed(member for member in members if (member[1], modes[member[0]]) in changed)
+            self._health.hasten({server for server, mode in changed if not self._ways.fault(server, mode).reason})
+
     async def _route(self, check: Check) -> tuple[int, bytes]:
         if check.mode != plan.L2:
             return await self._route_in_tunnel(check)
         way = self.network.attached(check.server, self._interfaces.values())
-        if way is None:
-            raise NetworkError(
-                f"{socket.inet_ntoa(check.server)} is on no network attached to {', '.join(self._names)}: "
-                "layer-2 DSR needs its servers on the engine's own segment"
-            )
+        if way is None or not self.network.is_up(way[0].index):
+            raise NetworkError(self._ways.look(check.server, check.mode).reason or "the network is changing")
         interface, source = way
         by_user = check.monitor.type == EXTERNAL
         return await self._paths.open(check.server, interface, source, by_user=by_user), source
@@ -552,9 +585,7 @@ class Engine:
             await self.network.find(check.server)
         hop = self.next_hop(check.server)
         if hop.interface is None:
-            raise NetworkError(
-                f"no route to {socket.inet_ntoa(check.server)} by an interface of this engine: {', '.join(self._names)}"
-            )
+            raise NetworkError(self._ways.look(check.server, check.mode).reason or "the network is changing")
         return await self._paths.open_tunnel(check.server, hop.source, check.mode), hop.source
 
     async def _look(self, check: Check) -> Sight:

@@ -225,6 +225,13 @@ class Health:
         verdicts = [self._verdict(demand) for demand in demands]
         return False in verdicts or None not in verdicts
 
+    def hasten(self, servers: Iterable[bytes]) -> None:
+        """Probe at once those of some servers that are down: what was in their way is gone."""
+        for server in servers:
+            for watch in self._hosts[server].watches.values() if server in self._hosts else ():
+                if watch.state.up is False:
+                    self.schedule.hasten(watch.entry)
+
     async def close(self) -> None:
         """Stop every check."""
         tasks: list[Any] = [host.task for host in self._hosts.values() if host.task is not None]

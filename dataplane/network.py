@@ -13,6 +13,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from pyroute2 import AsyncIPRoute
@@ -31,16 +32,21 @@ IFF_UP, IFF_LOOPBACK, IFF_LOWER_UP = 0x1, 0x8, 0x10000
 ARPHRD_ETHER = 1
 # linux/rtnetlink.h
 RTN_UNICAST = 1
+RT_TABLE_MAIN = 254
+RTPROT_KERNEL = 2
+_LOST_ROUTES = 256
+"""Routes remembered after they went, newest last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link as the kernel tells it. up: administratively and its carrier."""
+    """A link as the kernel tells it. on: administratively up; up: that, and its carrier."""
 
     index: int
     name: str
     mac: bytes
     mtu: int
+    on: bool
     up: bool
     ethernet: bool
 
@@ -53,6 +59,30 @@ class Way:
     index: int
     gateway: bytes
     source: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route of the main table, in the words of ip(8). via, source: "" where it has none; connected: the kernel made
+    it for an address of the interface."""
+
+    prefix: str
+    via: str
+    interface: str
+    metric: int = 0
+    source: str = ""
+    connected: bool = False
+
+    def __str__(self) -> str:
+        via = f" via {self.via}" if self.via else ""
+        return f"{self.prefix}{via} dev {self.interface}" + (f" metric {self.metric}" if self.metric else "")
+
+    @property
+    def remedy(self) -> str:
+        """The command that makes it again: of a connected one, by its address."""
+        if self.connected:
+            return f"ip address add {self.source}/{self.prefix.partition('/')[2]} dev {self.interface}"
+        return f"ip route add {self}" + (f" src {self.source}" if self.source else "")
 
 
 Networks = tuple[tuple[bytes, int], ...]
@@ -77,7 +107,9 @@ class Network:
         self._resolver = neighbours.Asker()
         self._events = AsyncIPRoute()
         self._listener: asyncio.Task[None] | None = None
+        self._followed: set[bytes] = set()
         self._ways: dict[bytes, Way | None] = {}
+        self._lost: dict[tuple[bytes, int], Route] = {}
         self._ask = asyncio.Event()
         self._asker: asyncio.Task[None] | None = None
 
@@ -134,6 +166,16 @@ class Network:
         link = self._links.get(index)
         return link is not None and link.up
 
+    def is_switched_on(self, index: int) -> bool:
+        """Whether a link exists and is switched on, with a carrier or without."""
+        link = self._links.get(index)
+        return link is not None and link.on
+
+    def name(self, index: int) -> str:
+        """A link's name; its number where it has vanished."""
+        link = self._links.get(index)
+        return f"interface {index}" if link is None else link.name
+
     def networks(self, index: int) -> Networks:
         """The addresses of a link."""
         return tuple(self._addresses.get(index, ()))
@@ -178,32 +220,53 @@ class Network:
     def follow(self, addresses: Iterable[bytes]) -> None:
         """The addresses whose ways are wanted from now on; those of new ones are known after `ask`."""
         wanted = set(addresses)
-        for address in self._ways.keys() - wanted:
-            del self._ways[address]
-        for address in wanted - self._ways.keys():
-            self._ways[address] = None
+        for address in self._followed - wanted:
+            self._ways.pop(address, None)
+        if wanted - self._followed:
             self._ask.set()
+        self._followed = wanted
+
+    def is_followed(self, address: bytes) -> bool:
+        """Whether an address's way is wanted."""
+        return address in self._followed
+
+    def is_asked(self, address: bytes) -> bool:
+        """Whether the kernel was asked for an address's way yet."""
+        return address in self._ways
 
     def way(self, address: bytes) -> Way | None:
         """The way to a followed address; None while there is none."""
         return self._ways.get(address)
 
+    def lost_route(self, address: bytes) -> Route | None:
+        """The closest route to an address that went and did not come back."""
+        number = int.from_bytes(address, "big")
+        found = [
+            (length, route)
+            for (prefix, length), route in self._lost.items()
+            if (number ^ int.from_bytes(prefix, "big")) >> (32 - length) == 0
+        ]
+        return max(found, key=itemgetter(0))[1] if found else None
+
     async def ask(self) -> bool:
         """Ask the kernel for every followed address (RTM_GETROUTE: rules, metrics and all). Whether one changed."""
         changed = False
-        for address in list(self._ways):
+        for address in list(self._followed):
             way = await self._route(address)
-            if address in self._ways and self._ways[address] != way:
-                self._ways[address] = way
-                changed = True
-        self.layout += changed
+            changed |= self._put_way(address, way)
         return changed
+
+    def _put_way(self, address: bytes, way: Way | None) -> bool:
+        if address not in self._followed or (address in self._ways and self._ways[address] == way):
+            return False
+        self._ways[address] = way
+        self.layout += 1
+        return True
 
     async def find(self, address: bytes) -> Way | None:
         """The way to a followed address, asked for now."""
         way = await self._route(address)
-        if address in self._ways:
-            self._ways[address] = way
+        self._put_way(address, way)
         return way
 
     async def _route(self, address: bytes) -> Way | None:
@@ -252,6 +315,7 @@ class Network:
                 async for message in self._events.get():
                     event = message.get("event", "")
                     if event in ("RTM_NEWROUTE", "RTM_DELROUTE"):
+                        self._take_route(message, event == "RTM_NEWROUTE")
                         self._ask.set()
                     elif self._take(event, message):
                         self._ask.set()
@@ -270,6 +334,29 @@ class Network:
             return self._take_neighbour(message, event == "RTM_NEWNEIGH")
         return False
 
+    def _take_route(self, message: Any, present: bool) -> None:
+        """Remember what was lost: a way that is no more can only be named from memory."""
+        if message["family"] != socket.AF_INET or message["type"] != RTN_UNICAST:
+            return
+        if (message.get("table") or message["table"]) != RT_TABLE_MAIN:
+            return
+        text, length = message.get("dst") or "0.0.0.0", message["dst_len"]
+        key = socket.inet_aton(text), length
+        self._lost.pop(key, None)
+        index = message.get("oif")
+        if present or index is None:  # a route of several ways has no one command
+            return
+        self._lost[key] = Route(
+            f"{text}/{length}" if length else "default",
+            message.get("gateway") or "",
+            self.name(index),
+            message.get("priority") or 0,
+            message.get("prefsrc") or "",
+            message["proto"] == RTPROT_KERNEL and bool(message.get("prefsrc")),
+        )
+        if len(self._lost) > _LOST_ROUTES:
+            del self._lost[next(iter(self._lost))]
+
     def _take_link(self, message: Any, present: bool) -> bool:
         index = message["index"]
         before = self._links.get(index)
@@ -285,6 +372,7 @@ class Network:
             message.get("ifname") or "",
             _mac(message.get("address")) or bytes(6),
             message.get("mtu") or 1500,
+            bool(flags & IFF_UP),
             bool(flags & IFF_UP) and bool(flags & IFF_LOWER_UP),
             message["ifi_type"] == ARPHRD_ETHER,
         )

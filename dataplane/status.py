@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import plan, tables
+from . import plan, states, tables
 from .forwarding import Counters, Tally
 
 if TYPE_CHECKING:
@@ -26,17 +27,23 @@ def report(engine: Engine) -> dict[str, Any]:
     {"name", "group", "version": plan version applied, "driver": {"name", "interfaces": {name: mode}},
      "interfaces": [{"name", "mac", "mtu", "addresses"}], "vips": [{"address", "up", "announced"}],
      "services": [{"virtualservice", "tenant", "uuid", "vip", "protocol", "port", "port_end", "pool", "pool_uuid",
-                   "state": up|down|disabled, "reason", "packets", "bytes"}],
-     "pools": [{"name", "uuid", "slots", "servers": [{"address", "port", "weight", "enabled", "state": up|down|unknown,
-                "reason", "host": true|false|null (whether it answers on its own address),
+                   "state": up|down|disabled|initializing, "reason", "packets", "bytes"}],
+     "pools": [{"name", "uuid", "state": up|down|disabled|initializing, "reason", "slots",
+                "servers": [{"address", "port", "weight", "enabled", "state": up|down|disabled|unknown, "reason",
+                 "remedy": command that mends it, "serves_for": seconds that a disabled one serves its flows on (-1: for
+                 ever), else null, "flows": those of them that live, null where none are tracked,
+                 "host": true|false|null (whether it answers on its own address),
                  "in_table", "share", "mac", "interface", "packets", "bytes"}]}],
      "monitors": {"checks": how many run, "probes": ended so far, "late": {"median", "p99"}: seconds that the last
                   probes began after they were due},
      "answered": ARP requests answered, "dropped": {reason: packets}, "events": [text, newest last]}
-    share: the fraction of the pool's slots that the server owns.
+    share: the fraction of the pool's slots that the server owns. flows: a flow is tracked from its first packet after
+    its server was disabled until it was idle for as long as its service allows; those that were silent since are not
+    counted.
     """
-    counters = engine.driver.counters()
+    counters, now = engine.driver.counters(), time.time()
     pools = {service.pool_uuid: service for service in engine.services.values()}
+    seen = {uuid: _seen(engine, service, now) for uuid, service in pools.items()}
     return {
         "name": engine.name,
         "group": engine.group,
@@ -52,8 +59,11 @@ def report(engine: Engine) -> dict[str, Any]:
             for i in engine.interfaces()
         ],
         "vips": [{"address": socket.inet_ntoa(v.address), "up": v.up, "announced": v.owned} for v in engine.vips()],
-        "services": [_service(engine, service, counters) for _, service in sorted(engine.services.items())],
-        "pools": [_pool(engine, service, counters) for _, service in sorted(pools.items(), key=lambda p: p[1].pool)],
+        "services": [_service(engine, s, counters, seen[s.pool_uuid]) for _, s in sorted(engine.services.items())],
+        "pools": [
+            _pool(engine, service, counters, seen[uuid], now)
+            for uuid, service in sorted(pools.items(), key=lambda p: p[1].pool)
+        ],
         "monitors": _monitors(engine),
         "answered": counters.answered,
         "dropped": {reason: n for reason, n in counters.dropped.items() if n},
@@ -68,17 +78,9 @@ def _monitors(engine: Engine) -> dict[str, Any]:
     return {"checks": health.checks, "probes": health.probes, "late": at}
 
 
-def _service(engine: Engine, service: plan.Service, counters: Counters) -> dict[str, Any]:
+def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _Seen) -> dict[str, Any]:
     tally = counters.services.get(tables.key(service), Tally())
-    state, reason = "up", ""
-    if not service.enabled:
-        state, reason = "disabled", "switched off in the configuration"
-    elif not engine.is_up(service):
-        state, reason = "down", "no server of its pool is up"
-        if not service.servers:
-            reason = "its pool has no servers"
-        elif not service.pool_enabled:
-            reason = "its pool is disabled"
+    state = states.service(service, seen.pool, seen.servers)
     return {
         "virtualservice": service.virtualservice,
         "tenant": service.tenant,
@@ -89,30 +91,49 @@ def _service(engine: Engine, service: plan.Service, counters: Counters) -> dict[
         "port_end": service.port_end,
         "pool": service.pool,
         "pool_uuid": service.pool_uuid,
-        "state": state,
-        "reason": reason,
+        "state": state.word,
+        "reason": state.reason,
         "packets": tally.packets,
         "bytes": tally.bytes,
     }
 
 
-def _pool(engine: Engine, service: plan.Service, counters: Counters) -> dict[str, Any]:
+class _Seen(NamedTuple):
+    """A pool as it is now: its members, their states by address, its own."""
+
+    members: tuple[tables.Member, ...]
+    servers: Mapping[str, states.State]
+    pool: states.State
+
+
+def _seen(engine: Engine, service: plan.Service, now: float) -> _Seen:
+    members = engine.members(service)
+    servers = {m.server.address: _server_state(engine, service, m, now) for m in members}
+    settled, up = engine.is_settled(service.pool_uuid), engine.is_up(service)
+    return _Seen(members, servers, states.pool(service, servers, settled=settled, up=up))
+
+
+def _pool(engine: Engine, service: plan.Service, counters: Counters, seen: _Seen, now: float) -> dict[str, Any]:
     value = engine.pool(service.pool_uuid)
     owned = Counter(value.table) if value else Counter[int]()
     servers = []
-    for index, member in enumerate(engine.members(service)):
+    for index, member in enumerate(seen.members):
         interface, mac = member.hop.interface, member.hop.mac
         tally = counters.servers.get((service.pool_uuid, member.address), Tally())
-        state, reason = _server_state(engine, service.pool_uuid, member)
+        state, grace = seen.servers[member.server.address], _grace(engine, service, member, now)
+        fault = engine.fault(service.pool_uuid, member.address)
         servers.append(
             {
                 "address": member.server.address,
                 "port": member.server.port,
                 "weight": member.server.weight,
                 "enabled": member.server.enabled,
-                "state": state,
-                "reason": reason,
-                "host": engine.health.host_answers(member.address),
+                "state": state.word,
+                "reason": state.reason,
+                "remedy": fault.remedy,
+                "serves_for": grace.seconds if state.word == states.DISABLED else None,
+                "flows": grace.flows if state.word == states.DISABLED else None,
+                "host": None if fault.reason else engine.health.host_answers(member.address),
                 "in_table": owned[index] > 0,
                 "share": round(owned[index] / service.slots, 5),
                 "mac": mac.hex(":") if mac else None,
@@ -121,20 +142,36 @@ def _pool(engine: Engine, service: plan.Service, counters: Counters) -> dict[str
                 "bytes": tally.bytes,
             }
         )
-    return {"name": service.pool, "uuid": service.pool_uuid, "slots": service.slots, "servers": servers}
+    return {
+        "name": service.pool,
+        "uuid": service.pool_uuid,
+        "state": seen.pool.word,
+        "reason": seen.pool.reason,
+        "slots": service.slots,
+        "servers": servers,
+    }
 
 
-def _server_state(engine: Engine, pool: str, member: tables.Member) -> tuple[str, str]:
-    checks = engine.checks(pool, member.address)
-    why = engine.why(pool, member.address)
-    if not checks:
-        return "up", f"not monitored; {why}" if why else "not monitored"
-    if member.up:
-        failing = any(engine.health.state(check).up is False for check in checks)
-        return "up", f"enough monitors pass; others: {why}" if failing else why
-    if not engine.is_known(pool, member.address):
-        return "unknown", "not checked yet"
-    return "down", why
+def _server_state(engine: Engine, service: plan.Service, member: tables.Member, now: float) -> states.State:
+    pool, address = service.pool_uuid, member.address
+    checks = engine.checks(pool, address)
+    seen = states.Seen(
+        monitored=bool(checks),
+        up=member.up,
+        known=engine.is_known(pool, address),
+        why=engine.why(pool, address),
+        failing=any(engine.health.state(check).up is False for check in checks),
+        fault=engine.fault(pool, address).reason,
+        unresolved=member.hop.mac is None,
+    )
+    return states.server(member.server, service.pool_enabled, seen, _grace(engine, service, member, now))
+
+
+def _grace(engine: Engine, service: plan.Service, member: tables.Member, now: float) -> states.Grace:
+    until = member.server.serve_until
+    left = until if until == plan.FOR_EVER else max(0.0, until - now)
+    flows = engine.flows(service.pool_uuid, member.life) if left and member.serves and not service.per_packet else None
+    return states.Grace(round(left, 1) if member.serves else 0.0, bool(until), flows)
 
 
 def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
@@ -168,6 +205,8 @@ def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
                 for s in p["servers"]
             ],
         )
+        for remedy in dict.fromkeys(s["remedy"] for p in told["pools"] for s in p["servers"] if s["remedy"]):
+            yield f"to mend: {remedy}"
         drops = ", ".join(f"{reason} {n}" for reason, n in told["dropped"].items()) or "none"
         yield f"dropped: {drops}; ARP answered: {told['answered']}"
         monitors = told["monitors"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
+import re
 import signal
 import socket
 import sqlite3
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -176,6 +178,7 @@ def test_connections_live_through_changes_of_their_pool(scene: Scene) -> None:
 
     scene.change(a=plan.Server(A, PORT, enabled=False, serve_until=time.time() + 600))  # disabled gracefully
     assert scene.say("ping") == held
+    _counts_down(scene, list(held.values()).count("server1"))
     held |= scene.open(300)
 
     scene.change(b=plan.Server(B, PORT, weight=3))  # weighted
@@ -196,6 +199,24 @@ def test_connections_live_through_changes_of_their_pool(scene: Scene) -> None:
     held = {port: server for port, server in held.items() if server != "server3"}
     held |= scene.open(300)
     assert {p: s for p, s in scene.say("ping").items() if not s.startswith("!")} == held
+
+
+def _counts_down(scene: Scene, flows: int) -> None:
+    """The disabled server is shown with the time that is left to it, and the flows that it keeps."""
+
+    def told() -> dict[str, Any]:
+        report = scene.lab.status()
+        assert report is not None
+        return next(s for p in report["pools"] for s in p["servers"] if s["address"] == A)
+
+    scene.lab.wait(lambda: told()["flows"] == flows, f"server1 to be shown with {flows} flows")
+    first = told()
+    assert first["state"] == "disabled"
+    assert re.fullmatch(
+        rf"disabled, serves its flows for (10 min|9 min \d+ s) more, {flows} flows remain of those tracked",
+        first["reason"],
+    )
+    scene.lab.wait(lambda: told()["serves_for"] < first["serves_for"], "the time to run")
 
 
 def test_udp_flows_stay_with_their_server_in_the_window(scene: Scene) -> None:
