@@ -81,8 +81,8 @@ def _replay(arguments: argparse.Namespace) -> int:
     if arguments.neighbours is None:
         raise NetworkError(replay.needs(planned))
     around = replay.surroundings(arguments.neighbours)
-    with replay.decider(arguments.driver, planned, around) as decide:
-        print(json.dumps(replay.replay(decide, planned, arguments.source, arguments.target), indent=1))
+    with replay.replayer(arguments.driver, planned, around) as ready:
+        print(json.dumps(replay.replay(ready, planned, arguments.source, arguments.target), indent=1))
     return RUN_OK
 
 

@@ -4,7 +4,8 @@
      "neighbours": [{"ip": "10.0.0.11", "mac": "02:…", "interface": "eth0"}],
      "routes": [{"prefix": "0.0.0.0/0", "via": "10.0.0.254", "interface": "eth0"}]}
 
-Frames arrive on the first interface; every server counts as up. Nothing about the network is guessed.
+Frames arrive on the first interface; every server counts as up. Nothing about the network is guessed. The clock is the
+capture's.
 """
 
 from __future__ import annotations
@@ -12,20 +13,31 @@ from __future__ import annotations
 import ipaddress
 import json
 import socket
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import decision, plan, tables
-from .errors import DriverError, NetworkError, PlanError
-from .flows import Flows
-from .forwarding import Interface, ServiceKey, Tables, Vip
+from .errors import NetworkError, PlanError
+from .flows import FLOWS, Flows
+from .forwarding import Counters, Interface, Tables, Tally, Vip
 
-Decider = Callable[[bytes, int], decision.Verdict]
-"""A frame and its time in nanoseconds → what becomes of it."""
+if TYPE_CHECKING:
+    from .xdptrial import Trial
+
+
+class Replayer(Protocol):
+    """A driver's decision, ready for frames of the first interface."""
+
+    def decide(self, frame: bytes, now: int) -> tuple[bytes, ...]:
+        """What leaves because of a frame. now: nanoseconds, its time. Raises DriverError."""
+
+    def counters(self) -> Counters:
+        """What became of the frames so far."""
+
 
 ETHERNET = 1
 """DLT_EN10MB, the only link type that can be replayed (pcap-linktype(7))."""
@@ -117,66 +129,114 @@ def needs(planned: plan.Plan) -> str:
 
 
 def fill(values: Tables, planned: plan.Plan, around: Surroundings) -> None:
-    """Put a plan's values, every server up. Raises NetworkError where the file leaves a server's MAC address out."""
+    """Put a plan's values, every server up. Raises NetworkError where the file leaves a server's MAC address out.
+
+    Virtual services do not share pools here: each has its own, so that its servers are counted apart.
+    """
     services = [service for service in planned.services.values() if service is not None]
     for interface in around.interfaces:
         values.put_interface(interface)
     values.put_addresses(frozenset(address for i in around.interfaces for address in i.addresses))
-    for service in {s.pool_uuid: s for s in services}.values():
+    for service in {_pool(s): s for s in services}.values():
         way = around.hop if service.mode == plan.L2 else around.next_hop
         members = tables.members(service, lambda server: True, way)
         missing = [m.server.address for m in members if m.hop.interface is not None and m.hop.mac is None]
         if missing:
             raise NetworkError(f"the neighbours file has no MAC address on the way to {', '.join(missing)}")
-        values.put_pool(tables.pool(service, members))
+        values.put_pool(replace(tables.pool(service, members), uuid=_pool(service)))
     for service in services:
         if service.enabled:
-            values.put_service(tables.service(service))
+            values.put_service(replace(tables.service(service), pool=_pool(service)))
     for vip in sorted({s.vip for s in services}):
         mine = [s for s in services if s.vip == vip]
         value = tables.vip(socket.inet_aton(vip), mine, lambda s: s.pool_enabled and any(m.enabled for m in s.servers))
         values.put_vip(Vip(value.address, value.up, value.owned))
 
 
+def _pool(service: plan.Service) -> str:
+    """The uuid of a service's pool here: as short as the XDP program's pools want it."""
+    return blake2b(f"{service.pool_uuid} {service.uuid}".encode(), digest_size=16).hexdigest()
+
+
 @contextmanager
-def decider(driver: str, planned: plan.Plan, around: Surroundings) -> Iterator[Decider]:
-    """A driver's decision, ready for frames of the first interface. driver: "pcap" or "xdp". Raises DriverError."""
+def replayer(driver: str, planned: plan.Plan, around: Surroundings) -> Iterator[Replayer]:
+    """A driver's decision on a plan. driver: "pcap" or "xdp". Raises DriverError, NetworkError."""
     if driver == "xdp":
-        raise DriverError("replay on the XDP program is not there yet", remedy="--driver pcap decides the same")
-    yield reference(planned, around)
+        from .xdptrial import Trial
+
+        trial = Trial(FLOWS)
+        try:
+            fill(trial.tables, planned, around)
+            yield Program(trial)
+        finally:
+            trial.close()
+    else:
+        values = decision.Values()
+        fill(values, planned, around)
+        yield Reference(values, around.interfaces[0])
 
 
-def reference(planned: plan.Plan, around: Surroundings) -> Decider:
-    """The reference decision, ready for frames of the first interface."""
-    values = decision.Values()
-    fill(values, planned, around)
-    first = around.interfaces[0]
-    flows = Flows()
-    return lambda frame, now: decision.decide(frame, first, values, flows, now)
+class Reference:
+    """The pcap driver's: the reference decision."""
+
+    def __init__(self, values: decision.Values, first: Interface) -> None:
+        self._values, self._first = values, first
+        self._flows = Flows()
+        self._counters = Counters()
+
+    def decide(self, frame: bytes, now: int) -> tuple[bytes, ...]:
+        """What leaves because of a frame."""
+        verdict = decision.decide(frame, self._first, self._values, self._flows, now)
+        decision.count(verdict, self._counters)
+        return verdict.frames
+
+    def counters(self) -> Counters:
+        """What became of the frames so far."""
+        return self._counters
 
 
-def replay(decide: Decider, planned: plan.Plan, source: Path, target: Path) -> dict[str, Any]:
-    """Decide every frame of a capture, write what would have left, and sum up (the shape is in the README).
+class Program:
+    """The XDP program's, tried in the kernel."""
 
-    Raises PlanError where the capture cannot be read or written, or is not of Ethernet frames.
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self._now = 0
+
+    def decide(self, frame: bytes, now: int) -> tuple[bytes, ...]:
+        """What leaves because of a frame. Raises DriverError where it is too large to be tried."""
+        if len(frame) < decision.ETH_HLEN:
+            return ()
+        if now != self._now:
+            self._now = now
+            self._trial.set_clock(max(1, now))
+        return self._trial.run(frame).frames
+
+    def counters(self) -> Counters:
+        """What became of the frames so far."""
+        return self._trial.tables.counters()
+
+
+def replay(replayer: Replayer, planned: plan.Plan, source: Path, target: Path) -> dict[str, Any]:
+    """Decide every frame of a capture, write what would have left, and sum up: see `summary`.
+
+    Raises PlanError where the capture cannot be read or written, or is not of Ethernet frames; DriverError.
     """
     from scapy.error import Scapy_Exception
     from scapy.utils import RawPcapWriter
 
-    summary = Summary(planned)
+    frames = 0
     try:
         with RawPcapWriter(str(target), linktype=ETHERNET, sync=False) as out:
             out.write_header(None)
             for frame, seconds, micros in _frames(source):
-                verdict = decide(frame, (seconds * 1_000_000 + micros) * 1000)
-                summary.add(verdict)
-                for leaving in verdict.frames:
+                frames += 1
+                for leaving in replayer.decide(frame, (seconds * 1_000_000 + micros) * 1000):
                     out.write_packet(leaving, sec=seconds, usec=micros)
     except OSError as exc:
         raise PlanError(f"{exc.filename or source}: {exc.strerror}") from exc
     except (Scapy_Exception, EOFError) as exc:
         raise PlanError(f"{source}: not a capture file: {exc}") from exc
-    return summary.told()
+    return summary(planned, frames, replayer.counters())
 
 
 def _frames(source: Path) -> Iterator[tuple[bytes, int, int]]:
@@ -195,44 +255,33 @@ def _frames(source: Path) -> Iterator[tuple[bytes, int, int]]:
             yield frame, seconds, micros
 
 
-class Summary:
-    """Counts verdicts by action, drop reason, virtual service and server."""
+def summary(planned: plan.Plan, frames: int, counters: Counters) -> dict[str, Any]:
+    """{"frames", "forwarded", "answered", "host", "dropped": {reason: n}, "services": {name: {"packets", "bytes",
+    "servers": {"ip:port": {"packets", "bytes"}}}}}"""
+    services = [service for service in planned.services.values() if service is not None]
+    told: dict[str, Any] = {s.virtualservice: {"packets": 0, "bytes": 0, "servers": {}} for s in services}
+    for service in services:
+        _add(told[service.virtualservice], counters.services.get(tables.key(service)))
+    for service in {_pool(s): s for s in services}.values():
+        servers = told[service.virtualservice]["servers"]
+        for server in service.servers:
+            tally = counters.servers.get((_pool(service), socket.inet_aton(server.address)))
+            if tally is not None and tally.packets:
+                name = f"{server.address}:{server.port}"
+                _add(servers.setdefault(name, {"packets": 0, "bytes": 0}), tally)
+    forwarded = sum(service["packets"] for service in told.values())
+    dropped = {reason: n for reason, n in sorted(counters.dropped.items()) if n}
+    return {
+        "frames": frames,
+        "forwarded": forwarded,
+        "answered": counters.answered,
+        "host": frames - forwarded - counters.answered - sum(dropped.values()),
+        "dropped": dropped,
+        "services": told,
+    }
 
-    def __init__(self, planned: plan.Plan) -> None:
-        services = [s for s in planned.services.values() if s is not None]
-        self._names: dict[ServiceKey, str] = {tables.key(s): s.virtualservice for s in services}
-        self._ports = {
-            (tables.key(s), socket.inet_aton(server.address)): server.port for s in services for server in s.servers
-        }
-        self._actions: Counter[str] = Counter()
-        self._dropped: Counter[str] = Counter()
-        self._services: dict[str, dict[str, Any]] = {
-            s.virtualservice: {"packets": 0, "bytes": 0, "servers": {}} for s in services
-        }
 
-    def add(self, verdict: decision.Verdict) -> None:
-        """Count one."""
-        self._actions[verdict.action] += 1
-        if verdict.action == decision.DROPPED:
-            self._dropped[verdict.reason] += 1
-        if verdict.action != decision.FORWARDED or verdict.service is None:
-            return
-        service = self._services[self._names[verdict.service]]
-        port = self._ports[verdict.service, verdict.server]
-        name = f"{socket.inet_ntoa(verdict.server)}:{port}"
-        server = service["servers"].setdefault(name, {"packets": 0, "bytes": 0})
-        for tally in (service, server):
-            tally["packets"] += 1
-            tally["bytes"] += verdict.size
-
-    def told(self) -> dict[str, Any]:
-        """{"frames", "forwarded", "answered", "host", "dropped": {reason: n}, "services": {name: {"packets", "bytes",
-        "servers": {"ip:port": {"packets", "bytes"}}}}}"""
-        return {
-            "frames": self._actions.total(),
-            "forwarded": self._actions[decision.FORWARDED],
-            "answered": self._actions[decision.ANSWERED],
-            "host": self._actions[decision.HOST],
-            "dropped": dict(sorted(self._dropped.items())),
-            "services": self._services,
-        }
+def _add(sums: dict[str, Any], tally: Tally | None) -> None:
+    if tally is not None:
+        sums["packets"] += tally.packets
+        sums["bytes"] += tally.bytes

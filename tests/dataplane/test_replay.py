@@ -1,5 +1,6 @@
 """`avi-se replay`: a plan, a network in a file, a capture in, a capture out."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -7,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scapy.layers.inet import fragment
 from scapy.layers.l2 import Ether
 from scapy.utils import rdpcap, wrpcap, wrpcapng
 
 from dataplane import plan
 
-from ..packets.cases import arp_reply, arp_request, frame, tcp, udp
+from ..packets.cases import CASES, arp_reply, arp_request, frame, tcp, udp
 from ..packets.world import ETH0, VIP, WEB1, WEB2, mac
 
 SERVERS = (plan.Server(WEB1, 80), plan.Server(WEB2, 8080))
@@ -57,8 +59,9 @@ def summary(folder: Path, *more: str, **options: Any) -> Any:
     return json.loads(done.stdout)
 
 
-def test_the_summary_adds_up(folder: Path) -> None:
-    told = summary(folder)
+@pytest.mark.parametrize("driver", ["pcap", "xdp"])
+def test_the_summary_adds_up(folder: Path, driver: str) -> None:
+    told = summary(folder, "--driver", driver)
     assert {k: told[k] for k in ("frames", "forwarded", "answered", "host", "dropped")} == {
         "frames": 24, "forwarded": 20, "answered": 1, "host": 1, "dropped": {"no_service": 2},
     }  # fmt: skip
@@ -75,6 +78,71 @@ def test_the_capture_holds_what_left_in_order(folder: Path) -> None:
     assert {sent[:6] for sent in out[:20]} == {mac(0x11), mac(0x12)}
     assert {sent[6:12] for sent in out[:20]} == {ETH0.mac}
     assert out[20:] == [arp_reply(VIP).frames[0]]
+
+
+SECOND_SERVICE = dataclasses.replace(SERVICE, virtualservice="vs2", uuid="virtualservice-2", port=81, port_end=89)
+
+
+def both(folder: Path) -> Any:
+    """The summary, which both drivers give; what leaves is the same, too."""
+    told = summary(folder, "--driver", "pcap")
+    decided = rdpcap(str(folder / "out.pcap"))
+    assert summary(folder, "--driver", "xdp") == told
+    tried = rdpcap(str(folder / "out.pcap"))
+    assert [(bytes(p), p.time) for p in tried] == [(bytes(p), p.time) for p in decided]
+    return told
+
+
+def test_the_packet_table_on_both_drivers(folder: Path) -> None:
+    sent = [f for row in CASES for f in (*row.before, row.frame) if len(f) < 3000]
+    wrpcap(str(folder / "in.pcap"), [Ether(f) for f in sent])
+    told = both(folder)
+    assert told["frames"] == len(sent)
+    assert min(told["forwarded"], told["answered"], told["host"]) >= 3
+    assert {"malformed", "bad_source", "looped", "fragment_unknown", "no_service"} <= told["dropped"].keys()
+
+
+def test_fragments_in_the_time_of_the_capture_on_both_drivers(folder: Path) -> None:
+    first, second = (Ether(frame(piece)) for piece in fragment(tcp(data=bytes(1000)), 800))
+    packets = [first.copy(), second.copy(), second.copy()]
+    for packet, at in zip(packets, (1000, 1029, 1031), strict=True):
+        packet.time = at
+    wrpcap(str(folder / "in.pcap"), packets)
+    told = both(folder)
+    assert (told["forwarded"], told["dropped"]) == (2, {"fragment_unknown": 1})
+
+
+def test_services_of_one_pool_are_counted_apart_on_both_drivers(folder: Path) -> None:
+    services = {service.key: service for service in (SERVICE, SECOND_SERVICE)}
+    plan.save(plan.Plan(1, services, plan.Common()), folder / "plan.json")
+    wrpcap(str(folder / "in.pcap"), [Ether(frame(tcp(port, sport=n))) for n in range(50) for port in (80, 81, 82)])
+    services = both(folder)["services"]
+    for name, packets in (("vs1", 50), ("vs2", 100)):
+        assert services[name]["packets"] == packets
+        assert sum(s["packets"] for s in services[name]["servers"].values()) == packets
+
+
+def test_layer_3_on_both_drivers(folder: Path) -> None:
+    far = dataclasses.replace(SERVICE, mode=plan.L3_GRE)
+    plan.save(plan.Plan(1, {far.key: far}, plan.Common()), folder / "plan.json")
+    sent = [tcp(sport=n, data=bytes(size), flags=df) for n, (size, df) in enumerate(LARGE)]
+    wrpcap(str(folder / "in.pcap"), [Ether(frame(packet)) for packet in sent])
+    told = both(folder)
+    assert (told["forwarded"], told["answered"]) == (5, 1)
+    assert len(rdpcap(str(folder / "out.pcap"))) == 7
+
+
+LARGE = ((0, 0), (0, "DF"), (1436, 0), (1436, "DF"), (1437, 0), (1437, "DF"))
+"""Bytes of data and flags: GRE leaves room for 1,476 of an IP packet."""
+
+
+def test_a_frame_too_large_to_be_tried_is_named(folder: Path) -> None:
+    wrpcap(str(folder / "in.pcap"), [Ether(frame(tcp(data=bytes(4000))))])
+    done = replay(folder, "--neighbours", "net.json", "--driver", "xdp")
+    assert done.returncode == 1
+    assert "4054 bytes" in done.stderr
+    assert "--driver pcap" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_times_of_the_frames_are_kept(folder: Path) -> None:
