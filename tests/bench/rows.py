@@ -73,4 +73,8 @@ ROWS = (
         "connections", "real TCP connections through real servers", "direct, no balancer", "connections:opened",
         {"XDP": at_least(0.9, 0.8)},
     ),
+    Row(
+        "alternatives", "L2 DSR on one wire, 64-byte frames, 1,000 flows, 1 core", "nftables netdev jhash + fwd",
+        "alternatives:forwarding", {"XDP": at_least(4, 3.5), "L2 against bare": at_least(0.95, 0.88)},
+    ),
 )  # fmt: skip
