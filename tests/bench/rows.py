@@ -77,4 +77,7 @@ ROWS = (
         "alternatives", "L2 DSR on one wire, 64-byte frames, 1,000 flows, 1 core", "nftables netdev jhash + fwd",
         "alternatives:forwarding", {"XDP": at_least(4, 3.5), "L2 against bare": at_least(0.95, 0.88)},
     ),
+    Row(
+        "frame", "one frame in BPF_PROG_TEST_RUN", "an empty program", "inside:frame_cost", {"L2": at_most(40, None)},
+    ),
 )  # fmt: skip
