@@ -15,7 +15,8 @@ from typing import Any
 from grammar import schema
 
 from .assembly import FAST_PATHS, Assembly, Claim, Holding, Part, Service, Vip
-from .document import Document, address_text, reference_parts
+from .document import ADMIN, Document, address_text, reference_parts
+from .fills import filled
 
 CONSISTENT_HASH = "LB_ALGORITHM_CONSISTENT_HASH"
 HASH_KEYS = (
@@ -367,8 +368,9 @@ _DSR_RULES: tuple[Callable[[Assembly], Iterator[Breach]], ...] = (
 
 
 def without_effect(kind: schema.Kind, document: Document, stored: Document | None) -> list[str]:
-    """Fields that were changed and change nothing about forwarding here."""
-    changed = sorted(_without_effect(kind, kind.root, document, stored or {}))
+    """Fields that were changed and change nothing about forwarding here; what a save fills in is no change."""
+    before = filled(kind, {"name": document["name"]}, ADMIN) if stored is None else stored
+    changed = sorted(_without_effect(kind, kind.root, document, before))
     return [f"{kind.name} {document['name']}: stored, without effect here: {', '.join(changed)}"] if changed else []
 
 

@@ -103,10 +103,12 @@ def _with(service: plan.Service, address: str) -> plan.Service:
 
 @dataclass
 class Victim:
-    """A server about to fail: the flow that it has, and when things happened to it (time.time())."""
+    """A server about to fail: the flow that it has, and when things happened to it (time.time()). held: its new MAC
+    address has reached the table."""
 
     mac: bytes
     flow: bytes
+    held: bool = False
     asked: float | None = None
     moved: float | None = None
 
@@ -136,7 +138,7 @@ class Watch:
                 set_neighbours(self.there, [address], victim.mac.hex(":"))
             deadline = time.monotonic() + 30
             while any(victim.moved is None for victim in self.victims.values()):
-                assert time.monotonic() < deadline, f"{self.there.status()}"
+                assert time.monotonic() < deadline, self.there.log()
                 self._send(wire)
         return [(v.moved - v.asked - 1) * 1000 for v in self.victims.values() if v.moved and v.asked]
 
@@ -167,7 +169,9 @@ class Watch:
         at = seconds + nanoseconds / 1e9
         victim = self.victims.get(frame[34:36])
         if victim is not None:  # a client's packet
-            if frame[:6] != victim.mac and victim.asked is not None and victim.moved is None:
+            if frame[:6] == victim.mac:
+                victim.held = True
+            elif victim.held and victim.moved is None:
                 victim.moved = at
             return
         for asked in self.victims.values():  # a probe of a server that is gone: its first

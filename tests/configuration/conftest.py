@@ -1,5 +1,6 @@
 """A configuration with one working DSR virtual service, and builders for its objects."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from avi_shell.configuration import Configuration, Saved
 from avi_shell.document import Document, address, reference
+from dataplane import plan
 
 
 class Site:
@@ -61,3 +63,17 @@ def site(tmp_path: Path) -> Any:
     configuration = Configuration.open(tmp_path / "state")
     yield Site(configuration)
     configuration.close()
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Any:
+    """Reads the plan as an engine does."""
+
+    def read(after: int = -1) -> plan.Plan:
+        connection = sqlite3.connect(tmp_path / "state" / "config.db")
+        try:
+            return plan.read(connection, after)
+        finally:
+            connection.close()
+
+    return read

@@ -1,9 +1,7 @@
 """From configuration to plan: tables of a changed field and the planned service's changed fields."""
 
-import sqlite3
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,25 +9,10 @@ import pytest
 from avi_shell import planner
 from avi_shell.document import Document, address, reference
 from dataplane import plan
-from grammar import schema
 
 from .conftest import Site, tcp_profile, udp_profile
 
 KEY = "10.0.0.100/tcp/80-80"
-
-
-@pytest.fixture
-def read(tmp_path: Path) -> Any:
-    """Reads the plan as an engine does."""
-
-    def read(after: int = -1) -> plan.Plan:
-        connection = sqlite3.connect(tmp_path / "state" / "config.db")
-        try:
-            return plan.read(connection, after)
-        finally:
-            connection.close()
-
-    return read
 
 
 def test_a_service_with_everything_at_its_default(site: Site, read: Any) -> None:
@@ -260,33 +243,6 @@ def test_every_type_of_monitor(site: Site, read: Any, document: dict[str, Any], 
     site.save("pool", name="vs1-pool", health_monitor_refs=[reference("healthmonitor", "m")], min_health_monitors_up=1)
     assert read().services[KEY].monitors == (wanted,)
     assert read().services[KEY].monitors_needed == 1
-
-
-UNTOUCHED = {"uuid", "name", "markers", "description", "tenant_ref"}
-"""Fields that are about the object, not about probing."""
-
-
-def test_every_offered_field_of_a_monitor_acts_or_says_that_it_does_not() -> None:
-    kind = schema.kind("healthmonitor")
-    acting = {
-        f"{name}.{inner}"
-        for document, _ in MONITORS
-        for name, value in document.items()
-        if isinstance(value, dict)
-        for inner in value
-    } | {"tcp_monitor.tcp_request", "tcp_monitor.tcp_response", "tcp_monitor.maintenance_response"}
-    acting |= {"send_interval", "receive_timeout", "successful_checks", "failed_checks", "type", "monitor_port"}
-    acting.add("disable_quickstart")
-    silent = set()
-    for field in kind.root.fields.values():
-        message = kind.message(field)
-        inner = message.fields.values() if message and field.name.endswith("_monitor") else [field]
-        for one in inner:
-            name = field.name if one is field else f"{field.name}.{one.name}"
-            if field.scope == "l4" and one.scope == "l4" and field.name not in UNTOUCHED and not one.no_effect:
-                silent.add(name)
-    # Monitors of type HTTPS are refused with direct server return, and share the message of HTTP's.
-    assert {name for name in silent - acting if not name.startswith("https_monitor.")} == set()
 
 
 def test_one_service_for_each_vip_and_port(site: Site, read: Any) -> None:
