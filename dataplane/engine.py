@@ -26,6 +26,7 @@ from .forwarding import Driver, Interface
 from .fullsize import FullSizes
 from .health import Health, Sight, settled_after
 from .network import Network
+from .ownership import Ownership
 from .pathmtu import PathMtus
 from .paths import ProbePaths
 from .probes import Check, Probes
@@ -100,6 +101,9 @@ class Engine:
         self._layout = network.layout
         self._wake = asyncio.Event()
         self._announcer = Announcer()
+        self._ownership = Ownership(
+            self.events.add, lambda vip: self._announcer.announce(vip, self._interfaces.values())
+        )
         self.claimants = claimants.Claimants(network.neighbour, self._claims_changed)
         self._paths = ProbePaths(network.netlink)
         self._path_mtus = PathMtus(self._path_mtu_changed)
@@ -496,8 +500,11 @@ class Engine:
                 self.events.add(f"interface {name} is gone")
         for name, interface in found.items():
             if self._interfaces.get(name) != interface:
+                try:
+                    self._paths.prepare(interface)
+                except FileNotFoundError:  # it vanished since; the event that tells is on its way
+                    continue
                 self.driver.put_interface(interface)
-                self._paths.prepare(interface)
                 self._interfaces[name] = interface
         self.driver.put_addresses(self.network.own_addresses())
         self._follow_tunnels()
@@ -558,6 +565,7 @@ class Engine:
     def _claims_changed(self, vip: bytes, members: Collection[claimants.Key]) -> None:
         self._members_changed(members)
         ours = self._vips.get(vip)
+        self._ownership.heard(vip, self.claimants.strangers(vip), owned=ours is not None and ours.owned)
         if members and ours is not None and ours.owned:  # caches may hold what was claimed
             self._announcer.announce(vip, self._interfaces.values())
 

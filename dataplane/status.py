@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import plan, states, tables
+from . import ownership, plan, states, tables
 from .forwarding import Counters, Tally
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def _monitors(engine: Engine) -> dict[str, Any]:
 
 def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _Seen) -> dict[str, Any]:
     tally = counters.services.get(tables.key(service), Tally())
-    state = states.service(service, seen.pool, seen.servers)
+    strangers = engine.claimants.strangers(socket.inet_aton(service.vip))
+    state = states.service(service, seen.pool, seen.servers, ownership.words(service.vip, strangers))
     return {
         "virtualservice": service.virtualservice,
         "tenant": service.tenant,

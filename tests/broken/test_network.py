@@ -1,0 +1,62 @@
+"""The network around the engine broken for real: what is missing is named, and the printed command mends it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.broken.world import VIP, World, built, until
+
+pytestmark = pytest.mark.root
+
+
+def service(world: World) -> dict[str, Any]:
+    """What the engine reports of its service."""
+    told = world.status()
+    return told["services"][0] if told and told["services"] else {"state": "", "reason": ""}
+
+
+def test_the_egress_link_is_switched_off(tmp_path: Path) -> None:
+    with built(tmp_path, "l2") as world:
+        world.sh("engine", "ip link set dev eth0 down")
+        world.reports("down", "egress interface eth0 is down")
+        until(lambda: service(world)["state"] == "down", lambda: service(world))
+        assert "egress interface eth0 is down" in service(world)["reason"]
+        world.sh("engine", world.server()["remedy"])
+        world.is_well()
+
+
+def test_a_route_is_gone(tmp_path: Path) -> None:
+    with built(tmp_path, "l3") as world:
+        world.sh("engine", "ip route add 10.8.0.12/32 via 10.9.0.254; ip route del 10.8.0.0/24")
+        world.reports("down", "no route to 10.8.0.11: 10.8.0.0/24 via 10.9.0.254 dev eth0 is gone")
+        assert world.server("healthy")["state"] == "up"
+        world.sh("engine", world.server()["remedy"])
+        world.is_well()
+
+
+def test_somebody_else_claims_the_vip(tmp_path: Path) -> None:
+    with built(tmp_path, "l2") as world:
+        mac = world.spaces["client"].link("eth0")[1].hex(":")
+        world.sh("client", f"ip addr add {VIP}/32 dev eth0")
+        claimed = f"VIP {VIP} is also claimed by {mac}"
+        until(lambda: claimed in service(world)["reason"], lambda: (service(world), world.log()))
+        assert service(world)["state"] == "up"
+        told = world.status()
+        assert told is not None
+        assert claimed in told["events"]
+        world.sh("client", f"ip addr del {VIP}/32 dev eth0")
+        until(lambda: not service(world)["reason"], lambda: service(world))
+
+
+def test_the_serving_interface_is_deleted_and_made_again(tmp_path: Path) -> None:
+    with built(tmp_path, "l2") as world:
+        world.sh("engine", "ip link del eth0")
+        world.reports("down", "egress interface eth0 is gone")
+        world.sh("engine", f"ip link add eth0 type veth peer name again netns {world.spaces['switch'].path}")
+        world.sh("switch", "ip link set again master br0 up")
+        world.sh("engine", "ip link set eth0 up; ip addr add 10.9.0.1/24 dev eth0")
+        world.is_well()
+        until(lambda: service(world)["state"] == "up", lambda: service(world))
