@@ -80,4 +80,8 @@ ROWS = (
     Row(
         "frame", "one frame in BPF_PROG_TEST_RUN", "an empty program", "inside:frame_cost", {"L2": at_most(40, None)},
     ),
+    Row(
+        "monitors", "monitors of 1,000 servers, each probed every second", "", "monitors:probes",
+        dict.fromkeys(("TCP", "half-open", "HTTP", "UDP", "PING", "TCP in a tunnel"), at_most(0.2, 0.33)),
+    ),
 )  # fmt: skip
