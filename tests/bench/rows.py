@@ -84,4 +84,12 @@ ROWS = (
         "monitors", "monitors of 1,000 servers, each probed every second", "", "monitors:probes",
         dict.fromkeys(("TCP", "half-open", "HTTP", "UDP", "PING", "TCP in a tunnel"), at_most(0.2, 0.33)),
     ),
+    Row(
+        "failure", "one server of 1,000 pools fails: decision to last table", "", "control:server_of_pools",
+        {"1,000 pools": at_most(300, 1000)},
+    ),
+    Row(
+        "tables", "hash table of 65,537 slots", "1.8 ms: Maglev's paper, C++", "control:tables",
+        {"10 servers": at_most(2, 10), "100 servers": at_most(3, 15), "1,000 servers": at_most(20, 60)},
+    ),
 )  # fmt: skip

@@ -1,0 +1,160 @@
+"""How fast the control plane is: `python -m tests.bench.control [--rounds N] [--services N] [--servers N]`.
+
+From a decision, a commit or a start to the last word in the kernel, on XDP. Servers have addresses and MAC addresses of
+their own, which the kernel knows for good: nothing is resolved. Pools have no monitors: nothing is waited for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import statistics
+import struct
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dataplane import hashing, plan, xdpdriver
+from dataplane.engine import Engine
+from dataplane.probes import Check
+
+from .measure import FULL, Effort, Samples
+from .site import Site, many, resident, server, service
+
+SERVICES, SERVERS = 1000, 100
+MEMBERS = 10
+"""Of each pool, where it is about the number of pools."""
+
+
+def tables(effort: Effort) -> Iterator[Samples]:
+    """Lines "10 servers", "100 servers", "1,000 servers": a pool's table of 65,537 slots, in milliseconds."""
+    for count in (10, 100, 1000):
+        took = []
+        for number in range(effort.times(30)):
+            pool = [(struct.pack("!I", 0x0A000000 + number * 5000 + n), 1) for n in range(1, count + 1)]
+            began = time.perf_counter()
+            hashing.build_table(pool, plan.SLOTS, number)
+            took.append((time.perf_counter() - began) * 1000)
+        yield Samples(f"{count:,} servers", "ms", took, note="each time other servers and another seed")
+
+
+def change(effort: Effort) -> Iterator[Samples]:
+    """Lines "1 service", "1,000 services": a server comes or goes, from the plan's change in the engine to the kernel,
+    in milliseconds."""
+    for count in (1, effort.times(SERVICES)):
+        services = many(count, MEMBERS)
+
+        def body(engine: Engine, services: Sequence[plan.Service] = services) -> list[float]:
+            took = []
+            for number in range(2 * effort.rounds):
+                one = services[number // 2 % len(services)]
+                changed = one if number % 2 else replace(one, servers=one.servers[1:])
+                began = time.perf_counter()
+                engine.apply(plan.Plan(2 + number, {one.key: changed}, None))
+                engine.refresh()
+                took.append((time.perf_counter() - began) * 1000)
+            return took
+
+        with Site(count * MEMBERS) as site:
+            name = f"{count:,} service{'s' * (count > 1)}"
+            yield Samples(name, "ms", site.within(body, services), note=f"{MEMBERS} servers a pool")
+
+
+def server_of_pools(effort: Effort) -> Iterator[Samples]:
+    """Line "1,000 pools": one server that is a member of all fails, with all other members and the seeds different;
+    from the decision to the last table in the kernel, in milliseconds. It comes back in between, unmeasured."""
+    count = effort.times(SERVICES)
+    shared = server(0)
+    monitor = plan.Monitor("m", "HEALTH_MONITOR_TCP", send_interval=600)
+    services = [
+        service(n, [shared, *(server(1 + n * MEMBERS + m) for m in range(MEMBERS - 1))], (monitor,))
+        for n in range(count)
+    ]
+
+    def body(engine: Engine) -> list[float]:
+        everybody = [check for one in services for check in _checks(engine, one)]
+        failing = [check for check in everybody if check.server == bytes((10, 0, 0, 1))]
+        for check in everybody:
+            engine.health.state(check).up = True
+            engine._check_changed(check)
+        engine.refresh()
+        took = []
+        for _ in range(effort.rounds):
+            began = time.perf_counter()
+            for check in failing:
+                engine.health.state(check).up = False
+                engine._check_changed(check)
+            engine.refresh()
+            took.append((time.perf_counter() - began) * 1000)
+            for check in failing:
+                engine.health.state(check).up = True
+                engine._check_changed(check)
+            engine.refresh()
+        return took
+
+    with Site(count * MEMBERS + 1) as site:
+        took = site.within(body, services)
+        yield Samples(f"{SERVICES:,} pools", "ms", took, note=f"{count:,} pools of {MEMBERS}, no two tables equal")
+
+
+def _checks(engine: Engine, one: plan.Service) -> Iterator[Check]:
+    for address in map(socket.inet_aton, (s.address for s in one.servers)):
+        yield from engine.checks(one.pool_uuid, address)
+
+
+def engine_start(effort: Effort) -> Iterator[Samples]:
+    """Lines "cold" and "adopting": a new process of the engine, until it has put the stored plan, in seconds."""
+    count, cold, adopting = effort.times(SERVICES), [], []
+    with Site(count * SERVERS) as site:
+        site.publish(many(count, SERVERS))
+        for _ in range(min(effort.rounds, 5)):
+            xdpdriver.remove(site.instance)
+            with site.process() as (_, took):
+                cold.append(took)
+            with site.process() as (_, took):
+                adopting.append(took)
+    note = f"{count:,} services × {SERVERS} servers, no monitors; from the start of the process"
+    yield Samples("cold", "s", cold, note=note)
+    yield Samples("adopting", "s", adopting, note=note)
+
+
+def memory(effort: Effort) -> Iterator[Samples]:
+    """Line "maps and engine": what the engine's process holds alone, and the kernel for its maps, in MiB."""
+    count = effort.times(SERVICES)
+    with Site(count * SERVERS) as site:
+        site.publish(many(count, SERVERS))
+        with site.process() as (running, _):
+            process, maps = resident(running.pid) / 2**20, _maps(running) / 2**20
+    note = f"{count:,} services × {SERVERS} servers, no monitors"
+    yield Samples("maps and engine", "MiB", [process + maps], note=note, more={"engine": process, "maps": maps})
+
+
+def _maps(running: subprocess.Popen[bytes]) -> int:
+    """Bytes that the kernel holds for the maps that a process has open (fdinfo of BPF maps)."""
+    held: dict[str, int] = {}
+    for path in Path(f"/proc/{running.pid}/fdinfo").iterdir():
+        told = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+        if "map_id" in told:
+            held[told["map_id"].strip()] = int(told["memlock"])
+    return sum(held.values())
+
+
+def main() -> None:
+    """Measure all and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=FULL.rounds)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("only", nargs="*", help="tables, change, server_of_pools, engine_start, memory")
+    given = parser.parse_args()
+    effort = Effort(given.rounds, given.scale)
+    for measure in (tables, change, server_of_pools, engine_start, memory):
+        for found in measure(effort) if not given.only or measure.__name__ in given.only else ():
+            middle, (low, high) = statistics.median(found.values), found.spread
+            print(f"{measure.__name__}: {found.name}: {middle:.2f} {found.unit} ({low:.2f}–{high:.2f}); {found.note} "
+                  f"{found.more or ''}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
