@@ -1,6 +1,7 @@
 """avi-server in a namespace with the interface of a pool member."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,11 +31,13 @@ def avi_server(there: Namespace, *words: str) -> subprocess.CompletedProcess[str
 
 
 def everything(there: Namespace) -> str:
-    """All IPv4 settings, addresses and link flags of a namespace, its routes, its programs and its packet filter."""
-    return there.sh(
-        "grep -rH . /proc/sys/net/ipv4/conf /proc/sys/net/ipv4/ip_forward | sort; ip -br addr; ip -br link\n"
+    """All IPv4 settings, addresses and link flags of a namespace, its routes, its programs and its packet filter; not
+    what becomes of its links by themselves."""
+    told = there.sh(
+        "grep -rH . /proc/sys/net/ipv4/conf /proc/sys/net/ipv4/ip_forward | sort; ip -4 -o addr; ip -o link\n"
         "ip -4 rule; ip -4 route show table all; tc qdisc; tc filter show dev eth0 ingress; nft list ruleset"
     )
+    return re.sub(r",?(LOWER_UP|NO-CARRIER|M-DOWN)| state [A-Z]+", "", told)
 
 
 def test_apply_prepares_a_host_check_agrees_and_undo_restores_exactly(member: Namespace) -> None:
