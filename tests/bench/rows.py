@@ -62,6 +62,43 @@ BARE = "the bare same action, nothing looked up"
 
 ROWS = (
     Row(
+        "forwarding", "XDP, 64-byte frames, 1,000 flows, 1 core", BARE, "rates:forwarding",
+        {"L2": at_least(0.95, 0.88), "L3": at_least(0.90, 0.80)},
+    ),
+    Row(
+        "flows", "flows in stable slots", "own rate at 1,000 flows", "rates:flows",
+        dict.fromkeys(
+            ("L2, 1 flow", "L2, 1,000,000 flows", "L3, 1 flow", "L3, 1,000,000 flows"), at_least(0.97, 0.93)
+        ),
+    ),
+    Row(
+        "servers", "servers in a pool", "own rate at 2", "rates:servers",
+        dict.fromkeys(("100 servers", "1,000 servers"), at_least(0.97, 0.93)),
+    ),
+    Row(
+        "services", "virtual services, traffic over all of them", "own rate at 1", "rates:services",
+        dict.fromkeys(("100 services", "1,000 services"), at_least(0.85, 0.7)),
+    ),
+    Row(
+        "transition", "a tenth of all slots in transition", "own rate when stable", "rates:transition",
+        dict.fromkeys(("1,000 flows", "100,000 flows"), at_least(0.85, 0.7)),
+    ),
+    Row(
+        "flood", "SYN flood: flows lost", "without the flood", "rates:syn_flood",
+        {
+            "stable: established": at_most(0, 0), "stable: new": at_most(0, None),
+            "change: established": at_most(0, 0), "change: new": at_most(0, None),
+        },
+    ),
+    Row(
+        "frame", "one frame in BPF_PROG_TEST_RUN", "an empty program", "rates:frame_cost",
+        {"L2": at_most(40, None), "L3": at_most(50, None)},
+    ),
+    Row(
+        "cores", "two queues, two cores", "the bare same action on two", "rates:two_cores",
+        {"two cores": at_least(0.95, 0.85)},
+    ),
+    Row(
         "pcap", "pcap driver", "Python on raw AF_PACKET sockets that only copies", "pcap:forwarding",
         dict.fromkeys(("L2", "L3"), at_least(0.5, 0.3)),
     ),
@@ -76,9 +113,6 @@ ROWS = (
     Row(
         "alternatives", "L2 DSR on one wire, 64-byte frames, 1,000 flows, 1 core", "nftables netdev jhash + fwd",
         "alternatives:forwarding", {"XDP": at_least(4, 3.5), "L2 against bare": at_least(0.95, 0.88)},
-    ),
-    Row(
-        "frame", "one frame in BPF_PROG_TEST_RUN", "an empty program", "inside:frame_cost", {"L2": at_most(40, None)},
     ),
     Row(
         "monitors", "monitors of 1,000 servers, each probed every second", "", "monitors:probes",

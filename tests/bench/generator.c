@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The ends of the measurement: a generator of frames, a bare redirect to compare with, a counting sink, and what runs a
+ * program on the same frame again and again. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#define FRAME 60
+#define TUNNEL 20
+#define CLASSES 4
+
+/* Where in a frame: IP checksum, last words of source and destination address, source port, last byte of the TCP
+ * sequence number or the UDP checksum. */
+#define CHECKSUM 24
+#define SOURCE 28
+#define DESTINATION 32
+#define PORT 34
+#define CLASS 41
+
+#define swapped(word) ((__u16)__builtin_bswap16(word))
+
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u32);
+} ways SEC(".maps");
+
+/* Frames that arrived, by class and last byte of the destination's MAC address. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CLASSES * 256);
+	__type(key, __u32);
+	__type(value, __u64);
+} arrived SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 4);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} programs SEC(".maps");
+
+/* frame: to the first service, from port 0 of the first source; sum: of its IP header without checksum and the three
+ * words that change. A flow is a number: port, source and service follow from it. services: VIPs side by side; random: or
+ * one flow after the other, from `next` on. */
+struct {
+	__u32 frame[16];
+	__u32 flows;
+	__u32 services;
+	__u32 sum;
+	__u32 random;
+	__u32 next;
+	__u32 which;
+} sent SEC(".data");
+
+/* Recycled frames carry the last program's bytes, and may have grown: all of it is written anew. */
+SEC("xdp") int generate(struct xdp_md *ctx)
+{
+	__u32 *words = (void *)(long)ctx->data;
+	__u32 flow, sum;
+	__u16 source, destination;
+
+	if ((void *)words + FRAME > (void *)(long)ctx->data_end)
+		return XDP_DROP;
+#pragma unroll
+	for (int i = 0; i < FRAME / 4; i++)
+		words[i] = sent.frame[i];
+	flow = (sent.random ? bpf_get_prandom_u32() : sent.next++) % sent.flows;
+	source = swapped(flow >> 16);
+	destination = sent.services > 1 ? swapped(flow % sent.services) : 0;
+	sum = sent.sum + source + destination;
+	sum = (sum & 0xFFFF) + (sum >> 16);
+	sum = (sum & 0xFFFF) + (sum >> 16);
+	*(__u16 *)((void *)words + CHECKSUM) = ~sum;
+	*(__u16 *)((void *)words + SOURCE) = source;
+	*(__u16 *)((void *)words + DESTINATION) = destination;
+	*(__u16 *)((void *)words + PORT) = flow;
+	return bpf_redirect_map(&ways, 0, XDP_DROP);
+}
+
+SEC("xdp") int bare_redirect(struct xdp_md *ctx)
+{
+	return bpf_redirect_map(&ways, 1, XDP_DROP);
+}
+
+SEC("xdp") int count(struct xdp_md *ctx)
+{
+	__u8 *bytes = (void *)(long)ctx->data;
+	__u64 *number;
+	__u32 key;
+
+	if (bytes + FRAME > (__u8 *)(long)ctx->data_end)
+		return XDP_DROP;
+	key = bytes[CLASS] % CLASSES << 8 | bytes[5];
+	number = bpf_map_lookup_elem(&arrived, &key);
+	if (number)
+		(*number)++;
+	return XDP_DROP;
+}
+
+/* The frame as it first was, whatever the last run made of it; then the program asked for. */
+SEC("xdp") int again(struct xdp_md *ctx)
+{
+	__u32 *words = (void *)(long)ctx->data;
+
+	if ((void *)(long)ctx->data_end - (void *)words > FRAME + 4 && bpf_xdp_adjust_head(ctx, TUNNEL))
+		return XDP_ABORTED;
+	words = (void *)(long)ctx->data;
+	if ((void *)words + FRAME > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	words[0] = sent.frame[0];
+	words[1] = sent.frame[1];
+	words[2] = sent.frame[2];
+	*(__u16 *)(words + 3) = sent.frame[3];
+	bpf_tail_call(ctx, &programs, sent.which);
+	return XDP_ABORTED;
+}
+
+SEC("xdp") int empty(struct xdp_md *ctx)
+{
+	return XDP_TX;
+}
+
+SEC("xdp") int grow(struct xdp_md *ctx)
+{
+	return bpf_xdp_adjust_head(ctx, -TUNNEL) ? XDP_ABORTED : XDP_TX;
+}
+
+SEC("xdp") int grow_twice(struct xdp_md *ctx)
+{
+	if (bpf_xdp_adjust_head(ctx, -TUNNEL) || bpf_xdp_adjust_head(ctx, TUNNEL))
+		return XDP_ABORTED;
+	return bpf_xdp_adjust_head(ctx, -TUNNEL) ? XDP_ABORTED : XDP_TX;
+}
+
+char _license[] SEC("license") = "GPL";
