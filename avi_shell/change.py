@@ -30,6 +30,9 @@ FOLLOWERS = {
 }
 """Whose rules and plan may change with an object of a kind: the kinds of its referrers to look at again."""
 
+_COMMON_FIELDS = ("se_use_dpdk", "enable_gratarp_permanent", "gratarp_permanent_periodicity", "se_group_ref")
+"""What the plan's common document is made of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Put:
@@ -331,7 +334,8 @@ def _keys(store: Store, id_: int) -> list[str]:
 
 
 def _common_part(entry: Entry) -> tuple[object, ...]:
-    return entry.tenant, entry.name, entry.document.get("se_use_dpdk"), entry.document.get("se_group_ref")
+    document = entry.document
+    return entry.tenant, entry.name, *(document.get(name) for name in _COMMON_FIELDS)
 
 
 def _same(one: Document, other: Document) -> bool:

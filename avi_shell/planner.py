@@ -81,9 +81,16 @@ def changes(
 
 
 def common(groups: Iterable[Document], engines: Iterable[Document]) -> plan.Common:
-    """What the engines share: the driver of each service engine group, and the group of each named engine."""
-    drivers = {_owned(group["name"], tenant_of(group)): group.get("se_use_dpdk", 0) for group in groups}
-    return plan.Common(drivers, {engine["name"]: _group(engine) for engine in engines})
+    """What the engines share: driver and announcements of each service engine group, and the group of each named
+    engine."""
+    named = {_owned(group["name"], tenant_of(group)): group for group in groups}
+    drivers = {name: group.get("se_use_dpdk", 0) for name, group in named.items()}
+    announcing = {
+        name: group["gratarp_permanent_periodicity"] * 60.0
+        for name, group in named.items()
+        if group.get("enable_gratarp_permanent")
+    }
+    return plan.Common(drivers, {engine["name"]: _group(engine) for engine in engines}, announcing=announcing)
 
 
 def seed_of(pool_uuid: str) -> int:

@@ -29,11 +29,29 @@ def gratuitous(mac: bytes, vip: bytes) -> tuple[bytes, bytes]:
     return request, reply
 
 
+class Rounds:
+    """When all owned VIPs are announced again: each time a period is over. Pure: the caller has the clock."""
+
+    def __init__(self) -> None:
+        self._period = 0.0
+        self._next = 0.0
+
+    def due(self, period: float, now: float) -> bool:
+        """Whether a round is due. period: seconds, 0 = there are none; another one than before begins now."""
+        if period != self._period:
+            self._period, self._next = period, now + period
+        if not period or now < self._next:
+            return False
+        self._next = now + period  # what was missed is not made up for
+        return True
+
+
 class Announcer:
     """Announces VIPs on interfaces, each a few times; a VIP withdrawn meanwhile is announced no further."""
 
     def __init__(self) -> None:
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
+        self._wire: socket.socket | None = None
 
     def announce(self, vip: bytes, interfaces: Iterable[Interface]) -> None:
         """Announce now, and again every INTERVAL seconds, REPEATS times in all."""
@@ -52,17 +70,20 @@ class Announcer:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._tasks.clear()
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
 
     async def _repeat(self, vip: bytes, interfaces: tuple[Interface, ...]) -> None:
         for _ in range(REPEATS):
             for interface in interfaces:
                 with suppress(OSError):  # a link that is down now says it again at the next turn
-                    _send(interface, gratuitous(interface.mac, vip))
+                    self._send(interface, gratuitous(interface.mac, vip))
             await asyncio.sleep(INTERVAL)
 
-
-def _send(interface: Interface, frames: Iterable[bytes]) -> None:
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as wire:
-        wire.bind((interface.name, 0))
+    def _send(self, interface: Interface, frames: Iterable[bytes]) -> None:
+        """By one socket for all: closing one takes the kernel milliseconds, a VIP."""
+        if self._wire is None:
+            self._wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         for frame in frames:
-            wire.send(frame)
+            self._wire.sendto(frame, (interface.name, 0))

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from . import claimants, findings, forwarding, hashing, pathmtu, plan, rewrite, tables
-from .announce import Announcer
+from .announce import Announcer, Rounds
 from .demands import Demands
 from .errors import DriverError, NetworkError
 from .examination import Examiner
@@ -101,6 +101,8 @@ class Engine:
         self._layout = network.layout
         self._wake = asyncio.Event()
         self._announcer = Announcer()
+        self._rounds = Rounds()
+        self._reached: set[tuple[int, bytes]] = set()
         self._ownership = Ownership(
             self.events.add, lambda vip: self._announcer.announce(vip, self._interfaces.values())
         )
@@ -264,6 +266,7 @@ class Engine:
             self._follow_interfaces(required=False)
         except DriverError as exc:
             self.events.add(f"interface not served: {exc}")
+        self._follow_carriers()
         if self._looked_at != self.network.layout:
             self._looked_at = self.network.layout
             self._follow_ways(self._roster.pools)
@@ -418,7 +421,7 @@ class Engine:
         return slots
 
     async def _advance_for_ever(self) -> None:
-        """Ends windows, tracking and graceful times, and the wait of pools that are new."""
+        """Ends windows, tracking and graceful times, and the wait of pools that are new; has VIPs announced again."""
         while True:
             await asyncio.sleep(ADVANCE_EVERY)
             moving = [uuid for uuid in self._watched if uuid in self._slots and self._slots[uuid].moving]
@@ -429,6 +432,8 @@ class Engine:
                     self._dirty.add(uuid)
             if self._dirty:
                 self._wake.set()
+            if self._rounds.due(self.common.announcing.get(self.group, 0.0), time.monotonic()):
+                self._announce_owned()
 
     def _advance(self, uuid: str, lingering: Iterable[tuple[int, Life]] | None) -> bool:
         """Whether time changed something of a pool. lingering: its flows that live; None: nobody asked."""
@@ -482,6 +487,18 @@ class Engine:
             self._announcer.announce(now.address, self._interfaces.values())
         elif not now.owned:
             self._announcer.withdraw(now.address)
+
+    def _announce_owned(self) -> None:
+        for vip in self._vips.values():
+            if vip.owned:
+                self._announcer.announce(vip.address, self._interfaces.values())
+
+    def _follow_carriers(self) -> None:
+        """Announce where a segment may hold something else by now: a link came back, or with another MAC address."""
+        before = self._reached
+        self._reached = {(i.index, i.mac) for i in self._interfaces.values() if self.network.is_up(i.index)}
+        if self._reached - before:
+            self._announce_owned()
 
     def _follow_interfaces(self, *, required: bool) -> None:
         found = {}

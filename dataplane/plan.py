@@ -149,11 +149,13 @@ class Service:
 @dataclass(frozen=True, slots=True)
 class Common:
     """What all engines share. drivers: `se_use_dpdk` (0, 1, 2) of each service engine group; engines: group of each
-    named service engine (others belong to Default-Group)."""
+    named service engine (others belong to Default-Group); announcing: seconds after which the engines of a group
+    announce their VIPs again, for groups that do."""
 
     drivers: Mapping[str, int] = field(default_factory=dict)
     engines: Mapping[str, str] = field(default_factory=dict)
     version: int = 0
+    announcing: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +269,7 @@ def _former(body: dict[str, Any]) -> Former:
 
 
 def _common(body: dict[str, Any], version: int) -> Common:
-    return Common(body.get("drivers", {}), body.get("engines", {}), version)
+    return Common(body.get("drivers", {}), body.get("engines", {}), version, body.get("announcing", {}))
 
 
 def _known(cls: type, body: dict[str, Any]) -> dict[str, Any]:

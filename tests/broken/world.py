@@ -94,6 +94,12 @@ class World:
             connection.executescript(plan.SCHEMA)
             plan.write(connection, 1, [plan.Service(**values | changed)], plan.Common())
 
+    def announce_every(self, seconds: float) -> None:
+        """Have owned VIPs announced again and again; 0: no more."""
+        with closing(sqlite3.connect(self.folder / "config.db")) as connection, connection:
+            common = plan.Common(announcing={"Default-Group": seconds} if seconds else {})
+            plan.write(connection, plan.newest(connection) + 1, [], common)
+
     def start_engine(self) -> None:
         """Run an engine and wait until it answers."""
         words = ("dataplane", "run", "--state", str(self.folder), "--name", self.name)
@@ -154,8 +160,8 @@ class World:
 
 
 @contextmanager
-def built(folder: Path, mode: str, driver: str = "pcap") -> Iterator[World]:
-    """The network, well: both servers are up."""
+def built(folder: Path, mode: str, driver: str = "pcap", **changed: Any) -> Iterator[World]:
+    """The network, well: both servers are up. changed: of the service."""
     with ExitStack() as stack:
         names = ("switch", "engine", "client", *HOSTS, *(("router",) if mode == "l3" else ()))
         spaces = {name: stack.enter_context(Namespace()) for name in names}
@@ -167,7 +173,7 @@ def built(folder: Path, mode: str, driver: str = "pcap") -> Iterator[World]:
         for name in HOSTS:
             world.prepare(name)
             world.start(name)
-        world.publish()
+        world.publish(**changed)
         world.start_engine()
         world.is_well()
         yield world

@@ -321,5 +321,14 @@ def test_groups_and_engines(site: Site, read: Any) -> None:
     assert read().common == plan.Common({"Default-Group": 0, "edge": 2, "t1/edge": 0}, {}, version)
 
 
+def test_groups_say_how_often_vips_are_announced(site: Site, read: Any) -> None:
+    group = {"name": "edge", "gratarp_permanent_periodicity": 5}
+    site.save("serviceenginegroup", **group)
+    assert read().common.announcing == {}
+    saved = site.save("serviceenginegroup", **group, enable_gratarp_permanent=True)
+    assert not [notice for notice in saved.notices if "gratarp" in notice]
+    assert read().common.announcing == {"edge": 300.0}
+
+
 def test_seeds_are_the_same_everywhere() -> None:
     assert planner.seed_of("pool-00000000-0000-0000-0000-000000000000") == 0x8E734090

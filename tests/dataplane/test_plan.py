@@ -16,7 +16,7 @@ SERVICE = plan.Service(
     servers=(plan.Server("10.0.0.11", 80), plan.Server("10.0.0.12", 80, weight=3, enabled=False)),
     monitors=(plan.Monitor("hm", "HEALTH_MONITOR_TCP", send_interval=1),), version=3,
 )  # fmt: skip
-COMMON = plan.Common({"Default-Group": 2}, {"se-1": "Default-Group"}, 3)
+COMMON = plan.Common({"Default-Group": 2}, {"se-1": "Default-Group"}, 3, {"Default-Group": 300.0})
 
 
 @pytest.fixture
