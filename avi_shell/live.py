@@ -262,6 +262,7 @@ def _engine(report: Report) -> Parts:
         ("se_group", str(report["group"])),
         ("version applied", str(report["version"])),
         ("driver", str(report["driver"]["name"])),
+        ("  because", str(report["driver"]["reason"])),
     ]
     rows += [(f"  {name}", str(mode)) for name, mode in report["driver"]["interfaces"].items()]
     for i, interface in enumerate(report["interfaces"], 1):

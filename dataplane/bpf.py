@@ -148,6 +148,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_link_create": (c_int, [c_int, c_int, c_int, c_void_p]),
     "bpf_link_update": (c_int, [c_int, c_int, c_void_p]),
     "bpf_link_detach": (c_int, [c_int]),
+    "bpf_link_get_next_id": (c_int, [c_uint32, c_void_p]),
+    "bpf_link_get_fd_by_id": (c_int, [c_uint32]),
     "bpf_xdp_attach": (c_int, [c_int, c_int, c_uint32, c_void_p]),
     "bpf_xdp_query": (c_int, [c_int, c_int, c_void_p]),
     "libbpf_num_possible_cpus": (c_int, []),
@@ -494,6 +496,11 @@ class Link(Handle):
         _check("detach", _call("bpf_link_detach", self.fd))
 
     @property
+    def type(self) -> int:
+        """What it attaches to: LINK_TYPE_…"""
+        return _word(self._info(64), 0)
+
+    @property
     def id(self) -> int:
         """The link's id."""
         return _word(self._info(64), 4)
@@ -516,6 +523,24 @@ class Link(Handle):
         if result < 0:
             raise OSError(-result, os.strerror(-result))
         return cls(result)
+
+    @classmethod
+    def by_id(cls, number: int) -> Link:
+        """The link of an id. Raises DriverError."""
+        return cls(_check(f"open link {number}", _call("bpf_link_get_fd_by_id", number)))
+
+    @classmethod
+    def of(cls, program: int, interface: int) -> int | None:
+        """The id of the link by which a program is attached to an interface; None where it is attached without one."""
+        number = c_uint32(0)
+        while _call("bpf_link_get_next_id", number.value, byref(number)) == 0:
+            try:
+                with cls.by_id(number.value) as link:
+                    if (link.type, link.program_id, link.interface) == (LINK_TYPE_XDP, program, interface):
+                        return number.value
+            except DriverError:  # it ended since
+                continue
+        return None
 
     @classmethod
     def pinned(cls, path: Path) -> Link:

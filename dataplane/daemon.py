@@ -117,14 +117,14 @@ class Daemon:
         interfaces = tuple(settings.interfaces) or tuple(network.usable())
         if not interfaces:
             raise NetworkError("no Ethernet interface is up and has an IPv4 address", remedy="--interface names one")
-        for name in interfaces:
-            network.link(name)
         self._source.changed()
         first = self._source.read(-1)
         group = first.common.engines.get(settings.name, "Default-Group") if first.common else "Default-Group"
         number = first.common.drivers.get(group, 0) if first.common else 0
         driver, self._reason = drivers.choose(
-            settings.driver or drivers.BY_NUMBER.get(number, drivers.AUTO), instance(settings.state, settings.name)
+            settings.driver or drivers.BY_NUMBER.get(number, drivers.AUTO),
+            instance(settings.state, settings.name),
+            {name: network.link(name).index for name in interfaces},
         )
         engine = Engine(settings.name, interfaces, driver, network)
         for signum, keep in ((signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGHUP, True)):

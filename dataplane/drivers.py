@@ -8,7 +8,9 @@ pcap  2  the reference decision on AF_PACKET sockets
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
+from . import pcap, xdpdriver
 from .errors import DriverError
 from .forwarding import Driver
 
@@ -18,25 +20,29 @@ BY_NUMBER: Mapping[int, str] = {0: AUTO, 1: XDP, 2: PCAP}
 """The values of `se_use_dpdk`."""
 
 
-def choose(wanted: str, instance: str) -> tuple[Driver, str]:
-    """A driver and why it is this one. instance names the engine among all on this machine.
+def choose(wanted: str, instance: str, interfaces: Mapping[str, int]) -> tuple[Driver, str]:
+    """A driver and why it is this one. instance names the engine among all on this machine; interfaces: index by name.
 
-    Raises DriverError when `xdp` is wanted and cannot be had, naming what is missing.
+    Raises DriverError when `xdp` is wanted and cannot be had, naming what is missing or in the way.
     """
     if wanted == PCAP:
         return _pcap(instance), "pcap is configured"
-    from . import xdpdriver
-
     missing = xdpdriver.supported()
     if missing is None:
-        reason = "xdp is configured" if wanted == XDP else "the kernel allows XDP"
-        return xdpdriver.XdpDriver(instance), reason
+        foreign = xdpdriver.foreign(instance, interfaces)
+        if foreign is None:
+            reason = "xdp is configured" if wanted == XDP else "the kernel allows XDP"
+            return xdpdriver.XdpDriver(instance), reason
+        if wanted == XDP:
+            raise foreign
+        return _pcap(instance), f"XDP cannot be had: {foreign.what}; to remove it: {foreign.remedy}"
     if wanted == XDP:
         raise DriverError(f"XDP is wanted and cannot be had: {missing}", remedy="--driver auto falls back to pcap")
     return _pcap(instance), f"XDP cannot be had: {missing}"
 
 
 def _pcap(instance: str) -> Driver:
-    from . import pcap
-
+    """The pcap driver alone: what XDP driver of this engine's was left to the kernel ends."""
+    with suppress(DriverError):  # where there is no BPF, nothing was left
+        xdpdriver.remove(instance)
     return pcap.PcapDriver(instance)

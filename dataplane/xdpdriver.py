@@ -72,6 +72,20 @@ def remove(instance: str) -> None:
     _remove(_root(instance))
 
 
+def foreign(instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
+    """What refuses the first of these interfaces (index by name) that has somebody else's XDP program."""
+    own = set()
+    root = _root(instance)
+    for path in _links(*root.iterdir()) if root.is_dir() else ():
+        with Link.pinned(path) as link:
+            own.add(link.program_id)
+    for name, index in interfaces.items():
+        there = bpf.attached(index)
+        if there is not None and there.program not in own:
+            return _foreign(name, index, there)
+    return None
+
+
 class XdpDriver:
     """A forwarding.Driver in the kernel. instance names the engine among all on this machine."""
 
@@ -227,7 +241,7 @@ class XdpDriver:
     def _attach(self, interface: Interface) -> None:
         there = bpf.attached(interface.index)
         if there is not None:
-            raise _foreign(interface.name, there)
+            raise _foreign(interface.name, interface.index, there)
         mode = "generic" if "generic" in self._modes.values() else "native"
         if mode == "native":
             try:
@@ -271,15 +285,20 @@ class XdpDriver:
         self._modes.pop(index, None)
 
 
-def _foreign(name: str, there: bpf.Attached) -> DriverError:
+_OFF = {"native": "xdp", "generic": "xdpgeneric", "offloaded": "xdpoffload"}
+"""What ip-link(8) calls the modes."""
+
+
+def _foreign(name: str, index: int, there: bpf.Attached) -> DriverError:
     try:
         with Program.by_id(there.program) as program:
             what = f"{program.name!r}, id {there.program}"
     except DriverError:
         what = f"id {there.program}"
+    link = Link.of(there.program, index)  # what a link holds, only that lets go
+    off = f"ip link set dev {name} {_OFF[there.mode]} off" if link is None else f"bpftool link detach id {link}"
     return DriverError(
-        f"interface {name} has an XDP program already ({what}, {there.mode}): it is left alone",
-        remedy=f"ip link set dev {name} xdp off removes it; --driver pcap works beside it",
+        f"interface {name} has an XDP program already ({what}, {there.mode}): it is left alone", remedy=off
     )
 
 
@@ -303,9 +322,10 @@ def _name(instance: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", lambda found: f"%{ord(found.group()):x}", instance)
 
 
-def _links(pins: Path) -> Iterator[Path]:
-    if pins.is_dir():
-        yield from sorted(path for path in pins.iterdir() if path.name.startswith(_LINK))
+def _links(*pins: Path) -> Iterator[Path]:
+    for folder in pins:
+        if folder.is_dir():
+            yield from sorted(path for path in folder.iterdir() if path.name.startswith(_LINK))
 
 
 def _remove(root: Path) -> None:

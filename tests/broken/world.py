@@ -106,10 +106,29 @@ class World:
         self._engine = self.spawn("engine", *words, "--interface", "eth0", "--driver", self.driver)
         until(lambda: self.status() is not None, self.log)
 
-    def end_engine(self) -> None:
+    def refused(self) -> tuple[str, str]:
+        """Run an engine that does not start. Returns what is wrong and the command that is to be tried."""
+        words = [
+            "run",
+            "--state",
+            str(self.folder),
+            "--name",
+            self.name,
+            "--interface",
+            "eth0",
+            "--driver",
+            self.driver,
+        ]
+        argv = ["nsenter", f"--net={self.spaces['engine'].path}", sys.executable, "-m", "dataplane", *words]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 1, done
+        wrong, _, remedy = done.stderr.partition("\navi-se: try: ")
+        return wrong, remedy.strip()
+
+    def end_engine(self, signum: int = signal.SIGTERM) -> None:
         """Stop it."""
         if self._engine is not None:
-            end(self._engine, signal.SIGTERM)
+            end(self._engine, signum)
             self._engine = None
 
     def status(self) -> dict[str, Any] | None:

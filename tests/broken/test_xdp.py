@@ -1,0 +1,89 @@
+"""What keeps the XDP driver from an interface, for real: named, gone round by `auto`, mended as printed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dataplane import bpf
+from tests.broken.world import World, built
+
+pytestmark = pytest.mark.root
+
+FLAGS = {"native": bpf.XDP_FLAGS_DRV_MODE, "generic": bpf.XDP_FLAGS_SKB_MODE}
+
+
+@contextmanager
+def foreign(world: World, mode: str, *, link: bool) -> Iterator[int]:
+    """Somebody else's XDP program on the engine's interface. Yields its id."""
+    index, _ = world.spaces["engine"].link("eth0")
+
+    def attach() -> bpf.Link | None:
+        if link:
+            return bpf.Link.create(program, index, FLAGS[mode])
+        bpf.attach(program, index, FLAGS[mode])
+        return None
+
+    with bpf.pass_program() as program:
+        held = world.spaces["engine"].run(attach)
+        there = world.spaces["engine"].run(lambda: bpf.attached(index))
+        assert there is not None
+        assert there.mode == mode
+        yield there.program
+        if held is not None:
+            held.close()
+
+
+def driver(world: World) -> tuple[str, str]:
+    """The engine's driver and why it is this one."""
+    told = world.status()
+    assert told is not None
+    return told["driver"]["name"], told["driver"]["reason"]
+
+
+def status(world: World) -> str:
+    """What `avi-se status` prints."""
+    argv = [sys.executable, "-m", "dataplane", "status", "--state", str(world.folder)]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("link", [False, True], ids=["attached", "linked"])
+@pytest.mark.parametrize("mode", list(FLAGS))
+def test_a_foreign_program(mode: str, link: bool, tmp_path: Path) -> None:
+    with built(tmp_path, "l2") as world:
+        world.end_engine()
+        with foreign(world, mode, link=link) as program:
+            named = f"interface eth0 has an XDP program already ('avi_pass', id {program}, {mode}): it is left alone"
+            world.driver = "xdp"
+            wrong, remedy = world.refused()
+            assert named in wrong
+
+            world.driver = "auto"
+            world.start_engine()
+            world.is_well()
+            assert driver(world) == ("pcap", f"XDP cannot be had: {named}; to remove it: {remedy}")
+            assert f"driver chosen because XDP cannot be had: {named}" in status(world)
+            world.end_engine()
+
+            world.sh("engine", remedy)
+            world.driver = "xdp"
+            world.start_engine()
+            world.is_well()
+            assert driver(world) == ("xdp", "xdp is configured")
+
+
+def test_the_pcap_driver_ends_what_the_xdp_driver_left_to_the_kernel(tmp_path: Path) -> None:
+    with built(tmp_path, "l2", driver="xdp") as world:
+        index, _ = world.spaces["engine"].link("eth0")
+        world.end_engine(signal.SIGHUP)
+        assert world.spaces["engine"].run(lambda: bpf.attached(index)) is not None
+        world.driver = "pcap"
+        world.start_engine()
+        world.is_well()
+        assert world.spaces["engine"].run(lambda: bpf.attached(index)) is None
