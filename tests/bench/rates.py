@@ -31,6 +31,8 @@ SERVERS = 10
 FRAMES = 400_000
 """Of one repetition at full effort."""
 BARE = "bare redirect"
+FLOODERS = bytes((172, 17, 0, 0))
+"""First source of a flood."""
 OWN = bytes((10, 0, 0, 1))
 LINES = {"L2": L2, "L3": L3_IPIP}
 
@@ -251,7 +253,8 @@ def _flooded(there: Balanced, value: Pool, flood: int, number: int) -> dict[str,
     before = there.wire.arrived()
 
     def send(kind: int, flags: int, start: int, frames: int) -> None:
-        first = wire.frame(there.wire.first.mac, TCP, kind, flags)
+        client = FLOODERS if kind == FLOOD else FIRST_CLIENT  # a SYN of an established one's ports would end it
+        first = wire.frame(there.wire.first.mac, TCP, kind, flags, client)
         flows = 16_000_000
         there.wire.traffic.send(first, flows=flows, random=kind == FLOOD, start=start)
         there.wire.push(frames)
