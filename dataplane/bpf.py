@@ -661,7 +661,8 @@ def file_system() -> Path:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"bpf", os.fsencode(BPFFS), b"bpf", 0, b"mode=0700"):
         reason = os.strerror(ctypes.get_errno())
-        raise DriverError(f"{BPFFS} has no BPF file system and cannot be mounted: {reason}", remedy="run as root")
+        remedy = f"run as root: mount -t bpf bpf {BPFFS}" if os.geteuid() else f"mount -t bpf bpf {BPFFS}"
+        raise DriverError(f"{BPFFS} has no BPF file system, and it cannot be mounted: {reason}", remedy=remedy)
     return BPFFS
 
 

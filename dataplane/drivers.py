@@ -37,8 +37,11 @@ def choose(wanted: str, instance: str, interfaces: Mapping[str, int]) -> tuple[D
             raise foreign
         return _pcap(instance), f"XDP cannot be had: {foreign.what}; to remove it: {foreign.remedy}"
     if wanted == XDP:
-        raise DriverError(f"XDP is wanted and cannot be had: {missing}", remedy="--driver auto falls back to pcap")
-    return _pcap(instance), f"XDP cannot be had: {missing}"
+        remedy = missing.remedy or "--driver auto falls back to pcap"
+        raise DriverError(f"XDP is wanted and cannot be had: {missing.what}", remedy=remedy)
+    return _pcap(instance), f"XDP cannot be had: {missing.what}" + (
+        f"; try: {missing.remedy}" if missing.remedy else ""
+    )
 
 
 def _pcap(instance: str) -> Driver:

@@ -40,8 +40,8 @@ _NO_NATIVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ERANGE, errno.ENOMEM, errno.
 these queues."""
 
 
-def supported() -> str | None:
-    """None where this machine can load the program, else what is missing."""
+def supported() -> DriverError | None:
+    """None where this machine can load the program, else what is missing, with its remedy."""
     try:
         bpf.file_system()
         with Object(OBJECT) as trial:
@@ -50,7 +50,7 @@ def supported() -> str | None:
                     trial.resize(name, 64)
             trial.load()
     except DriverError as exc:
-        return exc.what
+        return exc
     return None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dataplane import bpf
-from tests.broken.world import World, built
+from tests.broken.world import World, built, end
 
 pytestmark = pytest.mark.root
 
@@ -87,3 +87,61 @@ def test_the_pcap_driver_ends_what_the_xdp_driver_left_to_the_kernel(tmp_path: P
         world.start_engine()
         world.is_well()
         assert world.spaces["engine"].run(lambda: bpf.attached(index)) is None
+
+
+@contextmanager
+def unmounted() -> Iterator[list[str]]:
+    """A mount namespace without BPF file system. Yields the command that runs another one there."""
+    script = f"while umount {bpf.BPFFS} 2>&-; do :; done; echo ready; exec sleep 600"
+    holder = subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    try:
+        assert holder.stdout.readline() == "ready\n"
+        yield ["nsenter", f"--mount=/proc/{holder.pid}/ns/mnt"]
+    finally:
+        holder.stdout.close()
+        end(holder, signal.SIGKILL)
+
+
+def is_mounted(there: list[str]) -> bool:
+    """Whether that namespace has a BPF file system."""
+    told = subprocess.run(
+        [*there, "stat", "-f", "-c", "%T", str(bpf.BPFFS)], capture_output=True, text=True, check=True
+    )
+    return told.stdout.strip() == "bpf_fs"
+
+
+def test_an_engine_mounts_the_bpf_file_system(tmp_path: Path) -> None:
+    with built(tmp_path, "l2") as world, unmounted() as there:
+        world.end_engine()
+        assert not is_mounted(there)
+        world.driver, world.around = "xdp", there
+        world.start_engine()
+        world.is_well()
+        assert driver(world) == ("xdp", "xdp is configured")
+        assert is_mounted(there)
+        world.end_engine()
+
+
+def test_an_engine_that_may_not_mount_the_bpf_file_system_says_how(tmp_path: Path) -> None:
+    with built(tmp_path, "l2") as world, unmounted() as there:
+        world.end_engine()
+        world.around = [*there, "setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
+        world.driver = "xdp"
+        wrong, remedy = world.refused()
+        missing = "/sys/fs/bpf has no BPF file system, and it cannot be mounted: Operation not permitted"
+        assert missing in wrong
+        assert not is_mounted(there)
+
+        world.driver = "auto"
+        world.start_engine()
+        world.is_well()
+        assert driver(world) == ("pcap", f"XDP cannot be had: {missing}; try: {remedy}")
+        world.end_engine()
+
+        subprocess.run([*there, "sh", "-ec", remedy], check=True)
+        world.driver = "xdp"
+        world.start_engine()
+        world.is_well()
+        assert driver(world) == ("xdp", "xdp is configured")
+        world.end_engine()

@@ -45,6 +45,7 @@ class World:
         self.folder, self.mode, self.spaces, self.driver = folder, mode, spaces, driver
         self.name = f"broken-{os.getpid()}-{next(_numbers)}"
         self.addresses = {name: f"{NETWORKS[mode]}.{number}" for name, number in HOSTS.items()}
+        self.around: list[str] = []  # the command that runs the engine, where there is one
         self._engine: subprocess.Popen[bytes] | None = None
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -102,12 +103,19 @@ class World:
 
     def start_engine(self) -> None:
         """Run an engine and wait until it answers."""
-        words = ("dataplane", "run", "--state", str(self.folder), "--name", self.name)
-        self._engine = self.spawn("engine", *words, "--interface", "eth0", "--driver", self.driver)
+        with (self.folder / "engine.log").open("ab") as log:
+            self._engine = subprocess.Popen(self._engine_argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until(lambda: self.status() is not None, self.log)
 
     def refused(self) -> tuple[str, str]:
         """Run an engine that does not start. Returns what is wrong and the command that is to be tried."""
+        done = subprocess.run(self._engine_argv(), capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 1, done
+        wrong, _, remedy = done.stderr.partition("\navi-se: try: ")
+        return wrong, remedy.strip()
+
+    def _engine_argv(self) -> list[str]:
+        where = ["nsenter", f"--net={self.spaces['engine'].path}", *self.around]
         words = [
             "run",
             "--state",
@@ -119,11 +127,7 @@ class World:
             "--driver",
             self.driver,
         ]
-        argv = ["nsenter", f"--net={self.spaces['engine'].path}", sys.executable, "-m", "dataplane", *words]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
-        assert done.returncode == 1, done
-        wrong, _, remedy = done.stderr.partition("\navi-se: try: ")
-        return wrong, remedy.strip()
+        return [*where, sys.executable, "-m", "dataplane", *words]
 
     def end_engine(self, signum: int = signal.SIGTERM) -> None:
         """Stop it."""
