@@ -87,7 +87,7 @@ class Ways:
             )
         return Fault(
             f"server is on no network attached to {self._all()}: layer-2 DSR needs its servers on the engine's own "
-            "segment"
+            "segment; give the engine an interface and an address there, or reach its pool by layer 3 (dsr_type_l3)"
         )
 
     def _routed(self, server: bytes) -> Fault:

@@ -37,6 +37,24 @@ def test_a_route_is_gone(tmp_path: Path) -> None:
         world.is_well()
 
 
+def test_a_server_of_layer_2_is_in_another_segment(tmp_path: Path) -> None:
+    with built(tmp_path, "l2") as world:
+        world.sh("broken", "ip addr add 10.8.0.11/24 dev eth0")
+        world.addresses["broken"] = "10.8.0.11"
+        world.publish()
+        world.reports(
+            "down", "server is on no network attached to eth0 (10.9.0.1/24): layer-2 DSR needs its servers on"
+        )
+        assert (
+            "give the engine an interface and an address there, or reach its pool by layer 3"
+            in world.server()["reason"]
+        )
+        assert world.server("healthy")["state"] == "up"
+        assert not world.server()["remedy"]  # which of the two is right only an operator knows
+        world.sh("engine", "ip addr add 10.8.0.1/24 dev eth0")
+        world.is_well()
+
+
 def test_somebody_else_claims_the_vip(tmp_path: Path) -> None:
     with built(tmp_path, "l2") as world:
         mac = world.spaces["client"].link("eth0")[1].hex(":")

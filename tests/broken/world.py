@@ -93,7 +93,8 @@ class World:
         }  # fmt: skip
         with closing(sqlite3.connect(self.folder / "config.db")) as connection, connection:
             connection.executescript(plan.SCHEMA)
-            plan.write(connection, 1, [plan.Service(**values | changed)], plan.Common())
+            version = max(plan.newest(connection), 0) + 1
+            plan.write(connection, version, [plan.Service(**values | changed)], plan.Common())
 
     def announce_every(self, seconds: float) -> None:
         """Have owned VIPs announced again and again; 0: no more."""
