@@ -29,7 +29,10 @@ REMEMBERED = 60.0
 """Seconds for which a claim counts that came unasked."""
 WAIT = 0.3
 """Seconds that those who are asked once have; and they are asked twice in it."""
+MOST = 1024
+"""Claims to one VIP that are remembered: more is a flood of forged MAC addresses, and would fill the memory."""
 _BURST = 64
+_NOT_SERVED = "the interface is not served"
 
 
 class Kind(StrEnum):
@@ -71,6 +74,8 @@ class Claims:
         self._heard: dict[bytes, dict[Claim, _Heard]] = {}
         self._wires: dict[int, tuple[Interface, socket.socket]] = {}
         self._due: list[tuple[float, bytes]] = []
+        self._queued: set[bytes] = set()
+        """Who stands in `_due`: a VIP that went and came back there once more would be asked for twice as often."""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._waiting: dict[tuple[int, bytes, bytes], list[set[bytes]]] = {}
@@ -84,8 +89,10 @@ class Claims:
         now = asyncio.get_running_loop().time()
         for vip in vips.keys() - self._vips.keys():
             self._asked[vip] = 0
-            heapq.heappush(self._due, (now, vip))
-            self._wake.set()
+            if vip not in self._queued:
+                self._queued.add(vip)
+                heapq.heappush(self._due, (now, vip))
+                self._wake.set()
         self._vips = dict(vips)
         if self._vips and self._task is None:
             self._task = asyncio.create_task(self._ask_for_ever())
@@ -98,7 +105,7 @@ class Claims:
         """Everybody who answers for an address on an interface's segment, asked now. sender: whom the request is from,
         None for the engine's own address there. Raises OSError where the interface is not served or down."""
         if interface not in self._wires:
-            raise OSError("the interface is not served")
+            raise OSError(_NOT_SERVED)
         answers: set[bytes] = set()
         by = _address(self._wires[interface][0]) if sender is None else sender
         waiting = self._waiting.setdefault((interface, address, by), [])
@@ -148,7 +155,9 @@ class Claims:
         while True:
             while self._due and self._due[0][0] <= loop.time():
                 due, vip = heapq.heappop(self._due)
-                if vip in self._vips:
+                if vip not in self._vips:
+                    self._queued.discard(vip)
+                else:
                     self._turn(vip)
                     pause = max(self._vips[vip], SHORTEST, len(self._vips) / RATE)
                     heapq.heappush(self._due, (max(due + pause, loop.time()), vip))
@@ -179,6 +188,8 @@ class Claims:
             self._changed(vip)
 
     def _ask(self, index: int, address: bytes, sender: bytes) -> None:
+        if index not in self._wires:  # it went while somebody waited for answers
+            raise OSError(_NOT_SERVED)
         interface, wire = self._wires[index]
         wire.send(arp.request(interface.mac, sender, address))
 
@@ -202,7 +213,10 @@ class Claims:
         if packet.sender == packet.target:
             kind = Kind.ANNOUNCEMENT
         vip = packet.sender
-        known = self._heard.setdefault(vip, {}).setdefault(Claim(vip, packet.mac, index, kind), _Heard())
+        heard, claim = self._heard.setdefault(vip, {}), Claim(vip, packet.mac, index, kind)
+        if claim not in heard and len(heard) >= MOST:
+            return
+        known = heard.setdefault(claim, _Heard())
         known.when = asyncio.get_running_loop().time()
         if kind is Kind.ANSWER:
             number = self._asked[vip]

@@ -124,7 +124,12 @@ class PacketSocket:
 
     def _beside(self) -> tuple[bytes, bytes, bytes]:
         """The frame that was too large for its slot."""
-        size, auxiliary, _, _ = self._socket.recvmsg_into([self._large], 64)
+        try:
+            size, auxiliary, _, _ = self._socket.recvmsg_into([self._large], 64)
+        except OSError as exc:  # that the link went down is told first, and once
+            if exc.errno != errno.ENETDOWN:
+                raise
+            size, auxiliary, _, _ = self._socket.recvmsg_into([self._large], 64)
         whole = memoryview(self._large)
         return bytes(whole[VNET_LEN:size]), tag_of(auxiliary), bytes(whole[:VNET_LEN])
 

@@ -152,3 +152,12 @@ def test_the_counter_of_what_was_lost_outlives_the_socket(pair: Pair) -> None:
     until(lambda: pair.ring.lost() == 10)
     pair.ring.close()
     assert pair.ring.lost() == 10
+
+
+def test_large_frames_are_taken_in_their_place_after_the_link_went_down(pair: Pair) -> None:
+    pair.there.sh("ip link set near mtu 9000")
+    sent = [sample(1, 9014), sample(2), sample(3, 9014)]
+    for frame in sent:
+        pair.far.send(frame)
+    pair.there.sh("ip link set near down")
+    assert pair.arrived(len(sent)) == sent

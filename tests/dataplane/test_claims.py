@@ -1,0 +1,82 @@
+"""Who else claims the VIPs: how often it is asked, what is kept of whom, and an interface that goes meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dataplane import arp, claims
+from dataplane.claims import Claims
+from dataplane.forwarding import Interface
+
+VIP, OTHER = bytes((192, 0, 2, 1)), bytes((192, 0, 2, 2))
+
+
+class Asked(Claims):
+    """Claims without a wire: the turns of each VIP are counted."""
+
+    def __init__(self) -> None:
+        super().__init__(self.told)
+        self.turns: list[bytes] = []
+        self.changes = 0
+
+    def told(self, vip: bytes) -> None:
+        self.changes += 1
+
+    def _turn(self, vip: bytes) -> None:
+        self.turns.append(vip)
+        super()._turn(vip)
+
+
+def hear(asked: Claims, mac: int, operation: int = arp.REQUEST) -> None:
+    asked._take(7, arp.Packet(operation, mac.to_bytes(6, "big"), VIP, VIP))
+
+
+def test_a_vip_that_went_and_came_back_is_asked_for_as_often_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "SHORTEST", 0.05)
+
+    async def run() -> list[bytes]:
+        asked = Asked()
+        asked.follow({VIP: 0.05, OTHER: 0.05}, [])
+        for _ in range(20):
+            asked.follow({OTHER: 0.05}, [])
+            asked.follow({VIP: 0.05, OTHER: 0.05}, [])
+        while asked.turns.count(OTHER) < 5:
+            await asyncio.sleep(0.01)
+        await asked.close()
+        return asked.turns
+
+    turns = asyncio.run(run())
+    assert turns.count(VIP) <= turns.count(OTHER) + 1
+
+
+def test_of_many_who_claim_a_vip_no_more_than_so_many_are_remembered() -> None:
+    async def run() -> tuple[int, int]:
+        asked = Asked()
+        asked.follow({VIP: 10}, [])
+        for mac in range(1, 2 * claims.MOST):
+            hear(asked, mac)
+        await asked.close()
+        return len(asked.of(VIP)), asked.changes
+
+    assert asyncio.run(run()) == (claims.MOST, claims.MOST)
+
+
+def test_an_interface_that_goes_while_it_is_asked_on_is_no_other_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wire:
+        def send(self, frame: bytes) -> None:
+            pass
+
+    async def run() -> None:
+        asked = Asked()
+        interface = Interface(7, "gone", bytes(6), 1500)
+        asked._wires[7] = interface, Wire()  # type: ignore[assignment]
+        asking = asyncio.create_task(asked.macs(7, VIP))
+        await asyncio.sleep(0)
+        del asked._wires[7]
+        with pytest.raises(OSError, match="not served"):
+            await asking
+        await asked.close()
+
+    asyncio.run(run())
