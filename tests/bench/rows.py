@@ -119,6 +119,10 @@ ROWS = (
         dict.fromkeys(("TCP", "half-open", "HTTP", "UDP", "PING", "TCP in a tunnel"), at_most(0.2, 0.33)),
     ),
     Row(
+        "verdicts", "100 of 1,000 servers fall silent: deciding probe to the last flow's move", "",
+        "monitors:verdicts", {"1 pool": at_most(300, 1000)},
+    ),
+    Row(
         "failure", "one server of 1,000 pools fails: decision to last table", "", "control:server_of_pools",
         {"1,000 pools": at_most(300, 1000)},
     ),
