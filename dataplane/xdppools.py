@@ -125,8 +125,7 @@ class KernelPools:
             number = self._take(self._numbers.take) if before is None or moved else before.number
             if moved:
                 undo.callback(self._numbers.give, number)
-            held = Held(number, pool, run + HEAD_PLACES)
-            self._put_table(held)
+            held = Held(number, pool, run + HEAD_PLACES, *self._put_table(pool))
             undo.callback(self._retire_tables, held.table, held.formers)
             counters = self._counters_of(pool, before)
             undo.pop_all()
@@ -162,7 +161,10 @@ class KernelPools:
 
     def _change(self, held: Held, pool: Pool, changed: list[int]) -> None:
         """The members are the same. Ways that come stand before the table does, ways that go after."""
-        before, held.value = held.value, pool
+        before, old = held.value, (held.table, held.formers)
+        if not (pool.table is before.table and pool.phases is before.phases and pool.fallback is before.fallback):
+            held.table, held.formers = self._put_table(pool)
+        held.value = pool
         ways = {at: xdppool.way(pool.targets[at], pool.mode, self._places) for at in changed}
         moved = any(before.targets[at].mac != pool.targets[at].mac for at in changed) and pool.mode == L2
         known_before = self._known(held) if moved else set()
@@ -172,9 +174,7 @@ class KernelPools:
             self._store_path_mtu(held, at)
             if xdppool.is_resolved(way):
                 self._store_way(held, at, way)
-        if not (pool.table is before.table and pool.phases is before.phases and pool.fallback is before.fallback):
-            old = held.table, held.formers
-            self._put_table(held)
+        if (held.table, held.formers) != old:
             self._state.publish(held.number, xdppool.word(held.table, held.formers, held.first))
             self._retire_tables(*old)
         for at, way in ways.items():
@@ -182,13 +182,17 @@ class KernelPools:
                 self._store_way(held, at, way)
         self._remove_members(held.number, pool.mode, known_before, known)
 
-    def _put_table(self, held: Held) -> None:
-        held.table = held.formers = 0
-        if xdptable.is_empty(held.value):
-            return
-        table, formers = xdptable.packed(held.value)
-        held.table = self._slabs.put(table)
-        held.formers = self._slabs.put(formers) if formers is not None else 0
+    def _put_table(self, pool: Pool) -> tuple[int, int]:
+        """Write a pool's table and formers. Returns their numbers. Raises DriverError; then none is used."""
+        if xdptable.is_empty(pool):
+            return 0, 0
+        table, formers = xdptable.packed(pool)
+        number = self._slabs.put(table)
+        try:
+            return number, self._slabs.put(formers) if formers is not None else 0
+        except DriverError:
+            self._slabs.retired.add(number)
+            raise
 
     def _store_way(self, held: Held, at: int, way: int) -> None:
         self._state.ways[(held.first + at) * _WORDS] = way

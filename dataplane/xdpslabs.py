@@ -101,7 +101,8 @@ class Slabs:
         if not self._free:
             self.retired.ripen()
         if not self._free:
-            if len(self.retired) >= max(SLAB_TABLES // 2, self.used // 4):
+            full = len(self._maps) == self._outer.max_entries
+            if len(self.retired) >= (1 if full else max(SLAB_TABLES // 2, self.used // 4)):
                 self.settle()
             else:
                 self._grow(max(1, len(self._maps) // 4))

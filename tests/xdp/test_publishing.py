@@ -144,6 +144,50 @@ def test_places_are_used_again_and_slabs_go_with_their_pools(kernel: KernelDecid
 
 
 @root
+def test_a_pool_for_whose_table_there_is_no_room_stays_as_it_was_and_can_be_put_again(
+    kernel: KernelDecider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slabs = kernel.tables._pools._slabs
+    formers = replace(pool(1), phases=bytes([1]) * SLOTS, fallback=pool(0).table)
+    slabs.settle()
+    used, free = slabs.used, sorted(slabs._free)
+    left = iter([free[0]])
+
+    def full() -> int:
+        for number in left:
+            slabs._free.remove(number)
+            slabs.used += 1
+            return number
+        raise DriverError("full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(slabs, "_take", full)
+        with pytest.raises(DriverError, match="full"):
+            kernel.tables.put_pool(formers)  # its table finds room, its formers do not
+        with pytest.raises(DriverError, match="full"):
+            kernel.tables.put_pool(replace(formers, seed=2))
+    assert served_by(kernel) == mac(0x11)
+    slabs.settle()
+    assert (slabs.used, sorted(slabs._free)) == (used, free)
+    kernel.tables.put_pool(pool(1))
+    assert served_by(kernel) == mac(0x12)
+
+
+@root
+def test_tables_that_rest_are_used_before_there_is_said_to_be_no_room(
+    kernel: KernelDecider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slabs = kernel.tables._pools._slabs
+    slabs.settle()
+    monkeypatch.setattr(slabs._outer, "max_entries", len(slabs._maps))
+    numbers = [slabs.put(pool(0).table) for _ in range(len(slabs._free))]
+    slabs.retired.add(numbers[3])
+    assert slabs.put(pool(1).table) == numbers[3]
+    with pytest.raises(DriverError, match="no more than"):
+        slabs.put(pool(1).table)
+
+
+@root
 def test_what_a_killed_process_left_half_done_is_not_seen_by_its_successor(kernel: KernelDecider) -> None:
     """The moments of `KernelPools._replace`: places written, `lives` and `members` led on, the word not stored."""
     tables = kernel.tables
