@@ -57,12 +57,12 @@ class FullSizes:
             self._short = {key: short for key, short in self._short.items() if key in checks}
             every = max(min((c.monitor.send_interval for c in checks.values()), default=1), len(checks) / RATE)
             asked = []
-            for key, check in checks.items():
-                asked.append(asyncio.create_task(self._one(key, check)))
-                await asyncio.sleep(every / len(checks))
-            if not checks:
-                await asyncio.sleep(every)
             try:
+                for key, check in checks.items():
+                    asked.append(asyncio.create_task(self._one(key, check)))
+                    await asyncio.sleep(every / len(checks))
+                if not checks:
+                    await asyncio.sleep(every)
                 await asyncio.gather(*asked)
             finally:
                 for task in asked:
