@@ -33,7 +33,7 @@ from .probes import Check, Probes
 from .probes.check import EXTERNAL
 from .roster import Roster
 from .transition import Life, Slots
-from .ways import NO_FAULT, Fault, Ways
+from .ways import FULL, NO_FAULT, Fault, Ways, no_room
 
 log = logging.getLogger("avi-se")
 
@@ -359,6 +359,12 @@ class Engine:
         service = next(iter(self._roster.of_pool(pool)), None)
         return NO_FAULT if service is None else self._ways.fault(server, service.mode)
 
+    def remedy(self, pool: str, server: bytes) -> str:
+        """The command that mends what keeps a member from being reached; "" where there is none."""
+        if any(self._health.reason(check) == FULL for check in self.checks(pool, server)):
+            return no_room().remedy
+        return self.fault(pool, server).remedy
+
     def is_settled(self, pool: str) -> bool:
         """Whether a pool's servers were all heard of, or had their time."""
         return pool not in self._unsettled
@@ -621,8 +627,14 @@ class Engine:
     def _explain(self, check: Check, began: float) -> str:
         """What is known against a probe's way: no MAC address, or what was said against the tunnel."""
         if check.mode != plan.L2:
+            way, hop = self.network.way(check.server), self.next_hop(check.server)
+            if way is not None and hop.mac is None and not self.network.has_room(way.index, way.gateway):
+                return FULL
             return self._path_mtus.refusal(check.server, check.mode, began)
-        if self.hop(check.server).mac is None:
+        hop = self.hop(check.server)
+        if hop.mac is None:
+            if hop.interface is not None and not self.network.has_room(hop.interface, check.server):
+                return FULL
             return "server does not answer: no reply to ARP for its address"
         return ""
 

@@ -6,6 +6,7 @@ the library that reads everything else takes some seconds for them.
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Iterator, Sequence
@@ -94,18 +95,30 @@ class Asker:
         self._socket.bind((0, 0))
         self._socket.setblocking(False)
 
-    def ask(self, neighbours: Sequence[tuple[int, bytes]]) -> None:
+    def ask(self, neighbours: Sequence[tuple[int, bytes]]) -> bool:
         """Ask for some, by interface index and address: each is an ARP request. Of an interface that is gone meanwhile
-        nothing is heard. Raises OSError."""
+        nothing is heard. Returns whether the kernel had room for all of them. Raises OSError."""
+        room = True
         for first in range(0, len(neighbours), AT_ONCE):
             self._socket.send(b"".join(map(_use, neighbours[first : first + AT_ONCE])))
             with suppress(BlockingIOError):  # what the kernel has against some
-                while self._socket.recv(_ROOM):
-                    pass
+                while answer := self._socket.recv(_ROOM):
+                    room &= errno.ENOBUFS not in _errors(answer)
+        return room
 
     def close(self) -> None:
         """End."""
         self._socket.close()
+
+
+def _errors(data: bytes) -> Iterator[int]:
+    """The error numbers in what the kernel answered."""
+    at = 0
+    while at + _HEADER.size + 4 <= len(data):
+        length, kind = _HEADER.unpack_from(data, at)[:2]
+        if kind == NLMSG_ERROR:
+            yield -int.from_bytes(data[at + _HEADER.size : at + _HEADER.size + 4], "little", signed=True)
+        at += max(length + 3 & ~3, _HEADER.size)
 
 
 def _use(neighbour: tuple[int, bytes]) -> bytes:

@@ -294,6 +294,13 @@ class Network:
         except OSError as exc:
             raise NetworkError(f"cannot resolve {_text(wanted[0][1])} and others: {exc}") from exc
 
+    def has_room(self, index: int, address: bytes) -> bool:
+        """Whether the kernel has room for this neighbour among the others: asks for it."""
+        try:
+            return self._resolver.ask([(index, address)])
+        except OSError:
+            return True
+
     async def _read(self) -> None:
         self.layout += 1
         self._links.clear()

@@ -131,7 +131,7 @@ def _pool(engine: Engine, service: plan.Service, counters: Counters, seen: _Seen
                 "enabled": member.server.enabled,
                 "state": state.word,
                 "reason": state.reason,
-                "remedy": fault.remedy,
+                "remedy": engine.remedy(service.pool_uuid, member.address),
                 "serves_for": grace.seconds if state.word == states.DISABLED else None,
                 "flows": grace.flows if state.word == states.DISABLED else None,
                 "host": None if fault.reason else engine.health.host_answers(member.address),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from .forwarding import Interface
@@ -27,6 +28,22 @@ class Fault(NamedTuple):
 
 
 NO_FAULT = Fault()
+_THRESHOLD = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3")
+_ROOMY = 16384
+FULL = "neighbour table of the engine's host is full"
+
+
+def no_room() -> Fault:
+    """The kernel keeps no more neighbours (arp(7), gc_thresh3). Its limits are those of all namespaces, and are seen
+    and set in the initial one alone."""
+    try:
+        most = max(_ROOMY, 2 * int(_THRESHOLD.read_text()))
+    except (OSError, ValueError):
+        most = _ROOMY
+    limits = {1: most // 4, 2: most // 2, 3: most}
+    return Fault(FULL, f"sysctl -w {' '.join(f'net.ipv4.neigh.default.gc_thresh{n}={v}' for n, v in limits.items())}")
+
+
 Key = tuple[bytes, str]
 """A server's address, and the mode in which it is reached (one of plan.MODES)."""
 
