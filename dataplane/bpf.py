@@ -13,12 +13,13 @@ import re
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
-from ctypes import Structure, byref, c_char, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import byref, c_char_p, c_int, c_uint32, c_uint64, c_void_p
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import DriverError
+from .libbpf import BatchOpts, LinkCreateOpts, MapCreateOpts, QueryOpts, TestRunOpts, call, check, failed, loaded
 
 BPFFS = Path("/sys/fs/bpf")
 BPF_FS_MAGIC = 0xCAFE4A11  # linux/magic.h
@@ -33,169 +34,16 @@ LINK_TYPE_XDP = 6
 XDP_FLAGS_UPDATE_IF_NOEXIST, XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE = 1 << 0, 1 << 1, 1 << 2
 XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
 
-_LOG_LINES = 40
 _BATCH = 4096
 _LIVE_FRAMES = 2  # BPF_F_TEST_XDP_LIVE_FRAMES
 _MAPS_OF_A_PROGRAM = 64  # MAX_USED_MAPS in the kernel's bpf_verifier.h
 _ENOTSUPP = 524  # the kernel's own, in no header of user space
 
 
-class _MapCreateOpts(Structure):
-    _fields_ = [
-        ("sz", c_size_t),
-        *((name, c_uint32) for name in ("btf_fd", "btf_key", "btf_value", "btf_vmlinux_value", "inner", "flags")),
-        ("extra", c_uint64),
-        ("numa_node", c_uint32),
-        ("ifindex", c_uint32),
-    ]
-
-
-class _LinkCreateOpts(Structure):
-    _fields_ = [("sz", c_size_t), ("flags", c_uint32), ("pad", c_uint32)]
-
-
-class _BatchOpts(Structure):
-    _fields_ = [("sz", c_size_t), ("elem_flags", c_uint64), ("flags", c_uint64)]
-
-
-class _TestRunOpts(Structure):
-    _fields_ = [
-        ("sz", c_size_t),
-        ("data_in", c_void_p),
-        ("data_out", c_void_p),
-        ("data_size_in", c_uint32),
-        ("data_size_out", c_uint32),
-        ("ctx_in", c_void_p),
-        ("ctx_out", c_void_p),
-        ("ctx_size_in", c_uint32),
-        ("ctx_size_out", c_uint32),
-        ("retval", c_uint32),
-        ("repeat", c_int),
-        ("duration", c_uint32),
-        ("flags", c_uint32),
-        ("cpu", c_uint32),
-        ("batch_size", c_uint32),
-    ]
-
-
-class _QueryOpts(Structure):
-    _fields_ = [
-        ("sz", c_size_t),
-        ("prog_id", c_uint32),
-        ("drv_prog_id", c_uint32),
-        ("hw_prog_id", c_uint32),
-        ("skb_prog_id", c_uint32),
-        ("attach_mode", ctypes.c_uint8),
-        ("pad", c_char * 7),
-    ]
-
-
-class _Log:
-    """libbpf's messages: kept, newest last, for the errors that they explain."""
-
-    def __init__(self, library: ctypes.CDLL) -> None:
-        vsnprintf = ctypes.CDLL(None).vsnprintf
-        vsnprintf.argtypes = [c_char_p, c_size_t, c_char_p, c_void_p]
-        self.lines: list[str] = []
-
-        def say(level: int, text: bytes, arguments: int) -> int:
-            if level > 1:  # LIBBPF_DEBUG
-                return 0
-            buffer = ctypes.create_string_buffer(1 << 22)  # a verifier's log is one message
-            vsnprintf(buffer, len(buffer), text, arguments)
-            self.lines += buffer.value.decode("utf-8", "replace").splitlines()
-            del self.lines[:-_LOG_LINES]
-            return 0
-
-        self._say = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)(say)  # the library holds a bare pointer to it
-        library.libbpf_set_print(self._say)
-
-    def take(self) -> str:
-        """The messages since the last call."""
-        lines, self.lines[:] = list(self.lines), []
-        return "\n".join(lines)
-
-
-_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
-    "bpf_object__open_mem": (c_void_p, [c_char_p, c_size_t, c_void_p]),
-    "bpf_object__load": (c_int, [c_void_p]),
-    "bpf_object__close": (None, [c_void_p]),
-    "bpf_object__next_map": (c_void_p, [c_void_p, c_void_p]),
-    "bpf_object__find_program_by_name": (c_void_p, [c_void_p, c_char_p]),
-    "bpf_map__name": (c_char_p, [c_void_p]),
-    "bpf_map__fd": (c_int, [c_void_p]),
-    "bpf_map__reuse_fd": (c_int, [c_void_p, c_int]),
-    "bpf_map__set_max_entries": (c_int, [c_void_p, c_uint32]),
-    "bpf_map__type": (c_int, [c_void_p]),
-    "bpf_map__key_size": (c_uint32, [c_void_p]),
-    "bpf_map__value_size": (c_uint32, [c_void_p]),
-    "bpf_map__max_entries": (c_uint32, [c_void_p]),
-    "bpf_program__fd": (c_int, [c_void_p]),
-    "bpf_map_create": (c_int, [c_int, c_char_p, c_uint32, c_uint32, c_uint32, c_void_p]),
-    "bpf_map_update_elem": (c_int, [c_int, c_void_p, c_void_p, c_uint64]),
-    "bpf_map_lookup_elem": (c_int, [c_int, c_void_p, c_void_p]),
-    "bpf_map_delete_elem": (c_int, [c_int, c_void_p]),
-    "bpf_map_get_next_key": (c_int, [c_int, c_void_p, c_void_p]),
-    "bpf_map_update_batch": (c_int, [c_int, c_void_p, c_void_p, c_void_p, c_void_p]),
-    "bpf_map_lookup_batch": (c_int, [c_int, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
-    "bpf_map_get_fd_by_id": (c_int, [c_uint32]),
-    "bpf_prog_get_fd_by_id": (c_int, [c_uint32]),
-    "bpf_prog_load": (c_int, [c_int, c_char_p, c_char_p, c_void_p, c_size_t, c_void_p]),
-    "bpf_prog_test_run_opts": (c_int, [c_int, c_void_p]),
-    "bpf_obj_pin": (c_int, [c_int, c_char_p]),
-    "bpf_obj_get": (c_int, [c_char_p]),
-    "bpf_obj_get_info_by_fd": (c_int, [c_int, c_void_p, c_void_p]),
-    "bpf_link_create": (c_int, [c_int, c_int, c_int, c_void_p]),
-    "bpf_link_update": (c_int, [c_int, c_int, c_void_p]),
-    "bpf_link_detach": (c_int, [c_int]),
-    "bpf_link_get_next_id": (c_int, [c_uint32, c_void_p]),
-    "bpf_link_get_fd_by_id": (c_int, [c_uint32]),
-    "bpf_xdp_attach": (c_int, [c_int, c_int, c_uint32, c_void_p]),
-    "bpf_xdp_query": (c_int, [c_int, c_int, c_void_p]),
-    "libbpf_num_possible_cpus": (c_int, []),
-    "perf_buffer__new": (c_void_p, [c_int, c_size_t, c_void_p, c_void_p, c_void_p, c_void_p]),
-    "perf_buffer__epoll_fd": (c_int, [c_void_p]),
-    "perf_buffer__consume": (c_int, [c_void_p]),
-    "perf_buffer__free": (None, [c_void_p]),
-}
-
-
-@lru_cache(maxsize=1)
-def _library() -> tuple[ctypes.CDLL, _Log]:
-    try:
-        library = ctypes.CDLL("libbpf.so.1", use_errno=True)
-    except OSError as exc:
-        raise DriverError(f"libbpf cannot be loaded: {exc}", remedy="apt-get install libbpf1") from exc
-    for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library, _Log(library)
-
-
-def _call(name: str, *arguments: Any) -> int:
-    """A libbpf function's result; −errno when it failed (libbpf 1.x)."""
-    result: int = getattr(_library()[0], name)(*arguments)
-    return result
-
-
-def _failed(what: str, result: int, *, remedy: str = "") -> DriverError:
-    log = _library()[1].take()
-    if -result == errno.EPERM:
-        remedy = remedy or "run as root (CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN)"
-    text = f"{what}: {os.strerror(-result)}"
-    return DriverError(f"{text}\n{log}" if log else text, remedy=remedy)
-
-
-def _check(what: str, result: int) -> int:
-    if result < 0:
-        raise _failed(what, result)
-    return result
-
-
 @lru_cache(maxsize=1)
 def possible_cpus() -> int:
     """Number of processors that per-CPU maps have values for."""
-    return _check("possible processors", _call("libbpf_num_possible_cpus"))
+    return check("possible processors", call("libbpf_num_possible_cpus"))
 
 
 class Handle:
@@ -218,11 +66,11 @@ class Handle:
 
     def pin(self, path: Path) -> None:
         """Give it a name in the BPF file system. Raises DriverError."""
-        _check(f"pin {path}", _call("bpf_obj_pin", self.fd, os.fsencode(path)))
+        check(f"pin {path}", call("bpf_obj_pin", self.fd, os.fsencode(path)))
 
     def _info(self, size: int) -> bytes:
         buffer, length = ctypes.create_string_buffer(size), c_uint32(size)
-        _check("object info", _call("bpf_obj_get_info_by_fd", self.fd, buffer, byref(length)))
+        check("object info", call("bpf_obj_get_info_by_fd", self.fd, buffer, byref(length)))
         return buffer.raw
 
 
@@ -265,23 +113,23 @@ class Map(Handle):
     def lookup(self, key: bytes) -> bytes | None:
         """The value of a key (of a per-CPU map: all processors' values, one after the other), or None."""
         value = ctypes.create_string_buffer(self._room)
-        result = _call("bpf_map_lookup_elem", self.fd, key, value)
+        result = call("bpf_map_lookup_elem", self.fd, key, value)
         if result == -errno.ENOENT:
             return None
-        _check(f"look up in {self.name}", result)
+        check(f"look up in {self.name}", result)
         return value.raw
 
     def update(self, key: bytes, value: bytes) -> None:
         """Add or replace. Raises DriverError, also when the map is full."""
         if len(key) != self.key_size or len(value) != self._room:
             raise ValueError(f"{self.name}: key of {len(key)}, value of {len(value)} bytes")
-        self._updated(_call("bpf_map_update_elem", self.fd, key, value, 0))
+        self._updated(call("bpf_map_update_elem", self.fd, key, value, 0))
 
     def delete(self, key: bytes) -> None:
         """Remove a key, if it is there."""
-        result = _call("bpf_map_delete_elem", self.fd, key)
+        result = call("bpf_map_delete_elem", self.fd, key)
         if result != -errno.ENOENT:
-            _check(f"delete in {self.name}", result)
+            check(f"delete in {self.name}", result)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All entries, of a map that nobody else changes meanwhile."""
@@ -297,15 +145,15 @@ class Map(Handle):
         size, room = self.key_size, self._room
         keys, values = ctypes.create_string_buffer(_BATCH * size), ctypes.create_string_buffer(_BATCH * room)
         positions = [ctypes.create_string_buffer(max(4, size)) for _ in range(2)]
-        options = _BatchOpts(ctypes.sizeof(_BatchOpts))
+        options = BatchOpts(ctypes.sizeof(BatchOpts))
         start, result = None, 0
         while not result:
             count, after = c_uint32(_BATCH), positions[0]
-            result = _call("bpf_map_lookup_batch", self.fd, start, after, keys, values, byref(count), byref(options))
+            result = call("bpf_map_lookup_batch", self.fd, start, after, keys, values, byref(count), byref(options))
             if result in (-errno.EINVAL, -_ENOTSUPP):
                 raise _NoBatches
             if result != -errno.ENOENT:  # which tells that the end was reached
-                _check(f"read {self.name}", result)
+                check(f"read {self.name}", result)
             found_keys, found_values = keys.raw, values.raw
             for at in range(count.value):
                 yield found_keys[at * size : (at + 1) * size], found_values[at * room : (at + 1) * room]
@@ -315,11 +163,11 @@ class Map(Handle):
     def _keys(self) -> Iterator[bytes]:
         before: bytes | None = None
         following = ctypes.create_string_buffer(self.key_size)
-        while (result := _call("bpf_map_get_next_key", self.fd, before, following)) == 0:
+        while (result := call("bpf_map_get_next_key", self.fd, before, following)) == 0:
             before = following.raw
             yield before
         if result != -errno.ENOENT:
-            raise _failed(f"walk {self.name}", result)
+            raise failed(f"walk {self.name}", result)
 
     def write(self, values: bytes, first: int = 0) -> None:
         """Fill an array from an element on, in one call."""
@@ -330,8 +178,8 @@ class Map(Handle):
     def update_all(self, keys: bytes, values: bytes) -> None:
         """Add or replace many, keys and values side by side, in one call where the kernel has it for this map."""
         count = c_uint32(len(keys) // self.key_size)
-        options = _BatchOpts(ctypes.sizeof(_BatchOpts))
-        result = _call("bpf_map_update_batch", self.fd, keys, values, byref(count), byref(options))
+        options = BatchOpts(ctypes.sizeof(BatchOpts))
+        result = call("bpf_map_update_batch", self.fd, keys, values, byref(count), byref(options))
         if result in (-errno.EINVAL, -_ENOTSUPP):
             for at in range(len(keys) // self.key_size):
                 key = keys[at * self.key_size : (at + 1) * self.key_size]
@@ -342,7 +190,7 @@ class Map(Handle):
     def _updated(self, result: int) -> None:
         if result in (-errno.E2BIG, -errno.ENOSPC):
             raise DriverError(f"the kernel map {self.name} is full: it holds {self.max_entries} entries")
-        _check(f"update {self.name}", result)
+        check(f"update {self.name}", result)
 
     def read(self, entries: int) -> bytes:
         """The first elements of an array, in one call."""
@@ -351,12 +199,12 @@ class Map(Handle):
             return b""
         keys, position = (c_uint32 * count.value)(), c_uint32()
         values = ctypes.create_string_buffer(count.value * self._room)
-        options = _BatchOpts(ctypes.sizeof(_BatchOpts))
-        result = _call(
+        options = BatchOpts(ctypes.sizeof(BatchOpts))
+        result = call(
             "bpf_map_lookup_batch", self.fd, None, byref(position), keys, values, byref(count), byref(options)
         )
         if result != -errno.ENOENT:  # which tells that the end was reached
-            _check(f"read {self.name}", result)
+            check(f"read {self.name}", result)
         return values.raw[: count.value * self._room]
 
     def mapped(self) -> mmap.mmap:
@@ -369,19 +217,19 @@ class Map(Handle):
     @classmethod
     def create(cls, kind: int, name: str, key_size: int, value_size: int, entries: int, flags: int = 0) -> Map:
         """Make a map. name: at most 15 characters. Raises DriverError."""
-        options = _MapCreateOpts(ctypes.sizeof(_MapCreateOpts), flags=flags)
-        fd = _call("bpf_map_create", kind, name.encode(), key_size, value_size, entries, byref(options))
-        return cls(_check(f"create map {name}", fd))
+        options = MapCreateOpts(ctypes.sizeof(MapCreateOpts), flags=flags)
+        fd = call("bpf_map_create", kind, name.encode(), key_size, value_size, entries, byref(options))
+        return cls(check(f"create map {name}", fd))
 
     @classmethod
     def by_id(cls, number: int) -> Map:
         """The map of an id, as map-in-map lookups give it. Raises DriverError."""
-        return cls(_check(f"open map {number}", _call("bpf_map_get_fd_by_id", number)))
+        return cls(check(f"open map {number}", call("bpf_map_get_fd_by_id", number)))
 
     @classmethod
     def pinned(cls, path: Path) -> Map:
         """The map pinned at a path. Raises DriverError."""
-        return cls(_check(f"open {path}", _call("bpf_obj_get", os.fsencode(path))))
+        return cls(check(f"open {path}", call("bpf_obj_get", os.fsencode(path))))
 
 
 _SAMPLE = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_void_p, c_uint32)
@@ -396,13 +244,13 @@ class Samples:
         self._taken: list[bytes] = []
         self._array = array
         self._callbacks = _SAMPLE(self._sample), _LOST(lambda context, cpu, number: None)
-        library = _library()[0]
+        library = loaded()[0]
         ctypes.set_errno(0)
         callbacks = [ctypes.cast(callback, c_void_p) for callback in self._callbacks]
         self._buffer = library.perf_buffer__new(array.fd, pages, *callbacks, None, None)
         if not self._buffer:
-            raise _failed(f"listen to {array.name}", -ctypes.get_errno())
-        self.fd = _call("perf_buffer__epoll_fd", self._buffer)
+            raise failed(f"listen to {array.name}", -ctypes.get_errno())
+        self.fd = call("perf_buffer__epoll_fd", self._buffer)
         """It can be read when there is something to take."""
 
     def _sample(self, context: int, cpu: int, data: int, size: int) -> None:
@@ -411,14 +259,14 @@ class Samples:
     def take(self) -> list[bytes]:
         """What came since the last call; at its end may be up to seven bytes more than the program wrote."""
         # Not perf_buffer__poll: whoever waited for `fd` has used up the wake-up that it would look for.
-        _check(f"listen to {self._array.name}", _call("perf_buffer__consume", self._buffer))
+        check(f"listen to {self._array.name}", call("perf_buffer__consume", self._buffer))
         taken, self._taken = self._taken, []
         return taken
 
     def close(self) -> None:
         """Listen no more."""
         if self._buffer:
-            _library()[0].perf_buffer__free(self._buffer)
+            loaded()[0].perf_buffer__free(self._buffer)
             self._buffer = None
             self._array.close()
 
@@ -446,42 +294,42 @@ class Program(Handle):
         info, length = ctypes.create_string_buffer(96), c_uint32(96)
         numbers = (c_uint32 * _MAPS_OF_A_PROGRAM)()
         struct.pack_into("<IQ", info, 52, len(numbers), ctypes.addressof(numbers))  # nr_map_ids, map_ids
-        _check("maps of a program", _call("bpf_obj_get_info_by_fd", self.fd, info, byref(length)))
+        check("maps of a program", call("bpf_obj_get_info_by_fd", self.fd, info, byref(length)))
         return [Map.by_id(numbers[n]) for n in range(_word(info.raw, 52))]
 
     def test_run(self, frame: bytes, *, repeat: int = 1) -> Ran:
         """Run it on a frame (at least 14 bytes), received on the loopback interface (index 1)."""
         out = ctypes.create_string_buffer(len(frame) + 512)
-        options = _TestRunOpts(ctypes.sizeof(_TestRunOpts), repeat=repeat)
+        options = TestRunOpts(ctypes.sizeof(TestRunOpts), repeat=repeat)
         options.data_in = ctypes.cast(c_char_p(frame), c_void_p)
         options.data_size_in = len(frame)
         options.data_out, options.data_size_out = ctypes.addressof(out), len(out)
-        _check("test run", _call("bpf_prog_test_run_opts", self.fd, byref(options)))
+        check("test run", call("bpf_prog_test_run_opts", self.fd, byref(options)))
         return Ran(options.retval, out.raw[: options.data_size_out], options.duration)
 
     def run_live(self, frame: bytes, number: int) -> None:
         """Run it on so many frames that really go where it sends them, received on the loopback interface."""
-        options = _TestRunOpts(ctypes.sizeof(_TestRunOpts), repeat=number, flags=_LIVE_FRAMES, batch_size=64)
+        options = TestRunOpts(ctypes.sizeof(TestRunOpts), repeat=number, flags=_LIVE_FRAMES, batch_size=64)
         options.data_in = ctypes.cast(c_char_p(frame), c_void_p)
         options.data_size_in = len(frame)
-        _check("live run", _call("bpf_prog_test_run_opts", self.fd, byref(options)))
+        check("live run", call("bpf_prog_test_run_opts", self.fd, byref(options)))
 
     @classmethod
     def by_id(cls, number: int) -> Program:
         """The program of an id. Raises DriverError."""
-        return cls(_check(f"open program {number}", _call("bpf_prog_get_fd_by_id", number)))
+        return cls(check(f"open program {number}", call("bpf_prog_get_fd_by_id", number)))
 
     @classmethod
     def pinned(cls, path: Path) -> Program:
         """The program pinned at a path. Raises DriverError."""
-        return cls(_check(f"open {path}", _call("bpf_obj_get", os.fsencode(path))))
+        return cls(check(f"open {path}", call("bpf_obj_get", os.fsencode(path))))
 
     @classmethod
     def load(cls, name: str, instructions: bytes) -> Program:
         """Load an XDP program given as its instructions. Raises DriverError."""
         number = len(instructions) // 8
-        fd = _call("bpf_prog_load", PROG_TYPE_XDP, name.encode(), b"GPL", instructions, number, None)
-        return cls(_check(f"load {name}", fd))
+        fd = call("bpf_prog_load", PROG_TYPE_XDP, name.encode(), b"GPL", instructions, number, None)
+        return cls(check(f"load {name}", fd))
 
 
 class Link(Handle):
@@ -489,11 +337,11 @@ class Link(Handle):
 
     def update(self, program: Program) -> None:
         """Let another program take over between two frames. Raises DriverError."""
-        _check("replace the program", _call("bpf_link_update", self.fd, program.fd, None))
+        check("replace the program", call("bpf_link_update", self.fd, program.fd, None))
 
     def detach(self) -> None:
         """End it now, whoever holds it."""
-        _check("detach", _call("bpf_link_detach", self.fd))
+        check("detach", call("bpf_link_detach", self.fd))
 
     @property
     def type(self) -> int:
@@ -518,8 +366,8 @@ class Link(Handle):
     @classmethod
     def create(cls, program: Program, interface: int, flags: int) -> Link:
         """Attach a program. Raises OSError with the kernel's reason: callers have more than one way to try."""
-        options = _LinkCreateOpts(ctypes.sizeof(_LinkCreateOpts), flags)
-        result = _call("bpf_link_create", program.fd, interface, BPF_XDP, byref(options))
+        options = LinkCreateOpts(ctypes.sizeof(LinkCreateOpts), flags)
+        result = call("bpf_link_create", program.fd, interface, BPF_XDP, byref(options))
         if result < 0:
             raise OSError(-result, os.strerror(-result))
         return cls(result)
@@ -527,13 +375,13 @@ class Link(Handle):
     @classmethod
     def by_id(cls, number: int) -> Link:
         """The link of an id. Raises DriverError."""
-        return cls(_check(f"open link {number}", _call("bpf_link_get_fd_by_id", number)))
+        return cls(check(f"open link {number}", call("bpf_link_get_fd_by_id", number)))
 
     @classmethod
     def of(cls, program: int, interface: int) -> int | None:
         """The id of the link by which a program is attached to an interface; None where it is attached without one."""
         number = c_uint32(0)
-        while _call("bpf_link_get_next_id", number.value, byref(number)) == 0:
+        while call("bpf_link_get_next_id", number.value, byref(number)) == 0:
             try:
                 with cls.by_id(number.value) as link:
                     if (link.type, link.program_id, link.interface) == (LINK_TYPE_XDP, program, interface):
@@ -545,7 +393,7 @@ class Link(Handle):
     @classmethod
     def pinned(cls, path: Path) -> Link:
         """The link pinned at a path. Raises DriverError."""
-        return cls(_check(f"open {path}", _call("bpf_obj_get", os.fsencode(path))))
+        return cls(check(f"open {path}", call("bpf_obj_get", os.fsencode(path))))
 
 
 class Object:
@@ -556,12 +404,12 @@ class Object:
             data = path.read_bytes()
         except OSError as exc:
             raise DriverError(f"no BPF program {path}: {exc.strerror}", remedy="make xdp") from exc
-        library, log = _library()
+        library, log = loaded()
         log.take()
         ctypes.set_errno(0)
         self._object = library.bpf_object__open_mem(data, len(data), None)
         if not self._object:
-            raise _failed(f"open {path}", -ctypes.get_errno())
+            raise failed(f"open {path}", -ctypes.get_errno())
         self._path = path
         self._maps: dict[str, int] = {}
         at = None
@@ -577,37 +425,37 @@ class Object:
     def shape(self, name: str) -> Shape:
         """The shape that a map has or will have."""
         at = self._maps[name]
-        return Shape(*(_call(f"bpf_map__{part}", at) for part in Shape._fields))
+        return Shape(*(call(f"bpf_map__{part}", at) for part in Shape._fields))
 
     def reuse(self, name: str, existing: Map) -> None:
         """Use an existing map instead of a new one; before `load`."""
-        _check(f"reuse {name}", _call("bpf_map__reuse_fd", self._maps[name], existing.fd))
+        check(f"reuse {name}", call("bpf_map__reuse_fd", self._maps[name], existing.fd))
 
     def resize(self, name: str, entries: int) -> None:
         """Make a map of another size; before `load`."""
-        _check(f"resize {name}", _call("bpf_map__set_max_entries", self._maps[name], entries))
+        check(f"resize {name}", call("bpf_map__set_max_entries", self._maps[name], entries))
 
     def load(self) -> None:
         """Make the maps, load the programs. Raises DriverError with the verifier's words."""
-        result = _call("bpf_object__load", self._object)
+        result = call("bpf_object__load", self._object)
         if result < 0:
-            raise _failed(f"the kernel refuses {self._path.name}", result)
+            raise failed(f"the kernel refuses {self._path.name}", result)
 
     def map(self, name: str) -> Map:
         """A map, with a descriptor of its own; after `load`."""
-        return Map(os.dup(_call("bpf_map__fd", self._maps[name])))
+        return Map(os.dup(call("bpf_map__fd", self._maps[name])))
 
     def program(self, name: str) -> Program:
         """A program, with a descriptor of its own; after `load`."""
-        found = _library()[0].bpf_object__find_program_by_name(self._object, name.encode())
+        found = loaded()[0].bpf_object__find_program_by_name(self._object, name.encode())
         if not found:
             raise DriverError(f"{self._path.name} has no program {name}")
-        return Program(os.dup(_call("bpf_program__fd", found)))
+        return Program(os.dup(call("bpf_program__fd", found)))
 
     def close(self) -> None:
         """Free it; maps and programs taken from it live on."""
         if self._object:
-            _library()[0].bpf_object__close(self._object)
+            loaded()[0].bpf_object__close(self._object)
             self._object = None
 
     def __enter__(self) -> Object:
@@ -631,8 +479,8 @@ class Attached(NamedTuple):
 
 def attached(interface: int) -> Attached | None:
     """What XDP program an interface has, if any. Raises DriverError."""
-    options = _QueryOpts(ctypes.sizeof(_QueryOpts))
-    _check(f"query XDP of interface {interface}", _call("bpf_xdp_query", interface, 0, byref(options)))
+    options = QueryOpts(ctypes.sizeof(QueryOpts))
+    check(f"query XDP of interface {interface}", call("bpf_xdp_query", interface, 0, byref(options)))
     for number, mode in (
         (options.drv_prog_id, "native"),
         (options.skb_prog_id, "generic"),
@@ -646,7 +494,7 @@ def attached(interface: int) -> Attached | None:
 def attach(program: Program, interface: int, flags: int = 0) -> None:
     """Attach without a link: the program stays with the interface until that is gone. Raises DriverError."""
     flags |= XDP_FLAGS_UPDATE_IF_NOEXIST
-    _check(f"attach to interface {interface}", _call("bpf_xdp_attach", interface, program.fd, flags, None))
+    check(f"attach to interface {interface}", call("bpf_xdp_attach", interface, program.fd, flags, None))
 
 
 def pass_program() -> Program:

@@ -86,8 +86,8 @@ def test_a_table_without_any_owner_needs_no_place() -> None:
 @root
 def test_a_change_of_table_or_health_calls_no_kernel(kernel: KernelDecider, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    call = bpf._call
-    monkeypatch.setattr(bpf, "_call", lambda name, *arguments: (calls.append(name), call(name, *arguments))[1])
+    call = bpf.call
+    monkeypatch.setattr(bpf, "call", lambda name, *arguments: (calls.append(name), call(name, *arguments))[1])
     tables = kernel.tables
     tables.put_pool(pool(1))
     tables.put_pool(pool(1, target(0x11), target(0x12, up=False, serves=False, mac=mac(0x12))))
