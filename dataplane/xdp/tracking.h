@@ -88,6 +88,7 @@ __noinline __u32 unsettled(const struct flow *asked, const struct service *servi
 	__u32 owner = (held & NO_TARGET) == NO_TARGET ? NOWHERE : POOL_FIRST(word) + (held & NO_TARGET);
 	__u32 former, found = NOWHERE;
 	struct flow copy, *flow = &copy;
+	struct flow_entry *entry;
 	__u64 at = now(), id;
 
 	if (!asked || !service)
@@ -96,14 +97,16 @@ __noinline __u32 unsettled(const struct flow *asked, const struct service *servi
 		return owner;
 	copy = *asked;
 	id = id_of(word);
-	if (why == BEGUN)
+	if (why == BEGUN) {
 		bpf_map_delete_elem(&elder, flow);
-	else
-		found = known(bpf_map_lookup_elem(&elder, flow), service, id, at);
-	if (found != NOWHERE) {
-		if (why == CONTINUED)
-			remember(&elder, flow, found, at);
-		return found;
+	} else {
+		entry = bpf_map_lookup_elem(&elder, flow);
+		found = known(entry, service, id, at);
+		if (entry && found != NOWHERE) {
+			if (why == CONTINUED)
+				entry->seen = at; /* the lookup itself keeps it from being the next that makes room */
+			return found;
+		}
 	}
 	former = read_slot(POOL_FORMERS(word), slot_of(service, flow->client, flow->client_port));
 	if (!(former & IN_TRANSITION))
