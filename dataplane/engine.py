@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from . import claimants, findings, forwarding, hashing, pathmtu, plan, rewrite, tables
+from . import claimants, findings, forwarding, hashing, plan, rewrite, tables
 from .announce import Announcer, Rounds
 from .demands import Demands
 from .errors import DriverError, NetworkError
@@ -33,6 +33,7 @@ from .probes import Check, Probes
 from .probes.check import EXTERNAL
 from .roster import Roster
 from .transition import Life, Slots
+from .upkeep import Upkeep
 from .ways import FULL, NO_FAULT, Fault, Ways, no_room
 
 log = logging.getLogger("avi-se")
@@ -43,14 +44,8 @@ REFRESH_SHARE, REFRESH_REST = 3.0, 0.2
 """A refresh is followed by so many times its own length for everything else, and so many seconds at most."""
 ADVANCE_EVERY = 1.0
 """Seconds between two looks at windows that may be over."""
-MEASURE_LOOK_EVERY = 0.5
-"""Seconds between two looks for tunnels whose path is to be measured."""
 AT_ONCE = 64
 """Pools that a driver is given at a time, while threads make the next."""
-RESOLVED_A_SECOND = 20_000
-"""Servers asked for, at most."""
-RESOLVE_EVERY = 5.0
-"""Seconds between two looks for servers whose MAC address nobody else keeps fresh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +109,9 @@ class Engine:
             network, self.claimants.claims, self._probes, self._path_mtus, self._route, self.interfaces
         )
         self._health = Health(self._route, self._probes.probe, self._look, self._check_changed, self._explain)
+        self._upkeep = Upkeep(
+            network, self._roster, self._pools, self._paths, self._path_mtus, self.next_hop, self.interfaces
+        )
         self._full_sizes = FullSizes(self.examiner, self._health.passing, self._check_changed, self._fits_in_tunnel)
 
     @property
@@ -167,9 +165,9 @@ class Engine:
         helpers = [
             asyncio.create_task(job)
             for job in (
-                self._resolve_for_ever(),
+                self._upkeep.resolve(),
                 self._advance_for_ever(),
-                self._measure_for_ever(),
+                self._upkeep.measure(),
                 self._full_sizes.run(),
             )
         ]
@@ -637,55 +635,3 @@ class Engine:
                 return FULL
             return "server does not answer: no reply to ARP for its address"
         return ""
-
-    async def _measure_for_ever(self) -> None:
-        """Sends packets of full size into the tunnels, for routers to tell what fits."""
-        while True:
-            tunnels = {
-                (socket.inet_aton(server.address), service.mode): socket.inet_aton(service.vip)
-                for service in self.services.values()
-                if service.mode != plan.L2
-                for server in service.servers
-            }
-            for server, mode in self._path_mtus.due(tunnels.keys()):
-                hop = self.next_hop(server)
-                mtu = next((i.mtu for i in self._interfaces.values() if i.index == hop.interface), 0)
-                if hop.mac is None or not mtu:
-                    continue
-                try:
-                    mark = await self._paths.open_tunnel(server, hop.source, mode)
-                    pathmtu.send_full(mark, hop.source, tunnels[server, mode], mtu - rewrite.overhead(mode))
-                except (NetworkError, OSError) as exc:
-                    log.warning("the path to %s is not measured: %s", socket.inet_ntoa(server), exc)
-                self._path_mtus.measured((server, mode))
-            await asyncio.sleep(MEASURE_LOOK_EVERY)
-
-    async def _resolve_for_ever(self) -> None:
-        """Have the kernel find the MAC addresses of servers or their next hops, where no probe keeps them fresh. Many
-        are spread over the time, for each is an ARP request."""
-        while True:
-            for uuid in list(self._roster.pools):
-                wanted = self._unresolved(uuid)
-                try:
-                    self.network.resolve(wanted)
-                except NetworkError as exc:
-                    log.warning("%s", exc)
-                await asyncio.sleep(len(wanted) / RESOLVED_A_SECOND)
-            await asyncio.sleep(RESOLVE_EVERY)
-
-    def _unresolved(self, uuid: str) -> list[tuple[int, bytes]]:
-        """Interface and address of every neighbour that is to be found or confirmed for a pool."""
-        services, pool = self._roster.of_pool(uuid), self._pools.get(uuid)
-        if not services or pool is None:
-            return []
-        service, wanted = next(iter(services)), []
-        for target in pool.targets:
-            if target.mac is not None and service.monitors:
-                continue
-            interface, neighbour = target.interface, target.address
-            if service.mode != plan.L2:
-                way = self.network.way(target.address)
-                interface, neighbour = (way.index, way.gateway) if way else (None, neighbour)
-            if interface is not None:
-                wanted.append((interface, neighbour))
-        return wanted
