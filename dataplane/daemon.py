@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import hashlib
 import json
 import logging
@@ -94,7 +95,10 @@ class Daemon:
         network = Network(self._network_changed)
         await network.start()
         try:
+            gc.disable()  # what a start makes stays: to look through it again and again is much of its time
             engine = await self._start(network)
+            gc.freeze()
+            gc.enable()
             tasks = [asyncio.create_task(job) for job in (engine.run(), self._follow(engine))]
             for task in tasks:
                 task.add_done_callback(self._task_ended)
@@ -108,6 +112,7 @@ class Daemon:
             await engine.close(keep=keep)
             log.info("stopped%s", "; the kernel forwards on" if keep and engine.driver.name == "xdp" else "")
         finally:
+            gc.enable()
             await network.close()
             with short_path(self._socket()) as name:
                 Path(name).unlink(missing_ok=True)

@@ -77,7 +77,6 @@ class Engine:
         self._interfaces: dict[str, Interface] = {}
         self._pools: dict[str, forwarding.Pool] = {}
         self._slots: dict[str, Slots] = {}
-        self._shares: dict[str, bytes] = {}
         self._unsettled: dict[str, float] = {}
         self._put: dict[str, forwarding.Service] = {}
         self._vips: dict[bytes, forwarding.Vip] = {}
@@ -131,6 +130,7 @@ class Engine:
         self._adopted = self.driver.adopted()
         self._believed = {u: {t.address: t.up for t in found.targets} for u, found in self._adopted.items()}
         self.apply(first)
+        self._looked_at = self.network.layout  # all servers of the plan were just looked at
         await self.network.ask()
         self.refresh()
         self.driver.prune()
@@ -277,7 +277,7 @@ class Engine:
         self._put_vips(sorted(vips))
         for uuid in dirty:
             if uuid in self._pools and uuid not in self._roster.pools:
-                del self._pools[uuid], self._slots[uuid], self._shares[uuid]
+                del self._pools[uuid], self._slots[uuid]
                 self._watched.discard(uuid)
                 self.driver.remove_pool(uuid)
 
@@ -388,11 +388,9 @@ class Engine:
         """A pool's value as of now, its slots with it."""
         uuid, found = service.pool_uuid, self.members(service)
         before, shares = self._pools.get(uuid), tables.shares(service, found)
-        if before is None or self._shares.get(uuid) != shares:
-            table = tables.table(service, found)
-            self._shares[uuid] = shares
-        else:
-            table = before.table
+        known = before or self._adopted.get(uuid)
+        same = known is not None and known.made_of == shares
+        table = known.table if known is not None and same else tables.table(service, found)
         slots = self._slots.get(uuid)
         if slots is None:
             slots = self._slots[uuid] = self._first_slots(service)
@@ -404,7 +402,7 @@ class Engine:
             self._watched.add(uuid)
         else:
             self._watched.discard(uuid)
-        return tables.pool(service, found, slots.phases(lives), table, before)
+        return tables.pool(service, found, slots.phases(lives), table, known, shares)
 
     def _first_slots(self, service: plan.Service) -> Slots:
         """The slots of a pool that is new to this process: as the kernel has them, else as the plan tells them."""

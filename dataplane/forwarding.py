@@ -105,6 +105,10 @@ class Target:
     path_mtu: int = 0
 
 
+_NO_FALLBACK = array("H")
+"""One for all pools: a driver sees by it that nothing changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """A pool: its table holds, for every slot, an index into `targets`, or `hashing.NO_SERVER`.
@@ -112,7 +116,8 @@ class Pool:
     mode: how a packet travels to a member (`plan.MODES`). phases: for every slot STABLE, TRANSITION (it changed owner
     less than the idle timeout ago) or TRACKED (that is over, flows of the former owner may live); empty while all are
     stable. fallback: for a slot in transition, the owner at the last moment outside one; NO_SERVER if that is not a
-    member any more. Arrays are shared and never changed.
+    member any more. made_of: a hash of all that the table was made of, empty where that is not known: equal hashes of
+    the same pool mean equal tables. Arrays are shared and never changed.
     """
 
     uuid: str
@@ -121,7 +126,8 @@ class Pool:
     targets: tuple[Target, ...]
     mode: str = "l2"
     phases: bytes = b""
-    fallback: array[int] = field(default_factory=lambda: array("H"))
+    fallback: array[int] = field(default_factory=lambda: _NO_FALLBACK)
+    made_of: bytes = b""
 
     @property
     def slots(self) -> int:

@@ -10,6 +10,7 @@ import struct
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from hashlib import blake2b
 from typing import NamedTuple
 
 from . import forwarding, hashing, plan, roster
@@ -17,6 +18,8 @@ from .roster import Members
 from .transition import Life, Phases
 
 _KEY, _SHARE = struct.Struct("!IQ"), struct.Struct("!HH")
+_MAKER = b"maglev 1"
+"""How tables are made: another way needs another name, for a table that is found running is believed by its hash."""
 PROTOCOLS = {"tcp": forwarding.TCP, "udp": forwarding.UDP}
 
 
@@ -70,9 +73,9 @@ def still_serves(server: plan.Server, now: float) -> bool:
 
 
 def shares(service: plan.Service, found: Sequence[Member]) -> bytes:
-    """All that a pool's table depends on: while this is the same, the table is."""
+    """A hash of all that a pool's table depends on: while this is the same, the table is."""
     usable = (m.address + _SHARE.pack(index, m.server.weight) for index, m in enumerate(found) if m.usable)
-    return _KEY.pack(service.slots, service.seed) + b"".join(usable)
+    return blake2b(_KEY.pack(service.slots, service.seed) + b"".join(usable), digest_size=8, person=_MAKER).digest()
 
 
 def table(service: plan.Service, found: Sequence[Member]) -> array[int]:
@@ -107,18 +110,20 @@ def pool(
     phases: Phases | None = None,
     owned: array[int] | None = None,
     before: forwarding.Pool | None = None,
+    made_of: bytes = b"",
 ) -> forwarding.Pool:
-    """The pool's forwarding value. phases: of its slots where not all are stable; owned: its table if it is made;
+    """The pool's forwarding value. phases: of its slots where not all are stable; owned: its table if it is made, and
+    made_of: its `shares`;
     before: its value until now, whose parts are used again where they are the same."""
     known = {target.address: target for target in before.targets} if before is not None else {}
     targets = tuple(_target(member, known.get(member.address)) for member in found)
     owned = table(service, found) if owned is None else owned
-    if before is not None and before.table == owned:
+    if before is not None and before.table is not owned and before.table == owned:
         owned = before.table
     uuid, seed, mode = service.pool_uuid, service.seed, service.mode
     if phases is None:
-        return forwarding.Pool(uuid, seed, owned, targets, mode)
-    return forwarding.Pool(uuid, seed, owned, targets, mode, phases.phases, phases.fallback)
+        return forwarding.Pool(uuid, seed, owned, targets, mode, made_of=made_of)
+    return forwarding.Pool(uuid, seed, owned, targets, mode, phases.phases, phases.fallback, made_of)
 
 
 def _target(member: Member, before: forwarding.Target | None) -> forwarding.Target:

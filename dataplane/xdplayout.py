@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .forwarding import Interface, ServiceKey
 
-LAYOUT = 3
+LAYOUT = 4
 """The version of all of this. Maps of another version are not adopted."""
 
 MAX_INTERFACES, INTERFACE_PROBES = 1024, 4

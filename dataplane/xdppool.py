@@ -23,7 +23,10 @@ from .xdplayout import (
     TARGET_UP,
 )
 
-_HEAD = struct.Struct("=8sIIII4xI60s4x")
+_HEAD = struct.Struct("=8sIIIII60s8s")
+MADE_OF_AT = _HEAD.size - 8
+"""Where in a head the hash stands of what its table was made of."""
+_UNKNOWN = bytes(8)
 _TARGET = struct.Struct("=Q4sI")
 _DETAIL = struct.Struct("=16s4sIII")
 _LIFE_OF_DETAIL = struct.Struct("=16s16x")
@@ -83,7 +86,9 @@ def targets(pool: Pool, counters: Mapping[bytes, int], places: Mapping[int, int]
 def details(pool: Pool) -> bytes:
     """A pool's head, and the rest of what is known of its targets, side by side."""
     id, name = pool_id(pool.uuid), pool.uuid.encode()
-    head = _HEAD.pack(id, pool.slots, pool.seed, len(pool.targets), MODES.index(pool.mode), len(name), name)
+    head = _HEAD.pack(
+        id, pool.slots, pool.seed, len(pool.targets), MODES.index(pool.mode), len(name), name, made_of(pool)
+    )
     return head + b"".join(
         _DETAIL.pack(
             LIFE.pack(id, target.address, target.generation),
@@ -94,6 +99,11 @@ def details(pool: Pool) -> bytes:
         )
         for target in pool.targets
     )
+
+
+def made_of(pool: Pool | None) -> bytes:
+    """What stands at MADE_OF_AT of a head; None: of a pool whose table changes now."""
+    return pool.made_of if pool is not None and pool.made_of else _UNKNOWN
 
 
 def path_mtu(target: Target) -> bytes:
@@ -126,6 +136,7 @@ class Head(NamedTuple):
     seed: int
     targets: int
     mode: str
+    made_of: bytes
 
 
 def read_head(details: memoryview, first: int) -> Head | None:
@@ -133,10 +144,10 @@ def read_head(details: memoryview, first: int) -> Head | None:
     at = (first - HEAD_PLACES) * DETAIL_SIZE
     if at < 0 or first * DETAIL_SIZE > len(details):
         return None
-    id, slots, seed, targets, mode, length, name = _HEAD.unpack_from(details, at)
+    id, slots, seed, targets, mode, length, name, made_of = _HEAD.unpack_from(details, at)
     uuid = name[: min(length, NAME_LENGTH)].decode(errors="replace")
     whole = pool_id(uuid) == id and mode < len(MODES) and (first + targets) * DETAIL_SIZE <= len(details)
-    return Head(uuid, slots, seed, targets, MODES[mode]) if whole else None
+    return Head(uuid, slots, seed, targets, MODES[mode], made_of.strip(_UNKNOWN) and made_of) if whole else None
 
 
 class Targets:

@@ -175,8 +175,12 @@ class KernelPools:
             if xdppool.is_resolved(way):
                 self._store_way(held, at, way)
         if (held.table, held.formers) != old:
+            self._store_made_of(held, None)  # a process that is killed here has left no wrong hash
             self._state.publish(held.number, xdppool.word(held.table, held.formers, held.first))
             self._retire_tables(*old)
+            self._store_made_of(held, pool)
+        elif pool.made_of != before.made_of:
+            self._store_made_of(held, pool)
         for at, way in ways.items():
             if not xdppool.is_resolved(way):
                 self._store_way(held, at, way)
@@ -201,6 +205,10 @@ class KernelPools:
         """One word, like a way."""
         place = (held.first + at) * DETAIL_SIZE + xdppool.PATH_MTU_AT
         self._details[place : place + 8] = xdppool.path_mtu(held.value.targets[at])
+
+    def _store_made_of(self, held: Held, pool: Pool | None) -> None:
+        place = (held.first - HEAD_PLACES) * DETAIL_SIZE + xdppool.MADE_OF_AT
+        self._details[place : place + 8] = xdppool.made_of(pool)
 
     def _known(self, held: Held) -> set[tuple[bytes, bytes]]:
         """MAC and IP address of the members whose MAC address is known, as they stand in the targets."""
@@ -289,9 +297,9 @@ class KernelPools:
         )
         owners = self._slabs.read(table, head.slots) if table else array("H", [NO_SERVER]) * head.slots
         if not formers:
-            return Pool(head.uuid, head.seed, owners, targets, head.mode)
+            return Pool(head.uuid, head.seed, owners, targets, head.mode, made_of=head.made_of)
         owners, fallback, phases = xdptable.unpacked(owners, self._slabs.read(formers, head.slots))
-        return Pool(head.uuid, head.seed, owners, targets, head.mode, phases, fallback)
+        return Pool(head.uuid, head.seed, owners, targets, head.mode, phases, fallback, head.made_of)
 
     def _read_lives(self) -> None:
         wanted = {life: held.first + at for held in self.held.values() for at, life in enumerate(self._lives_of(held))}

@@ -130,10 +130,9 @@ struct pool_head {
 	__u32 seed;
 	__u32 targets; /* number of them */
 	__u32 mode;    /* as in plan.MODES */
-	__u32 unused;
 	__u32 name_length;
 	char name[NAME_LENGTH];
-	__u32 unused_too;
+	__u64 made_of; /* a hash of all that the table was made of; 0: not known, or a change is under way */
 };
 
 _Static_assert(sizeof(struct pool_head) == HEAD_PLACES * sizeof(struct detail), "a head fills its places");

@@ -109,7 +109,7 @@ def engine_start(effort: Effort) -> Iterator[Samples]:
     count, cold, adopting = effort.times(SERVICES), [], []
     with Site(count * SERVERS) as site:
         site.publish(many(count, SERVERS))
-        for _ in range(min(effort.rounds, 5)):
+        for _ in range(min(effort.rounds, 3)):
             xdpdriver.remove(site.instance)
             with site.process() as (_, took):
                 cold.append(took)

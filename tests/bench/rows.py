@@ -127,6 +127,14 @@ ROWS = (
         {"1,000 pools": at_most(300, 1000)},
     ),
     Row(
+        "start", "engine start, 1,000 virtual services × 100 servers", "", "control:engine_start",
+        {"cold": at_most(4, 10), "adopting": at_most(1, 3)},
+    ),
+    Row(
+        "memory", "kernel maps and engine, 1,000 virtual services × 100 servers", "", "control:memory",
+        {"maps and engine": at_most(400, 700)},
+    ),
+    Row(
         "tables", "hash table of 65,537 slots", "1.8 ms: Maglev's paper, C++", "control:tables",
         {"10 servers": at_most(2, 10), "100 servers": at_most(3, 15), "1,000 servers": at_most(20, 60)},
     ),

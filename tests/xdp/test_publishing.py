@@ -229,3 +229,38 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(kernel: KernelDecider)
         tables.remove_pool(f"half-{n}")
     tables.put_pool(pool(1))
     assert served_by(kernel) == mac(0x12)
+
+
+@root
+def test_what_a_table_was_made_of_is_found_again_and_never_of_another_table(kernel: KernelDecider) -> None:
+    first = replace(pool(0), made_of=b"11111111")
+    for wanted in (
+        first,
+        replace(first, table=array("H", [1]) * SLOTS, made_of=b"22222222"),
+        replace(first, made_of=b"33333333"),
+        replace(first, table=array("H", [1]) * SLOTS),
+        replace(first, targets=(target(0x11),), made_of=b"44444444"),
+        replace(first, made_of=b""),
+    ):
+        kernel.tables.put_pool(wanted)
+        kernel.readopt()
+        found = kernel.tables._pools.held["pool"].value
+        assert (found.made_of, found.table) == (wanted.made_of, wanted.table)
+
+
+@root
+def test_a_process_killed_while_it_changes_a_table_leaves_no_hash(
+    kernel: KernelDecider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = replace(pool(0), made_of=b"11111111")
+    kernel.tables.put_pool(first)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kernel.tables._pools, "_retire_tables", killed)  # what comes once the word is stored
+    with pytest.raises(KeyboardInterrupt):
+        kernel.tables.put_pool(replace(first, table=array("H", [1]) * SLOTS, made_of=b"22222222"))
+    kernel.readopt()
+    found = kernel.tables._pools.held["pool"].value
+    assert (found.made_of, found.table[0]) == (b"", 1)
