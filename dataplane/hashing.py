@@ -9,6 +9,7 @@ seed and the number of slots alone: every service engine builds the same one.
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from ctypes import c_uint32, c_void_p
 from functools import lru_cache
@@ -99,6 +100,22 @@ def fill_here(walks: Sequence[Walk], slots: int) -> array[int]:
                 return table
             position += skip
             walk[0] = position - slots if position >= slots else position
+
+
+def shares(table: array[int], servers: int) -> array[int]:
+    """How many slots each of so many servers owns."""
+    counts = array("I", bytes(4 * servers))
+    kernel = nativecode.function("hashing", "count", c_void_p, c_uint32, c_void_p, c_uint32)
+    if kernel is None:
+        return shares_here(table, servers)
+    kernel(nativecode.address(table), len(table), nativecode.address(counts), servers)
+    return counts
+
+
+def shares_here(table: array[int], servers: int) -> array[int]:
+    """`shares` in Python."""
+    owned = Counter(table)
+    return array("I", [owned[server] for server in range(servers)])
 
 
 def flow_hash(address: int, port: int, seed: int) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 import time
-from collections import Counter
+from array import array
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import ownership, plan, states, tables
+from . import hashing, ownership, plan, states, tables
 from .forwarding import Counters, Tally
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _seen(engine: Engine, service: plan.Service, now: float) -> _Seen:
 
 def _pool(engine: Engine, service: plan.Service, counters: Counters, seen: _Seen, now: float) -> dict[str, Any]:
     value = engine.pool(service.pool_uuid)
-    owned = Counter(value.table) if value else Counter[int]()
+    owned = hashing.shares(value.table, len(seen.members)) if value else array("I", bytes(4 * len(seen.members)))
     servers = []
     for index, member in enumerate(seen.members):
         interface, mac = member.hop.interface, member.hop.mac

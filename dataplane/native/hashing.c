@@ -148,3 +148,11 @@ void fill(struct walk *walks, uint32_t count, uint16_t *table, uint32_t slots, u
 		}
 	}
 }
+
+/* How many slots every server owns. counts: zero before; of what is not below `servers`, nothing is counted. */
+void count(const uint16_t *table, uint32_t slots, uint32_t *counts, uint32_t servers)
+{
+	for (uint32_t slot = 0; slot < slots; slot++)
+		if (table[slot] < servers)
+			counts[table[slot]]++;
+}

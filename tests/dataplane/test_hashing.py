@@ -159,3 +159,13 @@ def test_slots_are_never_out_of_the_table() -> None:
         slots = rng.choice([1, 2, 251, SLOTS])
         assert 0 <= slot_of(rng.getrandbits(32), rng.getrandbits(16), rng.getrandbits(32), slots) < slots
     assert hashing.NO_SERVER >= 0xFFFF
+
+
+@pytest.mark.parametrize("servers", [0, 1, 3, 700])
+def test_shares_are_counted(servers: int) -> None:
+    """Natively as in Python; slots of nobody, and of servers beyond, are nobody's."""
+    owners = random.Random(servers).choices([*range(servers + 2), hashing.NO_SERVER], k=65537)
+    table = array("H", owners)
+    counted = hashing.shares(table, servers)
+    assert counted == hashing.shares_here(table, servers)
+    assert list(counted[:3]) == [owners.count(server) for server in range(min(servers, 3))]
