@@ -208,9 +208,7 @@ class _EngineAddresses:
         from dataplane.errors import EngineError
 
         try:
-            for told in client.status(self._state):
-                for interface in told.get("interfaces", ()):
-                    yield from interface.get("addresses", ())
+            yield from client.addresses(self._state)
         except EngineError:
             return  # what an engine does not tell cannot be checked here; it refuses such a VIP itself
 

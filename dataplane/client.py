@@ -48,6 +48,11 @@ def status(state: Path) -> list[dict[str, Any]]:
     return [ask(state, name, "status") for name in engines(state)]
 
 
+def addresses(state: Path) -> list[str]:
+    """The own addresses of all running engines, on the interfaces they serve. Raises EngineError."""
+    return [address for name in engines(state) for address in ask(state, name, "addresses")["addresses"]]
+
+
 def notify(state: Path) -> None:
     """Tell every running engine that the plan may have changed. They also look by themselves: errors do not matter."""
     for name in engines(state):

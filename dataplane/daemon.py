@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,6 +205,8 @@ class Daemon:
             told["pid"] = os.getpid()
             told["driver"]["reason"] = self._reason
             return told
+        if request == "addresses":
+            return {"addresses": sorted(socket.inet_ntoa(a) for one in engine.interfaces() for a in one.addresses)}
         if request == "notify":
             self._look.set()
             return {"version": engine.version}
@@ -214,7 +217,7 @@ class Daemon:
                 return await diagnosis.diagnose(engine, str(asked["pool"]), str(asked.get("server", "")), tell)
             except EngineError as exc:
                 return {"error": exc.what}
-        return {"error": f"unknown request {request!r}; there are status, notify, wait, diagnose"}
+        return {"error": f"unknown request {request!r}; there are status, addresses, notify, wait, diagnose"}
 
     async def _wait(self, engine: Engine, version: int, timeout: float) -> bool:
         self._look.set()
