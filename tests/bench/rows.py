@@ -127,6 +127,10 @@ ROWS = (
         {"1,000 pools": at_most(300, 1000)},
     ),
     Row(
+        "save", "save to first packet at the new server", "", "saving:save",
+        {"1 service": at_most(10, 20), "1,000 services": at_most(50, 100)},
+    ),
+    Row(
         "start", "engine start, 1,000 virtual services × 100 servers", "", "control:engine_start",
         {"cold": at_most(4, 10), "adopting": at_most(1, 3)},
     ),

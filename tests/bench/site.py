@@ -62,12 +62,13 @@ class Site:
     wire: the other end of eth0, in a namespace of its own.
     """
 
-    def __init__(self, servers: int) -> None:
-        self._servers = servers
+    def __init__(self, servers: int, folder: str | None = None) -> None:
+        """folder: where the state directory is made."""
+        self._servers, self._folder = servers, folder
         self._ends = ExitStack()
 
     def __enter__(self) -> Site:
-        self.state = Path(self._ends.enter_context(tempfile.TemporaryDirectory()))
+        self.state = Path(self._ends.enter_context(tempfile.TemporaryDirectory(dir=self._folder)))
         self.engine = self._ends.enter_context(Namespace())
         self.wire = self._ends.enter_context(Namespace())
         self.instance = instance(self.state, NAME)
@@ -77,8 +78,11 @@ class Site:
             f"ip addr add {ADDRESS}/{PREFIX} dev eth0; ip link set eth0 up"
         )
         self.wire.sh("ip link set wire up")
+        # A veth hands on what XDP sends only between two programs.
+        self.wire.run(lambda: xdpdriver.attach_pass("wire"))
         known = "".join(
-            f"neigh replace {server(n)} dev eth0 lladdr {_mac(n)} nud permanent\n" for n in range(self._servers)
+            f"neigh replace {server(n)} dev eth0 lladdr {mac(server(n)).hex(':')} nud permanent\n"
+            for n in range(self._servers)
         )
         subprocess.run(
             ["nsenter", f"--net={self.engine.path}", "ip", "-batch", "-"], input=known, text=True, check=True
@@ -131,8 +135,9 @@ class Site:
                 running.kill()
 
 
-def _mac(number: int) -> str:
-    return (0x020000000000 + number).to_bytes(6, "big").hex(":")
+def mac(address: str) -> bytes:
+    """The MAC address of a server of a site."""
+    return b"\x02\0" + socket.inet_aton(address)
 
 
 def resident(pid: int) -> int:
