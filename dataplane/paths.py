@@ -136,6 +136,7 @@ class ProbePaths:
                 prefsrc=socket.inet_ntoa(source),
                 table=mark,
                 flags=["onlink"],
+                metrics={"hoplimit": 1},
             )
         except (NetlinkError, OSError) as exc:
             raise NetworkError(f"no probe path via {socket.inet_ntoa(server)} on {interface.name}: {exc}") from exc

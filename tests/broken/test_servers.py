@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dataplane.plan import L2
 from tests.broken.case import Case
 from tests.broken.server_cases import CASES
-from tests.broken.world import built
+from tests.broken.world import VIP, built, until
 
 pytestmark = pytest.mark.root
 
@@ -29,3 +30,15 @@ def test_a_broken_server(case: Case, tmp_path: Path) -> None:
             world.sh("broken" if host == "server" else "engine", command)
         case.restores(world)
         world.is_well()
+
+
+def test_who_forwards_to_a_server_that_answers_arp_is_down_all_the_same(tmp_path: Path) -> None:
+    """The other server would answer the probes that are forwarded to it: they do not go that far."""
+    with built(tmp_path, L2) as world:
+        world.sh("healthy", "sysctl -qw net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.eth0.arp_ignore=0")
+        world.reports("down", "answers ARP for the VIP", "healthy")
+        mac = world.sh("healthy", "ip -br link show eth0").split()[2]
+        world.sh("broken", f"ip neigh replace {VIP} lladdr {mac} dev eth0; ip addr del {VIP}/32 dev lo")
+        world.reports("down", "VIP missing on its loopback")
+        with pytest.raises(AssertionError, match="never up"):
+            until(lambda: world.server()["state"] == "up", lambda: "never up", seconds=4)
