@@ -182,13 +182,25 @@ class KernelTables:
             self._index.remove(xdplayout.service_key(key))
             self._maps["services"].delete(xdplayout.service_key(key))
         else:
+            self._ranged[key.vip].discard(key)
+            kept = self._written_over(key)
             for prefix in xdplayout.range_keys(key):
                 found = self._maps["ranges"].lookup(prefix)
-                if found is not None and ServiceEntry.unpack(found).service == key:  # else a later range took it over
+                if prefix not in kept and found is not None and ServiceEntry.unpack(found).service == key:
                     self._maps["ranges"].delete(prefix)
-            self._ranged[key.vip].discard(key)
             self._write_address(key.vip, self._flags(key.vip))
         self._counting.give(known.counter)
+
+    def _written_over(self, gone: ServiceKey) -> set[bytes]:
+        """Give the prefixes that a range shares with others of its VIP to these, whichever was written last. Returns
+        all prefixes of theirs."""
+        kept = set()
+        for key in self._ranged[gone.vip]:
+            if key.protocol == gone.protocol and key.port <= gone.port_end and gone.port <= key.port_end:
+                for prefix in xdplayout.range_keys(key):
+                    self._maps["ranges"].update(prefix, self._entry(self._services[key]).pack())
+                    kept.add(prefix)
+        return kept
 
     def put_vip(self, vip: Vip) -> None:
         """Add or replace a VIP."""

@@ -264,3 +264,16 @@ def test_a_process_killed_while_it_changes_a_table_leaves_no_hash(
     kernel.readopt()
     found = kernel.tables._pools.held["pool"].value
     assert (found.made_of, found.table[0]) == (b"", 1)
+
+
+@root
+def test_a_range_that_goes_leaves_the_ports_that_it_shares_to_the_one_that_replaces_it(kernel: KernelDecider) -> None:
+    old, new = ServiceKey(ip(VIP), TCP, 79, 90), ServiceKey(ip(VIP), TCP, 79, 80)
+    kernel.tables.remove_service(ServiceKey(ip(VIP), TCP, 80, 80))
+    for key in (old, new):
+        kernel.tables.put_service(Service(key, "vs", "pool", True))
+    kernel.tables.put_service(Service(old, "vs", "pool", True, idle_timeout=60))  # written once more, over the new
+    kernel.tables.remove_service(old)
+    held = [key for key, _ in kernel._maps["ranges"].items()]
+    assert sorted(held) == sorted(xdplayout.range_keys(new))
+    assert served_by(kernel) == mac(0x11)
