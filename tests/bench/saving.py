@@ -29,14 +29,13 @@ PACE, WAIT = 0.0002, 5.0
 def save(effort: Effort) -> Iterator[Samples]:
     """Lines "1 service", "1,000 services": a pool's only server is replaced by another, in milliseconds from the line
     `save` to the first packet to it."""
-    for count in (1, effort.times(SERVICES)):
+    for name, count in (("1 service", 1), (f"{SERVICES:,} services", effort.times(SERVICES))):
         with Site(count + 2, folder="/dev/shm") as site, closing(Configuration.open(site.state)) as stored:
             session = Session(stored, site.state)
             run(session, services(count))
             with site.process():
                 took = [_replaced(site, session, server(count + number % 2)) for number in range(effort.rounds + 1)]
-        name = f"{count:,} service{'s' * (count > 1)}"
-        note = f"a packet every {PACE * 1000:.1f} ms; store in memory; a packet's way included"
+        note = f"{count:,} pools of one server; a packet every {PACE * 1000:.1f} ms; store in memory"
         yield Samples(name, "ms", took[1:], note=note)
 
 
