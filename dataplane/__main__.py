@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status: 0 done, 1 refused or no engine runs, 2 wrong command line."""
     arguments = _parser().parse_args(argv)
     try:
-        return int(arguments.command(arguments))
+        status = int(arguments.command(arguments))
+        sys.stdout.flush()
+        return status
     except DataplaneError as exc:
         print(f"avi-se: error: {exc}", file=sys.stderr)
         if exc.remedy:
@@ -32,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return RUN_FAILED
     except KeyboardInterrupt:
         return RUN_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has left; the interpreter would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return RUN_FAILED
 
 
 def _parser() -> argparse.ArgumentParser:

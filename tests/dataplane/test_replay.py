@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,9 +49,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def command(*more: str, source: str = "in.pcap") -> list[str]:
+    return [sys.executable, "-m", "dataplane", "replay", "--plan", "plan.json", *more, source, "out.pcap"]
+
+
 def replay(folder: Path, *more: str, source: str = "in.pcap") -> "subprocess.CompletedProcess[str]":
-    argv = [sys.executable, "-m", "dataplane", "replay", "--plan", "plan.json", *more, source, "out.pcap"]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(command(*more, source=source), cwd=folder, capture_output=True, text=True, check=False)
 
 
 def summary(folder: Path, *more: str, **options: Any) -> Any:
@@ -156,6 +160,18 @@ def test_times_of_the_frames_are_kept(folder: Path) -> None:
 def test_pcapng_is_read_too(folder: Path) -> None:
     wrpcapng(str(folder / "in.pcapng"), [Ether(sent) for sent in SENT])
     assert summary(folder, source="in.pcapng")["forwarded"] == 20
+
+
+def test_a_reader_that_leaves_is_no_fault(folder: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            command("--neighbours", "net.json"), cwd=folder, stdout=writing, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_what_is_missing_is_named(folder: Path) -> None:
