@@ -7,16 +7,13 @@ counts for little, and for the same with each.
 
 from __future__ import annotations
 
-import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from dataplane.bpf import Object, Program
+from dataplane.bpf import Program
 from dataplane.plan import L2
 
 from . import rates, wire
@@ -32,7 +29,7 @@ NFTABLES = "nftables netdev jhash + fwd"
 def forwarding(effort: Effort) -> Iterator[Samples]:
     """Line "XDP": the driver against nftables; "L2 against bare": against a redirect that looks nothing up; others to
     compare with. Raises Unmeasurable where nftables cannot do it."""
-    with rates.balanced() as there, _passing() as pass_on:
+    with rates.balanced() as there, wire.built(PASS) as passing, passing.program("pass_on") as pass_on:
         on, balancer = there.wire, there.wire.balancer
         there.put(rates.pool(L2, on.second.index), rates.service(0))
         balancer.sh("ip link add name br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0; ip link set br0 up")
@@ -78,20 +75,6 @@ def forwarding(effort: Effort) -> Iterator[Samples]:
     yield Samples(NFTABLES, "Mpps", found["nftables"], note="stock L2 DSR without flow state")
     yield Samples("Linux bridge", "Mpps", found["bridge"], note="to one server: balances nothing")
     yield Samples("bare XDP redirect", "Mpps", found["bare"], note="the ceiling of this wire")
-
-
-@contextmanager
-def _passing() -> Iterator[Program]:
-    """A program that lets every frame pass."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pass.o"
-        includes = f"-I/usr/include/{os.uname().machine}-linux-gnu"
-        command = ["clang", "-O2", "-g", "-target", "bpf", "-mcpu=v3", includes, "-c", str(PASS), "-o", str(path)]
-        subprocess.run(command, check=True)
-        with Object(path) as loaded:
-            loaded.load()
-            with loaded.program("pass_on") as program:
-                yield program
 
 
 def rules(first: str, second: str) -> str:

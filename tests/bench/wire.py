@@ -48,12 +48,12 @@ def frame(
 
 
 @contextmanager
-def built() -> Iterator[Object]:
-    """generator.c, loaded."""
+def built(source: Path = SOURCE) -> Iterator[Object]:
+    """A BPF source of the bench, generator.c unless named, compiled and loaded. Raises Unmeasurable without clang."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "wire.o"
+        path = Path(folder) / "built.o"
         includes = f"-I/usr/include/{os.uname().machine}-linux-gnu"
-        command = ["clang", "-O2", "-g", "-target", "bpf", "-mcpu=v3", includes, "-c", str(SOURCE), "-o", str(path)]
+        command = ["clang", "-O2", "-g", "-target", "bpf", "-mcpu=v3", includes, "-c", str(source), "-o", str(path)]
         try:
             subprocess.run(command, check=True)
         except FileNotFoundError as exc:
