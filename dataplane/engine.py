@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import os
 import socket
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from . import claimants, findings, forwarding, hashing, plan, rewrite, tables
 from .announce import Announcer, Rounds
+from .checkways import CheckWays
 from .demands import Demands
-from .errors import DriverError, NetworkError
+from .errors import DriverError
+from .events import Events
 from .examination import Examiner
 from .forwarding import Driver, Interface
 from .fullsize import FullSizes
@@ -30,13 +30,10 @@ from .ownership import Ownership
 from .pathmtu import PathMtus
 from .paths import ProbePaths
 from .probes import Check, Probes
-from .probes.check import EXTERNAL
 from .roster import Roster
 from .transition import Life, Slots
 from .upkeep import Upkeep
 from .ways import FULL, NO_FAULT, Fault, Ways, no_room
-
-log = logging.getLogger("avi-se")
 
 SETTLE = 0.5
 """Seconds that a new pool's servers have beyond their monitors' own time."""
@@ -46,19 +43,6 @@ ADVANCE_EVERY = 1.0
 """Seconds between two looks at windows that may be over."""
 AT_ONCE = 64
 """Pools that a driver is given at a time, while threads make the next."""
-
-
-@dataclass(frozen=True, slots=True)
-class Events:
-    """What happened last, for `status`: newest last, bounded."""
-
-    lines: list[str]
-
-    def add(self, line: str) -> None:
-        """Log an event and remember it."""
-        log.info("%s", line)
-        self.lines.append(line)
-        del self.lines[:-50]
 
 
 class Engine:
@@ -104,10 +88,11 @@ class Engine:
         self._paths = ProbePaths(network.netlink)
         self._path_mtus = PathMtus(self._path_mtu_changed)
         self._probes = Probes()
+        ways = CheckWays(network, self._ways, self._paths, self._path_mtus, self.hop, self.next_hop, self.interfaces)
         self.examiner = Examiner(
-            network, self.claimants.claims, self._probes, self._path_mtus, self._route, self.interfaces
+            network, self.claimants.claims, self._probes, self._path_mtus, ways.open, self.interfaces
         )
-        self._health = Health(self._route, self._probes.probe, self._look, self._check_changed, self._explain)
+        self._health = Health(ways.open, self._probes.probe, self._look, self._check_changed, ways.explain)
         self._upkeep = Upkeep(
             network, self._roster, self._pools, self._paths, self._path_mtus, self.next_hop, self.interfaces
         )
@@ -597,39 +582,7 @@ class Engine:
             self._members_changed(member for member in members if (member[1], modes[member[0]]) in changed)
             self._health.hasten({server for server, mode in changed if not self._ways.fault(server, mode).reason})
 
-    async def _route(self, check: Check) -> tuple[int, bytes]:
-        if check.mode != plan.L2:
-            return await self._route_in_tunnel(check)
-        way = self.network.attached(check.server, self._interfaces.values())
-        if way is None or not self.network.is_up(way[0].index):
-            raise NetworkError(self._ways.look(check.server, check.mode).reason or "the network is changing")
-        interface, source = way
-        by_user = check.monitor.type == EXTERNAL
-        return await self._paths.open(check.server, interface, source, by_user=by_user), source
-
-    async def _route_in_tunnel(self, check: Check) -> tuple[int, bytes]:
-        if self.network.way(check.server) is None:  # at the start nobody has asked yet
-            await self.network.find(check.server)
-        hop = self.next_hop(check.server)
-        if hop.interface is None:
-            raise NetworkError(self._ways.look(check.server, check.mode).reason or "the network is changing")
-        return await self._paths.open_tunnel(check.server, hop.source, check.mode), hop.source
-
     async def _look(self, check: Check) -> Sight:
         """Look at a server whose VIP is silent."""
         facts = await self.examiner.glance(check)
         return Sight(facts.reached, findings.cause(facts))
-
-    def _explain(self, check: Check, began: float) -> str:
-        """What is known against a probe's way: no MAC address, or what was said against the tunnel."""
-        if check.mode != plan.L2:
-            way, hop = self.network.way(check.server), self.next_hop(check.server)
-            if way is not None and hop.mac is None and not self.network.has_room(way.index, way.gateway):
-                return FULL
-            return self._path_mtus.refusal(check.server, check.mode, began)
-        hop = self.hop(check.server)
-        if hop.mac is None:
-            if hop.interface is not None and not self.network.has_room(hop.interface, check.server):
-                return FULL
-            return "server does not answer: no reply to ARP for its address"
-        return ""
