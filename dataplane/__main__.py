@@ -47,7 +47,13 @@ def _parser() -> argparse.ArgumentParser:
     run = verbs.add_parser("run", help="run a service engine in the foreground")
     run.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
     run.add_argument("--name", type=_name, default="se-1", help="this engine's name (default: %(default)s)")
-    run.add_argument("--interface", action="append", default=[], metavar="IF", help="interface to serve; may repeat")
+    run.add_argument(
+        "--interface",
+        action="append",
+        default=[],
+        metavar="IF",
+        help="interface to serve; may repeat (default: all that are up, have an address, and no other engine has)",
+    )
     run.add_argument("--driver", choices=("auto", "xdp", "pcap"), help="overrides the group's se_use_dpdk")
     run.set_defaults(command=_run)
     replay = verbs.add_parser("replay", help="the forwarding decision on a capture file")

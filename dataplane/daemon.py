@@ -7,7 +7,6 @@ and the next `avi-se run` of the same name takes over without losing a packet, a
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import gc
 import hashlib
 import json
@@ -15,12 +14,13 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from . import diagnosis, drivers, status
+from . import diagnosis, drivers, locks, status
 from .client import short_path
 from .engine import Engine
 from .errors import DataplaneError, EngineError, NetworkError, PlanError
@@ -35,8 +35,8 @@ LOOK_EVERY = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What `avi-se run` was told. interfaces: empty for all Ethernet links that are up and have an address; driver:
-    None for what the service engine group says."""
+    """What `avi-se run` was told. interfaces: empty for all Ethernet links that are up, have an address, and are
+    not held by another engine; driver: None for what the service engine group says."""
 
     state: Path
     name: str
@@ -53,30 +53,43 @@ async def serve(settings: Settings) -> None:
     """Run an engine until a signal ends it. Raises DataplaneError where it cannot start."""
     run = settings.state / "run"
     run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = _lock(run / f"{settings.name}.pid", settings.name)
-    source = StoreSource(settings.state)
-    try:
+    with _locked(run / f"{settings.name}.pid", settings.name), closing(StoreSource(settings.state)) as source:
         await Daemon(settings, source).run()
-    finally:
-        source.close()
-        lock.close()
 
 
-def _lock(path: Path, name: str) -> IO[str]:
-    stream = open(path, "a+", opener=lambda p, flags: os.open(p, flags, 0o600))  # noqa: SIM115 held until the end
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        stream.seek(0)
-        pid = stream.read().strip()
-        stream.close()
+def _free(network: Network, name: str) -> tuple[str, ...]:
+    """The interfaces that an engine (its name among all on this machine) takes when none are named: those that another
+    one forwards on are left to it. Raises NetworkError where none are left."""
+    held = {i: drivers.holder(name, network.link(i).index) for i in network.usable()}
+    for interface, other in held.items():
+        if other is not None:
+            log.info("interface %s is left alone: it is held by %s", interface, other)
+    free = tuple(interface for interface, other in held.items() if other is None)
+    if free:
+        return free
+    for interface, other in held.items():
+        if other is not None:
+            raise NetworkError(f"no interface is free: {interface} is held by {other}", remedy=other.remedy)
+    raise NetworkError("no Ethernet interface is up and has an IPv4 address", remedy="--interface names one")
+
+
+@contextmanager
+def _locked(path: Path, name: str) -> Iterator[None]:
+    """The engine's name in its state directory is taken: the file is there, and locked, as long as the process runs."""
+    held = locks.hold(path, os.O_RDWR | os.O_CREAT)
+    if held is None:
+        pid = path.read_text("ascii").strip()
         raise EngineError(
             f"service engine {name} runs already, as process {pid}", remedy="--name gives another one a name"
-        ) from None
-    stream.truncate(0)
-    stream.write(f"{os.getpid()}\n")
-    stream.flush()
-    return stream
+        )
+    try:
+        os.ftruncate(held, 0)
+        os.write(held, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        if locks.names(path, held):
+            path.unlink()
+        os.close(held)
 
 
 class Daemon:
@@ -104,7 +117,7 @@ class Daemon:
             for task in tasks:
                 task.add_done_callback(self._task_ended)
             try:
-                async with await self._listen():
+                async with self._listening():
                     keep = await self._stop
             finally:
                 for task in tasks:
@@ -115,22 +128,20 @@ class Daemon:
         finally:
             gc.enable()
             await network.close()
-            with short_path(self._socket()) as name:
-                Path(name).unlink(missing_ok=True)
 
     async def _start(self, network: Network) -> Engine:
         settings = self._settings
-        interfaces = tuple(settings.interfaces) or tuple(network.usable())
-        if not interfaces:
-            raise NetworkError("no Ethernet interface is up and has an IPv4 address", remedy="--interface names one")
+        name = instance(settings.state, settings.name)
+        interfaces = tuple(settings.interfaces) or _free(network, name)
         self._source.changed()
         first = self._source.read(-1)
         group = first.common.engines.get(settings.name, "Default-Group") if first.common else "Default-Group"
         number = first.common.drivers.get(group, 0) if first.common else 0
         driver, self._reason = drivers.choose(
             settings.driver or drivers.BY_NUMBER.get(number, drivers.AUTO),
-            instance(settings.state, settings.name),
-            {name: network.link(name).index for name in interfaces},
+            name,
+            settings.state,
+            {interface: network.link(interface).index for interface in interfaces},
         )
         engine = Engine(settings.name, interfaces, driver, network)
         for signum, keep in ((signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGHUP, True)):
@@ -171,12 +182,17 @@ class Daemon:
     def _socket(self) -> Path:
         return self._settings.state / "run" / f"{self._settings.name}.sock"
 
-    async def _listen(self) -> asyncio.Server:
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
         with short_path(self._socket()) as name:
             Path(name).unlink(missing_ok=True)
             server = await asyncio.start_unix_server(self._answer, name)
             os.chmod(name, 0o600)
-        return server
+            try:
+                async with server:
+                    yield
+            finally:
+                Path(name).unlink(missing_ok=True)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -8,9 +8,9 @@ pcap  2  the reference decision on AF_PACKET sockets
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
+from pathlib import Path
 
-from . import pcap, xdpdriver
+from . import pcap, xdpdriver, xdppins
 from .errors import DriverError
 from .forwarding import Driver
 
@@ -20,22 +20,24 @@ BY_NUMBER: Mapping[int, str] = {0: AUTO, 1: XDP, 2: PCAP}
 """The values of `se_use_dpdk`."""
 
 
-def choose(wanted: str, instance: str, interfaces: Mapping[str, int]) -> tuple[Driver, str]:
-    """A driver and why it is this one. instance names the engine among all on this machine; interfaces: index by name.
+def choose(wanted: str, instance: str, state: Path, interfaces: Mapping[str, int]) -> tuple[Driver, str]:
+    """A driver and why it is this one. instance names the engine among all on this machine; state: its state directory;
+    interfaces: index by name.
 
-    Raises DriverError when `xdp` is wanted and cannot be had, naming what is missing or in the way.
+    Raises DriverError when `xdp` is wanted and cannot be had, naming what is missing or in the way; also where another
+    process is this engine's driver.
     """
     if wanted == PCAP:
         return _pcap(instance), "pcap is configured"
     missing = xdpdriver.supported()
     if missing is None:
-        foreign = xdpdriver.foreign(instance, interfaces)
-        if foreign is None:
+        occupied = xdpdriver.occupied(instance, interfaces)
+        if occupied is None:
             reason = "xdp is configured" if wanted == XDP else "the kernel allows XDP"
-            return xdpdriver.XdpDriver(instance), reason
+            return xdpdriver.XdpDriver(instance, state), reason
         if wanted == XDP:
-            raise foreign
-        return _pcap(instance), f"XDP cannot be had: {foreign.what}; to remove it: {foreign.remedy}"
+            raise occupied
+        return _pcap(instance), f"XDP cannot be had: {occupied.what}; to have it: {occupied.remedy}"
     if wanted == XDP:
         remedy = missing.remedy or "--driver auto falls back to pcap"
         raise DriverError(f"XDP is wanted and cannot be had: {missing.what}", remedy=remedy)
@@ -44,8 +46,15 @@ def choose(wanted: str, instance: str, interfaces: Mapping[str, int]) -> tuple[D
     )
 
 
+def holder(instance: str, interface: int) -> xdppins.Holder | None:
+    """The other engine of ours that forwards on an interface by XDP, if one does."""
+    try:
+        return xdpdriver.holder(instance, interface)
+    except DriverError:  # without BPF nobody does
+        return None
+
+
 def _pcap(instance: str) -> Driver:
     """The pcap driver alone: what XDP driver of this engine's was left to the kernel ends."""
-    with suppress(DriverError):  # where there is no BPF, nothing was left
-        xdpdriver.remove(instance)
+    xdppins.remove(instance)
     return pcap.PcapDriver(instance)

@@ -1,7 +1,4 @@
-"""The XDP driver: the program of xdp/dsr.c on the engine's interfaces, its maps and links pinned.
-
-    /sys/fs/bpf/avi-se/INSTANCE/vLAYOUT/MAP              one pin a map
-    /sys/fs/bpf/avi-se/INSTANCE/vLAYOUT/link-IFINDEX     one pin an interface
+"""The XDP driver: the program of xdp/dsr.c on the engine's interfaces, its maps and links pinned (`xdppins`).
 
 What is pinned outlives the process: the kernel forwards on, and the next driver of the same instance adopts it, with a
 newer program if it brings one. Pins of another layout are removed, and forwarding begins anew.
@@ -11,18 +8,17 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
-import re
 import socket
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from . import bpf, xdplayout
+from . import bpf, xdplayout, xdppins
 from .bpf import Link, Map, Object, Program
 from .errors import DriverError
 from .forwarding import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
+from .xdppins import LINK, Holder, Pins
 from .xdpslow import Sender, SlowPath
 from .xdptables import NAMES, KernelTables
 
@@ -32,7 +28,6 @@ OBJECT = Path(__file__).parent / "xdp" / "dsr.o"
 PROGRAM = "dsr"
 SLOW = "slow"
 """The map by which the program hands frames over."""
-_LINK = "link-"
 
 _FLAGS = {"native": bpf.XDP_FLAGS_DRV_MODE, "generic": bpf.XDP_FLAGS_SKB_MODE}
 _NO_NATIVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ERANGE, errno.ENOMEM, errno.ENOSPC, errno.E2BIG)
@@ -67,33 +62,40 @@ def attach_pass(interface: str) -> None:
         bpf.attach(program, index, bpf.XDP_FLAGS_DRV_MODE)
 
 
-def remove(instance: str) -> None:
-    """End what a driver of this instance left running, and remove its pins."""
-    _remove(_root(instance))
-
-
-def foreign(instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
-    """What refuses the first of these interfaces (index by name) that has somebody else's XDP program."""
-    own = set()
-    root = _root(instance)
-    for path in _links(*root.iterdir()) if root.is_dir() else ():
-        with Link.pinned(path) as link:
-            own.add(link.program_id)
+def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
+    """What refuses the first of these interfaces (index by name) that has an XDP program not of this instance."""
+    own = xdppins.own_programs(instance)
     for name, index in interfaces.items():
         there = bpf.attached(index)
         if there is not None and there.program not in own:
-            return _foreign(name, index, there)
+            return _occupied(name, index, there)
     return None
 
 
+def holder(instance: str, index: int) -> Holder | None:
+    """The other engine of ours that forwards on an interface, if one does."""
+    there = bpf.attached(index)
+    if there is None or there.program in xdppins.own_programs(instance):
+        return None
+    return xdppins.holder(there.program)
+
+
 class XdpDriver:
-    """A forwarding.Driver in the kernel. instance names the engine among all on this machine."""
+    """A forwarding.Driver in the kernel. instance names the engine among all on this machine; state: its directory, for
+    whoever finds its program. Raises DriverError, also where another process is this instance's driver."""
 
     name = "xdp"
 
-    def __init__(self, instance: str) -> None:
-        self._root = _root(instance)
-        self._pins = self._root / f"v{xdplayout.LAYOUT}"
+    def __init__(self, instance: str, state: Path | None = None) -> None:
+        self._held = Pins(instance, state)
+        try:
+            self._begin()
+        except BaseException:
+            self._held.close()
+            raise
+
+    def _begin(self) -> None:
+        self._pins = self._held.root / f"v{xdplayout.LAYOUT}"
         self._links: dict[int, Link] = {}
         self._modes: dict[int, str] = {}
         self._program, maps, handed_over = self._load()
@@ -178,7 +180,7 @@ class XdpDriver:
         if not keep:
             for index in list(self._links):
                 self._detach(index)
-            _remove(self._root)
+            self._held.remove()
         for link in self._links.values():
             link.close()
         self._links.clear()
@@ -186,6 +188,7 @@ class XdpDriver:
         self._sender.close()
         self._tables.close()
         self._program.close()
+        self._held.close()
 
     def _load(self) -> tuple[Program, dict[str, Map], Map]:
         """The program, with the maps that are pinned, or with new ones that are pinned now; and its way to user
@@ -193,8 +196,8 @@ class XdpDriver:
         with Object(OBJECT) as loaded:
             found = self._pinned_maps(loaded)
             if found is None:
-                _remove(self._root)
-                self._pins.mkdir(parents=True, mode=0o700)
+                self._held.clear()
+                self._pins.mkdir(mode=0o700)
             for name, one in (found or {}).items():
                 loaded.reuse(name, one)
                 one.close()
@@ -224,10 +227,10 @@ class XdpDriver:
 
     def _adopt_links(self) -> None:
         """Take over the links of a former run, with this program where it is another one."""
-        for path in _links(self._pins):
+        for path in xdppins.links(self._pins):
             link = Link.pinned(path)
             index = link.interface
-            if str(index) != path.name.removeprefix(_LINK):  # the interface is gone: 0
+            if str(index) != path.name.removeprefix(LINK):  # the interface is gone: 0
                 link.close()
                 path.unlink()
                 continue
@@ -241,7 +244,7 @@ class XdpDriver:
     def _attach(self, interface: Interface) -> None:
         there = bpf.attached(interface.index)
         if there is not None:
-            raise _foreign(interface.name, interface.index, there)
+            raise _occupied(interface.name, interface.index, there)
         mode = "generic" if "generic" in self._modes.values() else "native"
         if mode == "native":
             try:
@@ -267,7 +270,7 @@ class XdpDriver:
     def _link(self, interface: Interface, mode: str) -> None:
         """Raises OSError with the kernel's reason."""
         link = Link.create(self._program, interface.index, _FLAGS[mode])
-        path = self._pins / f"{_LINK}{interface.index}"
+        path = self._pins / f"{LINK}{interface.index}"
         with suppress(FileNotFoundError):
             path.unlink()
         link.pin(path)
@@ -280,7 +283,7 @@ class XdpDriver:
         with suppress(DriverError):  # the interface is gone
             link.detach()
         with suppress(FileNotFoundError):
-            (self._pins / f"{_LINK}{index}").unlink()
+            (self._pins / f"{LINK}{index}").unlink()
         link.close()
         self._modes.pop(index, None)
 
@@ -289,7 +292,10 @@ _OFF = {"native": "xdp", "generic": "xdpgeneric", "offloaded": "xdpoffload"}
 """What ip-link(8) calls the modes."""
 
 
-def _foreign(name: str, index: int, there: bpf.Attached) -> DriverError:
+def _occupied(name: str, index: int, there: bpf.Attached) -> DriverError:
+    engine = xdppins.holder(there.program)
+    if engine is not None:
+        return DriverError(f"interface {name} is held by {engine} ({there.mode} XDP)", remedy=engine.remedy)
     try:
         with Program.by_id(there.program) as program:
             what = f"{program.name!r}, id {there.program}"
@@ -311,35 +317,3 @@ def _index(interface: str) -> int:
         return socket.if_nametoindex(interface)
     except OSError as exc:
         raise DriverError(f"no interface {interface!r}") from exc
-
-
-def _root(instance: str) -> Path:
-    return bpf.file_system() / "avi-se" / _name(instance)
-
-
-def _name(instance: str) -> str:
-    """An instance as a directory's name: the BPF file system refuses dots."""
-    return re.sub(r"[^A-Za-z0-9_-]", lambda found: f"%{ord(found.group()):x}", instance)
-
-
-def _links(*pins: Path) -> Iterator[Path]:
-    for folder in pins:
-        if folder.is_dir():
-            yield from sorted(path for path in folder.iterdir() if path.name.startswith(_LINK))
-
-
-def _remove(root: Path) -> None:
-    """Remove all pins of an instance, its links first: what is not pinned ends."""
-    if not root.is_dir():
-        return
-    for layout in root.iterdir():
-        for path in _links(layout):
-            with suppress(DriverError), Link.pinned(path) as link:
-                link.detach()
-            path.unlink()
-        for path in layout.iterdir():
-            path.unlink()
-        layout.rmdir()
-    root.rmdir()
-    with suppress(OSError):  # another instance's pins are there
-        os.rmdir(root.parent)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dataplane import hashing, plan, xdpdriver
+from dataplane import hashing, plan, xdppins
 from dataplane.engine import Engine
 from dataplane.probes import Check
 
@@ -110,7 +110,7 @@ def engine_start(effort: Effort) -> Iterator[Samples]:
     with Site(count * SERVERS) as site:
         site.publish(many(count, SERVERS))
         for _ in range(min(effort.rounds, 3)):
-            xdpdriver.remove(site.instance)
+            xdppins.remove(site.instance)
             with site.process() as (_, took):
                 cold.append(took)
             with site.process() as (_, took):

@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from dataplane import client, plan, xdpdriver
+from dataplane import client, plan, xdpdriver, xdppins
 from dataplane.daemon import instance
 from dataplane.engine import Engine
 from dataplane.network import Network
@@ -72,7 +72,7 @@ class Site:
         self.engine = self._ends.enter_context(Namespace())
         self.wire = self._ends.enter_context(Namespace())
         self.instance = instance(self.state, NAME)
-        self._ends.callback(xdpdriver.remove, self.instance)
+        self._ends.callback(xdppins.remove, self.instance)
         self.engine.sh(
             f"ip link add eth0 type veth peer name wire netns {self.wire.name}\n"
             f"ip addr add {ADDRESS}/{PREFIX} dev eth0; ip link set eth0 up"

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from dataplane import bpf
-from tests.broken.world import World, built, end
+from dataplane import client as engines
+from tests.broken.world import World, built, end, until
 
 pytestmark = pytest.mark.root
 
@@ -67,7 +68,7 @@ def test_a_foreign_program(mode: str, link: bool, tmp_path: Path) -> None:
             world.driver = "auto"
             world.start_engine()
             world.is_well()
-            assert driver(world) == ("pcap", f"XDP cannot be had: {named}; to remove it: {remedy}")
+            assert driver(world) == ("pcap", f"XDP cannot be had: {named}; to have it: {remedy}")
             assert f"driver chosen because XDP cannot be had: {named}" in status(world)
             world.end_engine()
 
@@ -76,6 +77,75 @@ def test_a_foreign_program(mode: str, link: bool, tmp_path: Path) -> None:
             world.start_engine()
             world.is_well()
             assert driver(world) == ("xdp", "xdp is configured")
+
+
+@contextmanager
+def beside(world: World, folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A second engine on the engine's host, of another state directory."""
+    argv = ["nsenter", f"--net={world.spaces['engine'].path}", sys.executable, "-m", "dataplane", "run"]
+    with subprocess.Popen(
+        [*argv, "--state", str(folder), *words], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.communicate(timeout=15)
+
+
+def refused(world: World, folder: Path, *words: str) -> tuple[str, str]:
+    """What such an engine says that does not start: what is wrong, and what is to be tried."""
+    with beside(world, folder, *words) as process:
+        assert process.wait(20) == 1
+        assert process.stderr is not None
+        wrong, _, remedy = process.stderr.read().partition("\navi-se: try: ")
+        return wrong, remedy.strip()
+
+
+def test_another_engine_of_ours_is_known_and_left_alone(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    with built(first, "l2", driver="xdp") as world:
+        told = world.status()
+        assert told is not None
+        whose = f"service engine {world.name} of {first}"
+        held = f"interface eth0 is held by {whose}, process {told['pid']} (native XDP)"
+        end_it = f"give this engine other interfaces, by --interface; or end that engine first: kill {told['pid']}"
+        wrong, remedy = refused(world, second, "--interface", "eth0", "--driver", "xdp")
+        assert wrong == f"avi-se: error: {held}"
+        assert remedy == end_it
+        wrong, remedy = refused(world, second)  # without --interface: all that are free
+        assert wrong.endswith(f"error: no interface is free: eth0 is held by {whose}, process {told['pid']}")
+        assert remedy == end_it
+
+        world.spaces["engine"].sh(
+            "ip link add free0 type veth peer name free1; ip addr add 192.0.2.1/24 dev free0\n"
+            "ip link set free0 up; ip link set free1 up"
+        )
+        with beside(world, second) as process:
+            until(lambda: bool(engines.engines(second)), lambda: f"no second engine: {process.poll()}")
+            assert [i["name"] for i in engines.status(second)[0]["interfaces"]] == ["free0"]
+        world.is_well()
+
+        world.end_engine(signal.SIGHUP)
+        wrong, remedy = refused(world, second, "--interface", "eth0", "--driver", "xdp")
+        assert wrong == f"avi-se: error: interface eth0 is held by what {whose} left to the kernel (native XDP)"
+        world.sh("engine", remedy)
+        with beside(world, second, "--interface", "eth0", "--driver", "xdp") as process:
+            until(lambda: bool(engines.engines(second)), lambda: f"no second engine: {process.poll()}")
+
+
+def test_two_processes_never_publish_to_the_same_pins(tmp_path: Path) -> None:
+    with built(tmp_path, "l2", driver="xdp") as world:
+        told = world.status()
+        assert told is not None
+        (tmp_path / "run" / f"{world.name}.pid").unlink()  # as if the state directory was made anew meanwhile
+        for driver in ("xdp", "pcap"):
+            words = ("--name", world.name, "--interface", "eth0", "--driver", driver)
+            wrong, remedy = refused(world, tmp_path, *words)
+            assert f"process {told['pid']} runs on {bpf.BPFFS}/avi-se/" in wrong
+            assert remedy == f"kill {told['pid']}"
+        world.is_well()
 
 
 def test_the_pcap_driver_ends_what_the_xdp_driver_left_to_the_kernel(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane import bpf, xdpdriver, xdplayout
+from dataplane import bpf, xdpdriver, xdplayout, xdppins
 from dataplane.errors import DriverError
 from dataplane.forwarding import UDP, Service, ServiceKey, Tally, Vip
 from tests.packets.cases import CLIENT_MAC, arp_request, frame
@@ -36,7 +36,7 @@ def name() -> Iterator[str]:
     made = instance()
     yield made
     left = pins(made).exists()
-    xdpdriver.remove(made)
+    xdppins.remove(made)
     assert not left, "pins are left over"
 
 
@@ -309,5 +309,5 @@ def test_attach_pass_says_which_interface_is_missing_and_may_be_repeated(two: Wi
 
 
 def test_an_instances_name_may_hold_what_a_pin_may_not() -> None:
-    assert re.fullmatch(r"[A-Za-z0-9_%-]+", xdpdriver._name("se.1/ü"))
-    assert xdpdriver._name("a.b") != xdpdriver._name("a_b")
+    assert re.fullmatch(r"[A-Za-z0-9_%-]+", xdppins._name("se.1/ü"))
+    assert xdppins._name("a.b") != xdppins._name("a_b")
