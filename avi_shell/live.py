@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -182,7 +183,10 @@ def view(session: Session, segment: str, name: str, document: Document | None, w
     data = [{"service_engine": engine, **pool} for engine, pool in found]
     if not found:
         return [not_forwarded("pool", name)], data
-    return (_servers(found) if word == "server" else _pool(found) + _servers(found)), data
+    parts: Parts = []
+    for engine, pool in found:
+        parts += [f"Service engine {engine}", *_pool(pool), *_servers(pool), *(_ways(pool) if word == "detail" else ())]
+    return parts, data
 
 
 def not_forwarded(kind: str, name: str) -> str:
@@ -195,65 +199,64 @@ def _virtual_service(session: Session, document: Document, live: Sequence[Report
     data = [{"service_engine": engine, **service} for engine, service in found]
     if not found:
         return [not_forwarded("virtual service", str(document["name"]))], data
-    columns = ("Service Engine", "VIP", "Protocol", "Port", "Oper State", "Reason", "Pool", "Packets", "Bytes")
-    rows = [
-        (
-            engine,
-            service["vip"],
-            str(service["protocol"]),
-            _ports({"port": service["port"], "port_range_end": service["port_end"]}),
-            state(service["state"]),
-            service["reason"],
-            service["pool"],
-            str(service["packets"]),
-            str(service["bytes"]),
-        )
-        for engine, service in found
-    ]
-    parts: Parts = [Table(columns, rows)]
-    uuids = dict.fromkeys(service["pool_uuid"] for _, service in found)
-    for uuid in uuids:
-        parts += _servers(_pools(uuid, live))
+    parts: Parts = []
+    for engine in dict.fromkeys(engine for engine, _ in found):
+        mine = [service for its, service in found if its == engine]
+        parts.append(f"Service engine {engine}")
+        parts.append(Table(("VIP", "Protocol", "Port", "Oper State", "Packets", "Bytes"), [_row(s) for s in mine]))
+        for service in mine:
+            if service["reason"]:
+                name = f"{service['vip']} {service['protocol']} {_last(service)}"
+                parts.append(f"{name} is {service['state']}: {service['reason']}")
+        for uuid in dict.fromkeys(service["pool_uuid"] for service in mine):
+            for pool in (p for its, p in _pools(uuid, live) if its == engine):
+                parts += _pool(pool) + _servers(pool)
     return parts, data
 
 
-def _pool(found: Sequence[tuple[str, Report]]) -> Parts:
-    rows = []
-    for engine, pool in found:
-        up = sum(server["state"] == "up" for server in pool["servers"])
-        count = f"{up} of {len(pool['servers'])}"
-        rows.append((engine, pool["name"], state(pool["state"]), pool["reason"], count, str(pool["slots"])))
-    return [Table(("Service Engine", "Name", "Oper State", "Reason", "Servers Up", "Slots"), rows)]
+def _row(service: Report) -> tuple[str, ...]:
+    shown = (service["vip"], service["protocol"], _last(service), state(service["state"]))
+    return (*map(str, shown), str(service["packets"]), str(service["bytes"]))
 
 
-def _servers(found: Sequence[tuple[str, Report]]) -> Parts:
-    first = ("Service Engine", "Server", "Port", "Ratio", "Oper State", "Reason", "Host", "Share")
-    columns = (*first, "MAC Address", "Interface", "Packets", "Bytes")
+def _last(service: Report) -> str:
+    """The ports of a service that is reported."""
+    return _ports({"port": service["port"], "port_range_end": service["port_end"]})
+
+
+def _pool(pool: Report) -> Parts:
+    up = sum(server["state"] == "up" for server in pool["servers"])
+    told = f"Pool {pool['name']}: {state(pool['state'])}, {up} of {len(pool['servers'])} servers up"
+    return [f"{told}: {pool['reason']}" if pool["reason"] else told]
+
+
+def _servers(pool: Report) -> Parts:
+    """The servers of a pool, in a table that fits 80 columns; why those are not up that are not, under it."""
     rows = [
         (
-            engine,
             server["address"],
             str(server["port"]),
-            str(server["weight"]),
             state(server["state"]),
-            server["reason"] or "",
             _HOST[server.get("host")],
             f"{100 * server['share']:.1f} %",
-            server["mac"] or "",
-            server["interface"] or "",
             str(server["packets"]),
             str(server["bytes"]),
         )
-        for engine, pool in found
         for server in pool["servers"]
     ]
-    remedies: dict[tuple[str, str], list[str]] = {}
-    for engine, pool in found:
-        for server in pool["servers"]:
-            if server["remedy"]:
-                remedies.setdefault((engine, server["remedy"]), []).append(server["address"])
-    mending = [f"To mend {', '.join(them)} on {engine}: {remedy}" for (engine, remedy), them in remedies.items()]
-    return [Table(columns, rows), *mending]
+    parts: Parts = [Table(("Server", "Port", "Oper State", "Host", "Share", "Packets", "Bytes"), rows)]
+    parts += [f"{s['address']} is {s['state']}: {s['reason']}" for s in pool["servers"] if s["reason"]]
+    remedies: dict[str, list[str]] = {}
+    for server in pool["servers"]:
+        if server["remedy"]:
+            remedies.setdefault(server["remedy"], []).append(server["address"])
+    return parts + [f"To mend {', '.join(them)}: {remedy}" for remedy, them in remedies.items()]
+
+
+def _ways(pool: Report) -> Parts:
+    """What each server weighs, and where its packets are sent."""
+    rows = [(s["address"], str(s["weight"]), s["mac"] or "", s["interface"] or "") for s in pool["servers"]]
+    return [Table(("Server", "Ratio", "MAC Address", "Interface"), rows)]
 
 
 def _engine(report: Report) -> Parts:
@@ -261,8 +264,9 @@ def _engine(report: Report) -> Parts:
         ("name", str(report["name"])),
         ("se_group", str(report["group"])),
         ("version applied", str(report["version"])),
+        ("process", str(report["pid"])),
         ("driver", str(report["driver"]["name"])),
-        ("  because", str(report["driver"]["reason"])),
+        ("  chosen because", str(report["driver"]["reason"])),
     ]
     rows += [(f"  {name}", str(mode)) for name, mode in report["driver"]["interfaces"].items()]
     for i, interface in enumerate(report["interfaces"], 1):
@@ -272,7 +276,11 @@ def _engine(report: Report) -> Parts:
     for i, vip in enumerate(report["vips"], 1):
         state = "up" if vip["up"] else "down"
         rows.append((f"vips[{i}]", f"{vip['address']} {state}{', announced' if vip['announced'] else ''}"))
-    rows.append(("answered", str(report["answered"])))
+    rows.append(("answered (ARP, ping, too big)", str(report["answered"])))
     rows += [(f"dropped {reason}", str(count)) for reason, count in report["dropped"].items()]
     parts: Parts = [Table(("Field", "Value"), rows)]
-    return parts + [str(event) for event in report["events"][-10:]]
+    return parts + [f"{_when(event['at'])} {event['text']}" for event in report["events"][-10:]]
+
+
+def _when(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

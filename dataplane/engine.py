@@ -54,7 +54,7 @@ class Engine:
         self.network = network
         self.version = -1
         self.common = plan.Common()
-        self.events = Events([])
+        self.events = Events()
         self._roster = Roster()
         self._planned: dict[str, plan.Service] = {}
         self._names = tuple(interfaces)
@@ -563,8 +563,15 @@ class Engine:
             told = "up" if up else f"down: {self.why(uuid, server)}"
             if self._told.setdefault(uuid, {}).get(server) != told:
                 self._told[uuid][server] = told
-                self.events.add(f"server {socket.inet_ntoa(server)} is {told}")
+                self.events.add(f"{self._named(uuid, server)} is {told}")
         self._wake.set()
+
+    def _named(self, pool: str, server: bytes) -> str:
+        """A pool member, for an event."""
+        address, listed = socket.inet_ntoa(server), zip(*self._roster.members(pool), strict=True)
+        port = next((f":{one.port}" for one, its in listed if its == server), "")  # it may be leaving
+        name = next((service.pool for service in self._roster.of_pool(pool)), pool)
+        return f"server {address}{port} of pool {name}"
 
     def _claims_changed(self, vip: bytes, members: Collection[claimants.Key]) -> None:
         self._members_changed(members)

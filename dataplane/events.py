@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import time
+from collections import deque
+from typing import NamedTuple
 
 log = logging.getLogger("avi-se")
 
+KEPT = 50
 
-@dataclass(frozen=True, slots=True)
+
+class Event(NamedTuple):
+    """at: seconds since the epoch."""
+
+    at: float
+    text: str
+
+
 class Events:
     """What happened last, for `status`: newest last, bounded."""
 
-    lines: list[str]
+    def __init__(self) -> None:
+        self.last: deque[Event] = deque(maxlen=KEPT)
 
-    def add(self, line: str) -> None:
+    def add(self, text: str) -> None:
         """Log an event and remember it."""
-        log.info("%s", line)
-        self.lines.append(line)
-        del self.lines[:-50]
+        log.info("%s", text)
+        self.last.append(Event(time.time(), text))

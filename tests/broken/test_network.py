@@ -64,7 +64,7 @@ def test_somebody_else_claims_the_vip(tmp_path: Path) -> None:
         assert service(world)["state"] == "up"
         told = world.status()
         assert told is not None
-        assert claimed in told["events"]
+        assert claimed in [event["text"] for event in told["events"]]
         world.sh("client", f"ip addr del {VIP}/32 dev eth0")
         until(lambda: not service(world)["reason"], lambda: service(world))
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dataplane import plan
-from tests.health.crowd import Crowd, crowd, quick, set_neighbours, times_wait
+from tests.health.crowd import PORT, Crowd, crowd, quick, set_neighbours, times_wait
 from tests.health.segment import until
 
 SERVERS = 100
@@ -63,8 +63,8 @@ def test_probes_use_up_no_ports_and_count_as_nobodys_traffic(driver: str, mode: 
         assert tallies(told) == {(0, 0)}
         assert told["dropped"] == {}
         # Nothing but what came up is told.
-        assert {re.sub(r"\d+(\.\d+){3}", "A", line) for line in told["events"]} <= {
-            "server A is up",
+        assert {re.sub(r"\d+(\.\d+){3}", "A", event["text"]) for event in told["events"]} <= {
+            f"server A:{PORT} of pool p0 is up",
             "VIP A is up, announced",
             "VIP A is down",
         }

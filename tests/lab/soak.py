@@ -88,7 +88,8 @@ def _run(scene: Scene, held: dict[int, str], seconds: float) -> Measured:
     packets = sum(service["packets"] for service in told["services"])
     now = _memory(pid), _maps(pid)
     before = before or now
-    errors = [line for line in told["events"] if "not applied" in line or "not served" in line]
+    events = [event["text"] for event in told["events"]]
+    errors = [line for line in events if "not applied" in line or "not served" in line]
     errors += [line for line in scene.lab.log("engine").read_text().splitlines() if "Traceback" in line]
     broken = sum(after[port] != server for port, server in held.items())
     return Measured(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,8 +95,29 @@ def test_an_engine_started_beside_the_shell_applies_and_tells(place: Place) -> N
     assert "10.1.1.1 | Default-Cloud | OPER_UP" in listed
     assert "driver" in listed
 
-    told = place.shell("--json", "-c", "show pool p1 server", "-c", "show virtualservice vs1 detail")
-    pool, service = (json.loads(line)["data"][0] for line in told.stdout.splitlines())
+    # On a terminal of 80 columns every table is a line a row, and both programs use the same words.
+    names = ("virtualservice vs1 detail", "pool p1 server", "pool p1 detail", "serviceengine se-1")
+    told = {view: place.shell("-c", "terminal width 80", "-c", f"show {view}").stdout for view in names}
+    status = subprocess.run(
+        [sys.executable, "-m", "dataplane", "status", "--state", str(place.state)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    tables = [line for text in (*told.values(), status) for line in text.splitlines() if line[:1] in ("|", "+")]
+    assert max(map(len, tables)) <= 80
+    row = re.compile(r"^\| 10\.1\.1\.10 \| 80 +\| (OPER_)?\w+ +\| \w* +\| \d+\.\d % +\| 0 +\| 0 +\|$", re.MULTILINE)
+    assert all(row.search(text) for text in (told["pool p1 server"], told["pool p1 detail"], status))
+    event = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d VIP 10\.1\.1\.100 is up, announced$", re.MULTILINE)
+    engine_told = told["serviceengine se-1"]
+    assert event.search(engine_told)
+    assert event.search(status)
+    for words in ("version applied", "chosen because", "answered (ARP, ping, too big)"):
+        assert words in engine_told
+        assert words in status
+
+    views = ("-c", "show pool p1 server", "-c", "show virtualservice vs1 detail")
+    pool, service = (json.loads(line)["data"][0] for line in place.shell("--json", *views).stdout.splitlines())
     assert pool["servers"][0]["address"] == "10.1.1.10"
     assert service["vip"] == "10.1.1.100"
 
