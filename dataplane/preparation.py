@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 
 from . import sysctl
 
@@ -188,7 +189,7 @@ def problems(wanted: Wanted, host: Host) -> list[Problem]:
             found.append(
                 Problem(
                     f"client {client} is an address of this host: its answers never leave",
-                    Advice(f"ip addr del {client}"),
+                    Advice("--client names a host that is to be answered, not this one"),
                 )
             )
     return found
@@ -269,7 +270,7 @@ def _vip(vip: str, addresses: Sequence[tuple[str, str, int]], tunnels: set[str])
         if interface in tunnels and length == 32:
             continue
         if interface != LOOPBACK:
-            found.append(Problem(f"{interface} has the VIP {vip}: this host answers ARP requests for it", remedy))
+            found.append(_on_card(vip, length, interface, addresses))
         elif length != 32:
             found.append(
                 Problem(f"{LOOPBACK} has {vip}/{length}: the whole network becomes this host; expected /32", remedy)
@@ -279,6 +280,22 @@ def _vip(vip: str, addresses: Sequence[tuple[str, str, int]], tunnels: set[str])
     if not present and not found:
         found.append(Problem(f"{LOOPBACK} does not have the VIP {vip}", SetAddress(vip)))
     return found
+
+
+def _on_card(vip: str, length: int, interface: str, addresses: Sequence[tuple[str, str, int]]) -> Problem:
+    """A VIP on an interface that answers ARP requests. It may be an address of the host's own, named by mistake: to
+    remove the only one of an interface, or the first of a network with those that follow it, cuts the host off."""
+    network = ip_network(f"{vip}/{length}", strict=False)
+    mine = [(address, prefix) for name, address, prefix in addresses if name == interface]
+    if len(mine) == 1:
+        what = f"{vip} is the only address of {interface}: this host's own, or else it answers ARP requests for the VIP"
+        advice = f"--vip names the virtual service's address; or give {interface} another one before this one goes"
+        return Problem(what, Advice(advice))
+    same = [address for address, prefix in mine if prefix == length and ip_address(address) in network]
+    remove = f"ip addr del {vip}/{length} dev {interface}"
+    if same[0] == vip and len(same) > 1:
+        remove = f"sysctl -w {sysctl.conf(interface, 'promote_secondaries')}=1 && {remove}"
+    return Problem(f"{interface} has the VIP {vip}: this host answers ARP requests for it", Advice(remove))
 
 
 def _settings(interface: str, settings: Mapping[str, str]) -> list[Problem]:

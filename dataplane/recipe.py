@@ -5,7 +5,6 @@ The commands are those of `preparation`, for a host that has nothing yet; every 
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 
 from . import plan, segmentsize
@@ -38,7 +37,7 @@ def lines(servers: Sequence[str], vips: Sequence[str], modes: Iterable[str]) -> 
     settings = dict.fromkeys(needed_settings(_IF, tunnels), "0")
     lacking = problems(wanted, Host(False, (), settings, {}, tunnels=tunnels))
     prepared = [problem.fix.command for problem in lacking if not isinstance(problem.fix, Decapsulate | LimitSegments)]
-    found = ["# the interface that has the server's address", _interface(servers)]
+    found = ["# the interface that has this server's address", _interface(servers)]
     for tunnel in tunnels:
         found.append(
             f"ip link show {tunnel.name} >/dev/null 2>&1 || ip link add {tunnel.name} type {tunnel.kind} external"
@@ -60,11 +59,10 @@ def one_line(servers: Sequence[str], vips: Iterable[str], modes: Iterable[str]) 
 
 
 def _interface(servers: Sequence[str]) -> str:
-    """What finds the interface: by the smallest network that all the servers' addresses are in."""
-    numbers = [int(ipaddress.IPv4Address(server)) for server in servers]
-    length = 32 - (min(numbers) ^ max(numbers)).bit_length()
-    network = ipaddress.IPv4Network((min(numbers), length), strict=False)
-    return f'IF=$(ip -o -4 addr show to {network} | awk \'$2 != "lo" {{print $2; exit}}\'); echo "interface: $IF"'
+    """What finds the interface: one that has an address of the pool's, whatever others are in the same network."""
+    find = '{split($4, its, "/")} $2 != "lo" && index(pool, " " its[1] " ") {print $2; exit}'
+    told = ': "${IF:?no interface of this host has an address of the pool\'s servers}"; echo "interface: $IF"'
+    return f"IF=$(ip -o -4 addr show | awk -v pool=' {' '.join(servers)} ' '{find}'); {told}"
 
 
 def _repeatable(command: str) -> str:

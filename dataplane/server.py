@@ -2,8 +2,8 @@
 
     avi-server apply|check|undo --vip IP [--vip IP]... --mode l2|l3 [--interface IF] [--client IP] [--persist] [--json]
 
-It works on the network namespace that it runs in. Exit status: 0 done or nothing wrong, 1 something is wrong, 2 wrong
-command line.
+It works on the network namespace that it runs in. Exit status: 0 done or nothing wrong, 1 something is wrong, or there
+was nothing to undo for a VIP, 2 wrong command line.
 """
 
 from __future__ import annotations
@@ -126,26 +126,35 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _undo(arguments: argparse.Namespace) -> int:
     _need_root()
-    restored = []
+    restored, unknown = [], []
     own = bootunit.refusal() is None
     with serverstate.opened() as book:
         record = book.record
-        left = {vip: added for vip, added in record.vips.items() if vip not in arguments.vip}
+        there, left = list(record.vips), {v: added for v, added in record.vips.items() if v not in arguments.vip}
         for vip in arguments.vip:
-            if own and (unit := bootunit.remove(vip)):
-                restored.append(f"removed {unit}")
-            restored += mending.forget_vip(vip, record, list(left))
+            undone = [f"removed {unit}"] if own and (unit := bootunit.remove(vip)) else []
+            undone += mending.forget_vip(vip, record, list(left))
+            restored += undone
+            if vip not in there and not undone:
+                unknown.append(vip)
         if not left:
             restored += mending.restore(record)
         record.vips = left
         book.keep()
+    if restored and not there:  # an apply that was interrupted named no VIP yet
+        unknown = []
     if arguments.json:
-        print(json.dumps({"vips": arguments.vip, "mode": arguments.mode, "restored": restored}))
+        told = {"vips": arguments.vip, "mode": arguments.mode, "restored": restored, "unknown": unknown}
+        print(json.dumps(told))
     else:
         for line in restored:
             print(line)
-        print("restored" if restored else f"nothing to undo for {', '.join(arguments.vip)}")
-    return OK
+        if restored or not unknown:
+            print("restored")
+    if unknown:
+        prepared = f"prepared is {', '.join(left)}" if left else "no VIP is prepared"
+        print(f"avi-server: error: nothing to undo for {', '.join(unknown)}: {prepared} here", file=sys.stderr)
+    return WRONG if unknown else OK
 
 
 def _wanted(arguments: argparse.Namespace) -> Wanted:

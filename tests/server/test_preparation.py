@@ -5,7 +5,7 @@ import pytest
 from dataplane import preparation
 from dataplane.preparation import Host, Tunnel, Wanted
 
-VIP = "10.10.10.100"
+VIP, HOST = "10.10.10.100", "10.10.10.11"
 READY = {
     "net.ipv4.conf.all.arp_ignore": "1",
     "net.ipv4.conf.eth0.arp_ignore": "0",
@@ -67,9 +67,19 @@ def test_the_kernel_goes_by_the_larger_of_all_and_interface(changed: dict[str, s
         ({"loopback_up": False}, "ip link set lo up"),
         ({"addresses": []}, f"ip addr add {VIP}/32 dev lo"),
         ({"addresses": [("lo", VIP, 24)]}, f"ip addr del {VIP}/24 dev lo"),
-        ({"addresses": [("lo", VIP, 32), ("eth0", VIP, 24)]}, f"ip addr del {VIP}/24 dev eth0"),
+        ({"addresses": [("lo", VIP, 32), ("eth0", HOST, 24), ("eth0", VIP, 24)]}, f"ip addr del {VIP}/24 dev eth0"),
+        # the first of a network would take the others with it
+        (
+            {"addresses": [("eth0", VIP, 24), ("eth0", HOST, 24)]},
+            f"sysctl -w net.ipv4.conf.eth0.promote_secondaries=1 && ip addr del {VIP}/24 dev eth0",
+        ),
+        # an interface's only address is the host's own: never a command that cuts the host off
+        (
+            {"addresses": [("eth0", VIP, 24)]},
+            "--vip names the virtual service's address; or give eth0 another one before this one goes",
+        ),
         ({"routes": {"192.0.2.1": None}}, "ip route add 192.0.2.1/32 via GATEWAY"),
-        ({"routes": {"10.10.10.11": "lo"}}, "ip addr del 10.10.10.11"),
+        ({"routes": {"10.10.10.11": "lo"}}, "--client names a host that is to be answered, not this one"),
     ],
 )
 def test_what_is_wrong_with_addresses_and_routes_is_named(host: dict[str, object], command: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from dataplane import plan, recipe
@@ -21,6 +23,17 @@ def test_a_bare_host_becomes_what_avi_server_wants_and_stays_so() -> None:
             assert "interface: eth0.7" in there.sh("\n".join(recipe.lines(SERVERS, VIPS, [plan.L2])))
         checked = avi_server(there, "check", "--mode", "l2", *(w for vip in VIPS for w in ("--vip", vip)))
         assert checked.returncode == 0, checked.stdout
+
+
+def test_the_interface_is_the_one_with_a_servers_address_whatever_else_is_there() -> None:
+    find, *_ = [line for line in recipe.lines(("192.0.2.7", "10.10.10.12"), VIPS, [plan.L2]) if line.startswith("IF=")]
+    with Namespace() as there:
+        there.sh("ip link add mgmt0 type veth peer name eth0; ip addr add 172.16.0.9/24 dev mgmt0")
+        there.sh("ip addr add 10.10.10.120/24 dev mgmt0; ip addr add 10.10.10.12/24 dev eth0")
+        assert there.sh(find) == "interface: eth0\n"
+        there.sh("ip addr del 10.10.10.12/24 dev eth0")
+        with pytest.raises(subprocess.CalledProcessError):
+            there.sh(find)
 
 
 def test_layer_3_is_lines_for_the_kernels_tunnel_of_the_pool() -> None:

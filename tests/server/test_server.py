@@ -80,6 +80,29 @@ def test_settings_stay_while_one_vip_is_left(member: Namespace) -> None:
     assert everything(member) == before
 
 
+def test_undo_of_what_was_never_applied_is_told(member: Namespace) -> None:
+    before = everything(member)
+    done = avi_server(member, "undo", "--vip", VIP, "--mode", "l2")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"avi-server: error: nothing to undo for {VIP}: no VIP is prepared here\n"
+    assert everything(member) == before
+    avi_server(member, "apply", "--vip", VIP, "--mode", "l2")
+    mistyped = avi_server(member, "undo", "--vip", OTHER, "--mode", "l2", "--json")
+    assert (mistyped.returncode, json.loads(mistyped.stdout)["unknown"]) == (1, [OTHER])
+    assert f"prepared is {VIP} here" in mistyped.stderr
+    assert avi_server(member, "undo", "--vip", VIP, "--mode", "l2").returncode == 0
+    assert everything(member) == before
+
+
+def test_the_hosts_own_address_is_no_vip_and_stays(member: Namespace) -> None:
+    before = everything(member)
+    done = avi_server(member, "apply", "--vip", "10.10.10.11", "--mode", "l2")
+    assert done.returncode == 1
+    assert "10.10.10.11 is the only address of eth0: this host's own" in done.stdout
+    assert "ip addr del" not in done.stdout
+    assert everything(member) == before
+
+
 def test_what_was_there_before_stays(member: Namespace) -> None:
     member.sh(f"ip link set lo up; ip addr add {VIP}/32 dev lo; echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore")
     before = everything(member)
