@@ -41,11 +41,11 @@ class CheckWays:
             raise self._none(check)
         interface, source = way
         by_user = check.monitor.type == EXTERNAL
-        return await self._paths.open(check.server, interface, source, by_user=by_user), source
+        return self._paths.open(check.server, interface, source, by_user=by_user), source
 
     async def _open_tunnel(self, check: Check) -> tuple[int, bytes]:
         if self._network.way(check.server) is None:  # at the start nobody has asked yet
-            await self._network.find(check.server)
+            self._network.find([check.server])
         hop = self._next_hop(check.server)
         if hop.interface is None:
             raise self._none(check)

@@ -201,6 +201,9 @@ class Engine:
         if any(service.mode != plan.L2 for service in touched):
             self._follow_tunnels()
         self._follow_checks(pools)
+        for server in {socket.inet_aton(server.address) for service in touched for server in service.servers}:
+            if not self._roster.behind(server):
+                self._paths.shut(server)
         self.claimants.follow(self.services.values(), self._interfaces.values())
         self._follow_ways(pools)
         self._unsettle(pools)

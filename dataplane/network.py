@@ -17,11 +17,13 @@ from operator import itemgetter
 from typing import Any
 
 from pyroute2 import AsyncIPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
-from . import neighbours
+from . import neighbours, routes, rtnetlink
 from .errors import NetworkError
 from .forwarding import Interface
+from .neighbours import Neighbour
+from .networkevents import Event, NetworkEvents
+from .routes import RT_TABLE_MAIN, RTN_UNICAST, RTPROT_KERNEL, Route, Way
 
 log = logging.getLogger("avi-se")
 
@@ -30,12 +32,11 @@ NUD_PERMANENT = 0x80
 # linux/if.h
 IFF_UP, IFF_LOOPBACK, IFF_LOWER_UP = 0x1, 0x8, 0x10000
 ARPHRD_ETHER = 1
-# linux/rtnetlink.h
-RTN_UNICAST = 1
-RT_TABLE_MAIN = 254
-RTPROT_KERNEL = 2
 _LOST_ROUTES = 256
 """Routes remembered after they went, newest last."""
+_ASKED_AT_ONCE = 500
+TOGETHER = 0.01
+"""Seconds: what changes within it of the last change is told together, for each telling looks at every service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,40 +50,6 @@ class Link:
     on: bool
     up: bool
     ethernet: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """The kernel's way to an address. index: the egress interface; gateway: the next hop, or the address itself;
-    source: the address that the kernel would send from."""
-
-    index: int
-    gateway: bytes
-    source: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A route of the main table, in the words of ip(8). via, source: "" where it has none; connected: the kernel made
-    it for an address of the interface."""
-
-    prefix: str
-    via: str
-    interface: str
-    metric: int = 0
-    source: str = ""
-    connected: bool = False
-
-    def __str__(self) -> str:
-        via = f" via {self.via}" if self.via else ""
-        return f"{self.prefix}{via} dev {self.interface}" + (f" metric {self.metric}" if self.metric else "")
-
-    @property
-    def remedy(self) -> str:
-        """The command that makes it again: of a connected one, by its address."""
-        if self.connected:
-            return f"ip address add {self.source}/{self.prefix.partition('/')[2]} dev {self.interface}"
-        return f"ip route add {self}" + (f" src {self.source}" if self.source else "")
 
 
 Networks = tuple[tuple[bytes, int], ...]
@@ -105,7 +72,8 @@ class Network:
         self._permanent: set[tuple[int, bytes]] = set()
         self._netlink = AsyncIPRoute()
         self._resolver = neighbours.Asker()
-        self._events = AsyncIPRoute()
+        self._kernel = rtnetlink.Asker()
+        self._events = NetworkEvents()
         self._listener: asyncio.Task[None] | None = None
         self._followed: set[bytes] = set()
         self._ways: dict[bytes, Way | None] = {}
@@ -115,7 +83,7 @@ class Network:
 
     async def start(self) -> None:
         """Read everything once, then follow the events."""
-        await self._events.bind()
+        self._events.open()
         await self._netlink.setup_endpoint()
         await self._read()
         self._listener = asyncio.create_task(self._listen())
@@ -130,6 +98,7 @@ class Network:
         self._events.close()
         self._netlink.close()
         self._resolver.close()
+        self._kernel.close()
 
     @property
     def netlink(self) -> Any:
@@ -249,12 +218,22 @@ class Network:
         return max(found, key=itemgetter(0))[1] if found else None
 
     async def ask(self) -> bool:
-        """Ask the kernel for every followed address (RTM_GETROUTE: rules, metrics and all). Whether one changed."""
-        changed = False
-        for address in list(self._followed):
-            way = await self._route(address)
-            changed |= self._put_way(address, way)
+        """Ask the kernel for every followed address. Whether one changed."""
+        changed, followed = False, list(self._followed)
+        for first in range(0, len(followed), _ASKED_AT_ONCE):
+            changed |= self.find(followed[first : first + _ASKED_AT_ONCE])
+            await asyncio.sleep(0)  # others, too, want the loop
         return changed
+
+    def find(self, addresses: Sequence[bytes]) -> bool:
+        """Ask it for the ways to some followed addresses now. Whether one changed."""
+        try:
+            found = routes.ways(self._kernel, addresses)
+        except OSError as exc:
+            log.warning("the kernel does not tell the ways to %d servers: %s", len(addresses), exc)
+            return False
+        changed = [self._put_way(address, way) for address, way in zip(addresses, found, strict=True)]
+        return any(changed)
 
     def _put_way(self, address: bytes, way: Way | None) -> bool:
         if address not in self._followed or (address in self._ways and self._ways[address] == way):
@@ -262,23 +241,6 @@ class Network:
         self._ways[address] = way
         self.layout += 1
         return True
-
-    async def find(self, address: bytes) -> Way | None:
-        """The way to a followed address, asked for now."""
-        way = await self._route(address)
-        self._put_way(address, way)
-        return way
-
-    async def _route(self, address: bytes) -> Way | None:
-        try:
-            for message in await self._netlink.route("get", dst=_text(address)):
-                index, gateway, source = message.get("oif"), message.get("gateway"), message.get("prefsrc")
-                if index is None or source is None or message["type"] != RTN_UNICAST:
-                    return None
-                return Way(index, socket.inet_aton(gateway) if gateway else address, socket.inet_aton(source))
-        except (NetlinkError, OSError) as exc:  # no route, an unreachable or prohibited one
-            log.debug("no way to %s: %s", _text(address), exc)
-        return None
 
     async def _ask_for_ever(self) -> None:
         while True:
@@ -311,34 +273,43 @@ class Network:
         async for message in await self._netlink.get_addr(family=socket.AF_INET):
             self._take("RTM_NEWADDR", message)
         self._permanent.clear()
-        for index, address, mac, state in neighbours.known():
-            self._neighbours[index, address] = mac
-            if state & NUD_PERMANENT:
-                self._permanent.add((index, address))
+        for neighbour in neighbours.known():
+            self._take_neighbour(neighbour)
 
     async def _listen(self) -> None:
         while True:
             try:
-                async for message in self._events.get():
-                    event = message.get("event", "")
-                    if event in ("RTM_NEWROUTE", "RTM_DELROUTE"):
-                        self._take_route(message, event == "RTM_NEWROUTE")
-                        self._ask.set()
-                    elif self._take(event, message):
-                        self._ask.set()
-                        self._changed()
+                await self._events.wait()
+                changed = False
+                for event in self._events.heard():
+                    changed |= self._take_event(event)
             except OSError:  # the kernel dropped events (ENOBUFS): what we know may be old
                 await self._read()
                 self._ask.set()
+                changed = True
+            if changed:
                 self._changed()
+                await asyncio.sleep(TOGETHER)
+
+    def _take_event(self, event: Event) -> bool:
+        """Whether something changed that others must hear of."""
+        if isinstance(event, Neighbour):
+            return self._take_neighbour(event)
+        kind = event.get("event", "")
+        if kind in ("RTM_NEWROUTE", "RTM_DELROUTE"):
+            self._take_route(event, kind == "RTM_NEWROUTE")
+            self._ask.set()
+            return False
+        if self._take(kind, event):
+            self._ask.set()
+            return True
+        return False
 
     def _take(self, event: str, message: Any) -> bool:
         if event in ("RTM_NEWLINK", "RTM_DELLINK"):
             return self._take_link(message, event == "RTM_NEWLINK")
         if event in ("RTM_NEWADDR", "RTM_DELADDR") and message["family"] == socket.AF_INET:
             return self._take_address(message, event == "RTM_NEWADDR")
-        if event in ("RTM_NEWNEIGH", "RTM_DELNEIGH") and message["family"] == socket.AF_INET:
-            return self._take_neighbour(message, event == "RTM_NEWNEIGH")
         return False
 
     def _take_route(self, message: Any, present: bool) -> None:
@@ -402,20 +373,15 @@ class Network:
             del networks[key]
         return True
 
-    def _take_neighbour(self, message: Any, present: bool) -> bool:
-        text, mac = message.get("dst"), _mac(message.get("lladdr"))
-        if not text:
-            return False
-        key = (message["ifindex"], socket.inet_aton(text))
-        if not present or message["state"] & (neighbours.NUD_INCOMPLETE | neighbours.NUD_FAILED):
-            mac = None
-        if mac is not None and message["state"] & NUD_PERMANENT:
+    def _take_neighbour(self, event: Neighbour) -> bool:
+        key, mac = (event.interface, event.address), event.mac
+        if mac is not None and event.state & NUD_PERMANENT:
             self._permanent.add(key)
         else:
             self._permanent.discard(key)
         if self._neighbours.get(key) == mac:
             return False
-        self._moved.add(key[1])
+        self._moved.add(event.address)
         if mac is None:
             del self._neighbours[key]
         else:

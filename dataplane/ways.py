@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .forwarding import Interface
-from .network import Network, Way
+from .network import Network
 from .plan import L2
+from .routes import Way
 
 _REMEMBERED = 64
 """Addresses remembered of each interface after they went."""

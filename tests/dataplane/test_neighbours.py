@@ -28,10 +28,10 @@ def test_every_neighbour_with_a_mac_address_is_read() -> None:
         there.sh(f"ip -batch - <<'END'\n{many}END")
         index, _ = there.link("eth0")
         told = there.run(lambda: list(neighbours.known()))
-        found = {address: mac for at, address, mac, _ in told if at == index}
+        found = {one.address: one.mac for one in told if one.interface == index}
         assert {address[3]: mac for address, mac in found.items() if address[2] == 1} == {n: mac(n) for n in range(5)}
         assert len(found) == 905
-        assert {state for _, address, _, state in told if address == ip("10.0.1.0")} == {network.NUD_PERMANENT}
+        assert {one.state for one in told if one.address == ip("10.0.1.0")} == {network.NUD_PERMANENT}
 
 
 def test_neighbours_are_asked_for() -> None:

@@ -76,12 +76,12 @@ def test_routes_that_went_with_a_link_are_put_again(host: Namespace) -> None:
     interface = Interface(index, "eth0", mac, 1500, (SOURCE,))
 
     async def body(paths: ProbePaths) -> None:
-        marks = await paths.open(SERVER, interface, SOURCE), await paths.open_tunnel(SERVER, SOURCE, L3_IPIP)
+        marks = paths.open(SERVER, interface, SOURCE), await paths.open_tunnel(SERVER, SOURCE, L3_IPIP)
         there = ways(host)
         host.sh("ip link set eth0 down; ip link set lo down; ip link set lo up; ip link set eth0 up")
         assert ways(host) != there
         paths.doubt()
-        assert (await paths.open(SERVER, interface, SOURCE), await paths.open_tunnel(SERVER, SOURCE, L3_IPIP)) == marks
+        assert (paths.open(SERVER, interface, SOURCE), await paths.open_tunnel(SERVER, SOURCE, L3_IPIP)) == marks
         assert sorted(ways(host).splitlines()) == sorted(there.splitlines())
         await paths.close()
 

@@ -70,7 +70,7 @@ class Segment:
 
         async def run(paths: ProbePaths, probes: Probes, interface: Interface) -> bool | str:
             source = socket.inet_aton(ENGINE)
-            mark = await paths.open(check.server, interface, source, by_user=True)
+            mark = paths.open(check.server, interface, source, by_user=True)
             told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
             probes.probe(check).start(mark, source, told.set_result)
             outcome = await told

@@ -213,9 +213,9 @@ def test_no_rule_is_left_neither_at_the_end_nor_by_a_killed_engine(there: Segmen
 
     async def twice(paths: ProbePaths, _probes: Probes, interface: Interface) -> str:
         for by_user in (False, True):
-            await paths.open(socket.inet_aton(SERVER), interface, socket.inet_aton(ENGINE), by_user=by_user)
+            paths.open(socket.inet_aton(SERVER), interface, socket.inet_aton(ENGINE), by_user=by_user)
         held = await asyncio.to_thread(there.engine.sh, "ip rule")
-        paths._marks.clear()  # as if killed: nobody removes them
+        paths._rules.forget()  # as if killed: nobody removes them
         return held
 
     assert "uidrange" in there.run(twice)
