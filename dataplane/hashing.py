@@ -70,7 +70,7 @@ def fill(walks: Sequence[Walk], slots: int) -> array[int]:
     kernel = nativecode.function("hashing", "fill", c_void_p, c_uint32, c_void_p, c_uint32, c_void_p)
     if kernel is None:
         return fill_here(walks, slots)
-    table, taken = array("H", [NO_SERVER]) * slots, array("Q", bytes(8 * (slots // 64 + 1)))
+    table, taken = array("H", [NO_SERVER]) * slots, bytearray(slots)
     state = array("I", [n for offset, skip, weight, owner in walks for n in (offset, skip, weight, 0, owner)])
     where = nativecode.address
     kernel(where(state), len(walks), where(table), slots, where(taken))
