@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from .document import Document, address_text, reference_name, reference_parts
 from .errors import Refused
-from .result import Table
+from .result import Part, Table
 
 if TYPE_CHECKING:
     from .session import Session
 
 Report = Mapping[str, Any]
-Parts = list[str | Table]
+Parts = list[Part]
 
 UNAVAILABLE = "OPER_UNAVAIL"
 _STATES = {

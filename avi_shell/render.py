@@ -6,22 +6,25 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from grammar.complete import listing
 from grammar.errors import LanguageError, LineError
 
 from . import table
 from .errors import ShellError
-from .result import Result, Table
+from .result import Part, Result, Table, Words
 
 _SHOWN = 12
 """How many expected words a message lists."""
 
 
-def text_lines(parts: Iterable[str | Table], width: int | None = None) -> list[str]:
+def text_lines(parts: Iterable[Part], width: int | None = None) -> list[str]:
     """The lines that a result's parts print."""
     lines: list[str] = []
     for part in parts:
-        text = part if isinstance(part, str) else table.draw(part.columns, part.rows, width)
-        lines += text.split("\n")
+        if isinstance(part, Words):
+            lines += listing(part.rows, width)
+        else:
+            lines += (table.draw(part.columns, part.rows, width) if isinstance(part, Table) else part).split("\n")
     return lines
 
 

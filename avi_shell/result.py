@@ -20,6 +20,16 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """Words and what they mean, as TAB TAB and `?` list them."""
+
+    rows: Sequence[tuple[str, str]]
+
+
+Part = str | Table | Words
+
+
+@dataclass(frozen=True, slots=True)
 class Pipe:
     """One stage after `|`: grep, except, count, json, save or more, and its argument."""
 
@@ -31,8 +41,8 @@ class Pipe:
 class Result:
     """The outcome of one line.
 
-    command: the line without a pasted prompt, which was `offset` characters long; parts: what to print, in order,
-    lines of text and tables; data: the same for programs (the stored object, a list of them, …); error: why the line
+    command: the line without a pasted prompt, which was `offset` characters long; parts: what to print, in order:
+    text, tables, words; data: the same for programs (the stored object, a list of them, …); error: why the line
     was refused (it then changed nothing); path: the path in the object that the error is about; mode: the open modes,
     outermost first; ended: the shell is to be left; blank: an empty line or a comment; repeat: run the line again and
     again until interrupted; committed: the configuration's version, where the line stored something; secret: the line
@@ -41,7 +51,7 @@ class Result:
 
     command: str
     offset: int = 0
-    parts: list[str | Table] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     data: Any = None
     error: LanguageError | ShellError | None = None
     mode: list[str] = field(default_factory=list)

@@ -36,8 +36,8 @@ _SEGMENT_OF = {name: segment for segment, name in schema.SEGMENTS.items()}
 class Settings:
     """What `terminal …` sets.
 
-    length: rows of a page, 0 = no pages; width: 0 = as wide as needed; brief: no defaults in tables; path_prompt: every
-    mode in the prompt instead of the outermost and innermost.
+    length: rows of a page, 0 = no pages; width: 0 = as the terminal, off one as wide as needed; brief: no defaults in
+    tables; path_prompt: every mode in the prompt instead of the outermost and innermost.
     """
 
     length: int | None = None

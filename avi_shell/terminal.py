@@ -102,7 +102,7 @@ class Terminal:
     def _show(self, result: Result, prompt: str) -> None:
         if result.clear:
             clear()
-        lines = render.text_lines(result.parts, self._session.settings.width or None)
+        lines = render.text_lines(result.parts, self._width())
         if any(pipe.action == "more" for pipe in result.pipes) and self._session.settings.length != 0:
             pydoc.pager("\n".join(lines))
         else:
@@ -113,6 +113,10 @@ class Terminal:
             if pointer is not None:
                 print(pointer)
             print(f"error: {render.message(result.error)}")
+
+    def _width(self) -> int:
+        """Columns of a line: as `terminal width` says, else those that the terminal has."""
+        return self._session.settings.width or self._editor.output.get_size().columns
 
     def _tell(self, text: str) -> None:
         """What a long command does while it runs."""
@@ -166,7 +170,7 @@ class Terminal:
         self._tabbed = buffer.document.text_before_cursor
 
     def _list(self, text: str) -> None:
-        lines = [self._session.prompt + text, *self._session.offer(text).listing()]
+        lines = [self._session.prompt + text, *self._session.offer(text).listing(self._width())]
         run_in_terminal(lambda: print("\n".join(lines)))
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from grammar import schema
-from grammar.commands import Command, about, in_mode, root, verb_help
+from grammar.commands import Command, Slot, about, in_mode, root, verb_help
 from grammar.words import pick
 
 from . import VERSION, files, live, table
 from .document import Document, prefix_text
 from .errors import NotFound, Refused
-from .result import Result, Table
+from .result import Result, Table, Words
 
 if TYPE_CHECKING:
     from .session import Session
@@ -268,10 +268,11 @@ def _help(session: Session, command: Command, result: Result) -> None:
     typed = command.arguments.get("verb")
     verb = pick(typed, verb_help(), "a command") if typed is not None else ""
     nodes = verb_help()[verb].next if verb else (root() if session.open is None else in_mode())
+    nodes = tuple(inner for node in nodes for inner in (node.next if node.slot is Slot.COMMAND else (node,)))
     if verb:
         result.parts.append(f"{verb}: {verb_help()[verb].help}")
-    result.parts += [f"{node.word:<20} {about(node)}".rstrip() for node in nodes if node.word]
     result.data = {node.word: about(node) for node in nodes if node.word}
+    result.parts.append(Words(list(result.data.items())))
 
 
 Handler = Callable[["Session", Command, Result], None]

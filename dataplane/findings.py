@@ -241,8 +241,12 @@ def _far(facts: Facts) -> list[Finding]:
     """Whether it would drop clients that are not on its own networks, which no probe of the engine's is."""
     if not facts.on_link or not facts.answers or facts.far:
         return []
-    what = f"server drops clients from beyond its networks (asked as {FAR}): rp_filter, or no default route"
-    advice = f"no matter where all clients are near; else `ip route get {FAR}` on it, and: {_loose()}"
+    what = f"it may not answer clients beyond its own networks? It was silent for one (asked as {FAR})"
+    advice = (
+        f"no matter where this segment has no router or all clients are near; else see `ip route get {FAR}` on it: "
+        f"unreachable = it lacks a route to the clients (ip route add default via GATEWAY), by another interface = "
+        f"its rp_filter is strict ({_loose()})"
+    )
     return [Finding(what, advice=advice, grave=False)]
 
 

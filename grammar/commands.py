@@ -193,7 +193,7 @@ def match(node: Node, words: Sequence[Word], start: int = 1) -> Command:
         nested = next((n for n in node.next if n.slot is Slot.COMMAND), None)
         if nested is not None:
             chosen = {n.word: n for n in nested.next}
-            inner = chosen[pick(word, chosen, f"a command after '{words[position - 1].text}'")]
+            inner = chosen[_inner(words[position - 1], word, chosen)]
             return match(inner, words, position + 1)
         node = step(node, word)
         if node.slot is not None:
@@ -206,6 +206,18 @@ def match(node: Node, words: Sequence[Word], start: int = 1) -> Command:
         end = words[-1].column + len(words[-1].text) + 1
         raise IncompleteLine(_usage(node), "", end, () if node.usage else tuple(n.word for n in node.next))
     return command
+
+
+def _inner(outer: Word, word: Word, chosen: Collection[str]) -> str:
+    """The command that a word after another command (`do`, `watch`) is or abbreviates. Raises LineError."""
+    try:
+        return pick(word, chosen, f"a command after '{outer.text}'")
+    except UnknownWord as exc:
+        if any(node.word == word.text for node in root()):
+            open_ = ": an object is open, save or cancel it first" if outer.text == "do" else ""
+            exc.what = f"'{outer.text}' runs {', '.join(chosen)}; not '{word.text}'{open_}"
+            exc.nearest = exc.expected = ()
+        raise
 
 
 def step(node: Node, word: Word) -> Node:
@@ -438,7 +450,11 @@ def in_mode() -> tuple[Node, ...]:
         Node("quit", "the same as exit", "exit"),
         Node("cancel", "drop what was entered in this mode", "cancel"),
         _show(True),
-        Node("do", "run a command of the root prompt", next=(Node("", slot=Slot.COMMAND, next=from_root),)),
+        Node(
+            "do",
+            "run a command of the root prompt that changes nothing",
+            next=(Node("", slot=Slot.COMMAND, next=from_root),),
+        ),
         _watch(show),
         *_EVERYWHERE,
     )

@@ -5,6 +5,7 @@ Pure, and built on the parser's own walk and tree: TAB, `?` and the parser canno
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
@@ -49,13 +50,28 @@ class Offer:
             return words[0] + " "
         return commonprefix(words) if words and all(word.startswith(self.partial) for word in words) else self.partial
 
-    def listing(self) -> list[str]:
-        """The lines that TAB TAB and `?` print: words padded to 20 columns, then their help."""
-        lines = []
-        if self.form:
-            note = ", ".join(text for text in (self.help, "required" if self.required else "") if text)
-            lines.append(f"{self.form:<{WIDTH}} {note}".rstrip())
-        return lines + [f"{c.word:<{WIDTH}} {c.help}".rstrip() for c in self.candidates]
+    def listing(self, width: int | None = None) -> list[str]:
+        """The lines that TAB TAB and `?` print. width: of the terminal; None: lines of any length."""
+        note = ", ".join(text for text in (self.help, "required" if self.required else "") if text)
+        rows = [(self.form, note)] if self.form else []
+        return listing([*rows, *((c.word, c.help) for c in self.candidates)], width)
+
+
+def listing(rows: Iterable[tuple[str, str]], width: int | None = None) -> list[str]:
+    """Words padded to 20 columns, then their help, broken between words; a longer word has it on the next line."""
+    lines = []
+    margin = " " * (WIDTH + 1)
+    for word, about in rows:
+        told = [about] if about else []
+        if width:
+            room = max(width - len(margin), WIDTH)
+            told = textwrap.wrap(about, room, break_long_words=False, break_on_hyphens=False)
+        if len(word) <= WIDTH:
+            lines.append(f"{word:<{WIDTH}} {told.pop(0) if told else ''}".rstrip())
+        else:
+            lines.append(word)
+        lines += [margin + line for line in told]
+    return lines
 
 
 def complete(text: str, context: commands.Context, names: Names) -> Offer:

@@ -327,15 +327,27 @@ class Walk:
             if word.text.startswith("file:"):
                 self.actions.append(FromFile(field, word, word.text[5:]))
                 return
-        value = value_of(self.kind, field, word)
+        value = self._value(field, word)
         self.actions.append(Append(field, word, value) if field.repeated else Set(field, word, value))
+
+    def _value(self, field: schema.Field, word: Word) -> Any:
+        """A word as a field's value. A range where one number stands is told the field of its last number."""
+        try:
+            return value_of(self.kind, field, word)
+        except BadValue as exc:
+            first, _, last = word.text.partition("-")
+            ends = [end for end in (f"{field.name}_end", f"{field.name}_range_end") if end in self.message.fields]
+            if ends and first.isdecimal() and last.isdecimal():
+                exc.what = f"'{word.text}' is a range; type: {field.name} {first} {ends[0]} {last}"
+                exc.nearest = exc.expected = ()
+            raise
 
     def _message_step(self, word: Word) -> None:
         """The first word after a message's name: one of its fields, `no`, `index`, or its obvious value."""
         obvious = self._obvious(self.message)
         if self._is_bare_value(word, obvious):
             assert obvious is not None
-            self.actions.append(Set(obvious, word, value_of(self.kind, obvious, word)))
+            self.actions.append(Set(obvious, word, self._value(obvious, word)))
             self.state = State.FIELD
         elif word.text == "index" and self.state is State.ELEMENT:
             self.state = State.INDEX

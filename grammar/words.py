@@ -29,6 +29,10 @@ _OUTPUT = re.compile(
 )
 
 
+_PART = 0.8
+"""How alike a typed part and a word's must be."""
+
+
 class Word(NamedTuple):
     """One word: its text without quotes, its first column in the line as given, whether any of it was quoted."""
 
@@ -111,7 +115,21 @@ def pick(word: Word, vocabulary: Collection[str], what: str) -> str:
 
 
 def nearest(text: str, vocabulary: Iterable[str]) -> tuple[str, ...]:
-    """Up to three words that a mistyped one may have meant, best first."""
+    """Up to three words that a mistyped one may have meant, best first: those that hold every part of it, as
+    `source_ip` is held by lb_algorithm_consistent_hash_source_ip_address, before those that look like it as a whole."""
     import difflib  # only when something is refused
 
-    return tuple(difflib.get_close_matches(text, list(dict.fromkeys(vocabulary)), 3, 0.6))
+    known, whole = list(dict.fromkeys(vocabulary)), difflib.SequenceMatcher(b=text)
+    parts = [difflib.SequenceMatcher(b=part) for part in text.split("_") if part]
+
+    def like(matcher: difflib.SequenceMatcher[str], word: str) -> float:
+        matcher.set_seq1(word)
+        return matcher.ratio()
+
+    holding = []
+    for word in known if parts else ():
+        found = [max(like(part, its) for its in word.split("_")) for part in parts]
+        if min(found) >= _PART:
+            holding.append((sum(found) / len(found), like(whole, word), word))
+    best = [word for _, _, word in sorted(holding, key=lambda rated: (-rated[0], -rated[1]))]
+    return tuple(dict.fromkeys([*best, *difflib.get_close_matches(text, known, 3, 0.6)]))[:3]

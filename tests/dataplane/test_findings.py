@@ -58,7 +58,10 @@ def test_nothing_is_said_of_a_member_that_is_well() -> None:
 def test_what_is_worth_to_know_is_not_grave() -> None:
     (far,) = findings(replace(WELL, far=frozenset()))
     assert not far.grave
-    assert "clients from beyond its networks" in far.what
+    assert not far.commands, "nobody knows from outside which of two things it is, or whether it matters"
+    assert "may not answer clients beyond its own networks?" in far.what
+    for word in ("no router", "unreachable = it lacks a route", "rp_filter is strict"):
+        assert word in far.advice
     (stranger,) = findings(replace(WELL, owners=OTHER))
     assert "a stranger, 02:00:00:00:00:0c" in stranger.what
     assert findings(replace(WELL, owners=OTHER, others={next(iter(OTHER)): "10.9.0.12"})) == []

@@ -69,6 +69,16 @@ def test_a_listing_pads_words_to_twenty_columns() -> None:
     assert address == "<x.x.x.x>            address of one server; all without it"
 
 
+def test_a_listing_breaks_help_between_words_and_longer_words_keep_the_column() -> None:
+    offer = complete.complete("", context("healthmonitor"), names)
+    wide, narrow = offer.listing(), offer.listing(60)
+    assert max(map(len, narrow)) <= 60
+    assert "allow_duplicate_monitors" in wide, "longer than the column: its help stands on the next line"
+    for lines in (wide, narrow):
+        assert all(line[:21].rstrip() == line.split(" ")[0] or line[:21].isspace() for line in lines if len(line) > 24)
+    assert " ".join(" ".join(narrow).split()) == " ".join(" ".join(wide).split())
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "form", "required"),
     [

@@ -183,3 +183,13 @@ def test_any_words_are_actions_or_refused_with_facts(soup: tuple[schema.Kind, sc
     if fault is not None:
         assert fault.what
         assert 0 <= fault.column <= end
+
+
+@pytest.mark.parametrize("text", ["services port 5353-5360", "services 5353-5360"])
+def test_a_range_in_place_of_a_number_tells_the_field_of_its_end(text: str) -> None:
+    with pytest.raises(BadValue) as caught:
+        told("virtualservice", text)
+    assert caught.value.what == "'5353-5360' is a range; type: port 5353 port_range_end 5360"
+    assert told("virtualservice", "services port 5353 port_range_end 5360")[-1] == ("Set", "port_range_end", 5360)
+    with pytest.raises(BadValue, match="is not an integer"):
+        told("pool", "default_server_port 80-90")

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grammar import words
 from grammar.errors import AmbiguousWord, BadQuoting, UnknownWord
 from grammar.words import Word, is_comment, is_output, pick, prompt_end, quote, split
 
@@ -119,3 +120,30 @@ def test_an_unknown_word_tells_the_nearest() -> None:
 def test_an_empty_word_abbreviates_nothing() -> None:
     with pytest.raises(UnknownWord):
         pick(Word("", 0, True), WORDS, "a command")
+
+
+HASHES = tuple(
+    f"lb_algorithm_consistent_hash_{end}"
+    for end in ("source_ip_address", "source_ip_address_and_port", "uri", "custom_header", "custom_string", "callid")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "best"),
+    [
+        ("source_ip_and_port", (HASHES[1],)),
+        ("source_ip", HASHES[:2]),
+        ("sourceip", HASHES[:2]),
+        ("window", ()),
+        ("callerid", (HASHES[5],)),
+        ("custom_sting", (HASHES[4],)),
+        ("consistent_hash_uri", (HASHES[2],)),
+        ("", ()),
+        ("_", ()),
+    ],
+)
+def test_the_nearest_words_hold_every_part_of_the_typed_one(text: str, best: tuple[str, ...]) -> None:
+    found = words.nearest(text, HASHES)
+    assert found[: len(best)] == best
+    if not best:
+        assert found == ()

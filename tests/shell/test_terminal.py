@@ -1,5 +1,7 @@
 """The terminal front through a real pseudo-terminal: TAB, `?`, history, Ctrl-C and Ctrl-D."""
 
+import io
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -150,3 +152,26 @@ def test_a_paste_of_several_lines_runs_them_all(terminal: Start) -> None:
     at.expect_exact("tenant> ")
     at.send("cancel\rexit\r")
     assert at.finish() == 0
+
+
+def test_nothing_is_wider_than_the_terminal(terminal: Start) -> None:
+    at = terminal()
+    at.setwinsize(50, 80)
+    at.logfile_read = io.StringIO()
+    at.expect_exact(ROOT_PROMPT)
+    at.send("configure healthmonitor h1 ?")
+    at.expect_exact("allow_duplicate_monitors\r\n")
+    at.sendcontrol("c")
+    at.send("help\r")
+    at.expect_exact("leave the shell")
+    at.send("show applicationprofile System-HTTP\r")
+    at.expect_exact("| uuid ")
+    at.send("version\r")
+    at.expect_exact("| product | avi-shell |")
+    at.send("exit\r")
+    assert at.finish() == 0
+    shown = at.logfile_read.getvalue().split("\r\n")
+    for begin in ("description ", " " * 21, "| uuid ", "+---"):
+        assert any(line.startswith(begin) for line in shown)
+    lines = [line for line in shown if re.match(r"[|+ a-z]", line)]
+    assert max(map(len, lines)) <= 80
