@@ -10,17 +10,10 @@
 #include "lookup.h"
 #include "maps.h"
 #include "packet.h"
+#include "plain.h"
 #include "rewrite.h"
 #include "tracking.h"
 #include "unusual.h"
-
-/* Step 2: zero, loopback, multicast, limited broadcast, or a VIP (RFC 1122 section 3.2.1.3). */
-static __always_inline int bad_source(__be32 source, __u32 flags)
-{
-	__u32 first = bpf_ntohl(source) >> 24;
-
-	return first == 127 || (first & 0xF0) == 0xE0 || source == 0 || source == 0xFFFFFFFF || flags & ADDRESS_VIP;
-}
 
 /* Steps 2 to 11 for an IP packet to our MAC address. tag: bytes of the 802.1Q tag in front of it. */
 static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip *ip, void *end, __u32 tag)
@@ -58,7 +51,7 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 		return drop(MALFORMED);
 	if (unlikely(may_hold(&state.addresses, ip->source)))
 		source = address_flags(ip->source);
-	if (unlikely(bad_source(ip->source, source)))
+	if (unlikely(bad_source(ip->source) || source & ADDRESS_VIP))
 		return drop(BAD_SOURCE);
 	if (unlikely(source & ADDRESS_OWN))
 		return drop(LOOPED);
@@ -79,9 +72,8 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 	return deliver(ctx, &p, tag, &what);
 }
 
-/* Step 1: whose frame it is. */
-SEC("xdp")
-int dsr(struct xdp_md *ctx)
+/* Step 1: whose frame it is; then the others, one by one. */
+__noinline int stepwise(struct xdp_md *ctx)
 {
 	void *end = (void *)(long)ctx->data_end;
 	struct eth *eth = (void *)(long)ctx->data;
@@ -113,6 +105,14 @@ int dsr(struct xdp_md *ctx)
 		return in ? answer_arp(eth, next, end, in) : XDP_PASS;
 	}
 	return XDP_PASS;
+}
+
+SEC("xdp")
+int dsr(struct xdp_md *ctx)
+{
+	int action = plain(ctx);
+
+	return likely(action != OTHERWISE) ? action : stepwise(ctx);
 }
 
 char _license[] SEC("license") = "GPL";

@@ -40,7 +40,8 @@ static __always_inline service_key key_of(__be32 vip, __u8 protocol, __be16 port
 	return (__u64)vip | (__u64)port << 32 | (__u64)protocol << 48;
 }
 
-static __always_inline struct service *find_service(service_key key)
+/* A service that found a place in `index`. */
+static __always_inline struct service *indexed_service(service_key key)
 {
 	__u32 place = key * INDEX_FACTOR >> (64 - INDEX_BITS);
 
@@ -51,7 +52,14 @@ static __always_inline struct service *find_service(service_key key)
 		if (likely(found->key == key))
 			return found;
 	}
-	return bpf_map_lookup_elem(&services, &key);
+	return 0;
+}
+
+static __always_inline struct service *find_service(service_key key)
+{
+	struct service *found = indexed_service(key);
+
+	return found ? found : bpf_map_lookup_elem(&services, &key);
 }
 
 static __always_inline struct service *find_range(service_key key)
@@ -64,6 +72,14 @@ static __always_inline struct service *find_range(service_key key)
 	};
 
 	return bpf_map_lookup_elem(&ranges, &range);
+}
+
+/* Step 2: zero, loopback, multicast or limited broadcast (RFC 1122 section 3.2.1.3). */
+static __always_inline int bad_source(__be32 source)
+{
+	__u32 first = bpf_ntohl(source) >> 24;
+
+	return first == 127 || (first & 0xF0) == 0xE0 || source == 0 || source == 0xFFFFFFFF;
 }
 
 /* Whether a frame comes from a member of the pool, but with an address that is not the member's. */

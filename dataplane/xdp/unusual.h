@@ -123,7 +123,6 @@ static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, _
 	struct leaving leaving = {&what->counter, 0, p->total, tag, p->left - p->total};
 	const struct interface *out;
 	const union target *target;
-	struct delivery copy;
 	__u32 place, room;
 	struct detail *detail;
 
@@ -146,8 +145,7 @@ static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, _
 	room = room_of(leaving.way, detail, out);
 	if (likely(p->total <= room))
 		return forward_in_tunnel(ctx, p->ip, target, detail, out, &leaving);
-	copy = *what;
-	return too_big(ctx, &copy, room);
+	return too_big(ctx, what, room);
 }
 
 /* The same where it is rare. */
