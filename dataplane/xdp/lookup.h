@@ -96,24 +96,15 @@ static __always_inline int from_member(const struct eth *eth, __be32 source, __u
 	return !bpf_map_lookup_elem(&members, &key);
 }
 
-static __always_inline __u32 rotate(__u32 word, int by)
-{
-	return word << by | word >> (32 - by);
-}
-
-/* jhash_2words() of the kernel's include/linux/jhash.h; the same as hashing.flow_hash(). */
+/* The same as hashing.flow_hash(). */
 static __always_inline __u32 flow_hash(__u32 address, __u32 port, __u32 seed)
 {
-	__u32 start = seed + 0xDEADBEEF + (2 << 2);
-	__u32 a = address + start, b = port + start, c = start;
+	__u64 word = (__u64)address << 16 ^ port ^ (__u64)seed << 32;
 
-	c = (c ^ b) - rotate(b, 14);
-	a = (a ^ c) - rotate(c, 11);
-	b = (b ^ a) - rotate(a, 25);
-	c = (c ^ b) - rotate(b, 16);
-	a = (a ^ c) - rotate(c, 4);
-	b = (b ^ a) - rotate(a, 14);
-	return (c ^ b) - rotate(b, 24);
+	word *= 0x9E3779B97F4A7C15ull;
+	word ^= word >> 32;
+	word *= 0xD6E8FEB86659FD93ull;
+	return word >> 32;
 }
 
 static __always_inline __u32 slot_of(const struct service *service, __be32 client, __be16 client_port)

@@ -10,74 +10,99 @@
 
 #define OTHERWISE (-1)
 
-/* Layer 4 is whole. There are UDP_HLEN bytes of it at least; left: how many. */
-static __always_inline int is_whole(const struct ip *ip, const void *end, __u32 left)
+/* The checksum of a header without options is right: its words make a multiple of 65,535 (never 0: the version is in
+ * them), and a multiple of an odd number, times the inverse of that number modulo 2^64, is at most what fits so often. */
+static __always_inline int sums_up(const __u32 *words)
 {
-	const void *at = ip + 1;
+	__u64 sum = (__u64)words[0] + words[1] + words[2] + words[3] + words[4];
+
+	return sum * 0xFFFEFFFEFFFEFFFFull <= ~0ull / 0xFFFF;
+}
+
+/* Layer 4 is whole. There are UDP_HLEN bytes of it at least; left: how many. */
+static __always_inline int is_whole(__u8 protocol, const void *at, const void *end, __u32 left)
+{
 	__u32 length;
 
-	if (ip->protocol == TCP) {
+	if (protocol == TCP) {
 		if (at + TCP_HLEN > end)
 			return 0;
 		length = *(const __u8 *)(at + 12) >> 4 << 2;
 		return length >= TCP_HLEN && length <= left;
 	}
 	length = bpf_ntohs(*(const __be16 *)(at + 4));
-	return ip->protocol == UDP && length >= UDP_HLEN && length <= left;
+	return protocol == UDP && length >= UDP_HLEN && length <= left;
+}
+
+/* Step 2: the source may be a bad one. */
+static __always_inline int suspicious(__be32 source)
+{
+	__u32 first = source & bpf_htonl(0xFF000000);
+
+	return !first || first == bpf_htonl(127u << 24) || bpf_ntohl(first) >= 224u << 24;
 }
 
 /* An XDP action, or OTHERWISE. */
 static __always_inline int plain(struct xdp_md *ctx)
 {
 	const __u32 usual = SERVICE_VIP | SERVICE_VIP_UP;
-	void *end = (void *)(long)ctx->data_end;
-	struct eth *eth = (void *)(long)ctx->data;
-	const struct interface *in = &state.interfaces[ctx->ingress_ifindex % MAX_INTERFACES];
-	struct packet p = {.ip = (void *)(eth + 1), .end = end, .header = IP_HLEN};
-	const struct ports *ports = (void *)(p.ip + 1);
-	const __u32 *words = (void *)p.ip;
+	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	const struct interface *in = &state.interfaces[ctx->ingress_ifindex % MAX_INTERFACES], *out;
+	const __u32 *words = frame + sizeof(struct eth);
+	const struct ip *ip = (void *)words;
 	const struct service *service;
-	const struct interface *out;
 	const union target *target;
 	struct leaving leaving = {0};
 	struct detail *detail;
-	__u32 place;
+	__u32 total, slot, held, place, ports;
+	__u64 word, way;
 
-	if ((void *)ports + UDP_HLEN > end || eth->kind != bpf_htons(ETH_P_IP))
+	if ((void *)(ip + 1) + UDP_HLEN > end || ((struct eth *)frame)->kind != bpf_htons(ETH_P_IP))
 		return OTHERWISE;
-	if (in->index != ctx->ingress_ifindex || !same_mac(eth, in->mac))
+	if (in->index != ctx->ingress_ifindex || (*(__u64 *)frame ^ *(const __u64 *)in->mac) << 16)
 		return OTHERWISE;
-	p.total = bpf_ntohs(p.ip->total);
-	p.left = p.total;
-	if (p.ip->version_ihl != 0x45 || p.total != bytes_between(p.ip, end) || is_fragment(&p))
+	if (ip->version_ihl != 0x45 || ip->fragment & FRAGMENT_MASK || !sums_up(words))
 		return OTHERWISE;
-	if (folded(folded_once((__u64)words[0] + words[1] + words[2] + words[3] + words[4])))
+	total = bpf_ntohs(ip->total);
+	if (total != bytes_between(ip, end) || !is_whole(ip->protocol, ip + 1, end, total - IP_HLEN))
 		return OTHERWISE;
-	if (!is_whole(p.ip, end, p.total - IP_HLEN))
-		return OTHERWISE;
-	service = indexed_service(key_of(p.ip->destination, p.ip->protocol, ports->destination));
+	ports = *(const __u32 *)(ip + 1);
+	service = indexed_service(key_of(ip->destination, ip->protocol, ports >> 16));
 	if (!service || (service->flags & usual) != usual)
 		return OTHERWISE;
-	if (bad_source(p.ip->source) || may_hold(&state.addresses, p.ip->source))
+	if (suspicious(ip->source) || may_hold(&state.addresses, ip->source))
 		return OTHERWISE;
-	if (may_hold(&state.members, *(const __u32 *)&eth->src[1]))
+	if (may_hold(&state.members, *(const __u32 *)(frame + 8)))
+		return OTHERWISE;
+
+	slot = slot_of(service, ip->source, ports);
+	hide(slot);
+	word = pool_word(service);
+	held = read_slot(POOL_TABLE(word), slot);
+	if (held >= NO_TARGET)
+		return OTHERWISE;
+	place = POOL_FIRST(word) + held;
+	target = target_at(place);
+	way = way_of(target);
+	out = &state.interfaces[EGRESS(way) & TARGET_PLACE];
+	if (!(EGRESS(way) & TARGET_RESOLVED))
 		return OTHERWISE;
 	leaving.service = &service->counter;
-	leaving.total = p.total;
-	place = settled_server(service, p.ip->source, ports->source);
-	if (place == NOWHERE)
-		return OTHERWISE;
-	target = target_at(place);
-	leaving.way = way_of(target);
-	out = &state.interfaces[EGRESS(leaving.way) & TARGET_PLACE];
-	if (!(EGRESS(leaving.way) & TARGET_RESOLVED))
-		return OTHERWISE;
-	if (!(EGRESS(leaving.way) & TARGET_TUNNEL))
-		return p.total <= out->mtu ? forward_l2(ctx, target, out, &leaving) : OTHERWISE;
+	leaving.total = total;
+	leaving.way = way;
+	if (!(EGRESS(way) & TARGET_TUNNEL)) {
+		__u64 mac = *(const __u64 *)out->mac;
+
+		if (total > out->mtu)
+			return OTHERWISE;
+		*(__u64 *)frame = way << 16 >> 16 | mac << 48;
+		*(__u32 *)(frame + 8) = mac >> 16;
+		return leave(ctx, target, out, &leaving);
+	}
 	detail = bpf_map_lookup_elem(&details, &place);
-	if (!detail || p.total > room_of(leaving.way, detail, out))
+	if (!detail || total > room_of(way, detail, out))
 		return OTHERWISE;
-	return forward_in_tunnel(ctx, p.ip, target, detail, out, &leaving);
+	return forward_in_tunnel(ctx, ip, target, detail, out, &leaving);
 }
 
 #endif

@@ -65,15 +65,17 @@ def built(source: Path = SOURCE) -> Iterator[Object]:
 
 @dataclass
 class Traffic:
-    """What the generator sends. data: memory of generator.c."""
+    """What the generator sends. data: memory of generator.c; frame: of flow 0."""
 
     data: Map
+    frame: bytes = bytes(FRAME)
 
     def send(self, first: bytes, *, flows: int = 1, services: int = 1, random: bool = True, start: int = 0) -> None:
         """Frames like the first one, of so many flows; not random: one flow after the other."""
         unsummed = first[14:24] + b"\0\0" + first[26:28] + b"\0\0" + first[30:32] + b"\0\0"
         total = sum(struct.unpack("=10H", unsummed))
         total = (total & 0xFFFF) + (total >> 16)
+        self.frame = first
         words = struct.pack("=6I", flows, services, total, random, start, 0)
         self.data.update(bytes(4), first.ljust(64, b"\0") + words)
 
@@ -103,7 +105,7 @@ class Wire:
         """Send so many frames from each of some processors at the same time. Returns seconds of the busiest one's time:
         all that happens to a frame happens in its generator's thread, and at the end the kernel lets that thread wait
         some 30 ms for its pages, which is nobody's work."""
-        sent = bytes(FRAME)
+        sent = self.traffic.frame
         times: list[float] = []
 
         def one(processor: int) -> None:
