@@ -148,6 +148,22 @@ static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, _
 	return too_big(ctx, what, room);
 }
 
+/* Where a first fragment went. A function of its own for the stack's sake: what it needs there is given back. */
+__noinline int remember_first(struct xdp_md *ctx, const struct delivery *what)
+{
+	struct detail *detail;
+	struct packet p;
+	__u32 tag, place;
+
+	if (!what || !look_again(ctx, &p, &tag))
+		return 0;
+	place = what->place;
+	detail = bpf_map_lookup_elem(&details, &place);
+	if (detail)
+		remember_fragments(&p, what->service, what->port_end, &detail->life);
+	return 0;
+}
+
 /* The same where it is rare. */
 __noinline int deliver_unusual(struct xdp_md *ctx, const struct delivery *asked)
 {
@@ -158,12 +174,8 @@ __noinline int deliver_unusual(struct xdp_md *ctx, const struct delivery *asked)
 	if (!asked || !look_again(ctx, &p, &tag))
 		return drop(MALFORMED);
 	what = *asked;
-	if (what.kind == FIRST_FRAGMENT && what.place != NOWHERE) {
-		struct detail *detail = bpf_map_lookup_elem(&details, &what.place);
-
-		if (detail)
-			remember_fragments(&p, what.service, what.port_end, &detail->life);
-	}
+	if (what.kind == FIRST_FRAGMENT && what.place != NOWHERE)
+		remember_first(ctx, &what);
 	return deliver(ctx, &p, tag, &what);
 }
 

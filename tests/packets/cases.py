@@ -289,7 +289,7 @@ def sources() -> Iterator[Case]:
     yield case("from a member's MAC to a port without service", frame(tcp(9), src=MACS[WEB1]), drop("no_service"))
     yield case("from a member's MAC to a down VIP", frame(tcp(dst=DOWN_VIP), src=MACS[WEB1]), looped)
     yield case("from a member's MAC to a pool with no server up", frame(tcp(443), src=MACS[WEB1]), looped)
-    twin = tcp(85, src="10.0.0.19", sport=2)
+    twin = tcp(85, src="10.0.0.19", sport=7)
     yield case("two members on one MAC: neither's address", frame(tcp(85), src=MACS[WEB1]), looped)
     yield case("two members on one MAC: the second's own", frame(twin, src=MACS[WEB1]), to(WEB1, twin))
     query = udp()
