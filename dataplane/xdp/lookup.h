@@ -130,7 +130,10 @@ static __always_inline __u32 read_slot(__u32 number, __u32 slot)
 	if (!tables)
 		return NO_TARGET;
 	table = bpf_map_lookup_elem(tables, &within);
-	if (!table || slot >= TABLE_SLOTS)
+	if (!table)
+		return NO_TARGET;
+	hide(slot); /* compared and used in one register: older verifiers do not see that a copy is bounded, too */
+	if (slot >= TABLE_SLOTS)
 		return NO_TARGET;
 	return table->slots[slot];
 }

@@ -21,7 +21,7 @@ from .measure import Effort, Samples, Unmeasurable, interleaved
 from .wire import FIRST_VIP, PORT
 
 PASS = Path(__file__).parent / "pass.c"
-FRAMES, SLOW_FRAMES = 3_000_000, 1_000_000
+FRAMES, SLOW_FRAMES = 4_000_000, 1_000_000
 """Of one repetition: by XDP, and by what makes an skb of every frame."""
 NFTABLES = "nftables netdev jhash + fwd"
 

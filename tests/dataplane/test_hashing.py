@@ -2,7 +2,6 @@
 
 import platform
 import random
-import socket
 import struct
 import subprocess
 from array import array
