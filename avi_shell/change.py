@@ -84,6 +84,8 @@ class Change:
         self._note(*rules.without_effect(kind, new, stored.document if stored else None))
         if kind.segment == "networkprofile":
             self._note(*rules.profile_notices(new))
+        if kind.segment == "pool":
+            self._note(*rules.pool_notices(new))
         return Put(entry, created=stored is None, changed=True)
 
     def remove(self, entry: Entry) -> None:

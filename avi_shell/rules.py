@@ -171,6 +171,16 @@ def profile_notices(profile: Document) -> Iterator[str]:
         )
 
 
+def pool_notices(pool: Document) -> Iterator[str]:
+    """What an operator should know of a pool that says what to hash (not by default) and does not hash."""
+    algorithm, hashed = pool.get("lb_algorithm"), pool.get("lb_algorithm_hash")
+    if algorithm != CONSISTENT_HASH and hashed not in (None, HASH_KEYS[0]):
+        yield (
+            f"Pool {pool['name']}: lb_algorithm_hash {hashed} has no effect: lb_algorithm is {algorithm}; direct "
+            f"server return needs lb_algorithm {CONSISTENT_HASH.lower()}"
+        )
+
+
 def _port_notices(assembly: Assembly) -> Iterator[str]:
     if assembly.pool is None or assembly.pool.get("use_service_port") or not assembly.dsr_services:
         return

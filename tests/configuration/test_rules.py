@@ -423,6 +423,7 @@ def test_refused(site: Site, steps: list[Step], path: str, message: str) -> None
     assert refusal.value.path == path
 
 
+BY_HASH = "LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS"
 ACCEPTED: list[tuple[str, list[Step], list[str]]] = [
     # what | steps, the last of which gives the notices | the notices
     ("a DSR virtual service", [lambda s: s.dsr()], []),
@@ -569,6 +570,23 @@ ACCEPTED: list[tuple[str, list[Step], list[str]]] = [
             lambda s: s.save("pool", name="p", servers=[{**servers("10.1.1.1")[0], "static": True}]),
             lambda s: s.save("pool", name="p", servers=[{**servers("10.1.1.1")[0], "static": True}], description="x"),
         ],
+        [],
+    ),
+    (
+        "what is hashed, of a pool that does not hash",
+        [
+            lambda s: s.save(
+                "pool", name="p", lb_algorithm="LB_ALGORITHM_ROUND_ROBIN", lb_algorithm_hash=f"{BY_HASH}_AND_PORT"
+            )
+        ],
+        [
+            f"Pool p: lb_algorithm_hash {BY_HASH}_AND_PORT has no effect: lb_algorithm is LB_ALGORITHM_ROUND_ROBIN; "
+            "direct server return needs lb_algorithm lb_algorithm_consistent_hash"
+        ],
+    ),
+    (
+        "round robin alone",
+        [lambda s: s.save("pool", name="p", lb_algorithm="LB_ALGORITHM_ROUND_ROBIN")],
         [],
     ),
     (
