@@ -63,6 +63,10 @@ _TO_HOST = Verdict(HOST)
 _DROP = {reason: Verdict(DROPPED, reason) for reason in DROP_REASONS}
 
 
+_NOBODY: tuple[Pool | None, Mapping[bytes, frozenset[bytes]]] = (None, {})
+"""The members by MAC address of a pool that nobody asked for yet."""
+
+
 class Values:
     """The forwarding values, ready for lookup (implements forwarding.Tables).
 
@@ -77,7 +81,7 @@ class Values:
         self.services: dict[ServiceKey, Service] = {}
         self._by_port: dict[tuple[bytes, int, int], Service] = {}
         self._ranges: dict[tuple[bytes, int], tuple[Service, ...]] = {}
-        self._macs: dict[str, dict[bytes, frozenset[bytes]]] = {}
+        self._macs: dict[str, tuple[Pool, Mapping[bytes, frozenset[bytes]]]] = {}
         self.version = 0
 
     def put_interface(self, interface: Interface) -> None:
@@ -97,18 +101,15 @@ class Values:
 
     def put_pool(self, pool: Pool) -> None:
         """Add or replace a pool."""
-        macs: dict[bytes, frozenset[bytes]] = {}
-        for target in pool.targets:
-            if target.mac is not None:
-                macs[target.mac] = macs.get(target.mac, frozenset()) | {target.address}
-        self._macs[pool.uuid] = macs
         self.pools[pool.uuid] = pool
         self.version += 1
 
-    def put_pools(self, pools: Iterable[Pool]) -> None:
+    def put_pools(self, pools: Iterable[Pool]) -> list[Pool]:
         """Add or replace several pools."""
-        for pool in pools:
+        several = list(pools)
+        for pool in several:
             self.put_pool(pool)
+        return several
 
     def remove_pool(self, uuid: str) -> None:
         """Remove a pool."""
@@ -157,7 +158,14 @@ class Values:
 
     def owners(self, pool: str) -> Mapping[bytes, frozenset[bytes]]:
         """The addresses of a pool's members by their MAC address."""
-        return self._macs.get(pool, {})
+        value, (known, found) = self.pools.get(pool), self._macs.get(pool, _NOBODY)
+        if value is not known and value is not None:  # another thread may put a pool meanwhile
+            macs: dict[bytes, frozenset[bytes]] = {}
+            for target in value.targets:
+                if target.mac is not None:
+                    macs[target.mac] = macs.get(target.mac, frozenset()) | {target.address}
+            self._macs[pool] = value, (found := macs)
+        return found
 
     def _index_ranges(self, vip: bytes, protocol: int) -> None:
         self._ranges[vip, protocol] = tuple(

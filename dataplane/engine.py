@@ -7,7 +7,6 @@ a change: pools, services, VIPs; what goes, the other way round.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import socket
 import time
@@ -15,7 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from . import claimants, findings, forwarding, hashing, plan, rewrite, tables
+from . import ahead, claimants, findings, forwarding, hashing, plan, rewrite, tables
 from .announce import Announcer, Rounds
 from .checkways import CheckWays
 from .demands import Demands
@@ -365,12 +364,11 @@ class Engine:
     def _put_pools(self, pools: Iterable[str]) -> None:
         """Put pools anew, as many at a time as this machine has processors: their tables are made in threads."""
         services = [next(iter(self._roster.of_pool(uuid))) for uuid in pools]
-        making = map if len(services) == 1 else self._builders.map
-        values = making(self._pool, services)
-        while batch := list(itertools.islice(values, AT_ONCE)):
+        for batch in ahead.batches(self._builders, self._pool, services, AT_ONCE):
             changed = [value for value in batch if self._pools.get(value.uuid) != value]
-            self.driver.put_pools(changed)
-            self._pools.update((value.uuid, value) for value in changed)
+            for value, held in zip(changed, self.driver.put_pools(changed), strict=True):
+                self._pools[held.uuid] = held
+                self._slots[held.uuid].exchange(value.table, held.table)
 
     def _pool(self, service: plan.Service) -> forwarding.Pool:
         """A pool's value as of now, its slots with it."""

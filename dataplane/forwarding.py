@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from .hashing import Owners
+
 TCP = 6
 UDP = 17
 
@@ -122,7 +124,7 @@ class Pool:
 
     uuid: str
     seed: int
-    table: array[int]
+    table: Owners
     targets: tuple[Target, ...]
     mode: str = "l2"
     phases: bytes = b""
@@ -178,8 +180,9 @@ class Tables(Protocol):
     def put_pool(self, pool: Pool) -> None:
         """Add or replace a pool, at once for every frame."""
 
-    def put_pools(self, pools: Iterable[Pool]) -> None:
-        """Add or replace several pools, each at once, one after the other as they come."""
+    def put_pools(self, pools: Iterable[Pool]) -> list[Pool]:
+        """Add or replace several pools, each at once, one after the other as they come. Returns them as they are held:
+        equal ones, but the table may be one that the driver keeps."""
 
     def remove_pool(self, uuid: str) -> None:
         """Remove a pool that no service names."""

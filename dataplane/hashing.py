@@ -14,11 +14,30 @@ from collections.abc import Sequence
 from ctypes import c_uint32, c_void_p
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Protocol
 
 from . import nativecode
 
 NO_SERVER = 0xFFFF
 """What an empty table holds in every slot."""
+
+
+class Owners(Protocol):
+    """The owners of a table's slots: an array of 16-bit numbers ("H"), or a table that a driver keeps. Nobody changes
+    them."""
+
+    def __len__(self) -> int:
+        """The number of slots."""
+
+    def __getitem__(self, slot: int, /) -> int:
+        """A slot's owner."""
+
+    def tobytes(self) -> bytes:
+        """All of them, two bytes each as the machine has them."""
+
+    def buffer_info(self) -> tuple[int, int]:
+        """Where they stand, and how many they are."""
+
 
 Share = tuple[bytes, int]
 """A server's address and weight."""
@@ -102,7 +121,7 @@ def fill_here(walks: Sequence[Walk], slots: int) -> array[int]:
             walk[0] = position - slots if position >= slots else position
 
 
-def shares(table: array[int], servers: int) -> array[int]:
+def shares(table: Owners, servers: int) -> array[int]:
     """How many slots each of so many servers owns."""
     counts = array("I", bytes(4 * servers))
     kernel = nativecode.function("hashing", "count", c_void_p, c_uint32, c_void_p, c_uint32)
@@ -112,9 +131,9 @@ def shares(table: array[int], servers: int) -> array[int]:
     return counts
 
 
-def shares_here(table: array[int], servers: int) -> array[int]:
+def shares_here(table: Owners, servers: int) -> array[int]:
     """`shares` in Python."""
-    owned = Counter(table)
+    owned = Counter(array("H", table.tobytes()))
     return array("I", [owned[server] for server in range(servers)])
 
 

@@ -7,12 +7,12 @@ Every function has its Python twin, which defines it and runs where there is no 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import platform
-from array import array
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 FOLDER = Path(__file__).parent / "native"
 
@@ -30,8 +30,15 @@ def function(library: str, name: str, *arguments: Any) -> Callable[..., int] | N
     return found  # type: ignore[no-any-return]
 
 
-def address(held: array[int] | bytearray) -> int:
+class Buffer(Protocol):
+    """Numbers that stand side by side: an array, or what tells its place like one."""
+
+    def buffer_info(self) -> tuple[int, int]:
+        """Where the first stands, and how many there are."""
+
+
+def address(held: Buffer | bytearray | mmap.mmap) -> int:
     """Where numbers or bytes stand. They must outlive the call, and keep their length."""
-    if isinstance(held, array):
+    if not isinstance(held, bytearray | mmap.mmap):
         return held.buffer_info()[0]
     return ctypes.addressof(ctypes.c_char.from_buffer(held)) if held else 0

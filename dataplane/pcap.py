@@ -86,10 +86,12 @@ class PcapDriver:
         self._values.put_pool(pool)
         self._tunnels = any(p.mode != L2 for p in self._values.pools.values())
 
-    def put_pools(self, pools: Iterable[Pool]) -> None:
+    def put_pools(self, pools: Iterable[Pool]) -> list[Pool]:
         """Add or replace several pools."""
-        for pool in pools:
+        several = list(pools)
+        for pool in several:
             self.put_pool(pool)
+        return several
 
     def remove_pool(self, uuid: str) -> None:
         """Remove a pool and its counters."""

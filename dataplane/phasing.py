@@ -11,7 +11,7 @@ from array import array
 from ctypes import c_uint32, c_void_p
 from typing import TypeAlias
 
-from .hashing import NO_SERVER
+from .hashing import NO_SERVER, Owners
 from .nativecode import address, function
 
 STABLE, TRACKED, WINDOW = 0, 1, 2
@@ -20,7 +20,7 @@ Numbers: TypeAlias = "array[int]"
 """Unsigned integers of 16 bits ("H")."""
 
 
-def renumbered(owners: Numbers, numbers: Numbers) -> Numbers:
+def renumbered(owners: Owners, numbers: Numbers) -> Numbers:
     """Every slot's owner by its new number. numbers: by old number; NO_SERVER for who is gone."""
     kernel = function("phasing", "renumber", c_void_p, c_void_p, c_void_p, c_uint32)
     if kernel is None:
@@ -30,12 +30,12 @@ def renumbered(owners: Numbers, numbers: Numbers) -> Numbers:
     return found
 
 
-def renumbered_here(owners: Numbers, numbers: Numbers) -> Numbers:
+def renumbered_here(owners: Owners, numbers: Numbers) -> Numbers:
     """`renumbered` in Python."""
-    return array("H", [NO_SERVER if owner == NO_SERVER else numbers[owner] for owner in owners])
+    return array("H", [NO_SERVER if owner == NO_SERVER else numbers[owner] for owner in array("H", owners.tobytes())])
 
 
-def begin(before: Numbers, after: Numbers, serves: bytearray, marks: bytearray, former: Numbers, window: int) -> int:
+def begin(before: Owners, after: Owners, serves: bytearray, marks: bytearray, former: Numbers, window: int) -> int:
     """Slots with another owner than before are in transition, in `window`; marks and former are changed.
 
     serves: for every member whether it may go on with its flows: what was stable stays so where the owner may not. A
@@ -48,12 +48,11 @@ def begin(before: Numbers, after: Numbers, serves: bytearray, marks: bytearray, 
     return kernel(*places, len(marks), window)
 
 
-def begin_here(
-    before: Numbers, after: Numbers, serves: bytearray, marks: bytearray, former: Numbers, window: int
-) -> int:
+def begin_here(before: Owners, after: Owners, serves: bytearray, marks: bytearray, former: Numbers, window: int) -> int:
     """`begin` in Python."""
     begun = 0
-    for slot, (old, new) in enumerate(zip(before, after, strict=True)):
+    owners = zip(array("H", before.tobytes()), array("H", after.tobytes()), strict=True)
+    for slot, (old, new) in enumerate(owners):
         if old == new or (marks[slot] == STABLE and (old == NO_SERVER or not serves[old])):
             continue
         if marks[slot] < WINDOW:

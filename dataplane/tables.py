@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from . import forwarding, hashing, plan, roster
+from .hashing import Owners
 from .roster import Members
 from .transition import Life, Phases
 
@@ -108,7 +109,7 @@ def pool(
     service: plan.Service,
     found: Sequence[Member],
     phases: Phases | None = None,
-    owned: array[int] | None = None,
+    owned: Owners | None = None,
     before: forwarding.Pool | None = None,
     made_of: bytes = b"",
 ) -> forwarding.Pool:
@@ -144,7 +145,7 @@ def _target(member: Member, before: forwarding.Target | None) -> forwarding.Targ
     return forwarding.Target(member.address, member.up, mac, interface, source, member.serves, generation, path_mtu)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _table(owners: tuple[tuple[int, bytes, int], ...], slots: int, seed: int) -> array[int]:
     """A table of member indices. Kept: most changes of a pool (a MAC address, a server that flaps) change no shares,
     or change them back."""

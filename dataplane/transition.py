@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from . import phasing
 from .forwarding import STABLE, TRACKED, TRANSITION, Pool
-from .hashing import NO_SERVER
+from .hashing import NO_SERVER, Owners
 
 Life = tuple[bytes, int]
 """A member in one life of it: address and generation."""
@@ -52,7 +52,7 @@ class Slots:
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._members: Sequence[Life] = ()
-        self._owners: array[int] | None = None
+        self._owners: Owners | None = None
         self._former = array("H")
         self._marks = bytearray()
         self._windows: dict[int, _Window] = {}
@@ -77,7 +77,7 @@ class Slots:
             self._marks = bytearray(pool.phases.translate(_MARKS))
             self._windows = {phasing.WINDOW: _Window(now, now)}
 
-    def change(self, table: array[int], members: Sequence[Life], serves: Callable[[Life], bool], now: float) -> bool:
+    def change(self, table: Owners, members: Sequence[Life], serves: Callable[[Life], bool], now: float) -> bool:
         """A new table came into force; whether it is another than before. table: indices into members; members: all
         that there are, in the table or not: one that is missing is gone for good; serves: whether one may go on with
         its flows."""
@@ -94,6 +94,11 @@ class Slots:
         phasing.begin(before, table, serving, self._marks, self._former, window)
         self._forget()
         return True
+
+    def exchange(self, table: Owners, kept: Owners) -> None:
+        """A table that came into force is kept elsewhere: go on with an equal one."""
+        if self._owners is table:
+            self._owners = kept
 
     def advance(
         self, now: float, timeout: float, serves: Callable[[Life], bool], lingering: Iterable[tuple[int, Life]]

@@ -129,9 +129,9 @@ class XdpDriver:
         """Add or replace a pool, at once for every frame. Raises DriverError."""
         self._tables.put_pool(pool)
 
-    def put_pools(self, pools: Iterable[Pool]) -> None:
-        """Add or replace several pools. Raises DriverError."""
-        self._tables.put_pools(pools)
+    def put_pools(self, pools: Iterable[Pool]) -> list[Pool]:
+        """Add or replace several pools; tables of stable slots are kept in the kernel alone. Raises DriverError."""
+        return self._tables.put_pools(pools)
 
     def remove_pool(self, uuid: str) -> None:
         """Remove a pool and its servers' counters."""

@@ -10,13 +10,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import xdplayout, xdppool, xdptable
 from .bpf import Map
 from .errors import DriverError
 from .forwarding import Pool, Target
-from .hashing import NO_SERVER
 from .plan import L2
 from .xdpcounting import Counting
 from .xdplayout import DETAIL_SIZE, HEAD_PLACES, TARGET_SIZE, u32
@@ -75,8 +74,9 @@ class KernelPools:
         DriverError."""
         self._slabs.reserve(sum(pool.uuid not in self.held for pool in pools))
 
-    def put(self, pool: Pool) -> None:
-        """Add or replace a pool: one word is stored. Raises DriverError."""
+    def put(self, pool: Pool) -> Pool:
+        """Add or replace a pool: one word is stored. Returns it as it is held: its table not twice, where the maps hold
+        it as it is. Raises DriverError."""
         _check(pool)
         before = self.held.get(pool.uuid)
         changed = None if before is None else _changed(before.value, pool)
@@ -84,6 +84,10 @@ class KernelPools:
             self._replace(before, pool)
         else:
             self._change(before, pool, changed)
+        held = self.held[pool.uuid]
+        if not pool.phases and (kept := self._slabs.kept(held.table, pool.slots)) is not pool.table:
+            held.value = replace(pool, table=kept)
+        return held.value
 
     def remove(self, uuid: str) -> bool:
         """Remove a pool, its servers' counters with it. Returns whether it was there."""
@@ -295,11 +299,11 @@ class KernelPools:
             self._state.targets[first * TARGET_SIZE : end * TARGET_SIZE],
             self._details[first * DETAIL_SIZE : end * DETAIL_SIZE],
         )
-        owners = self._slabs.read(table, head.slots) if table else array("H", [NO_SERVER]) * head.slots
+        owners = self._slabs.kept(table, head.slots)
         if not formers:
             return Pool(head.uuid, head.seed, owners, targets, head.mode, made_of=head.made_of)
-        owners, fallback, phases = xdptable.unpacked(owners, self._slabs.read(formers, head.slots))
-        return Pool(head.uuid, head.seed, owners, targets, head.mode, phases, fallback, head.made_of)
+        table_of, fallback, phases = xdptable.unpacked(owners, self._slabs.kept(formers, head.slots))
+        return Pool(head.uuid, head.seed, table_of, targets, head.mode, phases, fallback, head.made_of)
 
     def _read_lives(self) -> None:
         wanted = {life: held.first + at for held in self.held.values() for at, life in enumerate(self._lives_of(held))}

@@ -10,15 +10,74 @@ import heapq
 import mmap
 from array import array
 from collections.abc import Iterable
+from typing import NamedTuple
+from weakref import WeakValueDictionary
 
-from . import bpf, xdplayout
+from . import bpf, nativecode, xdplayout
 from .bpf import Map
 from .errors import DriverError
-from .xdplayout import SLAB_TABLES, TABLE_SIZE, u32
+from .hashing import Owners
+from .xdplayout import SLAB_TABLES, TABLE_SIZE, TABLE_SLOTS, u32
 from .xdpplaces import Retired
 
 _FIRST = 1
 """Table 0 is nobody's: every slot of it is without owner."""
+
+
+class _Where(NamedTuple):
+    """Where a table stands. memory, numbers: the same, as bytes and as 16-bit numbers; at: the first slot there."""
+
+    memory: mmap.mmap | bytearray
+    numbers: memoryview
+    at: int
+
+
+class Kept:
+    """A table that stands in a slab, as hashing.Owners: without a copy of it. When its place is given back, it gets
+    memory of its own, if anybody still holds it.
+
+    Another thread may read it all the while: what it read in a place that the table has left is read again.
+    """
+
+    __slots__ = ("__weakref__", "_slots", "_where")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, where: _Where, slots: int) -> None:
+        self._where, self._slots = where, slots
+
+    def __len__(self) -> int:
+        return self._slots
+
+    def __getitem__(self, slot: int) -> int:
+        if not 0 <= slot < self._slots:
+            raise IndexError(slot)
+        while True:
+            where = self._where
+            owner: int = where.numbers[where.at + slot]
+            if where is self._where:
+                return owner
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Kept | array):
+            return NotImplemented
+        return self is other or (len(self) == len(other) and self.tobytes() == other.tobytes())
+
+    def tobytes(self) -> bytes:
+        """The owners of all slots."""
+        while True:
+            where = self._where
+            owners = bytes(where.numbers[where.at : where.at + self._slots])
+            if where is self._where:
+                return owners
+
+    def buffer_info(self) -> tuple[int, int]:
+        """Where the table stands, until its place is given back, and its number of slots."""
+        return nativecode.address(self._where.memory) + 2 * self._where.at, self._slots
+
+    def leave(self) -> None:
+        """Move to memory of its own."""
+        own = bytearray(self.tobytes())
+        self._where = _Where(own, memoryview(own).cast("H"), 0)
 
 
 class Slabs:
@@ -30,6 +89,8 @@ class Slabs:
         self._maps: list[Map] = []
         self._memories: list[mmap.mmap] = []
         self._views: list[memoryview] = []
+        self._numbers: list[memoryview] = []
+        self._kept: WeakValueDictionary[int, Kept] = WeakValueDictionary()
         self._free: list[int] = []
         self.used = 0
         self.retired = Retired[int](self._release)
@@ -53,18 +114,17 @@ class Slabs:
         """Whether there is such a table."""
         return number < len(self._maps) * SLAB_TABLES
 
-    def put(self, table: array[int]) -> int:
+    def put(self, table: Owners) -> int:
         """Write a table. Returns its number. Raises DriverError."""
         number = self._take()
-        self._write(number, memoryview(table).cast("B"))
+        self._write(number, memoryview(table).cast("B") if isinstance(table, array) else table.tobytes())
         return number
 
-    def read(self, number: int, slots: int) -> array[int]:
-        """The first slots of a table."""
-        read = array("H")
-        at = number % SLAB_TABLES * TABLE_SIZE
-        read.frombytes(self._views[number // SLAB_TABLES][at : at + 2 * slots])
-        return read
+    def kept(self, number: int, slots: int) -> Kept:
+        """The first slots of a table, without a copy."""
+        slab = number // SLAB_TABLES
+        where = _Where(self._memories[slab], self._numbers[slab], number % SLAB_TABLES * TABLE_SLOTS)
+        return self._kept.setdefault(number, Kept(where, slots)) if number else Kept(where, slots)
 
     def reserve(self, tables: int) -> None:
         """Have room for so many more, in one call. Raises DriverError."""
@@ -111,6 +171,9 @@ class Slabs:
 
     def _release(self, number: int) -> None:
         self.used -= 1
+        kept = self._kept.pop(number, None)
+        if kept is not None:
+            kept.leave()
         heapq.heappush(self._free, number)
 
     def _grow(self, slabs: int) -> None:
@@ -132,8 +195,10 @@ class Slabs:
         self._maps.append(slab)
         self._memories.append(slab.mapped())
         self._views.append(memoryview(self._memories[-1]))
+        self._numbers.append(self._views[-1].cast("H"))
 
     def _close(self, number: int) -> None:
+        self._numbers.pop(number).release()
         self._views.pop(number).release()
         self._memories.pop(number).close()
         self._maps.pop(number).close()

@@ -10,7 +10,7 @@ from ctypes import c_uint32, c_void_p
 
 from . import nativecode
 from .forwarding import STABLE, TRACKED, TRANSITION, Pool
-from .hashing import NO_SERVER
+from .hashing import NO_SERVER, Owners
 from .xdplayout import IN_TRANSITION, NO_TARGET, UNSETTLED
 
 
@@ -18,10 +18,10 @@ def is_empty(pool: Pool) -> bool:
     """Whether no slot has an owner, nor had one: such a pool needs no table."""
     if pool.phases or (pool.slots and pool.table[0] != NO_SERVER):
         return False
-    return memoryview(pool.table).tobytes() == b"\xff" * (2 * pool.slots)
+    return pool.table.tobytes() == b"\xff" * (2 * pool.slots)
 
 
-def packed(pool: Pool) -> tuple[array[int], array[int] | None]:
+def packed(pool: Pool) -> tuple[Owners, array[int] | None]:
     """A pool's table, and its formers where not every slot is stable."""
     if not pool.phases:
         return pool.table, None
@@ -29,18 +29,18 @@ def packed(pool: Pool) -> tuple[array[int], array[int] | None]:
     if native is None:
         return packed_here(pool)
     table, formers, phases = _slots(pool.slots), _slots(pool.slots), bytearray(pool.phases)
-    arrays: tuple[array[int] | bytearray, ...] = pool.table, pool.fallback, phases, table, formers
+    arrays: tuple[Owners | bytearray, ...] = pool.table, pool.fallback, phases, table, formers
     native(*map(nativecode.address, arrays), pool.slots)
     return table, formers
 
 
-def unpacked(table: array[int], formers: array[int]) -> tuple[array[int], array[int], bytes]:
+def unpacked(table: Owners, formers: Owners) -> tuple[array[int], array[int], bytes]:
     """Owners, fallback and phases."""
     native = nativecode.function("packing", "unmark", *[c_void_p] * 5, c_uint32)
     if native is None:
         return unpacked_here(table, formers)
     owners, fallback, phases = _slots(len(table)), _slots(len(table)), bytearray(len(table))
-    arrays: tuple[array[int] | bytearray, ...] = table, formers, owners, fallback, phases
+    arrays: tuple[Owners | bytearray, ...] = table, formers, owners, fallback, phases
     native(*map(nativecode.address, arrays), len(table))
     return owners, fallback, bytes(phases)
 
@@ -50,22 +50,26 @@ def packed_here(pool: Pool) -> tuple[array[int], array[int]]:
     unsettled = [UNSETTLED if phase != STABLE else 0 for phase in pool.phases]
     marks = [IN_TRANSITION if phase == TRANSITION else 0 for phase in pool.phases]
     return (
-        array("H", [owner & NO_TARGET | mark for owner, mark in zip(pool.table, unsettled, strict=True)]),
+        array("H", [owner & NO_TARGET | mark for owner, mark in zip(_owners(pool.table), unsettled, strict=True)]),
         array("H", [former & NO_TARGET | mark for former, mark in zip(pool.fallback, marks, strict=True)]),
     )
 
 
-def unpacked_here(table: array[int], formers: array[int]) -> tuple[array[int], array[int], bytes]:
+def unpacked_here(table: Owners, formers: Owners) -> tuple[array[int], array[int], bytes]:
     """`unpacked` in Python."""
     phases = bytes(
         STABLE if not held & UNSETTLED else TRANSITION if former & IN_TRANSITION else TRACKED
-        for held, former in zip(table, formers, strict=True)
+        for held, former in zip(_owners(table), _owners(formers), strict=True)
     )
     owners, fallback = (
-        array("H", [NO_SERVER if held & NO_TARGET == NO_TARGET else held & NO_TARGET for held in one])
+        array("H", [NO_SERVER if held & NO_TARGET == NO_TARGET else held & NO_TARGET for held in _owners(one)])
         for one in (table, formers)
     )
     return owners, fallback, phases
+
+
+def _owners(table: Owners) -> array[int]:
+    return array("H", table.tobytes())
 
 
 def _slots(number: int) -> array[int]:

@@ -136,15 +136,15 @@ class KernelTables:
     def put_pool(self, pool: Pool) -> None:
         """Add or replace a pool: one word is stored. Raises DriverError."""
         self._leftover.pools.discard(pool.uuid)
-        self._pools.put(pool)
-        self.values.put_pool(pool)
+        self.values.put_pool(self._pools.put(pool))
 
-    def put_pools(self, pools: Iterable[Pool]) -> None:
-        """Add or replace several pools. Raises DriverError."""
+    def put_pools(self, pools: Iterable[Pool]) -> list[Pool]:
+        """Add or replace several pools. Returns them as they are held. Raises DriverError."""
         several = list(pools)
         self._pools.expect(several)
         for pool in several:
             self.put_pool(pool)
+        return [self._pools.held[pool.uuid].value for pool in several]
 
     def remove_pool(self, uuid: str) -> None:
         """Remove a pool, its servers' counters with it."""

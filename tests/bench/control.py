@@ -121,7 +121,8 @@ def engine_start(effort: Effort) -> Iterator[Samples]:
 
 
 def memory(effort: Effort) -> Iterator[Samples]:
-    """Line "maps and engine": what the engine's process holds alone, and the kernel for its maps, in MiB."""
+    """Line "maps and engine": what the engine's process holds alone, and the kernel for its maps, in MiB; maps that the
+    engine sees through mmap count once."""
     count = effort.times(SERVICES)
     with Site(count * SERVERS) as site:
         site.publish(many(count, SERVERS))

@@ -141,7 +141,13 @@ def mac(address: str) -> bytes:
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory that are a process's own (proc(5))."""
-    with open(f"/proc/{pid}/smaps_rollup") as stream:
-        told = dict(line.split(":", 1) for line in stream if ":" in line)
-    return sum(int(told[name].split()[0]) for name in ("Private_Clean", "Private_Dirty")) * 1024
+    """Bytes of memory that are a process's own (proc(5)), but for those of BPF maps: they are counted as the maps'."""
+    total, counts = 0, True
+    with open(f"/proc/{pid}/smaps") as stream:
+        for line in stream:
+            name, _, rest = line.partition(" ")
+            if not name.endswith(":"):
+                counts = "anon_inode:bpf-map" not in rest
+            elif counts and name in ("Private_Clean:", "Private_Dirty:"):
+                total += int(rest.split()[0])
+    return total * 1024

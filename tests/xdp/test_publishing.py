@@ -98,6 +98,27 @@ def test_a_change_of_table_or_health_calls_no_kernel(kernel: KernelDecider, monk
 
 
 @root
+def test_a_stable_pools_table_is_held_by_the_kernel_alone_and_outlives_its_place(kernel: KernelDecider) -> None:
+    tables, given = kernel.tables, pool(1)
+    (held,) = tables.put_pools([given])
+    assert held == given
+    assert not isinstance(held.table, array)
+    assert (held.table[7], len(held.table), held.table.tobytes()) == (1, SLOTS, given.table.tobytes())
+    with pytest.raises(IndexError):
+        held.table[SLOTS]
+    place = tables._pools.held["pool"].table
+    assert tables.put_pools([held]) == [held]
+    assert tables._pools.held["pool"].table == place
+    (other,) = tables.put_pools([pool(0)])
+    slabs = tables._pools._slabs
+    slabs.settle()
+    while slabs.put(pool(0).table) != place:  # the lowest that is free comes first
+        pass
+    assert (held.table[7], held) == (1, given)
+    assert other.table[7] == 0
+
+
+@root
 def test_each_change_of_a_server_reaches_the_next_packet(kernel: KernelDecider) -> None:
     tables = kernel.tables
     assert served_by(kernel) == mac(0x11)
