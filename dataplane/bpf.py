@@ -91,6 +91,14 @@ class Shape(NamedTuple):
     max_entries: int
 
 
+class Batch(NamedTuple):
+    """Entries of a map. keys, values: side by side, so many."""
+
+    keys: bytes | ctypes.Array[ctypes.c_char]
+    values: bytes | ctypes.Array[ctypes.c_char]
+    entries: int
+
+
 class Map(Handle):
     """A map. Keys and values are bytes of the sizes the map was made with."""
 
@@ -133,15 +141,25 @@ class Map(Handle):
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All entries, of a map that nobody else changes meanwhile."""
-        try:
-            yield from list(self._batches())
-        except _NoBatches:
-            for key in list(self._keys()):
-                value = self.lookup(key)
-                if value is not None:
-                    yield key, value
+        size, room = self.key_size, self._room
+        found: list[tuple[bytes, bytes]] = []
+        for keys, values, count in self.batches():
+            all_keys, all_values = bytes(keys), bytes(values)
+            found += (
+                (all_keys[at * size : (at + 1) * size], all_values[at * room : (at + 1) * room]) for at in range(count)
+            )
+        yield from found
 
-    def _batches(self) -> Iterator[tuple[bytes, bytes]]:
+    def batches(self) -> Iterator[Batch]:
+        """All entries, many at a time, of a map that nobody else changes meanwhile. A batch is overwritten by the
+        next."""
+        try:
+            yield from self._batches()
+        except _NoBatches:
+            found = [(key, value) for key in self._keys() if (value := self.lookup(key)) is not None]
+            yield Batch(b"".join(key for key, _ in found), b"".join(value for _, value in found), len(found))
+
+    def _batches(self) -> Iterator[Batch]:
         size, room = self.key_size, self._room
         keys, values = ctypes.create_string_buffer(_BATCH * size), ctypes.create_string_buffer(_BATCH * room)
         positions = [ctypes.create_string_buffer(max(4, size)) for _ in range(2)]
@@ -154,9 +172,7 @@ class Map(Handle):
                 raise _NoBatches
             if result != -errno.ENOENT:  # which tells that the end was reached
                 check(f"read {self.name}", result)
-            found_keys, found_values = keys.raw, values.raw
-            for at in range(count.value):
-                yield found_keys[at * size : (at + 1) * size], found_values[at * room : (at + 1) * room]
+            yield Batch(keys, values, count.value)
             start = after
             positions.reverse()
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from . import xdplayout, xdppool, xdptable
+from . import nativecode, xdplayout, xdpmembership, xdppool, xdptable
 from .bpf import Map
 from .errors import DriverError
 from .forwarding import Pool, Target
@@ -290,8 +290,17 @@ class KernelPools:
         self._runs.start(
             (held.first - HEAD_PLACES, HEAD_PLACES + len(held.value.targets)) for held in self.held.values()
         )
-        self._read_lives()
-        self._read_members()
+        runs = [
+            xdpmembership.Run(held.number, held.first, len(held.value.targets), held.value.mode == L2)
+            for held in self.held.values()
+        ]
+        if not xdpmembership.lives_agree(self._lives, runs, nativecode.address(self._details_map)):
+            self._read_lives()
+        counts = xdpmembership.members_agree(self._members, runs, self._state.targets_address())
+        if counts is not None:
+            self._filter.start_counted(counts)
+        else:
+            self._read_members()
 
     def _read_pool(self, head: xdppool.Head, read: xdppool.Targets, table: int, formers: int, first: int) -> Pool:
         end = first + head.targets
@@ -306,6 +315,7 @@ class KernelPools:
         return Pool(head.uuid, head.seed, table_of, targets, head.mode, phases, fallback, head.made_of)
 
     def _read_lives(self) -> None:
+        """Have `lives` hold what the targets tell."""
         wanted = {life: held.first + at for held in self.held.values() for at, life in enumerate(self._lives_of(held))}
         found = {life: int.from_bytes(place, "little") for life, place in self._lives.items()}
         for life in found.keys() - wanted.keys():
@@ -315,6 +325,7 @@ class KernelPools:
                 self._lives.update(life, u32(place))
 
     def _read_members(self) -> None:
+        """Have `members` hold what the targets tell, and the filter."""
         wanted: set[bytes] = set()
         for held in self.held.values():
             wanted |= _members(held.number, held.value.mode, self._known(held))

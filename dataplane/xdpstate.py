@@ -6,11 +6,13 @@ Words are stored whole; what is larger is written where no frame looks yet, and 
 from __future__ import annotations
 
 import threading
+from array import array
 from collections import Counter
 from collections.abc import Iterable
 
 from . import xdplayout
 from .bpf import Map
+from .nativecode import address
 
 
 class State:
@@ -28,6 +30,7 @@ class State:
         _, self.interfaces, self.addresses, self.members, index, self.entries, pools, self.targets = self._views
         self.index, self.pools, self.ways = index.cast("I"), pools.cast("Q"), self.targets.cast("Q")
         self._views += self.index, self.pools, self.ways
+        self._targets_at = sum(xdplayout.STATE[:-1])
 
     def publish(self, pool: int, word: int) -> None:
         """Store a pool's word, after all that was written before: two locks are a barrier on every processor."""
@@ -36,11 +39,18 @@ class State:
                 pass
         self.pools[pool] = word
 
+    def targets_address(self) -> int:
+        """Where `targets` stand, for native kernels."""
+        return address(self._memory) + self._targets_at
+
     def close(self) -> None:
         """Let go of the memory."""
         for view in reversed(self._views):
             view.release()
         self._memory.close()
+
+
+FILTER_PLACES = 1 << 16
 
 
 class Filter:
@@ -51,14 +61,20 @@ class Filter:
     def __init__(self, bits: bytearray | memoryview) -> None:
         """bits: 8192 bytes; other than zero only before `start`."""
         self.bits = bits
-        self._counts: dict[int, int] = {}
+        self._counts = array("I", bytes(4 * FILTER_PLACES))
 
     def start(self, words: Iterable[bytes]) -> None:
         """Take over bits that hold these words, and maybe others that are gone."""
         self._count(words)
+        self.start_counted(self._counts)
+
+    def start_counted(self, counts: array[int]) -> None:
+        """The same, of words whose places are counted."""
+        self._counts = counts
         held = bytearray(len(self.bits))
-        for at in self._counts:
-            held[at // 8] |= 1 << at % 8
+        for at, count in enumerate(counts):
+            if count:
+                held[at // 8] |= 1 << at % 8
         self.bits[:] = held
 
     def add(self, words: Iterable[bytes]) -> None:
@@ -71,13 +87,12 @@ class Filter:
         for at in map(self._hash, words):
             self._counts[at] -= 1
             if not self._counts[at]:
-                del self._counts[at]
                 self.bits[at // 8] &= ~(1 << at % 8)
 
     def _count(self, words: Iterable[bytes]) -> list[int]:
         counted = [(self._hash(word), number) for word, number in Counter(words).items()]
         for at, number in counted:
-            self._counts[at] = self._counts.get(at, 0) + number
+            self._counts[at] += number
         return [at for at, _ in counted]
 
     def _hash(self, word: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import random
 from array import array
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dataplane import bpf, xdplayout, xdppool, xdptable
+from dataplane import bpf, xdplayout, xdppool, xdppools, xdptable
 from dataplane.errors import DriverError
 from dataplane.forwarding import TCP, Interface, Pool, Service, ServiceKey, Target, Vip
 from dataplane.hashing import NO_SERVER
@@ -229,6 +230,43 @@ def test_what_a_killed_process_left_half_done_is_not_seen_by_its_successor(kerne
     }
     assert maps["members"].lookup(xdplayout.member(1, mac(0x99))) is None
     assert served_by(kernel) == mac(0x12)
+
+
+@root
+def test_what_was_left_whole_is_believed_without_a_look_at_each_key(
+    kernel: KernelDecider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if platform.machine() != "x86_64":
+        pytest.skip("a native kernel is shipped for x86_64 alone")
+    crowd = [target(n) for n in range(0x20, 0x60)]
+    kernel.tables.put_pool(pool(3, *crowd, replace(crowd[0], address=bytes((10, 0, 0, 3)), mac=None), uuid="crowd"))
+    kernel.tables.put_pool(replace(pool(0, *crowd, uuid="tunnel"), mode="l3-ipip"))
+    kernel.readopt()
+    pools = kernel.tables._pools
+    kept = list(pools._filter._counts), bytes(pools._filter.bits)
+    pools._filter._counts = array("I", bytes(4 << 16))
+    pools._read_members()
+    assert (list(pools._filter._counts), bytes(pools._filter.bits)) == kept
+    for name in ("_read_lives", "_read_members"):
+        monkeypatch.setattr(xdppools.KernelPools, name, lambda _, name=name: pytest.fail(name))
+    kernel.readopt()
+    kernel.tables._maps["lives"].delete(xdppool.life("crowd", crowd[5].address, 0))
+    with pytest.raises(pytest.fail.Exception, match="_read_lives"):
+        kernel.readopt()
+
+
+@root
+@pytest.mark.parametrize("wrong", [("lives", u32(900)), ("members", None)])
+def test_what_was_left_unfinished_is_put_right(kernel: KernelDecider, wrong: tuple[str, bytes | None]) -> None:
+    name, value = wrong
+    before = dict(kernel.tables._maps[name].items())
+    key = next(iter(before))
+    if value is None:
+        kernel.tables._maps[name].delete(key)
+    else:
+        kernel.tables._maps[name].update(key, value)
+    kernel.readopt()
+    assert dict(kernel.tables._maps[name].items()) == before
 
 
 @root

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Whether two sets of keys are the same, told by sums over them: what of a hundred thousand members stands in the maps
+ * after a restart is right unless a process was killed while it wrote.
+ *
+ * Freestanding: no library, no allocation, no header but the compiler's own. */
+#include <stdint.h>
+
+#define TARGET_MAC 0x4000
+#define FILTER_FACTOR 0x9E3779B1u
+
+/* Of some keys, each of them once: their number, and the sum of hashes. */
+struct sum {
+	uint64_t keys;
+	uint64_t hashes;
+};
+
+/* struct member of xdp/layout.h */
+struct member {
+	uint32_t pool;
+	uint32_t address;
+	uint8_t mac[6];
+	uint8_t unused[2];
+};
+
+/* union target */
+struct target {
+	uint8_t mac[6];
+	uint16_t egress;
+	uint32_t address;
+	uint32_t counter;
+};
+
+static inline uint64_t word(const void *at)
+{
+	uint64_t found;
+
+	__builtin_memcpy(&found, at, sizeof(found));
+	return found;
+}
+
+/* Stafford's mixer (variant 13): every bit of the result depends on every bit of the word. */
+static inline uint64_t mixed(uint64_t word)
+{
+	word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9ull;
+	word = (word ^ word >> 27) * 0x94D049BB133111EBull;
+	return word ^ word >> 31;
+}
+
+/* A key of 16 bytes, with a value. */
+static inline void add(struct sum *sum, const void *key, uint32_t value)
+{
+	sum->keys++;
+	sum->hashes += mixed(mixed(mixed(word(key)) ^ word((const char *)key + 8)) ^ value);
+}
+
+/* Entries of a map: keys of 16 bytes and values of 4, each side by side. */
+void entries(const char *keys, const uint32_t *values, uint32_t count, struct sum *sum)
+{
+	for (uint32_t i = 0; i < count; i++)
+		add(sum, keys + 16 * i, values[i]);
+}
+
+/* What `lives` holds of a pool: the first 16 of the 32 bytes of each detail, with the place of the target. */
+void lives(const char *details, uint32_t first, uint32_t count, struct sum *sum)
+{
+	for (uint32_t i = 0; i < count; i++)
+		add(sum, details + 32 * i, first + i);
+}
+
+/* What `members` holds of a layer-2 pool, and how often each place of the filter is used, 65,536 of them. */
+void members(const struct target *targets, uint32_t pool, uint32_t count, struct sum *sum, uint32_t *places)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct member member = {.pool = pool};
+		uint32_t tail;
+
+		if (!(targets[i].egress & TARGET_MAC))
+			continue;
+		__builtin_memcpy(member.mac, targets[i].mac, sizeof(member.mac));
+		add(sum, &member, 1);
+		member.address = targets[i].address;
+		add(sum, &member, 1);
+		__builtin_memcpy(&tail, targets[i].mac + 2, sizeof(tail));
+		places[tail * FILTER_FACTOR >> 16] += 2;
+	}
+}
