@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable
 from contextlib import suppress
 
+from . import tasks
 from .forwarding import Interface
 
 BROADCAST = b"\xff" * 6
@@ -56,7 +57,7 @@ class Announcer:
     def announce(self, vip: bytes, interfaces: Iterable[Interface]) -> None:
         """Announce now, and again every INTERVAL seconds, REPEATS times in all."""
         self.withdraw(vip)
-        self._tasks[vip] = asyncio.create_task(self._repeat(vip, tuple(interfaces)))
+        self._tasks[vip] = tasks.once(self._repeat(vip, tuple(interfaces)))
 
     def withdraw(self, vip: bytes) -> None:
         """Stop repeating. ARP has no way to take an address back: caches run out, or follow the next owner's call."""

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from . import arp
+from . import arp, tasks
 from .forwarding import Interface
 
 RATE = 100
@@ -95,7 +95,7 @@ class Claims:
                 self._wake.set()
         self._vips = dict(vips)
         if self._vips and self._task is None:
-            self._task = asyncio.create_task(self._ask_for_ever())
+            self._task = tasks.forever(self._ask_for_ever())
 
     def of(self, vip: bytes) -> tuple[Claim, ...]:
         """Who claims a VIP now."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import diagnosis, drivers, locks, status
+from . import diagnosis, drivers, locks, status, tasks
 from .client import short_path
 from .engine import Engine
 from .errors import DataplaneError, EngineError, NetworkError, PlanError
@@ -106,6 +106,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Start, follow, stop."""
+        asyncio.get_running_loop().set_exception_handler(self._unexpected)
         network = Network(self._network_changed)
         await network.start()
         try:
@@ -113,17 +114,16 @@ class Daemon:
             engine = await self._start(network)
             gc.freeze()
             gc.enable()
-            tasks = [asyncio.create_task(job) for job in (engine.run(), self._follow(engine))]
-            for task in tasks:
-                task.add_done_callback(self._task_ended)
+            jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine))]
+            keep = True  # where something failed, what the kernel forwards by itself is not the worse for it
             try:
                 async with self._listening():
                     keep = await self._stop
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-            await engine.close(keep=keep)
+                for job in jobs:
+                    job.cancel()
+                await asyncio.gather(*jobs, return_exceptions=True)
+                await engine.close(keep=keep)
             log.info("stopped%s", "; the kernel forwards on" if keep and engine.driver.name == "xdp" else "")
         finally:
             gc.enable()
@@ -252,9 +252,18 @@ class Daemon:
         if not self._stop.done():
             self._stop.set_result(keep)
 
-    def _task_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (exc := task.exception()) is not None and not self._stop.done():
+    def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Something that nobody expected was raised in a callback or a task. It is told; and it ends the engine with an
+        error where nothing would be right without it (`tasks`), so that whoever watches the process starts another."""
+        exc, what = context.get("exception"), context["message"]
+        fatal = bool(context.get("fatal")) or (exc is not None and not isinstance(exc, Exception))
+        if not isinstance(exc, DataplaneError):
+            log.error("unexpected error: %s", what, exc_info=exc)
+            exc = EngineError(f"unexpected error: {what}: {exc!r}")
+        if fatal and not self._stop.done():
             self._stop.set_exception(exc)
+        elif not fatal and self._engine is not None:
+            self._engine.events.add(exc.what)
 
 
 def _write(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from . import ahead, claimants, findings, forwarding, hashing, plan, rewrite, tables
+from . import ahead, claimants, findings, forwarding, hashing, plan, rewrite, tables, tasks
 from .announce import Announcer, Rounds
 from .checkways import CheckWays
 from .demands import Demands
@@ -147,7 +147,7 @@ class Engine:
     async def run(self) -> None:
         """Put into the driver whatever changes, for ever."""
         helpers = [
-            asyncio.create_task(job)
+            tasks.forever(job)
             for job in (
                 self._upkeep.resolve(),
                 self._advance_for_ever(),
@@ -409,9 +409,12 @@ class Engine:
         return slots
 
     async def _advance_for_ever(self) -> None:
-        """Ends windows, tracking and graceful times, and the wait of pools that are new; has VIPs announced again."""
+        """Ends windows, tracking and graceful times, and the wait of pools that are new; has VIPs announced again; asks
+        the driver for its faults. Raises DriverError when it forwards no more."""
         while True:
             await asyncio.sleep(ADVANCE_EVERY)
+            for fault in self.driver.faults():
+                self.events.add(fault)
             moving = [uuid for uuid in self._watched if uuid in self._slots and self._slots[uuid].moving]
             lingering = await asyncio.to_thread(self.driver.lingering, moving) if moving else {}
             self._flows = {uuid: Counter(life for _, life in flows) for uuid, flows in lingering.items()}

@@ -37,6 +37,8 @@ DROP_REASONS = (
 )
 """Every reason a packet for a VIP is dropped for; the position is the reason's number in the kernel's counters."""
 
+MISTAKEN = "internal_error"
+"""The reason of what a driver drops because of a mistake of its own, which it tells."""
 OVERRUN = "overrun"
 """Beside them in the counters of the pcap driver: frames that came faster than it took them, undecided."""
 
@@ -221,6 +223,9 @@ class Driver(Tables, Protocol):
 
     def counters(self) -> Counters:
         """A snapshot of the counters."""
+
+    def faults(self) -> list[str]:
+        """What went wrong unexpectedly since the last call, in words. Raises DriverError when it forwards no more."""
 
     def close(self, *, keep: bool) -> None:
         """End. keep: forwarding that the kernel does by itself goes on; else everything is removed."""

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
+from . import tasks
 from .errors import NetworkError
 from .plan import L2
 from .probes import Check
@@ -59,11 +60,12 @@ class FullSizes:
             asked = []
             try:
                 for key, check in checks.items():
-                    asked.append(asyncio.create_task(self._one(key, check)))
+                    asked.append(tasks.once(self._one(key, check)))
                     await asyncio.sleep(every / len(checks))
                 if not checks:
                     await asyncio.sleep(every)
-                await asyncio.gather(*asked)
+                if asked:
+                    await asyncio.wait(asked)
             finally:
                 for task in asked:
                     task.cancel()

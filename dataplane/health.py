@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from . import tasks
 from .errors import NetworkError
 from .plan import L2, L3_GRE, Monitor
 from .probes.check import UDP, Check, Outcome, Probe, ProbeFailed, Run
@@ -272,9 +273,9 @@ class Health:
         running = _Running(watch, self._ended)
         watch.running.add(running)
         if watch.found == self._doubts:
-            running.run = watch.probe.start(*watch.way, running)
+            self._probe_by(running)
         else:
-            running.run = asyncio.get_running_loop().create_task(self._find(running))
+            running.run = tasks.once(self._find(running))
 
     async def _find(self, running: _Running) -> None:
         """Find the way, then run."""
@@ -286,14 +287,26 @@ class Health:
             self._over(running)
             self._hear(watch, str(exc), silent=False, heard=False)
             return
+        except Exception:  # the check has its next turn all the same
+            self._over(running)
+            raise
         finally:
             watch.finding = False
         watch.found = doubts
-        running.run = watch.probe.start(*watch.way, running)
+        self._probe_by(running)
+
+    def _probe_by(self, running: _Running) -> None:
+        """Start the probe on the way that was found."""
+        try:
+            running.run = running.watch.probe.start(*running.watch.way, running)
+        except Exception:  # the check has its next turn all the same
+            self._over(running)
+            raise
 
     def _over(self, running: _Running) -> None:
-        running.watch.running.discard(running)
-        self.schedule.ended()
+        if running in running.watch.running:
+            running.watch.running.remove(running)
+            self.schedule.ended()
 
     def _ended(self, running: _Running, outcome: Outcome) -> None:
         self._over(running)
@@ -331,7 +344,7 @@ class Health:
         now, host = time.monotonic(), watch.host
         if host.task is None and now >= host.looked + LOOK_EVERY:
             host.looked = now
-            host.task = asyncio.create_task(self._look_at(watch.check, host))
+            host.task = tasks.once(self._look_at(watch.check, host))
 
     async def _look_at(self, check: Check, host: _Host) -> None:
         key = check.vip, check.mode

@@ -6,6 +6,7 @@ An nftables rule at the ingress hook of each interface drops them; AF_PACKET soc
 
 from __future__ import annotations
 
+import logging
 import socket
 import subprocess
 import threading
@@ -13,6 +14,8 @@ from collections.abc import Iterable, Mapping
 
 from .errors import DriverError
 from .forwarding import Interface
+
+log = logging.getLogger("avi-se")
 
 _PRIORITY = -300  # before anything an administrator hooks in at "filter" (0)
 
@@ -66,6 +69,9 @@ class HostGuard:
                 self.fault = ""
             except DriverError as exc:
                 self.fault = exc.what
+            except Exception as exc:  # the thread goes on: VIPs that come later are to be guarded too
+                log.exception("the host's stack may see VIP packets")
+                self.fault = f"unexpected error: {exc!r}"
 
     def _apply(self) -> None:
         with self._lock:

@@ -18,7 +18,7 @@ from typing import Any
 
 from pyroute2 import AsyncIPRoute
 
-from . import neighbours, routes, rtnetlink
+from . import neighbours, routes, rtnetlink, tasks
 from .errors import NetworkError
 from .forwarding import Interface
 from .neighbours import Neighbour
@@ -86,8 +86,8 @@ class Network:
         self._events.open()
         await self._netlink.setup_endpoint()
         await self._read()
-        self._listener = asyncio.create_task(self._listen())
-        self._asker = asyncio.create_task(self._ask_for_ever())
+        self._listener = tasks.forever(self._listen())
+        self._asker = tasks.forever(self._ask_for_ever())
 
     async def close(self) -> None:
         """Stop following."""

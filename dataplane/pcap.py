@@ -20,11 +20,12 @@ from typing import Any, TypeVar
 
 from . import decision, offload, packetfilter
 from .flows import Flows
-from .forwarding import OVERRUN, Counters, Interface, Lingering, Pool, Service, ServiceKey, Tally, Vip
+from .forwarding import MISTAKEN, OVERRUN, Counters, Interface, Lingering, Pool, Service, ServiceKey, Tally, Vip
 from .hostguard import HostGuard
 from .packetsocket import BATCH, NOTHING_UNDONE, ROOM, PacketSocket
 from .plan import L2
 from .steady import Steady
+from .worker import Worker
 
 K = TypeVar("K")
 
@@ -50,17 +51,16 @@ class PcapDriver:
         self._counters = Counters()
         self._ports: dict[int, PacketSocket] = {}
         self._waiting: defaultdict[int, list[decision.Verdict]] = defaultdict(list)
-        self._lost = 0
+        self._lost = self._mistaken = 0
         self._filters = threading.Lock()
         self._unfiltered: float | None = None
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK)
         self._poll = select.epoll()
         self._poll.register(self._wake, select.EPOLLIN)
-        self._ending = False
         self._guard = HostGuard(instance)
-        self._thread = threading.Thread(target=self._run, name="pcap-driver", daemon=True)
-        self._thread.start()
+        self._worker = Worker("the pcap driver", self._turn)
+        self._worker.start()
 
     def put_interface(self, interface: Interface) -> None:
         """Forward frames of this interface. Raises DriverError."""
@@ -145,13 +145,17 @@ class PcapDriver:
         dropped = dict(now.dropped)
         if lost := self._lost + sum(port.lost() for port in list(self._ports.values())):
             dropped[OVERRUN] = lost
+        if self._mistaken:
+            dropped[MISTAKEN] = self._mistaken
         return Counters(now.answered, dropped, _copied(now.services), _copied(now.servers))
+
+    def faults(self) -> list[str]:
+        """What was gone round. Raises DriverError when the thread has ended."""
+        return self._worker.faults()
 
     def close(self, *, keep: bool) -> None:
         """End; nothing can be kept."""
-        self._ending = True
-        os.eventfd_write(self._wake, 1)
-        self._thread.join()
+        self._worker.end(lambda: os.eventfd_write(self._wake, 1))
         for port in self._ports.values():
             port.close()
         self._poll.close()
@@ -170,7 +174,9 @@ class PcapDriver:
 
         self._commands.put(run)
         os.eventfd_write(self._wake, 1)
-        done.wait()
+        while not done.wait(1):
+            if not self._worker.alive:  # nobody will: `faults` tells
+                run()
 
     def _add(self, index: int, port: PacketSocket) -> None:
         self._ports[index] = port
@@ -216,18 +222,17 @@ class PcapDriver:
             self._filter(tuple(self._values.vips))
         return None
 
-    def _run(self) -> None:
-        while not self._ending:
-            for fd, events in self._poll.poll(self._take_what_is_wanted()):
-                if fd == self._wake:
-                    os.eventfd_read(self._wake)
-                    while not self._commands.empty():
-                        self._commands.get()()
-                    continue
-                for index, port in self._ports.items():
-                    if port.fileno() == fd:
-                        self._receive(index, port, events)
-                        break
+    def _turn(self) -> None:
+        for fd, events in self._poll.poll(self._take_what_is_wanted()):
+            if fd == self._wake:
+                os.eventfd_read(self._wake)
+                while not self._commands.empty():
+                    self._commands.get()()
+                continue
+            for index, port in self._ports.items():
+                if port.fileno() == fd:
+                    self._receive(index, port, events)
+                    break
 
     def _receive(self, index: int, port: PacketSocket, events: int) -> None:
         if events & select.EPOLLERR:  # the link went down or away; the engine hears it from rtnetlink
@@ -237,10 +242,14 @@ class PcapDriver:
         for frame, tag, undone in port.received(BURST):
             if interface is None or len(frame) < decision.ETH_HLEN:
                 continue
-            if tag or undone != NOTHING_UNDONE:
-                self._forward_unfinished(frame, tag, undone, interface, now)
-            else:
-                self._leave(self._steady.decide(frame, interface, now), NOTHING_UNDONE)
+            try:
+                if tag or undone != NOTHING_UNDONE:
+                    self._forward_unfinished(frame, tag, undone, interface, now)
+                else:
+                    self._leave(self._steady.decide(frame, interface, now), NOTHING_UNDONE)
+            except Exception as exc:  # the others of this burst, and all that follow, go their way
+                self._mistaken += 1
+                self._worker.fault(exc)
         for egress, waiting in self._waiting.items():
             self._flush(egress, waiting)
 

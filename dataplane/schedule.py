@@ -18,6 +18,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from . import tasks
+
 BURST = 2000
 """First runs a second: entries that come together begin at once up to this rate."""
 RUNNING = 4000
@@ -69,7 +71,8 @@ class Schedule:
         self.late: deque[float] = deque(maxlen=10_000)
 
     def add(self, run: Callable[[], None], interval: float) -> Entry:
-        """Begin something every `interval` seconds from now on; `ended` is to be called for each run."""
+        """Begin something every `interval` seconds from now on; `ended` is to be called for each run, also for one that
+        raises."""
         now = asyncio.get_running_loop().time()
         self._next_first = max(self._next_first + 1 / BURST, now)
         phase = next(self._phases) * _GOLDEN % 1
@@ -138,4 +141,7 @@ class Schedule:
             self._waiting.append(entry)
             return
         self._running += 1
-        entry.run()
+        try:
+            entry.run()
+        except Exception as exc:  # all others have their turn, and this one its next
+            tasks.tell("a probe was not started", exc)

@@ -175,6 +175,10 @@ class XdpDriver:
         """A snapshot of the counters."""
         return self._tables.counters()
 
+    def faults(self) -> list[str]:
+        """What the slow path went round. Raises DriverError when its thread has ended."""
+        return self._slow.faults()
+
     def close(self, *, keep: bool) -> None:
         """End. keep: the kernel forwards on; else program, links, maps and pins go."""
         if not keep:

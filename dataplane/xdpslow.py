@@ -10,7 +10,6 @@ import logging
 import os
 import select
 import socket
-import threading
 import time
 from collections.abc import Callable
 
@@ -18,6 +17,7 @@ from . import decision, xdplayout
 from .bpf import Map, Samples
 from .flows import Flow, Flows, Fragment, FragmentKey, Member, member_of
 from .forwarding import Pool, Service, Target
+from .worker import Worker
 from .xdplayout import SlowFrame
 from .xdptables import KernelTables
 
@@ -25,6 +25,9 @@ log = logging.getLogger("avi-se")
 
 Send = Callable[[int, bytes], None]
 """Sends a frame by the interface of an index. Raises OSError."""
+
+
+_FAILED = decision.Verdict(decision.DROPPED, "encap_failed")
 
 
 class Sender:
@@ -49,42 +52,47 @@ class SlowPath:
         self._samples = Samples(samples)
         self._tables, self._send = tables, send
         self._wake = os.eventfd(0, os.EFD_NONBLOCK)
-        self._thread: threading.Thread | None = None
+        self._poll = select.poll()
+        self._worker = Worker("the XDP driver's slow path", self._turn)
 
     def start(self) -> None:
         """Take in a thread, until `close`."""
-        self._thread = threading.Thread(target=self._run, name="xdp-slow-path", daemon=True)
-        self._thread.start()
+        self._poll.register(self._wake, select.POLLIN)
+        self._poll.register(self._samples.fd, select.POLLIN)
+        self._worker.start()
 
     def take(self) -> int:
         """Forward what has come. Returns how many frames that were."""
         taken = self._samples.take()
         for sample in taken:
-            self._forward(xdplayout.read_slow(sample))
+            try:
+                self._forward(xdplayout.read_slow(sample))
+            except Exception as exc:  # the others go their way
+                self._worker.fault(exc)
+                self._tables.count(_FAILED)
         return len(taken)
+
+    def faults(self) -> list[str]:
+        """What was gone round. Raises DriverError when the thread has ended."""
+        return self._worker.faults()
 
     def close(self) -> None:
         """End: from now on the program counts `encap_failed`."""
-        if self._thread is not None:
-            os.eventfd_write(self._wake, 1)
-            self._thread.join()
-            self._thread = None
+        if self._wake >= 0:
+            self._worker.end(lambda: os.eventfd_write(self._wake, 1))
         self._samples.close()
         if self._wake >= 0:
             os.close(self._wake)
             self._wake = -1
 
-    def _run(self) -> None:
-        poll = select.poll()
-        poll.register(self._wake, select.POLLIN)
-        poll.register(self._samples.fd, select.POLLIN)
-        while self._wake not in (fd for fd, _ in poll.poll()):
+    def _turn(self) -> None:
+        if self._samples.fd in (fd for fd, _ in self._poll.poll()):
             self.take()
 
     def _forward(self, handed: SlowFrame) -> None:
         values = self._tables.values
         interface, service = values.interfaces.get(handed.interface), values.services.get(handed.service)
-        verdict = decision.Verdict(decision.DROPPED, "encap_failed")  # what was handed over is not there any more
+        verdict = _FAILED  # what was handed over is not there any more
         if interface is not None and service is not None:
             flows = Decided(handed, service.pool)
             decided = decision.decide(handed.frame, interface, values, flows, time.monotonic_ns())

@@ -11,6 +11,8 @@ import select
 from collections import deque
 from collections.abc import Callable
 
+from .. import tasks
+
 WRITABLE, READABLE = select.EPOLLOUT, select.EPOLLIN
 GRAIN = 0.01
 """Seconds: times that are over within it are told together."""
@@ -66,10 +68,9 @@ class Poller:
         self._ready[number] = ready
 
     def forget(self, number: int) -> None:
-        """Watch a file no more. To be called before it is closed: its number comes back."""
-        assert self._epoll is not None
-        del self._ready[number]
-        self._epoll.unregister(number)
+        """Watch a file no more, if it is watched. To be called before it is closed: its number comes back."""
+        if self._epoll is not None and self._ready.pop(number, None) is not None:
+            self._epoll.unregister(number)
 
     def after(self, seconds: float, over: Ready) -> Timeout:
         """Call `over` once so many seconds have passed."""
@@ -96,8 +97,14 @@ class Poller:
         assert self._epoll is not None
         for number, _ in self._epoll.poll(0, _BURST):
             ready = self._ready.get(number)  # one that was ready before it has ended this one, perhaps
-            if ready is not None:
+            if ready is None:
+                continue
+            try:
                 ready()
+            except Exception as exc:  # it would be ready, and raise, again and again: its time runs out instead
+                if self._ready.get(number) == ready:
+                    self.forget(number)
+                tasks.tell("a probe's answer was not taken", exc)
 
     def _sleep(self, due: float) -> None:
         if self._timer is not None:
@@ -110,7 +117,10 @@ class Poller:
         now = asyncio.get_running_loop().time()
         for seconds, waiting in list(self._timeouts.items()):
             while waiting and (waiting[0].cancelled or waiting[0].due <= now):
-                waiting.popleft().tell()
+                try:
+                    waiting.popleft().tell()
+                except Exception as exc:  # all others' times are over too
+                    tasks.tell("the end of a probe's time was not taken", exc)
             if not waiting:
                 del self._timeouts[seconds]
         heads = [waiting[0].due for waiting in self._timeouts.values() if waiting]

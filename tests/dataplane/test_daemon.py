@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import socket
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from dataplane import client
+from dataplane import client, plan
+from dataplane.lab import topology
 from tests.broken.world import until
+from tests.lab import plans
 from tests.netns import Namespace
+from tests.packets.cases import arp_request
 
 pytestmark = pytest.mark.root
 
@@ -28,10 +34,13 @@ def segment() -> Iterator[Namespace]:
         yield there
 
 
+MAIN = "from dataplane.__main__ import main; import sys; sys.exit(main())"
+
+
 @contextmanager
-def engine(there: Namespace, state: Path) -> Iterator[subprocess.Popen[str]]:
-    """`avi-se run` on the pcap driver."""
-    argv = [sys.executable, "-m", "dataplane", "run", "--state", str(state), "--driver", "pcap"]
+def engine(there: Namespace, state: Path, before: str = "") -> Iterator[subprocess.Popen[str]]:
+    """`avi-se run` on the pcap driver. before: what is run in its process first."""
+    argv = [sys.executable, "-c", f"{before}\n{MAIN}", "run", "--state", str(state), "--driver", "pcap"]
     with subprocess.Popen(
         ["nsenter", f"--net={there.path}", *argv], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -55,3 +64,49 @@ def test_a_stopped_engine_leaves_neither_its_socket_nor_its_process_number(tmp_p
             assert client.engines(tmp_path) == ["se-1"]
         assert process.returncode == 0
         assert list((tmp_path / "run").iterdir()) == []
+
+
+VIP = "10.10.10.100"
+
+
+def ask() -> None:
+    """Send a frame that an engine has to look at."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+        wire.bind(("peer0", 0))
+        wire.send(arp_request(VIP))
+
+
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        ("dataplane.pcap.PcapDriver._receive", "the pcap driver has ended: ZeroDivisionError: division by zero"),
+        ("dataplane.upkeep.Upkeep._unresolved", "unexpected error: Upkeep.resolve ended: ZeroDivisionError"),
+        ("dataplane.network.Network._take_event", "unexpected error: Network._listen ended: ZeroDivisionError"),
+    ],
+)
+def test_an_engine_that_cannot_go_on_ends_with_an_error(mistake: str, told: str, tmp_path: Path) -> None:
+    """What a mistake of ours ends is no silent half of an engine: whoever watches the process can start another."""
+    owner = mistake.rpartition(".")
+    arm = tmp_path / "armed"
+    before = f"""
+import pathlib, dataplane.pcap, dataplane.network, dataplane.upkeep
+right = {mistake}
+{owner[0]}.{owner[2]} = lambda *a: 1 / 0 if pathlib.Path({str(arm)!r}).exists() else right(*a)
+"""
+    with closing(sqlite3.connect(tmp_path / "config.db")) as store, store:
+        store.executescript(plan.SCHEMA)
+        plan.write(store, 1, [plans.service(topology.load(topology.find("l2_dsr")))], plan.Common())
+    with segment() as there, engine(there, tmp_path, before) as process:
+        until(lambda: client.engines(tmp_path) == ["se-1"], process.poll)
+        arm.touch()
+        # frames for the one, a change of the network for the other
+        deadline = time.monotonic() + 15
+        while process.poll() is None:
+            assert time.monotonic() < deadline
+            there.sh("ip neigh replace 10.0.0.9 lladdr 02:00:00:00:00:09 dev eth0; ip neigh del 10.0.0.9 dev eth0")
+            there.run(ask)
+            time.sleep(0.02)
+        assert process.returncode == 1
+        assert process.stderr is not None
+        assert f"avi-se: error: {told}" in process.stderr.read()
+        assert "avi_" not in there.sh("nft list tables")

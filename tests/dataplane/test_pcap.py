@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scapy.layers.inet import IP
@@ -288,3 +289,23 @@ def _one_server(driver: pcap.PcapDriver, front: Interface, server_mac: bytes) ->
     driver.put_pool(dataclasses.replace(web, targets=(target,)))
     driver.put_service(service)
     driver.put_vip(forwarding.Vip(ip(VIP), True, True))
+
+
+def test_a_frame_that_meets_a_mistake_stops_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    decide, wire = bench.driver._steady.decide, bench.wires[ETH0.index]
+    cursed = frame(tcp(sport=6666))
+
+    def mistaken(data: bytes, *others: Any) -> decision.Verdict:
+        if data == cursed:
+            raise RuntimeError("a mistake")
+        return decide(data, *others)
+
+    monkeypatch.setattr(bench.driver._steady, "decide", mistaken)
+    before = bench.driver.counters().dropped.get(forwarding.MISTAKEN, 0)
+    for data in (cursed, frame(tcp(sport=1234)), cursed, frame(tcp(sport=1234))):
+        wire.send(data)
+    for _ in range(2):
+        assert bench.arrives(ETH0.index) == to(WEB1, tcp(sport=1234)).frames[0]
+    bench.wait(lambda now: now.dropped.get(forwarding.MISTAKEN, 0) == before + 2)
+    (told,) = bench.driver.faults()
+    assert "2 times: RuntimeError: a mistake" in told

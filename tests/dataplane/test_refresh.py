@@ -56,6 +56,9 @@ class Memory(Values):
     def counters(self) -> Counters:
         return Counters()
 
+    def faults(self) -> list[str]:
+        return []
+
     def close(self, *, keep: bool) -> None:
         pass
 

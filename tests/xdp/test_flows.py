@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 
-from dataplane import decision, forwarding, xdppool
+from dataplane import decision, forwarding, xdppool, xdpslow
 from dataplane.flows import REPLIES_A_SECOND, SECOND, Entry, Flow, Member
 from dataplane.forwarding import Interface, Pool, Service, Target, Vip
 from dataplane.plan import L3_IPIP
@@ -176,5 +176,21 @@ def test_what_nobody_cuts_up_is_counted(kernel: KernelDecider) -> None:
         ran, counted = decider.counted(large(""))
         assert ran == Ran(decision.DROPPED)
         assert counted.dropped == {"encap_failed": 1}
+    finally:
+        decider.close()
+
+
+def test_a_mistake_in_user_space_is_counted_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    decider = KernelDecider()
+    try:
+        tunnel(decider)
+        with monkeypatch.context() as patched:
+            patched.setattr(xdpslow.decision, "decide", lambda *_: 1 / 0)
+            _, counted = decider.counted(large(""))
+            assert counted.dropped == {"encap_failed": 1}
+        (told,) = decider._slow.faults()
+        assert "ZeroDivisionError" in told
+        ran, counted = decider.counted(large(""))
+        assert (len(ran.frames), counted.dropped) == (2, {})
     finally:
         decider.close()
