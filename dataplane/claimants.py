@@ -24,18 +24,20 @@ _NONE: frozenset[Claim] = frozenset()
 
 class Claimants:
     """Who claims the VIPs of some services. neighbour: the MAC address of an address on an interface; changed: gets the
-    VIP whose claims changed, and the members whose own claims did."""
+    VIP whose claims changed, and the members whose own claims did; repeated: gets a VIP that strangers claim again."""
 
     def __init__(
         self,
         neighbour: Callable[[int, bytes], bytes | None],
         changed: Callable[[bytes, Collection[Key]], None],
+        repeated: Callable[[bytes], None] = lambda vip: None,
     ) -> None:
         self._neighbour = neighbour
         self._changed = changed
+        self._repeated = repeated
         self._services: tuple[plan.Service, ...] = ()
         self._members: dict[Key, frozenset[Claim]] = {}
-        self.claims = Claims(self._heard)
+        self.claims = Claims(self._heard, self._heard_again)
 
     def follow(self, services: Iterable[plan.Service], interfaces: Iterable[Interface]) -> None:
         """Ask for the VIPs of these services, on these interfaces."""
@@ -80,6 +82,10 @@ class Claimants:
 
     def _heard(self, vip: bytes) -> None:
         self._changed(vip, self.match())
+
+    def _heard_again(self, claim: Claim) -> None:
+        if not any(claim in claims for claims in self._members.values()):
+            self._repeated(claim.vip)
 
 
 def words(claim: Claim) -> str:

@@ -65,10 +65,14 @@ class _Heard:
 
 
 class Claims:
-    """Asks and listens; made and used on one event loop. changed(vip): who claims it is not as before."""
+    """Asks and listens; made and used on one event loop. changed(vip): who claims it is not as before; repeated(claim):
+    somebody claims again what he is known to claim."""
 
-    def __init__(self, changed: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, changed: Callable[[bytes], None], repeated: Callable[[Claim], None] = lambda claim: None
+    ) -> None:
         self._changed = changed
+        self._repeated = repeated
         self._vips: dict[bytes, float] = {}
         self._asked: dict[bytes, int] = {}
         self._heard: dict[bytes, dict[Claim, _Heard]] = {}
@@ -223,7 +227,9 @@ class Claims:
             if number != known.asked:
                 known.streak = known.streak + 1 if number == known.asked + 1 else 1
             known.asked = number
-        if not known.counts and (kind is not Kind.ANSWER or known.streak >= ANSWERED):
+        if known.counts:
+            self._repeated(claim)
+        elif kind is not Kind.ANSWER or known.streak >= ANSWERED:
             known.counts = True
             self._changed(vip)
 

@@ -83,7 +83,7 @@ class Engine:
         self._ownership = Ownership(
             self.events.add, lambda vip: self._announcer.announce(vip, self._interfaces.values())
         )
-        self.claimants = claimants.Claimants(network.neighbour, self._claims_changed)
+        self.claimants = claimants.Claimants(network.neighbour, self._claims_changed, self._claimed_again)
         self._paths = ProbePaths(network.netlink)
         self._path_mtus = PathMtus(self._path_mtu_changed)
         self._probes = Probes()
@@ -583,6 +583,10 @@ class Engine:
         self._ownership.heard(vip, self.claimants.strangers(vip), owned=ours is not None and ours.owned)
         if members and ours is not None and ours.owned:  # caches may hold what was claimed
             self._announcer.announce(vip, self._interfaces.values())
+
+    def _claimed_again(self, vip: bytes) -> None:
+        ours = self._vips.get(vip)
+        self._ownership.heard_again(vip, owned=ours is not None and ours.owned)
 
     def _follow_ways(self, pools: Iterable[str]) -> None:
         """See which members of these pools can be reached: those that cannot lose their slots at once."""

@@ -35,7 +35,16 @@ class Ownership:
             self._tell(f"VIP {socket.inet_ntoa(vip)} is also claimed by {mac.hex(':')}")
         for mac in sorted(before - now):
             self._tell(f"VIP {socket.inet_ntoa(vip)} is no longer claimed by {mac.hex(':')}")
-        if owned and now != before and time.monotonic() - self._defended.get(vip, float("-inf")) >= DEFEND_INTERVAL:
+        if now != before:
+            self._defend(vip, owned=owned)
+
+    def heard_again(self, vip: bytes, *, owned: bool) -> None:
+        """One of the strangers claims a VIP once more: whoever heard him needs to hear us, too."""
+        if vip in self._claimed:
+            self._defend(vip, owned=owned)
+
+    def _defend(self, vip: bytes, *, owned: bool) -> None:
+        if owned and time.monotonic() - self._defended.get(vip, float("-inf")) >= DEFEND_INTERVAL:
             self._defended[vip] = time.monotonic()
             self._announce(vip)
 

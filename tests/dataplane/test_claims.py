@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from dataplane import arp, claims
+from dataplane import arp, claims, ownership
+from dataplane.claimants import Claimants
 from dataplane.claims import Claims
 from dataplane.forwarding import Interface
+from dataplane.lab import topology
+from dataplane.ownership import Ownership
+from tests.lab import plans
 
 VIP, OTHER = bytes((192, 0, 2, 1)), bytes((192, 0, 2, 2))
 
@@ -80,3 +86,27 @@ def test_an_interface_that_goes_while_it_is_asked_on_is_no_other_error(monkeypat
         await asked.close()
 
     asyncio.run(run())
+
+
+def test_a_stranger_who_claims_a_vip_again_and_again_is_answered_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every claim turns somebody's cache; each is answered, but none within the interval of RFC 5227."""
+    clock, announced = [0.0], []
+    monkeypatch.setattr(ownership, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    member = (0x0B).to_bytes(6, "big")
+
+    async def run() -> None:
+        owned = Ownership(lambda text: None, lambda vip: announced.append(clock[0]))
+        claimed = Claimants(
+            lambda index, address: member,
+            lambda vip, members: owned.heard(vip, claimed.strangers(vip), owned=True),
+            lambda vip: owned.heard_again(vip, owned=True),
+        )
+        service = replace(plans.service(topology.load(topology.find("l2_dsr"))), vip="192.0.2.1", monitors=())
+        claimed.follow([service], [])
+        for clock[0] in (0.0, 3.0, 30.0, 33.0, 60.0):
+            for mac in (0x0A, 0x0B):
+                claimed.claims._take(7, arp.Packet(arp.REQUEST, mac.to_bytes(6, "big"), VIP, VIP))
+        await claimed.close()
+
+    asyncio.run(run())
+    assert announced == [0.0, 30.0, 60.0]
