@@ -90,6 +90,8 @@ def compile_file(source: Path, target: Path) -> list[str]:
         plan.save(compiled, target)
     except OSError as exc:
         raise Refused(f"{target}: {exc.strerror}") from exc
+    if not compiled.services:
+        notices.append("the plan is empty: no virtual service of this export is forwarded by direct server return")
     return notices
 
 
@@ -115,6 +117,8 @@ def _sorted(data: Any) -> tuple[dict[str, list[Document]], dict[str, Any]]:
             raise Refused(f"not an export: {name} is not a list of objects")
         known[segment] = objects
     names = {META, *schema.SEGMENTS.values()}
+    if not names & data.keys() and not all(isinstance(body, list) for body in data.values()):
+        raise Refused("not an export: it holds no kind of objects", hint="export configuration file F writes one")
     return known, {name: body for name, body in data.items() if name not in names}
 
 

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -113,7 +114,8 @@ def _status(arguments: argparse.Namespace) -> int:
         for part in status.render(reports):
             console.print(part)
     else:
-        print(f"no service engine runs on {arguments.state}; start one: avi-se run", file=sys.stderr)
+        start = f"avi-se run --state {shlex.quote(str(arguments.state))} --interface IF"
+        print(f"no service engine runs on {arguments.state}; start one: {start}", file=sys.stderr)
     return RUN_OK if reports else RUN_FAILED
 
 

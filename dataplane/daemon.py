@@ -52,9 +52,18 @@ def instance(state: Path, name: str) -> str:
 async def serve(settings: Settings) -> None:
     """Run an engine until a signal ends it. Raises DataplaneError where it cannot start."""
     run = settings.state / "run"
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _locked(run / f"{settings.name}.pid", settings.name), closing(StoreSource(settings.state)) as source:
-        await Daemon(settings, source).run()
+    try:
+        run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _locked(run / f"{settings.name}.pid", settings.name), closing(StoreSource(settings.state)) as source:
+            await Daemon(settings, source).run()
+    except PermissionError as exc:
+        where = f"{exc.filename}: " if exc.filename else ""
+        raise EngineError(
+            f"a service engine may not run here: {where}{exc.strerror}",
+            remedy="run it as root (CAP_NET_ADMIN, CAP_NET_RAW; for XDP also CAP_BPF and CAP_SYS_ADMIN)",
+        ) from exc
+    except (FileExistsError, NotADirectoryError) as exc:
+        raise EngineError(f"{exc.filename} is no state directory: {exc.strerror}", remedy="--state names one") from exc
 
 
 def _free(network: Network, name: str) -> tuple[str, ...]:

@@ -230,7 +230,7 @@ def load(path: Path) -> Plan:
     except OSError as exc:
         raise PlanError(f"{path}: {exc.strerror}") from exc
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise PlanError(f"{path}: not a plan: {exc}") from exc
+        raise PlanError(f"{path}: not a plan: {exc!r}", remedy=f"avi-shell compile EXPORT.json {path}") from exc
 
 
 def _file(plan: Plan) -> dict[str, Any]:

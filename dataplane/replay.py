@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -113,10 +114,9 @@ def _route(
 
 
 def _mac(text: str) -> bytes:
-    mac = bytes.fromhex(text.replace(":", ""))
-    if len(mac) != 6:
+    if not re.fullmatch("[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text):
         raise ValueError(f"{text!r} is not a MAC address")
-    return mac
+    return bytes.fromhex(text.replace(":", ""))
 
 
 def needs(planned: plan.Plan) -> str:
@@ -226,6 +226,9 @@ def replay(replayer: Replayer, planned: plan.Plan, source: Path, target: Path) -
 
     frames = 0
     try:
+        source.open("rb").close()  # before anything is written
+        if target.exists() and target.samefile(source):
+            raise PlanError(f"{target} is the capture itself: what leaves would take its place")
         with RawPcapWriter(str(target), linktype=ETHERNET, sync=False) as out:
             out.write_header(None)
             for frame, seconds, micros in _frames(source):

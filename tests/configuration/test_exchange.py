@@ -14,6 +14,7 @@ from avi_shell.document import address, prefix, reference
 from avi_shell.errors import InvalidObject, Refused, ShellError
 from avi_shell.session import Session
 from dataplane import plan
+from dataplane.errors import PlanError
 from grammar import schema
 
 from .conftest import Site, tcp_profile
@@ -259,3 +260,16 @@ def _contains(whole: Any, part: Any) -> bool:
     if isinstance(part, list):
         return len(whole) == len(part) and all(map(_contains, whole, part))
     return bool(whole == part)
+
+
+def test_what_is_no_export_is_not_taken_for_an_empty_one(site: Site, tmp_path: Path) -> None:
+    export, made = tmp_path / "export.json", tmp_path / "plan.json"
+    export.write_text(exchange.dumps(exchange.export(Configuration.in_memory())))
+    assert exchange.compile_file(export, made) == [
+        "the plan is empty: no virtual service of this export is forwarded by direct server return"
+    ]
+    with pytest.raises(Refused, match="not an export: it holds no kind of objects"):
+        exchange.compile_file(made, tmp_path / "again.json")
+    with pytest.raises(PlanError, match="not a plan") as caught:
+        plan.load(export)
+    assert caught.value.remedy == f"avi-shell compile EXPORT.json {export}"

@@ -110,3 +110,23 @@ right = {mistake}
         assert process.stderr is not None
         assert f"avi-se: error: {told}" in process.stderr.read()
         assert "avi_" not in there.sh("nft list tables")
+
+
+def test_an_engine_that_may_not_or_has_no_place_says_so_in_words(tmp_path: Path) -> None:
+    taken = tmp_path / "file"
+    taken.touch()
+    may_not = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"]
+    for around, state, told in (
+        (
+            may_not,
+            tmp_path,
+            "a service engine may not run here: Operation not permitted\navi-se: try: run it as root",
+        ),
+        ([], taken, f"{taken / 'run'} is no state directory: Not a directory\navi-se: try: --state names one"),
+    ):
+        argv = [*around, sys.executable, "-m", "dataplane", "run", "--state", str(state), "--driver", "pcap"]
+        with segment() as there:
+            done = subprocess.run(["nsenter", f"--net={there.path}", *argv], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 1
+        assert f"avi-se: error: {told}" in done.stderr
+        assert "Traceback" not in done.stderr

@@ -187,6 +187,7 @@ def test_what_is_missing_is_named(folder: Path) -> None:
         ({"interfaces": []}, "at least one interface"),
         ({"neighbours": NEIGHBOURS["neighbours"][:1]}, WEB2),
         ({"neighbours": [{"ip": WEB1, "mac": "02", "interface": "eth0"}]}, "MAC address"),
+        ({"neighbours": [{"ip": WEB1, "mac": "02:zz", "interface": "eth0"}]}, "'02:zz' is not a MAC address"),
         ({"neighbours": [{"ip": WEB1, "mac": mac(1).hex(":"), "interface": "eth9"}]}, "eth9"),
         ({"neighbours": [{"ip": "10.0.0", "mac": mac(1).hex(":")}]}, "interface"),
     ],
@@ -214,3 +215,13 @@ def test_other_link_types_are_refused(folder: Path) -> None:
     done = replay(folder, "--neighbours", "net.json")
     assert done.returncode == 1
     assert "Ethernet" in done.stderr
+
+
+def test_the_capture_itself_is_never_written_over(folder: Path) -> None:
+    before = (folder / "in.pcap").read_bytes()
+    (folder / "out.pcap").symlink_to("in.pcap")
+    done = replay(folder, "--neighbours", "net.json")
+    assert (done.returncode, (folder / "in.pcap").read_bytes()) == (1, before)
+    assert "out.pcap is the capture itself" in done.stderr
+    assert replay(folder, "--neighbours", "net.json", source="nosuch.pcap").returncode == 1
+    assert (folder / "in.pcap").read_bytes() == before
