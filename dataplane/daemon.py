@@ -29,6 +29,8 @@ from .source import PlanSource, StoreSource
 
 log = logging.getLogger("avi-se")
 
+GARBAGE = 50_000
+"""Objects made between two looks for garbage: probes make thousands a second, and leave next to none in circles."""
 LOOK_EVERY = 0.1
 """Seconds between looks at the plan when nobody tells."""
 
@@ -122,6 +124,7 @@ class Daemon:
             gc.disable()  # what a start makes stays: to look through it again and again is much of its time
             engine = await self._start(network)
             gc.freeze()
+            gc.set_threshold(GARBAGE)
             gc.enable()
             jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine))]
             keep = True  # where something failed, what the kernel forwards by itself is not the worse for it
@@ -226,7 +229,7 @@ class Daemon:
         if engine is None:
             return {"error": "it is starting"}
         if request == "status":
-            told = status.report(engine)
+            told = await status.report(engine)
             told["pid"] = os.getpid()
             told["driver"]["reason"] = self._reason
             return told

@@ -11,7 +11,7 @@ of an earlier one is in `flows`; what leaves is made in `rewrite`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple, TypeVar
 
 from . import rewrite
@@ -81,7 +81,7 @@ class Values:
         self.services: dict[ServiceKey, Service] = {}
         self._by_port: dict[tuple[bytes, int, int], Service] = {}
         self._ranges: dict[tuple[bytes, int], tuple[Service, ...]] = {}
-        self._macs: dict[str, tuple[Pool, Mapping[bytes, frozenset[bytes]]]] = {}
+        self._macs: dict[str, tuple[Pool, Mapping[bytes, Set[bytes]]]] = {}
         self.version = 0
 
     def put_interface(self, interface: Interface) -> None:
@@ -156,14 +156,14 @@ class Values:
                     return ranged
         return found
 
-    def owners(self, pool: str) -> Mapping[bytes, frozenset[bytes]]:
+    def owners(self, pool: str) -> Mapping[bytes, Set[bytes]]:
         """The addresses of a pool's members by their MAC address."""
         value, (known, found) = self.pools.get(pool), self._macs.get(pool, _NOBODY)
         if value is not known and value is not None:  # another thread may put a pool meanwhile
-            macs: dict[bytes, frozenset[bytes]] = {}
+            macs: dict[bytes, set[bytes]] = {}
             for target in value.targets:
                 if target.mac is not None:
-                    macs[target.mac] = macs.get(target.mac, frozenset()) | {target.address}
+                    macs.setdefault(target.mac, set()).add(target.address)
             self._macs[pool] = value, (found := macs)
         return found
 

@@ -7,14 +7,13 @@ a change: pools, services, VIPs; what goes, the other way round.
 from __future__ import annotations
 
 import asyncio
-import os
+import math
 import socket
 import time
-from collections import Counter
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
-from . import ahead, claimants, findings, forwarding, hashing, plan, rewrite, tables, tasks
+from . import claimants, findings, forwarding, plan, rewrite, roster, tables, tasks
 from .announce import Announcer, Rounds
 from .checkways import CheckWays
 from .demands import Demands
@@ -23,25 +22,23 @@ from .events import Events
 from .examination import Examiner
 from .forwarding import Driver, Interface
 from .fullsize import FullSizes
-from .health import Health, Sight, settled_after
+from .health import Health, Sight
 from .network import Network
 from .ownership import Ownership
 from .pathmtu import PathMtus
 from .paths import ProbePaths
+from .pools import Pools
 from .probes import Check, Probes
 from .roster import Roster
-from .transition import Life, Slots
 from .upkeep import Upkeep
 from .ways import FULL, NO_FAULT, Fault, Ways, no_room
 
-SETTLE = 0.5
-"""Seconds that a new pool's servers have beyond their monitors' own time."""
 REFRESH_SHARE, REFRESH_REST = 3.0, 0.2
 """A refresh is followed by so many times its own length for everything else, and so many seconds at most."""
 ADVANCE_EVERY = 1.0
 """Seconds between two looks at windows that may be over."""
-AT_ONCE = 64
-"""Pools that a driver is given at a time, while threads make the next."""
+SLICE = 0.03
+"""Seconds of a refresh at a time, about: probes in between keep their times."""
 
 
 class Engine:
@@ -58,23 +55,17 @@ class Engine:
         self._planned: dict[str, plan.Service] = {}
         self._names = tuple(interfaces)
         self._interfaces: dict[str, Interface] = {}
-        self._pools: dict[str, forwarding.Pool] = {}
-        self._slots: dict[str, Slots] = {}
-        self._unsettled: dict[str, float] = {}
+        self.pools = Pools(driver, self._roster, self.members, self.is_known)
         self._put: dict[str, forwarding.Service] = {}
         self._vips: dict[bytes, forwarding.Vip] = {}
         self._demands = Demands()
         self._told: dict[str, dict[bytes, str]] = {}
         self._believed: Mapping[str, Mapping[bytes, bool]] = {}
-        self._adopted: Mapping[str, forwarding.Pool] = {}
-        self._watched: set[str] = set()
-        self._flows: Mapping[str, Counter[Life]] = {}
         self._ways = Ways(network, self._names)
         self._looked_at = -1
-        self._dirty: set[str] = set()
+        self._dirty: dict[str, None] = {}
         self._dirty_services: set[str] = set()
         self._dirty_vips: set[bytes] = set()
-        self._builders = ThreadPoolExecutor(os.cpu_count(), "avi-se-table")
         self._layout = network.layout
         self._wake = asyncio.Event()
         self._announcer = Announcer()
@@ -93,7 +84,7 @@ class Engine:
         )
         self._health = Health(ways.open, self._probes.probe, self._look, self._check_changed, ways.explain)
         self._upkeep = Upkeep(
-            network, self._roster, self._pools, self._paths, self._path_mtus, self.next_hop, self.interfaces
+            network, self._roster, self.pools.values, self._paths, self._path_mtus, self.next_hop, self.interfaces
         )
         self._full_sizes = FullSizes(self.examiner, self._health.passing, self._check_changed, self._fits_in_tunnel)
 
@@ -111,38 +102,16 @@ class Engine:
         """Take the interfaces, adopt what runs already, put the whole plan. Raises DriverError, NetworkError."""
         await self._paths.clean()
         self._follow_interfaces(required=True)
-        self._adopted = self.driver.adopted()
-        self._believed = {u: {t.address: t.up for t in found.targets} for u, found in self._adopted.items()}
+        adopted = self.driver.adopted()
+        self.pools.adopt(adopted)
+        self._believed = {u: {t.address: t.up for t in found.targets} for u, found in adopted.items()}
         self.apply(first)
         self._looked_at = self.network.layout  # all servers of the plan were just looked at
         await self.network.ask()
         self.refresh()
         self.driver.prune()
-        self._believed, self._adopted = {}, {}
-
-    def _unsettle(self, pools: Iterable[str]) -> None:
-        """A pool that is new to this engine forwards nothing until each of its servers has been heard of: after a cold
-        start the first one to answer would get, and reset, the others' connections; in a new pool it would stay the
-        former owner of all slots for the time of a whole window, and get every UDP flow."""
-        for uuid in pools:
-            services = self._roster.of_pool(uuid)
-            if not services:
-                self._unsettled.pop(uuid, None)
-            elif uuid not in self._slots and uuid not in self._unsettled and uuid not in self._adopted:
-                longest = max((settled_after(m) for s in services for m in s.monitors), default=0)
-                self._unsettled[uuid] = time.monotonic() + longest + SETTLE
-
-    def _settle(self, service: plan.Service) -> bool:
-        """Whether a pool may forward: every enabled server's state is known, or time is up."""
-        until = self._unsettled.get(service.pool_uuid)
-        if until is None:
-            return True
-        uuid, (servers, addresses) = service.pool_uuid, self._roster.members(service.pool_uuid)
-        enabled = [a for s, a in zip(servers, addresses, strict=True) if s.enabled]
-        if time.monotonic() < until and not all(self.is_known(uuid, a) for a in enabled):
-            return False
-        del self._unsettled[service.pool_uuid]
-        return True
+        self.pools.adopt({})
+        self._believed = {}
 
     async def run(self) -> None:
         """Put into the driver whatever changes, for ever."""
@@ -160,7 +129,10 @@ class Engine:
                 await self._wake.wait()
                 self._wake.clear()
                 began = time.monotonic()
-                self.refresh()
+                self.refresh(SLICE)
+                while self._dirty:
+                    await asyncio.sleep(0)
+                    self.refresh(SLICE)
                 # Thousands of servers heard of in a second are not as many refreshes: probes keep their times.
                 await asyncio.sleep(min(REFRESH_REST, REFRESH_SHARE * (time.monotonic() - began)))
         finally:
@@ -174,7 +146,7 @@ class Engine:
         self._probes.close()
         self.examiner.close()
         self._path_mtus.close()
-        self._builders.shutdown(cancel_futures=True)
+        self.pools.close()
         await self._announcer.close()
         await self.claimants.close()
         await self._paths.close()
@@ -194,7 +166,7 @@ class Engine:
             keys |= self._planned.keys()
         touched = [service for key in sorted(keys) for service in self._take(key)]
         pools = {service.pool_uuid for service in touched}
-        self._dirty |= pools
+        self._mark(pools)
         self._dirty_vips.update(socket.inet_aton(service.vip) for service in touched)
         self.version = change.version
         if any(service.mode != plan.L2 for service in touched):
@@ -205,8 +177,7 @@ class Engine:
                 self._paths.shut(server)
         self.claimants.follow(self.services.values(), self._interfaces.values())
         self._follow_ways(pools)
-        self._unsettle(pools)
-        self._wake.set()
+        self.pools.follow(pools)
 
     def _take(self, key: str) -> list[plan.Service]:
         """Take one service of the plan over. Returns what it was and what it is, as far as it is this engine's."""
@@ -225,7 +196,7 @@ class Engine:
             self._layout = self.network.layout
             self._paths.doubt()
             self._health.doubt()
-            self._dirty.update(self._pools)
+            self._mark(self.pools.values)
         else:  # neighbours alone change no way, and the next hops of few
             for neighbour in moved:
                 self._hop_changed(neighbour)
@@ -237,16 +208,22 @@ class Engine:
 
     def _path_mtu_changed(self) -> None:
         """Routers reported what fits into a tunnel."""
-        self._dirty.update(uuid for uuid, pool in self._pools.items() if pool.mode != plan.L2)
-        self._wake.set()
+        self._mark(uuid for uuid, pool in self.pools.values.items() if pool.mode != plan.L2)
+
+    def _mark(self, pools: Iterable[str]) -> None:
+        """These pools are to be put anew."""
+        self._dirty.update(dict.fromkeys(pools))
+        if self._dirty:
+            self._wake.set()
 
     def _hop_changed(self, neighbour: bytes) -> None:
         """Another MAC address: of a server, or of the router in front of some."""
         for server in (neighbour, *self.network.through(neighbour)):
-            self._dirty.update(self._roster.behind(server))
+            self._mark(self._roster.behind(server))
 
-    def refresh(self) -> None:
-        """Put what is dirty into the driver: pools, services, VIPs; what goes, the other way round."""
+    def refresh(self, seconds: float = math.inf) -> None:
+        """Put what is dirty into the driver: pools, services, VIPs; what goes, the other way round. seconds: what takes
+        longer than that is left to the next time, but for a change of the plan, which is put as a whole."""
         try:
             self._follow_interfaces(required=False)
         except DriverError as exc:
@@ -255,18 +232,17 @@ class Engine:
         if self._looked_at != self.network.layout:
             self._looked_at = self.network.layout
             self._follow_ways(self._roster.pools)
-        dirty, self._dirty = self._dirty, set()
+        dirty, self._dirty = self._dirty, {}
         keys, self._dirty_services = self._dirty_services, set()
         vips, self._dirty_vips = self._dirty_vips, set()
-        vips.update(socket.inet_aton(service.vip) for uuid in dirty for service in self._roster.of_pool(uuid))
-        self._put_pools(uuid for uuid in sorted(dirty) if uuid in self._roster.pools)
+        there = [uuid for uuid in dirty if uuid in self._roster.pools]
+        put = self.pools.put(there, time.monotonic() + (math.inf if keys else seconds))
+        self._mark(there[len(put) :])
+        vips.update(socket.inet_aton(service.vip) for uuid in put for service in self._roster.of_pool(uuid))
         self._put_services(sorted(keys))
         self._put_vips(sorted(vips))
-        for uuid in dirty:
-            if uuid in self._pools and uuid not in self._roster.pools:
-                del self._pools[uuid], self._slots[uuid]
-                self._watched.discard(uuid)
-                self.driver.remove_pool(uuid)
+        for uuid in dirty.keys() - self._roster.pools:
+            self.pools.remove(uuid)
 
     def members(self, service: plan.Service) -> tuple[tables.Member, ...]:
         """The members of a service's pool with their states."""
@@ -274,9 +250,14 @@ class Engine:
         uuid, listed = service.pool_uuid, self._roster.members(service.pool_uuid)
         return tables.members(service, lambda server: self._is_up(uuid, server), way, time.time(), listed)
 
-    def pool(self, uuid: str) -> forwarding.Pool | None:
-        """The pool as the driver has it."""
-        return self._pools.get(uuid)
+    def listed(self, pool: str) -> roster.Members:
+        """A pool's servers, in the order of `members`."""
+        return self._roster.members(pool)
+
+    def member(self, service: plan.Service, server: plan.Server, address: bytes, now: float) -> tables.Member:
+        """One of them; address: the server's."""
+        way = self.hop if service.mode == plan.L2 else self.next_hop
+        return tables.member(service, server, address, self._is_up(service.pool_uuid, address), way(address), now)
 
     def vips(self) -> Iterable[forwarding.Vip]:
         """The VIPs as the driver has them."""
@@ -331,14 +312,6 @@ class Engine:
     def _serves_interface(self, index: int) -> bool:
         return any(interface.index == index for interface in self._interfaces.values())
 
-    def slots(self, uuid: str) -> Slots | None:
-        """A pool's slots and their phases."""
-        return self._slots.get(uuid)
-
-    def flows(self, pool: str, member: Life) -> int:
-        """How many of a member's tracked flows live; counted every ADVANCE_EVERY while slots move."""
-        return self._flows.get(pool, Counter())[member]
-
     def fault(self, pool: str, server: bytes) -> Fault:
         """Why a member cannot be reached at all."""
         service = next(iter(self._roster.of_pool(pool)), None)
@@ -350,95 +323,17 @@ class Engine:
             return no_room().remedy
         return self.fault(pool, server).remedy
 
-    def is_settled(self, pool: str) -> bool:
-        """Whether a pool's servers were all heard of, or had their time."""
-        return pool not in self._unsettled
-
-    def is_up(self, service: plan.Service) -> bool:
-        """Whether a service has a server that takes new flows."""
-        if service.pool_uuid in self._unsettled:
-            return False
-        pool = self._pools.get(service.pool_uuid)
-        return pool is not None and (pool.table[0] != hashing.NO_SERVER or any(t.serves for t in pool.targets))
-
-    def _put_pools(self, pools: Iterable[str]) -> None:
-        """Put pools anew, as many at a time as this machine has processors: their tables are made in threads."""
-        services = [next(iter(self._roster.of_pool(uuid))) for uuid in pools]
-        for batch in ahead.batches(self._builders, self._pool, services, AT_ONCE):
-            changed = [value for value in batch if self._pools.get(value.uuid) != value]
-            for value, held in zip(changed, self.driver.put_pools(changed), strict=True):
-                self._pools[held.uuid] = held
-                self._slots[held.uuid].exchange(value.table, held.table)
-
-    def _pool(self, service: plan.Service) -> forwarding.Pool:
-        """A pool's value as of now, its slots with it."""
-        uuid, found = service.pool_uuid, self.members(service)
-        before, shares = self._pools.get(uuid), tables.shares(service, found)
-        known = before or self._adopted.get(uuid)
-        same = known is not None and known.made_of == shares
-        table = known.table if known is not None and same else tables.table(service, found)
-        slots = self._slots.get(uuid)
-        if slots is None:
-            slots = self._slots[uuid] = self._first_slots(service)
-        lives = [member.life for member in found]
-        settled = self._settle(service)
-        if settled:
-            slots.change(table, lives, {m.life for m in found if m.serves}.__contains__, time.time())
-        if not settled or slots.moving or any(not m.server.enabled and m.serves for m in found):
-            self._watched.add(uuid)
-        else:
-            self._watched.discard(uuid)
-        return tables.pool(service, found, slots.phases(lives), table, known, shares)
-
-    def _first_slots(self, service: plan.Service) -> Slots:
-        """The slots of a pool that is new to this process: as the kernel has them, else as the plan tells them."""
-        slots = Slots(service.slots)
-        adopted = self._adopted.get(service.pool_uuid)
-        if adopted is not None and adopted.slots == service.slots:
-            slots.adopt(adopted, time.time())
-            return slots
-        now = time.time()
-        enabled = tuple((s.address, s.weight, s.generation) for s in service.servers if s.enabled)
-        told = [*service.former, plan.Former(now, enabled)] if service.former else []
-        known = {tables.life(s) for s in service.servers if s.enabled or tables.still_serves(s, now)}
-        everybody = sorted({life for former in told for life in tables.former_lives(former)})
-        until = 0.0
-        for former in told:
-            slots.change(tables.former_table(service, former, everybody), everybody, known.__contains__, until)
-            until = former.until
-        return slots
-
     async def _advance_for_ever(self) -> None:
-        """Ends windows, tracking and graceful times, and the wait of pools that are new; has VIPs announced again; asks
-        the driver for its faults. Raises DriverError when it forwards no more."""
+        """Has pools moved on as time passes; has VIPs announced again; asks the driver for its faults. Raises
+        DriverError when it forwards no more."""
         while True:
             await asyncio.sleep(ADVANCE_EVERY)
             for fault in self.driver.faults():
                 self.events.add(fault)
-            moving = [uuid for uuid in self._watched if uuid in self._slots and self._slots[uuid].moving]
-            lingering = await asyncio.to_thread(self.driver.lingering, moving) if moving else {}
-            self._flows = {uuid: Counter(life for _, life in flows) for uuid, flows in lingering.items()}
-            for uuid in list(self._watched):
-                if uuid in self._pools and self._advance(uuid, lingering.get(uuid)):
-                    self._dirty.add(uuid)
-            if self._dirty:
-                self._wake.set()
+            moving = self.pools.moving()
+            self._mark(self.pools.advance(await asyncio.to_thread(self.driver.lingering, moving) if moving else {}))
             if self._rounds.due(self.common.announcing.get(self.group, 0.0), time.monotonic()):
                 self._announce_owned()
-
-    def _advance(self, uuid: str, lingering: Iterable[tuple[int, Life]] | None) -> bool:
-        """Whether time changed something of a pool. lingering: its flows that live; None: nobody asked."""
-        slots, pool, services = self._slots[uuid], self._pools[uuid], self._roster.of_pool(uuid)
-        serving = {(target.address, target.generation) for target in pool.targets if target.serves}
-        changed = uuid in self._unsettled
-        if lingering is not None:
-            timeouts = [service.idle_timeout for service in services]
-            timeout = 0 if 0 in timeouts else max(timeouts, default=0)
-            changed |= slots.advance(time.time(), timeout, serving.__contains__, lingering)
-        if any(not server.enabled for server in self._roster.members(uuid).servers):
-            members = self.members(next(iter(services)))
-            changed |= serving != {member.life for member in members if member.serves}
-        return changed
 
     def _put_services(self, keys: Iterable[str]) -> None:
         wanted = {}
@@ -458,7 +353,7 @@ class Engine:
         for address in vips:
             services = self._roster.of_vip(address)
             if services:
-                wanted[address] = tables.vip(address, services, self.is_up)
+                wanted[address] = tables.vip(address, services, self.pools.is_up)
             elif address in self._vips:
                 del self._vips[address]
                 self._announcer.withdraw(address)
@@ -562,7 +457,7 @@ class Engine:
         for uuid, server in members:
             if server not in self._demands.servers(uuid):
                 continue
-            self._dirty.add(uuid)
+            self._mark((uuid,))
             up = self._is_up(uuid, server)
             told = "up" if up else f"down: {self.why(uuid, server)}"
             if self._told.setdefault(uuid, {}).get(server) != told:
@@ -572,8 +467,9 @@ class Engine:
 
     def _named(self, pool: str, server: bytes) -> str:
         """A pool member, for an event."""
-        address, listed = socket.inet_ntoa(server), zip(*self._roster.members(pool), strict=True)
-        port = next((f":{one.port}" for one, its in listed if its == server), "")  # it may be leaving
+        address, (servers, addresses) = socket.inet_ntoa(server), self._roster.members(pool)
+        at = bisect_left(addresses, server)
+        port = f":{servers[at].port}" if addresses[at : at + 1] == (server,) else ""  # it may be leaving
         name = next((service.pool for service in self._roster.of_pool(pool)), pool)
         return f"server {address}{port} of pool {name}"
 

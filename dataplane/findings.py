@@ -85,8 +85,8 @@ class Facts:
 
     @property
     def served(self) -> bool:
-        """Whether anything at all comes back from the VIP."""
-        return self.echo == REPLIES or self.vip_port != SILENT
+        """Whether anything at all comes back from the VIP there: not what another host answers, to whom it forwards."""
+        return self.last != EXPIRES and (self.echo == REPLIES or self.vip_port != SILENT)
 
 
 @dataclass(frozen=True, slots=True)

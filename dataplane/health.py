@@ -11,8 +11,10 @@ server that answers there and not for the VIP lacks the VIP; one that does not i
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -26,6 +28,9 @@ from .schedule import Entry, Schedule, room
 LOOK_EVERY = 5.0
 """Seconds between two looks at one server's own address at least. Routers limit how often they say
 that there is no way: looks must not use up what they would say of the probes."""
+
+LOOKS = 25
+"""Looks begun a second, of all servers: where hundreds fall silent at once, the others' probes keep their times."""
 
 Route = Callable[[Check], Awaitable[tuple[int, bytes]]]
 """Check → (socket mark, the engine's own address towards its server), true until `doubt`; raises NetworkError where
@@ -78,8 +83,8 @@ class Demand:
 
 @dataclass(slots=True, eq=False)
 class _Host:
-    """What is known of a server's own address. looked: when the last look began (time.monotonic()); causes: why its
-    VIPs are silent, by VIP and mode, until one is heard of again."""
+    """What is known of a server's own address. looked: when the last look began (time.monotonic()), infinite while one
+    is waited for; causes: why its VIPs are silent, by VIP and mode, until one is heard of again."""
 
     watches: dict[Check, _Watch] = field(default_factory=dict)
     answers: bool | None = None
@@ -167,6 +172,8 @@ class Health:
         self._watches: dict[Check, _Watch] = {}
         self._hosts: dict[bytes, _Host] = {}
         self._doubts = 0
+        self._looks: deque[_Watch] = deque()
+        self._next_look: asyncio.TimerHandle | None = None
         self.probes = 0
         self.schedule = Schedule(room())
 
@@ -240,6 +247,8 @@ class Health:
         tasks += [run for run in runs if isinstance(run, asyncio.Task)]
         self.follow({}, list(self._watches))
         self.schedule.close()
+        if self._next_look is not None:
+            self._next_look.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _verdict(self, demand: Demand) -> bool | None:
@@ -324,7 +333,9 @@ class Health:
         state, monitor = watch.state, watch.check.monitor
         self.probes += 1
         passed = not reason
-        watch.heard = heard or passed
+        fell_silent, watch.heard = watch.heard and not heard and not passed, heard or passed
+        if fell_silent:
+            watch.host.answers = None  # what was heard before says nothing of now
         if heard:
             watch.host.answers = True
             if watch.host.causes:
@@ -340,11 +351,27 @@ class Health:
             self.schedule.hasten(watch.entry)
 
     def _ask(self, watch: _Watch) -> None:
-        """Look at a server's own address, if nobody does."""
-        now, host = time.monotonic(), watch.host
-        if host.task is None and now >= host.looked + LOOK_EVERY:
-            host.looked = now
+        """Have a server's own address looked at, if nobody does."""
+        host = watch.host
+        if host.task is None and time.monotonic() >= host.looked + LOOK_EVERY:
+            host.looked = math.inf
+            self._looks.append(watch)
+            if self._next_look is None:
+                self._look_next()
+
+    def _look_next(self) -> None:
+        """Begin the look that has waited longest."""
+        self._next_look = None
+        while self._looks:
+            watch = self._looks.popleft()
+            host = watch.host
+            if watch.entry.stopped or watch.heard:
+                host.looked = -math.inf
+                continue
+            host.looked = time.monotonic()
             host.task = tasks.once(self._look_at(watch.check, host))
+            self._next_look = asyncio.get_running_loop().call_later(1 / LOOKS, self._look_next)
+            return
 
     async def _look_at(self, check: Check, host: _Host) -> None:
         key = check.vip, check.mode

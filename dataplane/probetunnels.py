@@ -71,7 +71,8 @@ class ProbeTunnels:
             raise NetworkError(f"more than {LAST - FIRST} tunnels to probe")
         try:
             self._put(mark, wanted)
-            await self._route()
+            if not self._routed:
+                await self._route()
         except (DriverError, NetlinkError, OSError) as exc:
             raise NetworkError(f"no probe path into the tunnel to {socket.inet_ntoa(server)}: {exc}") from exc
         self._marks[server, mode] = mark, wanted

@@ -22,7 +22,7 @@ from . import tasks
 
 BURST = 2000
 """First runs a second: entries that come together begin at once up to this rate."""
-RUNNING = 4000
+RUNNING = 10_000
 """Runs at a time; those beyond wait, first come, first served."""
 GRAIN = 0.01
 """Seconds: runs due within it begin together. One awakening for ten of them costs a third less than ten."""

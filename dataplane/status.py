@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from array import array
@@ -17,14 +18,17 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 
+AT_ONCE = 100
+"""Servers looked at before others have the loop."""
 HOST = {True: "answers", False: "silent", None: ""}
 """How `host` is shown."""
 EVENTS = 10
 """How many events are shown."""
 
 
-def report(engine: Engine) -> dict[str, Any]:
-    """The engine's whole state.
+async def report(engine: Engine) -> dict[str, Any]:
+    """The engine's whole state. Others have the loop in between: of thousands of servers each is as it is when its turn
+    comes.
 
     {"name", "group", "version": plan version applied, "driver": {"name", "interfaces": {name: mode}},
      "interfaces": [{"name", "mac", "mtu", "addresses"}], "vips": [{"address", "up", "announced"}],
@@ -45,13 +49,14 @@ def report(engine: Engine) -> dict[str, Any]:
     its server was disabled until it was idle for as long as its service allows; those that were silent since are not
     counted.
     """
+    version, services = engine.version, dict(sorted(engine.services.items()))
     counters, now = engine.driver.counters(), time.time()
-    pools = {service.pool_uuid: service for service in engine.services.values()}
-    seen = {uuid: _seen(engine, service, now) for uuid, service in pools.items()}
+    pools = {service.pool_uuid: service for service in services.values()}
+    seen = {uuid: await _seen(engine, service, counters, now) for uuid, service in pools.items()}
     return {
         "name": engine.name,
         "group": engine.group,
-        "version": engine.version,
+        "version": version,
         "driver": {"name": engine.driver.name, "interfaces": dict(engine.driver.modes())},
         "interfaces": [
             {
@@ -63,11 +68,8 @@ def report(engine: Engine) -> dict[str, Any]:
             for i in engine.interfaces()
         ],
         "vips": [{"address": socket.inet_ntoa(v.address), "up": v.up, "announced": v.owned} for v in engine.vips()],
-        "services": [_service(engine, s, counters, seen[s.pool_uuid]) for _, s in sorted(engine.services.items())],
-        "pools": [
-            _pool(engine, service, counters, seen[uuid], now)
-            for uuid, service in sorted(pools.items(), key=lambda p: p[1].pool)
-        ],
+        "services": [_service(engine, service, counters, seen[service.pool_uuid]) for service in services.values()],
+        "pools": [_pool(pools[uuid], seen[uuid]) for uuid in sorted(pools, key=lambda uuid: pools[uuid].pool)],
         "monitors": _monitors(engine),
         "answered": counters.answered,
         "dropped": {reason: n for reason, n in counters.dropped.items() if n},
@@ -104,60 +106,72 @@ def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _S
 
 
 class _Seen(NamedTuple):
-    """A pool as it is now: its members, their states by address, its own."""
+    """A pool as it is now: its servers' states by address, what is told of each, and its own state."""
 
-    members: tuple[tables.Member, ...]
     servers: Mapping[str, states.State]
+    told: list[dict[str, Any]]
     pool: states.State
 
 
-def _seen(engine: Engine, service: plan.Service, now: float) -> _Seen:
-    members = engine.members(service)
-    servers = {m.server.address: _server_state(engine, service, m, now) for m in members}
-    settled, up = engine.is_settled(service.pool_uuid), engine.is_up(service)
-    return _Seen(members, servers, states.pool(service, servers, settled=settled, up=up))
+async def _seen(engine: Engine, service: plan.Service, counters: Counters, now: float) -> _Seen:
+    uuid, listed = service.pool_uuid, engine.listed(service.pool_uuid)
+    value = engine.pools.values.get(uuid)
+    owned = hashing.shares(value.table, len(listed.servers)) if value else array("I", bytes(4 * len(listed.servers)))
+    servers, told = {}, []
+    for index, (server, address) in enumerate(zip(*listed, strict=True)):
+        if index % AT_ONCE == 0:
+            await asyncio.sleep(0)
+        member = engine.member(service, server, address, now)
+        grace = _grace(engine, service, member, now)
+        state = servers[member.server.address] = _server_state(engine, service, member, grace)
+        tally = counters.servers.get((uuid, member.address), Tally())
+        told.append(_server(engine, service, member, state, grace, owned[index] / service.slots, tally))
+    settled, up = engine.pools.is_settled(uuid), engine.pools.is_up(service)
+    return _Seen(servers, told, states.pool(service, servers, settled=settled, up=up))
 
 
-def _pool(engine: Engine, service: plan.Service, counters: Counters, seen: _Seen, now: float) -> dict[str, Any]:
-    value = engine.pool(service.pool_uuid)
-    owned = hashing.shares(value.table, len(seen.members)) if value else array("I", bytes(4 * len(seen.members)))
-    servers = []
-    for index, member in enumerate(seen.members):
-        interface, mac = member.hop.interface, member.hop.mac
-        tally = counters.servers.get((service.pool_uuid, member.address), Tally())
-        state, grace = seen.servers[member.server.address], _grace(engine, service, member, now)
-        fault = engine.fault(service.pool_uuid, member.address)
-        servers.append(
-            {
-                "address": member.server.address,
-                "port": member.server.port,
-                "weight": member.server.weight,
-                "enabled": member.server.enabled,
-                "state": state.word,
-                "reason": state.reason,
-                "remedy": engine.remedy(service.pool_uuid, member.address),
-                "serves_for": grace.seconds if state.word == states.DISABLED else None,
-                "flows": grace.flows if state.word == states.DISABLED else None,
-                "host": None if fault.reason else engine.health.host_answers(member.address),
-                "in_table": owned[index] > 0,
-                "share": round(owned[index] / service.slots, 5),
-                "mac": mac.hex(":") if mac else None,
-                "interface": next((i.name for i in engine.interfaces() if i.index == interface), None),
-                "packets": tally.packets,
-                "bytes": tally.bytes,
-            }
-        )
+def _pool(service: plan.Service, seen: _Seen) -> dict[str, Any]:
     return {
         "name": service.pool,
         "uuid": service.pool_uuid,
         "state": seen.pool.word,
         "reason": seen.pool.reason,
         "slots": service.slots,
-        "servers": servers,
+        "servers": seen.told,
     }
 
 
-def _server_state(engine: Engine, service: plan.Service, member: tables.Member, now: float) -> states.State:
+def _server(
+    engine: Engine,
+    service: plan.Service,
+    member: tables.Member,
+    state: states.State,
+    grace: states.Grace,
+    share: float,
+    tally: Tally,
+) -> dict[str, Any]:
+    pool, (interface, mac, _, _) = service.pool_uuid, member.hop
+    return {
+        "address": member.server.address,
+        "port": member.server.port,
+        "weight": member.server.weight,
+        "enabled": member.server.enabled,
+        "state": state.word,
+        "reason": state.reason,
+        "remedy": engine.remedy(pool, member.address),
+        "serves_for": grace.seconds if state.word == states.DISABLED else None,
+        "flows": grace.flows if state.word == states.DISABLED else None,
+        "host": None if engine.fault(pool, member.address).reason else engine.health.host_answers(member.address),
+        "in_table": share > 0,
+        "share": round(share, 5),
+        "mac": mac.hex(":") if mac else None,
+        "interface": next((i.name for i in engine.interfaces() if i.index == interface), None),
+        "packets": tally.packets,
+        "bytes": tally.bytes,
+    }
+
+
+def _server_state(engine: Engine, service: plan.Service, member: tables.Member, grace: states.Grace) -> states.State:
     pool, address = service.pool_uuid, member.address
     checks = engine.checks(pool, address)
     seen = states.Seen(
@@ -169,13 +183,17 @@ def _server_state(engine: Engine, service: plan.Service, member: tables.Member, 
         fault=engine.fault(pool, address).reason,
         unresolved=member.hop.mac is None,
     )
-    return states.server(member.server, service.pool_enabled, seen, _grace(engine, service, member, now))
+    return states.server(member.server, service.pool_enabled, seen, grace)
 
 
 def _grace(engine: Engine, service: plan.Service, member: tables.Member, now: float) -> states.Grace:
     until = member.server.serve_until
     left = until if until == plan.FOR_EVER else max(0.0, until - now)
-    flows = engine.flows(service.pool_uuid, member.life) if left and member.serves and not service.per_packet else None
+    flows = (
+        engine.pools.flows(service.pool_uuid, member.life)
+        if left and member.serves and not service.per_packet
+        else None
+    )
     return states.Grace(round(left, 1) if member.serves else 0.0, bool(until), flows)
 
 

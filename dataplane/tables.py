@@ -59,13 +59,15 @@ def members(
     listed: Members | None = None,
 ) -> tuple[Member, ...]:
     """The members of a service's pool, by address. now: seconds since the epoch; listed: the same servers, sorted."""
-    found = []
-    for server, address in zip(*(listed or roster.members(service)), strict=True):
-        up = is_up(address)
-        usable = up and server.enabled and service.pool_enabled
-        serves = usable or (up and service.pool_enabled and still_serves(server, now))
-        found.append(Member(server, address, up, usable, serves, hop(address)))
-    return tuple(found)
+    both = zip(*(listed or roster.members(service)), strict=True)
+    return tuple(member(service, server, address, is_up(address), hop(address), now) for server, address in both)
+
+
+def member(service: plan.Service, server: plan.Server, address: bytes, up: bool, hop: Hop, now: float = 0) -> Member:
+    """One of them. address: the server's; up: by its health."""
+    usable = up and server.enabled and service.pool_enabled
+    serves = usable or (up and service.pool_enabled and still_serves(server, now))
+    return Member(server, address, up, usable, serves, hop)
 
 
 def still_serves(server: plan.Server, now: float) -> bool:

@@ -1,6 +1,9 @@
 """Sockets of probes, and what waits for them: one epoll of their own for all, and one timer.
 
 The event loop watches the epoll alone: watching a thousand sockets a second there would cost more than the probes.
+
+While the loop stands still nobody hears what servers answer, so no time passes for those who wait: a server is not down
+because the engine was busy.
 """
 
 from __future__ import annotations
@@ -17,12 +20,16 @@ WRITABLE, READABLE = select.EPOLLOUT, select.EPOLLIN
 GRAIN = 0.01
 """Seconds: times that are over within it are told together."""
 _BURST = 256
+_STILL = 0.05
+"""Seconds late after which the loop stood still."""
+_GRACE = 0.1
+"""Seconds more then: for answers to what was sent only afterwards."""
 
 Ready = Callable[[], None]
 
 
 class Timeout:
-    """A time that is waited for. due: in the loop's time."""
+    """A time that is waited for. due: in the poller's time."""
 
     __slots__ = ("_over", "due")
 
@@ -55,6 +62,7 @@ class Poller:
         self._timeouts: dict[float, deque[Timeout]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._wakes = math.inf
+        self._still = 0.0
 
     def watch(self, number: int, events: int, ready: Ready) -> None:
         """Call `ready` whenever a file is ready for one of these events, or an error is there."""
@@ -74,8 +82,7 @@ class Poller:
 
     def after(self, seconds: float, over: Ready) -> Timeout:
         """Call `over` once so many seconds have passed."""
-        loop = asyncio.get_running_loop()
-        made = Timeout(loop.time() + seconds, over)
+        made = Timeout(self._now() + seconds, over)
         # Times of one length end in the order in which they began; there are as many lengths as monitors' timeouts.
         self._timeouts.setdefault(seconds, deque()).append(made)
         if made.due < self._wakes:
@@ -93,9 +100,15 @@ class Poller:
         self._ready.clear()
         self._timeouts.clear()
 
-    def _poll(self) -> None:
+    def _now(self) -> float:
+        """The loop's time without that in which it stood still."""
+        return asyncio.get_running_loop().time() - self._still
+
+    def _poll(self) -> int:
+        """How many files were ready."""
         assert self._epoll is not None
-        for number, _ in self._epoll.poll(0, _BURST):
+        found = self._epoll.poll(0, _BURST)
+        for number, _ in found:
             ready = self._ready.get(number)  # one that was ready before it has ended this one, perhaps
             if ready is None:
                 continue
@@ -105,16 +118,22 @@ class Poller:
                 if self._ready.get(number) == ready:
                     self.forget(number)
                 tasks.tell("a probe's answer was not taken", exc)
+        return len(found)
 
     def _sleep(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._wakes = math.ceil(due / GRAIN) * GRAIN
-        self._timer = asyncio.get_running_loop().call_at(self._wakes, self._wake)
+        self._timer = asyncio.get_running_loop().call_at(self._wakes + self._still, self._wake)
 
     def _wake(self) -> None:
+        late = self._now() - self._wakes
+        if late > _STILL:
+            self._still += late + _GRACE
         self._timer, self._wakes = None, math.inf
-        now = asyncio.get_running_loop().time()
+        while self._epoll is not None and self._poll() == _BURST:
+            pass  # what has come is heard before anybody's time is over
+        now = self._now()
         for seconds, waiting in list(self._timeouts.items()):
             while waiting and (waiting[0].cancelled or waiting[0].due <= now):
                 try:

@@ -119,6 +119,13 @@ ROWS = (
         dict.fromkeys(("TCP", "half-open", "HTTP", "UDP", "PING", "TCP in a tunnel"), at_most(0.2, 0.33)),
     ),
     Row(
+        "crowd", "5,000 servers, each probed every second; 500 of them fall silent", "", "monitors:many",
+        {"up, 1 pool": at_most(5, 10), "up, pools of two": at_most(7, 10)}
+        | {f"probes, {pools}": at_most(0.5, 1) for pools in ("1 pool", "pools of two")}
+        | {f"late, {pools}": at_most(50, 100) for pools in ("1 pool", "pools of two")}
+        | {"1 pool": at_most(500, 1000)},
+    ),
+    Row(
         "verdicts", "100 of 1,000 servers fall silent: deciding probe to the last flow's move", "",
         "monitors:verdicts", {"1 pool": at_most(300, 1000)},
     ),

@@ -108,7 +108,7 @@ class Crowd:
 
 def set_neighbours(there: Crowd, addresses: Sequence[str], mac: str) -> None:
     """What the engine's host takes for the MAC address of servers."""
-    _batch(there.engine, [f"neigh replace {a} dev up0 lladdr {mac} nud permanent" for a in addresses])
+    batch(there.engine, [f"neigh replace {a} dev up0 lladdr {mac} nud permanent" for a in addresses])
 
 
 def vip(number: int) -> str:
@@ -128,9 +128,9 @@ def crowd(folder: Path, servers: int, *, kind: str = "tcp", mode: str = plan.L2,
             "sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.core.somaxconn=4096 net.ipv4.tcp_max_syn_backlog=4096\n"
             "sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv4.conf.all.rp_filter=0; ip link set up0 up"
         )
-        _batch(server, [f"address add {address}/16 dev up0 noprefixroute" for address in made.addresses])
+        batch(server, [f"address add {address}/16 dev up0 noprefixroute" for address in made.addresses])
         server.sh("ip route add 10.9.0.0/16 dev up0")
-        _batch(server, [f"address add {vip(number)}/32 dev lo" for number in range(vips)])
+        batch(server, [f"address add {vip(number)}/32 dev lo" for number in range(vips)])
         # Permanent: the kernel's own table of neighbours holds gc_thresh3, 1024, on the whole machine.
         set_neighbours(made, made.addresses, made.mac)
         if mode != plan.L2:
@@ -152,7 +152,8 @@ def _decapsulate(server: Namespace, vips: list[str]) -> None:
     server.run(put)
 
 
-def _batch(where: Namespace, lines: Sequence[str]) -> None:
+def batch(where: Namespace, lines: Sequence[str]) -> None:
+    """Commands of ip(8) there."""
     for start in range(0, len(lines), 1000):
         where.sh("ip -batch - <<E\n" + "\n".join(lines[start : start + 1000]) + "\nE")
 

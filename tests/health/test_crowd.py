@@ -1,4 +1,4 @@
-"""A hundred servers behind a real engine: every one is probed and judged, no port is used up, and nothing of it is
+"""Hundreds of servers behind a real engine: every one is probed and judged, no port is used up, and nothing of it is
 counted as a client's."""
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from dataplane import plan
-from tests.health.crowd import PORT, Crowd, crowd, quick, set_neighbours, times_wait
+from tests.bench import monitors
+from tests.bench.measure import TINY
+from tests.health.crowd import PORT, Crowd, crowd, quick, set_neighbours, times_wait, vip
 from tests.health.segment import until
 
 SERVERS = 100
@@ -82,3 +84,32 @@ def test_exactly_those_that_fall_silent_are_taken_out_and_back(tmp_path: Path) -
         waited(lambda: there.states() == expected, there)
         set_neighbours(there, dead, there.mac)
         waited(lambda: set(there.states().values()) == {"up"}, there)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("driver", ["xdp", "pcap"])
+def test_servers_of_many_pools_come_up_and_leave_their_tables(driver: str, tmp_path: Path) -> None:
+    """Pools of two: of those that fall silent, some leave their pool to the other, some take it down."""
+    pools = SERVERS
+    with crowd(tmp_path / "state", 2 * pools, vips=pools) as there:
+        there.publish(there.services([quick("TCP")], pools=pools))
+        there.start(driver)
+        waited(lambda: set(there.states().values()) == {"up"}, there)
+        dead = {*there.addresses[:20], *there.addresses[pools : pools + 10]}
+        set_neighbours(there, sorted(dead), "02:00:00:00:00:99")
+
+        def left() -> bool:
+            told = there.status() or {}
+            held = {s["address"] for pool in told["pools"] for s in pool["servers"] if s["in_table"]}
+            down = {one["address"] for one in told["vips"] if not one["up"]}
+            return held == set(there.addresses) - dead and down == {vip(number) for number in range(10)}
+
+        waited(left, there)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("driver", ["xdp", "pcap"])
+def test_a_silent_servers_flow_goes_to_another(driver: str) -> None:
+    """As the bench measures it, by the frames on the wire: what the driver forwards by, not what the engine says."""
+    (measured,) = monitors.failing(TINY, 20, 1, driver=driver)
+    assert len(measured.more["all"]) == 2  # type: ignore[arg-type]

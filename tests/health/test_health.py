@@ -6,6 +6,7 @@ import socket
 import statistics
 import time
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from dataplane.health import Demand, Health, Sight, State
 from dataplane.probes import Check, Done, ProbeFailed, Run
 from dataplane.probes.check import ended, wire
 from dataplane.probes.http import request
+from dataplane.probes.poller import READABLE, Poller
 from dataplane.schedule import Schedule, room
 
 VIP = socket.inet_aton("10.9.0.100")
@@ -268,3 +270,54 @@ def test_silence_that_is_good_is_no_proof_of_the_host() -> None:
 def test_equal_checks_are_one() -> None:
     one, other = (Check(VIP, b"\n\t\0\2", 80, monitor(request="x")) for _ in range(2))
     assert len({one: None, other: None}) == 1
+
+
+def test_looks_at_servers_that_fall_silent_together_come_one_after_the_other() -> None:
+    there, began = Servers("s"), []
+
+    async def look(check: Check) -> Sight:
+        began.append(asyncio.get_running_loop().time())
+        return await there.look(check)
+
+    async def run() -> None:
+        followed = Health(there.route, there.probe, look, lambda _check: None)
+        servers = [bytes((10, 9, 0, n)) for n in range(2, 12)]
+        checks = [Check(VIP, server, 80, monitor(send_interval=3600)) for server in servers]
+        followed.follow(dict.fromkeys(checks))
+        try:
+            async with asyncio.timeout(20):
+                while any(followed.host_answers(server) is None for server in servers):
+                    await asyncio.sleep(0.005)
+        finally:
+            await followed.close()
+
+    asyncio.run(run())
+    assert len(began) == 10
+    assert all(later - earlier > 0.9 / health.LOOKS for earlier, later in pairwise(began))
+
+
+def test_no_time_passes_for_a_probe_while_the_loop_stands_still() -> None:
+    """What came meanwhile is heard before anybody's time is over; who stays silent is given up all the same."""
+    told: list[str] = []
+
+    async def run() -> None:
+        poller, (ours, theirs) = Poller(), socket.socketpair()
+        over = asyncio.Event()
+        with ours, theirs:
+
+            def heard() -> None:
+                told.append(ours.recv(10).decode())
+                answered.cancel()
+
+            answered = poller.after(0.2, lambda: told.append("given up"))
+            poller.watch(ours.fileno(), READABLE, heard)
+            time.sleep(0.5)  # the engine is busy
+            poller.after(0.2, over.set)
+            asyncio.get_running_loop().call_later(0.05, theirs.send, b"answered")
+            async with asyncio.timeout(20):
+                await over.wait()
+            poller.forget(ours.fileno())
+        poller.close()
+
+    asyncio.run(run())
+    assert told == ["answered"]

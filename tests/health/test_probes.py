@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -227,4 +228,30 @@ def test_no_rule_is_left_neither_at_the_end_nor_by_a_killed_engine(there: Segmen
     there.run(clean)
     assert there.engine.sh("ip rule; ip route show table all") == before
     there.probe(monitor("TCP"), CLOSED)
+    assert there.engine.sh("ip rule; ip route show table all") == before
+
+
+@pytest.mark.root
+def test_each_of_hundreds_of_marks_leads_to_its_server_and_nothing_else_passes_their_rules(there: Segment) -> None:
+    servers = [f"10.9.0.{n}" for n in range(11, 151)]
+
+    async def opened(paths: ProbePaths, _probes: Probes, interface: Interface) -> None:
+        marks = {}
+        for server in servers:
+            by_user = server.endswith("7")
+            marks[server] = paths.open(socket.inet_aton(server), interface, socket.inet_aton(ENGINE), by_user=by_user)
+        for server in (*servers[::9], *(server for server in servers if server.endswith("7"))):
+            assert f"via {server} " in there.engine.sh(f"ip route get {VIP} mark {marks[server]}")
+        script = next(server for server in servers if server.endswith("7"))
+        assert f"via {script} " in there.engine.sh(f"ip route get {VIP} uid {marks[script]}")
+        rules = there.engine.sh("ip rule").splitlines()
+        numbers = [int(rule.split(":")[0]) for rule in rules]
+        assert len(rules) > len(servers)
+        assert sum(number <= 32767 for number in numbers) == 5  # local, main, default, marks, users
+        paths.shut(socket.inet_aton(servers[0]))
+        with pytest.raises(subprocess.CalledProcessError):  # not the way of everybody else
+            there.engine.sh(f"ip route get {VIP} mark {marks[servers[0]]}")
+
+    before = there.engine.sh("ip rule; ip route show table all")
+    there.run(opened)
     assert there.engine.sh("ip rule; ip route show table all") == before
