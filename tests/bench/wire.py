@@ -29,6 +29,8 @@ FIRST_CLIENT, FIRST_VIP = bytes((172, 16, 0, 0)), bytes((10, 2, 0, 0))
 PORT = 80
 FRAME = 60
 """Bytes without the check sequence: 64 on a wire."""
+OFFERED = 100_000
+"""Frames of one call of the generator where it does not count them: some tens of milliseconds."""
 ESTABLISHED, NEW, FLOOD = 1, 2, 3
 """Classes of TCP frames."""
 SYN, ACK = 0x02, 0x10
@@ -124,6 +126,25 @@ class Wire:
 
         return self.client.run(all_of_them)
 
+    def offer(self, seconds: float, processor: int = 0) -> None:
+        """Send from one processor without a pause: the kernel rests between two runs of a generator, so there are
+        two."""
+
+        def body() -> None:
+            until = time.monotonic() + seconds
+            os.sched_setaffinity(0, {processor})
+            while time.monotonic() < until:
+                self._generate.run_live(self.traffic.frame, OFFERED)
+
+        def both() -> None:
+            threads = [Thread(target=body) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        self.client.run(both)
+
     def rate(self, frames: int, processors: Sequence[int] = (0,)) -> float:
         """Mpps that arrive."""
         before = sum(self.arrived().values())
@@ -163,7 +184,7 @@ def wire(queues: int = 1) -> Iterator[Wire]:
         client.run(lambda: ways.update(bytes(4), client.link("c0")[0].to_bytes(4, "little")))
         balancer.run(lambda: ways.update(b"\1\0\0\0", b1.to_bytes(4, "little")))
         for there, name in ((client, "c0"), (sink, "s0")):
-            end = there.run(lambda there=there, name=name: _attach(there, name, count))  # type: ignore[misc]
+            end = there.run(lambda there=there, name=name: attach(there, name, count))  # type: ignore[misc]
             stack.callback(end.close)
         interfaces = Interface(b0, "b0", b0_mac, 1500), Interface(b1, "b1", b1_mac, 1500)
         traffic = Traffic(loaded.map("data"))
@@ -173,5 +194,6 @@ def wire(queues: int = 1) -> Iterator[Wire]:
         )  # fmt: skip
 
 
-def _attach(there: Namespace, name: str, program: Program) -> Link:
+def attach(there: Namespace, name: str, program: Program) -> Link:
+    """The program on an interface of the namespace this runs in."""
     return Link.create(program, there.link(name)[0], bpf.XDP_FLAGS_DRV_MODE)
