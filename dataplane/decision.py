@@ -291,7 +291,7 @@ def _packet(
 
 def _tunnelled(packet: bytes, pool: Pool, target: Target, flows: Flows) -> bytes:
     """Step 9, layer 3: outer headers that cannot be fragmented need no identification (RFC 6864)."""
-    identification = 0 if packet[6] & 0x40 else flows.identification(pool, target)
+    identification = 0 if packet[6] & 0x40 else flows.identification(Member.of(pool, target))
     return rewrite.tunnelled(packet, pool.mode, target.source, target.address, identification)
 
 

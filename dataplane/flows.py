@@ -58,6 +58,11 @@ class Member(NamedTuple):
     address: bytes
     generation: int
 
+    @classmethod
+    def of(cls, pool: Pool, target: Target) -> Member:
+        """Which one a target of the pool is now."""
+        return cls(pool.uuid, target.address, target.generation)
+
 
 class Entry(NamedTuple):
     """Where a flow goes, and when its last packet came."""
@@ -109,7 +114,7 @@ class Flows:
         if syn:
             self.elder.pop(flow, None)
         elif found := self._known(self.elder, flow, service, pool, now):
-            self.elder.put(flow, Entry(_member(pool, found), now))
+            self.elder.put(flow, Entry(Member.of(pool, found), now))
             return found
         return self._in_transition(flow, service, pool, slot, now, syn=syn) if phase == TRANSITION else owner
 
@@ -126,7 +131,7 @@ class Flows:
             former = _target(pool, pool.fallback[slot])
             chosen = former if former is not None and former.serves else _target(pool, pool.table[slot])
         if chosen is not None:
-            (self.young if syn else self.elder).put(flow, Entry(_member(pool, chosen), now))
+            (self.young if syn else self.elder).put(flow, Entry(Member.of(pool, chosen), now))
         return chosen
 
     def owner(self, flow: Flow, service: Service, pool: Pool, now: int) -> Target | None:
@@ -175,16 +180,15 @@ class Flows:
 
     def remember_fragments(self, key: FragmentKey, service: Service, pool: Pool, target: Target, now: int) -> None:
         """The first fragment of a packet went to a member: the others follow."""
-        self.fragments.put(key, Fragment(service.key, _member(pool, target), now + FRAGMENT_LIFE))
+        self.fragments.put(key, Fragment(service.key, Member.of(pool, target), now + FRAGMENT_LIFE))
 
     def fragment(self, key: FragmentKey, now: int) -> Fragment | None:
         """Where a later fragment goes."""
         found = self.fragments.get(key)
         return found if found is not None and now <= found.until else None
 
-    def identification(self, pool: Pool, target: Target) -> int:
+    def identification(self, member: Member) -> int:
         """The next identification of an outer header to a member."""
-        member = _member(pool, target)
         number = self._identifications[member] = (self._identifications.get(member, 0) + 1) & 0xFFFF
         return number
 
@@ -220,10 +224,6 @@ def member_of(pool: Pool, member: Member) -> Target | None:
         if target.address == member.address:
             return target if target.generation == member.generation else None
     return None
-
-
-def _member(pool: Pool, target: Target) -> Member:
-    return Member(pool.uuid, target.address, target.generation)
 
 
 def _target(pool: Pool, index: int) -> Target | None:

@@ -66,9 +66,11 @@ class Tunnel:
 
     def packet(self, packet: bytes, identification: int) -> bytes:
         """A client's packet in the tunnel: TOS and DF are the inner packet's."""
-        first, flags, length = _VERSION_AND_LENGTH | packet[1], packet[6] << 8 & DF, self._overhead + len(packet)
-        summed = (self._summed + packet[1] + length + identification + flags) % 0xFFFF
-        header = _HEADER.pack(first, length, identification, flags, self._kind, 0xFFFF - (summed or 0xFFFF), self._ends)
+        tos, flags, length = packet[1], packet[6] << 8 & DF, self._overhead + len(packet)
+        checksum = -(self._summed + tos + length + identification + flags) % 0xFFFF
+        header = _HEADER.pack(
+            _VERSION_AND_LENGTH | tos, length, identification, flags, self._kind, checksum, self._ends
+        )
         return header + self._inner + packet
 
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from . import decision, rewrite
 from .decision import DROPPED, ETH_HLEN, ETH_P_IP, FORWARDED, Values, Verdict
-from .flows import Flow, Flows, is_stable
-from .forwarding import TCP, UDP, Interface, Pool, ServiceKey, Target
+from .flows import Flow, Flows, Member, is_stable
+from .forwarding import TCP, UDP, Interface, ServiceKey
 from .plan import L2
 from .rewrite import DF, MF, OFFSET
 
@@ -39,8 +39,7 @@ class _Way(NamedTuple):
     tunnel: rewrite.Tunnel | None
     egress: int
     service: ServiceKey
-    pool: Pool
-    target: Target
+    member: Member
 
 
 class Steady:
@@ -70,10 +69,10 @@ class Steady:
             return decision.decide(frame, interface, values, self._flows, now, segment)
         packet = frame[ETH_HLEN : ETH_HLEN + size]
         if way.tunnel is not None:
-            number = 0 if fragment & DF else self._flows.identification(way.pool, way.target)
+            number = 0 if fragment & DF else self._flows.identification(way.member)
             packet = way.tunnel.packet(packet, number)
         frames = (way.ethernet + packet,)
-        return Verdict(FORWARDED, "", frames, way.egress, way.service, way.pool.uuid, way.target.address, size)
+        return Verdict(FORWARDED, "", frames, way.egress, way.service, way.member.pool, way.member.address, size)
 
     def _first(self, frame: bytes, interface: Interface, now: int, segment: int, key: _Key) -> Verdict:
         """Decide, and keep the way if the flow will go it for as long as no value changes."""
@@ -99,10 +98,10 @@ class Steady:
         target = next((t for t in pool.targets if t.address == verdict.server), None)
         if target is None:
             return None
-        ethernet = verdict.frames[0][:ETH_HLEN]
+        ethernet, member = verdict.frames[0][:ETH_HLEN], Member.of(pool, target)
         if pool.mode == L2:
-            return _Way(egress.mtu, ethernet, None, egress.index, service.key, pool, target)
+            return _Way(egress.mtu, ethernet, None, egress.index, service.key, member)
         room = min(egress.mtu, target.path_mtu or egress.mtu) - rewrite.overhead(pool.mode)
         room = min(room, 0xFFFF - rewrite.overhead(pool.mode))
         tunnel = rewrite.Tunnel(pool.mode, target.source, target.address)
-        return _Way(room, ethernet, tunnel, egress.index, service.key, pool, target)
+        return _Way(room, ethernet, tunnel, egress.index, service.key, member)

@@ -130,7 +130,7 @@ class Decided(Flows):
         """What the program remembered."""
         return Fragment(self._service, self._member, now)
 
-    def identification(self, pool: Pool, target: Target) -> int:
+    def identification(self, member: Member) -> int:
         """One of those that the program took for this packet."""
         number, self._next = self._next, (self._next + 1) & 0xFFFF
         return number
