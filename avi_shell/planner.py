@@ -124,6 +124,7 @@ def _service(assembly: Assembly, pool: Document, vip: Vip, service: Service, slo
         per_packet=fast_path.get("per_pkt_loadbalance", False),
         monitors=tuple(_monitor(monitor) for monitor in assembly.monitors),
         monitors_needed=pool.get("min_health_monitors_up", 0),
+        servers_needed=pool.get("min_servers_up", 0),
     )
 
 

@@ -158,6 +158,7 @@ def notices(assembly: Assembly) -> Iterator[str]:
             yield f"{assembly.title} has {missing} yet: nothing is forwarded"
     yield from _port_notices(assembly)
     yield from _monitor_notices(assembly)
+    yield from _server_notices(assembly)
     yield from {n: None for s in assembly.dsr_services for n in profile_notices(s.profile)}
 
 
@@ -208,6 +209,15 @@ def _monitor_notices(assembly: Assembly) -> Iterator[str]:
             f"Pool {assembly.pool['name']}: its health monitor {_some(pings)} proves nothing about the VIP's "
             "service: a server whose kernel answers echo requests is up, whether anything listens on the VIP or not"
         )
+
+
+def _server_notices(assembly: Assembly) -> Iterator[str]:
+    pool = assembly.pool
+    if pool is None or not assembly.dsr_services:
+        return
+    needed, enabled = pool.get("min_servers_up", 0), sum(server["enabled"] for _, server in assembly.servers())
+    if needed > max(enabled, 1):
+        yield f"Pool {pool['name']}: min_servers_up is {needed}, {enabled} of its servers are enabled: it stays down"
 
 
 def _some(words: list[str]) -> str:

@@ -112,7 +112,8 @@ class Service:
     0 = infinite; enabled: virtual service, its VIP and its traffic are all switched on; advertise_down: the VIP stays
     announced with no server up; pool_enabled: a disabled pool has no server up; former: who shared the table before,
     oldest first, as long as flows of theirs may live: an engine that has never seen them keeps them all the same;
-    monitors_needed: of the monitors so many must pass for a server to be up, 0 = all.
+    monitors_needed: of the monitors so many must pass for a server to be up, 0 = all; servers_needed: of the servers so
+    many must be up and enabled for the pool to be up.
     """
 
     virtualservice: str
@@ -137,6 +138,7 @@ class Service:
     servers: tuple[Server, ...] = ()
     monitors: tuple[Monitor, ...] = ()
     monitors_needed: int = 0
+    servers_needed: int = 0
     former: tuple[Former, ...] = ()
     version: int = 0
 

@@ -91,7 +91,7 @@ def pool(service: plan.Service, servers: Mapping[str, State], *, settled: bool, 
         waiting = [address for address, state in servers.items() if state.word == UNKNOWN]
         return State(INITIALIZING, "waiting for the first monitor results" + (f": {_some(waiting)}" if waiting else ""))
     if not up:
-        return State(DOWN, f"no server is up: {listing(servers)}")
+        return State(DOWN, _too_few(service, servers) or f"no server is up: {listing(servers)}")
     if not any(state.word == UP for state in servers.values()):
         return State(UP, f"no server takes new flows: {listing(servers)}")
     return State(UP)
@@ -104,9 +104,18 @@ def service(planned: plan.Service, its_pool: State, servers: Mapping[str, State]
     if its_pool.word == DISABLED:
         return State(DOWN, "its pool is disabled")
     if its_pool.word == DOWN:
-        reason = f"no server of its pool is up: {listing(servers)}" if servers else "its pool has no servers"
-        return State(DOWN, reason)
+        few, none = _too_few(planned, servers), f"no server of its pool is up: {listing(servers)}"
+        return State(DOWN, (f"its pool: {few}" if few else none) if servers else "its pool has no servers")
     return State(its_pool.word, "; ".join(text for text in (claims, its_pool.reason) if text))
+
+
+def _too_few(planned: plan.Service, servers: Mapping[str, State]) -> str:
+    """That some servers are up and the pool needs more, "" where that is not so."""
+    up, needed = sum(state.word == UP for state in servers.values()), planned.servers_needed
+    if not 0 < up < needed:
+        return ""
+    rest = listing(servers)
+    return f"{up} up, min_servers_up needs {needed}" + (f": {rest}" if rest else f" of {len(servers)} configured")
 
 
 def listing(servers: Mapping[str, State]) -> str:

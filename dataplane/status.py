@@ -117,16 +117,18 @@ async def _seen(engine: Engine, service: plan.Service, counters: Counters, now: 
     uuid, listed = service.pool_uuid, engine.listed(service.pool_uuid)
     value = engine.pools.values.get(uuid)
     owned = hashing.shares(value.table, len(listed.servers)) if value else array("I", bytes(4 * len(listed.servers)))
+    settled, up = engine.pools.is_settled(uuid), engine.pools.is_up(service)
     servers, told = {}, []
     for index, (server, address) in enumerate(zip(*listed, strict=True)):
         if index % AT_ONCE == 0:
             await asyncio.sleep(0)
         member = engine.member(service, server, address, now)
+        if settled and not up:
+            member = member._replace(usable=False, serves=False)
         grace = _grace(engine, service, member, now)
         state = servers[member.server.address] = _server_state(engine, service, member, grace)
         tally = counters.servers.get((uuid, member.address), Tally())
         told.append(_server(engine, service, member, state, grace, owned[index] / service.slots, tally))
-    settled, up = engine.pools.is_settled(uuid), engine.pools.is_up(service)
     return _Seen(servers, told, states.pool(service, servers, settled=settled, up=up))
 
 

@@ -58,9 +58,18 @@ def members(
     now: float = 0,
     listed: Members | None = None,
 ) -> tuple[Member, ...]:
-    """The members of a service's pool, by address. now: seconds since the epoch; listed: the same servers, sorted."""
+    """The members of a service's pool, by address; none serves where fewer could than it needs. now: seconds since the
+    epoch; listed: the same servers, sorted."""
     both = zip(*(listed or roster.members(service)), strict=True)
-    return tuple(member(service, server, address, is_up(address), hop(address), now) for server, address in both)
+    found = tuple(member(service, server, address, is_up(address), hop(address), now) for server, address in both)
+    if is_short(service, sum(one.usable for one in found)):
+        return tuple(one._replace(usable=False, serves=False) for one in found)
+    return found
+
+
+def is_short(service: plan.Service, usable: int) -> bool:
+    """Whether a pool is down although so many of its servers are up and enabled: it needs more of them."""
+    return usable < service.servers_needed
 
 
 def member(service: plan.Service, server: plan.Server, address: bytes, up: bool, hop: Hop, now: float = 0) -> Member:

@@ -53,6 +53,7 @@ ACTS: Mapping[str, str] = {
     "pool.use_service_port": "tests/configuration/test_planner.py::test_a_change_and_what_it_does_to_the_plan",
     "pool.enabled": "tests/configuration/test_planner.py::test_a_change_and_what_it_does_to_the_plan",
     "pool.min_health_monitors_up": "tests/health/test_health.py::test_min_health_monitors_up",
+    "pool.min_servers_up": "tests/health/test_crowd.py::test_a_pool_with_fewer_servers_up_than_it_needs_is_down",
     "pool.servers.ip.addr": "tests/configuration/test_planner.py::test_a_service_with_everything_at_its_default",
     "pool.servers.ip.type": "tests/configuration/test_rules.py::test_refused",
     "pool.servers.port": "tests/configuration/test_planner.py::test_a_change_and_what_it_does_to_the_plan",

@@ -240,9 +240,15 @@ MONITORS = [
 def test_every_type_of_monitor(site: Site, read: Any, document: dict[str, Any], wanted: plan.Monitor) -> None:
     site.save("healthmonitor", name="m", **document)
     site.dsr()
-    site.save("pool", name="vs1-pool", health_monitor_refs=[reference("healthmonitor", "m")], min_health_monitors_up=1)
+    site.save(
+        "pool",
+        name="vs1-pool",
+        health_monitor_refs=[reference("healthmonitor", "m")],
+        min_health_monitors_up=1,
+        min_servers_up=2,
+    )
     assert read().services[KEY].monitors == (wanted,)
-    assert read().services[KEY].monitors_needed == 1
+    assert (read().services[KEY].monitors_needed, read().services[KEY].servers_needed) == (1, 2)
 
 
 def test_one_service_for_each_vip_and_port(site: Site, read: Any) -> None:

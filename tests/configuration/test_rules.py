@@ -502,6 +502,15 @@ ACCEPTED: list[tuple[str, list[Step], list[str]]] = [
         ["NetworkProfile udp: snat is ignored with direct server return: servers see the client's own address"],
     ),
     (
+        "more servers must be up than are enabled",
+        [
+            lambda s: s.dsr(),
+            lambda s: s.save("pool", name=POOL, servers=servers("10.1.1.1"), min_servers_up=2),
+            lambda s: s.save("pool", name=POOL, servers=servers("10.1.1.1", "10.1.1.2"), min_servers_up=3),
+        ],
+        ["Pool vs1-pool: min_servers_up is 3, 2 of its servers are enabled: it stays down"],
+    ),
+    (
         "a server's port that is not the service's",
         [lambda s: s.dsr(), lambda s: s.save("pool", name=POOL, servers=servers("10.1.1.1", port=8080))],
         [
@@ -551,11 +560,11 @@ ACCEPTED: list[tuple[str, list[Step], list[str]]] = [
     (
         "fields that change nothing here",
         [
-            lambda s: s.save("pool", name="p", min_servers_up=1),
+            lambda s: s.save("pool", name="p", ignore_server_port=True),
             lambda s: s.save(
                 "pool",
                 name="p",
-                min_servers_up=1,
+                ignore_server_port=True,
                 capacity_estimation=True,
                 servers=servers("10.1.1.1", port=1),
                 fail_action={"type": "FAIL_ACTION_BACKUP_POOL"},

@@ -95,6 +95,17 @@ def test_a_pool_and_its_service(
     assert states.service(SERVICE, pool, servers) == State(word or UP, reason)
 
 
+def test_a_pool_that_needs_more_servers_names_what_it_needs() -> None:
+    servers, needs = {A: State(UP), B: SILENT}, dataclasses.replace(SERVICE, servers_needed=2)
+    few = f"1 up, min_servers_up needs 2: {B} server does not answer"
+    pool = states.pool(needs, servers, settled=True, up=False)
+    assert pool == State(DOWN, few)
+    assert states.service(needs, pool, servers) == State(DOWN, f"its pool: {few}")
+    alone = states.pool(needs, {A: State(UP)}, settled=True, up=False)
+    assert alone == State(DOWN, "1 up, min_servers_up needs 2 of 1 configured")
+    assert states.pool(needs, {A: SILENT}, settled=True, up=False).reason.startswith("no server is up")
+
+
 def test_what_is_switched_off_says_so() -> None:
     pool = states.pool(dataclasses.replace(SERVICE, pool_enabled=False), {A: SILENT}, settled=True, up=False)
     assert pool == State(DISABLED, "switched off in the configuration")

@@ -34,6 +34,15 @@ def test_a_down_server_owns_none_but_stays_a_target() -> None:
     assert forwarding.Target(dead, False, MAC, 2, serves=False) in value.targets
 
 
+def test_of_fewer_servers_than_a_pool_needs_none_serves() -> None:
+    dead = b"\x0a\0\0\x0c"
+    for needed, there in ((0, 2), (2, 2), (3, 0), (4, 0)):
+        needs = dataclasses.replace(THREE, servers_needed=needed)
+        assert len(owners(needs, lambda server: server != dead)) == there
+        found = tables.members(needs, lambda server: server != dead, HOP)
+        assert (sum(member.serves for member in found), sum(member.up for member in found)) == (there, 2)
+
+
 def test_a_server_that_leaves_moves_few_flows_of_the_others() -> None:
     dead = b"\x0a\0\0\x0c"
     before = tables.pool(THREE, tables.members(THREE, UP, HOP))

@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dataplane import plan
+from dataplane.states import DOWN, UP
 from tests.bench import monitors
 from tests.bench.measure import TINY
 from tests.health.crowd import PORT, Crowd, crowd, quick, set_neighbours, times_wait, vip
 from tests.health.segment import until
 
 SERVERS = 100
+NOBODY = "02:00:00:00:00:99"
+"""A MAC address that none has: servers with it are as if their hosts were gone."""
 MONITORS = (
     quick("TCP"),
     quick("TCP", half_open=True),
@@ -79,7 +83,7 @@ def test_exactly_those_that_fall_silent_are_taken_out_and_back(tmp_path: Path) -
         there.start("xdp")
         waited(lambda: set(there.states().values()) == {"up"}, there)
         dead = there.addresses[::2]
-        set_neighbours(there, dead, "02:00:00:00:00:99")  # nobody's: as if their hosts were gone
+        set_neighbours(there, dead, NOBODY)
         expected = {address: "down" if address in dead else "up" for address in there.addresses}
         waited(lambda: there.states() == expected, there)
         set_neighbours(there, dead, there.mac)
@@ -96,7 +100,7 @@ def test_servers_of_many_pools_come_up_and_leave_their_tables(driver: str, tmp_p
         there.start(driver)
         waited(lambda: set(there.states().values()) == {"up"}, there)
         dead = {*there.addresses[:20], *there.addresses[pools : pools + 10]}
-        set_neighbours(there, sorted(dead), "02:00:00:00:00:99")
+        set_neighbours(there, sorted(dead), NOBODY)
 
         def left() -> bool:
             told = there.status() or {}
@@ -113,3 +117,40 @@ def test_a_silent_servers_flow_goes_to_another(driver: str) -> None:
     """As the bench measures it, by the frames on the wire: what the driver forwards by, not what the engine says."""
     (measured,) = monitors.failing(TINY, 20, 1, driver=driver)
     assert len(measured.more["all"]) == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("driver", ["xdp", "pcap"])
+def test_a_pool_with_fewer_servers_up_than_it_needs_is_down(driver: str, tmp_path: Path) -> None:
+    with crowd(tmp_path / "state", 3) as there:
+        first, second, third = there.addresses
+        (service,) = there.services([quick("TCP")])
+        there.publish([replace(service, servers_needed=2)])
+        there.start(driver)
+
+        def told(held: set[str], reason: str) -> Callable[[], bool]:
+            def reached() -> bool:
+                said = there.status() or {}
+                (pool,), (vip_,), (one,) = said["pools"], said["vips"], said["services"]
+                in_table = {server["address"] for server in pool["servers"] if server["in_table"]}
+                up = bool(held)
+                return (
+                    in_table == held
+                    and (vip_["up"], vip_["announced"]) == (up, up)
+                    and (pool["state"], one["state"]) == ((UP, UP) if up else (DOWN, DOWN))
+                    and reason in pool["reason"]
+                    and reason in one["reason"]
+                )
+
+            return reached
+
+        waited(told({first, second, third}, ""), there)
+        set_neighbours(there, [first], NOBODY)
+        waited(told({second, third}, ""), there)
+        set_neighbours(there, [first, second], NOBODY)
+        waited(told(set(), f"1 up, min_servers_up needs 2: {first}, {second} "), there)
+        assert there.states()[third] == UP
+        set_neighbours(there, [second], there.mac)
+        waited(told({second, third}, ""), there)
+        set_neighbours(there, there.addresses, NOBODY)
+        waited(told(set(), "is up: "), there)
