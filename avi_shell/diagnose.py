@@ -9,7 +9,7 @@ from . import live
 from .document import Document
 from .errors import Refused
 from .live import Parts, Report
-from .result import Table
+from .result import Prose, Table
 
 if TYPE_CHECKING:
     from .session import Session
@@ -79,17 +79,17 @@ def _mending(entries: Iterable[Report]) -> list[str]:
             _, servers, hosts = same.setdefault(key, (finding, [], []))
             servers.append(entry["address"])
             hosts.append(finding["on"])
-    lines = []
+    lines: list[str] = []
     for finding, servers, hosts in sorted(same.values(), key=lambda known: not known[0]["grave"]):
         lines.append("")
-        lines.append(f"{'' if finding['grave'] else 'note: '}{_listed(servers)}: {finding['what']}")
+        lines.append(Prose(f"{'' if finding['grave'] else 'note: '}{_listed(servers)}: {finding['what']}"))
         if finding["because"]:
-            lines.append(f"  known because {finding['because']}")
+            lines.append(Prose(f"  known because {finding['because']}"))
         if finding["commands"]:
             lines.append(f"  to mend it, on {_HOSTS[finding['host']]} {_listed(hosts)}:")
             lines += [f"    {command}" for command in finding["commands"]]
         if finding["advice"]:
-            lines.append(f"  {'else' if finding['commands'] else 'to do'}: {finding['advice']}")
+            lines.append(Prose(f"  {'' if finding['commands'] else 'to do: '}{finding['advice']}"))
     return [*lines, ""] if lines else []
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .document import Document, address_text, reference_name, reference_parts
 from .errors import Refused
-from .result import Part, Table
+from .result import Part, Prose, Table
 
 if TYPE_CHECKING:
     from .session import Session
@@ -207,7 +207,7 @@ def _virtual_service(session: Session, document: Document, live: Sequence[Report
         for service in mine:
             if service["reason"]:
                 name = f"{service['vip']} {service['protocol']} {_last(service)}"
-                parts.append(f"{name} is {service['state']}: {service['reason']}")
+                parts.append(Prose(f"{name} is {service['state']}: {service['reason']}"))
         for uuid in dict.fromkeys(service["pool_uuid"] for service in mine):
             for pool in (p for its, p in _pools(uuid, live) if its == engine):
                 parts += _pool(pool) + _servers(pool)
@@ -227,7 +227,7 @@ def _last(service: Report) -> str:
 def _pool(pool: Report) -> Parts:
     up = sum(server["state"] == "up" for server in pool["servers"])
     told = f"Pool {pool['name']}: {state(pool['state'])}, {up} of {len(pool['servers'])} servers up"
-    return [f"{told}: {pool['reason']}" if pool["reason"] else told]
+    return [Prose(f"{told}: {pool['reason']}" if pool["reason"] else told)]
 
 
 def _servers(pool: Report) -> Parts:
@@ -245,7 +245,7 @@ def _servers(pool: Report) -> Parts:
         for server in pool["servers"]
     ]
     parts: Parts = [Table(("Server", "Port", "Oper State", "Host", "Share", "Packets", "Bytes"), rows)]
-    parts += [f"{s['address']} is {s['state']}: {s['reason']}" for s in pool["servers"] if s["reason"]]
+    parts += [Prose(f"{s['address']} is {s['state']}: {s['reason']}") for s in pool["servers"] if s["reason"]]
     remedies: dict[str, list[str]] = {}
     for server in pool["servers"]:
         if server["remedy"]:
@@ -279,7 +279,7 @@ def _engine(report: Report) -> Parts:
     rows.append(("answered (ARP, ping, too big)", str(report["answered"])))
     rows += [(f"dropped {reason}", str(count)) for reason, count in report["dropped"].items()]
     parts: Parts = [Table(("Field", "Value"), rows)]
-    return parts + [f"{_when(event['at'])} {event['text']}" for event in report["events"][-10:]]
+    return parts + [Prose(f"{_when(event['at'])} {event['text']}") for event in report["events"][-10:]]
 
 
 def _when(at: float) -> str:

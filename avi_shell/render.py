@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +12,7 @@ from grammar.errors import LanguageError, LineError
 
 from . import table
 from .errors import ShellError
-from .result import Part, Result, Table, Words
+from .result import Part, Prose, Result, Table, Words
 
 _SHOWN = 12
 """How many expected words a message lists."""
@@ -23,9 +24,16 @@ def text_lines(parts: Iterable[Part], width: int | None = None) -> list[str]:
     for part in parts:
         if isinstance(part, Words):
             lines += listing(part.rows, width)
+        elif isinstance(part, Prose) and width and len(part) > width:
+            lines += _wrapped(part, width)
         else:
             lines += (table.draw(part.columns, part.rows, width) if isinstance(part, Table) else part).split("\n")
     return lines
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    margin = " " * (len(text) - len(text.lstrip()) + 2)
+    return textwrap.wrap(text, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
 
 
 def message(error: LanguageError | ShellError) -> str:

@@ -26,6 +26,13 @@ class Words:
     rows: Sequence[tuple[str, str]]
 
 
+class Prose(str):
+    """A line for people alone, which may be broken between words where it is wider than the terminal; no command, which
+    would have to be pasted whole."""
+
+    __slots__ = ()
+
+
 Part = str | Table | Words
 
 

@@ -102,7 +102,9 @@ def probes(facts: Facts) -> dict[str, str]:
         told["host"] += f", port {facts.port} {_PORT[facts.host_port]}"
         told["VIP"] += f", port {facts.port} {_PORT[facts.vip_port]}"
     if facts.mode != plan.L2:
-        told["tunnel"] = facts.refusal or ("decapsulates" if facts.served or facts.inner == REPLIES else "silent")
+        # A program that decapsulates for the VIP alone leaves a question to the server's own address to be refused.
+        decapsulates = facts.served or facts.inner == REPLIES
+        told["tunnel"] = "decapsulates" if decapsulates else facts.refusal or "silent"
     if facts.full:
         told["full size"] = f"{facts.fits or '?'} of {facts.full} bytes"
     if facts.failing:

@@ -188,7 +188,8 @@ def _unreached(facts: Facts) -> list[Finding]:
 
 def _silent_vip(facts: Facts) -> list[Finding]:
     """The host answers, its VIP does not."""
-    address = (f"ip addr replace {facts.vip}/32 dev lo",)
+    # Silence first: a VIP that is answered for by ARP even for a moment takes the engine's clients away.
+    address = (*silent_arp(), f"ip addr replace {facts.vip}/32 dev lo")
     if facts.last == EXPIRES:
         return [Finding(MISSING, commands=address, because=f"it forwards packets for {facts.vip} instead")]
     if facts.mode == L2:

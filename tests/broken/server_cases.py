@@ -7,6 +7,7 @@ from tests.broken.world import ENGINE, PORT, VIP, World
 
 MAC = "02:00:00:00:77:01"
 STRICT = "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1"
+UNPREPARED = "sysctl -qw net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.all.arp_announce=0"
 MUTE = (
     "nft 'table ip mute { chain out { type filter hook output priority 0; icmp type destination-unreachable drop; }; }'"
 )
@@ -72,12 +73,12 @@ CASES = (
         restores=on("switch", "ip link set broken0 up"),
     ),
     Case(
-        "the VIP is not on its loopback",
-        breaks=on("broken", f"ip addr del {VIP}/32 dev lo"),
+        "nobody prepared it",  # what mends it must never have it answer ARP for the VIP on the way
+        breaks=on("broken", f"ip link set eth1 down; ip addr del {VIP}/32 dev lo; {UNPREPARED}"),
         state="down",
         reason="server answers, VIP does not: VIP missing on its loopback?",
         told="VIP missing on its loopback?",
-        mends=1,
+        mends=3,
     ),
     Case(
         "it answers ARP for the VIP",
@@ -132,7 +133,7 @@ CASES = (
         state="down",
         reason="server answers, VIP does not: VIP missing on its loopback?",
         told="VIP missing on its loopback?",
-        mends=1,
+        mends=3,
         mode="l3",
     ),
     Case(
@@ -141,7 +142,7 @@ CASES = (
         state="down",
         reason="server answers, VIP does not: rp_filter drops what comes out of the IP-in-IP tunnel",
         told="rp_filter drops what comes out",
-        mends=2,
+        mends=4,
         mode="l3",
     ),
     Case(

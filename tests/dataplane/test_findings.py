@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dataplane import plan
+from dataplane.diagnosis import probes
 from dataplane.findings import CLOSED, ENGINE, EXPIRES, OPEN, REPLIES, SERVER, SILENT, Facts, cause, findings
 
 MAC, OTHER = frozenset({"02:00:00:00:00:0b"}), frozenset({"02:00:00:00:00:0c"})
@@ -26,11 +27,11 @@ TABLE = [
     (replace(WELL, answers=OTHER, permanent=True), "the neighbour entry is fixed by hand", ENGINE, 1),
     (replace(WELL, answers=MAC | OTHER), "2 MAC addresses answer ARP for 10.9.0.11", SERVER, 1),
     (replace(WELL, owners=MAC), "answers ARP for the VIP 10.9.0.100", SERVER, 2),
-    (replace(DEAF, last=EXPIRES), "VIP missing on its loopback?", SERVER, 1),
-    (DEAF, "VIP missing on its loopback?", SERVER, 1),
-    (replace(DEAF, **FAR_AWAY, inner=REPLIES), "VIP missing on its loopback?", SERVER, 1),
+    (replace(DEAF, last=EXPIRES), "VIP missing on its loopback?", SERVER, 3),
+    (DEAF, "VIP missing on its loopback?", SERVER, 3),
+    (replace(DEAF, **FAR_AWAY, inner=REPLIES), "VIP missing on its loopback?", SERVER, 3),
     (replace(DEAF, **FAR_AWAY, refusal="does not decapsulate GRE"), "does not decapsulate GRE", SERVER, 1),
-    (replace(DEAF, **FAR_AWAY), "rp_filter drops what comes out of the GRE tunnel", SERVER, 2),
+    (replace(DEAF, **FAR_AWAY), "rp_filter drops what comes out of the GRE tunnel", SERVER, 4),
     (replace(GONE, **FAR_AWAY, refusal="10.9.0.254 answers host unreachable"), "host unreachable", ENGINE, 0),
     (replace(GONE, **FAR_AWAY), "server does not answer", SERVER, 0),
     (replace(WELL, vip_port=SILENT), "the VIP answers ping, its port 80 does not", SERVER, 0),
@@ -65,3 +66,19 @@ def test_what_is_worth_to_know_is_not_grave() -> None:
     (stranger,) = findings(replace(WELL, owners=OTHER))
     assert "a stranger, 02:00:00:00:00:0c" in stranger.what
     assert findings(replace(WELL, owners=OTHER, others={next(iter(OTHER)): "10.9.0.12"})) == []
+
+
+def test_what_is_refused_in_the_tunnel_is_not_told_of_a_server_whose_vip_answers() -> None:
+    """A program that decapsulates for the VIP alone leaves the question to the server's own address to be refused."""
+    away = replace(WELL, **FAR_AWAY, refusal="the server does not decapsulate GRE")
+    assert probes(away)["tunnel"] == "decapsulates"
+    assert probes(replace(away, echo=SILENT, vip_port=SILENT))["tunnel"] == "the server does not decapsulate GRE"
+
+
+def test_a_vip_is_silent_before_it_is_there() -> None:
+    (missing,) = [finding for finding in findings(DEAF) if finding.grave]
+    assert missing.commands == (
+        "sysctl -w net.ipv4.conf.all.arp_ignore=1",
+        "sysctl -w net.ipv4.conf.all.arp_announce=2",
+        "ip addr replace 10.9.0.100/32 dev lo",
+    )
