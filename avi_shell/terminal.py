@@ -24,7 +24,7 @@ from grammar.words import split
 
 from . import render
 from .batch import DONE, REFUSED, WATCH_INTERVAL
-from .result import Result
+from .result import Prose, Result
 from .session import Session
 
 
@@ -112,7 +112,8 @@ class Terminal:
             pointer = render.caret(result.error, len(prompt))
             if pointer is not None:
                 print(pointer)
-            print(f"error: {render.message(result.error)}")
+            for line in render.text_lines([Prose(f"error: {render.message(result.error)}")], self._width()):
+                print(line)
 
     def _width(self) -> int:
         """Columns of a line: as `terminal width` says, else those that the terminal has."""

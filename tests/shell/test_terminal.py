@@ -166,6 +166,8 @@ def test_nothing_is_wider_than_the_terminal(terminal: Start) -> None:
     at.expect_exact("leave the shell")
     at.send("show applicationprofile System-HTTP\r")
     at.expect_exact("| uuid ")
+    at.send("configure pool p1 lb_algorithm_hash source_ip\r")
+    at.expect_exact("error: 'source_ip'")
     at.send("version\r")
     at.expect_exact("| product | avi-shell |")
     at.send("exit\r")
@@ -173,5 +175,7 @@ def test_nothing_is_wider_than_the_terminal(terminal: Start) -> None:
     shown = at.logfile_read.getvalue().split("\r\n")
     for begin in ("description ", " " * 21, "| uuid ", "+---"):
         assert any(line.startswith(begin) for line in shown)
+    said = shown[next(n for n, line in enumerate(shown) if line.startswith("error: ")) :][:2]
+    assert said[1].startswith("  ")
     lines = [line for line in shown if re.match(r"[|+ a-z]", line)]
     assert max(map(len, lines)) <= 80
