@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from . import plan
 from .errors import NetworkError
 from .forwarding import Interface
+from .hops import Hops
 from .network import Network
 from .pathmtu import PathMtus
 from .paths import ProbePaths
 from .probes import Check
 from .probes.check import EXTERNAL
-from .tables import Hop
 from .ways import FULL, Ways
 
 
@@ -25,12 +25,11 @@ class CheckWays:
         ways: Ways,
         paths: ProbePaths,
         path_mtus: PathMtus,
-        hop: Callable[[bytes], Hop],
-        next_hop: Callable[[bytes], Hop],
+        hops: Hops,
         interfaces: Callable[[], Iterable[Interface]],
     ) -> None:
         self._network, self._ways, self._paths, self._path_mtus = network, ways, paths, path_mtus
-        self._hop, self._next_hop, self._interfaces = hop, next_hop, interfaces
+        self._hops, self._interfaces = hops, interfaces
 
     async def open(self, check: Check) -> tuple[int, bytes]:
         """The mark and the source address of a check's probes. Raises NetworkError."""
@@ -46,7 +45,7 @@ class CheckWays:
     async def _open_tunnel(self, check: Check) -> tuple[int, bytes]:
         if self._network.way(check.server) is None:  # at the start nobody has asked yet
             self._network.find([check.server])
-        hop = self._next_hop(check.server)
+        hop = self._hops.next_hop(check.server)
         if hop.interface is None:
             raise self._none(check)
         return await self._paths.open_tunnel(check.server, hop.source, check.mode), hop.source
@@ -57,11 +56,11 @@ class CheckWays:
     def explain(self, check: Check, began: float) -> str:
         """What is known against a probe's way: no MAC address, or what was said against the tunnel since `began`."""
         if check.mode != plan.L2:
-            way, hop = self._network.way(check.server), self._next_hop(check.server)
+            way, hop = self._network.way(check.server), self._hops.next_hop(check.server)
             if way is not None and hop.mac is None and not self._network.has_room(way.index, way.gateway):
                 return FULL
             return self._path_mtus.refusal(check.server, check.mode, began)
-        hop = self._hop(check.server)
+        hop = self._hops.hop(check.server)
         if hop.mac is None:
             if hop.interface is not None and not self._network.has_room(hop.interface, check.server):
                 return FULL

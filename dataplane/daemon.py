@@ -118,10 +118,10 @@ class Daemon:
     async def run(self) -> None:
         """Start, follow, stop."""
         asyncio.get_running_loop().set_exception_handler(self._unexpected)
+        gc.disable()  # what a start makes stays: to look through it again and again is much of its time
         network = Network(self._network_changed)
         await network.start()
         try:
-            gc.disable()  # what a start makes stays: to look through it again and again is much of its time
             engine = await self._start(network)
             gc.freeze()
             gc.set_threshold(GARBAGE)

@@ -42,7 +42,7 @@ async def diagnose(engine: Engine, pool: str, server: str, tell: Tell) -> dict[s
     names = {
         mac.hex(":"): member.address
         for _, member in members
-        if (mac := engine.hop(socket.inet_aton(member.address)).mac)
+        if (mac := engine.hops.hop(socket.inet_aton(member.address)).mac)
     }
     if server:
         members = [(service, member) for service, member in members if member.address == server]

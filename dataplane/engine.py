@@ -23,6 +23,7 @@ from .examination import Examiner
 from .forwarding import Driver, Interface
 from .fullsize import FullSizes
 from .health import Health, Sight
+from .hops import Hops
 from .network import Network
 from .ownership import Ownership
 from .pathmtu import PathMtus
@@ -78,13 +79,14 @@ class Engine:
         self._paths = ProbePaths(network.netlink)
         self._path_mtus = PathMtus(self._path_mtu_changed)
         self._probes = Probes()
-        ways = CheckWays(network, self._ways, self._paths, self._path_mtus, self.hop, self.next_hop, self.interfaces)
+        self.hops = Hops(network, self._path_mtus, self.interfaces)
+        ways = CheckWays(network, self._ways, self._paths, self._path_mtus, self.hops, self.interfaces)
         self.examiner = Examiner(
             network, self.claimants.claims, self._probes, self._path_mtus, ways.open, self.interfaces
         )
         self._health = Health(ways.open, self._probes.probe, self._look, self._check_changed, ways.explain)
         self._upkeep = Upkeep(
-            network, self._roster, self.pools.values, self._paths, self._path_mtus, self.next_hop, self.interfaces
+            network, self._roster, self.pools.values, self._paths, self._path_mtus, self.hops.next_hop, self.interfaces
         )
         self._full_sizes = FullSizes(self.examiner, self._health.passing, self._check_changed, self._fits_in_tunnel)
 
@@ -172,7 +174,8 @@ class Engine:
         if any(service.mode != plan.L2 for service in touched):
             self._follow_tunnels()
         self._follow_checks(pools)
-        for server in {socket.inet_aton(server.address) for service in touched for server in service.servers}:
+        former = [service for service in touched if self.services.get(service.key) is not service]
+        for server in {socket.inet_aton(server.address) for service in former for server in service.servers}:
             if not self._roster.behind(server):
                 self._paths.shut(server)
         self.claimants.follow(self.services.values(), self._interfaces.values())
@@ -246,9 +249,11 @@ class Engine:
 
     def members(self, service: plan.Service) -> tuple[tables.Member, ...]:
         """The members of a service's pool with their states."""
-        way = self.hop if service.mode == plan.L2 else self.next_hop
         uuid, listed = service.pool_uuid, self._roster.members(service.pool_uuid)
-        return tables.members(service, lambda server: self._is_up(uuid, server), way, time.time(), listed)
+        ups: Iterable[bool] = [True] * len(listed.addresses)
+        if self._demands.servers(uuid) or not self._ways.sound:
+            ups = (self._is_up(uuid, server) for server in listed.addresses)
+        return tables.joined(service, listed, ups, self.hops.of(listed.addresses, service.mode), time.time())
 
     def listed(self, pool: str) -> roster.Members:
         """A pool's servers, in the order of `members`."""
@@ -256,8 +261,8 @@ class Engine:
 
     def member(self, service: plan.Service, server: plan.Server, address: bytes, now: float) -> tables.Member:
         """One of them; address: the server's."""
-        way = self.hop if service.mode == plan.L2 else self.next_hop
-        return tables.member(service, server, address, self._is_up(service.pool_uuid, address), way(address), now)
+        (hop,) = self.hops.of((address,), service.mode)
+        return tables.member(service, server, address, self._is_up(service.pool_uuid, address), hop, now)
 
     def vips(self) -> Iterable[forwarding.Vip]:
         """The VIPs as the driver has them."""
@@ -293,24 +298,6 @@ class Engine:
     def health(self) -> Health:
         """The checks' states."""
         return self._health
-
-    def hop(self, server: bytes) -> tables.Hop:
-        """The way to a server on an attached network, as far as known."""
-        way = self.network.attached(server, self._interfaces.values())
-        if way is None or not self.network.is_up(way[0].index):
-            return tables.Hop()
-        return tables.Hop(way[0].index, self.network.neighbour(way[0].index, server), way[1])
-
-    def next_hop(self, server: bytes) -> tables.Hop:
-        """The way to a server that may be routers away, as far as known."""
-        way = self.network.way(server)
-        if way is None or not self.network.is_up(way.index) or not self._serves_interface(way.index):
-            return tables.Hop()
-        mac = self.network.neighbour(way.index, way.gateway)
-        return tables.Hop(way.index, mac, way.source, self._path_mtus.get(server))
-
-    def _serves_interface(self, index: int) -> bool:
-        return any(interface.index == index for interface in self._interfaces.values())
 
     def fault(self, pool: str, server: bytes) -> Fault:
         """Why a member cannot be reached at all."""
@@ -487,10 +474,15 @@ class Engine:
     def _follow_ways(self, pools: Iterable[str]) -> None:
         """See which members of these pools can be reached: those that cannot lose their slots at once."""
         modes = {uuid: service.mode for uuid in pools for service in self._roster.of_pool(uuid)}
-        members = [(uuid, server) for uuid in modes for server in self._roster.members(uuid).addresses]
-        changed = self._ways.follow({(server, modes[uuid]) for uuid, server in members}, self._interfaces)
+        members = [(mode, self._roster.members(uuid).addresses) for uuid, mode in modes.items()]
+        changed = self._ways.follow(members, self._interfaces, self._roster.reaches)
         if changed:
-            self._members_changed(member for member in members if (member[1], modes[member[0]]) in changed)
+            self._members_changed(
+                (uuid, server)
+                for uuid, (mode, servers) in zip(modes, members, strict=True)
+                for server in servers
+                if (server, mode) in changed
+            )
             self._health.hasten({server for server, mode in changed if not self._ways.fault(server, mode).reason})
 
     async def _look(self, check: Check) -> Sight:

@@ -11,7 +11,8 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Iterable, Sequence
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -21,14 +22,12 @@ from pyroute2 import AsyncIPRoute
 from . import neighbours, routes, rtnetlink, tasks
 from .errors import NetworkError
 from .forwarding import Interface
-from .neighbours import Neighbour
+from .neighbours import NUD_PERMANENT, Neighbour
 from .networkevents import Event, NetworkEvents
 from .routes import RT_TABLE_MAIN, RTN_UNICAST, RTPROT_KERNEL, Route, Way
 
 log = logging.getLogger("avi-se")
 
-# linux/neighbour.h
-NUD_PERMANENT = 0x80
 # linux/if.h
 IFF_UP, IFF_LOOPBACK, IFF_LOWER_UP = 0x1, 0x8, 0x10000
 ARPHRD_ETHER = 1
@@ -56,6 +55,36 @@ Networks = tuple[tuple[bytes, int], ...]
 """An interface's addresses: (address, prefix length), in the kernel's order."""
 
 
+_NOBODY: Mapping[bytes, bytes] = {}
+
+
+class Prefixes:
+    """Networks of interfaces, to find addresses in: the longest prefix wins, as in a routing table, and of equal ones
+    the first."""
+
+    def __init__(self, networks: Iterable[tuple[Interface, bytes, int]]) -> None:
+        """networks: interface, its address there, length of the prefix."""
+        self._longest_first = [
+            (32 - length, int.from_bytes(own, "big") >> 32 - length, (interface, own))
+            for interface, own, length in sorted(networks, key=itemgetter(2), reverse=True)
+        ]
+
+    def find(self, address: bytes) -> tuple[Interface, bytes] | None:
+        """The interface whose network holds an address, with the address of its own there."""
+        return self.find_all((address,))[0]
+
+    def find_all(self, addresses: Sequence[bytes]) -> list[tuple[Interface, bytes] | None]:
+        """The same of many."""
+        numbers = struct.unpack(f"!{len(addresses)}I", b"".join(addresses))
+        if len(self._longest_first) == 1:
+            ((shift, prefix, found),) = self._longest_first
+            return [found if number >> shift == prefix else None for number in numbers]
+        return [
+            next((found for shift, prefix, found in self._longest_first if number >> shift == prefix), None)
+            for number in numbers
+        ]
+
+
 class Network:
     """Links, addresses and neighbours, by index; `changed` is called after every event that alters one of them.
 
@@ -67,9 +96,9 @@ class Network:
         self.layout = 0
         self._links: dict[int, Link] = {}
         self._addresses: dict[int, dict[tuple[bytes, int], None]] = {}
-        self._neighbours: dict[tuple[int, bytes], bytes] = {}
+        self._neighbours: dict[int, dict[bytes, bytes]] = {}
         self._moved: set[bytes] = set()
-        self._permanent: set[tuple[int, bytes]] = set()
+        self._permanent: dict[int, set[bytes]] = {}
         self._netlink = AsyncIPRoute()
         self._resolver = neighbours.Asker()
         self._kernel = rtnetlink.Asker()
@@ -156,22 +185,20 @@ class Network:
         )
 
     def attached(self, address: bytes, among: Iterable[Interface]) -> tuple[Interface, bytes] | None:
-        """The interface whose network holds an address, with the engine's own address there; None if none does.
+        """The interface whose network holds an address, with the engine's own address there; None if none does."""
+        return self.prefixes(among).find(address)
 
-        The longest prefix wins, as in a routing table.
-        """
-        best: tuple[int, Interface, bytes] | None = None
-        number = int.from_bytes(address, "big")
-        for interface in among:
-            for own, length in self.networks(interface.index):
-                same = (number ^ int.from_bytes(own, "big")) >> (32 - length) == 0 if length else True
-                if same and (best is None or length > best[0]):
-                    best = (length, interface, own)
-        return None if best is None else (best[1], best[2])
+    def prefixes(self, among: Iterable[Interface]) -> Prefixes:
+        """The networks of interfaces as of now."""
+        return Prefixes((one, own, length) for one in among for own, length in self.networks(one.index))
 
     def neighbour(self, index: int, address: bytes) -> bytes | None:
         """The MAC address of a neighbour; None while it is not resolved."""
-        return self._neighbours.get((index, address))
+        return self.neighbours(index).get(address)
+
+    def neighbours(self, index: int) -> Mapping[bytes, bytes]:
+        """The MAC addresses of the neighbours on an interface that are resolved."""
+        return self._neighbours.get(index, _NOBODY)
 
     def moved(self) -> set[bytes]:
         """The neighbours whose MAC address changed since the last call."""
@@ -184,7 +211,7 @@ class Network:
 
     def is_permanent(self, index: int, address: bytes) -> bool:
         """Whether somebody wrote a neighbour's MAC address down by hand: the kernel learns no other."""
-        return (index, address) in self._permanent
+        return address in self._permanent.get(index, ())
 
     def follow(self, addresses: Iterable[bytes]) -> None:
         """The addresses whose ways are wanted from now on; those of new ones are known after `ask`."""
@@ -267,14 +294,11 @@ class Network:
         self.layout += 1
         self._links.clear()
         self._addresses.clear()
-        self._neighbours.clear()
         async for message in await self._netlink.get_links():
             self._take("RTM_NEWLINK", message)
         async for message in await self._netlink.get_addr(family=socket.AF_INET):
             self._take("RTM_NEWADDR", message)
-        self._permanent.clear()
-        for neighbour in neighbours.known():
-            self._take_neighbour(neighbour)
+        self._neighbours, self._permanent = neighbours.known()
 
     async def _listen(self) -> None:
         while True:
@@ -342,7 +366,8 @@ class Network:
             self.layout += 1
             self._links.pop(index, None)
             self._addresses.pop(index, None)
-            self._neighbours = {key: mac for key, mac in self._neighbours.items() if key[0] != index}
+            self._neighbours.pop(index, None)
+            self._permanent.pop(index, None)
             return before is not None
         flags = message["flags"]
         self._links[index] = Link(
@@ -374,18 +399,19 @@ class Network:
         return True
 
     def _take_neighbour(self, event: Neighbour) -> bool:
-        key, mac = (event.interface, event.address), event.mac
-        if mac is not None and event.state & NUD_PERMANENT:
-            self._permanent.add(key)
-        else:
-            self._permanent.discard(key)
-        if self._neighbours.get(key) == mac:
+        index, address, mac, state = event
+        if mac is not None and state & NUD_PERMANENT:
+            self._permanent.setdefault(index, set()).add(address)
+        elif index in self._permanent:
+            self._permanent[index].discard(address)
+        there = self._neighbours.setdefault(index, {})
+        if there.get(address) == mac:
             return False
-        self._moved.add(event.address)
+        self._moved.add(address)
         if mac is None:
-            del self._neighbours[key]
+            del there[address]
         else:
-            self._neighbours[key] = mac
+            there[address] = mac
         return True
 
 

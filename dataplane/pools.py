@@ -156,8 +156,9 @@ class Pools:
         shares = tables.shares(service, found)
         same = known is not None and known.made_of == shares
         table = known.table if known is not None and same else tables.table(service, found)
-        lives = [member.life for member in found]
-        slots.change(table, lives, {m.life for m in found if m.serves}.__contains__, time.time())
+        lives = [(member.address, member.server.generation) for member in found]
+        serves = {life for life, member in zip(lives, found, strict=True) if member.serves}
+        slots.change(table, lives, serves.__contains__, time.time())
         if slots.moving or any(not m.server.enabled and m.serves for m in found):
             self._watched.add(uuid)
         else:

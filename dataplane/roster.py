@@ -86,6 +86,10 @@ class Roster:
         """The pools that a server is a member of."""
         return self._behind.get(server, ())
 
+    def reaches(self, server: bytes, mode: str) -> bool:
+        """Whether a server is a member of a pool that is reached in this mode."""
+        return any(service.mode == mode for pool in self.behind(server) for service in self.of_pool(pool))
+
     def _enter(self, uuid: str, now: Members) -> None:
         before = self._members.get(uuid, NOBODY)
         self._members[uuid] = now

@@ -22,6 +22,8 @@ ROOM = 1 << 18
 EVENT = 1 << 15
 """Bytes that hold an event of its."""
 
+_DONE = HEADER.size + 4
+"""Bytes of what ends a dump, by itself or behind the last of it."""
 _ATTRIBUTE = struct.Struct("=HH")  # rtattr: length, type
 _ERROR = struct.Struct("=i")
 _SOL_NETLINK, _NETLINK_CAP_ACK = 270, 10  # linux/netlink.h
@@ -98,15 +100,28 @@ def opened(groups: int = 0) -> socket.socket:
 
 def dump(kind: int, body: bytes) -> Iterator[bytes]:
     """The bodies of everything that there is of a kind (RTM_GET…). Raises OSError."""
+    for data in dumped(kind, body):
+        yield from bodies(data)
+
+
+def dumped(kind: int, body: bytes) -> Iterator[bytes]:
+    """The same as the kernel sends it: many messages at a time. Raises OSError."""
     with opened() as asking:
         asking.send(_packed(Request(kind, NLM_F_DUMP, body), 1))
         while True:
-            for message in messages(asking.recv(ROOM)):
-                if message.kind == NLMSG_DONE:
-                    return
-                if message.kind == NLMSG_ERROR:
-                    raise OSError(error(message), "the kernel does not tell what there is")
-                yield message.body
+            data = asking.recv(ROOM)
+            first = HEADER.unpack_from(data)[1]
+            if first == NLMSG_ERROR:
+                raise OSError(error(next(messages(data))), "the kernel does not tell what there is")
+            if first != NLMSG_DONE:
+                yield data
+            if first == NLMSG_DONE or HEADER.unpack_from(data, len(data) - _DONE)[:2] == (_DONE, NLMSG_DONE):
+                return
+
+
+def bodies(data: bytes) -> Iterator[bytes]:
+    """The bodies of what was dumped at a time."""
+    return (message.body for message in messages(data) if message.kind not in (NLMSG_DONE, NLMSG_ERROR))
 
 
 class Asker:

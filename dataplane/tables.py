@@ -60,9 +60,17 @@ def members(
 ) -> tuple[Member, ...]:
     """The members of a service's pool, by address; none serves where fewer could than it needs. now: seconds since the
     epoch; listed: the same servers, sorted."""
-    both = zip(*(listed or roster.members(service)), strict=True)
-    found = tuple(member(service, server, address, is_up(address), hop(address), now) for server, address in both)
-    if is_short(service, sum(one.usable for one in found)):
+    listed = listed or roster.members(service)
+    return joined(service, listed, map(is_up, listed.addresses), map(hop, listed.addresses), now)
+
+
+def joined(
+    service: plan.Service, listed: Members, ups: Iterable[bool], hops: Iterable[Hop], now: float
+) -> tuple[Member, ...]:
+    """`members` from what is known of each, in the order of `listed`."""
+    known = zip(listed.servers, listed.addresses, ups, hops, strict=True)
+    found = tuple(member(service, server, address, up, hop, now) for server, address, up, hop in known)
+    if service.servers_needed and is_short(service, sum(one.usable for one in found)):
         return tuple(one._replace(usable=False, serves=False) for one in found)
     return found
 
@@ -127,8 +135,7 @@ def pool(
     """The pool's forwarding value. phases: of its slots where not all are stable; owned: its table if it is made, and
     made_of: its `shares`;
     before: its value until now, whose parts are used again where they are the same."""
-    known = {target.address: target for target in before.targets} if before is not None else {}
-    targets = tuple(_target(member, known.get(member.address)) for member in found)
+    targets = tuple(map(_target, found, _known(found, before.targets if before is not None else ())))
     owned = table(service, found) if owned is None else owned
     if before is not None and before.table is not owned and before.table == owned:
         owned = before.table
@@ -136,6 +143,14 @@ def pool(
     if phases is None:
         return forwarding.Pool(uuid, seed, owned, targets, mode, made_of=made_of)
     return forwarding.Pool(uuid, seed, owned, targets, mode, phases.phases, phases.fallback, made_of)
+
+
+def _known(found: Sequence[Member], before: Sequence[forwarding.Target]) -> Iterable[forwarding.Target | None]:
+    """For each member what it was until now."""
+    if [m.address for m in found] == [t.address for t in before]:
+        return before
+    known = {target.address: target for target in before}
+    return (known.get(member.address) for member in found)
 
 
 def _target(member: Member, before: forwarding.Target | None) -> forwarding.Target:

@@ -8,7 +8,7 @@ them than that they are not there.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +47,7 @@ def no_room() -> Fault:
 
 Key = tuple[bytes, str]
 """A server's address, and the mode in which it is reached (one of plan.MODES)."""
+Wanted = Callable[[bytes, str], bool]
 
 
 class Ways:
@@ -64,9 +65,11 @@ class Ways:
         """What is against a server, as of the last `follow`."""
         return self._faults.get((server, mode), NO_FAULT)
 
-    def follow(self, servers: Iterable[Key], served: Mapping[str, Interface]) -> set[Key]:
-        """Look at the ways of servers anew. served: the interfaces that are served, by name. Returns those whose fault
-        came, went or changed."""
+    def follow(
+        self, pools: Iterable[tuple[str, Sequence[bytes]]], served: Mapping[str, Interface], wanted: Wanted
+    ) -> set[Key]:
+        """Look at the ways of servers anew. pools: mode and servers; served: the interfaces that are served, by name;
+        wanted: whether a server is still one. Returns those whose fault came, went or changed."""
         self._served = served
         for name, interface in served.items():
             had = self._had[name]
@@ -76,13 +79,30 @@ class Ways:
             for network in list(had)[:-_REMEMBERED]:
                 del had[network]
         self._last = {server: last for server, last in self._last.items() if self._network.is_followed(server)}
-        changed = set()
-        for key in servers:
-            found = self.look(*key)
-            if self._faults.get(key, NO_FAULT) != found:
-                self._faults[key] = found
-                changed.add(key)
+        for key in [key for key in self._faults if not wanted(*key)]:
+            del self._faults[key]
+        found: dict[Key, Fault] = {}
+        near = self._network.prefixes(served.values())
+        sound = {interface.index for interface in served.values() if self._down(interface.name) is NO_FAULT}
+        for mode, servers in pools:
+            ways = near.find_all(servers) if mode == L2 else [None] * len(servers)
+            for server, way in zip(servers, ways, strict=True):
+                if way is not None and way[0].index in sound:
+                    if self._faults:
+                        found[server, mode] = NO_FAULT
+                elif (server, mode) not in found:
+                    found[server, mode] = self.look(server, mode)
+        changed = {key for key, fault in found.items() if self._faults.get(key, NO_FAULT) != fault}
+        for key in changed:
+            self._faults[key] = found[key]
+            if found[key] is NO_FAULT:
+                del self._faults[key]
         return changed
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is against any server."""
+        return not self._faults
 
     def look(self, server: bytes, mode: str) -> Fault:
         """What is against a server now. mode: one of plan.MODES."""

@@ -154,30 +154,27 @@ class Targets:
     """Reads targets back. Equal ones of several pools are one value: that saves memory and comparisons."""
 
     def __init__(self) -> None:
-        self._read: dict[tuple[int, bytes], Target] = {}
+        self._read: dict[tuple[int, bytes, bytes, int, int], Target] = {}
 
     def read(self, targets: memoryview, details: memoryview) -> tuple[Target, ...]:
         """The targets of a pool, from both places where they stand."""
-        size = _DETAIL.size
-        return tuple(
-            self._target(way, address, bytes(details[at * size + 8 : (at + 1) * size]))
-            for at, (way, address, _) in enumerate(_TARGET.iter_unpack(targets))
-        )
+        return tuple(map(self._target, _TARGET.iter_unpack(targets), _DETAIL.iter_unpack(details)))
 
-    def _target(self, way: int, address: bytes, detail: bytes) -> Target:
-        key = way & ~(0x3FF << 48), detail
+    def _target(self, target: tuple[int, bytes, int], detail: tuple[bytes, bytes, int, int, int]) -> Target:
+        way, address, _ = target
+        life, source, _, path_mtu, interface = detail
+        key = way & ~(0x3FF << 48), life[8:], source, path_mtu, interface
         found = self._read.get(key)
         if found is None:
             egress = way >> 48
-            generation, source, _, path_mtu, interface = struct.unpack_from("=I4sIII", detail, 4)
             found = self._read[key] = Target(
                 address,
                 bool(egress & TARGET_UP),
-                (way & 0xFFFFFFFFFFFF).to_bytes(6, "little") if egress & TARGET_MAC else None,
+                way.to_bytes(8, "little")[:6] if egress & TARGET_MAC else None,
                 interface or None,
                 b"" if source == _NONE else source,
                 bool(egress & TARGET_SERVES),
-                generation,
+                int.from_bytes(life[12:], "little"),
                 path_mtu,
             )
         return found

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dataplane import neighbours, network
+from dataplane import neighbours
 
 from ..netns import Namespace
 from ..packets.world import ip, mac
@@ -27,11 +27,13 @@ def test_every_neighbour_with_a_mac_address_is_read() -> None:
         )
         there.sh(f"ip -batch - <<'END'\n{many}END")
         index, _ = there.link("eth0")
-        told = there.run(lambda: list(neighbours.known()))
-        found = {one.address: one.mac for one in told if one.interface == index}
+        told = there.run(neighbours.known)
+        found = told.macs[index]
         assert {address[3]: mac for address, mac in found.items() if address[2] == 1} == {n: mac(n) for n in range(5)}
         assert len(found) == 905
-        assert {one.state for one in told if one.address == ip("10.0.1.0")} == {network.NUD_PERMANENT}
+        permanent = json.loads(there.sh("ip -4 -j neigh show dev eth0 nud permanent"))
+        assert told.permanent == {index: {ip(one["dst"]) for one in permanent}}
+        assert ip("10.0.1.0") in told.permanent[index]
 
 
 def test_neighbours_are_asked_for() -> None:
