@@ -11,10 +11,13 @@ from array import array
 from ctypes import c_uint32, c_void_p
 from typing import TypeAlias
 
+from . import forwarding
 from .hashing import NO_SERVER, Owners
 from .nativecode import address, function
 
 STABLE, TRACKED, WINDOW = 0, 1, 2
+WINDOWS = 256 - WINDOW
+_PHASES = bytes([forwarding.STABLE, forwarding.TRACKED]) + bytes([forwarding.TRANSITION]) * WINDOWS
 
 Numbers: TypeAlias = "array[int]"
 """Unsigned integers of 16 bits ("H")."""
@@ -60,6 +63,21 @@ def begin_here(before: Owners, after: Owners, serves: bytearray, marks: bytearra
         marks[slot] = window
         begun += 1
     return begun
+
+
+def phases(marks: bytearray) -> bytes:
+    """What slots with these marks are: forwarding.STABLE, TRANSITION or TRACKED."""
+    kernel = function("phasing", "phases", c_void_p, c_void_p, c_uint32)
+    if kernel is None:
+        return phases_here(marks)
+    found = bytearray(len(marks))
+    kernel(address(marks), address(found), len(marks))
+    return bytes(found)
+
+
+def phases_here(marks: bytearray) -> bytes:
+    """`phases` in Python."""
+    return bytes(marks.translate(_PHASES))
 
 
 def end_unserved(marks: bytearray, former: Numbers, serves: bytearray) -> int:

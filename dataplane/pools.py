@@ -108,7 +108,7 @@ class Pools:
 
     def moving(self) -> Collection[str]:
         """The pools of whose slots some are not stable: the flows that they remember count for `advance`."""
-        return [uuid for uuid in self._watched if uuid in self._slots and self._slots[uuid].moving]
+        return [uuid for uuid in self._watched if uuid in self._slots and not self._slots[uuid].stable]
 
     def advance(self, lingering: forwarding.Lingering) -> list[str]:
         """Time passed: ends windows, tracking and graceful times, and the wait of new pools. lingering: flows that
@@ -159,7 +159,7 @@ class Pools:
         lives = [(member.address, member.server.generation) for member in found]
         serves = {life for life, member in zip(lives, found, strict=True) if member.serves}
         slots.change(table, lives, serves.__contains__, time.time())
-        if slots.moving or any(not m.server.enabled and m.serves for m in found):
+        if not slots.stable or any(not m.server.enabled and m.serves for m in found):
             self._watched.add(uuid)
         else:
             self._watched.discard(uuid)

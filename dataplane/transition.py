@@ -21,12 +21,11 @@ from .hashing import NO_SERVER, Owners
 Life = tuple[bytes, int]
 """A member in one life of it: address and generation."""
 
-WINDOWS = 256 - phasing.WINDOW
+WINDOWS = phasing.WINDOWS
 """Windows at a time: a byte tells a slot's. If more are needed, the two that began closest together become one."""
 GRAIN = 1.0
 """Seconds: changes within it of the first share its window, which then ends with the last of them."""
 
-_PHASES = bytes([STABLE, TRACKED]) + bytes([TRANSITION]) * WINDOWS
 _MARKS = bytes.maketrans(bytes([STABLE, TRANSITION, TRACKED]), bytes([phasing.STABLE, phasing.WINDOW, phasing.TRACKED]))
 
 
@@ -57,6 +56,11 @@ class Slots:
         self._marks = bytearray()
         self._windows: dict[int, _Window] = {}
         self._told: Phases | None = None
+
+    @property
+    def stable(self) -> bool:
+        """Whether every slot is: `not moving`, without counting."""
+        return not self._marks
 
     @property
     def moving(self) -> int:
@@ -129,7 +133,7 @@ class Slots:
             return None
         self._renumber(members)
         if self._told is None:
-            self._told = Phases(bytes(self._marks.translate(_PHASES)), self._former)
+            self._told = Phases(phasing.phases(self._marks), self._former)
         return self._told
 
     def _renumber(self, members: Sequence[Life]) -> None:

@@ -73,4 +73,4 @@ def _owners(table: Owners) -> array[int]:
 
 
 def _slots(number: int) -> array[int]:
-    return array("H", bytes(2 * number))
+    return array("H", (0,)) * number

@@ -7,9 +7,11 @@
 
 #define NO_SERVER 0xFFFF
 #define WIDE 8
+#define RUN 64
 
 /* Marks of slots; from WINDOW on: in transition, in the window of that number. */
 enum { STABLE, TRACKED, WINDOW };
+enum { PHASE_STABLE, PHASE_TRANSITION, PHASE_TRACKED };
 
 static inline uint64_t words(const void *at)
 {
@@ -26,29 +28,54 @@ void renumber(const uint16_t *owners, const uint16_t *numbers, uint16_t *renumbe
 		renumbered[slot] = owners[slot] == NO_SERVER ? NO_SERVER : numbers[owners[slot]];
 }
 
+/* Whether two runs of `RUN` owners differ. */
+static inline int differ(const uint16_t *one, const uint16_t *other)
+{
+	uint64_t different = 0;
+
+	for (int i = 0; i < RUN; i += sizeof(uint64_t) / sizeof(*one))
+		different |= words(one + i) ^ words(other + i);
+	return different != 0;
+}
+
 /* Slots with another owner than before are in transition in `window`, where the former one goes on. serves: a byte a
- * member. Returns how many slots that are. */
+ * member. Returns how many slots that are. Which slots differ is found first, for the processor would guess wrong. */
 uint32_t begin(const uint16_t *before, const uint16_t *after, const uint8_t *serves, uint8_t *marks, uint16_t *former,
 	       uint32_t slots, uint32_t window)
 {
 	uint32_t begun = 0;
 
-	for (uint32_t slot = 0; slot < slots; slot++) {
-		while (slot + WIDE <= slots && words(before + slot) == words(after + slot) &&
-		       words(before + slot + WIDE / 2) == words(after + slot + WIDE / 2))
-			slot += WIDE;
-		if (slot == slots)
-			break;
-		if (before[slot] == after[slot])
+	for (uint32_t first = 0; first < slots; first += RUN) {
+		uint32_t number = slots - first < RUN ? slots - first : RUN, count = 0, changed[RUN];
+
+		if (number == RUN && !differ(before + first, after + first))
 			continue;
-		if (marks[slot] == STABLE && (before[slot] == NO_SERVER || !serves[before[slot]]))
-			continue;
-		if (marks[slot] < WINDOW)
-			former[slot] = before[slot];
-		marks[slot] = window;
-		begun++;
+		for (uint32_t slot = first; slot < first + number; slot++) {
+			changed[count] = slot;
+			count += before[slot] != after[slot];
+		}
+		for (uint32_t i = 0; i < count; i++) {
+			uint32_t slot = changed[i];
+
+			if (marks[slot] == STABLE && (before[slot] == NO_SERVER || !serves[before[slot]]))
+				continue;
+			if (marks[slot] < WINDOW)
+				former[slot] = before[slot];
+			marks[slot] = window;
+			begun++;
+		}
 	}
 	return begun;
+}
+
+/* The phases of slots by their marks, as forwarding.py numbers them. */
+void phases(const uint8_t *restrict marks, uint8_t *restrict phases, uint32_t slots)
+{
+	for (uint32_t slot = 0; slot < slots; slot++) {
+		uint8_t unsettled = marks[slot] == TRACKED ? PHASE_TRACKED : PHASE_TRANSITION;
+
+		phases[slot] = marks[slot] == STABLE ? PHASE_STABLE : unsettled;
+	}
 }
 
 /* Slots in transition whose former owner does not serve are tracked. Returns how many. */

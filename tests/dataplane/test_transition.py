@@ -204,7 +204,7 @@ class Slot:
         self.former = None if self.former in gone else self.former
 
 
-COUNT = 23
+COUNT = 87
 """Slots: not a multiple of what the native kernel takes at a time."""
 EVERY_LIFE = [(bytes([10, 0, 0, n]), generation) for n in range(4) for generation in range(2)]
 
