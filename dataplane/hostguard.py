@@ -75,7 +75,17 @@ class HostGuard:
 
     def _apply(self) -> None:
         with self._lock:
-            _nft(ruleset(self._table, dict(self._interfaces), self._vips))
+            there = self._there()
+            try:
+                _nft(ruleset(self._table, there, self._vips))
+            except DriverError:
+                if (left := self._there()) == there:
+                    raise
+                _nft(ruleset(self._table, left, self._vips))
+
+    def _there(self) -> dict[int, Interface]:
+        """The interfaces that exist: several may vanish together, and nftables refuses a table that names one."""
+        return {index: one for index, one in self._interfaces.items() if _index(one.name) == index}
 
 
 def ruleset(table: str, interfaces: Mapping[int, Interface], vips: Iterable[bytes]) -> str:
@@ -91,6 +101,13 @@ def ruleset(table: str, interfaces: Mapping[int, Interface], vips: Iterable[byte
             " }",
         ]
     return "\n".join([*lines, "}", ""])
+
+
+def _index(name: str) -> int:
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
 
 
 def _nft(commands: str) -> None:

@@ -67,7 +67,7 @@ class ProbePaths:
         goes there, too. Raises NetworkError."""
         known = self._marks.get(server)
         if known is not None and known[1:] != (interface.index, source):
-            self.shut(server)
+            self._shut(server)
             known = None
         mark = self._mark() if known is None else known[0]
         wanted: list[Request] = []
@@ -84,7 +84,7 @@ class ProbePaths:
             try:
                 self._change(wanted)
             except OSError as exc:
-                self.shut(server)
+                self._shut(server)
                 through = f"via {socket.inet_ntoa(server)} on {interface.name}"
                 raise NetworkError(f"no probe path {through}: {exc.strerror or exc}") from exc
             self._sure.add(server)
@@ -102,7 +102,11 @@ class ProbePaths:
         self._tunnels.doubt()
 
     def shut(self, server: bytes) -> None:
-        """Remove a server's path, if it has one."""
+        """Remove a server's paths, if it has any."""
+        self._tunnels.shut(server)
+        self._shut(server)
+
+    def _shut(self, server: bytes) -> None:
         known = self._marks.pop(server, None)
         if known is None:
             return

@@ -18,7 +18,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from . import bpf
 from .errors import DriverError, NetworkError
-from .plan import L3_GRE
+from .plan import L3_GRE, L3_IPIP
 from .rewrite import IPPROTO_GRE, IPPROTO_IPIP
 
 OBJECT = Path(__file__).parent / "xdp" / "probe.o"
@@ -56,6 +56,7 @@ class ProbeTunnels:
         self._netlink = netlink
         self._marks: dict[tuple[bytes, str], tuple[int, Tunnel]] = {}
         self._free = iter(range(FIRST + 1, LAST + 1))
+        self._returned: list[int] = []
         self._program: bpf.Program | None = None
         self._map: bpf.Map | None = None
         self._routed = self._ruled = False
@@ -66,7 +67,7 @@ class ProbeTunnels:
         mark, known = self._marks.get((server, mode), (0, None))
         if known == wanted and self._routed:
             return mark
-        mark = mark or next(self._free, 0)
+        mark = mark or (self._returned.pop() if self._returned else next(self._free, 0))
         if not mark:
             raise NetworkError(f"more than {LAST - FIRST} tunnels to probe")
         try:
@@ -77,6 +78,14 @@ class ProbeTunnels:
             raise NetworkError(f"no probe path into the tunnel to {socket.inet_ntoa(server)}: {exc}") from exc
         self._marks[server, mode] = mark, wanted
         return mark
+
+    def shut(self, server: bytes) -> None:
+        """Remove a server's tunnels, if it has any: their marks are others' next."""
+        for mode in (L3_IPIP, L3_GRE):
+            mark, _ = self._marks.pop((server, mode), (0, None))
+            if mark and self._map is not None:
+                self._map.delete(struct.pack("=I", mark))
+                self._returned.append(mark)
 
     def doubt(self) -> None:
         """Links or addresses changed: the route may have gone with them."""

@@ -20,7 +20,7 @@ class Case:
 
     breaks: does it, for real; state, reason: what the engine reports of it, the reason in part; told: words of the
     diagnosis about it; mends: how many commands that prints, which bring the server up; restores: what no command can
-    do. mode: "l2" or "l3".
+    do. mode: "l2" or "l3"; drivers: those on which it is tried: both where the driver has a part in what is heard.
     """
 
     title: str
@@ -31,3 +31,4 @@ class Case:
     mends: int = 0
     restores: Act = nothing
     mode: str = "l2"
+    drivers: tuple[str, ...] = ("pcap",)

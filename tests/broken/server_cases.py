@@ -47,6 +47,7 @@ def strict_tunnel(world: World) -> None:
     world.sh("broken", "sysctl -qw net.ipv4.conf.tun9.rp_filter=1")
 
 
+BOTH = ("pcap", "xdp")
 CASES = (
     Case(
         "its program is dead",
@@ -87,6 +88,7 @@ CASES = (
         reason=f"server answers ARP for the VIP {VIP}: clients go past the engine",
         told="answers ARP for the VIP",
         mends=2,
+        drivers=BOTH,
     ),
     Case(
         "rp_filter drops what comes to it",
@@ -109,6 +111,7 @@ CASES = (
         breaks=on("broken", f"ip link set eth0 address {MAC}"),
         state="down",
         reason=f"to {MAC}: the kernel learns it now",
+        drivers=BOTH,
     ),
     Case(
         "its card takes no packets of full size",
@@ -126,6 +129,7 @@ CASES = (
         told="does not decapsulate IP-in-IP: it answers ICMP protocol unreachable",
         mends=1,
         mode="l3",
+        drivers=BOTH,
     ),
     Case(
         "it decapsulates, and the VIP is not on its loopback",
@@ -152,5 +156,6 @@ CASES = (
         reason="full-size packets do not arrive: of 1480 bytes; the largest that does has 1",
         restores=on("router", "ip link set eth1 mtu 1500"),
         mode="l3",
+        drivers=BOTH,
     ),
 )

@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from tests.broken.world import VIP, World, built, until
+from tests.netns import Namespace
 
 pytestmark = pytest.mark.root
+
+
+both = pytest.mark.parametrize("driver", ["pcap", "xdp"])
 
 
 def service(world: World) -> dict[str, Any]:
@@ -18,8 +22,9 @@ def service(world: World) -> dict[str, Any]:
     return told["services"][0] if told and told["services"] else {"state": "", "reason": ""}
 
 
-def test_the_egress_link_is_switched_off(tmp_path: Path) -> None:
-    with built(tmp_path, "l2") as world:
+@both
+def test_the_egress_link_is_switched_off(driver: str, tmp_path: Path) -> None:
+    with built(tmp_path, "l2", driver) as world:
         world.sh("engine", "ip link set dev eth0 down")
         world.reports("down", "egress interface eth0 is down")
         until(lambda: service(world)["state"] == "down", lambda: service(world))
@@ -55,8 +60,9 @@ def test_a_server_of_layer_2_is_in_another_segment(tmp_path: Path) -> None:
         world.is_well()
 
 
-def test_somebody_else_claims_the_vip(tmp_path: Path) -> None:
-    with built(tmp_path, "l2") as world:
+@both
+def test_somebody_else_claims_the_vip(driver: str, tmp_path: Path) -> None:
+    with built(tmp_path, "l2", driver) as world:
         mac = world.spaces["client"].link("eth0")[1].hex(":")
         world.sh("client", f"ip addr add {VIP}/32 dev eth0")
         claimed = f"VIP {VIP} is also claimed by {mac}"
@@ -69,8 +75,9 @@ def test_somebody_else_claims_the_vip(tmp_path: Path) -> None:
         until(lambda: not service(world)["reason"], lambda: service(world))
 
 
-def test_the_serving_interface_is_deleted_and_made_again(tmp_path: Path) -> None:
-    with built(tmp_path, "l2") as world:
+@both
+def test_the_serving_interface_is_deleted_and_made_again(driver: str, tmp_path: Path) -> None:
+    with built(tmp_path, "l2", driver) as world:
         world.sh("engine", "ip link del eth0")
         world.reports("down", "egress interface eth0 is gone")
         world.sh("engine", f"ip link add eth0 type veth peer name again netns {world.spaces['switch'].path}")
@@ -78,3 +85,27 @@ def test_the_serving_interface_is_deleted_and_made_again(tmp_path: Path) -> None
         world.sh("engine", "ip link set eth0 up; ip addr add 10.9.0.1/24 dev eth0")
         world.is_well()
         until(lambda: service(world)["state"] == "up", lambda: service(world))
+
+
+@both
+def test_two_serving_interfaces_vanish_together(driver: str, tmp_path: Path) -> None:
+    """By one command: the kernel takes both away before anybody hears of either."""
+    with Namespace() as far, built(tmp_path, "l2", driver) as world:
+        world.end_engine()
+        world.sh("engine", f"ip link add eth1 type veth peer name far1 netns {far.path}; ip link set eth1 up")
+        world.sh("engine", f"ip link add eth2 type veth peer name far2 netns {far.path}; ip link set eth2 up")
+        world.sh("engine", "ip addr add 10.6.0.1/24 dev eth1; ip addr add 10.7.0.1/24 dev eth2")
+        far.sh("ip link set dev far1 group 7 up; ip link set dev far2 group 7 up")
+        world.serves += ["eth1", "eth2"]
+        world.start_engine()
+        world.is_well()
+        far.sh("ip link del group 7")
+
+        def served() -> list[str]:
+            return [interface["name"] for interface in (world.status() or {"interfaces": []})["interfaces"]]
+
+        until(lambda: served() == ["eth0"], lambda: (served(), world.log()))
+        world.is_well()
+        assert "not served" not in world.log()
+        world.sh("engine", f"ip link add eth2 type veth peer name far2 netns {far.path}; ip link set eth2 up")
+        until(lambda: served() == ["eth0", "eth2"], lambda: (served(), world.log()))

@@ -15,9 +15,14 @@ from tests.broken.world import VIP, built, until
 pytestmark = pytest.mark.root
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.mode}: {case.title}")
-def test_a_broken_server(case: Case, tmp_path: Path) -> None:
-    with built(tmp_path, case.mode) as world:
+TRIED = [(driver, case) for case in CASES for driver in case.drivers]
+
+
+@pytest.mark.parametrize(
+    ("driver", "case"), TRIED, ids=[f"{case.mode}, {driver}: {case.title}" for driver, case in TRIED]
+)
+def test_a_broken_server(driver: str, case: Case, tmp_path: Path) -> None:
+    with built(tmp_path, case.mode, driver) as world:
         assert world.sh("broken", "cat /proc/sys/net/ipv4/ip_forward").strip() == "1"
         case.breaks(world)
         world.reports(case.state, case.reason)

@@ -45,6 +45,7 @@ class World:
         self.folder, self.mode, self.spaces, self.driver = folder, mode, spaces, driver
         self.name = f"broken-{os.getpid()}-{next(_numbers)}"
         self.addresses = {name: f"{NETWORKS[mode]}.{number}" for name, number in HOSTS.items()}
+        self.serves = ["eth0"]
         self.around: list[str] = []  # the command that runs the engine, where there is one
         self._engine: subprocess.Popen[bytes] | None = None
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
@@ -117,18 +118,9 @@ class World:
 
     def _engine_argv(self) -> list[str]:
         where = ["nsenter", f"--net={self.spaces['engine'].path}", *self.around]
-        words = [
-            "run",
-            "--state",
-            str(self.folder),
-            "--name",
-            self.name,
-            "--interface",
-            "eth0",
-            "--driver",
-            self.driver,
-        ]
-        return [*where, sys.executable, "-m", "dataplane", *words]
+        words = ["run", "--state", str(self.folder), "--name", self.name, "--driver", self.driver]
+        interfaces = [word for name in self.serves for word in ("--interface", name)]
+        return [*where, sys.executable, "-m", "dataplane", *words, *interfaces]
 
     def end_engine(self, signum: int = signal.SIGTERM) -> None:
         """Stop it."""

@@ -52,6 +52,8 @@ def test_a_mark_a_server_and_mode_and_nothing_stays(host: Namespace) -> None:
         marks = [await paths.open_tunnel(SERVER, SOURCE, mode) for mode in (L3_IPIP, L3_GRE)]
         assert len(set(marks)) == 2
         assert [await paths.open_tunnel(SERVER, SOURCE, mode) for mode in (L3_IPIP, L3_GRE)] == marks
+        paths.shut(SERVER)
+        assert {await paths.open_tunnel(SERVER, SOURCE, mode) for mode in (L3_IPIP, L3_GRE)} == set(marks)
         assert "encap bpf xmit avi_probe" in ways(host)
         await paths.close()
 
