@@ -12,6 +12,7 @@ from dataplane import client
 
 from .errors import Refused
 
+_ERROR, _TRY = "avi-se: error: ", "avi-se: try: "
 PATIENCE = 20.0
 """Seconds that an engine has to answer."""
 
@@ -19,18 +20,20 @@ PATIENCE = 20.0
 def start(state: Path, interfaces: Sequence[str]) -> bool:
     """Start `avi-se run` as a process of its own, unless an engine runs. Returns whether one was started.
 
-    Returns once it answers. Raises Refused with the last line of its log where it ends or does not answer.
+    Returns once it answers. Raises Refused with what it said last in its log where it ends or does not answer.
     """
     if client.engines(state):
         return False
     folder = state / "run"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     log = folder / "avi-se.log"
     command = [sys.executable, "-m", "dataplane", "run", "--state", str(state)]
     for interface in interfaces:
         command += ["--interface", interface]
     with log.open("ab") as stream:
         log.chmod(0o600)
+        before = log.stat().st_size
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
         )
@@ -38,8 +41,10 @@ def start(state: Path, interfaces: Sequence[str]) -> bool:
     while not client.engines(state):
         if process.poll() is not None or time.monotonic() > deadline:
             process.terminate()
-            lines = log.read_text("utf-8", "replace").strip().splitlines()
-            last = lines[-1] if lines else f"see {log}"
-            raise Refused(f"the service engine did not start: {last}", hint=" ".join(["avi-se", *command[3:]]))
+            lines = log.read_bytes()[before:].decode("utf-8", "replace").strip().splitlines()
+            said = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)][-1:] or lines[-1:]
+            tries = [line.removeprefix(_TRY) for line in lines[-1:] if line.startswith(_TRY)]
+            hint = f"try: {tries[0]}" if tries else " ".join(["avi-se", *command[3:]])
+            raise Refused(f"the service engine did not start: {said[0] if said else f'see {log}'}", hint=hint)
         time.sleep(0.05)
     return True

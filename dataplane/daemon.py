@@ -55,7 +55,8 @@ async def serve(settings: Settings) -> None:
     """Run an engine until a signal ends it. Raises DataplaneError where it cannot start."""
     run = settings.state / "run"
     try:
-        run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run.mkdir(mode=0o700, exist_ok=True)
         with _locked(run / f"{settings.name}.pid", settings.name), closing(StoreSource(settings.state)) as source:
             await Daemon(settings, source).run()
     except PermissionError as exc:

@@ -52,18 +52,20 @@ def engine(there: Namespace, state: Path, before: str = "") -> Iterator[subproce
 
 
 def test_a_stopped_engine_leaves_neither_its_socket_nor_its_process_number(tmp_path: Path) -> None:
+    state = tmp_path / "state"
     with segment() as there:
-        with engine(there, tmp_path) as process:
-            until(lambda: client.engines(tmp_path) == ["se-1"], process.poll)
-            number = (tmp_path / "run" / "se-1.pid").read_text()
+        with engine(there, state) as process:
+            until(lambda: client.engines(state) == ["se-1"], process.poll)
+            assert (state.stat().st_mode & 0o777, (state / "run").stat().st_mode & 0o777) == (0o700, 0o700)
+            number = (state / "run" / "se-1.pid").read_text()
             assert number == f"{process.pid}\n"
-            with engine(there, tmp_path) as second:
+            with engine(there, state) as second:
                 assert second.wait(15) == 1
                 assert second.stderr is not None
                 assert f"service engine se-1 runs already, as process {process.pid}\n" in second.stderr.read()
-            assert client.engines(tmp_path) == ["se-1"]
+            assert client.engines(state) == ["se-1"]
         assert process.returncode == 0
-        assert list((tmp_path / "run").iterdir()) == []
+        assert list((state / "run").iterdir()) == []
 
 
 VIP = "10.10.10.100"
@@ -122,7 +124,7 @@ def test_an_engine_that_may_not_or_has_no_place_says_so_in_words(tmp_path: Path)
             tmp_path,
             "a service engine may not run here: Operation not permitted\navi-se: try: run it as root",
         ),
-        ([], taken, f"{taken / 'run'} is no state directory: Not a directory\navi-se: try: --state names one"),
+        ([], taken, f"{taken} is no state directory: File exists\navi-se: try: --state names one"),
     ):
         argv = [*around, sys.executable, "-m", "dataplane", "run", "--state", str(state), "--driver", "pcap"]
         with segment() as there:

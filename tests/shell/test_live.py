@@ -148,3 +148,23 @@ def test_an_engine_that_cannot_start_is_told(place: Place) -> None:
     assert done.returncode == 1
     assert "the service engine did not start" in done.stderr
     assert "nosuch0" in done.stderr
+    may_not = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"]
+    argv = [
+        *may_not,
+        sys.executable,
+        "-m",
+        "avi_shell",
+        "--state",
+        str(place.state),
+        "--engine",
+        "avi0",
+        "-c",
+        "version",
+    ]
+    done = subprocess.run(
+        ["nsenter", f"--net=/run/netns/{place.name}", *argv], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert (
+        "did not start: a service engine may not run here: Operation not permitted; try: run it as root" in done.stderr
+    )
