@@ -150,23 +150,23 @@ class Map(Handle):
             )
         yield from found
 
-    def batches(self) -> Iterator[Batch]:
-        """All entries, many at a time, of a map that nobody else changes meanwhile. A batch is overwritten by the
+    def batches(self, size: int = _BATCH) -> Iterator[Batch]:
+        """All entries, so many at a time, of a map that nobody else changes meanwhile. A batch is overwritten by the
         next."""
         try:
-            yield from self._batches()
+            yield from self._batches(size)
         except _NoBatches:
             found = [(key, value) for key in self._keys() if (value := self.lookup(key)) is not None]
             yield Batch(b"".join(key for key, _ in found), b"".join(value for _, value in found), len(found))
 
-    def _batches(self) -> Iterator[Batch]:
-        size, room = self.key_size, self._room
-        keys, values = ctypes.create_string_buffer(_BATCH * size), ctypes.create_string_buffer(_BATCH * room)
-        positions = [ctypes.create_string_buffer(max(4, size)) for _ in range(2)]
+    def _batches(self, most: int) -> Iterator[Batch]:
+        keys = ctypes.create_string_buffer(most * self.key_size)
+        values = ctypes.create_string_buffer(most * self._room)
+        positions = [ctypes.create_string_buffer(max(4, self.key_size)) for _ in range(2)]
         options = BatchOpts(ctypes.sizeof(BatchOpts))
         start, result = None, 0
         while not result:
-            count, after = c_uint32(_BATCH), positions[0]
+            count, after = c_uint32(most), positions[0]
             result = call("bpf_map_lookup_batch", self.fd, start, after, keys, values, byref(count), byref(options))
             if result in (-errno.EINVAL, -_ENOTSUPP):
                 raise _NoBatches

@@ -53,10 +53,14 @@ class Claimants:
         """Find members by their MAC addresses again; those whose claims are not as before."""
         found: dict[Key, frozenset[Claim]] = {}
         for service in self._services:
-            claims = self.claims.of(socket.inet_aton(service.vip))
+            claims: dict[tuple[int, bytes], set[Claim]] = {}
+            for claim in self.claims.of(socket.inet_aton(service.vip)):
+                claims.setdefault((claim.interface, claim.mac), set()).add(claim)
+            interfaces = {interface for interface, _ in claims}
             for server in service.servers if claims else ():
                 address = socket.inet_aton(server.address)
-                mine = frozenset(c for c in claims if self._neighbour(c.interface, address) == c.mac)
+                macs = ((interface, self._neighbour(interface, address)) for interface in interfaces)
+                mine = frozenset(claim for there, mac in macs if mac for claim in claims.get((there, mac), ()))
                 if mine:
                     key = service.pool_uuid, address
                     found[key] = found.get(key, _NONE) | mine

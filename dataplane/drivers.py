@@ -29,15 +29,22 @@ def choose(wanted: str, instance: str, state: Path, interfaces: Mapping[str, int
     """
     if wanted == PCAP:
         return _pcap(instance), "pcap is configured"
-    missing = xdpdriver.supported()
+    runs = xdpdriver.runs(instance)
+    missing = None if runs else xdpdriver.supported()
     if missing is None:
         occupied = xdpdriver.occupied(instance, interfaces)
         if occupied is None:
             reason = "xdp is configured" if wanted == XDP else "the kernel allows XDP"
-            return xdpdriver.XdpDriver(instance, state), reason
-        if wanted == XDP:
+            try:
+                return xdpdriver.XdpDriver(instance, state), reason
+            except DriverError:
+                missing = xdpdriver.supported() if runs else None  # it may be another program than runs
+                if missing is None:
+                    raise
+        elif wanted == XDP:
             raise occupied
-        return _pcap(instance), f"XDP cannot be had: {occupied.what}; to have it: {occupied.remedy}"
+        else:
+            return _pcap(instance), f"XDP cannot be had: {occupied.what}; to have it: {occupied.remedy}"
     if wanted == XDP:
         remedy = missing.remedy or "--driver auto falls back to pcap"
         raise DriverError(f"XDP is wanted and cannot be had: {missing.what}", remedy=remedy)

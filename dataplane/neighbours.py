@@ -26,8 +26,9 @@ AT_ONCE = 256
 _NEIGHBOUR = struct.Struct("=B3xiHBB")  # ndmsg: family, interface, state, flags, type
 _KNOWN = struct.Struct("=B3xiHBBHH4sHH6s")
 """A message as the kernel makes it for a neighbour whose MAC address is known: destination first, then that."""
-_WHOLE = struct.Struct("=IH10xB3xiH2xHH4sHH6s")
-"""The same with its header."""
+_WHOLE = struct.Struct("=IH10xB3xiH2x4s4s4s6s")
+"""The same with its header; the attributes' headers are bytes."""
+_DESTINATION, _MAC = struct.pack("=HH", 8, NDA_DST), struct.pack("=HH", 10, NDA_LLADDR)
 _USE = struct.Struct("=IHHIIB3xiHBBHH4s")
 
 
@@ -52,28 +53,35 @@ def known() -> Known:
     """The IPv4 neighbours of this thread's namespace. Raises OSError."""
     found = Known({}, {})
     for data in rtnetlink.dumped(RTM_GETNEIGH, _NEIGHBOUR.pack(socket.AF_INET, 0, 0, 0, 0)):
-        for index, address, mac, state in _alike(data) or filter(None, map(read, rtnetlink.bodies(data))):
-            if mac is None or state & _UNKNOWN:
-                continue
-            found.macs.setdefault(index, {})[address] = mac
-            if state & NUD_PERMANENT:
-                found.permanent.setdefault(index, set()).add(address)
+        if _take_alike(found, data):
+            continue
+        for index, address, mac, state in filter(None, map(read, rtnetlink.bodies(data))):
+            if mac is not None:
+                found.macs.setdefault(index, {})[address] = mac
+                if state & NUD_PERMANENT:
+                    found.permanent.setdefault(index, set()).add(address)
     return found
 
 
-def _alike(data: bytes) -> list[tuple[int, bytes, bytes | None, int]] | None:
-    """What messages say that are made alike, as most are: the fields of Neighbour. None where they are not."""
+def _take_alike(found: Known, data: bytes) -> bool:
+    """Take what is said of neighbours that are alike in all but their addresses, as thousands are: column by column."""
     length = rtnetlink.HEADER.unpack_from(data)[0]
     if length < _WHOLE.size or length % 4 or len(data) % length:
-        return None
-    like = length, RTM_NEWNEIGH, socket.AF_INET, 8, NDA_DST, 10, NDA_LLADDR
-    found: list[tuple[int, bytes, bytes | None, int]] = []
-    for message in struct.iter_unpack(f"{_WHOLE.format}{length - _WHOLE.size}x", data):
-        size, kind, family, index, state, first, name, address, second, other, mac = message
-        if (size, kind, family, first, name, second, other) != like:
-            return None
-        found.append((index, address, mac, state))
-    return found
+        return False
+    messages = struct.iter_unpack(f"{_WHOLE.format}{length - _WHOLE.size}x", data)
+    *columns, destination, addresses, link, macs = zip(*messages, strict=True)
+    columns += destination, link
+    if any(column.count(column[0]) != len(column) for column in columns):
+        return False
+    size, kind, family, index, state, *attributes = (column[0] for column in columns)
+    if (size, kind, family) != (length, RTM_NEWNEIGH, socket.AF_INET) or state & _UNKNOWN:
+        return False
+    if attributes != [_DESTINATION, _MAC]:
+        return False
+    found.macs.setdefault(index, {}).update(zip(addresses, macs, strict=True))
+    if state & NUD_PERMANENT:
+        found.permanent.setdefault(index, set()).update(addresses)
+    return True
 
 
 def read(body: bytes) -> Neighbour | None:

@@ -246,7 +246,8 @@ def _document(value: Service | Common) -> dict[str, Any]:
 
 def _service(body: dict[str, Any], version: int) -> Service:
     known = dict(_known(Service, body))
-    known["servers"] = tuple(Server(**_known(Server, s)) for s in body.get("servers", ()))
+    servers, names = body.get("servers", ()), _names(Server)
+    known["servers"] = tuple(Server(**(s if s.keys() <= names else _known(Server, s))) for s in servers)
     known["former"] = tuple(_former(f) for f in body.get("former", ()))
     known["monitors"] = tuple(_monitor(m) for m in body.get("monitors", ()))
     known["version"] = version

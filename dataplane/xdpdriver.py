@@ -49,6 +49,14 @@ def supported() -> DriverError | None:
     return None
 
 
+def runs(instance: str) -> bool:
+    """Whether this machine runs a program of this layout for an instance, so that it can most likely load it."""
+    try:
+        return any(xdppins.links(xdppins.root(instance) / f"v{xdplayout.LAYOUT}"))
+    except DriverError:
+        return False
+
+
 def attach_pass(interface: str) -> None:
     """Have an interface of the calling thread's namespace pass every frame through XDP.
 

@@ -17,6 +17,7 @@ from .xdplayout import (
     NAME_LENGTH,
     TARGET_GRE,
     TARGET_MAC,
+    TARGET_PLACE,
     TARGET_RESOLVED,
     TARGET_SERVES,
     TARGET_TUNNEL,
@@ -31,6 +32,8 @@ _TARGET = struct.Struct("=Q4sI")
 _DETAIL = struct.Struct("=16s4sIII")
 _LIFE_OF_DETAIL = struct.Struct("=16s16x")
 _KNOWN = struct.Struct("=6sH4s4x")
+_CHANGING = struct.Struct("=12xI4s4xII")
+"""Of a detail: generation, source, path MTU, interface."""
 _PATH_MTU = struct.Struct("=II")
 PATH_MTU_AT = _DETAIL.size - _PATH_MTU.size
 """Where in a detail that stands which may change while it can be seen."""
@@ -154,27 +157,26 @@ class Targets:
     """Reads targets back. Equal ones of several pools are one value: that saves memory and comparisons."""
 
     def __init__(self) -> None:
-        self._read: dict[tuple[int, bytes, bytes, int, int], Target] = {}
+        self._read: dict[tuple[bytes, int, bytes, int, bytes, int, int], Target] = {}
 
     def read(self, targets: memoryview, details: memoryview) -> tuple[Target, ...]:
         """The targets of a pool, from both places where they stand."""
-        return tuple(map(self._target, _TARGET.iter_unpack(targets), _DETAIL.iter_unpack(details)))
-
-    def _target(self, target: tuple[int, bytes, int], detail: tuple[bytes, bytes, int, int, int]) -> Target:
-        way, address, _ = target
-        life, source, _, path_mtu, interface = detail
-        key = way & ~(0x3FF << 48), life[8:], source, path_mtu, interface
-        found = self._read.get(key)
-        if found is None:
-            egress = way >> 48
-            found = self._read[key] = Target(
-                address,
-                bool(egress & TARGET_UP),
-                way.to_bytes(8, "little")[:6] if egress & TARGET_MAC else None,
-                interface or None,
-                b"" if source == _NONE else source,
-                bool(egress & TARGET_SERVES),
-                int.from_bytes(life[12:], "little"),
-                path_mtu,
-            )
-        return found
+        known, found = self._read, []
+        for (mac, egress, address), (generation, source, path_mtu, interface) in zip(
+            _KNOWN.iter_unpack(targets), _CHANGING.iter_unpack(details), strict=True
+        ):
+            key = mac, egress & ~TARGET_PLACE, address, generation, source, path_mtu, interface
+            target = known.get(key)
+            if target is None:
+                target = known[key] = Target(
+                    address,
+                    egress & TARGET_UP != 0,
+                    mac if egress & TARGET_MAC else None,
+                    interface or None,
+                    source if source != _NONE else b"",
+                    egress & TARGET_SERVES != 0,
+                    generation,
+                    path_mtu,
+                )
+            found.append(target)
+        return tuple(found)

@@ -8,7 +8,7 @@ called only where servers come or go, or change their MAC address.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -132,17 +132,20 @@ class KernelPools:
             held = Held(number, pool, run + HEAD_PLACES, *self._put_table(pool))
             undo.callback(self._retire_tables, held.table, held.formers)
             counters = self._counters_of(pool, before)
+            undo.callback(self._give_counters, counters, self.counters(before) if before else {})
+            first = held.first
+            targets, details = xdppool.targets(pool, counters, self._places), xdppool.details(pool)
+            at = run * DETAIL_SIZE
+            self._details[at : at + len(details)] = details
+            self._state.targets[first * TARGET_SIZE : first * TARGET_SIZE + len(targets)] = targets
+            known_before = self._known(before) if before and not moved and before.value.mode == pool.mode else set()
+            known = self._known(held)
+            undo.callback(self._remove_members, number, pool.mode, known, known_before)
+            self._add_members(number, pool.mode, known_before, known)
+            lives = list(self._lives_of(held))
+            undo.callback(self._lead_back, lives, before)
+            self._lead(lives, first)
             undo.pop_all()
-        first = held.first
-        targets, details = xdppool.targets(pool, counters, self._places), xdppool.details(pool)
-        at = run * DETAIL_SIZE
-        self._details[at : at + len(details)] = details
-        self._state.targets[first * TARGET_SIZE : first * TARGET_SIZE + len(targets)] = targets
-        known_before = self._known(before) if before and not moved and before.value.mode == pool.mode else set()
-        known = self._known(held)
-        self._add_members(number, pool.mode, known_before, known)
-        lives = list(self._lives_of(held))
-        self._lives.update_all(b"".join(lives), array("I", range(first, first + len(lives))).tobytes())
         self._state.publish(number, xdppool.word(held.table, held.formers, first))
         self.held[pool.uuid] = held
         if before is None or moved:
@@ -159,21 +162,22 @@ class KernelPools:
             self._remove_members(number, pool.mode, known_before, known)
         for life in set(self._lives_of(before)).difference(lives):
             self._lives.delete(life)
-        for address, counter in self.counters(before).items():
-            if address not in counters:
-                self._counting.give(counter)
+        self._give_counters(self.counters(before), counters)
 
     def _change(self, held: Held, pool: Pool, changed: list[int]) -> None:
         """The members are the same. Ways that come stand before the table does, ways that go after."""
         before, old = held.value, (held.table, held.formers)
-        if not (pool.table is before.table and pool.phases is before.phases and pool.fallback is before.fallback):
-            held.table, held.formers = self._put_table(pool)
-        held.value = pool
         ways = {at: xdppool.way(pool.targets[at], pool.mode, self._places) for at in changed}
         moved = any(before.targets[at].mac != pool.targets[at].mac for at in changed) and pool.mode == L2
         known_before = self._known(held) if moved else set()
         known = {(t.mac, t.address) for t in pool.targets if t.mac is not None} if moved else set()
-        self._add_members(held.number, pool.mode, known_before, known)
+        same = pool.table is before.table and pool.phases is before.phases and pool.fallback is before.fallback
+        with ExitStack() as undo:
+            undo.callback(self._remove_members, held.number, pool.mode, known, known_before)
+            self._add_members(held.number, pool.mode, known_before, known)
+            held.table, held.formers = old if same else self._put_table(pool)
+            undo.pop_all()
+        held.value = pool
         for at, way in ways.items():
             self._store_path_mtu(held, at)
             if xdppool.is_resolved(way):
@@ -222,6 +226,24 @@ class KernelPools:
     def _lives_of(self, held: Held) -> Iterable[bytes]:
         at, end = held.first * DETAIL_SIZE, (held.first + len(held.value.targets)) * DETAIL_SIZE
         return xdppool.lives(self._details[at:end])
+
+    def _lead(self, lives: Sequence[bytes], first: int) -> None:
+        """Have `lives` lead to targets from there on."""
+        self._lives.update_all(b"".join(lives), array("I", range(first, first + len(lives))).tobytes())
+
+    def _lead_back(self, lives: Sequence[bytes], before: Held | None) -> None:
+        """Undo that, as far as it was done."""
+        former = list(self._lives_of(before)) if before else []
+        for life in set(lives).difference(former):
+            self._lives.delete(life)
+        if before:
+            self._lead(former, before.first)
+
+    def _give_counters(self, counters: Mapping[bytes, int], kept: Mapping[bytes, int]) -> None:
+        """Give back those of addresses that are not among the kept ones."""
+        for address, counter in counters.items():
+            if address not in kept:
+                self._counting.give(counter)
 
     def _add_members(
         self, number: int, mode: str, before: set[tuple[bytes, bytes]], after: set[tuple[bytes, bytes]]
@@ -274,6 +296,7 @@ class KernelPools:
 
     def _read(self) -> None:
         """Take over what stands in the maps. What a process that was killed left half done is not named by any word."""
+        membership = xdpmembership.Membership(self._lives, self._members)
         words = {number: word for number, word in enumerate(self._state.pools.tolist()) if word}
         read = xdppool.Targets()
         for number, word in words.items():
@@ -294,9 +317,9 @@ class KernelPools:
             xdpmembership.Run(held.number, held.first, len(held.value.targets), held.value.mode == L2)
             for held in self.held.values()
         ]
-        if not xdpmembership.lives_agree(self._lives, runs, nativecode.address(self._details_map)):
+        if not membership.lives_agree(runs, nativecode.address(self._details_map)):
             self._read_lives()
-        counts = xdpmembership.members_agree(self._members, runs, self._state.targets_address())
+        counts = membership.members_agree(runs, self._state.targets_address())
         if counts is not None:
             self._filter.start_counted(counts)
         else:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dataplane import arp, claims, ownership
+from dataplane import arp, claims, ownership, plan
 from dataplane.claimants import Claimants
 from dataplane.claims import Claims
 from dataplane.forwarding import Interface
@@ -110,3 +110,25 @@ def test_a_stranger_who_claims_a_vip_again_and_again_is_answered_each_time(monke
 
     asyncio.run(run())
     assert announced == [0.0, 30.0, 60.0]
+
+
+def test_claims_of_many_cost_one_look_at_each_member() -> None:
+    looks: list[tuple[int, bytes]] = []
+    macs = {bytes((10, 0, 0, n)): bytes((2, 0, 0, 0, 0, n % 20)) for n in range(1, 41)}  # two addresses a MAC address
+    servers = tuple(plan.Server(".".join(map(str, address)), 80) for address in macs)
+
+    async def run() -> None:
+        claimed = Claimants(lambda *where: looks.append(where) or macs[where[1]], lambda vip, members: None)
+        one = replace(plans.service(topology.load(topology.find("l2_dsr"))), vip="192.0.2.1", monitors=())
+        claimed.follow([replace(one, servers=servers)], [])
+        for mac in (*set(macs.values()), bytes.fromhex("020000000099")):
+            claimed.claims._take(7, arp.Packet(arp.REPLY, mac, VIP, VIP))
+        looks.clear()
+        assert claimed.match() == set()
+        assert len(looks) == len(servers)
+        for address, mac in macs.items():
+            assert [claim.mac for claim in claimed.of(one.pool_uuid, address)] == [mac]
+        assert [claim.mac.hex() for claim in claimed.strangers(VIP)] == ["020000000099"]
+        await claimed.close()
+
+    asyncio.run(run())

@@ -291,6 +291,42 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(kernel: KernelDecider)
 
 
 @root
+@pytest.mark.parametrize("full", ["lives", "members"])
+@pytest.mark.parametrize("changes", ["members come", "a MAC address"])
+def test_a_map_that_is_full_costs_no_place(kernel: KernelDecider, full: str, changes: str) -> None:
+    if (full, changes) == ("lives", "a MAC address"):
+        return  # another MAC address is no other life
+    tables = kernel.tables
+    pools, one, maps = tables._pools, tables._maps[full], tables._maps
+    crowd = target(0x11), target(0x12, mac=mac(0x33))
+    wanted = pool(1, *crowd) if changes == "a MAC address" else pool(1, *crowd, target(0x13), target(0x14))
+    there = len(dict(one.items()))
+    fill = [b"\xff" * (one.key_size - 4) + u32(n) for n in range(one.max_entries - there - 1)]  # one more would fit
+
+    def places() -> tuple[object, ...]:
+        pools._slabs.settle()
+        pools._retired.release()
+        numbers = pools._numbers.end - len(pools._numbers._free)
+        counting = tables._counting._numbers.end - len(tables._counting._numbers._free)
+        contents = {name: dict(maps[name].items()) for name in ("lives", "members")}
+        for key in fill:
+            contents[full].pop(key, None)
+        return pools._runs._free[:], sorted(pools._slabs._free), numbers, counting, contents, bytes(pools._filter.bits)
+
+    before = places()
+    one.update_all(b"".join(fill), u32(1) * len(fill))
+    for _ in range(2):
+        with pytest.raises(DriverError, match="is full"):
+            tables.put_pool(wanted)
+        assert places() == before
+        assert served_by(kernel) == mac(0x11)
+    for key in fill[:100]:
+        one.delete(key)
+    tables.put_pool(wanted)
+    assert served_by(kernel) == mac(0x33)
+
+
+@root
 def test_what_a_table_was_made_of_is_found_again_and_never_of_another_table(kernel: KernelDecider) -> None:
     first = replace(pool(0), made_of=b"11111111")
     for wanted in (
