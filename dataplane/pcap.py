@@ -11,6 +11,7 @@ import logging
 import os
 import queue
 import select
+import socket
 import threading
 import time
 from collections import defaultdict
@@ -18,7 +19,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from copy import copy
 from typing import Any, TypeVar
 
-from . import decision, offload, packetfilter
+from . import decision, locks, offload, packetfilter
+from .errors import DriverError
 from .flows import Flows
 from .forwarding import MISTAKEN, OVERRUN, Counters, Interface, Lingering, Pool, Service, ServiceKey, Tally, Vip
 from .hostguard import HostGuard
@@ -39,11 +41,13 @@ _TRANSMIT_FAILED = decision.Verdict(decision.DROPPED, "transmit_failed")
 
 
 class PcapDriver:
-    """A forwarding.Driver on packet sockets."""
+    """A forwarding.Driver on packet sockets. instance names the engine among all on this machine. Raises DriverError,
+    also where another process is this instance's driver."""
 
     name = "pcap"
 
     def __init__(self, instance: str) -> None:
+        self._claim = _claimed(instance)
         self._values = decision.Values()
         self._flows = Flows()
         self._steady = Steady(self._values, self._flows)
@@ -161,6 +165,7 @@ class PcapDriver:
         self._poll.close()
         os.close(self._wake)
         self._guard.close()
+        self._claim.close()
 
     def _do(self, command: Callable[[], Any]) -> None:
         """Have the receiving thread do something between two bursts; returns when it is done."""
@@ -306,6 +311,18 @@ class PcapDriver:
         for verdict in waiting:
             decision.count(verdict, self._counters)
         waiting.clear()
+
+
+def _claimed(instance: str) -> socket.socket:
+    """The instance is this process's: two of one name would undo each other's packet filter. The lock in the state
+    directory does not do: that may have been removed under a running engine."""
+    held = locks.claim(f"avi-se/{instance}")
+    if isinstance(held, socket.socket):
+        return held
+    who = f"process {held}" if held else "a process that is not to be seen from here"
+    raise DriverError(
+        f"{who} is the pcap driver of {instance}: two engines cannot share it", remedy=f"kill {held}" if held else ""
+    )
 
 
 def _copied(tallies: Mapping[K, Tally]) -> dict[K, Tally]:

@@ -64,6 +64,12 @@ def test_a_stopped_engine_leaves_neither_its_socket_nor_its_process_number(tmp_p
                 assert second.stderr is not None
                 assert f"service engine se-1 runs already, as process {process.pid}\n" in second.stderr.read()
             assert client.engines(state) == ["se-1"]
+            (state / "run" / "se-1.pid").unlink()  # as if the state directory was made anew meanwhile
+            with engine(there, state) as third:
+                assert third.wait(15) == 1
+                assert third.stderr is not None
+                assert f"error: process {process.pid} is the pcap driver of se-1-" in third.stderr.read()
+            assert client.engines(state) == ["se-1"]
         assert process.returncode == 0
         assert list((state / "run").iterdir()) == []
 
