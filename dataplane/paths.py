@@ -11,15 +11,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from . import proberules
+from . import marks, proberules
 from .errors import NetworkError
 from .forwarding import Interface
-from .proberules import FIRST, LAST
 from .probetunnels import ProbeTunnels
 from .rtnetlink import Asker, Request
 
@@ -27,23 +26,32 @@ _CONF = Path("/proc/sys/net/ipv4/conf")
 
 
 class ProbePaths:
-    """The marks of probes: in layer 2 one mark and table a server. `close` removes them all."""
+    """The marks of probes: in layer 2 one mark and table a server, all of a range that is this engine's until `close`,
+    which removes them."""
 
     def __init__(self, netlink: Any) -> None:
         self._marks: dict[bytes, tuple[int, int, bytes]] = {}
         self._users: set[bytes] = set()
-        self._free = iter(range(FIRST + 1, LAST + 1))
+        self._range: tuple[int, socket.socket] | None = None
+        self._free: Iterator[int] = iter(())
         self._returned: list[int] = []
         self._sysctls: dict[Path, str] = {}
         self._sure: set[bytes] = set()
-        self._rules = proberules.Rules()
+        self._rules = proberules.Rules(0)
         self._kernel = Asker()
         self._tunnels = ProbeTunnels(netlink)
         self._lock = asyncio.Lock()
 
     async def clean(self) -> None:
-        """Remove what a killed engine left."""
-        self._remove_all()
+        """Remove what killed engines left; what others that run have made stays. Raises NetworkError."""
+        own = self._take()
+        with suppress(OSError):
+            for first, rules in proberules.found().items():
+                held = None if first == own else marks.hold(first)
+                if first == own or held is not None:
+                    self._kernel.ask(proberules.removal(rules))
+                if held is not None:
+                    held.close()
         await self._tunnels.clean()
 
     def prepare(self, interface: Interface) -> None:
@@ -69,6 +77,7 @@ class ProbePaths:
         if known is not None and known[1:] != (interface.index, source):
             self._shut(server)
             known = None
+        self._take()
         mark = self._mark() if known is None else known[0]
         wanted: list[Request] = []
         if known is None or server not in self._sure:
@@ -93,6 +102,7 @@ class ProbePaths:
     async def open_tunnel(self, server: bytes, source: bytes, mode: str) -> int:
         """The mark that leads into the tunnel to a server. source: the engine's address towards it; mode: plan.L3_IPIP
         or L3_GRE. Raises NetworkError."""
+        self._take()
         async with self._lock:
             return await self._tunnels.open(server, source, mode)
 
@@ -126,15 +136,28 @@ class ProbePaths:
         self._marks.clear()
         self._kernel.close()
         await self._tunnels.close()
+        if self._range is not None:
+            self._range[1].close()
+            self._range = None
         for path, value in self._sysctls.items():
             with suppress(OSError):  # the interface may be gone
                 path.write_text(value)
         self._sysctls.clear()
 
+    def _take(self) -> int:
+        """Where this engine's range begins. Raises NetworkError."""
+        if self._range is None:
+            first, _ = self._range = marks.take()
+            self._free = iter(range(first + 1, first + marks.HALF))
+            self._returned.clear()
+            self._rules = proberules.Rules(first)
+            self._tunnels.begin(first + marks.HALF)
+        return self._range[0]
+
     def _mark(self) -> int:
         mark = self._returned.pop() if self._returned else next(self._free, None)
         if mark is None:
-            raise NetworkError(f"more than {LAST - FIRST} servers to probe")
+            raise NetworkError(f"more than {marks.HALF - 1} servers to probe")
         return mark
 
     def _change(self, requests: Sequence[Request]) -> None:
@@ -145,7 +168,7 @@ class ProbePaths:
 
     def _remove_all(self) -> None:
         with suppress(OSError):
-            self._kernel.ask(proberules.removal(proberules.found()))
+            self._kernel.ask(proberules.removal(proberules.found().get(self._take(), ())))
         self._rules.forget()
         self._users.clear()
         self._sure.clear()

@@ -13,9 +13,9 @@ from __future__ import annotations
 import itertools
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from . import rtnetlink
+from . import marks, rtnetlink
 from .rtnetlink import (
     NLM_F_ACK,
     NLM_F_CREATE,
@@ -29,16 +29,12 @@ from .rtnetlink import (
     attribute,
 )
 
-FIRST = 0x41560000
-"""Marks, tables, users and preferences of probes lie in FIRST..LAST; whatever of that range is found at start is a
-killed engine's."""
-LAST = FIRST + 0xFFFF
 PRIORITY = 1000
-"""Of the rule that leads into the tree: before the main table's 32766."""
+"""Of the rule that leads into the tree: before the main table's 32766. All other numbers lie in the engine's range
+(`marks`)."""
 PROTOCOL = 86
 """Marks the routes as ours (rtm_protocol): nobody here need hear of them."""
 
-_SKIP, _END = FIRST - 1, LAST + 1
 _BLOCK = 64
 
 _RULE = struct.Struct("=8BI")  # fib_rule_hdr: family, dst, src, tos, table, -, -, action; flags
@@ -71,9 +67,10 @@ def no_route(mark: int) -> Request:
 
 
 class Rules:
-    """The tree. What it says is to be asked of the kernel, in order."""
+    """The tree of the range that begins at `first`. What it says is to be asked of the kernel, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int) -> None:
+        self._first = first
         self._heads: set[tuple[int, bool]] = set()
 
     @property
@@ -83,41 +80,47 @@ class Rules:
 
     def add(self, mark: int, *, user: bool = False) -> list[Request]:
         """Lead a mark, or what the user of that number sends, to its table."""
-        block = (mark - FIRST) // _BLOCK
-        rules = [_leaf(mark, user)]
+        first = self._first
+        block = (mark - first) // _BLOCK
+        rules = [_leaf(first, mark, user)]
         if (block, user) not in self._heads:
-            rules.append(_head(block, user))
+            rules.append(_head(first, block, user))
         if not any(of_users == user for _, of_users in self._heads):
-            rules.append(_root(user))
+            rules.append(_root(first, user))
         if not self._heads:
-            rules += [_rule(_SKIP, _GOTO, _number(_FRA_GOTO, _END)), _rule(_END, _NOP)]
+            end = first + marks.HALF
+            rules += [_rule(first - 1, _GOTO, _number(_FRA_GOTO, end)), _rule(end, _NOP)]
         self._heads.add((block, user))
         return [Request(RTM_NEWRULE, NLM_F_ACK | NLM_F_CREATE, rule) for rule in rules]
 
     def remove(self, mark: int, *, user: bool = False) -> Request:
         """Lead it there no more."""
-        return Request(RTM_DELRULE, NLM_F_ACK, _leaf(mark, user))
+        return Request(RTM_DELRULE, NLM_F_ACK, _leaf(self._first, mark, user))
 
     def forget(self) -> None:
         """All rules are gone."""
         self._heads.clear()
 
 
-def found() -> Iterator[tuple[int, Request]]:
-    """What there is of all this, a killed engine's too: the table of each rule, 0 where it names none, and what takes
-    the rule away. Raises OSError."""
+def found() -> dict[int, list[tuple[int, Request]]]:
+    """What there is of all this, other engines' and those of tunnels too, by the beginning of its range: the table of
+    each rule, 0 where it names none, and what takes the rule away. Raises OSError."""
+    there: dict[int, list[tuple[int, Request]]] = {}
     for body in rtnetlink.dump(RTM_GETRULE, _RULE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
         about = {
             kind: _U32.unpack_from(value)[0]
             for kind, value in rtnetlink.attributes(body, _RULE.size).items()
             if len(value) >= _U32.size
         }
-        named = (about.get(kind, 0) for kind in (_FRA_FWMARK, _FRA_UID_RANGE, _FRA_PRIORITY))
-        if body[0] == socket.AF_INET and any(_SKIP <= number <= LAST for number in named):
+        named = [about[kind] for kind in (_FRA_FWMARK, _FRA_UID_RANGE) if about.get(kind)]
+        preference = about.get(_FRA_PRIORITY, 0)
+        named.append(preference + 1 if about.get(_FRA_GOTO) == preference + 1 + marks.HALF else preference)
+        first = next(filter(None, map(marks.beginning, named)), None)
+        if body[0] == socket.AF_INET and first is not None:
             table = about.get(_FRA_TABLE, 0)
-            yield table if FIRST <= table <= LAST else 0, Request(RTM_DELRULE, NLM_F_ACK, body)
-        elif body[0] == socket.AF_INET and about.get(_FRA_PRIORITY) == _END and body[7] == _NOP:
-            yield 0, Request(RTM_DELRULE, NLM_F_ACK, body)
+            mine = table if marks.beginning(table) == first else 0
+            there.setdefault(first, []).append((mine, Request(RTM_DELRULE, NLM_F_ACK, body)))
+    return there
 
 
 def removal(rules: Iterable[tuple[int, Request]]) -> list[Request]:
@@ -127,25 +130,25 @@ def removal(rules: Iterable[tuple[int, Request]]) -> list[Request]:
     return [*(request for _, request in kept), *map(no_route, tables)]
 
 
-def _root(user: bool) -> bytes:
-    everybody = _users(FIRST, LAST) if user else _marks(FIRST, 0xFFFF0000)
-    return _rule(PRIORITY, _GOTO, _number(_FRA_GOTO, FIRST), *everybody)
+def _root(first: int, user: bool) -> bytes:
+    everybody = _users(first, first + marks.HALF - 1) if user else _marks(first, 0xFFFFFFFF & -marks.HALF)
+    return _rule(PRIORITY, _GOTO, _number(_FRA_GOTO, first), *everybody)
 
 
-def _head(block: int, user: bool) -> bytes:
-    first = FIRST + block * _BLOCK
-    selected = _users(first, first + _BLOCK - 1) if user else _marks(first, 0xFFFFFFFF & -_BLOCK)
-    return _rule(FIRST, _GOTO, _number(_FRA_GOTO, _place(block)), *selected)
+def _head(first: int, block: int, user: bool) -> bytes:
+    begin = first + block * _BLOCK
+    selected = _users(begin, begin + _BLOCK - 1) if user else _marks(begin, 0xFFFFFFFF & -_BLOCK)
+    return _rule(first, _GOTO, _number(_FRA_GOTO, _place(first, block)), *selected)
 
 
-def _leaf(mark: int, user: bool) -> bytes:
+def _leaf(first: int, mark: int, user: bool) -> bytes:
     selected = _users(mark, mark) if user else _marks(mark, 0xFFFFFFFF)
-    return _rule(_place((mark - FIRST) // _BLOCK), _TO_TABLE, _number(_FRA_TABLE, mark), *selected)
+    return _rule(_place(first, (mark - first) // _BLOCK), _TO_TABLE, _number(_FRA_TABLE, mark), *selected)
 
 
-def _place(block: int) -> int:
+def _place(first: int, block: int) -> int:
     """The preference of a block's rules: behind that of all heads."""
-    return FIRST + 1 + block
+    return first + 1 + block
 
 
 def _rule(preference: int, action: int, *about: bytes) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from . import bpf
+from . import bpf, marks
 from .errors import DriverError, NetworkError
 from .plan import L3_GRE, L3_IPIP
 from .rewrite import IPPROTO_GRE, IPPROTO_IPIP
@@ -24,13 +24,11 @@ from .rewrite import IPPROTO_GRE, IPPROTO_IPIP
 OBJECT = Path(__file__).parent / "xdp" / "probe.o"
 NAME = "avi_probe"
 
-FIRST = 0x41570000
-"""Marks lie in FIRST..LAST; FIRST is also the number of the table. Whatever is found at start is a killed engine's."""
-LAST = FIRST + 0xFFFF
-_MASK = 0xFFFF0000
+FIRST = marks.FIRST + marks.HALF
+"""The first mark of the first engine here (`marks`), and the number of its table."""
+_MASK = 0xFFFFFFFF & -marks.HALF
 PRIORITY = 1000
 """Of the rule: before the main table's 32766."""
-_RULE = {"family": socket.AF_INET, "fwmark": FIRST, "fwmask": _MASK, "table": FIRST, "priority": PRIORITY}
 MTU = 1280
 """Bytes of a probe's packets, so that they fit nearly every tunnel: nobody tells the probe's socket what a router
 reported of the tunnel."""
@@ -55,11 +53,16 @@ class ProbeTunnels:
     def __init__(self, netlink: Any) -> None:
         self._netlink = netlink
         self._marks: dict[tuple[bytes, str], tuple[int, Tunnel]] = {}
-        self._free = iter(range(FIRST + 1, LAST + 1))
+        self.begin(FIRST)
         self._returned: list[int] = []
         self._program: bpf.Program | None = None
         self._map: bpf.Map | None = None
         self._routed = self._ruled = False
+
+    def begin(self, first: int) -> None:
+        """Use marks from there on, before any is used."""
+        self._first = first
+        self._free = iter(range(first + 1, first + marks.HALF))
 
     async def open(self, server: bytes, source: bytes, mode: str) -> int:
         """The mark that leads into a server's tunnel. Raises NetworkError."""
@@ -69,7 +72,7 @@ class ProbeTunnels:
             return mark
         mark = mark or (self._returned.pop() if self._returned else next(self._free, 0))
         if not mark:
-            raise NetworkError(f"more than {LAST - FIRST} tunnels to probe")
+            raise NetworkError(f"more than {marks.HALF - 1} tunnels to probe")
         try:
             self._put(mark, wanted)
             if not self._routed:
@@ -122,16 +125,21 @@ class ProbeTunnels:
             dst="default",
             oif=socket.if_nametoindex("lo"),
             scope="link",
-            table=FIRST,
+            table=self._first,
             encap={"type": "bpf", "xmit": {"fd": self._program.fd, "name": NAME}},
             metrics={"mtu": MTU},
         )
         if not self._ruled:
-            await self._netlink.rule("add", **_RULE)
+            await self._netlink.rule("add", **self._rule)
         self._routed = self._ruled = True
+
+    @property
+    def _rule(self) -> dict[str, int]:
+        first = self._first
+        return {"family": socket.AF_INET, "fwmark": first, "fwmask": _MASK, "table": first, "priority": PRIORITY}
 
     async def _remove(self) -> None:
         with suppress(NetlinkError, OSError):
-            await self._netlink.rule("del", **_RULE)
+            await self._netlink.rule("del", **self._rule)
         with suppress(NetlinkError, OSError):
-            await self._netlink.flush_routes(family=socket.AF_INET, table=FIRST)
+            await self._netlink.flush_routes(family=socket.AF_INET, table=self._first)

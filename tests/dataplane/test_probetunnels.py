@@ -33,9 +33,13 @@ def live(there: Namespace, body: Callable[[ProbePaths], Awaitable[None]]) -> Non
     async def run() -> None:
         netlink = AsyncIPRoute()
         await netlink.setup_endpoint()
+        paths = ProbePaths(netlink)
         try:
-            await body(ProbePaths(netlink))
+            await body(paths)
         finally:
+            if paths._range is not None:  # as if killed: what it made stays
+                paths._range[1].close()
+            paths._kernel.close()
             netlink.close()
 
     there.run(lambda: asyncio.run(run()))

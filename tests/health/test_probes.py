@@ -12,6 +12,7 @@ import pytest
 
 from dataplane.forwarding import Interface
 from dataplane.paths import ProbePaths
+from dataplane.plan import L3_IPIP
 from dataplane.probes import Probes, external
 from tests.health.segment import DEAD, ENGINE, SERVER, VIP, Segment, monitor, segment, until
 
@@ -255,3 +256,52 @@ def test_each_of_hundreds_of_marks_leads_to_its_server_and_nothing_else_passes_t
     before = there.engine.sh("ip rule; ip route show table all")
     there.run(opened)
     assert there.engine.sh("ip rule; ip route show table all") == before
+
+
+@pytest.mark.root
+def test_an_engine_beside_another_one_leaves_its_ways_alone(there: Segment) -> None:
+    before = there.engine.sh("ip rule; ip route show table all")
+    first, second = "10.9.0.11", "10.9.0.12"
+
+    async def running(paths: ProbePaths, _probes: Probes, interface: Interface) -> None:
+        def way(mark: int) -> str:
+            return there.engine.sh(f"ip route get {VIP} mark {mark}; ip route get {VIP} uid {mark}")
+
+        mark = paths.open(socket.inet_aton(first), interface, socket.inet_aton(ENGINE), by_user=True)
+        tunnel = await paths.open_tunnel(socket.inet_aton(first), socket.inet_aton(ENGINE), L3_IPIP)
+        held = way(mark)
+        assert held.count(f"via {first} ") == 2
+
+        async def starts(beside: ProbePaths, _probes: Probes, interface: Interface) -> None:
+            await beside.clean()
+            other = beside.open(socket.inet_aton(second), interface, socket.inet_aton(ENGINE), by_user=True)
+            others = await beside.open_tunnel(socket.inet_aton(second), socket.inet_aton(ENGINE), L3_IPIP)
+            assert way(other).count(f"via {second} ") == 2
+            assert {mark, tunnel}.isdisjoint({other, others})
+            assert way(mark) == held
+
+        there_alone = there.engine.sh("ip rule; ip route show table all")
+        await asyncio.to_thread(there.run, starts)
+        assert there.engine.sh("ip rule; ip route show table all") == there_alone
+
+    there.run(running)
+    assert there.engine.sh("ip rule; ip route show table all") == before
+
+
+@pytest.mark.root
+def test_what_a_killed_engine_left_goes_though_its_range_is_not_taken_again(there: Segment) -> None:
+    before = there.engine.sh("ip rule; ip route show table all")
+
+    async def body(first: ProbePaths, _probes: Probes, interface: Interface) -> None:
+        first._take()
+
+        async def killed(paths: ProbePaths, _probes: Probes, interface: Interface) -> None:
+            paths.open(socket.inet_aton(SERVER), interface, socket.inet_aton(ENGINE), by_user=True)
+            paths._rules.forget()  # as if killed: nobody removes them
+
+        await asyncio.to_thread(there.run, killed)
+        assert there.engine.sh("ip rule; ip route show table all") != before
+        await first.clean()
+        assert there.engine.sh("ip rule; ip route show table all") == before
+
+    there.run(body)
