@@ -37,6 +37,7 @@ class Claimants:
         self._repeated = repeated
         self._services: tuple[plan.Service, ...] = ()
         self._members: dict[Key, frozenset[Claim]] = {}
+        self._theirs: frozenset[Claim] = frozenset()
         self.claims = Claims(self._heard, self._heard_again)
 
     def follow(self, services: Iterable[plan.Service], interfaces: Iterable[Interface]) -> None:
@@ -65,6 +66,7 @@ class Claimants:
                     key = service.pool_uuid, address
                     found[key] = found.get(key, _NONE) | mine
         before, self._members = self._members, found
+        self._theirs = frozenset().union(*found.values())
         return {key for key in before.keys() | found.keys() if before.get(key) != found.get(key)}
 
     def of(self, pool: str, server: bytes) -> frozenset[Claim]:
@@ -77,8 +79,7 @@ class Claimants:
 
     def strangers(self, vip: bytes) -> tuple[Claim, ...]:
         """The claims to a VIP that are no member's."""
-        members = {claim for claims in self._members.values() for claim in claims}
-        return tuple(claim for claim in self.claims.of(vip) if claim not in members)
+        return tuple(claim for claim in self.claims.of(vip) if claim not in self._theirs)
 
     async def close(self) -> None:
         """End."""
@@ -88,7 +89,7 @@ class Claimants:
         self._changed(vip, self.match())
 
     def _heard_again(self, claim: Claim) -> None:
-        if not any(claim in claims for claims in self._members.values()):
+        if claim not in self._theirs:
             self._repeated(claim.vip)
 
 
