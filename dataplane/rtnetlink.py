@@ -140,7 +140,11 @@ class Asker:
         answers: list[Answer] = []
         for first in range(0, len(requests), _AT_ONCE):
             assert self._socket is not None
-            answers += self._ask(self._socket, requests[first : first + _AT_ONCE])
+            try:
+                answers += self._ask(self._socket, requests[first : first + _AT_ONCE])
+            except OSError:  # some may have been answered all the same: the next question must not get those
+                self.close()
+                raise
         return answers
 
     def close(self) -> None:
@@ -155,7 +159,7 @@ class Asker:
         asking.send(b"".join(_packed(request, first + n) for n, request in enumerate(requests)))
         answers: dict[int, Answer] = {}
         while len(answers) < len(requests):
-            for message in messages(asking.recv(ROOM)):
+            for message in messages(asking.recv(ROOM, socket.MSG_DONTWAIT)):  # what is not there is lost
                 failed = message.kind == NLMSG_ERROR
                 answers[message.sequence] = Answer(error(message)) if failed else Answer(0, message.body)
         return [answers[first + n] for n in range(len(requests))]
