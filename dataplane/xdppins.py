@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from .errors import DriverError
 
 LINK = "link-"
 _STATE = "state"
+_PATIENCE = 0.2
+"""Seconds for which a lock is tried: whoever looks whether an engine runs has it for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +114,9 @@ def holder(program: int) -> Holder | None:
     """The engine of ours whose program this is; None where it is somebody else's."""
     folder = bpf.file_system() / "avi-se"
     for each in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if program in _programs(each):
-            return _holder(each)
+        with suppress(FileNotFoundError):  # its engine is just removing it
+            if program in _programs(each):
+                return _holder(each)
     return None
 
 
@@ -156,12 +160,16 @@ def _holder(folder: Path) -> Holder:
 
 def _lock(folder: Path) -> int:
     """Make a folder if need be, and lock it. Returns the descriptor that holds the lock. Raises DriverError."""
+    until = time.monotonic() + _PATIENCE
     while True:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with suppress(FileNotFoundError):  # whoever had it has just removed it
             held = locks.hold(folder, os.O_RDONLY | os.O_DIRECTORY)
             if held is not None:
                 return held
+            if time.monotonic() < until:
+                time.sleep(_PATIENCE / 20)
+                continue
             process = locks.holder(folder)
             who = f"process {process}" if process else "a process that is not to be seen from here"
             remedy = f"kill {process}" if process else ""
