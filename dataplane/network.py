@@ -291,12 +291,16 @@ class Network:
             return True
 
     async def _read(self) -> None:
+        """Read everything. Events that happen meanwhile are waiting, and come after what was read."""
+        self._events.forget()
+        links = [message async for message in await self._netlink.get_links()]
+        addresses = [message async for message in await self._netlink.get_addr(family=socket.AF_INET)]
         self.layout += 1
-        self._links.clear()
+        self._links.clear()  # and filled before anybody else has the loop: no interface is gone meanwhile
         self._addresses.clear()
-        async for message in await self._netlink.get_links():
+        for message in links:
             self._take("RTM_NEWLINK", message)
-        async for message in await self._netlink.get_addr(family=socket.AF_INET):
+        for message in addresses:
             self._take("RTM_NEWADDR", message)
         self._neighbours, self._permanent = neighbours.known()
 

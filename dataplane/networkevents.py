@@ -6,6 +6,7 @@ Neighbours are read by hand: those of thousands of servers change their states s
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -65,6 +66,18 @@ class NetworkEvents:
                         yield found if message.kind == RTM_NEWNEIGH else found._replace(mac=None)
                 elif not _of_probes(message):
                     yield from self._marshal.parse(rtnetlink.whole(message))
+
+    def forget(self) -> None:
+        """Drop what there is: older than what is read from now on, it must not be believed after that."""
+        assert self._socket is not None
+        while True:
+            try:
+                self._socket.recv(1)
+            except BlockingIOError:
+                return
+            except OSError as exc:
+                if exc.errno != errno.ENOBUFS:
+                    raise
 
     def close(self) -> None:
         """Listen no more."""

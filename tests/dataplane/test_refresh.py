@@ -192,7 +192,7 @@ async def live(seed: int) -> int:
                 world.passing[check] = not world.passing[check]
             elif kind == "neighbour":
                 server = ip(world.rnd.choice(SERVERS))
-                network._neighbours[index, server] = mac(world.rnd.randrange(5))
+                network._neighbours.setdefault(index, {})[server] = mac(world.rnd.randrange(5))
                 network._moved.add(server)
                 engine.network_changed()
             learn(engine, world)
