@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dataplane import arp, claims, ownership, plan
+from dataplane import announce, arp, claims, ownership, plan
 from dataplane.claimants import Claimants
 from dataplane.claims import Claims
 from dataplane.forwarding import Interface
@@ -132,3 +132,39 @@ def test_claims_of_many_cost_one_look_at_each_member() -> None:
         await claimed.close()
 
     asyncio.run(run())
+
+
+def test_two_engines_that_both_own_a_vip_do_not_flood_their_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each hears the other's announcements and answers as claims: a minute of both."""
+    clock = [0]
+    monkeypatch.setattr(ownership, "time", SimpleNamespace(monotonic=lambda: float(clock[0])))
+    announced: tuple[list[int], list[int]] = ([], [])
+    base = replace(plans.service(topology.load(topology.find("l2_dsr"))), vip="192.0.2.1", monitors=())
+    macs = [bytes((2, 0, 0, 0, 0, n)) for n in range(2)]
+
+    def engine(number: int) -> Claimants:
+        owned = Ownership(lambda text: None, lambda vip: announced[number].append(clock[0]))
+        claimed = Claimants(
+            lambda index, address: None,
+            lambda vip, members: owned.heard(vip, claimed.strangers(vip), owned=True),
+            lambda vip: owned.heard_again(vip, owned=True),
+        )
+        claimed.follow([base], [])
+        return claimed
+
+    async def run() -> None:
+        engines = [engine(0), engine(1)]
+        for clock[0] in range(60):
+            for number, claimed in enumerate(engines):
+                other = macs[1 - number]
+                claimed.claims._asked[VIP] += 1
+                claimed.claims._take(7, arp.Packet(arp.REPLY, other, VIP, bytes(4)))
+                for when in announced[1 - number]:
+                    if 0 <= clock[0] - when < announce.REPEATS:
+                        for operation in (arp.REQUEST, arp.REPLY):
+                            claimed.claims._take(7, arp.Packet(operation, other, VIP, VIP))
+        for claimed in engines:
+            await claimed.close()
+
+    asyncio.run(run())
+    assert all(5 <= len(times) <= 6 for times in announced), announced
