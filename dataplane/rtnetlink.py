@@ -1,7 +1,7 @@
 """rtnetlink by hand, for what there are thousands of: rules and routes of probes, ways, neighbours (rtnetlink(7)).
 
 The library that reads everything else takes a third of a millisecond a message; the kernel takes some microseconds.
-It answers within the call that asks, so nothing here waits.
+It answers within the call that asks, so nothing here waits; an answer that is not there is an error after 5 s.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _DONE = HEADER.size + 4
 _ATTRIBUTE = struct.Struct("=HH")  # rtattr: length, type
 _ERROR = struct.Struct("=i")
 _SOL_NETLINK, _NETLINK_CAP_ACK = 270, 10  # linux/netlink.h
+_SO_RCVTIMEO, _PATIENCE = 20, struct.pack("@ll", 5, 0)  # asm-generic/socket.h
 _AT_ONCE = 128
 """Requests in one call: all answers fit into the socket."""
 
@@ -95,6 +96,8 @@ def opened(groups: int = 0) -> socket.socket:
     """A socket in this thread's namespace. groups: of events that it hears (RTMGRP_…). Raises OSError."""
     made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
     made.bind((0, groups))
+    if not groups:
+        made.setsockopt(socket.SOL_SOCKET, _SO_RCVTIMEO, _PATIENCE)
     return made
 
 
