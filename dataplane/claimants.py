@@ -75,7 +75,8 @@ class Claimants:
 
     def answers(self, pool: str, server: bytes) -> bool:
         """Whether a member answers ARP for a VIP of its pool."""
-        return any(claim.kind is Kind.ANSWER for claim in self.of(pool, server))
+        claims = self._members.get((pool, server))
+        return claims is not None and any(claim.kind is Kind.ANSWER for claim in claims)
 
     def strangers(self, vip: bytes) -> tuple[Claim, ...]:
         """The claims to a VIP that are no member's."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import pcap, xdpdriver, xdppins
+from . import xdpdriver, xdppins
 from .errors import DriverError
 from .forwarding import Driver
 
@@ -63,5 +63,7 @@ def holder(instance: str, interface: int) -> xdppins.Holder | None:
 
 def _pcap(instance: str) -> Driver:
     """The pcap driver alone: what XDP driver of this engine's was left to the kernel ends."""
+    from . import pcap
+
     xdppins.remove(instance)
     return pcap.PcapDriver(instance)

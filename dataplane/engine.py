@@ -251,8 +251,10 @@ class Engine:
         """The members of a service's pool with their states."""
         uuid, listed = service.pool_uuid, self._roster.members(service.pool_uuid)
         ups: Iterable[bool] = [True] * len(listed.addresses)
-        if self._demands.servers(uuid) or not self._ways.sound:
+        if not self._ways.sound:
             ups = (self._is_up(uuid, server) for server in listed.addresses)
+        elif self._demands.servers(uuid):
+            ups = (self._passes(uuid, server) for server in listed.addresses)
         return tables.joined(service, listed, ups, self.hops.of(listed.addresses, service.mode), time.time())
 
     def listed(self, pool: str) -> roster.Members:
@@ -429,6 +431,10 @@ class Engine:
     def _is_up(self, pool: str, server: bytes) -> bool:
         if self.fault(pool, server).reason:
             return False
+        return self._passes(pool, server)
+
+    def _passes(self, pool: str, server: bytes) -> bool:
+        """Whether a server that can be reached is up."""
         checks = self._demands.of(pool, server)
         return self._health.up(checks) and not (checks and self.claimants.answers(pool, server))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,10 @@ class Server:
     enabled: bool = True
     generation: int = 0
     serve_until: float = 0
+
+
+_SERVER = tuple((f.name, f.default) for f in fields(Server))
+"""The fields of a server, with their defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,7 @@ def write(
 ) -> None:
     """Store changed services (a key alone: that service is gone) under a commit's number, in the open transaction."""
     rows = [
-        (c, version, None) if isinstance(c, str) else (c.key, version, json.dumps(_document(c), separators=(",", ":")))
+        (c, version, None) if isinstance(c, str) else (c.key, version, json.dumps(_brief(c), separators=(",", ":")))
         for c in changes
     ]
     if common is not None:
@@ -242,6 +246,16 @@ def _file(plan: Plan) -> dict[str, Any]:
 
 def _document(value: Service | Common) -> dict[str, Any]:
     return asdict(value)
+
+
+def _brief(service: Service) -> dict[str, Any]:
+    """A service's document without what is its servers' default: of thousands of servers it is read at every start."""
+    body = _document(replace(service, servers=()))
+    body["servers"] = [
+        {name: value for name, default in _SERVER if (value := getattr(server, name)) != default}
+        for server in service.servers
+    ]
+    return body
 
 
 def _service(body: dict[str, Any], version: int) -> Service:

@@ -157,8 +157,9 @@ class Pools:
         same = known is not None and known.made_of == shares
         table = known.table if known is not None and same else tables.table(service, found)
         lives = [(member.address, member.server.generation) for member in found]
-        serves = {life for life, member in zip(lives, found, strict=True) if member.serves}
-        slots.change(table, lives, serves.__contains__, time.time())
+        if not slots.is_at(table, lives):
+            serves = {life for life, member in zip(lives, found, strict=True) if member.serves}
+            slots.change(table, lives, serves.__contains__, time.time())
         if not slots.stable or any(not m.server.enabled and m.serves for m in found):
             self._watched.add(uuid)
         else:

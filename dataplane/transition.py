@@ -99,6 +99,10 @@ class Slots:
         self._forget()
         return True
 
+    def is_at(self, table: Owners, members: Sequence[Life]) -> bool:
+        """Whether `change` to this very table would change nothing."""
+        return self._owners is table and self._members == members
+
     def exchange(self, table: Owners, kept: Owners) -> None:
         """A table that came into force is kept elsewhere: go on with an equal one."""
         if self._owners is table:

@@ -71,3 +71,12 @@ def test_a_file_that_is_no_plan_is_refused(text: str, tmp_path: Path) -> None:
         plan.load(tmp_path / "plan.json")
     with pytest.raises(PlanError, match="No such file"):
         plan.load(tmp_path / "missing.json")
+
+
+def test_a_stored_document_tells_of_servers_what_is_not_the_default(store: sqlite3.Connection) -> None:
+    plan.write(store, 3, [SERVICE], COMMON)
+    ((document,),) = store.execute("SELECT document FROM plan WHERE key = ?", (SERVICE.key,)).fetchall()
+    assert json.loads(document)["servers"] == [
+        {"address": "10.0.0.11", "port": 80},
+        {"address": "10.0.0.12", "port": 80, "weight": 3, "enabled": False},
+    ]
