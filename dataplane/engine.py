@@ -450,8 +450,9 @@ class Engine:
         for uuid, server in members:
             if server not in self._demands.servers(uuid):
                 continue
-            self._mark((uuid,))
             up = self._is_up(uuid, server)
+            if not self.pools.has(uuid, server, up):  # else it is only why that changed
+                self._mark((uuid,))
             told = "up" if up else f"down: {self.why(uuid, server)}"
             if self._told.setdefault(uuid, {}).get(server) != told:
                 self._told[uuid][server] = told

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -69,6 +70,14 @@ class Pools:
     def is_settled(self, uuid: str) -> bool:
         """Whether a pool's servers were all heard of, or had their time."""
         return uuid not in self._unsettled
+
+    def has(self, uuid: str, server: bytes, up: bool) -> bool:
+        """Whether a settled pool was put with a server of it in that state: nothing is new for the driver."""
+        value = self.values.get(uuid)
+        if value is None or uuid in self._unsettled:
+            return False
+        at = bisect_left(value.targets, server, key=lambda target: target.address)
+        return at < len(value.targets) and (value.targets[at].address, value.targets[at].up) == (server, up)
 
     def is_up(self, service: plan.Service) -> bool:
         """Whether a service has a server that takes new flows."""
