@@ -195,6 +195,8 @@ class Engine:
     def network_changed(self) -> None:
         """Links, addresses or neighbours changed: next hops may have."""
         moved = self.network.moved()
+        if self._paths.mend(self.network.lost_paths()):
+            self._health.doubt()
         if self._layout != self.network.layout:
             self._layout = self.network.layout
             self._paths.doubt()

@@ -1,13 +1,14 @@
 """Whose marks are whose: of every network namespace each engine has a range of its own.
 
-Marks, tables and rules are the network namespace's. So is a name of Unix sockets that begins with a zero (unix(7)),
-and it goes with its process: what is found in a range whose name nobody has was left by a killed engine.
+Marks, tables and rules are the network namespace's. So is a name as `locks.claim` takes it, and it goes with its
+process: what is found in a range whose name nobody has was left by a killed engine.
 """
 
 from __future__ import annotations
 
 import socket
 
+from . import locks
 from .errors import NetworkError
 
 FIRST = 0x41560000
@@ -27,13 +28,8 @@ def beginning(number: int) -> int | None:
 def hold(first: int) -> socket.socket | None:
     """Take the range that begins there, in this thread's namespace, until the socket is closed. None where a process
     has it."""
-    held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    try:
-        held.bind(f"\0avi-se/marks/{first:#x}")
-    except OSError:
-        held.close()
-        return None
-    return held
+    held = locks.claim(f"avi-se/marks/{first:#x}")
+    return held if isinstance(held, socket.socket) else None
 
 
 def take() -> tuple[int, socket.socket]:

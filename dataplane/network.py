@@ -24,6 +24,7 @@ from .errors import NetworkError
 from .forwarding import Interface
 from .neighbours import NUD_PERMANENT, Neighbour
 from .networkevents import Event, NetworkEvents
+from .proberules import Lost
 from .routes import RT_TABLE_MAIN, RTN_UNICAST, RTPROT_KERNEL, Route, Way
 
 log = logging.getLogger("avi-se")
@@ -98,6 +99,7 @@ class Network:
         self._addresses: dict[int, dict[tuple[bytes, int], None]] = {}
         self._neighbours: dict[int, dict[bytes, bytes]] = {}
         self._moved: set[bytes] = set()
+        self._lost_paths: set[Lost] = set()
         self._permanent: dict[int, set[bytes]] = {}
         self._netlink = AsyncIPRoute()
         self._resolver = neighbours.Asker()
@@ -204,6 +206,11 @@ class Network:
         """The neighbours whose MAC address changed since the last call."""
         moved, self._moved = self._moved, set()
         return moved
+
+    def lost_paths(self) -> set[Lost]:
+        """The rules and routes of probes that went since the last call, whoever took them."""
+        lost, self._lost_paths = self._lost_paths, set()
+        return lost
 
     def through(self, gateway: bytes) -> list[bytes]:
         """The followed addresses whose way leads by this next hop."""
@@ -323,6 +330,9 @@ class Network:
         """Whether something changed that others must hear of."""
         if isinstance(event, Neighbour):
             return self._take_neighbour(event)
+        if isinstance(event, Lost):
+            self._lost_paths.add(event)
+            return True
         kind = event.get("event", "")
         if kind in ("RTM_NEWROUTE", "RTM_DELROUTE"):
             self._take_route(event, kind == "RTM_NEWROUTE")

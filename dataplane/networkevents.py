@@ -15,17 +15,18 @@ from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 
 from . import neighbours, proberules, routes, rtnetlink
 from .neighbours import Neighbour
-from .rtnetlink import RTM_DELNEIGH, RTM_DELROUTE, RTM_NEWNEIGH, RTM_NEWROUTE
+from .proberules import Lost
+from .rtnetlink import RTM_DELNEIGH, RTM_DELROUTE, RTM_DELRULE, RTM_NEWNEIGH, RTM_NEWROUTE, RTM_NEWRULE
 
-_LINKS, _NEIGHBOURS, _ADDRESSES, _ROUTES = 0x1, 0x4, 0x10, 0x40  # linux/rtnetlink.h, RTMGRP_…
+_LINKS, _NEIGHBOURS, _ADDRESSES, _ROUTES, _RULES = 0x1, 0x4, 0x10, 0x40, 0x80  # linux/rtnetlink.h, RTMGRP_…
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 _ROOM = 8 << 20
 """Bytes: the kernel counts each event as a kibibyte or two."""
 _MOST = 2000
 """Events taken before others have the loop again."""
 
-Event = Neighbour | Any
-"""A neighbour, or pyroute2's message."""
+Event = Neighbour | Lost | Any
+"""A neighbour, a rule or route of probes that is gone, or pyroute2's message."""
 
 
 class NetworkEvents:
@@ -37,7 +38,7 @@ class NetworkEvents:
 
     def open(self) -> None:
         """Listen. Raises OSError."""
-        self._socket = rtnetlink.opened(_LINKS | _NEIGHBOURS | _ADDRESSES | _ROUTES)
+        self._socket = rtnetlink.opened(_LINKS | _NEIGHBOURS | _ADDRESSES | _ROUTES | _RULES)
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
 
@@ -64,6 +65,8 @@ class NetworkEvents:
                     found = neighbours.read(message.body)
                     if found is not None:
                         yield found if message.kind == RTM_NEWNEIGH else found._replace(mac=None)
+                elif message.kind in (RTM_DELRULE, RTM_DELROUTE) and (lost := proberules.lost(message)) is not None:
+                    yield lost
                 elif not _of_probes(message):
                     yield from self._marshal.parse(rtnetlink.whole(message))
 
@@ -87,5 +90,7 @@ class NetworkEvents:
 
 
 def _of_probes(message: rtnetlink.Message) -> bool:
-    """A route of ours."""
+    """A route of ours, or a rule."""
+    if message.kind in (RTM_NEWRULE, RTM_DELRULE):
+        return True
     return message.kind in (RTM_NEWROUTE, RTM_DELROUTE) and message.body[routes.PROTOCOL_AT] == proberules.PROTOCOL

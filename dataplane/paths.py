@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from . import marks, proberules
 from .errors import NetworkError
 from .forwarding import Interface
+from .proberules import Lost
 from .probetunnels import ProbeTunnels
 from .rtnetlink import Asker, Request
 
@@ -110,6 +111,29 @@ class ProbePaths:
         """Links or addresses changed: the kernel may have taken routes away; the next `open` puts them again."""
         self._sure.clear()
         self._tunnels.doubt()
+
+    def mend(self, lost: Collection[Lost]) -> bool:
+        """Rules or routes are gone: put back what others took away. (Whoever manages a host's network may remove all
+        that it did not make, as systemd-networkd does when it starts.) Whether it was ours: then each `open` puts its
+        route again."""
+        held = {known[0] for known in self._marks.values()}
+        if not any(self._is_missed(one, held) for one in lost):
+            return False
+        self._sure.clear()
+        self._tunnels.mend()
+        leaves = [(known[0], user) for server, known in self._marks.items() for user in self._kinds(server)]
+        with suppress(OSError):  # each probe that finds no way says so
+            self._kernel.ask(self._rules.again(leaves))
+        return True
+
+    def _is_missed(self, lost: Lost, held: Collection[int]) -> bool:
+        """Whether something that is gone is still wanted."""
+        if self._range is None or lost.first != self._range[0]:
+            return False
+        return lost.table in held or lost.table in (0, lost.first + marks.HALF)
+
+    def _kinds(self, server: bytes) -> tuple[bool, ...]:
+        return (False, True) if server in self._users else (False,)
 
     def shut(self, server: bytes) -> None:
         """Remove a server's paths, if it has any."""

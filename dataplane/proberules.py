@@ -14,17 +14,20 @@ import itertools
 import socket
 import struct
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from . import marks, rtnetlink
 from .rtnetlink import (
     NLM_F_ACK,
     NLM_F_CREATE,
+    NLM_F_EXCL,
     NLM_F_REPLACE,
     RTM_DELROUTE,
     RTM_DELRULE,
     RTM_GETRULE,
     RTM_NEWROUTE,
     RTM_NEWRULE,
+    Message,
     Request,
     attribute,
 )
@@ -44,6 +47,14 @@ _ROUTE = struct.Struct("=8BI")  # rtmsg: family, dst, src, tos, table, protocol,
 _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_METRICS, _RTA_TABLE, _RTAX_HOPLIMIT = 4, 5, 7, 8, 15, 10
 _RTN_UNICAST, _RTNH_F_ONLINK, _ANY_SCOPE = 1, 4, 255
 _U32 = struct.Struct("=I")
+
+
+class Lost(NamedTuple):
+    """A rule or route of probes is gone. first: the beginning of its range; table: that it leads to, or stood in; 0 for
+    a rule that leads to others."""
+
+    first: int
+    table: int
 
 
 def route(mark: int, server: bytes, interface: int, source: bytes) -> Request:
@@ -71,12 +82,13 @@ class Rules:
 
     def __init__(self, first: int) -> None:
         self._first = first
+        self._there = False
         self._heads: set[tuple[int, bool]] = set()
 
     @property
     def there(self) -> bool:
         """Whether any was added."""
-        return bool(self._heads)
+        return self._there
 
     def add(self, mark: int, *, user: bool = False) -> list[Request]:
         """Lead a mark, or what the user of that number sends, to its table."""
@@ -91,15 +103,24 @@ class Rules:
             end = first + marks.HALF
             rules += [_rule(first - 1, _GOTO, _number(_FRA_GOTO, end)), _rule(end, _NOP)]
         self._heads.add((block, user))
+        self._there = True
         return [Request(RTM_NEWRULE, NLM_F_ACK | NLM_F_CREATE, rule) for rule in rules]
 
     def remove(self, mark: int, *, user: bool = False) -> Request:
         """Lead it there no more."""
         return Request(RTM_DELRULE, NLM_F_ACK, _leaf(self._first, mark, user))
 
+    def again(self, leaves: Iterable[tuple[int, bool]]) -> list[Request]:
+        """Everything once more, for what somebody else took away: what is there is refused (EEXIST). leaves: mark and
+        `user` of each that was added, and not removed."""
+        self._heads.clear()
+        requests = [request for mark, user in leaves for request in self.add(mark, user=user)]
+        return [request._replace(flags=request.flags | NLM_F_EXCL) for request in requests]
+
     def forget(self) -> None:
         """All rules are gone."""
         self._heads.clear()
+        self._there = False
 
 
 def found() -> dict[int, list[tuple[int, Request]]]:
@@ -107,20 +128,37 @@ def found() -> dict[int, list[tuple[int, Request]]]:
     each rule, 0 where it names none, and what takes the rule away. Raises OSError."""
     there: dict[int, list[tuple[int, Request]]] = {}
     for body in rtnetlink.dump(RTM_GETRULE, _RULE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
-        about = {
-            kind: _U32.unpack_from(value)[0]
-            for kind, value in rtnetlink.attributes(body, _RULE.size).items()
-            if len(value) >= _U32.size
-        }
-        named = [about[kind] for kind in (_FRA_FWMARK, _FRA_UID_RANGE) if about.get(kind)]
-        preference = about.get(_FRA_PRIORITY, 0)
-        named.append(preference + 1 if about.get(_FRA_GOTO) == preference + 1 + marks.HALF else preference)
-        first = next(filter(None, map(marks.beginning, named)), None)
-        if body[0] == socket.AF_INET and first is not None:
-            table = about.get(_FRA_TABLE, 0)
-            mine = table if marks.beginning(table) == first else 0
-            there.setdefault(first, []).append((mine, Request(RTM_DELRULE, NLM_F_ACK, body)))
+        of = _whose(body)
+        if of is not None:
+            there.setdefault(of.first, []).append((of.table, Request(RTM_DELRULE, NLM_F_ACK, body)))
     return there
+
+
+def lost(message: Message) -> Lost | None:
+    """What the kernel says to be gone (RTM_DELRULE, RTM_DELROUTE), if it is of probes."""
+    if message.kind == RTM_DELRULE:
+        return _whose(message.body)
+    table = rtnetlink.attributes(message.body, _ROUTE.size).get(_RTA_TABLE, b"")
+    number = _U32.unpack(table)[0] if len(table) == _U32.size else 0
+    first = marks.beginning(number)
+    return None if first is None or message.body[0] != socket.AF_INET else Lost(first, number)
+
+
+def _whose(body: bytes) -> Lost | None:
+    """Whose a rule is; None: somebody else's."""
+    about = {
+        kind: _U32.unpack_from(value)[0]
+        for kind, value in rtnetlink.attributes(body, _RULE.size).items()
+        if len(value) >= _U32.size
+    }
+    named = [about[kind] for kind in (_FRA_FWMARK, _FRA_UID_RANGE) if about.get(kind)]
+    preference = about.get(_FRA_PRIORITY, 0)
+    named.append(preference + 1 if about.get(_FRA_GOTO) == preference + 1 + marks.HALF else preference)
+    first = next(filter(None, map(marks.beginning, named)), None)
+    if body[0] != socket.AF_INET or first is None:
+        return None
+    table = about.get(_FRA_TABLE, 0)
+    return Lost(first, table if marks.beginning(table) == first else 0)
 
 
 def removal(rules: Iterable[tuple[int, Request]]) -> list[Request]:

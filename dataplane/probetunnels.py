@@ -8,6 +8,7 @@ the answer arrives from the VIP at the engine's own address. (LWT BPF: ip-route(
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from contextlib import suppress
@@ -94,6 +95,10 @@ class ProbeTunnels:
         """Links or addresses changed: the route may have gone with them."""
         self._routed = False
 
+    def mend(self) -> None:
+        """The rule or the route may have been taken away."""
+        self._routed = self._ruled = False
+
     async def clean(self) -> None:
         """Remove what a killed engine left."""
         await self._remove()
@@ -130,7 +135,11 @@ class ProbeTunnels:
             metrics={"mtu": MTU},
         )
         if not self._ruled:
-            await self._netlink.rule("add", **self._rule)
+            try:
+                await self._netlink.rule("add", **self._rule)
+            except NetlinkError as exc:
+                if exc.code != errno.EEXIST:  # it is there still
+                    raise
         self._routed = self._ruled = True
 
     @property

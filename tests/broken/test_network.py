@@ -109,3 +109,26 @@ def test_two_serving_interfaces_vanish_together(driver: str, tmp_path: Path) -> 
         assert "not served" not in world.log()
         world.sh("engine", f"ip link add eth2 type veth peer name far2 netns {far.path}; ip link set eth2 up")
         until(lambda: served() == ["eth0", "eth2"], lambda: (served(), world.log()))
+
+
+@pytest.mark.parametrize("mode", ["l2", "l3"])
+def test_somebody_else_takes_the_rules_and_routes_of_probes_away(mode: str, tmp_path: Path) -> None:
+    """As systemd-networkd does to all that it did not make, when it starts."""
+    with built(tmp_path, mode) as world:
+
+        def paths() -> tuple[list[str], list[str]]:
+            rules = [line.partition(":")[2].split() for line in world.sh("engine", "ip rule").splitlines()]
+            tables = sorted(words[-1] for words in rules if words[-1].isdigit() and "lookup" in words)
+            routes = [world.sh("engine", f"ip route show table {table}") for table in tables]
+            return sorted(" ".join(words) for words in rules), routes
+
+        before = paths()
+        assert any(before[1])
+        world.sh("engine", "ip rule flush; ip rule add lookup main pref 32766; ip rule add lookup default pref 32767")
+        until(lambda: paths() == before, lambda: (paths(), world.log()))
+        world.is_well()
+        tables = [words[-1] for rule in before[0] if "lookup" in (words := rule.split()) and words[-1].isdigit()]
+        for table in tables:
+            world.sh("engine", f"ip route flush table {table}")
+        until(lambda: paths() == before, lambda: (paths(), world.log()))
+        world.is_well()
