@@ -198,13 +198,18 @@ class KernelPools:
         """Write a pool's table and formers. Returns their numbers. Raises DriverError; then none is used."""
         if xdptable.is_empty(pool):
             return 0, 0
-        table, formers = xdptable.packed(pool)
-        number = self._slabs.put(table)
+        if not pool.phases:
+            return self._slabs.put(pool.table), 0
+        table = self._slabs.take()
         try:
-            return number, self._slabs.put(formers) if formers is not None else 0
+            numbers = table, self._slabs.take()
         except DriverError:
-            self._slabs.retired.add(number)
+            self._slabs.retired.add(table)
             raise
+        if not xdptable.pack(pool, *(self._slabs.kept(number, pool.slots) for number in numbers)):
+            for number, values in zip(numbers, xdptable.packed_here(pool), strict=True):
+                self._slabs.write(number, values)
+        return numbers
 
     def _store_way(self, held: Held, at: int, way: int) -> None:
         self._state.ways[(held.first + at) * _WORDS] = way

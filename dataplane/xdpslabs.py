@@ -126,9 +126,13 @@ class Slabs:
 
     def put(self, table: Owners) -> int:
         """Write a table. Returns its number. Raises DriverError."""
-        number = self._take()
-        self._write(number, memoryview(table).cast("B") if isinstance(table, array) else table.tobytes())
+        number = self.take()
+        self.write(number, table)
         return number
+
+    def write(self, number: int, table: Owners) -> None:
+        """Write a table where no packet looks yet."""
+        self._write(number, memoryview(table).cast("B") if isinstance(table, array) else table.tobytes())
 
     def kept(self, number: int, slots: int) -> Kept:
         """The first slots of a table, without a copy."""
@@ -167,7 +171,8 @@ class Slabs:
         while self._maps:
             self._close(len(self._maps) - 1)
 
-    def _take(self) -> int:
+    def take(self) -> int:
+        """A table's number, for whoever writes it. Raises DriverError."""
         if not self._free:
             self.retired.ripen()
         if not self._free:

@@ -11,6 +11,7 @@ from ctypes import c_uint32, c_void_p
 from . import nativecode
 from .forwarding import STABLE, TRACKED, TRANSITION, Pool
 from .hashing import NO_SERVER, Owners
+from .nativecode import Buffer
 from .xdplayout import IN_TRANSITION, NO_TARGET, UNSETTLED
 
 
@@ -21,17 +22,15 @@ def is_empty(pool: Pool) -> bool:
     return pool.table.tobytes() == b"\xff" * (2 * pool.slots)
 
 
-def packed(pool: Pool) -> tuple[Owners, array[int] | None]:
-    """A pool's table, and its formers where not every slot is stable."""
-    if not pool.phases:
-        return pool.table, None
+def pack(pool: Pool, table: Buffer, formers: Buffer) -> bool:
+    """Write a pool's table and its formers, where not every slot is stable. False where this machine has no native
+    kernel for it: `packed_here` defines it."""
     native = nativecode.function("packing", "mark", *[c_void_p] * 5, c_uint32)
     if native is None:
-        return packed_here(pool)
-    table, formers, phases = _slots(pool.slots), _slots(pool.slots), bytearray(pool.phases)
-    arrays: tuple[Owners | bytearray, ...] = pool.table, pool.fallback, phases, table, formers
+        return False
+    arrays: tuple[Buffer | bytearray, ...] = pool.table, pool.fallback, bytearray(pool.phases), table, formers
     native(*map(nativecode.address, arrays), pool.slots)
-    return table, formers
+    return True
 
 
 def unpacked(table: Owners, formers: Owners) -> tuple[array[int], array[int], bytes]:
@@ -46,7 +45,7 @@ def unpacked(table: Owners, formers: Owners) -> tuple[array[int], array[int], by
 
 
 def packed_here(pool: Pool) -> tuple[array[int], array[int]]:
-    """`packed` in Python, for machines without the native kernel."""
+    """What `pack` writes, in Python, for machines without the native kernel."""
     unsettled = [UNSETTLED if phase != STABLE else 0 for phase in pool.phases]
     marks = [IN_TRANSITION if phase == TRANSITION else 0 for phase in pool.phases]
     return (
