@@ -119,9 +119,13 @@ class Daemon:
     async def run(self) -> None:
         """Start, follow, stop."""
         asyncio.get_running_loop().set_exception_handler(self._unexpected)
-        gc.disable()  # what a start makes stays: to look through it again and again is much of its time
         network = Network(self._network_changed)
-        await network.start()
+        gc.disable()  # what a start makes stays: to look through it again and again is much of its time
+        try:
+            await network.start()
+        except BaseException:
+            gc.enable()
+            raise
         try:
             engine = await self._start(network)
             gc.freeze()
