@@ -24,6 +24,9 @@ _STILL = 0.05
 """Seconds late after which the loop stood still."""
 _GRACE = 0.1
 """Seconds more then: for answers to what was sent only afterwards."""
+_AGAIN = 5
+"""Times in a row that the loop may have stood still; then time passes once all the same: where the engine is always too
+busy, a server that is silent must be found out, too."""
 
 Ready = Callable[[], None]
 
@@ -63,6 +66,7 @@ class Poller:
         self._timer: asyncio.TimerHandle | None = None
         self._wakes = math.inf
         self._still = 0.0
+        self._in_a_row = 0
 
     def watch(self, number: int, events: int, ready: Ready) -> None:
         """Call `ready` whenever a file is ready for one of these events, or an error is there."""
@@ -128,8 +132,11 @@ class Poller:
 
     def _wake(self) -> None:
         late = self._now() - self._wakes
-        if late > _STILL:
+        if late > _STILL and self._in_a_row < _AGAIN:
             self._still += late + _GRACE
+            self._in_a_row += 1
+        else:
+            self._in_a_row = 0
         self._timer, self._wakes = None, math.inf
         while self._epoll is not None and self._poll() == _BURST:
             pass  # what has come is heard before anybody's time is over

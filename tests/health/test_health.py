@@ -321,3 +321,20 @@ def test_no_time_passes_for_a_probe_while_the_loop_stands_still() -> None:
 
     asyncio.run(run())
     assert told == ["answered"]
+
+
+def test_time_passes_for_a_probe_though_the_loop_always_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> int:
+        clock, told, turns = [0.0], [False], 0
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: clock[0])
+        poller = Poller()
+        poller.after(1.0, lambda: told.__setitem__(0, True))
+        while not told[0] and turns < 1000:
+            clock[0] += 2.0  # each turn of the loop takes so long
+            poller._wake()
+            turns += 1
+        monkeypatch.undo()
+        poller.close()
+        return turns
+
+    assert asyncio.run(run()) < 20
