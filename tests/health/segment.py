@@ -109,6 +109,8 @@ def segment() -> Iterator[Segment]:
         engine.sh(f"ip address add {ENGINE}/24 dev up0")
         server.sh("sysctl -qw net.ipv4.conf.all.arp_ignore=1; ip link set up0 up")
         server.sh(f"ip address add {SERVER}/24 dev up0; ip address add {VIP}/32 dev lo")
+        for there in (engine, server):  # the kernel lets nothing out until it has seen the carrier, for up to a second
+            until(lambda there=there: "UP" in there.sh("ip -br link show up0").split())  # type: ignore[misc]
         yield Segment(engine, server)
 
 
