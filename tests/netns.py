@@ -8,7 +8,8 @@ import os
 import subprocess
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +38,18 @@ class Namespace:
         """Run a shell command there. Raises CalledProcessError."""
         argv = ["nsenter", f"--net={self.path}", "sh", "-ec", command]
         return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    @contextmanager
+    def program(self, *argv: str) -> Iterator[subprocess.Popen[str]]:
+        """A program that runs there, without input, its errors in a pipe; it is told to end with the block."""
+        with subprocess.Popen(
+            ["nsenter", f"--net={self.path}", *argv], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+                process.communicate(timeout=15)
 
     def link(self, name: str) -> tuple[int, bytes]:
         """Index and MAC address of a link there."""

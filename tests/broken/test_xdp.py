@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -79,18 +79,10 @@ def test_a_foreign_program(mode: str, link: bool, tmp_path: Path) -> None:
             assert driver(world) == ("xdp", "xdp is configured")
 
 
-@contextmanager
-def beside(world: World, folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+def beside(world: World, folder: Path, *words: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """A second engine on the engine's host, of another state directory."""
-    argv = ["nsenter", f"--net={world.spaces['engine'].path}", sys.executable, "-m", "dataplane", "run"]
-    with subprocess.Popen(
-        [*argv, "--state", str(folder), *words], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.communicate(timeout=15)
+    run = (sys.executable, "-m", "dataplane", "run", "--state", str(folder))
+    return world.spaces["engine"].program(*run, *words)
 
 
 def refused(world: World, folder: Path, *words: str) -> tuple[str, str]:

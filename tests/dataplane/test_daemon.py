@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,18 +37,9 @@ def segment() -> Iterator[Namespace]:
 MAIN = "from dataplane.__main__ import main; import sys; sys.exit(main())"
 
 
-@contextmanager
-def engine(there: Namespace, state: Path, before: str = "") -> Iterator[subprocess.Popen[str]]:
+def engine(there: Namespace, state: Path, before: str = "") -> AbstractContextManager[subprocess.Popen[str]]:
     """`avi-se run` on the pcap driver. before: what is run in its process first."""
-    argv = [sys.executable, "-c", f"{before}\n{MAIN}", "run", "--state", str(state), "--driver", "pcap"]
-    with subprocess.Popen(
-        ["nsenter", f"--net={there.path}", *argv], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.communicate(timeout=15)
+    return there.program(sys.executable, "-c", f"{before}\n{MAIN}", "run", "--state", str(state), "--driver", "pcap")
 
 
 def test_a_stopped_engine_leaves_neither_its_socket_nor_its_process_number(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -14,14 +14,6 @@ from tests.netns import Namespace
 pytestmark = pytest.mark.root
 
 SERVER = socket.inet_aton("10.0.0.11")
-
-
-@pytest.fixture
-def host() -> Iterator[Namespace]:
-    with Namespace() as there:
-        there.sh("ip link add eth0 type veth peer name wire; ip link set eth0 up; ip link set wire up")
-        there.sh("ip addr add 10.0.0.2/24 dev eth0")
-        yield there
 
 
 def live(there: Namespace, body: Callable[[Network, list[str]], Awaitable[None]]) -> None:

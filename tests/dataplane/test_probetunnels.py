@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 from pyroute2 import AsyncIPRoute
@@ -17,14 +17,6 @@ from tests.netns import Namespace
 pytestmark = pytest.mark.root
 
 SERVER, SOURCE = socket.inet_aton("10.0.0.11"), socket.inet_aton("10.0.0.2")
-
-
-@pytest.fixture
-def host() -> Iterator[Namespace]:
-    with Namespace() as there:
-        there.sh("ip link add eth0 type veth peer name wire; ip link set eth0 up; ip link set wire up")
-        there.sh("ip addr add 10.0.0.2/24 dev eth0")
-        yield there
 
 
 def live(there: Namespace, body: Callable[[ProbePaths], Awaitable[None]]) -> None:
