@@ -130,15 +130,6 @@ __noinline __u32 unsettled(const struct flow *asked, const struct service *servi
 	return found;
 }
 
-/* Step 8 in a stable slot: the place of the server; NOWHERE in any other. */
-static __always_inline __u32 settled_server(const struct service *service, __be32 client, __be16 client_port)
-{
-	__u64 word = pool_word(service);
-	__u32 held = read_slot(POOL_TABLE(word), slot_of(service, client, client_port));
-
-	return likely(held < NO_TARGET) ? POOL_FIRST(word) + held : NOWHERE;
-}
-
 /* Step 8: the place of the server, or NOWHERE. */
 static __always_inline __u32 find_server(const struct service *service, __be32 client, __be16 client_port, __be16 port,
 					 enum reason why)
