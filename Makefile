@@ -27,7 +27,7 @@ lint: install-test ## ruff and mypy --strict
 	@$(BIN)/mypy
 
 xdp: ## rebuild the shipped XDP objects and the native kernel from their source
-	@$(MAKE) --no-print-directory -C dataplane/xdp
+	@$(MAKE) --no-print-directory -C dataplane/forwarding/program
 	@$(MAKE) --no-print-directory -C dataplane/native
 
 install-demo: $(VENV)/installed-demo

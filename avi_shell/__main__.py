@@ -9,13 +9,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avi_shell.errors import ShellError, StoreError
+from avi_shell.fronts.batch import (
+    DONE,
+    INTERRUPTED,
+    NO_STORE,
+    NOT_APPLIED,
+    REFUSED,
+    STDIN,
+    USAGE,
+    Batch,
+    Source,
+    applied,
+    from_file,
+)
 from dataplane.client import default_state
 
-from .batch import DONE, INTERRUPTED, NO_STORE, NOT_APPLIED, REFUSED, STDIN, USAGE, Batch, Source, applied, from_file
-from .errors import ShellError, StoreError
-
 if TYPE_CHECKING:
-    from .session import Session
+    from avi_shell.session.session import Session
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,9 +100,9 @@ def _shell(arguments: argparse.Namespace) -> int:
         reason = f"{exc.filename}: {exc.strerror}" if isinstance(exc, OSError) else str(exc)
         print(f"avi-shell: error: cannot read {reason}", file=sys.stderr)
         return USAGE
-    from .audit import Audit
-    from .configuration import Configuration
-    from .session import Session
+    from avi_shell.configuration.configuration import Configuration
+    from avi_shell.session.audit import Audit
+    from avi_shell.session.session import Session
 
     at_terminal = not sources and sys.stdin.isatty() and sys.stdout.isatty()
     try:
@@ -105,7 +116,7 @@ def _shell(arguments: argparse.Namespace) -> int:
             configuration, arguments.state, controller=arguments.controller, terminal=at_terminal, audit=audit
         )
         if arguments.engine:
-            from . import launch
+            from avi_shell.fronts import launch
 
             launch.start(arguments.state, arguments.engine)
         return _front(arguments, session, sources, at_terminal)
@@ -119,7 +130,7 @@ def _shell(arguments: argparse.Namespace) -> int:
 
 def _front(arguments: argparse.Namespace, session: Session, sources: list[Source], at_terminal: bool) -> int:
     if at_terminal:
-        from .terminal import Terminal
+        from avi_shell.fronts.terminal import Terminal
 
         return Terminal(session, arguments.state / "history").run()
     batch = Batch(session, arguments.on_error == "continue", arguments.json, arguments.transcript)
@@ -162,7 +173,7 @@ def _compile(words: Sequence[str]) -> int:
     parser.add_argument("export", type=Path, metavar="EXPORT.json")
     parser.add_argument("plan", type=Path, metavar="PLAN.json")
     arguments = parser.parse_args(words)
-    from .exchange import compile_file
+    from avi_shell.configuration.transfer import compile_file
 
     try:
         for notice in compile_file(arguments.export, arguments.plan):

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .client import default_state
-from .errors import DataplaneError, NetworkError
+from dataplane.client import default_state
+from dataplane.errors import DataplaneError, NetworkError
 
 WIDTH = 160
 """Columns of tables that go to a file or a pipe."""
@@ -80,7 +80,7 @@ def _name(text: str) -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from . import daemon
+    from dataplane.daemon import process as daemon
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     settings = daemon.Settings(arguments.state, arguments.name, tuple(arguments.interface), arguments.driver)
@@ -89,7 +89,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    from . import plan, replay
+    from dataplane import plan
+    from dataplane.replay import replay
 
     planned = plan.load(arguments.plan)
     if arguments.neighbours is None:
@@ -101,7 +102,8 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from . import client, status
+    from dataplane import client
+    from dataplane.daemon import status
 
     reports = client.status(arguments.state)
     if arguments.json:

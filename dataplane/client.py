@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import EngineError
+from dataplane.errors import EngineError
 
 TIMEOUT = 5.0
 """Seconds that an engine has for an answer."""

@@ -11,9 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from . import line, schema
-from .errors import BadValue, IncompleteLine, LineError, UnknownWord
-from .words import Word, pick
+from grammar import parser as line
+from grammar import schema
+from grammar.errors import BadValue, IncompleteLine, LineError, UnknownWord
+from grammar.lexer import Word, pick
 
 
 class Slot(enum.Enum):

@@ -23,7 +23,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
-from .errors import ModelError
+from grammar.errors import ModelError
 
 SCALARS = frozenset({"bool", "int32", "uint32", "uint64", "float", "double", "string", "enum", "ref"})
 INTEGERS = frozenset({"int32", "uint32", "uint64"})

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from ..errors import DataplaneError, LabError
+from dataplane.errors import DataplaneError, LabError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,8 +70,8 @@ def _count(text: str) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from . import demo, topology
-    from .laboratory import Lab
+    from dataplane.lab import demo, topology
+    from dataplane.lab.laboratory import Lab
 
     wanted = topology.load(topology.find(arguments.example))
     console = _console()
@@ -82,8 +82,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    from . import demo, topology
-    from .laboratory import Lab
+    from dataplane.lab import demo, topology
+    from dataplane.lab.laboratory import Lab
 
     wanted = topology.load(topology.find(arguments.example))
     console = _console()
@@ -103,7 +103,7 @@ def _up(arguments: argparse.Namespace) -> int:
 
 
 def _down(arguments: argparse.Namespace) -> int:
-    from . import registry
+    from dataplane.lab import registry
 
     names = [arguments.name] if arguments.name else registry.names()
     if arguments.name and arguments.name not in registry.names():

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..errors import LabError
-from . import evidence
-from .evidence import Flow, Frame, Seen
-from .laboratory import Lab
-from .topology import CLIENT, ENGINE, Topology
+from dataplane.errors import LabError
+from dataplane.lab import evidence
+from dataplane.lab.evidence import Flow, Frame, Seen
+from dataplane.lab.laboratory import Lab
+from dataplane.lab.topology import CLIENT, ENGINE, Topology
 
 if TYPE_CHECKING:
     from rich.console import Console

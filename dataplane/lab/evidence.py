@@ -13,7 +13,7 @@ from pathlib import Path
 from socket import IPPROTO_GRE, IPPROTO_IPIP, IPPROTO_TCP, IPPROTO_UDP, inet_ntoa
 from typing import NamedTuple
 
-from .topology import Node, Topology
+from dataplane.lab.topology import Node, Topology
 
 ETHERNET = 14
 """Bytes of an Ethernet header."""

@@ -23,14 +23,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .. import client, drivers
-from ..daemon import instance
-from ..errors import EngineError, LabError
-from . import registry, web
-from .capture import Capture
-from .client import Answer
-from .namespaces import Namespace, call, inside, stop
-from .topology import CLIENT, ENGINE, FAR, ROUTER, SWITCH, Node, Router, Topology
+from dataplane import client
+from dataplane.daemon.process import instance
+from dataplane.drivers import selection as drivers
+from dataplane.errors import EngineError, LabError
+from dataplane.lab import nginx as web
+from dataplane.lab import registry
+from dataplane.lab.namespaces import Namespace, call, inside, stop
+from dataplane.lab.requests import Answer
+from dataplane.lab.tcpdump import Capture
+from dataplane.lab.topology import CLIENT, ENGINE, FAR, ROUTER, SWITCH, Node, Router, Topology
 
 READY = 30.0
 """Seconds that the engine, the servers and the health monitors have to come up."""
@@ -159,7 +161,7 @@ class Lab:
             configured.write_text(web.configuration(node.name, folder, topology.port), "utf-8")
             words = ["nginx", "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(configured)]
         else:
-            words = [sys.executable, "-m", "dataplane.lab.echo", node.name, str(topology.port)]
+            words = [sys.executable, "-m", "dataplane.lab.udpecho", node.name, str(topology.port)]
         process = self._servers[node.name] = self.hosts[node.name].spawn(words, self.log(node.name))
 
         def listening() -> bool:
@@ -227,7 +229,7 @@ class Lab:
     def start_asking(self, ports: range, *words: str) -> Asking:
         """The same, under way while something happens."""
         topology = self.topology
-        line = [sys.executable, "-m", "dataplane.lab.client", "--to", f"{topology.vip}:{topology.port}"]
+        line = [sys.executable, "-m", "dataplane.lab.requests", "--to", f"{topology.vip}:{topology.port}"]
         line += ["--ports", f"{ports[0]}-{ports[-1]}", *(("--udp",) if topology.protocol == "udp" else ()), *words]
         return Asking(self.hosts[CLIENT].command(*line))
 
@@ -359,7 +361,7 @@ def _host_lines(link: str, node: Node, network: IPv4Network) -> list[str]:
 
 def _let_xdp_pass() -> None:
     """A veth hands frames that XDP transmits to its peer only where the peer runs XDP as well."""
-    from .. import xdpdriver
+    from dataplane.drivers.xdp import driver as xdpdriver
 
     if xdpdriver.supported() is None:
         xdpdriver.attach_pass(ENGINE)

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import LabError
+from dataplane.errors import LabError
 
 FOLDER = Path("/run/netns")
 PATIENCE = 5.0

@@ -16,9 +16,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .. import serverstate
-from ..errors import LabError
-from . import namespaces
+from dataplane.errors import LabError
+from dataplane.lab import namespaces
+from dataplane.server import record as serverstate
 
 FOLDER = Path("/run/avi-lab")
 PINS = Path("/sys/fs/bpf/avi-se")

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import LabError
+from dataplane.errors import LabError
 
-EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 CLIENT, ENGINE, ROUTER, FAR, SWITCH = "client", "engine", "router", "far", "switch"
 """Names that are taken: of hosts, and `far` of the router's port on the servers' segment."""
 PROTOCOLS = ("tcp", "udp")

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from dataplane.lab import web
+from dataplane.lab import nginx as web
 from tests.netns import Namespace
 
 from .measure import Effort, Samples, paired

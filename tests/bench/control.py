@@ -16,9 +16,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dataplane import hashing, plan, xdppins
-from dataplane.engine import Engine
-from dataplane.probes import Check
+from dataplane import plan
+from dataplane.drivers.xdp import pins as xdppins
+from dataplane.engine.engine import Engine
+from dataplane.forwarding import maglev as hashing
+from dataplane.health.probes import Check
 
 from .measure import FULL, Effort, Samples
 from .site import Site, many, resident, server, service

@@ -18,8 +18,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dataplane import hashing, plan, xdpdriver
-from dataplane.rewrite import checksum, ip_header
+from dataplane import plan
+from dataplane.drivers.xdp import driver as xdpdriver
+from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding.rewrite import checksum, ip_header
 from tests.bench.measure import Effort, Samples
 from tests.health.crowd import ENGINE, PORT, Crowd, batch, crowd, quick
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
-from dataplane import hashing, xdpdriver
-from dataplane.forwarding import TCP, UDP, Interface, Pool, Service, ServiceKey, Target, Vip
-from dataplane.xdpdriver import XdpDriver
+from dataplane.drivers.xdp import driver as xdpdriver
+from dataplane.drivers.xdp.driver import XdpDriver
+from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding.values import TCP, UDP, Interface, Pool, Service, ServiceKey, Target, Vip
 from tests.netns import Namespace
 from tests.packets.world import ip
 

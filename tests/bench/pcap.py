@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from dataplane import packetsocket, pcap
-from dataplane.forwarding import Interface
+from dataplane.drivers.pcap import driver as pcap
+from dataplane.drivers.pcap import packetsocket
+from dataplane.forwarding.values import Interface
 from dataplane.plan import L2, L3_IPIP
 
 from . import rates, wire

@@ -12,13 +12,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from dataplane import hashing
-from dataplane.bpf import Program
-from dataplane.flows import Flow, slot_for
-from dataplane.forwarding import STABLE, TCP, TRANSITION, UDP, Interface, Pool, Service, ServiceKey, Tables, Target, Vip
+from dataplane.bpf.objects import Program
+from dataplane.drivers.maps.layout import u32
+from dataplane.drivers.xdp.driver import XdpDriver
+from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding.tracking import Flow, slot_for
+from dataplane.forwarding.values import (
+    STABLE,
+    TCP,
+    TRANSITION,
+    UDP,
+    Interface,
+    Pool,
+    Service,
+    ServiceKey,
+    Tables,
+    Target,
+    Vip,
+)
 from dataplane.plan import L2, L3_IPIP
-from dataplane.xdpdriver import XdpDriver
-from dataplane.xdplayout import u32
 from tests.packets.world import mac
 from tests.xdp.decider import KernelDecider
 

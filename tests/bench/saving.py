@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from threading import Event, Thread
 
-from avi_shell.configuration import Configuration
-from avi_shell.session import Session
-from dataplane import client, rewrite
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.session.session import Session
+from dataplane import client
+from dataplane.forwarding import rewrite
 
 from .measure import Effort, Samples, Unmeasurable
 from .site import Site, mac, server, vip

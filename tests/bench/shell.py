@@ -20,10 +20,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from avi_shell.batch import Batch, Source
-from avi_shell.configuration import Configuration
-from avi_shell.session import Session
-from grammar import line, schema, words
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.fronts.batch import Batch, Source
+from avi_shell.session.session import Session
+from grammar import lexer as words
+from grammar import parser as line
+from grammar import schema
 
 STARTS = 15
 OBJECTS = 1000

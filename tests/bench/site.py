@@ -15,10 +15,12 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from dataplane import client, plan, xdpdriver, xdppins
-from dataplane.daemon import instance
-from dataplane.engine import Engine
-from dataplane.network import Network
+from dataplane import client, plan
+from dataplane.daemon.process import instance
+from dataplane.drivers.xdp import driver as xdpdriver
+from dataplane.drivers.xdp import pins as xdppins
+from dataplane.engine.engine import Engine
+from dataplane.network.state import Network
 from tests.netns import Namespace
 
 ADDRESS, PREFIX = "10.255.255.254", 8

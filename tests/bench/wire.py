@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
-from dataplane import bpf, rewrite
-from dataplane.bpf import Link, Map, Object, Program
-from dataplane.forwarding import TCP, UDP, Interface
+from dataplane.bpf import objects as bpf
+from dataplane.bpf.objects import Link, Map, Object, Program
+from dataplane.forwarding import rewrite
+from dataplane.forwarding.values import TCP, UDP, Interface
 from tests.netns import Namespace
 
 from .measure import Unmeasurable

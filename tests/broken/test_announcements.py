@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane import arp
+from dataplane.vip import arp
 from tests.broken.world import VIP, World, built, inet
 
 pytestmark = pytest.mark.root

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dataplane import bpf
 from dataplane import client as engines
+from dataplane.bpf import objects as bpf
 from tests.broken.world import World, built, end, until
 
 pytestmark = pytest.mark.root

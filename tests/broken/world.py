@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from dataplane import client as engines
-from dataplane import plan, serverstate
+from dataplane import plan
 from dataplane.errors import EngineError
+from dataplane.server import record as serverstate
 from tests.netns import Namespace
 
 VIP, ENGINE, CLIENT = "10.9.0.100", "10.9.0.1", "10.9.0.50"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from avi_shell.configuration import Configuration, Saved
-from avi_shell.document import Document, address, reference
+from avi_shell.configuration.configuration import Configuration, Saved
+from avi_shell.configuration.document import Document, address, reference
 from dataplane import plan
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from avi_shell import document
-from avi_shell.document import Document, address, prefix, reference
+from avi_shell.configuration import document
+from avi_shell.configuration.document import Document, address, prefix, reference
 from grammar import relations, schema
 
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20) | st.sampled_from(

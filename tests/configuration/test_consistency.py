@@ -6,9 +6,9 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from avi_shell import exchange
-from avi_shell.configuration import Configuration
-from avi_shell.document import address, reference
+from avi_shell.configuration import transfer as exchange
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.configuration.document import address, reference
 from avi_shell.errors import ShellError
 from dataplane import plan
 

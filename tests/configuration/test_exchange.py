@@ -8,11 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from avi_shell import checks, document, exchange
-from avi_shell.configuration import Configuration
-from avi_shell.document import address, prefix, reference
+from avi_shell.configuration import document
+from avi_shell.configuration import transfer as exchange
+from avi_shell.configuration import validation as checks
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.configuration.document import address, prefix, reference
 from avi_shell.errors import InvalidObject, Refused, ShellError
-from avi_shell.session import Session
+from avi_shell.session.session import Session
 from dataplane import plan
 from dataplane.errors import PlanError
 from grammar import schema

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from avi_shell.document import Document, address, reference
+from avi_shell.configuration.document import Document, address, reference
 from dataplane import plan
 from grammar import schema
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from avi_shell import defaults, document
+from avi_shell.configuration import defaults, document
 from grammar import schema
 
 REFERENCE = json.loads((Path(__file__).parent / "object-model.json").read_text())

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from avi_shell import planner
-from avi_shell.document import Document, address, reference
+from avi_shell.configuration import compiler as planner
+from avi_shell.configuration.document import Document, address, reference
 from dataplane import plan
 
 from .conftest import Site, tcp_profile, udp_profile
@@ -286,7 +286,7 @@ def test_a_port_that_changes_hands_in_one_commit(site: Site, read: Any) -> None:
     """What one virtual service gives up another may take at once, whichever is looked at first."""
     site.dsr()
     site.dsr("vs2", "10.0.0.101", vsvip_ref=reference("vsvip", "vs1-vip"), services=[{"port": 81}])
-    from avi_shell import exchange
+    from avi_shell.configuration import transfer as exchange
 
     data = exchange.export(site.configuration)
     one, two = data["VirtualService"]

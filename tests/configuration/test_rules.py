@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from avi_shell.document import Document, address, prefix, reference
+from avi_shell.configuration.document import Document, address, prefix, reference
 from avi_shell.errors import InvalidObject
 
 from .conftest import Site, tcp_profile, udp_profile

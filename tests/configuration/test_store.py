@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from avi_shell.configuration import Configuration
-from avi_shell.document import address, reference
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.configuration.document import address, reference
+from avi_shell.configuration.store import FORMAT
 from avi_shell.errors import InvalidObject, NotFound, Refused, StoreError
-from avi_shell.store import FORMAT
 from dataplane import plan
 
 from .conftest import Site
@@ -82,7 +82,7 @@ def test_a_step_that_fails_late_stores_nothing(site: Site, tmp_path: Path, monke
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr("avi_shell.store.Store.record", full)
+    monkeypatch.setattr("avi_shell.configuration.store.Store.record", full)
     with pytest.raises(StoreError, match="disk is full"):
         site.save("pool", name="p1")
     assert content(tmp_path / "state") == before
@@ -197,7 +197,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from avi_shell.configuration import Configuration
+from avi_shell.configuration.configuration import Configuration
 configuration = Configuration.open(Path(sys.argv[1]))
 for number in range(int(sys.argv[3])):
     configuration.save("pool", {"name": f"{sys.argv[2]}-{number}"}, "admin")

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avi_shell import document, table
+from avi_shell.configuration import document
+from avi_shell.output import table
 from grammar import schema
 
 PROFILE = schema.kind("networkprofile")

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dataplane import ahead
+from dataplane.runtime import pipeline as ahead
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 7, 8, 9, 64, 100])

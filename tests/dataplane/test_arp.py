@@ -2,8 +2,8 @@
 
 from scapy.layers.l2 import ARP, Ether
 
-from dataplane import arp
-from dataplane.announce import gratuitous
+from dataplane.vip import arp
+from dataplane.vip.announcer import gratuitous
 
 MAC, SENDER, TARGET = b"\x02\0\0\0\0\x01", b"\n\t\0\1", b"\n\t\0\x64"
 

@@ -8,12 +8,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from dataplane import announce, arp, claims, ownership, plan
-from dataplane.claimants import Claimants
-from dataplane.claims import Claims
-from dataplane.forwarding import Interface
+from dataplane import plan
+from dataplane.forwarding.values import Interface
 from dataplane.lab import topology
-from dataplane.ownership import Ownership
+from dataplane.vip import announcer as announce
+from dataplane.vip import arp
+from dataplane.vip import conflicts as claims
+from dataplane.vip import defence as ownership
+from dataplane.vip.conflicts import Claims
+from dataplane.vip.defence import Ownership
+from dataplane.vip.memberconflicts import Claimants
 from tests.lab import plans
 
 VIP, OTHER = bytes((192, 0, 2, 1)), bytes((192, 0, 2, 2))

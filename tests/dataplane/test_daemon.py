@@ -78,9 +78,15 @@ def ask() -> None:
 @pytest.mark.parametrize(
     ("mistake", "told"),
     [
-        ("dataplane.pcap.PcapDriver._receive", "the pcap driver has ended: ZeroDivisionError: division by zero"),
-        ("dataplane.upkeep.Upkeep._unresolved", "unexpected error: Upkeep.resolve ended: ZeroDivisionError"),
-        ("dataplane.network.Network._take_event", "unexpected error: Network._listen ended: ZeroDivisionError"),
+        (
+            "dataplane.drivers.pcap.driver.PcapDriver._receive",
+            "the pcap driver has ended: ZeroDivisionError: division by zero",
+        ),
+        (
+            "dataplane.engine.housekeeping.Upkeep._unresolved",
+            "unexpected error: Upkeep.resolve ended: ZeroDivisionError",
+        ),
+        ("dataplane.network.state.Network._take_event", "unexpected error: Network._listen ended: ZeroDivisionError"),
     ],
 )
 def test_an_engine_that_cannot_go_on_ends_with_an_error(mistake: str, told: str, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from dataplane import plan
-from dataplane.diagnosis import probes
-from dataplane.findings import CLOSED, ENGINE, EXPIRES, OPEN, REPLIES, SERVER, SILENT, Facts, cause, findings
+from dataplane.daemon.diagnose import probes
+from dataplane.diagnosis.findings import CLOSED, ENGINE, EXPIRES, OPEN, REPLIES, SERVER, SILENT, Facts, cause, findings
 
 MAC, OTHER = frozenset({"02:00:00:00:00:0b"}), frozenset({"02:00:00:00:00:0c"})
 WELL = Facts(

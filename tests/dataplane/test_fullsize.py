@@ -6,7 +6,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from dataplane.fullsize import FullSizes
+from dataplane.diagnosis.blackhole import FullSizes
 from dataplane.plan import L2
 
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane import hashing, nativecode
-from dataplane.hashing import NO_SERVER, build_table, fill, flow_hash, slot_of
+from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding.maglev import NO_SERVER, build_table, fill, flow_hash, slot_of
+from dataplane.native import library as nativecode
 from dataplane.plan import SLOTS
 
 SEED = 4711

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dataplane.forwarding import Interface
-from dataplane.hostguard import HostGuard
+from dataplane.drivers.pcap.hostguard import HostGuard
+from dataplane.forwarding.values import Interface
 
 from ..netns import Namespace
 from ..packets.world import ip

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dataplane import neighbours
+from dataplane.network import neighbours
 
 from ..netns import Namespace
 from ..packets.world import ip, mac

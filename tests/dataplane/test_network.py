@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from dataplane.network import Network
+from dataplane.network.state import Network
 from tests.netns import Namespace
 
 pytestmark = pytest.mark.root

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import dataplane
-
-FOLDER = Path(dataplane.__file__).parent / "xdp"
+from dataplane.forwarding.program import FOLDER
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("*.o")))

@@ -6,7 +6,7 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Raw
 
-from dataplane import offload
+from dataplane.drivers.pcap import offload
 
 ETHERNET = bytes(range(12)) + b"\x08\x00"
 TAGGED = bytes(range(12)) + b"\x81\x00\x00\x07\x08\x00"

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from dataplane import decision, packetfilter
-from dataplane.flows import Flows
-from dataplane.packetsocket import SO_ATTACH_FILTER
+from dataplane.drivers.pcap import socketfilter as packetfilter
+from dataplane.drivers.pcap.packetsocket import SO_ATTACH_FILTER
+from dataplane.forwarding import decision
+from dataplane.forwarding.tracking import Flows
 
 from ..packets.cases import CASES, arp_request, frame, tcp
 from ..packets.world import ETH0, VIP, WORLD, ip, mac

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from dataplane import packetsocket
-from dataplane.forwarding import Interface
-from dataplane.packetsocket import BATCH, NOTHING_UNDONE, RING, ROOM, PacketSocket
+from dataplane.drivers.pcap import packetsocket
+from dataplane.drivers.pcap.packetsocket import BATCH, NOTHING_UNDONE, RING, ROOM, PacketSocket
+from dataplane.forwarding.values import Interface
 
 from ..netns import Namespace
 

@@ -7,7 +7,7 @@ import socket
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 
-from dataplane import pathmtu
+from dataplane.network import pathmtu
 
 ENGINE, SERVER, ROUTER, OTHER = "10.1.0.2", "10.2.0.11", "10.9.0.1", "10.2.0.99"
 OWN, SERVERS = {socket.inet_aton(ENGINE)}, {socket.inet_aton(SERVER)}

@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 from scapy.layers.inet import IP
 
-from dataplane import decision, forwarding, packetsocket, pcap
-from dataplane.forwarding import Interface, Tally
+from dataplane.drivers.pcap import driver as pcap
+from dataplane.drivers.pcap import packetsocket
+from dataplane.forwarding import decision
+from dataplane.forwarding import values as forwarding
+from dataplane.forwarding.values import Interface, Tally
 
 from ..netns import Namespace
 from ..packets.cases import CASES, Case, Expected, arp_reply, arp_request, frame, tcp, to

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from pyroute2 import AsyncIPRoute
 
-from dataplane.forwarding import Interface
-from dataplane.paths import ProbePaths
+from dataplane.forwarding.values import Interface
+from dataplane.health.probepaths import ProbePaths
 from dataplane.plan import L3_GRE, L3_IPIP
 from tests.netns import Namespace
 

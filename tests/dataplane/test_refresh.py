@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from dataplane import plan, tables
-from dataplane.decision import Values
-from dataplane.engine import Engine
-from dataplane.forwarding import Counters, Lingering, Pool
-from dataplane.network import Network
-from dataplane.probes import Check
+from dataplane import plan
+from dataplane.engine.engine import Engine
+from dataplane.forwarding import translate as tables
+from dataplane.forwarding.decision import Values
+from dataplane.forwarding.values import Counters, Lingering, Pool
+from dataplane.health.probes import Check
+from dataplane.network.state import Network
 
 from ..netns import Namespace
 from ..packets.world import ip, mac

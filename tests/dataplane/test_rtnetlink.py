@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from dataplane import routes, rtnetlink
+from dataplane.network import routes, rtnetlink
 
 
 def test_answers_that_were_lost_spoil_no_later_question() -> None:

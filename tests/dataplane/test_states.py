@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
-from dataplane import plan, states
-from dataplane.states import DISABLED, DOWN, INITIALIZING, UNKNOWN, UP, Grace, Seen, State
+from dataplane import plan
+from dataplane.engine import operstate as states
+from dataplane.engine.operstate import DISABLED, DOWN, INITIALIZING, UNKNOWN, UP, Grace, Seen, State
 
 from .test_plan import SERVICE
 

@@ -5,7 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from dataplane import forwarding, hashing, plan, tables
+from dataplane import plan
+from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding import translate as tables
+from dataplane.forwarding import values as forwarding
 
 from .test_plan import SERVICE
 

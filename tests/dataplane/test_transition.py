@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane import nativecode, phasing
-from dataplane.forwarding import STABLE, TRACKED, TRANSITION, Pool, Target
-from dataplane.hashing import NO_SERVER
-from dataplane.transition import Life, Slots
+from dataplane.forwarding import slotphases as phasing
+from dataplane.forwarding.maglev import NO_SERVER
+from dataplane.forwarding.transition import Life, Slots
+from dataplane.forwarding.values import STABLE, TRACKED, TRANSITION, Pool, Target
+from dataplane.native import library as nativecode
 
 A, B, C = (b"\x0a\0\0\x01", 0), (b"\x0a\0\0\x02", 0), (b"\x0a\0\0\x03", 0)
 ALL = [A, B, C]

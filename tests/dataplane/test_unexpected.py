@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from dataplane import tasks
 from dataplane.errors import DriverError
-from dataplane.probes.poller import READABLE, Poller
-from dataplane.schedule import Schedule
-from dataplane.worker import MOST, Worker
+from dataplane.health.probes.poller import READABLE, Poller
+from dataplane.health.scheduler import Schedule
+from dataplane.runtime import tasks
+from dataplane.runtime.worker import MOST, Worker
 
 Told = list[dict[str, Any]]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from typing import cast
 
-from dataplane.forwarding import Interface
-from dataplane.network import Network, Prefixes
+from dataplane.forwarding.values import Interface
+from dataplane.network.reachability import NO_FAULT, Ways
+from dataplane.network.state import Network, Prefixes
 from dataplane.plan import L2
-from dataplane.ways import NO_FAULT, Ways
 
 ETH0, ETH1 = (Interface(index, f"eth{index}", bytes(6), 1500) for index in range(2))
 

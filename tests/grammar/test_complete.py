@@ -4,9 +4,11 @@ import re
 
 import pytest
 
-from grammar import commands, complete, line, schema
+from grammar import commands, schema
+from grammar import completion as complete
+from grammar import parser as line
 from grammar.errors import AmbiguousWord, LineError, UnknownWord
-from grammar.words import Word, quote, split
+from grammar.lexer import Word, quote, split
 
 NAMES = {"pool": ["p1", "my pool"], "Pool": ["p1", "my pool"], "networkprofile": ["System-TCP-Proxy"]}
 

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grammar import leaf, line, schema
+from grammar import parser as line
+from grammar import schema
+from grammar import values as leaf
 from grammar.errors import AmbiguousWord, BadValue, LineError
-from grammar.words import Word
+from grammar.lexer import Word
 
 V4 = {"addr": "10.1.1.1", "type": "V4"}
 V6 = {"addr": "fe80::1", "type": "V6"}

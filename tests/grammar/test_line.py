@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grammar import line, schema
+from grammar import parser as line
+from grammar import schema
 from grammar.errors import AmbiguousWord, BadValue, IncompleteLine, LineError, UnknownWord
-from grammar.words import Word, split
+from grammar.lexer import Word, split
 
 
 def ip(text: str) -> dict[str, str]:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grammar import words
+from grammar import lexer as words
 from grammar.errors import AmbiguousWord, BadQuoting, UnknownWord
-from grammar.words import Word, is_comment, is_output, pick, prompt_end, quote, split
+from grammar.lexer import Word, is_comment, is_output, pick, prompt_end, quote, split
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from dataplane import client, decapsulation, plan
+from dataplane import client, plan
 from dataplane.errors import EngineError
+from dataplane.server import decapsulation
 from tests.health.segment import monitor, until
 from tests.netns import Namespace
 

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from pyroute2 import AsyncIPRoute
 
 from dataplane import plan
-from dataplane.forwarding import Interface
-from dataplane.paths import ProbePaths
-from dataplane.probes import Check, Outcome, ProbeFailed, Probes
+from dataplane.forwarding.values import Interface
+from dataplane.health.probepaths import ProbePaths
+from dataplane.health.probes import Check, Outcome, ProbeFailed, Probes
 from tests.netns import Namespace
 
 ENGINE, SERVER, VIP, DEAD = "10.9.0.1", "10.9.0.2", "10.9.0.100", "10.9.0.3"

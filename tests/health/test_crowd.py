@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dataplane import plan
-from dataplane.states import DOWN, UP
+from dataplane.engine.operstate import DOWN, UP
 from tests.bench import monitors
 from tests.bench.measure import TINY
 from tests.health.crowd import PORT, Crowd, crowd, quick, set_neighbours, times_wait, vip

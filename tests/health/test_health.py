@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from dataplane import health, plan
-from dataplane.health import Demand, Health, Sight, State
-from dataplane.probes import Check, Done, ProbeFailed, Run
-from dataplane.probes.check import ended, wire
-from dataplane.probes.http import request
-from dataplane.probes.poller import READABLE, Poller
-from dataplane.schedule import Schedule, room
+from dataplane import plan
+from dataplane.health import checker as health
+from dataplane.health.checker import Demand, Health, Sight, State
+from dataplane.health.probes import Check, Done, ProbeFailed, Run
+from dataplane.health.probes.check import ended, wire
+from dataplane.health.probes.http import request
+from dataplane.health.probes.poller import READABLE, Poller
+from dataplane.health.scheduler import Schedule, room
 
 VIP = socket.inet_aton("10.9.0.100")
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from dataplane.forwarding import Interface
-from dataplane.paths import ProbePaths
+from dataplane.forwarding.values import Interface
+from dataplane.health.probepaths import ProbePaths
+from dataplane.health.probes import Probes
+from dataplane.health.probes import script as external
 from dataplane.plan import L3_IPIP
-from dataplane.probes import Probes, external
 from tests.health.segment import DEAD, ENGINE, SERVER, VIP, Segment, monitor, segment, until
 
 CLOSED = 9

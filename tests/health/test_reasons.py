@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataplane import status
+from dataplane.daemon import status
 from tests.lab import plans
 
 

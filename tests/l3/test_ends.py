@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from dataplane import plan
-from dataplane.probetunnels import FIRST
+from dataplane.health.probetunnels import FIRST
 from tests.l3.world import PREPARED, SERVERS, VIPS, World, built, service, until
 from tests.server.test_server import everything
 

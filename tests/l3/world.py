@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from dataplane import client as engines
-from dataplane import plan, serverstate, xdpdriver
+from dataplane import plan
+from dataplane.drivers.xdp import driver as xdpdriver
 from dataplane.errors import EngineError
+from dataplane.server import record as serverstate
 from tests.netns import Namespace
 
 NARROW = 1400

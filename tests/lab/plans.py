@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 
-from dataplane import hashing, plan
+from dataplane import plan
+from dataplane.forwarding import maglev as hashing
 from dataplane.lab import topology
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.topology import Node, Topology

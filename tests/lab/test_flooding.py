@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from dataplane import client, plan, xdpdriver
+from dataplane import client, plan
+from dataplane.drivers.xdp import driver as xdpdriver
 from dataplane.errors import EngineError
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.namespaces import inside, stop

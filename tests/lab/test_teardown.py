@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dataplane import serverstate
 from dataplane.errors import LabError
 from dataplane.lab import namespaces, registry
 from dataplane.lab.laboratory import Lab
+from dataplane.server import record as serverstate
 from tests.lab import plans
 
 AVI_LAB = [sys.executable, "-m", "dataplane.lab"]

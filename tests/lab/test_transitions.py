@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from dataplane import hashing, plan
+from dataplane import plan
+from dataplane.forwarding import maglev as hashing
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.namespaces import stop
 from dataplane.lab.topology import Node, Topology

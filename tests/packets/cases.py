@@ -15,8 +15,8 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_RR
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
-from dataplane import decision
-from dataplane.forwarding import Interface
+from dataplane.forwarding import decision
+from dataplane.forwarding.values import Interface
 
 from .world import (
     DNS,

@@ -5,9 +5,9 @@ from array import array
 
 import pytest
 
-from dataplane import hashing
-from dataplane.flows import FRAGMENT_LIFE, REPLIES_A_SECOND, SECOND, Flow, Flows, FragmentKey
-from dataplane.forwarding import STABLE, TRACKED, TRANSITION, UDP, Pool, Service, ServiceKey, Target
+from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding.tracking import FRAGMENT_LIFE, REPLIES_A_SECOND, SECOND, Flow, Flows, FragmentKey
+from dataplane.forwarding.values import STABLE, TRACKED, TRANSITION, UDP, Pool, Service, ServiceKey, Target
 
 from .world import ip
 

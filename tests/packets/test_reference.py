@@ -2,9 +2,9 @@
 
 import pytest
 
-from dataplane import decision
-from dataplane.flows import Flows
-from dataplane.forwarding import DROP_REASONS, Counters, Interface, Tally
+from dataplane.forwarding import decision
+from dataplane.forwarding.tracking import Flows
+from dataplane.forwarding.values import DROP_REASONS, Counters, Interface, Tally
 
 from .cases import CASES, Case, frame, outcome, tcp, to, udp
 from .world import ETH0, WEB1, WEB2, WEB3, WORLD, ip

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_Router_Alert, IPOption_RR, defragment
 from scapy.packet import Packet, Raw
 
-from dataplane import rewrite
 from dataplane.errors import DataplaneError
+from dataplane.forwarding import rewrite
 from dataplane.plan import L2, L3_GRE, L3_IPIP
 
 OPTIONS = st.sampled_from(

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from dataplane import decision, steady
-from dataplane.decision import Values, Verdict
-from dataplane.flows import SECOND, Flows
-from dataplane.forwarding import Interface, Tables, Vip
-from dataplane.steady import Steady
+from dataplane.drivers.pcap import flowcache as steady
+from dataplane.drivers.pcap.flowcache import Steady
+from dataplane.forwarding import decision
+from dataplane.forwarding.decision import Values, Verdict
+from dataplane.forwarding.tracking import SECOND, Flows
+from dataplane.forwarding.values import Interface, Tables, Vip
 
 from ..xdp.frames import random_frame
 from ..xdp.worlds import changed_pool, random_address, random_mac, random_pool, random_service, random_world

@@ -10,8 +10,10 @@ import pytest
 from scapy.layers.inet import GRE, IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
-from dataplane import bpf, decapsulation, rewrite
+from dataplane.bpf import objects as bpf
+from dataplane.forwarding import rewrite
 from dataplane.plan import L3_GRE, L3_IPIP
+from dataplane.server import decapsulation
 from tests.netns import Namespace
 
 pytestmark = pytest.mark.root

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from dataplane import plan, recipe
+from dataplane import plan
+from dataplane.server import recipe
 from tests.netns import Namespace
 from tests.server.test_server import avi_server
 

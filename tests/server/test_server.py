@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dataplane import bootunit, iproute, server, serverstate
+from dataplane.server import __main__ as server
+from dataplane.server import iproute
+from dataplane.server import record as serverstate
+from dataplane.server import systemd as bootunit
 from tests.netns import Namespace
 
 VIP, OTHER = "10.10.10.100", "10.10.10.101"
@@ -173,7 +176,7 @@ def test_only_root_may_apply(member: Namespace) -> None:
     """The interpreter may lie where others cannot read: everything is imported by a first run as root."""
     words = ["--vip", VIP, "--mode", "l2"]
     program = (
-        "import os, sys; from dataplane.server import main\n"
+        "import os, sys; from dataplane.server.__main__ import main\n"
         f"main(['check', *{words}]); os.setuid(65534); sys.exit(main(['apply', *{words}]))"
     )
     command = ["nsenter", f"--net={member.path}", sys.executable, "-c", program]

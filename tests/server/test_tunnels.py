@@ -9,9 +9,13 @@ from collections.abc import Iterator
 import pytest
 from scapy.layers.inet import IP, UDP
 
-from dataplane import decapsulation, rewrite, segmentsize, server, serverstate
+from dataplane.forwarding import rewrite
 from dataplane.plan import L3_GRE, L3_IPIP
-from dataplane.preparation import Wanted
+from dataplane.server import __main__ as server
+from dataplane.server import decapsulation
+from dataplane.server import mssclamp as segmentsize
+from dataplane.server import record as serverstate
+from dataplane.server.requirements import Wanted
 from tests.netns import Namespace
 from tests.server.test_server import OTHER, VIP, avi_server, everything
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from avi_shell.configuration import Configuration
-from avi_shell.session import Session
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.session.session import Session
 
 ROOT = Path(__file__).parents[2]
 VIRTUAL_SERVICE = """\

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from avi_shell.batch import transcript
-from avi_shell.session import Session
-from grammar import line, schema
-from grammar.words import quote
+from avi_shell.fronts.batch import transcript
+from avi_shell.session.session import Session
+from grammar import parser as line
+from grammar import schema
+from grammar.lexer import quote
 
 from .test_properties import fresh
 

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from avi_shell.configuration import Configuration
-from avi_shell.session import Session
-from grammar import commands, line, relations, schema
-from grammar.words import quote
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.session.session import Session
+from grammar import commands, relations, schema
+from grammar import parser as line
+from grammar.lexer import quote
 
 from .conftest import VIRTUAL_SERVICE
 

@@ -1,7 +1,7 @@
 """Parts of a result as lines of a width."""
 
-from avi_shell.render import text_lines
-from avi_shell.result import Part, Prose
+from avi_shell.output.render import text_lines
+from avi_shell.output.result import Part, Prose
 
 LONG = "10.1.1.11: " + "server answers, VIP does not: VIP missing on its loopback? " * 3
 COMMAND = "    ip addr replace 10.1.1.100/32 dev lo " + "# to be pasted whole " * 5

@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from avi_shell import exchange
-from avi_shell.configuration import Configuration
-from avi_shell.session import Session
+from avi_shell.configuration import transfer as exchange
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.session.session import Session
 
 from .conftest import VIRTUAL_SERVICE
 from .test_properties import as_the_document, fresh, objects, opening

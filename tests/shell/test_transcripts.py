@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from avi_shell.batch import Batch, Source
-from avi_shell.configuration import Configuration
-from avi_shell.session import Session
-from grammar.words import is_output
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.fronts.batch import Batch, Source
+from avi_shell.session.session import Session
+from grammar.lexer import is_output
 
 FOLDER = Path(__file__).parent / "transcripts"
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

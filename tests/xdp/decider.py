@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from dataplane import decision, xdpflows
-from dataplane.flows import Flow
-from dataplane.forwarding import Counters, Interface, Tally
-from dataplane.xdpflows import FlowEntry
-from dataplane.xdptrial import LOOPBACK, Ran, Trial
+from dataplane.drivers.maps import flowentries as xdpflows
+from dataplane.drivers.maps.flowentries import FlowEntry
+from dataplane.drivers.xdp.testrun import LOOPBACK, Ran, Trial
+from dataplane.forwarding import decision
+from dataplane.forwarding.tracking import Flow
+from dataplane.forwarding.values import Counters, Interface, Tally
 from tests.packets.world import World
 
 __all__ = ("LOOPBACK", "KernelDecider", "Ran", "difference", "expected", "received_on")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import struct
 
-from dataplane import rewrite
-from dataplane.forwarding import TCP, UDP, ServiceKey
+from dataplane.forwarding import rewrite
+from dataplane.forwarding.values import TCP, UDP, ServiceKey
 from tests.packets.world import World
 
 from .worlds import random_address, random_mac

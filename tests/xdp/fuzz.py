@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dataplane import decision, xdppool
-from dataplane.flows import SECOND, Bounded, Entry, Flow, Flows, member_of
-from dataplane.forwarding import Counters, Pool, Tables, Vip
-from dataplane.xdpflows import FlowEntry
+from dataplane.drivers.maps import poolrecord as xdppool
+from dataplane.drivers.maps.flowentries import FlowEntry
+from dataplane.forwarding import decision
+from dataplane.forwarding.tracking import SECOND, Bounded, Entry, Flow, Flows, member_of
+from dataplane.forwarding.values import Counters, Pool, Tables, Vip
 from tests.packets.world import World
 
 from .decider import LOOPBACK, KernelDecider, difference, expected

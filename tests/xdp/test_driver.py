@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from dataplane import bpf, xdpdriver, xdplayout, xdppins
+from dataplane.bpf import objects as bpf
+from dataplane.drivers.maps import layout as xdplayout
+from dataplane.drivers.xdp import driver as xdpdriver
+from dataplane.drivers.xdp import pins as xdppins
 from dataplane.errors import DriverError
-from dataplane.forwarding import UDP, Service, ServiceKey, Tally, Vip
+from dataplane.forwarding.values import UDP, Service, ServiceKey, Tally, Vip
 from tests.packets.cases import CLIENT_MAC, arp_request, frame
 from tests.packets.world import VIP, ip
 
@@ -131,8 +134,8 @@ def test_a_foreign_program_is_named_and_left_alone(two: Wire, name: str) -> None
 CHILD = """
 import signal, sys
 from tests.xdp.wire import Wire
-from dataplane.forwarding import Interface
-from dataplane.xdpdriver import XdpDriver
+from dataplane.forwarding.values import Interface
+from dataplane.drivers.xdp.driver import XdpDriver
 instance, *words = sys.argv[1:]
 fields = [word.split(",") for word in words]
 interfaces = tuple(Interface(int(index), name, bytes.fromhex(mac), 1500) for index, name, mac in fields)

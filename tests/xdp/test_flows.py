@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 
-from dataplane import decision, forwarding, xdppool, xdpslow
-from dataplane.flows import REPLIES_A_SECOND, SECOND, Entry, Flow, Member
-from dataplane.forwarding import Interface, Pool, Service, Target, Vip
+from dataplane.drivers.maps import poolrecord as xdppool
+from dataplane.drivers.xdp import slowpath as xdpslow
+from dataplane.forwarding import decision
+from dataplane.forwarding import values as forwarding
+from dataplane.forwarding.tracking import REPLIES_A_SECOND, SECOND, Entry, Flow, Member
+from dataplane.forwarding.values import Interface, Pool, Service, Target, Vip
 from dataplane.plan import L3_IPIP
 from tests.packets import test_flows
 from tests.packets.cases import frame

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from dataplane import decision
-from dataplane.flows import Flows
-from dataplane.forwarding import DROP_REASONS
+from dataplane.forwarding import decision
+from dataplane.forwarding.tracking import Flows
+from dataplane.forwarding.values import DROP_REASONS
 
 from .frames import random_frame
 from .fuzz import Fuzz

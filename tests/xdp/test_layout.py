@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import random
 import re
-from pathlib import Path
 
 import pytest
 
-from dataplane import bpf, xdpdriver, xdplayout, xdppool
+from dataplane.bpf import objects as bpf
+from dataplane.drivers.maps import layout as xdplayout
+from dataplane.drivers.maps import poolrecord as xdppool
+from dataplane.drivers.maps.allocators import Runs
+from dataplane.drivers.maps.memory import Filter
+from dataplane.drivers.maps.tables import NAMES
+from dataplane.drivers.xdp import driver as xdpdriver
 from dataplane.errors import DriverError
-from dataplane.forwarding import DROP_REASONS, TCP, ServiceKey
-from dataplane.xdpplaces import Runs
-from dataplane.xdpstate import Filter
-from dataplane.xdptables import NAMES
+from dataplane.forwarding.program import FOLDER
+from dataplane.forwarding.values import DROP_REASONS, TCP, ServiceKey
 
-HEADER = (Path(xdpdriver.__file__).parent / "xdp" / "layout.h").read_text()
+HEADER = (FOLDER / "layout.h").read_text()
 
 
 def constants() -> dict[str, int]:

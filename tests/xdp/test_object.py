@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dataplane import bpf, xdpdriver
+from dataplane.bpf import objects as bpf
+from dataplane.drivers.xdp import driver as xdpdriver
 from dataplane.errors import DriverError
+from dataplane.forwarding.program import FOLDER
 
-SOURCE = Path(xdpdriver.__file__).parent / "xdp"
+SOURCE = FOLDER
 
 
 @pytest.mark.parametrize("where", ["here", "elsewhere"])

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dataplane import decision
-from dataplane.forwarding import Counters, Tally
+from dataplane.forwarding import decision
+from dataplane.forwarding.values import Counters, Tally
 from tests.packets.cases import CASES, Case
 from tests.packets.world import WORLD, ip
 

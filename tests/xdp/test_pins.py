@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dataplane import bpf, locks, xdppins
+from dataplane.bpf import objects as bpf
+from dataplane.drivers.xdp import pins as xdppins
 from dataplane.errors import DriverError
+from dataplane.runtime import locks
 
 
 @pytest.fixture(autouse=True)

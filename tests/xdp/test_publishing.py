@@ -11,11 +11,15 @@ from typing import Any
 
 import pytest
 
-from dataplane import bpf, xdplayout, xdppool, xdppools, xdptable
+from dataplane.bpf import objects as bpf
+from dataplane.drivers.maps import layout as xdplayout
+from dataplane.drivers.maps import poolrecord as xdppool
+from dataplane.drivers.maps import pools as xdppools
+from dataplane.drivers.maps import tablerecord as xdptable
+from dataplane.drivers.maps.layout import SLAB_TABLES, u32
 from dataplane.errors import DriverError
-from dataplane.forwarding import TCP, Interface, Pool, Service, ServiceKey, Target, Vip
-from dataplane.hashing import NO_SERVER
-from dataplane.xdplayout import SLAB_TABLES, u32
+from dataplane.forwarding.maglev import NO_SERVER
+from dataplane.forwarding.values import TCP, Interface, Pool, Service, ServiceKey, Target, Vip
 from tests.packets.cases import frame, tcp
 from tests.packets.world import VIP, ip, mac
 

@@ -12,9 +12,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from dataplane import bpf, hashing, xdpdriver
-from dataplane.forwarding import UDP, Interface, Pool, Service, ServiceKey, Tables, Target, Vip
-from dataplane.xdpdriver import XdpDriver
+from dataplane.bpf import objects as bpf
+from dataplane.drivers.xdp import driver as xdpdriver
+from dataplane.drivers.xdp.driver import XdpDriver
+from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding.values import UDP, Interface, Pool, Service, ServiceKey, Tables, Target, Vip
 from tests.netns import Namespace
 from tests.packets.cases import frame, udp
 from tests.packets.world import VIP, ip, mac

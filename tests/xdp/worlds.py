@@ -6,8 +6,9 @@ import random
 from array import array
 from dataclasses import replace
 
-from dataplane import hashing
-from dataplane.forwarding import (
+from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding.maglev import NO_SERVER
+from dataplane.forwarding.values import (
     STABLE,
     TCP,
     TRACKED,
@@ -20,7 +21,6 @@ from dataplane.forwarding import (
     Target,
     Vip,
 )
-from dataplane.hashing import NO_SERVER
 from dataplane.plan import L2, L3_GRE, L3_IPIP
 from tests.packets.world import World
 

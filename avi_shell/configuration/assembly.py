@@ -1,0 +1,191 @@
+"""A virtual service with all that it refers to: what rules, limits and planner look at. Pure values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from avi_shell.configuration.document import Document, address_text
+
+FAST_PATHS = {
+    "PROTOCOL_TYPE_TCP_FAST_PATH": "tcp_fast_path_profile",
+    "PROTOCOL_TYPE_UDP_FAST_PATH": "udp_fast_path_profile",
+}
+"""The network profile types that can hold a `dsr_profile`, and the message that does."""
+
+Lookup = Callable[[str], Document | None]
+"""A stored document by reference; None where it is not stored."""
+
+
+Holding = tuple[str, str]
+"""Something that an object holds: the role in which it does, and the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Ports of a VIP that a virtual service takes. protocol: "tcp", "udp" or "sctp"."""
+
+    vip: str
+    protocol: str
+    port: int
+    port_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A field of an object: whom and what a rule is about. segment "" = nobody's."""
+
+    segment: str
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vip:
+    """A VIP of a virtual service, and where it is configured. document: the model's message `Vip`."""
+
+    document: Document
+    part: Part
+
+    @property
+    def address(self) -> str:
+        """Its address as text, "" where it has none."""
+        return address_text(self.document.get("ip_address", {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One entry of `services` with its effective profiles.
+
+    index: from 1; profile_part, application_part: the reference that chose them.
+    """
+
+    index: int
+    document: Document
+    profile: Document
+    profile_part: Part
+    application: Document
+    application_part: Part
+
+    @property
+    def fast_path(self) -> Document:
+        """Its profile's fast-path message, {} where it is of another type."""
+        inner = self.profile.get("profile", {})
+        found = inner.get(FAST_PATHS.get(inner.get("type", ""), ""), {})
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def dsr(self) -> Document | None:
+        """Its `dsr_profile`, None without one."""
+        return self.fast_path.get("dsr_profile")
+
+    @property
+    def protocol(self) -> str:
+        """The protocol that its ports are of: "tcp", "udp" or "sctp"."""
+        type_: str = self.profile.get("profile", {}).get("type", "PROTOCOL_TYPE_TCP_PROXY")
+        return type_.split("_")[2].lower()
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """First and last port."""
+        first: int = self.document["port"]
+        last: int = self.document.get("port_range_end", first)
+        return first, last
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A virtual service with its parts. profile: that of the whole virtual service; monitors: in the pool's order."""
+
+    document: Document
+    profile: Document
+    application: Document
+    services: tuple[Service, ...]
+    vips: tuple[Vip, ...]
+    pool: Document | None
+    monitors: tuple[Document, ...]
+    cloud: Document
+
+    @property
+    def name(self) -> str:
+        """The virtual service's name."""
+        return str(self.document["name"])
+
+    @property
+    def title(self) -> str:
+        """How refusals and notices call it."""
+        return f"VirtualService {self.name}"
+
+    def part(self, path: str) -> Part:
+        """A field of the virtual service itself."""
+        return Part("virtualservice", self.name, path)
+
+    def pool_part(self, path: str) -> Part:
+        """A field of its pool."""
+        return Part("pool", self.pool["name"] if self.pool else "", path)
+
+    @property
+    def dsr_services(self) -> tuple[Service, ...]:
+        """The services that are forwarded by direct server return."""
+        return tuple(service for service in self.services if service.dsr is not None)
+
+    @property
+    def is_dsr(self) -> bool:
+        """Whether the rules of direct server return apply: a service has a `dsr_profile`, or would get one."""
+        whole = Service(0, {}, self.profile, self.part("network_profile_ref"), {}, self.part(""))
+        return bool(self.dsr_services) or (not self.services and whole.dsr is not None)
+
+    def servers(self) -> Iterator[tuple[Part, Document]]:
+        """The pool's servers and where each is configured."""
+        for index, server in enumerate((self.pool or {}).get("servers", ()), 1):
+            yield self.pool_part(f"servers[{index}]"), server
+
+    def server_port(self, server: Document) -> int:
+        """The port that a server's monitors probe."""
+        return int(server.get("port") or (self.pool or {}).get("default_server_port", 80))
+
+
+def assemble(document: Document, lookup: Lookup) -> Assembly:
+    """Join a virtual service with what it refers to."""
+    name = document["name"]
+    profile, part = document.get("network_profile_ref", ""), Part("virtualservice", name, "network_profile_ref")
+    application = document.get("application_profile_ref", "")
+    application_part = Part("virtualservice", name, "application_profile_ref")
+    services = []
+    for index, service in enumerate(document.get("services", ()), 1):
+        own, own_application = "override_network_profile_ref", "override_application_profile_ref"
+        place = f"services[{index}]."
+        services.append(
+            Service(
+                index,
+                service,
+                lookup(service.get(own, profile)) or {},
+                Part("virtualservice", name, place + own) if own in service else part,
+                lookup(service.get(own_application, application)) or {},
+                Part("virtualservice", name, place + own_application)
+                if own_application in service
+                else application_part,
+            )
+        )
+    pool = lookup(document["pool_ref"]) if "pool_ref" in document else None
+    monitors = [lookup(ref) or {} for ref in (pool or {}).get("health_monitor_refs", ())]
+    return Assembly(
+        document,
+        lookup(profile) or {},
+        lookup(application) or {},
+        tuple(services),
+        _vips(document, lookup),
+        pool,
+        tuple(monitors),
+        lookup(document.get("cloud_ref", "")) or {},
+    )
+
+
+def _vips(document: Document, lookup: Lookup) -> tuple[Vip, ...]:
+    """A VsVip's VIPs; a virtual service's own ones count where it names no VsVip."""
+    holder, segment = document, "virtualservice"
+    if "vsvip_ref" in document:
+        holder, segment = lookup(document["vsvip_ref"]) or {}, "vsvip"
+    return tuple(
+        Vip(vip, Part(segment, holder["name"], f"vip[{index}]")) for index, vip in enumerate(holder.get("vip", ()), 1)
+    )

@@ -1,0 +1,119 @@
+"""What a commit adds to a document beside the model's defaults: the appliance's own choices. Pure.
+
+Positions become identifiers, a port becomes a range of one, a server's address its host name, and references that every
+object must have point to the objects of a fresh controller.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from avi_shell.configuration.document import Document, address_text, map_references, reference, reference_parts
+from grammar import schema
+
+OWN_REFERENCES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "cloud_ref": ("cloud", "Default-Cloud"),
+        "vrf_ref": ("vrfcontext", "global"),
+        "vrf_context_ref": ("vrfcontext", "global"),
+        "se_group_ref": ("serviceenginegroup", "Default-Group"),
+    }
+)
+"""References that any kind with such a field gets when it names none: field → segment, name."""
+
+SERVICE_REFERENCES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "network_profile_ref": ("networkprofile", "System-TCP-Proxy"),
+        "application_profile_ref": ("applicationprofile", "System-HTTP"),
+    }
+)
+"""The same, for virtual services."""
+
+
+def filled(kind: schema.Kind, document: Document, tenant: str, stored: Document | None = None) -> Document:
+    """A new document with everything filled in. stored: the object as it was, to tell a value that was filled then
+    from one that was typed."""
+    new = canonical(kind, document)
+    if "tenant_ref" in kind.root.fields:
+        new.setdefault("tenant_ref", reference("tenant", tenant))
+    wanted = dict(OWN_REFERENCES)
+    if kind.segment == "virtualservice":
+        wanted.update(SERVICE_REFERENCES)
+    for name, (segment, target) in wanted.items():
+        if name in kind.root.fields:
+            new.setdefault(name, reference(segment, target))
+    for name, fill in _ELEMENTS.get(kind.segment, {}).items():
+        elements = _messages(new, name)
+        before = _messages(stored or {}, name)
+        for index, element in enumerate(elements):
+            fill(element, index, elements, before[index] if index < len(before) else {})
+    return new
+
+
+def canonical(kind: schema.Kind, document: Document) -> Document:
+    """A copy with every reference to a kind of the model in the one form that this product writes."""
+
+    def one_form(field: schema.Field, ref: str) -> str:
+        try:
+            segment, name, tenant = reference_parts(ref)
+        except ValueError:
+            return ref  # the checks name it
+        return reference(segment, name, tenant) if field.scope == "l4" else ref
+
+    return map_references(kind, document, one_form)
+
+
+def _messages(document: Document, name: str) -> list[Document]:
+    value = document.get(name)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _position(field: str, first: int) -> Fill:
+    def fill(element: Document, index: int, elements: list[Document], before: Document) -> None:
+        if field not in element:
+            taken = {other.get(field) for other in elements}
+            number = index + first
+            while str(number) in taken:
+                number += 1
+            element[field] = str(number)
+
+    return fill
+
+
+def _range_end(element: Document, index: int, elements: list[Document], before: Document) -> None:
+    port, end = element.get("port"), element.get("port_range_end")
+    was_filled = before.get("port") == end and before.get("port_range_end") == end and port != end
+    if port is not None and (end is None or was_filled):
+        element["port_range_end"] = port
+
+
+def _hostname(element: Document, index: int, elements: list[Document], before: Document) -> None:
+    ip = element.get("ip")
+    address = address_text(ip) if isinstance(ip, dict) else ""
+    hostname = element.get("hostname")
+    was_filled = hostname is not None and hostname != address and hostname == address_text(before.get("ip", {}))
+    if address and (hostname is None or (was_filled and _is_address(str(hostname)))):
+        element["hostname"] = address
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+Fill = Callable[[Document, int, list[Document], Document], None]
+"""Fills one element of a list: the element, its position from 0, its list, the element stored there before."""
+
+_ELEMENTS: Mapping[str, Mapping[str, Fill]] = MappingProxyType(
+    {
+        "vsvip": {"vip": _position("vip_id", 0)},
+        "virtualservice": {"vip": _position("vip_id", 0), "services": _range_end},
+        "pool": {"servers": _hostname},
+        "vrfcontext": {"static_routes": _position("route_id", 1)},
+    }
+)

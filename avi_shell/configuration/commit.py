@@ -1,0 +1,357 @@
+"""One commit in the making: what is put and removed, checked against everything it touches, and the plan that follows.
+
+Lives inside one transaction of the store. Whatever raises here leaves the store as it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from avi_shell.configuration import assembly, defaults, document, rules
+from avi_shell.configuration import autofill as fills
+from avi_shell.configuration import compiler as planner
+from avi_shell.configuration import unsupported as limits
+from avi_shell.configuration import validation as checks
+from avi_shell.configuration.assembly import Assembly, Part
+from avi_shell.configuration.document import ADMIN, HIDDEN_STATE, Document
+from avi_shell.configuration.store import Entry, Store, Target
+from avi_shell.errors import InvalidObject, Refused, StoreError
+from dataplane import plan
+from dataplane.errors import PlanError
+from grammar import schema
+
+FOLLOWERS = {
+    "pool": ("virtualservice",),
+    "vsvip": ("virtualservice",),
+    "networkprofile": ("virtualservice",),
+    "applicationprofile": ("virtualservice",),
+    "cloud": ("virtualservice",),
+    "healthmonitor": ("pool",),
+}
+"""Whose rules and plan may change with an object of a kind: the kinds of its referrers to look at again."""
+
+_COMMON_FIELDS = ("se_use_dpdk", "enable_gratarp_permanent", "gratarp_permanent_periodicity", "se_group_ref")
+"""What the plan's common document is made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """An object that was put. changed: False where it is what was stored already."""
+
+    entry: Entry
+    created: bool
+    changed: bool
+
+
+@dataclass(slots=True)
+class _Touched:
+    """Ids of objects that a commit put; of those, the ones an operator saved himself."""
+
+    ids: dict[int, None] = field(default_factory=dict)
+    saved: set[int] = field(default_factory=set)
+    common: bool = False
+    services: dict[int, None] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+
+
+class Change:
+    """A commit being made, number `version`. subject: the object that refusals point into, as segment and name."""
+
+    def __init__(self, store: Store, subject: tuple[str, str] = ("", ""), engines: Collection[str] = ()) -> None:
+        self._store = store
+        self.version = store.version() + 1
+        self._subject = subject
+        self._engines = frozenset(engines)
+        self._touched = _Touched()
+        self._notices: dict[str, None] = {}
+        self._lookups: dict[str, Document | None] = {}
+
+    def put(self, kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None) -> Put:
+        """Complete, check and store one object. stored: the entry it replaces.
+
+        Raises InvalidObject for what is wrong with it by itself, Refused for what may not be done with it.
+        """
+        new = completed(kind, opened, tenant, stored)
+        self._note(*checks.settle_union(kind, new, stored.document if stored else None))
+        checks.check(kind, new)
+        self._raise(rules.alone(kind.segment, new))
+        owner = ADMIN if kind.segment == "tenant" else document.tenant_of(new)
+        self._check_identity(kind, new, owner, stored)
+        if stored is not None and _same(stored.document, new):
+            return Put(stored, created=False, changed=False)
+        entry = self._write(kind, new, owner, stored)
+        self._touched.saved.add(entry.id)
+        self._note(*rules.without_effect(kind, new, stored.document if stored else None))
+        if kind.segment == "networkprofile":
+            self._note(*rules.profile_notices(new))
+        if kind.segment == "pool":
+            self._note(*rules.pool_notices(new))
+        return Put(entry, created=stored is None, changed=True)
+
+    def remove(self, entry: Entry) -> None:
+        """Remove an object. Raises Refused where it is referred to."""
+        users = self._store.referrers((entry.kind, entry.tenant, entry.name))
+        if entry.kind == "virtualservice":  # what is traced of it goes with it
+            for id_ in [user[0] for user in users if user[1] == "debugvirtualservice"]:
+                self._store.remove(id_)
+            users = [user for user in users if user[1] != "debugvirtualservice"]
+        if users:
+            names = [f"{schema.SEGMENTS[kind]} {name}" for _, kind, _, name in users]
+            raise Refused(f"Cannot delete, object is referred by: {names}")
+        self._touched.gone.update(_keys(self._store, entry.id))
+        self._touched.common |= entry.kind in ("serviceengine", "serviceenginegroup")
+        self._touched.ids.pop(entry.id, None)
+        self._store.remove(entry.id)
+
+    def finish(self) -> tuple[list[str], bool]:
+        """Check what was put against all others and write the plan.
+
+        Returns the notices, and whether the plan now forwards for a virtual service that this commit touched.
+        Raises InvalidObject naming object, field and rule.
+        """
+        for id_ in self._touched.ids:
+            self._follow(self._store.by_id(id_))
+        assemblies = {id_: self._assemble(id_) for id_ in self._touched.services}
+        for one in assemblies.values():
+            self._raise(rules.breaches(one))
+            self._raise(limits.exceeded(one))
+        changed = self._plan(assemblies)
+        for id_, one in assemblies.items():
+            self._check_others(id_, one)
+            if one.is_dsr or id_ in self._touched.saved:
+                self._note(*rules.notices(one))
+        return list(self._notices), changed
+
+    def _check_identity(self, kind: schema.Kind, new: Document, owner: str, stored: Entry | None) -> None:
+        name = new["name"]
+        title = f"{kind.name} {stored.name if stored else name}"
+        if stored is not None and (owner, name) != (stored.tenant, stored.name):
+            if defaults.is_default(kind.segment, stored.name, stored.tenant):
+                raise Refused(f"{title} is a system default: it cannot be renamed", path="name")
+            if kind.segment == "tenant":
+                raise Refused(f"{title}: a tenant cannot be renamed", path="name")
+        other = self._store.find(kind.segment, owner, name)
+        if other is not None and (stored is None or other.id != stored.id):
+            raise InvalidObject(f"{title}: another {kind.name} of tenant {owner} has the name {name}", path="name")
+        other = self._store.by_uuid(new["uuid"])
+        if other is not None and (stored is None or other.id != stored.id):
+            raise InvalidObject(f"{title}: {other.kind} {other.name} has the same uuid {new['uuid']}", path="uuid")
+
+    def _write(self, kind: schema.Kind, new: Document, owner: str, stored: Entry | None) -> Entry:
+        new[HIDDEN_STATE] = _now(stored)
+        new = document.with_defaults(kind, new)  # in table order again
+        name = new["name"]
+        id_ = self._store.put(stored.id if stored else None, kind.segment, owner, name, new)
+        entry = Entry(id_, kind.segment, owner, name, new["uuid"], new)
+        self._store.set_links(id_, _links(kind, new))
+        self._touched.ids[id_] = None
+        self._touched.common |= kind.segment in ("serviceengine", "serviceenginegroup") and (
+            stored is None or _common_part(stored) != _common_part(entry)
+        )
+        if stored is not None and (owner, name) != (stored.tenant, stored.name):
+            self._move((kind.segment, stored.tenant, stored.name), document.reference(kind.segment, name, owner))
+        self._lookups.clear()
+        return entry
+
+    def _move(self, old: Target, new: str) -> None:
+        """Let everybody who refers to an object that was renamed or moved refer to it as it is called now."""
+
+        def renamed(_: schema.Field, ref: str) -> str:
+            return new if _target(ref) == old else ref
+
+        for id_, *_ in self._store.referrers(old):
+            user = self._store.by_id(id_)
+            kind = schema.kind(user.kind)
+            changed = document.map_references(kind, user.document, renamed)
+            if user.kind == "debugvirtualservice" and old[0] == "virtualservice":
+                changed["name"] = document.reference_name(new)
+            self._write(kind, changed, user.tenant, user)
+
+    def _follow(self, entry: Entry) -> None:
+        """Check an entry's references, and mark the virtual services that change with it."""
+        self._check_references(entry)
+        if entry.kind == "virtualservice":
+            self._touched.services[entry.id] = None
+            return
+        self._hold(entry)
+        self._mark_followers((entry.kind, entry.tenant, entry.name))
+
+    def _mark_followers(self, target: Target) -> None:
+        for id_, kind, tenant, name in self._store.referrers(target, FOLLOWERS.get(target[0], ())):
+            if kind == "virtualservice":
+                self._touched.services[id_] = None
+            else:
+                self._mark_followers((kind, tenant, name))
+
+    def _check_references(self, entry: Entry) -> None:
+        kind = schema.kind(entry.kind)
+        title = f"{kind.name} {entry.name}"
+        for path, field_, ref in document.references(kind, entry.document):
+            if field_.scope != "l4":
+                continue
+            segment, name, tenant = document.reference_parts(ref)
+            if tenant not in (ADMIN, entry.tenant) and segment != "tenant":
+                raise InvalidObject(
+                    f"{title}: {path} refers to {segment} {name} of tenant {tenant}", path=self._path(entry, path),
+                    hint=f"an object of tenant {entry.tenant} or {ADMIN}",
+                )  # fmt: skip
+            if self._lookup(ref) is None:
+                raise self._unknown(entry, path, segment, name)
+        if entry.kind == "debugvirtualservice" and not self._traced(entry):
+            raise self._unknown(entry, "name", "virtualservice", entry.name)
+
+    def _traced(self, entry: Entry) -> bool:
+        """Whether the virtual service that a debugvirtualservice names exists."""
+        return any(self._store.find("virtualservice", tenant, entry.name) for tenant in (entry.tenant, ADMIN))
+
+    def _unknown(self, entry: Entry, path: str, segment: str, name: str) -> InvalidObject:
+        known = self._store.names(segment, {ADMIN, entry.tenant})
+        return InvalidObject(
+            f"{_title(entry)}: {path} names {segment} {name}, which does not exist",
+            path=self._path(entry, path),
+            hint=f"one of {', '.join(known[:10])}" if known else f"configure {segment} {name}",
+        )
+
+    def _hold(self, entry: Entry) -> None:
+        """Take over the addresses of a gateway or an engine, and refuse those that a virtual service has."""
+        if not self._store.set_holdings(entry.id, rules.holdings(entry.kind, entry.document)):
+            return
+        for (first, second), sentence in rules.CLASHES.items():
+            for value, other in self._store.holders(entry.id, second, first):
+                holder = self._store.by_id(other)
+                own = Part(entry.kind, entry.name, rules.holding_path(entry.kind, entry.document, value))
+                what = sentence.format(value=value, one=_title(holder), other=_title(entry))
+                parts = (own, *rules.held_parts(self._assemble(other), first, value))
+                self._raise([rules.Breach(what, parts, "one of its own for each")])
+
+    def _check_others(self, id_: int, one: Assembly) -> None:
+        """Refuse what a virtual service may not share with others."""
+        for claim, other in self._store.rivals(id_):
+            ports = f"port {claim.port}" if claim.port == claim.port_end else f"ports {claim.port}-{claim.port_end}"
+            places = [
+                one.part(f"services[{s.index}].port")
+                for s in one.services
+                if (s.protocol, *s.ports) == (claim.protocol, claim.port, claim.port_end)
+            ]
+            owner = _title(self._store.by_id(other))
+            what = f"{one.title}: {claim.protocol} {ports} of VIP {claim.vip} belongs to {owner}"
+            parts = (*places, *rules.held_parts(one, rules.VIP, claim.vip))
+            self._raise([rules.Breach(what, parts, "another VIP, protocol or port")])
+        for (first, second), sentence in rules.CLASHES.items():
+            for mine, theirs in dict.fromkeys([(first, second), (second, first)]):
+                if mine not in (rules.VIP, rules.SERVER, rules.POOL):
+                    continue
+                for value, other in self._store.holders(id_, mine, theirs):
+                    if first == second and other == id_:
+                        continue
+                    holders = (one.title, _title(self._store.by_id(other)))
+                    title, peer = holders if mine == first else holders[::-1]
+                    what = sentence.format(value=value, one=title, other=peer)
+                    roles = (mine, theirs) if other == id_ else (mine,)
+                    parts = tuple(part for role in roles for part in rules.held_parts(one, role, value))
+                    self._raise([rules.Breach(what, parts, "one of its own for each")])
+        for role in (rules.VIP, rules.SERVER):
+            for held, value in rules.service_holdings(one):
+                if held == role and value in self._engines:
+                    what = f"{one.title}: {value} is an address of a running service engine's own interface"
+                    self._raise([rules.Breach(what, rules.held_parts(one, role, value), "an address of its own")])
+
+    def _plan(self, assemblies: dict[int, Assembly]) -> bool:
+        """Write claims, holdings and the plan of the assembled virtual services. Returns whether one is forwarded."""
+        changed: dict[str, plan.Service] = {}
+        gone, forwarded = set(self._touched.gone), False
+        try:
+            for id_, one in assemblies.items():
+                previous = plan.read_services(self._store.connection, _keys(self._store, id_))
+                self._store.set_claims(id_, rules.claims(one))
+                self._store.set_holdings(id_, rules.service_holdings(one))
+                planned = planner.services(one, previous.values(), self.version, time.time())
+                new, old = planner.changes(planned, previous)
+                changed.update((service.key, service) for service in new)
+                gone.update(old)
+                forwarded |= bool(planned)
+        except PlanError as exc:
+            raise StoreError(f"the stored plan cannot be read: {exc}") from exc
+        common = self._common() if self._touched.common else None
+        plan.write(self._store.connection, self.version, [*changed.values(), *sorted(gone - changed.keys())], common)
+        return forwarded
+
+    def _common(self) -> plan.Common:
+        groups = (entry.document for entry in self._store.entries("serviceenginegroup"))
+        return planner.common(groups, (entry.document for entry in self._store.entries("serviceengine")))
+
+    def _assemble(self, id_: int) -> Assembly:
+        return assembly.assemble(self._store.by_id(id_).document, self._lookup)
+
+    def _lookup(self, ref: str) -> Document | None:
+        if ref not in self._lookups:
+            target = _target(ref)
+            entry = self._store.find(*target) if target else None
+            self._lookups[ref] = entry.document if entry else None
+        return self._lookups[ref]
+
+    def _note(self, *notices: str) -> None:
+        self._notices.update(dict.fromkeys(notices))
+
+    def _path(self, entry: Entry, path: str) -> str:
+        return path if self._subject in ((entry.kind, entry.name), ("", "")) else ""
+
+    def _raise(self, breaches: Iterator[rules.Breach] | list[rules.Breach]) -> None:
+        for breach in breaches:
+            path = breach.path_in(*self._subject) if self._subject[0] else breach.parts[0].path
+            raise InvalidObject(breach.what, path=path, hint=breach.hint)
+
+
+def completed(kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None) -> Document:
+    """A document as it would be stored: fills, defaults, uuid of what is stored or a new one."""
+    owner = tenant if tenant != "*" else ADMIN
+    new = fills.filled(kind, opened, owner, stored.document if stored else None)
+    new.setdefault("uuid", stored.uuid if stored else new_uuid(kind.segment))
+    return document.with_defaults(kind, new)
+
+
+def new_uuid(segment: str) -> str:
+    """A uuid for a new object."""
+    return f"{segment}-{uuid4()}"
+
+
+def _links(kind: schema.Kind, new: Document) -> set[Target]:
+    targets = {_target(ref) for _, _, ref in document.references(kind, new)}
+    if kind.segment == "debugvirtualservice":
+        targets.add(("virtualservice", document.tenant_of(new), new["name"]))
+    return {target for target in targets if target is not None}
+
+
+def _target(ref: str) -> Target | None:
+    """Whom a reference names; None for one in a form of its own (carried)."""
+    try:
+        segment, name, tenant = document.reference_parts(ref)
+    except ValueError:
+        return None
+    return segment, ADMIN if segment == "tenant" else tenant, name
+
+
+def _keys(store: Store, id_: int) -> list[str]:
+    return [f"{claim.vip}/{claim.protocol}/{claim.port}-{claim.port_end}" for claim in store.claims(id_)]
+
+
+def _common_part(entry: Entry) -> tuple[object, ...]:
+    document = entry.document
+    return entry.tenant, entry.name, *(document.get(name) for name in _COMMON_FIELDS)
+
+
+def _same(one: Document, other: Document) -> bool:
+    return {**one, HIDDEN_STATE: ""} == {**other, HIDDEN_STATE: ""}
+
+
+def _title(entry: Entry) -> str:
+    return f"{schema.SEGMENTS[entry.kind]} {entry.name}"
+
+
+def _now(stored: Entry | None) -> str:
+    """Microseconds since 1970, later than what is stored says, whatever the clock does."""
+    before = str(stored.document.get(HIDDEN_STATE, "")) if stored else ""
+    return str(max(time.time_ns() // 1000, int(before) + 1 if before.isdecimal() else 0))

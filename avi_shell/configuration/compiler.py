@@ -1,0 +1,193 @@
+"""The plan compiler: a virtual service with all that it refers to → the plan's services. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from hashlib import sha256
+
+from avi_shell.configuration.assembly import Assembly, Service, Vip
+from avi_shell.configuration.document import ADMIN, Document, address_text, reference_parts, tenant_of
+from dataplane import plan
+
+_HASH_KEYS = {
+    "LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS": plan.BY_ADDRESS,
+    "LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS_AND_PORT": plan.BY_ADDRESS_AND_PORT,
+}
+_FORMER = 16
+"""Former shares that a plan carries: changes that follow one another faster than flows end."""
+
+_HTTP_REQUEST = "GET / HTTP/1.0"
+"""What a monitor of type HTTP without an `http_monitor` sends: the model's default of `http_request`."""
+
+_TUNNELS = {"ENCAP_IPINIP": plan.L3_IPIP, "ENCAP_GRE": plan.L3_GRE}
+
+
+def services(assembly: Assembly, previous: Iterable[plan.Service], commit: int, now: float) -> dict[str, plan.Service]:
+    """The planned services of a virtual service, by key: one for each VIP and each service with a `dsr_profile`.
+
+    previous: what the plan had for the same virtual service: its pool's table keeps its size, servers that stay keep
+    the generation at which they were added (new ones get `commit`) and, while disabled, the time until which they
+    serve on; who shared the table before stays known while flows of theirs may live. now: seconds since the epoch.
+    """
+    pool = assembly.pool
+    if pool is None:
+        return {}
+    same_pool = [service for service in previous if service.pool_uuid == pool["uuid"]]
+    before = same_pool[0] if same_pool else None
+    known = {server.address: server for server in before.servers} if before else {}
+    planned = {}
+    for vip in assembly.vips:
+        for service in assembly.dsr_services:
+            made = _service(assembly, pool, vip, service, before.slots if before else plan.SLOTS)
+            made = replace(made, servers=_servers(assembly, service, known, commit, now))
+            planned[made.key] = replace(made, former=former_shares(made, before, now))
+    return planned
+
+
+def former_shares(made: plan.Service, before: plan.Service | None, now: float) -> tuple[plan.Former, ...]:
+    """Who shared the pool's table before, oldest first: as long as a flow may be idle, or, without an idle timeout, as
+    long as one of them is a member that may still serve."""
+    if before is None:
+        return ()
+    former = before.former
+    if _shares(before) and _shares(before) != _shares(made):
+        former = (*former, plan.Former(now, _shares(before)))
+    lives = {(s.address, s.generation) for s in made.servers if s.enabled or s.serve_until}
+    return tuple(
+        one for one in former if (now - one.until < made.idle_timeout if made.idle_timeout else _any_lives(one, lives))
+    )[-_FORMER:]
+
+
+def _any_lives(former: plan.Former, lives: set[tuple[str, int]]) -> bool:
+    return any((address, generation) in lives for address, _, generation in former.servers)
+
+
+def _shares(service: plan.Service) -> tuple[tuple[str, int, int], ...]:
+    if not service.pool_enabled:
+        return ()
+    return tuple((s.address, s.weight, s.generation) for s in service.servers if s.enabled)
+
+
+def changes(
+    planned: Mapping[str, plan.Service], previous: Mapping[str, plan.Service]
+) -> tuple[list[plan.Service], list[str]]:
+    """What differs from the plan as it is: services that are new or changed, and the keys of those gone."""
+    changed = [
+        made for key, made in planned.items() if key not in previous or replace(previous[key], version=0) != made
+    ]
+    return changed, [key for key in previous if key not in planned]
+
+
+def common(groups: Iterable[Document], engines: Iterable[Document]) -> plan.Common:
+    """What the engines share: driver and announcements of each service engine group, and the group of each named
+    engine."""
+    named = {_owned(group["name"], tenant_of(group)): group for group in groups}
+    drivers = {name: group.get("se_use_dpdk", 0) for name, group in named.items()}
+    announcing = {
+        name: group["gratarp_permanent_periodicity"] * 60.0
+        for name, group in named.items()
+        if group.get("enable_gratarp_permanent")
+    }
+    return plan.Common(drivers, {engine["name"]: _group(engine) for engine in engines}, announcing=announcing)
+
+
+def seed_of(pool_uuid: str) -> int:
+    """The seed of a pool's table, 32 bits: the same wherever and whenever it is computed."""
+    return int.from_bytes(sha256(pool_uuid.encode()).digest()[:4], "big")
+
+
+def _service(assembly: Assembly, pool: Document, vip: Vip, service: Service, slots: int) -> plan.Service:
+    document, fast_path, dsr = assembly.document, service.fast_path, service.dsr or {}
+    layer_2 = dsr["dsr_type"] == "DSR_TYPE_L2"
+    first, last = service.ports
+    return plan.Service(
+        virtualservice=assembly.name,
+        uuid=document["uuid"],
+        tenant=tenant_of(document),
+        vip=vip.address,
+        protocol=service.protocol,
+        port=first,
+        port_end=last,
+        mode=plan.L2 if layer_2 else _TUNNELS[dsr["dsr_encap_type"]],
+        hash_key=_HASH_KEYS[pool["lb_algorithm_hash"]],
+        idle_timeout=fast_path["session_idle_timeout"],
+        pool=pool["name"],
+        pool_uuid=pool["uuid"],
+        slots=slots,
+        seed=seed_of(pool["uuid"]),
+        group=_group(document),
+        enabled=document["enabled"] and document["traffic_enabled"] and vip.document["enabled"],
+        pool_enabled=pool["enabled"],
+        advertise_down=document["advertise_down_vs"],
+        per_packet=fast_path.get("per_pkt_loadbalance", False),
+        monitors=tuple(_monitor(monitor) for monitor in assembly.monitors),
+        monitors_needed=pool.get("min_health_monitors_up", 0),
+        servers_needed=pool.get("min_servers_up", 0),
+    )
+
+
+def _servers(
+    assembly: Assembly, service: Service, known: Mapping[str, plan.Server], commit: int, now: float
+) -> tuple[plan.Server, ...]:
+    pool = assembly.pool or {}
+    service_port = service.ports[0] if pool.get("use_service_port") else 0
+    found = []
+    for _, server in assembly.servers():
+        address = address_text(server["ip"])
+        port = service_port or assembly.server_port(server)
+        before = known.get(address)
+        generation = before.generation if before else commit
+        until = 0.0
+        if not server["enabled"]:
+            until = _serve_until(pool, before, now)
+        found.append(plan.Server(address, port, server["ratio"], server["enabled"], generation, until))
+    return tuple(found)
+
+
+def _serve_until(pool: Document, before: plan.Server | None, now: float) -> float:
+    """How long a disabled server's flows may go on (`graceful_disable_timeout`, minutes): from the commit that disabled
+    it. One that never was enabled has none."""
+    if before is None:
+        return 0.0
+    if not before.enabled:
+        return before.serve_until
+    minutes = pool["graceful_disable_timeout"]
+    return plan.FOR_EVER if minutes < 0 else now + minutes * 60 if minutes else 0.0
+
+
+def _monitor(monitor: Document) -> plan.Monitor:
+    kind = monitor["type"].removeprefix("HEALTH_MONITOR_").lower()
+    talk = monitor.get(f"{kind}_monitor", {})
+    return plan.Monitor(
+        name=monitor["name"],
+        type=monitor["type"],
+        send_interval=monitor["send_interval"],
+        receive_timeout=monitor["receive_timeout"],
+        successful_checks=monitor["successful_checks"],
+        failed_checks=monitor["failed_checks"],
+        port=monitor.get("monitor_port", 0),
+        quickstart=not monitor.get("disable_quickstart", False),
+        request=talk.get(f"{kind}_request", _HTTP_REQUEST if kind == "http" else ""),
+        response=talk.get(f"{kind}_response", ""),
+        maintenance=talk.get("maintenance_response", ""),
+        half_open=talk.get("tcp_half_open", False),
+        codes=tuple(talk.get("http_response_code", ())),
+        maintenance_codes=tuple(talk.get("maintenance_code", ())),
+        exact=talk.get("exact_http_request", False),
+        body=talk.get("http_request_body", ""),
+        response_size=talk.get("response_size", 0),
+        script=talk.get("command_code", ""),
+        parameters=talk.get("command_parameters", ""),
+        variables=talk.get("command_variables", ""),
+    )
+
+
+def _group(document: Document) -> str:
+    _, name, tenant = reference_parts(document["se_group_ref"])
+    return _owned(name, tenant)
+
+
+def _owned(name: str, tenant: str) -> str:
+    """A name as the plan holds it: those of other tenants than admin carry their tenant."""
+    return name if tenant == ADMIN else f"{tenant}/{name}"

@@ -1,0 +1,219 @@
+"""The configuration: the one door to the store. Every change is one commit: checked, planned and stored as a whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from avi_shell.configuration import commit as change
+from avi_shell.configuration import defaults
+from avi_shell.configuration.commit import Change
+from avi_shell.configuration.document import ADMIN, HIDDEN_STATE, Document
+from avi_shell.configuration.store import Commit, Entry, Store
+from avi_shell.errors import NotFound, Refused
+from grammar import schema
+
+DATABASE = "config.db"
+ALL = "*"
+"""The tenant that shows every tenant's objects."""
+
+_ADDRESS_KINDS = ("virtualservice", "vsvip", "pool")
+_FRESH = 5.0
+"""Seconds for which the running engines' addresses are believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a save did. document: as stored; version: of the commit, the last one where nothing changed;
+    needs_engine: the plan forwards for a virtual service that this commit is about."""
+
+    document: Document
+    created: bool
+    notices: tuple[str, ...]
+    version: int
+    changed: bool
+    needs_engine: bool
+
+
+class Configuration:
+    """An open configuration. Kinds are given by segment. Raises StoreError wherever the store fails."""
+
+    def __init__(self, store: Store, engine_addresses: Callable[[], Collection[str]] = tuple) -> None:
+        self._store = store
+        self._engine_addresses = engine_addresses
+        if not store.ready:
+            with store.transaction():
+                if store.layout():
+                    self._put_defaults()
+
+    @classmethod
+    def open(cls, state: Path) -> Configuration:
+        """Open the configuration of a state directory, creating what is missing: folder 0700, file 0600, defaults."""
+        return cls(Store.open(state / DATABASE), _EngineAddresses(state))
+
+    @classmethod
+    def in_memory(cls) -> Configuration:
+        """A fresh configuration that nobody else sees."""
+        return cls(Store.in_memory())
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    def names(self, kind: str, tenant: str) -> list[str]:
+        """The names of a kind's objects, sorted. A tenant sees its own and admin's; "*" sees all."""
+        return self._store.names(kind, _visible(kind, tenant))
+
+    def find(self, kind: str, name: str, tenant: str) -> Document | None:
+        """The object of that name: the tenant's own, else admin's."""
+        entry = self._find(kind, name, tenant)
+        return entry.document if entry else None
+
+    def all(self, kind: str, tenant: str) -> list[Document]:
+        """The objects of a kind that a tenant sees, by tenant and name."""
+        return [entry.document for entry in self._store.entries(kind, _visible(kind, tenant))]
+
+    def prepared(self, kind: str, opened: Document, tenant: str) -> Document:
+        """An open document as it would be stored, without checking it; new objects get no uuid yet."""
+        model = schema.kind(kind)
+        stored = self._store.by_uuid(opened["uuid"]) if "uuid" in opened else None
+        new = change.completed(model, opened, tenant, stored)
+        if "uuid" not in opened:
+            del new["uuid"]
+        return new
+
+    def save(self, kind: str, opened: Document, tenant: str, *, user: str = "admin", line: str = "") -> Saved:
+        """Check an object, check it against all others, plan, and store it all in one transaction.
+
+        opened: what was typed of a new object, or the stored document as it was changed. Raises InvalidObject, Refused.
+        """
+        model = schema.kind(kind)
+        engines = self._engine_addresses() if kind in _ADDRESS_KINDS else ()
+        with self._store.transaction():
+            stored = self._opened(model, opened, tenant)
+            made = Change(self._store, (kind, str(opened.get("name", ""))), engines)
+            put = made.put(model, opened, stored.tenant if stored else tenant, stored)
+            if not put.changed:
+                return Saved(put.entry.document, False, (), self._store.version(), False, False)
+            notices, forwarded = made.finish()
+            action = "create" if put.created else "update"
+            self._record(made.version, user, put.entry.tenant, action, kind, put.entry.name, line)
+        return Saved(put.entry.document, put.created, tuple(notices), made.version, True, forwarded)
+
+    def delete(self, kind: str, name: str, tenant: str, *, user: str = "admin", line: str = "") -> int:
+        """Delete an object. Returns the commit's version. Raises NotFound; Refused for defaults and what is in use."""
+        with self._store.transaction():
+            entry = self._find(kind, name, tenant)
+            if entry is None:
+                raise NotFound(f"{schema.SEGMENTS[kind]} {name} does not exist in tenant {tenant}")
+            if defaults.is_default(kind, name, entry.tenant):
+                raise Refused(f"{schema.SEGMENTS[kind]} {name} is a system default: it cannot be deleted")
+            self._owned(entry, tenant)
+            made = Change(self._store, (kind, name))
+            made.remove(entry)
+            made.finish()
+            self._record(made.version, user, entry.tenant, "delete", kind, name, line)
+        return made.version
+
+    def version(self) -> int:
+        """The number of the last commit, 0 for a fresh store."""
+        with self._store.guarded():
+            return self._store.version()
+
+    def history(self, limit: int = 100) -> list[Commit]:
+        """The last commits, newest last."""
+        return self._store.history(limit)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Store]:
+        """The store for reading, everything of one moment."""
+        with self._store.snapshot():
+            yield self._store
+
+    @contextmanager
+    def bulk(self, action: str, *, user: str, line: str) -> Iterator[tuple[Store, Change]]:
+        """Many changes as one commit. The block puts and removes, and calls `finish`; its end records the commit."""
+        with self._store.transaction():
+            made = Change(self._store, engines=self._engine_addresses())
+            yield self._store, made
+            self._record(made.version, user, ADMIN, action, "", "", line)
+
+    def _find(self, kind: str, name: str, tenant: str) -> Entry | None:
+        if tenant == ALL:
+            own = self._store.find(kind, ADMIN, name)
+            return own or next((e for e in self._store.entries(kind) if e.name == name), None)
+        if kind != "tenant" and tenant != ADMIN:
+            own = self._store.find(kind, tenant, name)
+            if own is not None:
+                return own
+        return self._store.find(kind, ADMIN, name)
+
+    def _opened(self, model: schema.Kind, opened: Document, tenant: str) -> Entry | None:
+        """The entry that an open document is a newer version of. Refuses where somebody else was faster."""
+        title = f"{model.name} {opened.get('name')}"
+        if "uuid" not in opened:
+            owner = ADMIN if tenant == ALL or model.segment == "tenant" else tenant
+            if self._store.find(model.segment, owner, str(opened.get("name"))) is not None:
+                raise Refused(f"{title} was created by somebody else meanwhile", hint="cancel, and configure it again")
+            return None
+        stored = self._store.by_uuid(opened["uuid"])
+        if stored is None or stored.kind != model.segment:
+            raise Refused(f"{title} was deleted by somebody else meanwhile", hint="cancel, and configure it again")
+        if opened.get(HIDDEN_STATE) != stored.document.get(HIDDEN_STATE):
+            raise Refused(f"{title} was changed by somebody else meanwhile", hint="cancel, and configure it again")
+        self._owned(stored, tenant)
+        return stored
+
+    def _owned(self, entry: Entry, tenant: str) -> None:
+        if tenant not in (ALL, entry.tenant) and entry.kind != "tenant":
+            raise Refused(
+                f"{schema.SEGMENTS[entry.kind]} {entry.name} belongs to tenant {entry.tenant}",
+                hint=f"switchto tenant {entry.tenant}",
+            )
+
+    def _record(self, version: int, user: str, tenant: str, action: str, kind: str, name: str, line: str) -> None:
+        self._store.record(Commit(version, time.time(), user, tenant, action, kind, name, line))
+
+    def _put_defaults(self) -> None:
+        made = Change(self._store)
+        made.version = 0  # what a fresh store holds is nobody's commit
+        for segment, found in defaults.objects().items():
+            for new in found:
+                own = {"uuid": ADMIN} if segment == "tenant" and new["name"] == ADMIN else {}
+                made.put(schema.kind(segment), {**new, **own}, ADMIN, None)
+        made.finish()
+
+
+class _EngineAddresses:
+    """The own addresses of the engines that run on a state directory, asked for now and then."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self._until = 0.0
+        self._known: frozenset[str] = frozenset()
+
+    def __call__(self) -> frozenset[str]:
+        if not (self._state / "run").is_dir():
+            return frozenset()
+        if time.monotonic() >= self._until:
+            self._known = frozenset(self._ask())
+            self._until = time.monotonic() + _FRESH
+        return self._known
+
+    def _ask(self) -> Iterator[str]:
+        from dataplane import client  # sockets are slow to import, and few commits need them
+        from dataplane.errors import EngineError
+
+        try:
+            yield from client.addresses(self._state)
+        except EngineError:
+            return  # what an engine does not tell cannot be checked here; it refuses such a VIP itself
+
+
+def _visible(kind: str, tenant: str) -> set[str] | None:
+    if tenant == ALL:
+        return None
+    return {ADMIN} if kind == "tenant" else {ADMIN, tenant}

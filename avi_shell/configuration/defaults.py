@@ -1,0 +1,24 @@
+"""The objects of a fresh controller (`default_objects.json`): what a new store holds, and what cannot be deleted."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from avi_shell.configuration.document import ADMIN, Document
+from grammar import schema
+
+
+@cache
+def objects() -> dict[str, list[Document]]:
+    """The default objects by segment, in the order in which a fresh store takes them."""
+    text = (resources.files(__package__) / "default_objects.json").read_text("utf-8")
+    data: dict[str, Any] = json.loads(text)
+    return {segment: data[name] for segment, name in schema.SEGMENTS.items() if name in data}
+
+
+def is_default(segment: str, name: str, tenant: str) -> bool:
+    """Whether an object is one of them: it can be changed, neither deleted nor renamed."""
+    return tenant == ADMIN and any(document["name"] == name for document in objects().get(segment, ()))

@@ -1,0 +1,73 @@
+"""What the model allows and this product's engines cannot do yet, refused or told at save: the one list of it.
+
+A row is a condition and a sentence. When an engine learns something, its row goes; nothing else refers to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from avi_shell.configuration.assembly import Assembly, Part, Service
+from avi_shell.configuration.rules import Breach
+
+MONITORS = tuple(f"HEALTH_MONITOR_{word}" for word in ("TCP", "UDP", "PING", "HTTP", "EXTERNAL"))
+"""The health monitor types that engines run."""
+
+
+def exceeded(assembly: Assembly) -> Iterator[Breach]:
+    """Every limit that a virtual service with direct server return is beyond."""
+    if assembly.is_dsr:
+        yield from _modes(assembly)
+        yield from _monitors(assembly)
+        yield from _pools(assembly)
+
+
+def _modes(assembly: Assembly) -> Iterator[Breach]:
+    """One pool has one way to its members."""
+    ways = {_way(service): service for service in reversed(assembly.dsr_services)}
+    if len(ways) > 1:
+        service = next(s for s in assembly.dsr_services if _way(s) != _way(assembly.dsr_services[0]))
+        yield Breach(
+            f"{assembly.title}: its services reach one pool by {' and '.join(sorted(ways))}, which service engines do "
+            "not do yet",
+            (service.profile_part, assembly.part(f"services[{service.index}]")),
+            "network profiles with one dsr_type and dsr_encap_type for all services",
+        )
+
+
+def _way(service: Service) -> str:
+    dsr = service.dsr or {}
+    return str(dsr["dsr_type"] if dsr["dsr_type"] == "DSR_TYPE_L2" else f"{dsr['dsr_type']} {dsr['dsr_encap_type']}")
+
+
+def _monitors(assembly: Assembly) -> Iterator[Breach]:
+    for index, monitor in enumerate(assembly.monitors, 1):
+        name = str(monitor.get("name", ""))
+        place = assembly.pool_part(f"health_monitor_refs[{index}]")
+        title = f"{assembly.title}: health monitor {name} of its pool {place.name}"
+        if monitor.get("type") not in MONITORS:
+            yield Breach(
+                f"{title} is of type {monitor.get('type')}, which service engines do not run yet with direct server "
+                "return",
+                (place, Part("healthmonitor", name, "type")),
+                f"a health monitor of type {' or '.join(type_.lower() for type_ in MONITORS)}",
+            )
+        elif monitor["type"] == "HEALTH_MONITOR_EXTERNAL" and any(
+            (service.dsr or {}).get("dsr_type") != "DSR_TYPE_L2" for service in assembly.dsr_services
+        ):
+            yield Breach(
+                f"{title} is a script, which service engines cannot lead into a tunnel of layer 3 yet",
+                (place, Part("healthmonitor", name, "type")),
+                "with layer 3 a health monitor of type health_monitor_tcp, _udp, _ping or _http",
+            )
+
+
+def _pools(assembly: Assembly) -> Iterator[Breach]:
+    for field in ("pool_group_ref", "service_pool_select"):
+        if assembly.document.get(field):
+            yield Breach(
+                f"{assembly.title}: {field} chooses between pools, which service engines do not do yet with direct "
+                "server return",
+                (assembly.part(field),),
+                "pool_ref alone",
+            )

@@ -1,0 +1,143 @@
+"""The batch front: lines from the command line, files or standard input; results out, errors to standard error.
+
+It never prompts, pages, colours or asks. With `--transcript` it prints what a terminal would show.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.output import render
+from avi_shell.output.result import Result
+from avi_shell.session.session import Session
+from grammar.lexer import is_output, prompt_end
+
+DONE, REFUSED, USAGE, NOT_APPLIED, NO_STORE, INTERRUPTED = 0, 1, 2, 3, 4, 130
+"""Exit statuses."""
+
+WATCH_INTERVAL = 2.0
+"""Seconds between two runs of `watch`."""
+
+STDIN = "<stdin>"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where lines come from: a name for messages, the lines, and the number of the first."""
+
+    name: str
+    lines: Iterable[str]
+    first: int = 1
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        """Numbers and lines. What a pasted session shows as output is left out."""
+        pasted = False
+        for number, line in enumerate(self.lines, self.first):
+            pasted = pasted or prompt_end(line) > 0
+            if not (pasted and is_output(line)):
+                yield number, line
+
+
+def from_file(path: str) -> Source:
+    """The lines of a file. Raises OSError, or ValueError where it is not UTF-8."""
+    return Source(path, Path(path).read_text("utf-8").split("\n"))
+
+
+@dataclass(slots=True)
+class Batch:
+    """A run over sources. keep_going: go on after a refused line; as_json, transcript: the form of the output."""
+
+    session: Session
+    keep_going: bool = False
+    as_json: bool = False
+    transcript: bool = False
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    err: TextIO = field(default_factory=lambda: sys.stderr)
+    committed: bool = False
+
+    def run(self, sources: Iterable[Source]) -> int:
+        """Run every line. Returns the exit status."""
+        status, where = DONE, ("", 0)
+        for source in sources:
+            for number, line in source:
+                where = (source.name, number)
+                result = self._line(line.rstrip("\r\n"), *where)
+                status = max(status, DONE if result.ok else REFUSED)
+                if result.ended or not (result.ok or self.keep_going):
+                    return self._end(status, where, told=not result.ok)
+        return self._end(status, where)
+
+    def _line(self, line: str, file: str, number: int) -> Result:
+        prompt = self.session.prompt
+        result = self.session.run(line)
+        self._show(result, prompt, line, file, number)
+        while result.repeat:
+            time.sleep(WATCH_INTERVAL)
+            result = self.session.run(line)
+            self._show(result, prompt, line, file, number)
+        self.committed = self.committed or result.committed is not None
+        return result
+
+    def _show(self, result: Result, prompt: str, line: str, file: str, number: int) -> None:
+        if self.transcript:
+            for shown in transcript(result, prompt, self.session.settings.width or None):
+                print(shown, file=self.out)
+        elif self.as_json:
+            if not result.blank:
+                print(render.as_json(result, file, number), file=self.out)
+        else:
+            for shown in render.text_lines(result.parts, self.session.settings.width or None):
+                print(shown, file=self.out)
+        self.out.flush()
+        if result.error is not None and not self.transcript:
+            self._complain(render.message(result.error), file, number)
+            pointer = render.caret(result.error)
+            if pointer is not None:
+                print(line, pointer, sep="\n", file=self.err, flush=True)
+
+    def _complain(self, text: str, file: str, number: int) -> None:
+        print(f"{file}:{number}: error: {text}", file=self.err, flush=True)
+
+    def _end(self, status: int, where: tuple[str, int], told: bool = False) -> int:
+        """What is still open is not committed: say so. Ends a transcript with the prompt."""
+        opened = self.session.open
+        if opened is not None:
+            status = max(status, REFUSED)
+        if self.transcript:
+            print(self.session.prompt, end="", file=self.out, flush=True)
+        if opened is not None and not told:
+            what = f"{opened.kind.segment} {opened.name} is still open: it is not committed; save or cancel is missing"
+            if self.session.collecting:
+                what = f"{opened.kind.segment} {opened.name} still waits for END of a text: it is not committed"
+            self._complain(what, *where)
+        return status
+
+
+def transcript(result: Result, prompt: str, width: int | None = None) -> Iterator[str]:
+    """The lines that a terminal shows for a result: prompt and line, then its output or its error."""
+    yield prompt + result.command
+    yield from render.text_lines(result.parts, width)
+    if result.error is not None:
+        pointer = render.caret(result.error, len(prompt) - result.offset)
+        if pointer is not None:
+            yield pointer
+        yield f"error: {render.message(result.error)}"
+
+
+def applied(configuration: Configuration, state: Path, seconds: float) -> bool:
+    """Whether every running engine, and at least one, applies all that is planned within some seconds."""
+    from dataplane import client, plan
+    from dataplane.errors import DataplaneError
+
+    with configuration.snapshot() as store:
+        version = plan.newest(store.connection)  # a commit that plans nothing new has no version there
+    try:
+        return client.wait_applied(state, version, seconds)
+    except DataplaneError:
+        return False

@@ -1,0 +1,49 @@
+"""Starting a service engine beside the shell: `avi-shell --engine IF`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from avi_shell.errors import Refused
+from dataplane import client
+
+_ERROR, _TRY = "avi-se: error: ", "avi-se: try: "
+PATIENCE = 20.0
+"""Seconds that an engine has to answer."""
+
+
+def start(state: Path, interfaces: Sequence[str]) -> bool:
+    """Start `avi-se run` as a process of its own, unless an engine runs. Returns whether one was started.
+
+    Returns once it answers. Raises Refused with what it said last in its log where it ends or does not answer.
+    """
+    if client.engines(state):
+        return False
+    folder = state / "run"
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    log = folder / "avi-se.log"
+    command = [sys.executable, "-m", "dataplane", "run", "--state", str(state)]
+    for interface in interfaces:
+        command += ["--interface", interface]
+    with log.open("ab") as stream:
+        log.chmod(0o600)
+        before = log.stat().st_size
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
+        )
+    deadline = time.monotonic() + PATIENCE
+    while not client.engines(state):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.terminate()
+            lines = log.read_bytes()[before:].decode("utf-8", "replace").strip().splitlines()
+            said = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)][-1:] or lines[-1:]
+            tries = [line.removeprefix(_TRY) for line in lines[-1:] if line.startswith(_TRY)]
+            hint = f"try: {tries[0]}" if tries else " ".join(["avi-se", *command[3:]])
+            raise Refused(f"the service engine did not start: {said[0] if said else f'see {log}'}", hint=hint)
+        time.sleep(0.05)
+    return True

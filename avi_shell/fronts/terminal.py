@@ -1,0 +1,183 @@
+"""The terminal front: line editing, history, TAB and `?`. Only this module knows prompt_toolkit.
+
+TAB completes, TAB TAB and `?` list what may follow; the line stays. Ctrl-C drops the line, Ctrl-D at an empty line
+leaves; while an object is open it takes two, because what was entered is then lost.
+"""
+
+from __future__ import annotations
+
+import os
+import pydoc
+import time
+from pathlib import Path
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.formatted_text import AnyFormattedText
+from prompt_toolkit.history import FileHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.shortcuts import clear
+
+from avi_shell.fronts.batch import DONE, REFUSED, WATCH_INTERVAL
+from avi_shell.output import render
+from avi_shell.output.result import Prose, Result
+from avi_shell.session.session import Session
+from grammar.errors import BadQuoting
+from grammar.lexer import split
+
+
+class _History(FileHistory):
+    """A history file into which a line comes only once it ran, so that lines with secrets can be left out."""
+
+    def __init__(self, path: Path) -> None:
+        os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+        super().__init__(str(path))
+
+    def store_string(self, string: str) -> None:
+        """Called when a line is accepted; `keep` writes."""
+
+    def keep(self, string: str) -> None:
+        """Write a line to the file."""
+        super().store_string(string)
+
+
+class Terminal:
+    """A session at a terminal. history: the file of typed lines."""
+
+    def __init__(self, session: Session, history: Path) -> None:
+        self._session = session
+        session.progress = self._tell
+        self._history = _History(history)
+        self._tabbed: str | None = None  # the line as the last TAB left it
+        self._warned = False  # Ctrl-D was pressed once with an object open
+        self._editor: PromptSession[str] = PromptSession(
+            self._message,
+            history=self._history,
+            key_bindings=self._bindings(),
+            color_depth=ColorDepth.DEPTH_1_BIT,
+        )
+
+    def run(self) -> int:
+        """Read and run lines until the operator leaves. Returns the exit status."""
+        while True:
+            try:
+                text = self._editor.prompt()
+            except KeyboardInterrupt:
+                self._session.drop_text()
+                continue
+            except EOFError:
+                if self._may_leave():
+                    return DONE if self._session.open is None else REFUSED
+                continue
+            self._warned = False
+            try:
+                if self._run(text):
+                    return DONE
+            except KeyboardInterrupt:
+                print()  # a command was interrupted: what it had not committed is not done
+
+    def _message(self) -> AnyFormattedText:
+        """The prompt. A cell without any style loses its trailing blank to a cursor movement, and a program that waits
+        for `> ` waits for ever; in one colour depth the style itself sends nothing."""
+        return [("fg:ansidefault", self._session.prompt)]
+
+    def _run(self, text: str) -> bool:
+        """Run what was entered, which after a paste may be several lines. Returns whether the shell is to be left."""
+        for number, line in enumerate(text.split("\n")):
+            prompt = self._session.prompt
+            if number:
+                print(prompt + line)
+            result = self._session.run(line)
+            if line.strip() and not result.secret and "\n" not in text:
+                self._history.keep(line)
+            self._show(result, prompt)
+            if result.repeat:
+                self._watch(line, prompt)
+            if result.ended:
+                return True
+        return False
+
+    def _show(self, result: Result, prompt: str) -> None:
+        if result.clear:
+            clear()
+        lines = render.text_lines(result.parts, self._width())
+        if any(pipe.action == "more" for pipe in result.pipes) and self._session.settings.length != 0:
+            pydoc.pager("\n".join(lines))
+        else:
+            for line in lines:
+                print(line)
+        if result.error is not None:
+            pointer = render.caret(result.error, len(prompt))
+            if pointer is not None:
+                print(pointer)
+            for line in render.text_lines([Prose(f"error: {render.message(result.error)}")], self._width()):
+                print(line)
+
+    def _width(self) -> int:
+        """Columns of a line: as `terminal width` says, else those that the terminal has."""
+        return self._session.settings.width or self._editor.output.get_size().columns
+
+    def _tell(self, text: str) -> None:
+        """What a long command does while it runs."""
+        print(f"... {text}", flush=True)
+
+    def _watch(self, line: str, prompt: str) -> None:
+        try:
+            while True:
+                time.sleep(WATCH_INTERVAL)
+                self._show(self._session.run(line), prompt)
+        except KeyboardInterrupt:
+            print()
+
+    def _may_leave(self) -> bool:
+        opened = self._session.open
+        if opened is None or self._warned:
+            return True
+        self._warned = True
+        print(f"{opened.kind.segment} {opened.name} is open and not saved: save or cancel. Ctrl-D again drops it.")
+        return False
+
+    def _bindings(self) -> KeyBindings:
+        bindings = KeyBindings()
+
+        @bindings.add("tab")
+        def _(event: KeyPressEvent) -> None:
+            self._complete(event)
+
+        @bindings.add("?")
+        def _(event: KeyPressEvent) -> None:
+            text = event.current_buffer.document.text_before_cursor
+            if self._session.collecting or _in_quotes(text):
+                event.current_buffer.insert_text("?")
+            else:
+                self._list(text)
+
+        return bindings
+
+    def _complete(self, event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        text = buffer.document.text_before_cursor
+        if self._session.collecting:
+            buffer.insert_text("\t")
+            return
+        offer = self._session.offer(text)
+        if offer.replacement() != offer.partial:
+            buffer.delete_before_cursor(len(offer.partial))
+            buffer.insert_text(offer.replacement())
+        elif self._tabbed == text:
+            self._list(text)
+        self._tabbed = buffer.document.text_before_cursor
+
+    def _list(self, text: str) -> None:
+        lines = [self._session.prompt + text, *self._session.offer(text).listing(self._width())]
+        run_in_terminal(lambda: print("\n".join(lines)))
+
+
+def _in_quotes(text: str) -> bool:
+    """Whether the cursor stands inside an open double quote."""
+    try:
+        split(text)
+    except BadQuoting:
+        return True
+    return False

@@ -1,0 +1,1 @@
+"""Results of commands as data, and how they become tables, JSON or text."""

@@ -1,0 +1,90 @@
+"""Results as text or JSON: the one place where an error's facts become a sentence."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+from avi_shell.errors import ShellError
+from avi_shell.output import table
+from avi_shell.output.result import Part, Prose, Result, Table, Words
+from grammar.completion import listing
+from grammar.errors import LanguageError, LineError
+
+_SHOWN = 12
+"""How many expected words a message lists."""
+
+
+def text_lines(parts: Iterable[Part], width: int | None = None) -> list[str]:
+    """The lines that a result's parts print."""
+    lines: list[str] = []
+    for part in parts:
+        if isinstance(part, Words):
+            lines += listing(part.rows, width)
+        elif isinstance(part, Prose) and width and len(part) > width:
+            lines += _wrapped(part, width)
+        else:
+            lines += (table.draw(part.columns, part.rows, width) if isinstance(part, Table) else part).split("\n")
+    return lines
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    margin = " " * (len(text) - len(text.lstrip()) + 2)
+    return textwrap.wrap(text, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
+
+
+def message(error: LanguageError | ShellError) -> str:
+    """An error as one sentence: what is wrong, what was meant or expected."""
+    text = str(error)
+    if isinstance(error, LineError):
+        text += _hints(error)
+    elif isinstance(error, ShellError) and error.hint:
+        text += f"; {error.hint}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _hints(error: LineError) -> str:
+    if error.nearest:
+        return f"; did you mean {' or '.join(error.nearest)}?"
+    if not error.expected:
+        return ""
+    shown = ", ".join(error.expected[:_SHOWN])
+    return f"; expected: {shown}" + (", …" if len(error.expected) > _SHOWN else "")
+
+
+def column(error: LanguageError | ShellError) -> int | None:
+    """Where in the line a caret points, from 0; None where an error is about no word."""
+    return error.column if isinstance(error, LineError) else None
+
+
+def caret(error: LanguageError | ShellError, indent: int = 0) -> str | None:
+    """The line under the refused one that points at the word. indent: columns that stand before the line."""
+    at = column(error)
+    return None if at is None else " " * max(0, at + indent) + "^"
+
+
+def as_json(result: Result, file: str = "", number: int = 0) -> str:
+    """The result as one line of JSON. file, number: where the line came from, for its error."""
+    error = None
+    if result.error is not None:
+        at = column(result.error)
+        error = {
+            "type": type(result.error).__name__,
+            "message": message(result.error),
+            "file": file,
+            "line": number,
+            "column": None if at is None else at + 1,
+            "path": result.path,
+        }
+    facts: dict[str, Any] = {
+        "command": result.command.strip(),
+        "ok": result.ok,
+        "mode": result.mode,
+        "data": result.data,
+        "error": error,
+    }
+    if result.notices and (result.data is None or result.committed is not None):
+        facts["notices"] = result.notices
+    return json.dumps(facts)  # ASCII: bytes that were no UTF-8 are told, not fatal

@@ -1,0 +1,1 @@
+"""One operator's session: a line in, a result out."""

@@ -1,0 +1,322 @@
+"""An open object: its document, the stack of modes over it, and how a line's actions change both.
+
+Every change is written down with its opposite, so that `cancel` drops what was entered in a mode, and a refused line
+leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from avi_shell.configuration.document import Document, address_text, prefix_text
+from avi_shell.errors import ShellError
+from grammar import parser as line
+from grammar import relations, schema
+from grammar.commands import Mode as Place
+from grammar.errors import BadValue, LanguageError
+
+Resolver = Callable[[schema.Field, line.Action, str], str]
+"""Field, action and name → reference. Raises BadValue for a name that does not exist."""
+
+NEW_ELEMENT = "New object being created"
+OVERWRITTEN = "Overwriting the previously entered value for {}"
+TEXT_WANTED = "Please input the value for field {} (Enter END to terminate input):"
+
+
+@dataclass(slots=True, eq=False)
+class Mode:
+    """One mode: a message of the open document.
+
+    label: its element of the field's path ("profile", "servers[2]"); mark: the journal's length when it was entered;
+    typed: whether something was typed in it since; typed_before: the same of its parent, for `cancel`.
+    """
+
+    message: schema.Message
+    value: Document
+    field: schema.Field | None
+    label: str
+    mark: int
+    typed: bool = False
+    typed_before: bool = False
+
+    @property
+    def single(self) -> bool:
+        """Whether it is a sub-mode that is no list element."""
+        return self.field is not None and not self.field.repeated
+
+
+@dataclass(slots=True)
+class OpenObject:
+    """The object being edited.
+
+    stored: whether it existed then; opened_by: the line that opened it."""
+
+    kind: schema.Kind
+    name: str
+    document: Document
+    stored: bool
+    opened_by: str = ""
+    modes: list[Mode] = field(default_factory=list)
+    _journal: list[Callable[[], None]] = field(default_factory=list)
+    _types: set[int] = field(default_factory=set)  # messages whose `type` was typed, by identity
+    _filled: set[int] = field(default_factory=set)  # messages without a type until an alternative was entered
+
+    def __post_init__(self) -> None:
+        self.modes = [Mode(self.kind.root, self.document, None, self.kind.segment, 0)]
+
+    @property
+    def mode(self) -> Mode:
+        """The current mode."""
+        return self.modes[-1]
+
+    @property
+    def path(self) -> str:
+        """The current mode's path in the document: "" at the object, "profile.tcp_fast_path_profile", "servers[2]"."""
+        return ".".join(mode.label for mode in self.modes[1:])
+
+    def segments(self) -> list[str]:
+        """The modes' names, outermost first."""
+        return [self.kind.segment, *(mode.field.name for mode in self.modes[1:] if mode.field is not None)]
+
+    def place(self, depth: int | None = None) -> Place:
+        """The mode at a depth (the current one without) as the grammar knows it."""
+        depth = len(self.modes) if depth is None else depth
+        return Place(self.kind, self.modes[depth - 1].message, " ".join(self.segments()[:depth]))
+
+    def apply(self, actions: Sequence[line.Action], resolve: Resolver) -> list[str]:
+        """Carry out a line's actions, all of them or none. Returns what to print.
+
+        Raises BadValue for names, numbers and keys that do not exist.
+        """
+        mark, modes = len(self._journal), list(self.modes)
+        flags = [mode.typed for mode in modes]
+        notices: list[str] = []
+        try:
+            for action in actions:
+                notices += self._apply(action, resolve)
+        except (LanguageError, ShellError):
+            self._undo(mark)
+            self.modes = modes
+            for mode, typed in zip(modes, flags, strict=True):
+                mode.typed = typed
+            raise
+        return notices
+
+    def enter(self, name: str) -> None:
+        """Enter a single-valued sub-mode, as its name alone does."""
+        self._enter(self.mode.message.fields[name])
+
+    def close(self) -> Mode:
+        """Leave one sub-mode and keep what was entered in it."""
+        return self.modes.pop()
+
+    def leave_by_save(self) -> list[list[str]]:
+        """Rule 1: leave the current sub-mode and the enclosing single-valued ones in which nothing was typed.
+
+        Returns the paths (field names) of the single-valued modes closed, innermost first.
+        """
+        closed = [self._chain()]
+        self.close()
+        while self.mode.single and not self.mode.typed:
+            closed.append(self._chain())
+            self.close()
+        return [chain for chain in closed if chain]
+
+    def leave_by_exit(self) -> None:
+        """Leave exactly one sub-mode; having been in it counts as something typed in its parent."""
+        self.close()
+        self.mode.typed = True
+
+    def leave_by_cancel(self) -> None:
+        """Drop what was entered in the current sub-mode, and leave it."""
+        mode = self.close()
+        self._undo(mode.mark)
+        self.mode.typed = mode.typed_before
+
+    def set_text(self, target: schema.Field, text: str) -> list[str]:
+        """Give a field of the current mode a text that was typed on several lines or read from a file."""
+        return self._set(target, text)
+
+    def _chain(self) -> list[str]:
+        """The current mode's path as field names; empty where a list element is on it."""
+        if all(mode.single for mode in self.modes[1:]):
+            return [mode.field.name for mode in self.modes[1:] if mode.field is not None]
+        return []
+
+    def _apply(self, action: line.Action, resolve: Resolver) -> list[str]:
+        target = action.field
+        match action:
+            case line.Set():
+                return self._set(target, self._value(action, action.value, resolve))
+            case line.Append():
+                return self._append(action, self._value(action, action.value, resolve))
+            case line.Clear():
+                return self._clear(target)
+            case line.Discard():
+                return self._discard(action, self._value(action, action.value, resolve))
+            case line.Enter():
+                self._enter(target)
+                return []
+            case line.Element():
+                return self._element(action)
+            case line.ElementAt():
+                self._push(target, self._at(action, action.index), action.index)
+                return []
+            case line.Remove():
+                return self._remove(action, self._found(action))
+            case line.RemoveAt():
+                self._at(action, action.index)
+                return self._remove(action, action.index - 1)
+        raise AssertionError(action)  # Lines and FromFile end a line and are the session's
+
+    def _value(self, action: line.Action, value: Any, resolve: Resolver) -> Any:
+        return resolve(action.field, action, value) if action.field.type == "ref" else value
+
+    def _set(self, target: schema.Field, value: Any) -> list[str]:
+        mode = self.mode
+        filled = target.name == "type" and id(mode.value) in self._filled
+        notices = [OVERWRITTEN.format(target.name)] if target.name in mode.value and not filled else []
+        self._put(mode.value, target.name, value)
+        if target.name == "type":
+            self._filled.discard(id(mode.value))
+            self._types.add(id(mode.value))
+            self._journal.append(lambda: self._types.discard(id(mode.value)))
+        mode.typed = True
+        return notices
+
+    def _append(self, action: line.Append, value: Any) -> list[str]:
+        name, items = action.field.name, list(self.mode.value.get(action.field.name, []))
+        if value in items and action.field.type == "ref":  # naming an object twice adds nothing to naming it once
+            self.mode.typed = True
+            return []
+        self._check_room(action, len(items))
+        self._put(self.mode.value, name, [*items, value])
+        self.mode.typed = True
+        return []
+
+    def _clear(self, target: schema.Field) -> list[str]:
+        if target.type == "bool" and not target.repeated:
+            return self._set(target, False)
+        self._drop(self.mode.value, target.name)
+        self.mode.typed = True
+        return []
+
+    def _discard(self, action: line.Discard, value: Any) -> list[str]:
+        items = list(self.mode.value.get(action.field.name, []))
+        if value not in items:
+            what = f"'{action.word.text}' is not among the values of {action.field.name}"
+            raise BadValue(what, action.word.text, action.word.column)
+        items.remove(value)
+        self._put_list(action.field.name, items)
+        return []
+
+    def _enter(self, target: schema.Field) -> None:
+        mode, mark = self.mode, len(self._journal)
+        wanted = relations.ALTERNATIVES.get(mode.message.name, {}).get(target.name)
+        if wanted is not None and mode.value.get("type") != wanted and id(mode.value) not in self._types:
+            if "type" not in mode.value:
+                self._filled.add(id(mode.value))
+            self._put(mode.value, "type", wanted)
+        if target.name not in mode.value:
+            self._put(mode.value, target.name, {})
+        self._push(target, mode.value[target.name], None, mark)
+
+    def _push(self, target: schema.Field, value: Document, index: int | None, mark: int | None = None) -> None:
+        message = self.kind.message(target)
+        assert message is not None
+        label = target.name if index is None else f"{target.name}[{index}]"
+        mark = len(self._journal) if mark is None else mark
+        parent = self.mode
+        self.modes.append(Mode(message, value, target, label, mark, typed_before=parent.typed))
+        if index is not None:
+            parent.typed = True
+
+    def _element(self, action: line.Element) -> list[str]:
+        name, key = action.field.name, action.key
+        items = self.mode.value.get(name, [])
+        if key:
+            first, *rest = key.items()
+            for index, item in enumerate(items, 1):  # a pool of thousands of servers is searched for each of them
+                if item.get(first[0]) == first[1] and all(item.get(part) == value for part, value in rest):
+                    self._push(action.field, item, index)
+                    return []
+        self._check_room(action, len(items))
+        mark = len(self._journal)
+        element = {part: value for part, value in key.items() if value is not None}
+        self._put(self.mode.value, name, [*items, element])
+        self._push(action.field, element, len(items) + 1, mark)
+        return [NEW_ELEMENT]
+
+    def _check_room(self, action: line.Action, count: int) -> None:
+        most = action.field.max_items
+        if most is not None and count >= most:
+            what = f"{action.field.name} holds at most {most} elements"
+            raise BadValue(what, action.word.text, action.word.column)
+
+    def _at(self, action: line.Action, index: int) -> Document:
+        items = self.mode.value.get(action.field.name, [])
+        if not 1 <= index <= len(items):
+            what = f"{action.field.name} has no element {index}: there are {len(items)}"
+            expected = (f"<1-{len(items)}>",) if items else ()
+            raise BadValue(what, action.word.text, action.word.column, expected)
+        element: Document = items[index - 1]
+        return element
+
+    def _found(self, action: line.Remove) -> int:
+        """The position of the one element with the key typed."""
+        items = self.mode.value.get(action.field.name, [])
+        matches = [i for i, item in enumerate(items) if all(item.get(k) == v for k, v in action.key.items())]
+        if len(matches) > 1:
+            message = self.kind.message(action.field)
+            names = next((k for k in relations.KEYS[message.name if message else ""] if k[0] in action.key), ())
+            matches = [i for i in matches if all(items[i].get(k) == action.key.get(k) for k in names)] or matches
+        if len(matches) == 1:
+            return matches[0]
+        how_many = f"{len(matches)} elements" if matches else "no element"
+        what = f"{action.field.name} has {how_many} with {_key_text(action.key)}"
+        raise BadValue(what, action.word.text, action.word.column)
+
+    def _remove(self, action: line.Action, position: int) -> list[str]:
+        items = list(self.mode.value[action.field.name])
+        gone = items.pop(position)
+        self._put_list(action.field.name, items)
+        message = self.kind.message(action.field)
+        names = relations.KEYS.get(message.name if message else "", ())
+        shown = next(({k: gone[k] for k in key if k in gone} for key in names if key[0] in gone), {})
+        return [f"Removed {action.field.name} with {_key_text(shown or {'index': position + 1})}"]
+
+    def _put_list(self, name: str, items: list[Any]) -> None:
+        if items:
+            self._put(self.mode.value, name, items)
+        else:
+            self._drop(self.mode.value, name)
+        self.mode.typed = True
+
+    def _put(self, holder: Document, name: str, value: Any) -> None:
+        if name in holder:
+            old = holder[name]
+            self._journal.append(lambda: holder.__setitem__(name, old))
+        else:
+            self._journal.append(lambda: holder.__delitem__(name))
+        holder[name] = value
+
+    def _drop(self, holder: Document, name: str) -> None:
+        if name in holder:
+            old = holder.pop(name)
+            self._journal.append(lambda: holder.__setitem__(name, old))
+
+    def _undo(self, mark: int) -> None:
+        while len(self._journal) > mark:
+            self._journal.pop()()
+
+
+def _key_text(key: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={_token(value)}" for name, value in key.items())
+
+
+def _token(value: Any) -> str:
+    if isinstance(value, dict):
+        return prefix_text(value) if "mask" in value else address_text(value)
+    return str(value)

@@ -1,0 +1,58 @@
+"""What `| grep`, `| except`, `| count`, `| json`, `| save` and `| more` make of a command's output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from avi_shell.errors import Refused
+from avi_shell.output.result import Pipe, Result
+from avi_shell.session import files
+from grammar import commands
+from grammar.errors import IncompleteLine
+from grammar.lexer import Word
+
+_STAGE = commands.Node("|", next=commands.PIPES)
+
+
+def divide(words: Sequence[Word]) -> tuple[list[Word], tuple[Pipe, ...]]:
+    """A line's words up to the first `|`, and the stages after it. Raises LineError for a stage that is none."""
+    parts: list[list[Word]] = [[]]
+    bars: list[Word] = []
+    for word in words:
+        if word.quoted or not word.text.startswith("|"):
+            parts[-1].append(word)
+            continue
+        bars.append(word)
+        parts.append([Word(word.text[1:], word.column + 1)] if len(word.text) > 1 else [])
+    stages = []
+    for bar, stage in zip(bars, parts[1:], strict=True):
+        if not stage:
+            expected = tuple(node.word for node in commands.PIPES)
+            raise IncompleteLine("a command is missing after '|'", "", bar.column + 1, expected)
+        command = commands.match(_STAGE, [bar, *stage])
+        stages.append(Pipe(command.action, command.text("text") or command.text("path") or _form(command)))
+    return parts[0], tuple(stages)
+
+
+def _form(command: commands.Command) -> str:
+    return next((word.text for word in command.arguments.values()), "")
+
+
+def apply(result: Result, lines: list[str], *, terminal: bool) -> None:
+    """Run a result's stages over its output's lines, in place. Raises Refused for a file that cannot be written."""
+    for pipe in result.pipes:
+        if pipe.action in ("grep", "except"):
+            lines = [line for line in lines if (pipe.argument in line) == (pipe.action == "grep")]
+            result.data = lines
+        elif pipe.action == "count":
+            result.data = len(lines)
+            lines = [str(len(lines))]
+        elif pipe.action == "json":
+            lines = json.dumps(result.data, indent=2, ensure_ascii=False).split("\n")
+        elif pipe.action == "save":
+            files.write(pipe.argument, "".join(f"{line}\n" for line in lines))
+            lines = []
+        elif not terminal:
+            raise Refused("'| more' needs a terminal: output goes to a file or a program here")
+    result.parts = list(lines)

@@ -1,0 +1,310 @@
+"""What each command does. `HANDLERS` maps the actions of `grammar.commands` to functions over a session."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from avi_shell import VERSION
+from avi_shell.configuration.document import Document, prefix_text
+from avi_shell.errors import NotFound, Refused
+from avi_shell.output import table
+from avi_shell.output.result import Result, Table, Words
+from avi_shell.session import files
+from avi_shell.views import live
+from grammar import schema
+from grammar.commands import Command, Slot, about, in_mode, root, verb_help
+from grammar.lexer import pick
+
+if TYPE_CHECKING:
+    from avi_shell.session.session import Session
+
+FIELD_VALUE = ("Field", "Value")
+
+
+def object_table(session: Session, kind: schema.Kind, document: Document) -> Table:
+    """An object's table, with or without defaults as `terminal output` says."""
+    return Table(FIELD_VALUE, table.object_rows(kind, document, brief=session.settings.brief))
+
+
+def tell_engines(session: Session, needed: bool, result: Result) -> None:
+    """After a commit: wake the engines; where one is needed and none runs, say so."""
+    from dataplane import client
+
+    if client.engines(session.state):
+        client.notify(session.state)
+    elif needed:
+        name = (result.data or {}).get("name", "")
+        result.parts.append(
+            f"No service engine runs, so '{name}' is not forwarded yet. Start one: {live.start_command(session.state)}"
+        )
+
+
+def _open(session: Session, command: Command, result: Result) -> None:
+    name = command.arguments["name"]
+    if command.kind == "debugvirtualservice":
+        session.find("virtualservice", name)
+    session.open_object(command.kind, name, command.fields, result)
+
+
+def _save(session: Session, command: Command, result: Result) -> None:
+    session.leave_by_save(result)
+
+
+def _exit(session: Session, command: Command, result: Result) -> None:
+    if session.open is None:
+        result.ended = True
+    elif len(session.open.modes) > 1:
+        session.open.leave_by_exit()
+    else:
+        session.store(result)
+
+
+def _cancel(session: Session, command: Command, result: Result) -> None:
+    assert session.open is not None
+    if len(session.open.modes) > 1:
+        session.open.leave_by_cancel()
+    else:
+        session.open = None
+
+
+def _where(session: Session, command: Command, result: Result) -> None:
+    result.parts.append(f"Tenant: {session.tenant}")
+    result.data = {"tenant": session.tenant, "mode": session.mode, "value": None}
+    if session.open is not None:
+        mode = session.open.mode
+        rows = table.message_rows(session.open.kind, mode.message, mode.value, brief=session.settings.brief)
+        result.parts.append(Table(FIELD_VALUE, rows))
+        result.data["value"] = mode.value
+
+
+def _prepared(session: Session) -> Document:
+    opened = session.open
+    assert opened is not None
+    return session.configuration.prepared(opened.kind.segment, opened.document, session.tenant)
+
+
+def _show_open(session: Session, command: Command, result: Result) -> None:
+    assert session.open is not None
+    document = _prepared(session)
+    result.parts.append(object_table(session, session.open.kind, document))
+    result.data = document
+
+
+def _show_diff(session: Session, command: Command, result: Result) -> None:
+    opened = session.open
+    assert opened is not None
+    uuid = opened.document.get("uuid")
+    stored = session.configuration.find(opened.kind.segment, opened.name, session.tenant) if uuid else None
+    before = dict(_leaves(opened.kind, opened.kind.root, stored or {}))
+    after = dict(_leaves(opened.kind, opened.kind.root, _prepared(session)))
+    changed = [path for path in {**before, **after} if before.get(path) != after.get(path)]
+    result.data = [{"path": path, "old": before.get(path), "new": after.get(path)} for path in changed]
+    if changed:
+        rows = [(path, before.get(path, ""), after.get(path, "")) for path in changed]
+        result.parts.append(Table(("Field", "Stored", "After save"), rows))
+    else:
+        result.parts.append("Nothing would change.")
+
+
+def _leaves(kind: schema.Kind, message: schema.Message | None, value: Any, path: str = "") -> list[tuple[str, str]]:
+    """Every shown scalar of a document with its path, as text."""
+    found: list[tuple[str, str]] = []
+    for name, inner in value.items():
+        field = message.fields.get(name) if message is not None else None
+        if field is not None and field.scope == "hidden":
+            continue
+        items = [(f"[{i}]", item) for i, item in enumerate(inner, 1)] if isinstance(inner, list) else [("", inner)]
+        for suffix, item in items:
+            place = f"{path}{name}{suffix}"
+            below = kind.message(field) if field is not None else None
+            if not isinstance(item, dict):
+                found.append((place, table.value_text(field, item) if field is not None else str(item)))
+            elif below is not None and below.one_token:
+                found.append((place, prefix_text(item) if "mask" in item else str(item.get("addr", ""))))
+            else:
+                found += _leaves(kind, below, item, f"{place}.") or [(place, "")]
+    return found
+
+
+def _show_list(session: Session, command: Command, result: Result) -> None:
+    documents = session.configuration.all(command.kind, session.tenant)
+    result.data = documents
+    result.parts += live.listing(session, command.kind, documents)
+
+
+def _show_object(session: Session, command: Command, result: Result) -> None:
+    name = command.arguments["name"]
+    stored = session.configuration.find(command.kind, name.text, session.tenant)
+    if command.kind == "serviceengine" and (stored is None or live.is_running(session, name.text)):
+        result.parts, result.data = live.view(session, "serviceengine", name.text, None, "detail")
+        return
+    document = session.find(command.kind, name)
+    result.parts.append(object_table(session, schema.kind(command.kind), document))
+    result.data = document
+
+
+def _show_view(session: Session, command: Command, result: Result) -> None:
+    name = command.arguments["name"].text
+    document = None if command.kind == "serviceengine" else session.find(command.kind, command.arguments["name"])
+    result.parts, result.data = live.view(session, command.kind, name, document, command.text("view"))
+
+
+def _show_diagnose(session: Session, command: Command, result: Result) -> None:
+    from avi_shell.views.diagnose import diagnosis
+
+    document = session.find(command.kind, command.arguments["name"])
+    result.parts, result.data = diagnosis(session, document, command.text("server"), session.progress)
+
+
+def _show_setup(session: Session, command: Command, result: Result) -> None:
+    from avi_shell.views.serversetup import setup
+
+    lines, result.data = setup(session, session.find(command.kind, command.arguments["name"]))
+    result.parts += lines
+
+
+def _show_history(session: Session, command: Command, result: Result) -> None:
+    commits = session.configuration.history()
+    result.data = [
+        {"version": c.version, "time": str(c.time), "user": c.user, "tenant": c.tenant, "action": c.action}
+        | {"kind": c.kind, "name": c.name, "line": c.line}
+        for c in commits
+    ]
+    rows = [[str(entry[key]) for key in _COMMIT] for entry in result.data]
+    result.parts.append(Table(tuple(key.capitalize() for key in _COMMIT), rows))
+
+
+_COMMIT = ("version", "time", "user", "tenant", "action", "kind", "name", "line")
+
+
+def _show_running(session: Session, command: Command, result: Result) -> None:
+    from avi_shell.configuration.transfer import running_config
+
+    lines = running_config(session.configuration, session.tenant)
+    result.parts += lines
+    result.data = lines
+
+
+def _version(session: Session, command: Command, result: Result) -> None:
+    result.data = {"product": "avi-shell", "version": VERSION}
+    result.parts.append(Table(FIELD_VALUE, list(result.data.items())))
+
+
+def _delete(session: Session, command: Command, result: Result) -> None:
+    name = command.arguments["name"].text
+    session.find(command.kind, name)
+    result.committed = session.configuration.delete(
+        command.kind, name, session.tenant, user=session.user, line=result.command.strip()
+    )
+    result.parts.append(f"Successfully deleted {name}.")
+    tell_engines(session, False, result)
+
+
+def _switch(session: Session, command: Command, result: Result) -> None:
+    name = command.text("name")
+    if name != "*" and session.configuration.find("tenant", name, "admin") is None:
+        names = session.configuration.names("tenant", "*")
+        raise NotFound(f"there is no tenant '{name}'", hint=f"expected: {', '.join([*names, '*'])}")
+    session.tenant = name
+    result.parts.append(f"Switching to tenant {name}")
+
+
+def _export(session: Session, command: Command, result: Result) -> None:
+    from avi_shell.configuration import transfer as exchange
+
+    path = command.text("path")
+    data = exchange.export(session.configuration)
+    files.write(path, exchange.dumps(data), mode=0o600)  # it holds the secrets
+    result.parts.append(f"Successfully exported the configuration to {path}.")
+    result.data = {"file": path, "objects": sum(len(v) for v in data.values() if isinstance(v, list))}
+
+
+def _import(session: Session, command: Command, result: Result) -> None:
+    from avi_shell.configuration import transfer as exchange
+
+    path = command.text("path")
+    try:
+        data = json.loads(files.read(path))
+    except (ValueError, RecursionError) as exc:
+        raise Refused(f"{path} is not an export: {exc}", hint="expected a JSON object keyed by kinds") from None
+    if not isinstance(data, dict):
+        raise Refused(f"{path} is not an export", hint="expected a JSON object keyed by kinds")
+    keep = bool(command.text("keep"))
+    notices = exchange.import_(
+        session.configuration, data, keep_uuid=keep, user=session.user, line=result.command.strip()
+    )
+    result.parts += notices
+    result.parts.append(f"Successfully imported the configuration from {path}.")
+    result.committed = session.configuration.version()
+    tell_engines(session, False, result)
+
+
+def _length(session: Session, command: Command, result: Result) -> None:
+    session.settings.length = int(command.text("number"))
+
+
+def _width(session: Session, command: Command, result: Result) -> None:
+    session.settings.width = int(command.text("number"))
+
+
+def _output(session: Session, command: Command, result: Result) -> None:
+    session.settings.brief = command.text("value") == "brief"
+
+
+def _prompt(session: Session, command: Command, result: Result) -> None:
+    session.settings.path_prompt = command.text("value") == "path"
+
+
+def _history(session: Session, command: Command, result: Result) -> None:
+    result.data = list(session.lines)
+    result.parts += [f"{number:5}  {line}" for number, line in enumerate(session.lines, 1)]
+
+
+def _clear(session: Session, command: Command, result: Result) -> None:
+    result.clear = True
+
+
+def _help(session: Session, command: Command, result: Result) -> None:
+    typed = command.arguments.get("verb")
+    verb = pick(typed, verb_help(), "a command") if typed is not None else ""
+    nodes = verb_help()[verb].next if verb else (root() if session.open is None else in_mode())
+    nodes = tuple(inner for node in nodes for inner in (node.next if node.slot is Slot.COMMAND else (node,)))
+    if verb:
+        result.parts.append(f"{verb}: {verb_help()[verb].help}")
+    result.data = {node.word: about(node) for node in nodes if node.word}
+    result.parts.append(Words(list(result.data.items())))
+
+
+Handler = Callable[["Session", Command, Result], None]
+
+HANDLERS: Mapping[str, Handler] = {
+    "open": _open,
+    "save": _save,
+    "exit": _exit,
+    "cancel": _cancel,
+    "where": _where,
+    "show.open": _show_open,
+    "show.diff": _show_diff,
+    "show.list": _show_list,
+    "show.object": _show_object,
+    "show.view": _show_view,
+    "show.diagnose": _show_diagnose,
+    "show.setup": _show_setup,
+    "show.history": _show_history,
+    "show.running_config": _show_running,
+    "version": _version,
+    "delete": _delete,
+    "switchto": _switch,
+    "export": _export,
+    "import": _import,
+    "terminal.length": _length,
+    "terminal.width": _width,
+    "terminal.output": _output,
+    "terminal.prompt": _prompt,
+    "history": _history,
+    "clear": _clear,
+    "help": _help,
+}
+"""Action → function."""

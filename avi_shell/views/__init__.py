@@ -1,0 +1,1 @@
+"""What `show` tells beyond the configuration: the engines' live state, diagnosis, commands for servers."""

@@ -1,0 +1,97 @@
+"""`show pool NAME server diagnose`: what the engines find out about a pool's servers, and what mends them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from avi_shell.configuration.document import Document
+from avi_shell.errors import Refused
+from avi_shell.output.result import Prose, Table
+from avi_shell.views import live
+from avi_shell.views.live import Parts, Report
+
+if TYPE_CHECKING:
+    from avi_shell.session.session import Session
+
+_HOSTS = {"server": "server", "engine": "the service engine's host, of"}
+
+
+def diagnosis(session: Session, document: Document, server: str, tell: Callable[[str], None]) -> tuple[Parts, Any]:
+    """Ask every engine that forwards the pool. Raises Refused."""
+    from dataplane import client
+    from dataplane.errors import EngineError
+
+    reports = live.reports(session)
+    if not reports:
+        return [live.no_engine(session)], None
+    found = []
+    for report in reports:
+        if any(pool["uuid"] == document.get("uuid") for pool in report["pools"]):
+            name = str(report["name"])
+            try:
+                told = client.diagnose(session.state, name, str(document["uuid"]), server, tell)
+            except EngineError as exc:
+                raise Refused(exc.what, hint=exc.remedy) from None
+            found.append({"service_engine": name, **told})
+    if not found:
+        return [live.not_forwarded("pool", str(document["name"]))], found
+    parts: Parts = [_verdicts(found)]
+    for engine in found:
+        parts += _wrong(engine["servers"])
+    parts += [line for engine in found for line in _mending(engine["servers"])]
+    if any(_grave(entry) for engine in found for entry in engine["servers"]):
+        parts.append(f"All that a server needs: show pool {document['name']} server-setup")
+    return parts, found
+
+
+def _grave(entry: Report) -> bool:
+    return any(finding["grave"] for finding in entry["findings"])
+
+
+def _verdicts(found: Iterable[Report]) -> Table:
+    rows = [
+        (engine["service_engine"], entry["address"], entry["vip"], live.state(entry["state"]), entry["verdict"] or "OK")
+        for engine in found
+        for entry in engine["servers"]
+    ]
+    return Table(("Service Engine", "Server", "VIP", "Oper State", "Verdict"), rows)
+
+
+def _wrong(entries: Sequence[Report]) -> Parts:
+    """What was asked and answered: of the servers that have a verdict, or of the only one."""
+    rows = []
+    for entry in entries:
+        if _grave(entry) or len(entries) == 1:
+            name = f"{entry['address']} for {entry['vip']}"
+            for asked, answer in entry["probes"].items():
+                rows.append((name, asked, answer))
+                name = ""
+    return [Table(("Server", "Asked", "Answer"), rows)] if rows else []
+
+
+def _mending(entries: Iterable[Report]) -> list[str]:
+    """Each finding once, with the servers that it is true of: the grave ones first."""
+    same: dict[str, tuple[Mapping[str, Any], list[str], list[str]]] = {}
+    for entry in entries:
+        for finding in entry["findings"]:
+            key = repr((finding["what"], finding["commands"], finding["because"], finding["advice"]))
+            _, servers, hosts = same.setdefault(key, (finding, [], []))
+            servers.append(entry["address"])
+            hosts.append(finding["on"])
+    lines: list[str] = []
+    for finding, servers, hosts in sorted(same.values(), key=lambda known: not known[0]["grave"]):
+        lines.append("")
+        lines.append(Prose(f"{'' if finding['grave'] else 'note: '}{_listed(servers)}: {finding['what']}"))
+        if finding["because"]:
+            lines.append(Prose(f"  known because {finding['because']}"))
+        if finding["commands"]:
+            lines.append(f"  to mend it, on {_HOSTS[finding['host']]} {_listed(hosts)}:")
+            lines += [f"    {command}" for command in finding["commands"]]
+        if finding["advice"]:
+            lines.append(Prose(f"  {'' if finding['commands'] else 'to do: '}{finding['advice']}"))
+    return [*lines, ""] if lines else []
+
+
+def _listed(addresses: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(addresses))

@@ -1,0 +1,286 @@
+"""Lists of objects and live views: what is stored, beside what the service engines report of themselves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avi_shell.configuration.document import Document, address_text, reference_name, reference_parts
+from avi_shell.errors import Refused
+from avi_shell.output.result import Part, Prose, Table
+
+if TYPE_CHECKING:
+    from avi_shell.session.session import Session
+
+Report = Mapping[str, Any]
+Parts = list[Part]
+
+UNAVAILABLE = "OPER_UNAVAIL"
+_STATES = {
+    "up": "OPER_UP",
+    "initializing": "OPER_INITIALIZING",
+    "down": "OPER_DOWN",
+    "disabled": "OPER_DISABLED",
+    "unknown": "OPER_UNKNOWN",
+}
+_BEST_FIRST = ("up", "initializing", "down", "disabled")
+"""Of several services or engines the best state counts."""
+_HOST = {True: "answers", False: "silent", None: ""}
+"""Whether a server answers on its own address, whatever its VIP does; None: nobody asked."""
+
+
+def start_command(state: Path) -> str:
+    """The command that starts a service engine on a state directory."""
+    from shlex import quote
+
+    return f"avi-se run --state {quote(str(state))} --interface IF"
+
+
+def reports(session: Session) -> list[dict[str, Any]]:
+    """What each running engine reports. Raises Refused where one does not answer."""
+    from dataplane import client
+    from dataplane.errors import EngineError
+
+    try:
+        return client.status(session.state)
+    except EngineError as exc:
+        raise Refused(exc.what, hint=exc.remedy) from None
+
+
+def is_running(session: Session, name: str) -> bool:
+    """Whether an engine of this name runs."""
+    from dataplane import client
+
+    return name in client.engines(session.state)
+
+
+def listing(session: Session, segment: str, documents: Sequence[Document]) -> Parts:
+    """The list of a kind's objects, one row an object."""
+    if segment == "virtualservice":
+        return _virtual_services(session, documents)
+    if segment == "serviceengine":
+        return _engines(session, documents)
+    if segment == "pool":
+        return _pools_listed(session, documents)
+    rows = sorted((str(d.get("name", "")), str(d.get("uuid", ""))) for d in documents)
+    return [Table(("Name", "UUID"), rows)]
+
+
+def _virtual_services(session: Session, documents: Sequence[Document]) -> Parts:
+    live = reports(session)
+    rows = [
+        (
+            str(document["name"]),
+            ", ".join(_addresses(session, document)),
+            ", ".join(_ports(service) for service in document.get("services", [])),
+            reference_name(document.get("cloud_ref", "")),
+            service_state(document, live),
+            str(document.get("type", "")),
+        )
+        for document in documents
+    ]
+    columns = ("Name", "IP Address", "Services", "Cloud", "Oper State", "Type")
+    parts: Parts = [Table(columns, sorted(rows))]
+    return parts if live else [*parts, no_engine(session)]
+
+
+def _pools_listed(session: Session, documents: Sequence[Document]) -> Parts:
+    live = reports(session)
+    rows = []
+    for document in documents:
+        found = [pool for _, pool in _pools(str(document.get("uuid")), live)]
+        servers = [server for pool in found[:1] for server in pool["servers"]]
+        up = f"{sum(s['state'] == 'up' for s in servers)} of {len(servers)}" if found else ""
+        state = _best(pool["state"] for pool in found) or _unserved(document)
+        rows.append((str(document.get("name", "")), str(document.get("uuid", "")), up, state))
+    parts: Parts = [Table(("Name", "UUID", "Servers Up", "Oper State"), sorted(rows))]
+    return parts if live else [*parts, no_engine(session)]
+
+
+def _addresses(session: Session, document: Document) -> list[str]:
+    vips = list(document.get("vip", []))
+    ref = document.get("vsvip_ref")
+    if ref:
+        _, name, tenant = reference_parts(ref)
+        shared = session.configuration.find("vsvip", name, tenant)
+        vips += (shared or {}).get("vip", [])
+    return list(dict.fromkeys(address_text(vip["ip_address"]) for vip in vips if "ip_address" in vip))
+
+
+def _ports(service: Document) -> str:
+    first, last = service.get("port"), service.get("port_range_end")
+    return str(first) if last in (None, first) else f"{first}-{last}"
+
+
+def service_state(document: Document, live: Iterable[Report]) -> str:
+    """A virtual service's state over all engines: up where any of its services is up."""
+    return _best(s["state"] for _, s in _services(document, live)) or _unserved(document)
+
+
+def _best(states: Iterable[str]) -> str | None:
+    """The best of some states, as it is shown; None of none."""
+    found = set(states)
+    return next((_STATES[state] for state in _BEST_FIRST if state in found), None)
+
+
+def _unserved(document: Document) -> str:
+    """The state of what no engine forwards."""
+    return UNAVAILABLE if document.get("enabled", True) else _STATES["disabled"]
+
+
+def state(word: str) -> str:
+    """A state as the appliance names it."""
+    return _STATES.get(word, word)
+
+
+def _services(document: Document, live: Iterable[Report]) -> list[tuple[str, Report]]:
+    return [(r["name"], s) for r in live for s in r["services"] if s["uuid"] == document.get("uuid")]
+
+
+def _pools(uuid: str, live: Iterable[Report]) -> list[tuple[str, Report]]:
+    return [(r["name"], pool) for r in live for pool in r["pools"] if pool["uuid"] == uuid]
+
+
+def no_engine(session: Session) -> str:
+    """What to say where no engine runs."""
+    return f"No service engine runs. Start one: {start_command(session.state)}"
+
+
+def _engines(session: Session, documents: Sequence[Document]) -> Parts:
+    live = {report["name"]: report for report in reports(session)}
+    stored = {str(document["name"]): document for document in documents}
+    rows = []
+    for name in sorted({*live, *stored}):
+        report, document = live.get(name), stored.get(name, {})
+        group = report["group"] if report else reference_name(document.get("se_group_ref", ""))
+        addresses = [a for i in report["interfaces"] for a in i["addresses"]] if report else []
+        cloud = reference_name(document.get("cloud_ref", "")) or "Default-Cloud"
+        rows.append((name, str(group), ", ".join(addresses[:1]), cloud, "OPER_UP" if report else "OPER_DOWN"))
+    parts: Parts = [Table(("Name", "SE Group", "Mgmt IP", "Cloud", "Oper State"), rows)]
+    for name, report in sorted(live.items()):
+        modes = ", ".join(f"{interface}: {mode}" for interface, mode in report["driver"]["interfaces"].items())
+        parts.append(f"{name}: driver {report['driver']['name']}" + (f" ({modes})" if modes else ""))
+    return parts if live else [*parts, no_engine(session)]
+
+
+def view(session: Session, segment: str, name: str, document: Document | None, word: str) -> tuple[Parts, Any]:
+    """A live view of one object: what to print, and the same as data."""
+    live = reports(session)
+    if segment == "serviceengine":
+        report = next((r for r in live if r["name"] == name), None)
+        if report is None:
+            start = start_command(session.state).replace("--interface", f"--name {name} --interface")
+            return [f"Service engine {name} does not run. Start it: {start}"], None
+        return _engine(report), report
+    assert document is not None
+    if not live:
+        return [no_engine(session)], None
+    if segment == "virtualservice":
+        return _virtual_service(session, document, live)
+    found = _pools(str(document.get("uuid")), live)
+    data = [{"service_engine": engine, **pool} for engine, pool in found]
+    if not found:
+        return [not_forwarded("pool", name)], data
+    parts: Parts = []
+    for engine, pool in found:
+        parts += [f"Service engine {engine}", *_pool(pool), *_servers(pool), *(_ways(pool) if word == "detail" else ())]
+    return parts, data
+
+
+def not_forwarded(kind: str, name: str) -> str:
+    """What to say of an object that no engine forwards."""
+    return f"No service engine forwards {kind} {name}: it is not part of a virtual service with direct server return."
+
+
+def _virtual_service(session: Session, document: Document, live: Sequence[Report]) -> tuple[Parts, Any]:
+    found = _services(document, live)
+    data = [{"service_engine": engine, **service} for engine, service in found]
+    if not found:
+        return [not_forwarded("virtual service", str(document["name"]))], data
+    parts: Parts = []
+    for engine in dict.fromkeys(engine for engine, _ in found):
+        mine = [service for its, service in found if its == engine]
+        parts.append(f"Service engine {engine}")
+        parts.append(Table(("VIP", "Protocol", "Port", "Oper State", "Packets", "Bytes"), [_row(s) for s in mine]))
+        for service in mine:
+            if service["reason"]:
+                name = f"{service['vip']} {service['protocol']} {_last(service)}"
+                parts.append(Prose(f"{name} is {service['state']}: {service['reason']}"))
+        for uuid in dict.fromkeys(service["pool_uuid"] for service in mine):
+            for pool in (p for its, p in _pools(uuid, live) if its == engine):
+                parts += _pool(pool) + _servers(pool)
+    return parts, data
+
+
+def _row(service: Report) -> tuple[str, ...]:
+    shown = (service["vip"], service["protocol"], _last(service), state(service["state"]))
+    return (*map(str, shown), str(service["packets"]), str(service["bytes"]))
+
+
+def _last(service: Report) -> str:
+    """The ports of a service that is reported."""
+    return _ports({"port": service["port"], "port_range_end": service["port_end"]})
+
+
+def _pool(pool: Report) -> Parts:
+    up = sum(server["state"] == "up" for server in pool["servers"])
+    told = f"Pool {pool['name']}: {state(pool['state'])}, {up} of {len(pool['servers'])} servers up"
+    return [Prose(f"{told}: {pool['reason']}" if pool["reason"] else told)]
+
+
+def _servers(pool: Report) -> Parts:
+    """The servers of a pool, in a table that fits 80 columns; why those are not up that are not, under it."""
+    rows = [
+        (
+            server["address"],
+            str(server["port"]),
+            state(server["state"]),
+            _HOST[server.get("host")],
+            f"{100 * server['share']:.1f} %",
+            str(server["packets"]),
+            str(server["bytes"]),
+        )
+        for server in pool["servers"]
+    ]
+    parts: Parts = [Table(("Server", "Port", "Oper State", "Host", "Share", "Packets", "Bytes"), rows)]
+    parts += [Prose(f"{s['address']} is {s['state']}: {s['reason']}") for s in pool["servers"] if s["reason"]]
+    remedies: dict[str, list[str]] = {}
+    for server in pool["servers"]:
+        if server["remedy"]:
+            remedies.setdefault(server["remedy"], []).append(server["address"])
+    return parts + [f"To mend {', '.join(them)}: {remedy}" for remedy, them in remedies.items()]
+
+
+def _ways(pool: Report) -> Parts:
+    """What each server weighs, and where its packets are sent."""
+    rows = [(s["address"], str(s["weight"]), s["mac"] or "", s["interface"] or "") for s in pool["servers"]]
+    return [Table(("Server", "Ratio", "MAC Address", "Interface"), rows)]
+
+
+def _engine(report: Report) -> Parts:
+    rows = [
+        ("name", str(report["name"])),
+        ("se_group", str(report["group"])),
+        ("version applied", str(report["version"])),
+        ("process", str(report["pid"])),
+        ("driver", str(report["driver"]["name"])),
+        ("  chosen because", str(report["driver"]["reason"])),
+    ]
+    rows += [(f"  {name}", str(mode)) for name, mode in report["driver"]["interfaces"].items()]
+    for i, interface in enumerate(report["interfaces"], 1):
+        rows.append((f"interfaces[{i}]", str(interface["name"])))
+        rows += [("  mac", str(interface["mac"])), ("  mtu", str(interface["mtu"]))]
+        rows += [("  address", str(address)) for address in interface["addresses"]]
+    for i, vip in enumerate(report["vips"], 1):
+        state = "up" if vip["up"] else "down"
+        rows.append((f"vips[{i}]", f"{vip['address']} {state}{', announced' if vip['announced'] else ''}"))
+    rows.append(("answered (ARP, ping, too big)", str(report["answered"])))
+    rows += [(f"dropped {reason}", str(count)) for reason, count in report["dropped"].items()]
+    parts: Parts = [Table(("Field", "Value"), rows)]
+    return parts + [Prose(f"{_when(event['at'])} {event['text']}") for event in report["events"][-10:]]
+
+
+def _when(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

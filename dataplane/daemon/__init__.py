@@ -1,0 +1,1 @@
+"""The process `avi-se run`: start, requests on its socket, status, end."""

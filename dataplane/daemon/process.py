@@ -1,0 +1,292 @@
+"""The process of a service engine: its lock, its signals, its socket, and the loop that follows the plan.
+
+SIGTERM and SIGINT stop it and everything it forwards. SIGHUP ends the process alone: with XDP the kernel forwards on,
+and the next `avi-se run` of the same name takes over without losing a packet, as it does after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import hashlib
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataplane.client import short_path
+from dataplane.daemon import diagnose as diagnosis
+from dataplane.daemon import status
+from dataplane.drivers import selection as drivers
+from dataplane.engine.engine import Engine
+from dataplane.errors import DataplaneError, EngineError, NetworkError, PlanError
+from dataplane.network.state import Network
+from dataplane.plan.source import PlanSource, StoreSource
+from dataplane.runtime import locks, tasks
+
+log = logging.getLogger("avi-se")
+
+GARBAGE = 50_000
+"""Objects made between two looks for garbage: probes make thousands a second, and leave next to none in circles."""
+LOOK_EVERY = 0.1
+"""Seconds between looks at the plan when nobody tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `avi-se run` was told. interfaces: empty for all Ethernet links that are up, have an address, and are
+    not held by another engine; driver: None for what the service engine group says."""
+
+    state: Path
+    name: str
+    interfaces: Sequence[str] = ()
+    driver: str | None = None
+
+
+def instance(state: Path, name: str) -> str:
+    """The engine's name among all on this machine: stable for its state directory and name."""
+    return f"{name}-{hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:12]}"
+
+
+async def serve(settings: Settings) -> None:
+    """Run an engine until a signal ends it. Raises DataplaneError where it cannot start."""
+    run = settings.state / "run"
+    try:
+        settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run.mkdir(mode=0o700, exist_ok=True)
+        with _locked(run / f"{settings.name}.pid", settings.name), closing(StoreSource(settings.state)) as source:
+            await Daemon(settings, source).run()
+    except PermissionError as exc:
+        where = f"{exc.filename}: " if exc.filename else ""
+        raise EngineError(
+            f"a service engine may not run here: {where}{exc.strerror}",
+            remedy="run it as root (CAP_NET_ADMIN, CAP_NET_RAW; for XDP also CAP_BPF and CAP_SYS_ADMIN)",
+        ) from exc
+    except (FileExistsError, NotADirectoryError) as exc:
+        raise EngineError(f"{exc.filename} is no state directory: {exc.strerror}", remedy="--state names one") from exc
+
+
+def _free(network: Network, name: str) -> tuple[str, ...]:
+    """The interfaces that an engine (its name among all on this machine) takes when none are named: those that another
+    one forwards on are left to it. Raises NetworkError where none are left."""
+    held = {i: drivers.holder(name, network.link(i).index) for i in network.usable()}
+    for interface, other in held.items():
+        if other is not None:
+            log.info("interface %s is left alone: it is held by %s", interface, other)
+    free = tuple(interface for interface, other in held.items() if other is None)
+    if free:
+        return free
+    for interface, other in held.items():
+        if other is not None:
+            raise NetworkError(f"no interface is free: {interface} is held by {other}", remedy=other.remedy)
+    raise NetworkError("no Ethernet interface is up and has an IPv4 address", remedy="--interface names one")
+
+
+@contextmanager
+def _locked(path: Path, name: str) -> Iterator[None]:
+    """The engine's name in its state directory is taken: the file is there, and locked, as long as the process runs."""
+    held = locks.hold(path, os.O_RDWR | os.O_CREAT)
+    if held is None:
+        pid = path.read_text("ascii").strip()
+        raise EngineError(
+            f"service engine {name} runs already, as process {pid}", remedy="--name gives another one a name"
+        )
+    try:
+        os.ftruncate(held, 0)
+        os.write(held, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        if locks.names(path, held):
+            path.unlink()
+        os.close(held)
+
+
+class Daemon:
+    """One run of an engine."""
+
+    def __init__(self, settings: Settings, source: PlanSource) -> None:
+        self._settings = settings
+        self._source = source
+        self._engine: Engine | None = None
+        self._reason = ""
+        self._applied = asyncio.Condition()
+        self._look = asyncio.Event()
+        self._stop: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Start, follow, stop."""
+        asyncio.get_running_loop().set_exception_handler(self._unexpected)
+        network = Network(self._network_changed)
+        gc.disable()  # what a start makes stays: to look through it again and again is much of its time
+        try:
+            await network.start()
+        except BaseException:
+            gc.enable()
+            raise
+        try:
+            engine = await self._start(network)
+            gc.freeze()
+            gc.set_threshold(GARBAGE)
+            gc.enable()
+            jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine))]
+            keep = True  # where something failed, what the kernel forwards by itself is not the worse for it
+            try:
+                async with self._listening():
+                    keep = await self._stop
+            finally:
+                for job in jobs:
+                    job.cancel()
+                await asyncio.gather(*jobs, return_exceptions=True)
+                await engine.close(keep=keep)
+            log.info("stopped%s", "; the kernel forwards on" if keep and engine.driver.name == "xdp" else "")
+        finally:
+            gc.enable()
+            await network.close()
+
+    async def _start(self, network: Network) -> Engine:
+        settings = self._settings
+        name = instance(settings.state, settings.name)
+        interfaces = tuple(settings.interfaces) or _free(network, name)
+        self._source.changed()
+        first = self._source.read(-1)
+        group = first.common.engines.get(settings.name, "Default-Group") if first.common else "Default-Group"
+        number = first.common.drivers.get(group, 0) if first.common else 0
+        driver, self._reason = drivers.choose(
+            settings.driver or drivers.BY_NUMBER.get(number, drivers.AUTO),
+            name,
+            settings.state,
+            {interface: network.link(interface).index for interface in interfaces},
+        )
+        engine = Engine(settings.name, interfaces, driver, network)
+        for signum, keep in ((signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGHUP, True)):
+            asyncio.get_running_loop().add_signal_handler(signum, self._end, keep)
+        try:
+            await engine.start(first)
+        except BaseException:
+            await engine.close(keep=bool(driver.adopted()))  # what a running kernel forwards is not ours to end
+            raise
+        self._engine = engine
+        log.info(
+            "service engine %s: driver %s (%s) on %s", engine.name, driver.name, self._reason, ", ".join(interfaces)
+        )
+        return engine
+
+    async def _follow(self, engine: Engine) -> None:
+        failed = ""
+        while True:
+            try:
+                if self._source.changed():
+                    change = self._source.read(engine.version)
+                    if change.version != engine.version:
+                        engine.apply(change)
+                        engine.refresh()
+                        async with self._applied:
+                            self._applied.notify_all()
+                failed = ""
+            except (PlanError, DataplaneError) as exc:
+                if str(exc) != failed:
+                    engine.events.add(f"the plan was not applied: {exc}")
+                failed = str(exc)
+            try:
+                await asyncio.wait_for(self._look.wait(), LOOK_EVERY)
+            except TimeoutError:
+                continue
+            self._look.clear()
+
+    def _socket(self) -> Path:
+        return self._settings.state / "run" / f"{self._settings.name}.sock"
+
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        with short_path(self._socket()) as name:
+            Path(name).unlink(missing_ok=True)
+            server = await asyncio.start_unix_server(self._answer, name)
+            os.chmod(name, 0o600)
+            try:
+                async with server:
+                    yield
+            finally:
+                Path(name).unlink(missing_ok=True)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            line = await reader.readline()
+            if line:
+                answer = await self._reply(line, lambda text: _write(writer, {"progress": text}))
+                _write(writer, answer)
+                await writer.drain()
+        except (ConnectionError, ValueError) as exc:
+            log.debug("a client went away: %s", exc)
+        finally:
+            writer.close()
+
+    async def _reply(self, line: bytes, tell: Callable[[str], None]) -> dict[str, Any]:
+        """The answer to a request. tell: writes a line of its own about what goes on meanwhile."""
+        engine = self._engine
+        try:
+            asked = json.loads(line)
+            request = asked["request"]
+        except (ValueError, KeyError, TypeError):
+            return {"error": "a request is one JSON object with the key 'request'"}
+        if engine is None:
+            return {"error": "it is starting"}
+        if request == "status":
+            told = await status.report(engine)
+            told["pid"] = os.getpid()
+            told["driver"]["reason"] = self._reason
+            return told
+        if request == "addresses":
+            return {"addresses": sorted(socket.inet_ntoa(a) for one in engine.interfaces() for a in one.addresses)}
+        if request == "notify":
+            self._look.set()
+            return {"version": engine.version}
+        if request == "wait":
+            return {"applied": await self._wait(engine, int(asked["version"]), float(asked["timeout"]))}
+        if request == "diagnose":
+            try:
+                return await diagnosis.diagnose(engine, str(asked["pool"]), str(asked.get("server", "")), tell)
+            except EngineError as exc:
+                return {"error": exc.what}
+        return {"error": f"unknown request {request!r}; there are status, addresses, notify, wait, diagnose"}
+
+    async def _wait(self, engine: Engine, version: int, timeout: float) -> bool:
+        self._look.set()
+        try:
+            async with asyncio.timeout(timeout), self._applied:
+                await self._applied.wait_for(lambda: engine.version >= version)
+        except TimeoutError:
+            return False
+        return True
+
+    def _network_changed(self) -> None:
+        if self._engine is not None:
+            self._engine.network_changed()
+
+    def _end(self, keep: bool) -> None:
+        if not self._stop.done():
+            self._stop.set_result(keep)
+
+    def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Something that nobody expected was raised in a callback or a task. It is told; and it ends the engine with an
+        error where nothing would be right without it (`tasks`), so that whoever watches the process starts another."""
+        exc, what = context.get("exception"), context["message"]
+        fatal = bool(context.get("fatal")) or (exc is not None and not isinstance(exc, Exception))
+        if not isinstance(exc, DataplaneError):
+            log.error("unexpected error: %s", what, exc_info=exc)
+            exc = EngineError(f"unexpected error: {what}: {exc!r}")
+        if fatal and not self._stop.done():
+            self._stop.set_exception(exc)
+        elif not fatal and self._engine is not None:
+            self._engine.events.add(exc.what)
+
+
+def _write(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
+    """One line to a client; one that went away hears nothing."""
+    if not writer.is_closing():
+        writer.write(json.dumps(answer).encode() + b"\n")

@@ -1,0 +1,290 @@
+"""What an engine tells of itself: one JSON object, and the tables made of it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from array import array
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dataplane import plan
+from dataplane.engine import operstate as states
+from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding import translate as tables
+from dataplane.forwarding.values import Counters, Tally
+from dataplane.vip import defence as ownership
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dataplane.engine.engine import Engine
+
+
+AT_ONCE = 100
+"""Servers looked at before others have the loop."""
+HOST = {True: "answers", False: "silent", None: ""}
+"""How `host` is shown."""
+EVENTS = 10
+"""How many events are shown."""
+
+
+async def report(engine: Engine) -> dict[str, Any]:
+    """The engine's whole state. Others have the loop in between: of thousands of servers each is as it is when its turn
+    comes.
+
+    {"name", "group", "version": plan version applied, "driver": {"name", "interfaces": {name: mode}},
+     "interfaces": [{"name", "mac", "mtu", "addresses"}], "vips": [{"address", "up", "announced"}],
+     "services": [{"virtualservice", "tenant", "uuid", "vip", "protocol", "port", "port_end", "pool", "pool_uuid",
+                   "state": up|down|disabled|initializing, "reason", "packets", "bytes"}],
+     "pools": [{"name", "uuid", "state": up|down|disabled|initializing, "reason", "slots",
+                "servers": [{"address", "port", "weight", "enabled", "state": up|down|disabled|unknown, "reason",
+                 "remedy": command that mends it, "serves_for": seconds that a disabled one serves its flows on (-1: for
+                 ever), else null, "flows": those of them that live, null where none are tracked,
+                 "host": true|false|null (whether it answers on its own address),
+                 "in_table", "share", "mac", "interface", "packets", "bytes"}]}],
+     "monitors": {"checks": how many run, "probes": ended so far, "late": {"median", "p99"}: seconds that the last
+                  probes began after they were due},
+     "answered": frames that the engine answered itself (ARP requests for VIPs, pings to them, packets too big for a
+                 tunnel), "dropped": {reason: packets},
+     "events": [{"at": seconds since the epoch, "text"}, newest last]}
+    share: the fraction of the pool's slots that the server owns. flows: a flow is tracked from its first packet after
+    its server was disabled until it was idle for as long as its service allows; those that were silent since are not
+    counted.
+    """
+    version, services = engine.version, dict(sorted(engine.services.items()))
+    counters, now = engine.driver.counters(), time.time()
+    pools = {service.pool_uuid: service for service in services.values()}
+    seen = {uuid: await _seen(engine, service, counters, now) for uuid, service in pools.items()}
+    return {
+        "name": engine.name,
+        "group": engine.group,
+        "version": version,
+        "driver": {"name": engine.driver.name, "interfaces": dict(engine.driver.modes())},
+        "interfaces": [
+            {
+                "name": i.name,
+                "mac": i.mac.hex(":"),
+                "mtu": i.mtu,
+                "addresses": [socket.inet_ntoa(a) for a in i.addresses],
+            }
+            for i in engine.interfaces()
+        ],
+        "vips": [{"address": socket.inet_ntoa(v.address), "up": v.up, "announced": v.owned} for v in engine.vips()],
+        "services": [_service(engine, service, counters, seen[service.pool_uuid]) for service in services.values()],
+        "pools": [_pool(pools[uuid], seen[uuid]) for uuid in sorted(pools, key=lambda uuid: pools[uuid].pool)],
+        "monitors": _monitors(engine),
+        "answered": counters.answered,
+        "dropped": {reason: n for reason, n in counters.dropped.items() if n},
+        "events": [event._asdict() for event in engine.events.last],
+    }
+
+
+def _monitors(engine: Engine) -> dict[str, Any]:
+    health = engine.health
+    late = sorted(health.schedule.late) or [0.0]
+    at = {name: round(late[len(late) * part // 100], 6) for name, part in (("median", 50), ("p99", 99))}
+    return {"checks": health.checks, "probes": health.probes, "late": at}
+
+
+def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _Seen) -> dict[str, Any]:
+    tally = counters.services.get(tables.key(service), Tally())
+    strangers = engine.claimants.strangers(socket.inet_aton(service.vip))
+    state = states.service(service, seen.pool, seen.servers, ownership.words(service.vip, strangers))
+    return {
+        "virtualservice": service.virtualservice,
+        "tenant": service.tenant,
+        "uuid": service.uuid,
+        "vip": service.vip,
+        "protocol": service.protocol,
+        "port": service.port,
+        "port_end": service.port_end,
+        "pool": service.pool,
+        "pool_uuid": service.pool_uuid,
+        "state": state.word,
+        "reason": state.reason,
+        "packets": tally.packets,
+        "bytes": tally.bytes,
+    }
+
+
+class _Seen(NamedTuple):
+    """A pool as it is now: its servers' states by address, what is told of each, and its own state."""
+
+    servers: Mapping[str, states.State]
+    told: list[dict[str, Any]]
+    pool: states.State
+
+
+async def _seen(engine: Engine, service: plan.Service, counters: Counters, now: float) -> _Seen:
+    uuid, listed = service.pool_uuid, engine.listed(service.pool_uuid)
+    value = engine.pools.values.get(uuid)
+    owned = hashing.shares(value.table, len(listed.servers)) if value else array("I", bytes(4 * len(listed.servers)))
+    settled, up = engine.pools.is_settled(uuid), engine.pools.is_up(service)
+    servers, told = {}, []
+    for index, (server, address) in enumerate(zip(*listed, strict=True)):
+        if index % AT_ONCE == 0:
+            await asyncio.sleep(0)
+        member = engine.member(service, server, address, now)
+        if settled and not up:
+            member = member._replace(usable=False, serves=False)
+        grace = _grace(engine, service, member, now)
+        state = servers[member.server.address] = _server_state(engine, service, member, grace)
+        tally = counters.servers.get((uuid, member.address), Tally())
+        told.append(_server(engine, service, member, state, grace, owned[index] / service.slots, tally))
+    return _Seen(servers, told, states.pool(service, servers, settled=settled, up=up))
+
+
+def _pool(service: plan.Service, seen: _Seen) -> dict[str, Any]:
+    return {
+        "name": service.pool,
+        "uuid": service.pool_uuid,
+        "state": seen.pool.word,
+        "reason": seen.pool.reason,
+        "slots": service.slots,
+        "servers": seen.told,
+    }
+
+
+def _server(
+    engine: Engine,
+    service: plan.Service,
+    member: tables.Member,
+    state: states.State,
+    grace: states.Grace,
+    share: float,
+    tally: Tally,
+) -> dict[str, Any]:
+    pool, (interface, mac, _, _) = service.pool_uuid, member.hop
+    return {
+        "address": member.server.address,
+        "port": member.server.port,
+        "weight": member.server.weight,
+        "enabled": member.server.enabled,
+        "state": state.word,
+        "reason": state.reason,
+        "remedy": engine.remedy(pool, member.address),
+        "serves_for": grace.seconds if state.word == states.DISABLED else None,
+        "flows": grace.flows if state.word == states.DISABLED else None,
+        "host": None if engine.fault(pool, member.address).reason else engine.health.host_answers(member.address),
+        "in_table": share > 0,
+        "share": round(share, 5),
+        "mac": mac.hex(":") if mac else None,
+        "interface": next((i.name for i in engine.interfaces() if i.index == interface), None),
+        "packets": tally.packets,
+        "bytes": tally.bytes,
+    }
+
+
+def _server_state(engine: Engine, service: plan.Service, member: tables.Member, grace: states.Grace) -> states.State:
+    pool, address = service.pool_uuid, member.address
+    checks = engine.checks(pool, address)
+    seen = states.Seen(
+        monitored=bool(checks),
+        up=member.up,
+        known=engine.is_known(pool, address),
+        why=engine.why(pool, address),
+        failing=any(engine.health.state(check).up is False for check in checks),
+        fault=engine.fault(pool, address).reason,
+        unresolved=member.hop.mac is None,
+    )
+    return states.server(member.server, service.pool_enabled, seen, grace)
+
+
+def _grace(engine: Engine, service: plan.Service, member: tables.Member, now: float) -> states.Grace:
+    until = member.server.serve_until
+    left = until if until == plan.FOR_EVER else max(0.0, until - now)
+    flows = (
+        engine.pools.flows(service.pool_uuid, member.life)
+        if left and member.serves and not service.per_packet
+        else None
+    )
+    return states.Grace(round(left, 1) if member.serves else 0.0, bool(until), flows)
+
+
+def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
+    """Tables and lines for people, one engine after the other (rich renderables): as the shell shows them, and each
+    table fits a terminal of 80 columns."""
+    for told in reports:
+        modes = ", ".join(f"{name} {mode}" for name, mode in told["driver"]["interfaces"].items())
+        yield f"Service engine {told['name']} ({told['group']}): driver {told['driver']['name']} on {modes}"
+        yield f"version applied {told['version']}, process {told['pid']}"
+        yield f"driver chosen because {told['driver']['reason']}"
+        yield _table(
+            "Virtual Service|VIP|Protocol|Port|State|Packets|Bytes",
+            [
+                (s["virtualservice"], s["vip"], s["protocol"], _ports(s), _word(s), s["packets"], s["bytes"])
+                for s in told["services"]
+            ],
+        )
+        for s in told["services"]:
+            if s["reason"]:
+                name = f"{s['virtualservice']} {s['vip']} {s['protocol']} {_ports(s)}"
+                yield f"{name} is {s['state']}: {s['reason']}"
+        for pool in told["pools"]:
+            yield from _pool_rendered(pool)
+        for remedy, servers in _remedies(told["pools"]).items():
+            yield f"To mend {', '.join(servers)}: {remedy}"
+        drops = ", ".join(f"{reason} {n}" for reason, n in told["dropped"].items()) or "none"
+        yield f"answered (ARP, ping, too big): {told['answered']}; dropped: {drops}"
+        monitors = told["monitors"]
+        if monitors["checks"]:
+            late = f"99 % of them within {monitors['late']['p99'] * 1000:.0f} ms of their time"
+            yield f"monitors: {monitors['checks']} checks, {monitors['probes']} probes so far, {late}"
+        for event in told["events"][-EVENTS:]:
+            yield f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(event['at']))} {event['text']}"
+
+
+def _pool_rendered(pool: Mapping[str, Any]) -> Iterable[Table | str]:
+    up = sum(server["state"] == "up" for server in pool["servers"])
+    yield f"Pool {pool['name']}: {_state(pool)}, {up} of {len(pool['servers'])} servers up"
+    yield _table(
+        "Server|Port|State|Host|Share|Packets|Bytes",
+        [
+            (s["address"], s["port"], _word(s), HOST[s["host"]], f"{100 * s['share']:.1f} %", s["packets"], s["bytes"])
+            for s in pool["servers"]
+        ],
+    )
+    yield _table(
+        "Server|Ratio|MAC Address|Interface",
+        [(s["address"], s["weight"], s["mac"] or "", s["interface"] or "") for s in pool["servers"]],
+    )
+    for server in pool["servers"]:
+        if server["reason"]:
+            yield f"{server['address']} is {server['state']}: {server['reason']}"
+
+
+def _remedies(pools: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The servers that a command mends."""
+    found: dict[str, dict[str, None]] = {}
+    for pool in pools:
+        for server in pool["servers"]:
+            if server["remedy"]:
+                found.setdefault(server["remedy"], {})[server["address"]] = None
+    return {remedy: list(servers) for remedy, servers in found.items()}
+
+
+def _ports(service: Mapping[str, Any]) -> str:
+    last = f"-{service['port_end']}" if service["port_end"] != service["port"] else ""
+    return f"{service['port']}{last}"
+
+
+def _word(what: Mapping[str, Any]) -> str:
+    return str(what["state"]).upper()
+
+
+def _state(what: Mapping[str, Any]) -> str:
+    return f"{_word(what)}: {what['reason']}" if what["reason"] else _word(what)
+
+
+def _table(head: str, rows: Iterable[tuple[Any, ...]]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.ASCII2)
+    for column in head.split("|"):
+        table.add_column(column, no_wrap=column not in ("Virtual Service", "Interface"), overflow="fold")
+    for row in rows:
+        table.add_row(*map(str, row))
+    return table

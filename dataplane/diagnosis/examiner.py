@@ -1,0 +1,229 @@
+"""Examines a pool member from outside: asks by ARP, ping, TCP and tunnel, and collects the `Facts` that are judged.
+
+Everything that can be asked at once is; each question has its time, so an examination ends within `LIMIT` seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dataplane.diagnosis.echo import ECHO_REPLY, EXCEEDED, Answer, Echoes
+from dataplane.diagnosis.findings import CLOSED, EXPIRES, FAR, OPEN, REFUSED, REPLIES, SILENT, Facts
+from dataplane.errors import NetworkError
+from dataplane.forwarding import rewrite
+from dataplane.forwarding.values import Interface
+from dataplane.health.probes import Check, Outcome, ProbeFailed, Probes
+from dataplane.health.probes.check import HTTP, TCP
+from dataplane.health.probes.connection import connection
+from dataplane.plan import L2
+from dataplane.vip import arp
+from dataplane.vip.conflicts import Claims
+
+if TYPE_CHECKING:
+    from dataplane.network.pathmtu import PathMtus
+    from dataplane.network.state import Network
+
+PATIENCE = 1.0
+"""Seconds that one question waits for its answer."""
+SMALLEST, GRAIN = 576, 4
+"""Bytes: packets below are not looked for, and how exact the largest that fits is told."""
+LIMIT = 12.0
+"""Seconds of one examination."""
+
+Route = Callable[[Check], Awaitable[tuple[int, bytes]]]
+"""Check → mark and source address of its way; raises NetworkError."""
+Interfaces = Callable[[], Iterable[Interface]]
+Tell = Callable[[str], None]
+
+
+class Examiner:
+    """Asks. route: the way of a check; interfaces: those that are served."""
+
+    def __init__(
+        self,
+        network: Network,
+        claims: Claims,
+        probes: Probes,
+        path_mtus: PathMtus,
+        route: Route,
+        interfaces: Interfaces,
+    ) -> None:
+        self._network, self._claims, self._probes = network, claims, probes
+        self._path_mtus, self._route, self._interfaces = path_mtus, route, interfaces
+        self._echoes = Echoes()
+
+    def close(self) -> None:
+        """End."""
+        self._echoes.close()
+
+    async def glance(self, check: Check) -> Facts:
+        """What tells why a VIP is silent."""
+        return await self._look(check, time.monotonic(), thorough=False)
+
+    async def examine(self, checks: tuple[Check, ...], others: Mapping[str, str], tell: Tell) -> Facts:
+        """All there is to find out of a server for one VIP. checks: its monitors for it, at least one;
+        others: the servers' addresses by their MAC addresses; tell: is told what goes on."""
+        check = checks[0]
+        name = socket.inet_ntoa(check.server)
+        tell(f"{name}: asking by ARP, ping and TCP, on its own address and on the VIP")
+        began = time.monotonic()
+        facts, failing = await asyncio.gather(self._look(check, began, thorough=True), self._failing(checks))
+        facts = replace(facts, failing=failing, others=others)
+        if facts.way or not facts.served:
+            return facts
+        tell(f"{name}: asking with packets of full size")
+        full, fits = await self._fits(check, facts)
+        return replace(facts, full=full, fits=fits)
+
+    async def _look(self, check: Check, began: float, *, thorough: bool) -> Facts:
+        server, vip = check.server, check.vip
+        facts = Facts(socket.inet_ntoa(server), socket.inet_ntoa(vip), check.mode, check.port)
+        try:
+            mark, source = await self._route(check)
+        except NetworkError as exc:
+            return replace(facts, way=str(exc))
+        attached = self._network.attached(server, self._interfaces())
+        way = self._network.way(server)
+        index = attached[0].index if attached else way.index if way else 0
+        served = next((i for i in self._interfaces() if i.index == index), None)
+        gateway = server if check.mode == L2 or way is None else way.gateway
+        mac = self._network.neighbour(index, gateway)
+        on_link = attached is not None and gateway == server
+        asked = (
+            self._macs(index, server, None, on_link),
+            self._macs(index, server, arp.NOBODY, on_link),
+            self._macs(index, server, socket.inet_aton(FAR), on_link and thorough),
+            self._macs(index, vip, None, served is not None and thorough),
+        )
+        answers, unsigned, far, owners = await asyncio.gather(*asked)
+        # A half-open monitor promises that its server's program never sees a connection.
+        tcp = check.monitor.type in (TCP, HTTP) and not check.monitor.half_open
+        # ARP comes first: it may just have told the kernel where the server is now.
+        host, host_port, echo, last, vip_port, inner = await asyncio.gather(
+            self._echoes.hear(server, PATIENCE, 0, source),
+            _port(server, check.port if tcp else 0, 0, source),
+            self._echoes.hear(vip, PATIENCE, mark, source),
+            self._echoes.hear(vip, PATIENCE, mark, source, ttl=1),
+            _port(vip, check.port if tcp else 0, mark, source),
+            self._inner(check, mark, source),
+        )
+        return replace(
+            facts,
+            tcp=tcp,
+            engine=socket.inet_ntoa(source),
+            interface=served.name if served else "",
+            mtu=served.mtu if served else 1500,
+            neighbour=mac.hex(":") if mac else "",
+            permanent=self._network.is_permanent(index, gateway),
+            on_link=on_link,
+            answers=answers,
+            unsigned=unsigned,
+            far=far,
+            owners=owners,
+            host=_said(host, server) == REPLIES,
+            host_port=host_port,
+            echo=_said(echo, server),
+            last=_said(last, server),
+            vip_port=vip_port,
+            inner=_said(inner, server),
+            refusal="" if check.mode == L2 else self._path_mtus.refusal(server, check.mode, began),
+            told=self._path_mtus.get(server),
+        )
+
+    async def _macs(self, index: int, address: bytes, sender: bytes | None, wanted: bool) -> frozenset[str]:
+        """Who answers ARP for an address, as text."""
+        if not wanted:
+            return frozenset()
+        try:
+            return frozenset(mac.hex(":") for mac in await self._claims.macs(index, address, sender))
+        except OSError:
+            return frozenset()
+
+    async def _inner(self, check: Check, mark: int, source: bytes) -> Answer | None:
+        """The server's own address, asked inside its tunnel."""
+        return None if check.mode == L2 else await self._echoes.hear(check.server, PATIENCE, mark, source)
+
+    async def _failing(self, checks: Iterable[Check]) -> tuple[str, ...]:
+        """The monitors' outcomes, each run once now: the reasons of those that fail."""
+        outcomes = await asyncio.gather(*(self._run(check) for check in checks))
+        return tuple(dict.fromkeys(outcome.reason for outcome in outcomes if isinstance(outcome, ProbeFailed)))
+
+    async def _run(self, check: Check) -> Outcome:
+        ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        try:
+            mark, source = await self._route(check)
+        except NetworkError as exc:
+            return ProbeFailed(str(exc))
+        run = self._probes.probe(check).start(mark, source, ended.set_result)
+        try:
+            async with asyncio.timeout(LIMIT / 2):
+                return await ended
+        except TimeoutError:
+            return ProbeFailed(f"its monitor has not ended within {LIMIT / 2:.0f} s")
+        finally:
+            run.cancel()
+
+    async def _fits(self, check: Check, facts: Facts) -> tuple[int, int]:
+        """Bytes of the largest packet that should arrive at the VIP, and of the largest that does; 0: it answers no
+        ping at all."""
+        full = self.full(check, tried=False)
+        return full, await self.largest(check, full) if facts.echo == REPLIES else 0
+
+    def full(self, check: Check, *, tried: bool) -> int:
+        """Bytes of the largest packet for the VIP that should arrive by a check's way; 0: there is no way. tried: what
+        is known of the path was found by trying, not told by a router, and does not count."""
+        attached = self._network.attached(check.server, self._interfaces())
+        way = self._network.way(check.server)
+        index = attached[0].index if attached else way.index if way else 0
+        mtu = next((interface.mtu for interface in self._interfaces() if interface.index == index), 0)
+        if check.mode == L2 or not mtu:
+            return mtu
+        told = 0 if tried else self._path_mtus.get(check.server)
+        return (told or mtu) - rewrite.overhead(check.mode)
+
+    async def arrives(self, check: Check, size: int) -> bool:
+        """Whether the VIP answers a ping of that many bytes. Raises NetworkError."""
+        mark, source = await self._route(check)
+        heard = await self._echoes.hear(check.vip, PATIENCE / 2, mark, source, size=size)
+        return _said(heard, check.server) == REPLIES
+
+    async def largest(self, check: Check, full: int) -> int:
+        """Bytes of the largest packet up to `full` that the VIP answers; 0: none of SMALLEST. Raises NetworkError."""
+        if await self.arrives(check, full):
+            return full
+        low, high = SMALLEST, full
+        if not await self.arrives(check, low):
+            return 0
+        while high - low > GRAIN:
+            middle = (low + high) // 2
+            low, high = (middle, high) if await self.arrives(check, middle) else (low, middle)
+        return low
+
+
+def _said(answer: Answer | None, server: bytes) -> str:
+    """What an answer means. That a packet's life ended counts only from the server itself."""
+    if answer is None:
+        return SILENT
+    if answer.type == ECHO_REPLY:
+        return REPLIES
+    return EXPIRES if answer.type == EXCEEDED and answer.sender == server else REFUSED
+
+
+async def _port(address: bytes, port: int, mark: int, source: bytes) -> str:
+    """Whether a TCP port is open, closed or silent; the connection is reset. Port 0 is not asked."""
+    if not port:
+        return SILENT
+    try:
+        with connection(mark, source) as made:
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.get_running_loop().sock_connect(made, (socket.inet_ntoa(address), port))
+    except ConnectionRefusedError:
+        return CLOSED
+    except OSError:  # TimeoutError, too
+        return SILENT
+    return OPEN

@@ -1,0 +1,1 @@
+"""Which driver moves the frames."""

@@ -1,0 +1,1 @@
+"""The maps that the compiled decision reads, and their writers."""

@@ -1,0 +1,62 @@
+"""What the XDP program remembers of flows, read from its maps."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection
+from typing import NamedTuple
+
+from dataplane.bpf.objects import Map
+from dataplane.drivers.maps.layout import LIFE
+from dataplane.drivers.maps.poolrecord import pool_id
+from dataplane.forwarding.decision import Values
+from dataplane.forwarding.tracking import SECOND, Flow, Member, member_of, slot_for
+from dataplane.forwarding.values import Lingering, Pool, Service
+
+_FLOW = struct.Struct("=4s4s2s2sB3x")
+_ENTRY = struct.Struct("=16sQ")
+_ID = 8
+"""Bytes of a pool's id, which an entry begins with."""
+
+
+class FlowEntry(NamedTuple):
+    """An entry of `elder` or `young`. pool: its id; seen: nanoseconds of the kernel's clock."""
+
+    flow: Flow
+    pool: bytes
+    address: bytes
+    generation: int
+    seen: int
+
+
+def read(key: bytes, value: bytes) -> FlowEntry:
+    """An entry of `elder` or `young`."""
+    client, vip, client_port, port, protocol = _FLOW.unpack(key)
+    where, seen = _ENTRY.unpack(value)
+    pool, address, generation = LIFE.unpack(where)
+    flow = Flow(client, vip, protocol, int.from_bytes(client_port, "big"), int.from_bytes(port, "big"))
+    return FlowEntry(flow, pool, address, generation, seen)
+
+
+def lingering(elder: Map, values: Values, wanted: Collection[str], now: int) -> Lingering:
+    """forwarding.Driver.lingering, over the map `elder`. now: nanoseconds of the kernel's monotonic clock."""
+    found: dict[str, list[tuple[int, tuple[bytes, int]]]] = {uuid: [] for uuid in wanted}
+    pools = {pool_id(uuid): (values.pools.get(uuid), found[uuid]) for uuid in wanted}
+    for key, value in elder.items() if pools else ():
+        if value[:_ID] not in pools:
+            continue
+        pool, living = pools[value[:_ID]]
+        entry = read(key, value)
+        service = values.service(entry.flow.vip, entry.flow.protocol, entry.flow.port)
+        if service is not None and pool is not None and _lives(entry, service, pool, now):
+            living.append((slot_for(entry.flow, service, pool), (entry.address, entry.generation)))
+        elif elder.lookup(key) == value:  # no packet came meanwhile
+            elder.delete(key)
+    return found
+
+
+def _lives(entry: FlowEntry, service: Service, pool: Pool, now: int) -> bool:
+    if service.idle_timeout and now - entry.seen > service.idle_timeout * SECOND:
+        return False
+    target = member_of(pool, Member(pool.uuid, entry.address, entry.generation))
+    return target is not None and target.serves

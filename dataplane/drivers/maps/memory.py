@@ -1,0 +1,99 @@
+"""What every packet needs, in the program's memory: struct state of xdp/layout.h, seen through mmap.
+
+Words are stored whole; what is larger is written where no frame looks yet, and then pointed to.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+
+from dataplane.bpf.objects import Map
+from dataplane.drivers.maps import layout as xdplayout
+from dataplane.native.library import address
+
+
+class State:
+    """Parts of the memory as views: bytes, but `index` in words and `pools` in double ones. ways: the double words of
+    `targets`, the first of each pair a target's way. Close it before the map."""
+
+    def __init__(self, bss: Map) -> None:
+        self._memory, self._barrier = bss.mapped(), threading.Lock()
+        whole = memoryview(self._memory)
+        self._views = [whole]
+        at = 0
+        for size in xdplayout.STATE:
+            self._views.append(whole[at : at + size])
+            at += size
+        _, self.interfaces, self.addresses, self.members, index, self.entries, pools, self.targets = self._views
+        self.index, self.pools, self.ways = index.cast("I"), pools.cast("Q"), self.targets.cast("Q")
+        self._views += self.index, self.pools, self.ways
+        self._targets_at = sum(xdplayout.STATE[:-1])
+
+    def publish(self, pool: int, word: int) -> None:
+        """Store a pool's word, after all that was written before: two locks are a barrier on every processor."""
+        for _ in range(2):
+            with self._barrier:
+                pass
+        self.pools[pool] = word
+
+    def targets_address(self) -> int:
+        """Where `targets` stand, for native kernels."""
+        return address(self._memory) + self._targets_at
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        for view in reversed(self._views):
+            view.release()
+        self._memory.close()
+
+
+FILTER_PLACES = 1 << 16
+
+
+class Filter:
+    """A set of 32-bit words by one bit a hash (struct filter). It counts, so that words can be taken out again."""
+
+    _FACTOR = 0x9E3779B1
+
+    def __init__(self, bits: bytearray | memoryview) -> None:
+        """bits: 8192 bytes; other than zero only before `start`."""
+        self.bits = bits
+        self._counts = array("I", bytes(4 * FILTER_PLACES))
+
+    def start(self, words: Iterable[bytes]) -> None:
+        """Take over bits that hold these words, and maybe others that are gone."""
+        self._count(words)
+        self.start_counted(self._counts)
+
+    def start_counted(self, counts: array[int]) -> None:
+        """The same, of words whose places are counted."""
+        self._counts = counts
+        held = bytearray(len(self.bits))
+        for at, count in enumerate(counts):
+            if count:
+                held[at // 8] |= 1 << at % 8
+        self.bits[:] = held
+
+    def add(self, words: Iterable[bytes]) -> None:
+        """Add words."""
+        for at in self._count(words):
+            self.bits[at // 8] |= 1 << at % 8
+
+    def remove(self, words: Iterable[bytes]) -> None:
+        """Remove words that were added."""
+        for at in map(self._hash, words):
+            self._counts[at] -= 1
+            if not self._counts[at]:
+                self.bits[at // 8] &= ~(1 << at % 8)
+
+    def _count(self, words: Iterable[bytes]) -> list[int]:
+        counted = [(self._hash(word), number) for word, number in Counter(words).items()]
+        for at, number in counted:
+            self._counts[at] += number
+        return [at for at, _ in counted]
+
+    def _hash(self, word: bytes) -> int:
+        return (int.from_bytes(word, "little") * self._FACTOR & 0xFFFFFFFF) >> 16

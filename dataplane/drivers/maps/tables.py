@@ -1,0 +1,388 @@
+"""The forwarding values in the XDP program's maps, and read back from them.
+
+The maps tell all that is needed to go on after a restart: which services, VIPs and pools are there, who of them was up,
+which counters are whose. What was found counts as put, until `prune` drops what was not put again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dataplane.bpf.objects import Map
+from dataplane.drivers.maps import flowentries as xdpflows
+from dataplane.drivers.maps import layout as xdplayout
+from dataplane.drivers.maps.counters import Counting
+from dataplane.drivers.maps.layout import INTERFACE_SIZE, ServiceEntry, u32
+from dataplane.drivers.maps.memory import Filter, State
+from dataplane.drivers.maps.pools import KernelPools
+from dataplane.drivers.maps.serviceindex import ServiceIndex
+from dataplane.errors import DriverError
+from dataplane.forwarding.decision import ANSWERED, DROPPED, Values, Verdict
+from dataplane.forwarding.values import DROP_REASONS, Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
+
+NAMES = (
+    "egress",
+    "addresses",
+    "services",
+    "ranges",
+    "slabs",
+    "details",
+    "lives",
+    "members",
+    "counters",
+    "events",
+    "elder",
+    "young",
+    "fragments",
+    "identifications",
+    "slow_counters",
+    "slow_events",
+    "bss",
+)
+"""The maps that outlive the program; `bss` is its memory."""
+
+
+@dataclass(slots=True)
+class _Service:
+    value: Service
+    counter: int
+    entry: ServiceEntry | None = None
+
+
+@dataclass(slots=True)
+class _Leftover:
+    """What was found and not put again yet."""
+
+    interfaces: set[int] = field(default_factory=set)
+    services: set[ServiceKey] = field(default_factory=set)
+    vips: set[bytes] = field(default_factory=set)
+    pools: set[str] = field(default_factory=set)
+
+
+class KernelTables:
+    """forwarding.Tables over the maps of a loaded program. It owns the maps and closes them.
+
+    values: the same once more, for what the program leaves to the reference decision.
+    """
+
+    def __init__(self, maps: Mapping[str, Map]) -> None:
+        self._maps = dict(maps)
+        self._state = State(maps["bss"])
+        self.values = Values()
+        self._places: dict[int, int] = {}
+        self._interfaces: dict[int, Interface] = {}
+        self._own: frozenset[bytes] = frozenset()
+        self._vips: dict[bytes, Vip] = {}
+        self._services: dict[ServiceKey, _Service] = {}
+        self._of_pool: dict[str, set[ServiceKey]] = {}
+        self._of_vip: dict[bytes, set[ServiceKey]] = {}
+        self._ranged: dict[bytes, set[ServiceKey]] = {}
+        self._address_filter = Filter(self._state.addresses)
+        self._counting = Counting(maps)
+        self._leftover = _Leftover()
+        self._index = ServiceIndex(self._state, maps["services"])
+        self._read_interfaces()
+        self._pools = KernelPools(maps, self._state, self._counting, self._places, self._write_services_of)
+        self._read()
+        self.found: Mapping[str, Pool] = {uuid: held.value for uuid, held in self._pools.held.items()}
+        """The pools that were found, by uuid, until `prune`."""
+
+    def close(self) -> None:
+        """Close the maps; the kernel keeps what is pinned or in use."""
+        self._pools.close()
+        self._state.close()
+        for one in self._maps.values():
+            one.close()
+
+    @property
+    def interfaces(self) -> Mapping[int, Interface]:
+        """The interfaces, by index; those found and not put again have no name."""
+        return self._interfaces
+
+    def put_interface(self, interface: Interface) -> None:
+        """Add or replace an interface. Raises DriverError."""
+        self._leftover.interfaces.discard(interface.index)
+        place = self._places.get(interface.index)
+        if place is None:
+            place = self._free_place(interface.index)
+            self._maps["egress"].update(u32(place), u32(interface.index))
+        self._write_interface(place, xdplayout.interface(interface))
+        self._interfaces[interface.index] = interface
+        self.values.put_interface(interface)
+        if interface.index not in self._places:
+            self._places[interface.index] = place
+            self._pools.resolve(interface.index)
+
+    def remove_interface(self, index: int) -> None:
+        """Remove an interface; servers behind it have no next hop any more."""
+        self._leftover.interfaces.discard(index)
+        place = self._places.pop(index, None)
+        if place is None:
+            return
+        del self._interfaces[index]
+        self.values.remove_interface(index)
+        self._pools.resolve(index)
+        self._write_interface(place, xdplayout.FREE_INTERFACE)
+        self._maps["egress"].delete(u32(place))
+
+    def put_addresses(self, addresses: frozenset[bytes]) -> None:
+        """Replace the engines' own addresses."""
+        changed = self._own ^ addresses
+        self._own = addresses
+        self.values.put_addresses(addresses)
+        for address in changed:
+            self._write_address(address, self._flags(address))
+
+    def put_pool(self, pool: Pool) -> None:
+        """Add or replace a pool: one word is stored. Raises DriverError."""
+        self._leftover.pools.discard(pool.uuid)
+        self.values.put_pool(self._pools.put(pool))
+
+    def put_pools(self, pools: Iterable[Pool]) -> list[Pool]:
+        """Add or replace several pools. Returns them as they are held. Raises DriverError."""
+        several = list(pools)
+        self._pools.expect(several)
+        for pool in several:
+            self.put_pool(pool)
+        return [self._pools.held[pool.uuid].value for pool in several]
+
+    def remove_pool(self, uuid: str) -> None:
+        """Remove a pool, its servers' counters with it."""
+        self._leftover.pools.discard(uuid)
+        self._pools.remove(uuid)
+        self.values.remove_pool(uuid)
+
+    def put_service(self, service: Service) -> None:
+        """Add or replace a service. Raises DriverError."""
+        self._leftover.services.discard(service.key)
+        known = self._services.get(service.key)
+        if known is None:
+            known = _Service(service, self._counting.new(1)[0])
+            self._services[service.key] = known
+            self._of_vip.setdefault(service.key.vip, set()).add(service.key)
+            if service.key.port != service.key.port_end:
+                self._ranged.setdefault(service.key.vip, set()).add(service.key)
+                self._write_address(service.key.vip, self._flags(service.key.vip))
+        self._of_pool.get(known.value.pool, set()).discard(service.key)
+        self._of_pool.setdefault(service.pool, set()).add(service.key)
+        known.value = service
+        self.values.put_service(service)
+        self._write_services((service.key,))
+
+    def remove_service(self, key: ServiceKey) -> None:
+        """Remove a service and its counter."""
+        self._leftover.services.discard(key)
+        known = self._services.pop(key, None)
+        self.values.remove_service(key)
+        if known is None:
+            return
+        self._of_pool[known.value.pool].discard(key)
+        self._of_vip[key.vip].discard(key)
+        if key.port == key.port_end:
+            self._index.remove(xdplayout.service_key(key))
+            self._maps["services"].delete(xdplayout.service_key(key))
+        else:
+            self._ranged[key.vip].discard(key)
+            kept = self._written_over(key)
+            for prefix in xdplayout.range_keys(key):
+                found = self._maps["ranges"].lookup(prefix)
+                if prefix not in kept and found is not None and ServiceEntry.unpack(found).service == key:
+                    self._maps["ranges"].delete(prefix)
+            self._write_address(key.vip, self._flags(key.vip))
+        self._counting.give(known.counter)
+
+    def _written_over(self, gone: ServiceKey) -> set[bytes]:
+        """Give the prefixes that a range shares with others of its VIP to these, whichever was written last. Returns
+        all prefixes of theirs."""
+        kept = set()
+        for key in self._ranged[gone.vip]:
+            if key.protocol == gone.protocol and key.port <= gone.port_end and gone.port <= key.port_end:
+                for prefix in xdplayout.range_keys(key):
+                    self._maps["ranges"].update(prefix, self._entry(self._services[key]).pack())
+                    kept.add(prefix)
+        return kept
+
+    def put_vip(self, vip: Vip) -> None:
+        """Add or replace a VIP."""
+        self._leftover.vips.discard(vip.address)
+        self._vips[vip.address] = vip
+        self.values.put_vip(vip)
+        self._write_vip(vip.address)
+
+    def remove_vip(self, address: bytes) -> None:
+        """Remove a VIP."""
+        self._leftover.vips.discard(address)
+        self.values.remove_vip(address)
+        if self._vips.pop(address, None) is not None:
+            self._write_vip(address)
+
+    def prune(self) -> None:
+        """Drop what was found at the start and not put again since."""
+        left, self._leftover = self._leftover, _Leftover()
+        for vip in left.vips:
+            self.remove_vip(vip)
+        for key in left.services:
+            self.remove_service(key)
+        for uuid in left.pools:
+            self.remove_pool(uuid)
+        for index in left.interfaces:
+            self.remove_interface(index)
+        self.found = {}  # their tables are large
+
+    def lingering(self, pools: Collection[str], now: int) -> Lingering:
+        """forwarding.Driver.lingering. now: nanoseconds of the kernel's monotonic clock."""
+        return xdpflows.lingering(self._maps["elder"], self.values, pools, now)
+
+    def counters(self) -> Counters:
+        """A snapshot: processors are read one after the other."""
+        counted = self._counting.read()
+        return Counters(
+            answered=counted.event(xdplayout.ANSWERED),
+            dropped={reason: counted.event(number) for number, reason in enumerate(DROP_REASONS)},
+            services={key: counted.tally(one.counter) for key, one in self._services.items()},
+            servers={
+                (uuid, address): counted.tally(number)
+                for uuid, held in list(self._pools.held.items())
+                for address, number in self._pools.counters(held).items()
+            },
+        )
+
+    def count(self, verdict: Verdict) -> None:
+        """Count what was done in the program's stead, from another thread than the one that puts."""
+        with self._counting.lock:
+            if verdict.action == DROPPED:
+                self._counting.add_event(DROP_REASONS.index(verdict.reason))
+            elif verdict.action == ANSWERED:
+                self._counting.add_event(xdplayout.ANSWERED)
+            elif verdict.service is not None:
+                service, held = self._services.get(verdict.service), self._pools.held.get(verdict.pool)
+                if service is not None:
+                    self._counting.add(service.counter, verdict.size)
+                number = self._pools.counters(held).get(verdict.server) if held is not None else None
+                if number is not None:
+                    self._counting.add(number, verdict.size)
+
+    def _read_interfaces(self) -> None:
+        for place, entry in xdplayout.read_interfaces(bytes(self._state.interfaces)):
+            self._places[entry.ifindex] = place
+            self._interfaces[entry.ifindex] = Interface(entry.ifindex, "", entry.mac, entry.mtu)
+
+    def _read(self) -> None:
+        """Take over what stands in the maps."""
+        known = []
+        for address, value in self._maps["addresses"].items():
+            flags = int.from_bytes(value, "little")
+            if flags & xdplayout.ADDRESS_VIP:
+                up, owned = flags & xdplayout.ADDRESS_VIP_UP, flags & xdplayout.ADDRESS_VIP_OWNED
+                self._vips[address] = Vip(address, bool(up), bool(owned))
+            if flags & xdplayout.ADDRESS_OWN:
+                self._own |= {address}
+            known.append(address)
+        self._address_filter.start(known)
+        self._read_services()
+        self._fill_values()
+        pools = self._pools
+        self._counting.start(
+            [one.counter for one in self._services.values()]
+            + [number for held in pools.held.values() for number in pools.counters(held).values()]
+        )
+        self._leftover = _Leftover(set(self._interfaces), set(self._services), set(self._vips), set(pools.held))
+
+    def _fill_values(self) -> None:
+        for interface in self._interfaces.values():
+            self.values.put_interface(interface)
+        self.values.put_addresses(self._own)
+        for held in self._pools.held.values():
+            self.values.put_pool(held.value)
+        for service in self._services.values():
+            self.values.put_service(service.value)
+        for vip in self._vips.values():
+            self.values.put_vip(vip)
+
+    def _read_services(self) -> None:
+        names = {held.number: uuid for uuid, held in self._pools.held.items()}
+        for _, value in (*self._maps["services"].items(), *self._maps["ranges"].items()):
+            entry = ServiceEntry.unpack(value)
+            key = entry.service
+            by_port = bool(entry.flags & xdplayout.SERVICE_BY_PORT)
+            per_packet = bool(entry.flags & xdplayout.SERVICE_PER_PACKET)
+            service = Service(key, "", names.get(entry.pool, ""), by_port, per_packet, entry.idle_timeout)
+            self._services[key] = _Service(service, entry.counter, entry)
+            self._of_pool.setdefault(service.pool, set()).add(key)
+            self._of_vip.setdefault(key.vip, set()).add(key)
+            if key.port != key.port_end:
+                self._ranged.setdefault(key.vip, set()).add(key)
+
+    def _free_place(self, index: int) -> int:
+        taken = set(self._places.values())
+        for probe in range(xdplayout.INTERFACE_PROBES):
+            place = (index + probe) % xdplayout.MAX_INTERFACES
+            if place not in taken:
+                return place
+        raise DriverError(f"no room for the interface of index {index}: too many with the same index modulo 1024")
+
+    def _write_interface(self, place: int, data: bytes) -> None:
+        self._state.interfaces[place * INTERFACE_SIZE : (place + 1) * INTERFACE_SIZE] = data
+
+    def _write_services_of(self, pool: str) -> None:
+        self._write_services(self._of_pool.get(pool, ()))
+
+    def _write_services(self, keys: Iterable[ServiceKey]) -> None:
+        for key in list(keys):
+            known = self._services[key]
+            entry = self._entry(known)
+            if entry == known.entry:
+                continue
+            data = entry.pack()
+            if key.port == key.port_end:
+                self._maps["services"].update(entry.key, data)
+                self._index.put(entry.key, data)
+            else:
+                for prefix in xdplayout.range_keys(key):
+                    self._maps["ranges"].update(prefix, data)
+            known.entry = entry
+
+    def _entry(self, known: _Service) -> ServiceEntry:
+        service, key = known.value, known.value.key
+        held, vip = self._pools.held.get(service.pool), self._vips.get(key.vip)
+        flags = xdplayout.SERVICE_BY_PORT if service.by_port else 0
+        if service.per_packet:
+            flags |= xdplayout.SERVICE_PER_PACKET
+        if vip is not None:
+            flags |= xdplayout.SERVICE_VIP | (xdplayout.SERVICE_VIP_UP if vip.up else 0)
+        number, slots, seed = xdplayout.NO_POOL, 0, 0
+        if held is not None:
+            number, slots, seed = held.number, held.value.slots, held.value.seed
+        return ServiceEntry(
+            xdplayout.service_key(key), number, slots, seed, known.counter, key.port_end, flags, service.idle_timeout
+        )
+
+    def _write_vip(self, address: bytes) -> None:
+        self._write_services(self._of_vip.get(address, ()))
+        self._write_address(address, self._flags(address))
+
+    def _flags(self, address: bytes) -> int:
+        vip = self._vips.get(address)
+        flags = xdplayout.ADDRESS_OWN if address in self._own else 0
+        if vip is None:
+            return flags
+        flags |= xdplayout.ADDRESS_VIP
+        if vip.up:
+            flags |= xdplayout.ADDRESS_VIP_UP
+        if vip.owned:
+            flags |= xdplayout.ADDRESS_VIP_OWNED
+        if self._ranged.get(address):
+            flags |= xdplayout.ADDRESS_VIP_RANGES
+        return flags
+
+    def _write_address(self, address: bytes, flags: int) -> None:
+        """The filter never says no of what is there: first in, last out."""
+        there = self._maps["addresses"].lookup(address) is not None
+        if flags:
+            if not there:
+                self._address_filter.add([address])
+            self._maps["addresses"].update(address, u32(flags))
+        elif there:
+            self._maps["addresses"].delete(address)
+            self._address_filter.remove([address])

@@ -1,0 +1,1 @@
+"""The pcap driver: the decision on packet sockets."""

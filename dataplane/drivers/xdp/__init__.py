@@ -1,0 +1,1 @@
+"""The XDP driver: the compiled decision in the kernel, pinned."""

@@ -1,0 +1,182 @@
+"""What XDP drivers pinned, of all engines on this machine: whose it is, whether its engine runs, and its end.
+
+    /sys/fs/bpf/avi-se/INSTANCE/state                    a symbolic link to the engine's state directory
+    /sys/fs/bpf/avi-se/INSTANCE/vLAYOUT/MAP              one pin a map
+    /sys/fs/bpf/avi-se/INSTANCE/vLAYOUT/link-IFINDEX     one pin an interface
+
+A driver holds a lock (flock(2)) on its instance's folder: two that publish through the same maps would undo each
+other's tables. The lock in the state directory does not do: that may be removed, or be another one of the same name in
+a container that shares the BPF file system.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from dataplane.bpf import objects as bpf
+from dataplane.bpf.objects import Link
+from dataplane.errors import DriverError
+from dataplane.runtime import locks
+
+LINK = "link-"
+_STATE = "state"
+_PATIENCE = 0.2
+"""Seconds for which a lock is tried: whoever looks whether an engine runs has it for a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Another engine of ours whose program is on an interface. state: its state directory, None where it left none;
+    process: that of the running engine, 0 where it is not to be seen from here; runs: False for what a daemon that
+    ended left to the kernel."""
+
+    folder: Path
+    name: str
+    state: Path | None
+    runs: bool
+    process: int
+
+    def __str__(self) -> str:
+        process = f", process {self.process}" if self.process else ""
+        whose = f"service engine {self.name}" + (f" of {self.state}" if self.state else "")
+        return f"{whose}{process}" if self.runs else f"what {whose} left to the kernel"
+
+    @property
+    def remedy(self) -> str:
+        """What gives the interface to another engine without harm."""
+        if self.runs:
+            end = f"; or end that engine first: kill {self.process}" if self.process else ""
+            return f"give this engine other interfaces, by --interface{end}"
+        return f"rm -r {quote(str(self.folder))}"
+
+
+class Pins:
+    """The folder of one instance, locked until `close`. Raises DriverError where another process has it."""
+
+    def __init__(self, instance: str, state: Path | None = None) -> None:
+        self.root = root(instance)
+        self._lock = _lock(self.root)
+        if state is not None:
+            mark = self.root / _STATE
+            mark.unlink(missing_ok=True)
+            mark.symlink_to(state.resolve())
+
+    def clear(self) -> None:
+        """Remove all pins, links first: what is not pinned ends. The folder and its lock stay."""
+        for layout in _layouts(self.root):
+            for path in links(layout):
+                with suppress(DriverError), Link.pinned(path) as link:
+                    link.detach()
+                path.unlink()
+            for path in layout.iterdir():
+                path.unlink()
+            layout.rmdir()
+
+    def remove(self) -> None:
+        """Remove all pins and the folder."""
+        self.clear()
+        (self.root / _STATE).unlink(missing_ok=True)
+        self.root.rmdir()
+        with suppress(OSError):  # another instance's pins are there
+            self.root.parent.rmdir()
+
+    def close(self) -> None:
+        """Let others have it."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def remove(instance: str) -> None:
+    """End what a driver of this instance left running, and remove its pins. Raises DriverError where it runs."""
+    try:
+        there = root(instance).is_dir()
+    except DriverError:  # without a BPF file system nothing was left
+        return
+    if there:
+        pins = Pins(instance)
+        pins.remove()
+        pins.close()
+
+
+def own_programs(instance: str) -> set[int]:
+    """The ids of the programs that this instance's links attach."""
+    return _programs(root(instance))
+
+
+def holder(program: int) -> Holder | None:
+    """The engine of ours whose program this is; None where it is somebody else's."""
+    folder = bpf.file_system() / "avi-se"
+    for each in sorted(folder.iterdir()) if folder.is_dir() else ():
+        with suppress(FileNotFoundError):  # its engine is just removing it
+            if program in _programs(each):
+                return _holder(each)
+    return None
+
+
+def root(instance: str) -> Path:
+    """The folder of an instance. Raises DriverError where there is no BPF file system."""
+    return bpf.file_system() / "avi-se" / _name(instance)
+
+
+def links(layout: Path) -> Iterator[Path]:
+    """The pins of links in one layout's folder."""
+    if layout.is_dir():
+        yield from sorted(path for path in layout.iterdir() if path.name.startswith(LINK))
+
+
+def _layouts(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if not path.is_symlink() and path.is_dir()] if folder.is_dir() else []
+
+
+def _programs(folder: Path) -> set[int]:
+    found = set()
+    for layout in _layouts(folder):
+        for path in links(layout):
+            with suppress(DriverError), Link.pinned(path) as link:
+                found.add(link.program_id)
+    return found
+
+
+def _holder(folder: Path) -> Holder:
+    name = re.sub(r"%([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), folder.name)
+    name = re.sub(r"-[0-9a-f]{12}$", "", name)
+    state = None
+    with suppress(OSError):
+        state = (folder / _STATE).readlink()
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        runs = not locks.take(held)
+    finally:
+        os.close(held)
+    return Holder(folder, name, state, runs, locks.holder(folder) if runs else 0)
+
+
+def _lock(folder: Path) -> int:
+    """Make a folder if need be, and lock it. Returns the descriptor that holds the lock. Raises DriverError."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with suppress(FileNotFoundError):  # whoever had it has just removed it
+            held = locks.hold(folder, os.O_RDONLY | os.O_DIRECTORY)
+            if held is not None:
+                return held
+            if time.monotonic() < until:
+                time.sleep(_PATIENCE / 20)
+                continue
+            process = locks.holder(folder)
+            who = f"process {process}" if process else "a process that is not to be seen from here"
+            remedy = f"kill {process}" if process else ""
+            raise DriverError(f"{who} runs on {folder}: two engines cannot share it", remedy=remedy)
+
+
+def _name(instance: str) -> str:
+    """An instance as a directory's name: the BPF file system refuses dots."""
+    return re.sub(r"[^A-Za-z0-9_-]", lambda found: f"%{ord(found.group()):x}", instance)

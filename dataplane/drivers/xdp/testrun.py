@@ -1,0 +1,90 @@
+"""The XDP program on frames in memory, by BPF_PROG_TEST_RUN: maps of its own, no packet on any wire.
+
+A trial receives on the loopback interface, index 1: values are put with that index for the receiving interface. The
+others need not exist.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from dataplane.bpf import objects as bpf
+from dataplane.bpf.objects import Map, Object
+from dataplane.drivers.maps.tables import NAMES, KernelTables
+from dataplane.drivers.xdp import driver as xdpdriver
+from dataplane.drivers.xdp.slowpath import SlowPath
+from dataplane.errors import DriverError
+from dataplane.forwarding import decision
+
+LOOPBACK = 1
+LARGEST = 3500
+"""Bytes of a frame that surely fit the one page that the kernel runs the program on."""
+_ACTIONS = {bpf.XDP_PASS: decision.HOST, bpf.XDP_DROP: decision.DROPPED, bpf.XDP_TX: "sent", bpf.XDP_REDIRECT: "sent"}
+
+
+class LoopbackEgress(Map):
+    """`egress` with the loopback interface in every place: the interfaces need not exist."""
+
+    def update(self, key: bytes, value: bytes) -> None:
+        """Set a place. Raises DriverError."""
+        super().update(key, LOOPBACK.to_bytes(4, "little"))
+
+
+class Ran(NamedTuple):
+    """action: as decision.Verdict's, with "sent" for what leaves; frames: what leaves; redirected: by another
+    interface; slow: user space did it."""
+
+    action: str
+    frames: tuple[bytes, ...] = ()
+    redirected: bool = False
+    slow: bool = False
+
+
+class Trial:
+    """A program and its maps. Close it. flows: entries of `elder` and `young`. Raises DriverError.
+
+    tables: where values are put, with the counters.
+    """
+
+    def __init__(self, flows: int = 1 << 12) -> None:
+        with Object(xdpdriver.OBJECT) as loaded:
+            for name in ("elder", "young"):
+                loaded.resize(name, flows)
+            loaded.load()
+            self._maps = {name: loaded.map(name) for name in NAMES}
+            self._state, self._handed_over = loaded.map("data"), loaded.map(xdpdriver.SLOW)
+            self._program = loaded.program(xdpdriver.PROGRAM)
+        self._maps["egress"] = LoopbackEgress(os.dup(self._maps["egress"].fd))
+        self._sent: list[tuple[int, bytes]] = []
+        self._start()
+
+    def _start(self) -> None:
+        self.tables = KernelTables(self._maps)
+        self._slow = SlowPath(Map(os.dup(self._handed_over.fd)), self.tables, lambda *sent: self._sent.append(sent))
+
+    def set_clock(self, now: int) -> None:
+        """Nanoseconds, more than 0."""
+        held = self._state.lookup(bytes(4)) or b""
+        self._state.update(bytes(4), now.to_bytes(8, "little") + held[8:])
+
+    def run(self, frame: bytes) -> Ran:
+        """What the program does with a frame of at least 14 bytes. Raises DriverError for one above LARGEST."""
+        if len(frame) > LARGEST:
+            what = f"a frame of {len(frame)} bytes is larger than the XDP program can be tried on ({LARGEST})"
+            raise DriverError(what, remedy="--driver pcap decides it")
+        ran = self._program.test_run(frame)
+        action = _ACTIONS[ran.result]
+        if action == "sent":
+            return Ran(action, (ran.data,), ran.result == bpf.XDP_REDIRECT)
+        if action != decision.DROPPED or self._handed_over.fd < 0 or not self._slow.take():
+            return Ran(action)
+        sent, self._sent[:] = list(self._sent), []
+        if not sent:
+            return Ran(decision.DROPPED, slow=True)
+        return Ran("sent", tuple(frame for _, frame in sent), sent[0][0] != LOOPBACK, slow=True)
+
+    def close(self) -> None:
+        """End."""
+        for one in (self._slow, self.tables, self._program, self._state, self._handed_over):
+            one.close()

@@ -1,0 +1,1 @@
+"""The service engine: joins plan, health, network and driver."""

@@ -1,0 +1,100 @@
+"""What is kept fresh while nobody asks: the MTUs of paths into tunnels, and neighbours that no probe reaches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Iterable, Mapping
+
+from dataplane import plan
+from dataplane.errors import NetworkError
+from dataplane.forwarding import rewrite
+from dataplane.forwarding import translate as tables
+from dataplane.forwarding import values as forwarding
+from dataplane.forwarding.values import Interface
+from dataplane.health.probepaths import ProbePaths
+from dataplane.network import pathmtu
+from dataplane.network.pathmtu import PathMtus
+from dataplane.network.state import Network
+from dataplane.plan.index import Roster
+
+log = logging.getLogger("avi-se")
+
+MEASURE_LOOK_EVERY = 0.5
+"""Seconds between two looks for tunnels whose path is to be measured."""
+RESOLVED_A_SECOND = 20_000
+"""Servers asked for, at most."""
+RESOLVE_EVERY = 5.0
+"""Seconds between two looks for servers whose MAC address nobody else keeps fresh."""
+
+
+class Upkeep:
+    """Two tasks without end, on the engine's loop. pools: as they were put last, by uuid; next_hop: the way to a server
+    that may be routers away; interfaces: those served."""
+
+    def __init__(
+        self,
+        network: Network,
+        roster: Roster,
+        pools: Mapping[str, forwarding.Pool],
+        paths: ProbePaths,
+        path_mtus: PathMtus,
+        next_hop: Callable[[bytes], tables.Hop],
+        interfaces: Callable[[], Iterable[Interface]],
+    ) -> None:
+        self._network, self._roster, self._pools = network, roster, pools
+        self._paths, self._path_mtus = paths, path_mtus
+        self._next_hop, self._interfaces = next_hop, interfaces
+
+    async def measure(self) -> None:
+        """Sends packets of full size into the tunnels, for routers to tell what fits."""
+        while True:
+            tunnels = {
+                (socket.inet_aton(server.address), service.mode): socket.inet_aton(service.vip)
+                for service in self._roster.services.values()
+                if service.mode != plan.L2
+                for server in service.servers
+            }
+            for server, mode in self._path_mtus.due(tunnels.keys()):
+                hop = self._next_hop(server)
+                mtu = next((i.mtu for i in self._interfaces() if i.index == hop.interface), 0)
+                if hop.mac is None or not mtu:
+                    continue
+                try:
+                    mark = await self._paths.open_tunnel(server, hop.source, mode)
+                    pathmtu.send_full(mark, hop.source, tunnels[server, mode], mtu - rewrite.overhead(mode))
+                except (NetworkError, OSError) as exc:
+                    log.warning("the path to %s is not measured: %s", socket.inet_ntoa(server), exc)
+                self._path_mtus.measured((server, mode))
+            await asyncio.sleep(MEASURE_LOOK_EVERY)
+
+    async def resolve(self) -> None:
+        """Have the kernel find the MAC addresses of servers or their next hops, where no probe keeps them fresh. Many
+        are spread over the time, for each is an ARP request."""
+        while True:
+            for uuid in list(self._roster.pools):
+                wanted = self._unresolved(uuid)
+                try:
+                    self._network.resolve(wanted)
+                except NetworkError as exc:
+                    log.warning("%s", exc)
+                await asyncio.sleep(len(wanted) / RESOLVED_A_SECOND)
+            await asyncio.sleep(RESOLVE_EVERY)
+
+    def _unresolved(self, uuid: str) -> list[tuple[int, bytes]]:
+        """Interface and address of every neighbour that is to be found or confirmed for a pool."""
+        services, pool = self._roster.of_pool(uuid), self._pools.get(uuid)
+        if not services or pool is None:
+            return []
+        service, wanted = next(iter(services)), []
+        for target in pool.targets:
+            if target.mac is not None and service.monitors:
+                continue
+            interface, neighbour = target.interface, target.address
+            if service.mode != plan.L2:
+                way = self._network.way(target.address)
+                interface, neighbour = (way.index, way.gateway) if way else (None, neighbour)
+            if interface is not None:
+                wanted.append((interface, neighbour))
+        return wanted

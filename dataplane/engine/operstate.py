@@ -1,0 +1,142 @@
+"""Operational states and their reasons, in the words that operators read: pure functions of what an engine knows.
+
+A state is one word: up, down, disabled, unknown (a server that is not checked yet), initializing (a pool or service
+that waits for its servers' first results). Everybody who shows a state takes it from here, so that no two views differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from dataplane import plan
+
+UP, DOWN, DISABLED, UNKNOWN, INITIALIZING = "up", "down", "disabled", "unknown", "initializing"
+
+_NAMED = 4
+"""Servers named for one reason, and reasons given, before the rest is counted."""
+
+
+class State(NamedTuple):
+    """A state and why it is so; no reason where the state says it all."""
+
+    word: str
+    reason: str = ""
+
+
+class Seen(NamedTuple):
+    """What an engine knows of a server. monitored: a monitor is asked about it; up, known: what they say, and whether
+    they said anything yet; why: it is not up, or what is to be known of one that is; failing: some monitors fail;
+    fault: why nothing can be sent to it at all, "" = it can; unresolved: nobody answers ARP for it or for the next hop
+    towards it."""
+
+    monitored: bool
+    up: bool
+    known: bool
+    why: str = ""
+    failing: bool = False
+    fault: str = ""
+    unresolved: bool = False
+
+
+class Grace(NamedTuple):
+    """What is left to a disabled server. seconds: that it serves its flows on, 0 = none, plan.FOR_EVER; given: it had a
+    graceful time at all; flows: those seen since that still live, None where none are tracked."""
+
+    seconds: float
+    given: bool
+    flows: int | None
+
+
+def server(planned: plan.Server, pool_enabled: bool, seen: Seen, grace: Grace) -> State:
+    """A pool member's state. grace: asked of a disabled one only."""
+    if not pool_enabled:
+        return State(DISABLED, "its pool is disabled")
+    found = _health(seen)
+    if planned.enabled:
+        return found
+    if found.word == DOWN:
+        return State(DISABLED, f"disabled, and down: {found.reason}")
+    return State(DISABLED, _grace(grace))
+
+
+def _health(seen: Seen) -> State:
+    if seen.fault:
+        return State(DOWN, seen.fault)
+    if not seen.monitored:
+        unresolved = "no reply to ARP for it" if seen.unresolved else ""
+        return State(UP, "; ".join(text for text in ("not monitored", unresolved, seen.why) if text))
+    if seen.up:
+        return State(UP, f"enough monitors pass; others: {seen.why}" if seen.failing else seen.why)
+    return State(DOWN, seen.why) if seen.known else State(UNKNOWN, "not checked yet")
+
+
+def _grace(grace: Grace) -> str:
+    if not grace.seconds:
+        return "disabled, its graceful time is over" if grace.given else "disabled, its flows moved at once"
+    how_long = "for ever" if grace.seconds < 0 else f"for {duration(grace.seconds)} more"
+    remain = ""
+    if grace.flows is not None:
+        remain = f", {grace.flows} {'flow remains' if grace.flows == 1 else 'flows remain'} of those tracked"
+    return f"disabled, serves its flows {how_long}{remain}"
+
+
+def pool(service: plan.Service, servers: Mapping[str, State], *, settled: bool, up: bool) -> State:
+    """A pool's state. servers: by address; settled: their first results are in; up: what its forwarding does."""
+    if not service.pool_enabled:
+        return State(DISABLED, "switched off in the configuration")
+    if not servers:
+        return State(DOWN, "it has no servers")
+    if not settled:
+        waiting = [address for address, state in servers.items() if state.word == UNKNOWN]
+        return State(INITIALIZING, "waiting for the first monitor results" + (f": {_some(waiting)}" if waiting else ""))
+    if not up:
+        return State(DOWN, _too_few(service, servers) or f"no server is up: {listing(servers)}")
+    if not any(state.word == UP for state in servers.values()):
+        return State(UP, f"no server takes new flows: {listing(servers)}")
+    return State(UP)
+
+
+def service(planned: plan.Service, its_pool: State, servers: Mapping[str, State], claims: str = "") -> State:
+    """A service's state, by its pool's. claims: what others claim of its VIP."""
+    if not planned.enabled:
+        return State(DISABLED, "switched off in the configuration")
+    if its_pool.word == DISABLED:
+        return State(DOWN, "its pool is disabled")
+    if its_pool.word == DOWN:
+        few, none = _too_few(planned, servers), f"no server of its pool is up: {listing(servers)}"
+        return State(DOWN, (f"its pool: {few}" if few else none) if servers else "its pool has no servers")
+    return State(its_pool.word, "; ".join(text for text in (claims, its_pool.reason) if text))
+
+
+def _too_few(planned: plan.Service, servers: Mapping[str, State]) -> str:
+    """That some servers are up and the pool needs more, "" where that is not so."""
+    up, needed = sum(state.word == UP for state in servers.values()), planned.servers_needed
+    if not 0 < up < needed:
+        return ""
+    rest = listing(servers)
+    return f"{up} up, min_servers_up needs {needed}" + (f": {rest}" if rest else f" of {len(servers)} configured")
+
+
+def listing(servers: Mapping[str, State]) -> str:
+    """Which servers are not up, and why; those of one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for address, state in servers.items():
+        if state.word != UP:
+            by_reason.setdefault(state.reason, []).append(address)
+    parts = [f"{_some(addresses)} {reason}" for reason, addresses in by_reason.items()]
+    left = sum(len(addresses) for addresses in list(by_reason.values())[_NAMED:])
+    return "; ".join(parts[:_NAMED]) + (f"; and {left} more" if left else "")
+
+
+def _some(addresses: Sequence[str]) -> str:
+    more = len(addresses) - _NAMED
+    return ", ".join(addresses[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: "4 min 12 s", "2 h 5 min"; rounded up, so that it is 0 s only when it is over."""
+    whole = int(-(-seconds // 1))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    words = [f"{n} {unit}" for n, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if n]
+    return " ".join(words[:2]) or "0 s"

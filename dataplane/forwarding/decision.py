@@ -1,0 +1,455 @@
+"""The forwarding decision for one frame: the definition that both drivers follow.
+
+`decide` is a pure function over bytes. The pcap driver is this function on packet sockets; the XDP program under `xdp/`
+is the same decision in C, and tests compare the two frame by frame: whoever changes one changes the other.
+
+The steps are numbered as in ARCHITECTURE ("Forwarding"): 1 whose frame, 2 well-formed, 3 our own traffic come back,
+4 VIP down, 5 fragments, 6 ICMP, 7 service, 8 server, 9 rewriting, 10 size, 11 counting. What a later frame must know
+of an earlier one is in `flows`; what leaves is made in `rewrite`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping, Set
+from typing import NamedTuple, TypeVar
+
+from dataplane.forwarding import rewrite
+from dataplane.forwarding.rewrite import MF, OFFSET
+from dataplane.forwarding.tracking import Flow, Flows, FragmentKey, Member, member_of
+from dataplane.forwarding.values import (
+    DROP_REASONS,
+    TCP,
+    UDP,
+    Counters,
+    Interface,
+    Pool,
+    Service,
+    ServiceKey,
+    Tally,
+    Target,
+    Vip,
+)
+from dataplane.plan import L2
+
+ETH_P_IP, ETH_P_ARP, ETH_P_8021Q = b"\x08\x00", b"\x08\x06", b"\x81\x00"
+ICMP = 1
+ETH_HLEN, VLAN_HLEN, ARP_LEN, IP_HLEN = 14, 4, 28, 20
+TCP_HLEN, UDP_HLEN, ICMP_HLEN = 20, 8, 8
+PORTS_LEN = 4
+TCP_SYN, TCP_ACK = 0x02, 0x10
+ECHO_REQUEST = 8
+ICMP_ERRORS = (3, 11, 12)  # unreachable, time exceeded, parameter problem (RFC 792)
+NOWHERE = bytes(4)
+EVERYWHERE = b"\xff" * 4
+BROADCAST_MAC = b"\xff" * 6
+_ARP_REQUEST = b"\x00\x01\x08\x00\x06\x04\x00\x01"  # Ethernet, IPv4, address lengths, request (RFC 826)
+_ARP_REPLY = b"\x00\x01\x08\x00\x06\x04\x00\x02"
+_HEAD = struct.Struct("!BxHxxHxB")  # of IPv4: version and header length, total length, flags and offset, protocol
+_PORTS = struct.Struct("!HH")
+
+K = TypeVar("K")
+
+HOST, ANSWERED, FORWARDED, DROPPED = "host", "answered", "forwarded", "dropped"
+
+
+class Verdict(NamedTuple):
+    """What becomes of a frame.
+
+    action: HOST (left alone), ANSWERED, FORWARDED or DROPPED; reason: of a drop, one of forwarding.DROP_REASONS;
+    frames: what leaves (more than one where a packet had to be fragmented); interface: index of the one it leaves by;
+    service, pool, server: who is counted, and size: the bytes counted (the client's IP packet), for what is forwarded.
+    """
+
+    action: str
+    reason: str = ""
+    frames: tuple[bytes, ...] = ()
+    interface: int = 0
+    service: ServiceKey | None = None
+    pool: str = ""
+    server: bytes = b""
+    size: int = 0
+
+
+_TO_HOST = Verdict(HOST)
+_DROP = {reason: Verdict(DROPPED, reason) for reason in DROP_REASONS}
+
+
+_NOBODY: tuple[Pool | None, Mapping[bytes, frozenset[bytes]]] = (None, {})
+"""The members by MAC address of a pool that nobody asked for yet."""
+
+
+class Values:
+    """The forwarding values, ready for lookup (implements forwarding.Tables).
+
+    One thread may put while another decides: every change is one assignment. version: another after every change.
+    """
+
+    def __init__(self) -> None:
+        self.interfaces: dict[int, Interface] = {}
+        self.addresses: frozenset[bytes] = frozenset()
+        self.vips: dict[bytes, Vip] = {}
+        self.pools: dict[str, Pool] = {}
+        self.services: dict[ServiceKey, Service] = {}
+        self._by_port: dict[tuple[bytes, int, int], Service] = {}
+        self._ranges: dict[tuple[bytes, int], tuple[Service, ...]] = {}
+        self._macs: dict[str, tuple[Pool, Mapping[bytes, Set[bytes]]]] = {}
+        self.version = 0
+
+    def put_interface(self, interface: Interface) -> None:
+        """Add or replace an interface."""
+        self.interfaces[interface.index] = interface
+        self.version += 1
+
+    def remove_interface(self, index: int) -> None:
+        """Remove an interface."""
+        self.interfaces.pop(index, None)
+        self.version += 1
+
+    def put_addresses(self, addresses: frozenset[bytes]) -> None:
+        """Replace the engines' own addresses."""
+        self.addresses = addresses
+        self.version += 1
+
+    def put_pool(self, pool: Pool) -> None:
+        """Add or replace a pool."""
+        self.pools[pool.uuid] = pool
+        self.version += 1
+
+    def put_pools(self, pools: Iterable[Pool]) -> list[Pool]:
+        """Add or replace several pools."""
+        several = list(pools)
+        for pool in several:
+            self.put_pool(pool)
+        return several
+
+    def remove_pool(self, uuid: str) -> None:
+        """Remove a pool."""
+        self.pools.pop(uuid, None)
+        self._macs.pop(uuid, None)
+        self.version += 1
+
+    def put_service(self, service: Service) -> None:
+        """Add or replace a service."""
+        self.services[service.key] = service
+        vip, protocol, port, port_end = service.key
+        if port == port_end:
+            self._by_port[vip, protocol, port] = service
+        else:
+            self._index_ranges(vip, protocol)
+        self.version += 1
+
+    def remove_service(self, key: ServiceKey) -> None:
+        """Remove a service."""
+        if self.services.pop(key, None) is None:
+            return
+        if key.port == key.port_end:
+            del self._by_port[key.vip, key.protocol, key.port]
+        else:
+            self._index_ranges(key.vip, key.protocol)
+        self.version += 1
+
+    def put_vip(self, vip: Vip) -> None:
+        """Add or replace a VIP."""
+        self.vips[vip.address] = vip
+        self.version += 1
+
+    def remove_vip(self, address: bytes) -> None:
+        """Remove a VIP."""
+        self.vips.pop(address, None)
+        self.version += 1
+
+    def service(self, vip: bytes, protocol: int, port: int) -> Service | None:
+        """The service of a VIP, protocol and port."""
+        found = self._by_port.get((vip, protocol, port))
+        if found is None:
+            for ranged in self._ranges.get((vip, protocol), ()):
+                if ranged.key.port <= port <= ranged.key.port_end:
+                    return ranged
+        return found
+
+    def owners(self, pool: str) -> Mapping[bytes, Set[bytes]]:
+        """The addresses of a pool's members by their MAC address."""
+        value, (known, found) = self.pools.get(pool), self._macs.get(pool, _NOBODY)
+        if value is not known and value is not None:  # another thread may put a pool meanwhile
+            macs: dict[bytes, set[bytes]] = {}
+            for target in value.targets:
+                if target.mac is not None:
+                    macs.setdefault(target.mac, set()).add(target.address)
+            self._macs[pool] = value, (found := macs)
+        return found
+
+    def _index_ranges(self, vip: bytes, protocol: int) -> None:
+        self._ranges[vip, protocol] = tuple(
+            s for s in self.services.values() if s.key[:2] == (vip, protocol) and s.key.port != s.key.port_end
+        )
+
+
+def decide(frame: bytes, interface: Interface, values: Values, flows: Flows, now: int = 0, segment: int = 0) -> Verdict:
+    """What becomes of a frame received on an interface of the plan.
+
+    frame: from its Ethernet header on, without checksum; now: nanoseconds of a steady clock; segment: when the sender's
+    stack left a TCP or UDP packet to be cut up later (GSO), the size of its pieces' IP packets: that, not the whole,
+    must fit the egress MTU.
+    """
+    kind, start = frame[12:14], ETH_HLEN
+    if kind == ETH_P_8021Q:
+        kind, start = frame[16:18], ETH_HLEN + VLAN_HLEN
+    if kind == ETH_P_IP:
+        if frame[:6] != interface.mac:
+            return _TO_HOST
+        vip = values.vips.get(frame[start + 16 : start + 20])
+        return _TO_HOST if vip is None else _packet(frame, start, vip, interface, values, flows, now, segment)
+    if kind == ETH_P_ARP:
+        return _arp(frame, start, interface, values)
+    return _TO_HOST
+
+
+def _arp(frame: bytes, start: int, interface: Interface, values: Values) -> Verdict:
+    """Step 1: requests for an owned VIP are answered, probes of others' duplicate-address detection too; an
+    announcement (sender = target, RFC 5227) is nobody's question."""
+    if frame[:6] not in (BROADCAST_MAC, interface.mac) or len(frame) < start + ARP_LEN:
+        return _TO_HOST
+    if frame[start : start + 8] != _ARP_REQUEST:
+        return _TO_HOST
+    asker, sender = frame[start + 8 : start + 14], frame[start + 14 : start + 18]
+    target = frame[start + 24 : start + 28]
+    vip = values.vips.get(target)
+    if vip is None or not vip.owned or sender == target:
+        return _TO_HOST
+    tag = frame[12:start]
+    answer = _ARP_REPLY + interface.mac + target + asker + sender
+    reply = asker + interface.mac + tag + answer + frame[start + ARP_LEN :]
+    return Verdict(ANSWERED, frames=(reply,), interface=interface.index)
+
+
+class _Subject(NamedTuple):
+    """What a packet to a VIP is about. kind: one of those below; service, pool: None where it is about none; flow: of
+    a packet with ports, or the one that an ICMP error quotes; member: the one that the first fragment went to."""
+
+    kind: int
+    service: Service | None = None
+    pool: Pool | None = None
+    flow: Flow | None = None
+    syn: bool = False
+    member: Member | None = None
+
+
+_WHOLE, _FIRST, _LATER, _ECHO, _ERROR, _UNKNOWN, _SHORT, _OTHER_ICMP = range(8)
+"""A whole packet, a first and a later fragment, a ping, an ICMP error; and what goes nowhere: a later fragment whose
+first is not known, a fragment without ports, other ICMP."""
+_NOWHERE = {_UNKNOWN: "fragment_unknown", _SHORT: "fragment_short", _OTHER_ICMP: "icmp_unsupported"}
+_OTHER = _Subject(_WHOLE)
+
+
+def _packet(
+    frame: bytes,
+    start: int,
+    vip: Vip,
+    interface: Interface,
+    values: Values,
+    flows: Flows,
+    now: int,
+    segment: int,
+) -> Verdict:
+    """Steps 2 to 11 for a packet to a VIP. The order of the drops is part of the definition."""
+    size = well_formed(frame, start)
+    if not size:
+        return _DROP["malformed"]
+    packet = frame[start : start + size]
+    source = packet[12:16]
+    if _bad_source(source, values):
+        return _DROP["bad_source"]
+    subject = _subject(packet, values, flows, now)
+    kind, service, pool = subject.kind, subject.service, subject.pool
+    if _looped(frame, source, pool, values):
+        return _DROP["looped"]
+    if not vip.up:
+        return _DROP["vip_down"]
+    if kind in _NOWHERE:
+        return _DROP[_NOWHERE[kind]]
+    if kind == _ECHO:
+        answer = frame[6:12] + interface.mac + frame[12:start] + rewrite.echo_reply(packet)
+        return Verdict(ANSWERED, frames=(answer,), interface=interface.index)
+    if service is None:
+        return _DROP["icmp_unmatched" if kind == _ERROR else "no_service"]
+    target = _server(subject, service, pool, flows, now)
+    if target is None or pool is None:
+        return _DROP["no_server"]
+    if kind == _FIRST:
+        flows.remember_fragments(_fragment_key(packet), service, pool, target, now)
+    egress = values.interfaces.get(target.interface) if target.interface is not None else None
+    if egress is None or target.mac is None:
+        return _DROP["no_next_hop"]
+    if pool.mode == L2:
+        if (segment or size) > egress.mtu:
+            return _DROP["too_big_l2"]
+        frames: tuple[bytes, ...] = (target.mac + egress.mac + ETH_P_IP + packet,)
+    else:
+        room = min(egress.mtu, target.path_mtu or egress.mtu) - rewrite.overhead(pool.mode)
+        pieces = [packet]
+        if (segment or size) > room:
+            if packet[6] & 0x40:
+                return _too_big(frame, start, packet, room, subject, interface, flows, now)
+            if room < 68:
+                return _DROP["encap_failed"]
+            pieces = rewrite.fragmented(packet, room)
+        if size + rewrite.overhead(pool.mode) > 0xFFFF:
+            return _DROP["encap_failed"]
+        ethernet = target.mac + egress.mac + ETH_P_IP
+        frames = tuple([ethernet + _tunnelled(piece, pool, target, flows) for piece in pieces])
+    return Verdict(FORWARDED, "", frames, egress.index, service.key, pool.uuid, target.address, size)
+
+
+def _tunnelled(packet: bytes, pool: Pool, target: Target, flows: Flows) -> bytes:
+    """Step 9, layer 3: outer headers that cannot be fragmented need no identification (RFC 6864)."""
+    identification = 0 if packet[6] & 0x40 else flows.identification(Member.of(pool, target))
+    return rewrite.tunnelled(packet, pool.mode, target.source, target.address, identification)
+
+
+def well_formed(frame: bytes, start: int) -> int:
+    """Step 2: version, header length, total length against the frame, header checksum (RFC 791, RFC 1071), layer 4
+    whole (RFC 9293 data offset, RFC 768 length). Fragments' layer 4 is step 5's matter. Returns the total length, 0
+    where it is not well-formed."""
+    total: int
+    first, total, fragment, protocol = _HEAD.unpack_from(frame, start)
+    header = (first & 0x0F) * 4
+    if first >> 4 != 4 or header < IP_HLEN or total < header or start + total > len(frame):
+        return 0
+    if rewrite.total(frame[start : start + header]):
+        return 0
+    if fragment & (MF | OFFSET):
+        return total
+    at, left = start + header, total - header
+    if protocol == TCP:
+        whole = left >= TCP_HLEN and TCP_HLEN <= (frame[at + 12] >> 4) * 4 <= left
+    elif protocol == UDP:
+        whole = left >= UDP_HLEN and UDP_HLEN <= (frame[at + 4] << 8 | frame[at + 5]) <= left
+    else:
+        whole = protocol != ICMP or left >= ICMP_HLEN
+    return total if whole else 0
+
+
+def _bad_source(source: bytes, values: Values) -> bool:
+    """Step 2: zero, loopback, multicast, limited broadcast, or a VIP (RFC 1122 section 3.2.1.3)."""
+    first = source[0]
+    return first == 127 or first & 0xF0 == 0xE0 or source in (NOWHERE, EVERYWHERE) or source in values.vips
+
+
+def _looped(frame: bytes, source: bytes, pool: Pool | None, values: Values) -> bool:
+    """Step 3: from one of the engines' own addresses (a probe that a server without the VIP sent on), or, for L2,
+    forwarded by a member of the pool: its MAC address, another's IP address."""
+    if source in values.addresses:
+        return True
+    if pool is None or pool.mode != L2:
+        return False
+    owned = values.owners(pool.uuid).get(frame[6:12])
+    return owned is not None and source not in owned
+
+
+def _subject(packet: bytes, values: Values, flows: Flows, now: int) -> _Subject:
+    """Steps 5, 6 and 7, as far as they only look."""
+    first, _, fragment, protocol = _HEAD.unpack_from(packet)
+    header = (first & 0x0F) * 4
+    if fragment & OFFSET:
+        return _later(packet, values, flows, now)
+    if protocol == ICMP:
+        return _Subject(_OTHER_ICMP) if fragment & MF else _icmp(packet, header, values)
+    if protocol not in (TCP, UDP):
+        return _OTHER
+    if len(packet) < header + PORTS_LEN:
+        return _Subject(_SHORT)
+    client_port, port = _PORTS.unpack_from(packet, header)
+    vip = packet[16:20]
+    service = values.service(vip, protocol, port)
+    pool = values.pools.get(service.pool) if service else None
+    flow = Flow(packet[12:16], vip, protocol, client_port, port)
+    flags = packet[header + 13] if protocol == TCP and len(packet) > header + 13 else 0
+    syn = flags & (TCP_SYN | TCP_ACK) == TCP_SYN
+    return _Subject(_FIRST if fragment & MF else _WHOLE, service, pool, flow, syn)
+
+
+def _later(packet: bytes, values: Values, flows: Flows, now: int) -> _Subject:
+    """Step 5 for a later fragment: where its first went."""
+    known = flows.fragment(_fragment_key(packet), now)
+    service = values.services.get(known.service) if known else None
+    pool = values.pools.get(service.pool) if service else None
+    if known is None or pool is None or member_of(pool, known.member) is None:
+        return _Subject(_UNKNOWN)
+    return _Subject(_LATER, service, pool, member=known.member)
+
+
+def _icmp(packet: bytes, header: int, values: Values) -> _Subject:
+    """Step 6: a ping, or an error that quotes a packet from the VIP; eight bytes of its layer 4 are enough."""
+    kind, code = packet[header], packet[header + 1]
+    if kind == ECHO_REQUEST and code == 0 and header == IP_HLEN:
+        return _Subject(_ECHO)
+    if kind not in ICMP_ERRORS:
+        return _Subject(_OTHER_ICMP)
+    quoted = packet[header + ICMP_HLEN :]
+    length = (quoted[0] & 0x0F) * 4 if quoted else 0
+    if len(quoted) < length + rewrite.QUOTED or length < IP_HLEN or quoted[0] >> 4 != 4:
+        return _Subject(_ERROR)
+    later = (quoted[6] & 0x1F) << 8 | quoted[7]
+    if later or quoted[9] not in (TCP, UDP) or quoted[12:16] != packet[16:20]:
+        return _Subject(_ERROR)
+    port, client_port = struct.unpack_from("!HH", quoted, length)
+    service = values.service(quoted[12:16], quoted[9], port)
+    pool = values.pools.get(service.pool) if service else None
+    return _Subject(_ERROR, service, pool, Flow(quoted[16:20], quoted[12:16], quoted[9], client_port, port))
+
+
+def _server(subject: _Subject, service: Service, pool: Pool | None, flows: Flows, now: int) -> Target | None:
+    """Step 8."""
+    if pool is None:
+        return None
+    if subject.member is not None:
+        return member_of(pool, subject.member)
+    if subject.flow is None:
+        return None
+    if subject.kind == _ERROR:
+        return flows.owner(subject.flow, service, pool, now)
+    return flows.server(subject.flow, service, pool, now, syn=subject.syn)
+
+
+def _too_big(
+    frame: bytes,
+    start: int,
+    packet: bytes,
+    room: int,
+    subject: _Subject,
+    interface: Interface,
+    flows: Flows,
+    now: int,
+) -> Verdict:
+    """Step 10: the client is told what fits, but never about later fragments or errors (RFC 1122 section 3.2.2)."""
+    if subject.kind in (_LATER, _ERROR):
+        return _DROP["too_big_unreported"]
+    if not flows.may_reply(now):
+        return _DROP["too_big_rate_limited"]
+    message = rewrite.too_big(packet, packet[16:20], packet[12:16], room)
+    told = frame[6:12] + interface.mac + frame[12:start] + message
+    return Verdict(ANSWERED, frames=(told,), interface=interface.index)
+
+
+def _fragment_key(packet: bytes) -> FragmentKey:
+    return FragmentKey(packet[12:16], packet[16:20], packet[9], packet[4] << 8 | packet[5])
+
+
+def count(verdict: Verdict, counters: Counters) -> None:
+    """Step 11: add a verdict to the counters."""
+    if verdict.action == FORWARDED and verdict.service is not None:
+        _add(counters.services, verdict.service, verdict.size)
+        _add(counters.servers, (verdict.pool, verdict.server), verdict.size)
+    elif verdict.action == DROPPED:
+        counters.dropped[verdict.reason] = counters.dropped.get(verdict.reason, 0) + 1
+    elif verdict.action == ANSWERED:
+        counters.answered += 1
+
+
+def _add(tallies: dict[K, Tally], key: K, size: int) -> None:
+    tally = tallies.get(key)
+    if tally is None:
+        tally = tallies[key] = Tally()
+    tally.packets += 1
+    tally.bytes += size

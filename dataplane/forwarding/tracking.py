@@ -1,0 +1,230 @@
+"""Just enough tracking: which flows and fragments are remembered, and when a packet asks.
+
+A slot that is stable asks nothing: its owner gets the packet. Only slots that changed owner remember, in two tables of
+fixed size whose oldest entry makes room for a new one: `elder` (flows of the former owner, and flows that proved
+themselves) and `young` (flows begun by a SYN in the window; a flood of SYNs pushes out nothing else).
+
+Times are in nanoseconds of one steady clock.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
+from typing import Generic, NamedTuple, TypeVar
+
+from dataplane.forwarding.maglev import NO_SERVER, slot_of
+from dataplane.forwarding.values import STABLE, TRANSITION, Lingering, Pool, Service, ServiceKey, Target
+
+SECOND = 1_000_000_000
+FLOWS = 1 << 20
+"""Entries of `elder` and of `young`."""
+FRAGMENTS = 1 << 16
+FRAGMENT_LIFE = 30 * SECOND
+"""How long the later fragments of a packet may follow its first (RFC 791 leaves 15 s, RFC 1122 60 to 120 s)."""
+SLOTS_KEPT = 1 << 14
+"""Flows whose slot need not be computed again: some 4 MiB."""
+REPLIES_A_SECOND = 100
+"""Too-big messages that may be sent in one second of the clock."""
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Flow(NamedTuple):
+    """A flow as its packets to the VIP show it; addresses are 4 bytes."""
+
+    client: bytes
+    vip: bytes
+    protocol: int
+    client_port: int
+    port: int
+
+
+class FragmentKey(NamedTuple):
+    """What all fragments of a packet share (RFC 791)."""
+
+    source: bytes
+    destination: bytes
+    protocol: int
+    identification: int
+
+
+class Member(NamedTuple):
+    """A pool member in one life of it."""
+
+    pool: str
+    address: bytes
+    generation: int
+
+    @classmethod
+    def of(cls, pool: Pool, target: Target) -> Member:
+        """Which one a target of the pool is now."""
+        return cls(pool.uuid, target.address, target.generation)
+
+
+class Entry(NamedTuple):
+    """Where a flow goes, and when its last packet came."""
+
+    member: Member
+    seen: int
+
+
+class Fragment(NamedTuple):
+    """Where the later fragments of a packet go, and from when on not."""
+
+    service: ServiceKey
+    member: Member
+    until: int
+
+
+class Bounded(OrderedDict[K, V], Generic[K, V]):
+    """A dictionary of fixed size: what was longest untouched makes room."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def put(self, key: K, value: V) -> None:
+        """Add or renew an entry."""
+        self[key] = value
+        self.move_to_end(key)
+        if len(self) > self.size:
+            self.popitem(last=False)
+
+
+class Flows:
+    """All that is remembered from one packet to another."""
+
+    def __init__(self, flows: int = FLOWS, fragments: int = FRAGMENTS) -> None:
+        self.elder: Bounded[Flow, Entry] = Bounded(flows)
+        self.young: Bounded[Flow, Entry] = Bounded(flows)
+        self.fragments: Bounded[FragmentKey, Fragment] = Bounded(fragments)
+        self._identifications: dict[Member, int] = {}
+        self._second, self._replies = 0, 0
+
+    def server(self, flow: Flow, service: Service, pool: Pool, now: int, *, syn: bool) -> Target | None:
+        """The member that gets a flow's packet, remembering what must be. syn: TCP, SYN without ACK."""
+        slot = slot_for(flow, service, pool)
+        owner = _target(pool, pool.table[slot])
+        phase = pool.phases[slot] if pool.phases else STABLE
+        if phase == STABLE or service.per_packet:
+            return owner
+        if syn:
+            self.elder.pop(flow, None)
+        elif found := self._known(self.elder, flow, service, pool, now):
+            self.elder.put(flow, Entry(Member.of(pool, found), now))
+            return found
+        return self._in_transition(flow, service, pool, slot, now, syn=syn) if phase == TRANSITION else owner
+
+    def _in_transition(
+        self, flow: Flow, service: Service, pool: Pool, slot: int, now: int, *, syn: bool
+    ) -> Target | None:
+        if found := self._known(self.young, flow, service, pool, now):
+            chosen: Target | None = found
+            if not syn:
+                del self.young[flow]
+        elif syn:
+            chosen = _target(pool, pool.table[slot])
+        else:
+            former = _target(pool, pool.fallback[slot])
+            chosen = former if former is not None and former.serves else _target(pool, pool.table[slot])
+        if chosen is not None:
+            (self.young if syn else self.elder).put(flow, Entry(Member.of(pool, chosen), now))
+        return chosen
+
+    def owner(self, flow: Flow, service: Service, pool: Pool, now: int) -> Target | None:
+        """The member that a flow's packets go to, for messages about the flow: nothing is remembered or renewed."""
+        slot = slot_for(flow, service, pool)
+        owner = _target(pool, pool.table[slot])
+        phase = pool.phases[slot] if pool.phases else STABLE
+        if phase == STABLE or service.per_packet:
+            return owner
+        if found := self._known(self.elder, flow, service, pool, now):
+            return found
+        if phase != TRANSITION:
+            return owner
+        if found := self._known(self.young, flow, service, pool, now):
+            return found
+        former = _target(pool, pool.fallback[slot])
+        return former if former is not None and former.serves else owner
+
+    def _known(self, table: Bounded[Flow, Entry], flow: Flow, service: Service, pool: Pool, now: int) -> Target | None:
+        entry = table.get(flow)
+        if entry is None or (service.idle_timeout and now - entry.seen > service.idle_timeout * SECOND):
+            return None
+        target = member_of(pool, entry.member)
+        return target if target is not None and target.serves else None
+
+    def lingering(
+        self,
+        services: Callable[[bytes, int, int], Service | None],
+        pools: Mapping[str, Pool],
+        wanted: Collection[str],
+        now: int,
+    ) -> Lingering:
+        """Slot and member of every entry of `elder` that lives, of the wanted pools; those that do not are
+        forgotten."""
+        found: dict[str, list[tuple[int, tuple[bytes, int]]]] = {uuid: [] for uuid in wanted}
+        for flow, entry in list(self.elder.items()):
+            pool = entry.member.pool
+            if pool not in found:
+                continue
+            service, where = services(flow.vip, flow.protocol, flow.port), pools.get(pool)
+            if service is None or where is None or self._known(self.elder, flow, service, where, now) is None:
+                del self.elder[flow]
+            else:
+                found[pool].append((slot_for(flow, service, where), (entry.member.address, entry.member.generation)))
+        return found
+
+    def remember_fragments(self, key: FragmentKey, service: Service, pool: Pool, target: Target, now: int) -> None:
+        """The first fragment of a packet went to a member: the others follow."""
+        self.fragments.put(key, Fragment(service.key, Member.of(pool, target), now + FRAGMENT_LIFE))
+
+    def fragment(self, key: FragmentKey, now: int) -> Fragment | None:
+        """Where a later fragment goes."""
+        found = self.fragments.get(key)
+        return found if found is not None and now <= found.until else None
+
+    def identification(self, member: Member) -> int:
+        """The next identification of an outer header to a member."""
+        number = self._identifications[member] = (self._identifications.get(member, 0) + 1) & 0xFFFF
+        return number
+
+    def may_reply(self, now: int) -> bool:
+        """Whether one more too-big message may be sent in this second."""
+        if now // SECOND != self._second:
+            self._second, self._replies = now // SECOND, 0
+        self._replies += 1
+        return self._replies <= REPLIES_A_SECOND
+
+
+def is_stable(flow: Flow, service: Service, pool: Pool) -> bool:
+    """Whether the owner of the flow's slot gets its packets, and nothing of them is remembered."""
+    return service.per_packet or not pool.phases or pool.phases[slot_for(flow, service, pool)] == STABLE
+
+
+def slot_for(flow: Flow, service: Service, pool: Pool) -> int:
+    """The slot of a flow in its pool's table."""
+    return _slot(flow.client, flow.client_port if service.by_port else 0, pool.seed, len(pool.table))
+
+
+@lru_cache(maxsize=SLOTS_KEPT)
+def _slot(client: bytes, port: int, seed: int, slots: int) -> int:
+    """Kept, as it depends on nothing else: a flow's packets ask for it again and again."""
+    return slot_of(int.from_bytes(client, "big"), port, seed, slots)
+
+
+def member_of(pool: Pool, member: Member) -> Target | None:
+    """The pool's target that is this member in this life."""
+    if pool.uuid != member.pool:
+        return None
+    for target in pool.targets:
+        if target.address == member.address:
+            return target if target.generation == member.generation else None
+    return None
+
+
+def _target(pool: Pool, index: int) -> Target | None:
+    return None if index == NO_SERVER else pool.targets[index]

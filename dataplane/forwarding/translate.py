@@ -1,0 +1,203 @@
+"""From plan, health and network to the values a driver forwards by: pure functions.
+
+One pool of the plan may stand in several services (VIPs, ports); its servers are the same in each.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
+
+from dataplane import plan
+from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding import values as forwarding
+from dataplane.forwarding.maglev import Owners
+from dataplane.forwarding.transition import Life, Phases
+from dataplane.plan import index as roster
+from dataplane.plan.index import Members
+
+_KEY, _SHARE = struct.Struct("!IQ"), struct.Struct("!HH")
+_MAKER = b"maglev 1"
+"""How tables are made: another way needs another name, for a table that is found running is believed by its hash."""
+PROTOCOLS = {"tcp": forwarding.TCP, "udp": forwarding.UDP}
+
+
+class Hop(NamedTuple):
+    """The way to a server: egress interface index, MAC address of the server (L2) or of the next hop (L3); None for
+    what is not known. source: the engine's address on that interface; path_mtu: what routers reported, 0 = nothing."""
+
+    interface: int | None = None
+    mac: bytes | None = None
+    source: bytes = b""
+    path_mtu: int = 0
+
+
+class Member(NamedTuple):
+    """A pool member's whole state: the plan's wish, its health, its next hop. usable: switched on (server and pool) and
+    up: it gets new flows; serves: flows it has may go on."""
+
+    server: plan.Server
+    address: bytes
+    up: bool
+    usable: bool
+    serves: bool
+    hop: Hop
+
+    @property
+    def life(self) -> Life:
+        """What tells it from another member, and from an earlier life of its own."""
+        return self.address, self.server.generation
+
+
+def members(
+    service: plan.Service,
+    is_up: Callable[[bytes], bool],
+    hop: Callable[[bytes], Hop],
+    now: float = 0,
+    listed: Members | None = None,
+) -> tuple[Member, ...]:
+    """The members of a service's pool, by address; none serves where fewer could than it needs. now: seconds since the
+    epoch; listed: the same servers, sorted."""
+    listed = listed or roster.members(service)
+    return joined(service, listed, map(is_up, listed.addresses), map(hop, listed.addresses), now)
+
+
+def joined(
+    service: plan.Service, listed: Members, ups: Iterable[bool], hops: Iterable[Hop], now: float
+) -> tuple[Member, ...]:
+    """`members` from what is known of each, in the order of `listed`."""
+    known = zip(listed.servers, listed.addresses, ups, hops, strict=True)
+    found = tuple(member(service, server, address, up, hop, now) for server, address, up, hop in known)
+    if service.servers_needed and is_short(service, sum(one.usable for one in found)):
+        return tuple(one._replace(usable=False, serves=False) for one in found)
+    return found
+
+
+def is_short(service: plan.Service, usable: int) -> bool:
+    """Whether a pool is down although so many of its servers are up and enabled: it needs more of them."""
+    return usable < service.servers_needed
+
+
+def member(service: plan.Service, server: plan.Server, address: bytes, up: bool, hop: Hop, now: float = 0) -> Member:
+    """One of them. address: the server's; up: by its health."""
+    usable = up and server.enabled and service.pool_enabled
+    serves = usable or (up and service.pool_enabled and still_serves(server, now))
+    return Member(server, address, up, usable, serves, hop)
+
+
+def still_serves(server: plan.Server, now: float) -> bool:
+    """Whether a disabled server is within its graceful time."""
+    return server.serve_until == plan.FOR_EVER or now < server.serve_until
+
+
+def shares(service: plan.Service, found: Sequence[Member]) -> bytes:
+    """A hash of all that a pool's table depends on: while this is the same, the table is."""
+    usable = (m.address + _SHARE.pack(index, m.server.weight) for index, m in enumerate(found) if m.usable)
+    return blake2b(_KEY.pack(service.slots, service.seed) + b"".join(usable), digest_size=8, person=_MAKER).digest()
+
+
+def table(service: plan.Service, found: Sequence[Member]) -> array[int]:
+    """The pool's table, shared out among the usable members by weight: indices into `found`."""
+    owners = tuple((index, m.address, m.server.weight) for index, m in enumerate(found) if m.usable)
+    return _table(owners, service.slots, service.seed)
+
+
+def life(server: plan.Server) -> Life:
+    """What tells a server from another, and from an earlier life of its own."""
+    return socket.inet_aton(server.address), server.generation
+
+
+def former_lives(former: plan.Former) -> list[Life]:
+    """The members of an earlier time."""
+    return [(socket.inet_aton(address), generation) for address, _, generation in former.servers]
+
+
+def former_table(service: plan.Service, former: plan.Former, members: Sequence[Life]) -> array[int]:
+    """The table of an earlier time: indices into `members`, which holds its members."""
+    index = {life: number for number, life in enumerate(members)}
+    owners = tuple(
+        (index[life], life[0], weight)
+        for life, (_, weight, _) in zip(former_lives(former), former.servers, strict=True)
+    )
+    return _table(owners, service.slots, service.seed)
+
+
+def pool(
+    service: plan.Service,
+    found: Sequence[Member],
+    phases: Phases | None = None,
+    owned: Owners | None = None,
+    before: forwarding.Pool | None = None,
+    made_of: bytes = b"",
+) -> forwarding.Pool:
+    """The pool's forwarding value. phases: of its slots where not all are stable; owned: its table if it is made, and
+    made_of: its `shares`;
+    before: its value until now, whose parts are used again where they are the same."""
+    targets = tuple(map(_target, found, _known(found, before.targets if before is not None else ())))
+    owned = table(service, found) if owned is None else owned
+    if before is not None and before.table is not owned and before.table == owned:
+        owned = before.table
+    uuid, seed, mode = service.pool_uuid, service.seed, service.mode
+    if phases is None:
+        return forwarding.Pool(uuid, seed, owned, targets, mode, made_of=made_of)
+    return forwarding.Pool(uuid, seed, owned, targets, mode, phases.phases, phases.fallback, made_of)
+
+
+def _known(found: Sequence[Member], before: Sequence[forwarding.Target]) -> Iterable[forwarding.Target | None]:
+    """For each member what it was until now."""
+    if [m.address for m in found] == [t.address for t in before]:
+        return before
+    known = {target.address: target for target in before}
+    return (known.get(member.address) for member in found)
+
+
+def _target(member: Member, before: forwarding.Target | None) -> forwarding.Target:
+    """A member as frames see it; the same object while nothing of it changes."""
+    interface, mac, source, path_mtu = member.hop
+    if (
+        before is not None
+        and before.up == member.up
+        and before.serves == member.serves
+        and before.mac == mac
+        and before.interface == interface
+        and before.source == source
+        and before.path_mtu == path_mtu
+        and before.generation == member.server.generation
+    ):
+        return before
+    generation = member.server.generation
+    return forwarding.Target(member.address, member.up, mac, interface, source, member.serves, generation, path_mtu)
+
+
+@lru_cache(maxsize=16)
+def _table(owners: tuple[tuple[int, bytes, int], ...], slots: int, seed: int) -> array[int]:
+    """A table of member indices. Kept: most changes of a pool (a MAC address, a server that flaps) change no shares,
+    or change them back."""
+    return hashing.build_table_for(owners, slots, seed)
+
+
+def key(service: plan.Service) -> forwarding.ServiceKey:
+    """A service's key as frames show it."""
+    protocol = PROTOCOLS[service.protocol]
+    return forwarding.ServiceKey(socket.inet_aton(service.vip), protocol, service.port, service.port_end)
+
+
+def service(planned: plan.Service) -> forwarding.Service:
+    """A service's forwarding value."""
+    by_port = planned.hash_key == plan.BY_ADDRESS_AND_PORT
+    return forwarding.Service(
+        key(planned), planned.virtualservice, planned.pool_uuid, by_port, planned.per_packet, planned.idle_timeout
+    )
+
+
+def vip(address: bytes, services: Iterable[plan.Service], is_up: Callable[[plan.Service], bool]) -> forwarding.Vip:
+    """A VIP's forwarding value, of all services on it: up with one service up; withdrawn when every one is down or
+    disabled, unless a down one is to be advertised all the same."""
+    enabled = [s for s in services if s.enabled]
+    up = any(is_up(s) for s in enabled)
+    return forwarding.Vip(address, up, up or any(s.advertise_down for s in enabled))

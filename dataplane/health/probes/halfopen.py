@@ -1,0 +1,197 @@
+"""The half-open TCP probe: SYN, SYN-ACK, RST. The server's program never sees a connection.
+
+The kernel sends the SYN, and again if it gets lost, from a socket of ours; a filter on that socket drops the server's
+SYN-ACK before the kernel would acknowledge it, and lets a RST through, which ends the connect as refused. One raw
+socket for all probes hears the SYN-ACK; the RST that answers it bears the probe's mark and takes the way of the data,
+too. A socket that waits is there all the time, so the kernel sends no RST of its own, which would miss the mark's way.
+
+To make a filter costs more than a probe: sockets of probes that ended well are taken again, by a connect to nowhere
+(AF_UNSPEC, connect(2)), which gives them a new port the next time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import socket
+import struct
+
+from dataplane.forwarding.rewrite import checksum
+from dataplane.health.probes.check import Check, Done, Outcome, Run, ended, failure
+from dataplane.health.probes.connection import connection
+from dataplane.health.probes.ping import ancillary
+from dataplane.health.probes.poller import WRITABLE, Poller
+from dataplane.health.probes.tcp import silence
+from dataplane.runtime.rawsocket import RawListener
+
+_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+_SYN, _RST, _ACK = 0x02, 0x04, 0x10
+_FLAGS = 13
+# struct sock_filter (linux/filter.h): code, jump if true, jump if false, constant
+_ONLY_RST = (
+    (0x30, 0, 0, _FLAGS),  # ldb [13]: a TCP socket's filter sees the packet from the TCP header on
+    (0x45, 0, 1, _RST),  # jset
+    (0x06, 0, 0, 0xFFFFFFFF),
+    (0x06, 0, 0, 0),
+)
+_ONLY_SYN_ACK = (
+    (0xB1, 0, 0, 0),  # ldx 4*([0]&0xf): a raw socket's sees it from the IP header on
+    (0x50, 0, 0, _FLAGS),  # ldb [x + 13]
+    (0x54, 0, 0, _SYN | _ACK),
+    (0x15, 0, 1, _SYN | _ACK),
+    (0x06, 0, 0, 0xFFFFFFFF),
+    (0x06, 0, 0, 0),
+)
+_NOWHERE = struct.pack("=H14x", socket.AF_UNSPEC)
+_SPARE = 1000
+"""Sockets kept for later probes."""
+
+Ends = tuple[bytes, int, int]
+"""The VIP, its port, the probe's own port."""
+
+
+class HalfOpens:
+    """What half-open probes share. The raw socket is opened at the first of them."""
+
+    def __init__(self, poller: Poller) -> None:
+        self.poller = poller
+        self.waiting: dict[Ends, HalfOpen] = {}
+        self._spare: dict[bytes, list[socket.socket]] = {}
+        self._spared = 0
+        self._listener = RawListener(
+            socket.IPPROTO_TCP, self._received, size=256, prepare=lambda made: attach(made, _ONLY_SYN_ACK)
+        )
+        self._disconnect = ctypes.CDLL(None, use_errno=True).connect
+
+    def probe(self, check: Check) -> HalfOpening:
+        """The probe of a check: whether the VIP's port answers a SYN with SYN-ACK. It is always heard, where it does
+        not fail."""
+        return HalfOpening(self, check)
+
+    def take(self, mark: int, source: bytes) -> socket.socket:
+        """One to connect. Raises OSError."""
+        self._listener.opened()
+        spare = self._spare.get(source)
+        if spare:
+            self._spared -= 1
+            made = spare.pop()
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+            return made
+        fresh = connection(mark, source)
+        attach(fresh, _ONLY_RST)
+        return fresh
+
+    def give_back(self, made: socket.socket, source: bytes) -> None:
+        """Its probe is over: it sends nothing any more."""
+        unusable = self._spared >= _SPARE or self._disconnect(made.fileno(), _NOWHERE, len(_NOWHERE))
+        if unusable:
+            made.close()
+            return
+        made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # takes the reset's error away
+        self._spare.setdefault(source, []).append(made)
+        self._spared += 1
+
+    def reset(self, ends: Ends, sequence: int, mark: int, source: bytes) -> None:
+        """Answer a SYN-ACK. Raises OSError."""
+        vip, port, own = ends
+        segment = reset(source, vip, own, port, sequence)
+        self._listener.opened().sendmsg([segment], ancillary(mark, source), 0, (socket.inet_ntoa(vip), 0))
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listener.close()
+        for made in (made for spare in self._spare.values() for made in spare):
+            made.close()
+        self._spare.clear()
+
+    def _received(self, packet: bytes) -> None:
+        start = (packet[0] & 0x0F) * 4
+        port, own, _, acknowledged = struct.unpack_from("!HHII", packet, start)
+        answered = self.waiting.get((packet[12:16], port, own))
+        if answered is not None:
+            answered.answered(acknowledged)
+
+
+class HalfOpening:
+    """The probe of a check."""
+
+    def __init__(self, shared: HalfOpens, check: Check) -> None:
+        self.shared = shared
+        self.check = check
+        self.target = (socket.inet_ntoa(check.vip), check.port)
+
+    def start(self, mark: int, source: bytes, done: Done) -> Run:
+        """Send the SYN."""
+        try:
+            made = self.shared.take(mark, source)
+            refusal = made.connect_ex(self.target)
+            if refusal != errno.EINPROGRESS:
+                made.close()
+                raise OSError(refusal, os.strerror(refusal))
+        except OSError as exc:
+            return ended(done, failure(exc, self.check.port))
+        return HalfOpen(self, made, mark, source, done)
+
+
+class HalfOpen:
+    """One run."""
+
+    __slots__ = ("_done", "_ends", "_made", "_mark", "_probe", "_source", "_timeout")
+
+    def __init__(self, probe: HalfOpening, made: socket.socket, mark: int, source: bytes, done: Done) -> None:
+        self._probe, self._mark, self._source, self._done = probe, mark, source, done
+        self._made: socket.socket | None = made
+        self._ends = probe.check.vip, probe.check.port, made.getsockname()[1]
+        probe.shared.waiting[self._ends] = self
+        self._timeout = probe.shared.poller.after(probe.check.monitor.receive_timeout, self._late)
+        probe.shared.poller.watch(made.fileno(), WRITABLE | select.EPOLLONESHOT, self._refused)
+
+    def cancel(self) -> None:
+        """End without an outcome."""
+        if self._made is not None:
+            self._timeout.cancel()
+            del self._probe.shared.waiting[self._ends]
+            self._probe.shared.poller.forget(self._made.fileno())
+            self._probe.shared.give_back(self._made, self._source)
+            self._made = None
+
+    def answered(self, sequence: int) -> None:
+        """A SYN-ACK came: reset the connection."""
+        outcome: Outcome = True
+        try:
+            self._probe.shared.reset(self._ends, sequence, self._mark, self._source)
+        except OSError as exc:
+            outcome = failure(exc, self._probe.check.port)
+        self._end(outcome)
+
+    def _end(self, outcome: Outcome) -> None:
+        self.cancel()
+        self._done(outcome)
+
+    def _refused(self) -> None:
+        """The connect is over: refused, or there is no way."""
+        assert self._made is not None
+        error = self._made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._end(failure(OSError(error, os.strerror(error)), self._probe.check.port))
+
+    def _late(self) -> None:
+        self._end(silence(self._probe.check))
+
+
+def reset(source: bytes, destination: bytes, own: int, port: int, sequence: int) -> bytes:
+    """A TCP segment that resets a connection (RFC 9293)."""
+
+    def segment(check: int) -> bytes:
+        return struct.pack("!HHIIBBHHH", own, port, sequence, 0, 5 << 4, _RST, 0, check, 0)
+
+    pseudo = source + destination + struct.pack("!BBH", 0, socket.IPPROTO_TCP, len(segment(0)))
+    return segment(checksum(pseudo + segment(0)))
+
+
+def attach(made: socket.socket, program: tuple[tuple[int, int, int, int], ...]) -> None:
+    """Put a filter on a socket (SO_ATTACH_FILTER, socket(7)). Raises OSError."""
+    code = b"".join(struct.pack("=HBBI", *line) for line in program)
+    buffer = ctypes.create_string_buffer(code)
+    made.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(buffer)))

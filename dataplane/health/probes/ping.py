@@ -1,0 +1,132 @@
+"""Echo requests of the PING monitor, and of the look at a server's own address: one raw socket for all (RFC 792)."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+import struct
+from collections.abc import Callable
+from functools import lru_cache, partial
+
+from dataplane.forwarding.rewrite import checksum
+from dataplane.health.probes.check import Check, Done, Run
+from dataplane.health.probes.poller import Poller
+from dataplane.health.probes.tcp import silence
+from dataplane.runtime.rawsocket import RawListener
+
+_ECHO_REPLY, _ECHO_REQUEST = 0, 8
+_SOL_RAW, _ICMP_FILTER = 255, 1  # linux/icmp.h
+_IP_PKTINFO = 8  # linux/in.h
+_HEADER = struct.Struct("!BBHHH")
+
+Sent = tuple[bytes, int]
+"""The address asked, and the request's number."""
+
+
+class Pings:
+    """Sends echo requests and hands out the answers. Its socket is opened at the first request."""
+
+    def __init__(self, poller: Poller) -> None:
+        self._listener = RawListener(socket.IPPROTO_ICMP, self._received, size=2048, prepare=_only_replies)
+        self._poller = poller
+        self._waiting: dict[Sent, Ping] = {}
+        self._numbers = itertools.count(1)
+        self._id = os.getpid() & 0xFFFF
+
+    def probe(self, check: Check) -> Pinging:
+        """The PING monitor's probe of a check: whether the VIP answers through the server."""
+        return Pinging(self, check)
+
+    def ask(
+        self, address: bytes, timeout: float, done: Callable[[bool], None], mark: int = 0, source: bytes = b""
+    ) -> Run:
+        """Whether an address answers an echo request in time, sent by a mark's way from an address of ours."""
+        number = next(self._numbers)
+        try:
+            self._send(address, number, mark, source)
+        except OSError:  # no way there
+            return asyncio.get_running_loop().call_soon(done, False)
+        made = self._waiting[address, number] = Ping(self, (address, number), done)
+        made.wait(self._poller, timeout)
+        return made
+
+    def forget(self, sent: Sent) -> None:
+        """Wait for an answer no more."""
+        del self._waiting[sent]
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listener.close()
+
+    def _send(self, address: bytes, number: int, mark: int, source: bytes) -> None:
+        payload = number.to_bytes(8, "big")
+        head = _HEADER.pack(_ECHO_REQUEST, 0, 0, self._id, number & 0xFFFF)
+        head = _HEADER.pack(_ECHO_REQUEST, 0, checksum(head + payload), self._id, number & 0xFFFF)
+        self._listener.opened().sendmsg([head, payload], ancillary(mark, source), 0, (socket.inet_ntoa(address), 0))
+
+    def _received(self, packet: bytes) -> None:
+        message = packet[(packet[0] & 0x0F) * 4 :]
+        if len(message) < 16 or message[4:6] != self._id.to_bytes(2, "big"):
+            return
+        answered = self._waiting.get((packet[12:16], int.from_bytes(message[8:16], "big")))
+        if answered is not None:
+            answered.end(True)
+
+
+class Pinging:
+    """The probe of a check."""
+
+    def __init__(self, pings: Pings, check: Check) -> None:
+        self._pings = pings
+        self._check = check
+
+    def start(self, mark: int, source: bytes, done: Done) -> Run:
+        """Send one echo request."""
+        check = self._check
+        return self._pings.ask(check.vip, check.monitor.receive_timeout, partial(self._heard, done), mark, source)
+
+    def _heard(self, done: Done, answered: bool) -> None:
+        done(answered or silence(self._check))
+
+
+class Ping:
+    """One request."""
+
+    __slots__ = ("_done", "_pings", "_sent", "_timeout")
+
+    def __init__(self, pings: Pings, sent: Sent, done: Callable[[bool], None]) -> None:
+        self._pings, self._done = pings, done
+        self._sent: Sent | None = sent
+
+    def wait(self, poller: Poller, timeout: float) -> None:
+        """Give up after so many seconds."""
+        self._timeout = poller.after(timeout, partial(self.end, False))
+
+    def cancel(self) -> None:
+        """End without an outcome."""
+        if self._sent is not None:
+            self._timeout.cancel()
+            self._pings.forget(self._sent)
+            self._sent = None
+
+    def end(self, answered: bool) -> None:
+        """The answer is there, or the time is over."""
+        self.cancel()
+        self._done(answered)
+
+
+def _only_replies(made: socket.socket) -> None:
+    made.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~(1 << _ECHO_REPLY) & 0xFFFFFFFF))
+
+
+@lru_cache(maxsize=8192)
+def ancillary(mark: int, source: bytes) -> list[tuple[int, int, bytes]]:
+    """What tells a raw socket a packet's mark and source address (socket(7), ip(7): IP_PKTINFO)."""
+    told = []
+    if mark:
+        told.append((socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", mark)))
+    if source:
+        told.append((socket.IPPROTO_IP, _IP_PKTINFO, struct.pack("=i4s4s", 0, source, bytes(4))))
+    return told

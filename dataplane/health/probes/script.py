@@ -1,0 +1,189 @@
+"""The EXTERNAL monitor: a script of the operator's checks. What it writes to its standard output is a good answer,
+nothing is a bad one, as in the appliance; what it writes to the standard error is the reason that the operator reads.
+
+It gets the VIP, the port and the words of `command_parameters` as its arguments; in its environment IP and PORT, the
+same, HM_NAME, SERVER (the server's own address) and what `command_variables` names. It runs as a user that has nothing:
+its number is the mark of the server's way, and a rule leads what that user sends to the server (`paths`), so the
+script's own probes of the VIP take the way of the data like all others.
+
+The script has a process group of its own, which is killed when the time is up and when the script has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from dataplane.health.probes.check import Check, Done, ProbeFailed
+
+AT_A_TIME = 16
+"""Scripts; those beyond wait, and their time to answer begins when they do."""
+GROUP = 0x41560000
+"""The group of all scripts' users: it may read the scripts."""
+_READ = 2048
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_NOTHING = ("--clear-groups", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--pdeathsig=KILL")
+
+
+class Scripts:
+    """Runs scripts. They lie in a folder that is removed at the end."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._written: set[str] = set()
+        self._turns = asyncio.Semaphore(AT_A_TIME)
+
+    def probe(self, check: Check) -> Scripted:
+        """The probe of a check."""
+        return Scripted(self, check)
+
+    async def run(self, check: Check, mark: int) -> bool:
+        """Run a monitor's script. Always heard. Raises ProbeFailed."""
+        async with self._turns:
+            try:
+                command = self._command(check, mark)
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/",
+                    env=environment(check), start_new_session=True,
+                )  # fmt: skip
+            except (OSError, ValueError) as exc:
+                raise ProbeFailed(f"its script cannot be run: {exc}") from exc
+            ended, output, errors = await _watch(process, check.monitor.receive_timeout)
+        said = errors.decode("utf-8", "replace").strip().splitlines()
+        reason = f": {said[-1][:200]}" if said else ""
+        if not ended:
+            raise ProbeFailed(f"its script has not ended within {check.monitor.receive_timeout} s{reason}")
+        if not output:
+            raise ProbeFailed(f"its script wrote nothing to its standard output{reason or _status(process)}")
+        return True
+
+    def close(self) -> None:
+        """Remove the scripts."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+            self._written.clear()
+
+    def _command(self, check: Check, mark: int) -> list[str]:
+        setpriv = shutil.which("setpriv", path=_PATH)
+        if setpriv is None:
+            raise OSError("there is no setpriv (package util-linux), which takes a script's rights away")
+        code = check.monitor.script
+        words = [socket.inet_ntoa(check.vip), str(check.port), *shlex.split(check.monitor.parameters)]
+        user = (f"--reuid={mark}", f"--regid={GROUP}")
+        return [setpriv, *user, *_NOTHING, "--", *interpreter(code), str(self._file(code)), *words]
+
+    def _file(self, code: str) -> Path:
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="avi-se-scripts-"))
+            os.chown(self._folder, 0, GROUP)
+            self._folder.chmod(0o710)
+        name = hashlib.sha256(code.encode()).hexdigest()
+        path = self._folder / name
+        if name not in self._written:
+            path.write_text(code, "utf-8")
+            os.chown(path, 0, GROUP)
+            path.chmod(0o640)
+            self._written.add(name)
+        return path
+
+
+class Scripted:
+    """The probe of a check. Beside a process, a task costs nothing."""
+
+    def __init__(self, scripts: Scripts, check: Check) -> None:
+        self._scripts = scripts
+        self._check = check
+
+    def start(self, mark: int, _source: bytes, done: Done) -> asyncio.Task[bool]:
+        """Run the script once."""
+
+        def ended(task: asyncio.Task[bool]) -> None:
+            if task.cancelled():
+                return
+            failed = task.exception()
+            if failed is None or isinstance(failed, ProbeFailed):
+                done(failed or task.result())
+            else:
+                done(ProbeFailed(f"its script cannot be run: {failed}"))
+
+        task = asyncio.get_running_loop().create_task(self._scripts.run(self._check, mark))
+        task.add_done_callback(ended)
+        return task
+
+
+def interpreter(code: str) -> list[str]:
+    """What runs a script, by its first line, else the shell. (Its folder may be one where nothing may be run.)"""
+    first = code.partition("\n")[0]
+    if not first.startswith("#!"):
+        return ["/bin/sh"]
+    program, *argument = first[2:].strip().split(None, 1)
+    return [program, *argument]
+
+
+def environment(check: Check) -> dict[str, str]:
+    """A script's environment. Raises ValueError for variables that are no words NAME=VALUE."""
+    own = {"PATH": _PATH, "IP": socket.inet_ntoa(check.vip), "PORT": str(check.port), "HM_NAME": check.monitor.name}
+    own["SERVER"] = socket.inet_ntoa(check.server)
+    for word in shlex.split(check.monitor.variables):
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise ValueError(f"command_variables has {word!r}, expected NAME=VALUE")
+        own[name] = value
+    return own
+
+
+async def _watch(process: subprocess.Popen[bytes], timeout: float) -> tuple[bool, bytes, bytes]:
+    """Wait until a process ends or its time is up: whether it ended, and the start of what it wrote. Its process group
+    is gone afterwards."""
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    assert process.stdout is not None
+    assert process.stderr is not None
+    written: dict[int, bytearray] = {}
+    pidfd = os.pidfd_open(process.pid)
+    pipes = (process.stdout.fileno(), process.stderr.fileno())
+
+    def read(pipe: int) -> None:
+        try:
+            piece = os.read(pipe, 65536)
+        except BlockingIOError:
+            return
+        written[pipe] += piece[: _READ - len(written[pipe])]
+        if not piece:
+            loop.remove_reader(pipe)
+
+    for pipe in pipes:
+        os.set_blocking(pipe, False)
+        written[pipe] = bytearray()
+        loop.add_reader(pipe, read, pipe)
+    loop.add_reader(pidfd, over.set)
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await over.wait()
+        for pipe in pipes:
+            read(pipe)
+    finally:
+        for watched in (pidfd, *pipes):
+            loop.remove_reader(watched)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # not waited for yet: the number is still this group's
+        os.close(pidfd)
+        process.stdout.close()
+        process.stderr.close()
+        process.wait()
+    return over.is_set(), bytes(written[pipes[0]]), bytes(written[pipes[1]])
+
+
+def _status(process: subprocess.Popen[bytes]) -> str:
+    return f", and ended with {process.returncode}" if process.returncode else ""

@@ -1,0 +1,155 @@
+"""The way of a probe in layer 3: to the VIP, in the tunnel of one chosen server, from the engine's own address.
+
+The host's stack sends the probe. A socket mark of a range of ours picks one rule, the rule a table whose only route
+carries a program (`probe.c`); the program looks up in its map which server the mark stands for, puts the tunnel's
+header in front, and lets the host route the packet again, this time to the server. The VIP is no address of this host;
+the answer arrives from the VIP at the engine's own address. (LWT BPF: ip-route(8) "encap bpf", BPF_LWT_REROUTE.)
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from pyroute2.netlink.exceptions import NetlinkError
+
+from dataplane.bpf import objects as bpf
+from dataplane.errors import DriverError, NetworkError
+from dataplane.forwarding.program import PROBE
+from dataplane.forwarding.rewrite import IPPROTO_GRE, IPPROTO_IPIP
+from dataplane.network import fwmarks as marks
+from dataplane.plan import L3_GRE, L3_IPIP
+
+OBJECT = PROBE
+NAME = "avi_probe"
+
+FIRST = marks.FIRST + marks.HALF
+"""The first mark of the first engine here (`marks`), and the number of its table."""
+_MASK = 0xFFFFFFFF & -marks.HALF
+PRIORITY = 1000
+"""Of the rule: before the main table's 32766."""
+MTU = 1280
+"""Bytes of a probe's packets, so that they fit nearly every tunnel: nobody tells the probe's socket what a router
+reported of the tunnel."""
+
+
+class Tunnel(NamedTuple):
+    """Where a mark's probes go. source: the engine's address towards the server; mode: plan.L3_IPIP or L3_GRE."""
+
+    server: bytes
+    source: bytes
+    mode: str
+
+    @property
+    def value(self) -> bytes:
+        """As the program reads it (struct tunnel)."""
+        return self.source + self.server + bytes((IPPROTO_GRE if self.mode == L3_GRE else IPPROTO_IPIP, 0, 0, 0))
+
+
+class ProbeTunnels:
+    """One mark a server and mode. Not to be called twice at a time; `close` removes everything."""
+
+    def __init__(self, netlink: Any) -> None:
+        self._netlink = netlink
+        self._marks: dict[tuple[bytes, str], tuple[int, Tunnel]] = {}
+        self.begin(FIRST)
+        self._returned: list[int] = []
+        self._program: bpf.Program | None = None
+        self._map: bpf.Map | None = None
+        self._routed = self._ruled = False
+
+    def begin(self, first: int) -> None:
+        """Use marks from there on, before any is used."""
+        self._first = first
+        self._free = iter(range(first + 1, first + marks.HALF))
+
+    async def open(self, server: bytes, source: bytes, mode: str) -> int:
+        """The mark that leads into a server's tunnel. Raises NetworkError."""
+        wanted = Tunnel(server, source, mode)
+        mark, known = self._marks.get((server, mode), (0, None))
+        if known == wanted and self._routed:
+            return mark
+        mark = mark or (self._returned.pop() if self._returned else next(self._free, 0))
+        if not mark:
+            raise NetworkError(f"more than {marks.HALF - 1} tunnels to probe")
+        try:
+            self._put(mark, wanted)
+            if not self._routed:
+                await self._route()
+        except (DriverError, NetlinkError, OSError) as exc:
+            raise NetworkError(f"no probe path into the tunnel to {socket.inet_ntoa(server)}: {exc}") from exc
+        self._marks[server, mode] = mark, wanted
+        return mark
+
+    def shut(self, server: bytes) -> None:
+        """Remove a server's tunnels, if it has any: their marks are others' next."""
+        for mode in (L3_IPIP, L3_GRE):
+            mark, _ = self._marks.pop((server, mode), (0, None))
+            if mark and self._map is not None:
+                self._map.delete(struct.pack("=I", mark))
+                self._returned.append(mark)
+
+    def doubt(self) -> None:
+        """Links or addresses changed: the route may have gone with them."""
+        self._routed = False
+
+    def mend(self) -> None:
+        """The rule or the route may have been taken away."""
+        self._routed = self._ruled = False
+
+    async def clean(self) -> None:
+        """Remove what a killed engine left."""
+        await self._remove()
+
+    async def close(self) -> None:
+        """Remove everything."""
+        if self._marks:
+            await self._remove()
+        self._marks.clear()
+        for handle in (self._program, self._map):
+            if handle is not None:
+                handle.close()
+        self._program = self._map = None
+        self._routed = self._ruled = False
+
+    def _put(self, mark: int, tunnel: Tunnel) -> None:
+        if self._map is None:
+            with bpf.Object(OBJECT) as loaded:
+                loaded.load()
+                self._program, self._map = loaded.program(NAME), loaded.map("tunnels")
+        self._map.update(struct.pack("=I", mark), tunnel.value)
+
+    async def _route(self) -> None:
+        """The rule and the route. It names the loopback because that goes away last; no packet leaves by it."""
+        assert self._program is not None
+        await self._netlink.route(
+            "replace",
+            family=socket.AF_INET,
+            dst="default",
+            oif=socket.if_nametoindex("lo"),
+            scope="link",
+            table=self._first,
+            encap={"type": "bpf", "xmit": {"fd": self._program.fd, "name": NAME}},
+            metrics={"mtu": MTU},
+        )
+        if not self._ruled:
+            try:
+                await self._netlink.rule("add", **self._rule)
+            except NetlinkError as exc:
+                if exc.code != errno.EEXIST:  # it is there still
+                    raise
+        self._routed = self._ruled = True
+
+    @property
+    def _rule(self) -> dict[str, int]:
+        first = self._first
+        return {"family": socket.AF_INET, "fwmark": first, "fwmask": _MASK, "table": first, "priority": PRIORITY}
+
+    async def _remove(self) -> None:
+        with suppress(NetlinkError, OSError):
+            await self._netlink.rule("del", **self._rule)
+        with suppress(NetlinkError, OSError):
+            await self._netlink.flush_routes(family=socket.AF_INET, table=self._first)

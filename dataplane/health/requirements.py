@@ -1,0 +1,94 @@
+"""What is demanded of every pool member, and whose checks a check is: equal ones of several pools are run once."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from dataplane import plan
+from dataplane.health.checker import Demand
+from dataplane.health.probes import Check
+from dataplane.health.probes.check import EXTERNAL
+
+Key = tuple[str, bytes]
+"""A pool's uuid, and the member's address."""
+_NOTHING: tuple[Demand, ...] = ()
+
+
+class Change(NamedTuple):
+    """Checks that somebody wants now and nobody did, and those that nobody wants any more."""
+
+    new: list[Check]
+    gone: list[Check]
+
+
+class Demands:
+    """Demands by pool member, and pools by check."""
+
+    def __init__(self) -> None:
+        self._demands: dict[str, dict[bytes, tuple[Demand, ...]]] = {}
+        self._users: dict[Check, tuple[str, ...]] = {}
+
+    def follow(self, pool: str, services: Iterable[plan.Service]) -> Change:
+        """Take over what the services of a pool demand of its members; without services there is no such pool."""
+        before, now = self._demands.pop(pool, {}), _demanded(services)
+        if now:
+            self._demands[pool] = now
+        if before == now:
+            return Change([], [])
+        old, new = _checks(before), _checks(now)
+        change = Change([], [])
+        for check in new:
+            if check in old:
+                continue
+            users = self._users.get(check, ())
+            if not users:
+                change.new.append(check)
+            self._users[check] = (*users, pool)
+        for check in old:
+            if check in new:
+                continue
+            users = tuple(user for user in self._users[check] if user != pool)
+            if users:
+                self._users[check] = users
+            else:
+                del self._users[check]
+                change.gone.append(check)
+        return change
+
+    def of(self, pool: str, server: bytes) -> tuple[Demand, ...]:
+        """What is demanded of a pool member."""
+        return self._demands.get(pool, {}).get(server, _NOTHING)
+
+    def users(self, check: Check) -> Iterable[str]:
+        """The pools whose check this is: of its server as a member of each."""
+        return self._users.get(check, ())
+
+    def servers(self, pool: str) -> Collection[bytes]:
+        """The members of a pool of whom something is demanded."""
+        return self._demands.get(pool, {}).keys()
+
+
+def _demanded(services: Iterable[plan.Service]) -> dict[bytes, tuple[Demand, ...]]:
+    """The demands of every member that has one: one for each VIP and port, equal ones once."""
+    found: dict[bytes, dict[Demand, None]] = {}
+    for service in services:
+        if not service.monitors:
+            continue
+        vip, monitors = socket.inet_aton(service.vip), tuple(map(_content, service.monitors))
+        for server in service.servers:
+            address = socket.inet_aton(server.address)
+            checks = tuple(Check(vip, address, m.port or server.port, m, service.mode) for m in monitors)
+            found.setdefault(address, {})[Demand(checks, service.monitors_needed)] = None
+    return {address: tuple(demands) for address, demands in found.items()}
+
+
+def _checks(demanded: Mapping[bytes, tuple[Demand, ...]]) -> dict[Check, None]:
+    return {check: None for demands in demanded.values() for demand in demands for check in demand.checks}
+
+
+def _content(monitor: plan.Monitor) -> plan.Monitor:
+    """A monitor without its name, unless that tells in what it does: equal ones of several pools are probed once."""
+    return monitor if monitor.type == EXTERNAL else replace(monitor, name="")

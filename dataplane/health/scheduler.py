@@ -1,0 +1,147 @@
+"""When probes run: one heap of due times on the event loop, whatever the number of checks.
+
+The n-th run of an entry is due n × interval after its second one, however long runs take: nothing drifts. Entries that
+come together are spread over their interval, so that 5,000 of them are no burst. Runs that were missed altogether
+(the machine stood still) are left out, not made up for.
+
+A run begins with a call and is over when somebody says `ended`: a task each would cost more than a probe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+import resource
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dataplane.runtime import tasks
+
+BURST = 2000
+"""First runs a second: entries that come together begin at once up to this rate."""
+RUNNING = 10_000
+"""Runs at a time; those beyond wait, first come, first served."""
+GRAIN = 0.01
+"""Seconds: runs due within it begin together. One awakening for ten of them costs a third less than ten."""
+_GOLDEN = 0.6180339887498949
+_OTHER_FILES = 512
+_NEAREST = 0.25
+"""The second run comes after this part of the interval to all of it: that is what spreads the entries."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """Something that runs again and again. due: its next run, in the loop's time."""
+
+    run: Callable[[], None]
+    interval: float
+    due: float
+    phase: float
+    runs: int = 0
+    stopped: bool = False
+
+
+def room(wanted: int = RUNNING) -> int:
+    """How many runs the process has files for, up to `wanted`, with some left for everything else: a probe without one
+    would call its server dead. Lifts the process's own limit as far as it may (RLIMIT_NOFILE, getrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - _OTHER_FILES))
+
+
+class Schedule:
+    """Runs entries; made and used on one event loop. late: seconds that the last runs began after they were due."""
+
+    def __init__(self, running: int = RUNNING) -> None:
+        self._limit = running
+        self._running = 0
+        self._heap: list[tuple[float, int, Entry]] = []
+        self._waiting: deque[Entry] = deque()
+        self._order = itertools.count()
+        self._phases = itertools.count(1)
+        self._next_first = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakes = 0.0
+        self.late: deque[float] = deque(maxlen=10_000)
+
+    def add(self, run: Callable[[], None], interval: float) -> Entry:
+        """Begin something every `interval` seconds from now on; `ended` is to be called for each run, also for one that
+        raises."""
+        now = asyncio.get_running_loop().time()
+        self._next_first = max(self._next_first + 1 / BURST, now)
+        phase = next(self._phases) * _GOLDEN % 1
+        entry = Entry(run, interval, self._next_first, _NEAREST + (1 - _NEAREST) * phase)
+        self._push(entry)
+        return entry
+
+    def hasten(self, entry: Entry) -> None:
+        """Run an entry again at once, besides its schedule."""
+        asyncio.get_running_loop().call_soon(self._begin, entry)
+
+    def ended(self) -> None:
+        """One run is over."""
+        self._running -= 1
+        while self._waiting and self._running < self._limit:
+            waiting = self._waiting.popleft()
+            waiting.runs -= 1
+            self._begin(waiting)
+
+    def remove(self, entry: Entry) -> None:
+        """Begin an entry no more."""
+        entry.stopped = True
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for entry in (*(entry for _, _, entry in self._heap), *self._waiting):
+            entry.stopped = True
+        self._heap.clear()
+        self._waiting.clear()
+
+    def _push(self, entry: Entry) -> None:
+        heapq.heappush(self._heap, (entry.due, next(self._order), entry))
+        if self._timer is None or entry.due < self._wakes:
+            self._sleep()
+
+    def _sleep(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._heap:
+            self._wakes = math.ceil(self._heap[0][0] / GRAIN) * GRAIN
+            self._timer = asyncio.get_running_loop().call_at(self._wakes, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        while self._heap and self._heap[0][0] <= now:
+            _, _, entry = heapq.heappop(self._heap)
+            if entry.stopped:
+                continue
+            self.late.append(now - entry.due)
+            self._begin(entry)
+            entry.due += entry.interval * (entry.phase if entry.runs == 1 else 1)
+            if entry.due <= now:  # missed: go on in step
+                entry.due += entry.interval * ((now - entry.due) // entry.interval + 1)
+            heapq.heappush(self._heap, (entry.due, next(self._order), entry))
+        self._sleep()
+
+    def _begin(self, entry: Entry) -> None:
+        if entry.stopped:
+            return
+        entry.runs += 1
+        if self._running >= self._limit:
+            self._waiting.append(entry)
+            return
+        self._running += 1
+        try:
+            entry.run()
+        except Exception as exc:  # all others have their turn, and this one its next
+            tasks.tell("a probe was not started", exc)

@@ -1,0 +1,54 @@
+"""tcpdump on one port of a switch, from the first frame after `wait` to `stop`."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from pathlib import Path
+
+from dataplane.errors import LabError
+from dataplane.lab.namespaces import Namespace, stop
+
+PATIENCE = 10.0
+LARGEST = 2048
+"""Bytes kept of a frame, more than any here has: the ring of tcpdump holds as many frames as this fits into BUFFER."""
+BUFFER = 32768
+"""Kilobytes of the ring."""
+
+
+class Capture:
+    """One capture. port: the interface; path: the file, written frame by frame."""
+
+    def __init__(self, space: Namespace, port: str, path: Path, log: Path) -> None:
+        self.port = port
+        self.path = path
+        self._log = log
+        log.unlink(missing_ok=True)
+        words = ["tcpdump", "-i", port, "-Z", "root", "-n", "-U", "--immediate-mode"]
+        words += ["-s", str(LARGEST), "-B", str(BUFFER)]
+        self._process = space.spawn([*words, "-w", str(path)], log)
+
+    def wait(self) -> None:
+        """Wait until it listens. Raises LabError with what it said when it does not."""
+        deadline = time.monotonic() + PATIENCE
+        while b"listening on" not in self._log.read_bytes():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                stop(self._process)
+                raise LabError(f"tcpdump on {self.port}: {self._log.read_text(errors='replace').strip()}")
+            time.sleep(0.01)
+
+    def holds(self, mark: bytes) -> bool:
+        """Whether a frame with these bytes was captured."""
+        return mark in self.path.read_bytes()
+
+    def lost(self) -> int:
+        """How many frames were too many for tcpdump, once it has ended; a capture that lost some proves nothing."""
+        told = re.search(r"^(\d+) packets? dropped by kernel", self._log.read_text(errors="replace"), re.MULTILINE)
+        if told is None:
+            raise LabError(f"tcpdump on {self.port} did not end well: {self._log.read_text(errors='replace').strip()}")
+        return int(told[1])
+
+    def stop(self) -> None:
+        """End it; it may have ended already."""
+        stop(self._process, signal.SIGINT)

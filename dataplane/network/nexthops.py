@@ -1,0 +1,48 @@
+"""The next hops to servers, as far as they are known now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from dataplane.forwarding.translate import Hop
+from dataplane.forwarding.values import Interface
+from dataplane.network.pathmtu import PathMtus
+from dataplane.network.state import Network
+from dataplane.plan import L2
+
+NOWHERE = Hop()
+
+
+class Hops:
+    """Finds them. interfaces: that are served."""
+
+    def __init__(self, network: Network, path_mtus: PathMtus, interfaces: Callable[[], Iterable[Interface]]) -> None:
+        self._network, self._path_mtus, self._interfaces = network, path_mtus, interfaces
+
+    def of(self, servers: Sequence[bytes], mode: str) -> list[Hop]:
+        """The ways to a pool's servers. mode: one of plan.MODES."""
+        if mode != L2:
+            return list(map(self.next_hop, servers))
+        near = self._network.prefixes(self._interfaces())
+        macs = {i.index: self._network.neighbours(i.index) for i in self._interfaces() if self._network.is_up(i.index)}
+        hops = []
+        for server, way in zip(servers, near.find_all(servers), strict=True):
+            if way is None or way[0].index not in macs:
+                hops.append(NOWHERE)
+            else:
+                hops.append(Hop(way[0].index, macs[way[0].index].get(server), way[1]))
+        return hops
+
+    def hop(self, server: bytes) -> Hop:
+        """The way to a server on an attached network."""
+        return self.of((server,), L2)[0]
+
+    def next_hop(self, server: bytes) -> Hop:
+        """The way to a server that may be routers away."""
+        way = self._network.way(server)
+        if way is None or not self._network.is_up(way.index):
+            return NOWHERE
+        if all(interface.index != way.index for interface in self._interfaces()):
+            return NOWHERE
+        mac = self._network.neighbour(way.index, way.gateway)
+        return Hop(way.index, mac, way.source, self._path_mtus.get(server))

@@ -1,0 +1,178 @@
+"""What is reported of the tunnels: ICMP to the engine's own address, quoting a tunnel of ours to a known server.
+Fragmentation needed comes from routers and is the path's MTU (RFC 1191, RFC 2003 section 5.1); any other unreachable is
+why a server's tunnel does not work.
+
+The kernel hands every ICMP message to a raw socket; nothing of this is a frame for a VIP, so no driver sees it.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+from dataplane.forwarding.rewrite import IP_HLEN, IPPROTO_GRE, IPPROTO_IPIP
+from dataplane.plan import L3_GRE
+from dataplane.runtime.rawsocket import RawListener
+
+FLOOR = 576
+"""Bytes; a router that reports less (or 0, RFC 791's times) is believed as far as this."""
+LIFE = 600.0
+"""Seconds after which a report is forgotten, and larger packets are tried again."""
+MEASURE_EVERY = 60.0
+"""Seconds between two packets of full size into a tunnel. Traffic alone does not do: packets without DF make no router
+speak, and come to the server in pieces that a decapsulating program cannot put together."""
+_LIMITED = 10.0
+_DISCARD = 9  # RFC 863
+_IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE = 10, 3  # linux/in.h
+_UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 4
+
+
+_PROTOCOL, _PORT = 2, 3
+_CODES = {
+    0: "network unreachable", 1: "host unreachable", 5: "source route failed", 6: "network unknown", 7: "host unknown",
+    9: "network prohibited", 10: "host prohibited", 11: "network unreachable for its TOS",
+    12: "host unreachable for its TOS", 13: "communication prohibited",
+}  # fmt: skip
+"""The codes of unreachable messages (RFC 792, RFC 1812 section 5.2.7.1)."""
+
+
+class Report(NamedTuple):
+    """A router's word: the largest packet, in bytes, towards a server."""
+
+    server: bytes
+    mtu: int
+
+
+def reported(message: bytes, own: Collection[bytes], servers: Collection[bytes]) -> Report | None:
+    """What an ICMP message (from its type on) reports of a tunnel; None for any other message.
+
+    own: the engine's addresses; servers: those that tunnels lead to.
+    """
+    server = _quoted(message, own, servers)
+    if server is None or message[1] != _FRAGMENTATION_NEEDED:
+        return None
+    return Report(server, max(FLOOR, struct.unpack_from("!H", message, 6)[0]))
+
+
+class Refusal(NamedTuple):
+    """Why a tunnel does not reach a server. protocol: of the tunnel; reason: in words for an operator."""
+
+    server: bytes
+    protocol: int
+    reason: str
+
+
+def refused(message: bytes, reporter: bytes, own: Collection[bytes], servers: Collection[bytes]) -> Refusal | None:
+    """What an ICMP message says against a tunnel; None for any other message.
+
+    Linux answers protocol unreachable where nothing takes the tunnel's protocol, and port unreachable where something
+    does, but no tunnel of its own is this one (tunnel4_rcv and gre_rcv in net/ipv4).
+    """
+    server = _quoted(message, own, servers)
+    if server is None or message[1] == _FRAGMENTATION_NEEDED:
+        return None
+    code = message[1]
+    protocol = message[17]
+    tunnel = "GRE" if protocol == IPPROTO_GRE else "IP-in-IP"
+    if code in (_PROTOCOL, _PORT) and reporter == server:
+        said = "protocol" if code == _PROTOCOL else "port"
+        told = f"the server does not decapsulate {tunnel}: it answers ICMP {said} unreachable"
+    else:
+        said = _CODES.get(code, f"unreachable, code {code}")
+        told = f"the {tunnel} tunnel does not reach the server: {socket.inet_ntoa(reporter)} answers {said}"
+    return Refusal(server, protocol, told)
+
+
+def _quoted(message: bytes, own: Collection[bytes], servers: Collection[bytes]) -> bytes | None:
+    """The server of the tunnel of ours that an unreachable message quotes."""
+    if len(message) < 8 + IP_HLEN or message[0] != _UNREACHABLE:
+        return None
+    quoted = message[8:]
+    if quoted[0] >> 4 != 4 or quoted[9] not in (IPPROTO_IPIP, IPPROTO_GRE):
+        return None
+    source, server = quoted[12:16], quoted[16:20]
+    return server if source in own and server in servers else None
+
+
+def send_full(mark: int, source: bytes, vip: bytes, size: int) -> None:
+    """Send a packet of `size` bytes with DF towards a VIP, by a probe's mark: a router that it is too big for says so.
+    Raises OSError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        probe.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
+        probe.bind((socket.inet_ntoa(source), 0))
+        probe.sendto(bytes(size - IP_HLEN - 8), (socket.inet_ntoa(vip), _DISCARD))
+
+
+class PathMtus:
+    """The reports that count, from a raw socket."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._known: dict[bytes, tuple[int, float]] = {}
+        self._refusals: dict[tuple[bytes, int], tuple[str, float]] = {}
+        self._measured: dict[tuple[bytes, str], float] = {}
+        self._own: Collection[bytes] = ()
+        self._servers: Collection[bytes] = ()
+        self._listener = RawListener(socket.IPPROTO_ICMP, self._received, size=65536)
+
+    def follow(self, own: Collection[bytes], servers: Collection[bytes]) -> None:
+        """Believe reports about tunnels from one of our own addresses to one of these servers. Raises OSError."""
+        self._own, self._servers = frozenset(own), frozenset(servers)
+        if self._servers:
+            self._listener.opened()
+        else:
+            self.close()
+
+    def get(self, server: bytes) -> int:
+        """Bytes of the largest packet towards a server that a router reported; 0 = nothing."""
+        mtu, until = self._known.get(server, (0, 0.0))
+        return mtu if time.monotonic() < until else 0
+
+    def learn(self, server: bytes, mtu: int) -> None:
+        """What was found by trying, where no router tells; 0: that is over."""
+        before = self.get(server)
+        if mtu:
+            self._known[server] = mtu, time.monotonic() + LIFE
+        else:
+            self._known.pop(server, None)
+        if self.get(server) != before:
+            self._changed()
+
+    def refusal(self, server: bytes, mode: str, since: float) -> str:
+        """Why a server's tunnel does not work, when that was said since then (time.monotonic()), or shortly before:
+        hosts limit how many such messages they send (RFC 1812 section 4.3.2.8). Else nothing."""
+        protocol = IPPROTO_GRE if mode == L3_GRE else IPPROTO_IPIP
+        reason, when = self._refusals.get((server, protocol), ("", 0.0))
+        return reason if when >= since - _LIMITED else ""
+
+    def due(self, tunnels: Collection[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
+        """Which of the tunnels (server, mode) are to be measured now; the others' times are forgotten."""
+        now = time.monotonic()
+        found = [tunnel for tunnel in tunnels if self._measured.get(tunnel, -MEASURE_EVERY) <= now - MEASURE_EVERY]
+        self._measured = {tunnel: when for tunnel, when in self._measured.items() if tunnel in tunnels}
+        return found
+
+    def measured(self, tunnel: tuple[bytes, str]) -> None:
+        """A packet of full size was sent into a tunnel."""
+        self._measured[tunnel] = time.monotonic()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listener.close()
+
+    def _received(self, packet: bytes) -> None:
+        message = packet[(packet[0] & 0x0F) * 4 :]
+        refusal = refused(message, packet[12:16], self._own, self._servers)
+        if refusal is not None:
+            self._refusals[refusal.server, refusal.protocol] = refusal.reason, time.monotonic()
+        report = reported(message, self._own, self._servers)
+        if report is not None:
+            before = self.get(report.server)
+            mtu = min(report.mtu, before or report.mtu)
+            self._known[report.server] = mtu, time.monotonic() + LIFE
+            if mtu != before:
+                self._changed()

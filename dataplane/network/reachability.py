@@ -1,0 +1,174 @@
+"""What keeps a server from being reached: no egress interface, no route, another segment; in an operator's words.
+
+A server without a way is down at once, whatever its monitors last said: nothing can be sent to it. The names of what is
+missing come from memory: a vanished interface takes its addresses and routes along, and the kernel tells no more of
+them than that they are not there.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from dataplane.forwarding.values import Interface
+from dataplane.network.routes import Way
+from dataplane.network.state import Network
+from dataplane.plan import L2
+
+_REMEMBERED = 64
+"""Addresses remembered of each interface after they went."""
+
+
+class Fault(NamedTuple):
+    """Why a server cannot be reached, and the command that mends it, where there is one; both empty: it can."""
+
+    reason: str = ""
+    remedy: str = ""
+
+
+NO_FAULT = Fault()
+_THRESHOLD = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3")
+_ROOMY = 16384
+FULL = "neighbour table of the engine's host is full"
+
+
+def no_room() -> Fault:
+    """The kernel keeps no more neighbours (arp(7), gc_thresh3). Its limits are those of all namespaces, and are seen
+    and set in the initial one alone."""
+    try:
+        most = max(_ROOMY, 2 * int(_THRESHOLD.read_text()))
+    except (OSError, ValueError):
+        most = _ROOMY
+    limits = {1: most // 4, 2: most // 2, 3: most}
+    return Fault(FULL, f"sysctl -w {' '.join(f'net.ipv4.neigh.default.gc_thresh{n}={v}' for n, v in limits.items())}")
+
+
+Key = tuple[bytes, str]
+"""A server's address, and the mode in which it is reached (one of plan.MODES)."""
+Wanted = Callable[[bytes, str], bool]
+
+
+class Ways:
+    """Finds what is against the ways to servers. names: of the interfaces that the engine is to serve."""
+
+    def __init__(self, network: Network, names: Sequence[str]) -> None:
+        self._network = network
+        self._names = names
+        self._served: Mapping[str, Interface] = {}
+        self._had: dict[str, dict[tuple[bytes, int], None]] = {name: {} for name in names}
+        self._last: dict[bytes, tuple[str, Way]] = {}
+        self._faults: dict[Key, Fault] = {}
+
+    def fault(self, server: bytes, mode: str) -> Fault:
+        """What is against a server, as of the last `follow`."""
+        return self._faults.get((server, mode), NO_FAULT)
+
+    def follow(
+        self, pools: Iterable[tuple[str, Sequence[bytes]]], served: Mapping[str, Interface], wanted: Wanted
+    ) -> set[Key]:
+        """Look at the ways of servers anew. pools: mode and servers; served: the interfaces that are served, by name;
+        wanted: whether a server is still one. Returns those whose fault came, went or changed."""
+        self._served = served
+        for name, interface in served.items():
+            had = self._had[name]
+            for network in self._network.networks(interface.index):
+                had.pop(network, None)  # the newest stand last
+                had[network] = None
+            for network in list(had)[:-_REMEMBERED]:
+                del had[network]
+        self._last = {server: last for server, last in self._last.items() if self._network.is_followed(server)}
+        for key in [key for key in self._faults if not wanted(*key)]:
+            del self._faults[key]
+        found: dict[Key, Fault] = {}
+        near = self._network.prefixes(served.values())
+        sound = {interface.index for interface in served.values() if self._down(interface.name) is NO_FAULT}
+        for mode, servers in pools:
+            ways = near.find_all(servers) if mode == L2 else [None] * len(servers)
+            for server, way in zip(servers, ways, strict=True):
+                if way is not None and way[0].index in sound:
+                    if self._faults:
+                        found[server, mode] = NO_FAULT
+                elif (server, mode) not in found:
+                    found[server, mode] = self.look(server, mode)
+        changed = {key for key, fault in found.items() if self._faults.get(key, NO_FAULT) != fault}
+        for key in changed:
+            self._faults[key] = found[key]
+            if found[key] is NO_FAULT:
+                del self._faults[key]
+        return changed
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is against any server."""
+        return not self._faults
+
+    def look(self, server: bytes, mode: str) -> Fault:
+        """What is against a server now. mode: one of plan.MODES."""
+        return self._attached(server) if mode == L2 else self._routed(server)
+
+    def _attached(self, server: bytes) -> Fault:
+        """Layer 2: on a network of a served interface."""
+        way = self._network.attached(server, self._served.values())
+        if way is not None:
+            return self._down(way[0].name)
+        for name in self._names:
+            lost = next((network for network in reversed(self._had[name]) if _holds(network, server)), None)
+            if lost is None:
+                continue
+            if name not in self._served:
+                return Fault(f"egress interface {name} is gone")
+            prefix = f"{socket.inet_ntoa(lost[0])}/{lost[1]}"
+            return Fault(
+                f"egress interface {name} has lost its address {prefix}", f"ip address add {prefix} dev {name}"
+            )
+        return Fault(
+            f"server is on no network attached to {self._all()}: layer-2 DSR needs its servers on the engine's own "
+            "segment; give the engine an interface and an address there, or reach its pool by layer 3 (dsr_type_l3)"
+        )
+
+    def _routed(self, server: bytes) -> Fault:
+        """Layer 3: by a route that leaves by a served interface."""
+        if not self._network.is_asked(server):
+            return NO_FAULT
+        way, address = self._network.way(server), socket.inet_ntoa(server)
+        if way is not None:
+            name = self._network.name(way.index)
+            if name in self._served:
+                self._last[server] = name, way
+                return self._down(name)
+        former = self._last.get(server)
+        if former is not None and (gone := self._down(former[0])) is not NO_FAULT:
+            return gone
+        if way is not None:
+            return Fault(f"the way to {address} leaves by {name}, which this engine does not serve: {self._all()}")
+        route = self._network.lost_route(server)
+        if route is None:
+            return Fault(f"no route to {address} by an interface of this engine: {self._all()}")
+        return Fault(f"no route to {address}: {route} is gone", route.remedy)
+
+    def _down(self, name: str) -> Fault:
+        """What is against an interface itself."""
+        interface = self._served.get(name)
+        if interface is None:
+            return Fault(f"egress interface {name} is gone")
+        if self._network.is_up(interface.index):
+            return NO_FAULT
+        if self._network.is_switched_on(interface.index):
+            return Fault(f"egress interface {name} has no carrier")
+        return Fault(f"egress interface {name} is down", f"ip link set dev {name} up")
+
+    def _all(self) -> str:
+        found = []
+        for name in self._names:
+            interface = self._served.get(name)
+            networks = self._network.networks(interface.index) if interface else ()
+            texts = ", ".join(f"{socket.inet_ntoa(address)}/{length}" for address, length in networks)
+            found.append(f"{name} ({texts or 'no address' if interface else 'gone'})")
+        return ", ".join(found)
+
+
+def _holds(network: tuple[bytes, int], address: bytes) -> bool:
+    own, length = network
+    return (int.from_bytes(own, "big") ^ int.from_bytes(address, "big")) >> (32 - length) == 0 if length else True

@@ -1,0 +1,76 @@
+"""Ways that the kernel chooses, many asked for at a time, and routes in the words of ip(8) (linux/rtnetlink.h)."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dataplane.network import rtnetlink
+from dataplane.network.rtnetlink import RTM_GETROUTE, Asker, Request, attribute
+
+RTN_UNICAST = 1
+RT_TABLE_MAIN = 254
+RTPROT_KERNEL = 2
+BODY = struct.Struct("=8BI")
+"""rtmsg: family, lengths of destination and source, TOS, table, protocol, scope, type; flags."""
+PROTOCOL_AT = 5
+
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
+_TYPE_AT = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The kernel's way to an address. index: the egress interface; gateway: the next hop, or the address itself;
+    source: the address that the kernel would send from."""
+
+    index: int
+    gateway: bytes
+    source: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route of the main table. via, source: "" where it has none; connected: the kernel made it for an address of the
+    interface."""
+
+    prefix: str
+    via: str
+    interface: str
+    metric: int = 0
+    source: str = ""
+    connected: bool = False
+
+    def __str__(self) -> str:
+        via = f" via {self.via}" if self.via else ""
+        return f"{self.prefix}{via} dev {self.interface}" + (f" metric {self.metric}" if self.metric else "")
+
+    @property
+    def remedy(self) -> str:
+        """The command that makes it again: of a connected one, by its address."""
+        if self.connected:
+            return f"ip address add {self.source}/{self.prefix.partition('/')[2]} dev {self.interface}"
+        return f"ip route add {self}" + (f" src {self.source}" if self.source else "")
+
+
+def ways(kernel: Asker, addresses: Sequence[bytes]) -> list[Way | None]:
+    """The kernel's ways to some addresses (RTM_GETROUTE: rules, metrics and all); None where there is none. Raises
+    OSError."""
+    return [
+        None if answer.error else _way(answer.body, address)
+        for address, answer in zip(addresses, kernel.ask([_question(address) for address in addresses]), strict=True)
+    ]
+
+
+def _question(address: bytes) -> Request:
+    return Request(RTM_GETROUTE, 0, BODY.pack(socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0) + attribute(_RTA_DST, address))
+
+
+def _way(body: bytes, address: bytes) -> Way | None:
+    found = rtnetlink.attributes(body, BODY.size)
+    index, source = found.get(_RTA_OIF), found.get(_RTA_PREFSRC)
+    if index is None or source is None or body[_TYPE_AT] != RTN_UNICAST:
+        return None
+    return Way(struct.unpack("=i", index)[0], found.get(_RTA_GATEWAY, address), source)

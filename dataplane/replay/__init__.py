@@ -1,0 +1,1 @@
+"""Replays a capture through a driver's decision, without a network."""

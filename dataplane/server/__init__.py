@@ -1,0 +1,1 @@
+"""The pool member's side: prepare, check, undo (`avi-server`)."""

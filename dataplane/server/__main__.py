@@ -1,0 +1,219 @@
+"""`avi-server`: prepare a pool member for DSR, check that it is, or restore what was there before.
+
+    avi-server apply|check|undo --vip IP [--vip IP]... --mode l2|l3 [--interface IF] [--client IP] [--persist] [--json]
+
+It works on the network namespace that it runs in. Exit status: 0 done or nothing wrong, 1 something is wrong, or there
+was nothing to undo for a VIP, 2 wrong command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dataplane.errors import DataplaneError, ServerError
+from dataplane.server import apply as mending
+from dataplane.server import inspect as inspection
+from dataplane.server import iproute
+from dataplane.server import record as serverstate
+from dataplane.server import systemd as bootunit
+from dataplane.server.requirements import L2, L3, LOOPBACK, Advice, Host, Problem, Wanted, problems
+
+OK, WRONG = 0, 1
+_ROUNDS = 3
+"""Looks at the host, at most: what mends one thing may need another, a new tunnel device its settings."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except DataplaneError as exc:
+        if arguments.json:
+            print(json.dumps({"error": {"message": exc.what, "remedy": exc.remedy}}))
+        print(f"avi-server: error: {exc}", file=sys.stderr)
+        if exc.remedy:
+            print(f"avi-server: try: {exc.remedy}", file=sys.stderr)
+        return WRONG
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="avi-server", description="Prepares a pool member for direct server return.")
+    verbs = parser.add_subparsers(required=True, metavar="apply | check | undo")
+    for name, command, about in (
+        ("apply", _apply, "prepare this host; what was there is remembered"),
+        ("check", _check, "name what is wrong, and the command that mends it"),
+        ("undo", _undo, "restore what was there before apply"),
+    ):
+        verb = verbs.add_parser(name, help=about)
+        verb.add_argument("--vip", type=_address, action="append", required=True, metavar="IP", help="may repeat")
+        verb.add_argument("--mode", choices=(L2, L3), required=True, help="the network profile's DSR type")
+        verb.add_argument(
+            "--interface",
+            metavar="IF",
+            help="where the engine's packets arrive, by name or address (default: the only one)",
+        )
+        verb.add_argument(
+            "--client", type=_address, action="append", default=[], metavar="IP", help="must be reachable"
+        )
+        verb.add_argument("--persist", action="store_true", help="prepare it again after every boot")
+        verb.add_argument("--json", action="store_true", help="one object, for programs")
+        verb.set_defaults(command=command)
+    return parser
+
+
+def _address(text: str) -> str:
+    try:
+        address = ipaddress.IPv4Address(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected an IPv4 address, like 10.0.0.100") from None
+    broadcast = int(address) == 2**32 - 1
+    if address.is_multicast or address.is_loopback or address.is_unspecified or broadcast:
+        raise argparse.ArgumentTypeError(f"{text}: expected the address of a host")
+    return str(address)
+
+
+def _apply(arguments: argparse.Namespace) -> int:
+    _need_root()
+    if arguments.persist and (reason := bootunit.refusal()):
+        raise ServerError(f"--persist: {reason}", remedy="run avi-server apply at boot by other means")
+    wanted = _wanted(arguments)
+    done: list[str] = []
+    with serverstate.opened() as book:
+        for _ in range(_ROUNDS):
+            found = problems(wanted, inspection.look(wanted))
+            unmendable = [p for p in found if isinstance(p.fix, Advice)]
+            if unmendable or not found:
+                break
+            for problem in found:
+                done += mending.mend(problem, book)
+        else:
+            found = problems(wanted, inspection.look(wanted))
+        left = unmendable or found
+        if not left:
+            for vip in wanted.vips:
+                book.record.vips.setdefault(vip, False)
+            book.keep()
+            if arguments.persist:
+                done += [f"wrote {bootunit.install(vip, _boot_command(vip, wanted))}" for vip in wanted.vips]
+    if arguments.json:
+        _print_json(wanted, {"done": done, "problems": [_document(p) for p in left]})
+    else:
+        _print_problems(left)
+        for line in done:
+            print(line)
+        if not left:
+            print(f"ready: {_ready(wanted)}" + ("" if done else " (nothing to do)"))
+    return WRONG if left else OK
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    wanted = _wanted(arguments)
+    host = inspection.look(wanted)
+    found = problems(wanted, host)
+    if arguments.json:
+        more = {"decapsulation": _decapsulation(host)} if wanted.mode == L3 else {}
+        _print_json(wanted, {"ok": not found, "problems": [_document(p) for p in found], **more})
+    else:
+        _print_problems(found)
+        if not found:
+            print(f"ready: {_ready(wanted)}")
+    return WRONG if found else OK
+
+
+def _undo(arguments: argparse.Namespace) -> int:
+    _need_root()
+    restored, unknown = [], []
+    own = bootunit.refusal() is None
+    with serverstate.opened() as book:
+        record = book.record
+        there, left = list(record.vips), {v: added for v, added in record.vips.items() if v not in arguments.vip}
+        for vip in arguments.vip:
+            undone = [f"removed {unit}"] if own and (unit := bootunit.remove(vip)) else []
+            undone += mending.forget_vip(vip, record, list(left))
+            restored += undone
+            if vip not in there and not undone:
+                unknown.append(vip)
+        if not left:
+            restored += mending.restore(record)
+        record.vips = left
+        book.keep()
+    if restored and not there:  # an apply that was interrupted named no VIP yet
+        unknown = []
+    if arguments.json:
+        told = {"vips": arguments.vip, "mode": arguments.mode, "restored": restored, "unknown": unknown}
+        print(json.dumps(told))
+    else:
+        for line in restored:
+            print(line)
+        if restored or not unknown:
+            print("restored")
+    if unknown:
+        prepared = f"prepared is {', '.join(left)}" if left else "no VIP is prepared"
+        print(f"avi-server: error: nothing to undo for {', '.join(unknown)}: {prepared} here", file=sys.stderr)
+    return WRONG if unknown else OK
+
+
+def _wanted(arguments: argparse.Namespace) -> Wanted:
+    links, candidates = inspection.interfaces()
+    interface = arguments.interface
+    if interface is None:
+        if len(candidates) != 1:
+            there = ", ".join(candidates) or "none"
+            raise ServerError(
+                f"which interface do the service engine's packets arrive on? Those with an IPv4 address: {there}",
+                remedy="--interface names it",
+            )
+        interface = candidates[0]
+    elif interface not in links:
+        named = [link for link, address, _ in iproute.addresses() if address == interface and link != LOOPBACK]
+        if not named:
+            raise ServerError(f"--interface {interface}: expected one of {', '.join(links)}, or an address of one")
+        interface = named[0]
+    return Wanted(tuple(dict.fromkeys(arguments.vip)), interface, tuple(arguments.client), arguments.mode)
+
+
+def _decapsulation(host: Host) -> str | None:
+    """Who takes packets out of their tunnel: the program comes first, it sits at the ingress."""
+    if host.decapsulated is not None:
+        return "program"
+    return ", ".join(tunnel.name for tunnel in host.tunnels) or None
+
+
+def _need_root() -> None:
+    if os.geteuid() != 0:
+        raise ServerError("only root may change addresses and kernel settings", remedy="sudo avi-server …")
+
+
+def _boot_command(vip: str, wanted: Wanted) -> list[str]:
+    program = [str(Path(sys.executable)), "-m", "dataplane.server"]
+    return [*program, "apply", "--vip", vip, "--mode", wanted.mode, "--interface", wanted.interface]
+
+
+def _ready(wanted: Wanted) -> str:
+    way = "in tunnels " if wanted.mode == L3 else ""
+    return f"{', '.join(wanted.vips)} on {LOOPBACK}, packets arrive {way}on {wanted.interface}"
+
+
+def _document(problem: Problem) -> dict[str, str]:
+    return {"what": problem.what, "remedy": problem.fix.command}
+
+
+def _print_problems(found: Sequence[Problem]) -> None:
+    for problem in found:
+        print(f"wrong: {problem.what}\n  mend: {problem.fix.command}")
+
+
+def _print_json(wanted: Wanted, more: dict[str, Any]) -> None:
+    print(json.dumps({"vips": wanted.vips, "mode": wanted.mode, "interface": wanted.interface, **more}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

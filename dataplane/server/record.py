@@ -1,0 +1,107 @@
+"""What a pool member was like before `avi-server apply`, so that `undo` restores exactly that.
+
+One JSON file a network namespace, `/run/avi-server/<inode of the namespace>.json`; /run is empty after a boot, like the
+namespace. Inodes are used again when a namespace is gone: the file also carries the namespace's cookie, which is not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from dataplane.errors import ServerError
+
+FOLDER = Path("/run/avi-server")
+SO_NETNS_COOKIE = 71  # asm-generic/socket.h
+
+
+@dataclass(slots=True)
+class Record:
+    """What `apply` did. vips: those it prepared, and whether it added them (else they were there); settings: sysctl
+    name → value before, in the order of the changes; loopback_up: it switched the loopback on.
+
+    Of layer 3: programs: interfaces that it put the decapsulating program on, with the VIPs; hooks: those where it also
+    made the place for programs; links: tunnel devices that it made; modules: kernel modules loaded for them; addresses:
+    VIP and tunnel device of others that it put the VIP on; limits: the segment size of VIPs that it limited.
+    """
+
+    namespace: int
+    vips: dict[str, bool] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    loopback_up: bool = False
+    programs: dict[str, list[str]] = field(default_factory=dict)
+    hooks: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    modules: list[str] = field(default_factory=list)
+    addresses: list[list[str]] = field(default_factory=list)
+    limits: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to undo."""
+        changed = (self.vips, self.settings, self.loopback_up, self.programs, self.hooks, self.links)
+        return not any((*changed, self.modules, self.addresses, self.limits))
+
+
+class Book:
+    """The record of the namespace that this process is in, held under a lock."""
+
+    def __init__(self, path: Path, record: Record) -> None:
+        self._path = path
+        self.record = record
+
+    def keep(self) -> None:
+        """Write the record, whole or not at all; with nothing in it, remove it. Raises ServerError."""
+        try:
+            if self.record.empty:
+                self._path.unlink(missing_ok=True)
+                return
+            part = self._path.with_suffix(".part")
+            part.write_text(json.dumps(asdict(self.record), indent=1) + "\n", "utf-8")
+            part.replace(self._path)
+        except OSError as exc:
+            raise ServerError(f"cannot keep what was there before: {self._path}: {exc.strerror}") from exc
+
+
+@contextmanager
+def opened() -> Iterator[Book]:
+    """The book of this namespace. Raises ServerError when it cannot be written or read."""
+    inode = os.stat("/proc/thread-self/ns/net").st_ino
+    try:
+        FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)
+        lock = os.open(FOLDER, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as exc:
+        raise ServerError(f"cannot open {FOLDER}: {exc.strerror}", remedy="run it as root") from exc
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        path = FOLDER / f"{inode}.json"
+        yield Book(path, _read(path))
+    finally:
+        os.close(lock)
+
+
+def forget(inode: int) -> None:
+    """Remove the record of a namespace that is about to end."""
+    (FOLDER / f"{inode}.json").unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Record:
+    cookie = _cookie()
+    try:
+        record = Record(**json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return Record(cookie)
+    except (OSError, ValueError, TypeError) as exc:
+        raise ServerError(f"{path}: not a record of avi-server: {exc}", remedy=f"rm {path}") from exc
+    return record if record.namespace == cookie else Record(cookie)
+
+
+def _cookie() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        return int.from_bytes(probe.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), "little")

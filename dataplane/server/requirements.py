@@ -1,0 +1,338 @@
+"""What a pool member needs for DSR, and what of it is missing: pure functions.
+
+Layer 2, after the document's "Configuring Server": the VIP on the loopback, silent for ARP, and kernel settings that
+let the member take a packet for it and answer from it. Layer 3, besides: somebody who takes the packet out of its
+tunnel (the kernel's tunnel devices, or the program of `decapsulation`), and answers from the VIP that announce a
+segment size which fits the tunnel.
+
+What is wrong is a `Problem`; what mends it, a `Fix`, is data: `check` prints it, `apply` does it, `undo` takes it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+
+from dataplane.network import sysctl
+
+LOOPBACK = "lo"
+L2, L3 = "l2", "l3"
+IPIP, GRE = "ipip", "gre"
+"""The two tunnels, by the kernel's names of their devices."""
+OWN_TUNNELS = {IPIP: "avi-ipip", GRE: "avi-gre"}
+"""The tunnel devices that `apply` makes."""
+
+_TUNNEL_NAMES = {IPIP: "IP-in-IP", GRE: "GRE"}
+_TCP_OVERHEAD = 40
+_TUNNEL_OVERHEAD = 24
+"""Bytes in front of the client's packet, GRE's four included: a member does not know which of the two it gets."""
+
+ARP_SILENT = frozenset({"1", "2", "8"})
+"""Values of arp_ignore with which an address of `lo` is not answered for on another interface (ip-sysctl)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetAddress:
+    """Put a VIP on the loopback, for itself alone: a wider prefix would make the whole network local.
+
+    Also on a tunnel device: loose rp_filter drops what arrives on one that has no address at all
+    (__fib_validate_source in net/ipv4/fib_frontend.c).
+    """
+
+    vip: str
+    interface: str = LOOPBACK
+
+    @property
+    def command(self) -> str:
+        """The same as a command."""
+        return f"ip addr add {self.vip}/32 dev {self.interface}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetKernel:
+    """Set a kernel setting."""
+
+    key: str
+    value: str
+
+    @property
+    def command(self) -> str:
+        """The same as a command."""
+        return f"sysctl -w {self.key}={self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """Switch the loopback, or a tunnel device of ours, on."""
+
+    interface: str = LOOPBACK
+
+    @property
+    def command(self) -> str:
+        """The same as a command."""
+        return f"ip link set {self.interface} up"
+
+
+@dataclass(frozen=True, slots=True)
+class Decapsulate:
+    """Take packets for VIPs that arrive on an interface out of their tunnel."""
+
+    vips: tuple[str, ...]
+    interface: str
+
+    @property
+    def command(self) -> str:
+        """What does it."""
+        return _apply(self.vips, self.interface)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSegments:
+    """Announce no larger segment size than this from a VIP; interface: the one it is right for."""
+
+    vip: str
+    size: int
+    interface: str
+
+    @property
+    def command(self) -> str:
+        """What does it."""
+        return _apply((self.vip,), self.interface)
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Something that only the operator can decide: it is named and not done."""
+
+    command: str
+
+
+Fix = SetAddress | SetKernel | SetUp | Decapsulate | LimitSegments | Advice
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, and what mends it."""
+
+    what: str
+    fix: Fix
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a member is prepared for. interface: where the packets of the service engine arrive; clients: addresses that
+    must be reachable for the answers; mode: L2 or L3."""
+
+    vips: tuple[str, ...]
+    interface: str
+    clients: tuple[str, ...] = ()
+    mode: str = L2
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A tunnel device of the kernel that takes packets from anybody. kind: IPIP or GRE; up: it is switched on (others'
+    that are not are nobody's tunnels)."""
+
+    name: str
+    kind: str
+    up: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What was found. addresses: (interface, address, prefix length); settings: by sysctl name, of the keys of
+    `needed_settings`; routes: for each client, the interface that its answers leave by, None where there is none.
+
+    Of layer 3: mtu of the interface; tunnels; decapsulated: the VIPs whose packets the program on the interface takes
+    out of their tunnel, None where it is not; limits: the largest segment size that VIPs announce, where it is limited.
+    """
+
+    loopback_up: bool
+    addresses: Sequence[tuple[str, str, int]]
+    settings: Mapping[str, str]
+    routes: Mapping[str, str | None]
+    mtu: int = 1500
+    tunnels: Sequence[Tunnel] = ()
+    decapsulated: frozenset[str] | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
+def needed_settings(interface: str, tunnels: Iterable[Tunnel] = ()) -> tuple[str, ...]:
+    """The keys that `problems` looks at."""
+    pairs = (("arp_ignore", "arp_announce", "rp_filter"), ("all", interface))
+    own = (sysctl.conf(where, name) for name in pairs[0] for where in pairs[1])
+    return (*own, *(sysctl.conf(tunnel.name, "rp_filter") for tunnel in tunnels), "net.ipv4.ip_forward")
+
+
+def problems(wanted: Wanted, host: Host) -> list[Problem]:
+    """Everything that keeps a member from answering for its VIPs, in the order in which it is to be mended.
+
+    The kernel settings come before the address: a VIP that is answered for by ARP even for a moment takes the service
+    engine's traffic away.
+    """
+    found = [*_settings(wanted.interface, host.settings)]
+    if not host.loopback_up:
+        found.append(Problem(f"{LOOPBACK} is down", SetUp()))
+    if wanted.mode == L3:
+        found += _tunnels(wanted, host)
+    for vip in wanted.vips:
+        found += _vip(vip, host.addresses, {tunnel.name for tunnel in host.tunnels})
+    for client in wanted.clients:
+        way = host.routes.get(client)
+        if way is None:
+            found.append(
+                Problem(f"no route for answers to client {client}", Advice(f"ip route add {client}/32 via GATEWAY"))
+            )
+        elif way == LOOPBACK:
+            found.append(
+                Problem(
+                    f"client {client} is an address of this host: its answers never leave",
+                    Advice("--client names a host that is to be answered, not this one"),
+                )
+            )
+    return found
+
+
+def segment_size(mtu: int) -> int:
+    """The largest segment that fits both tunnels, in bytes (RFC 9293 section 3.7.1: an MSS counts no headers)."""
+    return mtu - _TCP_OVERHEAD - _TUNNEL_OVERHEAD
+
+
+def _apply(vips: Iterable[str], interface: str) -> str:
+    named = " ".join(f"--vip {vip}" for vip in vips)
+    return f"avi-server apply {named} --mode {L3} --interface {interface}"
+
+
+def _tunnels(wanted: Wanted, host: Host) -> list[Problem]:
+    """What keeps packets for the VIPs from coming out of their tunnels, whichever of the two it is."""
+    found = []
+    if host.decapsulated is None or not host.decapsulated.issuperset(wanted.vips):
+        there = {tunnel.kind for tunnel in host.tunnels}
+        missing = [name for kind, name in _TUNNEL_NAMES.items() if kind not in there]
+        vips = [vip for vip in wanted.vips if vip not in (host.decapsulated or ())]
+        if missing:
+            found.append(
+                Problem(
+                    f"nothing takes packets for {', '.join(vips)} out of {' and '.join(missing)} tunnels on "
+                    f"{wanted.interface}",
+                    Decapsulate(tuple(vips), wanted.interface),
+                )
+            )
+        for tunnel in host.tunnels:
+            found += _tunnel(tunnel, vips[0], host)
+    size = segment_size(host.mtu)
+    for vip in wanted.vips:
+        limit = host.limits.get(vip)
+        if limit is None or limit > size:
+            announced = "no limit" if limit is None else f"a limit of {limit}"
+            found.append(
+                Problem(
+                    f"answers from {vip} announce a segment size with {announced}: clients' packets do not fit the "
+                    f"tunnel; expected {size} for the MTU {host.mtu} of {wanted.interface}",
+                    LimitSegments(vip, size, wanted.interface),
+                )
+            )
+    return found
+
+
+def _tunnel(tunnel: Tunnel, vip: str, host: Host) -> list[Problem]:
+    found = []
+    if not tunnel.up:
+        found.append(Problem(f"{tunnel.name} is down", SetUp(tunnel.name)))
+    every, own = _values(tunnel.name, host.settings, "rp_filter")
+    if own != "2" and every != "2":
+        found.append(
+            Problem(
+                f"rp_filter of {tunnel.name} is {max(every, own, key=int)}; expected 2",
+                SetKernel(sysctl.conf(tunnel.name, "rp_filter"), "2"),
+            )
+        )
+    if not any(interface == tunnel.name for interface, _, _ in host.addresses):
+        found.append(
+            Problem(
+                f"{tunnel.name} has no address: with rp_filter what it decapsulates is dropped",
+                SetAddress(vip, tunnel.name),
+            )
+        )
+    return found
+
+
+def _vip(vip: str, addresses: Sequence[tuple[str, str, int]], tunnels: set[str]) -> list[Problem]:
+    """A tunnel device asks and answers no ARP: a VIP on it is as silent as on the loopback."""
+    found = []
+    present = False
+    for interface, address, length in addresses:
+        if address != vip:
+            continue
+        remedy = Advice(f"ip addr del {vip}/{length} dev {interface}")
+        if interface in tunnels and length == 32:
+            continue
+        if interface != LOOPBACK:
+            found.append(_on_card(vip, length, interface, addresses))
+        elif length != 32:
+            found.append(
+                Problem(f"{LOOPBACK} has {vip}/{length}: the whole network becomes this host; expected /32", remedy)
+            )
+        else:
+            present = True
+    if not present and not found:
+        found.append(Problem(f"{LOOPBACK} does not have the VIP {vip}", SetAddress(vip)))
+    return found
+
+
+def _on_card(vip: str, length: int, interface: str, addresses: Sequence[tuple[str, str, int]]) -> Problem:
+    """A VIP on an interface that answers ARP requests. It may be an address of the host's own, named by mistake: to
+    remove the only one of an interface, or the first of a network with those that follow it, cuts the host off."""
+    network = ip_network(f"{vip}/{length}", strict=False)
+    mine = [(address, prefix) for name, address, prefix in addresses if name == interface]
+    if len(mine) == 1:
+        what = f"{vip} is the only address of {interface}: this host's own, or else it answers ARP requests for the VIP"
+        advice = f"--vip names the virtual service's address; or give {interface} another one before this one goes"
+        return Problem(what, Advice(advice))
+    same = [address for address, prefix in mine if prefix == length and ip_address(address) in network]
+    remove = f"ip addr del {vip}/{length} dev {interface}"
+    if same[0] == vip and len(same) > 1:
+        remove = f"sysctl -w {sysctl.conf(interface, 'promote_secondaries')}=1 && {remove}"
+    return Problem(f"{interface} has the VIP {vip}: this host answers ARP requests for it", Advice(remove))
+
+
+def _settings(interface: str, settings: Mapping[str, str]) -> list[Problem]:
+    found = []
+    every, own = _values(interface, settings, "arp_ignore")
+    effective = max(every, own, key=int)
+    if effective not in ARP_SILENT:
+        where = interface if own == effective != every else "all"
+        found.append(
+            Problem(
+                f"arp_ignore is {effective}: this host answers ARP requests for a VIP on {LOOPBACK}; expected 1",
+                SetKernel(sysctl.conf(where, "arp_ignore"), "1"),
+            )
+        )
+    effective = max(_values(interface, settings, "arp_announce"), key=int)
+    if effective != "2":
+        found.append(
+            Problem(
+                f"arp_announce is {effective}: this host's own ARP requests name the VIP as theirs; expected 2",
+                SetKernel(sysctl.conf("all", "arp_announce"), "2"),
+            )
+        )
+    every, own = _values(interface, settings, "rp_filter")
+    if own != "2" and every != "2":
+        strict = max(every, own, key=int) == "1"
+        effect = "clients whose answers leave elsewhere are dropped" if strict else "packets' sources are not checked"
+        found.append(
+            Problem(
+                f"rp_filter of {interface} is {max(every, own, key=int)}: {effect}; expected 2",
+                SetKernel(sysctl.conf(interface, "rp_filter"), "2"),
+            )
+        )
+    if settings["net.ipv4.ip_forward"] != "1":
+        found.append(Problem("ip_forward is 0; expected 1", SetKernel("net.ipv4.ip_forward", "1")))
+    return found
+
+
+def _values(interface: str, settings: Mapping[str, str], name: str) -> tuple[str, str]:
+    """Of `all` and of the interface; the kernel goes by the larger."""
+    return settings[sysctl.conf("all", name)], settings[sysctl.conf(interface, name)]

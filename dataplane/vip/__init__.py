@@ -1,0 +1,1 @@
+"""VIPs on their segments: announced, defended, and who else claims them."""

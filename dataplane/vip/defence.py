@@ -1,0 +1,55 @@
+"""Somebody else's claims to the VIPs that this engine owns: told, and answered by announcing the VIP again.
+
+RFC 5227 section 2.4 (c): the engine keeps its address and defends it, but not more often than every DEFEND_INTERVAL, so
+that two who both insist do not flood their segment.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Collection
+
+from dataplane.vip.conflicts import Claim
+
+DEFEND_INTERVAL = 10.0
+"""Seconds between two defences of one VIP at least (RFC 5227 section 1.1)."""
+
+
+class Ownership:
+    """Events and defence of owned VIPs. tell: gets the text of an event; announce: sends a VIP's announcements."""
+
+    def __init__(self, tell: Callable[[str], None], announce: Callable[[bytes], None]) -> None:
+        self._tell = tell
+        self._announce = announce
+        self._claimed: dict[bytes, frozenset[bytes]] = {}
+        self._defended: dict[bytes, float] = {}
+
+    def heard(self, vip: bytes, strangers: Collection[Claim], *, owned: bool) -> None:
+        """Who of the strangers claims a VIP changed."""
+        now = frozenset(claim.mac for claim in strangers) if owned else frozenset()
+        before = self._claimed.pop(vip, frozenset())
+        if now:
+            self._claimed[vip] = now
+        for mac in sorted(now - before):
+            self._tell(f"VIP {socket.inet_ntoa(vip)} is also claimed by {mac.hex(':')}")
+        for mac in sorted(before - now):
+            self._tell(f"VIP {socket.inet_ntoa(vip)} is no longer claimed by {mac.hex(':')}")
+        if now != before:
+            self._defend(vip, owned=owned)
+
+    def heard_again(self, vip: bytes, *, owned: bool) -> None:
+        """One of the strangers claims a VIP once more: whoever heard him needs to hear us, too."""
+        if vip in self._claimed:
+            self._defend(vip, owned=owned)
+
+    def _defend(self, vip: bytes, *, owned: bool) -> None:
+        if owned and time.monotonic() - self._defended.get(vip, float("-inf")) >= DEFEND_INTERVAL:
+            self._defended[vip] = time.monotonic()
+            self._announce(vip)
+
+
+def words(vip: str, strangers: Collection[Claim]) -> str:
+    """The claims to a VIP, in words for an operator; "" where there are none."""
+    macs = sorted({claim.mac.hex(":") for claim in strangers})
+    return f"VIP {vip} is also claimed by {', '.join(macs)}" if macs else ""

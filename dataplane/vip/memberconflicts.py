@@ -1,0 +1,104 @@
+"""Whose the claims to the VIPs are: pool members', told by their MAC addresses, or strangers'.
+
+A member that answers ARP for a VIP is down: it takes the engine's clients away, past the table and all other servers,
+and would do so unseen while its probes pass. (No outage follows where all members do: their clients reach them.) A
+member that only names the VIP in requests of its own cannot be asked again: that is told, and no more.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Collection, Iterable
+
+from dataplane import plan
+from dataplane.forwarding.values import Interface
+from dataplane.vip.conflicts import Claim, Claims, Kind
+
+EVERY = 10.0
+"""Seconds between two looks for others who claim a VIP, where no monitor is quicker."""
+
+Key = tuple[str, bytes]
+"""A pool's uuid, and the member's address."""
+_NONE: frozenset[Claim] = frozenset()
+
+
+class Claimants:
+    """Who claims the VIPs of some services. neighbour: the MAC address of an address on an interface; changed: gets the
+    VIP whose claims changed, and the members whose own claims did; repeated: gets a VIP that strangers claim again."""
+
+    def __init__(
+        self,
+        neighbour: Callable[[int, bytes], bytes | None],
+        changed: Callable[[bytes, Collection[Key]], None],
+        repeated: Callable[[bytes], None] = lambda vip: None,
+    ) -> None:
+        self._neighbour = neighbour
+        self._changed = changed
+        self._repeated = repeated
+        self._services: tuple[plan.Service, ...] = ()
+        self._members: dict[Key, frozenset[Claim]] = {}
+        self._theirs: frozenset[Claim] = frozenset()
+        self.claims = Claims(self._heard, self._heard_again)
+
+    def follow(self, services: Iterable[plan.Service], interfaces: Iterable[Interface]) -> None:
+        """Ask for the VIPs of these services, on these interfaces."""
+        self._services = tuple(service for service in services if service.enabled)
+        vips: dict[bytes, float] = {}
+        for service in self._services:
+            vip = socket.inet_aton(service.vip)
+            vips[vip] = min(vips.get(vip, EVERY), *(m.send_interval for m in service.monitors), EVERY)
+        self.claims.follow(vips, interfaces)
+        self.match()
+
+    def match(self) -> set[Key]:
+        """Find members by their MAC addresses again; those whose claims are not as before."""
+        found: dict[Key, frozenset[Claim]] = {}
+        for service in self._services:
+            claims: dict[tuple[int, bytes], set[Claim]] = {}
+            for claim in self.claims.of(socket.inet_aton(service.vip)):
+                claims.setdefault((claim.interface, claim.mac), set()).add(claim)
+            interfaces = {interface for interface, _ in claims}
+            for server in service.servers if claims else ():
+                address = socket.inet_aton(server.address)
+                macs = ((interface, self._neighbour(interface, address)) for interface in interfaces)
+                mine = frozenset(claim for there, mac in macs if mac for claim in claims.get((there, mac), ()))
+                if mine:
+                    key = service.pool_uuid, address
+                    found[key] = found.get(key, _NONE) | mine
+        before, self._members = self._members, found
+        self._theirs = frozenset().union(*found.values())
+        return {key for key in before.keys() | found.keys() if before.get(key) != found.get(key)}
+
+    def of(self, pool: str, server: bytes) -> frozenset[Claim]:
+        """A member's claims to VIPs of its pool."""
+        return self._members.get((pool, server), _NONE)
+
+    def answers(self, pool: str, server: bytes) -> bool:
+        """Whether a member answers ARP for a VIP of its pool."""
+        claims = self._members.get((pool, server))
+        return claims is not None and any(claim.kind is Kind.ANSWER for claim in claims)
+
+    def strangers(self, vip: bytes) -> tuple[Claim, ...]:
+        """The claims to a VIP that are no member's."""
+        return tuple(claim for claim in self.claims.of(vip) if claim not in self._theirs)
+
+    async def close(self) -> None:
+        """End."""
+        await self.claims.close()
+
+    def _heard(self, vip: bytes) -> None:
+        self._changed(vip, self.match())
+
+    def _heard_again(self, claim: Claim) -> None:
+        if claim not in self._theirs:
+            self._repeated(claim.vip)
+
+
+def words(claim: Claim) -> str:
+    """A member's claim in words for an operator."""
+    vip = socket.inet_ntoa(claim.vip)
+    if claim.kind is Kind.ANSWER:
+        return f"server answers ARP for the VIP {vip}: clients go past the engine"
+    if claim.kind is Kind.ANNOUNCEMENT:
+        return f"server announces the VIP {vip} as its own by gratuitous ARP"
+    return f"server's own ARP requests name the VIP {vip} as their sender (arp_announce)"

@@ -1,0 +1,237 @@
+"""What may be typed next: the words so far and the prompt's context → candidates with their help, and a value's form.
+
+Pure, and built on the parser's own walk and tree: TAB, `?` and the parser cannot disagree.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from os.path import commonprefix
+
+from grammar import commands, schema
+from grammar import parser as line
+from grammar import values as leaf
+from grammar.errors import BadQuoting, LineError
+from grammar.lexer import Word, quote, split
+
+Names = Callable[[str], Sequence[str]]
+"""The existing objects' names of a kind, by segment."""
+
+WIDTH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A word that may stand here, as it would be typed, and what it means."""
+
+    word: str
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What may stand at the cursor.
+
+    partial: the word begun there; column: where it begins; candidates: words that continue it; form: the form of a
+    value that may stand here ("" = none may); help: what it is; required: whether the object needs it.
+    """
+
+    partial: str
+    column: int
+    candidates: tuple[Candidate, ...] = ()
+    form: str = ""
+    help: str = ""
+    required: bool = False
+
+    def replacement(self) -> str:
+        """What TAB makes of the partial word: the only candidate and a blank, or what all candidates begin with."""
+        words = [candidate.word for candidate in self.candidates]
+        if len(words) == 1:
+            return words[0] + " "
+        return commonprefix(words) if words and all(word.startswith(self.partial) for word in words) else self.partial
+
+    def listing(self, width: int | None = None) -> list[str]:
+        """The lines that TAB TAB and `?` print. width: of the terminal; None: lines of any length."""
+        note = ", ".join(text for text in (self.help, "required" if self.required else "") if text)
+        rows = [(self.form, note)] if self.form else []
+        return listing([*rows, *((c.word, c.help) for c in self.candidates)], width)
+
+
+def listing(rows: Iterable[tuple[str, str]], width: int | None = None) -> list[str]:
+    """Words padded to 20 columns, then their help, broken between words; a longer word has it on the next line."""
+    lines = []
+    margin = " " * (WIDTH + 1)
+    for word, about in rows:
+        told = [about] if about else []
+        if width:
+            room = max(width - len(margin), WIDTH)
+            told = textwrap.wrap(about, room, break_long_words=False, break_on_hyphens=False)
+        if len(word) <= WIDTH:
+            lines.append(f"{word:<{WIDTH}} {told.pop(0) if told else ''}".rstrip())
+        else:
+            lines.append(word)
+        lines += [margin + line for line in told]
+    return lines
+
+
+def complete(text: str, context: commands.Context, names: Names) -> Offer:
+    """What may follow a line's beginning, up to the cursor. An earlier word that is wrong gives an empty offer."""
+    try:
+        words = split(text)
+    except BadQuoting as exc:
+        words = split(text[: exc.column]) + [Word(text[exc.column + 1 :], exc.column, True)]
+        done, partial = words[:-1], words[-1]
+    else:
+        begun = bool(words) and not text[-1].isspace() if text else False
+        done, partial = (words[:-1], words[-1]) if begun else (words, Word("", len(text)))
+    typed = text[partial.column :]
+    try:
+        return _offer(done, partial, typed, context, names)
+    except LineError:
+        return Offer(typed, partial.column)
+
+
+def _offer(done: list[Word], partial: Word, typed: str, context: commands.Context, names: Names) -> Offer:
+    piped = _piped(done, context)
+    if piped is not None:
+        nodes: tuple[commands.Node, ...] = commands.PIPES
+        return _of_nodes(commands.Node("|", next=nodes), piped, 0, partial, typed, names)
+    if not done:
+        vocabulary = context.vocabulary()
+        return _made(partial, typed, ((name, _help(context, name, what)) for name, what in vocabulary.items()))
+    if len(done) == 1 and done[0].text == line.NO and context.modes():
+        return _after_no(context, partial, typed)
+    chosen = commands.resolve(context, done)
+    if isinstance(chosen, commands.Mode):
+        return _of_fields(chosen.kind, chosen.message, done, partial, typed, names)
+    return _of_nodes(chosen, done, 1, partial, typed, names)
+
+
+def _piped(done: Sequence[Word], context: commands.Context) -> list[Word] | None:
+    """The words after the last `|`, if the line is a command whose output may be piped."""
+    if not done or not any(word.text == "|" and not word.quoted for word in done):
+        return None
+    chosen = commands.resolve(context, done)
+    if isinstance(chosen, commands.Mode) or chosen.word not in commands.PIPED:
+        return None
+    last = max(i for i, word in enumerate(done) if word.text == "|" and not word.quoted)
+    return list(done[last + 1 :])
+
+
+def _after_no(context: commands.Context, partial: Word, typed: str) -> Offer:
+    fields: dict[str, schema.Field] = {}
+    homes: dict[str, commands.Mode] = {}
+    for mode in context.modes():
+        for name, field in line.typable(mode.kind.segment, mode.message.name).items():
+            fields.setdefault(name, field)
+            homes.setdefault(name, mode)
+    return _made(partial, typed, ((n, field_help(homes[n].kind, f)) for n, f in fields.items()))
+
+
+def _of_nodes(node: commands.Node, words: Sequence[Word], start: int, partial: Word, typed: str, names: Names) -> Offer:
+    """Walk the tree of commands along the words, then offer what its node has next."""
+    for position in range(start, len(words)):
+        rest = next((n for n in node.next if n.slot is commands.Slot.FIELDS), None)
+        if rest is not None:
+            kind = schema.kind(rest.kind)
+            return _of_fields(kind, kind.root, words[position:], partial, typed, names)
+        nested = next((n for n in node.next if n.slot is commands.Slot.COMMAND), None)
+        node = commands.step(
+            commands.Node(words[position - 1].text, next=nested.next) if nested else node, words[position]
+        )
+    candidates: list[tuple[str, str]] = []
+    form = help_ = ""
+    for n in node.next:
+        if n.slot is None:
+            candidates.append((n.word, commands.about(n)))
+        elif n.slot is commands.Slot.COMMAND:
+            candidates += [(inner.word, inner.help) for inner in n.next]
+        elif n.slot is commands.Slot.FIELDS:
+            kind = schema.kind(n.kind)
+            return _of_fields(kind, kind.root, (), partial, typed, names)
+        elif n.slot is commands.Slot.VERB:
+            candidates += [(word, verb.help) for word, verb in commands.verb_help().items()]
+        else:
+            form, help_ = n.word, n.help
+            if n.slot is commands.Slot.OBJECT:
+                candidates += [(quote(name), "") for name in names(n.kind)]
+    return _made(partial, typed, candidates, form, help_, bool(form) and not node.action)
+
+
+def _of_fields(
+    kind: schema.Kind, message: schema.Message, words: Sequence[Word], partial: Word, typed: str, names: Names
+) -> Offer:
+    walk = line.Walk(kind, message)
+    for word in words:
+        walk.feed(word)
+    candidates = [(n, _word_help(kind, n, f)) for n, f in walk.vocabulary().items()]
+    field = walk.value()
+    if field is None:
+        return _made(partial, typed, candidates)
+    form = leaf.form(field, line.one_token(kind, field))
+    if field.type == "enum":
+        values = schema.enums()[field.enum or ""]
+        candidates += [(value.lower(), "the default" if value == field.default else "") for value in values]
+        form = "<word>"
+    elif field.type == "bool":
+        candidates += [("true", ""), ("false", "")]
+        form = ""
+    elif field.type == "ref" and field.ref is not None:
+        candidates += [(quote(name), "") for name in names(field.ref)]
+    return _made(partial, typed, candidates, form, field.help, _required(walk, field))
+
+
+def _required(walk: line.Walk, field: schema.Field) -> bool:
+    """Whether the object needs the field, or, for a number after `index`, the line."""
+    return field.required if walk.state is line.State.VALUE else walk.must()
+
+
+def _made(
+    partial: Word,
+    typed: str,
+    candidates: Iterable[tuple[str, str]],
+    form: str = "",
+    help_: str = "",
+    must: bool = False,
+) -> Offer:
+    fitting = {word: text for word, text in candidates if word.startswith(typed) or word.startswith(f'"{partial.text}')}
+    fields = tuple(Candidate(word, text) for word, text in fitting.items())
+    return Offer(typed, partial.column, fields, form, help_, must)
+
+
+def _help(context: commands.Context, name: str, what: commands.Node | schema.Field | None) -> str:
+    if isinstance(what, commands.Node):
+        return what.help
+    if what is None:
+        return _NO_HELP
+    for mode in context.modes():
+        if line.typable(mode.kind.segment, mode.message.name).get(name) is what:
+            return field_help(mode.kind, what)
+    return ""
+
+
+_NO_HELP = "switch a field off, return it to its default, or remove an element"
+
+
+def _word_help(kind: schema.Kind, name: str, field: schema.Field | None) -> str:
+    if field is not None:
+        return field_help(kind, field)
+    return {line.NO: _NO_HELP, "index": line.INDEX.help}.get(name, "")
+
+
+def field_help(kind: schema.Kind, field: schema.Field) -> str:
+    """One line on a field: what it is, the form of its value, its default, whether it is required."""
+    facts = [field.help]
+    if line.is_mode(kind, field):
+        facts.append("a list: adds an element" if field.repeated else "enters its mode")
+    elif field.type == "enum":
+        facts.append(f"one of {len(schema.enums()[field.enum or ''])} words")
+    elif field.type != "bool":
+        facts.append(leaf.form(field, line.one_token(kind, field)))
+    if field.default is not None:
+        facts.append(f"default {str(field.default).lower() if field.type in ('bool', 'enum') else field.default}")
+    if field.required:
+        facts.append("required")
+    return "; ".join(fact for fact in facts if fact)

@@ -1,0 +1,135 @@
+"""A typed line as words: quoting, comments, pasted prompts, abbreviations.
+
+Double quotes keep blanks together; inside them a backslash makes `\\"`, `\\\\`, `\\n`, `\\r` and `\\t`; before any
+other character it is itself. `quote` writes what `split` reads, for every text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from grammar.errors import AmbiguousWord, BadQuoting, UnknownWord
+
+_BARE = re.compile(r"\S+")
+_BLANK = re.compile(r"\s*")
+_PIECE = re.compile(r'"((?:[^"\\]|\\.)*)"|[^\s"]+', re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
+_ESCAPED = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"})
+_SAFE = re.compile(r"[A-Za-z0-9_.*+@%=,~^/-][A-Za-z0-9_.:*+@%=,~^/-]*")
+_PROMPT = re.compile(r"\s*\[[^\[\]\s]*:[^\[\]\s]*\]: ?(?:[A-Za-z0-9_]+(?:[ :][A-Za-z0-9_]+)*)?>[ \t]*")
+_OUTPUT = re.compile(
+    r"\s*(?:\+[-+]+\+|\|.*\||\^|error: .*"
+    r"|New object being created|Overwriting the previously entered value for \S+"
+    r"|Updating an existing object\. Currently, the object is:"
+    r"|Removed \S+ with \S+=.*|Switching to tenant \S+|Successfully deleted .*\.|Tenant: \S+"
+    r"|Please input the value for field \S+ \(Enter END to terminate input\):)\s*"
+)
+
+
+_PART = 0.8
+"""How alike a typed part and a word's must be."""
+
+
+class Word(NamedTuple):
+    """One word: its text without quotes, its first column in the line as given, whether any of it was quoted."""
+
+    text: str
+    column: int
+    quoted: bool = False
+
+
+def split(line: str) -> list[Word]:
+    """The words of a line. Raises BadQuoting for a quote that does not close."""
+    if '"' not in line:
+        return [Word(match.group(), match.start()) for match in _BARE.finditer(line)]
+    words: list[Word] = []
+    position = _end(_BLANK, line, 0)
+    while position < len(line):
+        start, text, quoted = position, "", False
+        while position < len(line) and not line[position].isspace():
+            piece = _PIECE.match(line, position)
+            if piece is None:
+                raise BadQuoting("a double quote opens here and does not close", line[position:], position, ('"',))
+            inner = piece.group(1)
+            quoted = quoted or inner is not None
+            text += piece.group() if inner is None else _ESCAPE.sub(_unescape, inner)
+            position = piece.end()
+        words.append(Word(text, start, quoted))
+        position = _end(_BLANK, line, position)
+    return words
+
+
+def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
+    match = pattern.match(text, position)
+    return match.end() if match else position
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return _ESCAPES.get(match.group(1), match.group())
+
+
+def quote(text: str) -> str:
+    """A text as one word that `split` reads back; bare where that is safe."""
+    if _SAFE.fullmatch(text) and text != "--" and not text.startswith("file:"):
+        return text
+    return f'"{text.translate(_ESCAPED)}"'
+
+
+def prompt_end(line: str) -> int:
+    """Where the command begins in a line that may start with a pasted prompt; 0 without one."""
+    match = _PROMPT.match(line)
+    return match.end() if match else 0
+
+
+def is_comment(line: str) -> bool:
+    """Whether a line (without its prompt) is empty or a comment."""
+    stripped = line.lstrip()
+    return not stripped or stripped.startswith("#")
+
+
+def is_output(line: str) -> bool:
+    """Whether a line of a pasted session is what the shell printed: a table's, an error's, a fixed notice."""
+    return _OUTPUT.fullmatch(line) is not None
+
+
+def pick(word: Word, vocabulary: Collection[str], what: str) -> str:
+    """The vocabulary's word that a typed word is or abbreviates uniquely; an exact match wins.
+
+    what: where the word stands, for the message ("a command", "a field of pool").
+    Raises AmbiguousWord with the candidates, UnknownWord with the nearest.
+    """
+    text = word.text
+    if text in vocabulary:
+        return text
+    matches = sorted({name for name in vocabulary if name.startswith(text)}) if text else []
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise AmbiguousWord(f"'{text}' is ambiguous as {what}", text, word.column, tuple(matches))
+    raise UnknownWord(
+        f"'{text}' is not {what}", text, word.column, tuple(dict.fromkeys(vocabulary)), nearest(text, vocabulary)
+    )
+
+
+def nearest(text: str, vocabulary: Iterable[str]) -> tuple[str, ...]:
+    """Up to three words that a mistyped one may have meant, best first: those that hold every part of it, as
+    `source_ip` is held by lb_algorithm_consistent_hash_source_ip_address, before those that look like it as a whole."""
+    import difflib  # only when something is refused
+
+    known, whole = list(dict.fromkeys(vocabulary)), difflib.SequenceMatcher(b=text)
+    parts = [difflib.SequenceMatcher(b=part) for part in text.split("_") if part]
+
+    def like(matcher: difflib.SequenceMatcher[str], word: str) -> float:
+        matcher.set_seq1(word)
+        return matcher.ratio()
+
+    holding = []
+    for word in known if parts else ():
+        found = [max(like(part, its) for its in word.split("_")) for part in parts]
+        if min(found) >= _PART:
+            holding.append((sum(found) / len(found), like(whole, word), word))
+    best = [word for _, _, word in sorted(holding, key=lambda rated: (-rated[0], -rated[1]))]
+    return tuple(dict.fromkeys([*best, *difflib.get_close_matches(text, known, 3, 0.6)]))[:3]

@@ -1,0 +1,512 @@
+"""A line of fields against a mode: words → typed actions.
+
+`Walk` takes one word after the other; at every point it knows what may follow, so the parser and completion cannot
+disagree. The schema knows the keywords (one dictionary step a word), `leaf` the values.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from grammar import relations, schema
+from grammar import values as leaf
+from grammar.errors import BadValue, IncompleteLine, LineError, UnknownWord
+from grammar.lexer import Word, pick
+
+
+@dataclass(slots=True)
+class Action:
+    """What a line asks of the open object. field: in the mode that is current then; word: where a caret would point.
+
+    Not frozen: a frozen dataclass takes three times as long to make, and a line of eight words makes eight. Actions are
+    plain subclasses of four shapes, because every dataclass costs a millisecond when the shell starts.
+    """
+
+    field: schema.Field
+    word: Word
+
+
+@dataclass(slots=True)
+class Valued(Action):
+    """An action with a value as stored; a reference's is the name as typed."""
+
+    value: Any
+
+
+@dataclass(slots=True)
+class Keyed(Action):
+    """An action on a list element that is told by values of its key fields; None = not set."""
+
+    key: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Numbered(Action):
+    """An action on a list element that is told by its number, counted from 1."""
+
+    index: int
+
+
+class Set(Valued):
+    """Give a field its value."""
+
+    __slots__ = ()
+
+
+class Append(Valued):
+    """Append a value to a repeated scalar."""
+
+    __slots__ = ()
+
+
+class Discard(Valued):
+    """`no field value`: remove one value of a repeated scalar."""
+
+    __slots__ = ()
+
+
+class Clear(Action):
+    """`no field`: false, or the default, or nothing."""
+
+    __slots__ = ()
+
+
+class Enter(Action):
+    """Enter a message's mode; what follows happens in it."""
+
+    __slots__ = ()
+
+
+class Element(Keyed):
+    """Enter the list element with this key, or a new one that gets it; an empty key is always new."""
+
+    __slots__ = ()
+
+
+class ElementAt(Numbered):
+    """Enter the list element with this number."""
+
+    __slots__ = ()
+
+
+class Remove(Keyed):
+    """Remove the list element that has these values in its key fields; fields that were not typed are not there."""
+
+    __slots__ = ()
+
+
+class RemoveAt(Numbered):
+    """Remove the list element with this number."""
+
+    __slots__ = ()
+
+
+class Lines(Action):
+    """`field --`: the text follows on lines of its own, up to END."""
+
+    __slots__ = ()
+
+
+class FromFile(Valued):
+    """`field file:PATH`: the text is in the file that the value names."""
+
+    __slots__ = ()
+
+
+class State(enum.Enum):
+    """What may follow in a walk."""
+
+    FIELD = enum.auto()  # a field of the current message, or `no`
+    TRUTH = enum.auto()  # after a boolean field: also true or false
+    VALUE = enum.auto()  # the value of `field`
+    ENTERED = enum.auto()  # after a message's field: its fields, or its obvious value
+    ELEMENT = enum.auto()  # after a repeated message's field: also `index`
+    INDEX = enum.auto()  # a number after `index`
+    NO = enum.auto()  # a field after `no`
+    NO_VALUE = enum.auto()  # after `no` and a repeated scalar: nothing, or the value to remove
+    NO_ELEMENT = enum.auto()  # after `no` and a repeated message: nothing, `index`, or key fields
+    NO_KEY = enum.auto()  # the value of a key field there
+    NO_INDEX = enum.auto()  # a number there
+
+
+INDEX = schema.Field("index", "uint32", "l4", 0, help="the element's number, from 1", minimum=1, maximum=2**32 - 1)
+"""What stands after a list's name for the element with that number."""
+
+NO = "no"
+
+
+@cache
+def typable(kind: str, name: str) -> Mapping[str, schema.Field]:
+    """The fields that the shell offers of a message of a kind, by name, in table order."""
+    return MappingProxyType({field.name: field for field in schema.kind(kind).messages[name].typable()})
+
+
+def one_token(kind: schema.Kind, field: schema.Field) -> schema.Message | None:
+    """A field's message where it is typed as one word (an address, a prefix); None for every other field."""
+    message = kind.message(field)
+    return message if message is not None and message.one_token else None
+
+
+def is_mode(kind: schema.Kind, field: schema.Field) -> bool:
+    """Whether a field's name enters a mode."""
+    return field.type == "message" and one_token(kind, field) is None
+
+
+def value_of(kind: schema.Kind, field: schema.Field, word: Word) -> Any:
+    """A word as a field's value. Raises BadValue or AmbiguousWord with the field's name as path."""
+    try:
+        return (leaf.known(field) or leaf.reader(field, one_token(kind, field)))(word)
+    except BadValue as exc:
+        exc.path = exc.path or field.name
+        raise
+
+
+def parse(kind: schema.Kind, message: schema.Message, words: Sequence[Word], where: str = "") -> list[Action]:
+    """The actions of a line's words in a mode of a kind. where: the mode's name for messages.
+
+    Raises grammar.errors.LineError; a line is taken whole or not at all.
+    """
+    walk = Walk(kind, message, where)
+    try:
+        for word in words:
+            _STEPS[walk.state](walk, word)
+        return walk.finish(words[-1].column + len(words[-1].text) + 1 if words else 0)
+    except LineError as exc:
+        exc.path = ".".join([*walk.entered(), exc.path] if exc.path else walk.entered())
+        raise
+
+
+class Walk:
+    """A line, word by word. state, message, field: what may follow (`State`); actions: what was said so far."""
+
+    __slots__ = ("actions", "field", "key", "kind", "message", "state", "where", "word")
+
+    def __init__(self, kind: schema.Kind, message: schema.Message, where: str = "") -> None:
+        self.kind = kind
+        self.message = message
+        self.where = where or kind.segment
+        self.state = State.FIELD
+        self.field: schema.Field | None = None
+        self.word = Word("", 0)
+        self.key: dict[str, Any] = {}
+        self.actions: list[Action] = []
+
+    def vocabulary(self) -> Mapping[str, schema.Field | None]:
+        """The words possible next, beside a value: field names with their fields, `no`, `index`, true and false."""
+        state = self.state
+        if state in (State.VALUE, State.INDEX, State.NO_VALUE, State.NO_KEY, State.NO_INDEX):
+            return {}
+        if state is State.NO_ELEMENT:
+            return {"index": None, **{name: field for name, field in self._fields().items() if name in self._keys()}}
+        fields: dict[str, schema.Field | None] = dict(self._fields())
+        if state is State.NO:
+            return fields
+        if state is State.TRUTH:
+            fields |= {"true": None, "false": None}
+        if state is State.ELEMENT:
+            fields["index"] = None
+        fields[NO] = None
+        return fields
+
+    def value(self) -> schema.Field | None:
+        """The field whose value may stand next: one that must, or a message's obvious one."""
+        if self.state in (State.VALUE, State.NO_VALUE, State.NO_KEY):
+            return self.field
+        if self.state in (State.INDEX, State.NO_INDEX):
+            return INDEX
+        if self.state in (State.ENTERED, State.ELEMENT):
+            return self._obvious(self.message)
+        if self.state is State.NO_ELEMENT and not self.key:
+            return self._obvious(self.element())
+        return None
+
+    def must(self) -> bool:
+        """Whether the line cannot end here."""
+        return self.state in (State.VALUE, State.INDEX, State.NO, State.NO_KEY, State.NO_INDEX)
+
+    def feed(self, word: Word) -> None:
+        """Take one word. Raises LineError, after which the walk is of no more use."""
+        _STEPS[self.state](self, word)
+
+    def finish(self, column: int) -> list[Action]:
+        """The actions. column: where a missing word would stand. Raises IncompleteLine."""
+        if self.must():
+            raise self._missing(column)
+        if self.state in (State.NO_VALUE, State.NO_ELEMENT):
+            self._end_removal()
+        for position, action in enumerate(self.actions):
+            if isinstance(action, Element):
+                return _with_keys(self.kind, self.actions, position)
+        return self.actions
+
+    def _missing(self, column: int) -> IncompleteLine:
+        field = self.value()
+        if field is None:
+            return IncompleteLine("a field is missing after 'no'", "", column, tuple(self.vocabulary()))
+        form = leaf.form(field, one_token(self.kind, field))
+        return IncompleteLine(f"a value for {field.name} is missing", "", column, (form,), path=field.name)
+
+    def _fields(self) -> Mapping[str, schema.Field]:
+        message = self.element() if self.state is State.NO_ELEMENT else self.message
+        return typable(self.kind.segment, message.name)
+
+    def element(self) -> schema.Message:
+        """The message of the list whose name was typed last."""
+        assert self.field is not None
+        message = self.kind.message(self.field)
+        assert message is not None
+        return message
+
+    def _keys(self) -> frozenset[str]:
+        """Fields of the element that name it."""
+        return frozenset(name for key in relations.KEYS.get(self.element().name, ()) for name in key)
+
+    def _obvious(self, message: schema.Message) -> schema.Field | None:
+        name = relations.OBVIOUS.get(message.name)
+        if name is None or (self.state is State.NO_ELEMENT and name not in self._keys()):
+            return None
+        return message.fields[name]
+
+    def _field_step(self, word: Word) -> None:
+        fields = typable(self.kind.segment, self.message.name)
+        field = fields.get(word.text)
+        if field is None:
+            if word.text == NO:
+                self.state, self.word = State.NO, word
+                return
+            name = self._pick(word, self.vocabulary())
+            if name == NO:
+                self.state, self.word = State.NO, word
+                return
+            if name == "index":
+                self.state = State.INDEX
+                return
+            if name in ("true", "false"):
+                self._truth(name == "true", word)
+                return
+            field = fields[name]
+        self._begin(field, word)
+
+    def _begin(self, field: schema.Field, word: Word) -> None:
+        """A field's name was typed."""
+        self.field, self.word = field, word
+        message = self.kind.message(field)
+        if message is not None and not message.one_token:
+            self.message = message
+            self.actions.append(Element(field, word, {}) if field.repeated else Enter(field, word))
+            self.state = State.ELEMENT if field.repeated else State.ENTERED
+        elif field.type == "bool" and not field.repeated:
+            self.actions.append(Set(field, word, True))
+            self.state = State.TRUTH
+        else:
+            self.state = State.VALUE
+
+    def _truth_step(self, word: Word) -> None:
+        if leaf.is_truth(word):
+            self._truth(word.text.lower() == "true", word)
+        else:
+            self._field_step(word)
+
+    def _truth(self, value: bool, word: Word) -> None:
+        assert self.field is not None
+        self.actions[-1] = Set(self.field, word, value)
+        self.state = State.FIELD
+
+    def _value_step(self, word: Word) -> None:
+        field = self.field
+        assert field is not None
+        self.state = State.FIELD
+        if field.type == "string" and not word.quoted and not field.repeated:
+            if word.text == "--":
+                self.actions.append(Lines(field, word))
+                return
+            if word.text.startswith("file:"):
+                self.actions.append(FromFile(field, word, word.text[5:]))
+                return
+        value = self._value(field, word)
+        self.actions.append(Append(field, word, value) if field.repeated else Set(field, word, value))
+
+    def _value(self, field: schema.Field, word: Word) -> Any:
+        """A word as a field's value. A range where one number stands is told the field of its last number."""
+        try:
+            return value_of(self.kind, field, word)
+        except BadValue as exc:
+            first, _, last = word.text.partition("-")
+            ends = [end for end in (f"{field.name}_end", f"{field.name}_range_end") if end in self.message.fields]
+            if ends and first.isdecimal() and last.isdecimal():
+                exc.what = f"'{word.text}' is a range; type: {field.name} {first} {ends[0]} {last}"
+                exc.nearest = exc.expected = ()
+            raise
+
+    def _message_step(self, word: Word) -> None:
+        """The first word after a message's name: one of its fields, `no`, `index`, or its obvious value."""
+        obvious = self._obvious(self.message)
+        if self._is_bare_value(word, obvious):
+            assert obvious is not None
+            self.actions.append(Set(obvious, word, self._value(obvious, word)))
+            self.state = State.FIELD
+        elif word.text == "index" and self.state is State.ELEMENT:
+            self.state = State.INDEX
+        else:
+            self._field_step(word)
+
+    def _is_bare_value(self, word: Word, obvious: schema.Field | None) -> bool:
+        if obvious is None or word.text in typable(self.kind.segment, self.message.name):
+            return False
+        if word.quoted:
+            return True
+        if any(name.startswith(word.text) for name in self.vocabulary()):
+            return False
+        try:
+            value_of(self.kind, obvious, word)
+        except BadValue:
+            return word.text[:1].isdigit()  # an address mistyped rather than a field's name
+        return True
+
+    def _index_step(self, word: Word) -> None:
+        action = self.actions[-1]
+        self.actions[-1] = ElementAt(action.field, word, int(value_of(self.kind, INDEX, word)))
+        self.state = State.FIELD
+
+    def _no_step(self, word: Word) -> None:
+        fields = typable(self.kind.segment, self.message.name)
+        field = fields.get(word.text) or fields[self._pick(word, fields)]
+        self.field, self.word, self.key = field, word, {}
+        if not field.repeated:
+            self.actions.append(Clear(field, word))
+            self.state = State.FIELD
+        elif is_mode(self.kind, field):
+            self.state = State.NO_ELEMENT
+        else:
+            self.state = State.NO_VALUE
+
+    def _no_value_step(self, word: Word) -> None:
+        assert self.field is not None
+        self.actions.append(Discard(self.field, word, value_of(self.kind, self.field, word)))
+        self.state = State.FIELD
+
+    def _no_element_step(self, word: Word) -> None:
+        vocabulary = self.vocabulary()
+        obvious = self.value()
+        if self.key and word.text not in vocabulary:
+            self._end_removal()
+            self._field_step(word)
+        elif self._is_bare_value(word, obvious):
+            assert obvious is not None
+            self.key[obvious.name] = value_of(self.kind, obvious, word)
+        else:
+            name = pick(word, vocabulary, f"a key of {self.field.name}" if self.field else "a key")
+            if name == "index":
+                self.state = State.NO_INDEX
+                return
+            self.word = word
+            self.state = State.NO_KEY
+            self.key[name] = None
+
+    def _no_key_step(self, word: Word) -> None:
+        name = next(reversed(self.key))
+        self.key[name] = value_of(self.kind, self.element().fields[name], word)
+        self.word = word
+        self.state = State.NO_ELEMENT
+
+    def _no_index_step(self, word: Word) -> None:
+        assert self.field is not None
+        self.actions.append(RemoveAt(self.field, word, int(value_of(self.kind, INDEX, word))))
+        self.state = State.FIELD
+
+    def _end_removal(self) -> None:
+        assert self.field is not None
+        self.actions.append(Remove(self.field, self.word, dict(self.key)) if self.key else Clear(self.field, self.word))
+        self.key = {}
+        self.state = State.FIELD
+
+    def _pick(self, word: Word, vocabulary: Mapping[str, Any]) -> str:
+        try:
+            return pick(word, vocabulary, f"a field of {self._place()}")
+        except UnknownWord as exc:
+            raise self._explained(exc, word) from None
+
+    def entered(self) -> list[str]:
+        """The fields whose modes the line entered so far."""
+        return [action.field.name for action in self.actions if isinstance(action, Enter | Element | ElementAt)]
+
+    def _place(self) -> str:
+        return " ".join([self.where, *self.entered()])
+
+    def _explained(self, exc: UnknownWord, word: Word) -> UnknownWord:
+        """Why a word that exists elsewhere in the model is no field here."""
+        field = self.message.fields.get(word.text)
+        if field is not None:
+            why = "is read-only" if field.read_only else "is kept through import and export, but is not typed"
+            exc.what = f"'{word.text}' {why}"
+            exc.expected = ()
+            return exc
+        homes = home_of(self.kind.segment, word.text)
+        if homes:
+            exc.what += f"; it is a field of {' and of '.join(homes[:2])}"
+            exc.nearest = exc.expected = ()
+        return exc
+
+
+_STEPS = {
+    State.FIELD: Walk._field_step,
+    State.TRUTH: Walk._truth_step,
+    State.VALUE: Walk._value_step,
+    State.ENTERED: Walk._message_step,
+    State.ELEMENT: Walk._message_step,
+    State.INDEX: Walk._index_step,
+    State.NO: Walk._no_step,
+    State.NO_VALUE: Walk._no_value_step,
+    State.NO_ELEMENT: Walk._no_element_step,
+    State.NO_KEY: Walk._no_key_step,
+    State.NO_INDEX: Walk._no_index_step,
+}
+
+
+def home_of(segment: str, name: str) -> tuple[str, ...]:
+    """The paths of a kind's messages that offer a field of this name, shortest first."""
+    kind = schema.kind(segment)
+    found: list[str] = []
+    queue: list[tuple[str, schema.Message, tuple[str, ...]]] = [(segment, kind.root, (kind.root.name,))]
+    for path, message, seen in queue:
+        for field in message.typable():
+            inner = kind.message(field)
+            if field.name == name:
+                found.append(path)
+            if inner is not None and not inner.one_token and inner.name not in seen:
+                queue.append((f"{path} {field.name}", inner, (*seen, inner.name)))
+    return tuple(found)
+
+
+def _with_keys(kind: schema.Kind, actions: list[Action], position: int) -> list[Action]:
+    """The actions from `position` on, with the values that name a list element moved into its `Element`."""
+    result = actions[:position]
+    while position < len(actions):
+        action = actions[position]
+        if not isinstance(action, Element):
+            result.append(action)
+            position += 1
+            continue
+        end = position + 1
+        while end < len(actions) and not isinstance(actions[end], Enter | Element | ElementAt):
+            end += 1
+        result += _keyed(kind, action, actions[position + 1 : end])
+        position = end
+    return result
+
+
+def _keyed(kind: schema.Kind, element: Element, rest: list[Action]) -> list[Action]:
+    message = kind.message(element.field)
+    assert message is not None
+    values = {action.field.name: action.value for action in rest if isinstance(action, Set)}
+    for names in relations.KEYS.get(message.name, ()):
+        if names[0] in values:
+            key = {name: values.get(name) for name in names}
+            others = [action for action in rest if not (isinstance(action, Set) and action.field.name in key)]
+            return [Element(element.field, element.word, key), *others]
+    return [element, *rest]
