@@ -103,7 +103,7 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from dataplane import client
-    from dataplane.daemon import status
+    from dataplane.daemon import statustext
 
     reports = client.status(arguments.state)
     if arguments.json:
@@ -113,7 +113,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
         width = None if sys.stdout.isatty() else WIDTH
         console = Console(markup=False, emoji=False, highlight=False, width=width)
-        for part in status.render(reports):
+        for part in statustext.render(reports):
             console.print(part)
     else:
         start = f"avi-se run --state {shlex.quote(str(arguments.state))} --interface IF"

@@ -1,4 +1,4 @@
-"""The process of a service engine: its lock, its signals, its socket, and the loop that follows the plan.
+"""The process of a service engine: its lock, its start, its signals, its end, and the loop that follows the plan.
 
 SIGTERM and SIGINT stop it and everything it forwards. SIGHUP ends the process alone: with XDP the kernel forwards on,
 and the next `avi-se run` of the same name takes over without losing a packet, as it does after a crash.
@@ -9,20 +9,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
-import json
 import logging
 import os
 import signal
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataplane.client import short_path
-from dataplane.daemon import diagnose as diagnosis
-from dataplane.daemon import status
+from dataplane.daemon.requests import Requests
 from dataplane.drivers import selection as drivers
 from dataplane.engine.engine import Engine
 from dataplane.errors import DataplaneError, EngineError, NetworkError, PlanError
@@ -115,7 +111,6 @@ class Daemon:
         self._source = source
         self._engine: Engine | None = None
         self._reason = ""
-        self._applied = asyncio.Condition()
         self._look = asyncio.Event()
         self._stop: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
@@ -134,10 +129,11 @@ class Daemon:
             gc.freeze()
             gc.set_threshold(GARBAGE)
             gc.enable()
-            jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine))]
+            requests = Requests(engine, self._reason, self._look.set)
+            jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, requests))]
             keep = True  # where something failed, what the kernel forwards by itself is not the worse for it
             try:
-                async with self._listening():
+                async with requests.listening(self._settings.state / "run" / f"{self._settings.name}.sock"):
                     keep = await self._stop
             finally:
                 for job in jobs:
@@ -177,7 +173,7 @@ class Daemon:
         )
         return engine
 
-    async def _follow(self, engine: Engine) -> None:
+    async def _follow(self, engine: Engine, requests: Requests) -> None:
         failed = ""
         while True:
             try:
@@ -186,8 +182,7 @@ class Daemon:
                     if change.version != engine.version:
                         engine.apply(change)
                         engine.refresh()
-                        async with self._applied:
-                            self._applied.notify_all()
+                        await requests.applied()
                 failed = ""
             except (PlanError, DataplaneError) as exc:
                 if str(exc) != failed:
@@ -198,71 +193,6 @@ class Daemon:
             except TimeoutError:
                 continue
             self._look.clear()
-
-    def _socket(self) -> Path:
-        return self._settings.state / "run" / f"{self._settings.name}.sock"
-
-    @asynccontextmanager
-    async def _listening(self) -> AsyncIterator[None]:
-        with short_path(self._socket()) as name:
-            Path(name).unlink(missing_ok=True)
-            server = await asyncio.start_unix_server(self._answer, name)
-            os.chmod(name, 0o600)
-            try:
-                async with server:
-                    yield
-            finally:
-                Path(name).unlink(missing_ok=True)
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            line = await reader.readline()
-            if line:
-                answer = await self._reply(line, lambda text: _write(writer, {"progress": text}))
-                _write(writer, answer)
-                await writer.drain()
-        except (ConnectionError, ValueError) as exc:
-            log.debug("a client went away: %s", exc)
-        finally:
-            writer.close()
-
-    async def _reply(self, line: bytes, tell: Callable[[str], None]) -> dict[str, Any]:
-        """The answer to a request. tell: writes a line of its own about what goes on meanwhile."""
-        engine = self._engine
-        try:
-            asked = json.loads(line)
-            request = asked["request"]
-        except (ValueError, KeyError, TypeError):
-            return {"error": "a request is one JSON object with the key 'request'"}
-        if engine is None:
-            return {"error": "it is starting"}
-        if request == "status":
-            told = await status.report(engine)
-            told["pid"] = os.getpid()
-            told["driver"]["reason"] = self._reason
-            return told
-        if request == "addresses":
-            return {"addresses": sorted(socket.inet_ntoa(a) for one in engine.interfaces() for a in one.addresses)}
-        if request == "notify":
-            self._look.set()
-            return {"version": engine.version}
-        if request == "wait":
-            return {"applied": await self._wait(engine, int(asked["version"]), float(asked["timeout"]))}
-        if request == "diagnose":
-            try:
-                return await diagnosis.diagnose(engine, str(asked["pool"]), str(asked.get("server", "")), tell)
-            except EngineError as exc:
-                return {"error": exc.what}
-        return {"error": f"unknown request {request!r}; there are status, addresses, notify, wait, diagnose"}
-
-    async def _wait(self, engine: Engine, version: int, timeout: float) -> bool:
-        self._look.set()
-        try:
-            async with asyncio.timeout(timeout), self._applied:
-                await self._applied.wait_for(lambda: engine.version >= version)
-        except TimeoutError:
-            return False
-        return True
 
     def _network_changed(self) -> None:
         if self._engine is not None:
@@ -284,9 +214,3 @@ class Daemon:
             self._stop.set_exception(exc)
         elif not fatal and self._engine is not None:
             self._engine.events.add(exc.what)
-
-
-def _write(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
-    """One line to a client; one that went away hears nothing."""
-    if not writer.is_closing():
-        writer.write(json.dumps(answer).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""What an engine tells of itself: one JSON object, and the tables made of it."""
+"""What an engine tells of itself: one JSON object."""
 
 from __future__ import annotations
 
@@ -6,28 +6,20 @@ import asyncio
 import socket
 import time
 from array import array
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from dataplane import plan
-from dataplane.engine import operstate as states
+from dataplane.engine import operstate
+from dataplane.engine.engine import Engine
+from dataplane.engine.operstate import Grace, Seen, State
 from dataplane.forwarding import maglev as hashing
 from dataplane.forwarding import translate as tables
 from dataplane.forwarding.values import Counters, Tally
 from dataplane.vip import defence as ownership
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from dataplane.engine.engine import Engine
-
-
 AT_ONCE = 100
 """Servers looked at before others have the loop."""
-HOST = {True: "answers", False: "silent", None: ""}
-"""How `host` is shown."""
-EVENTS = 10
-"""How many events are shown."""
 
 
 async def report(engine: Engine) -> dict[str, Any]:
@@ -91,7 +83,7 @@ def _monitors(engine: Engine) -> dict[str, Any]:
 def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _Seen) -> dict[str, Any]:
     tally = counters.services.get(tables.key(service), Tally())
     strangers = engine.claimants.strangers(socket.inet_aton(service.vip))
-    state = states.service(service, seen.pool, seen.servers, ownership.words(service.vip, strangers))
+    state = operstate.service(service, seen.pool, seen.servers, ownership.words(service.vip, strangers))
     return {
         "virtualservice": service.virtualservice,
         "tenant": service.tenant,
@@ -112,9 +104,9 @@ def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _S
 class _Seen(NamedTuple):
     """A pool as it is now: its servers' states by address, what is told of each, and its own state."""
 
-    servers: Mapping[str, states.State]
+    servers: Mapping[str, State]
     told: list[dict[str, Any]]
-    pool: states.State
+    pool: State
 
 
 async def _seen(engine: Engine, service: plan.Service, counters: Counters, now: float) -> _Seen:
@@ -133,7 +125,7 @@ async def _seen(engine: Engine, service: plan.Service, counters: Counters, now: 
         state = servers[member.server.address] = _server_state(engine, service, member, grace)
         tally = counters.servers.get((uuid, member.address), Tally())
         told.append(_server(engine, service, member, state, grace, owned[index] / service.slots, tally))
-    return _Seen(servers, told, states.pool(service, servers, settled=settled, up=up))
+    return _Seen(servers, told, operstate.pool(service, servers, settled=settled, up=up))
 
 
 def _pool(service: plan.Service, seen: _Seen) -> dict[str, Any]:
@@ -151,8 +143,8 @@ def _server(
     engine: Engine,
     service: plan.Service,
     member: tables.Member,
-    state: states.State,
-    grace: states.Grace,
+    state: State,
+    grace: Grace,
     share: float,
     tally: Tally,
 ) -> dict[str, Any]:
@@ -165,8 +157,8 @@ def _server(
         "state": state.word,
         "reason": state.reason,
         "remedy": engine.remedy(pool, member.address),
-        "serves_for": grace.seconds if state.word == states.DISABLED else None,
-        "flows": grace.flows if state.word == states.DISABLED else None,
+        "serves_for": grace.seconds if state.word == operstate.DISABLED else None,
+        "flows": grace.flows if state.word == operstate.DISABLED else None,
         "host": None if engine.fault(pool, member.address).reason else engine.health.host_answers(member.address),
         "in_table": share > 0,
         "share": round(share, 5),
@@ -177,10 +169,10 @@ def _server(
     }
 
 
-def _server_state(engine: Engine, service: plan.Service, member: tables.Member, grace: states.Grace) -> states.State:
+def _server_state(engine: Engine, service: plan.Service, member: tables.Member, grace: Grace) -> State:
     pool, address = service.pool_uuid, member.address
     checks = engine.checks(pool, address)
-    seen = states.Seen(
+    seen = Seen(
         monitored=bool(checks),
         up=member.up,
         known=engine.is_known(pool, address),
@@ -189,10 +181,10 @@ def _server_state(engine: Engine, service: plan.Service, member: tables.Member, 
         fault=engine.fault(pool, address).reason,
         unresolved=member.hop.mac is None,
     )
-    return states.server(member.server, service.pool_enabled, seen, grace)
+    return operstate.server(member.server, service.pool_enabled, seen, grace)
 
 
-def _grace(engine: Engine, service: plan.Service, member: tables.Member, now: float) -> states.Grace:
+def _grace(engine: Engine, service: plan.Service, member: tables.Member, now: float) -> Grace:
     until = member.server.serve_until
     left = until if until == plan.FOR_EVER else max(0.0, until - now)
     flows = (
@@ -200,91 +192,4 @@ def _grace(engine: Engine, service: plan.Service, member: tables.Member, now: fl
         if left and member.serves and not service.per_packet
         else None
     )
-    return states.Grace(round(left, 1) if member.serves else 0.0, bool(until), flows)
-
-
-def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
-    """Tables and lines for people, one engine after the other (rich renderables): as the shell shows them, and each
-    table fits a terminal of 80 columns."""
-    for told in reports:
-        modes = ", ".join(f"{name} {mode}" for name, mode in told["driver"]["interfaces"].items())
-        yield f"Service engine {told['name']} ({told['group']}): driver {told['driver']['name']} on {modes}"
-        yield f"version applied {told['version']}, process {told['pid']}"
-        yield f"driver chosen because {told['driver']['reason']}"
-        yield _table(
-            "Virtual Service|VIP|Protocol|Port|State|Packets|Bytes",
-            [
-                (s["virtualservice"], s["vip"], s["protocol"], _ports(s), _word(s), s["packets"], s["bytes"])
-                for s in told["services"]
-            ],
-        )
-        for s in told["services"]:
-            if s["reason"]:
-                name = f"{s['virtualservice']} {s['vip']} {s['protocol']} {_ports(s)}"
-                yield f"{name} is {s['state']}: {s['reason']}"
-        for pool in told["pools"]:
-            yield from _pool_rendered(pool)
-        for remedy, servers in _remedies(told["pools"]).items():
-            yield f"To mend {', '.join(servers)}: {remedy}"
-        drops = ", ".join(f"{reason} {n}" for reason, n in told["dropped"].items()) or "none"
-        yield f"answered (ARP, ping, too big): {told['answered']}; dropped: {drops}"
-        monitors = told["monitors"]
-        if monitors["checks"]:
-            late = f"99 % of them within {monitors['late']['p99'] * 1000:.0f} ms of their time"
-            yield f"monitors: {monitors['checks']} checks, {monitors['probes']} probes so far, {late}"
-        for event in told["events"][-EVENTS:]:
-            yield f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(event['at']))} {event['text']}"
-
-
-def _pool_rendered(pool: Mapping[str, Any]) -> Iterable[Table | str]:
-    up = sum(server["state"] == "up" for server in pool["servers"])
-    yield f"Pool {pool['name']}: {_state(pool)}, {up} of {len(pool['servers'])} servers up"
-    yield _table(
-        "Server|Port|State|Host|Share|Packets|Bytes",
-        [
-            (s["address"], s["port"], _word(s), HOST[s["host"]], f"{100 * s['share']:.1f} %", s["packets"], s["bytes"])
-            for s in pool["servers"]
-        ],
-    )
-    yield _table(
-        "Server|Ratio|MAC Address|Interface",
-        [(s["address"], s["weight"], s["mac"] or "", s["interface"] or "") for s in pool["servers"]],
-    )
-    for server in pool["servers"]:
-        if server["reason"]:
-            yield f"{server['address']} is {server['state']}: {server['reason']}"
-
-
-def _remedies(pools: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The servers that a command mends."""
-    found: dict[str, dict[str, None]] = {}
-    for pool in pools:
-        for server in pool["servers"]:
-            if server["remedy"]:
-                found.setdefault(server["remedy"], {})[server["address"]] = None
-    return {remedy: list(servers) for remedy, servers in found.items()}
-
-
-def _ports(service: Mapping[str, Any]) -> str:
-    last = f"-{service['port_end']}" if service["port_end"] != service["port"] else ""
-    return f"{service['port']}{last}"
-
-
-def _word(what: Mapping[str, Any]) -> str:
-    return str(what["state"]).upper()
-
-
-def _state(what: Mapping[str, Any]) -> str:
-    return f"{_word(what)}: {what['reason']}" if what["reason"] else _word(what)
-
-
-def _table(head: str, rows: Iterable[tuple[Any, ...]]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.ASCII2)
-    for column in head.split("|"):
-        table.add_column(column, no_wrap=column not in ("Virtual Service", "Interface"), overflow="fold")
-    for row in rows:
-        table.add_row(*map(str, row))
-    return table
+    return Grace(round(left, 1) if member.serves else 0.0, bool(until), flows)

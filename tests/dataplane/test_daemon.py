@@ -94,7 +94,7 @@ def test_an_engine_that_cannot_go_on_ends_with_an_error(mistake: str, told: str,
     owner = mistake.rpartition(".")
     arm = tmp_path / "armed"
     before = f"""
-import pathlib, dataplane.pcap, dataplane.network, dataplane.upkeep
+import pathlib, dataplane.drivers.pcap.driver, dataplane.network.state, dataplane.engine.housekeeping
 right = {mistake}
 {owner[0]}.{owner[2]} = lambda *a: 1 / 0 if pathlib.Path({str(arm)!r}).exists() else right(*a)
 """

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataplane.daemon import status
+from dataplane.daemon import statustext
 from tests.lab import plans
 
 
@@ -29,6 +29,6 @@ def test_a_dead_server_and_one_without_the_vip() -> None:
             )
 
         lab.wait(reached, "the reasons", 30)
-        shown = [part for part in status.render([dict(lab.status() or {})]) if not isinstance(part, str)]
+        shown = [part for part in statustext.render([dict(lab.status() or {})]) if not isinstance(part, str)]
         hosts = next(list(c.cells) for table in shown for c in table.columns if c.header == "Host")
         assert sorted(hosts) == sorted(["answers", "silent", *["answers" for _ in others]])

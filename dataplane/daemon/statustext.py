@@ -1,0 +1,102 @@
+"""What engines tell of themselves, as tables and lines for people: `avi-se status`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+HOST = {True: "answers", False: "silent", None: ""}
+"""How `host` is shown."""
+EVENTS = 10
+"""How many events are shown."""
+
+
+def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
+    """Tables and lines for people, one engine after the other (rich renderables): as the shell shows them, and each
+    table fits a terminal of 80 columns."""
+    for told in reports:
+        modes = ", ".join(f"{name} {mode}" for name, mode in told["driver"]["interfaces"].items())
+        yield f"Service engine {told['name']} ({told['group']}): driver {told['driver']['name']} on {modes}"
+        yield f"version applied {told['version']}, process {told['pid']}"
+        yield f"driver chosen because {told['driver']['reason']}"
+        yield _table(
+            "Virtual Service|VIP|Protocol|Port|State|Packets|Bytes",
+            [
+                (s["virtualservice"], s["vip"], s["protocol"], _ports(s), _word(s), s["packets"], s["bytes"])
+                for s in told["services"]
+            ],
+        )
+        for s in told["services"]:
+            if s["reason"]:
+                name = f"{s['virtualservice']} {s['vip']} {s['protocol']} {_ports(s)}"
+                yield f"{name} is {s['state']}: {s['reason']}"
+        for pool in told["pools"]:
+            yield from _pool_rendered(pool)
+        for remedy, servers in _remedies(told["pools"]).items():
+            yield f"To mend {', '.join(servers)}: {remedy}"
+        drops = ", ".join(f"{reason} {n}" for reason, n in told["dropped"].items()) or "none"
+        yield f"answered (ARP, ping, too big): {told['answered']}; dropped: {drops}"
+        monitors = told["monitors"]
+        if monitors["checks"]:
+            late = f"99 % of them within {monitors['late']['p99'] * 1000:.0f} ms of their time"
+            yield f"monitors: {monitors['checks']} checks, {monitors['probes']} probes so far, {late}"
+        for event in told["events"][-EVENTS:]:
+            yield f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(event['at']))} {event['text']}"
+
+
+def _pool_rendered(pool: Mapping[str, Any]) -> Iterable[Table | str]:
+    up = sum(server["state"] == "up" for server in pool["servers"])
+    yield f"Pool {pool['name']}: {_state(pool)}, {up} of {len(pool['servers'])} servers up"
+    yield _table(
+        "Server|Port|State|Host|Share|Packets|Bytes",
+        [
+            (s["address"], s["port"], _word(s), HOST[s["host"]], f"{100 * s['share']:.1f} %", s["packets"], s["bytes"])
+            for s in pool["servers"]
+        ],
+    )
+    yield _table(
+        "Server|Ratio|MAC Address|Interface",
+        [(s["address"], s["weight"], s["mac"] or "", s["interface"] or "") for s in pool["servers"]],
+    )
+    for server in pool["servers"]:
+        if server["reason"]:
+            yield f"{server['address']} is {server['state']}: {server['reason']}"
+
+
+def _remedies(pools: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The servers that a command mends."""
+    found: dict[str, dict[str, None]] = {}
+    for pool in pools:
+        for server in pool["servers"]:
+            if server["remedy"]:
+                found.setdefault(server["remedy"], {})[server["address"]] = None
+    return {remedy: list(servers) for remedy, servers in found.items()}
+
+
+def _ports(service: Mapping[str, Any]) -> str:
+    last = f"-{service['port_end']}" if service["port_end"] != service["port"] else ""
+    return f"{service['port']}{last}"
+
+
+def _word(what: Mapping[str, Any]) -> str:
+    return str(what["state"]).upper()
+
+
+def _state(what: Mapping[str, Any]) -> str:
+    return f"{_word(what)}: {what['reason']}" if what["reason"] else _word(what)
+
+
+def _table(head: str, rows: Iterable[tuple[Any, ...]]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.ASCII2)
+    for column in head.split("|"):
+        table.add_column(column, no_wrap=column not in ("Virtual Service", "Interface"), overflow="fold")
+    for row in rows:
+        table.add_row(*map(str, row))
+    return table
