@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from dataplane.drivers.xdp import attachment
 from dataplane.drivers.xdp import driver as xdpdriver
 from dataplane.drivers.xdp import pins as xdppins
 from dataplane.errors import DriverError
@@ -33,7 +34,7 @@ def choose(wanted: str, instance: str, state: Path, interfaces: Mapping[str, int
     runs = xdpdriver.runs(instance)
     missing = None if runs else xdpdriver.supported()
     if missing is None:
-        occupied = xdpdriver.occupied(instance, interfaces)
+        occupied = attachment.occupied(instance, interfaces)
         if occupied is None:
             reason = "xdp is configured" if wanted == XDP else "the kernel allows XDP"
             try:
@@ -57,7 +58,7 @@ def choose(wanted: str, instance: str, state: Path, interfaces: Mapping[str, int
 def holder(instance: str, interface: int) -> xdppins.Holder | None:
     """The other engine of ours that forwards on an interface by XDP, if one does."""
     try:
-        return xdpdriver.holder(instance, interface)
+        return attachment.holder(instance, interface)
     except DriverError:  # without BPF nobody does
         return None
 

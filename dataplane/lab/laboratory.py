@@ -361,10 +361,11 @@ def _host_lines(link: str, node: Node, network: IPv4Network) -> list[str]:
 
 def _let_xdp_pass() -> None:
     """A veth hands frames that XDP transmits to its peer only where the peer runs XDP as well."""
+    from dataplane.drivers.xdp import attachment
     from dataplane.drivers.xdp import driver as xdpdriver
 
     if xdpdriver.supported() is None:
-        xdpdriver.attach_pass(ENGINE)
+        attachment.attach_pass(ENGINE)
 
 
 def _listens(pid: int, port: int) -> bool:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dataplane import plan
-from dataplane.drivers.xdp import driver as xdpdriver
+from dataplane.drivers.xdp import attachment
 from dataplane.forwarding import maglev as hashing
 from dataplane.forwarding.rewrite import checksum, ip_header
 from tests.bench.measure import Effort, Samples
@@ -111,7 +111,7 @@ def failing(effort: Effort, servers: int, pools: int, rounds: int = 3, driver: s
     """The same in so many pools; if there are several, each has a server of the next one, too."""
     victims = servers // 10
     with tempfile.TemporaryDirectory() as folder, crowd(Path(folder) / "state", servers, vips=pools) as there:
-        there.server.run(lambda: xdpdriver.attach_pass("up0"))
+        there.server.run(lambda: attachment.attach_pass("up0"))
         macs = _own_macs(there)
         services = [replace(one, idle_timeout=IDLE) for one in there.services([quick("TCP")], pools=pools)]
         if pools > 1:

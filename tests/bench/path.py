@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
-from dataplane.drivers.xdp import driver as xdpdriver
+from dataplane.drivers.xdp import attachment
 from dataplane.drivers.xdp.driver import XdpDriver
 from dataplane.forwarding import maglev as hashing
 from dataplane.forwarding.values import TCP, UDP, Interface, Pool, Service, ServiceKey, Target, Vip
@@ -61,7 +61,7 @@ def standing(middle: Middle | None, servers: int = 1) -> Iterator[Path]:
             if (
                 middle is balanced
             ):  # a veth takes redirected frames only while it has a program; the bridge is spared it
-                server.run(lambda: xdpdriver.attach_pass("in0"))
+                server.run(lambda: attachment.attach_pass("in0"))
         _pair(between, "in0", client, "out0")
         client.sh(f"ip route add {VIP} dev out0 src {CLIENT}; {_whole('out0')}")
         first = stack.enter_context(middle(between, macs))

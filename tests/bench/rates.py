@@ -88,7 +88,7 @@ class Balanced:
         self.wire.balancer.run(lambda: put(self.driver, one, *services))
 
     def use(self, program: Program) -> None:
-        self.driver._links[self.wire.first.index].update(program)
+        self.driver.attachments.update(program)
 
     def bare(self, frames: int) -> float:
         """Mpps of the bare redirect."""

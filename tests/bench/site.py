@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from dataplane import client, plan
 from dataplane.daemon.process import instance
+from dataplane.drivers.xdp import attachment
 from dataplane.drivers.xdp import driver as xdpdriver
 from dataplane.drivers.xdp import pins as xdppins
 from dataplane.engine.engine import Engine
@@ -81,7 +82,7 @@ class Site:
         )
         self.wire.sh("ip link set wire up")
         # A veth hands on what XDP sends only between two programs.
-        self.wire.run(lambda: xdpdriver.attach_pass("wire"))
+        self.wire.run(lambda: attachment.attach_pass("wire"))
         known = "".join(
             f"neigh replace {server(n)} dev eth0 lladdr {mac(server(n)).hex(':')} nud permanent\n"
             for n in range(self._servers)

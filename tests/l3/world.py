@@ -22,7 +22,7 @@ from typing import Any
 
 from dataplane import client as engines
 from dataplane import plan
-from dataplane.drivers.xdp import driver as xdpdriver
+from dataplane.drivers.xdp import attachment
 from dataplane.errors import EngineError
 from dataplane.server import record as serverstate
 from tests.netns import Namespace
@@ -103,7 +103,7 @@ class World:
         if self.driver == "xdp":
             # XDP takes frames as their sender's stack left them, and a veth hands them on only between two programs.
             self.spaces["client"].sh("ethtool -K eth0 tx off >/dev/null")
-            self.spaces["core"].run(lambda: xdpdriver.attach_pass("engine"))
+            self.spaces["core"].run(lambda: attachment.attach_pass("engine"))
         words = ("dataplane", "run", "--state", str(self.folder), "--name", NAME)
         self.engine = self.spawn("engine", *words, "--interface", "eth0", "--driver", self.driver)
         until(lambda: self.status() is not None, self.log)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dataplane import client, plan
-from dataplane.drivers.xdp import driver as xdpdriver
+from dataplane.drivers.xdp import attachment
 from dataplane.errors import EngineError
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.namespaces import inside, stop
@@ -129,7 +129,7 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
 
 
 def _let_pass(lab: Lab, port: str) -> None:
-    inside(lab.switch, lambda: xdpdriver.attach_pass(port))
+    inside(lab.switch, lambda: attachment.attach_pass(port))
 
 
 def test_every_frame_is_forwarded_once_by_one_engine(stage: Stage) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from dataplane.bpf import objects as bpf
 from dataplane.drivers.maps import layout as xdplayout
+from dataplane.drivers.xdp import attachment
 from dataplane.drivers.xdp import driver as xdpdriver
 from dataplane.drivers.xdp import pins as xdppins
 from dataplane.errors import DriverError
@@ -116,7 +117,7 @@ def test_the_first_generic_interface_takes_the_native_ones_along(two: Wire, name
 
 
 def test_a_foreign_program_is_named_and_left_alone(two: Wire, name: str) -> None:
-    two.balancer.run(lambda: xdpdriver.attach_pass("v0"))
+    two.balancer.run(lambda: attachment.attach_pass("v0"))
     index = two.interfaces[0].index
     foreign = two.balancer.run(lambda: bpf.attached(index))
     assert foreign is not None
@@ -305,9 +306,9 @@ def test_nothing_is_left_after_close(two: Wire, name: str) -> None:
 
 def test_attach_pass_says_which_interface_is_missing_and_may_be_repeated(two: Wire) -> None:
     with pytest.raises(DriverError, match="no interface 'nowhere'"):
-        two.balancer.run(lambda: xdpdriver.attach_pass("nowhere"))
+        two.balancer.run(lambda: attachment.attach_pass("nowhere"))
     before = two.segment.run(lambda: bpf.attached(int(two.segment.link("p0")[0])))
-    two.segment.run(lambda: xdpdriver.attach_pass("p0"))
+    two.segment.run(lambda: attachment.attach_pass("p0"))
     assert two.segment.run(lambda: bpf.attached(int(two.segment.link("p0")[0]))) == before
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dataplane.bpf import objects as bpf
-from dataplane.drivers.xdp import driver as xdpdriver
+from dataplane.drivers.xdp import attachment
 from dataplane.drivers.xdp.driver import XdpDriver
 from dataplane.forwarding import maglev as hashing
 from dataplane.forwarding.values import UDP, Interface, Pool, Service, ServiceKey, Tables, Target, Vip
@@ -106,7 +106,7 @@ def _pair(balancer: Namespace, segment: Namespace, n: int, mtu: int) -> tuple[In
     balancer.sh(f"{link}; ip link set {mine} up")
     segment.sh(f"ip link set {peer} up")
     if mtu == 1500:
-        segment.run(lambda: xdpdriver.attach_pass(peer))
+        segment.run(lambda: attachment.attach_pass(peer))
     opened = segment.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
     opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 22)
     opened.bind((peer, _ETH_P_ALL))

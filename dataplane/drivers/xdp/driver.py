@@ -1,4 +1,4 @@
-"""The XDP driver: the program of dsr.c on the engine's interfaces, its maps and links pinned (`xdppins`).
+"""The XDP driver: the program of dsr.c on the engine's interfaces, its maps and links pinned (`pins`).
 
 What is pinned outlives the process: the kernel forwards on, and the next driver of the same instance adopts it, with a
 newer program if it brings one. Pins of another layout are removed, and forwarding begins anew.
@@ -6,20 +6,18 @@ newer program if it brings one. Pins of another layout are removed, and forwardi
 
 from __future__ import annotations
 
-import errno
 import logging
-import socket
 import time
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
-from dataplane.bpf import objects as bpf
-from dataplane.bpf.objects import Link, Map, Object, Program
-from dataplane.drivers.maps import layout as xdplayout
+from dataplane.bpf import objects
+from dataplane.bpf.objects import Map, Object, Program
+from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.tables import NAMES, KernelTables
-from dataplane.drivers.xdp import pins as xdppins
-from dataplane.drivers.xdp.pins import LINK, Holder, Pins
+from dataplane.drivers.xdp import pins
+from dataplane.drivers.xdp.attachment import Attachments
+from dataplane.drivers.xdp.pins import Pins
 from dataplane.drivers.xdp.slowpath import Sender, SlowPath
 from dataplane.errors import DriverError
 from dataplane.forwarding.program import DSR
@@ -32,16 +30,11 @@ PROGRAM = "dsr"
 SLOW = "slow"
 """The map by which the program hands frames over."""
 
-_FLAGS = {"native": bpf.XDP_FLAGS_DRV_MODE, "generic": bpf.XDP_FLAGS_SKB_MODE}
-_NO_NATIVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ERANGE, errno.ENOMEM, errno.ENOSPC, errno.E2BIG)
-"""What network drivers answer when they cannot run XDP themselves: at all, with this MTU, with these offloads, with
-these queues."""
-
 
 def supported() -> DriverError | None:
     """None where this machine can load the program, else what is missing, with its remedy."""
     try:
-        bpf.file_system()
+        objects.file_system()
         with Object(OBJECT) as trial:
             for name in NAMES:
                 if trial.shape(name).max_entries > 64:
@@ -55,40 +48,9 @@ def supported() -> DriverError | None:
 def runs(instance: str) -> bool:
     """Whether this machine runs a program of this layout for an instance, so that it can most likely load it."""
     try:
-        return any(xdppins.links(xdppins.root(instance) / f"v{xdplayout.LAYOUT}"))
+        return any(pins.links(pins.root(instance) / f"v{layout.LAYOUT}"))
     except DriverError:
         return False
-
-
-def attach_pass(interface: str) -> None:
-    """Have an interface of the calling thread's namespace pass every frame through XDP.
-
-    A veth takes frames that its peer's XDP program sends (XDP_TX, redirect) only while it has a program itself. It
-    stays until the interface is gone. Raises DriverError.
-    """
-    index = _index(interface)
-    if bpf.attached(index) is not None:
-        return
-    with bpf.pass_program() as program:
-        bpf.attach(program, index, bpf.XDP_FLAGS_DRV_MODE)
-
-
-def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
-    """What refuses the first of these interfaces (index by name) that has an XDP program not of this instance."""
-    own = xdppins.own_programs(instance)
-    for name, index in interfaces.items():
-        there = bpf.attached(index)
-        if there is not None and there.program not in own:
-            return _occupied(name, index, there)
-    return None
-
-
-def holder(instance: str, index: int) -> Holder | None:
-    """The other engine of ours that forwards on an interface, if one does."""
-    there = bpf.attached(index)
-    if there is None or there.program in xdppins.own_programs(instance):
-        return None
-    return xdppins.holder(there.program)
 
 
 class XdpDriver:
@@ -106,30 +68,29 @@ class XdpDriver:
             raise
 
     def _begin(self) -> None:
-        self._pins = self._held.root / f"v{xdplayout.LAYOUT}"
-        self._links: dict[int, Link] = {}
-        self._modes: dict[int, str] = {}
+        self._pins = self._held.root / f"v{layout.LAYOUT}"
         self._program, maps, handed_over = self._load()
         self._tables = KernelTables(maps)
         self._sender = Sender()
         self._slow = SlowPath(handed_over, self._tables, self._sender)
         self._slow.start()
-        self._adopt_links()
+        self.attachments = Attachments(self._program, self._pins)
+        self.attachments.adopt()
 
     def put_interface(self, interface: Interface) -> None:
         """Forward frames of this interface. Raises DriverError."""
         self._tables.put_interface(interface)
-        if interface.index in self._links:
+        if interface.index in self.attachments:
             return
         try:
-            self._attach(interface)
+            self.attachments.attach(interface.name, interface.index)
         except DriverError:
             self._tables.remove_interface(interface.index)
             raise
 
     def remove_interface(self, index: int) -> None:
         """Leave this interface alone again."""
-        self._detach(index)
+        self.attachments.detach(index)
         self._tables.remove_interface(index)
 
     def put_addresses(self, addresses: frozenset[bytes]) -> None:
@@ -166,7 +127,8 @@ class XdpDriver:
 
     def modes(self) -> Mapping[str, str]:
         """ "native" or "generic", by interface name."""
-        return {i.name: self._modes[index] for index, i in self._tables.interfaces.items() if index in self._links}
+        served = self._tables.interfaces
+        return {served[index].name: self.attachments.mode(index) for index in self.attachments if index in served}
 
     def adopted(self) -> Mapping[str, Pool]:
         """The pools that the kernel was found to forward by."""
@@ -179,8 +141,8 @@ class XdpDriver:
     def prune(self) -> None:
         """Drop what was found at the start and not put again."""
         self._tables.prune()
-        for index in self._links.keys() - self._tables.interfaces.keys():
-            self._detach(index)
+        for index in set(self.attachments) - self._tables.interfaces.keys():
+            self.attachments.detach(index)
 
     def counters(self) -> Counters:
         """A snapshot of the counters."""
@@ -193,12 +155,10 @@ class XdpDriver:
     def close(self, *, keep: bool) -> None:
         """End. keep: the kernel forwards on; else program, links, maps and pins go."""
         if not keep:
-            for index in list(self._links):
-                self._detach(index)
+            for index in self.attachments:
+                self.attachments.detach(index)
             self._held.remove()
-        for link in self._links.values():
-            link.close()
-        self._links.clear()
+        self.attachments.close()
         self._slow.close()
         self._sender.close()
         self._tables.close()
@@ -206,8 +166,8 @@ class XdpDriver:
         self._held.close()
 
     def _load(self) -> tuple[Program, dict[str, Map], Map]:
-        """The program, with the maps that are pinned, or with new ones that are pinned now; and its way to user
-        space."""
+        """The program, with the maps that are pinned, or with new ones that are pinned now; and the map by which it
+        hands frames over."""
         with Object(OBJECT) as loaded:
             found = self._pinned_maps(loaded)
             if found is None:
@@ -239,96 +199,3 @@ class XdpDriver:
                 one.close()
             return None
         return found
-
-    def _adopt_links(self) -> None:
-        """Take over the links of a former run, with this program where it is another one."""
-        for path in xdppins.links(self._pins):
-            link = Link.pinned(path)
-            index = link.interface
-            if str(index) != path.name.removeprefix(LINK):  # the interface is gone: 0
-                link.close()
-                path.unlink()
-                continue
-            with Program.by_id(link.program_id) as running:
-                if running.tag != self._program.tag:
-                    log.info("interface %d: a newer program takes over from %s", index, running.tag)
-                link.update(self._program)
-            self._links[index] = link
-            self._modes[index] = (bpf.attached(index) or bpf.Attached(0, "native")).mode
-
-    def _attach(self, interface: Interface) -> None:
-        there = bpf.attached(interface.index)
-        if there is not None:
-            raise _occupied(interface.name, interface.index, there)
-        mode = "generic" if "generic" in self._modes.values() else "native"
-        if mode == "native":
-            try:
-                self._link(interface, mode)
-                return
-            except OSError as exc:
-                if exc.errno not in _NO_NATIVE:
-                    raise _refused(interface.name, exc) from exc
-                log.info("%s has no native XDP (%s): generic", interface.name, exc.strerror)
-        self._link_generic(interface)
-
-    def _link_generic(self, interface: Interface) -> None:
-        """Native XDP cannot send to an interface that has none: all become generic with the first that is."""
-        try:
-            self._link(interface, "generic")
-        except OSError as exc:
-            raise _refused(interface.name, exc) from exc
-        for index, mode in list(self._modes.items()):
-            if mode == "native":
-                self._detach(index)
-                self._link(self._tables.interfaces[index], "generic")
-
-    def _link(self, interface: Interface, mode: str) -> None:
-        """Raises OSError with the kernel's reason."""
-        link = Link.create(self._program, interface.index, _FLAGS[mode])
-        path = self._pins / f"{LINK}{interface.index}"
-        with suppress(FileNotFoundError):
-            path.unlink()
-        link.pin(path)
-        self._links[interface.index], self._modes[interface.index] = link, mode
-
-    def _detach(self, index: int) -> None:
-        link = self._links.pop(index, None)
-        if link is None:
-            return
-        with suppress(DriverError):  # the interface is gone
-            link.detach()
-        with suppress(FileNotFoundError):
-            (self._pins / f"{LINK}{index}").unlink()
-        link.close()
-        self._modes.pop(index, None)
-
-
-_OFF = {"native": "xdp", "generic": "xdpgeneric", "offloaded": "xdpoffload"}
-"""What ip-link(8) calls the modes."""
-
-
-def _occupied(name: str, index: int, there: bpf.Attached) -> DriverError:
-    engine = xdppins.holder(there.program)
-    if engine is not None:
-        return DriverError(f"interface {name} is held by {engine} ({there.mode} XDP)", remedy=engine.remedy)
-    try:
-        with Program.by_id(there.program) as program:
-            what = f"{program.name!r}, id {there.program}"
-    except DriverError:
-        what = f"id {there.program}"
-    link = Link.of(there.program, index)  # what a link holds, only that lets go
-    off = f"ip link set dev {name} {_OFF[there.mode]} off" if link is None else f"bpftool link detach id {link}"
-    return DriverError(
-        f"interface {name} has an XDP program already ({what}, {there.mode}): it is left alone", remedy=off
-    )
-
-
-def _refused(name: str, exc: OSError) -> DriverError:
-    return DriverError(f"no XDP program can be attached to interface {name}: {exc.strerror}")
-
-
-def _index(interface: str) -> int:
-    try:
-        return socket.if_nametoindex(interface)
-    except OSError as exc:
-        raise DriverError(f"no interface {interface!r}") from exc

@@ -1,0 +1,178 @@
+"""XDP programs on interfaces: the links of a driver's program, their modes and pins, and programs that others attached.
+
+One interface has one XDP program. Somebody else's is named and left alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from dataplane.bpf import objects
+from dataplane.bpf.objects import Attached, Link, Program
+from dataplane.drivers.xdp import pins
+from dataplane.drivers.xdp.pins import LINK, Holder
+from dataplane.errors import DriverError
+
+log = logging.getLogger("avi-se")
+
+NATIVE, GENERIC = "native", "generic"
+_FLAGS = {NATIVE: objects.XDP_FLAGS_DRV_MODE, GENERIC: objects.XDP_FLAGS_SKB_MODE}
+_OFF = {NATIVE: "xdp", GENERIC: "xdpgeneric", "offloaded": "xdpoffload"}
+"""What ip-link(8) calls the modes."""
+_NO_NATIVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ERANGE, errno.ENOMEM, errno.ENOSPC, errno.E2BIG)
+"""What network drivers answer when they cannot run XDP themselves: at all, with this MTU, with these offloads, with
+these queues."""
+
+
+class Attachments:
+    """The links that attach one program to interfaces, by interface index. folder: where they are pinned."""
+
+    def __init__(self, program: Program, folder: Path) -> None:
+        self._program, self._folder = program, folder
+        self._links: dict[int, Link] = {}
+        self._modes: dict[int, str] = {}
+
+    def __iter__(self) -> Iterator[int]:
+        """The indices of the interfaces that run the program."""
+        return iter(list(self._links))
+
+    def __contains__(self, index: int) -> bool:
+        return index in self._links
+
+    def mode(self, index: int) -> str:
+        """How an attached interface runs the program: "native" or "generic"."""
+        return self._modes[index]
+
+    def adopt(self) -> None:
+        """Take over the links that a former run pinned; where they run another program, this one replaces it."""
+        for path in pins.links(self._folder):
+            link = Link.pinned(path)
+            index = link.interface
+            if str(index) != path.name.removeprefix(LINK):  # the interface is gone: 0
+                link.close()
+                path.unlink()
+                continue
+            with Program.by_id(link.program_id) as running:
+                if running.tag != self._program.tag:
+                    log.info("interface %d: a newer program takes over from %s", index, running.tag)
+                link.update(self._program)
+            self._links[index] = link
+            self._modes[index] = (objects.attached(index) or Attached(0, NATIVE)).mode
+
+    def attach(self, name: str, index: int) -> None:
+        """Run the program on an interface: native where its network driver can. Raises DriverError.
+
+        Native XDP cannot send to an interface that has none: all become generic with the first that is.
+        """
+        there = objects.attached(index)
+        if there is not None:
+            raise _occupied(name, index, there)
+        if GENERIC not in self._modes.values():
+            try:
+                self._link(index, NATIVE)
+                return
+            except OSError as exc:
+                if exc.errno not in _NO_NATIVE:
+                    raise _refused(name, exc) from exc
+                log.info("%s has no native XDP (%s): generic", name, exc.strerror)
+        try:
+            self._link(index, GENERIC)
+        except OSError as exc:
+            raise _refused(name, exc) from exc
+        for other, mode in list(self._modes.items()):
+            if mode == NATIVE:
+                self.detach(other)
+                self._link(other, GENERIC)
+
+    def detach(self, index: int) -> None:
+        """End the program on an interface, if it runs there."""
+        link = self._links.pop(index, None)
+        if link is None:
+            return
+        with suppress(DriverError):  # the interface is gone
+            link.detach()
+        with suppress(FileNotFoundError):
+            self._pin(index).unlink()
+        link.close()
+        self._modes.pop(index, None)
+
+    def update(self, program: Program) -> None:
+        """Have every interface run another program of the same maps from now on."""
+        for link in self._links.values():
+            link.update(program)
+
+    def close(self) -> None:
+        """Let go of the links: those that are still pinned stay."""
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
+
+    def _pin(self, index: int) -> Path:
+        return self._folder / f"{LINK}{index}"
+
+    def _link(self, index: int, mode: str) -> None:
+        """Raises OSError with the kernel's reason."""
+        link = Link.create(self._program, index, _FLAGS[mode])
+        path = self._pin(index)
+        with suppress(FileNotFoundError):
+            path.unlink()
+        link.pin(path)
+        self._links[index], self._modes[index] = link, mode
+
+
+def attach_pass(interface: str) -> None:
+    """Have an interface of the calling thread's namespace pass every frame through XDP.
+
+    A veth takes frames that its peer's XDP program sends (XDP_TX, redirect) only while it has a program itself. It
+    stays until the interface is gone. Raises DriverError.
+    """
+    try:
+        index = socket.if_nametoindex(interface)
+    except OSError as exc:
+        raise DriverError(f"no interface {interface!r}") from exc
+    if objects.attached(index) is None:
+        with objects.pass_program() as program:
+            objects.attach(program, index, objects.XDP_FLAGS_DRV_MODE)
+
+
+def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
+    """What refuses the first of these interfaces (index by name) that has an XDP program not of this instance."""
+    own = pins.own_programs(instance)
+    for name, index in interfaces.items():
+        there = objects.attached(index)
+        if there is not None and there.program not in own:
+            return _occupied(name, index, there)
+    return None
+
+
+def holder(instance: str, index: int) -> Holder | None:
+    """The other engine of ours that forwards on an interface, if one does."""
+    there = objects.attached(index)
+    if there is None or there.program in pins.own_programs(instance):
+        return None
+    return pins.holder(there.program)
+
+
+def _occupied(name: str, index: int, there: Attached) -> DriverError:
+    engine = pins.holder(there.program)
+    if engine is not None:
+        return DriverError(f"interface {name} is held by {engine} ({there.mode} XDP)", remedy=engine.remedy)
+    try:
+        with Program.by_id(there.program) as program:
+            what = f"{program.name!r}, id {there.program}"
+    except DriverError:
+        what = f"id {there.program}"
+    link = Link.of(there.program, index)  # what a link holds, only that lets go
+    off = f"ip link set dev {name} {_OFF[there.mode]} off" if link is None else f"bpftool link detach id {link}"
+    return DriverError(
+        f"interface {name} has an XDP program already ({what}, {there.mode}): it is left alone", remedy=off
+    )
+
+
+def _refused(name: str, exc: OSError) -> DriverError:
+    return DriverError(f"no XDP program can be attached to interface {name}: {exc.strerror}")
