@@ -89,10 +89,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    from dataplane import plan
+    from dataplane.plan import file
     from dataplane.replay import replay
 
-    planned = plan.load(arguments.plan)
+    planned = file.load(arguments.plan)
     if arguments.neighbours is None:
         raise NetworkError(replay.needs(planned))
     around = replay.surroundings(arguments.neighbours)

@@ -21,6 +21,7 @@ from avi_shell.configuration.store import Entry, Store, Target
 from avi_shell.errors import InvalidObject, Refused, StoreError
 from dataplane import plan
 from dataplane.errors import PlanError
+from dataplane.plan import sqlite
 from grammar import schema
 
 FOLLOWERS = {
@@ -265,7 +266,7 @@ class Change:
         gone, forwarded = set(self._touched.gone), False
         try:
             for id_, one in assemblies.items():
-                previous = plan.read_services(self._store.connection, _keys(self._store, id_))
+                previous = sqlite.read_services(self._store.connection, _keys(self._store, id_))
                 self._store.set_claims(id_, rules.claims(one))
                 self._store.set_holdings(id_, rules.service_holdings(one))
                 planned = planner.services(one, previous.values(), self.version, time.time())
@@ -276,7 +277,7 @@ class Change:
         except PlanError as exc:
             raise StoreError(f"the stored plan cannot be read: {exc}") from exc
         common = self._common() if self._touched.common else None
-        plan.write(self._store.connection, self.version, [*changed.values(), *sorted(gone - changed.keys())], common)
+        sqlite.write(self._store.connection, self.version, [*changed.values(), *sorted(gone - changed.keys())], common)
         return forwarded
 
     def _common(self) -> plan.Common:

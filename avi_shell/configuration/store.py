@@ -25,7 +25,7 @@ from typing import Any
 from avi_shell.configuration.assembly import Claim, Holding
 from avi_shell.configuration.document import Document
 from avi_shell.errors import StoreError
-from dataplane import plan
+from dataplane.plan import sqlite
 
 FORMAT = 1
 """The number of the tables' layout, in SQLite's `user_version`. Older ones are brought up to date, newer refused."""
@@ -138,7 +138,7 @@ class Store:
             )
         if self._one("SELECT count(*) FROM sqlite_master WHERE name = 'object'")[0]:
             raise StoreError(f"{self._where}: not a store of this product")
-        for statement in f"{_LAYOUT}{plan.SCHEMA}".split(";\n"):
+        for statement in f"{_LAYOUT}{sqlite.SCHEMA}".split(";\n"):
             self.connection.execute(statement)
         self.connection.execute(f"PRAGMA user_version = {FORMAT}")
         return True

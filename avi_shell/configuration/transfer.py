@@ -17,6 +17,7 @@ from avi_shell.configuration.runningconfig import running_config
 from avi_shell.configuration.store import Store
 from avi_shell.errors import InvalidObject, Refused, StoreError
 from dataplane import plan
+from dataplane.plan import file, sqlite
 from grammar import schema
 
 META = "META"
@@ -88,7 +89,7 @@ def compile_file(source: Path, target: Path) -> list[str]:
     with configuration.snapshot() as store:
         compiled = _read(store)
     try:
-        plan.save(compiled, target)
+        file.save(compiled, target)
     except OSError as exc:
         raise Refused(f"{target}: {exc.strerror}") from exc
     if not compiled.services:
@@ -98,7 +99,7 @@ def compile_file(source: Path, target: Path) -> list[str]:
 
 def _read(store: Store) -> plan.Plan:
     try:
-        return plan.read(store.connection)
+        return sqlite.read(store.connection)
     except sqlite3.Error as exc:
         raise StoreError(str(exc)) from exc
 

@@ -132,11 +132,12 @@ def transcript(result: Result, prompt: str, width: int | None = None) -> Iterato
 
 def applied(configuration: Configuration, state: Path, seconds: float) -> bool:
     """Whether every running engine, and at least one, applies all that is planned within some seconds."""
-    from dataplane import client, plan
+    from dataplane import client
     from dataplane.errors import DataplaneError
+    from dataplane.plan import sqlite
 
     with configuration.snapshot() as store:
-        version = plan.newest(store.connection)  # a commit that plans nothing new has no version there
+        version = sqlite.newest(store.connection)  # a commit that plans nothing new has no version there
     try:
         return client.wait_applied(state, version, seconds)
     except DataplaneError:

@@ -14,12 +14,12 @@ _SHOWN = 8
 
 def setup(session: Session, document: Document) -> tuple[list[str], Any]:
     """The lines to paste on every server, and the same as data."""
-    from dataplane import plan
+    from dataplane.plan import sqlite
     from dataplane.server import recipe
 
     name = str(document["name"])
     with session.configuration.snapshot() as store:
-        planned = plan.read(store.connection).services.values()
+        planned = sqlite.read(store.connection).services.values()
     services = [service for service in planned if service is not None and service.pool_uuid == document.get("uuid")]
     servers = list(dict.fromkeys(address_text(server["ip"]) for server in document.get("servers", ())))
     if not services or not servers:

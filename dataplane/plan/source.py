@@ -9,8 +9,8 @@ import sqlite3
 from pathlib import Path
 from typing import Protocol
 
-from dataplane import plan
 from dataplane.errors import PlanError
+from dataplane.plan import Plan, sqlite
 
 
 class PlanSource(Protocol):
@@ -19,7 +19,7 @@ class PlanSource(Protocol):
     def changed(self) -> bool:
         """Whether there may be something new since the last call; cheap enough to be asked many times a second."""
 
-    def read(self, after: int) -> plan.Plan:
+    def read(self, after: int) -> Plan:
         """What changed after a version (−1: everything). Raises PlanError."""
 
     def close(self) -> None:
@@ -46,17 +46,17 @@ class StoreSource:
         before, self._seen = self._seen, version
         return bool(before != version)
 
-    def read(self, after: int) -> plan.Plan:
+    def read(self, after: int) -> Plan:
         """Reads the table `plan` in one transaction."""
         try:
             connection = self._open()
             if connection is None:
-                return plan.Plan(after, {}, None)
+                return Plan(after, {}, None)
             with connection:
-                return plan.read(connection, after)
+                return sqlite.read(connection, after)
         except sqlite3.OperationalError as exc:
             if "no such table" in str(exc):  # the shell is about to create it
-                return plan.Plan(after, {}, None)
+                return Plan(after, {}, None)
             raise PlanError(f"{self._path}: {exc}") from exc
         except sqlite3.Error as exc:
             raise PlanError(f"{self._path}: {exc}") from exc

@@ -22,6 +22,7 @@ from dataplane.drivers.xdp import driver as xdpdriver
 from dataplane.drivers.xdp import pins as xdppins
 from dataplane.engine.engine import Engine
 from dataplane.network.state import Network
+from dataplane.plan import sqlite
 from tests.netns import Namespace
 
 ADDRESS, PREFIX = "10.255.255.254", 8
@@ -99,8 +100,8 @@ class Site:
         """Store the plan like a commit does."""
         with closing(sqlite3.connect(self.state / "config.db")) as store, store:
             store.execute("PRAGMA journal_mode = WAL")
-            store.executescript(plan.SCHEMA)
-            plan.write(store, version, services, plan.Common())
+            store.executescript(sqlite.SCHEMA)
+            sqlite.write(store, version, services, plan.Common())
 
     def within(self, body: Callable[[Engine], T], services: Sequence[plan.Service]) -> T:
         """Call a function with an engine of this process, on XDP, that has put the services; end it."""

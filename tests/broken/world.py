@@ -25,6 +25,7 @@ from typing import Any
 from dataplane import client as engines
 from dataplane import plan
 from dataplane.errors import EngineError
+from dataplane.plan import sqlite
 from dataplane.server import record as serverstate
 from tests.netns import Namespace
 
@@ -94,15 +95,15 @@ class World:
             "slots": 251, "seed": 7, "servers": servers, "monitors": (MONITOR,),
         }  # fmt: skip
         with closing(sqlite3.connect(self.folder / "config.db")) as connection, connection:
-            connection.executescript(plan.SCHEMA)
-            version = max(plan.newest(connection), 0) + 1
-            plan.write(connection, version, [plan.Service(**values | changed)], plan.Common())
+            connection.executescript(sqlite.SCHEMA)
+            version = max(sqlite.newest(connection), 0) + 1
+            sqlite.write(connection, version, [plan.Service(**values | changed)], plan.Common())
 
     def announce_every(self, seconds: float) -> None:
         """Have owned VIPs announced again and again; 0: no more."""
         with closing(sqlite3.connect(self.folder / "config.db")) as connection, connection:
             common = plan.Common(announcing={"Default-Group": seconds} if seconds else {})
-            plan.write(connection, plan.newest(connection) + 1, [], common)
+            sqlite.write(connection, sqlite.newest(connection) + 1, [], common)
 
     def start_engine(self) -> None:
         """Run an engine and wait until it answers."""

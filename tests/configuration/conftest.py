@@ -9,6 +9,7 @@ import pytest
 from avi_shell.configuration.configuration import Configuration, Saved
 from avi_shell.configuration.document import Document, address, reference
 from dataplane import plan
+from dataplane.plan import sqlite
 
 
 class Site:
@@ -72,7 +73,7 @@ def read(tmp_path: Path) -> Any:
     def read(after: int = -1) -> plan.Plan:
         connection = sqlite3.connect(tmp_path / "state" / "config.db")
         try:
-            return plan.read(connection, after)
+            return sqlite.read(connection, after)
         finally:
             connection.close()
 

@@ -11,6 +11,7 @@ from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import address, reference
 from avi_shell.errors import ShellError
 from dataplane import plan
+from dataplane.plan import sqlite
 
 from .conftest import Site, tcp_profile, udp_profile
 
@@ -102,7 +103,7 @@ STEPS: list[Callable[[Site, Random], None]] = [
 def services_of(configuration: Configuration) -> dict[str, plan.Service]:
     """The plan without what tells its history."""
     with configuration.snapshot() as store:
-        found = plan.read(store.connection).services
+        found = sqlite.read(store.connection).services
     return {
         key: replace(
             s, version=0, former=(), servers=tuple(replace(server, generation=0, serve_until=0) for server in s.servers)

@@ -15,8 +15,8 @@ from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import address, prefix, reference
 from avi_shell.errors import InvalidObject, Refused, ShellError
 from avi_shell.session.session import Session
-from dataplane import plan
 from dataplane.errors import PlanError
+from dataplane.plan import file, sqlite
 from grammar import schema
 
 from .conftest import Site, tcp_profile
@@ -97,7 +97,7 @@ def test_an_import_is_one_commit_with_its_plan(site: Site) -> None:
     (commit,) = fresh.history()
     assert (commit.version, commit.user, commit.action) == (1, "alice", "import")
     with fresh.snapshot() as store:
-        read = plan.read(store.connection)
+        read = sqlite.read(store.connection)
     assert list(read.services) == ["10.0.0.100/tcp/80-80"]
     assert read.common is not None
     assert read.common.engines == {"se1": "edge"}
@@ -210,8 +210,8 @@ def test_compile_writes_what_a_commit_publishes(site: Site, tmp_path: Path) -> N
     source.write_text(exchange.dumps(exchange.export(site.configuration)))
     assert exchange.compile_file(source, target) == []
     with site.configuration.snapshot() as store:
-        committed = plan.read(store.connection).services["10.0.0.100/tcp/80-80"]
-    compiled = plan.load(target).services["10.0.0.100/tcp/80-80"]
+        committed = sqlite.read(store.connection).services["10.0.0.100/tcp/80-80"]
+    compiled = file.load(target).services["10.0.0.100/tcp/80-80"]
     assert committed is not None
     assert compiled is not None
     assert (compiled.seed, compiled.slots, compiled.uuid) == (committed.seed, committed.slots, committed.uuid)
@@ -273,5 +273,5 @@ def test_what_is_no_export_is_not_taken_for_an_empty_one(site: Site, tmp_path: P
     with pytest.raises(Refused, match="not an export: it holds no kind of objects"):
         exchange.compile_file(made, tmp_path / "again.json")
     with pytest.raises(PlanError, match="not a plan") as caught:
-        plan.load(export)
+        file.load(export)
     assert caught.value.remedy == f"avi-shell compile EXPORT.json {export}"

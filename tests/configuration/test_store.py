@@ -16,6 +16,7 @@ from avi_shell.configuration.document import address, reference
 from avi_shell.configuration.store import FORMAT
 from avi_shell.errors import InvalidObject, NotFound, Refused, StoreError
 from dataplane import plan
+from dataplane.plan import sqlite
 
 from .conftest import Site
 
@@ -34,7 +35,7 @@ def content(state: Path) -> list[list[tuple[object, ...]]]:
 def planned(state: Path) -> plan.Plan:
     connection = sqlite3.connect(state / "config.db")
     try:
-        return plan.read(connection)
+        return sqlite.read(connection)
     finally:
         connection.close()
 

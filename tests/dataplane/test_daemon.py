@@ -15,6 +15,7 @@ import pytest
 
 from dataplane import client, plan
 from dataplane.lab import topology
+from dataplane.plan import sqlite
 from tests.broken.world import until
 from tests.lab import plans
 from tests.netns import Namespace
@@ -99,8 +100,8 @@ right = {mistake}
 {owner[0]}.{owner[2]} = lambda *a: 1 / 0 if pathlib.Path({str(arm)!r}).exists() else right(*a)
 """
     with closing(sqlite3.connect(tmp_path / "config.db")) as store, store:
-        store.executescript(plan.SCHEMA)
-        plan.write(store, 1, [plans.service(topology.load(topology.find("l2_dsr")))], plan.Common())
+        store.executescript(sqlite.SCHEMA)
+        sqlite.write(store, 1, [plans.service(topology.load(topology.find("l2_dsr")))], plan.Common())
     with segment() as there, engine(there, tmp_path, before) as process:
         until(lambda: client.engines(tmp_path) == ["se-1"], process.poll)
         arm.touch()

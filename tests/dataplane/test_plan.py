@@ -8,6 +8,7 @@ import pytest
 
 from dataplane import plan
 from dataplane.errors import PlanError
+from dataplane.plan import file, sqlite
 
 SERVICE = plan.Service(
     virtualservice="vs1", uuid="virtualservice-1", tenant="admin", vip="10.0.0.100", protocol="tcp", port=80,
@@ -22,30 +23,30 @@ COMMON = plan.Common({"Default-Group": 2}, {"se-1": "Default-Group"}, 3, {"Defau
 @pytest.fixture
 def store() -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:")
-    connection.executescript(plan.SCHEMA)
+    connection.executescript(sqlite.SCHEMA)
     return connection
 
 
 def test_what_is_written_is_read(store: sqlite3.Connection) -> None:
-    plan.write(store, 3, [SERVICE], COMMON)
-    assert plan.read(store) == plan.Plan(3, {"10.0.0.100/tcp/80-80": SERVICE}, COMMON)
+    sqlite.write(store, 3, [SERVICE], COMMON)
+    assert sqlite.read(store) == plan.Plan(3, {"10.0.0.100/tcp/80-80": SERVICE}, COMMON)
 
 
 def test_only_what_is_newer_is_read(store: sqlite3.Connection) -> None:
-    plan.write(store, 3, [SERVICE], COMMON)
-    assert plan.read(store, 3) == plan.Plan(3, {}, None)
-    plan.write(store, 4, [SERVICE.key], None)
-    assert plan.read(store, 3) == plan.Plan(4, {SERVICE.key: None}, None)
+    sqlite.write(store, 3, [SERVICE], COMMON)
+    assert sqlite.read(store, 3) == plan.Plan(3, {}, None)
+    sqlite.write(store, 4, [SERVICE.key], None)
+    assert sqlite.read(store, 3) == plan.Plan(4, {SERVICE.key: None}, None)
 
 
 def test_an_empty_plan_has_the_version_asked_after(store: sqlite3.Connection) -> None:
-    assert plan.read(store, -1) == plan.Plan(-1, {}, None)
+    assert sqlite.read(store, -1) == plan.Plan(-1, {}, None)
 
 
 def test_a_file_holds_the_whole_plan(tmp_path: Path) -> None:
     whole = plan.Plan(3, {SERVICE.key: SERVICE}, COMMON)
-    plan.save(whole, tmp_path / "plan.json")
-    assert plan.load(tmp_path / "plan.json") == whole
+    file.save(whole, tmp_path / "plan.json")
+    assert file.load(tmp_path / "plan.json") == whole
 
 
 @pytest.mark.parametrize(
@@ -56,25 +57,25 @@ def test_a_document_of_another_version_is_refused_by_name(
     change: dict[str, object], named: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "plan.json"
-    plan.save(plan.Plan(3, {SERVICE.key: SERVICE}, COMMON), path)
+    file.save(plan.Plan(3, {SERVICE.key: SERVICE}, COMMON), path)
     data = json.loads(path.read_text())
     data["services"][SERVICE.key].update(change)
     path.write_text(json.dumps(data))
     with pytest.raises(PlanError, match=named):
-        plan.load(path)
+        file.load(path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1, "services": [], "common": {}}'])
 def test_a_file_that_is_no_plan_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(text)
     with pytest.raises(PlanError, match="plan.json: not a plan"):
-        plan.load(tmp_path / "plan.json")
+        file.load(tmp_path / "plan.json")
     with pytest.raises(PlanError, match="No such file"):
-        plan.load(tmp_path / "missing.json")
+        file.load(tmp_path / "missing.json")
 
 
 def test_a_stored_document_tells_of_servers_what_is_not_the_default(store: sqlite3.Connection) -> None:
-    plan.write(store, 3, [SERVICE], COMMON)
+    sqlite.write(store, 3, [SERVICE], COMMON)
     ((document,),) = store.execute("SELECT document FROM plan WHERE key = ?", (SERVICE.key,)).fetchall()
     assert json.loads(document)["servers"] == [
         {"address": "10.0.0.11", "port": 80},

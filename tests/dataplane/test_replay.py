@@ -14,6 +14,7 @@ from scapy.layers.l2 import Ether
 from scapy.utils import rdpcap, wrpcap, wrpcapng
 
 from dataplane import plan
+from dataplane.plan import file
 
 from ..packets.cases import CASES, arp_reply, arp_request, frame, tcp, udp
 from ..packets.world import ETH0, VIP, WEB1, WEB2, mac
@@ -43,7 +44,7 @@ SENT = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    plan.save(plan.Plan(1, {SERVICE.key: SERVICE}, plan.Common()), tmp_path / "plan.json")
+    file.save(plan.Plan(1, {SERVICE.key: SERVICE}, plan.Common()), tmp_path / "plan.json")
     (tmp_path / "net.json").write_text(json.dumps(NEIGHBOURS), "utf-8")
     wrpcap(str(tmp_path / "in.pcap"), [Ether(sent) for sent in SENT])
     return tmp_path
@@ -118,7 +119,7 @@ def test_fragments_in_the_time_of_the_capture_on_both_drivers(folder: Path) -> N
 
 def test_services_of_one_pool_are_counted_apart_on_both_drivers(folder: Path) -> None:
     services = {service.key: service for service in (SERVICE, SECOND_SERVICE)}
-    plan.save(plan.Plan(1, services, plan.Common()), folder / "plan.json")
+    file.save(plan.Plan(1, services, plan.Common()), folder / "plan.json")
     wrpcap(str(folder / "in.pcap"), [Ether(frame(tcp(port, sport=n))) for n in range(50) for port in (80, 81, 82)])
     services = both(folder)["services"]
     for name, packets in (("vs1", 50), ("vs2", 100)):
@@ -128,7 +129,7 @@ def test_services_of_one_pool_are_counted_apart_on_both_drivers(folder: Path) ->
 
 def test_layer_3_on_both_drivers(folder: Path) -> None:
     far = dataclasses.replace(SERVICE, mode=plan.L3_GRE)
-    plan.save(plan.Plan(1, {far.key: far}, plan.Common()), folder / "plan.json")
+    file.save(plan.Plan(1, {far.key: far}, plan.Common()), folder / "plan.json")
     sent = [tcp(sport=n, data=bytes(size), flags=df) for n, (size, df) in enumerate(LARGE)]
     wrpcap(str(folder / "in.pcap"), [Ether(frame(packet)) for packet in sent])
     told = both(folder)

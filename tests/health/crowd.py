@@ -19,6 +19,7 @@ from typing import Any
 
 from dataplane import client, plan
 from dataplane.errors import EngineError
+from dataplane.plan import sqlite
 from dataplane.server import decapsulation
 from tests.health.segment import monitor, until
 from tests.netns import Namespace
@@ -59,8 +60,8 @@ class Crowd:
         """Write the plan that the engine follows."""
         self.folder.mkdir(exist_ok=True)
         with closing(sqlite3.connect(self.folder / "config.db")) as store, store:
-            store.executescript(plan.SCHEMA)
-            plan.write(store, version, services, plan.Common())
+            store.executescript(sqlite.SCHEMA)
+            sqlite.write(store, version, services, plan.Common())
 
     def start(self, driver: str) -> None:
         """Run the engine and wait until it answers."""

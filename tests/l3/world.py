@@ -24,6 +24,7 @@ from dataplane import client as engines
 from dataplane import plan
 from dataplane.drivers.xdp import attachment
 from dataplane.errors import EngineError
+from dataplane.plan import sqlite
 from dataplane.server import record as serverstate
 from tests.netns import Namespace
 
@@ -95,8 +96,8 @@ class World:
     def publish(self, *services: plan.Service) -> None:
         """Write the plan that the engine follows."""
         with closing(sqlite3.connect(self.folder / "config.db")) as connection, connection:
-            connection.executescript(plan.SCHEMA)
-            plan.write(connection, 1, services, plan.Common())
+            connection.executescript(sqlite.SCHEMA)
+            sqlite.write(connection, 1, services, plan.Common())
 
     def start_engine(self) -> None:
         """Run an engine and wait until it answers."""

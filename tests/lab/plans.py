@@ -15,6 +15,7 @@ from dataplane.forwarding import maglev as hashing
 from dataplane.lab import topology
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.topology import Node, Topology
+from dataplane.plan import sqlite
 
 SEED = 7
 MONITOR = plan.Monitor(
@@ -63,8 +64,8 @@ def publish(lab: Lab) -> None:
     """Commit the plan like the shell does."""
     lab.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with closing(sqlite3.connect(lab.state / "config.db")) as store, store:
-        store.executescript(plan.SCHEMA)
-        plan.write(store, 1, [service(lab.topology)], plan.Common())
+        store.executescript(sqlite.SCHEMA)
+        sqlite.write(store, 1, [service(lab.topology)], plan.Common())
 
 
 def start(lab: Lab) -> None:

@@ -19,6 +19,7 @@ from dataplane.drivers.xdp import attachment
 from dataplane.errors import EngineError
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.namespaces import inside, stop
+from dataplane.plan import sqlite
 
 from .test_transitions import HERE, NODES, PORT, TOPOLOGY, VIP, A, B
 
@@ -46,8 +47,8 @@ class Stage:
             state.mkdir(mode=0o700, exist_ok=True)
             with sqlite3.connect(state / "config.db") as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(plan.SCHEMA)
-                plan.write(connection, 1, [service], plan.Common())
+                connection.executescript(sqlite.SCHEMA)
+                sqlite.write(connection, 1, [service], plan.Common())
             connection.close()
             words = [sys.executable, "-m", "dataplane", "run", "--state", str(state), "--interface", "eth0"]
             words += ["--name", f"{TOPOLOGY.engine_name}-{host}", "--driver", driver]

@@ -25,6 +25,7 @@ from dataplane.forwarding import maglev as hashing
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.namespaces import stop
 from dataplane.lab.topology import Node, Topology
+from dataplane.plan import sqlite
 
 HERE = Path(__file__).parent
 VIP, CLIENT, PORT = "10.10.10.100", "10.10.10.50", 7000
@@ -46,7 +47,7 @@ class Pool:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.connection = sqlite3.connect(state / "config.db")
         self.connection.execute("PRAGMA journal_mode = WAL")
-        self.connection.executescript(plan.SCHEMA)
+        self.connection.executescript(sqlite.SCHEMA)
         self.version = 0
         self.servers: dict[str, plan.Server] = {}
         self.former: tuple[plan.Former, ...] = ()
@@ -66,7 +67,7 @@ class Pool:
             self.former = (*self.former, plan.Former(time.time(), before))
         services = [self.service("tcp"), self.service("udp")]
         with self.connection:
-            plan.write(self.connection, self.version, services, plan.Common() if self.version == 1 else None)
+            sqlite.write(self.connection, self.version, services, plan.Common() if self.version == 1 else None)
 
     def service(self, protocol: str) -> plan.Service:
         return plan.Service(
