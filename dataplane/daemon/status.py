@@ -13,10 +13,9 @@ from dataplane import plan
 from dataplane.engine import operstate
 from dataplane.engine.engine import Engine
 from dataplane.engine.operstate import Grace, Seen, State
-from dataplane.forwarding import maglev as hashing
-from dataplane.forwarding import translate as tables
+from dataplane.forwarding import maglev, translate
 from dataplane.forwarding.values import Counters, Tally
-from dataplane.vip import defence as ownership
+from dataplane.vip import defence
 
 AT_ONCE = 100
 """Servers looked at before others have the loop."""
@@ -81,9 +80,9 @@ def _monitors(engine: Engine) -> dict[str, Any]:
 
 
 def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _Seen) -> dict[str, Any]:
-    tally = counters.services.get(tables.key(service), Tally())
-    strangers = engine.claimants.strangers(socket.inet_aton(service.vip))
-    state = operstate.service(service, seen.pool, seen.servers, ownership.words(service.vip, strangers))
+    tally = counters.services.get(translate.key(service), Tally())
+    strangers = engine.conflicts.strangers(socket.inet_aton(service.vip))
+    state = operstate.service(service, seen.pool, seen.servers, defence.words(service.vip, strangers))
     return {
         "virtualservice": service.virtualservice,
         "tenant": service.tenant,
@@ -112,7 +111,7 @@ class _Seen(NamedTuple):
 async def _seen(engine: Engine, service: plan.Service, counters: Counters, now: float) -> _Seen:
     uuid, listed = service.pool_uuid, engine.listed(service.pool_uuid)
     value = engine.pools.values.get(uuid)
-    owned = hashing.shares(value.table, len(listed.servers)) if value else array("I", bytes(4 * len(listed.servers)))
+    owned = maglev.shares(value.table, len(listed.servers)) if value else array("I", bytes(4 * len(listed.servers)))
     settled, up = engine.pools.is_settled(uuid), engine.pools.is_up(service)
     servers, told = {}, []
     for index, (server, address) in enumerate(zip(*listed, strict=True)):
@@ -142,7 +141,7 @@ def _pool(service: plan.Service, seen: _Seen) -> dict[str, Any]:
 def _server(
     engine: Engine,
     service: plan.Service,
-    member: tables.Member,
+    member: translate.PoolMember,
     state: State,
     grace: Grace,
     share: float,
@@ -169,7 +168,7 @@ def _server(
     }
 
 
-def _server_state(engine: Engine, service: plan.Service, member: tables.Member, grace: Grace) -> State:
+def _server_state(engine: Engine, service: plan.Service, member: translate.PoolMember, grace: Grace) -> State:
     pool, address = service.pool_uuid, member.address
     checks = engine.checks(pool, address)
     seen = Seen(
@@ -184,7 +183,7 @@ def _server_state(engine: Engine, service: plan.Service, member: tables.Member, 
     return operstate.server(member.server, service.pool_enabled, seen, grace)
 
 
-def _grace(engine: Engine, service: plan.Service, member: tables.Member, now: float) -> Grace:
+def _grace(engine: Engine, service: plan.Service, member: translate.PoolMember, now: float) -> Grace:
     until = member.server.serve_until
     left = until if until == plan.FOR_EVER else max(0.0, until - now)
     flows = (

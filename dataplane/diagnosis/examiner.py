@@ -22,7 +22,7 @@ from dataplane.health.probes.check import HTTP, TCP
 from dataplane.health.probes.connection import connection
 from dataplane.plan import L2
 from dataplane.vip import arp
-from dataplane.vip.conflicts import Claims
+from dataplane.vip.conflicts import ConflictWatch
 
 if TYPE_CHECKING:
     from dataplane.network.pathmtu import PathMtus
@@ -47,13 +47,13 @@ class Examiner:
     def __init__(
         self,
         network: Network,
-        claims: Claims,
+        conflicts: ConflictWatch,
         probes: Probes,
         path_mtus: PathMtus,
         route: Route,
         interfaces: Interfaces,
     ) -> None:
-        self._network, self._claims, self._probes = network, claims, probes
+        self._network, self._conflicts, self._probes = network, conflicts, probes
         self._path_mtus, self._route, self._interfaces = path_mtus, route, interfaces
         self._echoes = Echoes()
 
@@ -140,7 +140,7 @@ class Examiner:
         if not wanted:
             return frozenset()
         try:
-            return frozenset(mac.hex(":") for mac in await self._claims.macs(index, address, sender))
+            return frozenset(mac.hex(":") for mac in await self._conflicts.macs(index, address, sender))
         except OSError:
             return frozenset()
 

@@ -17,12 +17,10 @@ from dataplane import plan
 from dataplane.diagnosis import findings
 from dataplane.diagnosis.blackhole import FullSizes
 from dataplane.diagnosis.examiner import Examiner
-from dataplane.engine.housekeeping import Upkeep
+from dataplane.engine.housekeeping import Housekeeping
 from dataplane.engine.pools import Pools
 from dataplane.errors import DriverError
-from dataplane.forwarding import rewrite
-from dataplane.forwarding import translate as tables
-from dataplane.forwarding import values as forwarding
+from dataplane.forwarding import rewrite, translate, values
 from dataplane.forwarding.values import Driver, Interface
 from dataplane.health.checker import Health, Sight
 from dataplane.health.probepaths import ProbePaths
@@ -33,13 +31,13 @@ from dataplane.network.nexthops import Hops
 from dataplane.network.pathmtu import PathMtus
 from dataplane.network.reachability import FULL, NO_FAULT, Fault, Ways, no_room
 from dataplane.network.state import Network
-from dataplane.plan import index as roster
-from dataplane.plan.index import Roster
+from dataplane.plan.index import Members, ServiceIndex
 from dataplane.runtime import tasks
 from dataplane.runtime.eventlog import Events
-from dataplane.vip import memberconflicts as claimants
+from dataplane.vip import memberconflicts
 from dataplane.vip.announcer import Announcer, Rounds
-from dataplane.vip.defence import Ownership
+from dataplane.vip.defence import Defence
+from dataplane.vip.memberconflicts import MemberConflicts
 
 REFRESH_SHARE, REFRESH_REST = 3.0, 0.2
 """A refresh is followed by so many times its own length for everything else, and so many seconds at most."""
@@ -59,13 +57,13 @@ class Engine:
         self.version = -1
         self.common = plan.Common()
         self.events = Events()
-        self._roster = Roster()
+        self._index = ServiceIndex()
         self._planned: dict[str, plan.Service] = {}
         self._names = tuple(interfaces)
         self._interfaces: dict[str, Interface] = {}
-        self.pools = Pools(driver, self._roster, self.members, self.is_known)
-        self._put: dict[str, forwarding.Service] = {}
-        self._vips: dict[bytes, forwarding.Vip] = {}
+        self.pools = Pools(driver, self._index, self.members, self.is_known)
+        self._put: dict[str, values.Service] = {}
+        self._vips: dict[bytes, values.Vip] = {}
         self._demands = Demands()
         self._told: dict[str, dict[bytes, str]] = {}
         self._believed: Mapping[str, Mapping[bytes, bool]] = {}
@@ -79,28 +77,26 @@ class Engine:
         self._announcer = Announcer()
         self._rounds = Rounds()
         self._reached: set[tuple[int, bytes]] = set()
-        self._ownership = Ownership(
-            self.events.add, lambda vip: self._announcer.announce(vip, self._interfaces.values())
-        )
-        self.claimants = claimants.Claimants(network.neighbour, self._claims_changed, self._claimed_again)
+        self._defence = Defence(self.events.add, lambda vip: self._announcer.announce(vip, self._interfaces.values()))
+        self.conflicts = MemberConflicts(network.neighbour, self._conflicts_changed, self._conflict_again)
         self._paths = ProbePaths(network.netlink)
         self._path_mtus = PathMtus(self._path_mtu_changed)
         self._probes = Probes()
         self.hops = Hops(network, self._path_mtus, self.interfaces)
         ways = CheckWays(network, self._ways, self._paths, self._path_mtus, self.hops, self.interfaces)
         self.examiner = Examiner(
-            network, self.claimants.claims, self._probes, self._path_mtus, ways.open, self.interfaces
+            network, self.conflicts.watch, self._probes, self._path_mtus, ways.open, self.interfaces
         )
         self._health = Health(ways.open, self._probes.probe, self._look, self._check_changed, ways.explain)
-        self._upkeep = Upkeep(
-            network, self._roster, self.pools.values, self._paths, self._path_mtus, self.hops.next_hop, self.interfaces
+        self._housekeeping = Housekeeping(
+            network, self._index, self.pools.values, self._paths, self._path_mtus, self.hops.next_hop, self.interfaces
         )
         self._full_sizes = FullSizes(self.examiner, self._health.passing, self._check_changed, self._fits_in_tunnel)
 
     @property
     def services(self) -> Mapping[str, plan.Service]:
         """The services that this engine forwards, by their keys in the plan."""
-        return self._roster.services
+        return self._index.services
 
     @property
     def group(self) -> str:
@@ -127,9 +123,9 @@ class Engine:
         helpers = [
             tasks.forever(job)
             for job in (
-                self._upkeep.resolve(),
+                self._housekeeping.resolve(),
                 self._advance_for_ever(),
-                self._upkeep.measure(),
+                self._housekeeping.measure(),
                 self._full_sizes.run(),
             )
         ]
@@ -157,7 +153,7 @@ class Engine:
         self._path_mtus.close()
         self.pools.close()
         await self._announcer.close()
-        await self.claimants.close()
+        await self.conflicts.close()
         await self._paths.close()
         self.driver.close(keep=keep)
 
@@ -183,9 +179,9 @@ class Engine:
         self._follow_checks(pools)
         former = [service for service in touched if self.services.get(service.key) is not service]
         for server in {socket.inet_aton(server.address) for service in former for server in service.servers}:
-            if not self._roster.behind(server):
+            if not self._index.behind(server):
                 self._paths.shut(server)
-        self.claimants.follow(self.services.values(), self._interfaces.values())
+        self.conflicts.follow(self.services.values(), self._interfaces.values())
         self._follow_ways(pools)
         self.pools.follow(pools)
 
@@ -195,7 +191,7 @@ class Engine:
         service = planned if planned is not None and planned.group == self.group else None
         if before is service:
             return []
-        self._roster.replace(key, service)
+        self._index.replace(key, service)
         self._dirty_services.add(key)
         return [one for one in (before, service) if one is not None]
 
@@ -212,7 +208,7 @@ class Engine:
         else:  # neighbours alone change no way, and the next hops of few
             for neighbour in moved:
                 self._hop_changed(neighbour)
-        self.claimants.match()
+        self.conflicts.match()
         self._wake.set()
 
     def _fits_in_tunnel(self, check: Check, size: int) -> None:
@@ -231,7 +227,7 @@ class Engine:
     def _hop_changed(self, neighbour: bytes) -> None:
         """Another MAC address: of a server, or of the router in front of some."""
         for server in (neighbour, *self.network.through(neighbour)):
-            self._mark(self._roster.behind(server))
+            self._mark(self._index.behind(server))
 
     def refresh(self, seconds: float = math.inf) -> None:
         """Put what is dirty into the driver: pools, services, VIPs; what goes, the other way round. seconds: what takes
@@ -243,39 +239,39 @@ class Engine:
         self._follow_carriers()
         if self._looked_at != self.network.layout:
             self._looked_at = self.network.layout
-            self._follow_ways(self._roster.pools)
+            self._follow_ways(self._index.pools)
         dirty, self._dirty = self._dirty, {}
         keys, self._dirty_services = self._dirty_services, set()
         vips, self._dirty_vips = self._dirty_vips, set()
-        there = [uuid for uuid in dirty if uuid in self._roster.pools]
+        there = [uuid for uuid in dirty if uuid in self._index.pools]
         put = self.pools.put(there, time.monotonic() + (math.inf if keys else seconds))
         self._mark(there[len(put) :])
-        vips.update(socket.inet_aton(service.vip) for uuid in put for service in self._roster.of_pool(uuid))
+        vips.update(socket.inet_aton(service.vip) for uuid in put for service in self._index.of_pool(uuid))
         self._put_services(sorted(keys))
         self._put_vips(sorted(vips))
-        for uuid in dirty.keys() - self._roster.pools:
+        for uuid in dirty.keys() - self._index.pools:
             self.pools.remove(uuid)
 
-    def members(self, service: plan.Service) -> tuple[tables.Member, ...]:
+    def members(self, service: plan.Service) -> tuple[translate.PoolMember, ...]:
         """The members of a service's pool with their states."""
-        uuid, listed = service.pool_uuid, self._roster.members(service.pool_uuid)
+        uuid, listed = service.pool_uuid, self._index.members(service.pool_uuid)
         ups: Iterable[bool] = [True] * len(listed.addresses)
         if not self._ways.sound:
             ups = (self._is_up(uuid, server) for server in listed.addresses)
         elif self._demands.servers(uuid):
             ups = (self._passes(uuid, server) for server in listed.addresses)
-        return tables.joined(service, listed, ups, self.hops.of(listed.addresses, service.mode), time.time())
+        return translate.joined(service, listed, ups, self.hops.of(listed.addresses, service.mode), time.time())
 
-    def listed(self, pool: str) -> roster.Members:
+    def listed(self, pool: str) -> Members:
         """A pool's servers, in the order of `members`."""
-        return self._roster.members(pool)
+        return self._index.members(pool)
 
-    def member(self, service: plan.Service, server: plan.Server, address: bytes, now: float) -> tables.Member:
+    def member(self, service: plan.Service, server: plan.Server, address: bytes, now: float) -> translate.PoolMember:
         """One of them; address: the server's."""
         (hop,) = self.hops.of((address,), service.mode)
-        return tables.member(service, server, address, self._is_up(service.pool_uuid, address), hop, now)
+        return translate.member(service, server, address, self._is_up(service.pool_uuid, address), hop, now)
 
-    def vips(self) -> Iterable[forwarding.Vip]:
+    def vips(self) -> Iterable[values.Vip]:
         """The VIPs as the driver has them."""
         return self._vips.values()
 
@@ -291,7 +287,7 @@ class Engine:
         """Why a pool member is not up; of one that is, what an operator must know."""
         if fault := self.fault(pool, server).reason:
             return fault
-        claims = sorted(map(claimants.words, self.claimants.of(pool, server)))
+        claims = sorted(map(memberconflicts.words, self.conflicts.of(pool, server)))
         checks = self.checks(pool, server)
         sizes = sorted({self._full_sizes.words(server, check.vip, check.mode) for check in checks})
         return "; ".join(filter(None, (*claims, *sizes, self.reasons(checks))))
@@ -312,7 +308,7 @@ class Engine:
 
     def fault(self, pool: str, server: bytes) -> Fault:
         """Why a member cannot be reached at all."""
-        service = next(iter(self._roster.of_pool(pool)), None)
+        service = next(iter(self._index.of_pool(pool)), None)
         return NO_FAULT if service is None else self._ways.fault(server, service.mode)
 
     def remedy(self, pool: str, server: bytes) -> str:
@@ -338,7 +334,7 @@ class Engine:
         for key in keys:
             service = self.services.get(key)
             if service is not None and service.enabled:
-                wanted[key] = tables.service(service)
+                wanted[key] = translate.service(service)
             elif key in self._put:
                 self.driver.remove_service(self._put.pop(key).key)
         for key, value in wanted.items():
@@ -349,9 +345,9 @@ class Engine:
     def _put_vips(self, vips: Iterable[bytes]) -> None:
         wanted = {}
         for address in vips:
-            services = self._roster.of_vip(address)
+            services = self._index.of_vip(address)
             if services:
-                wanted[address] = tables.vip(address, services, self.pools.is_up)
+                wanted[address] = translate.vip(address, services, self.pools.is_up)
             elif address in self._vips:
                 del self._vips[address]
                 self._announcer.withdraw(address)
@@ -364,7 +360,7 @@ class Engine:
                 self._vips[address] = value
                 self._vip_changed(before, value)
 
-    def _vip_changed(self, before: forwarding.Vip | None, now: forwarding.Vip) -> None:
+    def _vip_changed(self, before: values.Vip | None, now: values.Vip) -> None:
         state = "up" if now.up else "down"
         self.events.add(f"VIP {socket.inet_ntoa(now.address)} is {state}{', announced' if now.owned else ''}")
         if now.owned and not (before and before.owned):
@@ -409,7 +405,7 @@ class Engine:
                 self._interfaces[name] = interface
         self.driver.put_addresses(self.network.own_addresses())
         self._follow_tunnels()
-        self.claimants.follow(self.services.values(), self._interfaces.values())
+        self.conflicts.follow(self.services.values(), self._interfaces.values())
 
     def _follow_tunnels(self) -> None:
         far = {
@@ -425,7 +421,7 @@ class Engine:
         new: dict[Check, bool | None] = {}
         gone: dict[Check, None] = {}
         for uuid in pools:
-            change = self._demands.follow(uuid, self._roster.of_pool(uuid))
+            change = self._demands.follow(uuid, self._index.of_pool(uuid))
             new |= dict.fromkeys(change.new)
             gone |= dict.fromkeys(change.gone)
             demanded, told = self._demands.servers(uuid), self._told.pop(uuid, {})
@@ -445,7 +441,7 @@ class Engine:
     def _passes(self, pool: str, server: bytes) -> bool:
         """Whether a server that can be reached is up."""
         checks = self._demands.of(pool, server)
-        return self._health.up(checks) and not (checks and self.claimants.answers(pool, server))
+        return self._health.up(checks) and not (checks and self.conflicts.answers(pool, server))
 
     def is_known(self, pool: str, server: bytes) -> bool:
         """Whether it is known if a server passes what is demanded of it."""
@@ -470,28 +466,28 @@ class Engine:
 
     def _named(self, pool: str, server: bytes) -> str:
         """A pool member, for an event."""
-        address, (servers, addresses) = socket.inet_ntoa(server), self._roster.members(pool)
+        address, (servers, addresses) = socket.inet_ntoa(server), self._index.members(pool)
         at = bisect_left(addresses, server)
         port = f":{servers[at].port}" if addresses[at : at + 1] == (server,) else ""  # it may be leaving
-        name = next((service.pool for service in self._roster.of_pool(pool)), pool)
+        name = next((service.pool for service in self._index.of_pool(pool)), pool)
         return f"server {address}{port} of pool {name}"
 
-    def _claims_changed(self, vip: bytes, members: Collection[claimants.Key]) -> None:
+    def _conflicts_changed(self, vip: bytes, members: Collection[memberconflicts.Key]) -> None:
         self._members_changed(members)
         ours = self._vips.get(vip)
-        self._ownership.heard(vip, self.claimants.strangers(vip), owned=ours is not None and ours.owned)
+        self._defence.heard(vip, self.conflicts.strangers(vip), owned=ours is not None and ours.owned)
         if members and ours is not None and ours.owned:  # caches may hold what was claimed
             self._announcer.announce(vip, self._interfaces.values())
 
-    def _claimed_again(self, vip: bytes) -> None:
+    def _conflict_again(self, vip: bytes) -> None:
         ours = self._vips.get(vip)
-        self._ownership.heard_again(vip, owned=ours is not None and ours.owned)
+        self._defence.heard_again(vip, owned=ours is not None and ours.owned)
 
     def _follow_ways(self, pools: Iterable[str]) -> None:
         """See which members of these pools can be reached: those that cannot lose their slots at once."""
-        modes = {uuid: service.mode for uuid in pools for service in self._roster.of_pool(uuid)}
-        members = [(mode, self._roster.members(uuid).addresses) for uuid, mode in modes.items()]
-        changed = self._ways.follow(members, self._interfaces, self._roster.reaches)
+        modes = {uuid: service.mode for uuid in pools for service in self._index.of_pool(uuid)}
+        members = [(mode, self._index.members(uuid).addresses) for uuid, mode in modes.items()]
+        changed = self._ways.follow(members, self._interfaces, self._index.reaches)
         if changed:
             self._members_changed(
                 (uuid, server)

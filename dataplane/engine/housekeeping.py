@@ -9,15 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 from dataplane import plan
 from dataplane.errors import NetworkError
-from dataplane.forwarding import rewrite
-from dataplane.forwarding import translate as tables
-from dataplane.forwarding import values as forwarding
+from dataplane.forwarding import rewrite, translate, values
 from dataplane.forwarding.values import Interface
 from dataplane.health.probepaths import ProbePaths
 from dataplane.network import pathmtu
 from dataplane.network.pathmtu import PathMtus
 from dataplane.network.state import Network
-from dataplane.plan.index import Roster
+from dataplane.plan.index import ServiceIndex
 
 log = logging.getLogger("avi-se")
 
@@ -29,21 +27,21 @@ RESOLVE_EVERY = 5.0
 """Seconds between two looks for servers whose MAC address nobody else keeps fresh."""
 
 
-class Upkeep:
+class Housekeeping:
     """Two tasks without end, on the engine's loop. pools: as they were put last, by uuid; next_hop: the way to a server
     that may be routers away; interfaces: those served."""
 
     def __init__(
         self,
         network: Network,
-        roster: Roster,
-        pools: Mapping[str, forwarding.Pool],
+        index: ServiceIndex,
+        pools: Mapping[str, values.Pool],
         paths: ProbePaths,
         path_mtus: PathMtus,
-        next_hop: Callable[[bytes], tables.Hop],
+        next_hop: Callable[[bytes], translate.NextHop],
         interfaces: Callable[[], Iterable[Interface]],
     ) -> None:
-        self._network, self._roster, self._pools = network, roster, pools
+        self._network, self._index, self._pools = network, index, pools
         self._paths, self._path_mtus = paths, path_mtus
         self._next_hop, self._interfaces = next_hop, interfaces
 
@@ -52,7 +50,7 @@ class Upkeep:
         while True:
             tunnels = {
                 (socket.inet_aton(server.address), service.mode): socket.inet_aton(service.vip)
-                for service in self._roster.services.values()
+                for service in self._index.services.values()
                 if service.mode != plan.L2
                 for server in service.servers
             }
@@ -73,7 +71,7 @@ class Upkeep:
         """Have the kernel find the MAC addresses of servers or their next hops, where no probe keeps them fresh. Many
         are spread over the time, for each is an ARP request."""
         while True:
-            for uuid in list(self._roster.pools):
+            for uuid in list(self._index.pools):
                 wanted = self._unresolved(uuid)
                 try:
                     self._network.resolve(wanted)
@@ -84,7 +82,7 @@ class Upkeep:
 
     def _unresolved(self, uuid: str) -> list[tuple[int, bytes]]:
         """Interface and address of every neighbour that is to be found or confirmed for a pool."""
-        services, pool = self._roster.of_pool(uuid), self._pools.get(uuid)
+        services, pool = self._index.of_pool(uuid), self._pools.get(uuid)
         if not services or pool is None:
             return []
         service, wanted = next(iter(services)), []

@@ -97,8 +97,8 @@ def pool(service: plan.Service, servers: Mapping[str, State], *, settled: bool, 
     return State(UP)
 
 
-def service(planned: plan.Service, its_pool: State, servers: Mapping[str, State], claims: str = "") -> State:
-    """A service's state, by its pool's. claims: what others claim of its VIP."""
+def service(planned: plan.Service, its_pool: State, servers: Mapping[str, State], conflicts: str = "") -> State:
+    """A service's state, by its pool's. conflicts: who else claims its VIP."""
     if not planned.enabled:
         return State(DISABLED, "switched off in the configuration")
     if its_pool.word == DISABLED:
@@ -106,7 +106,7 @@ def service(planned: plan.Service, its_pool: State, servers: Mapping[str, State]
     if its_pool.word == DOWN:
         few, none = _too_few(planned, servers), f"no server of its pool is up: {listing(servers)}"
         return State(DOWN, (f"its pool: {few}" if few else none) if servers else "its pool has no servers")
-    return State(its_pool.word, "; ".join(text for text in (claims, its_pool.reason) if text))
+    return State(its_pool.word, "; ".join(text for text in (conflicts, its_pool.reason) if text))
 
 
 def _too_few(planned: plan.Service, servers: Mapping[str, State]) -> str:

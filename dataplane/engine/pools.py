@@ -11,14 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from dataplane import plan
-from dataplane.forwarding import maglev as hashing
-from dataplane.forwarding import translate as tables
-from dataplane.forwarding import values as forwarding
+from dataplane.forwarding import maglev, translate, values
 from dataplane.forwarding.transition import Life, Slots
 from dataplane.forwarding.values import Driver
 from dataplane.health.checker import settled_after
-from dataplane.plan.index import Roster
-from dataplane.runtime import pipeline as ahead
+from dataplane.plan.index import ServiceIndex
+from dataplane.runtime import pipeline
 
 SETTLE = 0.5
 """Seconds that a new pool's servers have beyond their monitors' own time."""
@@ -36,21 +34,21 @@ class Pools:
     def __init__(
         self,
         driver: Driver,
-        roster: Roster,
-        members: Callable[[plan.Service], tuple[tables.Member, ...]],
+        index: ServiceIndex,
+        members: Callable[[plan.Service], tuple[translate.PoolMember, ...]],
         is_known: Callable[[str, bytes], bool],
     ) -> None:
-        self._driver, self._roster = driver, roster
+        self._driver, self._index = driver, index
         self._members, self._is_known = members, is_known
-        self.values: dict[str, forwarding.Pool] = {}
+        self.values: dict[str, values.Pool] = {}
         self._slots: dict[str, Slots] = {}
         self._unsettled: dict[str, float] = {}
         self._watched: set[str] = set()
         self._flows: Mapping[str, Counter[Life]] = {}
-        self._adopted: Mapping[str, forwarding.Pool] = {}
+        self._adopted: Mapping[str, values.Pool] = {}
         self._builders = ThreadPoolExecutor(os.cpu_count(), "avi-se-table")
 
-    def adopt(self, found: Mapping[str, forwarding.Pool]) -> None:
+    def adopt(self, found: Mapping[str, values.Pool]) -> None:
         """What a driver was found to run: pools that are made from now on go on from there."""
         self._adopted = found
 
@@ -59,12 +57,12 @@ class Pools:
         self._builders.shutdown(cancel_futures=True)
 
     def follow(self, pools: Iterable[str]) -> None:
-        """These pools of the roster came, changed or went. One that is new to this engine forwards nothing until each
+        """These pools of the index came, changed or went. One that is new to this engine forwards nothing until each
         of its servers has been heard of: after a cold start the first one to answer would get, and reset, the others'
         connections; in a new pool it would stay the former owner of all slots for the time of a whole window, and get
         every UDP flow."""
         for uuid in pools:
-            services = self._roster.of_pool(uuid)
+            services = self._index.of_pool(uuid)
             if not services:
                 self._unsettled.pop(uuid, None)
             elif uuid not in self._slots and uuid not in self._unsettled and uuid not in self._adopted:
@@ -88,7 +86,7 @@ class Pools:
         if service.pool_uuid in self._unsettled:
             return False
         pool = self.values.get(service.pool_uuid)
-        return pool is not None and (pool.table[0] != hashing.NO_SERVER or any(t.serves for t in pool.targets))
+        return pool is not None and (pool.table[0] != maglev.NO_SERVER or any(t.serves for t in pool.targets))
 
     def flows(self, uuid: str, member: Life) -> int:
         """How many of a member's tracked flows live, as of the last `advance`."""
@@ -105,8 +103,8 @@ class Pools:
         return pools[:at]
 
     def _put(self, pools: Sequence[str]) -> None:
-        services = [next(iter(self._roster.of_pool(uuid))) for uuid in pools]
-        for batch in ahead.batches(self._builders, self._made, services, AT_ONCE):
+        services = [next(iter(self._index.of_pool(uuid))) for uuid in pools]
+        for batch in pipeline.batches(self._builders, self._made, services, AT_ONCE):
             changed = [value for value in batch if self.values.get(value.uuid) != value]
             for value, held in zip(changed, self._driver.put_pools(changed), strict=True):
                 self.values[held.uuid] = held
@@ -123,7 +121,7 @@ class Pools:
         """The pools of whose slots some are not stable: the flows that they remember count for `advance`."""
         return [uuid for uuid in self._watched if uuid in self._slots and not self._slots[uuid].stable]
 
-    def advance(self, lingering: forwarding.Lingering) -> list[str]:
+    def advance(self, lingering: values.Lingering) -> list[str]:
         """Time passed: ends windows, tracking and graceful times, and the wait of new pools. lingering: flows that
         live, of those that were `moving`. Returns the pools that are to be put."""
         self._flows = {uuid: Counter(life for _, life in flows) for uuid, flows in lingering.items()}
@@ -131,14 +129,14 @@ class Pools:
 
     def _advance(self, uuid: str, lingering: Iterable[tuple[int, Life]] | None) -> bool:
         """Whether time changed something of a pool. lingering: its flows that live; None: nobody asked."""
-        slots, pool, services = self._slots[uuid], self.values[uuid], self._roster.of_pool(uuid)
+        slots, pool, services = self._slots[uuid], self.values[uuid], self._index.of_pool(uuid)
         serving = {(target.address, target.generation) for target in pool.targets if target.serves}
         changed = self._unsettled.get(uuid, float("inf")) <= time.monotonic()
         if lingering is not None:
             timeouts = [service.idle_timeout for service in services]
             timeout = 0 if 0 in timeouts else max(timeouts, default=0)
             changed |= slots.advance(time.time(), timeout, serving.__contains__, lingering)
-        if any(not server.enabled for server in self._roster.members(uuid).servers):
+        if any(not server.enabled for server in self._index.members(uuid).servers):
             members = self._members(next(iter(services)))
             changed |= serving != {member.life for member in members if member.serves}
         return changed
@@ -148,14 +146,14 @@ class Pools:
         until = self._unsettled.get(service.pool_uuid)
         if until is None:
             return True
-        uuid, (servers, addresses) = service.pool_uuid, self._roster.members(service.pool_uuid)
+        uuid, (servers, addresses) = service.pool_uuid, self._index.members(service.pool_uuid)
         enabled = [a for s, a in zip(servers, addresses, strict=True) if s.enabled]
         if time.monotonic() < until and not all(self._is_known(uuid, a) for a in enabled):
             return False
         del self._unsettled[service.pool_uuid]
         return True
 
-    def _made(self, service: plan.Service) -> forwarding.Pool:
+    def _made(self, service: plan.Service) -> values.Pool:
         """A pool's value as of now, its slots with it."""
         uuid, found = service.pool_uuid, self._members(service)
         before = self.values.get(uuid)
@@ -165,10 +163,10 @@ class Pools:
             slots = self._slots[uuid] = self._first_slots(service)
         if not self._settle(service):  # it forwards nothing: the table would be another with every server heard of
             self._watched.add(uuid)
-            return tables.pool(service, found, None, hashing.build_table((), service.slots, service.seed), known)
-        shares = tables.shares(service, found)
+            return translate.pool(service, found, None, maglev.build_table((), service.slots, service.seed), known)
+        shares = translate.shares(service, found)
         same = known is not None and known.made_of == shares
-        table = known.table if known is not None and same else tables.table(service, found)
+        table = known.table if known is not None and same else translate.table(service, found)
         lives = [(member.address, member.server.generation) for member in found]
         if not slots.is_at(table, lives):
             serves = {life for life, member in zip(lives, found, strict=True) if member.serves}
@@ -177,7 +175,7 @@ class Pools:
             self._watched.add(uuid)
         else:
             self._watched.discard(uuid)
-        return tables.pool(service, found, slots.phases(lives), table, known, shares)
+        return translate.pool(service, found, slots.phases(lives), table, known, shares)
 
     def _first_slots(self, service: plan.Service) -> Slots:
         """The slots of a pool that is new to this process: as the kernel has them, else as the plan tells them."""
@@ -189,10 +187,10 @@ class Pools:
         now = time.time()
         enabled = tuple((s.address, s.weight, s.generation) for s in service.servers if s.enabled)
         told = [*service.former, plan.Former(now, enabled)] if service.former else []
-        known = {tables.life(s) for s in service.servers if s.enabled or tables.still_serves(s, now)}
-        everybody = sorted({life for former in told for life in tables.former_lives(former)})
+        known = {translate.life(s) for s in service.servers if s.enabled or translate.still_serves(s, now)}
+        everybody = sorted({life for former in told for life in translate.former_lives(former)})
         until = 0.0
         for former in told:
-            slots.change(tables.former_table(service, former, everybody), everybody, known.__contains__, until)
+            slots.change(translate.former_table(service, former, everybody), everybody, known.__contains__, until)
             until = former.until
         return slots

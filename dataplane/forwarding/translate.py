@@ -14,20 +14,19 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from dataplane import plan
-from dataplane.forwarding import maglev as hashing
-from dataplane.forwarding import values as forwarding
+from dataplane.forwarding import maglev, values
 from dataplane.forwarding.maglev import Owners
 from dataplane.forwarding.transition import Life, Phases
-from dataplane.plan import index as roster
+from dataplane.plan import index
 from dataplane.plan.index import Members
 
 _KEY, _SHARE = struct.Struct("!IQ"), struct.Struct("!HH")
 _MAKER = b"maglev 1"
 """How tables are made: another way needs another name, for a table that is found running is believed by its hash."""
-PROTOCOLS = {"tcp": forwarding.TCP, "udp": forwarding.UDP}
+PROTOCOLS = {"tcp": values.TCP, "udp": values.UDP}
 
 
-class Hop(NamedTuple):
+class NextHop(NamedTuple):
     """The way to a server: egress interface index, MAC address of the server (L2) or of the next hop (L3); None for
     what is not known. source: the engine's address on that interface; path_mtu: what routers reported, 0 = nothing."""
 
@@ -37,7 +36,7 @@ class Hop(NamedTuple):
     path_mtu: int = 0
 
 
-class Member(NamedTuple):
+class PoolMember(NamedTuple):
     """A pool member's whole state: the plan's wish, its health, its next hop. usable: switched on (server and pool) and
     up: it gets new flows; serves: flows it has may go on."""
 
@@ -46,7 +45,7 @@ class Member(NamedTuple):
     up: bool
     usable: bool
     serves: bool
-    hop: Hop
+    hop: NextHop
 
     @property
     def life(self) -> Life:
@@ -57,19 +56,19 @@ class Member(NamedTuple):
 def members(
     service: plan.Service,
     is_up: Callable[[bytes], bool],
-    hop: Callable[[bytes], Hop],
+    hop: Callable[[bytes], NextHop],
     now: float = 0,
     listed: Members | None = None,
-) -> tuple[Member, ...]:
+) -> tuple[PoolMember, ...]:
     """The members of a service's pool, by address; none serves where fewer could than it needs. now: seconds since the
     epoch; listed: the same servers, sorted."""
-    listed = listed or roster.members(service)
+    listed = listed or index.members(service)
     return joined(service, listed, map(is_up, listed.addresses), map(hop, listed.addresses), now)
 
 
 def joined(
-    service: plan.Service, listed: Members, ups: Iterable[bool], hops: Iterable[Hop], now: float
-) -> tuple[Member, ...]:
+    service: plan.Service, listed: Members, ups: Iterable[bool], hops: Iterable[NextHop], now: float
+) -> tuple[PoolMember, ...]:
     """`members` from what is known of each, in the order of `listed`."""
     known = zip(listed.servers, listed.addresses, ups, hops, strict=True)
     found = tuple(member(service, server, address, up, hop, now) for server, address, up, hop in known)
@@ -83,11 +82,13 @@ def is_short(service: plan.Service, usable: int) -> bool:
     return usable < service.servers_needed
 
 
-def member(service: plan.Service, server: plan.Server, address: bytes, up: bool, hop: Hop, now: float = 0) -> Member:
+def member(
+    service: plan.Service, server: plan.Server, address: bytes, up: bool, hop: NextHop, now: float = 0
+) -> PoolMember:
     """One of them. address: the server's; up: by its health."""
     usable = up and server.enabled and service.pool_enabled
     serves = usable or (up and service.pool_enabled and still_serves(server, now))
-    return Member(server, address, up, usable, serves, hop)
+    return PoolMember(server, address, up, usable, serves, hop)
 
 
 def still_serves(server: plan.Server, now: float) -> bool:
@@ -95,13 +96,13 @@ def still_serves(server: plan.Server, now: float) -> bool:
     return server.serve_until == plan.FOR_EVER or now < server.serve_until
 
 
-def shares(service: plan.Service, found: Sequence[Member]) -> bytes:
+def shares(service: plan.Service, found: Sequence[PoolMember]) -> bytes:
     """A hash of all that a pool's table depends on: while this is the same, the table is."""
     usable = (m.address + _SHARE.pack(index, m.server.weight) for index, m in enumerate(found) if m.usable)
     return blake2b(_KEY.pack(service.slots, service.seed) + b"".join(usable), digest_size=8, person=_MAKER).digest()
 
 
-def table(service: plan.Service, found: Sequence[Member]) -> array[int]:
+def table(service: plan.Service, found: Sequence[PoolMember]) -> array[int]:
     """The pool's table, shared out among the usable members by weight: indices into `found`."""
     owners = tuple((index, m.address, m.server.weight) for index, m in enumerate(found) if m.usable)
     return _table(owners, service.slots, service.seed)
@@ -129,12 +130,12 @@ def former_table(service: plan.Service, former: plan.Former, members: Sequence[L
 
 def pool(
     service: plan.Service,
-    found: Sequence[Member],
+    found: Sequence[PoolMember],
     phases: Phases | None = None,
     owned: Owners | None = None,
-    before: forwarding.Pool | None = None,
+    before: values.Pool | None = None,
     made_of: bytes = b"",
-) -> forwarding.Pool:
+) -> values.Pool:
     """The pool's forwarding value. phases: of its slots where not all are stable; owned: its table if it is made, and
     made_of: its `shares`;
     before: its value until now, whose parts are used again where they are the same."""
@@ -144,11 +145,11 @@ def pool(
         owned = before.table
     uuid, seed, mode = service.pool_uuid, service.seed, service.mode
     if phases is None:
-        return forwarding.Pool(uuid, seed, owned, targets, mode, made_of=made_of)
-    return forwarding.Pool(uuid, seed, owned, targets, mode, phases.phases, phases.fallback, made_of)
+        return values.Pool(uuid, seed, owned, targets, mode, made_of=made_of)
+    return values.Pool(uuid, seed, owned, targets, mode, phases.phases, phases.fallback, made_of)
 
 
-def _known(found: Sequence[Member], before: Sequence[forwarding.Target]) -> Iterable[forwarding.Target | None]:
+def _known(found: Sequence[PoolMember], before: Sequence[values.Target]) -> Iterable[values.Target | None]:
     """For each member what it was until now."""
     if [m.address for m in found] == [t.address for t in before]:
         return before
@@ -156,7 +157,7 @@ def _known(found: Sequence[Member], before: Sequence[forwarding.Target]) -> Iter
     return (known.get(member.address) for member in found)
 
 
-def _target(member: Member, before: forwarding.Target | None) -> forwarding.Target:
+def _target(member: PoolMember, before: values.Target | None) -> values.Target:
     """A member as frames see it; the same object while nothing of it changes."""
     interface, mac, source, path_mtu = member.hop
     if (
@@ -171,33 +172,33 @@ def _target(member: Member, before: forwarding.Target | None) -> forwarding.Targ
     ):
         return before
     generation = member.server.generation
-    return forwarding.Target(member.address, member.up, mac, interface, source, member.serves, generation, path_mtu)
+    return values.Target(member.address, member.up, mac, interface, source, member.serves, generation, path_mtu)
 
 
 @lru_cache(maxsize=16)
 def _table(owners: tuple[tuple[int, bytes, int], ...], slots: int, seed: int) -> array[int]:
     """A table of member indices. Kept: most changes of a pool (a MAC address, a server that flaps) change no shares,
     or change them back."""
-    return hashing.build_table_for(owners, slots, seed)
+    return maglev.build_table_for(owners, slots, seed)
 
 
-def key(service: plan.Service) -> forwarding.ServiceKey:
+def key(service: plan.Service) -> values.ServiceKey:
     """A service's key as frames show it."""
     protocol = PROTOCOLS[service.protocol]
-    return forwarding.ServiceKey(socket.inet_aton(service.vip), protocol, service.port, service.port_end)
+    return values.ServiceKey(socket.inet_aton(service.vip), protocol, service.port, service.port_end)
 
 
-def service(planned: plan.Service) -> forwarding.Service:
+def service(planned: plan.Service) -> values.Service:
     """A service's forwarding value."""
     by_port = planned.hash_key == plan.BY_ADDRESS_AND_PORT
-    return forwarding.Service(
+    return values.Service(
         key(planned), planned.virtualservice, planned.pool_uuid, by_port, planned.per_packet, planned.idle_timeout
     )
 
 
-def vip(address: bytes, services: Iterable[plan.Service], is_up: Callable[[plan.Service], bool]) -> forwarding.Vip:
+def vip(address: bytes, services: Iterable[plan.Service], is_up: Callable[[plan.Service], bool]) -> values.Vip:
     """A VIP's forwarding value, of all services on it: up with one service up; withdrawn when every one is down or
     disabled, unless a down one is to be advertised all the same."""
     enabled = [s for s in services if s.enabled]
     up = any(is_up(s) for s in enabled)
-    return forwarding.Vip(address, up, up or any(s.advertise_down for s in enabled))
+    return values.Vip(address, up, up or any(s.advertise_down for s in enabled))

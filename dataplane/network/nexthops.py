@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from dataplane.forwarding.translate import Hop
+from dataplane.forwarding.translate import NextHop
 from dataplane.forwarding.values import Interface
 from dataplane.network.pathmtu import PathMtus
 from dataplane.network.state import Network
 from dataplane.plan import L2
 
-NOWHERE = Hop()
+NOWHERE = NextHop()
 
 
 class Hops:
@@ -19,7 +19,7 @@ class Hops:
     def __init__(self, network: Network, path_mtus: PathMtus, interfaces: Callable[[], Iterable[Interface]]) -> None:
         self._network, self._path_mtus, self._interfaces = network, path_mtus, interfaces
 
-    def of(self, servers: Sequence[bytes], mode: str) -> list[Hop]:
+    def of(self, servers: Sequence[bytes], mode: str) -> list[NextHop]:
         """The ways to a pool's servers. mode: one of plan.MODES."""
         if mode != L2:
             return list(map(self.next_hop, servers))
@@ -30,14 +30,14 @@ class Hops:
             if way is None or way[0].index not in macs:
                 hops.append(NOWHERE)
             else:
-                hops.append(Hop(way[0].index, macs[way[0].index].get(server), way[1]))
+                hops.append(NextHop(way[0].index, macs[way[0].index].get(server), way[1]))
         return hops
 
-    def hop(self, server: bytes) -> Hop:
+    def hop(self, server: bytes) -> NextHop:
         """The way to a server on an attached network."""
         return self.of((server,), L2)[0]
 
-    def next_hop(self, server: bytes) -> Hop:
+    def next_hop(self, server: bytes) -> NextHop:
         """The way to a server that may be routers away."""
         way = self._network.way(server)
         if way is None or not self._network.is_up(way.index):
@@ -45,4 +45,4 @@ class Hops:
         if all(interface.index != way.index for interface in self._interfaces()):
             return NOWHERE
         mac = self._network.neighbour(way.index, way.gateway)
-        return Hop(way.index, mac, way.source, self._path_mtus.get(server))
+        return NextHop(way.index, mac, way.source, self._path_mtus.get(server))

@@ -31,7 +31,7 @@ def members(service: plan.Service) -> Members:
     return Members(tuple(server for _, server in numbered), tuple(address for address, _ in numbered))
 
 
-class Roster:
+class ServiceIndex:
     """Services by key, and by pool and by VIP in the order in which they came."""
 
     def __init__(self) -> None:

@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dataplane import plan
 from dataplane.errors import NetworkError, PlanError
-from dataplane.forwarding import decision
-from dataplane.forwarding import translate as tables
+from dataplane.forwarding import decision, translate
 from dataplane.forwarding.tracking import FLOWS, Flows
 from dataplane.forwarding.values import Counters, Interface, Tables, Tally, Vip
 
@@ -56,15 +55,15 @@ class Surroundings:
     macs: Mapping[tuple[int, bytes], bytes]
     routes: tuple[tuple[ipaddress.IPv4Network, ipaddress.IPv4Address, int], ...] = ()
 
-    def hop(self, server: bytes) -> tables.Hop:
+    def hop(self, server: bytes) -> translate.NextHop:
         """The way to a server on an attached network."""
         address = ipaddress.IPv4Address(server)
         for index, own in self.networks:
             if address in own.network:
-                return tables.Hop(index, self.macs.get((index, server)), own.ip.packed)
-        return tables.Hop()
+                return translate.NextHop(index, self.macs.get((index, server)), own.ip.packed)
+        return translate.NextHop()
 
-    def next_hop(self, server: bytes) -> tables.Hop:
+    def next_hop(self, server: bytes) -> translate.NextHop:
         """The way to a server that may be routers away: attached networks first, then the longest prefix."""
         direct = self.hop(server)
         if direct.interface is not None:
@@ -73,8 +72,8 @@ class Surroundings:
         for prefix, via, index in self.routes:
             if address in prefix:
                 source = next(own.ip.packed for i, own in self.networks if i == index)
-                return tables.Hop(index, self.macs.get((index, via.packed)), source)
-        return tables.Hop()
+                return translate.NextHop(index, self.macs.get((index, via.packed)), source)
+        return translate.NextHop()
 
 
 def surroundings(path: Path) -> Surroundings:
@@ -141,17 +140,19 @@ def fill(values: Tables, planned: plan.Plan, around: Surroundings) -> None:
     values.put_addresses(frozenset(address for i in around.interfaces for address in i.addresses))
     for service in {_pool(s): s for s in services}.values():
         way = around.hop if service.mode == plan.L2 else around.next_hop
-        members = tables.members(service, lambda server: True, way)
+        members = translate.members(service, lambda server: True, way)
         missing = [m.server.address for m in members if m.hop.interface is not None and m.hop.mac is None]
         if missing:
             raise NetworkError(f"the neighbours file has no MAC address on the way to {', '.join(missing)}")
-        values.put_pool(replace(tables.pool(service, members), uuid=_pool(service)))
+        values.put_pool(replace(translate.pool(service, members), uuid=_pool(service)))
     for service in services:
         if service.enabled:
-            values.put_service(replace(tables.service(service), pool=_pool(service)))
+            values.put_service(replace(translate.service(service), pool=_pool(service)))
     for vip in sorted({s.vip for s in services}):
         mine = [s for s in services if s.vip == vip]
-        value = tables.vip(socket.inet_aton(vip), mine, lambda s: s.pool_enabled and any(m.enabled for m in s.servers))
+        value = translate.vip(
+            socket.inet_aton(vip), mine, lambda s: s.pool_enabled and any(m.enabled for m in s.servers)
+        )
         values.put_vip(Vip(value.address, value.up, value.owned))
 
 
@@ -266,7 +267,7 @@ def summary(planned: plan.Plan, frames: int, counters: Counters) -> dict[str, An
     services = [service for service in planned.services.values() if service is not None]
     told: dict[str, Any] = {s.virtualservice: {"packets": 0, "bytes": 0, "servers": {}} for s in services}
     for service in services:
-        _add(told[service.virtualservice], counters.services.get(tables.key(service)))
+        _add(told[service.virtualservice], counters.services.get(translate.key(service)))
     for service in {_pool(s): s for s in services}.values():
         servers = told[service.virtualservice]["servers"]
         for server in service.servers:

@@ -31,7 +31,7 @@ REMEMBERED = 60.0
 WAIT = 0.3
 """Seconds that those who are asked once have; and they are asked twice in it."""
 MOST = 1024
-"""Claims to one VIP that are remembered: more is a flood of forged MAC addresses, and would fill the memory."""
+"""Conflicts of one VIP that are remembered: more is a flood of forged MAC addresses, and would fill the memory."""
 _BURST = 64
 _NOT_SERVED = "the interface is not served"
 
@@ -45,7 +45,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Conflict:
     """Somebody says that he has a VIP. interface: the index of ours that it was heard on."""
 
     vip: bytes
@@ -65,18 +65,18 @@ class _Heard:
     counts: bool = False
 
 
-class Claims:
+class ConflictWatch:
     """Asks and listens; made and used on one event loop. changed(vip): who claims it is not as before; repeated(claim):
     somebody claims again what he is known to claim."""
 
     def __init__(
-        self, changed: Callable[[bytes], None], repeated: Callable[[Claim], None] = lambda claim: None
+        self, changed: Callable[[bytes], None], repeated: Callable[[Conflict], None] = lambda claim: None
     ) -> None:
         self._changed = changed
         self._repeated = repeated
         self._vips: dict[bytes, float] = {}
         self._asked: dict[bytes, int] = {}
-        self._heard: dict[bytes, dict[Claim, _Heard]] = {}
+        self._heard: dict[bytes, dict[Conflict, _Heard]] = {}
         self._wires: dict[int, tuple[Interface, socket.socket]] = {}
         self._due: list[tuple[float, bytes]] = []
         self._queued: set[bytes] = set()
@@ -102,7 +102,7 @@ class Claims:
         if self._vips and self._task is None:
             self._task = tasks.forever(self._ask_for_ever())
 
-    def of(self, vip: bytes) -> tuple[Claim, ...]:
+    def of(self, vip: bytes) -> tuple[Conflict, ...]:
         """Who claims a VIP now."""
         return tuple(claim for claim, heard in self._heard.get(vip, {}).items() if heard.counts)
 
@@ -218,7 +218,7 @@ class Claims:
         if packet.sender == packet.target:
             kind = Kind.ANNOUNCEMENT
         vip = packet.sender
-        heard, claim = self._heard.setdefault(vip, {}), Claim(vip, packet.mac, index, kind)
+        heard, claim = self._heard.setdefault(vip, {}), Conflict(vip, packet.mac, index, kind)
         if claim not in heard and len(heard) >= MOST:
             return
         known = heard.setdefault(claim, _Heard())

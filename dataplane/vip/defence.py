@@ -10,13 +10,13 @@ import socket
 import time
 from collections.abc import Callable, Collection
 
-from dataplane.vip.conflicts import Claim
+from dataplane.vip.conflicts import Conflict
 
 DEFEND_INTERVAL = 10.0
 """Seconds between two defences of one VIP at least (RFC 5227 section 1.1)."""
 
 
-class Ownership:
+class Defence:
     """Events and defence of owned VIPs. tell: gets the text of an event; announce: sends a VIP's announcements."""
 
     def __init__(self, tell: Callable[[str], None], announce: Callable[[bytes], None]) -> None:
@@ -25,7 +25,7 @@ class Ownership:
         self._claimed: dict[bytes, frozenset[bytes]] = {}
         self._defended: dict[bytes, float] = {}
 
-    def heard(self, vip: bytes, strangers: Collection[Claim], *, owned: bool) -> None:
+    def heard(self, vip: bytes, strangers: Collection[Conflict], *, owned: bool) -> None:
         """Who of the strangers claims a VIP changed."""
         now = frozenset(claim.mac for claim in strangers) if owned else frozenset()
         before = self._claimed.pop(vip, frozenset())
@@ -49,7 +49,7 @@ class Ownership:
             self._announce(vip)
 
 
-def words(vip: str, strangers: Collection[Claim]) -> str:
+def words(vip: str, strangers: Collection[Conflict]) -> str:
     """The claims to a VIP, in words for an operator; "" where there are none."""
     macs = sorted({claim.mac.hex(":") for claim in strangers})
     return f"VIP {vip} is also claimed by {', '.join(macs)}" if macs else ""

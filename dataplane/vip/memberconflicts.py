@@ -12,17 +12,17 @@ from collections.abc import Callable, Collection, Iterable
 
 from dataplane import plan
 from dataplane.forwarding.values import Interface
-from dataplane.vip.conflicts import Claim, Claims, Kind
+from dataplane.vip.conflicts import Conflict, ConflictWatch, Kind
 
 EVERY = 10.0
 """Seconds between two looks for others who claim a VIP, where no monitor is quicker."""
 
 Key = tuple[str, bytes]
 """A pool's uuid, and the member's address."""
-_NONE: frozenset[Claim] = frozenset()
+_NONE: frozenset[Conflict] = frozenset()
 
 
-class Claimants:
+class MemberConflicts:
     """Who claims the VIPs of some services. neighbour: the MAC address of an address on an interface; changed: gets the
     VIP whose claims changed, and the members whose own claims did; repeated: gets a VIP that strangers claim again."""
 
@@ -36,9 +36,9 @@ class Claimants:
         self._changed = changed
         self._repeated = repeated
         self._services: tuple[plan.Service, ...] = ()
-        self._members: dict[Key, frozenset[Claim]] = {}
-        self._theirs: frozenset[Claim] = frozenset()
-        self.claims = Claims(self._heard, self._heard_again)
+        self._members: dict[Key, frozenset[Conflict]] = {}
+        self._theirs: frozenset[Conflict] = frozenset()
+        self.watch = ConflictWatch(self._heard, self._heard_again)
 
     def follow(self, services: Iterable[plan.Service], interfaces: Iterable[Interface]) -> None:
         """Ask for the VIPs of these services, on these interfaces."""
@@ -47,15 +47,15 @@ class Claimants:
         for service in self._services:
             vip = socket.inet_aton(service.vip)
             vips[vip] = min(vips.get(vip, EVERY), *(m.send_interval for m in service.monitors), EVERY)
-        self.claims.follow(vips, interfaces)
+        self.watch.follow(vips, interfaces)
         self.match()
 
     def match(self) -> set[Key]:
         """Find members by their MAC addresses again; those whose claims are not as before."""
-        found: dict[Key, frozenset[Claim]] = {}
+        found: dict[Key, frozenset[Conflict]] = {}
         for service in self._services:
-            claims: dict[tuple[int, bytes], set[Claim]] = {}
-            for claim in self.claims.of(socket.inet_aton(service.vip)):
+            claims: dict[tuple[int, bytes], set[Conflict]] = {}
+            for claim in self.watch.of(socket.inet_aton(service.vip)):
                 claims.setdefault((claim.interface, claim.mac), set()).add(claim)
             interfaces = {interface for interface, _ in claims}
             for server in service.servers if claims else ():
@@ -69,7 +69,7 @@ class Claimants:
         self._theirs = frozenset().union(*found.values())
         return {key for key in before.keys() | found.keys() if before.get(key) != found.get(key)}
 
-    def of(self, pool: str, server: bytes) -> frozenset[Claim]:
+    def of(self, pool: str, server: bytes) -> frozenset[Conflict]:
         """A member's claims to VIPs of its pool."""
         return self._members.get((pool, server), _NONE)
 
@@ -78,23 +78,23 @@ class Claimants:
         claims = self._members.get((pool, server))
         return claims is not None and any(claim.kind is Kind.ANSWER for claim in claims)
 
-    def strangers(self, vip: bytes) -> tuple[Claim, ...]:
+    def strangers(self, vip: bytes) -> tuple[Conflict, ...]:
         """The claims to a VIP that are no member's."""
-        return tuple(claim for claim in self.claims.of(vip) if claim not in self._theirs)
+        return tuple(claim for claim in self.watch.of(vip) if claim not in self._theirs)
 
     async def close(self) -> None:
         """End."""
-        await self.claims.close()
+        await self.watch.close()
 
     def _heard(self, vip: bytes) -> None:
         self._changed(vip, self.match())
 
-    def _heard_again(self, claim: Claim) -> None:
+    def _heard_again(self, claim: Conflict) -> None:
         if claim not in self._theirs:
             self._repeated(claim.vip)
 
 
-def words(claim: Claim) -> str:
+def words(claim: Conflict) -> str:
     """A member's claim in words for an operator."""
     vip = socket.inet_ntoa(claim.vip)
     if claim.kind is Kind.ANSWER:

@@ -84,8 +84,8 @@ def ask() -> None:
             "the pcap driver has ended: ZeroDivisionError: division by zero",
         ),
         (
-            "dataplane.engine.housekeeping.Upkeep._unresolved",
-            "unexpected error: Upkeep.resolve ended: ZeroDivisionError",
+            "dataplane.engine.housekeeping.Housekeeping._unresolved",
+            "unexpected error: Housekeeping.resolve ended: ZeroDivisionError",
         ),
         ("dataplane.network.state.Network._take_event", "unexpected error: Network._listen ended: ZeroDivisionError"),
     ],

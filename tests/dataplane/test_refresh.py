@@ -13,7 +13,7 @@ import pytest
 
 from dataplane import plan
 from dataplane.engine.engine import Engine
-from dataplane.forwarding import translate as tables
+from dataplane.forwarding import translate
 from dataplane.forwarding.decision import Values
 from dataplane.forwarding.values import Counters, Lingering, Pool
 from dataplane.health.probes import Check
@@ -201,7 +201,7 @@ async def live(seed: int) -> int:
             seen += len(engine.services)
             wanted = [s for s in world.services.values() if s.group == engine.group]
             assert {s.key for s in engine.services.values()} == {s.key for s in wanted}
-            assert set(driver.services) == {tables.key(s) for s in wanted if s.enabled}
+            assert set(driver.services) == {translate.key(s) for s in wanted if s.enabled}
             assert set(driver.pools) == {s.pool_uuid for s in wanted}
             assert set(driver.vips) == {ip(s.vip) for s in wanted}
             await compare(network, engine, world)

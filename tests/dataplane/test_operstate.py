@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from dataplane import plan
-from dataplane.engine import operstate as states
+from dataplane.engine import operstate
 from dataplane.engine.operstate import DISABLED, DOWN, INITIALIZING, UNKNOWN, UP, Grace, Seen, State
 
 from .test_plan import SERVICE
@@ -60,7 +60,7 @@ SERVERS = [
 
 @pytest.mark.parametrize(("planned", "pool_enabled", "seen", "grace", "expected"), SERVERS)
 def test_a_server(planned: plan.Server, pool_enabled: bool, seen: Seen, grace: Grace, expected: State) -> None:
-    assert states.server(planned, pool_enabled, seen, grace) == expected
+    assert operstate.server(planned, pool_enabled, seen, grace) == expected
 
 
 A, B, C = "10.0.0.11", "10.0.0.12", "10.0.0.13"
@@ -91,35 +91,35 @@ POOLS = [
 def test_a_pool_and_its_service(
     servers: dict[str, State], settled: bool, up: bool, expected: State, word: str, reason: str
 ) -> None:
-    pool = states.pool(SERVICE, servers, settled=settled, up=up)
+    pool = operstate.pool(SERVICE, servers, settled=settled, up=up)
     assert pool == expected
-    assert states.service(SERVICE, pool, servers) == State(word or UP, reason)
+    assert operstate.service(SERVICE, pool, servers) == State(word or UP, reason)
 
 
 def test_a_pool_that_needs_more_servers_names_what_it_needs() -> None:
     servers, needs = {A: State(UP), B: SILENT}, dataclasses.replace(SERVICE, servers_needed=2)
     few = f"1 up, min_servers_up needs 2: {B} server does not answer"
-    pool = states.pool(needs, servers, settled=True, up=False)
+    pool = operstate.pool(needs, servers, settled=True, up=False)
     assert pool == State(DOWN, few)
-    assert states.service(needs, pool, servers) == State(DOWN, f"its pool: {few}")
-    alone = states.pool(needs, {A: State(UP)}, settled=True, up=False)
+    assert operstate.service(needs, pool, servers) == State(DOWN, f"its pool: {few}")
+    alone = operstate.pool(needs, {A: State(UP)}, settled=True, up=False)
     assert alone == State(DOWN, "1 up, min_servers_up needs 2 of 1 configured")
-    assert states.pool(needs, {A: SILENT}, settled=True, up=False).reason.startswith("no server is up")
+    assert operstate.pool(needs, {A: SILENT}, settled=True, up=False).reason.startswith("no server is up")
 
 
 def test_what_is_switched_off_says_so() -> None:
-    pool = states.pool(dataclasses.replace(SERVICE, pool_enabled=False), {A: SILENT}, settled=True, up=False)
+    pool = operstate.pool(dataclasses.replace(SERVICE, pool_enabled=False), {A: SILENT}, settled=True, up=False)
     assert pool == State(DISABLED, "switched off in the configuration")
-    assert states.service(SERVICE, pool, {A: SILENT}) == State(DOWN, "its pool is disabled")
+    assert operstate.service(SERVICE, pool, {A: SILENT}) == State(DOWN, "its pool is disabled")
     off = dataclasses.replace(SERVICE, enabled=False)
-    assert states.service(off, State(UP), {A: State(UP)}) == State(DISABLED, "switched off in the configuration")
+    assert operstate.service(off, State(UP), {A: State(UP)}) == State(DISABLED, "switched off in the configuration")
 
 
 def test_a_long_list_is_counted() -> None:
     servers = {f"10.0.0.{n}": SILENT for n in range(1, 11)}
-    assert states.listing(servers) == "10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4 and 6 more server does not answer"
+    assert operstate.listing(servers) == "10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4 and 6 more server does not answer"
     each = {f"10.0.0.{n}": State(DOWN, f"reason {n}") for n in range(1, 8)}
-    assert states.listing(each).endswith("10.0.0.4 reason 4; and 3 more")
+    assert operstate.listing(each).endswith("10.0.0.4 reason 4; and 3 more")
 
 
 @pytest.mark.parametrize(
@@ -135,4 +135,4 @@ def test_a_long_list_is_counted() -> None:
     ],
 )
 def test_a_duration(seconds: float, text: str) -> None:
-    assert states.duration(seconds) == text
+    assert operstate.duration(seconds) == text

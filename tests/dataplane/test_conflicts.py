@@ -11,20 +11,17 @@ import pytest
 from dataplane import plan
 from dataplane.forwarding.values import Interface
 from dataplane.lab import topology
-from dataplane.vip import announcer as announce
-from dataplane.vip import arp
-from dataplane.vip import conflicts as claims
-from dataplane.vip import defence as ownership
-from dataplane.vip.conflicts import Claims
-from dataplane.vip.defence import Ownership
-from dataplane.vip.memberconflicts import Claimants
+from dataplane.vip import announcer, arp, conflicts, defence
+from dataplane.vip.conflicts import ConflictWatch
+from dataplane.vip.defence import Defence
+from dataplane.vip.memberconflicts import MemberConflicts
 from tests.lab import plans
 
 VIP, OTHER = bytes((192, 0, 2, 1)), bytes((192, 0, 2, 2))
 
 
-class Asked(Claims):
-    """Claims without a wire: the turns of each VIP are counted."""
+class Asked(ConflictWatch):
+    """A watch without a wire: the turns of each VIP are counted."""
 
     def __init__(self) -> None:
         super().__init__(self.told)
@@ -39,12 +36,12 @@ class Asked(Claims):
         super()._turn(vip)
 
 
-def hear(asked: Claims, mac: int, operation: int = arp.REQUEST) -> None:
+def hear(asked: ConflictWatch, mac: int, operation: int = arp.REQUEST) -> None:
     asked._take(7, arp.Packet(operation, mac.to_bytes(6, "big"), VIP, VIP))
 
 
 def test_a_vip_that_went_and_came_back_is_asked_for_as_often_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "SHORTEST", 0.05)
+    monkeypatch.setattr(conflicts, "SHORTEST", 0.05)
 
     async def run() -> list[bytes]:
         asked = Asked()
@@ -65,12 +62,12 @@ def test_of_many_who_claim_a_vip_no_more_than_so_many_are_remembered() -> None:
     async def run() -> tuple[int, int]:
         asked = Asked()
         asked.follow({VIP: 10}, [])
-        for mac in range(1, 2 * claims.MOST):
+        for mac in range(1, 2 * conflicts.MOST):
             hear(asked, mac)
         await asked.close()
         return len(asked.of(VIP)), asked.changes
 
-    assert asyncio.run(run()) == (claims.MOST, claims.MOST)
+    assert asyncio.run(run()) == (conflicts.MOST, conflicts.MOST)
 
 
 def test_an_interface_that_goes_while_it_is_asked_on_is_no_other_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,12 +92,12 @@ def test_an_interface_that_goes_while_it_is_asked_on_is_no_other_error(monkeypat
 def test_a_stranger_who_claims_a_vip_again_and_again_is_answered_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every claim turns somebody's cache; each is answered, but none within the interval of RFC 5227."""
     clock, announced = [0.0], []
-    monkeypatch.setattr(ownership, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(defence, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     member = (0x0B).to_bytes(6, "big")
 
     async def run() -> None:
-        owned = Ownership(lambda text: None, lambda vip: announced.append(clock[0]))
-        claimed = Claimants(
+        owned = Defence(lambda text: None, lambda vip: announced.append(clock[0]))
+        claimed = MemberConflicts(
             lambda index, address: member,
             lambda vip, members: owned.heard(vip, claimed.strangers(vip), owned=True),
             lambda vip: owned.heard_again(vip, owned=True),
@@ -109,7 +106,7 @@ def test_a_stranger_who_claims_a_vip_again_and_again_is_answered_each_time(monke
         claimed.follow([service], [])
         for clock[0] in (0.0, 3.0, 30.0, 33.0, 60.0):
             for mac in (0x0A, 0x0B):
-                claimed.claims._take(7, arp.Packet(arp.REQUEST, mac.to_bytes(6, "big"), VIP, VIP))
+                claimed.watch._take(7, arp.Packet(arp.REQUEST, mac.to_bytes(6, "big"), VIP, VIP))
         await claimed.close()
 
     asyncio.run(run())
@@ -122,11 +119,11 @@ def test_claims_of_many_cost_one_look_at_each_member() -> None:
     servers = tuple(plan.Server(".".join(map(str, address)), 80) for address in macs)
 
     async def run() -> None:
-        claimed = Claimants(lambda *where: looks.append(where) or macs[where[1]], lambda vip, members: None)
+        claimed = MemberConflicts(lambda *where: looks.append(where) or macs[where[1]], lambda vip, members: None)
         one = replace(plans.service(topology.load(topology.find("l2_dsr"))), vip="192.0.2.1", monitors=())
         claimed.follow([replace(one, servers=servers)], [])
         for mac in (*set(macs.values()), bytes.fromhex("020000000099")):
-            claimed.claims._take(7, arp.Packet(arp.REPLY, mac, VIP, VIP))
+            claimed.watch._take(7, arp.Packet(arp.REPLY, mac, VIP, VIP))
         looks.clear()
         assert claimed.match() == set()
         assert len(looks) == len(servers)
@@ -141,14 +138,14 @@ def test_claims_of_many_cost_one_look_at_each_member() -> None:
 def test_two_engines_that_both_own_a_vip_do_not_flood_their_segment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each hears the other's announcements and answers as claims: a minute of both."""
     clock = [0]
-    monkeypatch.setattr(ownership, "time", SimpleNamespace(monotonic=lambda: float(clock[0])))
+    monkeypatch.setattr(defence, "time", SimpleNamespace(monotonic=lambda: float(clock[0])))
     announced: tuple[list[int], list[int]] = ([], [])
     base = replace(plans.service(topology.load(topology.find("l2_dsr"))), vip="192.0.2.1", monitors=())
     macs = [bytes((2, 0, 0, 0, 0, n)) for n in range(2)]
 
-    def engine(number: int) -> Claimants:
-        owned = Ownership(lambda text: None, lambda vip: announced[number].append(clock[0]))
-        claimed = Claimants(
+    def engine(number: int) -> MemberConflicts:
+        owned = Defence(lambda text: None, lambda vip: announced[number].append(clock[0]))
+        claimed = MemberConflicts(
             lambda index, address: None,
             lambda vip, members: owned.heard(vip, claimed.strangers(vip), owned=True),
             lambda vip: owned.heard_again(vip, owned=True),
@@ -161,12 +158,12 @@ def test_two_engines_that_both_own_a_vip_do_not_flood_their_segment(monkeypatch:
         for clock[0] in range(60):
             for number, claimed in enumerate(engines):
                 other = macs[1 - number]
-                claimed.claims._asked[VIP] += 1
-                claimed.claims._take(7, arp.Packet(arp.REPLY, other, VIP, bytes(4)))
+                claimed.watch._asked[VIP] += 1
+                claimed.watch._take(7, arp.Packet(arp.REPLY, other, VIP, bytes(4)))
                 for when in announced[1 - number]:
-                    if 0 <= clock[0] - when < announce.REPEATS:
+                    if 0 <= clock[0] - when < announcer.REPEATS:
                         for operation in (arp.REQUEST, arp.REPLY):
-                            claimed.claims._take(7, arp.Packet(operation, other, VIP, VIP))
+                            claimed.watch._take(7, arp.Packet(operation, other, VIP, VIP))
         for claimed in engines:
             await claimed.close()
 

@@ -6,23 +6,21 @@ from collections.abc import Callable
 import pytest
 
 from dataplane import plan
-from dataplane.forwarding import maglev as hashing
-from dataplane.forwarding import translate as tables
-from dataplane.forwarding import values as forwarding
+from dataplane.forwarding import maglev, translate, values
 
 from .test_plan import SERVICE
 
 MAC = b"\x02\0\0\0\0\x11"
 UP: Callable[[bytes], bool] = lambda server: True  # noqa: E731
 DOWN: Callable[[bytes], bool] = lambda server: False  # noqa: E731
-HOP: Callable[[bytes], tables.Hop] = lambda server: tables.Hop(2, MAC)  # noqa: E731
+HOP: Callable[[bytes], translate.NextHop] = lambda server: translate.NextHop(2, MAC)  # noqa: E731
 
 THREE = dataclasses.replace(SERVICE, servers=tuple(plan.Server(f"10.0.0.{n}", 80) for n in (12, 11, 13)))
 
 
 def owners(service: plan.Service, is_up: Callable[[bytes], bool]) -> set[str]:
-    value = tables.pool(service, tables.members(service, is_up, HOP))
-    return {".".join(map(str, value.targets[i].address)) for i in set(value.table) if i != hashing.NO_SERVER}
+    value = translate.pool(service, translate.members(service, is_up, HOP))
+    return {".".join(map(str, value.targets[i].address)) for i in set(value.table) if i != maglev.NO_SERVER}
 
 
 def test_every_up_and_enabled_server_owns_slots() -> None:
@@ -32,9 +30,9 @@ def test_every_up_and_enabled_server_owns_slots() -> None:
 
 def test_a_down_server_owns_none_but_stays_a_target() -> None:
     dead = b"\x0a\0\0\x0c"
-    value = tables.pool(THREE, tables.members(THREE, lambda server: server != dead, HOP))
+    value = translate.pool(THREE, translate.members(THREE, lambda server: server != dead, HOP))
     assert owners(THREE, lambda server: server != dead) == {"10.0.0.11", "10.0.0.13"}
-    assert forwarding.Target(dead, False, MAC, 2, serves=False) in value.targets
+    assert values.Target(dead, False, MAC, 2, serves=False) in value.targets
 
 
 def test_of_fewer_servers_than_a_pool_needs_none_serves() -> None:
@@ -42,14 +40,14 @@ def test_of_fewer_servers_than_a_pool_needs_none_serves() -> None:
     for needed, there in ((0, 2), (2, 2), (3, 0), (4, 0)):
         needs = dataclasses.replace(THREE, servers_needed=needed)
         assert len(owners(needs, lambda server: server != dead)) == there
-        found = tables.members(needs, lambda server: server != dead, HOP)
+        found = translate.members(needs, lambda server: server != dead, HOP)
         assert (sum(member.serves for member in found), sum(member.up for member in found)) == (there, 2)
 
 
 def test_a_server_that_leaves_moves_few_flows_of_the_others() -> None:
     dead = b"\x0a\0\0\x0c"
-    before = tables.pool(THREE, tables.members(THREE, UP, HOP))
-    after = tables.pool(THREE, tables.members(THREE, lambda server: server != dead, HOP))
+    before = translate.pool(THREE, translate.members(THREE, UP, HOP))
+    after = translate.pool(THREE, translate.members(THREE, lambda server: server != dead, HOP))
     moved = sum(
         1
         for a, b in zip(before.table, after.table, strict=True)
@@ -62,7 +60,7 @@ def test_a_server_that_leaves_moves_few_flows_of_the_others() -> None:
     "service", [dataclasses.replace(THREE, pool_enabled=False), dataclasses.replace(THREE, servers=())]
 )
 def test_a_pool_that_is_disabled_or_empty_has_an_empty_table(service: plan.Service) -> None:
-    assert set(tables.pool(service, tables.members(service, UP, HOP)).table) == {hashing.NO_SERVER}
+    assert set(translate.pool(service, translate.members(service, UP, HOP)).table) == {maglev.NO_SERVER}
 
 
 @pytest.mark.parametrize(
@@ -79,12 +77,12 @@ def test_a_pool_that_is_disabled_or_empty_has_an_empty_table(service: plan.Servi
 def test_a_vip_is_up_and_announced_as_its_services_are(
     services: list[plan.Service], is_up: bool, expected: tuple[bool, bool]
 ) -> None:
-    value = tables.vip(b"\x0a\0\0\x64", services, lambda service: is_up)
+    value = translate.vip(b"\x0a\0\0\x64", services, lambda service: is_up)
     assert (value.up, value.owned) == expected
 
 
 def test_a_service_is_keyed_as_frames_show_it() -> None:
-    value = tables.service(dataclasses.replace(SERVICE, protocol="udp", port_end=90))
-    assert value == forwarding.Service(
-        forwarding.ServiceKey(b"\x0a\0\0\x64", forwarding.UDP, 80, 90), "vs1", "pool-1", by_port=True
+    value = translate.service(dataclasses.replace(SERVICE, protocol="udp", port_end=90))
+    assert value == values.Service(
+        values.ServiceKey(b"\x0a\0\0\x64", values.UDP, 80, 90), "vs1", "pool-1", by_port=True
     )
