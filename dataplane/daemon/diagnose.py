@@ -20,8 +20,7 @@ from dataplane.diagnosis import findings
 from dataplane.diagnosis.findings import CLOSED, EXPIRES, OPEN, REFUSED, REPLIES, SILENT, Facts
 from dataplane.engine.engine import Engine
 from dataplane.errors import EngineError
-from dataplane.health.probes import Check
-from dataplane.health.probes.check import PING
+from dataplane.health.probes.check import PING, Check
 
 AT_A_TIME = 16
 """Servers that are examined at once."""
@@ -43,7 +42,7 @@ async def diagnose(engine: Engine, pool: str, server: str, tell: Tell) -> dict[s
     names = {
         mac.hex(":"): member.address
         for _, member in members
-        if (mac := engine.hops.hop(socket.inet_aton(member.address)).mac)
+        if (mac := engine.next_hops.on_segment(socket.inet_aton(member.address)).mac)
     }
     if server:
         members = [(service, member) for service, member in members if member.address == server]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from dataplane.errors import NetworkError
-from dataplane.health.probes import Check
+from dataplane.health.probes.check import Check
 from dataplane.plan import L2
 from dataplane.runtime import tasks
 
@@ -28,7 +28,7 @@ Key = tuple[bytes, bytes, str]
 """Server, VIP, mode."""
 
 
-class FullSizes:
+class BlackholeDetector:
     """Asks for ever. wanted: one check for each server and VIP that is up; changed: gets a check whose word is new;
     learned: gets a server and the bytes of the largest packet that its tunnel takes, 0 = what was learned is over."""
 

@@ -17,9 +17,9 @@ from dataplane.diagnosis.findings import CLOSED, EXPIRES, FAR, OPEN, REFUSED, RE
 from dataplane.errors import NetworkError
 from dataplane.forwarding import rewrite
 from dataplane.forwarding.values import Interface
-from dataplane.health.probes import Check, Outcome, ProbeFailed, Probes
-from dataplane.health.probes.check import HTTP, TCP
+from dataplane.health.probes.check import HTTP, TCP, Check, Outcome, ProbeFailed
 from dataplane.health.probes.connection import connection
+from dataplane.health.probes.factory import ProbeFactory
 from dataplane.plan import L2
 from dataplane.vip import arp
 from dataplane.vip.conflicts import ConflictWatch
@@ -48,7 +48,7 @@ class Examiner:
         self,
         network: Network,
         conflicts: ConflictWatch,
-        probes: Probes,
+        probes: ProbeFactory,
         path_mtus: PathMtus,
         route: Route,
         interfaces: Interfaces,
@@ -88,7 +88,7 @@ class Examiner:
         except NetworkError as exc:
             return replace(facts, way=str(exc))
         attached = self._network.attached(server, self._interfaces())
-        way = self._network.way(server)
+        way = self._network.route_to(server)
         index = attached[0].index if attached else way.index if way else 0
         served = next((i for i in self._interfaces() if i.index == index), None)
         gateway = server if check.mode == L2 or way is None else way.gateway
@@ -178,7 +178,7 @@ class Examiner:
         """Bytes of the largest packet for the VIP that should arrive by a check's way; 0: there is no way. tried: what
         is known of the path was found by trying, not told by a router, and does not count."""
         attached = self._network.attached(check.server, self._interfaces())
-        way = self._network.way(check.server)
+        way = self._network.route_to(check.server)
         index = attached[0].index if attached else way.index if way else 0
         mtu = next((interface.mtu for interface in self._interfaces() if interface.index == index), 0)
         if check.mode == L2 or not mtu:

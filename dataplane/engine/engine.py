@@ -15,21 +15,22 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dataplane import plan
 from dataplane.diagnosis import findings
-from dataplane.diagnosis.blackhole import FullSizes
+from dataplane.diagnosis.blackhole import BlackholeDetector
 from dataplane.diagnosis.examiner import Examiner
 from dataplane.engine.housekeeping import Housekeeping
 from dataplane.engine.pools import Pools
 from dataplane.errors import DriverError
 from dataplane.forwarding import rewrite, translate, values
 from dataplane.forwarding.values import Driver, Interface
-from dataplane.health.checker import Health, Sight
+from dataplane.health.checker import HealthChecker, LookResult
 from dataplane.health.probepaths import ProbePaths
-from dataplane.health.proberouting import CheckWays
-from dataplane.health.probes import Check, Probes
-from dataplane.health.requirements import Demands
-from dataplane.network.nexthops import Hops
+from dataplane.health.proberouting import ProbeRouting
+from dataplane.health.probes.check import Check
+from dataplane.health.probes.factory import ProbeFactory
+from dataplane.health.requirements import Requirements
+from dataplane.network.nexthops import NextHops
 from dataplane.network.pathmtu import PathMtus
-from dataplane.network.reachability import FULL, NO_FAULT, Fault, Ways, no_room
+from dataplane.network.reachability import FULL, NO_FAULT, Fault, Reachability, no_room
 from dataplane.network.state import Network
 from dataplane.plan.index import Members, ServiceIndex
 from dataplane.runtime import tasks
@@ -64,10 +65,10 @@ class Engine:
         self.pools = Pools(driver, self._index, self.members, self.is_known)
         self._put: dict[str, values.Service] = {}
         self._vips: dict[bytes, values.Vip] = {}
-        self._demands = Demands()
+        self._requirements = Requirements()
         self._told: dict[str, dict[bytes, str]] = {}
         self._believed: Mapping[str, Mapping[bytes, bool]] = {}
-        self._ways = Ways(network, self._names)
+        self._reachability = Reachability(network, self._names)
         self._looked_at = -1
         self._dirty: dict[str, None] = {}
         self._dirty_services: set[str] = set()
@@ -81,17 +82,29 @@ class Engine:
         self.conflicts = MemberConflicts(network.neighbour, self._conflicts_changed, self._conflict_again)
         self._paths = ProbePaths(network.netlink)
         self._path_mtus = PathMtus(self._path_mtu_changed)
-        self._probes = Probes()
-        self.hops = Hops(network, self._path_mtus, self.interfaces)
-        ways = CheckWays(network, self._ways, self._paths, self._path_mtus, self.hops, self.interfaces)
+        self._probes = ProbeFactory()
+        self.next_hops = NextHops(network, self._path_mtus, self.interfaces)
+        probe_routing = ProbeRouting(
+            network, self._reachability, self._paths, self._path_mtus, self.next_hops, self.interfaces
+        )
         self.examiner = Examiner(
-            network, self.conflicts.watch, self._probes, self._path_mtus, ways.open, self.interfaces
+            network, self.conflicts.watch, self._probes, self._path_mtus, probe_routing.open, self.interfaces
         )
-        self._health = Health(ways.open, self._probes.probe, self._look, self._check_changed, ways.explain)
+        self._health = HealthChecker(
+            probe_routing.open, self._probes.probe, self._look, self._check_changed, probe_routing.explain
+        )
         self._housekeeping = Housekeeping(
-            network, self._index, self.pools.values, self._paths, self._path_mtus, self.hops.next_hop, self.interfaces
+            network,
+            self._index,
+            self.pools.values,
+            self._paths,
+            self._path_mtus,
+            self.next_hops.by_route,
+            self.interfaces,
         )
-        self._full_sizes = FullSizes(self.examiner, self._health.passing, self._check_changed, self._fits_in_tunnel)
+        self._blackholes = BlackholeDetector(
+            self.examiner, self._health.passing, self._check_changed, self._fits_in_tunnel
+        )
 
     @property
     def services(self) -> Mapping[str, plan.Service]:
@@ -112,7 +125,7 @@ class Engine:
         self._believed = {u: {t.address: t.up for t in found.targets} for u, found in adopted.items()}
         self.apply(first)
         self._looked_at = self.network.layout  # all servers of the plan were just looked at
-        await self.network.ask()
+        await self.network.refresh_routes()
         self.refresh()
         self.driver.prune()
         self.pools.adopt({})
@@ -126,7 +139,7 @@ class Engine:
                 self._housekeeping.resolve(),
                 self._advance_for_ever(),
                 self._housekeeping.measure(),
-                self._full_sizes.run(),
+                self._blackholes.run(),
             )
         ]
         try:
@@ -182,7 +195,7 @@ class Engine:
             if not self._index.behind(server):
                 self._paths.shut(server)
         self.conflicts.follow(self.services.values(), self._interfaces.values())
-        self._follow_ways(pools)
+        self._follow_reachability(pools)
         self.pools.follow(pools)
 
     def _take(self, key: str) -> list[plan.Service]:
@@ -198,7 +211,7 @@ class Engine:
     def network_changed(self) -> None:
         """Links, addresses or neighbours changed: next hops may have."""
         moved = self.network.moved()
-        if self._paths.mend(self.network.lost_paths()):
+        if self._paths.mend(self.network.lost_probe_routes()):
             self._health.doubt()
         if self._layout != self.network.layout:
             self._layout = self.network.layout
@@ -226,7 +239,7 @@ class Engine:
 
     def _hop_changed(self, neighbour: bytes) -> None:
         """Another MAC address: of a server, or of the router in front of some."""
-        for server in (neighbour, *self.network.through(neighbour)):
+        for server in (neighbour, *self.network.routed_through(neighbour)):
             self._mark(self._index.behind(server))
 
     def refresh(self, seconds: float = math.inf) -> None:
@@ -239,7 +252,7 @@ class Engine:
         self._follow_carriers()
         if self._looked_at != self.network.layout:
             self._looked_at = self.network.layout
-            self._follow_ways(self._index.pools)
+            self._follow_reachability(self._index.pools)
         dirty, self._dirty = self._dirty, {}
         keys, self._dirty_services = self._dirty_services, set()
         vips, self._dirty_vips = self._dirty_vips, set()
@@ -256,11 +269,11 @@ class Engine:
         """The members of a service's pool with their states."""
         uuid, listed = service.pool_uuid, self._index.members(service.pool_uuid)
         ups: Iterable[bool] = [True] * len(listed.addresses)
-        if not self._ways.sound:
+        if not self._reachability.sound:
             ups = (self._is_up(uuid, server) for server in listed.addresses)
-        elif self._demands.servers(uuid):
+        elif self._requirements.servers(uuid):
             ups = (self._passes(uuid, server) for server in listed.addresses)
-        return translate.joined(service, listed, ups, self.hops.of(listed.addresses, service.mode), time.time())
+        return translate.joined(service, listed, ups, self.next_hops.of(listed.addresses, service.mode), time.time())
 
     def listed(self, pool: str) -> Members:
         """A pool's servers, in the order of `members`."""
@@ -268,7 +281,7 @@ class Engine:
 
     def member(self, service: plan.Service, server: plan.Server, address: bytes, now: float) -> translate.PoolMember:
         """One of them; address: the server's."""
-        (hop,) = self.hops.of((address,), service.mode)
+        (hop,) = self.next_hops.of((address,), service.mode)
         return translate.member(service, server, address, self._is_up(service.pool_uuid, address), hop, now)
 
     def vips(self) -> Iterable[values.Vip]:
@@ -281,7 +294,7 @@ class Engine:
 
     def checks(self, pool: str, server: bytes) -> tuple[Check, ...]:
         """A server's checks."""
-        return tuple(dict.fromkeys(check for mine in self._demands.of(pool, server) for check in mine.checks))
+        return tuple(dict.fromkeys(check for mine in self._requirements.of(pool, server) for check in mine.checks))
 
     def why(self, pool: str, server: bytes) -> str:
         """Why a pool member is not up; of one that is, what an operator must know."""
@@ -289,7 +302,7 @@ class Engine:
             return fault
         claims = sorted(map(memberconflicts.words, self.conflicts.of(pool, server)))
         checks = self.checks(pool, server)
-        sizes = sorted({self._full_sizes.words(server, check.vip, check.mode) for check in checks})
+        sizes = sorted({self._blackholes.words(server, check.vip, check.mode) for check in checks})
         return "; ".join(filter(None, (*claims, *sizes, self.reasons(checks))))
 
     def member_state(self, pool: str, server: bytes) -> tuple[str, str]:
@@ -302,14 +315,14 @@ class Engine:
         return "; ".join(sorted({self._health.reason(c) for c in checks if not self._health.state(c).up}))
 
     @property
-    def health(self) -> Health:
+    def health(self) -> HealthChecker:
         """The checks' states."""
         return self._health
 
     def fault(self, pool: str, server: bytes) -> Fault:
         """Why a member cannot be reached at all."""
         service = next(iter(self._index.of_pool(pool)), None)
-        return NO_FAULT if service is None else self._ways.fault(server, service.mode)
+        return NO_FAULT if service is None else self._reachability.fault(server, service.mode)
 
     def remedy(self, pool: str, server: bytes) -> str:
         """The command that mends what keeps a member from being reached; "" where there is none."""
@@ -421,15 +434,15 @@ class Engine:
         new: dict[Check, bool | None] = {}
         gone: dict[Check, None] = {}
         for uuid in pools:
-            change = self._demands.follow(uuid, self._index.of_pool(uuid))
+            change = self._requirements.follow(uuid, self._index.of_pool(uuid))
             new |= dict.fromkeys(change.new)
             gone |= dict.fromkeys(change.gone)
-            demanded, told = self._demands.servers(uuid), self._told.pop(uuid, {})
-            if told := {server: text for server, text in told.items() if server in demanded}:
+            required, told = self._requirements.servers(uuid), self._told.pop(uuid, {})
+            if told := {server: text for server, text in told.items() if server in required}:
                 self._told[uuid] = told
         kept = new.keys() & gone.keys()  # one pool gave up what another took on
         for check in new if self._believed else ():
-            users = self._demands.users(check)
+            users = self._requirements.users(check)
             new[check] = any(self._believed.get(user, {}).get(check.server) for user in users) or None
         self._health.follow(new, [check for check in gone if check not in kept])
 
@@ -440,20 +453,20 @@ class Engine:
 
     def _passes(self, pool: str, server: bytes) -> bool:
         """Whether a server that can be reached is up."""
-        checks = self._demands.of(pool, server)
+        checks = self._requirements.of(pool, server)
         return self._health.up(checks) and not (checks and self.conflicts.answers(pool, server))
 
     def is_known(self, pool: str, server: bytes) -> bool:
         """Whether it is known if a server passes what is demanded of it."""
-        return bool(self.fault(pool, server).reason) or self._health.known(self._demands.of(pool, server))
+        return bool(self.fault(pool, server).reason) or self._health.known(self._requirements.of(pool, server))
 
     def _check_changed(self, check: Check) -> None:
-        self._members_changed((pool, check.server) for pool in self._demands.users(check))
+        self._members_changed((pool, check.server) for pool in self._requirements.users(check))
 
     def _members_changed(self, members: Iterable[tuple[str, bytes]]) -> None:
         """What is known of these servers of pools changed."""
         for uuid, server in members:
-            if server not in self._demands.servers(uuid):
+            if server not in self._requirements.servers(uuid):
                 continue
             up = self._is_up(uuid, server)
             if not self.pools.has(uuid, server, up):  # else it is only why that changed
@@ -483,11 +496,11 @@ class Engine:
         ours = self._vips.get(vip)
         self._defence.heard_again(vip, owned=ours is not None and ours.owned)
 
-    def _follow_ways(self, pools: Iterable[str]) -> None:
+    def _follow_reachability(self, pools: Iterable[str]) -> None:
         """See which members of these pools can be reached: those that cannot lose their slots at once."""
         modes = {uuid: service.mode for uuid in pools for service in self._index.of_pool(uuid)}
         members = [(mode, self._index.members(uuid).addresses) for uuid, mode in modes.items()]
-        changed = self._ways.follow(members, self._interfaces, self._index.reaches)
+        changed = self._reachability.follow(members, self._interfaces, self._index.reaches)
         if changed:
             self._members_changed(
                 (uuid, server)
@@ -495,9 +508,11 @@ class Engine:
                 for server in servers
                 if (server, mode) in changed
             )
-            self._health.hasten({server for server, mode in changed if not self._ways.fault(server, mode).reason})
+            self._health.hasten(
+                {server for server, mode in changed if not self._reachability.fault(server, mode).reason}
+            )
 
-    async def _look(self, check: Check) -> Sight:
+    async def _look(self, check: Check) -> LookResult:
         """Look at a server whose VIP is silent."""
         facts = await self.examiner.glance(check)
-        return Sight(facts.reached, findings.cause(facts))
+        return LookResult(facts.reached, findings.cause(facts))

@@ -91,7 +91,7 @@ class Housekeeping:
                 continue
             interface, neighbour = target.interface, target.address
             if service.mode != plan.L2:
-                way = self._network.way(target.address)
+                way = self._network.route_to(target.address)
                 interface, neighbour = (way.index, way.gateway) if way else (None, neighbour)
             if interface is not None:
                 wanted.append((interface, neighbour))

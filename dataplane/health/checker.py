@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from dataplane.errors import NetworkError
 from dataplane.health.probes.check import UDP, Check, Outcome, Probe, ProbeFailed, Run
-from dataplane.health.scheduler import Entry, Schedule, room
+from dataplane.health.scheduler import Entry, Scheduler, room
 from dataplane.plan import L2, L3_GRE, Monitor
 from dataplane.runtime import tasks
 
@@ -37,7 +37,7 @@ Route = Callable[[Check], Awaitable[tuple[int, bytes]]]
 there is no way."""
 
 
-class Sight(NamedTuple):
+class LookResult(NamedTuple):
     """What a second look found. answers: whether the server answers on its own address; cause: why its VIP is silent,
     in words for an operator, "" where the look cannot tell."""
 
@@ -45,7 +45,7 @@ class Sight(NamedTuple):
     cause: str = ""
 
 
-Look = Callable[[Check], Awaitable[Sight]]
+Look = Callable[[Check], Awaitable[LookResult]]
 """Looks at the server of a check whose VIP is silent."""
 
 Explain = Callable[[Check, float], str]
@@ -66,7 +66,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class Requirement:
     """What a server must pass for one VIP and port. needed: how many of the checks, 0 = all."""
 
     checks: tuple[Check, ...]
@@ -149,7 +149,7 @@ def settled_after(monitor: Monitor) -> float:
     return float(monitor.receive_timeout * (monitor.successful_checks if silent else 1))
 
 
-class Health:
+class HealthChecker:
     """Runs checks and remembers their states; `changed(check)` is called when a check went up or down, and when a look
     told a new reason.
 
@@ -175,7 +175,7 @@ class Health:
         self._looks: deque[_Watch] = deque()
         self._next_look: asyncio.TimerHandle | None = None
         self.probes = 0
-        self.schedule = Schedule(room())
+        self.schedule = Scheduler(room())
 
     def follow(self, new: Mapping[Check, bool | None], gone: Iterable[Check] = ()) -> None:
         """Run these checks, too, and those that are gone no more. The value is what to believe of a new one until it is
@@ -224,13 +224,13 @@ class Health:
         host = self._hosts.get(server)
         return None if host is None else host.answers
 
-    def up(self, demands: Iterable[Demand]) -> bool:
+    def up(self, requirements: Iterable[Requirement]) -> bool:
         """Whether all that is demanded of a server is met; a server of which nothing is counts as up."""
-        return all(self._verdict(demand) for demand in demands)
+        return all(self._verdict(requirement) for requirement in requirements)
 
-    def known(self, demands: Iterable[Demand]) -> bool:
+    def known(self, requirements: Iterable[Requirement]) -> bool:
         """Whether a server's state is known: up, or down."""
-        verdicts = [self._verdict(demand) for demand in demands]
+        verdicts = [self._verdict(requirement) for requirement in requirements]
         return False in verdicts or None not in verdicts
 
     def hasten(self, servers: Iterable[bytes]) -> None:
@@ -251,8 +251,8 @@ class Health:
             self._next_look.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _verdict(self, demand: Demand) -> bool | None:
-        return demand.verdict(self._watches[check].state.up for check in demand.checks)
+    def _verdict(self, requirement: Requirement) -> bool | None:
+        return requirement.verdict(self._watches[check].state.up for check in requirement.checks)
 
     def _start(self, check: Check, believed: bool | None) -> None:
         state = State(believed, "was up before the engine restarted" if believed else "not checked yet")

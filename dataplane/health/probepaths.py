@@ -22,7 +22,7 @@ from dataplane.health.probetunnels import ProbeTunnels
 from dataplane.network import fwmarks as marks
 from dataplane.network import policyrouting as proberules
 from dataplane.network.policyrouting import Lost
-from dataplane.network.rtnetlink import Asker, Request
+from dataplane.network.rtnetlink import Request, RtnetlinkSocket
 
 _CONF = Path("/proc/sys/net/ipv4/conf")
 
@@ -40,7 +40,7 @@ class ProbePaths:
         self._sysctls: dict[Path, str] = {}
         self._sure: set[bytes] = set()
         self._rules = proberules.Rules(0)
-        self._kernel = Asker()
+        self._kernel = RtnetlinkSocket()
         self._tunnels = ProbeTunnels(netlink)
         self._lock = asyncio.Lock()
 

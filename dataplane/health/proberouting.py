@@ -8,28 +8,27 @@ from dataplane import plan
 from dataplane.errors import NetworkError
 from dataplane.forwarding.values import Interface
 from dataplane.health.probepaths import ProbePaths
-from dataplane.health.probes import Check
-from dataplane.health.probes.check import EXTERNAL
-from dataplane.network.nexthops import Hops
+from dataplane.health.probes.check import EXTERNAL, Check
+from dataplane.network.nexthops import NextHops
 from dataplane.network.pathmtu import PathMtus
-from dataplane.network.reachability import FULL, Ways
+from dataplane.network.reachability import FULL, Reachability
 from dataplane.network.state import Network
 
 
-class CheckWays:
+class ProbeRouting:
     """The ways of checks, in layer 2 by the server's own hop, else in the tunnel by the next one."""
 
     def __init__(
         self,
         network: Network,
-        ways: Ways,
+        reachability: Reachability,
         paths: ProbePaths,
         path_mtus: PathMtus,
-        hops: Hops,
+        next_hops: NextHops,
         interfaces: Callable[[], Iterable[Interface]],
     ) -> None:
-        self._network, self._ways, self._paths, self._path_mtus = network, ways, paths, path_mtus
-        self._hops, self._interfaces = hops, interfaces
+        self._network, self._reachability, self._paths, self._path_mtus = network, reachability, paths, path_mtus
+        self._next_hops, self._interfaces = next_hops, interfaces
 
     async def open(self, check: Check) -> tuple[int, bytes]:
         """The mark and the source address of a check's probes. Raises NetworkError."""
@@ -43,24 +42,24 @@ class CheckWays:
         return self._paths.open(check.server, interface, source, by_user=by_user), source
 
     async def _open_tunnel(self, check: Check) -> tuple[int, bytes]:
-        if self._network.way(check.server) is None:  # at the start nobody has asked yet
-            self._network.find([check.server])
-        hop = self._hops.next_hop(check.server)
+        if self._network.route_to(check.server) is None:  # at the start nobody has asked yet
+            self._network.look_up_routes([check.server])
+        hop = self._next_hops.by_route(check.server)
         if hop.interface is None:
             raise self._none(check)
         return await self._paths.open_tunnel(check.server, hop.source, check.mode), hop.source
 
     def _none(self, check: Check) -> NetworkError:
-        return NetworkError(self._ways.look(check.server, check.mode).reason or "the network is changing")
+        return NetworkError(self._reachability.look(check.server, check.mode).reason or "the network is changing")
 
     def explain(self, check: Check, began: float) -> str:
         """What is known against a probe's way: no MAC address, or what was said against the tunnel since `began`."""
         if check.mode != plan.L2:
-            way, hop = self._network.way(check.server), self._hops.next_hop(check.server)
+            way, hop = self._network.route_to(check.server), self._next_hops.by_route(check.server)
             if way is not None and hop.mac is None and not self._network.has_room(way.index, way.gateway):
                 return FULL
             return self._path_mtus.refusal(check.server, check.mode, began)
-        hop = self._hops.hop(check.server)
+        hop = self._next_hops.on_segment(check.server)
         if hop.mac is None:
             if hop.interface is not None and not self._network.has_room(hop.interface, check.server):
                 return FULL

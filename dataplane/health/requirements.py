@@ -8,13 +8,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from dataplane import plan
-from dataplane.health.checker import Demand
-from dataplane.health.probes import Check
-from dataplane.health.probes.check import EXTERNAL
+from dataplane.health.checker import Requirement
+from dataplane.health.probes.check import EXTERNAL, Check
 
 Key = tuple[str, bytes]
 """A pool's uuid, and the member's address."""
-_NOTHING: tuple[Demand, ...] = ()
+_NOTHING: tuple[Requirement, ...] = ()
 
 
 class Change(NamedTuple):
@@ -24,18 +23,18 @@ class Change(NamedTuple):
     gone: list[Check]
 
 
-class Demands:
-    """Demands by pool member, and pools by check."""
+class Requirements:
+    """Requirements by pool member, and pools by check."""
 
     def __init__(self) -> None:
-        self._demands: dict[str, dict[bytes, tuple[Demand, ...]]] = {}
+        self._requirements: dict[str, dict[bytes, tuple[Requirement, ...]]] = {}
         self._users: dict[Check, tuple[str, ...]] = {}
 
     def follow(self, pool: str, services: Iterable[plan.Service]) -> Change:
         """Take over what the services of a pool demand of its members; without services there is no such pool."""
-        before, now = self._demands.pop(pool, {}), _demanded(services)
+        before, now = self._requirements.pop(pool, {}), _required(services)
         if now:
-            self._demands[pool] = now
+            self._requirements[pool] = now
         if before == now:
             return Change([], [])
         old, new = _checks(before), _checks(now)
@@ -58,22 +57,22 @@ class Demands:
                 change.gone.append(check)
         return change
 
-    def of(self, pool: str, server: bytes) -> tuple[Demand, ...]:
+    def of(self, pool: str, server: bytes) -> tuple[Requirement, ...]:
         """What is demanded of a pool member."""
-        return self._demands.get(pool, {}).get(server, _NOTHING)
+        return self._requirements.get(pool, {}).get(server, _NOTHING)
 
     def users(self, check: Check) -> Iterable[str]:
         """The pools whose check this is: of its server as a member of each."""
         return self._users.get(check, ())
 
     def servers(self, pool: str) -> Collection[bytes]:
-        """The members of a pool of whom something is demanded."""
-        return self._demands.get(pool, {}).keys()
+        """The members of a pool of whom something is required."""
+        return self._requirements.get(pool, {}).keys()
 
 
-def _demanded(services: Iterable[plan.Service]) -> dict[bytes, tuple[Demand, ...]]:
-    """The demands of every member that has one: one for each VIP and port, equal ones once."""
-    found: dict[bytes, dict[Demand, None]] = {}
+def _required(services: Iterable[plan.Service]) -> dict[bytes, tuple[Requirement, ...]]:
+    """The requirements of every member that has one: one for each VIP and port, equal ones once."""
+    found: dict[bytes, dict[Requirement, None]] = {}
     for service in services:
         if not service.monitors:
             continue
@@ -81,12 +80,17 @@ def _demanded(services: Iterable[plan.Service]) -> dict[bytes, tuple[Demand, ...
         for server in service.servers:
             address = socket.inet_aton(server.address)
             checks = tuple(Check(vip, address, m.port or server.port, m, service.mode) for m in monitors)
-            found.setdefault(address, {})[Demand(checks, service.monitors_needed)] = None
-    return {address: tuple(demands) for address, demands in found.items()}
+            found.setdefault(address, {})[Requirement(checks, service.monitors_needed)] = None
+    return {address: tuple(requirements) for address, requirements in found.items()}
 
 
-def _checks(demanded: Mapping[bytes, tuple[Demand, ...]]) -> dict[Check, None]:
-    return {check: None for demands in demanded.values() for demand in demands for check in demand.checks}
+def _checks(required: Mapping[bytes, tuple[Requirement, ...]]) -> dict[Check, None]:
+    return {
+        check: None
+        for requirements in required.values()
+        for requirement in requirements
+        for check in requirement.checks
+    }
 
 
 def _content(monitor: plan.Monitor) -> plan.Monitor:

@@ -55,7 +55,7 @@ def room(wanted: int = RUNNING) -> int:
     return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - _OTHER_FILES))
 
 
-class Schedule:
+class Scheduler:
     """Runs entries; made and used on one event loop. late: seconds that the last runs began after they were due."""
 
     def __init__(self, running: int = RUNNING) -> None:

@@ -107,7 +107,7 @@ def read(body: bytes) -> Neighbour | None:
     return Neighbour(index, address, told if len(told) == 6 and not state & _UNKNOWN else None, state)
 
 
-class Asker:
+class Resolver:
     """Has the kernel find or confirm neighbours (NTF_USE: as if packets were waiting for them)."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from dataplane.plan import L2
 NOWHERE = NextHop()
 
 
-class Hops:
+class NextHops:
     """Finds them. interfaces: that are served."""
 
     def __init__(self, network: Network, path_mtus: PathMtus, interfaces: Callable[[], Iterable[Interface]]) -> None:
@@ -22,7 +22,7 @@ class Hops:
     def of(self, servers: Sequence[bytes], mode: str) -> list[NextHop]:
         """The ways to a pool's servers. mode: one of plan.MODES."""
         if mode != L2:
-            return list(map(self.next_hop, servers))
+            return list(map(self.by_route, servers))
         near = self._network.prefixes(self._interfaces())
         macs = {i.index: self._network.neighbours(i.index) for i in self._interfaces() if self._network.is_up(i.index)}
         hops = []
@@ -33,13 +33,13 @@ class Hops:
                 hops.append(NextHop(way[0].index, macs[way[0].index].get(server), way[1]))
         return hops
 
-    def hop(self, server: bytes) -> NextHop:
+    def on_segment(self, server: bytes) -> NextHop:
         """The way to a server on an attached network."""
         return self.of((server,), L2)[0]
 
-    def next_hop(self, server: bytes) -> NextHop:
+    def by_route(self, server: bytes) -> NextHop:
         """The way to a server that may be routers away."""
-        way = self._network.way(server)
+        way = self._network.route_to(server)
         if way is None or not self._network.is_up(way.index):
             return NOWHERE
         if all(interface.index != way.index for interface in self._interfaces()):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dataplane.forwarding.values import Interface
-from dataplane.network.routes import Way
+from dataplane.network.routes import KernelRoute
 from dataplane.network.state import Network
 from dataplane.plan import L2
 
@@ -50,7 +50,7 @@ Key = tuple[bytes, str]
 Wanted = Callable[[bytes, str], bool]
 
 
-class Ways:
+class Reachability:
     """Finds what is against the ways to servers. names: of the interfaces that the engine is to serve."""
 
     def __init__(self, network: Network, names: Sequence[str]) -> None:
@@ -58,7 +58,7 @@ class Ways:
         self._names = names
         self._served: Mapping[str, Interface] = {}
         self._had: dict[str, dict[tuple[bytes, int], None]] = {name: {} for name in names}
-        self._last: dict[bytes, tuple[str, Way]] = {}
+        self._last: dict[bytes, tuple[str, KernelRoute]] = {}
         self._faults: dict[Key, Fault] = {}
 
     def fault(self, server: bytes, mode: str) -> Fault:
@@ -130,9 +130,9 @@ class Ways:
 
     def _routed(self, server: bytes) -> Fault:
         """Layer 3: by a route that leaves by a served interface."""
-        if not self._network.is_asked(server):
+        if not self._network.is_looked_up(server):
             return NO_FAULT
-        way, address = self._network.way(server), socket.inet_ntoa(server)
+        way, address = self._network.route_to(server), socket.inet_ntoa(server)
         if way is not None:
             name = self._network.name(way.index)
             if name in self._served:

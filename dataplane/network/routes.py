@@ -1,4 +1,4 @@
-"""Ways that the kernel chooses, many asked for at a time, and routes in the words of ip(8) (linux/rtnetlink.h)."""
+"""Routes that the kernel chooses, many asked for at a time, and routes in the words of ip(8) (linux/rtnetlink.h)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dataplane.network import rtnetlink
-from dataplane.network.rtnetlink import RTM_GETROUTE, Asker, Request, attribute
+from dataplane.network.rtnetlink import RTM_GETROUTE, Request, RtnetlinkSocket, attribute
 
 RTN_UNICAST = 1
 RT_TABLE_MAIN = 254
@@ -22,7 +22,7 @@ _TYPE_AT = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class KernelRoute:
     """The kernel's way to an address. index: the egress interface; gateway: the next hop, or the address itself;
     source: the address that the kernel would send from."""
 
@@ -55,11 +55,11 @@ class Route:
         return f"ip route add {self}" + (f" src {self.source}" if self.source else "")
 
 
-def ways(kernel: Asker, addresses: Sequence[bytes]) -> list[Way | None]:
+def kernel_routes(kernel: RtnetlinkSocket, addresses: Sequence[bytes]) -> list[KernelRoute | None]:
     """The kernel's ways to some addresses (RTM_GETROUTE: rules, metrics and all); None where there is none. Raises
     OSError."""
     return [
-        None if answer.error else _way(answer.body, address)
+        None if answer.error else _kernel_route(answer.body, address)
         for address, answer in zip(addresses, kernel.ask([_question(address) for address in addresses]), strict=True)
     ]
 
@@ -68,9 +68,9 @@ def _question(address: bytes) -> Request:
     return Request(RTM_GETROUTE, 0, BODY.pack(socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0) + attribute(_RTA_DST, address))
 
 
-def _way(body: bytes, address: bytes) -> Way | None:
+def _kernel_route(body: bytes, address: bytes) -> KernelRoute | None:
     found = rtnetlink.attributes(body, BODY.size)
     index, source = found.get(_RTA_OIF), found.get(_RTA_PREFSRC)
     if index is None or source is None or body[_TYPE_AT] != RTN_UNICAST:
         return None
-    return Way(struct.unpack("=i", index)[0], found.get(_RTA_GATEWAY, address), source)
+    return KernelRoute(struct.unpack("=i", index)[0], found.get(_RTA_GATEWAY, address), source)

@@ -127,7 +127,7 @@ def bodies(data: bytes) -> Iterator[bytes]:
     return (message.body for message in messages(data) if message.kind not in (NLMSG_DONE, NLMSG_ERROR))
 
 
-class Asker:
+class RtnetlinkSocket:
     """Asks many things at a time. Its socket belongs to the namespace of the thread that asks first."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ from dataplane.network import neighbours, routes, rtnetlink
 from dataplane.network.events import Event, NetworkEvents
 from dataplane.network.neighbours import NUD_PERMANENT, Neighbour
 from dataplane.network.policyrouting import Lost
-from dataplane.network.routes import RT_TABLE_MAIN, RTN_UNICAST, RTPROT_KERNEL, Route, Way
+from dataplane.network.routes import RT_TABLE_MAIN, RTN_UNICAST, RTPROT_KERNEL, KernelRoute, Route
 from dataplane.runtime import tasks
 
 log = logging.getLogger("avi-se")
@@ -100,18 +100,18 @@ class Network:
         self._addresses: dict[int, dict[tuple[bytes, int], None]] = {}
         self._neighbours: dict[int, dict[bytes, bytes]] = {}
         self._moved: set[bytes] = set()
-        self._lost_paths: set[Lost] = set()
+        self._lost_probe_routes: set[Lost] = set()
         self._permanent: dict[int, set[bytes]] = {}
         self._netlink = AsyncIPRoute()
-        self._resolver = neighbours.Asker()
-        self._kernel = rtnetlink.Asker()
+        self._resolver = neighbours.Resolver()
+        self._kernel = rtnetlink.RtnetlinkSocket()
         self._events = NetworkEvents()
         self._listener: asyncio.Task[None] | None = None
         self._followed: set[bytes] = set()
-        self._ways: dict[bytes, Way | None] = {}
+        self._routes: dict[bytes, KernelRoute | None] = {}
         self._lost: dict[tuple[bytes, int], Route] = {}
-        self._ask = asyncio.Event()
-        self._asker: asyncio.Task[None] | None = None
+        self._refresh = asyncio.Event()
+        self._refresher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Read everything once, then follow the events."""
@@ -119,11 +119,11 @@ class Network:
         await self._netlink.setup_endpoint()
         await self._read()
         self._listener = tasks.forever(self._listen())
-        self._asker = tasks.forever(self._ask_for_ever())
+        self._refresher = tasks.forever(self._refresh_routes_for_ever())
 
     async def close(self) -> None:
         """Stop following."""
-        for task in (self._listener, self._asker):
+        for task in (self._listener, self._refresher):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -208,14 +208,14 @@ class Network:
         moved, self._moved = self._moved, set()
         return moved
 
-    def lost_paths(self) -> set[Lost]:
+    def lost_probe_routes(self) -> set[Lost]:
         """The rules and routes of probes that went since the last call, whoever took them."""
-        lost, self._lost_paths = self._lost_paths, set()
+        lost, self._lost_probe_routes = self._lost_probe_routes, set()
         return lost
 
-    def through(self, gateway: bytes) -> list[bytes]:
+    def routed_through(self, gateway: bytes) -> list[bytes]:
         """The followed addresses whose way leads by this next hop."""
-        return [address for address, way in self._ways.items() if way is not None and way.gateway == gateway]
+        return [address for address, way in self._routes.items() if way is not None and way.gateway == gateway]
 
     def is_permanent(self, index: int, address: bytes) -> bool:
         """Whether somebody wrote a neighbour's MAC address down by hand: the kernel learns no other."""
@@ -225,22 +225,22 @@ class Network:
         """The addresses whose ways are wanted from now on; those of new ones are known after `ask`."""
         wanted = set(addresses)
         for address in self._followed - wanted:
-            self._ways.pop(address, None)
+            self._routes.pop(address, None)
         if wanted - self._followed:
-            self._ask.set()
+            self._refresh.set()
         self._followed = wanted
 
     def is_followed(self, address: bytes) -> bool:
         """Whether an address's way is wanted."""
         return address in self._followed
 
-    def is_asked(self, address: bytes) -> bool:
+    def is_looked_up(self, address: bytes) -> bool:
         """Whether the kernel was asked for an address's way yet."""
-        return address in self._ways
+        return address in self._routes
 
-    def way(self, address: bytes) -> Way | None:
+    def route_to(self, address: bytes) -> KernelRoute | None:
         """The way to a followed address; None while there is none."""
-        return self._ways.get(address)
+        return self._routes.get(address)
 
     def lost_route(self, address: bytes) -> Route | None:
         """The closest route to an address that went and did not come back."""
@@ -252,36 +252,36 @@ class Network:
         ]
         return max(found, key=itemgetter(0))[1] if found else None
 
-    async def ask(self) -> bool:
+    async def refresh_routes(self) -> bool:
         """Ask the kernel for every followed address. Whether one changed."""
         changed, followed = False, list(self._followed)
         for first in range(0, len(followed), _ASKED_AT_ONCE):
-            changed |= self.find(followed[first : first + _ASKED_AT_ONCE])
+            changed |= self.look_up_routes(followed[first : first + _ASKED_AT_ONCE])
             await asyncio.sleep(0)  # others, too, want the loop
         return changed
 
-    def find(self, addresses: Sequence[bytes]) -> bool:
+    def look_up_routes(self, addresses: Sequence[bytes]) -> bool:
         """Ask it for the ways to some followed addresses now. Whether one changed."""
         try:
-            found = routes.ways(self._kernel, addresses)
+            found = routes.kernel_routes(self._kernel, addresses)
         except OSError as exc:
             log.warning("the kernel does not tell the ways to %d servers: %s", len(addresses), exc)
             return False
-        changed = [self._put_way(address, way) for address, way in zip(addresses, found, strict=True)]
+        changed = [self._put_route(address, way) for address, way in zip(addresses, found, strict=True)]
         return any(changed)
 
-    def _put_way(self, address: bytes, way: Way | None) -> bool:
-        if address not in self._followed or (address in self._ways and self._ways[address] == way):
+    def _put_route(self, address: bytes, way: KernelRoute | None) -> bool:
+        if address not in self._followed or (address in self._routes and self._routes[address] == way):
             return False
-        self._ways[address] = way
+        self._routes[address] = way
         self.layout += 1
         return True
 
-    async def _ask_for_ever(self) -> None:
+    async def _refresh_routes_for_ever(self) -> None:
         while True:
-            await self._ask.wait()
-            self._ask.clear()
-            if await self.ask():
+            await self._refresh.wait()
+            self._refresh.clear()
+            if await self.refresh_routes():
                 self._changed()
 
     def resolve(self, wanted: Sequence[tuple[int, bytes]]) -> None:
@@ -321,7 +321,7 @@ class Network:
                     changed |= self._take_event(event)
             except OSError:  # the kernel dropped events (ENOBUFS): what we know may be old
                 await self._read()
-                self._ask.set()
+                self._refresh.set()
                 changed = True
             if changed:
                 self._changed()
@@ -332,15 +332,15 @@ class Network:
         if isinstance(event, Neighbour):
             return self._take_neighbour(event)
         if isinstance(event, Lost):
-            self._lost_paths.add(event)
+            self._lost_probe_routes.add(event)
             return True
         kind = event.get("event", "")
         if kind in ("RTM_NEWROUTE", "RTM_DELROUTE"):
             self._take_route(event, kind == "RTM_NEWROUTE")
-            self._ask.set()
+            self._refresh.set()
             return False
         if self._take(kind, event):
-            self._ask.set()
+            self._refresh.set()
             return True
         return False
 

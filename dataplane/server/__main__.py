@@ -23,7 +23,7 @@ from dataplane.server import inspect as inspection
 from dataplane.server import iproute
 from dataplane.server import record as serverstate
 from dataplane.server import systemd as bootunit
-from dataplane.server.requirements import L2, L3, LOOPBACK, Advice, Host, Problem, Wanted, problems
+from dataplane.server.preparation import L2, L3, LOOPBACK, Advice, Host, Problem, Wanted, problems
 
 OK, WRONG = 0, 1
 _ROUNDS = 3

@@ -13,8 +13,7 @@ from dataplane.errors import ServerError
 from dataplane.network import sysctl
 from dataplane.server import decapsulation, iproute
 from dataplane.server import mssclamp as segmentsize
-from dataplane.server.record import Book, Record
-from dataplane.server.requirements import (
+from dataplane.server.preparation import (
     GRE,
     IPIP,
     LOOPBACK,
@@ -26,6 +25,7 @@ from dataplane.server.requirements import (
     SetKernel,
     SetUp,
 )
+from dataplane.server.record import Book, Record
 
 IP_FORWARD = "net.ipv4.ip_forward"
 _MODULES = {IPIP: "ipip", GRE: "ip_gre"}

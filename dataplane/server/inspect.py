@@ -6,7 +6,7 @@ from dataplane.errors import ServerError
 from dataplane.network import sysctl
 from dataplane.server import decapsulation, iproute
 from dataplane.server import mssclamp as segmentsize
-from dataplane.server.requirements import GRE, IPIP, L3, LOOPBACK, OWN_TUNNELS, Host, Tunnel, Wanted, needed_settings
+from dataplane.server.preparation import GRE, IPIP, L3, LOOPBACK, OWN_TUNNELS, Host, Tunnel, Wanted, needed_settings
 
 _ANYBODY = ("any", "0.0.0.0", None)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from dataplane import plan
 from dataplane.server import mssclamp as segmentsize
-from dataplane.server.requirements import (
+from dataplane.server.preparation import (
     GRE,
     IPIP,
     L2,

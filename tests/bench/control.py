@@ -20,7 +20,7 @@ from dataplane import plan
 from dataplane.drivers.xdp import pins as xdppins
 from dataplane.engine.engine import Engine
 from dataplane.forwarding import maglev as hashing
-from dataplane.health.probes import Check
+from dataplane.health.probes.check import Check
 
 from .measure import FULL, Effort, Samples
 from .site import Site, many, resident, server, service

@@ -16,7 +16,7 @@ from dataplane.engine.engine import Engine
 from dataplane.forwarding import translate
 from dataplane.forwarding.decision import Values
 from dataplane.forwarding.values import Counters, Lingering, Pool
-from dataplane.health.probes import Check
+from dataplane.health.probes.check import Check
 from dataplane.network.state import Network
 
 from ..netns import Namespace

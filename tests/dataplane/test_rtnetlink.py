@@ -10,7 +10,7 @@ from dataplane.network import routes, rtnetlink
 
 
 def test_answers_that_were_lost_spoil_no_later_question() -> None:
-    kernel = rtnetlink.Asker()
+    kernel = rtnetlink.RtnetlinkSocket()
     here = routes._question(socket.inet_aton("127.0.0.1"))
     bad = rtnetlink.Request(here.kind, 0, bytes((255,)) + here.body[1:])
     assert [bool(answer.error) for answer in kernel.ask([here, bad])] == [False, True]

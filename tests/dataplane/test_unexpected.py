@@ -13,7 +13,7 @@ import pytest
 
 from dataplane.errors import DriverError
 from dataplane.health.probes.poller import READABLE, Poller
-from dataplane.health.scheduler import Schedule
+from dataplane.health.scheduler import Scheduler
 from dataplane.runtime import tasks
 from dataplane.runtime.worker import MOST, Worker
 
@@ -77,7 +77,7 @@ def test_a_files_fault_keeps_no_other_unread_and_is_no_endless_loop() -> None:
 
 def test_a_probe_that_cannot_be_started_stops_no_other() -> None:
     async def job(told: Told) -> None:
-        schedule, ran = Schedule(), []
+        schedule, ran = Scheduler(), []
 
         def good() -> None:
             ran.append(1)

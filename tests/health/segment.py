@@ -15,7 +15,8 @@ from pyroute2 import AsyncIPRoute
 from dataplane import plan
 from dataplane.forwarding.values import Interface
 from dataplane.health.probepaths import ProbePaths
-from dataplane.health.probes import Check, Outcome, ProbeFailed, Probes
+from dataplane.health.probes.check import Check, Outcome, ProbeFailed
+from dataplane.health.probes.factory import ProbeFactory
 from tests.netns import Namespace
 
 ENGINE, SERVER, VIP, DEAD = "10.9.0.1", "10.9.0.2", "10.9.0.100", "10.9.0.3"
@@ -68,7 +69,7 @@ class Segment:
         """Run one probe: whether the server was heard, or the reason of its failure ("silent: …")."""
         check = Check(socket.inet_aton(vip), socket.inet_aton(server), port, monitor)
 
-        async def run(paths: ProbePaths, probes: Probes, interface: Interface) -> bool | str:
+        async def run(paths: ProbePaths, probes: ProbeFactory, interface: Interface) -> bool | str:
             source = socket.inet_aton(ENGINE)
             mark = paths.open(check.server, interface, source, by_user=True)
             told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -80,13 +81,13 @@ class Segment:
 
         return self.run(run)
 
-    def run(self, function: Callable[[ProbePaths, Probes, Interface], Awaitable[T]]) -> T:
+    def run(self, function: Callable[[ProbePaths, ProbeFactory, Interface], Awaitable[T]]) -> T:
         """Call a coroutine function on the engine's host."""
 
         async def whole() -> T:
             netlink = AsyncIPRoute()
             await netlink.setup_endpoint()
-            paths, probes = ProbePaths(netlink), Probes()
+            paths, probes = ProbePaths(netlink), ProbeFactory()
             index, mac = self.engine.link("up0")
             interface = Interface(index, "up0", mac, 1500, (socket.inet_aton(ENGINE),))
             try:

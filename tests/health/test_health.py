@@ -13,12 +13,11 @@ import pytest
 
 from dataplane import plan
 from dataplane.health import checker as health
-from dataplane.health.checker import Demand, Health, Sight, State
-from dataplane.health.probes import Check, Done, ProbeFailed, Run
-from dataplane.health.probes.check import ended, wire
+from dataplane.health.checker import HealthChecker, LookResult, Requirement, State
+from dataplane.health.probes.check import Check, Done, ProbeFailed, Run, ended, wire
 from dataplane.health.probes.http import request
 from dataplane.health.probes.poller import READABLE, Poller
-from dataplane.health.scheduler import Schedule, room
+from dataplane.health.scheduler import Scheduler, room
 
 VIP = socket.inet_aton("10.9.0.100")
 
@@ -66,7 +65,7 @@ DEMANDS = [
 @pytest.mark.parametrize(("states", "needed", "verdict"), [row[1:] for row in DEMANDS], ids=[row[0] for row in DEMANDS])
 def test_min_health_monitors_up(states: str, needed: int, verdict: bool | None) -> None:
     known = [{"+": True, "-": False, "?": None}[state] for state in states]
-    assert Demand((), needed).verdict(known) is verdict
+    assert Requirement((), needed).verdict(known) is verdict
 
 
 @pytest.mark.parametrize(
@@ -115,7 +114,7 @@ def test_a_thousand_checks_keep_their_times() -> None:
     starts: dict[int, list[float]] = {}
 
     async def run() -> tuple[list[float], float, float]:
-        schedule, loop = Schedule(), asyncio.get_running_loop()
+        schedule, loop = Scheduler(), asyncio.get_running_loop()
 
         def one(number: int) -> None:
             starts.setdefault(number, []).append(loop.time())
@@ -146,7 +145,7 @@ def test_a_thousand_checks_keep_their_times() -> None:
 
 def test_no_more_runs_than_allowed_and_none_forgotten() -> None:
     async def run() -> tuple[int, int]:
-        schedule = Schedule(running=3)
+        schedule = Scheduler(running=3)
         now = most = done = 0
 
         def one() -> None:
@@ -201,13 +200,13 @@ class Servers:
             return ended(done, ProbeFailed("closed" if answer == "-" else "silence", silent=answer == "s"))
         return ended(done, answer == "+")
 
-    async def look(self, check: Check) -> Sight:
+    async def look(self, check: Check) -> LookResult:
         self.looks += 1
-        return Sight(self.host, self.cause)
+        return LookResult(self.host, self.cause)
 
     async def until(self, made: plan.Monitor, reached: Any, mode: str = plan.L2) -> None:
         check = Check(VIP, b"\n\t\0\2", 80, made, mode)
-        self.health = Health(self.route, self.probe, self.look, lambda _check: self.events.append("changed"))
+        self.health = HealthChecker(self.route, self.probe, self.look, lambda _check: self.events.append("changed"))
         self.health.follow({check: None})
         try:
             async with asyncio.timeout(20):
@@ -244,7 +243,7 @@ LOOKS = [
 def test_why_a_server_is_down(answers: str, host: bool, mode: str, reason: str, answered: bool) -> None:
     there = Servers(answers, host=host)
 
-    def told(health_: Health, check: Check) -> bool:
+    def told(health_: HealthChecker, check: Check) -> bool:
         return health_.reason(check) == reason and health_.host_answers(check.server) is answered
 
     asyncio.run(there.until(monitor(send_interval=3600), told, mode))
@@ -255,7 +254,7 @@ def test_what_a_look_found_is_told_until_the_vip_is_heard_of_again() -> None:
     there = Servers("ss+", cause="its tunnel is closed")
     seen: list[str] = []
 
-    def told(health_: Health, check: Check) -> bool:
+    def told(health_: HealthChecker, check: Check) -> bool:
         seen.append(health_.reason(check))
         return "its tunnel is closed" in seen and seen[-1] == ""
 
@@ -276,12 +275,12 @@ def test_equal_checks_are_one() -> None:
 def test_looks_at_servers_that_fall_silent_together_come_one_after_the_other() -> None:
     there, began = Servers("s"), []
 
-    async def look(check: Check) -> Sight:
+    async def look(check: Check) -> LookResult:
         began.append(asyncio.get_running_loop().time())
         return await there.look(check)
 
     async def run() -> None:
-        followed = Health(there.route, there.probe, look, lambda _check: None)
+        followed = HealthChecker(there.route, there.probe, look, lambda _check: None)
         servers = [bytes((10, 9, 0, n)) for n in range(2, 12)]
         checks = [Check(VIP, server, 80, monitor(send_interval=3600)) for server in servers]
         followed.follow(dict.fromkeys(checks))

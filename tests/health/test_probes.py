@@ -12,8 +12,8 @@ import pytest
 
 from dataplane.forwarding.values import Interface
 from dataplane.health.probepaths import ProbePaths
-from dataplane.health.probes import Probes
 from dataplane.health.probes import script as external
+from dataplane.health.probes.factory import ProbeFactory
 from dataplane.plan import L3_IPIP
 from tests.health.segment import DEAD, ENGINE, SERVER, VIP, Segment, monitor, segment, until
 
@@ -214,7 +214,7 @@ def test_an_interpreter_is_the_scripts_first_line() -> None:
 def test_no_rule_is_left_neither_at_the_end_nor_by_a_killed_engine(there: Segment) -> None:
     before = there.engine.sh("ip rule; ip route show table all")
 
-    async def twice(paths: ProbePaths, _probes: Probes, interface: Interface) -> str:
+    async def twice(paths: ProbePaths, _probes: ProbeFactory, interface: Interface) -> str:
         for by_user in (False, True):
             paths.open(socket.inet_aton(SERVER), interface, socket.inet_aton(ENGINE), by_user=by_user)
         held = await asyncio.to_thread(there.engine.sh, "ip rule")
@@ -224,7 +224,7 @@ def test_no_rule_is_left_neither_at_the_end_nor_by_a_killed_engine(there: Segmen
     assert "uidrange" in there.run(twice)
     assert there.engine.sh("ip rule; ip route show table all") != before
 
-    async def clean(paths: ProbePaths, _probes: Probes, _interface: Interface) -> None:
+    async def clean(paths: ProbePaths, _probes: ProbeFactory, _interface: Interface) -> None:
         await paths.clean()
 
     there.run(clean)
@@ -237,7 +237,7 @@ def test_no_rule_is_left_neither_at_the_end_nor_by_a_killed_engine(there: Segmen
 def test_each_of_hundreds_of_marks_leads_to_its_server_and_nothing_else_passes_their_rules(there: Segment) -> None:
     servers = [f"10.9.0.{n}" for n in range(11, 151)]
 
-    async def opened(paths: ProbePaths, _probes: Probes, interface: Interface) -> None:
+    async def opened(paths: ProbePaths, _probes: ProbeFactory, interface: Interface) -> None:
         marks = {}
         for server in servers:
             by_user = server.endswith("7")
@@ -264,7 +264,7 @@ def test_an_engine_beside_another_one_leaves_its_ways_alone(there: Segment) -> N
     before = there.engine.sh("ip rule; ip route show table all")
     first, second = "10.9.0.11", "10.9.0.12"
 
-    async def running(paths: ProbePaths, _probes: Probes, interface: Interface) -> None:
+    async def running(paths: ProbePaths, _probes: ProbeFactory, interface: Interface) -> None:
         def way(mark: int) -> str:
             return there.engine.sh(f"ip route get {VIP} mark {mark}; ip route get {VIP} uid {mark}")
 
@@ -273,7 +273,7 @@ def test_an_engine_beside_another_one_leaves_its_ways_alone(there: Segment) -> N
         held = way(mark)
         assert held.count(f"via {first} ") == 2
 
-        async def starts(beside: ProbePaths, _probes: Probes, interface: Interface) -> None:
+        async def starts(beside: ProbePaths, _probes: ProbeFactory, interface: Interface) -> None:
             await beside.clean()
             other = beside.open(socket.inet_aton(second), interface, socket.inet_aton(ENGINE), by_user=True)
             others = await beside.open_tunnel(socket.inet_aton(second), socket.inet_aton(ENGINE), L3_IPIP)
@@ -293,10 +293,10 @@ def test_an_engine_beside_another_one_leaves_its_ways_alone(there: Segment) -> N
 def test_what_a_killed_engine_left_goes_though_its_range_is_not_taken_again(there: Segment) -> None:
     before = there.engine.sh("ip rule; ip route show table all")
 
-    async def body(first: ProbePaths, _probes: Probes, interface: Interface) -> None:
+    async def body(first: ProbePaths, _probes: ProbeFactory, interface: Interface) -> None:
         first._take()
 
-        async def killed(paths: ProbePaths, _probes: Probes, interface: Interface) -> None:
+        async def killed(paths: ProbePaths, _probes: ProbeFactory, interface: Interface) -> None:
             paths.open(socket.inet_aton(SERVER), interface, socket.inet_aton(ENGINE), by_user=True)
             paths._rules.forget()  # as if killed: nobody removes them
 

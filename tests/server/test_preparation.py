@@ -2,8 +2,8 @@
 
 import pytest
 
-from dataplane.server import requirements as preparation
-from dataplane.server.requirements import Host, Tunnel, Wanted
+from dataplane.server import preparation
+from dataplane.server.preparation import Host, Tunnel, Wanted
 
 VIP, HOST = "10.10.10.100", "10.10.10.11"
 READY = {

@@ -15,7 +15,7 @@ from dataplane.server import __main__ as server
 from dataplane.server import decapsulation
 from dataplane.server import mssclamp as segmentsize
 from dataplane.server import record as serverstate
-from dataplane.server.requirements import Wanted
+from dataplane.server.preparation import Wanted
 from tests.netns import Namespace
 from tests.server.test_server import OTHER, VIP, avi_server, everything
 

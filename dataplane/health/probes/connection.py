@@ -24,7 +24,7 @@ ProbeFailed where it is bad whatever comes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class Exchange:
     """What is said. target: dotted address and port; request: sent once connected; judge: None where the connection is
     enough; size: bytes of the answer that are looked at; late: outcome by what has come (None: no connection) when
     `timeout` seconds are over."""
@@ -37,10 +37,10 @@ class Script:
     late: Callable[[bytes | None], Outcome]
 
 
-class Talker:
+class ConnectionProbe:
     """The probe of a script."""
 
-    def __init__(self, poller: Poller, script: Script) -> None:
+    def __init__(self, poller: Poller, script: Exchange) -> None:
         self._poller = poller
         self._script = script
 
@@ -54,15 +54,15 @@ class Talker:
         if error not in (0, errno.EINPROGRESS):
             made.close()
             return ended(done, _failed(error, self._script))
-        return Talk(self._poller, self._script, made, done)
+        return ConnectionRun(self._poller, self._script, made, done)
 
 
-class Talk:
+class ConnectionRun:
     """One run."""
 
     __slots__ = ("_answer", "_done", "_made", "_poller", "_script", "_timeout", "_unsent")
 
-    def __init__(self, poller: Poller, script: Script, made: socket.socket, done: Done) -> None:
+    def __init__(self, poller: Poller, script: Exchange, made: socket.socket, done: Done) -> None:
         self._poller = poller
         self._script = script
         self._done = done
@@ -135,7 +135,7 @@ class Talk:
         self._end(self._script.late(self._answer))
 
 
-def _failed(error: int, script: Script) -> ProbeFailed:
+def _failed(error: int, script: Exchange) -> ProbeFailed:
     return failure(OSError(error, os.strerror(error)), script.target[1])
 
 

@@ -52,12 +52,12 @@ Ends = tuple[bytes, int, int]
 """The VIP, its port, the probe's own port."""
 
 
-class HalfOpens:
+class HalfOpenSockets:
     """What half-open probes share. The raw socket is opened at the first of them."""
 
     def __init__(self, poller: Poller) -> None:
         self.poller = poller
-        self.waiting: dict[Ends, HalfOpen] = {}
+        self.waiting: dict[Ends, HalfOpenRun] = {}
         self._spare: dict[bytes, list[socket.socket]] = {}
         self._spared = 0
         self._listener = RawListener(
@@ -65,10 +65,10 @@ class HalfOpens:
         )
         self._disconnect = ctypes.CDLL(None, use_errno=True).connect
 
-    def probe(self, check: Check) -> HalfOpening:
+    def probe(self, check: Check) -> HalfOpenProbe:
         """The probe of a check: whether the VIP's port answers a SYN with SYN-ACK. It is always heard, where it does
         not fail."""
-        return HalfOpening(self, check)
+        return HalfOpenProbe(self, check)
 
     def take(self, mark: int, source: bytes) -> socket.socket:
         """One to connect. Raises OSError."""
@@ -114,10 +114,10 @@ class HalfOpens:
             answered.answered(acknowledged)
 
 
-class HalfOpening:
+class HalfOpenProbe:
     """The probe of a check."""
 
-    def __init__(self, shared: HalfOpens, check: Check) -> None:
+    def __init__(self, shared: HalfOpenSockets, check: Check) -> None:
         self.shared = shared
         self.check = check
         self.target = (socket.inet_ntoa(check.vip), check.port)
@@ -132,15 +132,15 @@ class HalfOpening:
                 raise OSError(refusal, os.strerror(refusal))
         except OSError as exc:
             return ended(done, failure(exc, self.check.port))
-        return HalfOpen(self, made, mark, source, done)
+        return HalfOpenRun(self, made, mark, source, done)
 
 
-class HalfOpen:
+class HalfOpenRun:
     """One run."""
 
     __slots__ = ("_done", "_ends", "_made", "_mark", "_probe", "_source", "_timeout")
 
-    def __init__(self, probe: HalfOpening, made: socket.socket, mark: int, source: bytes, done: Done) -> None:
+    def __init__(self, probe: HalfOpenProbe, made: socket.socket, mark: int, source: bytes, done: Done) -> None:
         self._probe, self._mark, self._source, self._done = probe, mark, source, done
         self._made: socket.socket | None = made
         self._ends = probe.check.vip, probe.check.port, made.getsockname()[1]

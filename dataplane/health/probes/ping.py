@@ -25,19 +25,19 @@ Sent = tuple[bytes, int]
 """The address asked, and the request's number."""
 
 
-class Pings:
+class PingSocket:
     """Sends echo requests and hands out the answers. Its socket is opened at the first request."""
 
     def __init__(self, poller: Poller) -> None:
         self._listener = RawListener(socket.IPPROTO_ICMP, self._received, size=2048, prepare=_only_replies)
         self._poller = poller
-        self._waiting: dict[Sent, Ping] = {}
+        self._waiting: dict[Sent, PingRun] = {}
         self._numbers = itertools.count(1)
         self._id = os.getpid() & 0xFFFF
 
-    def probe(self, check: Check) -> Pinging:
+    def probe(self, check: Check) -> PingProbe:
         """The PING monitor's probe of a check: whether the VIP answers through the server."""
-        return Pinging(self, check)
+        return PingProbe(self, check)
 
     def ask(
         self, address: bytes, timeout: float, done: Callable[[bool], None], mark: int = 0, source: bytes = b""
@@ -48,7 +48,7 @@ class Pings:
             self._send(address, number, mark, source)
         except OSError:  # no way there
             return asyncio.get_running_loop().call_soon(done, False)
-        made = self._waiting[address, number] = Ping(self, (address, number), done)
+        made = self._waiting[address, number] = PingRun(self, (address, number), done)
         made.wait(self._poller, timeout)
         return made
 
@@ -75,10 +75,10 @@ class Pings:
             answered.end(True)
 
 
-class Pinging:
+class PingProbe:
     """The probe of a check."""
 
-    def __init__(self, pings: Pings, check: Check) -> None:
+    def __init__(self, pings: PingSocket, check: Check) -> None:
         self._pings = pings
         self._check = check
 
@@ -91,12 +91,12 @@ class Pinging:
         done(answered or silence(self._check))
 
 
-class Ping:
+class PingRun:
     """One request."""
 
     __slots__ = ("_done", "_pings", "_sent", "_timeout")
 
-    def __init__(self, pings: Pings, sent: Sent, done: Callable[[bool], None]) -> None:
+    def __init__(self, pings: PingSocket, sent: Sent, done: Callable[[bool], None]) -> None:
         self._pings, self._done = pings, done
         self._sent: Sent | None = sent
 

@@ -34,7 +34,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NOTHING = ("--clear-groups", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--pdeathsig=KILL")
 
 
-class Scripts:
+class ScriptRunner:
     """Runs scripts. They lie in a folder that is removed at the end."""
 
     def __init__(self) -> None:
@@ -42,9 +42,9 @@ class Scripts:
         self._written: set[str] = set()
         self._turns = asyncio.Semaphore(AT_A_TIME)
 
-    def probe(self, check: Check) -> Scripted:
+    def probe(self, check: Check) -> ScriptProbe:
         """The probe of a check."""
-        return Scripted(self, check)
+        return ScriptProbe(self, check)
 
     async def run(self, check: Check, mark: int) -> bool:
         """Run a monitor's script. Always heard. Raises ProbeFailed."""
@@ -97,10 +97,10 @@ class Scripts:
         return path
 
 
-class Scripted:
+class ScriptProbe:
     """The probe of a check. Beside a process, a task costs nothing."""
 
-    def __init__(self, scripts: Scripts, check: Check) -> None:
+    def __init__(self, scripts: ScriptRunner, check: Check) -> None:
         self._scripts = scripts
         self._check = check
 

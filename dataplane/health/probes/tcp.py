@@ -5,14 +5,14 @@ from __future__ import annotations
 import socket
 
 from dataplane.health.probes.check import Check, Outcome, ProbeFailed, wire
-from dataplane.health.probes.connection import Script, Talker
+from dataplane.health.probes.connection import ConnectionProbe, Exchange
 from dataplane.health.probes.poller import Poller
 
 READ = 2048
 """Bytes of an answer that are looked at, as in the appliance."""
 
 
-def probe(check: Check, poller: Poller) -> Talker:
+def probe(check: Check, poller: Poller) -> ConnectionProbe:
     """The probe of a check. It is always heard, where it does not fail."""
     monitor = check.monitor
     wanted, away = wire(monitor.response), wire(monitor.maintenance)
@@ -37,7 +37,9 @@ def probe(check: Check, poller: Poller) -> Talker:
 
     listens = judge if wanted or away else None
     target = (socket.inet_ntoa(check.vip), check.port)
-    return Talker(poller, Script(target, monitor.receive_timeout, wire(monitor.request), listens, READ, late))
+    return ConnectionProbe(
+        poller, Exchange(target, monitor.receive_timeout, wire(monitor.request), listens, READ, late)
+    )
 
 
 def missing(check: Check, answer: bytes) -> ProbeFailed:

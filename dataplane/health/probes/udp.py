@@ -10,7 +10,7 @@ from dataplane.health.probes.poller import READABLE, Poller
 from dataplane.health.probes.tcp import READ, missing, silence
 
 
-class Udp:
+class UdpProbe:
     """The probe of a check."""
 
     def __init__(self, check: Check, poller: Poller) -> None:
@@ -35,7 +35,7 @@ class Udp:
         except OSError as exc:
             made.close()
             return ended(done, failure(exc, self.check.port, "udp"))
-        return Datagram(self, made, done)
+        return UdpRun(self, made, done)
 
     def judge(self, answer: bytes) -> Outcome:
         """Of one datagram. False: not yet."""
@@ -44,12 +44,12 @@ class Udp:
         return not self.wanted or self.wanted in answer
 
 
-class Datagram:
+class UdpRun:
     """One run."""
 
     __slots__ = ("_answers", "_done", "_made", "_probe", "_timeout")
 
-    def __init__(self, probe: Udp, made: socket.socket, done: Done) -> None:
+    def __init__(self, probe: UdpProbe, made: socket.socket, done: Done) -> None:
         self._probe = probe
         self._done = done
         self._answers = b""

@@ -6,7 +6,7 @@ import random
 from typing import cast
 
 from dataplane.forwarding.values import Interface
-from dataplane.network.reachability import NO_FAULT, Ways
+from dataplane.network.reachability import NO_FAULT, Reachability
 from dataplane.network.state import Network, Prefixes
 from dataplane.plan import L2
 
@@ -58,7 +58,7 @@ class OneNetwork:
 
 
 def test_faults_come_go_and_are_forgotten_with_their_servers() -> None:
-    ways = Ways(cast(Network, OneNetwork()), ["eth0"])
+    ways = Reachability(cast(Network, OneNetwork()), ["eth0"])
     near, far, farther = address(10, 0, 0, 2), address(192, 0, 2, 1), address(192, 0, 2, 2)
     there = {near, far, farther}
 

@@ -6,7 +6,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from dataplane.diagnosis.blackhole import FullSizes
+from dataplane.diagnosis.blackhole import BlackholeDetector
 from dataplane.plan import L2
 
 
@@ -23,7 +23,7 @@ def test_what_is_asked_ends_with_it() -> None:
         monitor = SimpleNamespace(send_interval=60)
         checks: Any = [SimpleNamespace(server=bytes(4), vip=bytes(4), mode=L2, monitor=monitor)]
         examiner: Any = Examiner()
-        sizes = FullSizes(examiner, lambda: checks, lambda check: None, lambda check, fits: None)
+        sizes = BlackholeDetector(examiner, lambda: checks, lambda check: None, lambda check, fits: None)
         running = asyncio.create_task(sizes.run())
         while len(asyncio.all_tasks()) < 3:
             await asyncio.sleep(0)

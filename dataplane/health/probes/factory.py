@@ -1,0 +1,55 @@
+"""Makes the probe of a check, by the type of its monitor.
+
+Probes run by callbacks: a task each would cost more than the probe itself. What they share is in `check`, `poller` and
+`connection`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dataplane.health.probes import halfopen, http, ping, script, tcp, udp
+from dataplane.health.probes.check import EXTERNAL, HTTP, PING, TCP, UDP, Check, Done, Probe, ProbeFailed, Run, ended
+from dataplane.health.probes.poller import Poller
+
+
+class ProbeFactory:
+    """Makes probes of every type; `close` ends what they share."""
+
+    def __init__(self) -> None:
+        self._poller = Poller()
+        self._pings = ping.PingSocket(self._poller)
+        self._half_opens = halfopen.HalfOpenSockets(self._poller)
+        self._scripts = script.ScriptRunner()
+        self._makers: dict[str, Callable[[Check], Probe]] = {
+            TCP: self._tcp,
+            UDP: lambda check: udp.UdpProbe(check, self._poller),
+            PING: self._pings.probe,
+            HTTP: lambda check: http.probe(check, self._poller),
+            EXTERNAL: self._scripts.probe,
+        }
+
+    def probe(self, check: Check) -> Probe:
+        """What runs a check."""
+        make = self._makers.get(check.monitor.type, _NotRun)
+        return make(check)
+
+    def _tcp(self, check: Check) -> Probe:
+        return self._half_opens.probe(check) if check.monitor.half_open else tcp.probe(check, self._poller)
+
+    def close(self) -> None:
+        """End. No probe may run any more."""
+        self._pings.close()
+        self._half_opens.close()
+        self._scripts.close()
+        self._poller.close()
+
+
+class _NotRun:
+    """A monitor of a type that a newer version's plan has."""
+
+    def __init__(self, check: Check) -> None:
+        self._type = check.monitor.type
+
+    def start(self, _mark: int, _source: bytes, done: Done) -> Run:
+        return ended(done, ProbeFailed(f"monitors of type {self._type} are not run"))
