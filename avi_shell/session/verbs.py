@@ -1,10 +1,10 @@
-"""What each command does. `HANDLERS` maps the actions of `grammar.commands` to functions over a session."""
+"""What each command does. `HANDLERS` maps the actions of `grammar.commands` to functions over a session's state."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from avi_shell import VERSION
 from avi_shell.configuration.document import Document, prefix_text
@@ -12,47 +12,25 @@ from avi_shell.errors import NotFound, Refused
 from avi_shell.output import table
 from avi_shell.output.result import Result, Table, Words
 from avi_shell.session import files
+from avi_shell.session.state import FIELD_VALUE, SessionState
 from avi_shell.views import live
 from grammar import schema
 from grammar.commands import Command, Slot, about, in_mode, root, verb_help
 from grammar.lexer import pick
 
-if TYPE_CHECKING:
-    from avi_shell.session.session import Session
 
-FIELD_VALUE = ("Field", "Value")
-
-
-def object_table(session: Session, kind: schema.Kind, document: Document) -> Table:
-    """An object's table, with or without defaults as `terminal output` says."""
-    return Table(FIELD_VALUE, table.object_rows(kind, document, brief=session.settings.brief))
-
-
-def tell_engines(session: Session, needed: bool, result: Result) -> None:
-    """After a commit: wake the engines; where one is needed and none runs, say so."""
-    from dataplane import client
-
-    if client.engines(session.state):
-        client.notify(session.state)
-    elif needed:
-        name = (result.data or {}).get("name", "")
-        result.parts.append(
-            f"No service engine runs, so '{name}' is not forwarded yet. Start one: {live.start_command(session.state)}"
-        )
-
-
-def _open(session: Session, command: Command, result: Result) -> None:
+def _open(session: SessionState, command: Command, result: Result) -> None:
     name = command.arguments["name"]
     if command.kind == "debugvirtualservice":
         session.find("virtualservice", name)
     session.open_object(command.kind, name, command.fields, result)
 
 
-def _save(session: Session, command: Command, result: Result) -> None:
+def _save(session: SessionState, command: Command, result: Result) -> None:
     session.leave_by_save(result)
 
 
-def _exit(session: Session, command: Command, result: Result) -> None:
+def _exit(session: SessionState, command: Command, result: Result) -> None:
     if session.open is None:
         result.ended = True
     elif len(session.open.modes) > 1:
@@ -61,7 +39,7 @@ def _exit(session: Session, command: Command, result: Result) -> None:
         session.store(result)
 
 
-def _cancel(session: Session, command: Command, result: Result) -> None:
+def _cancel(session: SessionState, command: Command, result: Result) -> None:
     assert session.open is not None
     if len(session.open.modes) > 1:
         session.open.leave_by_cancel()
@@ -69,7 +47,7 @@ def _cancel(session: Session, command: Command, result: Result) -> None:
         session.open = None
 
 
-def _where(session: Session, command: Command, result: Result) -> None:
+def _where(session: SessionState, command: Command, result: Result) -> None:
     result.parts.append(f"Tenant: {session.tenant}")
     result.data = {"tenant": session.tenant, "mode": session.mode, "value": None}
     if session.open is not None:
@@ -79,20 +57,20 @@ def _where(session: Session, command: Command, result: Result) -> None:
         result.data["value"] = mode.value
 
 
-def _prepared(session: Session) -> Document:
+def _prepared(session: SessionState) -> Document:
     opened = session.open
     assert opened is not None
     return session.configuration.prepared(opened.kind.segment, opened.document, session.tenant)
 
 
-def _show_open(session: Session, command: Command, result: Result) -> None:
+def _show_open(session: SessionState, command: Command, result: Result) -> None:
     assert session.open is not None
     document = _prepared(session)
-    result.parts.append(object_table(session, session.open.kind, document))
+    result.parts.append(session.table(session.open.kind, document))
     result.data = document
 
 
-def _show_diff(session: Session, command: Command, result: Result) -> None:
+def _show_diff(session: SessionState, command: Command, result: Result) -> None:
     opened = session.open
     assert opened is not None
     uuid = opened.document.get("uuid")
@@ -128,44 +106,44 @@ def _leaves(kind: schema.Kind, message: schema.Message | None, value: Any, path:
     return found
 
 
-def _show_list(session: Session, command: Command, result: Result) -> None:
+def _show_list(session: SessionState, command: Command, result: Result) -> None:
     documents = session.configuration.all(command.kind, session.tenant)
     result.data = documents
-    result.parts += live.listing(session, command.kind, documents)
+    result.parts += live.listing(session.configuration, session.directory, command.kind, documents)
 
 
-def _show_object(session: Session, command: Command, result: Result) -> None:
+def _show_object(session: SessionState, command: Command, result: Result) -> None:
     name = command.arguments["name"]
     stored = session.configuration.find(command.kind, name.text, session.tenant)
-    if command.kind == "serviceengine" and (stored is None or live.is_running(session, name.text)):
-        result.parts, result.data = live.view(session, "serviceengine", name.text, None, "detail")
+    if command.kind == "serviceengine" and (stored is None or live.is_running(session.directory, name.text)):
+        result.parts, result.data = live.view(session.directory, "serviceengine", name.text, None, "detail")
         return
     document = session.find(command.kind, name)
-    result.parts.append(object_table(session, schema.kind(command.kind), document))
+    result.parts.append(session.table(schema.kind(command.kind), document))
     result.data = document
 
 
-def _show_view(session: Session, command: Command, result: Result) -> None:
+def _show_view(session: SessionState, command: Command, result: Result) -> None:
     name = command.arguments["name"].text
     document = None if command.kind == "serviceengine" else session.find(command.kind, command.arguments["name"])
-    result.parts, result.data = live.view(session, command.kind, name, document, command.text("view"))
+    result.parts, result.data = live.view(session.directory, command.kind, name, document, command.text("view"))
 
 
-def _show_diagnose(session: Session, command: Command, result: Result) -> None:
+def _show_diagnose(session: SessionState, command: Command, result: Result) -> None:
     from avi_shell.views.diagnose import diagnosis
 
     document = session.find(command.kind, command.arguments["name"])
-    result.parts, result.data = diagnosis(session, document, command.text("server"), session.progress)
+    result.parts, result.data = diagnosis(session.directory, document, command.text("server"), session.progress)
 
 
-def _show_setup(session: Session, command: Command, result: Result) -> None:
+def _show_setup(session: SessionState, command: Command, result: Result) -> None:
     from avi_shell.views.serversetup import setup
 
-    lines, result.data = setup(session, session.find(command.kind, command.arguments["name"]))
+    lines, result.data = setup(session.configuration, session.find(command.kind, command.arguments["name"]))
     result.parts += lines
 
 
-def _show_history(session: Session, command: Command, result: Result) -> None:
+def _show_history(session: SessionState, command: Command, result: Result) -> None:
     commits = session.configuration.history()
     result.data = [
         {"version": c.version, "time": str(c.time), "user": c.user, "tenant": c.tenant, "action": c.action}
@@ -179,7 +157,7 @@ def _show_history(session: Session, command: Command, result: Result) -> None:
 _COMMIT = ("version", "time", "user", "tenant", "action", "kind", "name", "line")
 
 
-def _show_running(session: Session, command: Command, result: Result) -> None:
+def _show_running(session: SessionState, command: Command, result: Result) -> None:
     from avi_shell.configuration.transfer import running_config
 
     lines = running_config(session.configuration, session.tenant)
@@ -187,22 +165,22 @@ def _show_running(session: Session, command: Command, result: Result) -> None:
     result.data = lines
 
 
-def _version(session: Session, command: Command, result: Result) -> None:
+def _version(session: SessionState, command: Command, result: Result) -> None:
     result.data = {"product": "avi-shell", "version": VERSION}
     result.parts.append(Table(FIELD_VALUE, list(result.data.items())))
 
 
-def _delete(session: Session, command: Command, result: Result) -> None:
+def _delete(session: SessionState, command: Command, result: Result) -> None:
     name = command.arguments["name"].text
     session.find(command.kind, name)
     result.committed = session.configuration.delete(
         command.kind, name, session.tenant, user=session.user, line=result.command.strip()
     )
     result.parts.append(f"Successfully deleted {name}.")
-    tell_engines(session, False, result)
+    session.tell_engines(False, result)
 
 
-def _switch(session: Session, command: Command, result: Result) -> None:
+def _switch(session: SessionState, command: Command, result: Result) -> None:
     name = command.text("name")
     if name != "*" and session.configuration.find("tenant", name, "admin") is None:
         names = session.configuration.names("tenant", "*")
@@ -211,18 +189,18 @@ def _switch(session: Session, command: Command, result: Result) -> None:
     result.parts.append(f"Switching to tenant {name}")
 
 
-def _export(session: Session, command: Command, result: Result) -> None:
-    from avi_shell.configuration import transfer as exchange
+def _export(session: SessionState, command: Command, result: Result) -> None:
+    from avi_shell.configuration import transfer
 
     path = command.text("path")
-    data = exchange.export(session.configuration)
-    files.write(path, exchange.dumps(data), mode=0o600)  # it holds the secrets
+    data = transfer.export(session.configuration)
+    files.write(path, transfer.dumps(data), mode=0o600)  # it holds the secrets
     result.parts.append(f"Successfully exported the configuration to {path}.")
     result.data = {"file": path, "objects": sum(len(v) for v in data.values() if isinstance(v, list))}
 
 
-def _import(session: Session, command: Command, result: Result) -> None:
-    from avi_shell.configuration import transfer as exchange
+def _import(session: SessionState, command: Command, result: Result) -> None:
+    from avi_shell.configuration import transfer
 
     path = command.text("path")
     try:
@@ -232,41 +210,41 @@ def _import(session: Session, command: Command, result: Result) -> None:
     if not isinstance(data, dict):
         raise Refused(f"{path} is not an export", hint="expected a JSON object keyed by kinds")
     keep = bool(command.text("keep"))
-    notices = exchange.import_(
+    notices = transfer.import_(
         session.configuration, data, keep_uuid=keep, user=session.user, line=result.command.strip()
     )
     result.parts += notices
     result.parts.append(f"Successfully imported the configuration from {path}.")
     result.committed = session.configuration.version()
-    tell_engines(session, False, result)
+    session.tell_engines(False, result)
 
 
-def _length(session: Session, command: Command, result: Result) -> None:
+def _length(session: SessionState, command: Command, result: Result) -> None:
     session.settings.length = int(command.text("number"))
 
 
-def _width(session: Session, command: Command, result: Result) -> None:
+def _width(session: SessionState, command: Command, result: Result) -> None:
     session.settings.width = int(command.text("number"))
 
 
-def _output(session: Session, command: Command, result: Result) -> None:
+def _output(session: SessionState, command: Command, result: Result) -> None:
     session.settings.brief = command.text("value") == "brief"
 
 
-def _prompt(session: Session, command: Command, result: Result) -> None:
+def _prompt(session: SessionState, command: Command, result: Result) -> None:
     session.settings.path_prompt = command.text("value") == "path"
 
 
-def _history(session: Session, command: Command, result: Result) -> None:
+def _history(session: SessionState, command: Command, result: Result) -> None:
     result.data = list(session.lines)
     result.parts += [f"{number:5}  {line}" for number, line in enumerate(session.lines, 1)]
 
 
-def _clear(session: Session, command: Command, result: Result) -> None:
+def _clear(session: SessionState, command: Command, result: Result) -> None:
     result.clear = True
 
 
-def _help(session: Session, command: Command, result: Result) -> None:
+def _help(session: SessionState, command: Command, result: Result) -> None:
     typed = command.arguments.get("verb")
     verb = pick(typed, verb_help(), "a command") if typed is not None else ""
     nodes = verb_help()[verb].next if verb else (root() if session.open is None else in_mode())
@@ -277,7 +255,7 @@ def _help(session: Session, command: Command, result: Result) -> None:
     result.parts.append(Words(list(result.data.items())))
 
 
-Handler = Callable[["Session", Command, Result], None]
+Handler = Callable[[SessionState, Command, Result], None]
 
 HANDLERS: Mapping[str, Handler] = {
     "open": _open,

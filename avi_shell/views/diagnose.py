@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from avi_shell.configuration.document import Document
 from avi_shell.errors import Refused
@@ -11,26 +12,23 @@ from avi_shell.output.result import Prose, Table
 from avi_shell.views import live
 from avi_shell.views.live import Parts, Report
 
-if TYPE_CHECKING:
-    from avi_shell.session.session import Session
-
 _HOSTS = {"server": "server", "engine": "the service engine's host, of"}
 
 
-def diagnosis(session: Session, document: Document, server: str, tell: Callable[[str], None]) -> tuple[Parts, Any]:
-    """Ask every engine that forwards the pool. Raises Refused."""
+def diagnosis(directory: Path, document: Document, server: str, tell: Callable[[str], None]) -> tuple[Parts, Any]:
+    """Ask every engine of a state directory that forwards the pool. Raises Refused."""
     from dataplane import client
     from dataplane.errors import EngineError
 
-    reports = live.reports(session)
+    reports = live.reports(directory)
     if not reports:
-        return [live.no_engine(session)], None
+        return [live.no_engine(directory)], None
     found = []
     for report in reports:
         if any(pool["uuid"] == document.get("uuid") for pool in report["pools"]):
             name = str(report["name"])
             try:
-                told = client.diagnose(session.state, name, str(document["uuid"]), server, tell)
+                told = client.diagnose(directory, name, str(document["uuid"]), server, tell)
             except EngineError as exc:
                 raise Refused(exc.what, hint=exc.remedy) from None
             found.append({"service_engine": name, **told})

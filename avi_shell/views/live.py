@@ -1,18 +1,19 @@
-"""Lists of objects and live views: what is stored, beside what the service engines report of themselves."""
+"""Lists of objects and live views: what is stored, beside what the service engines report of themselves.
+
+directory: the state directory, where engines are asked.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import Document, address_text, reference_name, reference_parts
 from avi_shell.errors import Refused
 from avi_shell.output.result import Part, Prose, Table
-
-if TYPE_CHECKING:
-    from avi_shell.session.session import Session
 
 Report = Mapping[str, Any]
 Parts = list[Part]
@@ -31,49 +32,49 @@ _HOST = {True: "answers", False: "silent", None: ""}
 """Whether a server answers on its own address, whatever its VIP does; None: nobody asked."""
 
 
-def start_command(state: Path) -> str:
+def start_command(directory: Path) -> str:
     """The command that starts a service engine on a state directory."""
     from shlex import quote
 
-    return f"avi-se run --state {quote(str(state))} --interface IF"
+    return f"avi-se run --state {quote(str(directory))} --interface IF"
 
 
-def reports(session: Session) -> list[dict[str, Any]]:
+def reports(directory: Path) -> list[dict[str, Any]]:
     """What each running engine reports. Raises Refused where one does not answer."""
     from dataplane import client
     from dataplane.errors import EngineError
 
     try:
-        return client.status(session.state)
+        return client.status(directory)
     except EngineError as exc:
         raise Refused(exc.what, hint=exc.remedy) from None
 
 
-def is_running(session: Session, name: str) -> bool:
+def is_running(directory: Path, name: str) -> bool:
     """Whether an engine of this name runs."""
     from dataplane import client
 
-    return name in client.engines(session.state)
+    return name in client.engines(directory)
 
 
-def listing(session: Session, segment: str, documents: Sequence[Document]) -> Parts:
+def listing(configuration: Configuration, directory: Path, segment: str, documents: Sequence[Document]) -> Parts:
     """The list of a kind's objects, one row an object."""
     if segment == "virtualservice":
-        return _virtual_services(session, documents)
+        return _virtual_services(configuration, directory, documents)
     if segment == "serviceengine":
-        return _engines(session, documents)
+        return _engines(directory, documents)
     if segment == "pool":
-        return _pools_listed(session, documents)
+        return _pools_listed(directory, documents)
     rows = sorted((str(d.get("name", "")), str(d.get("uuid", ""))) for d in documents)
     return [Table(("Name", "UUID"), rows)]
 
 
-def _virtual_services(session: Session, documents: Sequence[Document]) -> Parts:
-    live = reports(session)
+def _virtual_services(configuration: Configuration, directory: Path, documents: Sequence[Document]) -> Parts:
+    live = reports(directory)
     rows = [
         (
             str(document["name"]),
-            ", ".join(_addresses(session, document)),
+            ", ".join(_addresses(configuration, document)),
             ", ".join(_ports(service) for service in document.get("services", [])),
             reference_name(document.get("cloud_ref", "")),
             service_state(document, live),
@@ -83,11 +84,11 @@ def _virtual_services(session: Session, documents: Sequence[Document]) -> Parts:
     ]
     columns = ("Name", "IP Address", "Services", "Cloud", "Oper State", "Type")
     parts: Parts = [Table(columns, sorted(rows))]
-    return parts if live else [*parts, no_engine(session)]
+    return parts if live else [*parts, no_engine(directory)]
 
 
-def _pools_listed(session: Session, documents: Sequence[Document]) -> Parts:
-    live = reports(session)
+def _pools_listed(directory: Path, documents: Sequence[Document]) -> Parts:
+    live = reports(directory)
     rows = []
     for document in documents:
         found = [pool for _, pool in _pools(str(document.get("uuid")), live)]
@@ -96,15 +97,15 @@ def _pools_listed(session: Session, documents: Sequence[Document]) -> Parts:
         state = _best(pool["state"] for pool in found) or _unserved(document)
         rows.append((str(document.get("name", "")), str(document.get("uuid", "")), up, state))
     parts: Parts = [Table(("Name", "UUID", "Servers Up", "Oper State"), sorted(rows))]
-    return parts if live else [*parts, no_engine(session)]
+    return parts if live else [*parts, no_engine(directory)]
 
 
-def _addresses(session: Session, document: Document) -> list[str]:
+def _addresses(configuration: Configuration, document: Document) -> list[str]:
     vips = list(document.get("vip", []))
     ref = document.get("vsvip_ref")
     if ref:
         _, name, tenant = reference_parts(ref)
-        shared = session.configuration.find("vsvip", name, tenant)
+        shared = configuration.find("vsvip", name, tenant)
         vips += (shared or {}).get("vip", [])
     return list(dict.fromkeys(address_text(vip["ip_address"]) for vip in vips if "ip_address" in vip))
 
@@ -143,13 +144,13 @@ def _pools(uuid: str, live: Iterable[Report]) -> list[tuple[str, Report]]:
     return [(r["name"], pool) for r in live for pool in r["pools"] if pool["uuid"] == uuid]
 
 
-def no_engine(session: Session) -> str:
+def no_engine(directory: Path) -> str:
     """What to say where no engine runs."""
-    return f"No service engine runs. Start one: {start_command(session.state)}"
+    return f"No service engine runs. Start one: {start_command(directory)}"
 
 
-def _engines(session: Session, documents: Sequence[Document]) -> Parts:
-    live = {report["name"]: report for report in reports(session)}
+def _engines(directory: Path, documents: Sequence[Document]) -> Parts:
+    live = {report["name"]: report for report in reports(directory)}
     stored = {str(document["name"]): document for document in documents}
     rows = []
     for name in sorted({*live, *stored}):
@@ -162,30 +163,35 @@ def _engines(session: Session, documents: Sequence[Document]) -> Parts:
     for name, report in sorted(live.items()):
         modes = ", ".join(f"{interface}: {mode}" for interface, mode in report["driver"]["interfaces"].items())
         parts.append(f"{name}: driver {report['driver']['name']}" + (f" ({modes})" if modes else ""))
-    return parts if live else [*parts, no_engine(session)]
+    return parts if live else [*parts, no_engine(directory)]
 
 
-def view(session: Session, segment: str, name: str, document: Document | None, word: str) -> tuple[Parts, Any]:
+def view(directory: Path, segment: str, name: str, document: Document | None, word: str) -> tuple[Parts, Any]:
     """A live view of one object: what to print, and the same as data."""
-    live = reports(session)
+    live = reports(directory)
     if segment == "serviceengine":
         report = next((r for r in live if r["name"] == name), None)
         if report is None:
-            start = start_command(session.state).replace("--interface", f"--name {name} --interface")
+            start = start_command(directory).replace("--interface", f"--name {name} --interface")
             return [f"Service engine {name} does not run. Start it: {start}"], None
         return _engine(report), report
     assert document is not None
     if not live:
-        return [no_engine(session)], None
+        return [no_engine(directory)], None
     if segment == "virtualservice":
-        return _virtual_service(session, document, live)
+        return _virtual_service(document, live)
     found = _pools(str(document.get("uuid")), live)
     data = [{"service_engine": engine, **pool} for engine, pool in found]
     if not found:
         return [not_forwarded("pool", name)], data
     parts: Parts = []
     for engine, pool in found:
-        parts += [f"Service engine {engine}", *_pool(pool), *_servers(pool), *(_ways(pool) if word == "detail" else ())]
+        parts += [
+            f"Service engine {engine}",
+            *_pool(pool),
+            *_servers(pool),
+            *(_next_hops(pool) if word == "detail" else ()),
+        ]
     return parts, data
 
 
@@ -194,7 +200,7 @@ def not_forwarded(kind: str, name: str) -> str:
     return f"No service engine forwards {kind} {name}: it is not part of a virtual service with direct server return."
 
 
-def _virtual_service(session: Session, document: Document, live: Sequence[Report]) -> tuple[Parts, Any]:
+def _virtual_service(document: Document, live: Sequence[Report]) -> tuple[Parts, Any]:
     found = _services(document, live)
     data = [{"service_engine": engine, **service} for engine, service in found]
     if not found:
@@ -253,7 +259,7 @@ def _servers(pool: Report) -> Parts:
     return parts + [f"To mend {', '.join(them)}: {remedy}" for remedy, them in remedies.items()]
 
 
-def _ways(pool: Report) -> Parts:
+def _next_hops(pool: Report) -> Parts:
     """What each server weighs, and where its packets are sent."""
     rows = [(s["address"], str(s["weight"]), s["mac"] or "", s["interface"] or "") for s in pool["servers"]]
     return [Table(("Server", "Ratio", "MAC Address", "Interface"), rows)]

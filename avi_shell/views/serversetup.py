@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import Document, address_text
-
-if TYPE_CHECKING:
-    from avi_shell.session.session import Session
 
 _SHOWN = 8
 
 
-def setup(session: Session, document: Document) -> tuple[list[str], Any]:
+def setup(configuration: Configuration, document: Document) -> tuple[list[str], Any]:
     """The lines to paste on every server, and the same as data."""
     from dataplane.plan import sqlite
     from dataplane.server import recipe
 
     name = str(document["name"])
-    with session.configuration.snapshot() as store:
+    with configuration.snapshot() as store:
         planned = sqlite.read(store.connection).services.values()
     services = [service for service in planned if service is not None and service.pool_uuid == document.get("uuid")]
     servers = list(dict.fromkeys(address_text(server["ip"]) for server in document.get("servers", ())))

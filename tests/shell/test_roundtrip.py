@@ -29,7 +29,7 @@ def test_running_config_recreates_the_configuration(made: list[tuple[str, list[A
         assume(all(session.run(text).ok for text in as_the_document(session, body, [])))
         assume(session.run("save").ok)
     lines = exchange.running_config(session.configuration, "admin")
-    again = Session(Configuration.in_memory(), session.state)
+    again = Session(Configuration.in_memory(), session.directory)
     for text in lines:
         result = again.run(text)
         assert result.ok, (text, result.error)
@@ -41,6 +41,6 @@ def test_the_setup_is_recreated() -> None:
     session = fresh()
     lines = exchange.running_config(session.configuration, "admin")
     assert len(VIRTUAL_SERVICE.splitlines()) > 10
-    again = Session(Configuration.in_memory(), session.state)
+    again = Session(Configuration.in_memory(), session.directory)
     assert all(again.run(text).ok for text in lines)
     assert told(again.configuration) == told(session.configuration)

@@ -1,0 +1,207 @@
+"""What a session holds between lines, and what commands do with it: find, open, change and store objects.
+
+`session` turns lines into calls of this; `verbs` holds what each command does with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.configuration.document import Document, reference, tenant_of
+from avi_shell.errors import NotFound, Refused, ShellError
+from avi_shell.output.result import Result, Table
+from avi_shell.output.table import object_rows
+from avi_shell.session import files
+from avi_shell.session.openobject import TEXT_WANTED, OpenObject
+from avi_shell.views.live import start_command
+from grammar import commands, schema
+from grammar import parser as line
+from grammar.errors import BadValue, IncompleteLine, LanguageError
+from grammar.lexer import Word, nearest
+
+USER = "admin"
+ALL_TENANTS = "*"
+FIELD_VALUE = ("Field", "Value")
+"""The columns of an object's table."""
+
+_SEGMENT_OF = {name: segment for segment, name in schema.SEGMENTS.items()}
+
+
+@dataclass(slots=True)
+class Settings:
+    """What `terminal …` sets."""
+
+    length: int | None = None  # rows of a page; 0 = no pages
+    width: int = 0  # columns of a line; 0 = as the terminal, off one as wide as needed
+    brief: bool = False  # tables leave defaults out
+    path_prompt: bool = False  # every mode stands in the prompt, instead of the outermost and innermost
+
+
+@dataclass(slots=True)
+class Closed:
+    """Modes that `save` closed: a field typed next that belongs to one of them opens it again."""
+
+    kind: schema.Kind  # of the object
+    name: str  # of the object when it was committed; "" while it is still open
+    paths: list[list[str]]  # field names from the object to each closed mode, innermost first
+
+    def places(self) -> tuple[commands.Mode, ...]:
+        """The closed modes as the grammar knows them."""
+        return tuple(self._place(path) for path in self.paths)
+
+    def _place(self, path: list[str]) -> commands.Mode:
+        message = self.kind.root
+        for name in path:
+            inner = self.kind.message(message.fields[name])
+            assert inner is not None
+            message = inner
+        return commands.Mode(self.kind, message, " ".join([self.kind.segment, *path]))
+
+
+class SessionState:
+    """What a session holds between lines. directory: the state directory, where engines are asked; closed: the modes
+    that `save` just closed; text: the field whose text is being collected, and its lines so far."""
+
+    def __init__(self, configuration: Configuration, directory: Path, user: str = USER) -> None:
+        self.configuration = configuration
+        self.directory = directory
+        self.user = user
+        self.tenant = "admin"
+        self.settings = Settings()
+        self.progress: Callable[[str], None] = lambda _text: None  # a front that a person looks at shows it
+        self.open: OpenObject | None = None
+        self.closed: Closed | None = None
+        self.text: tuple[schema.Field, list[str]] | None = None
+        self.lines: list[str] = []
+
+    @property
+    def mode(self) -> list[str]:
+        """The open modes, outermost first."""
+        return self.open.segments() if self.open is not None else []
+
+    def names(self, kind: str) -> list[str]:
+        """Names of the objects of a kind (segment or message name) that this tenant sees."""
+        return self.configuration.names(_SEGMENT_OF.get(kind, kind), self.tenant)
+
+    def apply(self, actions: Sequence[line.Action], result: Result) -> None:
+        """Carry out actions in the current mode; a text that follows on lines of its own is awaited afterwards."""
+        assert self.open is not None
+        wanted = [action for action in actions if isinstance(action, line.Lines)]
+        if wanted and (len(wanted) > 1 or actions[-1] is not wanted[0]):
+            raise BadValue("'--' must end the line", "--", wanted[0].word.column)
+        plain = [_from_file(action) for action in actions if action not in wanted]
+        result.secret = any(action.field.sensitive and isinstance(action, line.Set) for action in actions)
+        result.parts += self.open.apply(plain, self._resolve)
+        if wanted:
+            result.parts.append(TEXT_WANTED.format(wanted[0].field.name))
+            self.text = (wanted[0].field, [])
+
+    def _resolve(self, field: schema.Field, action: line.Action, name: str) -> str:
+        """The reference to an object by name. Raises BadValue with the nearest names."""
+        segment = _SEGMENT_OF.get(field.ref or "", "")
+        found = self.configuration.find(segment, name, self.tenant) if segment else None
+        if found is None:
+            names = self.names(segment) if segment else []
+            what = f"there is no {segment or field.ref} '{name}'"
+            raise BadValue(what, action.word.text, action.word.column, ("<name>",), nearest(name, names), field.name)
+        return reference(segment, str(found["name"]), tenant_of(found))
+
+    def find(self, segment: str, name: Word | str) -> Document:
+        """A stored object that this tenant sees. Raises NotFound with the nearest names."""
+        text = name if isinstance(name, str) else name.text
+        found = self.configuration.find(segment, text, self.tenant)
+        if found is None:
+            near = nearest(text, self.configuration.names(segment, self.tenant))
+            raise NotFound(f"there is no {segment} '{text}' in tenant {self.tenant}", hint=_did_you_mean(near))
+        return found
+
+    def own(self, segment: str, name: str) -> Document | None:
+        """The object that this tenant may change. One of admin's by the same name is another object, which references
+        of this tenant find only while it has none of its own."""
+        found = self.configuration.find(segment, name, self.tenant)
+        return found if found is not None and (segment == "tenant" or tenant_of(found) == self.tenant) else None
+
+    def open_object(self, segment: str, name: Word, fields: Sequence[Word], result: Result) -> None:
+        """Open an object, creating it in memory when absent, and apply the fields of the line."""
+        if self.tenant == ALL_TENANTS:
+            raise Refused("objects are opened in one tenant", hint="switchto tenant admin")
+        kind = schema.kind(segment)
+        actions = line.parse(kind, kind.root, fields, segment) if fields else []
+        document = self.own(segment, name.text)
+        opened = OpenObject(kind, name.text, document or {"name": name.text}, document is not None, result.command)
+        if document is not None:
+            result.parts.append("Updating an existing object. Currently, the object is:")
+            result.parts.append(self.table(kind, document))
+        self.open = opened
+        try:
+            self.apply(actions, result)
+        except (LanguageError, ShellError):
+            self.open = None
+            raise
+        if result.secret:
+            opened.opened_by = f"configure {segment} {name.text}"
+        result.data = document
+
+    def leave_by_save(self, result: Result) -> None:
+        """`save`: close a sub-mode, at the object store it; at root nothing is open and nothing is done."""
+        opened = self.open
+        if opened is None:
+            return
+        known = self.closed.paths if self.closed is not None else []
+        if len(opened.modes) > 1:
+            self.closed = Closed(opened.kind, "", known + opened.leave_by_save())
+            return
+        name = self.store(result)
+        self.closed = Closed(opened.kind, name, [*known, []])
+
+    def store(self, result: Result) -> str:
+        """Commit the open object and return to root. Returns its name. Raises ShellError, and the object stays open."""
+        opened = self.open
+        assert opened is not None
+        saved = self.configuration.save(
+            opened.kind.segment, opened.document, self.tenant, user=self.user, line=opened.opened_by
+        )
+        self.open = None
+        result.parts.append(self.table(opened.kind, saved.document))
+        result.parts += saved.notices
+        result.data = saved.document
+        result.committed = saved.version
+        self.tell_engines(saved.needs_engine, result)
+        return str(saved.document["name"])
+
+    def table(self, kind: schema.Kind, document: Document) -> Table:
+        """An object's table, with or without defaults as `terminal output` says."""
+        return Table(FIELD_VALUE, object_rows(kind, document, brief=self.settings.brief))
+
+    def tell_engines(self, needed: bool, result: Result) -> None:
+        """After a commit: wake the engines; where one is needed and none runs, say so."""
+        from dataplane import client
+
+        if client.engines(self.directory):
+            client.notify(self.directory)
+        elif needed:
+            name = (result.data or {}).get("name", "")
+            result.parts.append(
+                f"No service engine runs, so '{name}' is not forwarded yet. Start one: {start_command(self.directory)}"
+            )
+
+
+def _from_file(action: line.Action) -> line.Action:
+    """`field file:PATH` as the value that the file holds; one line end at its end does not count."""
+    if not isinstance(action, line.FromFile):
+        return action
+    word = action.word
+    if not action.value:
+        raise IncompleteLine("a file's name is missing after 'file:'", "", word.column + 5, ("file:<path>",))
+    try:
+        text = files.read(action.value)
+    except Refused as exc:
+        raise BadValue(exc.what, word.text, word.column, (), (), action.field.name) from None
+    return line.Set(action.field, word, text.removesuffix("\n"))
+
+
+def _did_you_mean(names: Sequence[str]) -> str:
+    return f"did you mean {', '.join(names)}?" if names else ""
