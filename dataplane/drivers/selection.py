@@ -14,7 +14,7 @@ from dataplane.drivers.xdp import attachment
 from dataplane.drivers.xdp import driver as xdpdriver
 from dataplane.drivers.xdp import pins as xdppins
 from dataplane.errors import DriverError
-from dataplane.forwarding.values import Driver
+from dataplane.forwarding.driver import Driver
 
 AUTO, XDP, PCAP = "auto", "xdp", "pcap"
 CHOICES = (AUTO, XDP, PCAP)

@@ -21,7 +21,8 @@ from dataplane.engine.housekeeping import Housekeeping
 from dataplane.engine.pools import Pools
 from dataplane.errors import DriverError
 from dataplane.forwarding import rewrite, translate, values
-from dataplane.forwarding.values import Driver, Interface
+from dataplane.forwarding.driver import Driver
+from dataplane.forwarding.values import Interface
 from dataplane.health.checker import HealthChecker, LookResult
 from dataplane.health.probepaths import ProbePaths
 from dataplane.health.proberouting import ProbeRouting

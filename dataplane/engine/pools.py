@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from dataplane import plan
 from dataplane.forwarding import maglev, translate, values
+from dataplane.forwarding.driver import Driver
 from dataplane.forwarding.transition import Life, Slots
-from dataplane.forwarding.values import Driver
 from dataplane.health.checker import settled_after
 from dataplane.plan.index import ServiceIndex
 from dataplane.runtime import pipeline

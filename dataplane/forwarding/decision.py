@@ -11,25 +11,14 @@ of an earlier one is in `flows`; what leaves is made in `rewrite`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple, TypeVar
 
 from dataplane.forwarding import rewrite
+from dataplane.forwarding.dropreasons import DROP_REASONS
+from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.rewrite import MF, OFFSET
 from dataplane.forwarding.tracking import Flow, Flows, FragmentKey, Member, member_of
-from dataplane.forwarding.values import (
-    DROP_REASONS,
-    TCP,
-    UDP,
-    Counters,
-    Interface,
-    Pool,
-    Service,
-    ServiceKey,
-    Tally,
-    Target,
-    Vip,
-)
+from dataplane.forwarding.values import TCP, UDP, Counters, Interface, Pool, Service, ServiceKey, Tally, Target, Vip
 from dataplane.plan import L2
 
 ETH_P_IP, ETH_P_ARP, ETH_P_8021Q = b"\x08\x00", b"\x08\x06", b"\x81\x00"
@@ -56,7 +45,7 @@ HOST, ANSWERED, FORWARDED, DROPPED = "host", "answered", "forwarded", "dropped"
 class Verdict(NamedTuple):
     """What becomes of a frame.
 
-    action: HOST (left alone), ANSWERED, FORWARDED or DROPPED; reason: of a drop, one of forwarding.DROP_REASONS;
+    action: HOST (left alone), ANSWERED, FORWARDED or DROPPED; reason: of a drop, one of dropreasons.DROP_REASONS;
     frames: what leaves (more than one where a packet had to be fragmented); interface: index of the one it leaves by;
     service, pool, server: who is counted, and size: the bytes counted (the client's IP packet), for what is forwarded.
     """
@@ -75,117 +64,9 @@ _TO_HOST = Verdict(HOST)
 _DROP = {reason: Verdict(DROPPED, reason) for reason in DROP_REASONS}
 
 
-_NOBODY: tuple[Pool | None, Mapping[bytes, frozenset[bytes]]] = (None, {})
-"""The members by MAC address of a pool that nobody asked for yet."""
-
-
-class Values:
-    """The forwarding values, ready for lookup (implements forwarding.Tables).
-
-    One thread may put while another decides: every change is one assignment. version: another after every change.
-    """
-
-    def __init__(self) -> None:
-        self.interfaces: dict[int, Interface] = {}
-        self.addresses: frozenset[bytes] = frozenset()
-        self.vips: dict[bytes, Vip] = {}
-        self.pools: dict[str, Pool] = {}
-        self.services: dict[ServiceKey, Service] = {}
-        self._by_port: dict[tuple[bytes, int, int], Service] = {}
-        self._ranges: dict[tuple[bytes, int], tuple[Service, ...]] = {}
-        self._macs: dict[str, tuple[Pool, Mapping[bytes, Set[bytes]]]] = {}
-        self.version = 0
-
-    def put_interface(self, interface: Interface) -> None:
-        """Add or replace an interface."""
-        self.interfaces[interface.index] = interface
-        self.version += 1
-
-    def remove_interface(self, index: int) -> None:
-        """Remove an interface."""
-        self.interfaces.pop(index, None)
-        self.version += 1
-
-    def put_addresses(self, addresses: frozenset[bytes]) -> None:
-        """Replace the engines' own addresses."""
-        self.addresses = addresses
-        self.version += 1
-
-    def put_pool(self, pool: Pool) -> None:
-        """Add or replace a pool."""
-        self.pools[pool.uuid] = pool
-        self.version += 1
-
-    def put_pools(self, pools: Iterable[Pool]) -> list[Pool]:
-        """Add or replace several pools."""
-        several = list(pools)
-        for pool in several:
-            self.put_pool(pool)
-        return several
-
-    def remove_pool(self, uuid: str) -> None:
-        """Remove a pool."""
-        self.pools.pop(uuid, None)
-        self._macs.pop(uuid, None)
-        self.version += 1
-
-    def put_service(self, service: Service) -> None:
-        """Add or replace a service."""
-        self.services[service.key] = service
-        vip, protocol, port, port_end = service.key
-        if port == port_end:
-            self._by_port[vip, protocol, port] = service
-        else:
-            self._index_ranges(vip, protocol)
-        self.version += 1
-
-    def remove_service(self, key: ServiceKey) -> None:
-        """Remove a service."""
-        if self.services.pop(key, None) is None:
-            return
-        if key.port == key.port_end:
-            del self._by_port[key.vip, key.protocol, key.port]
-        else:
-            self._index_ranges(key.vip, key.protocol)
-        self.version += 1
-
-    def put_vip(self, vip: Vip) -> None:
-        """Add or replace a VIP."""
-        self.vips[vip.address] = vip
-        self.version += 1
-
-    def remove_vip(self, address: bytes) -> None:
-        """Remove a VIP."""
-        self.vips.pop(address, None)
-        self.version += 1
-
-    def service(self, vip: bytes, protocol: int, port: int) -> Service | None:
-        """The service of a VIP, protocol and port."""
-        found = self._by_port.get((vip, protocol, port))
-        if found is None:
-            for ranged in self._ranges.get((vip, protocol), ()):
-                if ranged.key.port <= port <= ranged.key.port_end:
-                    return ranged
-        return found
-
-    def owners(self, pool: str) -> Mapping[bytes, Set[bytes]]:
-        """The addresses of a pool's members by their MAC address."""
-        value, (known, found) = self.pools.get(pool), self._macs.get(pool, _NOBODY)
-        if value is not known and value is not None:  # another thread may put a pool meanwhile
-            macs: dict[bytes, set[bytes]] = {}
-            for target in value.targets:
-                if target.mac is not None:
-                    macs.setdefault(target.mac, set()).add(target.address)
-            self._macs[pool] = value, (found := macs)
-        return found
-
-    def _index_ranges(self, vip: bytes, protocol: int) -> None:
-        self._ranges[vip, protocol] = tuple(
-            s for s in self.services.values() if s.key[:2] == (vip, protocol) and s.key.port != s.key.port_end
-        )
-
-
-def decide(frame: bytes, interface: Interface, values: Values, flows: Flows, now: int = 0, segment: int = 0) -> Verdict:
+def decide(
+    frame: bytes, interface: Interface, values: LookupTables, flows: Flows, now: int = 0, segment: int = 0
+) -> Verdict:
     """What becomes of a frame received on an interface of the plan.
 
     frame: from its Ethernet header on, without checksum; now: nanoseconds of a steady clock; segment: when the sender's
@@ -205,7 +86,7 @@ def decide(frame: bytes, interface: Interface, values: Values, flows: Flows, now
     return _TO_HOST
 
 
-def _arp(frame: bytes, start: int, interface: Interface, values: Values) -> Verdict:
+def _arp(frame: bytes, start: int, interface: Interface, values: LookupTables) -> Verdict:
     """Step 1: requests for an owned VIP are answered, probes of others' duplicate-address detection too; an
     announcement (sender = target, RFC 5227) is nobody's question."""
     if frame[:6] not in (BROADCAST_MAC, interface.mac) or len(frame) < start + ARP_LEN:
@@ -247,7 +128,7 @@ def _packet(
     start: int,
     vip: Vip,
     interface: Interface,
-    values: Values,
+    values: LookupTables,
     flows: Flows,
     now: int,
     segment: int,
@@ -330,13 +211,13 @@ def well_formed(frame: bytes, start: int) -> int:
     return total if whole else 0
 
 
-def _bad_source(source: bytes, values: Values) -> bool:
+def _bad_source(source: bytes, values: LookupTables) -> bool:
     """Step 2: zero, loopback, multicast, limited broadcast, or a VIP (RFC 1122 section 3.2.1.3)."""
     first = source[0]
     return first == 127 or first & 0xF0 == 0xE0 or source in (NOWHERE, EVERYWHERE) or source in values.vips
 
 
-def _looped(frame: bytes, source: bytes, pool: Pool | None, values: Values) -> bool:
+def _looped(frame: bytes, source: bytes, pool: Pool | None, values: LookupTables) -> bool:
     """Step 3: from one of the engines' own addresses (a probe that a server without the VIP sent on), or, for L2,
     forwarded by a member of the pool: its MAC address, another's IP address."""
     if source in values.addresses:
@@ -347,7 +228,7 @@ def _looped(frame: bytes, source: bytes, pool: Pool | None, values: Values) -> b
     return owned is not None and source not in owned
 
 
-def _subject(packet: bytes, values: Values, flows: Flows, now: int) -> _Subject:
+def _subject(packet: bytes, values: LookupTables, flows: Flows, now: int) -> _Subject:
     """Steps 5, 6 and 7, as far as they only look."""
     first, _, fragment, protocol = _HEAD.unpack_from(packet)
     header = (first & 0x0F) * 4
@@ -369,7 +250,7 @@ def _subject(packet: bytes, values: Values, flows: Flows, now: int) -> _Subject:
     return _Subject(_FIRST if fragment & MF else _WHOLE, service, pool, flow, syn)
 
 
-def _later(packet: bytes, values: Values, flows: Flows, now: int) -> _Subject:
+def _later(packet: bytes, values: LookupTables, flows: Flows, now: int) -> _Subject:
     """Step 5 for a later fragment: where its first went."""
     known = flows.fragment(_fragment_key(packet), now)
     service = values.services.get(known.service) if known else None
@@ -379,7 +260,7 @@ def _later(packet: bytes, values: Values, flows: Flows, now: int) -> _Subject:
     return _Subject(_LATER, service, pool, member=known.member)
 
 
-def _icmp(packet: bytes, header: int, values: Values) -> _Subject:
+def _icmp(packet: bytes, header: int, values: LookupTables) -> _Subject:
     """Step 6: a ping, or an error that quotes a packet from the VIP; eight bytes of its layer 4 are enough."""
     kind, code = packet[header], packet[header + 1]
     if kind == ECHO_REQUEST and code == 0 and header == IP_HLEN:

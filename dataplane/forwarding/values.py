@@ -1,4 +1,4 @@
-"""The values that a driver forwards by, and the interface of a driver.
+"""The values that a driver forwards by, and what it has counted.
 
 The engine makes them from the plan, the servers' health and the network; a driver only ever sees these. Addresses are
 4 bytes and MAC addresses 6 bytes, as they stand in a frame. Each value is immutable: a change is a new value put in the
@@ -8,39 +8,14 @@ old one's place, so that a frame sees the whole of the one or the whole of the o
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from dataplane.forwarding.maglev import Owners
 
 TCP = 6
 UDP = 17
-
-DROP_REASONS = (
-    "malformed",
-    "bad_source",
-    "looped",
-    "vip_down",
-    "fragment_unknown",
-    "fragment_short",
-    "icmp_unsupported",
-    "icmp_unmatched",
-    "no_service",
-    "no_server",
-    "no_next_hop",
-    "too_big_l2",
-    "too_big_rate_limited",
-    "encap_failed",
-    "transmit_failed",
-    "too_big_unreported",
-)
-"""Every reason a packet for a VIP is dropped for; the position is the reason's number in the kernel's counters."""
-
-MISTAKEN = "internal_error"
-"""The reason of what a driver drops because of a mistake of its own, which it tells."""
-OVERRUN = "overrun"
-"""Beside them in the counters of the pcap driver: frames that came faster than it took them, undecided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,75 +132,11 @@ class Tally:
 
 @dataclass(slots=True)
 class Counters:
-    """What a driver has counted. servers: by pool uuid and server address; answered: ARP requests and pings answered,
-    and clients told of a smaller MTU."""
+    """What a driver has counted."""
 
-    answered: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
+    answered: int = 0  # ARP requests and pings answered, and clients told of a smaller MTU
+    dropped: dict[str, int] = field(default_factory=dict)  # packets for a VIP, by reason
     services: dict[ServiceKey, Tally] = field(default_factory=dict)
-    servers: dict[tuple[str, bytes], Tally] = field(default_factory=dict)
-
-
-class Tables(Protocol):
-    """Where forwarding values are put. Order that never shows half a change: pool, service, VIP; removal the other way
-    round. Putting a value whose key is there replaces it."""
-
-    def put_interface(self, interface: Interface) -> None:
-        """Forward frames of this interface. Raises DriverError."""
-
-    def remove_interface(self, index: int) -> None:
-        """Leave this interface alone again."""
-
-    def put_addresses(self, addresses: frozenset[bytes]) -> None:
-        """The engines' own addresses: packets from them to a VIP are probes come back."""
-
-    def put_pool(self, pool: Pool) -> None:
-        """Add or replace a pool, at once for every frame."""
-
-    def put_pools(self, pools: Iterable[Pool]) -> list[Pool]:
-        """Add or replace several pools, each at once, one after the other as they come. Returns them as they are held:
-        equal ones, but the table may be one that the driver keeps."""
-
-    def remove_pool(self, uuid: str) -> None:
-        """Remove a pool that no service names."""
-
-    def put_service(self, service: Service) -> None:
-        """Add or replace a service."""
-
-    def remove_service(self, key: ServiceKey) -> None:
-        """Remove a service."""
-
-    def put_vip(self, vip: Vip) -> None:
-        """Add or replace a VIP."""
-
-    def remove_vip(self, address: bytes) -> None:
-        """Remove a VIP: its packets are the host's again."""
-
-
-class Driver(Tables, Protocol):
-    """Moves frames by the tables."""
-
-    name: str
-    """ "xdp" or "pcap"."""
-
-    def modes(self) -> Mapping[str, str]:
-        """How each interface is served, by interface name ("native", "generic", "AF_PACKET")."""
-
-    def adopted(self) -> Mapping[str, Pool]:
-        """What was found running at start: every pool, by its uuid. Empty after a cold start."""
-
-    def lingering(self, pools: Collection[str]) -> Lingering:
-        """Of every `elder` entry of some pools that lives, by pool: slot, and address and generation of the member;
-        those that were idle for longer than their service allows are forgotten. One pass, whatever the pools."""
-
-    def prune(self) -> None:
-        """Called once after start, when all of the plan is put: drop adopted entries that were not put again."""
-
-    def counters(self) -> Counters:
-        """A snapshot of the counters."""
-
-    def faults(self) -> list[str]:
-        """What went wrong unexpectedly since the last call, in words. Raises DriverError when it forwards no more."""
-
-    def close(self, *, keep: bool) -> None:
-        """End. keep: forwarding that the kernel does by itself goes on; else everything is removed."""
+    servers: dict[tuple[str, bytes], Tally] = field(default_factory=dict)  # by pool uuid and server address
+    # of the dropped packets those whose service was known, by service and reason
+    service_drops: dict[ServiceKey, dict[str, int]] = field(default_factory=dict)

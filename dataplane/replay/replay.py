@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dataplane import plan
 from dataplane.errors import NetworkError, PlanError
 from dataplane.forwarding import decision, translate
+from dataplane.forwarding.driver import Tables
+from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import FLOWS, Flows
-from dataplane.forwarding.values import Counters, Interface, Tables, Tally, Vip
+from dataplane.forwarding.values import Counters, Interface, Tally, Vip
 
 if TYPE_CHECKING:
     from dataplane.drivers.xdp.testrun import Trial
@@ -174,7 +176,7 @@ def replayer(driver: str, planned: plan.Plan, around: Surroundings) -> Iterator[
         finally:
             trial.close()
     else:
-        values = decision.Values()
+        values = LookupTables()
         fill(values, planned, around)
         yield Reference(values, around.interfaces[0])
 
@@ -182,7 +184,7 @@ def replayer(driver: str, planned: plan.Plan, around: Surroundings) -> Iterator[
 class Reference:
     """The pcap driver's: the reference decision."""
 
-    def __init__(self, values: decision.Values, first: Interface) -> None:
+    def __init__(self, values: LookupTables, first: Interface) -> None:
         self._values, self._first = values, first
         self._flows = Flows()
         self._counters = Counters()

@@ -16,20 +16,9 @@ from dataplane.bpf.objects import Program
 from dataplane.drivers.maps.layout import u32
 from dataplane.drivers.xdp.driver import XdpDriver
 from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding.driver import Tables
 from dataplane.forwarding.tracking import Flow, slot_for
-from dataplane.forwarding.values import (
-    STABLE,
-    TCP,
-    TRANSITION,
-    UDP,
-    Interface,
-    Pool,
-    Service,
-    ServiceKey,
-    Tables,
-    Target,
-    Vip,
-)
+from dataplane.forwarding.values import STABLE, TCP, TRANSITION, UDP, Interface, Pool, Service, ServiceKey, Target, Vip
 from dataplane.plan import L2, L3_IPIP
 from tests.packets.world import mac
 from tests.xdp.decider import KernelDecider

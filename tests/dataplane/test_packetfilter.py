@@ -13,6 +13,7 @@ import pytest
 from dataplane.drivers.pcap import socketfilter as packetfilter
 from dataplane.drivers.pcap.packetsocket import SO_ATTACH_FILTER
 from dataplane.forwarding import decision
+from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flows
 
 from ..packets.cases import CASES, arp_request, frame, tcp
@@ -56,7 +57,7 @@ def test_what_is_not_the_hosts_is_taken(filtered: Callable[[Sequence[bytes]], Ta
     kept_back = 0
     for _ in range(60):
         world = random_world(rnd)
-        values, interface = decision.Values(), world.interfaces[0]
+        values, interface = LookupTables(), world.interfaces[0]
         world.put(values)
         taken = filtered(packetfilter.program(interface.mac, values.vips))
         for _ in range(100):

@@ -16,9 +16,8 @@ from scapy.layers.inet import IP
 
 from dataplane.drivers.pcap import driver as pcap
 from dataplane.drivers.pcap import packetsocket
-from dataplane.forwarding import decision
-from dataplane.forwarding import values as forwarding
-from dataplane.forwarding.values import Interface, Tally
+from dataplane.forwarding import decision, dropreasons
+from dataplane.forwarding.values import Counters, Interface, Tally, Target, Vip
 
 from ..netns import Namespace
 from ..packets.cases import CASES, Case, Expected, arp_reply, arp_request, frame, tcp, to
@@ -50,7 +49,7 @@ class Bench:
         except BlockingIOError:
             return True
 
-    def wait(self, condition: Callable[[forwarding.Counters], bool]) -> None:
+    def wait(self, condition: Callable[[Counters], bool]) -> None:
         """Until the counters say so."""
         until(lambda: condition(self.driver.counters()))
 
@@ -103,7 +102,7 @@ def bench() -> Iterator[Bench]:
 
 
 def _put(driver: pcap.PcapDriver, real: dict[int, Interface]) -> None:
-    def target(t: forwarding.Target) -> forwarding.Target:
+    def target(t: Target) -> Target:
         return dataclasses.replace(t, interface=real[t.interface].index if t.interface else None)
 
     pools = tuple(dataclasses.replace(p, targets=tuple(map(target, p.targets))) for p in WORLD.pools)
@@ -170,13 +169,13 @@ def crowd(bench: Bench, sent: bytes) -> None:
 def test_what_comes_faster_than_it_is_taken_is_counted(bench: Bench) -> None:
     key = next(s.key for s in WORLD.services if s.key.port == 80 and s.key.vip == ip(VIP))
 
-    def handled(now: forwarding.Counters) -> int:
+    def handled(now: Counters) -> int:
         return now.services.get(key, Tally()).packets
 
     before = bench.driver.counters()
     crowd(bench, frame(tcp()))
-    bench.wait(lambda now: handled(now) - handled(before) + now.dropped.get(forwarding.OVERRUN, 0) == CROWD)
-    assert bench.driver.counters().dropped[forwarding.OVERRUN] == 500
+    bench.wait(lambda now: handled(now) - handled(before) + now.dropped.get(dropreasons.OVERRUN, 0) == CROWD)
+    assert bench.driver.counters().dropped[dropreasons.OVERRUN] == 500
     until(lambda: bench.silent(ETH0.index))
 
 
@@ -291,7 +290,7 @@ def _one_server(driver: pcap.PcapDriver, front: Interface, server_mac: bytes) ->
     driver.put_interface(front)
     driver.put_pool(dataclasses.replace(web, targets=(target,)))
     driver.put_service(service)
-    driver.put_vip(forwarding.Vip(ip(VIP), True, True))
+    driver.put_vip(Vip(ip(VIP), True, True))
 
 
 def test_a_frame_that_meets_a_mistake_stops_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,11 +303,11 @@ def test_a_frame_that_meets_a_mistake_stops_no_other(bench: Bench, monkeypatch: 
         return decide(data, *others)
 
     monkeypatch.setattr(bench.driver._steady, "decide", mistaken)
-    before = bench.driver.counters().dropped.get(forwarding.MISTAKEN, 0)
+    before = bench.driver.counters().dropped.get(dropreasons.MISTAKEN, 0)
     for data in (cursed, frame(tcp(sport=1234)), cursed, frame(tcp(sport=1234))):
         wire.send(data)
     for _ in range(2):
         assert bench.arrives(ETH0.index) == to(WEB1, tcp(sport=1234)).frames[0]
-    bench.wait(lambda now: now.dropped.get(forwarding.MISTAKEN, 0) == before + 2)
+    bench.wait(lambda now: now.dropped.get(dropreasons.MISTAKEN, 0) == before + 2)
     (told,) = bench.driver.faults()
     assert "2 times: RuntimeError: a mistake" in told

@@ -14,7 +14,7 @@ import pytest
 from dataplane import plan
 from dataplane.engine.engine import Engine
 from dataplane.forwarding import translate
-from dataplane.forwarding.decision import Values
+from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.values import Counters, Lingering, Pool
 from dataplane.health.probes.check import Check
 from dataplane.network.state import Network
@@ -37,7 +37,7 @@ MONITORS = [
 ]
 
 
-class Memory(Values):
+class Memory(LookupTables):
     """A driver that only remembers."""
 
     name = "memory"

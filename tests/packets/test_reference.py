@@ -3,26 +3,28 @@
 import pytest
 
 from dataplane.forwarding import decision
+from dataplane.forwarding.dropreasons import DROP_REASONS
+from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flows
-from dataplane.forwarding.values import DROP_REASONS, Counters, Interface, Tally
+from dataplane.forwarding.values import Counters, Interface, Tally
 
 from .cases import CASES, Case, frame, outcome, tcp, to, udp
 from .world import ETH0, WEB1, WEB2, WEB3, WORLD, ip
 
 
-def decide(sent: bytes, interface: Interface, values: decision.Values, segment: int = 0) -> decision.Verdict:
+def decide(sent: bytes, interface: Interface, values: LookupTables, segment: int = 0) -> decision.Verdict:
     return decision.decide(sent, interface, values, Flows(), segment=segment)
 
 
 @pytest.fixture(scope="module")
-def values() -> decision.Values:
-    values = decision.Values()
+def values() -> LookupTables:
+    values = LookupTables()
     WORLD.put(values)
     return values
 
 
 @pytest.mark.parametrize("row", CASES, ids=lambda row: row.what)
-def test_case(row: Case, values: decision.Values) -> None:
+def test_case(row: Case, values: LookupTables) -> None:
     flows = Flows()
     for earlier in row.before:
         decision.decide(earlier, row.interface, values, flows)
@@ -38,28 +40,28 @@ def test_the_table_is_a_table() -> None:
     assert {"malformed", "bad_source", "looped", "vip_down", "no_service", "no_server", "no_next_hop"} <= reasons
 
 
-def test_a_key_with_the_port_spreads_one_client_over_the_servers(values: decision.Values) -> None:
+def test_a_key_with_the_port_spreads_one_client_over_the_servers(values: LookupTables) -> None:
     servers = {outcome(decide(frame(tcp(8005, sport=n)), ETH0, values)).server for n in range(1000, 1100)}
     assert servers == {WEB1, WEB2, WEB3}
 
 
-def test_a_key_without_the_port_keeps_a_client_on_one_server(values: decision.Values) -> None:
+def test_a_key_without_the_port_keeps_a_client_on_one_server(values: LookupTables) -> None:
     servers = {outcome(decide(frame(tcp(83, sport=n)), ETH0, values)).server for n in range(1000, 1100)}
     assert len(servers) == 1
 
 
-def test_a_client_stays_on_its_server_over_a_services_whole_range(values: decision.Values) -> None:
+def test_a_client_stays_on_its_server_over_a_services_whole_range(values: LookupTables) -> None:
     servers = {outcome(decide(frame(tcp(port)), ETH0, values)).server for port in range(8000, 8011)}
     assert len(servers) == 1
 
 
-def test_a_large_frame_of_segments_that_fit_is_not_too_big(values: decision.Values) -> None:
+def test_a_large_frame_of_segments_that_fit_is_not_too_big(values: LookupTables) -> None:
     whole = tcp(data=bytes(9000))
     assert outcome(decide(frame(whole), ETH0, values, segment=1500)) == to(WEB1, whole)
     assert decide(frame(whole), ETH0, values, segment=1501).reason == "too_big_l2"
 
 
-def test_counters_hold_packets_and_bytes_of_the_clients_ip_packet(values: decision.Values) -> None:
+def test_counters_hold_packets_and_bytes_of_the_clients_ip_packet(values: LookupTables) -> None:
     counters = Counters()
     for sent in (frame(tcp()) + bytes(9), frame(tcp(data=b"12345")), frame(tcp(9)), frame(tcp(9)), frame(udp())):
         decision.count(decide(sent, ETH0, values), counters)
@@ -70,7 +72,7 @@ def test_counters_hold_packets_and_bytes_of_the_clients_ip_packet(values: decisi
 
 
 def test_values_can_be_taken_away_again() -> None:
-    values = decision.Values()
+    values = LookupTables()
     WORLD.put(values)
     for service in WORLD.services:
         values.remove_service(service.key)

@@ -10,9 +10,11 @@ import pytest
 from dataplane.drivers.pcap import flowcache as steady
 from dataplane.drivers.pcap.flowcache import Steady
 from dataplane.forwarding import decision
-from dataplane.forwarding.decision import Values, Verdict
+from dataplane.forwarding.decision import Verdict
+from dataplane.forwarding.driver import Tables
+from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import SECOND, Flows
-from dataplane.forwarding.values import Interface, Tables, Vip
+from dataplane.forwarding.values import Interface, Vip
 
 from ..xdp.frames import random_frame
 from ..xdp.worlds import changed_pool, random_address, random_mac, random_pool, random_service, random_world
@@ -34,7 +36,7 @@ class Counted(Steady):
 class Both:
     """The definition and the steady decision side by side, on the same values. kept: frames that went a kept way."""
 
-    values: Values
+    values: LookupTables
     defined: Flows
     flows: Flows
     steady: Counted
@@ -42,7 +44,7 @@ class Both:
 
     @classmethod
     def of(cls, world: World) -> Both:
-        values, flows = Values(), Flows()
+        values, flows = LookupTables(), Flows()
         world.put(values)
         return cls(values, Flows(), flows, Counted(values, flows))
 

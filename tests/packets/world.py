@@ -7,7 +7,8 @@ from array import array
 from dataclasses import dataclass
 
 from dataplane.forwarding import maglev as hashing
-from dataplane.forwarding.values import TCP, UDP, Interface, Pool, Service, ServiceKey, Tables, Target, Vip
+from dataplane.forwarding.driver import Tables
+from dataplane.forwarding.values import TCP, UDP, Interface, Pool, Service, ServiceKey, Target, Vip
 from dataplane.plan import L2, L3_GRE, L3_IPIP
 
 ip = socket.inet_aton

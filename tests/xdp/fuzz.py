@@ -16,8 +16,10 @@ from dataclasses import dataclass, replace
 from dataplane.drivers.maps import poolrecord as xdppool
 from dataplane.drivers.maps.flowentries import FlowEntry
 from dataplane.forwarding import decision
+from dataplane.forwarding.driver import Tables
+from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import SECOND, Bounded, Entry, Flow, Flows, member_of
-from dataplane.forwarding.values import Counters, Pool, Tables, Vip
+from dataplane.forwarding.values import Counters, Pool, Vip
 from tests.packets.world import World
 
 from .decider import LOOPBACK, KernelDecider, difference, expected
@@ -42,7 +44,7 @@ class Mismatch(Exception):
 class Reference:
     """The reference decision with what it remembers."""
 
-    values: decision.Values
+    values: LookupTables
     flows: Flows
 
     def forget_numbers(self, pool: Pool) -> None:
@@ -75,7 +77,7 @@ class Fuzz:
 
     def _world(self) -> None:
         world = random_world(self.random)
-        reference = Reference(decision.Values(), Flows())
+        reference = Reference(LookupTables(), Flows())
         world.put(reference.values)
         self.decider.readopt()
         world.put(self.decider.tables)

@@ -7,8 +7,9 @@ from collections import Counter
 import pytest
 
 from dataplane.forwarding import decision
+from dataplane.forwarding.dropreasons import DROP_REASONS
+from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flows
-from dataplane.forwarding.values import DROP_REASONS
 
 from .frames import random_frame
 from .fuzz import Fuzz
@@ -33,7 +34,7 @@ def test_the_frames_reach_every_step() -> None:
     try:
         for _ in range(40):
             world = random_world(fuzz.random)
-            values, flows = decision.Values(), Flows()
+            values, flows = LookupTables(), Flows()
             world.put(values)
             for _ in range(400):
                 verdict = decision.decide(random_frame(fuzz.random, world), world.interfaces[0], values, flows)

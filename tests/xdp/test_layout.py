@@ -15,8 +15,9 @@ from dataplane.drivers.maps.memory import Filter
 from dataplane.drivers.maps.tables import NAMES
 from dataplane.drivers.xdp import driver as xdpdriver
 from dataplane.errors import DriverError
+from dataplane.forwarding.dropreasons import DROP_REASONS
 from dataplane.forwarding.program import FOLDER
-from dataplane.forwarding.values import DROP_REASONS, TCP, ServiceKey
+from dataplane.forwarding.values import TCP, ServiceKey
 
 HEADER = (FOLDER / "layout.h").read_text()
 

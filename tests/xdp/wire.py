@@ -16,7 +16,8 @@ from dataplane.bpf import objects as bpf
 from dataplane.drivers.xdp import attachment
 from dataplane.drivers.xdp.driver import XdpDriver
 from dataplane.forwarding import maglev as hashing
-from dataplane.forwarding.values import UDP, Interface, Pool, Service, ServiceKey, Tables, Target, Vip
+from dataplane.forwarding.driver import Tables
+from dataplane.forwarding.values import UDP, Interface, Pool, Service, ServiceKey, Target, Vip
 from tests.netns import Namespace
 from tests.packets.cases import frame, udp
 from tests.packets.world import VIP, ip, mac

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from dataplane.bpf.objects import Map
 from dataplane.drivers.maps.layout import LIFE
 from dataplane.drivers.maps.poolrecord import pool_id
-from dataplane.forwarding.decision import Values
+from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import SECOND, Flow, Member, member_of, slot_for
 from dataplane.forwarding.values import Lingering, Pool, Service
 
@@ -38,8 +38,8 @@ def read(key: bytes, value: bytes) -> FlowEntry:
     return FlowEntry(flow, pool, address, generation, seen)
 
 
-def lingering(elder: Map, values: Values, wanted: Collection[str], now: int) -> Lingering:
-    """forwarding.Driver.lingering, over the map `elder`. now: nanoseconds of the kernel's monotonic clock."""
+def lingering(elder: Map, values: LookupTables, wanted: Collection[str], now: int) -> Lingering:
+    """Driver.lingering, over the map `elder`. now: nanoseconds of the kernel's monotonic clock."""
     found: dict[str, list[tuple[int, tuple[bytes, int]]]] = {uuid: [] for uuid in wanted}
     pools = {pool_id(uuid): (values.pools.get(uuid), found[uuid]) for uuid in wanted}
     for key, value in elder.items() if pools else ():

@@ -18,8 +18,10 @@ from dataplane.drivers.maps.memory import Filter, State
 from dataplane.drivers.maps.pools import KernelPools
 from dataplane.drivers.maps.serviceindex import ServiceIndex
 from dataplane.errors import DriverError
-from dataplane.forwarding.decision import ANSWERED, DROPPED, Values, Verdict
-from dataplane.forwarding.values import DROP_REASONS, Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
+from dataplane.forwarding.decision import ANSWERED, DROPPED, Verdict
+from dataplane.forwarding.dropreasons import DROP_REASONS
+from dataplane.forwarding.lookup import LookupTables
+from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
 
 NAMES = (
     "egress",
@@ -61,7 +63,7 @@ class _Leftover:
 
 
 class KernelTables:
-    """forwarding.Tables over the maps of a loaded program. It owns the maps and closes them.
+    """Tables over the maps of a loaded program. It owns the maps and closes them.
 
     values: the same once more, for what the program leaves to the reference decision.
     """
@@ -69,7 +71,7 @@ class KernelTables:
     def __init__(self, maps: Mapping[str, Map]) -> None:
         self._maps = dict(maps)
         self._state = State(maps["bss"])
-        self.values = Values()
+        self.values = LookupTables()
         self._places: dict[int, int] = {}
         self._interfaces: dict[int, Interface] = {}
         self._own: frozenset[bytes] = frozenset()
@@ -231,7 +233,7 @@ class KernelTables:
         self.found = {}  # their tables are large
 
     def lingering(self, pools: Collection[str], now: int) -> Lingering:
-        """forwarding.Driver.lingering. now: nanoseconds of the kernel's monotonic clock."""
+        """Driver.lingering. now: nanoseconds of the kernel's monotonic clock."""
         return xdpflows.lingering(self._maps["elder"], self.values, pools, now)
 
     def counters(self) -> Counters:

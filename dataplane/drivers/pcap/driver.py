@@ -26,19 +26,10 @@ from dataplane.drivers.pcap.hostguard import HostGuard
 from dataplane.drivers.pcap.packetsocket import BATCH, NOTHING_UNDONE, ROOM, PacketSocket
 from dataplane.errors import DriverError
 from dataplane.forwarding import decision
+from dataplane.forwarding.dropreasons import MISTAKEN, OVERRUN
+from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flows
-from dataplane.forwarding.values import (
-    MISTAKEN,
-    OVERRUN,
-    Counters,
-    Interface,
-    Lingering,
-    Pool,
-    Service,
-    ServiceKey,
-    Tally,
-    Vip,
-)
+from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Tally, Vip
 from dataplane.plan import L2
 from dataplane.runtime import locks
 from dataplane.runtime.worker import Worker
@@ -55,14 +46,14 @@ _TRANSMIT_FAILED = decision.Verdict(decision.DROPPED, "transmit_failed")
 
 
 class PcapDriver:
-    """A forwarding.Driver on packet sockets. instance names the engine among all on this machine. Raises DriverError,
+    """A Driver on packet sockets. instance names the engine among all on this machine. Raises DriverError,
     also where another process is this instance's driver."""
 
     name = "pcap"
 
     def __init__(self, instance: str) -> None:
         self._claim = _claimed(instance)
-        self._values = decision.Values()
+        self._values = LookupTables()
         self._flows = Flows()
         self._steady = Steady(self._values, self._flows)
         self._tunnels = False

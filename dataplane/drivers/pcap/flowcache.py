@@ -12,17 +12,8 @@ import struct
 from typing import NamedTuple
 
 from dataplane.forwarding import decision, rewrite
-from dataplane.forwarding.decision import (
-    DROPPED,
-    ETH_HLEN,
-    ETH_P_IP,
-    FORWARDED,
-    IP_HLEN,
-    TCP_HLEN,
-    UDP_HLEN,
-    Values,
-    Verdict,
-)
+from dataplane.forwarding.decision import DROPPED, ETH_HLEN, ETH_P_IP, FORWARDED, IP_HLEN, TCP_HLEN, UDP_HLEN, Verdict
+from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.rewrite import DF, MF, OFFSET
 from dataplane.forwarding.tracking import Flow, Flows, Member, is_stable
 from dataplane.forwarding.values import TCP, UDP, Interface, ServiceKey
@@ -66,7 +57,7 @@ def _well_formed(frame: bytes, size: int, protocol: int) -> bool:
 class Steady:
     """Decides on the frames of one thread."""
 
-    def __init__(self, values: Values, flows: Flows) -> None:
+    def __init__(self, values: LookupTables, flows: Flows) -> None:
         self._values, self._flows = values, flows
         self._ways: dict[_Key, _Way] = {}
         self._version = -1

@@ -54,7 +54,7 @@ def runs(instance: str) -> bool:
 
 
 class XdpDriver:
-    """A forwarding.Driver in the kernel. instance names the engine among all on this machine; state: its directory, for
+    """A Driver in the kernel. instance names the engine among all on this machine; state: its directory, for
     whoever finds its program. Raises DriverError, also where another process is this instance's driver."""
 
     name = "xdp"

@@ -217,7 +217,7 @@ struct tally {
 	__u64 bytes; /* of the clients' IP packets */
 };
 
-/* Places in `events`: the drop reasons in the order of forwarding.DROP_REASONS; other events from the end. */
+/* Places in `events`: the drop reasons in the order of dropreasons.DROP_REASONS; other events from the end. */
 enum event {
 	MALFORMED,
 	BAD_SOURCE,

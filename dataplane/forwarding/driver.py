@@ -1,0 +1,73 @@
+"""The interface of a driver: the tables that forwarding values are put in, and what moves frames by them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
+
+from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
+
+
+class Tables(Protocol):
+    """Where forwarding values are put. Order that never shows half a change: pool, service, VIP; removal the other way
+    round. Putting a value whose key is there replaces it."""
+
+    def put_interface(self, interface: Interface) -> None:
+        """Forward frames of this interface. Raises DriverError."""
+
+    def remove_interface(self, index: int) -> None:
+        """Leave this interface alone again."""
+
+    def put_addresses(self, addresses: frozenset[bytes]) -> None:
+        """The engines' own addresses: packets from them to a VIP are probes come back."""
+
+    def put_pool(self, pool: Pool) -> None:
+        """Add or replace a pool, at once for every frame."""
+
+    def put_pools(self, pools: Iterable[Pool]) -> list[Pool]:
+        """Add or replace several pools, each at once, one after the other as they come. Returns them as they are held:
+        equal ones, but the table may be one that the driver keeps."""
+
+    def remove_pool(self, uuid: str) -> None:
+        """Remove a pool that no service names."""
+
+    def put_service(self, service: Service) -> None:
+        """Add or replace a service."""
+
+    def remove_service(self, key: ServiceKey) -> None:
+        """Remove a service."""
+
+    def put_vip(self, vip: Vip) -> None:
+        """Add or replace a VIP."""
+
+    def remove_vip(self, address: bytes) -> None:
+        """Remove a VIP: its packets are the host's again."""
+
+
+class Driver(Tables, Protocol):
+    """Moves frames by the tables."""
+
+    name: str
+    """ "xdp" or "pcap"."""
+
+    def modes(self) -> Mapping[str, str]:
+        """How each interface is served, by interface name ("native", "generic", "AF_PACKET")."""
+
+    def adopted(self) -> Mapping[str, Pool]:
+        """What was found running at start: every pool, by its uuid. Empty after a cold start."""
+
+    def lingering(self, pools: Collection[str]) -> Lingering:
+        """Of every `elder` entry of some pools that lives, by pool: slot, and address and generation of the member;
+        those that were idle for longer than their service allows are forgotten. One pass, whatever the pools."""
+
+    def prune(self) -> None:
+        """Called once after start, when all of the plan is put: drop adopted entries that were not put again."""
+
+    def counters(self) -> Counters:
+        """A snapshot of the counters."""
+
+    def faults(self) -> list[str]:
+        """What went wrong unexpectedly since the last call, in words. Raises DriverError when it forwards no more."""
+
+    def close(self, *, keep: bool) -> None:
+        """End. keep: forwarding that the kernel does by itself goes on; else everything is removed."""

@@ -1,0 +1,26 @@
+"""Why packets for a VIP are dropped. Each reason has a counter of its own."""
+
+DROP_REASONS = (
+    "malformed",
+    "bad_source",
+    "looped",
+    "vip_down",
+    "fragment_unknown",
+    "fragment_short",
+    "icmp_unsupported",
+    "icmp_unmatched",
+    "no_service",
+    "no_server",
+    "no_next_hop",
+    "too_big_l2",
+    "too_big_rate_limited",
+    "encap_failed",
+    "transmit_failed",
+    "too_big_unreported",
+)
+"""Every reason a packet for a VIP is dropped for; the position is the reason's number in the kernel's counters."""
+
+MISTAKEN = "internal_error"
+"""The reason of what a driver drops because of a mistake of its own, which it tells."""
+OVERRUN = "overrun"
+"""Beside them in the counters of the pcap driver: frames that came faster than it took them, undecided."""
