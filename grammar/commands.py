@@ -1,60 +1,29 @@
-"""The shell's commands as data: a tree of words and slots, and what a line means at a prompt.
+"""What a line means at a prompt: a command of the tree, or fields of a mode.
 
-One tree serves the parser, completion and help. `resolve` decides whether a line is a command or fields of the current
-mode, or of a mode that `save` just closed (the third rule of leaving modes).
+`resolve` decides which of the two; the fields may be those of the current mode, or of one that `save` just closed.
 """
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
-from grammar import parser as line
 from grammar import schema
 from grammar.errors import BadValue, IncompleteLine, LineError, UnknownWord
+from grammar.fields import NO, typable
 from grammar.lexer import Word, pick
-
-
-class Slot(enum.Enum):
-    """What a word may be where no keyword is meant."""
-
-    OBJECT = enum.auto()  # the name of an object of the node's kind
-    NUMBER = enum.auto()
-    PATH = enum.auto()
-    TEXT = enum.auto()
-    VERB = enum.auto()  # any command's name
-    FIELDS = enum.auto()  # the rest of the line: fields of the kind
-    COMMAND = enum.auto()  # the rest of the line: a command out of `next`
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A keyword, or a slot with `word` as its form (`<name>`).
-
-    action: what is done if the line ends here ("" = it cannot); usage: what to say when it does end; argument: the name
-    under which the slot's word is handed on; kind: the segment that an OBJECT or FIELDS slot speaks of.
-    """
-
-    word: str
-    help: str = ""
-    action: str = ""
-    next: tuple[Node, ...] = ()
-    slot: Slot | None = None
-    argument: str = ""
-    kind: str = ""
-    usage: str = ""
+from grammar.parser import parse
+from grammar.tree import LACKING, LACKING_KINDS, Node, Slot, root, verb_help
 
 
 @dataclass(slots=True)
 class Command:
-    """A line understood as a command: what to do, with which words; fields: words for the fields of `kind`."""
+    """A line understood as a command."""
 
-    action: str
-    kind: str = ""
-    arguments: dict[str, Word] = field(default_factory=dict)
-    fields: list[Word] = field(default_factory=list)
+    action: str  # what to do
+    kind: str = ""  # the segment that it is about
+    arguments: dict[str, Word] = field(default_factory=dict)  # words in slots, by the node's `argument`
+    fields: list[Word] = field(default_factory=list)  # words for the fields of `kind`
 
     def text(self, name: str) -> str:
         """An argument's text, "" when it was not typed."""
@@ -64,22 +33,21 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """A mode in which fields may be typed; where: its name for messages."""
+    """A mode in which fields may be typed."""
 
     kind: schema.Kind
     message: schema.Message
-    where: str
+    where: str  # its name for messages
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a line may speak of: commands, the current mode (None at root), modes that `save` just closed, innermost
-    first, and the commands of the other prompt, to say so when one is typed here."""
+    """What a line may speak of."""
 
     commands: tuple[Node, ...]
-    mode: Mode | None = None
-    closed: tuple[Mode, ...] = ()
-    elsewhere: tuple[Node, ...] = ()
+    mode: Mode | None = None  # the current one; None at root
+    closed: tuple[Mode, ...] = ()  # modes that `save` just closed, innermost first
+    elsewhere: tuple[Node, ...] = ()  # commands of the other prompt, to say so when one is typed here
 
     def modes(self) -> tuple[Mode, ...]:
         """The current mode, then the closed ones."""
@@ -89,10 +57,10 @@ class Context:
         """Every first word: commands, then fields of the modes, then `no`; an earlier meaning hides a later one."""
         words: dict[str, Node | schema.Field | None] = {node.word: node for node in self.commands}
         for mode in self.modes():
-            for name, member in line.typable(mode.kind.segment, mode.message.name).items():
+            for name, member in typable(mode.kind.segment, mode.message.name).items():
                 words.setdefault(name, member)
         if self.modes():
-            words.setdefault(line.NO, None)
+            words.setdefault(NO, None)
         return words
 
 
@@ -108,8 +76,8 @@ def resolve(context: Context, words: Sequence[Word]) -> Node | Mode:
     modes = context.modes()
     if not modes:
         return commands[_pick(context, first, commands, "a command")]
-    if first.text == line.NO:
-        return _mode_of(context, words, line.NO)
+    if first.text == NO:
+        return _mode_of(context, words, NO)
     mode = _owner(modes, first.text)
     if mode is not None:
         return mode
@@ -124,10 +92,10 @@ def resolve(context: Context, words: Sequence[Word]) -> Node | Mode:
 def _mode_of(context: Context, words: Sequence[Word], name: str) -> Mode:
     """The mode that a field's name belongs to; for `no`, that of the word after it."""
     modes = context.modes()
-    if name == line.NO:
+    if name == NO:
         if len(words) < 2:
             return modes[0]  # whose parser says what is missing
-        names = {n: None for mode in modes for n in line.typable(mode.kind.segment, mode.message.name)}
+        names = {n: None for mode in modes for n in typable(mode.kind.segment, mode.message.name)}
         if words[1].text in names:
             name = words[1].text
         else:
@@ -142,7 +110,7 @@ def _mode_of(context: Context, words: Sequence[Word], name: str) -> Mode:
 
 def _owner(modes: Sequence[Mode], name: str) -> Mode | None:
     for mode in modes:
-        if name in line.typable(mode.kind.segment, mode.message.name):
+        if name in typable(mode.kind.segment, mode.message.name):
             return mode
     return None
 
@@ -167,10 +135,10 @@ def _explained(context: Context, exc: UnknownWord, word: Word) -> UnknownWord:
         exc.nearest = exc.expected = ()
     elif context.mode is not None:
         mode = context.mode
-        fields = line.typable(mode.kind.segment, mode.message.name)
+        fields = typable(mode.kind.segment, mode.message.name)
         exc.expected = tuple(dict.fromkeys([*fields, *exc.expected]))
         try:
-            line.parse(mode.kind, mode.message, [word], mode.where)
+            parse(mode.kind, mode.message, [word], mode.where)
         except UnknownWord as better:
             if better.what != f"'{word.text}' is not a field of {mode.where}":
                 exc.what, exc.nearest, exc.expected = better.what, better.nearest, better.expected
@@ -249,266 +217,3 @@ def _usage(node: Node) -> str:
     if node.usage:
         return node.usage
     return f"the line ends after '{node.word}', where more must follow"
-
-
-def _object(segment: str, action: str, *after: Node) -> Node:
-    return Node("<name>", "name of the object", action, after, Slot.OBJECT, "name", segment)
-
-
-def _each_kind(action: str, of: Collection[str], usage: str, fields: bool = False) -> tuple[Node, ...]:
-    return tuple(
-        Node(
-            segment,
-            next=(_object(segment, action, *((Node("", slot=Slot.FIELDS, kind=segment),) if fields else ())),),
-            kind=segment,
-            usage=usage.format(segment),
-        )
-        for segment in of
-    )
-
-
-def _view(word: str, help_: str, *after: Node) -> Node:
-    return Node(word, help_, "show.view", after, argument="view")
-
-
-_ONE_SERVER = Node("<x.x.x.x>", "address of one server; all without it", "show.diagnose", (), Slot.TEXT, "server")
-VIEWS: Mapping[str, tuple[Node, ...]] = {
-    "virtualservice": (_view("detail", "live state, packets and servers, from the service engines"),),
-    "pool": (
-        _view("detail", "live state of the pool"),
-        _view(
-            "server",
-            "live state of each server",
-            Node("diagnose", "find out what is wrong with servers, and what mends it", "show.diagnose", (_ONE_SERVER,)),
-        ),
-        Node("server-setup", "commands that make a host ready to be a server of this pool", "show.setup"),
-    ),
-    "serviceengine": (_view("detail", "live state: driver, interfaces, drops"),),
-}
-"""What there is to see of an object besides its configuration, by kind."""
-
-_CONFIGURABLE = tuple(segment for segment in schema.SEGMENTS if segment != "debugvirtualservice")
-
-
-def _show(in_mode: bool) -> Node:
-    listed = tuple(
-        Node(
-            segment,
-            action="show.list",
-            next=(
-                _object(
-                    segment,
-                    "show.object",
-                    *VIEWS.get(segment, ()),
-                ),
-            ),
-            kind=segment,
-        )
-        for segment in schema.SEGMENTS
-    )
-    others = (
-        Node("history", "changes of the configuration, newest last", "show.history"),
-        Node("running_config", "lines that recreate the configuration", "show.running_config"),
-        Node("version", "version of this program", "version"),
-    )
-    if in_mode:
-        diff = Node("diff", "what save would change", "show.diff")
-        return Node("show", "the object as it would be saved, or any object", "show.open", (diff, *listed, *others))
-    return Node("show", "show objects and state", next=(*listed, *others))
-
-
-def _number(argument: str, action: str, form: str) -> Node:
-    return Node(form, action=action, slot=Slot.NUMBER, argument=argument)
-
-
-def _path(action: str, *after: Node) -> Node:
-    return Node("<file>", "a file", action, after, Slot.PATH, "path")
-
-
-_TERMINAL = Node(
-    "terminal",
-    "settings of this session's output",
-    next=(
-        Node("length", "rows of a page, 0 = no pages", next=(_number("number", "terminal.length", "<0-9999>"),)),
-        Node(
-            "width", "columns of a line, 0 = as the terminal", next=(_number("number", "terminal.width", "<0-9999>"),)
-        ),
-        Node(
-            "output",
-            "brief leaves defaults out of tables",
-            next=(
-                Node("brief", "without defaults", "terminal.output", argument="value"),
-                Node("detailed", "with defaults", "terminal.output", argument="value"),
-            ),
-        ),
-        Node(
-            "prompt",
-            "how deep modes are shown",
-            next=(
-                Node("document", "outermost and innermost mode", "terminal.prompt", argument="value"),
-                Node("path", "every mode", "terminal.prompt", argument="value"),
-            ),
-        ),
-    ),
-)
-_HELP = Node("help", "commands and what they do", "help", (Node("<command>", "", "help", (), Slot.VERB, "verb"),))
-_EVERYWHERE = (
-    Node("where", "tenant, and what is set in this mode", "where"),
-    _TERMINAL,
-    Node("history", "lines typed in this session", "history"),
-    Node("version", "version of this program", "version"),
-    Node("clear", "clear the screen", "clear"),
-    _HELP,
-)
-
-
-def _watch(show: Node) -> Node:
-    return Node("watch", "repeat a show command until Ctrl-C", next=(Node("", slot=Slot.COMMAND, next=(show,)),))
-
-
-@cache
-def root() -> tuple[Node, ...]:
-    """The commands of the root prompt."""
-    show = _show(False)
-    debug_next = (_object("debugvirtualservice", "open", Node("", slot=Slot.FIELDS, kind="debugvirtualservice")),)
-    debug_usage = "Usage: 'debug virtualservice <name>'. You must enter the object name."
-    return (
-        Node(
-            "configure",
-            "open an object, creating it when absent",
-            next=_each_kind(
-                "open", _CONFIGURABLE, "Usage: 'configure {} <name>'. You must enter the object name.", True
-            ),
-        ),
-        show,
-        Node(
-            "delete",
-            "delete an object",
-            next=_each_kind("delete", schema.SEGMENTS, "Usage: 'delete {} <name>'. You must enter the object name."),
-        ),
-        Node(
-            "debug",
-            "open the debug settings of an object",
-            next=tuple(
-                Node(word, next=debug_next, kind="debugvirtualservice", usage=debug_usage)
-                for word in ("virtualservice", "debugvirtualservice")
-            ),
-        ),
-        Node(
-            "switchto",
-            "work in another tenant",
-            next=(
-                Node(
-                    "tenant",
-                    "a tenant, or * for all",
-                    next=(
-                        Node("<name>", "name of the tenant", "switchto", (), Slot.OBJECT, "name", "tenant"),
-                        Node("*", "every tenant's objects are shown", "switchto", argument="name"),
-                    ),
-                ),
-            ),
-        ),
-        Node(
-            "export",
-            "write all objects to a file",
-            next=(Node("configuration", "as JSON", next=(Node("file", "", next=(_path("export"),)),)),),
-        ),
-        Node(
-            "import",
-            "read objects from a file",
-            next=(
-                Node(
-                    "configuration",
-                    "as JSON",
-                    next=(
-                        Node(
-                            "file",
-                            "",
-                            next=(
-                                _path("import", Node("keep_uuid", "keep the file's uuids", "import", argument="keep")),
-                            ),
-                        ),
-                    ),
-                ),
-            ),
-        ),
-        _watch(show),
-        *_EVERYWHERE,
-        Node("save", "nothing is open here", "save"),
-        Node("exit", "leave the shell", "exit"),
-        Node("quit", "leave the shell", "exit"),
-    )
-
-
-@cache
-def in_mode() -> tuple[Node, ...]:
-    """The commands of every mode of an open object."""
-    show = _show(False)
-    from_root = (show, _watch(show), *_EVERYWHERE)
-    return (
-        Node("save", "close this mode; at the object, store it", "save"),
-        Node("exit", "leave this mode and keep what was entered; at the object, store it", "exit"),
-        Node("quit", "the same as exit", "exit"),
-        Node("cancel", "drop what was entered in this mode", "cancel"),
-        _show(True),
-        Node(
-            "do",
-            "run a command of the root prompt that changes nothing",
-            next=(Node("", slot=Slot.COMMAND, next=from_root),),
-        ),
-        _watch(show),
-        *_EVERYWHERE,
-    )
-
-
-PIPES: tuple[Node, ...] = (
-    Node("grep", "only lines with a word", next=(Node("<text>", "", "grep", (), Slot.TEXT, "text"),)),
-    Node("except", "only lines without a word", next=(Node("<text>", "", "except", (), Slot.TEXT, "text"),)),
-    Node("count", "the number of lines", "count"),
-    Node("json", "the data as JSON", "json"),
-    Node("save", "write the output to a file", next=(_path("save"),)),
-    Node("more", "page by page", "more"),
-)
-"""What may follow `|`."""
-
-PIPED = frozenset({"show", "where", "do", "watch", "history", "version", "help"})
-"""Commands whose output may be piped; elsewhere `|` is a character."""
-
-
-def about(node: Node) -> str:
-    """A node's help; a kind's is the model's own."""
-    return node.help or (schema.kind(node.kind).help if node.kind and node.slot is None else "")
-
-
-def verb_help() -> dict[str, Node]:
-    """Every command by its word, those of root first."""
-    nodes = {node.word: node for node in root()}
-    for node in in_mode():
-        nodes.setdefault(node.word, node)
-    return nodes
-
-
-LACKING = frozenset(
-    """attach backup controller copy deactivate detach disable discover enable generate migrate move patch ping
-    placement reboot rebalance reload reset resync restart restore retry rollback rotate scalein scaleout send
-    shell shutdown ssh start stop switch switchover sync techsupport telnet test traceroute upgrade upload
-    verify warmstart write
-    """.split()
-)
-"""Verbs of the appliance that this product lacks."""
-
-LACKING_KINDS = frozenset(
-    """actiongroupconfig alertconfig alertemailconfig alertscriptconfig alertsyslogconfig analyticsprofile
-    applicationpersistenceprofile authprofile autoscalelaunchconfig backupconfiguration botdetectionpolicy
-    certificatemanagementprofile cloudconnectoruser cluster controllerportalregistration controllersite
-    customipamdnsprofile dnspolicy dynamicdnsrecord errorpagebody errorpageprofile fileobject geodb gslb
-    gslbgeodbprofile gslbservice hardwaresecuritymodulegroup httppolicyset icapprofile ipaddrgroup
-    ipamdnsproviderprofile ipreputationdb jwtprofile jwtserverprofile l4policyset labelgroup microservicegroup natpolicy
-    network networksecuritypolicy nsxtsegmentruntime pingaccessagent pkiprofile poolgroup poolgroupdeploymentpolicy
-    prioritylabels protocolparser role scheduler securitymanagerdata securitypolicy seproperties serverautoscalepolicy
-    siteversion snmptrapprofile sslkeyandcertificate sslprofile ssopolicy statediffoperation stringgroup
-    systemconfiguration systemlimits testsedatastorelevel1 trafficcloneprofile user useraccountprofile useractivity
-    vcenterserver vsdatascriptset vsgs wafapplicationsignatureprovider wafcrs wafpolicy wafpolicypsmgroup wafprofile
-    webapput webhook""".split()
-)
-"""Kinds of objects of the appliance that this product lacks."""

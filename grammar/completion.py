@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
 
-from grammar import commands, schema
-from grammar import parser as line
-from grammar import values as leaf
+from grammar import commands, schema, tree, values
 from grammar.errors import BadQuoting, LineError
+from grammar.fields import INDEX, NO, is_mode, one_token, typable
 from grammar.lexer import Word, quote, split
+from grammar.parser import State, Walk
 
 Names = Callable[[str], Sequence[str]]
 """The existing objects' names of a kind, by segment."""
@@ -24,26 +24,22 @@ WIDTH = 20
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A word that may stand here, as it would be typed, and what it means."""
+    """A word that may stand here."""
 
-    word: str
-    help: str = ""
+    word: str  # as it would be typed
+    help: str = ""  # what it means
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What may stand at the cursor.
+    """What may stand at the cursor."""
 
-    partial: the word begun there; column: where it begins; candidates: words that continue it; form: the form of a
-    value that may stand here ("" = none may); help: what it is; required: whether the object needs it.
-    """
-
-    partial: str
-    column: int
-    candidates: tuple[Candidate, ...] = ()
-    form: str = ""
-    help: str = ""
-    required: bool = False
+    partial: str  # the word begun there
+    column: int  # where that word begins
+    candidates: tuple[Candidate, ...] = ()  # words that continue it
+    form: str = ""  # the form of a value that may stand here; "" = none may
+    help: str = ""  # what the value is
+    required: bool = False  # the object needs the value
 
     def replacement(self) -> str:
         """What TAB makes of the partial word: the only candidate and a blank, or what all candidates begin with."""
@@ -96,12 +92,12 @@ def complete(text: str, context: commands.Context, names: Names) -> Offer:
 def _offer(done: list[Word], partial: Word, typed: str, context: commands.Context, names: Names) -> Offer:
     piped = _piped(done, context)
     if piped is not None:
-        nodes: tuple[commands.Node, ...] = commands.PIPES
-        return _of_nodes(commands.Node("|", next=nodes), piped, 0, partial, typed, names)
+        nodes: tuple[tree.Node, ...] = tree.PIPES
+        return _of_nodes(tree.Node("|", next=nodes), piped, 0, partial, typed, names)
     if not done:
         vocabulary = context.vocabulary()
         return _made(partial, typed, ((name, _help(context, name, what)) for name, what in vocabulary.items()))
-    if len(done) == 1 and done[0].text == line.NO and context.modes():
+    if len(done) == 1 and done[0].text == NO and context.modes():
         return _after_no(context, partial, typed)
     chosen = commands.resolve(context, done)
     if isinstance(chosen, commands.Mode):
@@ -114,7 +110,7 @@ def _piped(done: Sequence[Word], context: commands.Context) -> list[Word] | None
     if not done or not any(word.text == "|" and not word.quoted for word in done):
         return None
     chosen = commands.resolve(context, done)
-    if isinstance(chosen, commands.Mode) or chosen.word not in commands.PIPED:
+    if isinstance(chosen, commands.Mode) or chosen.word not in tree.PIPED:
         return None
     last = max(i for i, word in enumerate(done) if word.text == "|" and not word.quoted)
     return list(done[last + 1 :])
@@ -124,38 +120,36 @@ def _after_no(context: commands.Context, partial: Word, typed: str) -> Offer:
     fields: dict[str, schema.Field] = {}
     homes: dict[str, commands.Mode] = {}
     for mode in context.modes():
-        for name, field in line.typable(mode.kind.segment, mode.message.name).items():
+        for name, field in typable(mode.kind.segment, mode.message.name).items():
             fields.setdefault(name, field)
             homes.setdefault(name, mode)
     return _made(partial, typed, ((n, field_help(homes[n].kind, f)) for n, f in fields.items()))
 
 
-def _of_nodes(node: commands.Node, words: Sequence[Word], start: int, partial: Word, typed: str, names: Names) -> Offer:
+def _of_nodes(node: tree.Node, words: Sequence[Word], start: int, partial: Word, typed: str, names: Names) -> Offer:
     """Walk the tree of commands along the words, then offer what its node has next."""
     for position in range(start, len(words)):
-        rest = next((n for n in node.next if n.slot is commands.Slot.FIELDS), None)
+        rest = next((n for n in node.next if n.slot is tree.Slot.FIELDS), None)
         if rest is not None:
             kind = schema.kind(rest.kind)
             return _of_fields(kind, kind.root, words[position:], partial, typed, names)
-        nested = next((n for n in node.next if n.slot is commands.Slot.COMMAND), None)
-        node = commands.step(
-            commands.Node(words[position - 1].text, next=nested.next) if nested else node, words[position]
-        )
+        nested = next((n for n in node.next if n.slot is tree.Slot.COMMAND), None)
+        node = commands.step(tree.Node(words[position - 1].text, next=nested.next) if nested else node, words[position])
     candidates: list[tuple[str, str]] = []
     form = help_ = ""
     for n in node.next:
         if n.slot is None:
-            candidates.append((n.word, commands.about(n)))
-        elif n.slot is commands.Slot.COMMAND:
+            candidates.append((n.word, tree.about(n)))
+        elif n.slot is tree.Slot.COMMAND:
             candidates += [(inner.word, inner.help) for inner in n.next]
-        elif n.slot is commands.Slot.FIELDS:
+        elif n.slot is tree.Slot.FIELDS:
             kind = schema.kind(n.kind)
             return _of_fields(kind, kind.root, (), partial, typed, names)
-        elif n.slot is commands.Slot.VERB:
-            candidates += [(word, verb.help) for word, verb in commands.verb_help().items()]
+        elif n.slot is tree.Slot.VERB:
+            candidates += [(word, verb.help) for word, verb in tree.verb_help().items()]
         else:
             form, help_ = n.word, n.help
-            if n.slot is commands.Slot.OBJECT:
+            if n.slot is tree.Slot.OBJECT:
                 candidates += [(quote(name), "") for name in names(n.kind)]
     return _made(partial, typed, candidates, form, help_, bool(form) and not node.action)
 
@@ -163,17 +157,17 @@ def _of_nodes(node: commands.Node, words: Sequence[Word], start: int, partial: W
 def _of_fields(
     kind: schema.Kind, message: schema.Message, words: Sequence[Word], partial: Word, typed: str, names: Names
 ) -> Offer:
-    walk = line.Walk(kind, message)
+    walk = Walk(kind, message)
     for word in words:
         walk.feed(word)
     candidates = [(n, _word_help(kind, n, f)) for n, f in walk.vocabulary().items()]
     field = walk.value()
     if field is None:
         return _made(partial, typed, candidates)
-    form = leaf.form(field, line.one_token(kind, field))
+    form = values.form(field, one_token(kind, field))
     if field.type == "enum":
-        values = schema.enums()[field.enum or ""]
-        candidates += [(value.lower(), "the default" if value == field.default else "") for value in values]
+        choices = schema.enums()[field.enum or ""]
+        candidates += [(choice.lower(), "the default" if choice == field.default else "") for choice in choices]
         form = "<word>"
     elif field.type == "bool":
         candidates += [("true", ""), ("false", "")]
@@ -183,9 +177,9 @@ def _of_fields(
     return _made(partial, typed, candidates, form, field.help, _required(walk, field))
 
 
-def _required(walk: line.Walk, field: schema.Field) -> bool:
+def _required(walk: Walk, field: schema.Field) -> bool:
     """Whether the object needs the field, or, for a number after `index`, the line."""
-    return field.required if walk.state is line.State.VALUE else walk.must()
+    return field.required if walk.state is State.VALUE else walk.must()
 
 
 def _made(
@@ -201,13 +195,13 @@ def _made(
     return Offer(typed, partial.column, fields, form, help_, must)
 
 
-def _help(context: commands.Context, name: str, what: commands.Node | schema.Field | None) -> str:
-    if isinstance(what, commands.Node):
+def _help(context: commands.Context, name: str, what: tree.Node | schema.Field | None) -> str:
+    if isinstance(what, tree.Node):
         return what.help
     if what is None:
         return _NO_HELP
     for mode in context.modes():
-        if line.typable(mode.kind.segment, mode.message.name).get(name) is what:
+        if typable(mode.kind.segment, mode.message.name).get(name) is what:
             return field_help(mode.kind, what)
     return ""
 
@@ -218,18 +212,18 @@ _NO_HELP = "switch a field off, return it to its default, or remove an element"
 def _word_help(kind: schema.Kind, name: str, field: schema.Field | None) -> str:
     if field is not None:
         return field_help(kind, field)
-    return {line.NO: _NO_HELP, "index": line.INDEX.help}.get(name, "")
+    return {NO: _NO_HELP, "index": INDEX.help}.get(name, "")
 
 
 def field_help(kind: schema.Kind, field: schema.Field) -> str:
     """One line on a field: what it is, the form of its value, its default, whether it is required."""
     facts = [field.help]
-    if line.is_mode(kind, field):
+    if is_mode(kind, field):
         facts.append("a list: adds an element" if field.repeated else "enters its mode")
     elif field.type == "enum":
         facts.append(f"one of {len(schema.enums()[field.enum or ''])} words")
     elif field.type != "bool":
-        facts.append(leaf.form(field, line.one_token(kind, field)))
+        facts.append(values.form(field, one_token(kind, field)))
     if field.default is not None:
         facts.append(f"default {str(field.default).lower() if field.type in ('bool', 'enum') else field.default}")
     if field.required:

@@ -1,121 +1,33 @@
-"""A line of fields against a mode: words → typed actions.
+"""A line of fields against a mode: words → actions.
 
 `Walk` takes one word after the other; at every point it knows what may follow, so the parser and completion cannot
-disagree. The schema knows the keywords (one dictionary step a word), `leaf` the values.
+disagree. The schema knows the keywords (one dictionary step a word), `values` the values.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from types import MappingProxyType
 from typing import Any
 
-from grammar import relations, schema
-from grammar import values as leaf
+from grammar import relations, schema, values
+from grammar.actions import (
+    Action,
+    Append,
+    Clear,
+    Discard,
+    Element,
+    ElementAt,
+    Enter,
+    FromFile,
+    Lines,
+    Remove,
+    RemoveAt,
+    Set,
+)
 from grammar.errors import BadValue, IncompleteLine, LineError, UnknownWord
+from grammar.fields import INDEX, NO, home_of, is_mode, one_token, typable, value_of
 from grammar.lexer import Word, pick
-
-
-@dataclass(slots=True)
-class Action:
-    """What a line asks of the open object. field: in the mode that is current then; word: where a caret would point.
-
-    Not frozen: a frozen dataclass takes three times as long to make, and a line of eight words makes eight. Actions are
-    plain subclasses of four shapes, because every dataclass costs a millisecond when the shell starts.
-    """
-
-    field: schema.Field
-    word: Word
-
-
-@dataclass(slots=True)
-class Valued(Action):
-    """An action with a value as stored; a reference's is the name as typed."""
-
-    value: Any
-
-
-@dataclass(slots=True)
-class Keyed(Action):
-    """An action on a list element that is told by values of its key fields; None = not set."""
-
-    key: Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class Numbered(Action):
-    """An action on a list element that is told by its number, counted from 1."""
-
-    index: int
-
-
-class Set(Valued):
-    """Give a field its value."""
-
-    __slots__ = ()
-
-
-class Append(Valued):
-    """Append a value to a repeated scalar."""
-
-    __slots__ = ()
-
-
-class Discard(Valued):
-    """`no field value`: remove one value of a repeated scalar."""
-
-    __slots__ = ()
-
-
-class Clear(Action):
-    """`no field`: false, or the default, or nothing."""
-
-    __slots__ = ()
-
-
-class Enter(Action):
-    """Enter a message's mode; what follows happens in it."""
-
-    __slots__ = ()
-
-
-class Element(Keyed):
-    """Enter the list element with this key, or a new one that gets it; an empty key is always new."""
-
-    __slots__ = ()
-
-
-class ElementAt(Numbered):
-    """Enter the list element with this number."""
-
-    __slots__ = ()
-
-
-class Remove(Keyed):
-    """Remove the list element that has these values in its key fields; fields that were not typed are not there."""
-
-    __slots__ = ()
-
-
-class RemoveAt(Numbered):
-    """Remove the list element with this number."""
-
-    __slots__ = ()
-
-
-class Lines(Action):
-    """`field --`: the text follows on lines of its own, up to END."""
-
-    __slots__ = ()
-
-
-class FromFile(Valued):
-    """`field file:PATH`: the text is in the file that the value names."""
-
-    __slots__ = ()
 
 
 class State(enum.Enum):
@@ -132,38 +44,6 @@ class State(enum.Enum):
     NO_ELEMENT = enum.auto()  # after `no` and a repeated message: nothing, `index`, or key fields
     NO_KEY = enum.auto()  # the value of a key field there
     NO_INDEX = enum.auto()  # a number there
-
-
-INDEX = schema.Field("index", "uint32", "l4", 0, help="the element's number, from 1", minimum=1, maximum=2**32 - 1)
-"""What stands after a list's name for the element with that number."""
-
-NO = "no"
-
-
-@cache
-def typable(kind: str, name: str) -> Mapping[str, schema.Field]:
-    """The fields that the shell offers of a message of a kind, by name, in table order."""
-    return MappingProxyType({field.name: field for field in schema.kind(kind).messages[name].typable()})
-
-
-def one_token(kind: schema.Kind, field: schema.Field) -> schema.Message | None:
-    """A field's message where it is typed as one word (an address, a prefix); None for every other field."""
-    message = kind.message(field)
-    return message if message is not None and message.one_token else None
-
-
-def is_mode(kind: schema.Kind, field: schema.Field) -> bool:
-    """Whether a field's name enters a mode."""
-    return field.type == "message" and one_token(kind, field) is None
-
-
-def value_of(kind: schema.Kind, field: schema.Field, word: Word) -> Any:
-    """A word as a field's value. Raises BadValue or AmbiguousWord with the field's name as path."""
-    try:
-        return (leaf.known(field) or leaf.reader(field, one_token(kind, field)))(word)
-    except BadValue as exc:
-        exc.path = exc.path or field.name
-        raise
 
 
 def parse(kind: schema.Kind, message: schema.Message, words: Sequence[Word], where: str = "") -> list[Action]:
@@ -248,7 +128,7 @@ class Walk:
         field = self.value()
         if field is None:
             return IncompleteLine("a field is missing after 'no'", "", column, tuple(self.vocabulary()))
-        form = leaf.form(field, one_token(self.kind, field))
+        form = values.form(field, one_token(self.kind, field))
         return IncompleteLine(f"a value for {field.name} is missing", "", column, (form,), path=field.name)
 
     def _fields(self) -> Mapping[str, schema.Field]:
@@ -307,7 +187,7 @@ class Walk:
             self.state = State.VALUE
 
     def _truth_step(self, word: Word) -> None:
-        if leaf.is_truth(word):
+        if values.is_truth(word):
             self._truth(word.text.lower() == "true", word)
         else:
             self._field_step(word)
@@ -468,21 +348,6 @@ _STEPS = {
 }
 
 
-def home_of(segment: str, name: str) -> tuple[str, ...]:
-    """The paths of a kind's messages that offer a field of this name, shortest first."""
-    kind = schema.kind(segment)
-    found: list[str] = []
-    queue: list[tuple[str, schema.Message, tuple[str, ...]]] = [(segment, kind.root, (kind.root.name,))]
-    for path, message, seen in queue:
-        for field in message.typable():
-            inner = kind.message(field)
-            if field.name == name:
-                found.append(path)
-            if inner is not None and not inner.one_token and inner.name not in seen:
-                queue.append((f"{path} {field.name}", inner, (*seen, inner.name)))
-    return tuple(found)
-
-
 def _with_keys(kind: schema.Kind, actions: list[Action], position: int) -> list[Action]:
     """The actions from `position` on, with the values that name a list element moved into its `Element`."""
     result = actions[:position]
@@ -503,10 +368,10 @@ def _with_keys(kind: schema.Kind, actions: list[Action], position: int) -> list[
 def _keyed(kind: schema.Kind, element: Element, rest: list[Action]) -> list[Action]:
     message = kind.message(element.field)
     assert message is not None
-    values = {action.field.name: action.value for action in rest if isinstance(action, Set)}
+    typed = {action.field.name: action.value for action in rest if isinstance(action, Set)}
     for names in relations.KEYS.get(message.name, ()):
-        if names[0] in values:
-            key = {name: values.get(name) for name in names}
+        if names[0] in typed:
+            key = {name: typed.get(name) for name in names}
             others = [action for action in rest if not (isinstance(action, Set) and action.field.name in key)]
             return [Element(element.field, element.word, key), *others]
     return [element, *rest]

@@ -12,12 +12,12 @@ from typing import Any
 
 from avi_shell.configuration.document import Document, address_text, prefix_text
 from avi_shell.errors import ShellError
-from grammar import parser as line
 from grammar import relations, schema
+from grammar.actions import Action, Append, Clear, Discard, Element, ElementAt, Enter, Remove, RemoveAt, Set
 from grammar.commands import Mode as Place
 from grammar.errors import BadValue, LanguageError
 
-Resolver = Callable[[schema.Field, line.Action, str], str]
+Resolver = Callable[[schema.Field, Action, str], str]
 """Field, action and name → reference. Raises BadValue for a name that does not exist."""
 
 NEW_ELEMENT = "New object being created"
@@ -85,7 +85,7 @@ class OpenObject:
         depth = len(self.modes) if depth is None else depth
         return Place(self.kind, self.modes[depth - 1].message, " ".join(self.segments()[:depth]))
 
-    def apply(self, actions: Sequence[line.Action], resolve: Resolver) -> list[str]:
+    def apply(self, actions: Sequence[Action], resolve: Resolver) -> list[str]:
         """Carry out a line's actions, all of them or none. Returns what to print.
 
         Raises BadValue for names, numbers and keys that do not exist.
@@ -145,33 +145,33 @@ class OpenObject:
             return [mode.field.name for mode in self.modes[1:] if mode.field is not None]
         return []
 
-    def _apply(self, action: line.Action, resolve: Resolver) -> list[str]:
+    def _apply(self, action: Action, resolve: Resolver) -> list[str]:
         target = action.field
         match action:
-            case line.Set():
+            case Set():
                 return self._set(target, self._value(action, action.value, resolve))
-            case line.Append():
+            case Append():
                 return self._append(action, self._value(action, action.value, resolve))
-            case line.Clear():
+            case Clear():
                 return self._clear(target)
-            case line.Discard():
+            case Discard():
                 return self._discard(action, self._value(action, action.value, resolve))
-            case line.Enter():
+            case Enter():
                 self._enter(target)
                 return []
-            case line.Element():
+            case Element():
                 return self._element(action)
-            case line.ElementAt():
+            case ElementAt():
                 self._push(target, self._at(action, action.index), action.index)
                 return []
-            case line.Remove():
+            case Remove():
                 return self._remove(action, self._found(action))
-            case line.RemoveAt():
+            case RemoveAt():
                 self._at(action, action.index)
                 return self._remove(action, action.index - 1)
         raise AssertionError(action)  # Lines and FromFile end a line and are the session's
 
-    def _value(self, action: line.Action, value: Any, resolve: Resolver) -> Any:
+    def _value(self, action: Action, value: Any, resolve: Resolver) -> Any:
         return resolve(action.field, action, value) if action.field.type == "ref" else value
 
     def _set(self, target: schema.Field, value: Any) -> list[str]:
@@ -186,7 +186,7 @@ class OpenObject:
         mode.typed = True
         return notices
 
-    def _append(self, action: line.Append, value: Any) -> list[str]:
+    def _append(self, action: Append, value: Any) -> list[str]:
         name, items = action.field.name, list(self.mode.value.get(action.field.name, []))
         if value in items and action.field.type == "ref":  # naming an object twice adds nothing to naming it once
             self.mode.typed = True
@@ -203,7 +203,7 @@ class OpenObject:
         self.mode.typed = True
         return []
 
-    def _discard(self, action: line.Discard, value: Any) -> list[str]:
+    def _discard(self, action: Discard, value: Any) -> list[str]:
         items = list(self.mode.value.get(action.field.name, []))
         if value not in items:
             what = f"'{action.word.text}' is not among the values of {action.field.name}"
@@ -233,7 +233,7 @@ class OpenObject:
         if index is not None:
             parent.typed = True
 
-    def _element(self, action: line.Element) -> list[str]:
+    def _element(self, action: Element) -> list[str]:
         name, key = action.field.name, action.key
         items = self.mode.value.get(name, [])
         if key:
@@ -249,13 +249,13 @@ class OpenObject:
         self._push(action.field, element, len(items) + 1, mark)
         return [NEW_ELEMENT]
 
-    def _check_room(self, action: line.Action, count: int) -> None:
+    def _check_room(self, action: Action, count: int) -> None:
         most = action.field.max_items
         if most is not None and count >= most:
             what = f"{action.field.name} holds at most {most} elements"
             raise BadValue(what, action.word.text, action.word.column)
 
-    def _at(self, action: line.Action, index: int) -> Document:
+    def _at(self, action: Action, index: int) -> Document:
         items = self.mode.value.get(action.field.name, [])
         if not 1 <= index <= len(items):
             what = f"{action.field.name} has no element {index}: there are {len(items)}"
@@ -264,7 +264,7 @@ class OpenObject:
         element: Document = items[index - 1]
         return element
 
-    def _found(self, action: line.Remove) -> int:
+    def _found(self, action: Remove) -> int:
         """The position of the one element with the key typed."""
         items = self.mode.value.get(action.field.name, [])
         matches = [i for i, item in enumerate(items) if all(item.get(k) == v for k, v in action.key.items())]
@@ -278,7 +278,7 @@ class OpenObject:
         what = f"{action.field.name} has {how_many} with {_key_text(action.key)}"
         raise BadValue(what, action.word.text, action.word.column)
 
-    def _remove(self, action: line.Action, position: int) -> list[str]:
+    def _remove(self, action: Action, position: int) -> list[str]:
         items = list(self.mode.value[action.field.name])
         gone = items.pop(position)
         self._put_list(action.field.name, items)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from avi_shell.errors import Refused
 from avi_shell.output.result import Pipe, Result
 from avi_shell.session import files
-from grammar import commands
+from grammar import commands, tree
 from grammar.errors import IncompleteLine
 from grammar.lexer import Word
 
-_STAGE = commands.Node("|", next=commands.PIPES)
+_STAGE = tree.Node("|", next=tree.PIPES)
 
 
 def divide(words: Sequence[Word]) -> tuple[list[Word], tuple[Pipe, ...]]:
@@ -28,7 +28,7 @@ def divide(words: Sequence[Word]) -> tuple[list[Word], tuple[Pipe, ...]]:
     stages = []
     for bar, stage in zip(bars, parts[1:], strict=True):
         if not stage:
-            expected = tuple(node.word for node in commands.PIPES)
+            expected = tuple(node.word for node in tree.PIPES)
             raise IncompleteLine("a command is missing after '|'", "", bar.column + 1, expected)
         command = commands.match(_STAGE, [bar, *stage])
         stages.append(Pipe(command.action, command.text("text") or command.text("path") or _form(command)))

@@ -18,10 +18,11 @@ from avi_shell.session import pipes, verbs
 from avi_shell.session.audit import Audit
 from avi_shell.session.openobject import OpenObject
 from avi_shell.session.state import USER, SessionState
-from grammar import commands
-from grammar import parser as line
+from grammar import commands, tree
+from grammar.actions import Action, Remove, RemoveAt
 from grammar.errors import BadValue, LanguageError, LineError
 from grammar.lexer import Word, is_comment, prompt_end, split
+from grammar.parser import parse
 
 if TYPE_CHECKING:
     from grammar.completion import Offer
@@ -70,8 +71,8 @@ class Session(SessionState):
         """What a line may speak of now."""
         closed = self.closed.places() if self.closed is not None else ()
         if self.open is None:
-            return commands.Context(commands.root(), None, closed, commands.in_mode())
-        return commands.Context(commands.in_mode(), self.open.place(), closed, commands.root())
+            return commands.Context(tree.root(), None, closed, tree.in_mode())
+        return commands.Context(tree.in_mode(), self.open.place(), closed, tree.root())
 
     def offer(self, text: str) -> Offer:
         """What may follow a line's beginning, for TAB and `?`."""
@@ -117,7 +118,7 @@ class Session(SessionState):
         if isinstance(chosen, commands.Mode):
             self._fields(chosen, words, result)
             return
-        if chosen.word in commands.PIPED:
+        if chosen.word in tree.PIPED:
             words, result.pipes = pipes.divide(words)
         command = commands.match(chosen, words)
         verbs.HANDLERS[command.action](self, command, result)
@@ -129,7 +130,7 @@ class Session(SessionState):
 
     def _fields(self, place: commands.Mode, words: Sequence[Word], result: Result) -> None:
         """A line of fields, for the current mode or for one that `save` closed."""
-        actions = line.parse(place.kind, place.message, words, place.where)
+        actions = parse(place.kind, place.message, words, place.where)
         current = self.context().mode
         if current is not None and place == current:
             self.apply(actions, result)
@@ -137,7 +138,7 @@ class Session(SessionState):
             return
         self._reopen(place, actions, result)
 
-    def _reopen(self, place: commands.Mode, actions: list[line.Action], result: Result) -> None:
+    def _reopen(self, place: commands.Mode, actions: list[Action], result: Result) -> None:
         """Open the modes again that lead to one that `save` closed, and carry the actions out there."""
         closed = self.closed
         assert closed is not None
@@ -159,7 +160,7 @@ class Session(SessionState):
             opened.modes = depth or opened.modes
             self.open = before
             raise
-        if all(isinstance(action, line.Remove | line.RemoveAt) for action in actions):
+        if all(isinstance(action, Remove | RemoveAt) for action in actions):
             opened.modes = depth or opened.modes[:1]
             closed.paths = [p for p in closed.paths if p]
             closed.name = ""

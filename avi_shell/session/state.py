@@ -18,9 +18,10 @@ from avi_shell.session import files
 from avi_shell.session.openobject import TEXT_WANTED, OpenObject
 from avi_shell.views.live import start_command
 from grammar import commands, schema
-from grammar import parser as line
+from grammar.actions import Action, FromFile, Lines, Set
 from grammar.errors import BadValue, IncompleteLine, LanguageError
 from grammar.lexer import Word, nearest
+from grammar.parser import parse
 
 USER = "admin"
 ALL_TENANTS = "*"
@@ -86,20 +87,20 @@ class SessionState:
         """Names of the objects of a kind (segment or message name) that this tenant sees."""
         return self.configuration.names(_SEGMENT_OF.get(kind, kind), self.tenant)
 
-    def apply(self, actions: Sequence[line.Action], result: Result) -> None:
+    def apply(self, actions: Sequence[Action], result: Result) -> None:
         """Carry out actions in the current mode; a text that follows on lines of its own is awaited afterwards."""
         assert self.open is not None
-        wanted = [action for action in actions if isinstance(action, line.Lines)]
+        wanted = [action for action in actions if isinstance(action, Lines)]
         if wanted and (len(wanted) > 1 or actions[-1] is not wanted[0]):
             raise BadValue("'--' must end the line", "--", wanted[0].word.column)
         plain = [_from_file(action) for action in actions if action not in wanted]
-        result.secret = any(action.field.sensitive and isinstance(action, line.Set) for action in actions)
+        result.secret = any(action.field.sensitive and isinstance(action, Set) for action in actions)
         result.parts += self.open.apply(plain, self._resolve)
         if wanted:
             result.parts.append(TEXT_WANTED.format(wanted[0].field.name))
             self.text = (wanted[0].field, [])
 
-    def _resolve(self, field: schema.Field, action: line.Action, name: str) -> str:
+    def _resolve(self, field: schema.Field, action: Action, name: str) -> str:
         """The reference to an object by name. Raises BadValue with the nearest names."""
         segment = _SEGMENT_OF.get(field.ref or "", "")
         found = self.configuration.find(segment, name, self.tenant) if segment else None
@@ -129,7 +130,7 @@ class SessionState:
         if self.tenant == ALL_TENANTS:
             raise Refused("objects are opened in one tenant", hint="switchto tenant admin")
         kind = schema.kind(segment)
-        actions = line.parse(kind, kind.root, fields, segment) if fields else []
+        actions = parse(kind, kind.root, fields, segment) if fields else []
         document = self.own(segment, name.text)
         opened = OpenObject(kind, name.text, document or {"name": name.text}, document is not None, result.command)
         if document is not None:
@@ -189,9 +190,9 @@ class SessionState:
             )
 
 
-def _from_file(action: line.Action) -> line.Action:
+def _from_file(action: Action) -> Action:
     """`field file:PATH` as the value that the file holds; one line end at its end does not count."""
-    if not isinstance(action, line.FromFile):
+    if not isinstance(action, FromFile):
         return action
     word = action.word
     if not action.value:
@@ -200,7 +201,7 @@ def _from_file(action: line.Action) -> line.Action:
         text = files.read(action.value)
     except Refused as exc:
         raise BadValue(exc.what, word.text, word.column, (), (), action.field.name) from None
-    return line.Set(action.field, word, text.removesuffix("\n"))
+    return Set(action.field, word, text.removesuffix("\n"))
 
 
 def _did_you_mean(names: Sequence[str]) -> str:

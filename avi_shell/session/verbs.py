@@ -15,8 +15,9 @@ from avi_shell.session import files
 from avi_shell.session.state import FIELD_VALUE, SessionState
 from avi_shell.views import live
 from grammar import schema
-from grammar.commands import Command, Slot, about, in_mode, root, verb_help
+from grammar.commands import Command
 from grammar.lexer import pick
+from grammar.tree import Slot, about, in_mode, root, verb_help
 
 
 def _open(session: SessionState, command: Command, result: Result) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from avi_shell.configuration import transfer as exchange
+from avi_shell.configuration import transfer
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import address, reference
 from avi_shell.errors import ShellError
@@ -124,17 +124,17 @@ def walk(seed: int) -> Counter[str]:
         site.save("pool", name=f"p{n}", lb_algorithm=HASH)
         site.save("vsvip", name=f"v{n}", vip=[{"ip_address": address(f"10.0.0.{20 + n}")}])
     for _ in range(60):
-        before = exchange.dumps(exchange.export(configuration)), services_of(configuration)
+        before = transfer.dumps(transfer.export(configuration)), services_of(configuration)
         try:
             random.choice(STEPS)(site, random)
         except ShellError as refused:
             seen[type(refused).__name__] += 1
-            assert (exchange.dumps(exchange.export(configuration)), services_of(configuration)) == before
+            assert (transfer.dumps(transfer.export(configuration)), services_of(configuration)) == before
         else:
             seen["stored"] += 1
             seen["planned"] += services_of(configuration) != before[1]
     at_once = Configuration.in_memory()
-    exchange.import_(at_once, exchange.export(configuration), keep_uuid=True)
+    transfer.import_(at_once, transfer.export(configuration), keep_uuid=True)
     assert services_of(at_once) == services_of(configuration), seed
     return seen
 

@@ -8,8 +8,8 @@ import pytest
 
 from avi_shell.fronts.batch import transcript
 from avi_shell.session.session import Session
-from grammar import parser as line
 from grammar import schema
+from grammar.fields import is_mode, one_token
 from grammar.lexer import quote
 
 from .test_properties import fresh
@@ -30,14 +30,14 @@ def places() -> Iterator[Place]:
             yield kind.segment, words, message.name
             for field in message.typable():
                 inner = kind.message(field)
-                if line.is_mode(kind, field) and inner is not None and inner.name not in seen:
+                if is_mode(kind, field) and inner is not None and inner.name not in seen:
                     seen.add(inner.name)
                     waiting.append((inner, (*words, field.name)))
 
 
 def value(session: Session, kind: schema.Kind, field: schema.Field) -> str | None:
     """A typed value that the field takes; None where nothing exists that it could refer to."""
-    token = line.one_token(kind, field)
+    token = one_token(kind, field)
     if token is not None:
         return "10.9.0.0/16" if "mask" in token.fields else "10.9.8.7"
     if field.type == "enum":
@@ -71,7 +71,7 @@ def test_every_field_is_set_shown_and_removed(place: Place) -> None:
     depth = len(session.mode)
     tried = 0
     for field in kind.messages[name].typable():
-        if line.is_mode(kind, field) or field.name in ("name", "uuid"):
+        if is_mode(kind, field) or field.name in ("name", "uuid"):
             continue
         typed = value(session, kind, field)
         if typed is None:
@@ -88,4 +88,4 @@ def test_every_field_is_set_shown_and_removed(place: Place) -> None:
         if field.type != "bool" and field.default is None:
             assert not [row for row in left if typed.strip('"').upper() in row.upper()], clearing
         assert len(session.mode) == depth
-    assert tried or all(line.is_mode(kind, f) or f.type == "ref" for f in kind.messages[name].typable())
+    assert tried or all(is_mode(kind, f) or f.type == "ref" for f in kind.messages[name].typable())

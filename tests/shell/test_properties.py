@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.session.session import Session
-from grammar import commands, relations, schema
-from grammar import parser as line
+from grammar import relations, schema, tree
+from grammar.fields import is_mode, one_token
 from grammar.lexer import quote
 
 from .conftest import VIRTUAL_SERVICE
@@ -32,8 +32,8 @@ def fresh() -> Session:
 
 
 def vocabulary() -> list[str]:
-    names = {node.word for node in commands.verb_help().values()}
-    names |= {inner.word for node in commands.verb_help().values() for inner in node.next if inner.slot is None}
+    names = {node.word for node in tree.verb_help().values()}
+    names |= {inner.word for node in tree.verb_help().values() for inner in node.next if inner.slot is None}
     for kind in schema.kinds():
         names |= {field.name for message in kind.messages.values() for field in message.typable()}
     names -= {"export", "import", "<name>", ""}  # files are another test's
@@ -121,7 +121,7 @@ counted = st.integers(1, 250)
 @st.composite
 def values(draw: st.DrawFn, kind: schema.Kind, field: schema.Field) -> str:
     """A typed value that the field takes."""
-    token = line.one_token(kind, field)
+    token = one_token(kind, field)
     if token is not None:
         address = f"10.{draw(counted)}.{draw(counted)}.{draw(counted)}"
         return f"10.{draw(counted)}.0.0/16" if "mask" in token.fields else address
@@ -152,13 +152,13 @@ def bodies(draw: st.DrawFn, kind: schema.Kind, message: schema.Message, depth: i
     """What is typed in a mode: texts of fields, and (line, body) for modes entered on the way."""
     fields = [f for f in message.typable() if f.name not in LEFT_OUT and f.type != "ref"]
     if depth == 0:
-        fields = [f for f in fields if not line.is_mode(kind, f) or f.name in OBJECTS[kind.segment]]
+        fields = [f for f in fields if not is_mode(kind, f) or f.name in OBJECTS[kind.segment]]
     required = [f for f in fields if f.required and depth > 0 and message.name not in relations.ALTERNATIVES]
     some = draw(st.lists(st.sampled_from(fields), max_size=5, unique_by=lambda f: f.name)) if fields else []
     chosen = required + [f for f in some if f not in required]
     body: list[Any] = []
     for field in chosen:
-        if line.is_mode(kind, field):
+        if is_mode(kind, field):
             inner = kind.message(field)
             assert inner is not None
             body.append((field.name, draw(bodies(kind, inner, depth + 1))))
@@ -238,7 +238,7 @@ def test_cancel_restores(made: tuple[str, list[Any]], data: st.DataObject) -> No
     while len(session.mode) > 1:
         session.run("exit")
     assert session.open is not None
-    modes = [f for f in session.open.kind.root.typable() if line.is_mode(session.open.kind, f)]
+    modes = [f for f in session.open.kind.root.typable() if is_mode(session.open.kind, f)]
     assume(modes)
     before = copy.deepcopy(session.open.document)
     entered = data.draw(st.sampled_from(modes))

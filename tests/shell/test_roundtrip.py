@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from avi_shell.configuration import transfer as exchange
+from avi_shell.configuration import transfer
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.session.session import Session
 
@@ -16,7 +16,7 @@ from .test_properties import as_the_document, fresh, objects, opening
 
 def told(configuration: Configuration) -> Any:
     """Everything that is stored, without what is new with every object."""
-    text = exchange.dumps(exchange.export(configuration))
+    text = transfer.dumps(transfer.export(configuration))
     return json.loads(text, object_pairs_hook=lambda pairs: {k: v for k, v in pairs if k not in ("uuid", "META")})
 
 
@@ -28,7 +28,7 @@ def test_running_config_recreates_the_configuration(made: list[tuple[str, list[A
         session.run(opening(segment))
         assume(all(session.run(text).ok for text in as_the_document(session, body, [])))
         assume(session.run("save").ok)
-    lines = exchange.running_config(session.configuration, "admin")
+    lines = transfer.running_config(session.configuration, "admin")
     again = Session(Configuration.in_memory(), session.directory)
     for text in lines:
         result = again.run(text)
@@ -39,7 +39,7 @@ def test_running_config_recreates_the_configuration(made: list[tuple[str, list[A
 
 def test_the_setup_is_recreated() -> None:
     session = fresh()
-    lines = exchange.running_config(session.configuration, "admin")
+    lines = transfer.running_config(session.configuration, "admin")
     assert len(VIRTUAL_SERVICE.splitlines()) > 10
     again = Session(Configuration.in_memory(), session.directory)
     assert all(again.run(text).ok for text in lines)

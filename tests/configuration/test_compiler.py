@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from avi_shell.configuration import compiler as planner
+from avi_shell.configuration import compiler
 from avi_shell.configuration.document import Document, address, reference
 from dataplane import plan
 
@@ -35,7 +35,7 @@ def test_a_service_with_everything_at_its_default(site: Site, read: Any) -> None
         pool="vs1-pool",
         pool_uuid=pool["uuid"],
         slots=plan.SLOTS,
-        seed=planner.seed_of(pool["uuid"]),
+        seed=compiler.seed_of(pool["uuid"]),
         servers=(
             plan.Server("10.1.100.10", 80, generation=version),
             plan.Server("10.1.100.11", 80, generation=version),
@@ -145,11 +145,11 @@ def test_who_shared_it_longer_ago_than_a_flow_may_be_idle_is_forgotten() -> None
     old, young = plan.Former(1000, (("10.1.100.10", 1, 1),)), plan.Former(1250, (("10.1.100.11", 1, 1),))
     before = replace(BARE, former=(old, young), servers=(plan.Server("10.1.100.12", 80),))
     made = replace(BARE, servers=(plan.Server("10.1.100.12", 80),))
-    assert planner.former_shares(made, before, 1299) == (old, young)
-    assert planner.former_shares(made, before, 1300) == (young,)
-    assert planner.former_shares(made, before, 1550) == ()
+    assert compiler.former_shares(made, before, 1299) == (old, young)
+    assert compiler.former_shares(made, before, 1300) == (young,)
+    assert compiler.former_shares(made, before, 1550) == ()
     for_ever = replace(made, idle_timeout=0, servers=(*made.servers, plan.Server("10.1.100.11", 80, 1, True, 1)))
-    assert planner.former_shares(for_ever, replace(before, servers=for_ever.servers), 10**9) == (young,)
+    assert compiler.former_shares(for_ever, replace(before, servers=for_ever.servers), 10**9) == (young,)
 
 
 BARE = plan.Service(
@@ -286,12 +286,12 @@ def test_a_port_that_changes_hands_in_one_commit(site: Site, read: Any) -> None:
     """What one virtual service gives up another may take at once, whichever is looked at first."""
     site.dsr()
     site.dsr("vs2", "10.0.0.101", vsvip_ref=reference("vsvip", "vs1-vip"), services=[{"port": 81}])
-    from avi_shell.configuration import transfer as exchange
+    from avi_shell.configuration import transfer
 
-    data = exchange.export(site.configuration)
+    data = transfer.export(site.configuration)
     one, two = data["VirtualService"]
     one["services"], two["services"] = two["services"], one["services"]
-    exchange.import_(site.configuration, data, keep_uuid=True)
+    transfer.import_(site.configuration, data, keep_uuid=True)
     assert {key: service.virtualservice for key, service in read().services.items()} == {
         "10.0.0.100/tcp/80-80": "vs2",
         "10.0.0.100/tcp/81-81": "vs1",
@@ -337,4 +337,4 @@ def test_groups_say_how_often_vips_are_announced(site: Site, read: Any) -> None:
 
 
 def test_seeds_are_the_same_everywhere() -> None:
-    assert planner.seed_of("pool-00000000-0000-0000-0000-000000000000") == 0x8E734090
+    assert compiler.seed_of("pool-00000000-0000-0000-0000-000000000000") == 0x8E734090

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grammar import lexer as words
+from grammar import lexer
 from grammar.errors import AmbiguousWord, BadQuoting, UnknownWord
 from grammar.lexer import Word, is_comment, is_output, pick, prompt_end, quote, split
 
@@ -143,7 +143,7 @@ HASHES = tuple(
     ],
 )
 def test_the_nearest_words_hold_every_part_of_the_typed_one(text: str, best: tuple[str, ...]) -> None:
-    found = words.nearest(text, HASHES)
+    found = lexer.nearest(text, HASHES)
     assert found[: len(best)] == best
     if not best:
         assert found == ()

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from grammar import commands, schema
-from grammar import completion as complete
-from grammar import parser as line
+from grammar import commands, completion, schema, tree
 from grammar.errors import AmbiguousWord, LineError, UnknownWord
+from grammar.fields import NO, typable
 from grammar.lexer import Word, quote, split
+from grammar.parser import parse
 
 NAMES = {"pool": ["p1", "my pool"], "Pool": ["p1", "my pool"], "networkprofile": ["System-TCP-Proxy"]}
 
@@ -17,18 +17,18 @@ def names(kind: str) -> list[str]:
     return NAMES.get(kind, ["one"])
 
 
-ROOT = commands.Context(commands.root(), elsewhere=commands.in_mode())
+ROOT = commands.Context(tree.root(), elsewhere=tree.in_mode())
 
 
 def context(kind: str, message: str = "", closed: tuple[str, ...] = ()) -> commands.Context:
     model = schema.kind(kind)
     here = commands.Mode(model, model.messages[message] if message else model.root, kind)
     left = tuple(commands.Mode(model, model.messages[name], name) for name in closed)
-    return commands.Context(commands.in_mode(), here, left, commands.root())
+    return commands.Context(tree.in_mode(), here, left, tree.root())
 
 
 def words(text: str, where: commands.Context = ROOT) -> list[str]:
-    return [candidate.word for candidate in complete.complete(text, where, names).candidates]
+    return [candidate.word for candidate in completion.complete(text, where, names).candidates]
 
 
 @pytest.mark.parametrize(
@@ -56,23 +56,23 @@ def words(text: str, where: commands.Context = ROOT) -> list[str]:
     ],
 )
 def test_what_tab_makes_of_a_line(text: str, completed: str) -> None:
-    offer = complete.complete(text, ROOT, names)
+    offer = completion.complete(text, ROOT, names)
     assert text[: offer.column] + offer.replacement() == completed
 
 
 def test_a_listing_pads_words_to_twenty_columns() -> None:
-    lines = complete.complete("show pool p1 ", ROOT, names).listing()
+    lines = completion.complete("show pool p1 ", ROOT, names).listing()
     assert lines == [
         "detail               live state of the pool",
         "server               live state of each server",
         "server-setup         commands that make a host ready to be a server of this pool",
     ]
-    (address,) = complete.complete("show pool p1 server diagnose ", ROOT, names).listing()
+    (address,) = completion.complete("show pool p1 server diagnose ", ROOT, names).listing()
     assert address == "<x.x.x.x>            address of one server; all without it"
 
 
 def test_a_listing_breaks_help_between_words_and_longer_words_keep_the_column() -> None:
-    offer = complete.complete("", context("healthmonitor"), names)
+    offer = completion.complete("", context("healthmonitor"), names)
     wide, narrow = offer.listing(), offer.listing(60)
     assert max(map(len, narrow)) <= 60
     assert "allow_duplicate_monitors" in wide, "longer than the column: its help stands on the next line"
@@ -96,7 +96,7 @@ def test_a_listing_breaks_help_between_words_and_longer_words_keep_the_column() 
     ],
 )
 def test_the_form_of_a_value(kind: str, text: str, form: str, required: bool) -> None:
-    offer = complete.complete(text, context(kind), names)
+    offer = completion.complete(text, context(kind), names)
     assert (offer.form, offer.required) == (form, required)
     assert offer.listing()[0].startswith(form)
 
@@ -113,12 +113,12 @@ def test_closed_modes_offer_their_fields_too() -> None:
     here = context("networkprofile", closed=("TCPFastPathProfile", "NetworkProfileUnion"))
     assert "session_idle_timeout" in words("", here)
     assert words("no enable_s", here) == ["enable_syn_protection"]
-    assert "<5-14400> sec" in complete.complete("session_idle_timeout ", here, names).form
+    assert "<5-14400> sec" in completion.complete("session_idle_timeout ", here, names).form
 
 
 def test_no_command_has_a_fields_name() -> None:
     """A field that is spelled like a command could never be typed."""
-    verbs = set(commands.verb_help()) | {line.NO}
+    verbs = set(tree.verb_help()) | {NO}
     for kind in schema.kinds():
         for message in kind.messages.values():
             assert not verbs & {field.name for field in message.typable()}
@@ -137,10 +137,10 @@ def test_every_place_of_every_mode_offers_what_the_parser_takes(kind: str, messa
     """At the start, after `no`, after each field: TAB's and `?`'s words are the same, are accepted, and are all."""
     here = context(kind, message)
     assert here.mode is not None
-    fields = line.typable(kind, message)
+    fields = typable(kind, message)
     beginnings = ["", "no ", *(f"{name} " for name in fields), *(f"no {name} " for name in fields)]
     for beginning in beginnings:
-        offer = complete.complete(beginning, here, names)
+        offer = completion.complete(beginning, here, names)
         listed = [entry.split("  ")[0].split(" ")[0] for entry in offer.listing()]
         for candidate in offer.candidates:
             assert candidate.word.split(" ")[0] in listed  # `?` lists what TAB offers
@@ -158,7 +158,7 @@ def _assert_accepted(here: commands.Context, beginning: str, word: str) -> None:
     try:
         chosen = commands.resolve(here, typed)
         if isinstance(chosen, commands.Mode):
-            line.parse(chosen.kind, chosen.message, typed)
+            parse(chosen.kind, chosen.message, typed)
         else:
             commands.match(chosen, typed)
     except LineError as exc:
@@ -173,22 +173,22 @@ def _assert_others_refused(here: commands.Context, beginning: str, offered: set[
     model = here.mode.kind
     foreign = {f.name for m in model.messages.values() for f in m.typable()}
     foreign -= {name for name in foreign if any(word.startswith(name) for word in offered)}
-    offer = complete.complete(beginning, here, names)
+    offer = completion.complete(beginning, here, names)
     if offer.form in ("<text>", "<name>") or beginning == "":
         return
     for name in sorted(foreign)[:5]:
         with pytest.raises(LineError):
-            line.parse(model, here.mode.message, split(beginning + name))
+            parse(model, here.mode.message, split(beginning + name))
 
 
-@pytest.mark.parametrize("nodes", [commands.root(), commands.in_mode()], ids=["root", "mode"])
-def test_every_path_through_the_commands_offers_what_the_parser_takes(nodes: tuple[commands.Node, ...]) -> None:
-    where = commands.Context(nodes) if nodes is commands.root() else context("pool")
+@pytest.mark.parametrize("nodes", [tree.root(), tree.in_mode()], ids=["root", "mode"])
+def test_every_path_through_the_commands_offers_what_the_parser_takes(nodes: tuple[tree.Node, ...]) -> None:
+    where = commands.Context(nodes) if nodes is tree.root() else context("pool")
     lines = [""]
     seen = 0
     while lines:
         beginning = lines.pop()
-        for candidate in complete.complete(beginning, where, names).candidates:
+        for candidate in completion.complete(beginning, where, names).candidates:
             seen += 1
             _assert_accepted(where, beginning, candidate.word)
             first = (beginning + candidate.word).split()[0]

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from avi_shell.configuration import document
-from avi_shell.configuration import transfer as exchange
-from avi_shell.configuration import validation as checks
+from avi_shell.configuration import document, transfer, validation
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import address, prefix, reference
 from avi_shell.errors import InvalidObject, Refused, ShellError
@@ -27,7 +25,7 @@ EACH = pytest.mark.parametrize("segment", schema.SEGMENTS)
 
 def bare(configuration: Configuration) -> dict[str, Any]:
     """An export without what is new each time."""
-    data = exchange.export(configuration)
+    data = transfer.export(configuration)
     return {
         kind: [{k: v for k, v in found.items() if k != "uuid"} for found in objects]
         if isinstance(objects, list)
@@ -74,26 +72,26 @@ def filled(site: Site) -> Configuration:
 
 
 def test_export_import_export_is_the_same_bytes(site: Site) -> None:
-    text = exchange.dumps(exchange.export(filled(site)))
+    text = transfer.dumps(transfer.export(filled(site)))
     fresh = Configuration.in_memory()
-    exchange.import_(fresh, json.loads(text), keep_uuid=True)
-    assert exchange.dumps(exchange.export(fresh)) == text
-    exchange.import_(fresh, json.loads(text), keep_uuid=True)
-    assert exchange.dumps(exchange.export(fresh)) == text
+    transfer.import_(fresh, json.loads(text), keep_uuid=True)
+    assert transfer.dumps(transfer.export(fresh)) == text
+    transfer.import_(fresh, json.loads(text), keep_uuid=True)
+    assert transfer.dumps(transfer.export(fresh)) == text
 
 
 def test_without_keep_uuid_only_uuids_differ(site: Site) -> None:
-    data = exchange.export(filled(site))
+    data = transfer.export(filled(site))
     fresh = Configuration.in_memory()
-    exchange.import_(fresh, data)
+    transfer.import_(fresh, data)
     assert bare(fresh) == bare(site.configuration)
-    assert not {p["uuid"] for p in exchange.export(fresh)["Pool"]} & {p["uuid"] for p in data["Pool"]}
+    assert not {p["uuid"] for p in transfer.export(fresh)["Pool"]} & {p["uuid"] for p in data["Pool"]}
 
 
 def test_an_import_is_one_commit_with_its_plan(site: Site) -> None:
-    data = exchange.export(filled(site))
+    data = transfer.export(filled(site))
     fresh = Configuration.in_memory()
-    exchange.import_(fresh, data, keep_uuid=True, user="alice", line="import configuration file f")
+    transfer.import_(fresh, data, keep_uuid=True, user="alice", line="import configuration file f")
     (commit,) = fresh.history()
     assert (commit.version, commit.user, commit.action) == (1, "alice", "import")
     with fresh.snapshot() as store:
@@ -105,13 +103,13 @@ def test_an_import_is_one_commit_with_its_plan(site: Site) -> None:
 
 
 def test_an_import_that_is_refused_stores_nothing(site: Site) -> None:
-    data = exchange.export(filled(site))
+    data = transfer.export(filled(site))
     data["Pool"][0]["lb_algorithm"] = "LB_ALGORITHM_ROUND_ROBIN"
     fresh = Configuration.in_memory()
-    before = exchange.dumps(exchange.export(fresh))
+    before = transfer.dumps(transfer.export(fresh))
     with pytest.raises(InvalidObject, match="lb_algorithm"):
-        exchange.import_(fresh, data)
-    assert exchange.dumps(exchange.export(fresh)) == before
+        transfer.import_(fresh, data)
+    assert transfer.dumps(transfer.export(fresh)) == before
     assert fresh.version() == 0
 
 
@@ -122,9 +120,9 @@ def test_what_is_not_known_is_kept() -> None:
         "GslbSomething": [{"name": "g"}, {"name": "h"}],
     }
     fresh = Configuration.in_memory()
-    notices = exchange.import_(fresh, data)
+    notices = transfer.import_(fresh, data)
     assert notices == ["kinds without effect here, kept for export: WafPolicy (1), GslbSomething (2)"]
-    exported = exchange.export(fresh)
+    exported = transfer.export(fresh)
     assert exported["GslbSomething"] == data["GslbSomething"]
     assert {k: exported["Pool"][0][k] for k in data["Pool"][0]} == data["Pool"][0]
 
@@ -140,7 +138,7 @@ def test_references_in_the_appliances_other_forms() -> None:
         ],
     }
     fresh = Configuration.in_memory()
-    exchange.import_(fresh, data)
+    transfer.import_(fresh, data)
     assert [v["pool_ref"] for v in fresh.all("virtualservice", "admin")] == [reference("pool", "p")] * 2
 
 
@@ -169,11 +167,11 @@ def test_references_in_the_appliances_other_forms() -> None:
 )  # fmt: skip
 def test_an_import_of_the_wrong_shape_is_refused_in_words(data: Any, message: str) -> None:
     with pytest.raises(ShellError, match=message):
-        exchange.import_(Configuration.in_memory(), data, keep_uuid=True)
+        transfer.import_(Configuration.in_memory(), data, keep_uuid=True)
 
 
 def test_the_running_configuration_recreates_it(site: Site) -> None:
-    lines = exchange.running_config(filled(site), "*")
+    lines = transfer.running_config(filled(site), "*")
     again = replay(lines)
     assert [line for line in lines if line.startswith("#")] == [
         "# pool 'p1': not typed, kept by export and import: networks, unknown"
@@ -183,16 +181,16 @@ def test_the_running_configuration_recreates_it(site: Site) -> None:
         for name in ("networks", "unknown"):
             pool.pop(name, None)
     assert bare(again) == wanted
-    assert exchange.running_config(again, "*") == [line for line in lines if not line.startswith("#")]
+    assert transfer.running_config(again, "*") == [line for line in lines if not line.startswith("#")]
 
 
 def test_the_running_configuration_of_a_fresh_store_is_empty(site: Site) -> None:
-    assert exchange.running_config(site.configuration, "*") == []
+    assert transfer.running_config(site.configuration, "*") == []
 
 
 def test_the_documents_session_reads_like_the_document(site: Site) -> None:
     site.save("networkprofile", name="dsr-l2", profile=tcp_profile(dsr_type="DSR_TYPE_L2"))
-    assert exchange.running_config(site.configuration, "admin") == [
+    assert transfer.running_config(site.configuration, "admin") == [
         "configure networkprofile dsr-l2",
         "profile",
         "tcp_fast_path_profile",
@@ -207,8 +205,8 @@ def test_the_documents_session_reads_like_the_document(site: Site) -> None:
 def test_compile_writes_what_a_commit_publishes(site: Site, tmp_path: Path) -> None:
     site.dsr()
     source, target = tmp_path / "export.json", tmp_path / "plan.json"
-    source.write_text(exchange.dumps(exchange.export(site.configuration)))
-    assert exchange.compile_file(source, target) == []
+    source.write_text(transfer.dumps(transfer.export(site.configuration)))
+    assert transfer.compile_file(source, target) == []
     with site.configuration.snapshot() as store:
         committed = sqlite.read(store.connection).services["10.0.0.100/tcp/80-80"]
     compiled = file.load(target).services["10.0.0.100/tcp/80-80"]
@@ -224,7 +222,7 @@ def test_compile_says_what_is_wrong(tmp_path: Path, text: str | None, message: s
     if text is not None:
         source.write_text(text)
     with pytest.raises(Refused, match=message):
-        exchange.compile_file(source, tmp_path / "plan.json")
+        transfer.compile_file(source, tmp_path / "plan.json")
 
 
 @EACH
@@ -237,7 +235,7 @@ def test_defaults_add_and_never_change(segment: str, data: st.DataObject) -> Non
     assert document.with_defaults(kind, complete) == complete
     assert list(document.with_defaults(kind, dict(reversed(complete.items())))) == list(complete)
     assert _contains(complete, typed)
-    checks.check(kind, complete)
+    validation.check(kind, complete)
 
 
 @EACH
@@ -248,12 +246,12 @@ def test_any_object_survives_every_way(segment: str, data: st.DataObject) -> Non
     configuration = Configuration.in_memory()
     name = data.draw(st.sampled_from(["x", "a b", 'q"']))
     traced = {"VirtualService": [{"name": name}]} if segment == "debugvirtualservice" else {}
-    exchange.import_(configuration, {**traced, kind.name: [{"name": name} | data.draw(documents(segment))]})
-    exported = exchange.export(configuration)
+    transfer.import_(configuration, {**traced, kind.name: [{"name": name} | data.draw(documents(segment))]})
+    exported = transfer.export(configuration)
     fresh = Configuration.in_memory()
-    exchange.import_(fresh, json.loads(exchange.dumps(exported)), keep_uuid=True)
-    assert exchange.dumps(exchange.export(fresh)) == exchange.dumps(exported)
-    assert bare(replay(exchange.running_config(configuration, "*"))) == bare(configuration)
+    transfer.import_(fresh, json.loads(transfer.dumps(exported)), keep_uuid=True)
+    assert transfer.dumps(transfer.export(fresh)) == transfer.dumps(exported)
+    assert bare(replay(transfer.running_config(configuration, "*"))) == bare(configuration)
 
 
 def _contains(whole: Any, part: Any) -> bool:
@@ -266,12 +264,12 @@ def _contains(whole: Any, part: Any) -> bool:
 
 def test_what_is_no_export_is_not_taken_for_an_empty_one(site: Site, tmp_path: Path) -> None:
     export, made = tmp_path / "export.json", tmp_path / "plan.json"
-    export.write_text(exchange.dumps(exchange.export(Configuration.in_memory())))
-    assert exchange.compile_file(export, made) == [
+    export.write_text(transfer.dumps(transfer.export(Configuration.in_memory())))
+    assert transfer.compile_file(export, made) == [
         "the plan is empty: no virtual service of this export is forwarded by direct server return"
     ]
     with pytest.raises(Refused, match="not an export: it holds no kind of objects"):
-        exchange.compile_file(made, tmp_path / "again.json")
+        transfer.compile_file(made, tmp_path / "again.json")
     with pytest.raises(PlanError, match="not a plan") as caught:
         file.load(export)
     assert caught.value.remedy == f"avi-shell compile EXPORT.json {export}"

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grammar import parser as line
-from grammar import schema
-from grammar import values as leaf
+from grammar import schema, values
 from grammar.errors import AmbiguousWord, BadValue, LineError
+from grammar.fields import is_mode, one_token, value_of
 from grammar.lexer import Word
 
 V4 = {"addr": "10.1.1.1", "type": "V4"}
@@ -24,7 +23,7 @@ def field(kind: str, path: str) -> tuple[schema.Kind, schema.Field]:
 
 def read(kind: str, path: str, text: str) -> Any:
     model, wanted = field(kind, path)
-    return line.value_of(model, wanted, Word(text, 4))
+    return value_of(model, wanted, Word(text, 4))
 
 
 IDLE = ("networkprofile", "TCPFastPathProfile.session_idle_timeout")
@@ -141,7 +140,7 @@ def test_a_mistyped_enumeration_value_tells_the_nearest() -> None:
 )
 def test_forms(where: tuple[str, str], form: str) -> None:
     model, wanted = field(*where)
-    assert leaf.form(wanted, line.one_token(model, wanted)) == form
+    assert values.form(wanted, one_token(model, wanted)) == form
 
 
 SCALARS = [
@@ -149,7 +148,7 @@ SCALARS = [
     for model in schema.kinds()
     for message in model.messages.values()
     for wanted in message.typable()
-    if not line.is_mode(model, wanted)
+    if not is_mode(model, wanted)
 ]
 
 
@@ -159,7 +158,7 @@ def test_any_word_is_a_value_or_refused_with_the_form(where: tuple[schema.Kind, 
     value: Any = None
     fault: LineError | None = None
     try:
-        value = line.value_of(model, wanted, Word(text, 0))
+        value = value_of(model, wanted, Word(text, 0))
     except LineError as exc:
         fault = exc
     if fault is not None:

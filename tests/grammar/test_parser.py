@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grammar import parser as line
 from grammar import schema
+from grammar.actions import Action
 from grammar.errors import AmbiguousWord, BadValue, IncompleteLine, LineError, UnknownWord
 from grammar.lexer import Word, split
+from grammar.parser import parse
 
 
 def ip(text: str) -> dict[str, str]:
@@ -19,7 +20,7 @@ def ip(text: str) -> dict[str, str]:
 def told(kind: str, text: str, message: str = "") -> list[tuple[Any, ...]]:
     """A line's actions as (verb, field, value)."""
     model = schema.kind(kind)
-    actions = line.parse(model, model.messages[message] if message else model.root, split(text))
+    actions = parse(model, model.messages[message] if message else model.root, split(text))
     facts = ("value", "key", "index")
     return [
         (type(a).__name__, a.field.name, *(getattr(a, fact) for fact in facts if hasattr(a, fact))) for a in actions
@@ -174,10 +175,10 @@ def soups(draw: st.DrawFn) -> tuple[schema.Kind, schema.Message, list[Word]]:
 def test_any_words_are_actions_or_refused_with_facts(soup: tuple[schema.Kind, schema.Message, list[Word]]) -> None:
     kind, message, words = soup
     end = words[-1].column + len(words[-1].text) + 1 if words else 0
-    actions: list[line.Action] = []
+    actions: list[Action] = []
     fault: LineError | None = None
     try:
-        actions = line.parse(kind, message, words)
+        actions = parse(kind, message, words)
     except LineError as exc:
         fault = exc
     assert len(actions) <= 2 * len(words)

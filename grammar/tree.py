@@ -1,0 +1,302 @@
+"""The shell's commands as a tree of words and slots: plain data. `commands` matches lines against it.
+
+One tree serves the parser, completion and help.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from grammar import schema
+
+
+class Slot(enum.Enum):
+    """What a word may be where no keyword is meant."""
+
+    OBJECT = enum.auto()  # the name of an object of the node's kind
+    NUMBER = enum.auto()
+    PATH = enum.auto()
+    TEXT = enum.auto()
+    VERB = enum.auto()  # any command's name
+    FIELDS = enum.auto()  # the rest of the line: fields of the kind
+    COMMAND = enum.auto()  # the rest of the line: a command out of `next`
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A keyword, or a slot with `word` as its form (`<name>`)."""
+
+    word: str
+    help: str = ""
+    action: str = ""  # what is done if the line ends here; "" = it cannot end
+    next: tuple[Node, ...] = ()  # what may follow
+    slot: Slot | None = None  # None = a keyword
+    argument: str = ""  # the name under which the word is handed on
+    kind: str = ""  # the segment that an OBJECT or FIELDS slot speaks of
+    usage: str = ""  # what to say when the line ends here and cannot
+
+
+def _object(segment: str, action: str, *after: Node) -> Node:
+    return Node("<name>", "name of the object", action, after, Slot.OBJECT, "name", segment)
+
+
+def _each_kind(action: str, of: Collection[str], usage: str, fields: bool = False) -> tuple[Node, ...]:
+    return tuple(
+        Node(
+            segment,
+            next=(_object(segment, action, *((Node("", slot=Slot.FIELDS, kind=segment),) if fields else ())),),
+            kind=segment,
+            usage=usage.format(segment),
+        )
+        for segment in of
+    )
+
+
+def _view(word: str, help_: str, *after: Node) -> Node:
+    return Node(word, help_, "show.view", after, argument="view")
+
+
+_ONE_SERVER = Node("<x.x.x.x>", "address of one server; all without it", "show.diagnose", (), Slot.TEXT, "server")
+VIEWS: Mapping[str, tuple[Node, ...]] = {
+    "virtualservice": (_view("detail", "live state, packets and servers, from the service engines"),),
+    "pool": (
+        _view("detail", "live state of the pool"),
+        _view(
+            "server",
+            "live state of each server",
+            Node("diagnose", "find out what is wrong with servers, and what mends it", "show.diagnose", (_ONE_SERVER,)),
+        ),
+        Node("server-setup", "commands that make a host ready to be a server of this pool", "show.setup"),
+    ),
+    "serviceengine": (_view("detail", "live state: driver, interfaces, drops"),),
+}
+"""What there is to see of an object besides its configuration, by kind."""
+
+_CONFIGURABLE = tuple(segment for segment in schema.SEGMENTS if segment != "debugvirtualservice")
+
+
+def _show(in_mode: bool) -> Node:
+    listed = tuple(
+        Node(
+            segment,
+            action="show.list",
+            next=(
+                _object(
+                    segment,
+                    "show.object",
+                    *VIEWS.get(segment, ()),
+                ),
+            ),
+            kind=segment,
+        )
+        for segment in schema.SEGMENTS
+    )
+    others = (
+        Node("history", "changes of the configuration, newest last", "show.history"),
+        Node("running_config", "lines that recreate the configuration", "show.running_config"),
+        Node("version", "version of this program", "version"),
+    )
+    if in_mode:
+        diff = Node("diff", "what save would change", "show.diff")
+        return Node("show", "the object as it would be saved, or any object", "show.open", (diff, *listed, *others))
+    return Node("show", "show objects and state", next=(*listed, *others))
+
+
+def _number(argument: str, action: str, form: str) -> Node:
+    return Node(form, action=action, slot=Slot.NUMBER, argument=argument)
+
+
+def _path(action: str, *after: Node) -> Node:
+    return Node("<file>", "a file", action, after, Slot.PATH, "path")
+
+
+_TERMINAL = Node(
+    "terminal",
+    "settings of this session's output",
+    next=(
+        Node("length", "rows of a page, 0 = no pages", next=(_number("number", "terminal.length", "<0-9999>"),)),
+        Node(
+            "width", "columns of a line, 0 = as the terminal", next=(_number("number", "terminal.width", "<0-9999>"),)
+        ),
+        Node(
+            "output",
+            "brief leaves defaults out of tables",
+            next=(
+                Node("brief", "without defaults", "terminal.output", argument="value"),
+                Node("detailed", "with defaults", "terminal.output", argument="value"),
+            ),
+        ),
+        Node(
+            "prompt",
+            "how deep modes are shown",
+            next=(
+                Node("document", "outermost and innermost mode", "terminal.prompt", argument="value"),
+                Node("path", "every mode", "terminal.prompt", argument="value"),
+            ),
+        ),
+    ),
+)
+_HELP = Node("help", "commands and what they do", "help", (Node("<command>", "", "help", (), Slot.VERB, "verb"),))
+_EVERYWHERE = (
+    Node("where", "tenant, and what is set in this mode", "where"),
+    _TERMINAL,
+    Node("history", "lines typed in this session", "history"),
+    Node("version", "version of this program", "version"),
+    Node("clear", "clear the screen", "clear"),
+    _HELP,
+)
+
+
+def _watch(show: Node) -> Node:
+    return Node("watch", "repeat a show command until Ctrl-C", next=(Node("", slot=Slot.COMMAND, next=(show,)),))
+
+
+@cache
+def root() -> tuple[Node, ...]:
+    """The commands of the root prompt."""
+    show = _show(False)
+    debug_next = (_object("debugvirtualservice", "open", Node("", slot=Slot.FIELDS, kind="debugvirtualservice")),)
+    debug_usage = "Usage: 'debug virtualservice <name>'. You must enter the object name."
+    return (
+        Node(
+            "configure",
+            "open an object, creating it when absent",
+            next=_each_kind(
+                "open", _CONFIGURABLE, "Usage: 'configure {} <name>'. You must enter the object name.", True
+            ),
+        ),
+        show,
+        Node(
+            "delete",
+            "delete an object",
+            next=_each_kind("delete", schema.SEGMENTS, "Usage: 'delete {} <name>'. You must enter the object name."),
+        ),
+        Node(
+            "debug",
+            "open the debug settings of an object",
+            next=tuple(
+                Node(word, next=debug_next, kind="debugvirtualservice", usage=debug_usage)
+                for word in ("virtualservice", "debugvirtualservice")
+            ),
+        ),
+        Node(
+            "switchto",
+            "work in another tenant",
+            next=(
+                Node(
+                    "tenant",
+                    "a tenant, or * for all",
+                    next=(
+                        Node("<name>", "name of the tenant", "switchto", (), Slot.OBJECT, "name", "tenant"),
+                        Node("*", "every tenant's objects are shown", "switchto", argument="name"),
+                    ),
+                ),
+            ),
+        ),
+        Node(
+            "export",
+            "write all objects to a file",
+            next=(Node("configuration", "as JSON", next=(Node("file", "", next=(_path("export"),)),)),),
+        ),
+        Node(
+            "import",
+            "read objects from a file",
+            next=(
+                Node(
+                    "configuration",
+                    "as JSON",
+                    next=(
+                        Node(
+                            "file",
+                            "",
+                            next=(
+                                _path("import", Node("keep_uuid", "keep the file's uuids", "import", argument="keep")),
+                            ),
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        _watch(show),
+        *_EVERYWHERE,
+        Node("save", "nothing is open here", "save"),
+        Node("exit", "leave the shell", "exit"),
+        Node("quit", "leave the shell", "exit"),
+    )
+
+
+@cache
+def in_mode() -> tuple[Node, ...]:
+    """The commands of every mode of an open object."""
+    show = _show(False)
+    from_root = (show, _watch(show), *_EVERYWHERE)
+    return (
+        Node("save", "close this mode; at the object, store it", "save"),
+        Node("exit", "leave this mode and keep what was entered; at the object, store it", "exit"),
+        Node("quit", "the same as exit", "exit"),
+        Node("cancel", "drop what was entered in this mode", "cancel"),
+        _show(True),
+        Node(
+            "do",
+            "run a command of the root prompt that changes nothing",
+            next=(Node("", slot=Slot.COMMAND, next=from_root),),
+        ),
+        _watch(show),
+        *_EVERYWHERE,
+    )
+
+
+PIPES: tuple[Node, ...] = (
+    Node("grep", "only lines with a word", next=(Node("<text>", "", "grep", (), Slot.TEXT, "text"),)),
+    Node("except", "only lines without a word", next=(Node("<text>", "", "except", (), Slot.TEXT, "text"),)),
+    Node("count", "the number of lines", "count"),
+    Node("json", "the data as JSON", "json"),
+    Node("save", "write the output to a file", next=(_path("save"),)),
+    Node("more", "page by page", "more"),
+)
+"""What may follow `|`."""
+
+PIPED = frozenset({"show", "where", "do", "watch", "history", "version", "help"})
+"""Commands whose output may be piped; elsewhere `|` is a character."""
+
+
+def about(node: Node) -> str:
+    """A node's help; a kind's is the model's own."""
+    return node.help or (schema.kind(node.kind).help if node.kind and node.slot is None else "")
+
+
+def verb_help() -> dict[str, Node]:
+    """Every command by its word, those of root first."""
+    nodes = {node.word: node for node in root()}
+    for node in in_mode():
+        nodes.setdefault(node.word, node)
+    return nodes
+
+
+LACKING = frozenset(
+    """attach backup controller copy deactivate detach disable discover enable generate migrate move patch ping
+    placement reboot rebalance reload reset resync restart restore retry rollback rotate scalein scaleout send
+    shell shutdown ssh start stop switch switchover sync techsupport telnet test traceroute upgrade upload
+    verify warmstart write
+    """.split()
+)
+"""Verbs of the appliance that this product lacks."""
+
+LACKING_KINDS = frozenset(
+    """actiongroupconfig alertconfig alertemailconfig alertscriptconfig alertsyslogconfig analyticsprofile
+    applicationpersistenceprofile authprofile autoscalelaunchconfig backupconfiguration botdetectionpolicy
+    certificatemanagementprofile cloudconnectoruser cluster controllerportalregistration controllersite
+    customipamdnsprofile dnspolicy dynamicdnsrecord errorpagebody errorpageprofile fileobject geodb gslb
+    gslbgeodbprofile gslbservice hardwaresecuritymodulegroup httppolicyset icapprofile ipaddrgroup
+    ipamdnsproviderprofile ipreputationdb jwtprofile jwtserverprofile l4policyset labelgroup microservicegroup natpolicy
+    network networksecuritypolicy nsxtsegmentruntime pingaccessagent pkiprofile poolgroup poolgroupdeploymentpolicy
+    prioritylabels protocolparser role scheduler securitymanagerdata securitypolicy seproperties serverautoscalepolicy
+    siteversion snmptrapprofile sslkeyandcertificate sslprofile ssopolicy statediffoperation stringgroup
+    systemconfiguration systemlimits testsedatastorelevel1 trafficcloneprofile user useraccountprofile useractivity
+    vcenterserver vsdatascriptset vsgs wafapplicationsignatureprovider wafcrs wafpolicy wafpolicypsmgroup wafprofile
+    webapput webhook""".split()
+)
+"""Kinds of objects of the appliance that this product lacks."""
