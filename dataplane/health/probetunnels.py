@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from dataplane.bpf import objects as bpf
+from dataplane.bpf.maps import Map
+from dataplane.bpf.objects import Object
+from dataplane.bpf.programs import Program
 from dataplane.errors import DriverError, NetworkError
 from dataplane.forwarding.program import PROBE
 from dataplane.forwarding.rewrite import IPPROTO_GRE, IPPROTO_IPIP
@@ -57,8 +59,8 @@ class ProbeTunnels:
         self._marks: dict[tuple[bytes, str], tuple[int, Tunnel]] = {}
         self.begin(FIRST)
         self._returned: list[int] = []
-        self._program: bpf.Program | None = None
-        self._map: bpf.Map | None = None
+        self._program: Program | None = None
+        self._map: Map | None = None
         self._routed = self._ruled = False
 
     def begin(self, first: int) -> None:
@@ -117,7 +119,7 @@ class ProbeTunnels:
 
     def _put(self, mark: int, tunnel: Tunnel) -> None:
         if self._map is None:
-            with bpf.Object(OBJECT) as loaded:
+            with Object(OBJECT) as loaded:
                 loaded.load()
                 self._program, self._map = loaded.program(NAME), loaded.map("tunnels")
         self._map.update(struct.pack("=I", mark), tunnel.value)

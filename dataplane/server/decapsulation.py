@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from dataplane.bpf import objects as bpf
+from dataplane.bpf.maps import Map
+from dataplane.bpf.objects import Object
+from dataplane.bpf.programs import Program
 from dataplane.errors import DriverError, ServerError
 from dataplane.forwarding.program import DECAPSULATION
 from dataplane.server import iproute
@@ -56,7 +58,7 @@ def attach(interface: str) -> None:
     if not has_hook(interface):
         iproute.tool("tc", "qdisc", "add", "dev", interface, "clsact")
     try:
-        with bpf.Object(OBJECT) as loaded, IPRoute() as netlink:
+        with Object(OBJECT) as loaded, IPRoute() as netlink:
             loaded.load()
             with loaded.program(NAME) as program:
                 netlink.tc(
@@ -120,10 +122,10 @@ def _expected(interface: str) -> Attached:
     return found
 
 
-def _map(found: Attached) -> bpf.Map:
+def _map(found: Attached) -> Map:
     try:
-        with bpf.Program.by_id(found.program) as program:
-            maps: list[bpf.Map] = program.maps()
+        with Program.by_id(found.program) as program:
+            maps: list[Map] = program.maps()
     except DriverError as exc:
         raise ServerError(f"cannot open the table of {OBJECT.name}: {exc}", remedy="run it as root") from exc
     return next(table for table in maps if table.name == "vips")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from dataplane.bpf.objects import Program
+from dataplane.bpf.programs import Program
 from dataplane.plan import L2
 
 from . import rates, wire

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from dataplane.bpf.objects import Program
+from dataplane.bpf.programs import Program
 from dataplane.drivers.maps.layout import u32
 from dataplane.drivers.xdp.driver import XdpDriver
 from dataplane.forwarding import maglev as hashing

@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
-from dataplane.bpf import objects as bpf
-from dataplane.bpf.objects import Link, Map, Object, Program
+from dataplane.bpf import maps
+from dataplane.bpf.links import XDP_FLAGS_DRV_MODE, Link
+from dataplane.bpf.maps import Map
+from dataplane.bpf.objects import Object
+from dataplane.bpf.programs import Program
 from dataplane.forwarding import rewrite
 from dataplane.forwarding.values import TCP, UDP, Interface
 from tests.netns import Namespace
@@ -158,7 +161,7 @@ class Wire:
         while (read := self._arrived.read(self._arrived.max_entries)) != before:
             before = read
             time.sleep(0.0005)
-        numbers, cpus = memoryview(read).cast("Q"), bpf.possible_cpus()
+        numbers, cpus = memoryview(read).cast("Q"), maps.possible_cpus()
         counts = [sum(numbers[at : at + cpus]) for at in range(0, len(numbers), cpus)]
         return {divmod(key, 256): number for key, number in enumerate(counts) if number}
 
@@ -197,4 +200,4 @@ def wire(queues: int = 1) -> Iterator[Wire]:
 
 def attach(there: Namespace, name: str, program: Program) -> Link:
     """The program on an interface of the namespace this runs in."""
-    return Link.create(program, there.link(name)[0], bpf.XDP_FLAGS_DRV_MODE)
+    return Link.create(program, there.link(name)[0], XDP_FLAGS_DRV_MODE)

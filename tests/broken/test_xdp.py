@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from dataplane import client as engines
-from dataplane.bpf import objects as bpf
+from dataplane.bpf import links, programs
+from dataplane.bpf.bpffs import BPFFS
+from dataplane.bpf.links import XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE, Link
 from tests.broken.world import World, built, end, until
 
 pytestmark = pytest.mark.root
 
-FLAGS = {"native": bpf.XDP_FLAGS_DRV_MODE, "generic": bpf.XDP_FLAGS_SKB_MODE}
+FLAGS = {"native": XDP_FLAGS_DRV_MODE, "generic": XDP_FLAGS_SKB_MODE}
 
 
 @contextmanager
@@ -25,15 +27,15 @@ def foreign(world: World, mode: str, *, link: bool) -> Iterator[int]:
     """Somebody else's XDP program on the engine's interface. Yields its id."""
     index, _ = world.spaces["engine"].link("eth0")
 
-    def attach() -> bpf.Link | None:
+    def attach() -> Link | None:
         if link:
-            return bpf.Link.create(program, index, FLAGS[mode])
-        bpf.attach(program, index, FLAGS[mode])
+            return Link.create(program, index, FLAGS[mode])
+        links.attach(program, index, FLAGS[mode])
         return None
 
-    with bpf.pass_program() as program:
+    with programs.pass_program() as program:
         held = world.spaces["engine"].run(attach)
-        there = world.spaces["engine"].run(lambda: bpf.attached(index))
+        there = world.spaces["engine"].run(lambda: links.attached(index))
         assert there is not None
         assert there.mode == mode
         yield there.program
@@ -135,7 +137,7 @@ def test_two_processes_never_publish_to_the_same_pins(tmp_path: Path) -> None:
         for driver in ("xdp", "pcap"):
             words = ("--name", world.name, "--interface", "eth0", "--driver", driver)
             wrong, remedy = refused(world, tmp_path, *words)
-            assert f"process {told['pid']} runs on {bpf.BPFFS}/avi-se/" in wrong
+            assert f"process {told['pid']} runs on {BPFFS}/avi-se/" in wrong
             assert remedy == f"kill {told['pid']}"
         world.is_well()
 
@@ -144,17 +146,17 @@ def test_the_pcap_driver_ends_what_the_xdp_driver_left_to_the_kernel(tmp_path: P
     with built(tmp_path, "l2", driver="xdp") as world:
         index, _ = world.spaces["engine"].link("eth0")
         world.end_engine(signal.SIGHUP)
-        assert world.spaces["engine"].run(lambda: bpf.attached(index)) is not None
+        assert world.spaces["engine"].run(lambda: links.attached(index)) is not None
         world.driver = "pcap"
         world.start_engine()
         world.is_well()
-        assert world.spaces["engine"].run(lambda: bpf.attached(index)) is None
+        assert world.spaces["engine"].run(lambda: links.attached(index)) is None
 
 
 @contextmanager
 def unmounted() -> Iterator[list[str]]:
     """A mount namespace without BPF file system. Yields the command that runs another one there."""
-    script = f"while umount {bpf.BPFFS} 2>&-; do :; done; echo ready; exec sleep 600"
+    script = f"while umount {BPFFS} 2>&-; do :; done; echo ready; exec sleep 600"
     holder = subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     try:
@@ -167,9 +169,7 @@ def unmounted() -> Iterator[list[str]]:
 
 def is_mounted(there: list[str]) -> bool:
     """Whether that namespace has a BPF file system."""
-    told = subprocess.run(
-        [*there, "stat", "-f", "-c", "%T", str(bpf.BPFFS)], capture_output=True, text=True, check=True
-    )
+    told = subprocess.run([*there, "stat", "-f", "-c", "%T", str(BPFFS)], capture_output=True, text=True, check=True)
     return told.stdout.strip() == "bpf_fs"
 
 

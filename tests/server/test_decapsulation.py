@@ -10,7 +10,8 @@ import pytest
 from scapy.layers.inet import GRE, IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
-from dataplane.bpf import objects as bpf
+from dataplane.bpf.objects import Object
+from dataplane.bpf.programs import Program, Ran
 from dataplane.forwarding import rewrite
 from dataplane.plan import L3_GRE, L3_IPIP
 from dataplane.server import decapsulation
@@ -25,29 +26,29 @@ INNER = bytes(IP(src=CLIENT, dst=VIP) / TCP(sport=1234, dport=80) / b"hello")
 
 
 @pytest.fixture(scope="module")
-def program() -> Iterator[bpf.Program]:
+def program() -> Iterator[Program]:
     with Namespace() as there:
         there.sh("ip link add eth0 type veth peer name wire; ip link set eth0 up; ip link set wire up")
         there.sh(f"ip addr add {MEMBER}/24 dev eth0; ip route add default via 10.10.10.1")
         there.sh("sysctl -qw net.ipv4.ip_forward=1")
-        with bpf.Object(decapsulation.OBJECT) as loaded:
+        with Object(decapsulation.OBJECT) as loaded:
             loaded.load()
             with loaded.map("vips") as vips, loaded.program(decapsulation.NAME) as found:
                 vips.update(socket.inet_aton(VIP), bytes(8))
                 yield _InNamespace(there, found)
 
 
-class _InNamespace(bpf.Program):
+class _InNamespace(Program):
     """Test runs look routes up in the network namespace of their caller."""
 
-    def __init__(self, there: Namespace, program: bpf.Program) -> None:
+    def __init__(self, there: Namespace, program: Program) -> None:
         self._there, self._program = there, program
 
-    def test_run(self, frame: bytes, *, repeat: int = 1) -> bpf.Ran:
+    def test_run(self, frame: bytes, *, repeat: int = 1) -> Ran:
         return self._there.run(lambda: self._program.test_run(frame, repeat=repeat))
 
 
-def ran(program: bpf.Program, packet: bytes) -> bytes:
+def ran(program: Program, packet: bytes) -> bytes:
     """The packet as the stack would see it."""
     found = program.test_run(HEADER + packet)
     assert struct.pack("I", found.result) == struct.pack("i", -1)  # other programs have their turn
@@ -70,12 +71,12 @@ def tunnelled(mode: str, inner: bytes = INNER) -> bytes:
     ],
     ids=["a segment", "a first fragment", "a later fragment", "options"],
 )
-def test_what_comes_out_of_a_tunnel_is_the_clients_packet(program: bpf.Program, mode: str, inner: bytes) -> None:
+def test_what_comes_out_of_a_tunnel_is_the_clients_packet(program: Program, mode: str, inner: bytes) -> None:
     assert ran(program, tunnelled(mode, inner)) == inner
 
 
 @pytest.mark.parametrize("mode", [L3_IPIP, L3_GRE])
-def test_padding_stays_behind(program: bpf.Program, mode: str) -> None:
+def test_padding_stays_behind(program: Program, mode: str) -> None:
     assert ran(program, tunnelled(mode) + bytes(6)) == INNER + bytes(6)
 
 
@@ -112,7 +113,7 @@ def gre(**fields: object) -> bytes:
         "GRE of something else",
     ],
 )  # fmt: skip
-def test_what_is_not_surely_ours_is_left_as_it_came(program: bpf.Program, packet: bytes) -> None:
+def test_what_is_not_surely_ours_is_left_as_it_came(program: Program, packet: bytes) -> None:
     assert ran(program, packet) == packet
 
 
@@ -120,13 +121,13 @@ def test_what_is_not_surely_ours_is_left_as_it_came(program: bpf.Program, packet
     ("outside", "inside", "then"), [(3, 2, 3), (3, 1, 3), (3, 0, 0), (3, 3, 3), (1, 2, 2), (0xFF, 0xB9, 0xBB)]
 )
 def test_congestion_marked_on_the_way_reaches_the_connection(
-    program: bpf.Program, outside: int, inside: int, then: int
+    program: Program, outside: int, inside: int, then: int
 ) -> None:
     inner = IP(src=CLIENT, dst=VIP, tos=inside) / TCP(dport=80)
     expected = IP(src=CLIENT, dst=VIP, tos=then) / TCP(dport=80)
     assert ran(program, bytes(IP(src=ENGINE, dst=MEMBER, tos=outside) / inner)) == bytes(expected)
 
 
-def test_a_frame_that_is_not_for_this_host_is_left_alone(program: bpf.Program) -> None:
+def test_a_frame_that_is_not_for_this_host_is_left_alone(program: Program) -> None:
     frame = b"\x02" + HEADER[1:] + tunnelled(L3_IPIP)
     assert program.test_run(frame).data == frame

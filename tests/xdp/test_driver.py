@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.bpf import objects as bpf
+from dataplane.bpf import links
+from dataplane.bpf.maps import Map
+from dataplane.bpf.programs import Program
 from dataplane.drivers.maps import layout as xdplayout
 from dataplane.drivers.xdp import attachment
 from dataplane.drivers.xdp import driver as xdpdriver
@@ -119,7 +121,7 @@ def test_the_first_generic_interface_takes_the_native_ones_along(two: Wire, name
 def test_a_foreign_program_is_named_and_left_alone(two: Wire, name: str) -> None:
     two.balancer.run(lambda: attachment.attach_pass("v0"))
     index = two.interfaces[0].index
-    foreign = two.balancer.run(lambda: bpf.attached(index))
+    foreign = two.balancer.run(lambda: links.attached(index))
     assert foreign is not None
     driver = two.start(name)
     try:
@@ -129,7 +131,7 @@ def test_a_foreign_program_is_named_and_left_alone(two: Wire, name: str) -> None
         assert driver.modes() == {"v1": "native"}
     finally:
         driver.close(keep=False)
-    assert two.balancer.run(lambda: bpf.attached(index)) == foreign
+    assert two.balancer.run(lambda: links.attached(index)) == foreign
 
 
 CHILD = """
@@ -200,7 +202,7 @@ def test_what_the_plan_no_longer_has_goes_with_prune(two: Wire, name: str) -> No
         assert second.counters().services == {}
         assert second.counters().servers == {}
         index = two.interfaces[1].index
-        assert two.balancer.run(lambda: bpf.attached(index)) is None
+        assert two.balancer.run(lambda: links.attached(index)) is None
         assert not (pins(name) / LAYOUT / f"link-{index}").exists()
         two.put(second, FIRST)
         two.send(two.query(1))
@@ -226,11 +228,11 @@ def test_a_newer_program_takes_over_without_a_gap(
     monkeypatch.setattr(xdpdriver, "OBJECT", tmp_path / "dsr.o")
 
     index = two.interfaces[0].index
-    before = two.balancer.run(lambda: bpf.attached(index))
+    before = two.balancer.run(lambda: links.attached(index))
     link = (pins(name) / LAYOUT / f"link-{index}").stat().st_ino
     new = two.start(name)
     try:
-        after = two.balancer.run(lambda: bpf.attached(index))
+        after = two.balancer.run(lambda: links.attached(index))
         assert before is not None
         assert after is not None
         assert before.program != after.program
@@ -248,10 +250,10 @@ def test_another_layout_is_replaced(two: Wire, name: str) -> None:
     two.put(old)
     old.close(keep=True)
     (pins(name) / LAYOUT / "members").unlink()
-    with bpf.Map.create(1, "members", 4, 4, 4) as other:
+    with Map.create(1, "members", 4, 4, 4) as other:
         other.pin(pins(name) / LAYOUT / "members")
     (pins(name) / "v0").mkdir()
-    with bpf.Map.create(1, "old", 4, 4, 4) as older:
+    with Map.create(1, "old", 4, 4, 4) as older:
         older.pin(pins(name) / "v0" / "old")
 
     new = two.start(name)
@@ -259,7 +261,7 @@ def test_another_layout_is_replaced(two: Wire, name: str) -> None:
         assert new.adopted() == {}
         assert not (pins(name) / "v0").exists()
         index = two.interfaces[0].index
-        assert two.balancer.run(lambda: bpf.attached(index)) is None
+        assert two.balancer.run(lambda: links.attached(index)) is None
         two.put(new)
         two.send(two.query(1))
         two.receive(1)
@@ -292,14 +294,14 @@ def test_nothing_is_left_after_close(two: Wire, name: str) -> None:
     driver = two.start(name)
     two.put(driver)
     index = two.interfaces[0].index
-    there = two.balancer.run(lambda: bpf.attached(index))
+    there = two.balancer.run(lambda: links.attached(index))
     assert there is not None
     assert pins(name).is_dir()
     driver.close(keep=False)
     assert not pins(name).exists()
-    assert two.balancer.run(lambda: bpf.attached(index)) is None
+    assert two.balancer.run(lambda: links.attached(index)) is None
     with pytest.raises(DriverError):
-        bpf.Program.by_id(there.program)
+        Program.by_id(there.program)
     two.send(two.query(1))
     two.send(frame(b"\x45" + bytes(39), dst=SERVERS[FIRST][1]))
 
@@ -307,9 +309,9 @@ def test_nothing_is_left_after_close(two: Wire, name: str) -> None:
 def test_attach_pass_says_which_interface_is_missing_and_may_be_repeated(two: Wire) -> None:
     with pytest.raises(DriverError, match="no interface 'nowhere'"):
         two.balancer.run(lambda: attachment.attach_pass("nowhere"))
-    before = two.segment.run(lambda: bpf.attached(int(two.segment.link("p0")[0])))
+    before = two.segment.run(lambda: links.attached(int(two.segment.link("p0")[0])))
     two.segment.run(lambda: attachment.attach_pass("p0"))
-    assert two.segment.run(lambda: bpf.attached(int(two.segment.link("p0")[0]))) == before
+    assert two.segment.run(lambda: links.attached(int(two.segment.link("p0")[0]))) == before
 
 
 def test_an_instances_name_may_hold_what_a_pin_may_not() -> None:

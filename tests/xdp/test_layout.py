@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from dataplane.bpf import objects as bpf
+from dataplane.bpf.objects import Object
 from dataplane.drivers.maps import layout as xdplayout
 from dataplane.drivers.maps import poolrecord as xdppool
 from dataplane.drivers.maps.allocators import Runs
@@ -48,7 +48,7 @@ def test_the_drop_reasons_are_numbered_as_in_the_header() -> None:
 
 
 def test_the_object_has_the_maps_that_are_pinned() -> None:
-    with bpf.Object(xdpdriver.OBJECT) as opened:
+    with Object(xdpdriver.OBJECT) as opened:
         assert set(opened.names) == {*NAMES, xdpdriver.SLOW, "data"}
         assert opened.shape("bss").value_size == sum(xdplayout.STATE) < 4 << 20
         assert opened.shape("services").value_size == xdplayout.ENTRY_SIZE

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.bpf import objects as bpf
+from dataplane.bpf.maps import MAP_TYPE_ARRAY, Map
+from dataplane.bpf.objects import Object
 from dataplane.drivers.xdp import driver as xdpdriver
 from dataplane.errors import DriverError
 from dataplane.forwarding.program import FOLDER
@@ -37,7 +38,7 @@ def test_this_machine_is_supported() -> None:
 @pytest.mark.root
 def test_a_missing_object_is_named(tmp_path: Path) -> None:
     with pytest.raises(DriverError, match=r"no BPF program .*/none\.o") as caught:
-        bpf.Object(tmp_path / "none.o")
+        Object(tmp_path / "none.o")
     assert caught.value.remedy == "make xdp"
 
 
@@ -45,7 +46,7 @@ def test_a_missing_object_is_named(tmp_path: Path) -> None:
 def test_what_is_no_object_is_refused_with_libbpfs_words(tmp_path: Path) -> None:
     (tmp_path / "text.o").write_text("not an object")
     with pytest.raises(DriverError, match="libbpf: "):
-        bpf.Object(tmp_path / "text.o")
+        Object(tmp_path / "text.o")
 
 
 @pytest.mark.root
@@ -57,13 +58,13 @@ def test_the_verifiers_words_are_told(tmp_path: Path) -> None:
     )
     compile_ = ["clang", "-O2", "-g", "-target", "bpf", "-I/usr/include/x86_64-linux-gnu", "-c", "bad.c", "-o", "bad.o"]
     subprocess.run(compile_, cwd=tmp_path, check=True)
-    with bpf.Object(tmp_path / "bad.o") as opened, pytest.raises(DriverError, match="invalid access to packet"):
+    with Object(tmp_path / "bad.o") as opened, pytest.raises(DriverError, match="invalid access to packet"):
         opened.load()
 
 
 @pytest.mark.root
 def test_a_map_that_is_full_says_so() -> None:
-    with bpf.Map.create(1, "avi_test", 4, 4, 2) as small:
+    with Map.create(1, "avi_test", 4, 4, 2) as small:
         small.update(b"aaaa", b"1111")
         small.update(b"bbbb", b"2222")
         with pytest.raises(DriverError, match="avi_test is full: it holds 2 entries"):
@@ -76,11 +77,11 @@ def test_a_map_that_is_full_says_so() -> None:
 
 @pytest.mark.root
 def test_many_entries_are_read_and_written() -> None:
-    with bpf.Map.create(1, "avi_test", 4, 8, 20_000) as many:
+    with Map.create(1, "avi_test", 4, 8, 20_000) as many:
         entries = {n.to_bytes(4, "little"): n.to_bytes(8, "big") for n in range(10_000)}
         many.update_all(b"".join(entries), b"".join(entries.values()))
         assert dict(many.items()) == entries
-    with bpf.Map.create(bpf.MAP_TYPE_ARRAY, "avi_test", 4, 8, 100) as row:
+    with Map.create(MAP_TYPE_ARRAY, "avi_test", 4, 8, 100) as row:
         row.write(b"12345678abcdefgh", 50)
         assert row.read(100)[50 * 8 : 52 * 8] == b"12345678abcdefgh"
         assert row.lookup((51).to_bytes(4, "little")) == b"abcdefgh"

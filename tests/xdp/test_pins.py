@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.bpf import objects as bpf
+from dataplane.bpf import bpffs
 from dataplane.drivers.xdp import pins as xdppins
 from dataplane.errors import DriverError
 from dataplane.runtime import locks
@@ -16,7 +16,7 @@ from dataplane.runtime import locks
 
 @pytest.fixture(autouse=True)
 def file_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setattr(bpf, "file_system", lambda: tmp_path)
+    monkeypatch.setattr(bpffs, "file_system", lambda: tmp_path)
     return tmp_path
 
 

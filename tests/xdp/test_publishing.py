@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dataplane.bpf import objects as bpf
+from dataplane.bpf import handle, libbpf, maps, programs
 from dataplane.drivers.maps import layout as xdplayout
 from dataplane.drivers.maps import poolrecord as xdppool
 from dataplane.drivers.maps import pools as xdppools
@@ -86,8 +86,9 @@ def test_a_table_without_any_owner_needs_no_place() -> None:
 @root
 def test_a_change_of_table_or_health_calls_no_kernel(kernel: KernelDecider, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    call = bpf.call
-    monkeypatch.setattr(bpf, "call", lambda name, *arguments: (calls.append(name), call(name, *arguments))[1])
+    call = libbpf.call
+    for module in (handle, maps, programs):
+        monkeypatch.setattr(module, "call", lambda name, *arguments: (calls.append(name), call(name, *arguments))[1])
     tables = kernel.tables
     tables.put_pool(pool(1))
     tables.put_pool(pool(1, target(0x11), target(0x12, up=False, serves=False, mac=mac(0x12))))

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from dataplane.bpf import objects as bpf
+from dataplane.bpf.bpffs import BPFFS
 from dataplane.drivers.xdp import attachment
 from dataplane.drivers.xdp.driver import XdpDriver
 from dataplane.forwarding import maglev as hashing
@@ -34,7 +34,7 @@ def instance() -> str:
 
 
 def pins(name: str) -> Path:
-    return bpf.BPFFS / "avi-se" / name
+    return BPFFS / "avi-se" / name
 
 
 class Wire(NamedTuple):

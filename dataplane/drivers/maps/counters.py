@@ -8,8 +8,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 
-from dataplane.bpf import objects as bpf
-from dataplane.bpf.objects import Map
+from dataplane.bpf import maps
+from dataplane.bpf.maps import Map
 from dataplane.drivers.maps import layout as xdplayout
 from dataplane.drivers.maps.allocators import Numbers
 from dataplane.drivers.maps.layout import u32
@@ -20,7 +20,7 @@ class Counted:
     """All counters at one moment."""
 
     def __init__(self, counters: bytes, slow: bytes, events: bytes, slow_events: bytes) -> None:
-        self._cpus = bpf.possible_cpus()
+        self._cpus = maps.possible_cpus()
         self._counters, self._slow = memoryview(counters).cast("Q"), memoryview(slow).cast("Q")
         self._events, self._slow_events = memoryview(events).cast("Q"), memoryview(slow_events).cast("Q")
 
@@ -54,7 +54,7 @@ class Counting:
         with self.lock:
             numbers = [self._numbers.take() for _ in range(wanted)]
             keys = b"".join(map(u32, numbers))
-            for name, size in (("counters", 16 * bpf.possible_cpus()), ("slow_counters", 16), ("identifications", 4)):
+            for name, size in (("counters", 16 * maps.possible_cpus()), ("slow_counters", 16), ("identifications", 4)):
                 self._maps[name].update_all(keys, bytes(size * wanted))
             return numbers
 

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Collection
 from typing import NamedTuple
 
-from dataplane.bpf.objects import Map
+from dataplane.bpf.maps import Map
 from dataplane.drivers.maps.layout import LIFE
 from dataplane.drivers.maps.poolrecord import pool_id
 from dataplane.forwarding.lookup import LookupTables

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from dataplane.bpf.objects import Map
+from dataplane.bpf.maps import Map
 from dataplane.drivers.maps import layout as xdplayout
 from dataplane.drivers.maps import poolrecord as xdppool
 from dataplane.drivers.maps import reconcile as xdpmembership

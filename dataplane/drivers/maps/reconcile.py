@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ctypes import c_uint32, c_void_p
 from typing import NamedTuple
 
-from dataplane.bpf.objects import Map
+from dataplane.bpf.maps import Map
 from dataplane.drivers.maps.layout import DETAIL_SIZE, TARGET_SIZE
 from dataplane.drivers.maps.memory import FILTER_PLACES
 from dataplane.native.library import address, function

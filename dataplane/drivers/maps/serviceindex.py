@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from dataplane.bpf.objects import Map
+from dataplane.bpf.maps import Map
 from dataplane.drivers.maps import layout as xdplayout
 from dataplane.drivers.maps.allocators import Retired
 from dataplane.drivers.maps.layout import ENTRY_SIZE

@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from dataplane.bpf import objects as bpf
-from dataplane.bpf.objects import Map
+from dataplane.bpf.maps import F_MMAPABLE, MAP_TYPE_ARRAY, Map
 from dataplane.drivers.maps import layout as xdplayout
 from dataplane.drivers.maps.allocators import Retired
 from dataplane.drivers.maps.layout import SLAB_TABLES, TABLE_SIZE, TABLE_SLOTS, u32
@@ -226,4 +225,4 @@ class Slabs:
 
 
 def _slab() -> Map:
-    return Map.create(bpf.MAP_TYPE_ARRAY, "avi_slab", 4, TABLE_SIZE, xdplayout.SLAB_TABLES, bpf.F_MMAPABLE)
+    return Map.create(MAP_TYPE_ARRAY, "avi_slab", 4, TABLE_SIZE, xdplayout.SLAB_TABLES, F_MMAPABLE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from dataplane.bpf.objects import Map
+from dataplane.bpf.maps import Map
 from dataplane.drivers.maps import flowentries as xdpflows
 from dataplane.drivers.maps import layout as xdplayout
 from dataplane.drivers.maps.counters import Counting

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from dataplane.bpf import objects
-from dataplane.bpf.objects import Attached, Link, Program
+from dataplane.bpf import links, programs
+from dataplane.bpf.links import Attached, Link
+from dataplane.bpf.programs import Program
 from dataplane.drivers.xdp import pins
 from dataplane.drivers.xdp.pins import LINK, Holder
 from dataplane.errors import DriverError
@@ -21,7 +22,7 @@ from dataplane.errors import DriverError
 log = logging.getLogger("avi-se")
 
 NATIVE, GENERIC = "native", "generic"
-_FLAGS = {NATIVE: objects.XDP_FLAGS_DRV_MODE, GENERIC: objects.XDP_FLAGS_SKB_MODE}
+_FLAGS = {NATIVE: links.XDP_FLAGS_DRV_MODE, GENERIC: links.XDP_FLAGS_SKB_MODE}
 _OFF = {NATIVE: "xdp", GENERIC: "xdpgeneric", "offloaded": "xdpoffload"}
 """What ip-link(8) calls the modes."""
 _NO_NATIVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ERANGE, errno.ENOMEM, errno.ENOSPC, errno.E2BIG)
@@ -62,14 +63,14 @@ class Attachments:
                     log.info("interface %d: a newer program takes over from %s", index, running.tag)
                 link.update(self._program)
             self._links[index] = link
-            self._modes[index] = (objects.attached(index) or Attached(0, NATIVE)).mode
+            self._modes[index] = (links.attached(index) or Attached(0, NATIVE)).mode
 
     def attach(self, name: str, index: int) -> None:
         """Run the program on an interface: native where its network driver can. Raises DriverError.
 
         Native XDP cannot send to an interface that has none: all become generic with the first that is.
         """
-        there = objects.attached(index)
+        there = links.attached(index)
         if there is not None:
             raise _occupied(name, index, there)
         if GENERIC not in self._modes.values():
@@ -135,16 +136,16 @@ def attach_pass(interface: str) -> None:
         index = socket.if_nametoindex(interface)
     except OSError as exc:
         raise DriverError(f"no interface {interface!r}") from exc
-    if objects.attached(index) is None:
-        with objects.pass_program() as program:
-            objects.attach(program, index, objects.XDP_FLAGS_DRV_MODE)
+    if links.attached(index) is None:
+        with programs.pass_program() as program:
+            links.attach(program, index, links.XDP_FLAGS_DRV_MODE)
 
 
 def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
     """What refuses the first of these interfaces (index by name) that has an XDP program not of this instance."""
     own = pins.own_programs(instance)
     for name, index in interfaces.items():
-        there = objects.attached(index)
+        there = links.attached(index)
         if there is not None and there.program not in own:
             return _occupied(name, index, there)
     return None
@@ -152,7 +153,7 @@ def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None
 
 def holder(instance: str, index: int) -> Holder | None:
     """The other engine of ours that forwards on an interface, if one does."""
-    there = objects.attached(index)
+    there = links.attached(index)
     if there is None or there.program in pins.own_programs(instance):
         return None
     return pins.holder(there.program)

@@ -11,8 +11,10 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from dataplane.bpf import objects
-from dataplane.bpf.objects import Map, Object, Program
+from dataplane.bpf import bpffs
+from dataplane.bpf.maps import Map
+from dataplane.bpf.objects import Object
+from dataplane.bpf.programs import Program
 from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.tables import NAMES, KernelTables
 from dataplane.drivers.xdp import pins
@@ -34,7 +36,7 @@ SLOW = "slow"
 def supported() -> DriverError | None:
     """None where this machine can load the program, else what is missing, with its remedy."""
     try:
-        objects.file_system()
+        bpffs.file_system()
         with Object(OBJECT) as trial:
             for name in NAMES:
                 if trial.shape(name).max_entries > 64:

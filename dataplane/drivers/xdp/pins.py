@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from dataplane.bpf import objects as bpf
-from dataplane.bpf.objects import Link
+from dataplane.bpf import bpffs
+from dataplane.bpf.links import Link
 from dataplane.errors import DriverError
 from dataplane.runtime import locks
 
@@ -113,7 +113,7 @@ def own_programs(instance: str) -> set[int]:
 
 def holder(program: int) -> Holder | None:
     """The engine of ours whose program this is; None where it is somebody else's."""
-    folder = bpf.file_system() / "avi-se"
+    folder = bpffs.file_system() / "avi-se"
     for each in sorted(folder.iterdir()) if folder.is_dir() else ():
         with suppress(FileNotFoundError):  # its engine is just removing it
             if program in _programs(each):
@@ -123,7 +123,7 @@ def holder(program: int) -> Holder | None:
 
 def root(instance: str) -> Path:
     """The folder of an instance. Raises DriverError where there is no BPF file system."""
-    return bpf.file_system() / "avi-se" / _name(instance)
+    return bpffs.file_system() / "avi-se" / _name(instance)
 
 
 def links(layout: Path) -> Iterator[Path]:

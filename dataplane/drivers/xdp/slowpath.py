@@ -13,7 +13,8 @@ import socket
 import time
 from collections.abc import Callable
 
-from dataplane.bpf.objects import Map, Samples
+from dataplane.bpf.maps import Map
+from dataplane.bpf.perfbuffer import Samples
 from dataplane.drivers.maps import layout as xdplayout
 from dataplane.drivers.maps.layout import SlowFrame
 from dataplane.drivers.maps.tables import KernelTables

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from dataplane.bpf import objects as bpf
-from dataplane.bpf.objects import Map, Object
+from dataplane.bpf.maps import Map
+from dataplane.bpf.objects import Object
+from dataplane.bpf.programs import XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX
 from dataplane.drivers.maps.tables import NAMES, KernelTables
 from dataplane.drivers.xdp import driver as xdpdriver
 from dataplane.drivers.xdp.slowpath import SlowPath
@@ -20,7 +21,7 @@ from dataplane.forwarding import decision
 LOOPBACK = 1
 LARGEST = 3500
 """Bytes of a frame that surely fit the one page that the kernel runs the program on."""
-_ACTIONS = {bpf.XDP_PASS: decision.HOST, bpf.XDP_DROP: decision.DROPPED, bpf.XDP_TX: "sent", bpf.XDP_REDIRECT: "sent"}
+_ACTIONS = {XDP_PASS: decision.HOST, XDP_DROP: decision.DROPPED, XDP_TX: "sent", XDP_REDIRECT: "sent"}
 
 
 class LoopbackEgress(Map):
@@ -76,7 +77,7 @@ class Trial:
         ran = self._program.test_run(frame)
         action = _ACTIONS[ran.result]
         if action == "sent":
-            return Ran(action, (ran.data,), ran.result == bpf.XDP_REDIRECT)
+            return Ran(action, (ran.data,), ran.result == XDP_REDIRECT)
         if action != decision.DROPPED or self._handed_over.fd < 0 or not self._slow.take():
             return Ran(action)
         sent, self._sent[:] = list(self._sent), []

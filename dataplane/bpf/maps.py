@@ -1,0 +1,201 @@
+"""Maps: made, opened, read and written, in batches where the kernel has them."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+from array import array
+from collections.abc import Iterator
+from ctypes import byref, c_uint32
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from dataplane.bpf.handle import Handle, word
+from dataplane.bpf.libbpf import BatchOpts, MapCreateOpts, call, check, failed
+from dataplane.errors import DriverError
+
+# linux/bpf.h
+MAP_TYPE_ARRAY = 2
+F_MMAPABLE = 1 << 10
+
+_BATCH = 4096
+_ENOTSUPP = 524  # the kernel's own, in no header of user space
+
+
+@lru_cache(maxsize=1)
+def possible_cpus() -> int:
+    """Number of processors that per-CPU maps have values for."""
+    return check("possible processors", call("libbpf_num_possible_cpus"))
+
+
+class _NoBatches(Exception):
+    """The kernel reads this kind of map entry by entry only."""
+
+
+class Shape(NamedTuple):
+    """A map's type (BPF_MAP_TYPE_…), bytes of a key and of a value, entries at most."""
+
+    type: int
+    key_size: int
+    value_size: int
+    max_entries: int
+
+
+class Batch(NamedTuple):
+    """Entries of a map. keys, values: side by side, so many."""
+
+    keys: bytes | ctypes.Array[ctypes.c_char]
+    values: bytes | ctypes.Array[ctypes.c_char]
+    entries: int
+
+
+class Map(Handle):
+    """A map. Keys and values are bytes of the sizes the map was made with."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        info = self.info(80)  # struct bpf_map_info, as far as `name`
+        self.type, self.id, self.key_size, self.value_size, self.max_entries, self.flags = (
+            word(info, 4 * n) for n in range(6)
+        )
+        self.name = info[24:40].split(b"\0")[0].decode()
+        self._room = self.value_size
+        if self.type in (5, 6, 21):  # per-CPU hash, array, cgroup storage: a value for every processor
+            self._room = -(-self.value_size // 8) * 8 * possible_cpus()
+
+    @property
+    def shape(self) -> Shape:
+        """What must be equal for one map to stand for another."""
+        return Shape(self.type, self.key_size, self.value_size, self.max_entries)
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """The value of a key (of a per-CPU map: all processors' values, one after the other), or None."""
+        value = ctypes.create_string_buffer(self._room)
+        result = call("bpf_map_lookup_elem", self.fd, key, value)
+        if result == -errno.ENOENT:
+            return None
+        check(f"look up in {self.name}", result)
+        return value.raw
+
+    def update(self, key: bytes, value: bytes) -> None:
+        """Add or replace. Raises DriverError, also when the map is full."""
+        if len(key) != self.key_size or len(value) != self._room:
+            raise ValueError(f"{self.name}: key of {len(key)}, value of {len(value)} bytes")
+        self._updated(call("bpf_map_update_elem", self.fd, key, value, 0))
+
+    def delete(self, key: bytes) -> None:
+        """Remove a key, if it is there."""
+        result = call("bpf_map_delete_elem", self.fd, key)
+        if result != -errno.ENOENT:
+            check(f"delete in {self.name}", result)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """All entries, of a map that nobody else changes meanwhile."""
+        size, room = self.key_size, self._room
+        found: list[tuple[bytes, bytes]] = []
+        for keys, values, count in self.batches():
+            all_keys, all_values = bytes(keys), bytes(values)
+            found += (
+                (all_keys[at * size : (at + 1) * size], all_values[at * room : (at + 1) * room]) for at in range(count)
+            )
+        yield from found
+
+    def batches(self, size: int = _BATCH) -> Iterator[Batch]:
+        """All entries, so many at a time, of a map that nobody else changes meanwhile. A batch is overwritten by the
+        next."""
+        try:
+            yield from self._batches(size)
+        except _NoBatches:
+            found = [(key, value) for key in self._keys() if (value := self.lookup(key)) is not None]
+            yield Batch(b"".join(key for key, _ in found), b"".join(value for _, value in found), len(found))
+
+    def _batches(self, most: int) -> Iterator[Batch]:
+        keys = ctypes.create_string_buffer(most * self.key_size)
+        values = ctypes.create_string_buffer(most * self._room)
+        positions = [ctypes.create_string_buffer(max(4, self.key_size)) for _ in range(2)]
+        options = BatchOpts(ctypes.sizeof(BatchOpts))
+        start, result = None, 0
+        while not result:
+            count, after = c_uint32(most), positions[0]
+            result = call("bpf_map_lookup_batch", self.fd, start, after, keys, values, byref(count), byref(options))
+            if result in (-errno.EINVAL, -_ENOTSUPP):
+                raise _NoBatches
+            if result != -errno.ENOENT:  # which tells that the end was reached
+                check(f"read {self.name}", result)
+            yield Batch(keys, values, count.value)
+            start = after
+            positions.reverse()
+
+    def _keys(self) -> Iterator[bytes]:
+        before: bytes | None = None
+        following = ctypes.create_string_buffer(self.key_size)
+        while (result := call("bpf_map_get_next_key", self.fd, before, following)) == 0:
+            before = following.raw
+            yield before
+        if result != -errno.ENOENT:
+            raise failed(f"walk {self.name}", result)
+
+    def write(self, values: bytes, first: int = 0) -> None:
+        """Fill an array from an element on, in one call."""
+        count = len(values) // self._room
+        if count:
+            self.update_all(array("I", range(first, first + count)).tobytes(), values)
+
+    def update_all(self, keys: bytes, values: bytes) -> None:
+        """Add or replace many, keys and values side by side, in one call where the kernel has it for this map."""
+        count = c_uint32(len(keys) // self.key_size)
+        options = BatchOpts(ctypes.sizeof(BatchOpts))
+        result = call("bpf_map_update_batch", self.fd, keys, values, byref(count), byref(options))
+        if result in (-errno.EINVAL, -_ENOTSUPP):
+            for at in range(len(keys) // self.key_size):
+                key = keys[at * self.key_size : (at + 1) * self.key_size]
+                self.update(key, values[at * self._room : (at + 1) * self._room])
+        else:
+            self._updated(result)
+
+    def _updated(self, result: int) -> None:
+        if result in (-errno.E2BIG, -errno.ENOSPC):
+            raise DriverError(f"the kernel map {self.name} is full: it holds {self.max_entries} entries")
+        check(f"update {self.name}", result)
+
+    def read(self, entries: int) -> bytes:
+        """The first elements of an array, in one call."""
+        count = c_uint32(min(entries, self.max_entries))
+        if not count.value:
+            return b""
+        keys, position = (c_uint32 * count.value)(), c_uint32()
+        values = ctypes.create_string_buffer(count.value * self._room)
+        options = BatchOpts(ctypes.sizeof(BatchOpts))
+        result = call(
+            "bpf_map_lookup_batch", self.fd, None, byref(position), keys, values, byref(count), byref(options)
+        )
+        if result != -errno.ENOENT:  # which tells that the end was reached
+            check(f"read {self.name}", result)
+        return values.raw[: count.value * self._room]
+
+    def mapped(self) -> mmap.mmap:
+        """The memory of an array that was made for this (BPF_F_MMAPABLE), such as global data. Raises DriverError."""
+        try:
+            return mmap.mmap(self.fd, self.value_size * self.max_entries)
+        except OSError as exc:
+            raise DriverError(f"the kernel map {self.name} cannot be mapped: {exc.strerror}") from exc
+
+    @classmethod
+    def create(cls, kind: int, name: str, key_size: int, value_size: int, entries: int, flags: int = 0) -> Map:
+        """Make a map. name: at most 15 characters. Raises DriverError."""
+        options = MapCreateOpts(ctypes.sizeof(MapCreateOpts), flags=flags)
+        fd = call("bpf_map_create", kind, name.encode(), key_size, value_size, entries, byref(options))
+        return cls(check(f"create map {name}", fd))
+
+    @classmethod
+    def by_id(cls, number: int) -> Map:
+        """The map of an id, as map-in-map lookups give it. Raises DriverError."""
+        return cls(check(f"open map {number}", call("bpf_map_get_fd_by_id", number)))
+
+    @classmethod
+    def pinned(cls, path: Path) -> Map:
+        """The map pinned at a path. Raises DriverError."""
+        return cls(check(f"open {path}", call("bpf_obj_get", os.fsencode(path))))
