@@ -25,6 +25,7 @@ from dataplane.errors import DataplaneError, EngineError, NetworkError, PlanErro
 from dataplane.network.state import Network
 from dataplane.plan.source import PlanSource, StoreSource
 from dataplane.runtime import locks, tasks
+from dataplane.vip.gratuitous import GratuitousArp
 
 log = logging.getLogger("avi-se")
 
@@ -159,7 +160,7 @@ class Daemon:
             settings.state,
             {interface: network.link(interface).index for interface in interfaces},
         )
-        engine = Engine(settings.name, interfaces, driver, network)
+        engine = Engine(settings.name, interfaces, driver, network, [GratuitousArp()])
         for signum, keep in ((signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGHUP, True)):
             asyncio.get_running_loop().add_signal_handler(signum, self._end, keep)
         try:

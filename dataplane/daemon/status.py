@@ -14,7 +14,7 @@ from dataplane.engine import operstate
 from dataplane.engine.engine import Engine
 from dataplane.engine.operstate import Grace, Seen, State
 from dataplane.forwarding import maglev, translate
-from dataplane.forwarding.values import Counters, Tally
+from dataplane.forwarding.values import Counters, Tally, Vip
 from dataplane.vip import defence
 
 AT_ONCE = 100
@@ -26,7 +26,8 @@ async def report(engine: Engine) -> dict[str, Any]:
     comes.
 
     {"name", "group", "version": plan version applied, "driver": {"name", "interfaces": {name: mode}},
-     "interfaces": [{"name", "mac", "mtu", "addresses"}], "vips": [{"address", "up", "announced"}],
+     "interfaces": [{"name", "mac", "mtu", "addresses"}], "vips": [{"address", "up", "announced",
+               "announcers": {how it is announced: {"state": announced|withdrawn|failed, "reason": why it failed}}}],
      "services": [{"virtualservice", "tenant", "uuid", "vip", "protocol", "port", "port_end", "pool", "pool_uuid",
                    "state": up|down|disabled|initializing, "reason", "packets", "bytes"}],
      "pools": [{"name", "uuid", "state": up|down|disabled|initializing, "reason", "slots",
@@ -62,13 +63,23 @@ async def report(engine: Engine) -> dict[str, Any]:
             }
             for i in engine.interfaces()
         ],
-        "vips": [{"address": socket.inet_ntoa(v.address), "up": v.up, "announced": v.owned} for v in engine.vips()],
+        "vips": [_vip(engine, vip) for vip in engine.vips.served()],
         "services": [_service(engine, service, counters, seen[service.pool_uuid]) for service in services.values()],
         "pools": [_pool(pools[uuid], seen[uuid]) for uuid in sorted(pools, key=lambda uuid: pools[uuid].pool)],
         "monitors": _monitors(engine),
         "answered": counters.answered,
         "dropped": {reason: n for reason, n in counters.dropped.items() if n},
         "events": [event._asdict() for event in engine.events.last],
+    }
+
+
+def _vip(engine: Engine, vip: Vip) -> dict[str, Any]:
+    announcements = {how: made._asdict() for how, made in engine.vips.announcements(vip.address).items()}
+    return {
+        "address": socket.inet_ntoa(vip.address),
+        "up": vip.up,
+        "announced": vip.owned,
+        "announcers": announcements,
     }
 
 

@@ -37,9 +37,9 @@ from dataplane.plan.index import Members, ServiceIndex
 from dataplane.runtime import tasks
 from dataplane.runtime.eventlog import Events
 from dataplane.vip import memberconflicts
-from dataplane.vip.announcer import Announcer, Rounds
-from dataplane.vip.defence import Defence
+from dataplane.vip.announcer import Announcer
 from dataplane.vip.memberconflicts import MemberConflicts
+from dataplane.vip.owner import VipOwner
 
 REFRESH_SHARE, REFRESH_REST = 3.0, 0.2
 """A refresh is followed by so many times its own length for everything else, and so many seconds at most."""
@@ -52,7 +52,14 @@ SLICE = 0.03
 class Engine:
     """One service engine, from its start to its end, on one event loop."""
 
-    def __init__(self, name: str, interfaces: Sequence[str], driver: Driver, network: Network) -> None:
+    def __init__(
+        self,
+        name: str,
+        interfaces: Sequence[str],
+        driver: Driver,
+        network: Network,
+        announcers: Sequence[Announcer],
+    ) -> None:
         self.name = name
         self.driver = driver
         self.network = network
@@ -65,7 +72,7 @@ class Engine:
         self._interfaces: dict[str, Interface] = {}
         self.pools = Pools(driver, self._index, self.members, self.is_known)
         self._put: dict[str, values.Service] = {}
-        self._vips: dict[bytes, values.Vip] = {}
+        self.vips = VipOwner(driver, self._index, self.pools.is_up, announcers, self.events.add)
         self._requirements = Requirements()
         self._told: dict[str, dict[bytes, str]] = {}
         self._believed: Mapping[str, Mapping[bytes, bool]] = {}
@@ -76,11 +83,7 @@ class Engine:
         self._dirty_vips: set[bytes] = set()
         self._layout = network.layout
         self._wake = asyncio.Event()
-        self._announcer = Announcer()
-        self._rounds = Rounds()
-        self._reached: set[tuple[int, bytes]] = set()
-        self._defence = Defence(self.events.add, lambda vip: self._announcer.announce(vip, self._interfaces.values()))
-        self.conflicts = MemberConflicts(network.neighbour, self._conflicts_changed, self._conflict_again)
+        self.conflicts = MemberConflicts(network.neighbour, self._conflicts_changed, self.vips.claimed_again)
         self._paths = ProbePaths(network.netlink)
         self._path_mtus = PathMtus(self._path_mtu_changed)
         self._probes = ProbeFactory()
@@ -166,7 +169,7 @@ class Engine:
         self.examiner.close()
         self._path_mtus.close()
         self.pools.close()
-        await self._announcer.close()
+        await self.vips.close()
         await self.conflicts.close()
         await self._paths.close()
         self.driver.close(keep=keep)
@@ -250,7 +253,7 @@ class Engine:
             self._follow_interfaces(required=False)
         except DriverError as exc:
             self.events.add(f"interface not served: {exc}")
-        self._follow_carriers()
+        self.vips.follow(self._interfaces.values(), self.network.is_up)
         if self._looked_at != self.network.layout:
             self._looked_at = self.network.layout
             self._follow_reachability(self._index.pools)
@@ -262,7 +265,7 @@ class Engine:
         self._mark(there[len(put) :])
         vips.update(socket.inet_aton(service.vip) for uuid in put for service in self._index.of_pool(uuid))
         self._put_services(sorted(keys))
-        self._put_vips(sorted(vips))
+        self.vips.put(sorted(vips))
         for uuid in dirty.keys() - self._index.pools:
             self.pools.remove(uuid)
 
@@ -284,10 +287,6 @@ class Engine:
         """One of them; address: the server's."""
         (hop,) = self.next_hops.of((address,), service.mode)
         return translate.member(service, server, address, self._is_up(service.pool_uuid, address), hop, now)
-
-    def vips(self) -> Iterable[values.Vip]:
-        """The VIPs as the driver has them."""
-        return self._vips.values()
 
     def interfaces(self) -> Iterable[Interface]:
         """The interfaces that are served."""
@@ -340,8 +339,7 @@ class Engine:
                 self.events.add(fault)
             moving = self.pools.moving()
             self._mark(self.pools.advance(await asyncio.to_thread(self.driver.lingering, moving) if moving else {}))
-            if self._rounds.due(self.common.announcing.get(self.group, 0.0), time.monotonic()):
-                self._announce_owned()
+            self.vips.announce_again(self.common.announcing.get(self.group, 0.0), time.monotonic())
 
     def _put_services(self, keys: Iterable[str]) -> None:
         wanted = {}
@@ -355,44 +353,6 @@ class Engine:
             if self._put.get(key) != value:
                 self.driver.put_service(value)
                 self._put[key] = value
-
-    def _put_vips(self, vips: Iterable[bytes]) -> None:
-        wanted = {}
-        for address in vips:
-            services = self._index.of_vip(address)
-            if services:
-                wanted[address] = translate.vip(address, services, self.pools.is_up)
-            elif address in self._vips:
-                del self._vips[address]
-                self._announcer.withdraw(address)
-                self.driver.remove_vip(address)
-                self.events.add(f"VIP {socket.inet_ntoa(address)} is no longer served")
-        for address, value in wanted.items():
-            before = self._vips.get(address)
-            if before != value:
-                self.driver.put_vip(value)
-                self._vips[address] = value
-                self._vip_changed(before, value)
-
-    def _vip_changed(self, before: values.Vip | None, now: values.Vip) -> None:
-        state = "up" if now.up else "down"
-        self.events.add(f"VIP {socket.inet_ntoa(now.address)} is {state}{', announced' if now.owned else ''}")
-        if now.owned and not (before and before.owned):
-            self._announcer.announce(now.address, self._interfaces.values())
-        elif not now.owned:
-            self._announcer.withdraw(now.address)
-
-    def _announce_owned(self) -> None:
-        for vip in self._vips.values():
-            if vip.owned:
-                self._announcer.announce(vip.address, self._interfaces.values())
-
-    def _follow_carriers(self) -> None:
-        """Announce where a segment may hold something else by now: a link came back, or with another MAC address."""
-        before = self._reached
-        self._reached = {(i.index, i.mac) for i in self._interfaces.values() if self.network.is_up(i.index)}
-        if self._reached - before:
-            self._announce_owned()
 
     def _follow_interfaces(self, *, required: bool) -> None:
         found = {}
@@ -488,14 +448,7 @@ class Engine:
 
     def _conflicts_changed(self, vip: bytes, members: Collection[memberconflicts.Key]) -> None:
         self._members_changed(members)
-        ours = self._vips.get(vip)
-        self._defence.heard(vip, self.conflicts.strangers(vip), owned=ours is not None and ours.owned)
-        if members and ours is not None and ours.owned:  # caches may hold what was claimed
-            self._announcer.announce(vip, self._interfaces.values())
-
-    def _conflict_again(self, vip: bytes) -> None:
-        ours = self._vips.get(vip)
-        self._defence.heard_again(vip, owned=ours is not None and ours.owned)
+        self.vips.claimed(vip, self.conflicts.strangers(vip), by_members=bool(members))
 
     def _follow_reachability(self, pools: Iterable[str]) -> None:
         """See which members of these pools can be reached: those that cannot lose their slots at once."""

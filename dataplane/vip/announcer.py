@@ -1,90 +1,51 @@
-"""Announces owned VIPs: gratuitous ARP, as a request and as a reply, because stacks differ in which they believe
-(RFC 5227 section 3, RFC 826; arp_accept in ip-sysctl). Repeated, because one frame may be lost.
+"""The interface of whoever makes VIPs known, so that their packets come to this engine.
+
+`gratuitous` tells the neighbours on the engine's segments, by ARP. A routing protocol that tells routers is another
+implementation; an engine may have several, and each hears of every VIP.
 """
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import struct
 from collections.abc import Iterable
-from contextlib import suppress
+from enum import StrEnum
+from typing import NamedTuple, Protocol
 
 from dataplane.forwarding.values import Interface
-from dataplane.runtime import tasks
-
-BROADCAST = b"\xff" * 6
-REPEATS = 3
-INTERVAL = 1.0
-"""Seconds between repetitions."""
-
-_ETH_P_ARP = 0x0806
-_HEADER = struct.pack("!HHBB", 1, 0x0800, 6, 4)
 
 
-def gratuitous(mac: bytes, vip: bytes) -> tuple[bytes, bytes]:
-    """The two frames, a request and a reply, that tell a segment that a VIP is at a MAC address (42 bytes each)."""
-    ethernet = BROADCAST + mac + struct.pack("!H", _ETH_P_ARP) + _HEADER
-    request = ethernet + struct.pack("!H", 1) + mac + vip + bytes(6) + vip
-    reply = ethernet + struct.pack("!H", 2) + mac + vip + BROADCAST + vip
-    return request, reply
+class State(StrEnum):
+    """What an announcer has done of a VIP."""
+
+    ANNOUNCED = "announced"
+    WITHDRAWN = "withdrawn"
+    FAILED = "failed"
 
 
-class Rounds:
-    """When all owned VIPs are announced again: each time a period is over. Pure: the caller has the clock."""
+class Announcement(NamedTuple):
+    """How far a VIP is known by an announcer."""
 
-    def __init__(self) -> None:
-        self._period = 0.0
-        self._next = 0.0
-
-    def due(self, period: float, now: float) -> bool:
-        """Whether a round is due. period: seconds, 0 = there are none; another one than before begins now."""
-        if period != self._period:
-            self._period, self._next = period, now + period
-        if not period or now < self._next:
-            return False
-        self._next = now + period  # what was missed is not made up for
-        return True
+    state: State
+    reason: str = ""  # why it failed, in words for an operator
 
 
-class Announcer:
-    """Announces VIPs on interfaces, each a few times; a VIP withdrawn meanwhile is announced no further."""
+class Announcer(Protocol):
+    """Announces VIPs and withdraws them, on the engine's event loop. Calls return at once: what they ask for may take
+    its time, and `state` tells what became of it."""
 
-    def __init__(self) -> None:
-        self._tasks: dict[bytes, asyncio.Task[None]] = {}
-        self._wire: socket.socket | None = None
+    name: str
+    """How it announces, in one word."""
 
-    def announce(self, vip: bytes, interfaces: Iterable[Interface]) -> None:
-        """Announce now, and again every INTERVAL seconds, REPEATS times in all."""
-        self.withdraw(vip)
-        self._tasks[vip] = tasks.once(self._repeat(vip, tuple(interfaces)))
+    def follow(self, interfaces: Iterable[Interface]) -> None:
+        """The engine serves these interfaces from now on."""
+
+    def announce(self, vip: bytes) -> None:
+        """Make a VIP known. One that is announced already is made known anew, to those who forgot or were misled."""
 
     def withdraw(self, vip: bytes) -> None:
-        """Stop repeating. ARP has no way to take an address back: caches run out, or follow the next owner's call."""
-        task = self._tasks.pop(vip, None)
-        if task is not None:
-            task.cancel()
+        """Make a VIP known no more. One that is not announced stays so."""
+
+    def state(self, vip: bytes) -> Announcement:
+        """What became of a VIP."""
 
     async def close(self) -> None:
-        """Stop everything."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        self._tasks.clear()
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
-
-    async def _repeat(self, vip: bytes, interfaces: tuple[Interface, ...]) -> None:
-        for _ in range(REPEATS):
-            for interface in interfaces:
-                with suppress(OSError):  # a link that is down now says it again at the next turn
-                    self._send(interface, gratuitous(interface.mac, vip))
-            await asyncio.sleep(INTERVAL)
-
-    def _send(self, interface: Interface, frames: Iterable[bytes]) -> None:
-        """By one socket for all: closing one takes the kernel milliseconds, a VIP."""
-        if self._wire is None:
-            self._wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        for frame in frames:
-            self._wire.sendto(frame, (interface.name, 0))
+        """End. What others know stays: the engine that ends withdraws first what is to be withdrawn."""

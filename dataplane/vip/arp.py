@@ -1,4 +1,4 @@
-"""ARP for IPv4 on Ethernet (RFC 826): requests as frames, and what frames say. Pure."""
+"""ARP for IPv4 on Ethernet (RFC 826): requests and replies as frames, and what frames say. Pure."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ _START = 14
 
 
 class Packet(NamedTuple):
-    """What an ARP frame says. operation: REQUEST or REPLY; addresses are 4 bytes, MAC addresses 6."""
+    """What an ARP frame says. Addresses are 4 bytes, MAC addresses 6."""
 
-    operation: int
-    mac: bytes
+    operation: int  # REQUEST or REPLY
+    mac: bytes  # the sender's
     sender: bytes
     target: bytes
 
 
 def request(mac: bytes, sender: bytes, target: bytes, to: bytes = BROADCAST) -> bytes:
     """The frame that asks who has `target` (42 bytes)."""
-    ethernet = to + mac + struct.pack("!H", ETH_P_ARP)
-    return ethernet + _HEADER + _BODY.pack(REQUEST, mac, sender, bytes(6), target)
+    return _ethernet(to, mac) + _BODY.pack(REQUEST, mac, sender, bytes(6), target)
+
+
+def reply(mac: bytes, sender: bytes, target_mac: bytes, target: bytes) -> bytes:
+    """The frame that tells `target`, at a MAC address, that `sender` is at `mac` (42 bytes)."""
+    return _ethernet(target_mac, mac) + _BODY.pack(REPLY, mac, sender, target_mac, target)
 
 
 def parse(frame: bytes) -> Packet | None:
@@ -37,3 +41,7 @@ def parse(frame: bytes) -> Packet | None:
         return None
     operation, mac, sender, _, target = _BODY.unpack_from(frame, _START + 6)
     return Packet(operation, mac, sender, target) if operation in (REQUEST, REPLY) else None
+
+
+def _ethernet(to: bytes, mac: bytes) -> bytes:
+    return to + mac + struct.pack("!H", ETH_P_ARP) + _HEADER

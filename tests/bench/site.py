@@ -23,6 +23,7 @@ from dataplane.drivers.xdp import pins as xdppins
 from dataplane.engine.engine import Engine
 from dataplane.network.state import Network
 from dataplane.plan import sqlite
+from dataplane.vip.gratuitous import GratuitousArp
 from tests.netns import Namespace
 
 ADDRESS, PREFIX = "10.255.255.254", 8
@@ -109,7 +110,7 @@ class Site:
         async def run() -> T:
             network = Network(lambda: None)
             await network.start()
-            engine = Engine(NAME, ["eth0"], xdpdriver.XdpDriver(self.instance), network)
+            engine = Engine(NAME, ["eth0"], xdpdriver.XdpDriver(self.instance), network, [GratuitousArp()])
             try:
                 await engine.start(whole(services))
                 return body(engine)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.root
 
 ETH_P_ARP = 0x0806
 QUIET = 1.6
-"""Seconds without an announcement after which those of before are all out: more than announce.INTERVAL."""
+"""Seconds without an announcement after which those of before are all out: more than gratuitous.INTERVAL."""
 
 
 class Ear:

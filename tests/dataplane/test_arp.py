@@ -2,8 +2,7 @@
 
 from scapy.layers.l2 import ARP, Ether
 
-from dataplane.vip import arp
-from dataplane.vip.announcer import gratuitous
+from dataplane.vip import arp, gratuitous
 
 MAC, SENDER, TARGET = b"\x02\0\0\0\0\x01", b"\n\t\0\1", b"\n\t\0\x64"
 
@@ -18,7 +17,7 @@ def test_what_is_read() -> None:
     assert arp.parse(arp.request(MAC, SENDER, TARGET)) == arp.Packet(arp.REQUEST, MAC, SENDER, TARGET)
     padded = bytes(Ether() / ARP(op=2, hwsrc=MAC.hex(":"), psrc="10.9.0.100", pdst="10.9.0.1")) + bytes(18)
     assert arp.parse(padded) == arp.Packet(arp.REPLY, MAC, TARGET, SENDER)
-    assert [packet and packet.operation for packet in map(arp.parse, gratuitous(MAC, TARGET))] == [1, 2]
+    assert [packet and packet.operation for packet in map(arp.parse, gratuitous.frames(MAC, TARGET))] == [1, 2]
 
 
 def test_what_is_no_arp_for_ipv4_is_nothing() -> None:

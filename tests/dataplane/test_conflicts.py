@@ -11,7 +11,7 @@ import pytest
 from dataplane import plan
 from dataplane.forwarding.values import Interface
 from dataplane.lab import topology
-from dataplane.vip import announcer, arp, conflicts, defence
+from dataplane.vip import arp, conflicts, defence, gratuitous
 from dataplane.vip.conflicts import ConflictWatch
 from dataplane.vip.defence import Defence
 from dataplane.vip.memberconflicts import MemberConflicts
@@ -161,7 +161,7 @@ def test_two_engines_that_both_own_a_vip_do_not_flood_their_segment(monkeypatch:
                 claimed.watch._asked[VIP] += 1
                 claimed.watch._take(7, arp.Packet(arp.REPLY, other, VIP, bytes(4)))
                 for when in announced[1 - number]:
-                    if 0 <= clock[0] - when < announcer.REPEATS:
+                    if 0 <= clock[0] - when < gratuitous.REPEATS:
                         for operation in (arp.REQUEST, arp.REPLY):
                             claimed.watch._take(7, arp.Packet(operation, other, VIP, VIP))
         for claimed in engines:

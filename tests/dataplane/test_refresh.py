@@ -165,7 +165,7 @@ def put(driver: Memory) -> dict[str, Any]:
 
 
 async def compare(network: Network, engine: Engine, world: World) -> None:
-    fresh = Engine("se", ["eth0"], Memory(), network)
+    fresh = Engine("se", ["eth0"], Memory(), network, [])
     fresh.apply(plan.Plan(world.version, dict(world.services), plan.Common(engines={"se": world.group})))
     learn(fresh, world)
     fresh.refresh()
@@ -182,7 +182,7 @@ async def live(seed: int) -> int:
     await network.start()
     index = network.link("eth0").index
     driver = Memory()
-    engine = Engine("se", ["eth0"], driver, network)
+    engine = Engine("se", ["eth0"], driver, network, [])
     try:
         for _ in range(STEPS):
             kind = world.rnd.choice(["plan", "plan", "health", "neighbour"])

@@ -1,6 +1,6 @@
 """When VIPs are announced again, by a clock of the test's."""
 
-from dataplane.vip.announcer import Rounds
+from dataplane.vip.rounds import Rounds
 
 
 def test_a_round_is_due_each_time_the_period_is_over() -> None:
