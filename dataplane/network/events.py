@@ -1,6 +1,7 @@
-"""What the kernel says of links, addresses, routes and neighbours as it happens (rtnetlink(7), multicast groups).
+"""The kernel's events about links, addresses, routes, rules and neighbours (rtnetlink(7), multicast groups).
 
-Neighbours are read by hand: those of thousands of servers change their states several times a minute.
+Neighbour events are parsed here, not by pyroute2: thousands of servers' neighbour entries change their states several
+times a minute.
 """
 
 from __future__ import annotations
@@ -13,25 +14,24 @@ from typing import Any
 
 from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 
-from dataplane.network import neighbours, routes, rtnetlink
-from dataplane.network import policyrouting as proberules
+from dataplane.network import neighbours, policyrouting, routes, rtnetlink
 from dataplane.network.neighbours import Neighbour
 from dataplane.network.policyrouting import Lost
 from dataplane.network.rtnetlink import RTM_DELNEIGH, RTM_DELROUTE, RTM_DELRULE, RTM_NEWNEIGH, RTM_NEWROUTE, RTM_NEWRULE
 
 _LINKS, _NEIGHBOURS, _ADDRESSES, _ROUTES, _RULES = 0x1, 0x4, 0x10, 0x40, 0x80  # linux/rtnetlink.h, RTMGRP_…
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
-_ROOM = 8 << 20
-"""Bytes: the kernel counts each event as a kibibyte or two."""
+_RECEIVE_BUFFER = 8 << 20
+"""Bytes. The kernel counts one or two kibibytes for each event."""
 _MOST = 2000
-"""Events taken before others have the loop again."""
+"""Events taken before other tasks have their turn."""
 
 Event = Neighbour | Lost | Any
-"""A neighbour, a rule or route of probes that is gone, or pyroute2's message."""
+"""A neighbour, a lost rule or route of the probes, or a message of pyroute2's."""
 
 
 class NetworkEvents:
-    """The socket. It hears everything from `open` on."""
+    """The socket that receives all events from `open` on."""
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
@@ -41,10 +41,10 @@ class NetworkEvents:
         """Listen. Raises OSError."""
         self._socket = rtnetlink.opened(_LINKS | _NEIGHBOURS | _ADDRESSES | _ROUTES | _RULES)
         self._socket.setblocking(False)
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
 
     async def wait(self) -> None:
-        """Until there is something to hear."""
+        """Wait until there are events."""
         assert self._socket is not None
         loop, there = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(self._socket, there.set)
@@ -53,8 +53,8 @@ class NetworkEvents:
         finally:
             loop.remove_reader(self._socket)
 
-    def heard(self) -> Iterator[Event]:
-        """What there is. Raises OSError (ENOBUFS) where the kernel dropped some."""
+    def received(self) -> Iterator[Event]:
+        """The events that have come. Raises OSError (ENOBUFS) when the kernel has dropped some."""
         assert self._socket is not None
         for _ in range(_MOST):
             try:
@@ -66,13 +66,13 @@ class NetworkEvents:
                     found = neighbours.read(message.body)
                     if found is not None:
                         yield found if message.kind == RTM_NEWNEIGH else found._replace(mac=None)
-                elif message.kind in (RTM_DELRULE, RTM_DELROUTE) and (lost := proberules.lost(message)) is not None:
+                elif message.kind in (RTM_DELRULE, RTM_DELROUTE) and (lost := policyrouting.lost(message)) is not None:
                     yield lost
                 elif not _of_probes(message):
                     yield from self._marshal.parse(rtnetlink.whole(message))
 
     def forget(self) -> None:
-        """Drop what there is: older than what is read from now on, it must not be believed after that."""
+        """Drop the events that have come: they are older than what the caller is about to read."""
         assert self._socket is not None
         while True:
             try:
@@ -84,14 +84,14 @@ class NetworkEvents:
                     raise
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
 
 def _of_probes(message: rtnetlink.Message) -> bool:
-    """A route of ours, or a rule."""
+    """Whether a message is about a rule, or about a route that this program made."""
     if message.kind in (RTM_NEWRULE, RTM_DELRULE):
         return True
-    return message.kind in (RTM_NEWROUTE, RTM_DELROUTE) and message.body[routes.PROTOCOL_AT] == proberules.PROTOCOL
+    return message.kind in (RTM_NEWROUTE, RTM_DELROUTE) and message.body[routes.PROTOCOL_AT] == policyrouting.PROTOCOL

@@ -1,7 +1,7 @@
-"""Whose marks are whose: of every network namespace each engine has a range of its own.
+"""The socket marks of probes: each engine in a network namespace has a range of its own.
 
-Marks, tables and rules are the network namespace's. So is a name as `locks.claim` takes it, and it goes with its
-process: what is found in a range whose name nobody has was left by a killed engine.
+Marks, tables and rules belong to the network namespace. So do the names that `locks.claim` takes, and a name ends with
+its process: rules in a range whose name nobody holds were left behind by an engine that was killed.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from dataplane.errors import NetworkError
 from dataplane.runtime import locks
 
 FIRST = 0x41560000
-"""Where the first range begins."""
+"""The first mark of the first range."""
 SIZE = 0x20000
-"""Numbers of a range: the first half is layer 2's, the other one that of tunnels."""
+"""Marks in a range: the first half is for layer 2, the second for tunnels."""
 HALF = SIZE // 2
 MOST = 16
-"""Ranges, and hence engines that probe from one network namespace."""
+"""Ranges, and so the engines that can probe from one network namespace."""
 
 
 def beginning(number: int) -> int | None:
-    """Where the range begins that a number lies in; None: it is nobody's."""
+    """The first mark of the range that a number lies in; None if it lies in none."""
     return number - (number - FIRST) % SIZE if FIRST <= number < FIRST + MOST * SIZE else None
 
 
 def hold(first: int) -> socket.socket | None:
-    """Take the range that begins there, in this thread's namespace, until the socket is closed. None where a process
-    has it."""
+    """Take the range that begins at `first`, in this thread's namespace, until the returned socket is closed. None if
+    another process has it."""
     held = locks.claim(f"avi-se/marks/{first:#x}")
     return held if isinstance(held, socket.socket) else None
 
 
 def take() -> tuple[int, socket.socket]:
-    """Take a range: where it begins, and what holds it. Raises NetworkError."""
+    """Take a free range. Returns its first mark, and the socket that holds it. Raises NetworkError."""
     for first in range(FIRST, FIRST + MOST * SIZE, SIZE):
         held = hold(first)
         if held is not None:

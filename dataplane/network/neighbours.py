@@ -1,7 +1,7 @@
-"""Many neighbours at once (rtnetlink(7), RTM_NEWNEIGH): who is known, and who is to be found.
+"""The kernel's IPv4 neighbours, read and resolved many at a time (rtnetlink(7), RTM_NEWNEIGH).
 
-What a message means stands in linux/neighbour.h. A hundred thousand servers are read in a tenth of a second here;
-the library that reads everything else takes some seconds for them.
+Messages are laid out as in linux/neighbour.h. A hundred thousand neighbours are read in a tenth of a second here;
+pyroute2, which reads everything else, takes some seconds.
 """
 
 from __future__ import annotations
@@ -28,36 +28,35 @@ NUD_INCOMPLETE, NUD_FAILED, NUD_PERMANENT = 0x01, 0x20, 0x80
 _UNKNOWN = NUD_INCOMPLETE | NUD_FAILED
 NTF_USE = 0x01
 AT_ONCE = 256
-"""Neighbours asked for by one send."""
+"""Neighbours that one send asks for."""
 
 _NEIGHBOUR = struct.Struct("=B3xiHBB")  # ndmsg: family, interface, state, flags, type
 _KNOWN = struct.Struct("=B3xiHBBHH4sHH6s")
-"""A message as the kernel makes it for a neighbour whose MAC address is known: destination first, then that."""
+"""A message as the kernel makes it for a neighbour whose MAC address is known: the IP address first, then the MAC."""
 _WHOLE = struct.Struct("=IH10xB3xiH2x4s4s4s6s")
-"""The same with its header; the attributes' headers are bytes."""
+"""The same with the netlink header; the attributes' headers are read as bytes."""
 _DESTINATION, _MAC = struct.pack("=HH", 8, NDA_DST), struct.pack("=HH", 10, NDA_LLADDR)
 _USE = struct.Struct("=IHHIIB3xiHBBHH4s")
 
 
 class Neighbour(NamedTuple):
-    """interface: its index; mac: None where the kernel knows none; state: NUD_…"""
+    """An entry of the kernel's neighbour table."""
 
-    interface: int
-    address: bytes
-    mac: bytes | None
-    state: int
+    interface: int  # its index
+    address: bytes  # 4 bytes
+    mac: bytes | None  # None while the kernel knows none
+    state: int  # NUD_…
 
 
 class Known(NamedTuple):
-    """Neighbours whose MAC addresses are known, by interface. permanent: those among them that somebody wrote down by
-    hand."""
+    """Neighbours whose MAC addresses are known, by interface index."""
 
-    macs: dict[int, dict[bytes, bytes]]
-    permanent: dict[int, set[bytes]]
+    macs: dict[int, dict[bytes, bytes]]  # MAC address by IP address
+    permanent: dict[int, set[bytes]]  # those among them that were entered by hand
 
 
 def known() -> Known:
-    """The IPv4 neighbours of this thread's namespace. Raises OSError."""
+    """The IPv4 neighbours in this thread's namespace. Raises OSError."""
     found = Known({}, {})
     for data in rtnetlink.dumped(RTM_GETNEIGH, _NEIGHBOUR.pack(socket.AF_INET, 0, 0, 0, 0)):
         if _take_alike(found, data):
@@ -71,7 +70,9 @@ def known() -> Known:
 
 
 def _take_alike(found: Known, data: bytes) -> bool:
-    """Take what is said of neighbours that are alike in all but their addresses, as thousands are: column by column."""
+    """Read messages column by column, if all differ in their addresses only, as those of thousands of servers do.
+
+    Returns whether they were read."""
     length = rtnetlink.HEADER.unpack_from(data)[0]
     if length < _WHOLE.size or length % 4 or len(data) % length:
         return False
@@ -92,7 +93,7 @@ def _take_alike(found: Known, data: bytes) -> bool:
 
 
 def read(body: bytes) -> Neighbour | None:
-    """What a message says (RTM_NEWNEIGH, RTM_DELNEIGH); None: of another protocol's neighbour."""
+    """The neighbour in a message (RTM_NEWNEIGH, RTM_DELNEIGH); None if it is not an IPv4 neighbour."""
     if len(body) >= _KNOWN.size:
         (family, index, state, _, _, size, first, address, length, second, mac) = _KNOWN.unpack_from(body)
         if (family, size, first, length, second) == (socket.AF_INET, 8, NDA_DST, 10, NDA_LLADDR):
@@ -114,20 +115,20 @@ class Resolver:
         self._socket = rtnetlink.opened()
         self._socket.setblocking(False)
 
-    def ask(self, neighbours: Sequence[tuple[int, bytes]]) -> bool:
-        """Ask for some, by interface index and address: each is an ARP request. Of an interface that is gone meanwhile
-        nothing is heard. Returns whether the kernel had room for all of them. Raises OSError."""
+    def resolve(self, neighbours: Sequence[tuple[int, bytes]]) -> bool:
+        """Have the kernel send an ARP request for each neighbour. neighbours: interface index and address; an interface
+        that no longer exists is skipped. Returns whether the kernel had room for all of them. Raises OSError."""
         room = True
         for first in range(0, len(neighbours), AT_ONCE):
             self._socket.send(b"".join(map(_use, neighbours[first : first + AT_ONCE])))
-            with suppress(BlockingIOError):  # what the kernel has against some
+            with suppress(BlockingIOError):  # the kernel answers only to refuse
                 while answer := self._socket.recv(rtnetlink.ROOM):
                     for message in rtnetlink.messages(answer):
                         room &= message.kind != NLMSG_ERROR or rtnetlink.error(message) != errno.ENOBUFS
         return room
 
     def close(self) -> None:
-        """End."""
+        """Close the socket."""
         self._socket.close()
 
 

@@ -1,8 +1,9 @@
-"""What is reported of the tunnels: ICMP to the engine's own address, quoting a tunnel of ours to a known server.
-Fragmentation needed comes from routers and is the path's MTU (RFC 1191, RFC 2003 section 5.1); any other unreachable is
-why a server's tunnel does not work.
+"""What ICMP reports about the tunnels to servers: path MTUs, and why a tunnel does not work.
 
-The kernel hands every ICMP message to a raw socket; nothing of this is a frame for a VIP, so no driver sees it.
+Only messages count that go to the engine's own address and quote a packet in one of its tunnels to a known server.
+Fragmentation needed comes from routers and tells the path's MTU (RFC 1191, RFC 2003 section 5.1); any other unreachable
+message tells why a server's tunnel does not work. The kernel hands all of them to a raw socket: none is a frame for a
+VIP, so no driver sees it.
 """
 
 from __future__ import annotations
@@ -18,18 +19,17 @@ from dataplane.plan import L3_GRE
 from dataplane.runtime.rawsocket import RawListener
 
 FLOOR = 576
-"""Bytes; a router that reports less (or 0, RFC 791's times) is believed as far as this."""
+"""Bytes. A smaller report counts as this; routers from before RFC 1191 report 0."""
 LIFE = 600.0
-"""Seconds after which a report is forgotten, and larger packets are tried again."""
+"""Seconds after which a report is forgotten and larger packets are sent again."""
 MEASURE_EVERY = 60.0
-"""Seconds between two packets of full size into a tunnel. Traffic alone does not do: packets without DF make no router
-speak, and come to the server in pieces that a decapsulating program cannot put together."""
+"""Seconds between two full-size packets into a tunnel. Clients' traffic does not measure a path: no router reports
+packets without DF, and the server gets them in fragments that a decapsulating program cannot reassemble."""
 _LIMITED = 10.0
+"""Seconds. Hosts limit how many unreachable messages they send (RFC 1812 section 4.3.2.8)."""
 _DISCARD = 9  # RFC 863
 _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE = 10, 3  # linux/in.h
 _UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 4
-
-
 _PROTOCOL, _PORT = 2, 3
 _CODES = {
     0: "network unreachable", 1: "host unreachable", 5: "source route failed", 6: "network unknown", 7: "host unknown",
@@ -40,16 +40,16 @@ _CODES = {
 
 
 class Report(NamedTuple):
-    """A router's word: the largest packet, in bytes, towards a server."""
+    """A router's report of a path MTU."""
 
     server: bytes
-    mtu: int
+    mtu: int  # bytes of the largest packet towards the server
 
 
 def reported(message: bytes, own: Collection[bytes], servers: Collection[bytes]) -> Report | None:
-    """What an ICMP message (from its type on) reports of a tunnel; None for any other message.
+    """The path MTU that an ICMP message reports; None if it reports none.
 
-    own: the engine's addresses; servers: those that tunnels lead to.
+    message: from its type on; own: the engine's addresses; servers: those that tunnels lead to.
     """
     server = _quoted(message, own, servers)
     if server is None or message[1] != _FRAGMENTATION_NEEDED:
@@ -58,18 +58,18 @@ def reported(message: bytes, own: Collection[bytes], servers: Collection[bytes])
 
 
 class Refusal(NamedTuple):
-    """Why a tunnel does not reach a server. protocol: of the tunnel; reason: in words for an operator."""
+    """Why a tunnel does not reach a server."""
 
     server: bytes
-    protocol: int
-    reason: str
+    protocol: int  # the tunnel's IP protocol
+    reason: str  # in words for an operator
 
 
 def refused(message: bytes, reporter: bytes, own: Collection[bytes], servers: Collection[bytes]) -> Refusal | None:
-    """What an ICMP message says against a tunnel; None for any other message.
+    """Why a tunnel does not work, as an ICMP message tells it; None if it tells nothing about one.
 
-    Linux answers protocol unreachable where nothing takes the tunnel's protocol, and port unreachable where something
-    does, but no tunnel of its own is this one (tunnel4_rcv and gre_rcv in net/ipv4).
+    Linux answers protocol unreachable when nothing handles the tunnel's protocol. It answers port unreachable when
+    something does, but no tunnel device matches the packet (tunnel4_rcv and gre_rcv in net/ipv4).
     """
     server = _quoted(message, own, servers)
     if server is None or message[1] == _FRAGMENTATION_NEEDED:
@@ -87,7 +87,7 @@ def refused(message: bytes, reporter: bytes, own: Collection[bytes], servers: Co
 
 
 def _quoted(message: bytes, own: Collection[bytes], servers: Collection[bytes]) -> bytes | None:
-    """The server of the tunnel of ours that an unreachable message quotes."""
+    """The server whose tunnel an unreachable message quotes; None if it quotes no tunnel of ours."""
     if len(message) < 8 + IP_HLEN or message[0] != _UNREACHABLE:
         return None
     quoted = message[8:]
@@ -98,7 +98,7 @@ def _quoted(message: bytes, own: Collection[bytes], servers: Collection[bytes]) 
 
 
 def send_full(mark: int, source: bytes, vip: bytes, size: int) -> None:
-    """Send a packet of `size` bytes with DF towards a VIP, by a probe's mark: a router that it is too big for says so.
+    """Send a packet of `size` bytes with DF towards a VIP, with a probe's mark: a router reports it if it is too big.
     Raises OSError."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
@@ -108,7 +108,7 @@ def send_full(mark: int, source: bytes, vip: bytes, size: int) -> None:
 
 
 class PathMtus:
-    """The reports that count, from a raw socket."""
+    """Listens for reports on a raw socket and remembers them. changed: called when a path MTU has changed."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
@@ -120,7 +120,7 @@ class PathMtus:
         self._listener = RawListener(socket.IPPROTO_ICMP, self._received, size=65536)
 
     def follow(self, own: Collection[bytes], servers: Collection[bytes]) -> None:
-        """Believe reports about tunnels from one of our own addresses to one of these servers. Raises OSError."""
+        """Believe reports about tunnels from the engine's own addresses to these servers. Raises OSError."""
         self._own, self._servers = frozenset(own), frozenset(servers)
         if self._servers:
             self._listener.opened()
@@ -128,12 +128,12 @@ class PathMtus:
             self.close()
 
     def get(self, server: bytes) -> int:
-        """Bytes of the largest packet towards a server that a router reported; 0 = nothing."""
+        """The path MTU towards a server, in bytes; 0 if none is known."""
         mtu, until = self._known.get(server, (0, 0.0))
         return mtu if time.monotonic() < until else 0
 
     def learn(self, server: bytes, mtu: int) -> None:
-        """What was found by trying, where no router tells; 0: that is over."""
+        """Remember a path MTU that was found by trying, because no router reports it; 0 forgets it."""
         before = self.get(server)
         if mtu:
             self._known[server] = mtu, time.monotonic() + LIFE
@@ -143,25 +143,25 @@ class PathMtus:
             self._changed()
 
     def refusal(self, server: bytes, mode: str, since: float) -> str:
-        """Why a server's tunnel does not work, when that was said since then (time.monotonic()), or shortly before:
-        hosts limit how many such messages they send (RFC 1812 section 4.3.2.8). Else nothing."""
+        """Why a server's tunnel does not work, as reported after `since` (time.monotonic()) or shortly before; else
+        ""."""
         protocol = IPPROTO_GRE if mode == L3_GRE else IPPROTO_IPIP
         reason, when = self._refusals.get((server, protocol), ("", 0.0))
         return reason if when >= since - _LIMITED else ""
 
     def due(self, tunnels: Collection[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
-        """Which of the tunnels (server, mode) are to be measured now; the others' times are forgotten."""
+        """Those of the tunnels (server, mode) that are to be measured now. All other tunnels' times are forgotten."""
         now = time.monotonic()
         found = [tunnel for tunnel in tunnels if self._measured.get(tunnel, -MEASURE_EVERY) <= now - MEASURE_EVERY]
         self._measured = {tunnel: when for tunnel, when in self._measured.items() if tunnel in tunnels}
         return found
 
     def measured(self, tunnel: tuple[bytes, str]) -> None:
-        """A packet of full size was sent into a tunnel."""
+        """Note that a full-size packet was sent into a tunnel."""
         self._measured[tunnel] = time.monotonic()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._listener.close()
 
     def _received(self, packet: bytes) -> None:

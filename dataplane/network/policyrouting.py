@@ -1,11 +1,12 @@
-"""Rules and routes that lead packets of a mark through one server (ip-rule(8), linux/fib_rules.h).
+"""Rules and routes that lead the packets with a mark through one server (ip-rule(8), linux/fib_rules.h).
 
-A lookup goes through the rules one after the other: a rule a server would cost every packet of the host 16 µs at 5,000
-servers. Hence a tree: one rule sends all marks of probes to far behind the rules of everybody else, there each block of
-64 marks has a rule that goes to the block's own, and those lead to the servers' tables, whose number is the mark. A
-packet of anybody else passes by the first rule alone; one without any route at all is led past the tree.
+A lookup tries the rules one after the other: with one rule for each of 5,000 servers, every packet of the host would
+take 16 µs longer. So the rules form a tree. Its root stands before the main table's rule; for all marks of probes it
+jumps far behind that. There each block of 64 marks has a rule, its head, that jumps to the block's leaves. A leaf leads
+one mark to its server's table, whose number is the mark. All other packets are compared with the root only; a packet
+that has no route at all is led past the tree.
 
-The same for the users of scripts, which cannot set marks: a user's number is the mark.
+Scripts cannot set fwmarks. They run as users whose number is the mark, and a second tree selects by user.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from dataplane.network import fwmarks as marks
-from dataplane.network import rtnetlink
+from dataplane.network import fwmarks, rtnetlink
 from dataplane.network.rtnetlink import (
     NLM_F_ACK,
     NLM_F_CREATE,
@@ -34,12 +34,12 @@ from dataplane.network.rtnetlink import (
 )
 
 PRIORITY = 1000
-"""Of the rule that leads into the tree: before the main table's 32766. All other numbers lie in the engine's range
-(`marks`)."""
+"""The preference of the root: before the main table's 32766. All others' lie in the engine's range (`fwmarks`)."""
 PROTOCOL = 86
-"""Marks the routes as ours (rtm_protocol): nobody here need hear of them."""
+"""The routes' protocol (rtm_protocol). It tells them from the host's own routes, whose changes matter."""
 
 _BLOCK = 64
+"""Marks that share a head."""
 
 _RULE = struct.Struct("=8BI")  # fib_rule_hdr: family, dst, src, tos, table, -, -, action; flags
 _TO_TABLE, _GOTO, _NOP = 1, 2, 3
@@ -51,15 +51,14 @@ _U32 = struct.Struct("=I")
 
 
 class Lost(NamedTuple):
-    """A rule or route of probes is gone. first: the beginning of its range; table: that it leads to, or stood in; 0 for
-    a rule that leads to others."""
+    """A rule or route of probes that was removed."""
 
-    first: int
-    table: int
+    first: int  # the first mark of its range
+    table: int  # that the rule led to or the route was in; 0 for a rule that jumps to others
 
 
 def route(mark: int, server: bytes, interface: int, source: bytes) -> Request:
-    """A mark's route, whether there is one or not: through a server on an attached network."""
+    """The request that sets a mark's route, through a server on an attached network."""
     body = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, PROTOCOL, 0, _RTN_UNICAST, _RTNH_F_ONLINK) + b"".join(
         (
             _number(_RTA_TABLE, mark),
@@ -73,13 +72,13 @@ def route(mark: int, server: bytes, interface: int, source: bytes) -> Request:
 
 
 def no_route(mark: int) -> Request:
-    """Takes it away. (To flush the table would read every route there is.)"""
+    """The request that removes a mark's route. (Flushing the table would read all routes of the host.)"""
     body = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, _ANY_SCOPE, 0, 0) + _number(_RTA_TABLE, mark)
     return Request(RTM_DELROUTE, NLM_F_ACK, body)
 
 
 class Rules:
-    """The tree of the range that begins at `first`. What it says is to be asked of the kernel, in order."""
+    """The tree of the range that begins at `first`. Its methods return requests, to be sent to the kernel in order."""
 
     def __init__(self, first: int) -> None:
         self._first = first
@@ -88,11 +87,11 @@ class Rules:
 
     @property
     def there(self) -> bool:
-        """Whether any was added."""
+        """Whether any rule was added."""
         return self._there
 
     def add(self, mark: int, *, user: bool = False) -> list[Request]:
-        """Lead a mark, or what the user of that number sends, to its table."""
+        """Lead a mark to its table; user: lead what the user of that number sends."""
         first = self._first
         block = (mark - first) // _BLOCK
         rules = [_leaf(first, mark, user)]
@@ -101,32 +100,36 @@ class Rules:
         if not any(of_users == user for _, of_users in self._heads):
             rules.append(_root(first, user))
         if not self._heads:
-            end = first + marks.HALF
+            end = first + fwmarks.HALF
             rules += [_rule(first - 1, _GOTO, _number(_FRA_GOTO, end)), _rule(end, _NOP)]
         self._heads.add((block, user))
         self._there = True
         return [Request(RTM_NEWRULE, NLM_F_ACK | NLM_F_CREATE, rule) for rule in rules]
 
     def remove(self, mark: int, *, user: bool = False) -> Request:
-        """Lead it there no more."""
+        """Remove what `add` added for a mark."""
         return Request(RTM_DELRULE, NLM_F_ACK, _leaf(self._first, mark, user))
 
     def again(self, leaves: Iterable[tuple[int, bool]]) -> list[Request]:
-        """Everything once more, for what somebody else took away: what is there is refused (EEXIST). leaves: mark and
-        `user` of each that was added, and not removed."""
+        """Add all rules once more, since somebody else removed some. The kernel refuses those that exist (EEXIST).
+
+        leaves: mark and `user` of all that were added and not removed.
+        """
         self._heads.clear()
         requests = [request for mark, user in leaves for request in self.add(mark, user=user)]
         return [request._replace(flags=request.flags | NLM_F_EXCL) for request in requests]
 
     def forget(self) -> None:
-        """All rules are gone."""
+        """Note that all rules are gone."""
         self._heads.clear()
         self._there = False
 
 
 def found() -> dict[int, list[tuple[int, Request]]]:
-    """What there is of all this, other engines' and those of tunnels too, by the beginning of its range: the table of
-    each rule, 0 where it names none, and what takes the rule away. Raises OSError."""
+    """The rules of all engines in this namespace, those for tunnels included, by the first mark of their range.
+
+    Each is the table that the rule leads to (0 if it jumps) and the request that removes it. Raises OSError.
+    """
     there: dict[int, list[tuple[int, Request]]] = {}
     for body in rtnetlink.dump(RTM_GETRULE, _RULE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
         of = _whose(body)
@@ -136,17 +139,17 @@ def found() -> dict[int, list[tuple[int, Request]]]:
 
 
 def lost(message: Message) -> Lost | None:
-    """What the kernel says to be gone (RTM_DELRULE, RTM_DELROUTE), if it is of probes."""
+    """What a message (RTM_DELRULE, RTM_DELROUTE) reports as removed; None if it is not of probes."""
     if message.kind == RTM_DELRULE:
         return _whose(message.body)
     table = rtnetlink.attributes(message.body, _ROUTE.size).get(_RTA_TABLE, b"")
     number = _U32.unpack(table)[0] if len(table) == _U32.size else 0
-    first = marks.beginning(number)
+    first = fwmarks.beginning(number)
     return None if first is None or message.body[0] != socket.AF_INET else Lost(first, number)
 
 
 def _whose(body: bytes) -> Lost | None:
-    """Whose a rule is; None: somebody else's."""
+    """The range that a rule belongs to, and the table it leads to; None if it is no rule of probes."""
     about = {
         kind: _U32.unpack_from(value)[0]
         for kind, value in rtnetlink.attributes(body, _RULE.size).items()
@@ -154,23 +157,23 @@ def _whose(body: bytes) -> Lost | None:
     }
     named = [about[kind] for kind in (_FRA_FWMARK, _FRA_UID_RANGE) if about.get(kind)]
     preference = about.get(_FRA_PRIORITY, 0)
-    named.append(preference + 1 if about.get(_FRA_GOTO) == preference + 1 + marks.HALF else preference)
-    first = next(filter(None, map(marks.beginning, named)), None)
+    named.append(preference + 1 if about.get(_FRA_GOTO) == preference + 1 + fwmarks.HALF else preference)
+    first = next(filter(None, map(fwmarks.beginning, named)), None)
     if body[0] != socket.AF_INET or first is None:
         return None
     table = about.get(_FRA_TABLE, 0)
-    return Lost(first, table if marks.beginning(table) == first else 0)
+    return Lost(first, table if fwmarks.beginning(table) == first else 0)
 
 
 def removal(rules: Iterable[tuple[int, Request]]) -> list[Request]:
-    """What takes all that was found away, routes too."""
+    """The requests that remove the rules that `found` returned, and the routes that they lead to."""
     kept = list(rules)
     tables = dict.fromkeys(table for table, _ in kept if table)
     return [*(request for _, request in kept), *map(no_route, tables)]
 
 
 def _root(first: int, user: bool) -> bytes:
-    everybody = _users(first, first + marks.HALF - 1) if user else _marks(first, 0xFFFFFFFF & -marks.HALF)
+    everybody = _users(first, first + fwmarks.HALF - 1) if user else _marks(first, 0xFFFFFFFF & -fwmarks.HALF)
     return _rule(PRIORITY, _GOTO, _number(_FRA_GOTO, first), *everybody)
 
 
@@ -186,7 +189,7 @@ def _leaf(first: int, mark: int, user: bool) -> bytes:
 
 
 def _place(first: int, block: int) -> int:
-    """The preference of a block's rules: behind that of all heads."""
+    """The preference of a block's leaves: behind that of all heads."""
     return first + 1 + block
 
 

@@ -1,8 +1,8 @@
-"""What keeps a server from being reached: no egress interface, no route, another segment; in an operator's words.
+"""What keeps a server from being reached: no egress interface, no route, another segment; in words for an operator.
 
-A server without a way is down at once, whatever its monitors last said: nothing can be sent to it. The names of what is
-missing come from memory: a vanished interface takes its addresses and routes along, and the kernel tells no more of
-them than that they are not there.
+A server that cannot be reached is down at once, whatever its monitors said last: nothing can be sent to it. The names
+of what is missing are remembered: when an interface vanishes, its addresses and routes vanish with it, and the kernel
+does not tell what they were.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dataplane.forwarding.values import Interface
+from dataplane.network.prefixes import holds
 from dataplane.network.routes import KernelRoute
 from dataplane.network.state import Network
 from dataplane.plan import L2
@@ -22,21 +23,22 @@ _REMEMBERED = 64
 
 
 class Fault(NamedTuple):
-    """Why a server cannot be reached, and the command that mends it, where there is one; both empty: it can."""
+    """Why a server cannot be reached."""
 
-    reason: str = ""
-    remedy: str = ""
+    reason: str = ""  # "" if it can be
+    remedy: str = ""  # the command that mends it, "" if there is none
 
 
 NO_FAULT = Fault()
 _THRESHOLD = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3")
 _ROOMY = 16384
+"""Neighbours that the kernel should have room for, at least."""
 FULL = "neighbour table of the engine's host is full"
 
 
 def no_room() -> Fault:
-    """The kernel keeps no more neighbours (arp(7), gc_thresh3). Its limits are those of all namespaces, and are seen
-    and set in the initial one alone."""
+    """The fault of a server whose neighbour entry the kernel has no room for (arp(7), gc_thresh3). The limits hold for
+    all namespaces together; they can be seen and set in the initial one only."""
     try:
         most = max(_ROOMY, 2 * int(_THRESHOLD.read_text()))
     except (OSError, ValueError):
@@ -51,7 +53,7 @@ Wanted = Callable[[bytes, str], bool]
 
 
 class Reachability:
-    """Finds what is against the ways to servers. names: of the interfaces that the engine is to serve."""
+    """Finds and remembers the faults of servers. names: those of the interfaces that the engine is to serve."""
 
     def __init__(self, network: Network, names: Sequence[str]) -> None:
         self._network = network
@@ -62,19 +64,22 @@ class Reachability:
         self._faults: dict[Key, Fault] = {}
 
     def fault(self, server: bytes, mode: str) -> Fault:
-        """What is against a server, as of the last `follow`."""
+        """Why a server cannot be reached, as of the last `follow`."""
         return self._faults.get((server, mode), NO_FAULT)
 
     def follow(
         self, pools: Iterable[tuple[str, Sequence[bytes]]], served: Mapping[str, Interface], wanted: Wanted
     ) -> set[Key]:
-        """Look at the ways of servers anew. pools: mode and servers; served: the interfaces that are served, by name;
-        wanted: whether a server is still one. Returns those whose fault came, went or changed."""
+        """Find the faults of some pools' servers again. Returns the servers whose fault came, went or changed.
+
+        pools: mode and servers of each; served: the interfaces that are served now, by name; wanted: whether a server
+        still belongs to a pool in that mode.
+        """
         self._served = served
         for name, interface in served.items():
             had = self._had[name]
             for network in self._network.networks(interface.index):
-                had.pop(network, None)  # the newest stand last
+                had.pop(network, None)  # the newest are last
                 had[network] = None
             for network in list(had)[:-_REMEMBERED]:
                 del had[network]
@@ -85,9 +90,9 @@ class Reachability:
         near = self._network.prefixes(served.values())
         sound = {interface.index for interface in served.values() if self._down(interface.name) is NO_FAULT}
         for mode, servers in pools:
-            ways = near.find_all(servers) if mode == L2 else [None] * len(servers)
-            for server, way in zip(servers, ways, strict=True):
-                if way is not None and way[0].index in sound:
+            attached = near.find_all(servers) if mode == L2 else [None] * len(servers)
+            for server, there in zip(servers, attached, strict=True):
+                if there is not None and there[0].index in sound:
                     if self._faults:
                         found[server, mode] = NO_FAULT
                 elif (server, mode) not in found:
@@ -101,20 +106,20 @@ class Reachability:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is against any server."""
+        """Whether every server can be reached."""
         return not self._faults
 
     def look(self, server: bytes, mode: str) -> Fault:
-        """What is against a server now. mode: one of plan.MODES."""
+        """Why a server cannot be reached now. mode: one of plan.MODES."""
         return self._attached(server) if mode == L2 else self._routed(server)
 
     def _attached(self, server: bytes) -> Fault:
-        """Layer 2: on a network of a served interface."""
-        way = self._network.attached(server, self._served.values())
-        if way is not None:
-            return self._down(way[0].name)
+        """In layer 2 a server must be on a network of a served interface."""
+        attached = self._network.attached(server, self._served.values())
+        if attached is not None:
+            return self._down(attached[0].name)
         for name in self._names:
-            lost = next((network for network in reversed(self._had[name]) if _holds(network, server)), None)
+            lost = next((network for network in reversed(self._had[name]) if holds(*network, server)), None)
             if lost is None:
                 continue
             if name not in self._served:
@@ -129,27 +134,27 @@ class Reachability:
         )
 
     def _routed(self, server: bytes) -> Fault:
-        """Layer 3: by a route that leaves by a served interface."""
+        """In layer 3 the route to a server must leave by a served interface."""
         if not self._network.is_looked_up(server):
             return NO_FAULT
-        way, address = self._network.route_to(server), socket.inet_ntoa(server)
-        if way is not None:
-            name = self._network.name(way.index)
+        route, address = self._network.route_to(server), socket.inet_ntoa(server)
+        if route is not None:
+            name = self._network.name(route.index)
             if name in self._served:
-                self._last[server] = name, way
+                self._last[server] = name, route
                 return self._down(name)
         former = self._last.get(server)
         if former is not None and (gone := self._down(former[0])) is not NO_FAULT:
             return gone
-        if way is not None:
-            return Fault(f"the way to {address} leaves by {name}, which this engine does not serve: {self._all()}")
-        route = self._network.lost_route(server)
-        if route is None:
+        if route is not None:
+            return Fault(f"the route to {address} leaves by {name}, which this engine does not serve: {self._all()}")
+        lost = self._network.lost_route(server)
+        if lost is None:
             return Fault(f"no route to {address} by an interface of this engine: {self._all()}")
-        return Fault(f"no route to {address}: {route} is gone", route.remedy)
+        return Fault(f"no route to {address}: {lost} is gone", lost.remedy)
 
     def _down(self, name: str) -> Fault:
-        """What is against an interface itself."""
+        """Why nothing leaves by an interface."""
         interface = self._served.get(name)
         if interface is None:
             return Fault(f"egress interface {name} is gone")
@@ -167,8 +172,3 @@ class Reachability:
             texts = ", ".join(f"{socket.inet_ntoa(address)}/{length}" for address, length in networks)
             found.append(f"{name} ({texts or 'no address' if interface else 'gone'})")
         return ", ".join(found)
-
-
-def _holds(network: tuple[bytes, int], address: bytes) -> bool:
-    own, length = network
-    return (int.from_bytes(own, "big") ^ int.from_bytes(address, "big")) >> (32 - length) == 0 if length else True

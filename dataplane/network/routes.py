@@ -1,4 +1,4 @@
-"""Routes that the kernel chooses, many asked for at a time, and routes in the words of ip(8) (linux/rtnetlink.h)."""
+"""The routes that the kernel chooses, looked up many at a time, and routes as ip(8) writes them (linux/rtnetlink.h)."""
 
 from __future__ import annotations
 
@@ -23,25 +23,23 @@ _TYPE_AT = 7
 
 @dataclass(frozen=True, slots=True)
 class KernelRoute:
-    """The kernel's way to an address. index: the egress interface; gateway: the next hop, or the address itself;
-    source: the address that the kernel would send from."""
+    """The kernel's route to an address."""
 
-    index: int
-    gateway: bytes
-    source: bytes
+    index: int  # the egress interface
+    gateway: bytes  # the next hop, or the address itself
+    source: bytes  # the address that the kernel would send from
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route of the main table. via, source: "" where it has none; connected: the kernel made it for an address of the
-    interface."""
+    """A route of the main table, in the words of ip(8)."""
 
     prefix: str
-    via: str
+    via: str  # the next hop, "" if it has none
     interface: str
     metric: int = 0
-    source: str = ""
-    connected: bool = False
+    source: str = ""  # its preferred source address, "" if it has none
+    connected: bool = False  # the kernel made it, for an address of the interface
 
     def __str__(self) -> str:
         via = f" via {self.via}" if self.via else ""
@@ -49,15 +47,15 @@ class Route:
 
     @property
     def remedy(self) -> str:
-        """The command that makes it again: of a connected one, by its address."""
+        """The command that restores it; a connected route comes back with its address."""
         if self.connected:
             return f"ip address add {self.source}/{self.prefix.partition('/')[2]} dev {self.interface}"
         return f"ip route add {self}" + (f" src {self.source}" if self.source else "")
 
 
 def kernel_routes(kernel: RtnetlinkSocket, addresses: Sequence[bytes]) -> list[KernelRoute | None]:
-    """The kernel's ways to some addresses (RTM_GETROUTE: rules, metrics and all); None where there is none. Raises
-    OSError."""
+    """The kernel's routes to some addresses, rules and metrics included (RTM_GETROUTE); None for an address without a
+    route. Raises OSError."""
     return [
         None if answer.error else _kernel_route(answer.body, address)
         for address, answer in zip(addresses, kernel.ask([_question(address) for address in addresses]), strict=True)

@@ -1,7 +1,8 @@
-"""rtnetlink by hand, for what there are thousands of: rules and routes of probes, ways, neighbours (rtnetlink(7)).
+"""A small rtnetlink client for what there are thousands of: probes' rules and routes, routes to servers, neighbours
+(rtnetlink(7)).
 
-The library that reads everything else takes a third of a millisecond a message; the kernel takes some microseconds.
-It answers within the call that asks, so nothing here waits; an answer that is not there is an error after 5 s.
+pyroute2, which does everything else, takes a third of a millisecond for a message; the kernel takes some microseconds.
+The kernel answers within the call that asks, so nothing here waits; a missing answer is an error after 5 s.
 """
 
 from __future__ import annotations
@@ -18,51 +19,51 @@ NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x300, 0x100, 0x200, 0x400
 HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
 ROOM = 1 << 18
-"""Bytes that hold everything the kernel says at a time."""
+"""Bytes that hold whatever the kernel sends at a time."""
 EVENT = 1 << 15
-"""Bytes that hold an event of its."""
+"""Bytes that hold one event."""
 
 _DONE = HEADER.size + 4
-"""Bytes of what ends a dump, by itself or behind the last of it."""
+"""Bytes of the message that ends a dump; it comes alone, or behind the last data."""
 _ATTRIBUTE = struct.Struct("=HH")  # rtattr: length, type
 _ERROR = struct.Struct("=i")
 _SOL_NETLINK, _NETLINK_CAP_ACK = 270, 10  # linux/netlink.h
 _SO_RCVTIMEO, _PATIENCE = 20, struct.pack("@ll", 5, 0)  # asm-generic/socket.h
 _AT_ONCE = 128
-"""Requests in one call: all answers fit into the socket."""
+"""Requests in one call: all their answers fit into the socket's buffer."""
 
 
 class Request(NamedTuple):
-    """What is asked of the kernel. kind: RTM_…; flags: besides NLM_F_REQUEST; body: with its attributes."""
+    """A request to the kernel."""
 
-    kind: int
-    flags: int
-    body: bytes
+    kind: int  # RTM_…
+    flags: int  # besides NLM_F_REQUEST
+    body: bytes  # with its attributes
 
 
 class Message(NamedTuple):
-    """What it says. kind: RTM_… or NLMSG_…; body: all behind the header."""
+    """A message from the kernel."""
 
-    kind: int
-    sequence: int
-    body: bytes
+    kind: int  # RTM_… or NLMSG_…
+    sequence: int  # of the request that it answers
+    body: bytes  # everything behind the header
 
 
 class Answer(NamedTuple):
-    """To one request. error: 0, else its errno; body: of the message that answers, if one does."""
+    """The answer to one request."""
 
-    error: int
-    body: bytes = b""
+    error: int  # an errno, 0 if it succeeded
+    body: bytes = b""  # of the message that answers, if there is one
 
 
 def attribute(kind: int, value: bytes) -> bytes:
-    """An attribute, padded."""
+    """An attribute, padded to four bytes."""
     length = _ATTRIBUTE.size + len(value)
     return _ATTRIBUTE.pack(length, kind) + value + bytes(-length & 3)
 
 
 def attributes(body: bytes, at: int) -> dict[int, bytes]:
-    """The attributes in a body, from there on."""
+    """The attributes in a body, by their kind. at: where the first one begins."""
     found: dict[int, bytes] = {}
     while at + _ATTRIBUTE.size <= len(body):
         length, kind = _ATTRIBUTE.unpack_from(body, at)
@@ -83,17 +84,17 @@ def messages(data: bytes) -> Iterator[Message]:
 
 
 def whole(message: Message) -> bytes:
-    """A message as it came."""
+    """A message with its header, as it came."""
     return HEADER.pack(HEADER.size + len(message.body), message.kind, 0, message.sequence, 0) + message.body
 
 
 def error(message: Message) -> int:
-    """The errno in an NLMSG_ERROR, 0 = none."""
+    """The errno in an NLMSG_ERROR; 0 means success."""
     return int(-_ERROR.unpack_from(message.body)[0])
 
 
 def opened(groups: int = 0) -> socket.socket:
-    """A socket in this thread's namespace. groups: of events that it hears (RTMGRP_…). Raises OSError."""
+    """A socket in this thread's namespace. groups: the events that it receives (RTMGRP_…). Raises OSError."""
     made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
     made.bind((0, groups))
     if not groups:
@@ -102,13 +103,13 @@ def opened(groups: int = 0) -> socket.socket:
 
 
 def dump(kind: int, body: bytes) -> Iterator[bytes]:
-    """The bodies of everything that there is of a kind (RTM_GET…). Raises OSError."""
+    """The bodies of all objects of a kind (RTM_GET…). Raises OSError."""
     for data in dumped(kind, body):
         yield from bodies(data)
 
 
 def dumped(kind: int, body: bytes) -> Iterator[bytes]:
-    """The same as the kernel sends it: many messages at a time. Raises OSError."""
+    """The same as the kernel sends them: many messages at a time. Raises OSError."""
     with opened() as asking:
         asking.send(_packed(Request(kind, NLM_F_DUMP, body), 1))
         while True:
@@ -123,20 +124,22 @@ def dumped(kind: int, body: bytes) -> Iterator[bytes]:
 
 
 def bodies(data: bytes) -> Iterator[bytes]:
-    """The bodies of what was dumped at a time."""
+    """The bodies of the messages that a dump sent at a time."""
     return (message.body for message in messages(data) if message.kind not in (NLMSG_DONE, NLMSG_ERROR))
 
 
 class RtnetlinkSocket:
-    """Asks many things at a time. Its socket belongs to the namespace of the thread that asks first."""
+    """Sends many requests at a time. The socket belongs to the namespace of the thread that asks first."""
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
         self._sequence = 0
 
     def ask(self, requests: Sequence[Request]) -> list[Answer]:
-        """The answers, in order. Each request is one that is answered once: a change with NLM_F_ACK, or a question
-        that is no dump. Raises OSError."""
+        """Send requests. Returns their answers, in order. Raises OSError.
+
+        Each request must be one that is answered once: a change with NLM_F_ACK, or a query other than a dump.
+        """
         if self._socket is None and requests:
             self._socket = opened()
             self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)  # errors come without the request
@@ -145,13 +148,13 @@ class RtnetlinkSocket:
             assert self._socket is not None
             try:
                 answers += self._ask(self._socket, requests[first : first + _AT_ONCE])
-            except OSError:  # some may have been answered all the same: the next question must not get those
+            except OSError:  # some may have been answered: the next requests must not get those answers
                 self.close()
                 raise
         return answers
 
     def close(self) -> None:
-        """End."""
+        """Close the socket."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -162,7 +165,7 @@ class RtnetlinkSocket:
         asking.send(b"".join(_packed(request, first + n) for n, request in enumerate(requests)))
         answers: dict[int, Answer] = {}
         while len(answers) < len(requests):
-            for message in messages(asking.recv(ROOM, socket.MSG_DONTWAIT)):  # what is not there is lost
+            for message in messages(asking.recv(ROOM, socket.MSG_DONTWAIT)):  # an answer that is not there yet is lost
                 failed = message.kind == NLMSG_ERROR
                 answers[message.sequence] = Answer(error(message)) if failed else Answer(0, message.body)
         return [answers[first + n] for n in range(len(requests))]

@@ -1,8 +1,8 @@
-"""The network around the engine: links, addresses, neighbours and routes of this namespace, kept true by rtnetlink
-events.
+"""The network around the engine: links, addresses, neighbours and routes of this namespace, as rtnetlink events keep
+them up to date.
 
-pyroute2's asynchronous API tells and changes everything; nothing else in this package speaks rtnetlink while the engine
-runs. What changed is reported to one callback, so that next hops follow within the event's own time.
+pyroute2 reads links and addresses. What there are thousands of (neighbours, routes to servers) is read by `rtnetlink`.
+One callback hears of every change, so that next hops follow at once.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ import asyncio
 import ipaddress
 import logging
 import socket
-import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
 from pyroute2 import AsyncIPRoute
@@ -23,9 +21,11 @@ from dataplane.errors import NetworkError
 from dataplane.forwarding.values import Interface
 from dataplane.network import neighbours, routes, rtnetlink
 from dataplane.network.events import Event, NetworkEvents
+from dataplane.network.lostroutes import LostRoutes
 from dataplane.network.neighbours import NUD_PERMANENT, Neighbour
 from dataplane.network.policyrouting import Lost
-from dataplane.network.routes import RT_TABLE_MAIN, RTN_UNICAST, RTPROT_KERNEL, KernelRoute, Route
+from dataplane.network.prefixes import Prefixes
+from dataplane.network.routes import KernelRoute, Route
 from dataplane.runtime import tasks
 
 log = logging.getLogger("avi-se")
@@ -33,64 +33,36 @@ log = logging.getLogger("avi-se")
 # linux/if.h
 IFF_UP, IFF_LOOPBACK, IFF_LOWER_UP = 0x1, 0x8, 0x10000
 ARPHRD_ETHER = 1
-_LOST_ROUTES = 256
-"""Routes remembered after they went, newest last."""
 _ASKED_AT_ONCE = 500
+"""Routes looked up before other tasks have their turn."""
 TOGETHER = 0.01
-"""Seconds: what changes within it of the last change is told together, for each telling looks at every service."""
+"""Seconds. Changes that follow each other faster are reported together: each report looks at every service."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link as the kernel tells it. on: administratively up; up: that, and its carrier."""
+    """A link as the kernel reports it."""
 
     index: int
     name: str
-    mac: bytes
-    mtu: int
-    on: bool
-    up: bool
-    ethernet: bool
+    mac: bytes  # 6 bytes; zeros if it has none
+    mtu: int  # bytes
+    on: bool  # administratively up
+    up: bool  # administratively up, and has a carrier
+    ethernet: bool  # its frames are Ethernet frames
 
 
 Networks = tuple[tuple[bytes, int], ...]
 """An interface's addresses: (address, prefix length), in the kernel's order."""
 
-
-_NOBODY: Mapping[bytes, bytes] = {}
-
-
-class Prefixes:
-    """Networks of interfaces, to find addresses in: the longest prefix wins, as in a routing table, and of equal ones
-    the first."""
-
-    def __init__(self, networks: Iterable[tuple[Interface, bytes, int]]) -> None:
-        """networks: interface, its address there, length of the prefix."""
-        self._longest_first = [
-            (32 - length, int.from_bytes(own, "big") >> 32 - length, (interface, own))
-            for interface, own, length in sorted(networks, key=itemgetter(2), reverse=True)
-        ]
-
-    def find(self, address: bytes) -> tuple[Interface, bytes] | None:
-        """The interface whose network holds an address, with the address of its own there."""
-        return self.find_all((address,))[0]
-
-    def find_all(self, addresses: Sequence[bytes]) -> list[tuple[Interface, bytes] | None]:
-        """The same of many."""
-        numbers = struct.unpack(f"!{len(addresses)}I", b"".join(addresses))
-        if len(self._longest_first) == 1:
-            ((shift, prefix, found),) = self._longest_first
-            return [found if number >> shift == prefix else None for number in numbers]
-        return [
-            next((found for shift, prefix, found in self._longest_first if number >> shift == prefix), None)
-            for number in numbers
-        ]
+_NO_NEIGHBOURS: Mapping[bytes, bytes] = {}
 
 
 class Network:
-    """Links, addresses and neighbours, by index; `changed` is called after every event that alters one of them.
+    """The links, addresses, neighbours and routes.
 
-    layout: counts the changes of links, addresses and ways: whoever remembers what follows from them asks again.
+    changed: called after every event that alters one of them. `layout` counts the changes of links, addresses and
+    routes: whoever remembers what follows from these asks again when it has changed.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
@@ -109,12 +81,12 @@ class Network:
         self._listener: asyncio.Task[None] | None = None
         self._followed: set[bytes] = set()
         self._routes: dict[bytes, KernelRoute | None] = {}
-        self._lost: dict[tuple[bytes, int], Route] = {}
+        self._lost_routes = LostRoutes()
         self._refresh = asyncio.Event()
         self._refresher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Read everything once, then follow the events."""
+        """Read everything once, then follow the events. Raises OSError."""
         self._events.open()
         await self._netlink.setup_endpoint()
         await self._read()
@@ -134,11 +106,11 @@ class Network:
 
     @property
     def netlink(self) -> Any:
-        """The rtnetlink socket for changes (rules, routes, neighbours)."""
+        """pyroute2's socket, for changes of rules and routes."""
         return self._netlink
 
     def link(self, name: str) -> Link:
-        """The link of a name. Raises NetworkError naming those there are."""
+        """The link with a name. Raises NetworkError, which names those that exist."""
         for link in self._links.values():
             if link.name == name:
                 return link
@@ -155,7 +127,7 @@ class Network:
         ]
 
     def interface(self, name: str) -> Interface | None:
-        """A link as a driver sees it; None while it does not exist."""
+        """A link as a driver sees it; None if there is no such link."""
         for link in self._links.values():
             if link.name == name:
                 addresses = tuple(address for address, _ in self.networks(link.index))
@@ -178,51 +150,51 @@ class Network:
         return f"interface {index}" if link is None else link.name
 
     def networks(self, index: int) -> Networks:
-        """The addresses of a link."""
+        """A link's addresses."""
         return tuple(self._addresses.get(index, ()))
 
     def own_addresses(self) -> frozenset[bytes]:
-        """Every IPv4 address of this namespace, loopback's 127/8 left out."""
+        """Every IPv4 address of this namespace except those in 127.0.0.0/8."""
         return frozenset(
             address for networks in self._addresses.values() for address, _ in networks if address[0] != 127
         )
 
     def attached(self, address: bytes, among: Iterable[Interface]) -> tuple[Interface, bytes] | None:
-        """The interface whose network holds an address, with the engine's own address there; None if none does."""
+        """The interface whose network holds an address, and the engine's own address there; None if no network does."""
         return self.prefixes(among).find(address)
 
     def prefixes(self, among: Iterable[Interface]) -> Prefixes:
-        """The networks of interfaces as of now."""
+        """The networks of some interfaces, as they are now."""
         return Prefixes((one, own, length) for one in among for own, length in self.networks(one.index))
 
     def neighbour(self, index: int, address: bytes) -> bytes | None:
-        """The MAC address of a neighbour; None while it is not resolved."""
+        """A neighbour's MAC address; None while it is not resolved."""
         return self.neighbours(index).get(address)
 
     def neighbours(self, index: int) -> Mapping[bytes, bytes]:
-        """The MAC addresses of the neighbours on an interface that are resolved."""
-        return self._neighbours.get(index, _NOBODY)
+        """The MAC addresses of an interface's resolved neighbours, by IP address."""
+        return self._neighbours.get(index, _NO_NEIGHBOURS)
 
     def moved(self) -> set[bytes]:
-        """The neighbours whose MAC address changed since the last call."""
+        """The neighbours whose MAC address has changed since the last call."""
         moved, self._moved = self._moved, set()
         return moved
 
     def lost_probe_routes(self) -> set[Lost]:
-        """The rules and routes of probes that went since the last call, whoever took them."""
+        """The probes' rules and routes that were removed since the last call, by whomever."""
         lost, self._lost_probe_routes = self._lost_probe_routes, set()
         return lost
 
     def routed_through(self, gateway: bytes) -> list[bytes]:
-        """The followed addresses whose way leads by this next hop."""
-        return [address for address, way in self._routes.items() if way is not None and way.gateway == gateway]
+        """The followed addresses that are routed through this next hop."""
+        return [address for address, route in self._routes.items() if route is not None and route.gateway == gateway]
 
     def is_permanent(self, index: int, address: bytes) -> bool:
-        """Whether somebody wrote a neighbour's MAC address down by hand: the kernel learns no other."""
+        """Whether a neighbour's entry was made by hand: the kernel learns no other MAC address for it."""
         return address in self._permanent.get(index, ())
 
     def follow(self, addresses: Iterable[bytes]) -> None:
-        """The addresses whose ways are wanted from now on; those of new ones are known after `ask`."""
+        """Look up the routes to exactly these addresses from now on. `refresh_routes` finds those to new ones."""
         wanted = set(addresses)
         for address in self._followed - wanted:
             self._routes.pop(address, None)
@@ -231,49 +203,43 @@ class Network:
         self._followed = wanted
 
     def is_followed(self, address: bytes) -> bool:
-        """Whether an address's way is wanted."""
+        """Whether the route to an address is followed."""
         return address in self._followed
 
     def is_looked_up(self, address: bytes) -> bool:
-        """Whether the kernel was asked for an address's way yet."""
+        """Whether the kernel has been asked for the route to an address."""
         return address in self._routes
 
     def route_to(self, address: bytes) -> KernelRoute | None:
-        """The way to a followed address; None while there is none."""
+        """The route to a followed address; None while there is none."""
         return self._routes.get(address)
 
     def lost_route(self, address: bytes) -> Route | None:
-        """The closest route to an address that went and did not come back."""
-        number = int.from_bytes(address, "big")
-        found = [
-            (length, route)
-            for (prefix, length), route in self._lost.items()
-            if (number ^ int.from_bytes(prefix, "big")) >> (32 - length) == 0
-        ]
-        return max(found, key=itemgetter(0))[1] if found else None
+        """The closest route to an address that was removed and did not come back."""
+        return self._lost_routes.closest(address)
 
     async def refresh_routes(self) -> bool:
-        """Ask the kernel for every followed address. Whether one changed."""
+        """Look up the routes to all followed addresses. Returns whether one has changed."""
         changed, followed = False, list(self._followed)
         for first in range(0, len(followed), _ASKED_AT_ONCE):
             changed |= self.look_up_routes(followed[first : first + _ASKED_AT_ONCE])
-            await asyncio.sleep(0)  # others, too, want the loop
+            await asyncio.sleep(0)  # other tasks have their turn
         return changed
 
     def look_up_routes(self, addresses: Sequence[bytes]) -> bool:
-        """Ask it for the ways to some followed addresses now. Whether one changed."""
+        """Look up the routes to some followed addresses now. Returns whether one has changed."""
         try:
             found = routes.kernel_routes(self._kernel, addresses)
         except OSError as exc:
-            log.warning("the kernel does not tell the ways to %d servers: %s", len(addresses), exc)
+            log.warning("the kernel does not tell the routes to %d servers: %s", len(addresses), exc)
             return False
-        changed = [self._put_route(address, way) for address, way in zip(addresses, found, strict=True)]
+        changed = [self._put_route(address, route) for address, route in zip(addresses, found, strict=True)]
         return any(changed)
 
-    def _put_route(self, address: bytes, way: KernelRoute | None) -> bool:
-        if address not in self._followed or (address in self._routes and self._routes[address] == way):
+    def _put_route(self, address: bytes, route: KernelRoute | None) -> bool:
+        if address not in self._followed or (address in self._routes and self._routes[address] == route):
             return False
-        self._routes[address] = way
+        self._routes[address] = route
         self.layout += 1
         return True
 
@@ -287,24 +253,24 @@ class Network:
     def resolve(self, wanted: Sequence[tuple[int, bytes]]) -> None:
         """Have the kernel find or confirm neighbours, by interface index and address. Raises NetworkError."""
         try:
-            self._resolver.ask(wanted)
+            self._resolver.resolve(wanted)
         except OSError as exc:
             raise NetworkError(f"cannot resolve {_text(wanted[0][1])} and others: {exc}") from exc
 
     def has_room(self, index: int, address: bytes) -> bool:
-        """Whether the kernel has room for this neighbour among the others: asks for it."""
+        """Whether the kernel's neighbour table has room for this one. Finds out by having it resolved."""
         try:
-            return self._resolver.ask([(index, address)])
+            return self._resolver.resolve([(index, address)])
         except OSError:
             return True
 
     async def _read(self) -> None:
-        """Read everything. Events that happen meanwhile are waiting, and come after what was read."""
+        """Read everything. Events that happen meanwhile wait, and are taken afterwards."""
         self._events.forget()
         links = [message async for message in await self._netlink.get_links()]
         addresses = [message async for message in await self._netlink.get_addr(family=socket.AF_INET)]
         self.layout += 1
-        self._links.clear()  # and filled before anybody else has the loop: no interface is gone meanwhile
+        self._links.clear()  # filled again before any other task runs: nobody sees an interface missing
         self._addresses.clear()
         for message in links:
             self._take("RTM_NEWLINK", message)
@@ -317,9 +283,9 @@ class Network:
             try:
                 await self._events.wait()
                 changed = False
-                for event in self._events.heard():
+                for event in self._events.received():
                     changed |= self._take_event(event)
-            except OSError:  # the kernel dropped events (ENOBUFS): what we know may be old
+            except OSError:  # the kernel dropped events (ENOBUFS): what is known may be out of date
                 await self._read()
                 self._refresh.set()
                 changed = True
@@ -328,7 +294,7 @@ class Network:
                 await asyncio.sleep(TOGETHER)
 
     def _take_event(self, event: Event) -> bool:
-        """Whether something changed that others must hear of."""
+        """Take over an event. Returns whether others must hear of it."""
         if isinstance(event, Neighbour):
             return self._take_neighbour(event)
         if isinstance(event, Lost):
@@ -336,7 +302,8 @@ class Network:
             return True
         kind = event.get("event", "")
         if kind in ("RTM_NEWROUTE", "RTM_DELROUTE"):
-            self._take_route(event, kind == "RTM_NEWROUTE")
+            interface = self.name(event.get("oif") or 0)
+            self._lost_routes.take(event, interface, present=kind == "RTM_NEWROUTE")
             self._refresh.set()
             return False
         if self._take(kind, event):
@@ -350,29 +317,6 @@ class Network:
         if event in ("RTM_NEWADDR", "RTM_DELADDR") and message["family"] == socket.AF_INET:
             return self._take_address(message, event == "RTM_NEWADDR")
         return False
-
-    def _take_route(self, message: Any, present: bool) -> None:
-        """Remember what was lost: a way that is no more can only be named from memory."""
-        if message["family"] != socket.AF_INET or message["type"] != RTN_UNICAST:
-            return
-        if (message.get("table") or message["table"]) != RT_TABLE_MAIN:
-            return
-        text, length = message.get("dst") or "0.0.0.0", message["dst_len"]
-        key = socket.inet_aton(text), length
-        self._lost.pop(key, None)
-        index = message.get("oif")
-        if present or index is None:  # a route of several ways has no one command
-            return
-        self._lost[key] = Route(
-            f"{text}/{length}" if length else "default",
-            message.get("gateway") or "",
-            self.name(index),
-            message.get("priority") or 0,
-            message.get("prefsrc") or "",
-            message["proto"] == RTPROT_KERNEL and bool(message.get("prefsrc")),
-        )
-        if len(self._lost) > _LOST_ROUTES:
-            del self._lost[next(iter(self._lost))]
 
     def _take_link(self, message: Any, present: bool) -> bool:
         index = message["index"]

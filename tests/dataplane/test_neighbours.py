@@ -44,13 +44,13 @@ def test_neighbours_are_asked_for() -> None:
             "ip link set eth1 up"
         )
         index, _ = there.link("eth0")
-        asker = there.run(neighbours.Resolver)
+        resolver = there.run(neighbours.Resolver)
         try:
             wanted = [(index, ip(f"10.0.{n // 250}.{n % 250 + 2}")) for n in range(400)]
-            asker.ask([*wanted, (index + 100, ip("10.0.9.9"))])  # of no interface: nothing is heard of it
-            asker.ask([])
+            resolver.resolve([*wanted, (index + 100, ip("10.0.9.9"))])  # of no interface: nothing is heard of it
+            resolver.resolve([])
             deadline = time.monotonic() + 5
             while len(json.loads(there.sh("ip -j neigh show dev eth0 nud all"))) < len(wanted):
                 assert time.monotonic() < deadline
         finally:
-            asker.close()
+            resolver.close()

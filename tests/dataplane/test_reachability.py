@@ -6,8 +6,9 @@ import random
 from typing import cast
 
 from dataplane.forwarding.values import Interface
+from dataplane.network.prefixes import Prefixes
 from dataplane.network.reachability import NO_FAULT, Reachability
-from dataplane.network.state import Network, Prefixes
+from dataplane.network.state import Network
 from dataplane.plan import L2
 
 ETH0, ETH1 = (Interface(index, f"eth{index}", bytes(6), 1500) for index in range(2))
