@@ -10,11 +10,18 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from avi_shell.configuration import assembly, defaults, document, rules
-from avi_shell.configuration import autofill as fills
-from avi_shell.configuration import compiler as planner
-from avi_shell.configuration import unsupported as limits
-from avi_shell.configuration import validation as checks
+from avi_shell.configuration import (
+    assembly,
+    autofill,
+    compiler,
+    defaults,
+    document,
+    holdings,
+    notices,
+    rules,
+    unsupported,
+    validation,
+)
 from avi_shell.configuration.assembly import Assembly, Part
 from avi_shell.configuration.document import ADMIN, HIDDEN_STATE, Document
 from avi_shell.configuration.store import Entry, Store, Target
@@ -76,8 +83,8 @@ class Change:
         Raises InvalidObject for what is wrong with it by itself, Refused for what may not be done with it.
         """
         new = completed(kind, opened, tenant, stored)
-        self._note(*checks.settle_union(kind, new, stored.document if stored else None))
-        checks.check(kind, new)
+        self._note(*validation.settle_union(kind, new, stored.document if stored else None))
+        validation.check(kind, new)
         self._raise(rules.alone(kind.segment, new))
         owner = ADMIN if kind.segment == "tenant" else document.tenant_of(new)
         self._check_identity(kind, new, owner, stored)
@@ -85,11 +92,11 @@ class Change:
             return Put(stored, created=False, changed=False)
         entry = self._write(kind, new, owner, stored)
         self._touched.saved.add(entry.id)
-        self._note(*rules.without_effect(kind, new, stored.document if stored else None))
+        self._note(*notices.without_effect(kind, new, stored.document if stored else None))
         if kind.segment == "networkprofile":
-            self._note(*rules.profile_notices(new))
+            self._note(*notices.profile_notices(new))
         if kind.segment == "pool":
-            self._note(*rules.pool_notices(new))
+            self._note(*notices.pool_notices(new))
         return Put(entry, created=stored is None, changed=True)
 
     def remove(self, entry: Entry) -> None:
@@ -118,12 +125,12 @@ class Change:
         assemblies = {id_: self._assemble(id_) for id_ in self._touched.services}
         for one in assemblies.values():
             self._raise(rules.breaches(one))
-            self._raise(limits.exceeded(one))
+            self._raise(unsupported.exceeded(one))
         changed = self._plan(assemblies)
         for id_, one in assemblies.items():
             self._check_others(id_, one)
             if one.is_dsr or id_ in self._touched.saved:
-                self._note(*rules.notices(one))
+                self._note(*notices.service_notices(one))
         return list(self._notices), changed
 
     def _check_identity(self, kind: schema.Kind, new: Document, owner: str, stored: Entry | None) -> None:
@@ -218,14 +225,14 @@ class Change:
 
     def _hold(self, entry: Entry) -> None:
         """Take over the addresses of a gateway or an engine, and refuse those that a virtual service has."""
-        if not self._store.set_holdings(entry.id, rules.holdings(entry.kind, entry.document)):
+        if not self._store.set_holdings(entry.id, holdings.object_holdings(entry.kind, entry.document)):
             return
-        for (first, second), sentence in rules.CLASHES.items():
+        for (first, second), sentence in holdings.CLASHES.items():
             for value, other in self._store.holders(entry.id, second, first):
                 holder = self._store.by_id(other)
-                own = Part(entry.kind, entry.name, rules.holding_path(entry.kind, entry.document, value))
+                own = Part(entry.kind, entry.name, holdings.holding_path(entry.kind, entry.document, value))
                 what = sentence.format(value=value, one=_title(holder), other=_title(entry))
-                parts = (own, *rules.held_parts(self._assemble(other), first, value))
+                parts = (own, *holdings.held_parts(self._assemble(other), first, value))
                 self._raise([rules.Breach(what, parts, "one of its own for each")])
 
     def _check_others(self, id_: int, one: Assembly) -> None:
@@ -239,11 +246,11 @@ class Change:
             ]
             owner = _title(self._store.by_id(other))
             what = f"{one.title}: {claim.protocol} {ports} of VIP {claim.vip} belongs to {owner}"
-            parts = (*places, *rules.held_parts(one, rules.VIP, claim.vip))
+            parts = (*places, *holdings.held_parts(one, holdings.VIP, claim.vip))
             self._raise([rules.Breach(what, parts, "another VIP, protocol or port")])
-        for (first, second), sentence in rules.CLASHES.items():
+        for (first, second), sentence in holdings.CLASHES.items():
             for mine, theirs in dict.fromkeys([(first, second), (second, first)]):
-                if mine not in (rules.VIP, rules.SERVER, rules.POOL):
+                if mine not in (holdings.VIP, holdings.SERVER, holdings.POOL):
                     continue
                 for value, other in self._store.holders(id_, mine, theirs):
                     if first == second and other == id_:
@@ -252,13 +259,13 @@ class Change:
                     title, peer = holders if mine == first else holders[::-1]
                     what = sentence.format(value=value, one=title, other=peer)
                     roles = (mine, theirs) if other == id_ else (mine,)
-                    parts = tuple(part for role in roles for part in rules.held_parts(one, role, value))
+                    parts = tuple(part for role in roles for part in holdings.held_parts(one, role, value))
                     self._raise([rules.Breach(what, parts, "one of its own for each")])
-        for role in (rules.VIP, rules.SERVER):
-            for held, value in rules.service_holdings(one):
+        for role in (holdings.VIP, holdings.SERVER):
+            for held, value in holdings.service_holdings(one):
                 if held == role and value in self._engines:
                     what = f"{one.title}: {value} is an address of a running service engine's own interface"
-                    self._raise([rules.Breach(what, rules.held_parts(one, role, value), "an address of its own")])
+                    self._raise([rules.Breach(what, holdings.held_parts(one, role, value), "an address of its own")])
 
     def _plan(self, assemblies: dict[int, Assembly]) -> bool:
         """Write claims, holdings and the plan of the assembled virtual services. Returns whether one is forwarded."""
@@ -267,10 +274,10 @@ class Change:
         try:
             for id_, one in assemblies.items():
                 previous = sqlite.read_services(self._store.connection, _keys(self._store, id_))
-                self._store.set_claims(id_, rules.claims(one))
-                self._store.set_holdings(id_, rules.service_holdings(one))
-                planned = planner.services(one, previous.values(), self.version, time.time())
-                new, old = planner.changes(planned, previous)
+                self._store.set_claims(id_, holdings.claims(one))
+                self._store.set_holdings(id_, holdings.service_holdings(one))
+                planned = compiler.services(one, previous.values(), self.version, time.time())
+                new, old = compiler.changes(planned, previous)
                 changed.update((service.key, service) for service in new)
                 gone.update(old)
                 forwarded |= bool(planned)
@@ -282,7 +289,7 @@ class Change:
 
     def _common(self) -> plan.Common:
         groups = (entry.document for entry in self._store.entries("serviceenginegroup"))
-        return planner.common(groups, (entry.document for entry in self._store.entries("serviceengine")))
+        return compiler.common(groups, (entry.document for entry in self._store.entries("serviceengine")))
 
     def _assemble(self, id_: int) -> Assembly:
         return assembly.assemble(self._store.by_id(id_).document, self._lookup)
@@ -309,7 +316,7 @@ class Change:
 def completed(kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None) -> Document:
     """A document as it would be stored: fills, defaults, uuid of what is stored or a new one."""
     owner = tenant if tenant != "*" else ADMIN
-    new = fills.filled(kind, opened, owner, stored.document if stored else None)
+    new = autofill.filled(kind, opened, owner, stored.document if stored else None)
     new.setdefault("uuid", stored.uuid if stored else new_uuid(kind.segment))
     return document.with_defaults(kind, new)
 

@@ -10,10 +10,12 @@ from avi_shell.configuration.assembly import Assembly, Service, Vip
 from avi_shell.configuration.document import ADMIN, Document, address_text, reference_parts, tenant_of
 from dataplane import plan
 
-_HASH_KEYS = {
+HASH_KEYS = {
     "LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS": plan.BY_ADDRESS,
     "LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS_AND_PORT": plan.BY_ADDRESS_AND_PORT,
 }
+"""What engines can hash: the pool's `lb_algorithm_hash` → the plan's word."""
+
 _FORMER = 16
 """Former shares that a plan carries: changes that follow one another faster than flows end."""
 
@@ -110,7 +112,7 @@ def _service(assembly: Assembly, pool: Document, vip: Vip, service: Service, slo
         port=first,
         port_end=last,
         mode=plan.L2 if layer_2 else _TUNNELS[dsr["dsr_encap_type"]],
-        hash_key=_HASH_KEYS[pool["lb_algorithm_hash"]],
+        hash_key=HASH_KEYS[pool["lb_algorithm_hash"]],
         idle_timeout=fast_path["session_idle_timeout"],
         pool=pool["name"],
         pool_uuid=pool["uuid"],

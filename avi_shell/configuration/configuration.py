@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from avi_shell.configuration import commit as change
 from avi_shell.configuration import defaults
-from avi_shell.configuration.commit import Change
+from avi_shell.configuration.commit import Change, completed
 from avi_shell.configuration.document import ADMIN, HIDDEN_STATE, Document
 from avi_shell.configuration.store import Commit, Entry, Store
 from avi_shell.errors import NotFound, Refused
@@ -80,7 +79,7 @@ class Configuration:
         """An open document as it would be stored, without checking it; new objects get no uuid yet."""
         model = schema.kind(kind)
         stored = self._store.by_uuid(opened["uuid"]) if "uuid" in opened else None
-        new = change.completed(model, opened, tenant, stored)
+        new = completed(model, opened, tenant, stored)
         if "uuid" not in opened:
             del new["uuid"]
         return new

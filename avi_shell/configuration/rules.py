@@ -1,59 +1,36 @@
-"""Rules across objects, and the notices. Pure: an assembled virtual service in, breaches and sentences out.
+"""Rules across objects. Pure: an assembled virtual service in, breaches out.
 
 A rule looks at a virtual service with everything that it refers to, so it holds whichever of the objects is changed.
-What two objects may not both have is told by `holdings` and `claims`; the store's indexes find who else has it.
+What two objects may not both have is told by `holdings`.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
 
-from avi_shell.configuration.assembly import FAST_PATHS, Assembly, Claim, Holding, Part, Service, Vip
-from avi_shell.configuration.autofill import filled
-from avi_shell.configuration.document import ADMIN, Document, address_text, reference_parts
-from grammar import schema
+from avi_shell.configuration.assembly import FAST_PATHS, Assembly, Part, Service, Vip
+from avi_shell.configuration.compiler import HASH_KEYS
+from avi_shell.configuration.document import Document, address_text
 
 CONSISTENT_HASH = "LB_ALGORITHM_CONSISTENT_HASH"
-HASH_KEYS = (
-    "LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS",
-    "LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS_AND_PORT",
-)
 L4 = "APPLICATION_PROFILE_TYPE_L4"
 CLOUDS = ("CLOUD_VCENTER", "CLOUD_NONE", "CLOUD_LINUXSERVER")
-"""VMware write, VMware no access, Linux server: the rows of the document's table."""
-
-VIP, SERVER, POOL, GATEWAY, ENGINE = "vip", "server", "pool", "gateway", "engine"
-"""Roles of what an object holds."""
+"""The clouds in which the appliance has direct server return: VMware write, VMware no access, Linux server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A rule that is broken. what: a sentence naming object and field; parts: the fields that could mend it, the most
-    likely first; hint: what would be accepted."""
+    """A rule that is broken."""
 
-    what: str
-    parts: tuple[Part, ...]
-    hint: str = ""
+    what: str  # a sentence naming object and field
+    parts: tuple[Part, ...]  # the fields that could mend it, the most likely first
+    hint: str = ""  # what would be accepted
 
     def path_in(self, segment: str, name: str) -> str:
         """The field of that object that the rule is about, "" where it is about others."""
         return next((part.path for part in self.parts if (part.segment, part.name) == (segment, name)), "")
-
-
-CLASHES: Mapping[tuple[str, str], str] = MappingProxyType(
-    {
-        (VIP, SERVER): "{value} is a VIP of {one} and a server of {other}",
-        (VIP, GATEWAY): "{value} is a VIP of {one} and a gateway in {other}",
-        (VIP, ENGINE): "{value} is a VIP of {one} and a service engine's own address in {other}",
-        (SERVER, ENGINE): "{value} is a server of {one} and a service engine's own address in {other}",
-        (POOL, POOL): "pool {value} serves {one} and {other}: with direct server return a pool serves one alone",
-    }
-)
-"""What may not be held twice: the roles of the first and the other holder → the sentence. Both ends are checked."""
 
 
 def breaches(assembly: Assembly) -> Iterator[Breach]:
@@ -69,158 +46,6 @@ def alone(kind: str, document: Document) -> Iterator[Breach]:
     if kind in ("vsvip", "virtualservice"):
         for index, vip in enumerate(document.get("vip", ()), 1):
             yield from _vip_address(Vip(vip, Part(kind, document["name"], f"vip[{index}]")))
-
-
-def holdings(kind: str, document: Document) -> set[Holding]:
-    """What an object of its own holds that others may not."""
-    if kind == "vrfcontext":
-        gateways = [route.get("next_hop") for route in document.get("static_routes", ())]
-        gateways += [monitor.get("gateway_ip") for monitor in document.get("gateway_mon", ())]
-        return {(GATEWAY, address_text(gateway)) for gateway in gateways if gateway}
-    if kind == "cloud":
-        hosts = document.get("linuxserver_configuration", {}).get("hosts", ())
-        return {(ENGINE, address_text(host["host_ip"])) for host in hosts}
-    if kind == "serviceengine":
-        return {(ENGINE, address) for address in _vnic_addresses(document)}
-    return set()
-
-
-def service_holdings(assembly: Assembly) -> set[Holding]:
-    """What a virtual service holds with its VIPs and its pool: only with direct server return."""
-    if not assembly.is_dsr:
-        return set()
-    held = {(VIP, vip.address) for vip in assembly.vips if vip.address}
-    held |= {(SERVER, address_text(server["ip"])) for _, server in assembly.servers()}
-    if assembly.pool is not None:
-        _, name, tenant = reference_parts(assembly.document["pool_ref"])
-        held.add((POOL, name if tenant == "admin" else f"{tenant}/{name}"))
-    return held
-
-
-def claims(assembly: Assembly) -> list[Claim]:
-    """VIP, protocol and ports of every service of a virtual service."""
-    addresses = [vip.address for vip in assembly.vips if vip.address]
-    return [Claim(vip, service.protocol, *service.ports) for vip in addresses for service in assembly.services]
-
-
-def held_parts(assembly: Assembly, role: str, value: str) -> tuple[Part, ...]:
-    """The fields by which a virtual service holds a value."""
-    own = {VIP: "vsvip_ref", SERVER: "pool_ref", POOL: "pool_ref"}[role]
-    found = []
-    if role == VIP:
-        found = [
-            Part(v.part.segment, v.part.name, f"{v.part.path}.ip_address") for v in assembly.vips if v.address == value
-        ]
-    elif role == SERVER:
-        found = [
-            Part(part.segment, part.name, f"{part.path}.ip")
-            for part, server in assembly.servers()
-            if address_text(server["ip"]) == value
-        ]
-    return (*found, assembly.part(own))
-
-
-def holding_path(kind: str, document: Document, value: str) -> str:
-    """The field by which a VRF context or a cloud holds an address."""
-    lists = {
-        "vrfcontext": [("static_routes", "next_hop"), ("gateway_mon", "gateway_ip")],
-        "cloud": [("linuxserver_configuration.hosts", "host_ip")],
-    }
-    for place, field in lists.get(kind, ()):
-        elements: Any = document
-        for name in place.split("."):
-            elements = elements.get(name, {})
-        for index, element in enumerate(elements, 1):
-            if address_text(element.get(field, {})) == value:
-                return f"{place}[{index}].{field}"
-    return ""
-
-
-def notices(assembly: Assembly) -> Iterator[str]:
-    """What an operator should know of a virtual service that is accepted."""
-    if not assembly.is_dsr:
-        profile = assembly.profile.get("name", "")
-        yield f"{assembly.title} is stored, not forwarded: its network profile {profile} has no dsr_profile"
-        return
-    for service in assembly.services:
-        if service.dsr is None:
-            yield (
-                f"{assembly.title}: services[{service.index}] is not forwarded: "
-                f"its network profile {service.profile.get('name', '')} has no dsr_profile"
-            )
-    for missing, there in (
-        ("no services", assembly.services),
-        ("no VIP", assembly.vips),
-        ("no pool", assembly.pool is not None),
-    ):
-        if not there:
-            yield f"{assembly.title} has {missing} yet: nothing is forwarded"
-    yield from _port_notices(assembly)
-    yield from _monitor_notices(assembly)
-    yield from _server_notices(assembly)
-    yield from {n: None for s in assembly.dsr_services for n in profile_notices(s.profile)}
-
-
-def profile_notices(profile: Document) -> Iterator[str]:
-    """What an operator should know of a network profile with a `dsr_profile`."""
-    fast_path = profile.get("profile", {}).get("udp_fast_path_profile", {})
-    if "dsr_profile" in fast_path and fast_path.get("snat"):
-        yield (
-            f"NetworkProfile {profile['name']}: snat is ignored with direct server return: "
-            "servers see the client's own address"
-        )
-
-
-def pool_notices(pool: Document) -> Iterator[str]:
-    """What an operator should know of a pool that says what to hash (not by default) and does not hash."""
-    algorithm, hashed = pool.get("lb_algorithm"), pool.get("lb_algorithm_hash")
-    if algorithm != CONSISTENT_HASH and hashed not in (None, HASH_KEYS[0]):
-        yield (
-            f"Pool {pool['name']}: lb_algorithm_hash {hashed} has no effect: lb_algorithm is {algorithm}; direct "
-            f"server return needs lb_algorithm {CONSISTENT_HASH.lower()}"
-        )
-
-
-def _port_notices(assembly: Assembly) -> Iterator[str]:
-    if assembly.pool is None or assembly.pool.get("use_service_port") or not assembly.dsr_services:
-        return
-    ranges = [service.ports for service in assembly.dsr_services]
-    odd = [
-        f"{address_text(server['ip'])}:{assembly.server_port(server)}"
-        for _, server in assembly.servers()
-        if not any(first <= assembly.server_port(server) <= last for first, last in ranges)
-    ]
-    if odd:
-        ports = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
-        yield (
-            f"Pool {assembly.pool['name']}: the port of {_some(odd)} is not one of {assembly.title} ({ports}): direct "
-            "server return delivers on the service's own port, the server's port only serves its health monitors"
-        )
-
-
-def _monitor_notices(assembly: Assembly) -> Iterator[str]:
-    pings = [str(m["name"]) for m in assembly.monitors if m.get("type") == "HEALTH_MONITOR_PING"]
-    if assembly.pool is None or not pings or not assembly.dsr_services:
-        return
-    others = len(pings) < len(assembly.monitors) and not assembly.pool.get("min_health_monitors_up")
-    if not others:
-        yield (
-            f"Pool {assembly.pool['name']}: its health monitor {_some(pings)} proves nothing about the VIP's "
-            "service: a server whose kernel answers echo requests is up, whether anything listens on the VIP or not"
-        )
-
-
-def _server_notices(assembly: Assembly) -> Iterator[str]:
-    pool = assembly.pool
-    if pool is None or not assembly.dsr_services:
-        return
-    needed, enabled = pool.get("min_servers_up", 0), sum(server["enabled"] for _, server in assembly.servers())
-    if needed > max(enabled, 1):
-        yield f"Pool {pool['name']}: min_servers_up is {needed}, {enabled} of its servers are enabled: it stays down"
-
-
-def _some(words: list[str]) -> str:
-    return ", ".join(words) if len(words) <= 3 else f"{', '.join(words[:3])} and {len(words) - 3} more"
 
 
 def _overlaps(assembly: Assembly) -> Iterator[Breach]:
@@ -293,7 +118,7 @@ def _algorithm(assembly: Assembly) -> Iterator[Breach]:
     pool = assembly.pool
     if pool is None:
         return
-    for field, wanted in (("lb_algorithm", (CONSISTENT_HASH,)), ("lb_algorithm_hash", HASH_KEYS)):
+    for field, wanted in (("lb_algorithm", (CONSISTENT_HASH,)), ("lb_algorithm_hash", tuple(HASH_KEYS))):
         if pool.get(field) not in wanted:
             choices = " or ".join(value.lower() for value in wanted)
             yield Breach(
@@ -366,17 +191,6 @@ def _under(part: Part, field: str) -> Part:
     return Part(part.segment, part.name, f"{part.path}.{field}")
 
 
-def _vnic_addresses(document: Document) -> Iterator[str]:
-    """The addresses in a service engine's interfaces: carried data, so nothing about its shape is sure."""
-    vnics = document.get("data_vnics")
-    for vnic in [document.get("mgmt_vnic"), *(vnics if isinstance(vnics, list) else [])]:
-        networks = vnic.get("vnic_networks") if isinstance(vnic, dict) else None
-        for network in networks if isinstance(networks, list) else []:
-            value = network.get("ip", {}).get("ip_addr", {}) if isinstance(network, dict) else {}
-            if address_text(value):
-                yield address_text(value)
-
-
 _DSR_RULES: tuple[Callable[[Assembly], Iterator[Breach]], ...] = (
     _cloud,
     _application,
@@ -384,30 +198,3 @@ _DSR_RULES: tuple[Callable[[Assembly], Iterator[Breach]], ...] = (
     _algorithm,
     _addresses,
 )
-
-
-def without_effect(kind: schema.Kind, document: Document, stored: Document | None) -> list[str]:
-    """Fields that were changed and change nothing about forwarding here; what a save fills in is no change."""
-    before = filled(kind, {"name": document["name"]}, ADMIN) if stored is None else stored
-    changed = sorted(_without_effect(kind, kind.root, document, before))
-    return [f"{kind.name} {document['name']}: stored, without effect here: {', '.join(changed)}"] if changed else []
-
-
-def _without_effect(kind: schema.Kind, message: schema.Message, document: Document, stored: Document) -> set[str]:
-    found = set()
-    for field in message.fields.values():
-        value = document.get(field.name)
-        before = stored.get(field.name, field.default)
-        if value is None or value == before:
-            continue
-        if field.no_effect:
-            found.add(field.name)
-            continue
-        inner = kind.message(field)
-        if inner is None or inner.one_token:
-            continue
-        olds = before if isinstance(before, list) else [before]
-        for index, item in enumerate(value if isinstance(value, list) else [value]):
-            old = olds[index] if index < len(olds) and isinstance(olds[index], dict) else {}
-            found |= _without_effect(kind, inner, item, old)
-    return found

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from avi_shell import VERSION
-from avi_shell.configuration import commit as change
 from avi_shell.configuration import document
+from avi_shell.configuration.commit import Change
 from avi_shell.configuration.configuration import ALL, Configuration
 from avi_shell.configuration.document import ADMIN, HIDDEN_STATE, Document
 from avi_shell.configuration.runningconfig import running_config
@@ -124,7 +124,7 @@ def _sorted(data: Any) -> tuple[dict[str, list[Document]], dict[str, Any]]:
     return known, {name: body for name, body in data.items() if name not in names}
 
 
-def _put(store: Store, made: change.Change, kind: schema.Kind, new: Document, *, keep_uuid: bool) -> None:
+def _put(store: Store, made: Change, kind: schema.Kind, new: Document, *, keep_uuid: bool) -> None:
     owner = ADMIN if kind.segment == "tenant" else document.tenant_of(new)
     stored = store.by_uuid(str(new.get("uuid"))) if keep_uuid else None
     if stored is None or stored.kind != kind.segment:

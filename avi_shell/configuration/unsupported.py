@@ -9,9 +9,7 @@ from collections.abc import Iterator
 
 from avi_shell.configuration.assembly import Assembly, Part, Service
 from avi_shell.configuration.rules import Breach
-
-MONITORS = tuple(f"HEALTH_MONITOR_{word}" for word in ("TCP", "UDP", "PING", "HTTP", "EXTERNAL"))
-"""The health monitor types that engines run."""
+from dataplane import plan
 
 
 def exceeded(assembly: Assembly) -> Iterator[Breach]:
@@ -23,19 +21,19 @@ def exceeded(assembly: Assembly) -> Iterator[Breach]:
 
 
 def _modes(assembly: Assembly) -> Iterator[Breach]:
-    """One pool has one way to its members."""
-    ways = {_way(service): service for service in reversed(assembly.dsr_services)}
-    if len(ways) > 1:
-        service = next(s for s in assembly.dsr_services if _way(s) != _way(assembly.dsr_services[0]))
+    """A pool's servers are reached in one mode."""
+    modes = {_mode(service) for service in assembly.dsr_services}
+    if len(modes) > 1:
+        service = next(s for s in assembly.dsr_services if _mode(s) != _mode(assembly.dsr_services[0]))
         yield Breach(
-            f"{assembly.title}: its services reach one pool by {' and '.join(sorted(ways))}, which service engines do "
+            f"{assembly.title}: its services reach one pool by {' and '.join(sorted(modes))}, which service engines do "
             "not do yet",
             (service.profile_part, assembly.part(f"services[{service.index}]")),
             "network profiles with one dsr_type and dsr_encap_type for all services",
         )
 
 
-def _way(service: Service) -> str:
+def _mode(service: Service) -> str:
     dsr = service.dsr or {}
     return str(dsr["dsr_type"] if dsr["dsr_type"] == "DSR_TYPE_L2" else f"{dsr['dsr_type']} {dsr['dsr_encap_type']}")
 
@@ -45,14 +43,14 @@ def _monitors(assembly: Assembly) -> Iterator[Breach]:
         name = str(monitor.get("name", ""))
         place = assembly.pool_part(f"health_monitor_refs[{index}]")
         title = f"{assembly.title}: health monitor {name} of its pool {place.name}"
-        if monitor.get("type") not in MONITORS:
+        if monitor.get("type") not in plan.MONITORS:
             yield Breach(
                 f"{title} is of type {monitor.get('type')}, which service engines do not run yet with direct server "
                 "return",
                 (place, Part("healthmonitor", name, "type")),
-                f"a health monitor of type {' or '.join(type_.lower() for type_ in MONITORS)}",
+                f"a health monitor of type {' or '.join(type_.lower() for type_ in plan.MONITORS)}",
             )
-        elif monitor["type"] == "HEALTH_MONITOR_EXTERNAL" and any(
+        elif monitor["type"] == plan.MONITOR_EXTERNAL and any(
             (service.dsr or {}).get("dsr_type") != "DSR_TYPE_L2" for service in assembly.dsr_services
         ):
             yield Breach(

@@ -20,7 +20,7 @@ from dataplane.diagnosis import findings
 from dataplane.diagnosis.findings import CLOSED, EXPIRES, OPEN, REFUSED, REPLIES, SILENT, Facts
 from dataplane.engine.engine import Engine
 from dataplane.errors import EngineError
-from dataplane.health.probes.check import PING, Check
+from dataplane.health.probes.check import Check
 
 AT_A_TIME = 16
 """Servers that are examined at once."""
@@ -82,7 +82,9 @@ def _checks(engine: Engine, service: plan.Service, member: plan.Server) -> tuple
     """A server's monitors for a VIP; where it has none, a ping stands in."""
     address, vip = socket.inet_aton(member.address), socket.inet_aton(service.vip)
     mine = tuple(check for check in engine.checks(service.pool_uuid, address) if check.vip == vip)
-    return mine or (Check(vip, address, member.port, plan.Monitor("", PING, receive_timeout=1), service.mode),)
+    return mine or (
+        Check(vip, address, member.port, plan.Monitor("", plan.MONITOR_PING, receive_timeout=1), service.mode),
+    )
 
 
 def probes(facts: Facts) -> dict[str, str]:

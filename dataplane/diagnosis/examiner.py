@@ -17,10 +17,10 @@ from dataplane.diagnosis.findings import CLOSED, EXPIRES, FAR, OPEN, REFUSED, RE
 from dataplane.errors import NetworkError
 from dataplane.forwarding import rewrite
 from dataplane.forwarding.values import Interface
-from dataplane.health.probes.check import HTTP, TCP, Check, Outcome, ProbeFailed
+from dataplane.health.probes.check import Check, Outcome, ProbeFailed
 from dataplane.health.probes.connection import connection
 from dataplane.health.probes.factory import ProbeFactory
-from dataplane.plan import L2
+from dataplane.plan import L2, MONITOR_HTTP, MONITOR_TCP
 from dataplane.vip import arp
 from dataplane.vip.conflicts import ConflictWatch
 
@@ -102,7 +102,7 @@ class Examiner:
         )
         answers, unsigned, far, owners = await asyncio.gather(*asked)
         # A half-open monitor promises that its server's program never sees a connection.
-        tcp = check.monitor.type in (TCP, HTTP) and not check.monitor.half_open
+        tcp = check.monitor.type in (MONITOR_TCP, MONITOR_HTTP) and not check.monitor.half_open
         # ARP comes first: it may just have told the kernel where the server is now.
         host, host_port, echo, last, vip_port, inner = await asyncio.gather(
             self._echoes.hear(server, PATIENCE, 0, source),

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dataplane.errors import NetworkError
-from dataplane.health.probes.check import UDP, Check, Outcome, Probe, ProbeFailed, Run
+from dataplane.health.probes.check import Check, Outcome, Probe, ProbeFailed, Run
 from dataplane.health.scheduler import Entry, Scheduler, room
-from dataplane.plan import L2, L3_GRE, Monitor
+from dataplane.plan import L2, L3_GRE, MONITOR_UDP, Monitor
 from dataplane.runtime import tasks
 
 LOOK_EVERY = 5.0
@@ -145,7 +145,7 @@ def settled_after(monitor: Monitor) -> float:
     """Seconds until a monitor's first verdict at the latest, of a server whose answers are quick."""
     if not monitor.quickstart:
         return float((monitor.successful_checks - 1) * monitor.send_interval + monitor.receive_timeout)
-    silent = monitor.type == UDP and not monitor.response
+    silent = monitor.type == MONITOR_UDP and not monitor.response
     return float(monitor.receive_timeout * (monitor.successful_checks if silent else 1))
 
 

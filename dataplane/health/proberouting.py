@@ -8,11 +8,12 @@ from dataplane import plan
 from dataplane.errors import NetworkError
 from dataplane.forwarding.values import Interface
 from dataplane.health.probepaths import ProbePaths
-from dataplane.health.probes.check import EXTERNAL, Check
+from dataplane.health.probes.check import Check
 from dataplane.network.nexthops import NextHops
 from dataplane.network.pathmtu import PathMtus
 from dataplane.network.reachability import FULL, Reachability
 from dataplane.network.state import Network
+from dataplane.plan import MONITOR_EXTERNAL
 
 
 class ProbeRouting:
@@ -38,7 +39,7 @@ class ProbeRouting:
         if way is None or not self._network.is_up(way[0].index):
             raise self._none(check)
         interface, source = way
-        by_user = check.monitor.type == EXTERNAL
+        by_user = check.monitor.type == MONITOR_EXTERNAL
         return self._paths.open(check.server, interface, source, by_user=by_user), source
 
     async def _open_tunnel(self, check: Check) -> tuple[int, bytes]:

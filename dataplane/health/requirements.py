@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from dataplane import plan
 from dataplane.health.checker import Requirement
-from dataplane.health.probes.check import EXTERNAL, Check
+from dataplane.health.probes.check import Check
+from dataplane.plan import MONITOR_EXTERNAL
 
 Key = tuple[str, bytes]
 """A pool's uuid, and the member's address."""
@@ -95,4 +96,4 @@ def _checks(required: Mapping[bytes, tuple[Requirement, ...]]) -> dict[Check, No
 
 def _content(monitor: plan.Monitor) -> plan.Monitor:
     """A monitor without its name, unless that tells in what it does: equal ones of several pools are probed once."""
-    return monitor if monitor.type == EXTERNAL else replace(monitor, name="")
+    return monitor if monitor.type == MONITOR_EXTERNAL else replace(monitor, name="")

@@ -12,12 +12,6 @@ from typing import Protocol
 
 from dataplane.plan import L2, Monitor
 
-TCP = "HEALTH_MONITOR_TCP"
-UDP = "HEALTH_MONITOR_UDP"
-PING = "HEALTH_MONITOR_PING"
-HTTP = "HEALTH_MONITOR_HTTP"
-EXTERNAL = "HEALTH_MONITOR_EXTERNAL"
-
 
 @dataclass(frozen=True, slots=True)
 class Check:

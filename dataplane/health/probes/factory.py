@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dataplane.health.probes import halfopen, http, ping, script, tcp, udp
-from dataplane.health.probes.check import EXTERNAL, HTTP, PING, TCP, UDP, Check, Done, Probe, ProbeFailed, Run, ended
+from dataplane.health.probes.check import Check, Done, Probe, ProbeFailed, Run, ended
 from dataplane.health.probes.poller import Poller
+from dataplane.plan import MONITOR_EXTERNAL, MONITOR_HTTP, MONITOR_PING, MONITOR_TCP, MONITOR_UDP
 
 
 class ProbeFactory:
@@ -22,11 +23,11 @@ class ProbeFactory:
         self._half_opens = halfopen.HalfOpenSockets(self._poller)
         self._scripts = script.ScriptRunner()
         self._makers: dict[str, Callable[[Check], Probe]] = {
-            TCP: self._tcp,
-            UDP: lambda check: udp.UdpProbe(check, self._poller),
-            PING: self._pings.probe,
-            HTTP: lambda check: http.probe(check, self._poller),
-            EXTERNAL: self._scripts.probe,
+            MONITOR_TCP: self._tcp,
+            MONITOR_UDP: lambda check: udp.UdpProbe(check, self._poller),
+            MONITOR_PING: self._pings.probe,
+            MONITOR_HTTP: lambda check: http.probe(check, self._poller),
+            MONITOR_EXTERNAL: self._scripts.probe,
         }
 
     def probe(self, check: Check) -> Probe:

@@ -1,0 +1,127 @@
+"""Notices: what an operator should know of an object that is accepted. Pure: objects in, sentences out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from avi_shell.configuration.assembly import Assembly
+from avi_shell.configuration.autofill import filled
+from avi_shell.configuration.document import ADMIN, Document, address_text
+from avi_shell.configuration.rules import CONSISTENT_HASH
+from dataplane import plan
+from grammar import schema
+
+
+def service_notices(assembly: Assembly) -> Iterator[str]:
+    """What an operator should know of a virtual service that is accepted."""
+    if not assembly.is_dsr:
+        profile = assembly.profile.get("name", "")
+        yield f"{assembly.title} is stored, not forwarded: its network profile {profile} has no dsr_profile"
+        return
+    for service in assembly.services:
+        if service.dsr is None:
+            yield (
+                f"{assembly.title}: services[{service.index}] is not forwarded: "
+                f"its network profile {service.profile.get('name', '')} has no dsr_profile"
+            )
+    for missing, there in (
+        ("no services", assembly.services),
+        ("no VIP", assembly.vips),
+        ("no pool", assembly.pool is not None),
+    ):
+        if not there:
+            yield f"{assembly.title} has {missing} yet: nothing is forwarded"
+    yield from _port_notices(assembly)
+    yield from _monitor_notices(assembly)
+    yield from _server_notices(assembly)
+    yield from {n: None for s in assembly.dsr_services for n in profile_notices(s.profile)}
+
+
+def profile_notices(profile: Document) -> Iterator[str]:
+    """What an operator should know of a network profile with a `dsr_profile`."""
+    fast_path = profile.get("profile", {}).get("udp_fast_path_profile", {})
+    if "dsr_profile" in fast_path and fast_path.get("snat"):
+        yield (
+            f"NetworkProfile {profile['name']}: snat is ignored with direct server return: "
+            "servers see the client's own address"
+        )
+
+
+def pool_notices(pool: Document) -> Iterator[str]:
+    """What an operator should know of a pool that says what to hash (not by default) and does not hash."""
+    algorithm, hashed = pool.get("lb_algorithm"), pool.get("lb_algorithm_hash")
+    default = schema.kind("pool").root.fields["lb_algorithm_hash"].default
+    if algorithm != CONSISTENT_HASH and hashed not in (None, default):
+        yield (
+            f"Pool {pool['name']}: lb_algorithm_hash {hashed} has no effect: lb_algorithm is {algorithm}; direct "
+            f"server return needs lb_algorithm {CONSISTENT_HASH.lower()}"
+        )
+
+
+def _port_notices(assembly: Assembly) -> Iterator[str]:
+    if assembly.pool is None or assembly.pool.get("use_service_port") or not assembly.dsr_services:
+        return
+    ranges = [service.ports for service in assembly.dsr_services]
+    odd = [
+        f"{address_text(server['ip'])}:{assembly.server_port(server)}"
+        for _, server in assembly.servers()
+        if not any(first <= assembly.server_port(server) <= last for first, last in ranges)
+    ]
+    if odd:
+        ports = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
+        yield (
+            f"Pool {assembly.pool['name']}: the port of {_some(odd)} is not one of {assembly.title} ({ports}): direct "
+            "server return delivers on the service's own port, the server's port only serves its health monitors"
+        )
+
+
+def _monitor_notices(assembly: Assembly) -> Iterator[str]:
+    pings = [str(m["name"]) for m in assembly.monitors if m.get("type") == plan.MONITOR_PING]
+    if assembly.pool is None or not pings or not assembly.dsr_services:
+        return
+    others = len(pings) < len(assembly.monitors) and not assembly.pool.get("min_health_monitors_up")
+    if not others:
+        yield (
+            f"Pool {assembly.pool['name']}: its health monitor {_some(pings)} proves nothing about the VIP's "
+            "service: a server whose kernel answers echo requests is up, whether anything listens on the VIP or not"
+        )
+
+
+def _server_notices(assembly: Assembly) -> Iterator[str]:
+    pool = assembly.pool
+    if pool is None or not assembly.dsr_services:
+        return
+    needed, enabled = pool.get("min_servers_up", 0), sum(server["enabled"] for _, server in assembly.servers())
+    if needed > max(enabled, 1):
+        yield f"Pool {pool['name']}: min_servers_up is {needed}, {enabled} of its servers are enabled: it stays down"
+
+
+def _some(words: list[str]) -> str:
+    return ", ".join(words) if len(words) <= 3 else f"{', '.join(words[:3])} and {len(words) - 3} more"
+
+
+def without_effect(kind: schema.Kind, document: Document, stored: Document | None) -> list[str]:
+    """Fields that were changed and change nothing about forwarding here; what a save fills in is no change."""
+    before = filled(kind, {"name": document["name"]}, ADMIN) if stored is None else stored
+    changed = sorted(_without_effect(kind, kind.root, document, before))
+    return [f"{kind.name} {document['name']}: stored, without effect here: {', '.join(changed)}"] if changed else []
+
+
+def _without_effect(kind: schema.Kind, message: schema.Message, document: Document, stored: Document) -> set[str]:
+    found = set()
+    for field in message.fields.values():
+        value = document.get(field.name)
+        before = stored.get(field.name, field.default)
+        if value is None or value == before:
+            continue
+        if field.no_effect:
+            found.add(field.name)
+            continue
+        inner = kind.message(field)
+        if inner is None or inner.one_token:
+            continue
+        olds = before if isinstance(before, list) else [before]
+        for index, item in enumerate(value if isinstance(value, list) else [value]):
+            old = olds[index] if index < len(olds) and isinstance(olds[index], dict) else {}
+            found |= _without_effect(kind, inner, item, old)
+    return found
