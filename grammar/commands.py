@@ -44,7 +44,7 @@ class Mode:
 class Context:
     """What a line may speak of."""
 
-    commands: tuple[Node, ...]
+    commands: tuple[Node, ...]  # those of the prompt
     mode: Mode | None = None  # the current one; None at root
     closed: tuple[Mode, ...] = ()  # modes that `save` just closed, innermost first
     elsewhere: tuple[Node, ...] = ()  # commands of the other prompt, to say so when one is typed here

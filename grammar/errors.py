@@ -27,19 +27,14 @@ class ModelError(LanguageError):
 
 @dataclass
 class LineError(LanguageError):
-    """A line that was refused.
+    """A line that was refused."""
 
-    word: the offending word as typed ("" when one is missing); column: its first character, from 0, in the line as
-    given; what: one sentence that names the fault; expected: what would have been accepted, as words or forms;
-    nearest: the closest accepted words, best first; path: the field's path where one is known ("servers[2].port").
-    """
-
-    what: str
-    word: str = ""
-    column: int = 0
-    expected: tuple[str, ...] = ()
-    nearest: tuple[str, ...] = ()
-    path: str = ""
+    what: str  # the fault, as a sentence
+    word: str = ""  # the offending word as typed; "" when one is missing
+    column: int = 0  # of its first character, from 0, in the line as given
+    expected: tuple[str, ...] = ()  # what would be accepted
+    nearest: tuple[str, ...] = ()  # the closest accepted words, best first
+    path: str = ""  # the field's path where one is known ("servers[2].port")
 
     def __str__(self) -> str:
         return self.what

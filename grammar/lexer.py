@@ -34,11 +34,11 @@ _PART = 0.8
 
 
 class Word(NamedTuple):
-    """One word: its text without quotes, its first column in the line as given, whether any of it was quoted."""
+    """One word of a line."""
 
-    text: str
-    column: int
-    quoted: bool = False
+    text: str  # without quotes
+    column: int  # of its first character, in the line as given
+    quoted: bool = False  # any of it was quoted
 
 
 def split(line: str) -> list[Word]:

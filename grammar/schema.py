@@ -4,12 +4,7 @@ One file a kind (`pool.json`), `common.json` for messages that several kinds hol
 Everything that knows a keyword asks here: the parser, completion, help, tables, defaults and checks, so that they
 cannot disagree. Files are read when their kind is first asked for; a shell that touches one kind reads one.
 
-Facts of a field (source: the appliance's object model, release 30.2.1):
-
-    type      bool, int32, uint32, uint64, float, double, string, enum, ref, message
-    scope     l4: offered by the shell; carried: kept through import and export; hidden: kept, never shown
-    special   values outside min..max and their meaning
-    order     row order in tables
+The facts of each field are the appliance's object model, release 30.2.1.
 """
 
 from __future__ import annotations
@@ -36,34 +31,30 @@ _FIELD_KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a message: its facts as data.
-
-    minimum, maximum: inclusive; for integers never None, for others None where the model gives none.
-    special: value → meaning, accepted beside the range. no_effect: the field changes nothing about forwarding here.
-    """
+    """One field of a message: its facts as data."""
 
     name: str
-    type: str
-    scope: str
-    order: int
+    type: str  # bool, int32, uint32, uint64, float, double, string, enum, ref or message
+    scope: str  # l4: offered by the shell; carried: kept through import and export; hidden: kept, never shown
+    order: int  # its row in tables
     help: str = ""
-    enum: str | None = None
-    ref: str | None = None
-    message: str | None = None
+    enum: str | None = None  # the enumeration whose values it takes
+    ref: str | None = None  # the kind that it refers to, by message name
+    message: str | None = None  # the message that it holds
     repeated: bool = False
     required: bool = False
     default: Any = None
-    minimum: int | float | None = None
-    maximum: int | float | None = None
-    special: Mapping[int, str] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
-    unit: str | None = None
+    minimum: int | float | None = None  # inclusive; never None for integers
+    maximum: int | float | None = None  # inclusive; never None for integers
+    special: Mapping[int, str] = dataclasses.field(default_factory=lambda: MappingProxyType({}))  # value → its meaning
+    unit: str | None = None  # stands behind its number
     min_items: int | None = None
     max_items: int | None = None
     read_only: bool = False
-    sensitive: bool = False
-    hidden_in_cli: bool = False
-    deprecated: str | None = None
-    no_effect: bool = False
+    sensitive: bool = False  # a secret: never shown
+    hidden_in_cli: bool = False  # the appliance's shell does not offer it
+    deprecated: str | None = None  # since which release
+    no_effect: bool = False  # it changes nothing about forwarding here
 
     @property
     def typable(self) -> bool:
@@ -73,10 +64,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message: its fields by name, in table order."""
+    """A message."""
 
     name: str
-    fields: Mapping[str, Field]
+    fields: Mapping[str, Field]  # by name, in table order
     one_token: bool = False  # an address or a prefix: typed and shown as one word
 
     def typable(self) -> Iterator[Field]:
@@ -86,13 +77,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of object: `name` is the message's ("Pool"), `segment` the shell's word and prompt ("pool")."""
+    """A kind of object."""
 
-    name: str
-    segment: str
+    name: str  # the message's: "Pool"
+    segment: str  # the shell's word and prompt: "pool"
     verb: str  # "configure", or "debug" for debugvirtualservice
     help: str
-    messages: Mapping[str, Message]
+    messages: Mapping[str, Message]  # its own and those inside, by name
 
     @property
     def root(self) -> Message:

@@ -30,7 +30,7 @@ class Node:
     """A keyword, or a slot with `word` as its form (`<name>`)."""
 
     word: str
-    help: str = ""
+    help: str = ""  # "" for a kind: the model's
     action: str = ""  # what is done if the line ends here; "" = it cannot end
     next: tuple[Node, ...] = ()  # what may follow
     slot: Slot | None = None  # None = a keyword

@@ -23,29 +23,29 @@ Holding = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Ports of a VIP that a virtual service takes. protocol: "tcp", "udp" or "sctp"."""
+    """Ports of a VIP that a virtual service takes."""
 
-    vip: str
-    protocol: str
-    port: int
-    port_end: int
+    vip: str  # its address
+    protocol: str  # "tcp", "udp" or "sctp"
+    port: int  # the first
+    port_end: int  # the last
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A field of an object: whom and what a rule is about. segment "" = nobody's."""
+    """A field of an object: whom and what a rule is about."""
 
-    segment: str
-    name: str
-    path: str
+    segment: str  # the object's kind; "" = nobody's
+    name: str  # the object's
+    path: str  # the field's
 
 
 @dataclass(frozen=True, slots=True)
 class Vip:
-    """A VIP of a virtual service, and where it is configured. document: the model's message `Vip`."""
+    """A VIP of a virtual service."""
 
-    document: Document
-    part: Part
+    document: Document  # the model's message `Vip`
+    part: Part  # where it is configured
 
     @property
     def address(self) -> str:
@@ -55,17 +55,14 @@ class Vip:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One entry of `services` with its effective profiles.
+    """One entry of `services` with its effective profiles."""
 
-    index: from 1; profile_part, application_part: the reference that chose them.
-    """
-
-    index: int
-    document: Document
-    profile: Document
-    profile_part: Part
-    application: Document
-    application_part: Part
+    index: int  # from 1
+    document: Document  # the model's message `Service`
+    profile: Document  # its network profile
+    profile_part: Part  # the reference that chose it
+    application: Document  # its application profile
+    application_part: Part  # the reference that chose it
 
     @property
     def fast_path(self) -> Document:
@@ -95,15 +92,15 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """A virtual service with its parts. profile: that of the whole virtual service; monitors: in the pool's order."""
+    """A virtual service with its parts."""
 
-    document: Document
-    profile: Document
-    application: Document
+    document: Document  # the virtual service
+    profile: Document  # the network profile of the whole virtual service
+    application: Document  # the application profile of the whole virtual service
     services: tuple[Service, ...]
     vips: tuple[Vip, ...]
     pool: Document | None
-    monitors: tuple[Document, ...]
+    monitors: tuple[Document, ...]  # in the pool's order
     cloud: Document
 
     @property

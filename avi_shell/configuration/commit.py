@@ -47,22 +47,22 @@ _COMMON_FIELDS = ("se_use_dpdk", "enable_gratarp_permanent", "gratarp_permanent_
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """An object that was put. changed: False where it is what was stored already."""
+    """An object that was put."""
 
     entry: Entry
-    created: bool
-    changed: bool
+    created: bool  # no such object was stored before
+    changed: bool  # False where it is what was stored already
 
 
 @dataclass(slots=True)
 class _Touched:
-    """Ids of objects that a commit put; of those, the ones an operator saved himself."""
+    """What a commit touched so far."""
 
-    ids: dict[int, None] = field(default_factory=dict)
-    saved: set[int] = field(default_factory=set)
-    common: bool = False
-    services: dict[int, None] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
+    ids: dict[int, None] = field(default_factory=dict)  # of objects that it put, in order
+    saved: set[int] = field(default_factory=set)  # of those, the ones that the operator saved himself
+    common: bool = False  # what the engines share may have changed
+    services: dict[int, None] = field(default_factory=dict)  # ids of virtual services to check and compile, in order
+    gone: set[str] = field(default_factory=set)  # keys of the plan's services of what was removed
 
 
 class Change:

@@ -26,15 +26,14 @@ _FRESH = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What a save did. document: as stored; version: of the commit, the last one where nothing changed;
-    needs_engine: the plan forwards for a virtual service that this commit is about."""
+    """What a save did."""
 
-    document: Document
-    created: bool
-    notices: tuple[str, ...]
-    version: int
-    changed: bool
-    needs_engine: bool
+    document: Document  # as stored
+    created: bool  # no such object was stored before
+    notices: tuple[str, ...]  # what the operator should know
+    version: int  # of the commit; of the last one where nothing changed
+    changed: bool  # False where it was stored like this already
+    needs_engine: bool  # the plan forwards for a virtual service that this commit is about
 
 
 class Configuration:

@@ -67,10 +67,10 @@ CREATE TABLE foreign_kind (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stored object. kind: its segment."""
+    """A stored object."""
 
-    id: int
-    kind: str
+    id: int  # of its row
+    kind: str  # its segment
     tenant: str
     name: str
     uuid: str
@@ -79,16 +79,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One commit of the history. time: seconds since 1970; kind: segment; line: the command that made it."""
+    """One commit of the history."""
 
     version: int
-    time: float
+    time: float  # seconds since 1970
     user: str
     tenant: str
-    action: str
-    kind: str
-    name: str
-    line: str
+    action: str  # create, update, delete or import
+    kind: str  # the object's segment; "" for an import
+    name: str  # the object's; "" for an import
+    line: str  # the command that made it
 
 
 Target = tuple[str, str, str]

@@ -29,11 +29,11 @@ STDIN = "<stdin>"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where lines come from: a name for messages, the lines, and the number of the first."""
+    """Where lines come from."""
 
-    name: str
+    name: str  # for messages
     lines: Iterable[str]
-    first: int = 1
+    first: int = 1  # the number of the first line
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         """Numbers and lines. What a pasted session shows as output is left out."""
@@ -51,15 +51,15 @@ def from_file(path: str) -> Source:
 
 @dataclass(slots=True)
 class Batch:
-    """A run over sources. keep_going: go on after a refused line; as_json, transcript: the form of the output."""
+    """A run over sources."""
 
     session: Session
-    keep_going: bool = False
-    as_json: bool = False
-    transcript: bool = False
+    keep_going: bool = False  # go on after a refused line
+    as_json: bool = False  # print an object for each command
+    transcript: bool = False  # print what a terminal would show
     out: TextIO = field(default_factory=lambda: sys.stdout)
     err: TextIO = field(default_factory=lambda: sys.stderr)
-    committed: bool = False
+    committed: bool = False  # a line stored something
 
     def run(self, sources: Iterable[Source]) -> int:
         """Run every line. Returns the exit status."""

@@ -14,15 +14,15 @@ from grammar.errors import LanguageError
 class Table:
     """A table to draw."""
 
-    columns: tuple[str, ...]
-    rows: Sequence[Sequence[str]]
+    columns: tuple[str, ...]  # their headings
+    rows: Sequence[Sequence[str]]  # a cell for each column
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
     """Words and what they mean, as TAB TAB and `?` list them."""
 
-    rows: Sequence[tuple[str, str]]
+    rows: Sequence[tuple[str, str]]  # word, help
 
 
 class Prose(str):
@@ -37,38 +37,30 @@ Part = str | Table | Words
 
 @dataclass(frozen=True, slots=True)
 class Pipe:
-    """One stage after `|`: grep, except, count, json, save or more, and its argument."""
+    """One stage after `|`."""
 
-    action: str
+    action: str  # grep, except, count, json, save or more
     argument: str = ""
 
 
 @dataclass(slots=True)
 class Result:
-    """The outcome of one line.
+    """The outcome of one line."""
 
-    command: the line without a pasted prompt, which was `offset` characters long; parts: what to print, in order:
-    text, tables, words; data: the same for programs (the stored object, a list of them, …); error: why the line
-    was refused (it then changed nothing); path: the path in the object that the error is about; mode: the open modes,
-    outermost first; ended: the shell is to be left; blank: an empty line or a comment; repeat: run the line again and
-    again until interrupted; committed: the configuration's version, where the line stored something; secret: the line
-    holds a secret and belongs in no history.
-    """
-
-    command: str
-    offset: int = 0
-    parts: list[Part] = field(default_factory=list)
-    data: Any = None
-    error: LanguageError | ShellError | None = None
-    mode: list[str] = field(default_factory=list)
-    pipes: tuple[Pipe, ...] = ()
-    ended: bool = False
-    blank: bool = False
-    clear: bool = False
-    repeat: bool = False
-    committed: int | None = None
-    path: str = ""
-    secret: bool = False
+    command: str  # the line without a pasted prompt
+    offset: int = 0  # how many characters long that prompt was
+    parts: list[Part] = field(default_factory=list)  # what to print, in order: text, tables, words
+    data: Any = None  # the same for programs: the stored object, a list of them, …
+    error: LanguageError | ShellError | None = None  # why the line was refused; it then changed nothing
+    mode: list[str] = field(default_factory=list)  # the open modes, outermost first
+    pipes: tuple[Pipe, ...] = ()  # the stages after `|`
+    ended: bool = False  # the shell is to be left
+    blank: bool = False  # an empty line or a comment
+    clear: bool = False  # the screen is to be cleared
+    repeat: bool = False  # the line is to be run again and again until interrupted
+    committed: int | None = None  # the configuration's version, where the line stored something
+    path: str = ""  # the path in the object that the error is about
+    secret: bool = False  # the line holds a secret and belongs in no history
 
     @property
     def ok(self) -> bool:

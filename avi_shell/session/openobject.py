@@ -1,4 +1,4 @@
-"""An open object: its document, the stack of modes over it, and how a line's actions change both.
+"""An open object: what it holds, the stack of modes over it, and how a line's actions change both.
 
 Every change is written down with its opposite, so that `cancel` drops what was entered in a mode, and a refused line
 leaves nothing behind.
@@ -27,19 +27,15 @@ TEXT_WANTED = "Please input the value for field {} (Enter END to terminate input
 
 @dataclass(slots=True, eq=False)
 class Mode:
-    """One mode: a message of the open document.
-
-    label: its element of the field's path ("profile", "servers[2]"); mark: the journal's length when it was entered;
-    typed: whether something was typed in it since; typed_before: the same of its parent, for `cancel`.
-    """
+    """One mode: a message of the open object."""
 
     message: schema.Message
-    value: Document
-    field: schema.Field | None
-    label: str
-    mark: int
-    typed: bool = False
-    typed_before: bool = False
+    value: Document  # what the object holds there
+    field: schema.Field | None  # whose name entered it; None: the object itself
+    label: str  # its element of the field's path: "profile", "servers[2]"
+    mark: int  # the journal's length when it was entered
+    typed: bool = False  # something was typed in it since
+    typed_before: bool = False  # the same of its parent when it was entered, for `cancel`
 
     @property
     def single(self) -> bool:
@@ -49,17 +45,15 @@ class Mode:
 
 @dataclass(slots=True)
 class OpenObject:
-    """The object being edited.
-
-    stored: whether it existed then; opened_by: the line that opened it."""
+    """The object being edited."""
 
     kind: schema.Kind
     name: str
     document: Document
-    stored: bool
-    opened_by: str = ""
-    modes: list[Mode] = field(default_factory=list)
-    _journal: list[Callable[[], None]] = field(default_factory=list)
+    stored: bool  # it existed when it was opened
+    opened_by: str = ""  # the line that opened it
+    modes: list[Mode] = field(default_factory=list)  # outermost first; the object itself is the first
+    _journal: list[Callable[[], None]] = field(default_factory=list)  # each change's opposite, oldest first
     _types: set[int] = field(default_factory=set)  # messages whose `type` was typed, by identity
     _filled: set[int] = field(default_factory=set)  # messages without a type until an alternative was entered
 
@@ -73,7 +67,7 @@ class OpenObject:
 
     @property
     def path(self) -> str:
-        """The current mode's path in the document: "" at the object, "profile.tcp_fast_path_profile", "servers[2]"."""
+        """The current mode's path in the object: "" at the object, "profile.tcp_fast_path_profile", "servers[2]"."""
         return ".".join(mode.label for mode in self.modes[1:])
 
     def segments(self) -> list[str]:
@@ -113,7 +107,7 @@ class OpenObject:
         return self.modes.pop()
 
     def leave_by_save(self) -> list[list[str]]:
-        """Rule 1: leave the current sub-mode and the enclosing single-valued ones in which nothing was typed.
+        """`save`: leave the current sub-mode and the enclosing single-valued ones in which nothing was typed.
 
         Returns the paths (field names) of the single-valued modes closed, innermost first.
         """

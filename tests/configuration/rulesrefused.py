@@ -328,7 +328,7 @@ REFUSED: list[tuple[str, list[Step], str, str]] = [
         for bad in ("10.0.0.0", "10.0.0.255")
     ),
     (
-        "two ways to one pool, at the virtual service",
+        "two modes to one pool, at the virtual service",
         [
             lambda s: s.save("networkprofile", name="l3", profile=udp_profile(dsr_profile={"dsr_type": "DSR_TYPE_L3"})),
             lambda s: s.dsr(

@@ -1,4 +1,4 @@
-"""Export, import, running configuration, compile: nothing is lost on any way."""
+"""Export, import, running configuration, compile: none of them loses anything."""
 
 import json
 from pathlib import Path

@@ -21,7 +21,7 @@ OPENING = {"debugvirtualservice": "debug virtualservice vs1"}
 
 
 def places() -> Iterator[Place]:
-    """Every mode of every kind, by the first way that leads there."""
+    """Every mode of every kind, by the first path that leads there."""
     for kind in schema.kinds():
         seen = {kind.name}
         waiting: list[tuple[schema.Message, tuple[str, ...]]] = [(kind.root, ())]

@@ -1,5 +1,5 @@
 """Properties of the session: no line ends in a traceback or changes anything when refused; `cancel` restores; one save
-a level and the document's short style store the same."""
+a level and the appliance's short style store the same."""
 
 import copy
 import string
@@ -149,7 +149,7 @@ LEFT_OUT = {"name", "type", "vtype", "uuid", "tenant_ref", "cloud_ref", "communi
 
 @st.composite
 def bodies(draw: st.DrawFn, kind: schema.Kind, message: schema.Message, depth: int) -> list[Any]:
-    """What is typed in a mode: texts of fields, and (line, body) for modes entered on the way."""
+    """What is typed in a mode: texts of fields, and (line, body) for modes entered in between."""
     fields = [f for f in message.typable() if f.name not in LEFT_OUT and f.type != "ref"]
     if depth == 0:
         fields = [f for f in fields if not is_mode(kind, f) or f.name in OBJECTS[kind.segment]]
@@ -187,7 +187,7 @@ def one_a_level(body: list[Any], leaving: str) -> Iterator[str]:
             yield leaving
 
 
-def as_the_document(session: Session, body: list[Any], path: list[str]) -> Iterator[str]:
+def in_short_style(session: Session, body: list[Any], path: list[str]) -> Iterator[str]:
     """Typed by somebody who reads the prompt: saves only while the mode is open, enters again what was closed."""
     for item in body:
         yield from (name for name in path[len(session.mode) - 1 :])
@@ -195,7 +195,7 @@ def as_the_document(session: Session, body: list[Any], path: list[str]) -> Itera
             yield item
             continue
         yield item[0]
-        yield from as_the_document(session, item[1], [*path, item[0]])
+        yield from in_short_style(session, item[1], [*path, item[0]])
         if len(session.mode) > len(path) + 1:
             yield "save"
 
@@ -215,7 +215,7 @@ def test_both_styles_of_saving_store_the_same(made: tuple[str, list[Any]]) -> No
     segment, body = made
     short = fresh()
     short.run(opening(segment))
-    taken = all(short.run(text).ok for text in as_the_document(short, body, []))
+    taken = all(short.run(text).ok for text in in_short_style(short, body, []))
     assume(taken and short.run("save").ok and short.open is None)
     long = fresh()
     long.run(opening(segment))
@@ -233,7 +233,7 @@ def test_cancel_restores(made: tuple[str, list[Any]], data: st.DataObject) -> No
     segment, body = made
     session = fresh()
     session.run(opening(segment))
-    for text in as_the_document(session, body, []):
+    for text in in_short_style(session, body, []):
         session.run(text)
     while len(session.mode) > 1:
         session.run("exit")

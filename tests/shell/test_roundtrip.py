@@ -11,7 +11,7 @@ from avi_shell.configuration.configuration import Configuration
 from avi_shell.session.session import Session
 
 from .conftest import VIRTUAL_SERVICE
-from .test_properties import as_the_document, fresh, objects, opening
+from .test_properties import in_short_style, fresh, objects, opening
 
 
 def told(configuration: Configuration) -> Any:
@@ -26,7 +26,7 @@ def test_running_config_recreates_the_configuration(made: list[tuple[str, list[A
     session = fresh()
     for segment, body in made:
         session.run(opening(segment))
-        assume(all(session.run(text).ok for text in as_the_document(session, body, [])))
+        assume(all(session.run(text).ok for text in in_short_style(session, body, [])))
         assume(session.run("save").ok)
     lines = transfer.running_config(session.configuration, "admin")
     again = Session(Configuration.in_memory(), session.directory)

@@ -1,4 +1,4 @@
-"""The document's session, as printed: from a file, through standard input, with and without its prompts, and typed."""
+"""The appliance's session, as printed: from a file, through standard input, with and without its prompts, and typed."""
 
 import json
 import re
@@ -43,7 +43,7 @@ def stored(shell: Run, name: str) -> dict[str, Any]:
     return data
 
 
-def is_the_documents(profile: dict[str, Any]) -> None:
+def is_the_appliances(profile: dict[str, Any]) -> None:
     assert profile["profile"]["type"] == "PROTOCOL_TYPE_TCP_FAST_PATH"
     assert profile["profile"]["tcp_fast_path_profile"]["dsr_profile"]["dsr_type"] == "DSR_TYPE_L2"
 
@@ -53,17 +53,17 @@ def test_from_a_file(shell: Run, tmp_path: Path, text: str) -> None:
     (tmp_path / "session.txt").write_text(text)
     done = shell("-f", "session.txt")
     assert (done.returncode, done.stderr) == (0, "")
-    is_the_documents(stored(shell, "dsr-l2"))
+    is_the_appliances(stored(shell, "dsr-l2"))
 
 
 @pytest.mark.parametrize("text", [with_prompts("dsr-l2"), without_prompts("dsr-l2")], ids=["pasted", "bare"])
 def test_through_standard_input(shell: Run, text: str) -> None:
     done = shell(stdin=text)
     assert (done.returncode, done.stderr) == (0, "")
-    is_the_documents(stored(shell, "dsr-l2"))
+    is_the_appliances(stored(shell, "dsr-l2"))
 
 
-def test_the_transcript_has_the_documents_prompts(shell: Run) -> None:
+def test_the_transcript_has_the_appliances_prompts(shell: Run) -> None:
     done = shell("--transcript", stdin=without_prompts("dsr-l2"))
     lines = [line for line in done.stdout.split("\n") if line.startswith("[")]
     commands = [*without_prompts("dsr-l2").splitlines(), ""]
@@ -76,7 +76,7 @@ def test_a_pasted_session_with_its_output_runs_again(shell: Run, tmp_path: Path)
     (tmp_path / "pasted.txt").write_text(first.replace("first", "again"))
     done = shell("-f", "pasted.txt")
     assert (done.returncode, done.stderr) == (0, "")
-    is_the_documents(stored(shell, "again"))
+    is_the_appliances(stored(shell, "again"))
 
 
 @pytest.mark.parametrize("text", [with_prompts("dsr-l2"), without_prompts("dsr-l2")], ids=["pasted", "bare"])
@@ -90,4 +90,4 @@ def test_typed_at_a_terminal(shell: Run, state: Path, terminal: Any, text: str) 
     at.expect_exact(PROMPTS[-1])
     at.sendline("exit")
     assert at.finish() == 0
-    is_the_documents(stored(shell, "dsr-l2"))
+    is_the_appliances(stored(shell, "dsr-l2"))
