@@ -16,7 +16,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Protocol
 
-from dataplane.native import library as nativecode
+from dataplane.native import library
 
 NO_SERVER = 0xFFFF
 """What an empty table holds in every slot."""
@@ -86,12 +86,12 @@ def fill(walks: Sequence[Walk], slots: int) -> array[int]:
     A server with half the greatest weight has every second turn. The shipped native kernel does it where this machine
     can run it: `fill_here` is the same loop, fifty times slower.
     """
-    kernel = nativecode.function("hashing", "fill", c_void_p, c_uint32, c_void_p, c_uint32, c_void_p)
+    kernel = library.function("hashing", "fill", c_void_p, c_uint32, c_void_p, c_uint32, c_void_p)
     if kernel is None:
         return fill_here(walks, slots)
     table, taken = array("H", [NO_SERVER]) * slots, bytearray(slots)
     state = array("I", [n for offset, skip, weight, owner in walks for n in (offset, skip, weight, 0, owner)])
-    where = nativecode.address
+    where = library.address
     kernel(where(state), len(walks), where(table), slots, where(taken))
     return table
 
@@ -124,10 +124,10 @@ def fill_here(walks: Sequence[Walk], slots: int) -> array[int]:
 def shares(table: Owners, servers: int) -> array[int]:
     """How many slots each of so many servers owns."""
     counts = array("I", bytes(4 * servers))
-    kernel = nativecode.function("hashing", "count", c_void_p, c_uint32, c_void_p, c_uint32)
+    kernel = library.function("hashing", "count", c_void_p, c_uint32, c_void_p, c_uint32)
     if kernel is None:
         return shares_here(table, servers)
-    kernel(nativecode.address(table), len(table), nativecode.address(counts), servers)
+    kernel(library.address(table), len(table), library.address(counts), servers)
     return counts
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A pool's table as the XDP program reads it while not every slot is stable, and back: the loops of xdptable.py, a slot
+/* A pool's table as the XDP program reads it while not every slot is stable, and back: the loops of tablerecord.py, a slot
  * in less than a nanosecond. */
 #include <stdint.h>
 
@@ -16,7 +16,7 @@ static inline uint16_t unmarked(uint16_t held)
 	return owner == NO_TARGET ? NO_SERVER : owner;
 }
 
-/* owners, fallback, phases: a pool's. table, formers: as in xdp/layout.h. None overlap. */
+/* owners, fallback, phases: a pool's. table, formers: as in dataplane/forwarding/program/layout.h. None overlap. */
 void mark(const uint16_t *restrict owners, const uint16_t *restrict fallback, const uint8_t *restrict phases,
 	  uint16_t *restrict table, uint16_t *restrict formers, uint32_t slots)
 {
@@ -26,7 +26,7 @@ void mark(const uint16_t *restrict owners, const uint16_t *restrict fallback, co
 	}
 }
 
-/* The other way round. */
+/* The reverse. */
 void unmark(const uint16_t *restrict table, const uint16_t *restrict formers, uint16_t *restrict owners,
 	    uint16_t *restrict fallback, uint8_t *restrict phases, uint32_t slots)
 {

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dataplane.forwarding import maglev as hashing
 from dataplane.forwarding.maglev import NO_SERVER, build_table, fill, flow_hash, slot_of
-from dataplane.native import library as nativecode
+from dataplane.native import library
 from dataplane.plan import SLOTS
 
 SEED = 4711
@@ -60,14 +60,14 @@ def test_owners_have_the_numbers_that_they_are_given() -> None:
 def test_this_machine_has_the_native_kernel() -> None:
     if platform.machine() != "x86_64":
         pytest.skip("a native kernel is shipped for x86_64 alone")
-    assert nativecode.function("hashing", "fill") is not None
+    assert library.function("hashing", "fill") is not None
 
 
 def test_native_kernels_are_built_of_their_source(tmp_path: Path) -> None:
-    subprocess.run(["make", "-s", "-C", str(nativecode.FOLDER), f"OUT={tmp_path}"], check=True)
+    subprocess.run(["make", "-s", "-C", str(library.FOLDER), f"OUT={tmp_path}"], check=True)
     built = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert built == {path.name: path.read_bytes() for path in nativecode.FOLDER.glob("*.so")}
-    assert len(built) == len(list(nativecode.FOLDER.glob("*.c")))
+    assert built == {path.name: path.read_bytes() for path in library.FOLDER.glob("*.so")}
+    assert len(built) == len(list(library.FOLDER.glob("*.c")))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 10, 100, 1000])

@@ -12,7 +12,7 @@ from dataplane.forwarding import slotphases as phasing
 from dataplane.forwarding.maglev import NO_SERVER
 from dataplane.forwarding.transition import Life, Slots
 from dataplane.forwarding.values import STABLE, TRACKED, TRANSITION, Pool, Target
-from dataplane.native import library as nativecode
+from dataplane.native import library
 
 A, B, C = (b"\x0a\0\0\x01", 0), (b"\x0a\0\0\x02", 0), (b"\x0a\0\0\x03", 0)
 ALL = [A, B, C]
@@ -263,6 +263,6 @@ def compare(slots: Slots, each: list[Slot], members: list[Life]) -> None:
 
 
 def test_this_machine_has_the_native_kernel() -> None:
-    if nativecode.platform.machine() != "x86_64":
+    if library.platform.machine() != "x86_64":
         pytest.skip("a native kernel is shipped for x86_64 alone")
-    assert nativecode.function("phasing", "settle") is not None
+    assert library.function("phasing", "settle") is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from dataplane.drivers.maps import flowentries as xdpflows
+from dataplane.drivers.maps import flowentries
 from dataplane.drivers.maps.flowentries import FlowEntry
 from dataplane.drivers.xdp.testrun import LOOPBACK, Ran, Trial
 from dataplane.forwarding import decision
@@ -49,7 +49,7 @@ class KernelDecider(Trial):
     def remembered(self) -> tuple[dict[Flow, FlowEntry], dict[Flow, FlowEntry]]:
         """What `elder` and `young` hold."""
         elder, young = (
-            {(entry := xdpflows.read(*item)).flow: entry for item in self._maps[name].items()}
+            {(entry := flowentries.read(*item)).flow: entry for item in self._maps[name].items()}
             for name in ("elder", "young")
         )
         return elder, young

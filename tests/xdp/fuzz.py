@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dataplane.drivers.maps import poolrecord as xdppool
+from dataplane.drivers.maps import poolrecord
 from dataplane.drivers.maps.flowentries import FlowEntry
 from dataplane.forwarding import decision
 from dataplane.forwarding.driver import Tables
@@ -177,7 +177,7 @@ class Fuzz:
 
 def _entries(held: Bounded[Flow, Entry]) -> dict[Flow, FlowEntry]:
     return {
-        flow: FlowEntry(flow, xdppool.pool_id(one.member.pool), one.member.address, one.member.generation, one.seen)
+        flow: FlowEntry(flow, poolrecord.pool_id(one.member.pool), one.member.address, one.member.generation, one.seen)
         for flow, one in held.items()
     }
 

@@ -14,7 +14,7 @@ import pytest
 from dataplane.bpf import links
 from dataplane.bpf.maps import Map
 from dataplane.bpf.programs import Program
-from dataplane.drivers.maps import layout as xdplayout
+from dataplane.drivers.maps import layout
 from dataplane.drivers.xdp import attachment
 from dataplane.drivers.xdp import driver as xdpdriver
 from dataplane.drivers.xdp import pins as xdppins
@@ -27,7 +27,7 @@ from .wire import SERVERS, Wire, instance, pins, wire
 
 pytestmark = pytest.mark.root
 FIRST, SECOND = SERVERS
-LAYOUT = f"v{xdplayout.LAYOUT}"
+LAYOUT = f"v{layout.LAYOUT}"
 
 
 @pytest.fixture
@@ -249,9 +249,9 @@ def test_another_layout_is_replaced(two: Wire, name: str) -> None:
     old = two.start(name)
     two.put(old)
     old.close(keep=True)
-    (pins(name) / LAYOUT / "members").unlink()
-    with Map.create(1, "members", 4, 4, 4) as other:
-        other.pin(pins(name) / LAYOUT / "members")
+    (pins(name) / LAYOUT / "source_macs").unlink()
+    with Map.create(1, "source_macs", 4, 4, 4) as other:
+        other.pin(pins(name) / LAYOUT / "source_macs")
     (pins(name) / "v0").mkdir()
     with Map.create(1, "old", 4, 4, 4) as older:
         older.pin(pins(name) / "v0" / "old")

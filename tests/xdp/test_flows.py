@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 
-from dataplane.drivers.maps import poolrecord as xdppool
+from dataplane.drivers.maps import poolrecord
 from dataplane.drivers.xdp import slowpath as xdpslow
 from dataplane.forwarding import decision
 from dataplane.forwarding import values as forwarding
@@ -77,7 +77,7 @@ class KernelFlows:
 
     def _entries(self, which: int) -> dict[Flow, Entry]:
         found = self._decider.remembered()[which]
-        assert all(entry.pool == xdppool.pool_id("pool") for entry in found.values())
+        assert all(entry.pool == poolrecord.pool_id("pool") for entry in found.values())
         return {f: Entry(Member("pool", e.address, e.generation), e.seen) for f, e in found.items()}
 
 

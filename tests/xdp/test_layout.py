@@ -8,8 +8,7 @@ import re
 import pytest
 
 from dataplane.bpf.objects import Object
-from dataplane.drivers.maps import layout as xdplayout
-from dataplane.drivers.maps import poolrecord as xdppool
+from dataplane.drivers.maps import layout, poolrecord
 from dataplane.drivers.maps.allocators import Runs
 from dataplane.drivers.maps.memory import Filter
 from dataplane.drivers.maps.tables import NAMES
@@ -28,14 +27,14 @@ def constants() -> dict[str, int]:
     return found
 
 
-NAMED = [n for n in vars(xdplayout) if re.fullmatch(r"(ADDRESS|SERVICE|TARGET|MAX)_[A-Z_]+", n) and n != "TARGET_SIZE"]
+NAMED = [n for n in vars(layout) if re.fullmatch(r"(ADDRESS|SERVICE|TARGET|MAX)_[A-Z_]+", n) and n != "TARGET_SIZE"]
 NAMED += ["INTERFACE_PROBES", "NO_POOL", "NAME_LENGTH", "HEAD_PLACES", "TABLE_SLOTS", "SLAB_TABLES", "INDEX_BITS"]
 NAMED += ["NO_TARGET", "UNSETTLED", "IN_TRANSITION"]
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_constants_are_those_of_the_header(name: str) -> None:
-    assert constants()[name] == getattr(xdplayout, name)
+    assert constants()[name] == getattr(layout, name)
 
 
 def test_the_drop_reasons_are_numbered_as_in_the_header() -> None:
@@ -44,23 +43,23 @@ def test_the_drop_reasons_are_numbered_as_in_the_header() -> None:
     names = re.findall(r"^\t([A-Z0-9_]+)[,\s]", body[1], re.M)
     assert [n.lower().replace("no_server_up", "no_server") for n in names[:-1]] == list(DROP_REASONS)
     assert names[-1] == "ANSWERED"
-    assert constants()["MAX_EVENTS"] - 1 == xdplayout.ANSWERED
+    assert constants()["MAX_EVENTS"] - 1 == layout.ANSWERED
 
 
 def test_the_object_has_the_maps_that_are_pinned() -> None:
     with Object(xdpdriver.OBJECT) as opened:
         assert set(opened.names) == {*NAMES, xdpdriver.SLOW, "data"}
-        assert opened.shape("bss").value_size == sum(xdplayout.STATE) < 4 << 20
-        assert opened.shape("services").value_size == xdplayout.ENTRY_SIZE
-        assert opened.shape("details").value_size == xdplayout.DETAIL_SIZE
-        assert opened.shape("lives").key_size == len(xdppool.life("pool", bytes(4), 0))
-        assert opened.shape("members").key_size == len(xdplayout.member(0, bytes(6)))
+        assert opened.shape("bss").value_size == sum(layout.STATE) < 4 << 20
+        assert opened.shape("services").value_size == layout.ENTRY_SIZE
+        assert opened.shape("details").value_size == layout.DETAIL_SIZE
+        assert opened.shape("lives").key_size == len(poolrecord.life("pool", bytes(4), 0))
+        assert opened.shape("source_macs").key_size == len(layout.source_mac(0, bytes(6)))
 
 
 def ports(key: ServiceKey) -> list[int]:
     """The ports that a range's prefixes cover, each as often as it is covered."""
     covered: list[int] = []
-    for data in xdplayout.range_keys(key):
+    for data in layout.range_keys(key):
         bits, port = int.from_bytes(data[:4], "little"), int.from_bytes(data[10:], "big")
         size = 1 << (64 - bits)
         assert port % size == 0
@@ -72,7 +71,7 @@ def ports(key: ServiceKey) -> list[int]:
 def test_a_ranges_prefixes_cover_it_once(first: int, last: int) -> None:
     key = ServiceKey(bytes(4), TCP, first, last)
     assert ports(key) == list(range(first, last + 1))
-    assert len(xdplayout.range_keys(key)) <= 30
+    assert len(layout.range_keys(key)) <= 30
 
 
 def test_any_ranges_prefixes_cover_it_once() -> None:
@@ -85,9 +84,9 @@ def test_any_ranges_prefixes_cover_it_once() -> None:
 def test_a_filter_forgets_a_word_only_when_the_last_of_its_bit_is_gone() -> None:
     rnd = random.Random(2)
     words = [rnd.randbytes(4) for _ in range(3000)]
-    one = Filter(bytearray(xdplayout.FILTER_SIZE))
+    one = Filter(bytearray(layout.FILTER_SIZE))
     one.add(words)
-    half = Filter(bytearray(xdplayout.FILTER_SIZE))
+    half = Filter(bytearray(layout.FILTER_SIZE))
     half.add(words[1500:])
     assert one.bits != half.bits
     one.remove(words[:1500])
@@ -96,7 +95,7 @@ def test_a_filter_forgets_a_word_only_when_the_last_of_its_bit_is_gone() -> None
     one.remove(words[1500:])
     assert sum(byte.bit_count() for byte in one.bits) == 1
     one.remove(words[2000:2001])
-    assert one.bits == Filter(bytearray(xdplayout.FILTER_SIZE)).bits
+    assert one.bits == Filter(bytearray(layout.FILTER_SIZE)).bits
 
 
 def test_runs_of_places_are_given_out_once_and_join_when_they_come_back() -> None:

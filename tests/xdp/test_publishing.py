@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from dataplane.bpf import handle, libbpf, maps, programs
-from dataplane.drivers.maps import layout as xdplayout
-from dataplane.drivers.maps import poolrecord as xdppool
-from dataplane.drivers.maps import pools as xdppools
-from dataplane.drivers.maps import tablerecord as xdptable
+from dataplane.drivers.maps import layout, poolrecord, tablerecord
 from dataplane.drivers.maps.layout import SLAB_TABLES, u32
+from dataplane.drivers.maps.lives import Lives
+from dataplane.drivers.maps.sourcemacs import SourceMacs
 from dataplane.errors import DriverError
 from dataplane.forwarding.maglev import NO_SERVER
 from dataplane.forwarding.values import TCP, Interface, Pool, Service, ServiceKey, Target, Vip
@@ -68,19 +67,19 @@ def random_pool(seed: int) -> Pool:
 def test_the_native_loops_are_the_python_loops_and_lose_nothing(seed: int) -> None:
     one = random_pool(seed)
     table, formers = (array("H", bytes(2 * SLOTS)) for _ in range(2))
-    assert xdptable.pack(one, table, formers)
-    assert (table, formers) == xdptable.packed_here(one)
-    assert xdptable.unpacked(table, formers) == (one.table, one.fallback, one.phases)
-    assert xdptable.unpacked_here(table, formers) == (one.table, one.fallback, one.phases)
+    assert tablerecord.pack(one, table, formers)
+    assert (table, formers) == tablerecord.packed_here(one)
+    assert tablerecord.unpacked(table, formers) == (one.table, one.fallback, one.phases)
+    assert tablerecord.unpacked_here(table, formers) == (one.table, one.fallback, one.phases)
 
 
 def test_a_table_without_any_owner_needs_no_place() -> None:
-    assert xdptable.is_empty(pool(NO_SERVER))
-    assert not xdptable.is_empty(pool(0))
+    assert tablerecord.is_empty(pool(NO_SERVER))
+    assert not tablerecord.is_empty(pool(0))
     mixed = pool(NO_SERVER)
     mixed.table[7] = 0
-    assert not xdptable.is_empty(mixed)
-    assert not xdptable.is_empty(replace(pool(NO_SERVER), phases=bytes([1]) * SLOTS, fallback=pool(0).table))
+    assert not tablerecord.is_empty(mixed)
+    assert not tablerecord.is_empty(replace(pool(NO_SERVER), phases=bytes([1]) * SLOTS, fallback=pool(0).table))
 
 
 @root
@@ -204,7 +203,7 @@ def test_without_a_native_kernel_the_same_is_written(kernel: KernelDecider, monk
     for native in (True, False):
         with monkeypatch.context() as patched:
             if not native:
-                patched.setattr(xdptable.nativecode, "function", lambda *_: None)
+                patched.setattr(tablerecord.library, "function", lambda *_: None)
             kernel.tables.put_pool(moving)
         held = kernel.tables._pools.held["pool"]
         slabs = kernel.tables._pools._slabs
@@ -230,24 +229,24 @@ def test_tables_that_rest_are_used_before_there_is_said_to_be_no_room(
 
 @root
 def test_what_a_killed_process_left_half_done_is_not_seen_by_its_successor(kernel: KernelDecider) -> None:
-    """The moments of `KernelPools._replace`: places written, `lives` and `members` led on, the word not stored."""
+    """The moments of `MapPools._replace`: places written, `lives` and `source_macs` led on, the word not stored."""
     tables = kernel.tables
     tables.put_pool(replace(pool(1), phases=bytes([1]) * SLOTS, fallback=pool(0).table))
     maps, state = tables._maps, tables._state
-    other = xdppool.life("pool", bytes((10, 0, 0, 0x99)), 0)
+    other = poolrecord.life("pool", bytes((10, 0, 0, 0x99)), 0)
     maps["lives"].update(other, u32(500))
-    maps["lives"].update(xdppool.life("pool", bytes((10, 0, 0, 0x12)), 0), u32(501))
-    maps["members"].update(xdplayout.member(1, mac(0x99)), u32(1))
+    maps["lives"].update(poolrecord.life("pool", bytes((10, 0, 0, 0x12)), 0), u32(501))
+    maps["source_macs"].update(layout.source_mac(1, mac(0x99)), u32(1))
     state.targets[500 * 16 : 502 * 16] = b"\xee" * 32
-    state.pools[77] = xdppool.word(1, 0, 900)  # removed, but for its word
+    state.pools[77] = poolrecord.word(1, 0, 900)  # removed, but for its word
     kernel.readopt()
     maps = kernel.tables._maps
     assert kernel.tables.found == {"pool": replace(pool(1), phases=bytes([1]) * SLOTS, fallback=pool(0).table)}
     held = kernel.tables._pools.held["pool"]
     assert dict(maps["lives"].items()) == {
-        xdppool.life("pool", t.address, 0): u32(held.first + at) for at, t in enumerate(held.value.targets)
+        poolrecord.life("pool", t.address, 0): u32(held.first + at) for at, t in enumerate(held.value.targets)
     }
-    assert maps["members"].lookup(xdplayout.member(1, mac(0x99))) is None
+    assert maps["source_macs"].lookup(layout.source_mac(1, mac(0x99))) is None
     assert served_by(kernel) == mac(0x12)
 
 
@@ -262,20 +261,21 @@ def test_what_was_left_whole_is_believed_without_a_look_at_each_key(
     kernel.tables.put_pool(replace(pool(0, *crowd, uuid="tunnel"), mode="l3-ipip"))
     kernel.readopt()
     pools = kernel.tables._pools
-    kept = list(pools._filter._counts), bytes(pools._filter.bits)
-    pools._filter._counts = array("I", bytes(4 << 16))
-    pools._read_members()
-    assert (list(pools._filter._counts), bytes(pools._filter.bits)) == kept
-    for name in ("_read_lives", "_read_members"):
-        monkeypatch.setattr(xdppools.KernelPools, name, lambda _, name=name: pytest.fail(name))
+    filtered = pools._source_macs._filter
+    kept = list(filtered._counts), bytes(filtered.bits)
+    filtered._counts = array("I", bytes(4 << 16))
+    pools._source_macs.start((one.number, one.value.mode, pools._known(one)) for one in pools.held.values())
+    assert (list(filtered._counts), bytes(filtered.bits)) == kept
+    for kind in (Lives, SourceMacs):
+        monkeypatch.setattr(kind, "start", lambda *_, kind=kind: pytest.fail(kind.__name__))
     kernel.readopt()
-    kernel.tables._maps["lives"].delete(xdppool.life("crowd", crowd[5].address, 0))
-    with pytest.raises(pytest.fail.Exception, match="_read_lives"):
+    kernel.tables._maps["lives"].delete(poolrecord.life("crowd", crowd[5].address, 0))
+    with pytest.raises(pytest.fail.Exception, match="Lives"):
         kernel.readopt()
 
 
 @root
-@pytest.mark.parametrize("wrong", [("lives", u32(900)), ("members", None)])
+@pytest.mark.parametrize("wrong", [("lives", u32(900)), ("source_macs", None)])
 def test_what_was_left_unfinished_is_put_right(kernel: KernelDecider, wrong: tuple[str, bytes | None]) -> None:
     name, value = wrong
     before = dict(kernel.tables._maps[name].items())
@@ -291,17 +291,17 @@ def test_what_was_left_unfinished_is_put_right(kernel: KernelDecider, wrong: tup
 @root
 def test_what_does_not_fit_is_refused_and_changes_nothing(kernel: KernelDecider) -> None:
     tables = kernel.tables
-    large = Pool("large", 1, array("H", [0]) * (xdplayout.TABLE_SLOTS + 1), (target(0x11),))
+    large = Pool("large", 1, array("H", [0]) * (layout.TABLE_SLOTS + 1), (target(0x11),))
     with pytest.raises(DriverError, match="at most 65568 slots"):
         tables.put_pool(large)
-    crowd = tuple(Target(n.to_bytes(4, "big"), True) for n in range(1, xdplayout.NO_TARGET + 2))
+    crowd = tuple(Target(n.to_bytes(4, "big"), True) for n in range(1, layout.NO_TARGET + 2))
     with pytest.raises(DriverError, match="at most 32767 servers"):
         tables.put_pool(pool(0, *crowd))
-    halves = [crowd[: xdplayout.NO_TARGET]] * 3
+    halves = [crowd[: layout.NO_TARGET]] * 3
     for n, half in enumerate(halves):
         tables.put_pool(pool(0, *half, uuid=f"half-{n}"))
     with pytest.raises(DriverError, match="no more than 131072 s"):
-        tables.put_pool(pool(1, *crowd[: xdplayout.NO_TARGET]))
+        tables.put_pool(pool(1, *crowd[: layout.NO_TARGET]))
     assert served_by(kernel) == mac(0x11)
     for n in range(3):
         tables.remove_pool(f"half-{n}")
@@ -310,7 +310,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(kernel: KernelDecider)
 
 
 @root
-@pytest.mark.parametrize("full", ["lives", "members"])
+@pytest.mark.parametrize("full", ["lives", "source_macs"])
 @pytest.mark.parametrize("changes", ["members come", "a MAC address"])
 def test_a_map_that_is_full_costs_no_place(kernel: KernelDecider, full: str, changes: str) -> None:
     if (full, changes) == ("lives", "a MAC address"):
@@ -327,10 +327,17 @@ def test_a_map_that_is_full_costs_no_place(kernel: KernelDecider, full: str, cha
         pools._retired.release()
         numbers = pools._numbers.end - len(pools._numbers._free)
         counting = tables._counting._numbers.end - len(tables._counting._numbers._free)
-        contents = {name: dict(maps[name].items()) for name in ("lives", "members")}
+        contents = {name: dict(maps[name].items()) for name in ("lives", "source_macs")}
         for key in fill:
             contents[full].pop(key, None)
-        return pools._runs._free[:], sorted(pools._slabs._free), numbers, counting, contents, bytes(pools._filter.bits)
+        return (
+            pools._runs._free[:],
+            sorted(pools._slabs._free),
+            numbers,
+            counting,
+            contents,
+            bytes(pools._source_macs._filter.bits),
+        )
 
     before = places()
     one.update_all(b"".join(fill), u32(1) * len(fill))
@@ -389,5 +396,5 @@ def test_a_range_that_goes_leaves_the_ports_that_it_shares_to_the_one_that_repla
     kernel.tables.put_service(Service(old, "vs", "pool", True, idle_timeout=60))  # written once more, over the new
     kernel.tables.remove_service(old)
     held = [key for key, _ in kernel._maps["ranges"].items()]
-    assert sorted(held) == sorted(xdplayout.range_keys(new))
+    assert sorted(held) == sorted(layout.range_keys(new))
     assert served_by(kernel) == mac(0x11)

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Retired(Generic[T]):
-    """Places that are no longer named anywhere, but that a packet on its way may have found before. give: takes one
+    """Places that are no longer named anywhere, but that a packet in the program may have found before. give: takes one
     back; clock: seconds."""
 
     def __init__(self, give: Callable[[T], object], clock: Callable[[], float] = time.monotonic) -> None:
@@ -62,7 +62,7 @@ class Numbers:
         if self._free:
             return self._free.pop()
         if self.end == self._limit:
-            raise DriverError(f"the XDP program holds no more than {self._limit - self._first} {self._what}")
+            raise DriverError(f"there is room for no more than {self._limit - self._first} {self._what}")
         self.end += 1
         return self.end - 1
 
@@ -97,7 +97,7 @@ class Runs:
             if free >= number:
                 self._free[i : i + 1] = [(first + number, free - number)] if free > number else []
                 return first
-        raise DriverError(f"the XDP program holds no more than {self._limit} {self._what}")
+        raise DriverError(f"there is room for no more than {self._limit} {self._what}")
 
     def give(self, first: int, number: int) -> None:
         """Take places back."""

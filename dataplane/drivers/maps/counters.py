@@ -1,4 +1,4 @@
-"""Counters of the XDP program, one number a service and a server, and of what user space does in its stead.
+"""Counters in the maps, one number a service and a server, and of what user space does in its stead.
 
 The program's are per processor; user space has its own beside them, so that neither waits for the other.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from dataplane.bpf import maps
 from dataplane.bpf.maps import Map
-from dataplane.drivers.maps import layout as xdplayout
+from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.allocators import Numbers
 from dataplane.drivers.maps.layout import u32
 from dataplane.forwarding.values import Tally
@@ -68,7 +68,7 @@ class Counting:
 
     def read(self) -> Counted:
         """All of them: processors are read one after the other."""
-        end, events = self._numbers.end, xdplayout.ANSWERED + 1
+        end, events = self._numbers.end, layout.ANSWERED + 1
         return Counted(
             self._maps["counters"].read(end),
             self._maps["slow_counters"].read(end),

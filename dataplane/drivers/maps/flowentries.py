@@ -1,4 +1,4 @@
-"""What the XDP program remembers of flows, read from its maps."""
+"""What is remembered of flows, read from the maps."""
 
 from __future__ import annotations
 

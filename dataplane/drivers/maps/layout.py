@@ -1,4 +1,4 @@
-"""What stands in the XDP program's maps, packed and unpacked: the structures of xdp/layout.h.
+"""What stands in the maps, packed and unpacked: the structures of dataplane/forwarding/program/layout.h.
 
 Addresses, ports and MAC addresses are bytes as in a frame; other numbers are the machine's.
 """
@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from dataplane.forwarding.values import Interface, ServiceKey
 
-LAYOUT = 4
+LAYOUT = 5
 """The version of all of this. Maps of another version are not adopted."""
 
 MAX_INTERFACES, INTERFACE_PROBES = 1024, 4
 NO_POOL, MAX_POOLS = 0, 32768
 ANSWERED = 63
-"""The place of answered ARP requests in `events`, where the drop reasons stand from 0 on."""
+"""The place in `events` of what was answered; the drop reasons stand there from 0 on."""
 
 ADDRESS_VIP, ADDRESS_VIP_UP, ADDRESS_VIP_OWNED, ADDRESS_VIP_RANGES, ADDRESS_OWN = 1, 2, 4, 8, 16
 SERVICE_BY_PORT, SERVICE_PER_PACKET, SERVICE_VIP, SERVICE_VIP_UP = 1, 2, 4, 8
@@ -34,7 +34,7 @@ _INTERFACE = struct.Struct("=II6s2x")
 _SERVICE = struct.Struct("=8sIIIIHBxI")
 _SERVICE_KEY = struct.Struct("=4s2sBx")
 _RANGE_KEY = struct.Struct("=I4sBx2s")
-_MEMBER = struct.Struct("=I4s6s2x")
+_SOURCE_MAC = struct.Struct("=I4s6s2x")
 _SLOW_FRAME = struct.Struct("=II8sHH4sI4x")
 
 NAME_LENGTH = 60
@@ -52,7 +52,8 @@ STATE = (
     8 * MAX_POOLS,
     MAX_TARGETS * TARGET_SIZE,
 )
-"""Bytes of the parts of struct state: interfaces, filters of addresses and members, index, entries, pools, targets."""
+"""Bytes of the parts of struct state: interfaces, filters of addresses and of source MACs, index, entries, pools,
+targets."""
 FREE_INTERFACE = _INTERFACE.pack(0, 0, bytes(6))
 
 
@@ -132,14 +133,14 @@ def range_keys(key: ServiceKey) -> list[bytes]:
     return keys
 
 
-def member(pool: int, mac: bytes, address: bytes = bytes(4)) -> bytes:
-    """A key of `members`."""
-    return _MEMBER.pack(pool, address, mac)
+def source_mac(pool: int, mac: bytes, address: bytes = bytes(4)) -> bytes:
+    """A key of `source_macs`."""
+    return _SOURCE_MAC.pack(pool, address, mac)
 
 
-def member_word(key: bytes) -> bytes:
-    """What of a key of `members` stands in the filter: the last four bytes of the MAC address."""
-    mac: bytes = _MEMBER.unpack(key)[2]
+def source_mac_word(key: bytes) -> bytes:
+    """What of a key of `source_macs` stands in the filter: the last four bytes of the MAC address."""
+    mac: bytes = _SOURCE_MAC.unpack(key)[2]
     return mac[2:]
 
 

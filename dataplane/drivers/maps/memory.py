@@ -1,4 +1,5 @@
-"""What every packet needs, in the program's memory: struct state of xdp/layout.h, seen through mmap.
+"""What every packet needs, in the program's memory: struct state of dataplane/forwarding/program/layout.h, seen through
+mmap.
 
 Words are stored whole; what is larger is written where no frame looks yet, and then pointed to.
 """
@@ -11,26 +12,26 @@ from collections import Counter
 from collections.abc import Iterable
 
 from dataplane.bpf.maps import Map
-from dataplane.drivers.maps import layout as xdplayout
+from dataplane.drivers.maps import layout
 from dataplane.native.library import address
 
 
 class State:
-    """Parts of the memory as views: bytes, but `index` in words and `pools` in double ones. ways: the double words of
-    `targets`, the first of each pair a target's way. Close it before the map."""
+    """Parts of the memory as views: bytes, but `index` in words and `pools` in double ones. next_hops: the double words
+    of `targets`, the first of each pair a target's next hop. Close it before the map."""
 
     def __init__(self, bss: Map) -> None:
         self._memory, self._barrier = bss.mapped(), threading.Lock()
         whole = memoryview(self._memory)
         self._views = [whole]
         at = 0
-        for size in xdplayout.STATE:
+        for size in layout.STATE:
             self._views.append(whole[at : at + size])
             at += size
-        _, self.interfaces, self.addresses, self.members, index, self.entries, pools, self.targets = self._views
-        self.index, self.pools, self.ways = index.cast("I"), pools.cast("Q"), self.targets.cast("Q")
-        self._views += self.index, self.pools, self.ways
-        self._targets_at = sum(xdplayout.STATE[:-1])
+        _, self.interfaces, self.addresses, self.source_macs, index, self.entries, pools, self.targets = self._views
+        self.index, self.pools, self.next_hops = index.cast("I"), pools.cast("Q"), self.targets.cast("Q")
+        self._views += self.index, self.pools, self.next_hops
+        self._targets_at = sum(layout.STATE[:-1])
 
     def publish(self, pool: int, word: int) -> None:
         """Store a pool's word, after all that was written before: two locks are a barrier on every processor."""

@@ -1,4 +1,4 @@
-"""A pool in the XDP program's memory: its head and its targets side by side, packed and read back."""
+"""A pool in the maps: its head and its targets side by side, packed and read back."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def read_word(word: int) -> tuple[int, int, int]:
     return word & 0xFFFF, word >> 16 & 0xFFFF, word >> 32
 
 
-def way(target: Target, mode: str, places: Mapping[int, int]) -> int:
+def next_hop(target: Target, mode: str, places: Mapping[int, int]) -> int:
     """MAC address and egress of a target, as one word. places: of the interfaces served, by index."""
     egress = (TARGET_UP if target.up else 0) | (TARGET_SERVES if target.serves else 0)
     if mode != L2:
@@ -73,15 +73,15 @@ def way(target: Target, mode: str, places: Mapping[int, int]) -> int:
     return int.from_bytes(target.mac or b"", "little") | egress << 48
 
 
-def is_resolved(way: int) -> bool:
+def is_resolved(next_hop: int) -> bool:
     """Whether packets can be sent to a target."""
-    return bool(way >> 48 & TARGET_RESOLVED)
+    return bool(next_hop >> 48 & TARGET_RESOLVED)
 
 
 def targets(pool: Pool, counters: Mapping[bytes, int], places: Mapping[int, int]) -> bytes:
     """A pool's targets, side by side. counters: by address."""
     return b"".join(
-        _TARGET.pack(way(target, pool.mode, places), target.address, counters[target.address])
+        _TARGET.pack(next_hop(target, pool.mode, places), target.address, counters[target.address])
         for target in pool.targets
     )
 

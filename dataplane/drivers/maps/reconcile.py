@@ -1,8 +1,8 @@
-"""Whether `lives` and `members` hold exactly what the pools' targets tell, found without a look at each key.
+"""Whether `lives` and `source_macs` hold exactly what the pools' targets tell, found without a look at each key.
 
-A process that was killed while it wrote may have left keys of targets that no word names, or not written all. The
-native kernel `native/membership.c` compares numbers of keys and sums of their hashes, in a hundredth of the time that
-it takes to compare the keys; where they differ, or where there is no kernel, the keys are compared.
+A process that was killed while it wrote may have left keys of targets that no word names, or not written all.
+`dataplane/native/reconcile.c` compares numbers of keys and sums of their hashes, in a hundredth of the time that it
+takes to compare the keys; where they differ, or where this machine has no such library, the keys are compared.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from dataplane.drivers.maps.layout import DETAIL_SIZE, TARGET_SIZE
 from dataplane.drivers.maps.memory import FILTER_PLACES
 from dataplane.native.library import address, function
 
-_ENTRY = "membership", "entries", c_void_p, c_void_p, c_uint32, c_void_p
-_LIVES = "membership", "lives", c_void_p, c_uint32, c_uint32, c_void_p
-_MEMBERS = "membership", "members", c_void_p, c_uint32, c_uint32, c_void_p, c_void_p
+_ENTRY = "reconcile", "entries", c_void_p, c_void_p, c_uint32, c_void_p
+_LIVES = "reconcile", "lives", c_void_p, c_uint32, c_uint32, c_void_p
+_SOURCE_MACS = "reconcile", "source_macs", c_void_p, c_uint32, c_uint32, c_void_p, c_void_p
 
 
 _AT_ONCE = 1 << 15
@@ -36,13 +36,13 @@ class Run(NamedTuple):
     layer2: bool
 
 
-class Membership:
-    """What `lives` and `members` hold, read by a thread of its own from the moment that this is made: the kernel hands
-    out the keys while other things are read."""
+class Consistency:
+    """What `lives` and `source_macs` hold, read by a thread of its own from the moment that this is made: the keys come
+    while other things are read."""
 
-    def __init__(self, lives: Map, members: Map) -> None:
-        self._reader = ThreadPoolExecutor(1, "avi-se-membership")
-        self._lives, self._members = self._reader.submit(_sum, lives), self._reader.submit(_sum, members)
+    def __init__(self, lives: Map, source_macs: Map) -> None:
+        self._reader = ThreadPoolExecutor(1, "avi-se-reconcile")
+        self._lives, self._source_macs = (self._reader.submit(_sum, held) for held in (lives, source_macs))
         self._reader.shutdown(wait=False)
 
     def lives_agree(self, runs: Iterable[Run], details: int) -> bool:
@@ -56,17 +56,17 @@ class Membership:
             native(details + run.first * DETAIL_SIZE, run.first, run.targets, address(wanted))
         return self._lives.result() == wanted
 
-    def members_agree(self, runs: Iterable[Run], targets: int) -> array[int] | None:
-        """How often each place of the filter is used where `members` holds these targets and nothing else; None where
-        it does not, or where that cannot be told. targets: where the targets stand in memory."""
-        native = function(*_MEMBERS)
+    def source_macs_agree(self, runs: Iterable[Run], targets: int) -> array[int] | None:
+        """How often each place of the filter is used where `source_macs` holds these targets and nothing else; None
+        where it does not, or where that cannot be told. targets: where the targets stand in memory."""
+        native = function(*_SOURCE_MACS)
         if native is None:
             return None
         wanted, places = array("Q", [0, 0]), array("I", bytes(4 * FILTER_PLACES))
         for run in runs:
             if run.layer2:
                 native(targets + run.first * TARGET_SIZE, run.pool, run.targets, address(wanted), address(places))
-        return places if self._members.result() == wanted else None
+        return places if self._source_macs.result() == wanted else None
 
 
 def _sum(held: Map) -> array[int] | None:

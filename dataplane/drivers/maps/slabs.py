@@ -14,12 +14,12 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from dataplane.bpf.maps import F_MMAPABLE, MAP_TYPE_ARRAY, Map
-from dataplane.drivers.maps import layout as xdplayout
+from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.allocators import Retired
 from dataplane.drivers.maps.layout import SLAB_TABLES, TABLE_SIZE, TABLE_SLOTS, u32
 from dataplane.errors import DriverError
 from dataplane.forwarding.maglev import Owners
-from dataplane.native import library as nativecode
+from dataplane.native import library
 
 _FIRST = 1
 """Table 0 is nobody's: every slot of it is without owner."""
@@ -38,7 +38,7 @@ class _Where(NamedTuple):
 
 
 class Kept:
-    """A table that stands in a slab, as hashing.Owners: without a copy of it. When its place is given back, it gets
+    """A table that stands in a slab, as maglev.Owners: without a copy of it. When its place is given back, it gets
     memory of its own, if anybody still holds it.
 
     Another thread may read it all the while: what it read in a place that the table has left is read again.
@@ -83,7 +83,7 @@ class Kept:
 
     def buffer_info(self) -> tuple[int, int]:
         """Where the table stands, until its place is given back, and its number of slots."""
-        return nativecode.address(self._where.memory) + 2 * self._where.at, self._slots
+        return library.address(self._where.memory) + 2 * self._where.at, self._slots
 
     def leave(self) -> None:
         """Move to memory of its own."""
@@ -197,7 +197,7 @@ class Slabs:
         first, most = len(self._maps), self._outer.max_entries
         slabs = min(slabs, most - first)
         if not slabs:
-            raise DriverError(f"the XDP program holds no more than {most * SLAB_TABLES - 1} tables of pools")
+            raise DriverError(f"there is room for no more than {most * SLAB_TABLES - 1} tables of pools")
         for _ in range(slabs):
             self._open(_slab())
         new = self._maps[first:]
@@ -225,4 +225,4 @@ class Slabs:
 
 
 def _slab() -> Map:
-    return Map.create(MAP_TYPE_ARRAY, "avi_slab", 4, TABLE_SIZE, xdplayout.SLAB_TABLES, F_MMAPABLE)
+    return Map.create(MAP_TYPE_ARRAY, "avi_slab", 4, TABLE_SIZE, layout.SLAB_TABLES, F_MMAPABLE)

@@ -1,4 +1,4 @@
-"""A pool's table as the XDP program reads it (struct table of xdp/layout.h), and back.
+"""A pool's table as the program reads it (struct table of dataplane/forwarding/program/layout.h), and back.
 
 While every slot is stable that is the table of the forwarding value itself.
 """
@@ -11,7 +11,7 @@ from ctypes import c_uint32, c_void_p
 from dataplane.drivers.maps.layout import IN_TRANSITION, NO_TARGET, UNSETTLED
 from dataplane.forwarding.maglev import NO_SERVER, Owners
 from dataplane.forwarding.values import STABLE, TRACKED, TRANSITION, Pool
-from dataplane.native import library as nativecode
+from dataplane.native import library
 from dataplane.native.library import Buffer
 
 
@@ -25,22 +25,22 @@ def is_empty(pool: Pool) -> bool:
 def pack(pool: Pool, table: Buffer, formers: Buffer) -> bool:
     """Write a pool's table and its formers, where not every slot is stable. False where this machine has no native
     kernel for it: `packed_here` defines it."""
-    native = nativecode.function("packing", "mark", *[c_void_p] * 5, c_uint32)
+    native = library.function("packing", "mark", *[c_void_p] * 5, c_uint32)
     if native is None:
         return False
     arrays: tuple[Buffer | bytearray, ...] = pool.table, pool.fallback, bytearray(pool.phases), table, formers
-    native(*map(nativecode.address, arrays), pool.slots)
+    native(*map(library.address, arrays), pool.slots)
     return True
 
 
 def unpacked(table: Owners, formers: Owners) -> tuple[array[int], array[int], bytes]:
     """Owners, fallback and phases."""
-    native = nativecode.function("packing", "unmark", *[c_void_p] * 5, c_uint32)
+    native = library.function("packing", "unmark", *[c_void_p] * 5, c_uint32)
     if native is None:
         return unpacked_here(table, formers)
     owners, fallback, phases = _slots(len(table)), _slots(len(table)), bytearray(len(table))
     arrays: tuple[Owners | bytearray, ...] = table, formers, owners, fallback, phases
-    native(*map(nativecode.address, arrays), len(table))
+    native(*map(library.address, arrays), len(table))
     return owners, fallback, bytes(phases)
 
 

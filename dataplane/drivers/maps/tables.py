@@ -1,4 +1,4 @@
-"""The forwarding values in the XDP program's maps, and read back from them.
+"""The forwarding values in the maps, and read back from them.
 
 The maps tell all that is needed to go on after a restart: which services, VIPs and pools are there, who of them was up,
 which counters are whose. What was found counts as put, until `prune` drops what was not put again.
@@ -10,13 +10,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dataplane.bpf.maps import Map
-from dataplane.drivers.maps import flowentries as xdpflows
-from dataplane.drivers.maps import layout as xdplayout
+from dataplane.drivers.maps import flowentries, layout
 from dataplane.drivers.maps.counters import Counting
 from dataplane.drivers.maps.layout import INTERFACE_SIZE, ServiceEntry, u32
 from dataplane.drivers.maps.memory import Filter, State
-from dataplane.drivers.maps.pools import KernelPools
-from dataplane.drivers.maps.serviceindex import ServiceIndex
+from dataplane.drivers.maps.pools import MapPools
+from dataplane.drivers.maps.servicelookup import ServiceLookup
 from dataplane.errors import DriverError
 from dataplane.forwarding.decision import ANSWERED, DROPPED, Verdict
 from dataplane.forwarding.dropreasons import DROP_REASONS
@@ -31,7 +30,7 @@ NAMES = (
     "slabs",
     "details",
     "lives",
-    "members",
+    "source_macs",
     "counters",
     "events",
     "elder",
@@ -62,7 +61,7 @@ class _Leftover:
     pools: set[str] = field(default_factory=set)
 
 
-class KernelTables:
+class MapTables:
     """Tables over the maps of a loaded program. It owns the maps and closes them.
 
     values: the same once more, for what the program leaves to the reference decision.
@@ -83,9 +82,9 @@ class KernelTables:
         self._address_filter = Filter(self._state.addresses)
         self._counting = Counting(maps)
         self._leftover = _Leftover()
-        self._index = ServiceIndex(self._state, maps["services"])
+        self._index = ServiceLookup(self._state, maps["services"])
         self._read_interfaces()
-        self._pools = KernelPools(maps, self._state, self._counting, self._places, self._write_services_of)
+        self._pools = MapPools(maps, self._state, self._counting, self._places, self._write_services_of)
         self._read()
         self.found: Mapping[str, Pool] = {uuid: held.value for uuid, held in self._pools.held.items()}
         """The pools that were found, by uuid, until `prune`."""
@@ -109,7 +108,7 @@ class KernelTables:
         if place is None:
             place = self._free_place(interface.index)
             self._maps["egress"].update(u32(place), u32(interface.index))
-        self._write_interface(place, xdplayout.interface(interface))
+        self._write_interface(place, layout.interface(interface))
         self._interfaces[interface.index] = interface
         self.values.put_interface(interface)
         if interface.index not in self._places:
@@ -125,7 +124,7 @@ class KernelTables:
         del self._interfaces[index]
         self.values.remove_interface(index)
         self._pools.resolve(index)
-        self._write_interface(place, xdplayout.FREE_INTERFACE)
+        self._write_interface(place, layout.FREE_INTERFACE)
         self._maps["egress"].delete(u32(place))
 
     def put_addresses(self, addresses: frozenset[bytes]) -> None:
@@ -182,12 +181,12 @@ class KernelTables:
         self._of_pool[known.value.pool].discard(key)
         self._of_vip[key.vip].discard(key)
         if key.port == key.port_end:
-            self._index.remove(xdplayout.service_key(key))
-            self._maps["services"].delete(xdplayout.service_key(key))
+            self._index.remove(layout.service_key(key))
+            self._maps["services"].delete(layout.service_key(key))
         else:
             self._ranged[key.vip].discard(key)
             kept = self._written_over(key)
-            for prefix in xdplayout.range_keys(key):
+            for prefix in layout.range_keys(key):
                 found = self._maps["ranges"].lookup(prefix)
                 if prefix not in kept and found is not None and ServiceEntry.unpack(found).service == key:
                     self._maps["ranges"].delete(prefix)
@@ -200,7 +199,7 @@ class KernelTables:
         kept = set()
         for key in self._ranged[gone.vip]:
             if key.protocol == gone.protocol and key.port <= gone.port_end and gone.port <= key.port_end:
-                for prefix in xdplayout.range_keys(key):
+                for prefix in layout.range_keys(key):
                     self._maps["ranges"].update(prefix, self._entry(self._services[key]).pack())
                     kept.add(prefix)
         return kept
@@ -234,13 +233,13 @@ class KernelTables:
 
     def lingering(self, pools: Collection[str], now: int) -> Lingering:
         """Driver.lingering. now: nanoseconds of the kernel's monotonic clock."""
-        return xdpflows.lingering(self._maps["elder"], self.values, pools, now)
+        return flowentries.lingering(self._maps["elder"], self.values, pools, now)
 
     def counters(self) -> Counters:
         """A snapshot: processors are read one after the other."""
         counted = self._counting.read()
         return Counters(
-            answered=counted.event(xdplayout.ANSWERED),
+            answered=counted.event(layout.ANSWERED),
             dropped={reason: counted.event(number) for number, reason in enumerate(DROP_REASONS)},
             services={key: counted.tally(one.counter) for key, one in self._services.items()},
             servers={
@@ -256,7 +255,7 @@ class KernelTables:
             if verdict.action == DROPPED:
                 self._counting.add_event(DROP_REASONS.index(verdict.reason))
             elif verdict.action == ANSWERED:
-                self._counting.add_event(xdplayout.ANSWERED)
+                self._counting.add_event(layout.ANSWERED)
             elif verdict.service is not None:
                 service, held = self._services.get(verdict.service), self._pools.held.get(verdict.pool)
                 if service is not None:
@@ -266,7 +265,7 @@ class KernelTables:
                     self._counting.add(number, verdict.size)
 
     def _read_interfaces(self) -> None:
-        for place, entry in xdplayout.read_interfaces(bytes(self._state.interfaces)):
+        for place, entry in layout.read_interfaces(bytes(self._state.interfaces)):
             self._places[entry.ifindex] = place
             self._interfaces[entry.ifindex] = Interface(entry.ifindex, "", entry.mac, entry.mtu)
 
@@ -275,10 +274,10 @@ class KernelTables:
         known = []
         for address, value in self._maps["addresses"].items():
             flags = int.from_bytes(value, "little")
-            if flags & xdplayout.ADDRESS_VIP:
-                up, owned = flags & xdplayout.ADDRESS_VIP_UP, flags & xdplayout.ADDRESS_VIP_OWNED
+            if flags & layout.ADDRESS_VIP:
+                up, owned = flags & layout.ADDRESS_VIP_UP, flags & layout.ADDRESS_VIP_OWNED
                 self._vips[address] = Vip(address, bool(up), bool(owned))
-            if flags & xdplayout.ADDRESS_OWN:
+            if flags & layout.ADDRESS_OWN:
                 self._own |= {address}
             known.append(address)
         self._address_filter.start(known)
@@ -307,8 +306,8 @@ class KernelTables:
         for _, value in (*self._maps["services"].items(), *self._maps["ranges"].items()):
             entry = ServiceEntry.unpack(value)
             key = entry.service
-            by_port = bool(entry.flags & xdplayout.SERVICE_BY_PORT)
-            per_packet = bool(entry.flags & xdplayout.SERVICE_PER_PACKET)
+            by_port = bool(entry.flags & layout.SERVICE_BY_PORT)
+            per_packet = bool(entry.flags & layout.SERVICE_PER_PACKET)
             service = Service(key, "", names.get(entry.pool, ""), by_port, per_packet, entry.idle_timeout)
             self._services[key] = _Service(service, entry.counter, entry)
             self._of_pool.setdefault(service.pool, set()).add(key)
@@ -318,8 +317,8 @@ class KernelTables:
 
     def _free_place(self, index: int) -> int:
         taken = set(self._places.values())
-        for probe in range(xdplayout.INTERFACE_PROBES):
-            place = (index + probe) % xdplayout.MAX_INTERFACES
+        for probe in range(layout.INTERFACE_PROBES):
+            place = (index + probe) % layout.MAX_INTERFACES
             if place not in taken:
                 return place
         raise DriverError(f"no room for the interface of index {index}: too many with the same index modulo 1024")
@@ -341,23 +340,23 @@ class KernelTables:
                 self._maps["services"].update(entry.key, data)
                 self._index.put(entry.key, data)
             else:
-                for prefix in xdplayout.range_keys(key):
+                for prefix in layout.range_keys(key):
                     self._maps["ranges"].update(prefix, data)
             known.entry = entry
 
     def _entry(self, known: _Service) -> ServiceEntry:
         service, key = known.value, known.value.key
         held, vip = self._pools.held.get(service.pool), self._vips.get(key.vip)
-        flags = xdplayout.SERVICE_BY_PORT if service.by_port else 0
+        flags = layout.SERVICE_BY_PORT if service.by_port else 0
         if service.per_packet:
-            flags |= xdplayout.SERVICE_PER_PACKET
+            flags |= layout.SERVICE_PER_PACKET
         if vip is not None:
-            flags |= xdplayout.SERVICE_VIP | (xdplayout.SERVICE_VIP_UP if vip.up else 0)
-        number, slots, seed = xdplayout.NO_POOL, 0, 0
+            flags |= layout.SERVICE_VIP | (layout.SERVICE_VIP_UP if vip.up else 0)
+        number, slots, seed = layout.NO_POOL, 0, 0
         if held is not None:
             number, slots, seed = held.number, held.value.slots, held.value.seed
         return ServiceEntry(
-            xdplayout.service_key(key), number, slots, seed, known.counter, key.port_end, flags, service.idle_timeout
+            layout.service_key(key), number, slots, seed, known.counter, key.port_end, flags, service.idle_timeout
         )
 
     def _write_vip(self, address: bytes) -> None:
@@ -366,16 +365,16 @@ class KernelTables:
 
     def _flags(self, address: bytes) -> int:
         vip = self._vips.get(address)
-        flags = xdplayout.ADDRESS_OWN if address in self._own else 0
+        flags = layout.ADDRESS_OWN if address in self._own else 0
         if vip is None:
             return flags
-        flags |= xdplayout.ADDRESS_VIP
+        flags |= layout.ADDRESS_VIP
         if vip.up:
-            flags |= xdplayout.ADDRESS_VIP_UP
+            flags |= layout.ADDRESS_VIP_UP
         if vip.owned:
-            flags |= xdplayout.ADDRESS_VIP_OWNED
+            flags |= layout.ADDRESS_VIP_OWNED
         if self._ranged.get(address):
-            flags |= xdplayout.ADDRESS_VIP_RANGES
+            flags |= layout.ADDRESS_VIP_RANGES
         return flags
 
     def _write_address(self, address: bytes, flags: int) -> None:

@@ -16,7 +16,7 @@ from dataplane.bpf.maps import Map
 from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import Program
 from dataplane.drivers.maps import layout
-from dataplane.drivers.maps.tables import NAMES, KernelTables
+from dataplane.drivers.maps.tables import NAMES, MapTables
 from dataplane.drivers.xdp import pins
 from dataplane.drivers.xdp.attachment import Attachments
 from dataplane.drivers.xdp.pins import Pins
@@ -72,7 +72,7 @@ class XdpDriver:
     def _begin(self) -> None:
         self._pins = self._held.root / f"v{layout.LAYOUT}"
         self._program, maps, handed_over = self._load()
-        self._tables = KernelTables(maps)
+        self._tables = MapTables(maps)
         self._sender = Sender()
         self._slow = SlowPath(handed_over, self._tables, self._sender)
         self._slow.start()

@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 from dataplane.bpf.maps import Map
 from dataplane.bpf.perfbuffer import Samples
-from dataplane.drivers.maps import layout as xdplayout
+from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.layout import SlowFrame
-from dataplane.drivers.maps.tables import KernelTables
+from dataplane.drivers.maps.tables import MapTables
 from dataplane.forwarding import decision
 from dataplane.forwarding.tracking import Flow, Flows, Fragment, FragmentKey, Member, member_of
 from dataplane.forwarding.values import Pool, Service, Target
@@ -50,7 +50,7 @@ class Sender:
 class SlowPath:
     """Takes what the program hands over. samples: the program's map `slow`, which is closed with this."""
 
-    def __init__(self, samples: Map, tables: KernelTables, send: Send) -> None:
+    def __init__(self, samples: Map, tables: MapTables, send: Send) -> None:
         self._samples = Samples(samples)
         self._tables, self._send = tables, send
         self._wake = os.eventfd(0, os.EFD_NONBLOCK)
@@ -68,7 +68,7 @@ class SlowPath:
         taken = self._samples.take()
         for sample in taken:
             try:
-                self._forward(xdplayout.read_slow(sample))
+                self._forward(layout.read_slow(sample))
             except Exception as exc:  # the others go their way
                 self._worker.fault(exc)
                 self._tables.count(_FAILED)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from dataplane.bpf.maps import Map
 from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX
-from dataplane.drivers.maps.tables import NAMES, KernelTables
+from dataplane.drivers.maps.tables import NAMES, MapTables
 from dataplane.drivers.xdp import driver as xdpdriver
 from dataplane.drivers.xdp.slowpath import SlowPath
 from dataplane.errors import DriverError
@@ -61,7 +61,7 @@ class Trial:
         self._start()
 
     def _start(self) -> None:
-        self.tables = KernelTables(self._maps)
+        self.tables = MapTables(self._maps)
         self._slow = SlowPath(Map(os.dup(self._handed_over.fd)), self.tables, lambda *sent: self._sent.append(sent))
 
     def set_clock(self, now: int) -> None:

@@ -28,7 +28,7 @@ static __always_inline void turn_round(struct eth *eth)
 	}
 }
 
-/* The same in the machine's byte order of words as rewrite.checksum(). */
+/* The same in the machine's byte order of words as checksum() of dataplane/forwarding/rewrite.py. */
 static __always_inline __u32 header_sum(const struct ip *ip)
 {
 	const __u16 *words = (const void *)ip;

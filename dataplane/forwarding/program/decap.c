@@ -56,12 +56,12 @@ static __always_inline int header_is_right(const struct ip *ip)
  * tunnel may pass through here when this host is a router. */
 static __always_inline int is_ours(struct __sk_buff *skb, const struct ip *outer)
 {
-	struct bpf_fib_lookup way = { .family = AF_INET, .ifindex = skb->ifindex };
+	struct bpf_fib_lookup route = { .family = AF_INET, .ifindex = skb->ifindex };
 	long found;
 
-	way.ipv4_src = outer->source;
-	way.ipv4_dst = outer->destination;
-	found = bpf_fib_lookup(skb, &way, sizeof(way), 0);
+	route.ipv4_src = outer->source;
+	route.ipv4_dst = outer->destination;
+	found = bpf_fib_lookup(skb, &route, sizeof(route), 0);
 	return found == BPF_FIB_LKUP_RET_NOT_FWDED || found == BPF_FIB_LKUP_RET_FWD_DISABLED;
 }
 

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Direct server return in XDP: the decision of dataplane/decision.py, frame by frame the same.
+/* Direct server return in XDP: the decision of dataplane/forwarding/decision.py, frame by frame the same. The steps are
+ * numbered there.
  *
  * The order of the steps is part of the definition; tests compare both programs byte by byte. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
 #include "arp.h"
-#include "count.h"
+#include "counters.h"
+#include "deliver.h"
+#include "exceptions.h"
+#include "fastpath.h"
 #include "lookup.h"
 #include "maps.h"
 #include "packet.h"
-#include "plain.h"
 #include "rewrite.h"
 #include "tracking.h"
-#include "unusual.h"
 
 /* Steps 2 to 11 for an IP packet to our MAC address. tag: bytes of the 802.1Q tag in front of it. */
 static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip *ip, void *end, __u32 tag)
@@ -57,17 +59,17 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 		return drop(LOOPED);
 	if (unlikely(is_fragment(&p) || ip->protocol == ICMP)) {
 		struct delivery found = {0};
-		int action = unusual(ctx, vip, &found);
+		int action = fragment_or_icmp(ctx, vip, &found);
 
-		return action == DELIVER ? deliver_unusual(ctx, &found) : action;
+		return action == DELIVER ? deliver_exception(ctx, &found) : action;
 	}
-	if (service && service->pool != NO_POOL && from_member(eth, ip->source, service->pool))
+	if (service && service->pool != NO_POOL && sent_on_by_server(eth, ip->source, service->pool))
 		return drop(LOOPED);
 	if (unlikely(!(vip & ADDRESS_VIP_UP)))
 		return drop(VIP_DOWN);
 	if (unlikely(!service))
 		return drop(NO_SERVICE);
-	place = find_server(service, ip->source, p.ports.source, p.ports.destination, is_syn(&p) ? BEGUN : CONTINUED);
+	place = find_server(service, ip->source, p.ports.source, p.ports.destination, is_syn(&p) ? BEGINS : CONTINUES);
 	what = to_deliver(service, place, WHOLE);
 	return deliver(ctx, &p, tag, &what);
 }
@@ -110,9 +112,9 @@ __noinline int stepwise(struct xdp_md *ctx)
 SEC("xdp")
 int dsr(struct xdp_md *ctx)
 {
-	int action = plain(ctx);
+	int action = fast_path(ctx);
 
-	return likely(action != OTHERWISE) ? action : stepwise(ctx);
+	return likely(action != STEPWISE) ? action : stepwise(ctx);
 }
 
 char _license[] SEC("license") = "GPL";

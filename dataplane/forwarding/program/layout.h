@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What stands in the maps. dataplane/xdplayout.py packs and unpacks the same structures: change both, and LAYOUT there.
+/* What stands in the maps. dataplane/drivers/maps/layout.py packs and unpacks the same structures: change both, and LAYOUT there.
  *
  * Addresses and ports that frames carry stand here as in the frame (network byte order); all else is the machine's. */
 #ifndef AVI_LAYOUT_H
@@ -15,7 +15,7 @@
 #define MAX_POOLS 32768 /* the first stays empty */
 #define MAX_ENTRIES 32768
 #define MAX_TARGETS 131072
-#define MAX_MEMBERS 262144
+#define MAX_SOURCE_MACS 262144
 #define MAX_COUNTERS 131072
 #define MAX_EVENTS 64
 #define MAX_FLOWS (1 << 18)
@@ -104,7 +104,7 @@ union target {
 		__be32 address;
 		__u32 counter;
 	};
-	__u64 way; /* MAC address and egress */
+	__u64 next_hop; /* MAC address and egress */
 };
 
 _Static_assert(sizeof(union target) == 16, "four targets a cache line");
@@ -132,7 +132,7 @@ struct pool_head {
 	__u32 mode;    /* as in plan.MODES */
 	__u32 name_length;
 	char name[NAME_LENGTH];
-	__u64 made_of; /* a hash of all that the table was made of; 0: not known, or a change is under way */
+	__u64 made_of; /* a hash of all that the table was made of; 0: not known, or a change is being written */
 };
 
 _Static_assert(sizeof(struct pool_head) == HEAD_PLACES * sizeof(struct detail), "a head fills its places");
@@ -204,8 +204,8 @@ struct slow_frame {
 	__u32 unused;
 };
 
-/* A pool's members by MAC address: with address 0 "this MAC is a member's", else "and this its address". */
-struct member {
+/* The source MAC addresses of a pool's servers: with address 0 "this MAC is a server's", else "and this its address". */
+struct source_mac {
 	__u32 pool;
 	__be32 address;
 	__u8 mac[6];
@@ -251,7 +251,7 @@ struct filter {
 struct state {
 	struct interface interfaces[MAX_INTERFACES];
 	struct filter addresses; /* VIPs and own addresses */
-	struct filter members;	 /* the last four bytes of the members' MAC addresses */
+	struct filter source_macs; /* the last four bytes of the servers' MAC addresses */
 	__u32 index[1 << INDEX_BITS];
 	struct service entries[MAX_ENTRIES]; /* the first stays empty */
 	__u64 pools[MAX_POOLS];

@@ -3,7 +3,7 @@
 #ifndef AVI_LOOKUP_H
 #define AVI_LOOKUP_H
 
-#include "count.h"
+#include "counters.h"
 #include "packet.h"
 
 #define NOWHERE 0xFFFFFFFF /* no place */
@@ -82,21 +82,21 @@ static __always_inline int bad_source(__be32 source)
 	return first == 127 || (first & 0xF0) == 0xE0 || source == 0 || source == 0xFFFFFFFF;
 }
 
-/* Whether a frame comes from a member of the pool, but with an address that is not the member's. */
-static __always_inline int from_member(const struct eth *eth, __be32 source, __u32 pool)
+/* Step 3: whether a server of the pool sent the frame on: its source MAC is the server's, the source address is not. */
+static __always_inline int sent_on_by_server(const struct eth *eth, __be32 source, __u32 pool)
 {
-	struct member key = {.pool = pool};
+	struct source_mac key = {.pool = pool};
 
-	if (likely(!may_hold(&state.members, *(const __u32 *)&eth->src[1])))
+	if (likely(!may_hold(&state.source_macs, *(const __u32 *)&eth->src[1])))
 		return 0;
 	__builtin_memcpy(key.mac, eth->src, sizeof(key.mac));
-	if (!bpf_map_lookup_elem(&members, &key))
+	if (!bpf_map_lookup_elem(&source_macs, &key))
 		return 0;
 	key.address = source;
-	return !bpf_map_lookup_elem(&members, &key);
+	return !bpf_map_lookup_elem(&source_macs, &key);
 }
 
-/* The same as hashing.flow_hash(). */
+/* The same as flow_hash() of dataplane/forwarding/maglev.py. */
 static __always_inline __u32 flow_hash(__u32 address, __u32 port, __u32 seed)
 {
 	__u64 word = (__u64)address << 16 ^ port ^ (__u64)seed << 32;
@@ -145,11 +145,11 @@ static __always_inline union target *target_at(__u32 place)
 }
 
 /* MAC address and egress as they are now. place: not NOWHERE. */
-static __always_inline __u64 way_of(const union target *target)
+static __always_inline __u64 next_hop_of(const union target *target)
 {
-	return *(volatile const __u64 *)&target->way;
+	return *(volatile const __u64 *)&target->next_hop;
 }
 
-#define EGRESS(way) ((__u32)((way) >> 48))
+#define EGRESS(next_hop) ((__u32)((next_hop) >> 48))
 
 #endif

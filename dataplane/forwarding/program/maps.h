@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The maps: written by the engine, read by the program; counters the other way round. */
+/* The maps: written by the engine, read by the program; counters are written by the program, read by the engine. */
 #ifndef AVI_MAPS_H
 #define AVI_MAPS_H
 
@@ -75,11 +75,11 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_MEMBERS);
+	__uint(max_entries, MAX_SOURCE_MACS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct member);
+	__type(key, struct source_mac);
 	__type(value, __u32);
-} members SEC(".maps");
+} source_macs SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -133,7 +133,7 @@ struct {
 	__type(value, __u64);
 } slow_events SEC(".maps");
 
-/* The way to user space. It ends with the process that listens, and never outlives the program. */
+/* Frames for user space. This ends with the process that listens, and never outlives the program. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
 	__uint(key_size, sizeof(__u32));

@@ -73,7 +73,7 @@ int avi_probe(struct __sk_buff *skb)
 	header.ip.source = tunnel->source;
 	header.ip.destination = tunnel->server;
 	header.ip.checksum = checksum(&header.ip);
-	/* The way to the server is the ordinary one: with the mark, the rule would send it here again. */
+	/* The tunnel's packet takes the ordinary route to the server: with the mark, the rule would send it here again. */
 	skb->mark = 0;
 	if (tunnel->protocol == GRE ? bpf_lwt_push_encap(skb, BPF_LWT_ENCAP_IP, &header, IP_HLEN + GRE_HLEN) :
 				      bpf_lwt_push_encap(skb, BPF_LWT_ENCAP_IP, &header, IP_HLEN))

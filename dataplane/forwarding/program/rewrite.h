@@ -3,7 +3,7 @@
 #ifndef AVI_REWRITE_H
 #define AVI_REWRITE_H
 
-#include "count.h"
+#include "counters.h"
 #include "lookup.h"
 #include "packet.h"
 
@@ -15,7 +15,7 @@
 /* What is counted, and how the frame differs from the packet in it. */
 struct leaving {
 	const __u32 *service; /* place of the service's counter */
-	__u64 way;	      /* MAC address and egress of the server */
+	__u64 next_hop;	      /* MAC address and egress of the server */
 	__u32 total;	      /* bytes of the client's IP packet */
 	__u32 tag;	      /* bytes of the 802.1Q tag in front of it */
 	__u32 padding;	      /* bytes behind it */
@@ -35,13 +35,13 @@ static __always_inline int leave(struct xdp_md *ctx, const union target *target,
 	count_packet(&target->counter, what->total);
 	if (out->index == ctx->ingress_ifindex)
 		return XDP_TX;
-	return bpf_redirect_map(&egress, EGRESS(what->way) & TARGET_PLACE, XDP_DROP);
+	return bpf_redirect_map(&egress, EGRESS(what->next_hop) & TARGET_PLACE, XDP_DROP);
 }
 
-static __always_inline void address_frame(void *frame, __u64 way, const struct interface *out)
+static __always_inline void address_frame(void *frame, __u64 next_hop, const struct interface *out)
 {
-	*(__u32 *)frame = way;
-	*(__u16 *)(frame + 4) = way >> 32;
+	*(__u32 *)frame = next_hop;
+	*(__u16 *)(frame + 4) = next_hop >> 32;
 	put_mac(frame + 6, out->mac);
 	((struct eth *)frame)->kind = bpf_htons(ETH_P_IP);
 }
@@ -59,7 +59,7 @@ static __always_inline int forward_l2(struct xdp_md *ctx, const union target *ta
 	frame = (void *)(long)ctx->data;
 	if (frame + sizeof(struct eth) > (void *)(long)ctx->data_end)
 		return drop(ENCAP_FAILED);
-	address_frame(frame, what->way, out);
+	address_frame(frame, what->next_hop, out);
 	return leave(ctx, target, out, what);
 }
 
@@ -76,7 +76,7 @@ static __always_inline int forward_in_tunnel(struct xdp_md *ctx, const struct ip
 					     const struct detail *detail, const struct interface *out,
 					     const struct leaving *what)
 {
-	__u32 gre = EGRESS(what->way) & TARGET_GRE ? GRE_HLEN : 0, sum = detail->sum;
+	__u32 gre = EGRESS(what->next_hop) & TARGET_GRE ? GRE_HLEN : 0, sum = detail->sum;
 	__be16 df = inner->fragment & FRAGMENT_DF;
 	__u8 tos = inner->tos;
 	struct ip *ip;
@@ -89,7 +89,7 @@ static __always_inline int forward_in_tunnel(struct xdp_md *ctx, const struct ip
 	frame = (void *)(long)ctx->data;
 	if (frame + sizeof(struct eth) + IP_HLEN + GRE_HLEN > (void *)(long)ctx->data_end)
 		return drop(ENCAP_FAILED);
-	address_frame(frame, what->way, out);
+	address_frame(frame, what->next_hop, out);
 	ip = frame + sizeof(struct eth);
 	ip->version_ihl = 0x45;
 	ip->tos = tos;

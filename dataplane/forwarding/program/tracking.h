@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Step 8 where it is rare: what flows and fragments remember, as dataplane/flows.py defines it. */
+/* Step 8: which server gets a packet, and what is remembered of flows and fragments, as in
+ * dataplane/forwarding/tracking.py. */
 #ifndef AVI_TRACKING_H
 #define AVI_TRACKING_H
 
@@ -9,11 +10,11 @@
 #define FRAGMENT_LIFE (30 * SECOND)
 #define REPLIES_A_SECOND 100
 
-/* Why the server of a flow is asked for. */
-enum reason {
-	CONTINUED,
-	BEGUN,	 /* a SYN without ACK */
-	REPORTED /* a message about the flow: nothing is remembered or renewed */
+/* What a packet is to its flow. */
+enum flow_role {
+	CONTINUES,
+	BEGINS,	 /* a SYN without ACK */
+	REPORTS /* a message about the flow: nothing is remembered or renewed */
 };
 
 static __always_inline __u64 now(void)
@@ -54,7 +55,7 @@ static __always_inline __u32 place_of(const struct life *life, __u64 pool)
 
 static __always_inline int may_serve(__u32 place)
 {
-	return EGRESS(way_of(target_at(place))) & TARGET_SERVES;
+	return EGRESS(next_hop_of(target_at(place))) & TARGET_SERVES;
 }
 
 /* The place of the member that an entry names, where both still count. */
@@ -83,7 +84,7 @@ static __always_inline void remember(void *table, const struct flow *flow, __u32
 
 /* The place of the member that gets a packet of a flow whose slot is not stable, or NOWHERE. word: the pool's; held: what
  * stands in the slot. */
-__noinline __u32 unsettled(const struct flow *asked, const struct service *service, __u64 word, __u32 held, __u32 why)
+__noinline __u32 unsettled(const struct flow *asked, const struct service *service, __u64 word, __u32 held, __u32 role)
 {
 	__u32 owner = (held & NO_TARGET) == NO_TARGET ? NOWHERE : POOL_FIRST(word) + (held & NO_TARGET);
 	__u32 former, found = NOWHERE;
@@ -97,13 +98,13 @@ __noinline __u32 unsettled(const struct flow *asked, const struct service *servi
 		return owner;
 	copy = *asked;
 	id = id_of(word);
-	if (why == BEGUN) {
+	if (role == BEGINS) {
 		bpf_map_delete_elem(&elder, flow);
 	} else {
 		entry = bpf_map_lookup_elem(&elder, flow);
 		found = known(entry, service, id, at);
 		if (entry && found != NOWHERE) {
-			if (why == CONTINUED)
+			if (role == CONTINUES)
 				entry->seen = at; /* the lookup itself keeps it from being the next that makes room */
 			return found;
 		}
@@ -114,16 +115,16 @@ __noinline __u32 unsettled(const struct flow *asked, const struct service *servi
 	former &= NO_TARGET;
 	found = known(bpf_map_lookup_elem(&young, flow), service, id, at);
 	if (found != NOWHERE) {
-		if (why == CONTINUED)
+		if (role == CONTINUES)
 			bpf_map_delete_elem(&young, flow);
 	} else {
 		found = owner;
-		if (why != BEGUN && former != NO_TARGET && may_serve(POOL_FIRST(word) + former))
+		if (role != BEGINS && former != NO_TARGET && may_serve(POOL_FIRST(word) + former))
 			found = POOL_FIRST(word) + former;
 	}
-	if (found == NOWHERE || why == REPORTED)
+	if (found == NOWHERE || role == REPORTS)
 		return found;
-	if (why == BEGUN)
+	if (role == BEGINS)
 		remember(&young, flow, found, at);
 	else
 		remember(&elder, flow, found, at);
@@ -132,7 +133,7 @@ __noinline __u32 unsettled(const struct flow *asked, const struct service *servi
 
 /* Step 8: the place of the server, or NOWHERE. */
 static __always_inline __u32 find_server(const struct service *service, __be32 client, __be16 client_port, __be16 port,
-					 enum reason why)
+					 enum flow_role role)
 {
 	__u64 word = pool_word(service);
 	__u32 held = read_slot(POOL_TABLE(word), slot_of(service, client, client_port));
@@ -145,7 +146,7 @@ static __always_inline __u32 find_server(const struct service *service, __be32 c
 	flow.client_port = client_port;
 	flow.port = port;
 	flow.protocol = service->key >> 48;
-	return unsettled(&flow, service, word, held, why);
+	return unsettled(&flow, service, word, held, role);
 }
 
 static __always_inline void fragment_key_of(const struct packet *p, struct fragment_key *key)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Step 11: counting. Counters are per processor, and XDP runs with softirqs off: plain additions will do. */
-#ifndef AVI_COUNT_H
-#define AVI_COUNT_H
+#ifndef AVI_COUNTERS_H
+#define AVI_COUNTERS_H
 
 #include "maps.h"
 

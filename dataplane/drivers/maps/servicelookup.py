@@ -1,4 +1,4 @@
-"""The short way to the services of one port: memory instead of a hash table.
+"""The services of one port, found in memory instead of a hash table.
 
 A lookup in a hash table costs calls, which on processors with mitigated returns is more than the rest of the program.
 The index holds at a key's hash, or beside it, a place among the entries. An entry is never changed while it can be
@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 
 from dataplane.bpf.maps import Map
-from dataplane.drivers.maps import layout as xdplayout
+from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.allocators import Retired
 from dataplane.drivers.maps.layout import ENTRY_SIZE
 from dataplane.drivers.maps.memory import State
 
 
-class ServiceIndex:
+class ServiceLookup:
     """Entries by key; `services` is the hash table that they stand for. It takes over what it finds."""
 
     def __init__(self, state: State, services: Map, clock: Callable[[], float] = time.monotonic) -> None:
@@ -57,7 +57,7 @@ class ServiceIndex:
         return len(self._places)
 
     def _place(self, key: bytes) -> int | None:
-        first = xdplayout.index_place(key)
+        first = layout.index_place(key)
         return next((place for place in (first, first ^ 1) if place not in self._taken), None)
 
     def _number(self) -> int | None:

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* All steps for the packet that most are: untagged, unpadded, no IP options, no fragment, TCP or UDP, a service of one
- * port, a stable slot, nothing against its source. Any other goes through the steps one by one; nothing has been
- * counted, remembered or changed by then. Short, so that what it needs stays in registers. */
-#ifndef AVI_PLAIN_H
-#define AVI_PLAIN_H
+/* The fast path, all steps for what most packets are: untagged, unpadded, no IP options, no fragment, TCP or UDP, a
+ * service of one port, a stable slot, nothing against its source. Any other goes through the steps one by one; nothing
+ * has been counted, remembered or changed by then. Short, so that what it needs stays in registers. */
+#ifndef AVI_FASTPATH_H
+#define AVI_FASTPATH_H
 
+#include "deliver.h"
 #include "tracking.h"
-#include "unusual.h"
 
-#define OTHERWISE (-1)
+#define STEPWISE (-1)
 
 /* The checksum of a header without options is right: its words make a multiple of 65,535 (never 0: the version is in
  * them), and a multiple of an odd number, times the inverse of that number modulo 2^64, is at most what fits so often. */
@@ -42,8 +42,8 @@ static __always_inline int suspicious(__be32 source)
 	return !first || first == bpf_htonl(127u << 24) || bpf_ntohl(first) >= 224u << 24;
 }
 
-/* An XDP action, or OTHERWISE. */
-static __always_inline int plain(struct xdp_md *ctx)
+/* An XDP action, or STEPWISE. */
+static __always_inline int fast_path(struct xdp_md *ctx)
 {
 	const __u32 usual = SERVICE_VIP | SERVICE_VIP_UP;
 	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -55,53 +55,53 @@ static __always_inline int plain(struct xdp_md *ctx)
 	struct leaving leaving = {0};
 	struct detail *detail;
 	__u32 total, slot, held, place, ports;
-	__u64 word, way;
+	__u64 word, next_hop;
 
 	if ((void *)(ip + 1) + UDP_HLEN > end || ((struct eth *)frame)->kind != bpf_htons(ETH_P_IP))
-		return OTHERWISE;
+		return STEPWISE;
 	if (in->index != ctx->ingress_ifindex || (*(__u64 *)frame ^ *(const __u64 *)in->mac) << 16)
-		return OTHERWISE;
+		return STEPWISE;
 	if (ip->version_ihl != 0x45 || ip->fragment & FRAGMENT_MASK || !sums_up(words))
-		return OTHERWISE;
+		return STEPWISE;
 	total = bpf_ntohs(ip->total);
 	if (total != bytes_between(ip, end) || !is_whole(ip->protocol, ip + 1, end, total - IP_HLEN))
-		return OTHERWISE;
+		return STEPWISE;
 	ports = *(const __u32 *)(ip + 1);
 	service = indexed_service(key_of(ip->destination, ip->protocol, ports >> 16));
 	if (!service || (service->flags & usual) != usual)
-		return OTHERWISE;
+		return STEPWISE;
 	if (suspicious(ip->source) || may_hold(&state.addresses, ip->source))
-		return OTHERWISE;
-	if (may_hold(&state.members, *(const __u32 *)(frame + 8)))
-		return OTHERWISE;
+		return STEPWISE;
+	if (may_hold(&state.source_macs, *(const __u32 *)(frame + 8)))
+		return STEPWISE;
 
 	slot = slot_of(service, ip->source, ports);
 	hide(slot);
 	word = pool_word(service);
 	held = read_slot(POOL_TABLE(word), slot);
 	if (held >= NO_TARGET)
-		return OTHERWISE;
+		return STEPWISE;
 	place = POOL_FIRST(word) + held;
 	target = target_at(place);
-	way = way_of(target);
-	out = &state.interfaces[EGRESS(way) & TARGET_PLACE];
-	if (!(EGRESS(way) & TARGET_RESOLVED))
-		return OTHERWISE;
+	next_hop = next_hop_of(target);
+	out = &state.interfaces[EGRESS(next_hop) & TARGET_PLACE];
+	if (!(EGRESS(next_hop) & TARGET_RESOLVED))
+		return STEPWISE;
 	leaving.service = &service->counter;
 	leaving.total = total;
-	leaving.way = way;
-	if (!(EGRESS(way) & TARGET_TUNNEL)) {
+	leaving.next_hop = next_hop;
+	if (!(EGRESS(next_hop) & TARGET_TUNNEL)) {
 		__u64 mac = *(const __u64 *)out->mac;
 
 		if (total > out->mtu)
-			return OTHERWISE;
-		*(__u64 *)frame = way << 16 >> 16 | mac << 48;
+			return STEPWISE;
+		*(__u64 *)frame = next_hop << 16 >> 16 | mac << 48;
 		*(__u32 *)(frame + 8) = mac >> 16;
 		return leave(ctx, target, out, &leaving);
 	}
 	detail = bpf_map_lookup_elem(&details, &place);
-	if (!detail || total > room_of(way, detail, out))
-		return OTHERWISE;
+	if (!detail || total > room_of(next_hop, detail, out))
+		return STEPWISE;
 	return forward_in_tunnel(ctx, ip, target, detail, out, &leaving);
 }
 

@@ -14,8 +14,8 @@ struct sum {
 	uint64_t hashes;
 };
 
-/* struct member of xdp/layout.h */
-struct member {
+/* struct source_mac of dataplane/forwarding/program/layout.h */
+struct source_mac {
 	uint32_t pool;
 	uint32_t address;
 	uint8_t mac[6];
@@ -67,19 +67,19 @@ void lives(const char *details, uint32_t first, uint32_t count, struct sum *sum)
 		add(sum, details + 32 * i, first + i);
 }
 
-/* What `members` holds of a layer-2 pool, and how often each place of the filter is used, 65,536 of them. */
-void members(const struct target *targets, uint32_t pool, uint32_t count, struct sum *sum, uint32_t *places)
+/* What `source_macs` holds of a layer-2 pool, and how often each place of the filter is used, 65,536 of them. */
+void source_macs(const struct target *targets, uint32_t pool, uint32_t count, struct sum *sum, uint32_t *places)
 {
 	for (uint32_t i = 0; i < count; i++) {
-		struct member member = {.pool = pool};
+		struct source_mac key = {.pool = pool};
 		uint32_t tail;
 
 		if (!(targets[i].egress & TARGET_MAC))
 			continue;
-		__builtin_memcpy(member.mac, targets[i].mac, sizeof(member.mac));
-		add(sum, &member, 1);
-		member.address = targets[i].address;
-		add(sum, &member, 1);
+		__builtin_memcpy(key.mac, targets[i].mac, sizeof(key.mac));
+		add(sum, &key, 1);
+		key.address = targets[i].address;
+		add(sum, &key, 1);
 		__builtin_memcpy(&tail, targets[i].mac + 2, sizeof(tail));
 		places[tail * FILTER_FACTOR >> 16] += 2;
 	}

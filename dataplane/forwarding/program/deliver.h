@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Steps 9 to 11 for a packet whose server is found, and step 10 for one too big to leave. */
+#ifndef AVI_DELIVER_H
+#define AVI_DELIVER_H
+
+#include "answer.h"
+#include "tracking.h"
+
+#define IPV4_LEAST_MTU 68
+
+enum kind {
+	WHOLE,
+	FIRST_FRAGMENT,
+	LATER_FRAGMENT,
+	ERROR
+};
+
+/* Bytes of a header's options that go into every fragment, as fragmented() of dataplane/forwarding/rewrite.py. */
+__noinline int copied_options(struct xdp_md *ctx)
+{
+	__u32 at = 0, kept = 0, length;
+	struct packet p;
+	__u32 tag;
+
+	if (!look_again(ctx, &p, &tag))
+		return 0;
+	length = p.header - IP_HLEN;
+	for (int i = 0; i < MAX_OPTIONS; i++) {
+		const __u8 *option;
+		__u32 kind, size;
+
+		at &= 63;
+		option = (void *)p.ip + IP_HLEN + at;
+		if (at >= length || (void *)(option + 2) > p.end)
+			break;
+		kind = option[0];
+		if (kind == 0)
+			break;
+		size = kind == 1 ? 1 : option[1];
+		if (kind != 1 && (at + 1 >= length || size < 2 || at + size > length))
+			break;
+		if (kind & 0x80)
+			kept += size;
+		at += size;
+	}
+	return (kept + 3) & ~3;
+}
+
+/* How many fragments of at most `mtu` bytes a packet makes. */
+static __always_inline __u32 pieces_of(const struct packet *p, __u32 options, __u32 mtu)
+{
+	__u32 first = (mtu - p->header) & ~7, room = mtu - IP_HLEN - options;
+	__u32 left = p->total - p->header - first;
+
+	if (left <= room)
+		return 2;
+	return 2 + (left - room + (room & ~7) - 1) / (room & ~7);
+}
+
+/* What is to be done with a packet. */
+struct delivery {
+	service_key service;
+	__u32 counter; /* of the service */
+	__u32 place;   /* of the server */
+	__u16 port_end;
+	__u16 kind;
+};
+
+static __always_inline struct delivery to_deliver(const struct service *service, __u32 place, enum kind kind)
+{
+	return (struct delivery){service->key, service->counter, place, service->port_end, kind};
+}
+
+/* Bytes of the largest client's packet that goes into a tunnel whole. */
+static __always_inline __u32 room_of(__u64 next_hop, const struct detail *detail, const struct interface *out)
+{
+	__u32 overhead = IP_HLEN + (EGRESS(next_hop) & TARGET_GRE ? GRE_HLEN : 0), mtu = out->mtu;
+
+	if (detail->path_mtu && detail->path_mtu < mtu)
+		mtu = detail->path_mtu;
+	return mtu > overhead ? mtu - overhead : 0;
+}
+
+/* Step 10 for a tunnel: the client is told, or user space cuts the packet up. */
+__noinline int too_big(struct xdp_md *ctx, const struct delivery *asked, __u32 room)
+{
+	struct slow_frame handed = {.interface = ctx->ingress_ifindex};
+	struct delivery what;
+	struct detail *detail;
+	struct packet p;
+	__u32 tag;
+
+	if (!asked || !look_again(ctx, &p, &tag))
+		return drop(ENCAP_FAILED);
+	what = *asked;
+	detail = bpf_map_lookup_elem(&details, &what.place);
+	if (!detail)
+		return drop(ENCAP_FAILED);
+	if (p.ip->fragment & FRAGMENT_DF) {
+		if (what.kind == LATER_FRAGMENT || what.kind == ERROR)
+			return drop(TOO_BIG_UNREPORTED);
+		if (!may_reply())
+			return drop(TOO_BIG_RATE_LIMITED);
+		return tell_mtu(ctx, &p, tag, room);
+	}
+	if (room < IPV4_LEAST_MTU)
+		return drop(ENCAP_FAILED);
+	handed.size = p.left + sizeof(struct eth) + tag;
+	handed.service = what.service;
+	handed.port_end = what.port_end;
+	handed.address = detail->life.address;
+	handed.generation = detail->life.generation;
+	handed.id = identification(target_at(what.place), pieces_of(&p, copied_options(ctx), room));
+	if (bpf_perf_event_output(ctx, &slow, BPF_F_CURRENT_CPU | (__u64)handed.size << 32, &handed, sizeof(handed)))
+		return drop(ENCAP_FAILED);
+	return XDP_DROP;
+}
+
+/* Steps 9 to 11. */
+static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, __u32 tag, const struct delivery *what)
+{
+	struct leaving leaving = {&what->counter, 0, p->total, tag, p->left - p->total};
+	const struct interface *out;
+	const union target *target;
+	__u32 place, room;
+	struct detail *detail;
+
+	if (unlikely(what->place == NOWHERE))
+		return drop(NO_SERVER_UP);
+	target = target_at(what->place);
+	leaving.next_hop = next_hop_of(target);
+	if (unlikely(!(EGRESS(leaving.next_hop) & TARGET_RESOLVED)))
+		return drop(NO_NEXT_HOP);
+	out = &state.interfaces[EGRESS(leaving.next_hop) & TARGET_PLACE];
+	if (!(EGRESS(leaving.next_hop) & TARGET_TUNNEL)) {
+		if (unlikely(p->total > out->mtu))
+			return drop(TOO_BIG_L2);
+		return forward_l2(ctx, target, out, &leaving);
+	}
+	place = what->place;
+	detail = bpf_map_lookup_elem(&details, &place);
+	if (!detail)
+		return drop(NO_NEXT_HOP);
+	room = room_of(leaving.next_hop, detail, out);
+	if (likely(p->total <= room))
+		return forward_in_tunnel(ctx, p->ip, target, detail, out, &leaving);
+	return too_big(ctx, what, room);
+}
+
+#endif
