@@ -49,18 +49,18 @@ async def diagnose(engine: Engine, pool: str, server: str, tell: Tell) -> dict[s
         if not members:
             there = ", ".join(sorted({m.address for s in services.values() for m in s.servers})[:12])
             raise EngineError(f"the pool has no server {server}; it has {there}")
-    members.sort(key=lambda m: engine.member_state(pool, socket.inet_aton(m[1].address))[0] == "up")
+    members.sort(key=lambda m: engine.members.state(pool, socket.inet_aton(m[1].address))[0] == "up")
     turns = asyncio.Semaphore(AT_A_TIME)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + LIMIT
 
     async def one(service: plan.Service, member: plan.Server) -> dict[str, Any]:
         address = socket.inet_aton(member.address)
-        state, reason = engine.member_state(pool, address)
+        state, reason = engine.members.state(pool, address)
         told = {"address": member.address, "vip": service.vip, "state": state, "reason": reason}
         try:
             async with asyncio.timeout_at(deadline), turns:
-                facts = await engine.examiner.examine(_checks(engine, service, member), names, tell)
+                facts = await engine.members.examiner.examine(_checks(engine, service, member), names, tell)
         except TimeoutError:
             return {**told, "verdict": "not examined: out of time", "probes": {}, "findings": []}
         found = findings.findings(facts)
@@ -81,7 +81,7 @@ async def diagnose(engine: Engine, pool: str, server: str, tell: Tell) -> dict[s
 def _checks(engine: Engine, service: plan.Service, member: plan.Server) -> tuple[Check, ...]:
     """A server's monitors for a VIP; where it has none, a ping stands in."""
     address, vip = socket.inet_aton(member.address), socket.inet_aton(service.vip)
-    mine = tuple(check for check in engine.checks(service.pool_uuid, address) if check.vip == vip)
+    mine = tuple(check for check in engine.members.checks(service.pool_uuid, address) if check.vip == vip)
     return mine or (
         Check(vip, address, member.port, plan.Monitor("", plan.MONITOR_PING, receive_timeout=1), service.mode),
     )

@@ -74,7 +74,8 @@ class Requests:
             told["driver"]["reason"] = self._chosen
             return told
         if request == "addresses":
-            return {"addresses": sorted(socket.inet_ntoa(a) for one in engine.interfaces() for a in one.addresses)}
+            own = [address for interface in engine.interfaces.served() for address in interface.addresses]
+            return {"addresses": sorted(map(socket.inet_ntoa, own))}
         if request == "notify":
             self._look()
             return {"version": engine.version}

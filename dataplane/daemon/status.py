@@ -61,7 +61,7 @@ async def report(engine: Engine) -> dict[str, Any]:
                 "mtu": i.mtu,
                 "addresses": [socket.inet_ntoa(a) for a in i.addresses],
             }
-            for i in engine.interfaces()
+            for i in engine.interfaces.served()
         ],
         "vips": [_vip(engine, vip) for vip in engine.vips.served()],
         "services": [_service(engine, service, counters, seen[service.pool_uuid]) for service in services.values()],
@@ -84,7 +84,7 @@ def _vip(engine: Engine, vip: Vip) -> dict[str, Any]:
 
 
 def _monitors(engine: Engine) -> dict[str, Any]:
-    health = engine.health
+    health = engine.members.health
     late = sorted(health.schedule.late) or [0.0]
     at = {name: round(late[len(late) * part // 100], 6) for name, part in (("median", 50), ("p99", 99))}
     return {"checks": health.checks, "probes": health.probes, "late": at}
@@ -120,7 +120,7 @@ class _Seen(NamedTuple):
 
 
 async def _seen(engine: Engine, service: plan.Service, counters: Counters, now: float) -> _Seen:
-    uuid, listed = service.pool_uuid, engine.listed(service.pool_uuid)
+    uuid, listed = service.pool_uuid, engine.index.members(service.pool_uuid)
     value = engine.pools.values.get(uuid)
     owned = maglev.shares(value.table, len(listed.servers)) if value else array("I", bytes(4 * len(listed.servers)))
     settled, up = engine.pools.is_settled(uuid), engine.pools.is_up(service)
@@ -128,7 +128,7 @@ async def _seen(engine: Engine, service: plan.Service, counters: Counters, now: 
     for index, (server, address) in enumerate(zip(*listed, strict=True)):
         if index % AT_ONCE == 0:
             await asyncio.sleep(0)
-        member = engine.member(service, server, address, now)
+        member = engine.members.member(service, server, address, now)
         if settled and not up:
             member = member._replace(usable=False, serves=False)
         grace = _grace(engine, service, member, now)
@@ -159,6 +159,7 @@ def _server(
     tally: Tally,
 ) -> dict[str, Any]:
     pool, (interface, mac, _, _) = service.pool_uuid, member.hop
+    fault = engine.members.fault(pool, member.address).reason
     return {
         "address": member.server.address,
         "port": member.server.port,
@@ -166,14 +167,14 @@ def _server(
         "enabled": member.server.enabled,
         "state": state.word,
         "reason": state.reason,
-        "remedy": engine.remedy(pool, member.address),
+        "remedy": engine.members.remedy(pool, member.address),
         "serves_for": grace.seconds if state.word == operstate.DISABLED else None,
         "flows": grace.flows if state.word == operstate.DISABLED else None,
-        "host": None if engine.fault(pool, member.address).reason else engine.health.host_answers(member.address),
+        "host": None if fault else engine.members.health.host_answers(member.address),
         "in_table": share > 0,
         "share": round(share, 5),
         "mac": mac.hex(":") if mac else None,
-        "interface": next((i.name for i in engine.interfaces() if i.index == interface), None),
+        "interface": next((i.name for i in engine.interfaces.served() if i.index == interface), None),
         "packets": tally.packets,
         "bytes": tally.bytes,
     }
@@ -181,14 +182,14 @@ def _server(
 
 def _server_state(engine: Engine, service: plan.Service, member: translate.PoolMember, grace: Grace) -> State:
     pool, address = service.pool_uuid, member.address
-    checks = engine.checks(pool, address)
+    checks = engine.members.checks(pool, address)
     seen = Seen(
         monitored=bool(checks),
         up=member.up,
-        known=engine.is_known(pool, address),
-        why=engine.why(pool, address),
-        failing=any(engine.health.state(check).up is False for check in checks),
-        fault=engine.fault(pool, address).reason,
+        known=engine.members.is_known(pool, address),
+        why=engine.members.why(pool, address),
+        failing=any(engine.members.health.state(check).up is False for check in checks),
+        fault=engine.members.fault(pool, address).reason,
         unresolved=member.hop.mac is None,
     )
     return operstate.server(member.server, service.pool_enabled, seen, grace)

@@ -79,20 +79,20 @@ def server_of_pools(effort: Effort) -> Iterator[Samples]:
         everybody = [check for one in services for check in _checks(engine, one)]
         failing = [check for check in everybody if check.server == bytes((10, 0, 0, 1))]
         for check in everybody:
-            engine.health.state(check).up = True
-            engine._check_changed(check)
+            engine.members.health.state(check).up = True
+            engine.members.check_changed(check)
         engine.refresh()
         took = []
         for _ in range(effort.rounds):
             began = time.perf_counter()
             for check in failing:
-                engine.health.state(check).up = False
-                engine._check_changed(check)
+                engine.members.health.state(check).up = False
+                engine.members.check_changed(check)
             engine.refresh()
             took.append((time.perf_counter() - began) * 1000)
             for check in failing:
-                engine.health.state(check).up = True
-                engine._check_changed(check)
+                engine.members.health.state(check).up = True
+                engine.members.check_changed(check)
             engine.refresh()
         return took
 
@@ -103,7 +103,7 @@ def server_of_pools(effort: Effort) -> Iterator[Samples]:
 
 def _checks(engine: Engine, one: plan.Service) -> Iterator[Check]:
     for address in map(socket.inet_aton, (s.address for s in one.servers)):
-        yield from engine.checks(one.pool_uuid, address)
+        yield from engine.members.checks(one.pool_uuid, address)
 
 
 def engine_start(effort: Effort) -> Iterator[Samples]:

@@ -139,7 +139,7 @@ def checks(engine: Engine) -> Iterator[Check]:
         check
         for service in engine.services.values()
         for server in service.servers
-        for check in engine.checks(service.pool_uuid, ip(server.address))
+        for check in engine.members.checks(service.pool_uuid, ip(server.address))
     }
     yield from sorted(found, key=repr)
 
@@ -148,10 +148,10 @@ def learn(engine: Engine, world: World) -> None:
     """Tell the engine whatever it does not know of its checks."""
     for check in checks(engine):
         wanted = world.passing.setdefault(check, world.rnd.random() < 0.7)
-        state = engine.health.state(check)
+        state = engine.members.health.state(check)
         if state.up != wanted:
             state.up = wanted
-            engine._check_changed(check)
+            engine.members.check_changed(check)
 
 
 def put(driver: Memory) -> dict[str, Any]:
@@ -171,7 +171,7 @@ async def compare(network: Network, engine: Engine, world: World) -> None:
     fresh.refresh()
     assert put(fresh.driver) == put(engine.driver)  # type: ignore[arg-type]
     assert list(checks(fresh)) == list(checks(engine))
-    assert fresh.health.checks == engine.health.checks
+    assert fresh.members.health.checks == engine.members.health.checks
     await fresh.close(keep=False)
 
 

@@ -1,0 +1,63 @@
+"""The interfaces that an engine serves: those it was told to, as far as they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from dataplane.forwarding.driver import Driver
+from dataplane.forwarding.values import Interface
+from dataplane.health.probepaths import ProbePaths
+from dataplane.network.state import Network
+
+
+class ServedInterfaces:
+    """Followed as they come, change and go. names: of those to be served; tell: gets the text of an event."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        network: Network,
+        driver: Driver,
+        paths: ProbePaths,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.names = tuple(names)
+        self._network, self._driver, self._paths, self._tell = network, driver, paths, tell
+        self._served: dict[str, Interface] = {}
+
+    def served(self) -> Collection[Interface]:
+        """Those that are there."""
+        return self._served.values()
+
+    @property
+    def by_name(self) -> Mapping[str, Interface]:
+        """Those that are there, by their names: the same object always."""
+        return self._served
+
+    def follow(self, *, required: bool) -> bool:
+        """Have the driver serve what is there now. required: each must be. Returns whether something changed. Raises
+        NetworkError where one is required and missing, DriverError where the driver does not take one."""
+        found = {}
+        for name in self.names:
+            interface = self._network.interface(name)
+            if interface is None and required:
+                self._network.link(name)  # raises, naming the interfaces that exist
+            if interface is not None:
+                found[name] = interface
+        if found == self._served:
+            return False
+        for name, old in list(self._served.items()):
+            if name not in found or found[name].index != old.index:
+                self._driver.remove_interface(old.index)
+                del self._served[name]
+                self._tell(f"interface {name} is gone")
+        for name, interface in found.items():
+            if self._served.get(name) != interface:
+                try:
+                    self._paths.prepare(interface)
+                except FileNotFoundError:  # it vanished since; the event that tells is on its way
+                    continue
+                self._driver.put_interface(interface)
+                self._served[name] = interface
+        self._driver.put_addresses(self._network.own_addresses())
+        return True

@@ -1,0 +1,213 @@
+"""What an engine knows of the pools' members: whether each can be reached, passes its checks, and why it does not."""
+
+from __future__ import annotations
+
+import socket
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+
+from dataplane import plan
+from dataplane.diagnosis import findings
+from dataplane.diagnosis.blackhole import BlackholeDetector
+from dataplane.diagnosis.examiner import Examiner
+from dataplane.engine.interfaces import ServedInterfaces
+from dataplane.forwarding import rewrite, translate, values
+from dataplane.health.checker import HealthChecker, LookResult
+from dataplane.health.probepaths import ProbePaths
+from dataplane.health.proberouting import ProbeRouting
+from dataplane.health.probes.check import Check
+from dataplane.health.probes.factory import ProbeFactory
+from dataplane.health.requirements import Requirements
+from dataplane.network.nexthops import NextHops
+from dataplane.network.pathmtu import PathMtus
+from dataplane.network.reachability import FULL, NO_FAULT, Fault, Reachability, no_room
+from dataplane.network.state import Network
+from dataplane.plan.index import ServiceIndex
+from dataplane.vip import memberconflicts
+from dataplane.vip.memberconflicts import MemberConflicts
+
+
+class MemberStates:
+    """Made and used on the engine's loop.
+
+    changed: gets a pool, a server of it and whether that is up, where something of it may be new; tell: gets the text
+    of an event.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        index: ServiceIndex,
+        interfaces: ServedInterfaces,
+        paths: ProbePaths,
+        path_mtus: PathMtus,
+        next_hops: NextHops,
+        conflicts: MemberConflicts,
+        changed: Callable[[str, bytes, bool], None],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._network, self._index, self._interfaces = network, index, interfaces
+        self._path_mtus, self._next_hops, self._conflicts = path_mtus, next_hops, conflicts
+        self._changed, self._tell = changed, tell
+        self._requirements = Requirements()
+        self._told: dict[str, dict[bytes, str]] = {}
+        self._believed: Mapping[str, Mapping[bytes, bool]] = {}
+        self._looked_at = -1
+        self._reachability = Reachability(network, interfaces.names)
+        self._probes = ProbeFactory()
+        routing = ProbeRouting(network, self._reachability, paths, path_mtus, next_hops, interfaces.served)
+        self.examiner = Examiner(network, conflicts.watch, self._probes, path_mtus, routing.open, interfaces.served)
+        self.health = HealthChecker(routing.open, self._probes.probe, self._look, self.check_changed, routing.explain)
+        self._blackholes = BlackholeDetector(
+            self.examiner, self.health.passing, self.check_changed, self._fits_in_tunnel
+        )
+
+    async def run(self) -> None:
+        """Look for paths on which full-size packets are lost, for ever."""
+        await self._blackholes.run()
+
+    async def close(self) -> None:
+        """End all checks and examinations."""
+        await self.health.close()
+        self._probes.close()
+        self.examiner.close()
+
+    def adopt(self, found: Mapping[str, values.Pool]) -> None:
+        """What a driver was found to run: of a check that is new until `adopted` is believed what it says."""
+        self._believed = {uuid: {t.address: t.up for t in pool.targets} for uuid, pool in found.items()}
+
+    def adopted(self) -> None:
+        """The whole plan was taken over, and all its servers were just looked at."""
+        self._believed = {}
+        self._looked_at = self._network.layout
+
+    def of(self, service: plan.Service) -> tuple[translate.PoolMember, ...]:
+        """The members of a service's pool with their states."""
+        uuid, listed = service.pool_uuid, self._index.members(service.pool_uuid)
+        ups: Iterable[bool] = [True] * len(listed.addresses)
+        if not self._reachability.sound:
+            ups = (self._is_up(uuid, server) for server in listed.addresses)
+        elif self._requirements.servers(uuid):
+            ups = (self._passes(uuid, server) for server in listed.addresses)
+        return translate.joined(service, listed, ups, self._next_hops.of(listed.addresses, service.mode), time.time())
+
+    def member(self, service: plan.Service, server: plan.Server, address: bytes, now: float) -> translate.PoolMember:
+        """One of them; address: the server's."""
+        (hop,) = self._next_hops.of((address,), service.mode)
+        return translate.member(service, server, address, self._is_up(service.pool_uuid, address), hop, now)
+
+    def checks(self, pool: str, server: bytes) -> tuple[Check, ...]:
+        """A server's checks."""
+        return tuple(dict.fromkeys(check for mine in self._requirements.of(pool, server) for check in mine.checks))
+
+    def state(self, pool: str, server: bytes) -> tuple[str, str]:
+        """A pool member's state (up, down, unknown) and why."""
+        known = self._is_up(pool, server) or self.is_known(pool, server)
+        return ("up" if self._is_up(pool, server) else "down" if known else "unknown"), self.why(pool, server)
+
+    def is_known(self, pool: str, server: bytes) -> bool:
+        """Whether it is known if a server passes what is required of it."""
+        return bool(self.fault(pool, server).reason) or self.health.known(self._requirements.of(pool, server))
+
+    def why(self, pool: str, server: bytes) -> str:
+        """Why a pool member is not up; of one that is, what an operator must know."""
+        if fault := self.fault(pool, server).reason:
+            return fault
+        claims = sorted(map(memberconflicts.words, self._conflicts.of(pool, server)))
+        checks = self.checks(pool, server)
+        sizes = sorted({self._blackholes.words(server, check.vip, check.mode) for check in checks})
+        reasons = sorted({self.health.reason(check) for check in checks if not self.health.state(check).up})
+        return "; ".join(filter(None, (*claims, *sizes, "; ".join(reasons))))
+
+    def fault(self, pool: str, server: bytes) -> Fault:
+        """Why a member cannot be reached at all."""
+        service = next(iter(self._index.of_pool(pool)), None)
+        return NO_FAULT if service is None else self._reachability.fault(server, service.mode)
+
+    def remedy(self, pool: str, server: bytes) -> str:
+        """The command that mends what keeps a member from being reached; "" where there is none."""
+        if any(self.health.reason(check) == FULL for check in self.checks(pool, server)):
+            return no_room().remedy
+        return self.fault(pool, server).remedy
+
+    def follow_checks(self, pools: Iterable[str]) -> None:
+        """Run the checks that the services of these pools require now, and no others."""
+        new: dict[Check, bool | None] = {}
+        gone: dict[Check, None] = {}
+        for uuid in pools:
+            change = self._requirements.follow(uuid, self._index.of_pool(uuid))
+            new |= dict.fromkeys(change.new)
+            gone |= dict.fromkeys(change.gone)
+            required, told = self._requirements.servers(uuid), self._told.pop(uuid, {})
+            if told := {server: text for server, text in told.items() if server in required}:
+                self._told[uuid] = told
+        kept = new.keys() & gone.keys()  # one pool gave up what another took on
+        for check in new if self._believed else ():
+            users = self._requirements.users(check)
+            new[check] = any(self._believed.get(user, {}).get(check.server) for user in users) or None
+        self.health.follow(new, [check for check in gone if check not in kept])
+
+    def follow_layout(self) -> None:
+        """See which members of all pools can be reached, if links, addresses or routes changed since that was done."""
+        if self._looked_at != self._network.layout:
+            self._looked_at = self._network.layout
+            self.follow_reachability(self._index.pools)
+
+    def follow_reachability(self, pools: Iterable[str]) -> None:
+        """See which members of these pools can be reached: those that cannot lose their slots at once."""
+        modes = {uuid: service.mode for uuid in pools for service in self._index.of_pool(uuid)}
+        members = [(mode, self._index.members(uuid).addresses) for uuid, mode in modes.items()]
+        changed = self._reachability.follow(members, self._interfaces.by_name, self._index.reaches)
+        if changed:
+            self.members_changed(
+                (uuid, server)
+                for uuid, (mode, servers) in zip(modes, members, strict=True)
+                for server in servers
+                if (server, mode) in changed
+            )
+            self.health.hasten(
+                {server for server, mode in changed if not self._reachability.fault(server, mode).reason}
+            )
+
+    def check_changed(self, check: Check) -> None:
+        """What is known of a check changed."""
+        self.members_changed((pool, check.server) for pool in self._requirements.users(check))
+
+    def members_changed(self, members: Iterable[tuple[str, bytes]]) -> None:
+        """What is known of these servers of pools changed."""
+        for uuid, server in members:
+            if server not in self._requirements.servers(uuid):
+                continue
+            up = self._is_up(uuid, server)
+            self._changed(uuid, server, up)
+            told = "up" if up else f"down: {self.why(uuid, server)}"
+            if self._told.setdefault(uuid, {}).get(server) != told:
+                self._told[uuid][server] = told
+                self._tell(f"{self._named(uuid, server)} is {told}")
+
+    def _is_up(self, pool: str, server: bytes) -> bool:
+        if self.fault(pool, server).reason:
+            return False
+        return self._passes(pool, server)
+
+    def _passes(self, pool: str, server: bytes) -> bool:
+        """Whether a server that can be reached is up."""
+        required = self._requirements.of(pool, server)
+        return self.health.up(required) and not (required and self._conflicts.answers(pool, server))
+
+    def _named(self, pool: str, server: bytes) -> str:
+        """A pool member, for an event."""
+        address, (servers, addresses) = socket.inet_ntoa(server), self._index.members(pool)
+        at = bisect_left(addresses, server)
+        port = f":{servers[at].port}" if addresses[at : at + 1] == (server,) else ""  # it may be leaving
+        name = next((service.pool for service in self._index.of_pool(pool)), pool)
+        return f"server {address}{port} of pool {name}"
+
+    def _fits_in_tunnel(self, check: Check, size: int) -> None:
+        self._path_mtus.learn(check.server, size + rewrite.overhead(check.mode) if size else 0)
+
+    async def _look(self, check: Check) -> LookResult:
+        """Look at a server whose VIP is silent."""
+        facts = await self.examiner.glance(check)
+        return LookResult(facts.reached, findings.cause(facts))
