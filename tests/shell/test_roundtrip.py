@@ -11,7 +11,7 @@ from avi_shell.configuration.configuration import Configuration
 from avi_shell.session.session import Session
 
 from .conftest import VIRTUAL_SERVICE
-from .test_properties import in_short_style, fresh, objects, opening
+from .test_properties import fresh, in_short_style, objects, opening
 
 
 def told(configuration: Configuration) -> Any:
