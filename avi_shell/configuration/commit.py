@@ -23,7 +23,7 @@ from avi_shell.configuration import (
     validation,
 )
 from avi_shell.configuration.assembly import Assembly, Part
-from avi_shell.configuration.document import ADMIN, HIDDEN_STATE, Document
+from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
 from avi_shell.configuration.store import Entry, Store, Target
 from avi_shell.errors import InvalidObject, Refused, StoreError
 from dataplane import plan
@@ -86,7 +86,7 @@ class Change:
         self._note(*validation.settle_union(kind, new, stored.document if stored else None))
         validation.check(kind, new)
         self._raise(rules.alone(kind.segment, new))
-        owner = ADMIN if kind.segment == "tenant" else document.tenant_of(new)
+        owner = document.owner(kind, new)
         self._check_identity(kind, new, owner, stored)
         if stored is not None and _same(stored.document, new):
             return Put(stored, created=False, changed=False)
@@ -315,7 +315,7 @@ class Change:
 
 def completed(kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None) -> Document:
     """A document as it would be stored: fills, defaults, uuid of what is stored or a new one."""
-    owner = tenant if tenant != "*" else ADMIN
+    owner = tenant if tenant != ALL else ADMIN
     new = autofill.filled(kind, opened, owner, stored.document if stored else None)
     new.setdefault("uuid", stored.uuid if stored else new_uuid(kind.segment))
     return document.with_defaults(kind, new)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from avi_shell.configuration.assembly import Assembly, Service, Vip
-from avi_shell.configuration.document import ADMIN, Document, address_text, reference_parts, tenant_of
+from avi_shell.configuration.document import Document, address_text, owned_name, reference_parts, tenant_of
 from dataplane import plan
 
 HASH_KEYS = {
@@ -84,7 +84,7 @@ def changes(
 def common(groups: Iterable[Document], engines: Iterable[Document]) -> plan.Common:
     """What the engines share: driver and announcements of each service engine group, and the group of each named
     engine."""
-    named = {_owned(group["name"], tenant_of(group)): group for group in groups}
+    named = {owned_name(group["name"], tenant_of(group)): group for group in groups}
     drivers = {name: group.get("se_use_dpdk", 0) for name, group in named.items()}
     announcing = {
         name: group["gratarp_permanent_periodicity"] * 60.0
@@ -187,9 +187,4 @@ def _monitor(monitor: Document) -> plan.Monitor:
 
 def _group(document: Document) -> str:
     _, name, tenant = reference_parts(document["se_group_ref"])
-    return _owned(name, tenant)
-
-
-def _owned(name: str, tenant: str) -> str:
-    """A name as the plan holds it: those of other tenants than admin carry their tenant."""
-    return name if tenant == ADMIN else f"{tenant}/{name}"
+    return owned_name(name, tenant)

@@ -10,15 +10,12 @@ from pathlib import Path
 
 from avi_shell.configuration import defaults
 from avi_shell.configuration.commit import Change, completed
-from avi_shell.configuration.document import ADMIN, HIDDEN_STATE, Document
+from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
 from avi_shell.configuration.store import Commit, Entry, Store
 from avi_shell.errors import NotFound, Refused
 from grammar import schema
 
 DATABASE = "config.db"
-ALL = "*"
-"""The tenant that shows every tenant's objects."""
-
 _ADDRESS_KINDS = ("virtualservice", "vsvip", "pool")
 _FRESH = 5.0
 """Seconds for which the running engines' addresses are believed."""

@@ -6,8 +6,6 @@ Field names of the object model, references as `/api/pool/?name=p1&tenant=admin`
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, unquote
@@ -19,10 +17,12 @@ Document = dict[str, Any]
 ADMIN = "admin"
 """The tenant that owns what every other tenant may use."""
 
+ALL = "*"
+"""In a tenant's place: the objects of every tenant."""
+
 HIDDEN_STATE = "_last_modified"
 """The hidden field that tells whether an open document is still the stored one."""
 
-_DNS_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
 _SAFE = " !$'()*,/:;@~[]{}|^`<>\"\\"  # what stands for itself in a reference; only & = + # % and ? would mislead
 
 
@@ -56,30 +56,19 @@ def tenant_of(document: Document) -> str:
     return reference_name(ref) if isinstance(ref, str) else ADMIN
 
 
-def address(text: str) -> Document:
-    """An address or host name as stored. Raises ValueError where it is neither."""
-    try:
-        return {"addr": text, "type": f"V{ipaddress.ip_address(text).version}"}
-    except ValueError:
-        if not _DNS_NAME.fullmatch(text) or re.fullmatch(r"[\d.]+", text):
-            raise
-    return {"addr": text, "type": "DNS"}
+def owner(kind: schema.Kind, document: Document) -> str:
+    """The tenant that an object of a kind belongs to; tenants are admin's."""
+    return ADMIN if kind.segment == "tenant" else tenant_of(document)
+
+
+def owned_name(name: str, tenant: str) -> str:
+    """A name that is told apart from the same one of another tenant: those of others than admin carry theirs."""
+    return name if tenant == ADMIN else f"{tenant}/{name}"
 
 
 def address_text(value: Document) -> str:
     """An address as typed and shown."""
     return str(value.get("addr", ""))
-
-
-def prefix(text: str) -> Document:
-    """`10.1.0.0/16` as stored. Raises ValueError."""
-    base, slash, length = text.partition("/")
-    if not slash:
-        raise ValueError(f"{text!r} has no prefix length")
-    ipaddress.ip_interface(text)
-    if not length.isdecimal():
-        raise ValueError(f"{text!r}: the prefix length is not a number")
-    return {"ip_addr": address(base), "mask": int(length)}
 
 
 def prefix_text(value: Document) -> str:

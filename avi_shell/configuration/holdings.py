@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from avi_shell.configuration.assembly import Assembly, Claim, Holding, Part
-from avi_shell.configuration.document import Document, address_text, reference_parts
+from avi_shell.configuration.document import Document, address_text, owned_name, reference_parts
 
 VIP, SERVER, POOL, GATEWAY, ENGINE = "vip", "server", "pool", "gateway", "engine"
 """Roles of what an object holds."""
@@ -49,7 +49,7 @@ def service_holdings(assembly: Assembly) -> set[Holding]:
     held |= {(SERVER, address_text(server["ip"])) for _, server in assembly.servers()}
     if assembly.pool is not None:
         _, name, tenant = reference_parts(assembly.document["pool_ref"])
-        held.add((POOL, name if tenant == "admin" else f"{tenant}/{name}"))
+        held.add((POOL, owned_name(name, tenant)))
     return held
 
 

@@ -37,7 +37,9 @@ def running_config(configuration: Configuration, tenant: str) -> list[str]:
     """The lines for every object that a tenant sees; "*": of all tenants. They begin and end in tenant admin."""
     with configuration.snapshot():
         objects = [(schema.kind(segment), found) for segment in ORDER for found in configuration.all(segment, tenant)]
-    objects.sort(key=lambda pair: (_owner(*pair) != ADMIN, _owner(*pair)))  # stable: admin's first, kinds in order
+    objects.sort(
+        key=lambda pair: (document.owner(*pair) != ADMIN, document.owner(*pair))
+    )  # stable: admin's first, kinds in order
     return list(_Writer(objects).lines())
 
 
@@ -47,7 +49,7 @@ class _Writer:
     def __init__(self, objects: list[tuple[schema.Kind, Document]]) -> None:
         self._objects = objects
         self._missing = {
-            document.reference(kind.segment, found["name"], _owner(kind, found))
+            document.reference(kind.segment, found["name"], document.owner(kind, found))
             for kind, found in objects
             if _default(kind, found) is None
         }
@@ -57,7 +59,7 @@ class _Writer:
         tenant = ADMIN
         late: list[tuple[schema.Kind, Document, Document]] = []
         for kind, found in self._objects:
-            owner = _owner(kind, found)
+            owner = document.owner(kind, found)
             if owner != tenant:
                 yield f"switchto tenant {quote(owner)}"
                 tenant = owner
@@ -69,8 +71,8 @@ class _Writer:
             yield from _object(kind, first, before, new=default is None)
             self._missing.discard(document.reference(kind.segment, found["name"], owner))
         for kind, found, first in late:
-            if _owner(kind, found) != tenant:
-                tenant = _owner(kind, found)
+            if document.owner(kind, found) != tenant:
+                tenant = document.owner(kind, found)
                 yield f"switchto tenant {quote(tenant)}"
             yield from _object(kind, found, first, new=False)
         if tenant != ADMIN:
@@ -178,14 +180,10 @@ def _completed(kind: schema.Kind, opened: Document, owner: str) -> Document:
 
 def _default(kind: schema.Kind, found: Document) -> Document | None:
     """The default object of that name, None where there is none."""
-    if _owner(kind, found) != ADMIN:
+    if document.owner(kind, found) != ADMIN:
         return None
     objects = defaults.objects().get(kind.segment, ())
     return next((default for default in objects if default["name"] == found["name"]), None)
-
-
-def _owner(kind: schema.Kind, found: Document) -> str:
-    return ADMIN if kind.segment == "tenant" else document.tenant_of(found)
 
 
 def _carried(kind: schema.Kind, message: schema.Message, found: Document, before: Any) -> set[str]:

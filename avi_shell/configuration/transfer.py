@@ -11,8 +11,8 @@ from typing import Any
 from avi_shell import VERSION
 from avi_shell.configuration import document
 from avi_shell.configuration.commit import Change
-from avi_shell.configuration.configuration import ALL, Configuration
-from avi_shell.configuration.document import ADMIN, HIDDEN_STATE, Document
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.configuration.document import ALL, HIDDEN_STATE, Document
 from avi_shell.configuration.runningconfig import running_config
 from avi_shell.configuration.store import Store
 from avi_shell.errors import InvalidObject, Refused, StoreError
@@ -125,7 +125,7 @@ def _sorted(data: Any) -> tuple[dict[str, list[Document]], dict[str, Any]]:
 
 
 def _put(store: Store, made: Change, kind: schema.Kind, new: Document, *, keep_uuid: bool) -> None:
-    owner = ADMIN if kind.segment == "tenant" else document.tenant_of(new)
+    owner = document.owner(kind, new)
     stored = store.by_uuid(str(new.get("uuid"))) if keep_uuid else None
     if stored is None or stored.kind != kind.segment:
         stored = store.find(kind.segment, owner, str(new.get("name")))

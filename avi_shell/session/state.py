@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.configuration.document import Document, reference, tenant_of
+from avi_shell.configuration.document import ADMIN, ALL, Document, reference, tenant_of
 from avi_shell.errors import NotFound, Refused, ShellError
 from avi_shell.output.result import Result, Table
 from avi_shell.output.table import object_rows
@@ -24,7 +24,6 @@ from grammar.lexer import Word, nearest
 from grammar.parser import parse
 
 USER = "admin"
-ALL_TENANTS = "*"
 FIELD_VALUE = ("Field", "Value")
 """The columns of an object's table."""
 
@@ -70,7 +69,7 @@ class SessionState:
         self.configuration = configuration
         self.directory = directory
         self.user = user
-        self.tenant = "admin"
+        self.tenant = ADMIN
         self.settings = Settings()
         self.progress: Callable[[str], None] = lambda _text: None  # a front that a person looks at shows it
         self.open: OpenObject | None = None
@@ -127,7 +126,7 @@ class SessionState:
 
     def open_object(self, segment: str, name: Word, fields: Sequence[Word], result: Result) -> None:
         """Open an object, creating it in memory when absent, and apply the fields of the line."""
-        if self.tenant == ALL_TENANTS:
+        if self.tenant == ALL:
             raise Refused("objects are opened in one tenant", hint="switchto tenant admin")
         kind = schema.kind(segment)
         actions = parse(kind, kind.root, fields, segment) if fields else []

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from avi_shell import VERSION
-from avi_shell.configuration.document import Document, prefix_text
+from avi_shell.configuration.document import ADMIN, ALL, Document, prefix_text
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import table
 from avi_shell.output.result import Result, Table, Words
@@ -183,9 +183,9 @@ def _delete(session: SessionState, command: Command, result: Result) -> None:
 
 def _switch(session: SessionState, command: Command, result: Result) -> None:
     name = command.text("name")
-    if name != "*" and session.configuration.find("tenant", name, "admin") is None:
-        names = session.configuration.names("tenant", "*")
-        raise NotFound(f"there is no tenant '{name}'", hint=f"expected: {', '.join([*names, '*'])}")
+    if name != ALL and session.configuration.find("tenant", name, ADMIN) is None:
+        names = session.configuration.names("tenant", ALL)
+        raise NotFound(f"there is no tenant '{name}'", hint=f"expected: {', '.join([*names, ALL])}")
     session.tenant = name
     result.parts.append(f"Switching to tenant {name}")
 

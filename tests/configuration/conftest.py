@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from avi_shell.configuration.configuration import Configuration, Saved
-from avi_shell.configuration.document import Document, address, reference
+from avi_shell.configuration.document import Document, reference
 from dataplane import plan
 from dataplane.plan import sqlite
+
+from .addresses import address
 
 
 class Site:

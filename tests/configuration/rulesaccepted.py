@@ -1,7 +1,8 @@
 """Sessions that every rule accepts, and the notices of their last step: a table of data for `test_rules`."""
 
-from avi_shell.configuration.document import address, prefix, reference
+from avi_shell.configuration.document import reference
 
+from .addresses import address, prefix
 from .conftest import tcp_profile, udp_profile
 from .rulesamples import BY_HASH, HASH, POOL, PROFILE, Step, servers
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from avi_shell.configuration.document import Document, address
+from avi_shell.configuration.document import Document
 
+from .addresses import address
 from .conftest import Site, tcp_profile
 
 

@@ -1,7 +1,8 @@
 """Sessions whose last step a rule refuses: a table of data for `test_rules`."""
 
-from avi_shell.configuration.document import address, prefix, reference
+from avi_shell.configuration.document import reference
 
+from .addresses import address, prefix
 from .conftest import udp_profile
 from .rulesamples import HASH, POOL, PROFILE, SERVICE, VIP, Step, l2, monitor, servers
 

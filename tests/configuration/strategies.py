@@ -6,8 +6,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from avi_shell.configuration import document
-from avi_shell.configuration.document import Document, address, prefix, reference
+from avi_shell.configuration.document import Document, reference
 from grammar import relations, schema
+
+from .addresses import address, prefix
 
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20) | st.sampled_from(
     ["--", "file:x", "no", "index", "a b", 'q"q', "back\\slash", "two\nlines", "END", "#", "|", "true", ">", "0"]

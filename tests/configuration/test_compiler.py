@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from avi_shell.configuration import compiler
-from avi_shell.configuration.document import Document, address, reference
+from avi_shell.configuration.document import Document, reference
 from dataplane import plan
 
+from .addresses import address
 from .conftest import Site, tcp_profile, udp_profile
 
 KEY = "10.0.0.100/tcp/80-80"

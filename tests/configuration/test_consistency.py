@@ -8,11 +8,12 @@ from typing import Any
 
 from avi_shell.configuration import transfer
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.configuration.document import address, reference
+from avi_shell.configuration.document import reference
 from avi_shell.errors import ShellError
 from dataplane import plan
 from dataplane.plan import sqlite
 
+from .addresses import address
 from .conftest import Site, tcp_profile, udp_profile
 
 HASH = "LB_ALGORITHM_CONSISTENT_HASH"

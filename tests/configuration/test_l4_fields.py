@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from avi_shell.configuration.document import Document, address, reference
+from avi_shell.configuration.document import Document, reference
 from dataplane import plan
 from grammar import schema
 
+from .addresses import address
 from .conftest import Site
 
 ROOT = Path(__file__).parents[2]

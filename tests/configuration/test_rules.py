@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from avi_shell.configuration.document import Document, address, prefix, reference
+from avi_shell.configuration.document import Document, reference
 from avi_shell.errors import InvalidObject
 
+from .addresses import address, prefix
 from .conftest import Site, tcp_profile
 from .rulesaccepted import ACCEPTED
 from .rulesamples import DSR, Step, servers

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.configuration.document import address, reference
+from avi_shell.configuration.document import reference
 from avi_shell.configuration.store import FORMAT
 from avi_shell.errors import InvalidObject, NotFound, Refused, StoreError
 from dataplane import plan
 from dataplane.plan import sqlite
 
+from .addresses import address
 from .conftest import Site
 
 

@@ -6,6 +6,8 @@ from avi_shell.configuration import document
 from avi_shell.output import table
 from grammar import schema
 
+from .addresses import address, prefix
+
 PROFILE = schema.kind("networkprofile")
 DSR = document.with_defaults(
     PROFILE, {"name": "dsr-l2", "profile": {"tcp_fast_path_profile": {"dsr_profile": {"dsr_type": "DSR_TYPE_L2"}}}}
@@ -48,7 +50,7 @@ def test_lists_addresses_references_prefixes_and_secrets() -> None:
                 document.reference("healthmonitor", "m1"),
                 document.reference("healthmonitor", "m2"),
             ],
-            "servers": [{"ip": document.address("10.1.1.10"), "port": 80}],
+            "servers": [{"ip": address("10.1.1.10"), "port": 80}],
         },
     )
     assert shown == [
@@ -59,7 +61,7 @@ def test_lists_addresses_references_prefixes_and_secrets() -> None:
         ("  port", "80"),
     ]
     vrf = schema.kind("vrfcontext")
-    route = {"prefix": document.prefix("10.1.0.0/16"), "next_hop": document.address("10.0.0.1"), "route_id": "1"}
+    route = {"prefix": prefix("10.1.0.0/16"), "next_hop": address("10.0.0.1"), "route_id": "1"}
     peer = {"md5_secret": "hush"}
     shown = table.object_rows(vrf, {"static_routes": [route], "bgp_profile": {"peers": [peer]}})
     assert ("  prefix", "10.1.0.0/16") in shown

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from avi_shell.configuration import document, transfer, validation
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.configuration.document import address, prefix, reference
+from avi_shell.configuration.document import reference
 from avi_shell.errors import InvalidObject, Refused, ShellError
 from avi_shell.session.session import Session
 from dataplane.errors import PlanError
 from dataplane.plan import file, sqlite
 from grammar import schema
 
+from .addresses import address, prefix
 from .conftest import Site, tcp_profile
 from .strategies import documents
 
