@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataplane.client import default_state
+from dataplane.drivers import registry
 from dataplane.errors import DataplaneError, NetworkError
 
 WIDTH = 160
@@ -55,13 +56,18 @@ def _parser() -> argparse.ArgumentParser:
         metavar="IF",
         help="interface to serve; may repeat (default: all that are up, have an address, and no other engine has)",
     )
-    run.add_argument("--driver", choices=("auto", "xdp", "pcap"), help="overrides the group's se_use_dpdk")
+    run.add_argument(
+        "--driver", choices=registry.CHOICES, help=f"overrides the group's se_use_dpdk; {registry.explained()}"
+    )
     run.set_defaults(command=_run)
     replay = verbs.add_parser("replay", help="the forwarding decision on a capture file")
     replay.add_argument("--plan", type=Path, required=True, metavar="PLAN.json", help="made by avi-shell compile")
     replay.add_argument("--neighbours", type=Path, metavar="FILE.json", help="interfaces, neighbours, routes")
     replay.add_argument(
-        "--driver", choices=("pcap", "xdp"), default="pcap", help="whose decision (default: %(default)s)"
+        "--driver",
+        choices=registry.NAMES,
+        default=registry.FALLBACK.name,
+        help="whose decision (default: %(default)s)",
     )
     replay.add_argument("source", type=Path, metavar="IN.pcap")
     replay.add_argument("target", type=Path, metavar="OUT.pcap")

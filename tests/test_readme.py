@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.drivers import every_driver
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text("utf-8")
 BIN = Path(sys.executable).parent
@@ -53,7 +55,7 @@ def test_the_named_tests_exist(selection: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("driver", ["pcap", "xdp"])
+@every_driver
 def test_make_demo(driver: str, tmp_path: Path) -> None:
     done = run(["make", "demo", f"DRIVER={driver}"], tmp_path / "state")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dataplane.daemon.requests import Requests
-from dataplane.drivers import selection as drivers
+from dataplane.drivers import registry, selection
 from dataplane.engine.engine import Engine
 from dataplane.errors import DataplaneError, EngineError, NetworkError, PlanError
 from dataplane.network.state import Network
@@ -63,7 +63,7 @@ async def serve(settings: Settings) -> None:
         where = f"{exc.filename}: " if exc.filename else ""
         raise EngineError(
             f"a service engine may not run here: {where}{exc.strerror}",
-            remedy="run it as root (CAP_NET_ADMIN, CAP_NET_RAW; for XDP also CAP_BPF and CAP_SYS_ADMIN)",
+            remedy=f"run it as root ({registry.capabilities()})",
         ) from exc
     except (FileExistsError, NotADirectoryError) as exc:
         raise EngineError(f"{exc.filename} is no state directory: {exc.strerror}", remedy="--state names one") from exc
@@ -72,7 +72,7 @@ async def serve(settings: Settings) -> None:
 def _free(network: Network, name: str) -> tuple[str, ...]:
     """The interfaces that an engine (its name among all on this machine) takes when none are named: those that another
     one forwards on are left to it. Raises NetworkError where none are left."""
-    held = {i: drivers.holder(name, network.link(i).index) for i in network.usable()}
+    held = {i: selection.holder(name, network.link(i).index) for i in network.usable()}
     for interface, other in held.items():
         if other is not None:
             log.info("interface %s is left alone: it is held by %s", interface, other)
@@ -141,7 +141,8 @@ class Daemon:
                     job.cancel()
                 await asyncio.gather(*jobs, return_exceptions=True)
                 await engine.close(keep=keep)
-            log.info("stopped%s", "; the kernel forwards on" if keep and engine.driver.name == "xdp" else "")
+            forwards_on = keep and registry.entry(engine.driver.name).outlives_process
+            log.info("stopped%s", "; the kernel forwards on" if forwards_on else "")
         finally:
             gc.enable()
             await network.close()
@@ -154,8 +155,8 @@ class Daemon:
         first = self._source.read(-1)
         group = first.common.engines.get(settings.name, "Default-Group") if first.common else "Default-Group"
         number = first.common.drivers.get(group, 0) if first.common else 0
-        driver, self._reason = drivers.choose(
-            settings.driver or drivers.BY_NUMBER.get(number, drivers.AUTO),
+        driver, self._reason = selection.choose(
+            registry.candidates(settings.driver) if settings.driver else registry.numbered(number),
             name,
             settings.state,
             {interface: network.link(interface).index for interface in interfaces},

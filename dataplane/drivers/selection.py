@@ -1,71 +1,92 @@
-"""Which driver moves the frames: chosen from the command line, else from the group's `se_use_dpdk`.
-
-auto  0  the fast driver (XDP) where kernel and interfaces allow it, else pcap
-xdp   1  the fast driver, or refuse
-pcap  2  the reference decision on AF_PACKET sockets
-"""
+"""Which driver moves the frames: the first of those that are wanted that can be had."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from dataplane.drivers.xdp import attachment
-from dataplane.drivers.xdp import driver as xdpdriver
-from dataplane.drivers.xdp import pins as xdppins
+from dataplane.drivers import registry
+from dataplane.drivers.registry import Entry, Holder
 from dataplane.errors import DriverError
 from dataplane.forwarding.driver import Driver
 
-AUTO, XDP, PCAP = "auto", "xdp", "pcap"
-CHOICES = (AUTO, XDP, PCAP)
-BY_NUMBER: Mapping[int, str] = {0: AUTO, 1: XDP, 2: PCAP}
-"""The values of `se_use_dpdk`."""
+
+class _Refusal(NamedTuple):
+    """Why a driver cannot be had."""
+
+    error: DriverError  # to be raised where no other driver will do
+    reason: str  # why another driver was taken instead
 
 
-def choose(wanted: str, instance: str, state: Path, interfaces: Mapping[str, int]) -> tuple[Driver, str]:
-    """A driver and why it is this one. instance names the engine among all on this machine; state: its state directory;
-    interfaces: index by name.
+def choose(
+    candidates: Sequence[Entry], instance: str, state: Path, interfaces: Mapping[str, int]
+) -> tuple[Driver, str]:
+    """A driver and why it is this one. candidates: in the order of preference; instance names the engine among all on
+    this machine; state: its state directory; interfaces: index by name.
 
-    Raises DriverError when `xdp` is wanted and cannot be had, naming what is missing or in the way; also where another
+    Raises DriverError when none can be had, naming what the last one lacks or what is in its place; also where another
     process is this engine's driver.
     """
-    if wanted == PCAP:
-        return _pcap(instance), "pcap is configured"
-    runs = xdpdriver.runs(instance)
-    missing = None if runs else xdpdriver.supported()
+    reasons: list[str] = []
+    for entry in candidates:
+        had = _start(entry, instance, state, interfaces)
+        if not isinstance(had, _Refusal):
+            fits = f"{entry.name} is configured" if len(candidates) == 1 else f"the kernel allows {entry.title}"
+            return had, "; ".join(reasons) or fits
+        if entry is candidates[-1]:
+            raise had.error
+        reasons.append(had.reason)
+    raise DriverError("no driver is wanted")
+
+
+def _start(entry: Entry, instance: str, state: Path, interfaces: Mapping[str, int]) -> Driver | _Refusal:
+    """One driver alone: what other drivers of this engine left running ends."""
+    module = entry.load()
+    runs = module.runs(instance)
+    missing = None if runs else module.supported()
     if missing is None:
-        occupied = attachment.occupied(instance, interfaces)
-        if occupied is None:
-            reason = "xdp is configured" if wanted == XDP else "the kernel allows XDP"
-            try:
-                return xdpdriver.XdpDriver(instance, state), reason
-            except DriverError:
-                missing = xdpdriver.supported() if runs else None  # it may be another program than runs
-                if missing is None:
-                    raise
-        elif wanted == XDP:
-            raise occupied
-        else:
-            return _pcap(instance), f"XDP cannot be had: {occupied.what}; to have it: {occupied.remedy}"
-    if wanted == XDP:
-        remedy = missing.remedy or "--driver auto falls back to pcap"
-        raise DriverError(f"XDP is wanted and cannot be had: {missing.what}", remedy=remedy)
-    return _pcap(instance), f"XDP cannot be had: {missing.what}" + (
-        f"; try: {missing.remedy}" if missing.remedy else ""
+        occupied = module.occupied(instance, interfaces)
+        if occupied is not None:
+            return _Refusal(occupied, f"{entry.title} cannot be had: {occupied.what}; to have it: {occupied.remedy}")
+        remove_leftovers(instance, but=entry)
+        try:
+            return module.start(instance, state)
+        except DriverError:
+            missing = module.supported() if runs else None  # it may be another program than runs
+            if missing is None:
+                raise
+    remedy = missing.remedy or f"--driver {registry.AUTO} falls back to {registry.FALLBACK.name}"
+    tries = f"; try: {missing.remedy}" if missing.remedy else ""
+    return _Refusal(
+        DriverError(f"{entry.title} is wanted and cannot be had: {missing.what}", remedy=remedy),
+        f"{entry.title} cannot be had: {missing.what}{tries}",
     )
 
 
-def holder(instance: str, interface: int) -> xdppins.Holder | None:
-    """The other engine of ours that forwards on an interface by XDP, if one does."""
-    try:
-        return attachment.holder(instance, interface)
-    except DriverError:  # without BPF nobody does
-        return None
+def holder(instance: str, interface: int) -> Holder | None:
+    """The other engine of ours that forwards on an interface, if one does."""
+    for entry in registry.DRIVERS:
+        try:
+            found = entry.load().holder(instance, interface)
+        except DriverError:  # where the driver cannot be had, nobody does
+            continue
+        if found is not None:
+            return found
+    return None
 
 
-def _pcap(instance: str) -> Driver:
-    """The pcap driver alone: what XDP driver of this engine's was left to the kernel ends."""
-    from dataplane.drivers.pcap import driver as pcap
+def prepare_peer(choice: str | None, interface: str) -> None:
+    """Prepare the far end of an engine's veth (`Registration.prepare_peer`) for the drivers that a choice may come to.
+    choice: one of CHOICES; None: any driver. Raises DriverError."""
+    for entry in registry.candidates(choice) if choice else registry.DRIVERS:
+        module = entry.load()
+        if module.supported() is None:
+            module.prepare_peer(interface)
 
-    xdppins.remove(instance)
-    return pcap.PcapDriver(instance)
+
+def remove_leftovers(instance: str, *, but: Entry | None = None) -> None:
+    """Remove what drivers of an instance left behind, but for one. Raises DriverError where one of them runs."""
+    for entry in registry.DRIVERS:
+        if entry is not but:
+            entry.load().remove(instance)

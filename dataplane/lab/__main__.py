@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from dataplane.drivers import registry
 from dataplane.errors import DataplaneError, LabError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         verb = verbs.add_parser(name, help=about)
         verb.add_argument("example", metavar="EXAMPLE", help="an example's name, or a topology file")
-        verb.add_argument("--driver", choices=("auto", "xdp", "pcap"), help="as for avi-se run")
+        verb.add_argument("--driver", choices=registry.CHOICES, help="as for avi-se run")
         verb.add_argument("--state", type=Path, help="state directory (default: one that goes with the laboratory)")
         verb.add_argument("--name", default="", help="the laboratory's name (default: made of the process number)")
         verb.set_defaults(command=command)
@@ -103,20 +104,20 @@ def _up(arguments: argparse.Namespace) -> int:
 
 
 def _down(arguments: argparse.Namespace) -> int:
-    from dataplane.lab import registry
+    from dataplane.lab import inventory
 
-    names = [arguments.name] if arguments.name else registry.names()
-    if arguments.name and arguments.name not in registry.names():
-        raise LabError(f"no laboratory {arguments.name!r}; there are {', '.join(registry.names()) or 'none'}")
+    names = [arguments.name] if arguments.name else inventory.names()
+    if arguments.name and arguments.name not in inventory.names():
+        raise LabError(f"no laboratory {arguments.name!r}; there are {', '.join(inventory.names()) or 'none'}")
     for name in names:
-        record = registry.read(name)
+        record = inventory.read(name)
         if record.held:
             told = f"laboratory {name} is held by process {record.owner[0]}, which takes it down at its end"
             if arguments.name:
                 raise LabError(told, remedy=f"kill {record.owner[0]}")
             print(told)
             continue
-        registry.remove(name)
+        inventory.remove(name)
         print(f"removed {name}")
     if not names:
         print("there is no laboratory")

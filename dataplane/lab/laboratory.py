@@ -25,10 +25,10 @@ from typing import Any
 
 from dataplane import client
 from dataplane.daemon.process import instance
-from dataplane.drivers import selection as drivers
+from dataplane.drivers import selection
 from dataplane.errors import EngineError, LabError
+from dataplane.lab import inventory
 from dataplane.lab import nginx as web
-from dataplane.lab import registry
 from dataplane.lab.namespaces import Namespace, call, inside, stop
 from dataplane.lab.requests import Answer
 from dataplane.lab.tcpdump import Capture
@@ -48,8 +48,8 @@ class Lab:
         self, topology: Topology, *, name: str = "", driver: str | None = None, state: Path | None = None
     ) -> None:
         self.topology = topology
-        self.name = registry.check_name(name or f"run{os.getpid()}")
-        self.folder = registry.folder(self.name)
+        self.name = inventory.check_name(name or f"run{os.getpid()}")
+        self.folder = inventory.folder(self.name)
         self.state = state or self.folder / "state"
         self.driver = driver
         self.switch = self._namespace(SWITCH)
@@ -74,7 +74,7 @@ class Lab:
         """Make the network. Raises LabError, and leaves nothing behind then."""
         if os.geteuid() != 0:
             raise LabError("a laboratory needs root: it makes network namespaces", remedy="sudo avi-lab …")
-        registry.claim(self.name, instance(self.state, self.topology.engine_name))
+        inventory.claim(self.name, instance(self.state, self.topology.engine_name))
         try:
             self._make_network()
         except BaseException:
@@ -90,13 +90,13 @@ class Lab:
             for process in (self.engine, *self._servers.values()):
                 if process is not None:
                     stop(process)
-            registry.remove(self.name)
+            inventory.remove(self.name)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def leave(self) -> None:
         """Let it stand when this process ends; `avi-lab down` removes it."""
-        registry.release(self.name)
+        inventory.release(self.name)
         self._standing = True
 
     # the engine
@@ -269,7 +269,7 @@ class Lab:
     # the network
 
     def _namespace(self, name: str) -> Namespace:
-        return Namespace(f"{registry.PREFIX}{self.name}-{name}")
+        return Namespace(f"{inventory.PREFIX}{self.name}-{name}")
 
     def _make_network(self) -> None:
         topology = self.topology
@@ -285,8 +285,7 @@ class Lab:
             if gateway := topology.gateway(node):
                 _ip(self.hosts[node.name], [f"route add default via {gateway.address}"])
             self._send_whole(self.hosts[node.name], "eth0", node.name)
-        if self.driver != drivers.PCAP:
-            inside(self.switch, _let_xdp_pass)
+        inside(self.switch, partial(selection.prepare_peer, self.driver, ENGINE))
 
     def _make_router(self, space: Namespace, router: Router) -> None:
         space.call("sysctl", "-qw", "net.ipv4.ip_forward=1")
@@ -357,15 +356,6 @@ def _bridge(name: str) -> str:
 
 def _host_lines(link: str, node: Node, network: IPv4Network) -> list[str]:
     return ["link set lo up", f"addr add {node.address}/{network.prefixlen} dev {link}", f"link set {link} up"]
-
-
-def _let_xdp_pass() -> None:
-    """A veth hands frames that XDP transmits to its peer only where the peer runs XDP as well."""
-    from dataplane.drivers.xdp import attachment
-    from dataplane.drivers.xdp import driver as xdpdriver
-
-    if xdpdriver.supported() is None:
-        attachment.attach_pass(ENGINE)
 
 
 def _listens(pid: int, port: int) -> bool:

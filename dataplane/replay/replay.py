@@ -15,33 +15,19 @@ import json
 import re
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from dataplane import plan
+from dataplane.drivers import registry
+from dataplane.drivers.registry import FIRST_INTERFACE, Replayer
 from dataplane.errors import NetworkError, PlanError
-from dataplane.forwarding import decision, translate
+from dataplane.forwarding import translate
 from dataplane.forwarding.driver import Tables
-from dataplane.forwarding.lookup import LookupTables
-from dataplane.forwarding.tracking import FLOWS, Flows
 from dataplane.forwarding.values import Counters, Interface, Tally, Vip
-
-if TYPE_CHECKING:
-    from dataplane.drivers.xdp.testrun import Trial
-
-
-class Replayer(Protocol):
-    """A driver's decision, ready for frames of the first interface."""
-
-    def decide(self, frame: bytes, now: int) -> tuple[bytes, ...]:
-        """What leaves because of a frame. now: nanoseconds, its time. Raises DriverError."""
-
-    def counters(self) -> Counters:
-        """What became of the frames so far."""
-
 
 ETHERNET = 1
 """DLT_EN10MB, the only link type that can be replayed (pcap-linktype(7))."""
@@ -82,17 +68,14 @@ def surroundings(path: Path) -> Surroundings:
     """Read a neighbours file. Raises NetworkError naming the file and what is wrong with it."""
     try:
         data = json.loads(path.read_text("utf-8"))
-        interfaces = tuple(_interface(index, entry) for index, entry in enumerate(data["interfaces"], start=1))
+        entries = list(enumerate(data["interfaces"], start=FIRST_INTERFACE))
+        interfaces = tuple(_interface(index, entry) for index, entry in entries)
         if not interfaces:
             raise ValueError("at least one interface is needed")
         by_name = {interface.name: interface.index for interface in interfaces}
         return Surroundings(
             interfaces,
-            tuple(
-                (index, ipaddress.IPv4Interface(text))
-                for index, entry in enumerate(data["interfaces"], start=1)
-                for text in entry["ip"]
-            ),
+            tuple((index, ipaddress.IPv4Interface(text)) for index, entry in entries for text in entry["ip"]),
             {(by_name[n["interface"]], socket.inet_aton(n["ip"])): _mac(n["mac"]) for n in data.get("neighbours", ())},
             tuple(sorted((_route(by_name, r) for r in data.get("routes", ())), key=lambda r: -r[0].prefixlen)),
         )
@@ -165,60 +148,10 @@ def _pool(service: plan.Service) -> str:
 
 @contextmanager
 def replayer(driver: str, planned: plan.Plan, around: Surroundings) -> Iterator[Replayer]:
-    """A driver's decision on a plan. driver: "pcap" or "xdp". Raises DriverError, NetworkError."""
-    if driver == "xdp":
-        from dataplane.drivers.xdp.testrun import Trial
-
-        trial = Trial(FLOWS)
-        try:
-            fill(trial.tables, planned, around)
-            yield Program(trial)
-        finally:
-            trial.close()
-    else:
-        values = LookupTables()
-        fill(values, planned, around)
-        yield Reference(values, around.interfaces[0])
-
-
-class Reference:
-    """The pcap driver's: the reference decision."""
-
-    def __init__(self, values: LookupTables, first: Interface) -> None:
-        self._values, self._first = values, first
-        self._flows = Flows()
-        self._counters = Counters()
-
-    def decide(self, frame: bytes, now: int) -> tuple[bytes, ...]:
-        """What leaves because of a frame."""
-        verdict = decision.decide(frame, self._first, self._values, self._flows, now)
-        decision.count(verdict, self._counters)
-        return verdict.frames
-
-    def counters(self) -> Counters:
-        """What became of the frames so far."""
-        return self._counters
-
-
-class Program:
-    """The XDP program's, tried in the kernel."""
-
-    def __init__(self, trial: Trial) -> None:
-        self._trial = trial
-        self._now = 0
-
-    def decide(self, frame: bytes, now: int) -> tuple[bytes, ...]:
-        """What leaves because of a frame. Raises DriverError where it is too large to be tried."""
-        if len(frame) < decision.ETH_HLEN:
-            return ()
-        if now != self._now:
-            self._now = now
-            self._trial.set_clock(max(1, now))
-        return self._trial.run(frame).frames
-
-    def counters(self) -> Counters:
-        """What became of the frames so far."""
-        return self._trial.tables.counters()
+    """A driver's decision on a plan. driver: its name. Raises DriverError, NetworkError."""
+    with closing(registry.entry(driver).load().replayer()) as ready:
+        fill(ready.tables, planned, around)
+        yield ready
 
 
 def replay(replayer: Replayer, planned: plan.Plan, source: Path, target: Path) -> dict[str, Any]:

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from dataplane import plan
-from dataplane.drivers.xdp import attachment
+from dataplane.drivers import selection
 from dataplane.forwarding import maglev as hashing
 from dataplane.forwarding.rewrite import checksum, ip_header
 from tests.bench.measure import Effort, Samples
+from tests.drivers import PREFERRED
 from tests.health.crowd import ENGINE, PORT, Crowd, batch, crowd, quick
 
 SERVERS, MANY = 1000, 5000
@@ -62,7 +63,7 @@ def costs(servers: int, seconds: float, rounds: int, mode: str, names: Sequence[
         for version, name in enumerate(names, 1):
             there.publish(there.services([MONITORS[name]], mode=mode), version)
             if there.process is None:
-                there.start("xdp")
+                there.start(PREFERRED)
             _settled(there, version)
             values = []
             begun, ran = time.monotonic(), _probes(there)
@@ -89,7 +90,7 @@ def many(effort: Effort) -> Iterator[Samples]:
         with tempfile.TemporaryDirectory() as folder, crowd(Path(folder), servers, kind="http", vips=pools) as there:
             there.publish(there.services([MONITORS["TCP"]], pools=pools))
             began = time.monotonic()
-            there.start("xdp")
+            there.start(PREFERRED)
             _settled(there, 1)
             yield Samples(f"up, {name}", "s", [time.monotonic() - began - SPREAD], note=f"{servers:,} servers")
             ran, used, since = _probes(there), there.used(), time.monotonic()
@@ -107,11 +108,11 @@ def verdicts(effort: Effort) -> Iterator[Samples]:
     yield from failing(effort, effort.times(SERVERS, least=20), 1)
 
 
-def failing(effort: Effort, servers: int, pools: int, rounds: int = 3, driver: str = "xdp") -> Iterator[Samples]:
+def failing(effort: Effort, servers: int, pools: int, rounds: int = 3, driver: str = PREFERRED) -> Iterator[Samples]:
     """The same in so many pools; if there are several, each has a server of the next one, too."""
     victims = servers // 10
     with tempfile.TemporaryDirectory() as folder, crowd(Path(folder) / "state", servers, vips=pools) as there:
-        there.server.run(lambda: attachment.attach_pass("up0"))
+        there.server.run(lambda: selection.prepare_peer(driver, "up0"))
         macs = _own_macs(there)
         services = [replace(one, idle_timeout=IDLE) for one in there.services([quick("TCP")], pools=pools)]
         if pools > 1:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.broken.world import World
+from tests.drivers import REFERENCE
 
 Act = Callable[[World], None]
 
@@ -31,4 +32,4 @@ class Case:
     mends: int = 0
     restores: Act = nothing
     mode: str = "l2"
-    drivers: tuple[str, ...] = ("pcap",)
+    drivers: tuple[str, ...] = (REFERENCE,)

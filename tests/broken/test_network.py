@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 
 from tests.broken.world import VIP, World, built, until
+from tests.drivers import every_driver
 from tests.netns import Namespace
 
 pytestmark = pytest.mark.root
-
-
-both = pytest.mark.parametrize("driver", ["pcap", "xdp"])
 
 
 def service(world: World) -> dict[str, Any]:
@@ -22,7 +20,7 @@ def service(world: World) -> dict[str, Any]:
     return told["services"][0] if told and told["services"] else {"state": "", "reason": ""}
 
 
-@both
+@every_driver
 def test_the_egress_link_is_switched_off(driver: str, tmp_path: Path) -> None:
     with built(tmp_path, "l2", driver) as world:
         world.sh("engine", "ip link set dev eth0 down")
@@ -60,7 +58,7 @@ def test_a_server_of_layer_2_is_in_another_segment(tmp_path: Path) -> None:
         world.is_well()
 
 
-@both
+@every_driver
 def test_somebody_else_claims_the_vip(driver: str, tmp_path: Path) -> None:
     with built(tmp_path, "l2", driver) as world:
         mac = world.spaces["client"].link("eth0")[1].hex(":")
@@ -75,7 +73,7 @@ def test_somebody_else_claims_the_vip(driver: str, tmp_path: Path) -> None:
         until(lambda: not service(world)["reason"], lambda: service(world))
 
 
-@both
+@every_driver
 def test_the_serving_interface_is_deleted_and_made_again(driver: str, tmp_path: Path) -> None:
     with built(tmp_path, "l2", driver) as world:
         world.sh("engine", "ip link del eth0")
@@ -87,7 +85,7 @@ def test_the_serving_interface_is_deleted_and_made_again(driver: str, tmp_path: 
         until(lambda: service(world)["state"] == "up", lambda: service(world))
 
 
-@both
+@every_driver
 def test_two_serving_interfaces_vanish_together(driver: str, tmp_path: Path) -> None:
     """By one command: the kernel takes both away before anybody hears of either."""
     with Namespace() as far, built(tmp_path, "l2", driver) as world:

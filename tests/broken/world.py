@@ -27,6 +27,7 @@ from dataplane import plan
 from dataplane.errors import EngineError
 from dataplane.plan import sqlite
 from dataplane.server import record as serverstate
+from tests.drivers import REFERENCE
 from tests.netns import Namespace
 
 VIP, ENGINE, CLIENT = "10.9.0.100", "10.9.0.1", "10.9.0.50"
@@ -178,7 +179,7 @@ class World:
 
 
 @contextmanager
-def built(folder: Path, mode: str, driver: str = "pcap", **changed: Any) -> Iterator[World]:
+def built(folder: Path, mode: str, driver: str = REFERENCE, **changed: Any) -> Iterator[World]:
     """The network, well: both servers are up. changed: of the service."""
     with ExitStack() as stack:
         names = ("switch", "engine", "client", *HOSTS, *(("router",) if mode == "l3" else ()))

@@ -15,6 +15,7 @@ from scapy.utils import rdpcap, wrpcap, wrpcapng
 
 from dataplane import plan
 from dataplane.plan import file
+from tests.drivers import NAMES, REFERENCE, every_driver
 
 from ..packets.cases import CASES, arp_reply, arp_request, frame, tcp, udp
 from ..packets.world import ETH0, VIP, WEB1, WEB2, mac
@@ -64,7 +65,7 @@ def summary(folder: Path, *more: str, **options: Any) -> Any:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("driver", ["pcap", "xdp"])
+@every_driver
 def test_the_summary_adds_up(folder: Path, driver: str) -> None:
     told = summary(folder, "--driver", driver)
     assert {k: told[k] for k in ("frames", "forwarded", "answered", "host", "dropped")} == {
@@ -88,51 +89,52 @@ def test_the_capture_holds_what_left_in_order(folder: Path) -> None:
 SECOND_SERVICE = dataclasses.replace(SERVICE, virtualservice="vs2", uuid="virtualservice-2", port=81, port_end=89)
 
 
-def both(folder: Path) -> Any:
-    """The summary, which both drivers give; what leaves is the same, too."""
-    told = summary(folder, "--driver", "pcap")
+def agreed(folder: Path) -> Any:
+    """The summary, which all drivers give; what leaves is the same, too."""
+    told = summary(folder, "--driver", REFERENCE)
     decided = rdpcap(str(folder / "out.pcap"))
-    assert summary(folder, "--driver", "xdp") == told
-    tried = rdpcap(str(folder / "out.pcap"))
-    assert [(bytes(p), p.time) for p in tried] == [(bytes(p), p.time) for p in decided]
+    for driver in NAMES:
+        assert summary(folder, "--driver", driver) == told
+        tried = rdpcap(str(folder / "out.pcap"))
+        assert [(bytes(p), p.time) for p in tried] == [(bytes(p), p.time) for p in decided]
     return told
 
 
-def test_the_packet_table_on_both_drivers(folder: Path) -> None:
+def test_the_packet_table_on_every_driver(folder: Path) -> None:
     sent = [f for row in CASES for f in (*row.before, row.frame) if len(f) < 3000]
     wrpcap(str(folder / "in.pcap"), [Ether(f) for f in sent])
-    told = both(folder)
+    told = agreed(folder)
     assert told["frames"] == len(sent)
     assert min(told["forwarded"], told["answered"], told["host"]) >= 3
     assert {"malformed", "bad_source", "looped", "fragment_unknown", "no_service"} <= told["dropped"].keys()
 
 
-def test_fragments_in_the_time_of_the_capture_on_both_drivers(folder: Path) -> None:
+def test_fragments_in_the_time_of_the_capture_on_every_driver(folder: Path) -> None:
     first, second = (Ether(frame(piece)) for piece in fragment(tcp(data=bytes(1000)), 800))
     packets = [first.copy(), second.copy(), second.copy()]
     for packet, at in zip(packets, (1000, 1029, 1031), strict=True):
         packet.time = at
     wrpcap(str(folder / "in.pcap"), packets)
-    told = both(folder)
+    told = agreed(folder)
     assert (told["forwarded"], told["dropped"]) == (2, {"fragment_unknown": 1})
 
 
-def test_services_of_one_pool_are_counted_apart_on_both_drivers(folder: Path) -> None:
+def test_services_of_one_pool_are_counted_apart_on_every_driver(folder: Path) -> None:
     services = {service.key: service for service in (SERVICE, SECOND_SERVICE)}
     file.save(plan.Plan(1, services, plan.Common()), folder / "plan.json")
     wrpcap(str(folder / "in.pcap"), [Ether(frame(tcp(port, sport=n))) for n in range(50) for port in (80, 81, 82)])
-    services = both(folder)["services"]
+    services = agreed(folder)["services"]
     for name, packets in (("vs1", 50), ("vs2", 100)):
         assert services[name]["packets"] == packets
         assert sum(s["packets"] for s in services[name]["servers"].values()) == packets
 
 
-def test_layer_3_on_both_drivers(folder: Path) -> None:
+def test_layer_3_on_every_driver(folder: Path) -> None:
     far = dataclasses.replace(SERVICE, mode=plan.L3_GRE)
     file.save(plan.Plan(1, {far.key: far}, plan.Common()), folder / "plan.json")
     sent = [tcp(sport=n, data=bytes(size), flags=df) for n, (size, df) in enumerate(LARGE)]
     wrpcap(str(folder / "in.pcap"), [Ether(frame(packet)) for packet in sent])
-    told = both(folder)
+    told = agreed(folder)
     assert (told["forwarded"], told["answered"]) == (5, 1)
     assert len(rdpcap(str(folder / "out.pcap"))) == 7
 

@@ -3,12 +3,13 @@
 import pytest
 
 from dataplane.daemon import statustext
+from tests.drivers import REFERENCE
 from tests.lab import plans
 
 
 @pytest.mark.root
 def test_a_dead_server_and_one_without_the_vip() -> None:
-    with plans.new_lab("l2_dsr", "pcap") as lab:
+    with plans.new_lab("l2_dsr", REFERENCE) as lab:
         plans.start(lab)
         first, second, *others = lab.topology.servers
         lab.hosts[first.name].call("ip", "address", "del", f"{lab.topology.vip}/32", "dev", "lo")

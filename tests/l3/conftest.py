@@ -3,10 +3,11 @@ from collections.abc import Iterator
 import pytest
 
 from dataplane import plan
+from tests.drivers import NAMES
 from tests.l3.world import PREPARED, SERVERS, World, built, service, until
 
 
-@pytest.fixture(scope="module", params=["pcap", "xdp"])
+@pytest.fixture(scope="module", params=NAMES)
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The network with an engine whose servers are known: two up, one down."""
     with built(tmp_path_factory.mktemp("l3")) as there:

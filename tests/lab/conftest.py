@@ -1,14 +1,15 @@
-"""Laboratories for tests, on both drivers."""
+"""Laboratories for tests, on every driver."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from dataplane.lab.laboratory import Lab
+from tests.drivers import NAMES
 from tests.lab import plans
 
 
-@pytest.fixture(params=["xdp", "pcap"])
+@pytest.fixture(params=NAMES)
 def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

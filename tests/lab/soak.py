@@ -16,6 +16,7 @@ from pathlib import Path
 from dataplane import plan
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.namespaces import stop
+from tests.drivers import NAMES, PREFERRED
 
 from .test_transitions import HERE, PORT, VIP, A, B, C, D, Scene, standing
 
@@ -132,7 +133,7 @@ def _target(entry: Path) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.lab.soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--driver", choices=("xdp", "pcap"), default="xdp")
+    parser.add_argument("--driver", choices=NAMES, default=PREFERRED)
     arguments = parser.parse_args()
     measured = soak(arguments.driver, arguments.seconds)
     print(json.dumps(asdict(measured), indent=1))

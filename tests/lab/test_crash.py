@@ -2,15 +2,14 @@
 
 import signal
 
-import pytest
-
 from dataplane.lab.laboratory import Lab
+from tests.drivers import drivers_that_outlive
 from tests.lab import plans
 
 PORTS = range(20001, 20501)
 
 
-@pytest.mark.parametrize("driver", ["xdp"])
+@drivers_that_outlive
 def test_a_killed_engine_loses_no_request_and_the_next_one_adopts_what_runs(lab: Lab, driver: str) -> None:
     client = lab.hosts["client"]
     asking = lab.start_asking(PORTS, "--interval", "0.01", "--timeout", "8")
@@ -35,7 +34,7 @@ def test_a_killed_engine_loses_no_request_and_the_next_one_adopts_what_runs(lab:
     assert {answer.error for answer in lab.ask(PORTS[:100])} == {""}
 
 
-@pytest.mark.parametrize("driver", ["xdp"])
+@drivers_that_outlive
 def test_a_stopped_engine_takes_everything_away(lab: Lab, driver: str) -> None:
     assert lab.stop_engine() == 0
     assert "xdp" not in lab.hosts["engine"].call("ip", "link", "show", "dev", "eth0")

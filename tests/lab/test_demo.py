@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.lab import registry, topology
+from dataplane.lab import inventory, topology
+from tests.drivers import PREFERRED, REFERENCE
 from tests.lab import plans
 from tests.lab.test_teardown import left
 
@@ -55,9 +56,9 @@ def test_the_session_is_the_document_s_word_for_word() -> None:
 def test_what_is_up_stays_until_down() -> None:
     name = plans.lab_name()
     try:
-        up = avi_lab("up", "l2_dsr", "--driver", "xdp", "--name", name)
+        up = avi_lab("up", "l2_dsr", "--driver", PREFERRED, "--name", name)
         assert up.returncode == 0, up.stdout + up.stderr
-        client = f"/run/netns/{registry.PREFIX}{name}-client"
+        client = f"/run/netns/{inventory.PREFIX}{name}-client"
         url = "http://10.10.10.100:80/"
         assert f"nsenter --net={client} curl {url}" in up.stdout
         asked = subprocess.run(
@@ -71,7 +72,7 @@ def test_what_is_up_stays_until_down() -> None:
             "status",
             "--json",
             "--state",
-            str(registry.folder(name) / "state"),
+            str(inventory.folder(name) / "state"),
         ]
         told = json.loads(subprocess.run(status, capture_output=True, check=True).stdout)
         assert [service["virtualservice"] for service in told[0]["services"]] == ["dsr-vs"]
@@ -86,7 +87,7 @@ def test_a_session_that_is_refused_ends_the_run_with_its_fault(tmp_path: Path) -
     session = tmp_path / "l2_dsr.avi"
     session.write_text(session.read_text().replace("lb_algorithm_consistent_hash\n", "lb_algorithm_round_robin\n"))
     name = plans.lab_name()
-    run = avi_lab("run", str(tmp_path / "l2_dsr.toml"), "--driver", "pcap", "--name", name)
+    run = avi_lab("run", str(tmp_path / "l2_dsr.toml"), "--driver", REFERENCE, "--name", name)
     assert run.returncode == 1
     assert "avi-shell refused the session" in run.stderr
     assert "consistent" in run.stderr

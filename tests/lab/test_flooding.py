@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from dataplane import client, plan
-from dataplane.drivers.xdp import attachment
+from dataplane.drivers import selection
 from dataplane.errors import EngineError
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.namespaces import inside, stop
 from dataplane.plan import sqlite
+from tests.drivers import NAMES
 
 from .test_transitions import HERE, NODES, PORT, TOPOLOGY, VIP, A, B
 
@@ -107,14 +108,13 @@ class Stage:
         return sum(port["stats64"]["rx"]["packets"] for port in ports)
 
 
-@pytest.fixture(params=["pcap", "xdp"])
+@pytest.fixture(params=NAMES)
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     topology = dataclasses.replace(TOPOLOGY, title="flooding")
     with Lab(topology, driver=request.param) as lab:
         for node in topology.nodes:
             lab.switch.call("ip", "link", "set", node.name, "type", "bridge_slave", "learning", "off", "flood", "on")
-        if request.param == "xdp":
-            _let_pass(lab, SECOND.name)
+        inside(lab.switch, lambda: selection.prepare_peer(request.param, SECOND.name))
         lab.prepare(SERVERS)
         stage = Stage(lab)
         for node in SERVERS:
@@ -127,10 +127,6 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
         finally:
             for program in stage.programs:
                 stop(program)
-
-
-def _let_pass(lab: Lab, port: str) -> None:
-    inside(lab.switch, lambda: attachment.attach_pass(port))
 
 
 def test_every_frame_is_forwarded_once_by_one_engine(stage: Stage) -> None:

@@ -9,22 +9,25 @@ from pathlib import Path
 
 import pytest
 
+from dataplane.bpf.bpffs import BPFFS
 from dataplane.errors import LabError
-from dataplane.lab import namespaces, registry
+from dataplane.lab import inventory, namespaces
 from dataplane.lab.laboratory import Lab
 from dataplane.server import record as serverstate
+from tests.drivers import REFERENCE
 from tests.lab import plans
 
 AVI_LAB = [sys.executable, "-m", "dataplane.lab"]
+PINS = BPFFS / "avi-se"
 LONG = ("--requests", "40000")
 """A run that does not end before something is done to it."""
 
 
 def left(name: str) -> list[str]:
     """What there is of a laboratory: namespaces, files, pins."""
-    spaces = [space.name for space in namespaces.existing(f"{registry.PREFIX}{name}-")]
-    pins = [path.name for path in registry.PINS.glob(f"*{name}*")]
-    return [*spaces, *(str(path) for path in registry.FOLDER.glob(name)), *pins]
+    spaces = [space.name for space in namespaces.existing(f"{inventory.PREFIX}{name}-")]
+    pins = [path.name for path in PINS.glob(f"*{name}*")]
+    return [*spaces, *(str(path) for path in inventory.FOLDER.glob(name)), *pins]
 
 
 def started(words: list[str], until: str) -> subprocess.Popen[str]:
@@ -70,14 +73,14 @@ def test_down_removes_the_pins_of_a_killed_engine() -> None:
     try:
         plans.start(lab)
         lab.stop_engine(signal.SIGKILL)
-        assert [path.name for path in registry.PINS.glob(f"*{lab.name}*")]
+        assert [path.name for path in PINS.glob(f"*{lab.name}*")]
     finally:
         lab.close()
     assert left(lab.name) == []
 
 
 def test_a_failure_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
-    lab = plans.new_lab("l2_dsr", "pcap")
+    lab = plans.new_lab("l2_dsr", REFERENCE)
     refused = tmp_path / "refused.avi"
     refused.write_text("no such command\n")
     with pytest.raises(LabError, match="avi-shell"), lab:
@@ -94,7 +97,7 @@ def test_nothing_stays_of_avi_server_s_records(lab: Lab) -> None:
 
 
 def test_a_name_is_used_once() -> None:
-    with plans.new_lab("l2_dsr", "pcap") as lab:
+    with plans.new_lab("l2_dsr", REFERENCE) as lab:
         again = Lab(lab.topology, name=lab.name)
         with pytest.raises(LabError, match="is there already"):
             again.open()
@@ -109,9 +112,9 @@ def test_down_names_the_laboratories_there_are() -> None:
 
 def test_a_process_is_known_by_its_number_and_its_start() -> None:
     ticks = namespaces.started(os.getpid())
-    assert registry.Record("x", (os.getpid(), ticks or 0), "").held
-    assert not registry.Record("x", (os.getpid(), 1), "").held
-    assert not registry.Record("x", (0, 0), "").held
+    assert inventory.Record("x", (os.getpid(), ticks or 0), "").held
+    assert not inventory.Record("x", (os.getpid(), 1), "").held
+    assert not inventory.Record("x", (0, 0), "").held
 
 
 def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

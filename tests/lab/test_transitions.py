@@ -21,11 +21,13 @@ from typing import Any
 import pytest
 
 from dataplane import plan
+from dataplane.drivers import registry
 from dataplane.forwarding import maglev as hashing
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.namespaces import stop
 from dataplane.lab.topology import Node, Topology
 from dataplane.plan import sqlite
+from tests import drivers
 
 HERE = Path(__file__).parent
 VIP, CLIENT, PORT = "10.10.10.100", "10.10.10.50", 7000
@@ -162,7 +164,7 @@ def standing(driver: str) -> Iterator[Scene]:
             pool.connection.close()
 
 
-@pytest.fixture(params=["pcap", "xdp"])
+@pytest.fixture(params=drivers.NAMES)
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     with standing(request.param) as scene:
         yield scene
@@ -238,7 +240,8 @@ def test_connections_live_through_a_new_engine(scene: Scene) -> None:
     scene.change(d=plan.Server(D, PORT))
     begun = scene.open(500)
     assert scene.say("ping") == held | begun
-    scene.lab.stop_engine(signal.SIGKILL if scene.lab.driver == "pcap" else signal.SIGTERM)
+    outlives = registry.entry(str(scene.lab.driver)).outlives_process
+    scene.lab.stop_engine(signal.SIGTERM if outlives else signal.SIGKILL)
     scene.lab.start_engine()
     scene.settle()
     after = scene.say("ping")
@@ -248,9 +251,10 @@ def test_connections_live_through_a_new_engine(scene: Scene) -> None:
     print(f"{len(broken)} of {len(after)} connections ended: those begun in the window on slots that had moved")
 
 
-def test_connections_live_through_a_restart_that_adopts() -> None:
+@drivers.drivers_that_outlive
+def test_connections_live_through_a_restart_that_adopts(driver: str) -> None:
     """Killed in the middle of a transition: what the kernel remembers of it is taken over, and nothing breaks."""
-    with standing("xdp") as scene:
+    with standing(driver) as scene:
         held = scene.open(CONNECTIONS)
         scene.change(d=plan.Server(D, PORT))
         held |= scene.open(500)

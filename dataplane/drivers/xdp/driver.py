@@ -17,7 +17,6 @@ from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import Program
 from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.tables import NAMES, MapTables
-from dataplane.drivers.xdp import pins
 from dataplane.drivers.xdp.attachment import Attachments
 from dataplane.drivers.xdp.pins import Pins
 from dataplane.drivers.xdp.slowpath import Sender, SlowPath
@@ -45,14 +44,6 @@ def supported() -> DriverError | None:
     except DriverError as exc:
         return exc
     return None
-
-
-def runs(instance: str) -> bool:
-    """Whether this machine runs a program of this layout for an instance, so that it can most likely load it."""
-    try:
-        return any(pins.links(pins.root(instance) / f"v{layout.LAYOUT}"))
-    except DriverError:
-        return False
 
 
 class XdpDriver:

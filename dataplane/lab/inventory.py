@@ -12,16 +12,15 @@ import os
 import re
 import shutil
 import signal
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from dataplane.drivers import selection
 from dataplane.errors import LabError
 from dataplane.lab import namespaces
 from dataplane.server import record as serverstate
 
 FOLDER = Path("/run/avi-lab")
-PINS = Path("/sys/fs/bpf/avi-se")
 PREFIX = "avi-lab-"
 
 
@@ -95,9 +94,7 @@ def remove(name: str) -> None:
         serverstate.forget(each.path.stat().st_ino)
         each.remove()
     if engine := read(name).engine:
-        shutil.rmtree(PINS / engine, ignore_errors=True)
-        with suppress(OSError):  # pins of other engines are there, or none at all
-            PINS.rmdir()
+        selection.remove_leftovers(engine)
     shutil.rmtree(folder(name), ignore_errors=True)
 
 

@@ -1,0 +1,55 @@
+"""What the registry of drivers asks of the pcap driver (`dataplane.drivers.registry.Registration`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataplane.errors import DriverError
+
+if TYPE_CHECKING:
+    from dataplane.drivers.pcap.driver import PcapDriver
+    from dataplane.drivers.pcap.replayer import ReferenceReplayer
+
+
+def supported() -> DriverError | None:
+    """None: every machine has packet sockets. What they lack the start tells."""
+    return None
+
+
+def runs(instance: str) -> bool:
+    """False: its forwarding ends with its process."""
+    return False
+
+
+def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
+    """None: an interface has any number of packet sockets."""
+    return None
+
+
+def start(instance: str, state: Path) -> PcapDriver:
+    """The driver. Raises DriverError."""
+    from dataplane.drivers.pcap.driver import PcapDriver
+
+    return PcapDriver(instance)
+
+
+def remove(instance: str) -> None:
+    """Nothing: the next pcap driver of the instance replaces the packet filter that a killed one left."""
+
+
+def holder(instance: str, interface: int) -> None:
+    """None: packet sockets keep no other engine from an interface."""
+    return
+
+
+def prepare_peer(interface: str) -> None:
+    """Nothing: a veth takes what a packet socket sends."""
+
+
+def replayer() -> ReferenceReplayer:
+    """The reference decision."""
+    from dataplane.drivers.pcap.replayer import ReferenceReplayer
+
+    return ReferenceReplayer()

@@ -1,0 +1,166 @@
+"""The drivers there are: what each can, and the module that has its functions.
+
+A driver is added by a module that is a `Registration`, and an entry here. Its module is imported when the driver is
+asked for something, never sooner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from dataplane.errors import DriverError
+
+if TYPE_CHECKING:
+    from dataplane.forwarding.driver import Driver, Tables
+    from dataplane.forwarding.values import Counters
+
+AUTO = "auto"
+"""The word for the first driver that can be had."""
+FIRST_INTERFACE = 1
+"""Index of the interface that a replay's frames arrive on."""
+
+
+class Holder(Protocol):
+    """Another engine of ours that forwards on an interface; its text names it."""
+
+    @property
+    def remedy(self) -> str:
+        """What gives the interface to another engine without harm."""
+
+
+class Replayer(Protocol):
+    """A driver's decision on frames in memory; they arrive on the interface FIRST_INTERFACE."""
+
+    @property
+    def tables(self) -> Tables:
+        """Where the values are put that it decides by."""
+
+    def decide(self, frame: bytes, now: int) -> tuple[bytes, ...]:
+        """The frames that leave because of a frame. now: nanoseconds, its time. Raises DriverError."""
+
+    def counters(self) -> Counters:
+        """What became of the frames so far."""
+
+    def close(self) -> None:
+        """End."""
+
+
+class Registration(Protocol):
+    """What a driver's module has. instance names an engine among all on this machine; interfaces: index by name."""
+
+    def supported(self) -> DriverError | None:
+        """What this machine lacks for the driver, with its remedy; None: nothing."""
+
+    def runs(self, instance: str) -> bool:
+        """Whether the driver forwards for an instance already, so that this machine most likely supports it."""
+
+    def occupied(self, instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
+        """What keeps the driver from one of these interfaces, with its remedy; None: nothing."""
+
+    def start(self, instance: str, state: Path) -> Driver:
+        """The driver. state: the engine's state directory. Raises DriverError, also where another process is this
+        instance's driver."""
+
+    def remove(self, instance: str) -> None:
+        """Remove what a driver of this instance left behind. Raises DriverError where it runs."""
+
+    def holder(self, instance: str, interface: int) -> Holder | None:
+        """Another engine that forwards on an interface by this driver, if one does. Raises DriverError."""
+
+    def prepare_peer(self, interface: str) -> None:
+        """Have the far end of an engine's veth, in the calling thread's namespace, take the frames that the driver
+        sends. Raises DriverError."""
+
+    def replayer(self) -> Replayer:
+        """The driver's decision on frames in memory. Raises DriverError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One driver."""
+
+    name: str  # as `--driver` and the status name it
+    title: str  # as a sentence names it
+    about: str  # what it does, for the help
+    numbers: tuple[int, ...]  # values of `se_use_dpdk` that choose it; 0 is "auto"
+    outlives_process: bool  # forwards on when its process ends, and the next one takes over
+    completes_offloads: bool  # does what a sender's stack left to its card: checksum and segmentation
+    capabilities: tuple[str, ...]  # capabilities(7) it needs beside CAP_NET_ADMIN and CAP_NET_RAW
+    load: Callable[[], Registration]  # imports its module
+
+
+def _xdp() -> Registration:
+    from dataplane.drivers.xdp import registration
+
+    return registration
+
+
+def _pcap() -> Registration:
+    from dataplane.drivers.pcap import registration
+
+    return registration
+
+
+DRIVERS = (
+    Entry(
+        name="xdp",
+        title="XDP",
+        about="the compiled decision in the kernel",
+        numbers=(0, 1),
+        outlives_process=True,
+        completes_offloads=False,
+        capabilities=("CAP_BPF", "CAP_SYS_ADMIN"),
+        load=_xdp,
+    ),
+    Entry(
+        name="pcap",
+        title="pcap",
+        about="the reference decision on packet sockets",
+        numbers=(0, 2),
+        outlives_process=False,
+        completes_offloads=True,
+        capabilities=(),
+        load=_pcap,
+    ),
+)
+"""In the order in which they are tried where several will do."""
+
+NAMES = tuple(entry.name for entry in DRIVERS)
+CHOICES = (AUTO, *NAMES)
+
+
+def entry(name: str) -> Entry:
+    """A driver by its name. Raises DriverError naming those there are."""
+    for each in DRIVERS:
+        if each.name == name:
+            return each
+    raise DriverError(f"no driver {name!r}; there are {', '.join(NAMES)}")
+
+
+def numbered(number: int) -> tuple[Entry, ...]:
+    """The drivers that a value of `se_use_dpdk` chooses from, in the order in which they are tried."""
+    return tuple(each for each in DRIVERS if number in each.numbers) or numbered(0)
+
+
+def candidates(choice: str) -> tuple[Entry, ...]:
+    """The drivers that one of CHOICES chooses from, in the order in which they are tried. Raises DriverError."""
+    return numbered(0) if choice == AUTO else (entry(choice),)
+
+
+FALLBACK = numbered(0)[-1]
+"""The driver that `auto` takes where no other can be had; its decision is the reference."""
+
+
+def explained() -> str:
+    """All choices in words, for the help of a command line."""
+    order = ", else ".join(each.name for each in numbered(0))
+    return "; ".join([f"{AUTO}: {order}", *(f"{each.name}: {each.about}" for each in DRIVERS)])
+
+
+def capabilities() -> str:
+    """The capabilities that the drivers need, in words."""
+    more = [f"for {each.title} also {' and '.join(each.capabilities)}" for each in DRIVERS if each.capabilities]
+    return "; ".join(["CAP_NET_ADMIN, CAP_NET_RAW", *more])

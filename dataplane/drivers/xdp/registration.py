@@ -1,0 +1,54 @@
+"""What the registry of drivers asks of the XDP driver (`dataplane.drivers.registry.Registration`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dataplane.drivers.maps import layout
+from dataplane.drivers.xdp import attachment, driver, pins
+from dataplane.drivers.xdp.replayer import ProgramReplayer
+from dataplane.errors import DriverError
+
+
+def supported() -> DriverError | None:
+    """What this machine lacks for the program, with its remedy; None: nothing."""
+    return driver.supported()
+
+
+def runs(instance: str) -> bool:
+    """Whether this machine runs a program of this layout for an instance, so that it can most likely load it."""
+    try:
+        return any(pins.links(pins.root(instance) / f"v{layout.LAYOUT}"))
+    except DriverError:
+        return False
+
+
+def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
+    """What refuses the first of these interfaces (index by name) that has an XDP program not of this instance."""
+    return attachment.occupied(instance, interfaces)
+
+
+def start(instance: str, state: Path) -> driver.XdpDriver:
+    """The driver. Raises DriverError."""
+    return driver.XdpDriver(instance, state)
+
+
+def remove(instance: str) -> None:
+    """End what a driver of this instance left to the kernel. Raises DriverError where it runs."""
+    pins.remove(instance)
+
+
+def holder(instance: str, interface: int) -> pins.Holder | None:
+    """The other engine of ours whose program is on an interface, if there is one. Raises DriverError."""
+    return attachment.holder(instance, interface)
+
+
+def prepare_peer(interface: str) -> None:
+    """Have an interface pass every frame through XDP (`attach_pass`). Raises DriverError."""
+    attachment.attach_pass(interface)
+
+
+def replayer() -> ProgramReplayer:
+    """The program, tried in the kernel. Raises DriverError."""
+    return ProgramReplayer()

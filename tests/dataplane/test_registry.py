@@ -1,0 +1,92 @@
+"""The registered drivers: their names, the numbers that choose them, and the words about them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dataplane.drivers import registry, selection
+from dataplane.drivers.pcap.driver import PcapDriver
+from dataplane.drivers.xdp.driver import XdpDriver
+from dataplane.errors import DriverError
+
+
+def names(entries: tuple[registry.Entry, ...]) -> list[str]:
+    return [entry.name for entry in entries]
+
+
+def test_a_driver_bears_the_name_that_it_is_registered_by() -> None:
+    assert [XdpDriver.name, PcapDriver.name] == list(registry.NAMES)
+    assert names(registry.candidates("xdp")) == ["xdp"]
+    with pytest.raises(DriverError, match="no driver 'none'; there are xdp, pcap"):
+        registry.entry("none")
+
+
+@pytest.mark.parametrize(
+    ("number", "chosen"), [(0, ["xdp", "pcap"]), (1, ["xdp"]), (2, ["pcap"]), (3, ["xdp", "pcap"])]
+)
+def test_se_use_dpdk_chooses(number: int, chosen: list[str]) -> None:
+    assert names(registry.numbered(number)) == chosen
+
+
+def test_the_words_of_the_command_line_name_every_driver() -> None:
+    assert registry.CHOICES == ("auto", "xdp", "pcap")
+    assert registry.explained().startswith("auto: xdp, else pcap; xdp: ")
+    assert registry.capabilities() == "CAP_NET_ADMIN, CAP_NET_RAW; for XDP also CAP_BPF and CAP_SYS_ADMIN"
+
+
+def test_a_command_line_imports_no_driver() -> None:
+    words = [sys.executable, "-X", "importtime", "-m", "dataplane", "run", "--help"]
+    told = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "xdp: the compiled decision in the kernel" in " ".join(told.stdout.split())
+    assert "dataplane.drivers.registry" in told.stderr
+    assert not [each for each in registry.NAMES if f"dataplane.drivers.{each}" in told.stderr]
+
+
+class Made:
+    """A registered driver of a test. log: what was asked of it, in order."""
+
+    def __init__(self, name: str, *, missing: DriverError | None = None, occupied: DriverError | None = None) -> None:
+        self.log: list[str] = []
+        self.name = name
+        module: Any = SimpleNamespace(
+            runs=lambda instance: False,
+            supported=lambda: missing,
+            occupied=lambda instance, interfaces: occupied,
+            start=lambda instance, state: self.log.append("start") or self,
+            remove=lambda instance: self.log.append("remove"),
+        )
+        self.entry = registry.Entry(name, name.upper(), "", (0,), False, False, (), lambda: module)
+
+
+def chosen(monkeypatch: pytest.MonkeyPatch, *drivers: Made) -> tuple[str, str]:
+    """The driver that is chosen of several in this order, and why."""
+    entries = tuple(each.entry for each in drivers)
+    monkeypatch.setattr(registry, "DRIVERS", entries)
+    driver, reason = selection.choose(entries, "se", Path("/"), {"eth0": 1})
+    return driver.name, reason
+
+
+def test_the_first_that_can_be_had_is_chosen_and_the_others_leftovers_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Made("first", missing=DriverError("no such card", remedy="buy one"))
+    second = Made("second", occupied=DriverError("eth0 is taken", remedy="free it"))
+    third, fourth = Made("third"), Made("fourth")
+    reason = "FIRST cannot be had: no such card; try: buy one; SECOND cannot be had: eth0 is taken; to have it: free it"
+    assert chosen(monkeypatch, first, second, third, fourth) == ("third", reason)
+    assert [each.log for each in (first, second, third, fourth)] == [["remove"], ["remove"], ["start"], ["remove"]]
+    assert chosen(monkeypatch, third, second) == ("third", "the kernel allows THIRD")
+    assert chosen(monkeypatch, third) == ("third", "third is configured")
+
+
+def test_where_none_can_be_had_the_last_one_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing, taken = Made("one", missing=DriverError("no card")), Made("two", occupied=DriverError("eth0 is taken"))
+    with pytest.raises(DriverError, match="ONE is wanted and cannot be had: no card") as refused:
+        chosen(monkeypatch, taken, missing)
+    assert refused.value.remedy == "--driver auto falls back to pcap"
+    with pytest.raises(DriverError, match="eth0 is taken"):
+        chosen(monkeypatch, missing, taken)
