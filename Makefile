@@ -15,7 +15,7 @@ KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/tes
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-demo: install-demo ## the document's session forwards real traffic (DRIVER=auto|xdp|pcap)
+demo: install-demo ## the appliance's session forwards real traffic (DRIVER=auto|xdp|pcap)
 	@$(BIN)/avi-lab run l2_dsr --driver $(DRIVER) --requests $(REQUESTS)
 
 test: install-test lint ## lint, types and every test (root and BPF needed; under 15 minutes)

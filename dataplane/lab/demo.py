@@ -136,8 +136,8 @@ def _answers(answered: dict[Flow, str], topology: Topology) -> Table:
 
 
 def _exchange(seen: Seen, topology: Topology) -> Table:
-    """One request's first frame on its way, and the first frame of the answer."""
-    table = _table("Way", "Source MAC", "Destination MAC", "Source", "Destination", "TTL")
+    """One request's first frame, hop by hop, and the first frame of the answer."""
+    table = _table("Hop", "Source MAC", "Destination MAC", "Source", "Destination", "TTL")
     routers = (topology.router.near, topology.router.far) if topology.router else ()
     names = {node.mac: node.name for node in (*topology.nodes, *routers)}
     if not seen.to_engine:
@@ -146,12 +146,12 @@ def _exchange(seen: Seen, topology: Topology) -> Table:
     there = [frame for frame in seen.from_engine if frame.packet == first.packet][:1]
     back = [frame for frame in seen.answers if frame.target_port == first.source_port][:1]
     for frame in (first, *there, *back):
-        way = f"{names.get(frame.source_mac, '?')} → {names.get(frame.target_mac, '?')}"
+        hop = f"{names.get(frame.source_mac, '?')} → {names.get(frame.target_mac, '?')}"
         macs = frame.source_mac, frame.target_mac
         if frame.tunnel:
-            table.add_row(f"{way}, a tunnel", *macs, *frame.tunnel)
-            way, macs = "  the packet in it", ("", "")
-        table.add_row(way, *macs, *_ends(frame), str(frame.ttl))
+            table.add_row(f"{hop}, a tunnel", *macs, *frame.tunnel)
+            hop, macs = "  the packet in it", ("", "")
+        table.add_row(hop, *macs, *_ends(frame), str(frame.ttl))
     return table
 
 

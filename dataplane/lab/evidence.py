@@ -31,41 +31,36 @@ Flow = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One IPv4 frame of a service. packet: the client's or server's IP packet, without the frame's padding; ttl stands
-    in it too; tunnel: source and target of the outer header where it came in one."""
+    """One IPv4 frame of a service."""
 
     source_mac: str
     target_mac: str
-    source: str
-    target: str
+    source: str  # address, dotted
+    target: str  # address, dotted
     source_port: int
     target_port: int
     ttl: int
-    packet: bytes
-    tunnel: tuple[str, str] | None = None
+    packet: bytes  # the client's or server's IP packet, without the frame's padding
+    tunnel: tuple[str, str] | None = None  # source and target of the outer header, where it came in a tunnel
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One sentence about what was seen, and whether it holds; seen: the facts behind it."""
+    """One sentence about what was seen, and whether it holds."""
 
-    claim: str
+    claim: str  # the sentence
     holds: bool
-    seen: str
+    seen: str  # the facts behind it
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The frames of the service, by where they were captured and which way they went.
+    """The frames of the service, by where they were captured and in which direction they went."""
 
-    to_engine, from_engine: on the engine's wire, requests that it received and that it sent; answers_at_engine: frames
-    from the VIP there, either way; answers: frames from the VIP to the client, on the client's wire.
-    """
-
-    to_engine: Sequence[Frame]
-    from_engine: Sequence[Frame]
-    answers_at_engine: Sequence[Frame]
-    answers: Sequence[Frame]
+    to_engine: Sequence[Frame]  # on the engine's wire: requests that it received
+    from_engine: Sequence[Frame]  # on the engine's wire: requests that it sent
+    answers_at_engine: Sequence[Frame]  # on the engine's wire: frames from the VIP, received or sent
+    answers: Sequence[Frame]  # on the client's wire: frames from the VIP
 
 
 def read(path: Path, topology: Topology) -> list[Frame]:
@@ -110,14 +105,14 @@ def dissect(data: bytes, protocol: int) -> Frame | None:
 
 
 class _Header(NamedTuple):
-    """An IPv4 header; header, length: its own bytes, and the packet's."""
+    """An IPv4 header."""
 
-    header: int
-    length: int
+    header: int  # its bytes
+    length: int  # bytes of the packet
     ttl: int
     protocol: int
-    source: str
-    target: str
+    source: str  # address, dotted
+    target: str  # address, dotted
 
 
 def _ip(data: bytes, at: int) -> _Header | None:
@@ -200,9 +195,9 @@ def _after(seen: Seen, topology: Topology, servers: Mapping[str, Node]) -> Findi
 
 def _in_tunnel(seen: Seen, topology: Topology, servers: Mapping[str, Node]) -> Finding:
     assert topology.router is not None
-    ways = {(frame.source_mac, frame.target_mac) for frame in seen.from_engine}
+    macs = {(frame.source_mac, frame.target_mac) for frame in seen.from_engine}
     tunnels = {frame.tunnel or ("none", "none") for frame in seen.from_engine}
-    holds = ways == {(topology.engine.mac, topology.router.near.mac)} and all(
+    holds = macs == {(topology.engine.mac, topology.router.near.mac)} and all(
         source == topology.engine.address and target in servers for source, target in tunnels
     )
     return Finding(

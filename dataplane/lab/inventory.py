@@ -18,7 +18,7 @@ from pathlib import Path
 from dataplane.drivers import selection
 from dataplane.errors import LabError
 from dataplane.lab import namespaces
-from dataplane.server import record as serverstate
+from dataplane.server import record
 
 FOLDER = Path("/run/avi-lab")
 PREFIX = "avi-lab-"
@@ -26,12 +26,11 @@ PREFIX = "avi-lab-"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One laboratory. owner: the process that holds it and the time it started, (0, 0) once it is left standing;
-    engine: its engine's name among all on this machine."""
+    """One laboratory."""
 
     name: str
-    owner: tuple[int, int]
-    engine: str
+    owner: tuple[int, int]  # the process that holds it and the time it started; (0, 0) once it is left standing
+    engine: str  # its engine's name among all on this machine
 
     @property
     def held(self) -> bool:
@@ -91,15 +90,15 @@ def remove(name: str) -> None:
     there = namespaces.existing(f"{PREFIX}{check_name(name)}-")
     namespaces.end([pid for each in there for pid in each.processes()], signal.SIGTERM)
     for each in there:
-        serverstate.forget(each.path.stat().st_ino)
+        record.forget(each.path.stat().st_ino)
         each.remove()
     if engine := read(name).engine:
         selection.remove_leftovers(engine)
     shutil.rmtree(folder(name), ignore_errors=True)
 
 
-def _write(record: Record) -> None:
-    path = folder(record.name) / "lab.json"
+def _write(written: Record) -> None:
+    path = folder(written.name) / "lab.json"
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(asdict(record)) + "\n", "utf-8")
+    part.write_text(json.dumps(asdict(written)) + "\n", "utf-8")
     part.replace(path)

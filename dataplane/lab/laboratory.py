@@ -27,8 +27,7 @@ from dataplane import client
 from dataplane.daemon.process import instance
 from dataplane.drivers import selection
 from dataplane.errors import EngineError, LabError
-from dataplane.lab import inventory
-from dataplane.lab import nginx as web
+from dataplane.lab import inventory, nginx
 from dataplane.lab.namespaces import Namespace, call, inside, stop
 from dataplane.lab.requests import Answer
 from dataplane.lab.tcpdump import Capture
@@ -158,7 +157,7 @@ class Lab:
         folder.mkdir(exist_ok=True)
         if topology.protocol == "tcp":
             configured = folder / "nginx.conf"
-            configured.write_text(web.configuration(node.name, folder, topology.port), "utf-8")
+            configured.write_text(nginx.configuration(node.name, folder, topology.port), "utf-8")
             words = ["nginx", "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(configured)]
         else:
             words = [sys.executable, "-m", "dataplane.lab.udpecho", node.name, str(topology.port)]
@@ -223,11 +222,11 @@ class Lab:
         return any(vip["address"] == self.topology.vip and vip["announced"] for vip in (told["vips"] if told else ()))
 
     def ask(self, ports: range, *words: str) -> list[Answer]:
-        """One request from each of the client's source ports; the answers. More words go to `lab.client`."""
+        """One request from each of the client's source ports; the answers. words: more options of `lab.requests`."""
         return self.start_asking(ports, *words).finish()
 
     def start_asking(self, ports: range, *words: str) -> Asking:
-        """The same, under way while something happens."""
+        """The same, while something else happens."""
         topology = self.topology
         line = [sys.executable, "-m", "dataplane.lab.requests", "--to", f"{topology.vip}:{topology.port}"]
         line += ["--ports", f"{ports[0]}-{ports[-1]}", *(("--udp",) if topology.protocol == "udp" else ()), *words]
@@ -324,7 +323,7 @@ class Lab:
 
 
 class Asking:
-    """A run of `lab.client`."""
+    """A run of `dataplane.lab.requests`."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)

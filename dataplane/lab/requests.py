@@ -1,4 +1,4 @@
-"""A client that tells which server answered each of its requests: `python -m dataplane.lab.client --to IP:PORT …`.
+"""A client that tells which server answered each of its requests: `python -m dataplane.lab.requests --to IP:PORT …`.
 
 Each request is a flow of its own, from a source port of the caller's choice. TCP: an HTTP request, the answer's body is
 the server's name. UDP: a datagram, sent again after a while like any client would, the answer starts with the name.
@@ -26,24 +26,24 @@ RESEND = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one request; the fields are those of the module's lines."""
+    """What came of one request."""
 
-    port: int
-    server: str | None
-    error: str
-    at: float
-    took: float
+    port: int  # its source port
+    server: str | None  # name of the server that answered
+    error: str  # empty where it was answered as it should
+    at: float  # seconds of CLOCK_MONOTONIC at its start
+    took: float  # seconds
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m dataplane.lab.client")
+    parser = argparse.ArgumentParser(prog="python -m dataplane.lab.requests")
     parser.add_argument("--to", required=True, metavar="IP:PORT")
     parser.add_argument("--ports", required=True, metavar="A-B", help="source ports, one request each, in this order")
     parser.add_argument("--udp", action="store_true")
     parser.add_argument("--timeout", type=float, default=5.0, help="seconds an answer may take (default: %(default)s)")
     parser.add_argument("--interval", type=float, default=0.0, help="seconds from one start to the next")
-    parser.add_argument("--at-once", type=int, default=8, help="requests under way at most (default: %(default)s)")
+    parser.add_argument("--at-once", type=int, default=8, help="requests at once at most (default: %(default)s)")
     arguments = parser.parse_args(argv)
     host, _, port = arguments.to.partition(":")
     first, _, last = arguments.ports.partition("-")

@@ -32,10 +32,10 @@ PROTOCOLS = ("tcp", "udp")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One host on the segment. name: of its namespace and of its port on the switch; address: IPv4, dotted."""
+    """One host on the segment."""
 
-    name: str
-    address: str
+    name: str  # of its namespace and of its port on the switch
+    address: str  # IPv4, dotted
 
     @property
     def mac(self) -> str:
@@ -45,29 +45,28 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """Between the first segment and the servers' own: its end on either."""
+    """The host between the first segment and the servers' own."""
 
-    near: Node
-    far: Node
-    network: ipaddress.IPv4Network
+    near: Node  # its end on the segment of client and engine
+    far: Node  # its end on the servers' segment
+    network: ipaddress.IPv4Network  # of the servers' segment
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """A laboratory: who is on its segments, and which service the VIP has. router: None where there is one segment, on
-    which direct server return is a matter of layer 2."""
+    """A laboratory: who is on its segments, and which service the VIP has."""
 
-    title: str
-    session: Path
-    network: ipaddress.IPv4Network
-    vip: str
-    protocol: str
-    port: int
+    title: str  # one line for people
+    session: Path  # the shell session that configures it
+    network: ipaddress.IPv4Network  # of the segment of client and engine
+    vip: str  # IPv4, dotted
+    protocol: str  # one of PROTOCOLS
+    port: int  # of the service
     engine_name: str
     client: Node
     engine: Node
     servers: tuple[Node, ...]
-    router: Router | None = None
+    router: Router | None = None  # None: one segment, on which direct server return is a matter of layer 2
 
     @property
     def mode(self) -> str:

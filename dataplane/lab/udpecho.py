@@ -1,4 +1,4 @@
-"""A datagram echo server that says who it is: `python -m dataplane.lab.echo NAME PORT`.
+"""A datagram echo server that says who it is: `python -m dataplane.lab.udpecho NAME PORT`.
 
 It answers every datagram with its name, a space and the datagram. Like any echo service (RFC 862) it listens on TCP as
 well: a connection is taken and closed, which is all that a TCP health monitor asks for.

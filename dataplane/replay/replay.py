@@ -35,16 +35,16 @@ ETHERNET = 1
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The network of a replay. networks: per interface index its own addresses with their prefixes; macs: by interface
-    index and address; routes: prefix, gateway, interface index, longest prefix first."""
+    """The network of a replay."""
 
-    interfaces: tuple[Interface, ...]
-    networks: tuple[tuple[int, ipaddress.IPv4Interface], ...]
-    macs: Mapping[tuple[int, bytes], bytes]
+    interfaces: tuple[Interface, ...]  # frames arrive on the first
+    networks: tuple[tuple[int, ipaddress.IPv4Interface], ...]  # interface index, an address of its own and the prefix
+    macs: Mapping[tuple[int, bytes], bytes]  # by interface index and address
+    # prefix, gateway, interface index; the longest prefix first
     routes: tuple[tuple[ipaddress.IPv4Network, ipaddress.IPv4Address, int], ...] = ()
 
-    def hop(self, server: bytes) -> translate.NextHop:
-        """The way to a server on an attached network."""
+    def attached(self, server: bytes) -> translate.NextHop:
+        """The next hop towards a server on an attached network."""
         address = ipaddress.IPv4Address(server)
         for index, own in self.networks:
             if address in own.network:
@@ -52,8 +52,8 @@ class Surroundings:
         return translate.NextHop()
 
     def next_hop(self, server: bytes) -> translate.NextHop:
-        """The way to a server that may be routers away: attached networks first, then the longest prefix."""
-        direct = self.hop(server)
+        """The next hop towards a server that may be routers away: attached networks first, then the longest prefix."""
+        direct = self.attached(server)
         if direct.interface is not None:
             return direct
         address = ipaddress.IPv4Address(server)
@@ -124,11 +124,11 @@ def fill(values: Tables, planned: plan.Plan, around: Surroundings) -> None:
         values.put_interface(interface)
     values.put_addresses(frozenset(address for i in around.interfaces for address in i.addresses))
     for service in {_pool(s): s for s in services}.values():
-        way = around.hop if service.mode == plan.L2 else around.next_hop
-        members = translate.members(service, lambda server: True, way)
+        next_hop = around.attached if service.mode == plan.L2 else around.next_hop
+        members = translate.members(service, lambda server: True, next_hop)
         missing = [m.server.address for m in members if m.hop.interface is not None and m.hop.mac is None]
         if missing:
-            raise NetworkError(f"the neighbours file has no MAC address on the way to {', '.join(missing)}")
+            raise NetworkError(f"the neighbours file has no MAC address of the next hop towards {', '.join(missing)}")
         values.put_pool(replace(translate.pool(service, members), uuid=_pool(service)))
     for service in services:
         if service.enabled:

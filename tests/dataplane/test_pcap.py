@@ -294,7 +294,7 @@ def _one_server(driver: pcap.PcapDriver, front: Interface, server_mac: bytes) ->
 
 
 def test_a_frame_that_meets_a_mistake_stops_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    decide, wire = bench.driver._steady.decide, bench.wires[ETH0.index]
+    decide, wire = bench.driver._cache.decide, bench.wires[ETH0.index]
     cursed = frame(tcp(sport=6666))
 
     def mistaken(data: bytes, *others: Any) -> decision.Verdict:
@@ -302,7 +302,7 @@ def test_a_frame_that_meets_a_mistake_stops_no_other(bench: Bench, monkeypatch: 
             raise RuntimeError("a mistake")
         return decide(data, *others)
 
-    monkeypatch.setattr(bench.driver._steady, "decide", mistaken)
+    monkeypatch.setattr(bench.driver._cache, "decide", mistaken)
     before = bench.driver.counters().dropped.get(dropreasons.MISTAKEN, 0)
     for data in (cursed, frame(tcp(sport=1234)), cursed, frame(tcp(sport=1234))):
         wire.send(data)

@@ -13,7 +13,7 @@ from tests.drivers import PREFERRED, REFERENCE
 from tests.lab import plans
 from tests.lab.test_teardown import left
 
-DOCUMENT = """\
+APPLIANCE = """\
 networkprofile> profile
 networkprofile profile> tcp_fast_path_profile
 networkprofile profile:tcp_fast_path_profile> dsr_profile dsr_type dsr_type_l2
@@ -35,11 +35,11 @@ def test_a_shipped_example_proves_all_its_claims(example: str, driver: str) -> N
     assert verdicts == ["OK"] * 9
     assert f"driver {driver}" in run.stdout
     if example == "l2_dsr":
-        assert DOCUMENT in run.stdout.replace("[admin:10-1-1-1]: ", "")
+        assert APPLIANCE in run.stdout.replace("[admin:10-1-1-1]: ", "")
     assert left(name) == []
 
 
-def test_the_session_is_the_document_s_word_for_word() -> None:
+def test_the_session_is_the_appliance_s_word_for_word() -> None:
     """Its prompts, its missing space, its two saves; the placeholder is a name."""
     session = topology.load(topology.find("l2_dsr")).session.read_text()
     printed = (

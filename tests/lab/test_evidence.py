@@ -129,7 +129,7 @@ def test_frames_are_told_apart_by_the_engine_s_own_address() -> None:
 
 @pytest.mark.parametrize(("example", "kind"), [("l2_dsr", "TCP"), ("udp_echo", "UDP")])
 def test_a_capture_is_read_as_scapy_wrote_it(example: str, kind: str, tmp_path: Path) -> None:
-    """Only the service's frames, whichever way; padding is not part of the packet; options of IP are."""
+    """Only the service's frames, in both directions; padding is not part of the packet; options of IP are."""
     from scapy.layers import inet, l2
     from scapy.packet import Padding
     from scapy.utils import wrpcap

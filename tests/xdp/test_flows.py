@@ -97,7 +97,7 @@ def kernel() -> Iterator[KernelDecider]:
 
 
 def arguments(test: Callable[..., None]) -> list[dict[str, bool]]:
-    """What a test is called with: each way that a packet can be, where it asks for that."""
+    """What a test is called with: each kind of packet that there can be, where it asks for that."""
     return [{"syn": True}, {"syn": False}] if inspect.signature(test).parameters else [{}]
 
 

@@ -19,9 +19,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from copy import copy
 from typing import Any, TypeVar
 
-from dataplane.drivers.pcap import offload
-from dataplane.drivers.pcap import socketfilter as packetfilter
-from dataplane.drivers.pcap.flowcache import Steady
+from dataplane.drivers.pcap import offload, socketfilter
+from dataplane.drivers.pcap.flowcache import FlowCache
 from dataplane.drivers.pcap.hostguard import HostGuard
 from dataplane.drivers.pcap.packetsocket import BATCH, NOTHING_UNDONE, ROOM, PacketSocket
 from dataplane.errors import DriverError
@@ -55,7 +54,7 @@ class PcapDriver:
         self._claim = _claimed(instance)
         self._values = LookupTables()
         self._flows = Flows()
-        self._steady = Steady(self._values, self._flows)
+        self._cache = FlowCache(self._values, self._flows)
         self._tunnels = False
         self._counters = Counters()
         self._ports: dict[int, PacketSocket] = {}
@@ -215,7 +214,7 @@ class PcapDriver:
             interface = self._values.interfaces.get(index)
             if interface is not None:
                 try:
-                    port.attach(packetfilter.program(interface.mac, vips))
+                    port.attach(socketfilter.program(interface.mac, vips))
                 except OSError as exc:  # many VIPs, and little net.core.optmem_max: all is taken
                     log.debug("no filter on %s: %s", interface.name, exc)
 
@@ -256,8 +255,8 @@ class PcapDriver:
                 if tag or undone != NOTHING_UNDONE:
                     self._forward_unfinished(frame, tag, undone, interface, now)
                 else:
-                    self._leave(self._steady.decide(frame, interface, now), NOTHING_UNDONE)
-            except Exception as exc:  # the others of this burst, and all that follow, go their way
+                    self._leave(self._cache.decide(frame, interface, now), NOTHING_UNDONE)
+            except Exception as exc:  # the others of this burst, and all that follow, are forwarded
                 self._mistaken += 1
                 self._worker.fault(exc)
         for egress, waiting in self._waiting.items():
@@ -269,10 +268,10 @@ class PcapDriver:
         left = offload.read(undone)
         if left.checksum and self._tunnels:
             for finished in offload.finished(whole, left):
-                self._leave(self._steady.decide(finished, interface, now), NOTHING_UNDONE)
+                self._leave(self._cache.decide(finished, interface, now), NOTHING_UNDONE)
             return
         segment = offload.segment_size(frame, left)
-        verdict = self._steady.decide(whole, interface, now, segment)
+        verdict = self._cache.decide(whole, interface, now, segment)
         if verdict.action != decision.FORWARDED:  # what is answered is made here, whole
             self._leave(verdict, NOTHING_UNDONE)
             return

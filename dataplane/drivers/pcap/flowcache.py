@@ -1,9 +1,9 @@
-"""The forwarding decision for many packets of the same flows: what stays the same from one to the next is kept.
+"""A cache of flows for the forwarding decision: what stays the same from one packet of a flow to the next is kept.
 
 `decision.decide` is the definition, and decides the first packet of every flow. While no value changes, and the flow's
 slot is stable, another packet with the same Ethernet header, protocol, addresses and ports goes where that one went:
-what lies between (steps 1, 3, 4, 7, 8 and the way) depends on nothing else. What depends on the packet (steps 2, 9, 10)
-is done for each. A test compares the two frame by frame, verdict by verdict.
+the VIP, the service, the server and the next hop depend on nothing else. What depends on the packet itself (that it is
+well-formed, its size, its new headers) is done for each. A test compares the two frame by frame, verdict by verdict.
 """
 
 from __future__ import annotations
@@ -32,16 +32,15 @@ _LAYER4 = ETH_HLEN + IP_HLEN
 _MALFORMED = Verdict(DROPPED, "malformed")
 
 
-class _Way(NamedTuple):
-    """Where packets of a flow go. room: bytes of the largest that goes there without more ado; tunnel: None in layer 2;
-    ethernet: their Ethernet header."""
+class _Entry(NamedTuple):
+    """A cached flow: where its packets go."""
 
-    room: int
-    ethernet: bytes
-    tunnel: rewrite.Tunnel | None
-    egress: int
+    room: int  # bytes of the largest packet that fits as it is
+    ethernet: bytes  # Ethernet header of what leaves
+    tunnel: rewrite.Tunnel | None  # None in layer 2
+    egress: int  # index of the interface
     service: ServiceKey
-    member: Member
+    member: Member  # the server
 
 
 def _well_formed(frame: bytes, size: int, protocol: int) -> bool:
@@ -54,54 +53,55 @@ def _well_formed(frame: bytes, size: int, protocol: int) -> bool:
     return left >= TCP_HLEN and TCP_HLEN <= (frame[_LAYER4 + 12] >> 4) * 4 <= left
 
 
-class Steady:
+class FlowCache:
     """Decides on the frames of one thread."""
 
     def __init__(self, values: LookupTables, flows: Flows) -> None:
         self._values, self._flows = values, flows
-        self._ways: dict[_Key, _Way] = {}
+        self._entries: dict[_Key, _Entry] = {}
         self._version = -1
 
     def decide(self, frame: bytes, interface: Interface, now: int, segment: int = 0) -> Verdict:
         """As `decision.decide`, byte for byte and memory for memory."""
         values = self._values
         if values.version != self._version:
-            self._ways, self._version = {}, values.version
+            self._entries, self._version = {}, values.version
         if len(frame) < _SHORTEST:
             return decision.decide(frame, interface, values, self._flows, now, segment)
         head, size, fragment, protocol, flow = _FLOW.unpack_from(frame)
         key = interface.mac, head, protocol, flow
-        way = self._ways.get(key)
-        if way is None or fragment & (MF | OFFSET):
+        entry = self._entries.get(key)
+        if entry is None or fragment & (MF | OFFSET):
             return self._first(frame, interface, now, segment, key)
         if not _well_formed(frame, size, protocol):
             return _MALFORMED
-        if segment or size > way.room:
+        if segment or size > entry.room:
             return decision.decide(frame, interface, values, self._flows, now, segment)
         packet = frame[ETH_HLEN : ETH_HLEN + size]
-        if way.tunnel is not None:
-            number = 0 if fragment & DF else self._flows.identification(way.member)
-            packet = way.tunnel.packet(packet, number)
-        frames = (way.ethernet + packet,)
-        member = way.member
-        # what Verdict(…) would do, without the way through its own __new__: a tenth of all that is done here
+        if entry.tunnel is not None:
+            number = 0 if fragment & DF else self._flows.identification(entry.member)
+            packet = entry.tunnel.packet(packet, number)
+        frames = (entry.ethernet + packet,)
+        member = entry.member
+        # what Verdict(…) would do, without its own __new__: that takes a tenth of all the time here
         return tuple.__new__(
-            Verdict, (FORWARDED, "", frames, way.egress, way.service, member.pool, member.address, size)
+            Verdict, (FORWARDED, "", frames, entry.egress, entry.service, member.pool, member.address, size)
         )
 
     def _first(self, frame: bytes, interface: Interface, now: int, segment: int, key: _Key) -> Verdict:
-        """Decide, and keep the way if the flow will go it for as long as no value changes."""
+        """Decide, and keep an entry if the flow goes there for as long as no value changes."""
         version = self._version
         verdict = decision.decide(frame, interface, self._values, self._flows, now, segment)
         if verdict.action == FORWARDED and len(verdict.frames) == 1 and not segment and key[1].endswith(_PLAIN):
-            way = self._way(verdict, key)
-            if way is not None and self._values.version == version:
-                if len(self._ways) >= MOST:
-                    self._ways.clear()
-                self._ways[key] = way
+            entry = self._entry(verdict, key)
+            if entry is not None and self._values.version == version:
+                if len(self._entries) >= MOST:
+                    self._entries.clear()
+                self._entries[key] = entry
         return verdict
 
-    def _way(self, verdict: Verdict, key: _Key) -> _Way | None:
+    def _entry(self, verdict: Verdict, key: _Key) -> _Entry | None:
+        """What is to be kept of a verdict; None where the next packet of the flow may be decided otherwise."""
         values, (_, _, protocol, ends) = self._values, key
         service = values.services.get(verdict.service) if verdict.service is not None else None
         pool, egress = values.pools.get(verdict.pool), values.interfaces.get(verdict.interface)
@@ -115,8 +115,8 @@ class Steady:
             return None
         ethernet, member = verdict.frames[0][:ETH_HLEN], Member.of(pool, target)
         if pool.mode == L2:
-            return _Way(egress.mtu, ethernet, None, egress.index, service.key, member)
+            return _Entry(egress.mtu, ethernet, None, egress.index, service.key, member)
         room = min(egress.mtu, target.path_mtu or egress.mtu) - rewrite.overhead(pool.mode)
         room = min(room, 0xFFFF - rewrite.overhead(pool.mode))
         tunnel = rewrite.Tunnel(pool.mode, target.source, target.address)
-        return _Way(room, ethernet, tunnel, egress.index, service.key, member)
+        return _Entry(room, ethernet, tunnel, egress.index, service.key, member)

@@ -20,15 +20,14 @@ _UFO = 3  # VIRTIO_NET_HDR_GSO_UDP: to be cut into IP fragments; else the pieces
 
 
 class Undone(NamedTuple):
-    """A virtio_net_hdr. kind: of segmentation, 0 = none; headers: bytes in front of the data; size: of a piece's data;
-    start: where layer 4 begins, without a tag that the kernel took off; offset: of the checksum in it."""
+    """A virtio_net_hdr."""
 
-    flags: int
-    kind: int
-    headers: int
-    size: int
-    start: int
-    offset: int
+    flags: int  # whether the checksum is left undone
+    kind: int  # of segmentation, 0: none
+    headers: int  # bytes in front of the data
+    size: int  # bytes of a piece's data
+    start: int  # where layer 4 begins, without a tag that the kernel took off
+    offset: int  # of the checksum in layer 4
 
     @property
     def checksum(self) -> bool:

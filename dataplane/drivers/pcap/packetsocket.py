@@ -2,7 +2,7 @@
 
 Received frames lie in memory shared with the kernel (PACKET_RX_RING, TPACKET_V2: a frame is there as soon as it came,
 where version 3 would wait for a block to fill): no system call a frame. What is sent goes out in one sendmmsg(2) a
-burst. What the sender's stack left undone (checksum, segmentation) travels in a virtio_net_hdr, both ways.
+burst. What the sender's stack left undone (checksum, segmentation) travels in a virtio_net_hdr, in both directions.
 
 Source: the kernel's Documentation/networking/packet_mmap.rst, linux/if_packet.h, linux/virtio_net.h.
 """

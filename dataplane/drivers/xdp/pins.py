@@ -33,15 +33,13 @@ _PATIENCE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Another engine of ours whose program is on an interface. state: its state directory, None where it left none;
-    process: that of the running engine, 0 where it is not to be seen from here; runs: False for what a daemon that
-    ended left to the kernel."""
+    """Another engine of ours whose program is on an interface."""
 
-    folder: Path
+    folder: Path  # of its pins
     name: str
-    state: Path | None
-    runs: bool
-    process: int
+    state: Path | None  # its state directory; None: it left none
+    runs: bool  # False: it ended, and left its program to the kernel
+    process: int  # of the running engine; 0: it is not to be seen from here
 
     def __str__(self) -> str:
         process = f", process {self.process}" if self.process else ""

@@ -69,7 +69,7 @@ class SlowPath:
         for sample in taken:
             try:
                 self._forward(layout.read_slow(sample))
-            except Exception as exc:  # the others go their way
+            except Exception as exc:  # the others are forwarded
                 self._worker.fault(exc)
                 self._tables.count(_FAILED)
         return len(taken)

@@ -13,7 +13,7 @@ from dataplane.bpf.maps import Map
 from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX
 from dataplane.drivers.maps.tables import NAMES, MapTables
-from dataplane.drivers.xdp import driver as xdpdriver
+from dataplane.drivers.xdp import driver
 from dataplane.drivers.xdp.slowpath import SlowPath
 from dataplane.errors import DriverError
 from dataplane.forwarding import decision
@@ -33,13 +33,12 @@ class LoopbackEgress(Map):
 
 
 class Ran(NamedTuple):
-    """action: as decision.Verdict's, with "sent" for what leaves; frames: what leaves; redirected: by another
-    interface; slow: user space did it."""
+    """What became of a frame."""
 
-    action: str
-    frames: tuple[bytes, ...] = ()
-    redirected: bool = False
-    slow: bool = False
+    action: str  # as decision.Verdict's, with "sent" for what leaves
+    frames: tuple[bytes, ...] = ()  # what leaves
+    redirected: bool = False  # by another interface than it came from
+    slow: bool = False  # user space did it
 
 
 class Trial:
@@ -49,13 +48,13 @@ class Trial:
     """
 
     def __init__(self, flows: int = 1 << 12) -> None:
-        with Object(xdpdriver.OBJECT) as loaded:
+        with Object(driver.OBJECT) as loaded:
             for name in ("elder", "young"):
                 loaded.resize(name, flows)
             loaded.load()
             self._maps = {name: loaded.map(name) for name in NAMES}
-            self._state, self._handed_over = loaded.map("data"), loaded.map(xdpdriver.SLOW)
-            self._program = loaded.program(xdpdriver.PROGRAM)
+            self._state, self._handed_over = loaded.map("data"), loaded.map(driver.SLOW)
+            self._program = loaded.program(driver.PROGRAM)
         self._maps["egress"] = LoopbackEgress(os.dup(self._maps["egress"].fd))
         self._sent: list[tuple[int, bytes]] = []
         self._start()

@@ -1,4 +1,4 @@
-"""The steady decision is the decision: verdicts, bytes and memories, on the table's cases and on random traffic."""
+"""The decision with cached flows is the decision: verdicts, bytes, memories; on the cases and on random traffic."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from dataplane.drivers.pcap import flowcache as steady
-from dataplane.drivers.pcap.flowcache import Steady
+from dataplane.drivers.pcap import flowcache
+from dataplane.drivers.pcap.flowcache import FlowCache
 from dataplane.forwarding import decision
 from dataplane.forwarding.decision import Verdict
 from dataplane.forwarding.driver import Tables
@@ -22,24 +22,24 @@ from .cases import CASES, frame, tcp, udp
 from .world import ETH0, ETH1, VIP, WORLD, World, ip
 
 
-class Counted(Steady):
+class Counted(FlowCache):
     """Counts the frames that were decided by the definition."""
 
     decided = 0
 
-    def _first(self, frame: bytes, interface: Interface, now: int, segment: int, key: steady._Key) -> Verdict:
+    def _first(self, frame: bytes, interface: Interface, now: int, segment: int, key: flowcache._Key) -> Verdict:
         self.decided += 1
         return super()._first(frame, interface, now, segment, key)
 
 
 @dataclass
 class Both:
-    """The definition and the steady decision side by side, on the same values. kept: frames that went a kept way."""
+    """The definition and the cache side by side, on the same values. kept: frames that a cached flow decided."""
 
     values: LookupTables
     defined: Flows
     flows: Flows
-    steady: Counted
+    cache: Counted
     kept: int = 0
 
     @classmethod
@@ -51,9 +51,9 @@ class Both:
     def decide(self, sent: bytes, interface: Interface, now: int = 0, segment: int = 0) -> Verdict:
         """What both say; they remember the same, too."""
         want = decision.decide(sent, interface, self.values, self.defined, now, segment)
-        before = self.steady.decided
-        assert self.steady.decide(sent, interface, now, segment) == want, sent.hex()
-        self.kept += want.action == decision.FORWARDED and self.steady.decided == before
+        before = self.cache.decided
+        assert self.cache.decide(sent, interface, now, segment) == want, sent.hex()
+        self.kept += want.action == decision.FORWARDED and self.cache.decided == before
         return want
 
     def compare_memories(self) -> None:
@@ -84,7 +84,7 @@ def test_random_traffic_while_everything_changes() -> None:
 
 
 def random_traffic(rnd: random.Random) -> int:
-    """Each frame comes several times, some of them a little changed. Returns how many went a kept way."""
+    """Each frame comes several times, some of them a little changed. Returns how many a cached flow decided."""
     world = random_world(rnd)
     both = Both.of(world)
     now = 1000 * SECOND
@@ -133,16 +133,16 @@ def change(rnd: random.Random, world: World, tables: Tables) -> World:
 
 
 def test_what_is_kept_is_used_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steady, "MOST", 10)
+    monkeypatch.setattr(flowcache, "MOST", 10)
     both = Both.of(WORLD)
     for port in range(1000, 1035):
         both.decide(frame(udp(sport=port)), ETH0)
-        assert len(both.steady._ways) <= 10
-    before = both.steady.decided
+        assert len(both.cache._entries) <= 10
+    before = both.cache.decided
     assert both.decide(frame(udp(sport=1034, data=b"another", id=9)), ETH0).server
-    assert both.steady.decided == before
+    assert both.cache.decided == before
     both.decide(frame(udp(sport=1034), src=bytes(6)), ETH0)
-    assert both.steady.decided == before + 1
+    assert both.cache.decided == before + 1
 
 
 def test_nothing_is_kept_of_flows_that_are_remembered_otherwise() -> None:
@@ -152,9 +152,9 @@ def test_nothing_is_kept_of_flows_that_are_remembered_otherwise() -> None:
     both.values.put_pool(moving)
     for _ in range(3):
         assert both.decide(frame(tcp(8001)), ETH0).server
-    assert not both.steady._ways
+    assert not both.cache._entries
     both.values.put_pool(pool)
     both.decide(frame(tcp(8001)), ETH0)
-    assert len(both.steady._ways) == 1
+    assert len(both.cache._entries) == 1
     both.values.remove_vip(ip(VIP))
     assert both.decide(frame(tcp(8001)), ETH0).action == decision.HOST
