@@ -21,9 +21,10 @@ from typing import Any
 from dataplane.daemon.requests import Requests
 from dataplane.drivers import registry, selection
 from dataplane.engine.engine import Engine
-from dataplane.errors import DataplaneError, EngineError, NetworkError, PlanError
+from dataplane.errors import DataplaneError, EngineError, NetworkError
 from dataplane.network.state import Network
-from dataplane.plan.source import PlanSource, StoreSource
+from dataplane.plan.source import PlanSource
+from dataplane.plan.storesource import StoreSource
 from dataplane.runtime import locks, tasks
 from dataplane.vip.gratuitous import GratuitousArp
 
@@ -31,8 +32,6 @@ log = logging.getLogger("avi-se")
 
 GARBAGE = 50_000
 """Objects made between two looks for garbage: probes make thousands a second, and leave next to none in circles."""
-LOOK_EVERY = 0.1
-"""Seconds between looks at the plan when nobody tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,6 @@ class Daemon:
         self._source = source
         self._engine: Engine | None = None
         self._reason = ""
-        self._look = asyncio.Event()
         self._stop: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
@@ -130,7 +128,7 @@ class Daemon:
             gc.freeze()
             gc.set_threshold(GARBAGE)
             gc.enable()
-            requests = Requests(engine, self._reason, self._look.set)
+            requests = Requests(engine, self._reason, self._source.wake)
             jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, requests))]
             keep = True  # where something failed, what the kernel forwards by itself is not the worse for it
             try:
@@ -151,8 +149,7 @@ class Daemon:
         settings = self._settings
         name = instance(settings.state, settings.name)
         interfaces = tuple(settings.interfaces) or _free(network, name)
-        self._source.changed()
-        first = self._source.read(-1)
+        first = await self._source.read()
         group = first.common.engines.get(settings.name, "Default-Group") if first.common else "Default-Group"
         number = first.common.drivers.get(group, 0) if first.common else 0
         driver, self._reason = selection.choose(
@@ -176,25 +173,13 @@ class Daemon:
         return engine
 
     async def _follow(self, engine: Engine, requests: Requests) -> None:
-        failed = ""
         while True:
             try:
-                if self._source.changed():
-                    change = self._source.read(engine.version)
-                    if change.version != engine.version:
-                        engine.apply(change)
-                        engine.refresh()
-                        await requests.applied()
-                failed = ""
-            except (PlanError, DataplaneError) as exc:
-                if str(exc) != failed:
-                    engine.events.add(f"the plan was not applied: {exc}")
-                failed = str(exc)
-            try:
-                await asyncio.wait_for(self._look.wait(), LOOK_EVERY)
-            except TimeoutError:
-                continue
-            self._look.clear()
+                engine.apply(await self._source.newer(engine.version))
+                engine.refresh()
+                await requests.applied()
+            except DataplaneError as exc:
+                engine.events.add(f"the plan was not applied: {exc}")
 
     def _network_changed(self) -> None:
         if self._engine is not None:

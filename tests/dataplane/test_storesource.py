@@ -1,0 +1,157 @@
+"""The plan of the store as an engine follows it: what changed, soon, and without holding up its event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dataplane.errors import PlanError
+from dataplane.plan import Common, Plan, sqlite, storesource
+from dataplane.plan.source import PlanSource
+from dataplane.plan.storesource import StoreSource
+
+from .test_plan import SERVICE
+
+OTHER = replace(SERVICE, port=81, port_end=81)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(tmp_path / "config.db", isolation_level=None)) as made:
+        made.executescript(sqlite.SCHEMA)
+        sqlite.write(made, 1, [SERVICE], Common())
+        yield made
+
+
+def follow(state: Path, job: Callable[[PlanSource], Awaitable[None]]) -> None:
+    async def run() -> None:
+        with closing(StoreSource(state)) as source:
+            await asyncio.wait_for(job(source), 10)
+
+    asyncio.run(run())
+
+
+def test_a_store_that_is_not_there_yet_is_an_empty_plan(tmp_path: Path) -> None:
+    async def job(source: PlanSource) -> None:
+        assert await source.read() == Plan(-1, {}, None)
+        newer = asyncio.create_task(source.newer(-1))
+        await asyncio.sleep(0)
+        with closing(sqlite3.connect(tmp_path / "config.db")) as made, made:
+            made.executescript(sqlite.SCHEMA)
+            sqlite.write(made, 1, [SERVICE], None)
+        assert (await newer).services == {SERVICE.key: replace(SERVICE, version=1)}
+
+    follow(tmp_path, job)
+
+
+def test_what_changed_is_told_and_no_more(tmp_path: Path, store: sqlite3.Connection) -> None:
+    async def job(source: PlanSource) -> None:
+        first = await source.read()
+        assert (first.version, list(first.services)) == (1, [SERVICE.key])
+        sqlite.write(store, 2, [OTHER], None)
+        assert await source.newer(1) == Plan(2, {OTHER.key: replace(OTHER, version=2)}, None)
+        sqlite.write(store, 3, [SERVICE.key], None)
+        assert await source.newer(2) == Plan(3, {SERVICE.key: None}, None)
+
+    follow(tmp_path, job)
+
+
+def test_a_commit_that_changes_no_plan_is_nothing_new(tmp_path: Path, store: sqlite3.Connection) -> None:
+    async def job(source: PlanSource) -> None:
+        await source.read()
+        newer = asyncio.create_task(source.newer(1))
+        store.execute("CREATE TABLE other (x)")
+        await asyncio.sleep(3 * storesource.LOOK_EVERY)
+        assert not newer.done()
+        sqlite.write(store, 2, [OTHER], None)
+        assert (await newer).version == 2
+
+    follow(tmp_path, job)
+
+
+def test_whoever_wakes_it_does_not_wait_for_the_next_look(
+    tmp_path: Path, store: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storesource, "LOOK_EVERY", 60)
+
+    async def job(source: PlanSource) -> None:
+        version = (await source.read()).version
+        for _ in range(3):
+            newer = asyncio.create_task(source.newer(version))
+            await asyncio.sleep(0.02)
+            sqlite.write(store, version + 1, [OTHER], None)
+            source.wake()
+            version = (await newer).version
+        sqlite.write(store, version + 1, [OTHER], None)
+        source.wake()  # nobody waits: it is not forgotten
+        assert (await source.newer(version)).version == version + 1
+
+    follow(tmp_path, job)
+
+
+def test_what_cannot_be_read_is_told_once_and_followed_on(tmp_path: Path, store: sqlite3.Connection) -> None:
+    async def job(source: PlanSource) -> None:
+        await source.read()
+        store.execute("INSERT INTO plan VALUES ('bad', 2, '{\"unknown\": 1}')")
+        with pytest.raises(PlanError, match="unknown fields"):
+            await source.newer(1)
+        newer = asyncio.create_task(source.newer(1))
+        await asyncio.sleep(3 * storesource.LOOK_EVERY)
+        assert not newer.done()
+        store.execute("DELETE FROM plan WHERE key = 'bad'")
+        sqlite.write(store, 3, [OTHER], None)
+        assert (await newer).version == 3
+
+    follow(tmp_path, job)
+
+
+def test_a_store_that_stays_broken_is_told_once(tmp_path: Path, store: sqlite3.Connection) -> None:
+    store.close()
+
+    async def job(source: PlanSource) -> None:
+        (tmp_path / "config.db").write_bytes(b"this is no database, whatever its name is" * 100)
+        with pytest.raises(PlanError, match="not a database"):
+            await source.newer(-1)
+        newer = asyncio.create_task(source.newer(-1))
+        await asyncio.sleep(3 * storesource.LOOK_EVERY)
+        assert not newer.done()
+
+    follow(tmp_path, job)
+
+
+def test_a_store_that_is_locked_does_not_hold_up_the_event_loop(tmp_path: Path, store: sqlite3.Connection) -> None:
+    async def job(source: PlanSource) -> None:
+        await source.read()
+        store.execute("BEGIN EXCLUSIVE")
+        sqlite.write(store, 2, [OTHER], None)
+        newer, longest, last = asyncio.create_task(source.newer(1)), 0.0, time.monotonic()
+        for _ in range(50):
+            await asyncio.sleep(0.01)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        assert not newer.done()
+        assert longest < 0.4, "a reader waits for the lock as long as it is held"
+        store.execute("COMMIT")
+        assert (await newer).version == 2
+
+    follow(tmp_path, job)
+
+
+def test_it_ends_while_somebody_waits(tmp_path: Path, store: sqlite3.Connection) -> None:
+    async def run() -> float:
+        source = StoreSource(tmp_path)
+        await source.read()
+        newer = asyncio.create_task(source.newer(1))
+        await asyncio.sleep(0.02)
+        newer.cancel()
+        began = time.monotonic()
+        source.close()
+        return time.monotonic() - began
+
+    assert asyncio.run(run()) < 5
