@@ -194,12 +194,12 @@ class Engine:
     def network_changed(self) -> None:
         """Links, addresses or neighbours changed: next hops may have."""
         moved = self.network.moved()
-        if self._paths.mend(self.network.lost_probe_routes()):
-            self.members.health.doubt()
+        if self._paths.restore(self.network.lost_probe_routes()):
+            self.members.health.forget_routes()
         if self._layout != self.network.layout:
             self._layout = self.network.layout
-            self._paths.doubt()
-            self.members.health.doubt()
+            self._paths.forget_routes()
+            self.members.health.forget_routes()
             self._dirty.mark_pools(self.pools.values)
         else:  # neighbours alone change no route, and the next hops of few
             for neighbour in moved:

@@ -166,7 +166,7 @@ class MemberStates:
                 for server in servers
                 if (server, mode) in changed
             )
-            self.health.hasten(
+            self.health.probe_now(
                 {server for server, mode in changed if not self._reachability.fault(server, mode).reason}
             )
 

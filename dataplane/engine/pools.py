@@ -14,7 +14,7 @@ from dataplane import plan
 from dataplane.forwarding import maglev, translate, values
 from dataplane.forwarding.driver import Driver
 from dataplane.forwarding.transition import Life, Slots
-from dataplane.health.checker import settled_after
+from dataplane.health.checkstate import settled_after
 from dataplane.plan.index import ServiceIndex
 from dataplane.runtime import pipeline
 

@@ -1,1 +1,1 @@
-"""Health monitors: which probes run, when, on which path, and what follows from their answers."""
+"""Health monitors: which probes run, when, on which path, and what follows from their outcomes."""

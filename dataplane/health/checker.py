@@ -1,18 +1,17 @@
-"""Health of servers: which checks run, what is counted of their probes, and why a server is down.
+"""Runs the checks of servers, remembers their states, and tells why a server is down.
 
-A check is one monitor of one server for one VIP; its probes (`probes`) travel the data's path. `schedule` says when
-they run. Equal checks of several pools are one. A dead server is down after failed_checks × send_interval +
+A check is one monitor of one server for one VIP. Its probes (`probes`) travel the data's path; `scheduler` decides when
+they run. Equal checks of several pools are run once. A dead server is down after failed_checks × send_interval +
 receive_timeout at the latest.
 
-When the VIP is silent, a second look (`examination`) asks the server on its own address, and what else tells why: a
-server that answers there and not for the VIP lacks the VIP; one that does not is dead. The look never delays a verdict.
+When a VIP falls silent, a second look (`diagnosis.examiner`) asks the server at its own address, among other things: a
+server that answers there lacks the VIP, one that does not is dead. A verdict never waits for the look.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import socket
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -20,98 +19,64 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dataplane.errors import NetworkError
-from dataplane.health.probes.check import Check, Outcome, Probe, ProbeFailed, Run
+from dataplane.health.checkstate import CheckState
+from dataplane.health.probes.check import Check, FindRoute, Outcome, Probe, ProbeFailed, ProbeRoute, Run
+from dataplane.health.requirements import Requirement
 from dataplane.health.scheduler import Entry, Scheduler, room
-from dataplane.plan import L2, L3_GRE, MONITOR_UDP, Monitor
+from dataplane.plan import L2, L3_GRE
 from dataplane.runtime import tasks
 
 LOOK_EVERY = 5.0
-"""Seconds between two looks at one server's own address at least. Routers limit how often they say
-that there is no way: looks must not use up what they would say of the probes."""
+"""Seconds between two looks at one server, at least. Routers limit how many unreachable messages they send: the looks
+must leave some for the probes."""
 
 LOOKS = 25
-"""Looks begun a second, of all servers: where hundreds fall silent at once, the others' probes keep their times."""
-
-Route = Callable[[Check], Awaitable[tuple[int, bytes]]]
-"""Check → (socket mark, the engine's own address towards its server), true until `doubt`; raises NetworkError where
-there is no way."""
+"""Looks begun a second, at all servers: when hundreds fall silent at once, the others' probes must stay on time."""
 
 
 class LookResult(NamedTuple):
-    """What a second look found. answers: whether the server answers on its own address; cause: why its VIP is silent,
-    in words for an operator, "" where the look cannot tell."""
+    """What a second look found."""
 
-    answers: bool
-    cause: str = ""
+    answers: bool  # the server answers at its own address
+    cause: str = ""  # why its VIP is silent, in words for an operator; "" if the look cannot tell
 
 
 Look = Callable[[Check], Awaitable[LookResult]]
 """Looks at the server of a check whose VIP is silent."""
 
 Explain = Callable[[Check, float], str]
-"""What is known against the way of a check that began then (time.monotonic()); else nothing."""
-
-
-@dataclass(slots=True)
-class State:
-    """What is known of a check. up None: not known yet; streak: results in a row that disagree with `up`; silent: the
-    last failure was that nothing was heard from the VIP."""
-
-    up: bool | None
-    reason: str = "not checked yet"
-    streak: int = 0
-    probes: int = 0
-    failures: int = 0
-    silent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """What a server must pass for one VIP and port. needed: how many of the checks, 0 = all."""
-
-    checks: tuple[Check, ...]
-    needed: int = 0
-
-    def verdict(self, states: Iterable[bool | None]) -> bool | None:
-        """Whether it is met, by the states of its checks; None = not known yet."""
-        known = list(states)
-        needed = min(self.needed, len(known)) or len(known)
-        if known.count(True) >= needed:
-            return True
-        return None if len(known) - known.count(False) >= needed else False
+"""Why a run of a check that began at that time (time.monotonic()) cannot have reached its server; else ""."""
 
 
 @dataclass(slots=True, eq=False)
 class _Host:
-    """What is known of a server's own address. looked: when the last look began (time.monotonic()), infinite while one
-    is waited for; causes: why its VIPs are silent, by VIP and mode, until one is heard of again."""
+    """What is known about a server as a host."""
 
     watches: dict[Check, _Watch] = field(default_factory=dict)
-    answers: bool | None = None
-    causes: dict[tuple[bytes, str], str] = field(default_factory=dict)
-    looked: float = float("-inf")
-    task: asyncio.Task[None] | None = None
+    answers: bool | None = None  # it answers at its own address; None until it was asked
+    causes: dict[tuple[bytes, str], str] = field(default_factory=dict)  # why VIPs are silent, by VIP and mode
+    looked: float = float("-inf")  # when the last look began (time.monotonic()); infinite while one is queued
+    task: asyncio.Task[None] | None = None  # the look that runs
 
 
 @dataclass(slots=True, eq=False)
 class _Watch:
-    """A check that is followed. way: mark and source address, believed while `found` is the count of doubts; heard: the
-    last outcome came from the VIP, good or bad."""
+    """A check that is followed."""
 
     check: Check
-    state: State
+    state: CheckState
     probe: Probe
-    host: _Host
-    entry: Entry
-    way: tuple[int, bytes] = (0, b"")
-    found: int = -1
-    heard: bool = True
-    finding: bool = False
+    host: _Host  # its server
+    entry: Entry  # in the schedule
+    route: ProbeRoute = ProbeRoute(0, b"")
+    generation: int = -1  # of routes, when `route` was found: another one now means that it is out of date
+    heard: bool = True  # the last outcome came from the VIP, good or bad
+    finding: bool = False  # a run is finding the route
     running: set[_Running] = field(default_factory=set)
 
 
 class _Running:
-    """One run of a check, called with its outcome. began: time.monotonic()."""
+    """One run of a check. It is called with its outcome. began: time.monotonic()."""
 
     __slots__ = ("_ended", "began", "run", "watch")
 
@@ -125,61 +90,38 @@ class _Running:
         self._ended(self, outcome)
 
 
-def count(state: State, monitor: Monitor, passed: bool) -> bool:
-    """Count one result; whether `up` changed. Of what is not known yet one failure tells enough: without a good answer
-    a server is not used."""
-    state.probes += 1
-    state.failures += not passed
-    if passed == state.up:
-        state.streak = 0
-        return False
-    state.streak += 1
-    needed = monitor.successful_checks if passed else 1 if state.up is None else monitor.failed_checks
-    if state.streak < needed:
-        return False
-    state.up, state.streak = passed, 0
-    return True
-
-
-def settled_after(monitor: Monitor) -> float:
-    """Seconds until a monitor's first verdict at the latest, of a server whose answers are quick."""
-    if not monitor.quickstart:
-        return float((monitor.successful_checks - 1) * monitor.send_interval + monitor.receive_timeout)
-    silent = monitor.type == MONITOR_UDP and not monitor.response
-    return float(monitor.receive_timeout * (monitor.successful_checks if silent else 1))
-
-
 class HealthChecker:
-    """Runs checks and remembers their states; `changed(check)` is called when a check went up or down, and when a look
-    told a new reason.
+    """Runs checks and remembers their states.
 
-    probe: makes what runs a check; probes: how many outcomes were counted.
+    find_route: finds the route of a check's probes; probe: makes what runs a check; look: takes a second look at a
+    server; changed: called when a check went up or down, and when a look found a new reason; explain: tells why a run
+    cannot have reached its server. `probes` counts the outcomes.
     """
 
     def __init__(
         self,
-        route: Route,
+        find_route: FindRoute,
         probe: Callable[[Check], Probe],
         look: Look,
         changed: Callable[[Check], None],
         explain: Explain = lambda _check, _: "",
     ) -> None:
-        self._route = route
+        self._find_route = find_route
         self._probe = probe
         self._look = look
         self._changed = changed
         self._explain = explain
         self._watches: dict[Check, _Watch] = {}
         self._hosts: dict[bytes, _Host] = {}
-        self._doubts = 0
+        self._generation = 0
         self._looks: deque[_Watch] = deque()
         self._next_look: asyncio.TimerHandle | None = None
         self.probes = 0
         self.schedule = Scheduler(room())
 
     def follow(self, new: Mapping[Check, bool | None], gone: Iterable[Check] = ()) -> None:
-        """Run these checks, too, and those that are gone no more. The value is what to believe of a new one until it is
-        known (None: nothing)."""
+        """Begin to run new checks, and stop those that are gone. The value of a new one is whether it is taken to be up
+        until it is known; None: it is unknown."""
         for check in gone:
             self._stop(self._watches.pop(check))
         for check, believed in new.items():
@@ -188,15 +130,15 @@ class HealthChecker:
 
     @property
     def checks(self) -> int:
-        """How many are run."""
+        """How many checks are run."""
         return len(self._watches)
 
-    def doubt(self) -> None:
-        """The ways of probes may have changed: ask for each again."""
-        self._doubts += 1
+    def forget_routes(self) -> None:
+        """Find the route of each check again before its next run: routes may have changed."""
+        self._generation += 1
 
-    def state(self, check: Check) -> State:
-        """What is known of a check that is followed."""
+    def state(self, check: Check) -> CheckState:
+        """The state of a check that is followed."""
         return self._watches[check].state
 
     def passing(self) -> list[Check]:
@@ -220,25 +162,25 @@ class HealthChecker:
         return f"server answers, VIP does not: the server does not decapsulate {tunnel}, or VIP missing there?"
 
     def host_answers(self, server: bytes) -> bool | None:
-        """Whether a server answers on its own address, as last heard; None = nobody asked yet."""
+        """Whether a server answers at its own address, as last heard; None: it was not asked yet."""
         host = self._hosts.get(server)
         return None if host is None else host.answers
 
     def up(self, requirements: Iterable[Requirement]) -> bool:
-        """Whether all that is demanded of a server is met; a server of which nothing is counts as up."""
+        """Whether a server meets all its requirements; one without requirements is up."""
         return all(self._verdict(requirement) for requirement in requirements)
 
     def known(self, requirements: Iterable[Requirement]) -> bool:
-        """Whether a server's state is known: up, or down."""
+        """Whether it is known if a server meets its requirements."""
         verdicts = [self._verdict(requirement) for requirement in requirements]
         return False in verdicts or None not in verdicts
 
-    def hasten(self, servers: Iterable[bytes]) -> None:
-        """Probe at once those of some servers that are down: what was in their way is gone."""
+    def probe_now(self, servers: Iterable[bytes]) -> None:
+        """Run at once the checks of these servers that are down: they can be reached again."""
         for server in servers:
             for watch in self._hosts[server].watches.values() if server in self._hosts else ():
                 if watch.state.up is False:
-                    self.schedule.hasten(watch.entry)
+                    self.schedule.run_now(watch.entry)
 
     async def close(self) -> None:
         """Stop every check."""
@@ -255,7 +197,7 @@ class HealthChecker:
         return requirement.verdict(self._watches[check].state.up for check in requirement.checks)
 
     def _start(self, check: Check, believed: bool | None) -> None:
-        state = State(believed, "was up before the engine restarted" if believed else "not checked yet")
+        state = CheckState(believed, "was up before the engine restarted" if believed else "not checked yet")
         host = self._hosts.setdefault(check.server, _Host())
         entry = self.schedule.add(lambda: self._run(watch), check.monitor.send_interval)
         watch = _Watch(check, state, self._probe(check), host, entry)
@@ -276,22 +218,22 @@ class HealthChecker:
                 host.task.cancel()
 
     def _run(self, watch: _Watch) -> None:
-        if watch.finding:  # the run before has not found its way yet: this one is missed
+        if watch.finding:  # the run before still finds its route: this one is left out
             self.schedule.ended()
             return
         running = _Running(watch, self._ended)
         watch.running.add(running)
-        if watch.found == self._doubts:
+        if watch.generation == self._generation:
             self._probe_by(running)
         else:
             running.run = tasks.once(self._find(running))
 
     async def _find(self, running: _Running) -> None:
-        """Find the way, then run."""
-        watch, doubts = running.watch, self._doubts
+        """Find the route, then run."""
+        watch, generation = running.watch, self._generation
         watch.finding = True
         try:
-            watch.way = await self._route(watch.check)
+            watch.route = await self._find_route(watch.check)
         except NetworkError as exc:
             self._over(running)
             self._hear(watch, str(exc), silent=False, heard=False)
@@ -301,13 +243,13 @@ class HealthChecker:
             raise
         finally:
             watch.finding = False
-        watch.found = doubts
+        watch.generation = generation
         self._probe_by(running)
 
     def _probe_by(self, running: _Running) -> None:
-        """Start the probe on the way that was found."""
+        """Start the probe by the route that was found."""
         try:
-            running.run = running.watch.probe.start(*running.watch.way, running)
+            running.run = running.watch.probe.start(*running.watch.route, running)
         except Exception:  # the check has its next turn all the same
             self._over(running)
             raise
@@ -329,13 +271,13 @@ class HealthChecker:
             self._hear(watch, reason, silent=False, heard=outcome)
 
     def _hear(self, watch: _Watch, reason: str, *, silent: bool, heard: bool) -> None:
-        """Count a result. reason "": it passed."""
+        """Count a result. reason: "" if it passed; silent: the server itself may be dead; heard: the VIP was heard."""
         state, monitor = watch.state, watch.check.monitor
         self.probes += 1
         passed = not reason
         fell_silent, watch.heard = watch.heard and not heard and not passed, heard or passed
         if fell_silent:
-            watch.host.answers = None  # what was heard before says nothing of now
+            watch.host.answers = None  # what was heard before is out of date
         if heard:
             watch.host.answers = True
             if watch.host.causes:
@@ -344,14 +286,14 @@ class HealthChecker:
             self._ask(watch)
         if not passed or state.up is not False or state.streak + 1 >= monitor.successful_checks:
             state.reason, state.silent = reason, silent
-        changed = count(state, monitor, passed)
+        changed = state.count(monitor, passed=passed)
         if changed:
             self._changed(watch.check)
         elif passed and state.up is None and monitor.quickstart:
-            self.schedule.hasten(watch.entry)
+            self.schedule.run_now(watch.entry)
 
     def _ask(self, watch: _Watch) -> None:
-        """Have a server's own address looked at, if nobody does."""
+        """Queue a look at a server, unless one is queued, runs, or began shortly before."""
         host = watch.host
         if host.task is None and time.monotonic() >= host.looked + LOOK_EVERY:
             host.looked = math.inf
@@ -360,7 +302,7 @@ class HealthChecker:
                 self._look_next()
 
     def _look_next(self) -> None:
-        """Begin the look that has waited longest."""
+        """Begin the look that has been queued longest."""
         self._next_look = None
         while self._looks:
             watch = self._looks.popleft()
@@ -390,8 +332,3 @@ class HealthChecker:
             for watch in host.watches.values():
                 if watch.state.silent and watch.state.up is False:
                     self._changed(watch.check)
-
-
-def text(address: bytes) -> str:
-    """An address as people write it."""
-    return socket.inet_ntoa(address)

@@ -1,9 +1,9 @@
-"""The way of a probe: to the VIP, but through one chosen server, from the engine's own address.
+"""The path of a probe: to the VIP, but through one chosen server, from the engine's own address.
 
-The host's stack sends the probe. A socket mark picks a routing table (`proberules`), whose only route leads via the
-server: the frame carries the server's MAC address and the VIP as its destination, exactly like a client's packet that
-was balanced there. The VIP is no address of this host; the answer arrives from the VIP at the engine's own address.
-(SO_MARK in socket(7).) That is layer 2; layer 3 is in `probetunnels`.
+The host's stack sends the probe. Its socket mark selects a routing table (`policyrouting`) whose only route leads
+through the server. So the frame has the server's MAC address and the VIP as its destinations, exactly like a client's
+packet that was balanced there. The VIP is not an address of this host; the answer arrives from the VIP at the engine's
+own address. (SO_MARK in socket(7).) This is layer 2; layer 3 is in `probetunnels`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from typing import Any
 from dataplane.errors import NetworkError
 from dataplane.forwarding.values import Interface
 from dataplane.health.probetunnels import ProbeTunnels
-from dataplane.network import fwmarks as marks
-from dataplane.network import policyrouting as proberules
+from dataplane.network import fwmarks, policyrouting
 from dataplane.network.policyrouting import Lost
 from dataplane.network.rtnetlink import Request, RtnetlinkSocket
 
@@ -28,8 +27,10 @@ _CONF = Path("/proc/sys/net/ipv4/conf")
 
 
 class ProbePaths:
-    """The marks of probes: in layer 2 one mark and table a server, all of a range that is this engine's until `close`,
-    which removes them."""
+    """Makes and removes the paths of probes. In layer 2 each server has one mark, and the table of that number.
+
+    All marks are of one range, which belongs to this engine until `close`.
+    """
 
     def __init__(self, netlink: Any) -> None:
         self._marks: dict[bytes, tuple[int, int, bytes]] = {}
@@ -38,29 +39,30 @@ class ProbePaths:
         self._free: Iterator[int] = iter(())
         self._returned: list[int] = []
         self._sysctls: dict[Path, str] = {}
-        self._sure: set[bytes] = set()
-        self._rules = proberules.Rules(0)
+        self._routed: set[bytes] = set()
+        self._rules = policyrouting.Rules(0)
         self._kernel = RtnetlinkSocket()
         self._tunnels = ProbeTunnels(netlink)
         self._lock = asyncio.Lock()
 
     async def clean(self) -> None:
-        """Remove what killed engines left; what others that run have made stays. Raises NetworkError."""
+        """Remove the rules and routes that killed engines left. Those of engines that run stay. Raises NetworkError."""
         own = self._take()
         with suppress(OSError):
-            for first, rules in proberules.found().items():
-                held = None if first == own else marks.hold(first)
+            for first, rules in policyrouting.found().items():
+                held = None if first == own else fwmarks.hold(first)
                 if first == own or held is not None:
-                    self._kernel.ask(proberules.removal(rules))
+                    self._kernel.ask(policyrouting.removal(rules))
                 if held is not None:
                     held.close()
         await self._tunnels.clean()
 
     def prepare(self, interface: Interface) -> None:
-        """Let answers in: source a VIP that may lie outside every network here (loose rp_filter), and no redirects.
+        """Set what an interface needs for probes: loose rp_filter, and no ICMP redirects.
 
-        A server without the VIP that forwards the probe back also sends an ICMP redirect; believing it would lead
-        later probes past the server (icmp(7), ip-sysctl: accept_redirects is the OR of all and the interface's).
+        Answers come from a VIP that may lie outside every network of this host. A server that forwards a probe because
+        it lacks the VIP also sends a redirect, which would lead later probes past it (icmp(7), ip-sysctl: of
+        accept_redirects, `all` or the interface's is enough).
         """
         wanted = {_CONF / name / "accept_redirects": "0" for name in ("all", interface.name)}
         strict = [_CONF / name / "rp_filter" for name in ("all", interface.name)]
@@ -73,8 +75,8 @@ class ProbePaths:
                 path.write_text(value)
 
     def open(self, server: bytes, interface: Interface, source: bytes, *, by_user: bool = False) -> int:
-        """The mark that leads through a server on an attached network; by_user: what the user of that number sends
-        goes there, too. Raises NetworkError."""
+        """The mark that leads through a server on an attached network. by_user: what the user of that number sends is
+        led there too. Raises NetworkError."""
         known = self._marks.get(server)
         if known is not None and known[1:] != (interface.index, source):
             self._shut(server)
@@ -82,8 +84,8 @@ class ProbePaths:
         self._take()
         mark = self._mark() if known is None else known[0]
         wanted: list[Request] = []
-        if known is None or server not in self._sure:
-            wanted.append(proberules.route(mark, server, interface.index, source))
+        if known is None or server not in self._routed:
+            wanted.append(policyrouting.route(mark, server, interface.index, source))
         if known is None:
             wanted += self._rules.add(mark)
         if by_user and server not in self._users:
@@ -98,40 +100,44 @@ class ProbePaths:
                 self._shut(server)
                 through = f"via {socket.inet_ntoa(server)} on {interface.name}"
                 raise NetworkError(f"no probe path {through}: {exc.strerror or exc}") from exc
-            self._sure.add(server)
+            self._routed.add(server)
         return mark
 
     async def open_tunnel(self, server: bytes, source: bytes, mode: str) -> int:
-        """The mark that leads into the tunnel to a server. source: the engine's address towards it; mode: plan.L3_IPIP
-        or L3_GRE. Raises NetworkError."""
+        """The mark that leads into the tunnel to a server. Raises NetworkError.
+
+        source: the engine's address towards it; mode: plan.L3_IPIP or L3_GRE.
+        """
         self._take()
         async with self._lock:
             return await self._tunnels.open(server, source, mode)
 
-    def doubt(self) -> None:
-        """Links or addresses changed: the kernel may have taken routes away; the next `open` puts them again."""
-        self._sure.clear()
-        self._tunnels.doubt()
+    def forget_routes(self) -> None:
+        """Have each `open` set its route again: links or addresses changed, and the kernel may have removed routes."""
+        self._routed.clear()
+        self._tunnels.forget_route()
 
-    def mend(self, lost: Collection[Lost]) -> bool:
-        """Rules or routes are gone: put back what others took away. (Whoever manages a host's network may remove all
-        that it did not make, as systemd-networkd does when it starts.) Whether it was ours: then each `open` puts its
-        route again."""
+    def restore(self, lost: Collection[Lost]) -> bool:
+        """Put back the rules that others removed; each `open` then sets its route again. Returns whether any was ours.
+
+        (Whoever manages a host's network may remove all rules that it did not make, as systemd-networkd does when it
+        starts.)
+        """
         held = {known[0] for known in self._marks.values()}
         if not any(self._is_missed(one, held) for one in lost):
             return False
-        self._sure.clear()
-        self._tunnels.mend()
+        self._routed.clear()
+        self._tunnels.forget_all()
         leaves = [(known[0], user) for server, known in self._marks.items() for user in self._kinds(server)]
-        with suppress(OSError):  # each probe that finds no way says so
+        with suppress(OSError):  # each probe without a path reports that
             self._kernel.ask(self._rules.again(leaves))
         return True
 
     def _is_missed(self, lost: Lost, held: Collection[int]) -> bool:
-        """Whether something that is gone is still wanted."""
+        """Whether a removed rule or route is one of ours that is still wanted."""
         if self._range is None or lost.first != self._range[0]:
             return False
-        return lost.table in held or lost.table in (0, lost.first + marks.HALF)
+        return lost.table in held or lost.table in (0, lost.first + fwmarks.HALF)
 
     def _kinds(self, server: bytes) -> tuple[bool, ...]:
         return (False, True) if server in self._users else (False,)
@@ -145,17 +151,17 @@ class ProbePaths:
         known = self._marks.pop(server, None)
         if known is None:
             return
-        mark, gone = known[0], [self._rules.remove(known[0]), proberules.no_route(known[0])]
+        mark, gone = known[0], [self._rules.remove(known[0]), policyrouting.no_route(known[0])]
         if server in self._users:
             gone.append(self._rules.remove(mark, user=True))
         self._users.discard(server)
-        self._sure.discard(server)
+        self._routed.discard(server)
         self._returned.append(mark)
         with suppress(OSError):
-            self._kernel.ask(gone)  # what went with its interface is not there
+            self._kernel.ask(gone)  # some may have gone with their interface
 
     async def close(self) -> None:
-        """Remove every path and restore what `prepare` changed."""
+        """Remove all paths, and restore what `prepare` changed."""
         if self._rules.there:
             self._remove_all()
         self._marks.clear()
@@ -170,30 +176,30 @@ class ProbePaths:
         self._sysctls.clear()
 
     def _take(self) -> int:
-        """Where this engine's range begins. Raises NetworkError."""
+        """Take this engine's range, if it has none yet. Returns its first mark. Raises NetworkError."""
         if self._range is None:
-            first, _ = self._range = marks.take()
-            self._free = iter(range(first + 1, first + marks.HALF))
+            first, _ = self._range = fwmarks.take()
+            self._free = iter(range(first + 1, first + fwmarks.HALF))
             self._returned.clear()
-            self._rules = proberules.Rules(first)
-            self._tunnels.begin(first + marks.HALF)
+            self._rules = policyrouting.Rules(first)
+            self._tunnels.begin(first + fwmarks.HALF)
         return self._range[0]
 
     def _mark(self) -> int:
         mark = self._returned.pop() if self._returned else next(self._free, None)
         if mark is None:
-            raise NetworkError(f"more than {marks.HALF - 1} servers to probe")
+            raise NetworkError(f"more than {fwmarks.HALF - 1} servers to probe")
         return mark
 
     def _change(self, requests: Sequence[Request]) -> None:
-        """Raises OSError."""
+        """Send changes to the kernel. Raises OSError if it refuses one."""
         for answer in self._kernel.ask(requests):
             if answer.error:
                 raise OSError(answer.error, os.strerror(answer.error))
 
     def _remove_all(self) -> None:
         with suppress(OSError):
-            self._kernel.ask(proberules.removal(proberules.found().get(self._take(), ())))
+            self._kernel.ask(policyrouting.removal(policyrouting.found().get(self._take(), ())))
         self._rules.forget()
         self._users.clear()
-        self._sure.clear()
+        self._routed.clear()

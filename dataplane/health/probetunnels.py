@@ -1,9 +1,9 @@
-"""The way of a probe in layer 3: to the VIP, in the tunnel of one chosen server, from the engine's own address.
+"""The path of a probe in layer 3: to the VIP, in the tunnel to one chosen server, from the engine's own address.
 
-The host's stack sends the probe. A socket mark of a range of ours picks one rule, the rule a table whose only route
-carries a program (`probe.c`); the program looks up in its map which server the mark stands for, puts the tunnel's
-header in front, and lets the host route the packet again, this time to the server. The VIP is no address of this host;
-the answer arrives from the VIP at the engine's own address. (LWT BPF: ip-route(8) "encap bpf", BPF_LWT_REROUTE.)
+The host's stack sends the probe. One rule leads all socket marks of our range to a table whose only route carries a
+program (`probe.c`). The program looks up in its map which server the mark stands for, puts the tunnel's header in
+front, and has the host route the packet again, this time to the server. The VIP is not an address of this host; the
+answer arrives from the VIP at the engine's own address. (LWT BPF: ip-route(8) "encap bpf", BPF_LWT_REROUTE.)
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ from dataplane.bpf.programs import Program
 from dataplane.errors import DriverError, NetworkError
 from dataplane.forwarding.program import PROBE
 from dataplane.forwarding.rewrite import IPPROTO_GRE, IPPROTO_IPIP
-from dataplane.network import fwmarks as marks
+from dataplane.network import fwmarks
 from dataplane.plan import L3_GRE, L3_IPIP
 
 OBJECT = PROBE
 NAME = "avi_probe"
 
-FIRST = marks.FIRST + marks.HALF
-"""The first mark of the first engine here (`marks`), and the number of its table."""
-_MASK = 0xFFFFFFFF & -marks.HALF
+FIRST = fwmarks.FIRST + fwmarks.HALF
+"""The first engine's first mark for tunnels (`fwmarks`), and the number of its table."""
+_MASK = 0xFFFFFFFF & -fwmarks.HALF
 PRIORITY = 1000
-"""Of the rule: before the main table's 32766."""
+"""The preference of the rule: before the main table's 32766."""
 MTU = 1280
-"""Bytes of a probe's packets, so that they fit nearly every tunnel: nobody tells the probe's socket what a router
-reported of the tunnel."""
+"""Bytes of a probe's packets, at most, so that they fit nearly every tunnel: the probe's socket does not learn what
+routers report about the tunnel."""
 
 
 class Tunnel(NamedTuple):
-    """Where a mark's probes go. source: the engine's address towards the server; mode: plan.L3_IPIP or L3_GRE."""
+    """The tunnel that a mark's probes go into."""
 
-    server: bytes
-    source: bytes
-    mode: str
+    server: bytes  # where it leads, 4 bytes
+    source: bytes  # the engine's address towards the server, 4 bytes
+    mode: str  # plan.L3_IPIP or L3_GRE
 
     @property
     def value(self) -> bytes:
-        """As the program reads it (struct tunnel)."""
+        """The same as the program reads it (struct tunnel)."""
         return self.source + self.server + bytes((IPPROTO_GRE if self.mode == L3_GRE else IPPROTO_IPIP, 0, 0, 0))
 
 
 class ProbeTunnels:
-    """One mark a server and mode. Not to be called twice at a time; `close` removes everything."""
+    """Leads probes into tunnels, with one mark for each server and mode. Calls must not overlap."""
 
     def __init__(self, netlink: Any) -> None:
         self._netlink = netlink
@@ -64,19 +64,19 @@ class ProbeTunnels:
         self._routed = self._ruled = False
 
     def begin(self, first: int) -> None:
-        """Use marks from there on, before any is used."""
+        """Use the range of marks that begins at `first`. Must be called before a mark is used."""
         self._first = first
-        self._free = iter(range(first + 1, first + marks.HALF))
+        self._free = iter(range(first + 1, first + fwmarks.HALF))
 
     async def open(self, server: bytes, source: bytes, mode: str) -> int:
-        """The mark that leads into a server's tunnel. Raises NetworkError."""
+        """The mark that leads into the tunnel to a server. Raises NetworkError."""
         wanted = Tunnel(server, source, mode)
         mark, known = self._marks.get((server, mode), (0, None))
         if known == wanted and self._routed:
             return mark
         mark = mark or (self._returned.pop() if self._returned else next(self._free, 0))
         if not mark:
-            raise NetworkError(f"more than {marks.HALF - 1} tunnels to probe")
+            raise NetworkError(f"more than {fwmarks.HALF - 1} tunnels to probe")
         try:
             self._put(mark, wanted)
             if not self._routed:
@@ -87,23 +87,23 @@ class ProbeTunnels:
         return mark
 
     def shut(self, server: bytes) -> None:
-        """Remove a server's tunnels, if it has any: their marks are others' next."""
+        """Remove a server's tunnels, if it has any. Their marks are used again."""
         for mode in (L3_IPIP, L3_GRE):
             mark, _ = self._marks.pop((server, mode), (0, None))
             if mark and self._map is not None:
                 self._map.delete(struct.pack("=I", mark))
                 self._returned.append(mark)
 
-    def doubt(self) -> None:
-        """Links or addresses changed: the route may have gone with them."""
+    def forget_route(self) -> None:
+        """Have the next `open` set the route again: links or addresses changed, and it may have gone with them."""
         self._routed = False
 
-    def mend(self) -> None:
-        """The rule or the route may have been taken away."""
+    def forget_all(self) -> None:
+        """Have the next `open` set the rule and the route again: somebody may have removed them."""
         self._routed = self._ruled = False
 
     async def clean(self) -> None:
-        """Remove what a killed engine left."""
+        """Remove the rule and the route that a killed engine left."""
         await self._remove()
 
     async def close(self) -> None:
@@ -125,7 +125,7 @@ class ProbeTunnels:
         self._map.update(struct.pack("=I", mark), tunnel.value)
 
     async def _route(self) -> None:
-        """The rule and the route. It names the loopback because that goes away last; no packet leaves by it."""
+        """Set the rule and the route. The route names the loopback, which never vanishes; no packet leaves by it."""
         assert self._program is not None
         await self._netlink.route(
             "replace",
@@ -141,7 +141,7 @@ class ProbeTunnels:
             try:
                 await self._netlink.rule("add", **self._rule)
             except NetlinkError as exc:
-                if exc.code != errno.EEXIST:  # it is there still
+                if exc.code != errno.EEXIST:  # it still exists
                     raise
         self._routed = self._ruled = True
 

@@ -1,27 +1,41 @@
-"""What is demanded of every pool member, and whose checks a check is: equal ones of several pools are run once."""
+"""What every pool member must pass, and which pools a check belongs to: equal checks of several pools are run once."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dataplane import plan
-from dataplane.health.checker import Requirement
 from dataplane.health.probes.check import Check
 from dataplane.plan import MONITOR_EXTERNAL
 
 Key = tuple[str, bytes]
 """A pool's uuid, and the member's address."""
-_NOTHING: tuple[Requirement, ...] = ()
 
 
 class Change(NamedTuple):
-    """Checks that somebody wants now and nobody did, and those that nobody wants any more."""
+    """How the checks that are to be run have changed."""
 
-    new: list[Check]
-    gone: list[Check]
+    new: list[Check]  # wanted by some pool now, and by none before
+    gone: list[Check]  # wanted by no pool any more
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What a server must pass for one VIP and port."""
+
+    checks: tuple[Check, ...]
+    needed: int = 0  # how many of the checks must be up; 0: all
+
+    def verdict(self, states: Iterable[bool | None]) -> bool | None:
+        """Whether it is met; None: not known yet. states: whether each of its checks is up."""
+        known = list(states)
+        needed = min(self.needed, len(known)) or len(known)
+        if known.count(True) >= needed:
+            return True
+        return None if len(known) - known.count(False) >= needed else False
 
 
 class Requirements:
@@ -32,7 +46,7 @@ class Requirements:
         self._users: dict[Check, tuple[str, ...]] = {}
 
     def follow(self, pool: str, services: Iterable[plan.Service]) -> Change:
-        """Take over what the services of a pool demand of its members; without services there is no such pool."""
+        """Take over what a pool's services require of its members. A pool without services is gone."""
         before, now = self._requirements.pop(pool, {}), _required(services)
         if now:
             self._requirements[pool] = now
@@ -59,20 +73,20 @@ class Requirements:
         return change
 
     def of(self, pool: str, server: bytes) -> tuple[Requirement, ...]:
-        """What is demanded of a pool member."""
-        return self._requirements.get(pool, {}).get(server, _NOTHING)
+        """What a pool member must pass."""
+        return self._requirements.get(pool, {}).get(server, ())
 
     def users(self, check: Check) -> Iterable[str]:
-        """The pools whose check this is: of its server as a member of each."""
+        """The pools that a check belongs to."""
         return self._users.get(check, ())
 
     def servers(self, pool: str) -> Collection[bytes]:
-        """The members of a pool of whom something is required."""
+        """The members of a pool that have requirements."""
         return self._requirements.get(pool, {}).keys()
 
 
 def _required(services: Iterable[plan.Service]) -> dict[bytes, tuple[Requirement, ...]]:
-    """The requirements of every member that has one: one for each VIP and port, equal ones once."""
+    """The requirements of every member that has some: one for each VIP and port, equal ones once."""
     found: dict[bytes, dict[Requirement, None]] = {}
     for service in services:
         if not service.monitors:
@@ -95,5 +109,5 @@ def _checks(required: Mapping[bytes, tuple[Requirement, ...]]) -> dict[Check, No
 
 
 def _content(monitor: plan.Monitor) -> plan.Monitor:
-    """A monitor without its name, unless that tells in what it does: equal ones of several pools are probed once."""
+    """A monitor without its name, so that equal ones are run once. A script is told the name, so there it counts."""
     return monitor if monitor.type == MONITOR_EXTERNAL else replace(monitor, name="")

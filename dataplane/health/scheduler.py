@@ -1,10 +1,10 @@
-"""When probes run: one heap of due times on the event loop, whatever the number of checks.
+"""Decides when probes run: one heap of due times on the event loop, for any number of checks.
 
-The n-th run of an entry is due n × interval after its second one, however long runs take: nothing drifts. Entries that
-come together are spread over their interval, so that 5,000 of them are no burst. Runs that were missed altogether
-(the machine stood still) are left out, not made up for.
+From the second run on, an entry is due at fixed intervals, however long its runs take: nothing drifts. Entries that are
+added together are spread over their interval, so that 5,000 of them are no burst. Runs that were missed altogether
+because the machine stood still are left out, not made up for.
 
-A run begins with a call and is over when somebody says `ended`: a task each would cost more than a probe.
+A run begins with a call, and is over when `ended` is called: a task for each would cost more than a probe.
 """
 
 from __future__ import annotations
@@ -21,32 +21,33 @@ from dataclasses import dataclass
 from dataplane.runtime import tasks
 
 BURST = 2000
-"""First runs a second: entries that come together begin at once up to this rate."""
+"""First runs a second: up to this rate, entries that are added together begin at once."""
 RUNNING = 10_000
-"""Runs at a time; those beyond wait, first come, first served."""
+"""Runs at a time. Those beyond wait, first come, first served."""
 GRAIN = 0.01
-"""Seconds: runs due within it begin together. One awakening for ten of them costs a third less than ten."""
+"""Seconds. Runs due within it begin together: to wake up once for ten of them costs a third less."""
 _GOLDEN = 0.6180339887498949
 _OTHER_FILES = 512
+"""Files that the process needs for everything but probes."""
 _NEAREST = 0.25
-"""The second run comes after this part of the interval to all of it: that is what spreads the entries."""
+"""The second run comes after this share of the interval, at least: that spreads the entries."""
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """Something that runs again and again. due: its next run, in the loop's time."""
+    """Something that runs again and again."""
 
-    run: Callable[[], None]
-    interval: float
-    due: float
-    phase: float
-    runs: int = 0
+    run: Callable[[], None]  # begins a run
+    interval: float  # seconds
+    due: float  # its next run, in the loop's time
+    phase: float  # share of the interval between its first and its second run
+    runs: int = 0  # begun so far
     stopped: bool = False
 
 
 def room(wanted: int = RUNNING) -> int:
-    """How many runs the process has files for, up to `wanted`, with some left for everything else: a probe without one
-    would call its server dead. Lifts the process's own limit as far as it may (RLIMIT_NOFILE, getrlimit(2))."""
+    """How many runs at a time, up to `wanted`, the process has file descriptors for: a probe without one would report
+    its server dead. Raises the process's own limit as far as it may (RLIMIT_NOFILE, getrlimit(2))."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < needed:
@@ -56,7 +57,7 @@ def room(wanted: int = RUNNING) -> int:
 
 
 class Scheduler:
-    """Runs entries; made and used on one event loop. late: seconds that the last runs began after they were due."""
+    """Runs entries, on one event loop. `late` holds how many seconds after their due times the last runs began."""
 
     def __init__(self, running: int = RUNNING) -> None:
         self._limit = running
@@ -71,7 +72,7 @@ class Scheduler:
         self.late: deque[float] = deque(maxlen=10_000)
 
     def add(self, run: Callable[[], None], interval: float) -> Entry:
-        """Begin something every `interval` seconds from now on; `ended` is to be called for each run, also for one that
+        """Call `run` every `interval` seconds from now on. The caller must call `ended` for each run, also for one that
         raises."""
         now = asyncio.get_running_loop().time()
         self._next_first = max(self._next_first + 1 / BURST, now)
@@ -80,12 +81,12 @@ class Scheduler:
         self._push(entry)
         return entry
 
-    def hasten(self, entry: Entry) -> None:
-        """Run an entry again at once, besides its schedule."""
+    def run_now(self, entry: Entry) -> None:
+        """Run an entry at once, besides its due times."""
         asyncio.get_running_loop().call_soon(self._begin, entry)
 
     def ended(self) -> None:
-        """One run is over."""
+        """Note that one run is over."""
         self._running -= 1
         while self._waiting and self._running < self._limit:
             waiting = self._waiting.popleft()
@@ -93,11 +94,11 @@ class Scheduler:
             self._begin(waiting)
 
     def remove(self, entry: Entry) -> None:
-        """Begin an entry no more."""
+        """Stop running an entry."""
         entry.stopped = True
 
     def close(self) -> None:
-        """Begin nothing more."""
+        """Stop running all entries."""
         if self._timer is not None:
             self._timer.cancel()
         for entry in (*(entry for _, _, entry in self._heap), *self._waiting):
@@ -128,7 +129,7 @@ class Scheduler:
             self.late.append(now - entry.due)
             self._begin(entry)
             entry.due += entry.interval * (entry.phase if entry.runs == 1 else 1)
-            if entry.due <= now:  # missed: go on in step
+            if entry.due <= now:  # missed runs are left out
                 entry.due += entry.interval * ((now - entry.due) // entry.interval + 1)
             heapq.heappush(self._heap, (entry.due, next(self._order), entry))
         self._sleep()
@@ -143,5 +144,5 @@ class Scheduler:
         self._running += 1
         try:
             entry.run()
-        except Exception as exc:  # all others have their turn, and this one its next
+        except Exception as exc:  # the others have their turn, and this one its next
             tasks.tell("a probe was not started", exc)

@@ -1,4 +1,4 @@
-"""Probes' ways in a namespace of its own: made once, put again when the kernel took them, and removed."""
+"""Probes' rules and routes in a namespace of its own: made once, put again when the kernel took them, and removed."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def live(there: Namespace, body: Callable[[ProbePaths], Awaitable[None]]) -> Non
     there.run(lambda: asyncio.run(run()))
 
 
-def ways(there: Namespace) -> str:
+def routing(there: Namespace) -> str:
     return there.sh("ip -4 rule; ip -4 route show table all")
 
 
 def test_a_mark_a_server_and_mode_and_nothing_stays(host: Namespace) -> None:
-    before = ways(host)
+    before = routing(host)
 
     async def body(paths: ProbePaths) -> None:
         marks = [await paths.open_tunnel(SERVER, SOURCE, mode) for mode in (L3_IPIP, L3_GRE)]
@@ -50,23 +50,23 @@ def test_a_mark_a_server_and_mode_and_nothing_stays(host: Namespace) -> None:
         assert [await paths.open_tunnel(SERVER, SOURCE, mode) for mode in (L3_IPIP, L3_GRE)] == marks
         paths.shut(SERVER)
         assert {await paths.open_tunnel(SERVER, SOURCE, mode) for mode in (L3_IPIP, L3_GRE)} == set(marks)
-        assert "encap bpf xmit avi_probe" in ways(host)
+        assert "encap bpf xmit avi_probe" in routing(host)
         await paths.close()
 
     live(host, body)
-    assert ways(host) == before
+    assert routing(host) == before
 
 
 def test_what_was_left_is_cleaned(host: Namespace) -> None:
-    before = ways(host)
+    before = routing(host)
 
     async def leave(paths: ProbePaths) -> None:
         await paths.open_tunnel(SERVER, SOURCE, L3_IPIP)
 
     live(host, leave)
-    assert ways(host) != before
+    assert routing(host) != before
     live(host, lambda paths: paths.clean())
-    assert ways(host) == before
+    assert routing(host) == before
 
 
 def test_routes_that_went_with_a_link_are_put_again(host: Namespace) -> None:
@@ -75,12 +75,12 @@ def test_routes_that_went_with_a_link_are_put_again(host: Namespace) -> None:
 
     async def body(paths: ProbePaths) -> None:
         marks = paths.open(SERVER, interface, SOURCE), await paths.open_tunnel(SERVER, SOURCE, L3_IPIP)
-        there = ways(host)
+        there = routing(host)
         host.sh("ip link set eth0 down; ip link set lo down; ip link set lo up; ip link set eth0 up")
-        assert ways(host) != there
-        paths.doubt()
+        assert routing(host) != there
+        paths.forget_routes()
         assert (paths.open(SERVER, interface, SOURCE), await paths.open_tunnel(SERVER, SOURCE, L3_IPIP)) == marks
-        assert sorted(ways(host).splitlines()) == sorted(there.splitlines())
+        assert sorted(routing(host).splitlines()) == sorted(there.splitlines())
         await paths.close()
 
     live(host, body)

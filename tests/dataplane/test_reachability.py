@@ -1,4 +1,4 @@
-"""What is against the ways to servers, and that nothing is remembered of servers that are gone."""
+"""Why servers cannot be reached, and that nothing is remembered of servers that are gone."""
 
 from __future__ import annotations
 
@@ -59,22 +59,22 @@ class OneNetwork:
 
 
 def test_faults_come_go_and_are_forgotten_with_their_servers() -> None:
-    ways = Reachability(cast(Network, OneNetwork()), ["eth0"])
+    reachability = Reachability(cast(Network, OneNetwork()), ["eth0"])
     near, far, farther = address(10, 0, 0, 2), address(192, 0, 2, 1), address(192, 0, 2, 2)
     there = {near, far, farther}
 
     def follow(*servers: bytes) -> set[tuple[bytes, str]]:
-        return ways.follow([(L2, servers)], {"eth0": ETH0}, lambda server, mode: server in there and mode == L2)
+        return reachability.follow([(L2, servers)], {"eth0": ETH0}, lambda server, mode: server in there and mode == L2)
 
-    assert ways.sound
+    assert reachability.sound
     assert follow(near, far, farther) == {(far, L2), (farther, L2)}
-    assert not ways.sound
-    assert ways.fault(near, L2) == NO_FAULT
-    assert "on no network attached to eth0 (10.0.0.1/8)" in ways.fault(far, L2).reason
+    assert not reachability.sound
+    assert reachability.fault(near, L2) == NO_FAULT
+    assert "on no network attached to eth0 (10.0.0.1/8)" in reachability.fault(far, L2).reason
     assert follow(near, far) == set()
     there.discard(far)
     assert follow(near) == set()
-    assert ways.fault(far, L2) == NO_FAULT
+    assert reachability.fault(far, L2) == NO_FAULT
     there.discard(farther)
     follow(near)
-    assert ways.sound
+    assert reachability.sound

@@ -1,4 +1,4 @@
-"""What is counted, what is demanded, and when probes run: tables and a fake-free schedule on a real event loop."""
+"""What is counted, what is required, and when probes run: tables, and a real scheduler on a real event loop."""
 
 import asyncio
 import resource
@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from dataplane import plan
-from dataplane.health import checker as health
-from dataplane.health.checker import HealthChecker, LookResult, Requirement, State
-from dataplane.health.probes.check import Check, Done, ProbeFailed, Run, ended, wire
+from dataplane.health.checker import LOOKS, HealthChecker, LookResult
+from dataplane.health.checkstate import CheckState, settled_after
+from dataplane.health.probes.check import Check, Done, ProbeFailed, ProbeRoute, Run, ended, wire
 from dataplane.health.probes.http import request
 from dataplane.health.probes.poller import READABLE, Poller
+from dataplane.health.requirements import Requirement
 from dataplane.health.scheduler import Scheduler, room
 
 VIP = socket.inet_aton("10.9.0.100")
@@ -41,15 +42,15 @@ COUNTS = [
     ("up", "results", "good", "bad", "verdicts"), [r[1:] for r in COUNTS], ids=[r[0] for r in COUNTS]
 )
 def test_counting(up: bool | None, results: str, good: int, bad: int, verdicts: str) -> None:
-    state, told = State(up), ""
+    state, told = CheckState(up), ""
     for result in results:
-        changed = health.count(state, monitor(successful_checks=good, failed_checks=bad), result == "+")
+        changed = state.count(monitor(successful_checks=good, failed_checks=bad), passed=result == "+")
         told += ("u" if state.up else "d") if changed else "."
     assert told == verdicts
     assert (state.probes, state.failures) == (len(results), results.count("-"))
 
 
-DEMANDS = [
+REQUIREMENTS = [
     ("all pass", "++", 0, True),
     ("one does not", "+-", 0, False),
     ("one is not known", "+?", 0, None),
@@ -62,7 +63,9 @@ DEMANDS = [
 ]
 
 
-@pytest.mark.parametrize(("states", "needed", "verdict"), [row[1:] for row in DEMANDS], ids=[row[0] for row in DEMANDS])
+@pytest.mark.parametrize(
+    ("states", "needed", "verdict"), [row[1:] for row in REQUIREMENTS], ids=[row[0] for row in REQUIREMENTS]
+)
 def test_min_health_monitors_up(states: str, needed: int, verdict: bool | None) -> None:
     known = [{"+": True, "-": False, "?": None}[state] for state in states]
     assert Requirement((), needed).verdict(known) is verdict
@@ -78,7 +81,7 @@ def test_min_health_monitors_up(states: str, needed: int, verdict: bool | None) 
     ],
 )
 def test_when_the_first_verdict_is_there(made: plan.Monitor, seconds: float) -> None:
-    assert health.settled_after(made) == seconds
+    assert settled_after(made) == seconds
 
 
 REQUESTS = [
@@ -187,8 +190,8 @@ class Servers:
         self.probes = self.looks = 0
         self.events: list[str] = []
 
-    async def route(self, check: Check) -> tuple[int, bytes]:
-        return 1, b""
+    async def route(self, check: Check) -> ProbeRoute:
+        return ProbeRoute(1, b"")
 
     def probe(self, check: Check) -> "Servers":
         return self
@@ -230,7 +233,7 @@ def test_without_quickstart_the_interval_is_kept() -> None:
     assert there.probes == 2
 
 
-LOOKS = [
+REASONS = [
     ("-", True, plan.L2, "closed", True),
     ("s", True, plan.L2, "server answers, VIP does not: VIP missing on its loopback?", True),
     ("s", False, plan.L2, "server does not answer", False),
@@ -239,7 +242,7 @@ LOOKS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("answers", "host", "mode", "reason", "answered"), LOOKS)
+@pytest.mark.parametrize(("answers", "host", "mode", "reason", "answered"), REASONS)
 def test_why_a_server_is_down(answers: str, host: bool, mode: str, reason: str, answered: bool) -> None:
     there = Servers(answers, host=host)
 
@@ -293,7 +296,7 @@ def test_looks_at_servers_that_fall_silent_together_come_one_after_the_other() -
 
     asyncio.run(run())
     assert len(began) == 10
-    assert all(later - earlier > 0.9 / health.LOOKS for earlier, later in pairwise(began))
+    assert all(later - earlier > 0.9 / LOOKS for earlier, later in pairwise(began))
 
 
 def test_no_time_passes_for_a_probe_while_the_loop_stands_still() -> None:

@@ -251,7 +251,7 @@ def test_each_of_hundreds_of_marks_leads_to_its_server_and_nothing_else_passes_t
         assert len(rules) > len(servers)
         assert sum(number <= 32767 for number in numbers) == 5  # local, main, default, marks, users
         paths.shut(socket.inet_aton(servers[0]))
-        with pytest.raises(subprocess.CalledProcessError):  # not the way of everybody else
+        with pytest.raises(subprocess.CalledProcessError):  # not where everybody else is routed
             there.engine.sh(f"ip route get {VIP} mark {marks[servers[0]]}")
 
     before = there.engine.sh("ip rule; ip route show table all")
@@ -260,26 +260,26 @@ def test_each_of_hundreds_of_marks_leads_to_its_server_and_nothing_else_passes_t
 
 
 @pytest.mark.root
-def test_an_engine_beside_another_one_leaves_its_ways_alone(there: Segment) -> None:
+def test_an_engine_beside_another_one_leaves_its_paths_alone(there: Segment) -> None:
     before = there.engine.sh("ip rule; ip route show table all")
     first, second = "10.9.0.11", "10.9.0.12"
 
     async def running(paths: ProbePaths, _probes: ProbeFactory, interface: Interface) -> None:
-        def way(mark: int) -> str:
+        def path(mark: int) -> str:
             return there.engine.sh(f"ip route get {VIP} mark {mark}; ip route get {VIP} uid {mark}")
 
         mark = paths.open(socket.inet_aton(first), interface, socket.inet_aton(ENGINE), by_user=True)
         tunnel = await paths.open_tunnel(socket.inet_aton(first), socket.inet_aton(ENGINE), L3_IPIP)
-        held = way(mark)
+        held = path(mark)
         assert held.count(f"via {first} ") == 2
 
         async def starts(beside: ProbePaths, _probes: ProbeFactory, interface: Interface) -> None:
             await beside.clean()
             other = beside.open(socket.inet_aton(second), interface, socket.inet_aton(ENGINE), by_user=True)
             others = await beside.open_tunnel(socket.inet_aton(second), socket.inet_aton(ENGINE), L3_IPIP)
-            assert way(other).count(f"via {second} ") == 2
+            assert path(other).count(f"via {second} ") == 2
             assert {mark, tunnel}.isdisjoint({other, others})
-            assert way(mark) == held
+            assert path(mark) == held
 
         there_alone = there.engine.sh("ip rule; ip route show table all")
         await asyncio.to_thread(there.run, starts)

@@ -15,7 +15,7 @@ from dataplane.plan import MONITOR_EXTERNAL, MONITOR_HTTP, MONITOR_PING, MONITOR
 
 
 class ProbeFactory:
-    """Makes probes of every type; `close` ends what they share."""
+    """Makes probes of every type. They share what `close` closes."""
 
     def __init__(self) -> None:
         self._poller = Poller()
@@ -31,7 +31,7 @@ class ProbeFactory:
         }
 
     def probe(self, check: Check) -> Probe:
-        """What runs a check."""
+        """The probe of a check."""
         make = self._makers.get(check.monitor.type, _NotRun)
         return make(check)
 
@@ -39,7 +39,7 @@ class ProbeFactory:
         return self._half_opens.probe(check) if check.monitor.half_open else tcp.probe(check, self._poller)
 
     def close(self) -> None:
-        """End. No probe may run any more."""
+        """Close what the probes share. No probe may run any more."""
         self._pings.close()
         self._half_opens.close()
         self._scripts.close()
@@ -47,7 +47,7 @@ class ProbeFactory:
 
 
 class _NotRun:
-    """A monitor of a type that a newer version's plan has."""
+    """The probe of a monitor whose type only a newer version knows."""
 
     def __init__(self, check: Check) -> None:
         self._type = check.monitor.type

@@ -1,12 +1,13 @@
 """The half-open TCP probe: SYN, SYN-ACK, RST. The server's program never sees a connection.
 
-The kernel sends the SYN, and again if it gets lost, from a socket of ours; a filter on that socket drops the server's
-SYN-ACK before the kernel would acknowledge it, and lets a RST through, which ends the connect as refused. One raw
-socket for all probes hears the SYN-ACK; the RST that answers it bears the probe's mark and takes the way of the data,
-too. A socket that waits is there all the time, so the kernel sends no RST of its own, which would miss the mark's way.
+The kernel sends the SYN from a connecting socket, and repeats it if it gets lost. A filter on that socket drops the
+server's SYN-ACK, which the kernel would acknowledge, and lets a RST through, which ends the connect as refused. One raw
+socket for all probes receives the SYN-ACKs and sends the RSTs that answer them, with the probe's mark, so that they
+take the data's path too. The connecting socket stays open meanwhile: without it the kernel would send a RST of its own,
+without the mark.
 
-To make a filter costs more than a probe: sockets of probes that ended well are taken again, by a connect to nowhere
-(AF_UNSPEC, connect(2)), which gives them a new port the next time.
+A new filter costs more than a probe. So sockets of probes that ended well are used again: connecting them to nowhere
+(AF_UNSPEC, connect(2)) gives them a new port the next time.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ _SYN, _RST, _ACK = 0x02, 0x04, 0x10
 _FLAGS = 13
 # struct sock_filter (linux/filter.h): code, jump if true, jump if false, constant
 _ONLY_RST = (
-    (0x30, 0, 0, _FLAGS),  # ldb [13]: a TCP socket's filter sees the packet from the TCP header on
+    (0x30, 0, 0, _FLAGS),  # ldb [13]: a TCP socket's filter sees packets from the TCP header on
     (0x45, 0, 1, _RST),  # jset
     (0x06, 0, 0, 0xFFFFFFFF),
     (0x06, 0, 0, 0),
 )
 _ONLY_SYN_ACK = (
-    (0xB1, 0, 0, 0),  # ldx 4*([0]&0xf): a raw socket's sees it from the IP header on
+    (0xB1, 0, 0, 0),  # ldx 4*([0]&0xf): a raw socket's filter sees them from the IP header on
     (0x50, 0, 0, _FLAGS),  # ldb [x + 13]
     (0x54, 0, 0, _SYN | _ACK),
     (0x15, 0, 1, _SYN | _ACK),
@@ -53,7 +54,7 @@ Ends = tuple[bytes, int, int]
 
 
 class HalfOpenSockets:
-    """What half-open probes share. The raw socket is opened at the first of them."""
+    """The sockets of half-open probes. The raw one is opened by the first probe."""
 
     def __init__(self, poller: Poller) -> None:
         self.poller = poller
@@ -66,12 +67,11 @@ class HalfOpenSockets:
         self._disconnect = ctypes.CDLL(None, use_errno=True).connect
 
     def probe(self, check: Check) -> HalfOpenProbe:
-        """The probe of a check: whether the VIP's port answers a SYN with SYN-ACK. It is always heard, where it does
-        not fail."""
+        """The probe of a check: whether the VIP's port answers a SYN with SYN-ACK."""
         return HalfOpenProbe(self, check)
 
     def take(self, mark: int, source: bytes) -> socket.socket:
-        """One to connect. Raises OSError."""
+        """A socket to connect. Raises OSError."""
         self._listener.opened()
         spare = self._spare.get(source)
         if spare:
@@ -84,12 +84,12 @@ class HalfOpenSockets:
         return fresh
 
     def give_back(self, made: socket.socket, source: bytes) -> None:
-        """Its probe is over: it sends nothing any more."""
+        """Keep a socket whose probe is over for later probes."""
         unusable = self._spared >= _SPARE or self._disconnect(made.fileno(), _NOWHERE, len(_NOWHERE))
         if unusable:
             made.close()
             return
-        made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # takes the reset's error away
+        made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # clears the reset's error
         self._spare.setdefault(source, []).append(made)
         self._spared += 1
 
@@ -115,7 +115,7 @@ class HalfOpenSockets:
 
 
 class HalfOpenProbe:
-    """The probe of a check."""
+    """The half-open probe of a check."""
 
     def __init__(self, shared: HalfOpenSockets, check: Check) -> None:
         self.shared = shared
@@ -136,7 +136,7 @@ class HalfOpenProbe:
 
 
 class HalfOpenRun:
-    """One run."""
+    """One run of a half-open probe."""
 
     __slots__ = ("_done", "_ends", "_made", "_mark", "_probe", "_source", "_timeout")
 
@@ -158,7 +158,7 @@ class HalfOpenRun:
             self._made = None
 
     def answered(self, sequence: int) -> None:
-        """A SYN-ACK came: reset the connection."""
+        """Reset the connection: its SYN-ACK has come."""
         outcome: Outcome = True
         try:
             self._probe.shared.reset(self._ends, sequence, self._mark, self._source)
@@ -171,7 +171,7 @@ class HalfOpenRun:
         self._done(outcome)
 
     def _refused(self) -> None:
-        """The connect is over: refused, or there is no way."""
+        """The connect has failed: it was refused, or there is no route."""
         assert self._made is not None
         error = self._made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self._end(failure(OSError(error, os.strerror(error)), self._probe.check.port))
@@ -191,7 +191,7 @@ def reset(source: bytes, destination: bytes, own: int, port: int, sequence: int)
 
 
 def attach(made: socket.socket, program: tuple[tuple[int, int, int, int], ...]) -> None:
-    """Put a filter on a socket (SO_ATTACH_FILTER, socket(7)). Raises OSError."""
+    """Attach a filter to a socket (SO_ATTACH_FILTER, socket(7)). Raises OSError."""
     code = b"".join(struct.pack("=HBBI", *line) for line in program)
     buffer = ctypes.create_string_buffer(code)
     made.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(buffer)))

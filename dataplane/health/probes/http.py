@@ -1,8 +1,8 @@
 """The HTTP monitor: a request to the VIP through the server, and what its answer must be (RFC 9112).
 
-Like the appliance: a request without an HTTP version gets HTTP/1.0, without a path /, without a method GET; Host (the
-VIP), User-Agent and Accept are added where the request has none; `exact_http_request` sends it as it is typed. The
-first `response_size` bytes of the answer, 2048 if that is not set, headers included, are looked at.
+As in the appliance, a request without a version gets HTTP/1.0, one without a path /, one without a method GET. Host
+(the VIP), User-Agent and Accept are added if they are missing. With `exact_http_request` it is sent as typed. The first
+`response_size` bytes of the answer are looked at, headers included; 2048 if that is not set.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from dataplane.plan import Monitor
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)? (\d{3})(?:[ \r\n]|$)")
 _ANY = "HTTP_ANY"
 _DEFAULT = ("HTTP_2XX",)
-"""What counts as good where the monitor names no status."""
+"""What counts as good if the monitor names no status."""
 _METHOD = re.compile(r"[A-Z]+$")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 
 
 def request(monitor: Monitor, host: str) -> bytes:
-    """The bytes to send. host: for the Host header of a request that has none."""
+    """The bytes to send. host: the value of the Host header, if the request has none."""
     typed, body = wire(monitor.request), wire(monitor.body)
     if monitor.exact:
         return typed + body
@@ -50,9 +50,9 @@ def _request_line(line: str) -> str:
 
 
 def judge(monitor: Monitor, answer: bytes, *, whole: bool) -> bool:
-    """Whether an answer, as far as it has come, is good: True is final; False: not yet. whole: no more comes.
+    """Whether the answer so far is good; False: not yet. whole: it is complete.
 
-    Raises ProbeFailed where it is bad whatever comes.
+    Raises ProbeFailed if it is bad whatever follows.
     """
     status = _STATUS.match(answer)
     if status is None:
@@ -78,7 +78,7 @@ def _counts(code: int, groups: tuple[str, ...]) -> bool:
 
 
 def complete(answer: bytes, *, head: bool) -> bool:
-    """Whether no more belongs to an answer. head: it is one to HEAD, without a body."""
+    """Whether an answer is complete. head: it answers a HEAD request, and so has no body."""
     headers, ended, body = answer.partition(b"\r\n\r\n")
     if not ended:
         return False
@@ -92,7 +92,7 @@ def complete(answer: bytes, *, head: bool) -> bool:
 
 
 def probe(check: Check, poller: Poller) -> ConnectionProbe:
-    """The probe of a check. It is always heard, where it does not fail."""
+    """The HTTP probe of a check."""
     monitor = check.monitor
     sent = request(monitor, socket.inet_ntoa(check.vip))
     head, size = sent.startswith(b"HEAD "), monitor.response_size or READ

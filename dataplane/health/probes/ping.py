@@ -1,4 +1,4 @@
-"""Echo requests of the PING monitor, and of the look at a server's own address: one raw socket for all (RFC 792)."""
+"""The PING monitor: echo requests to the VIP through the server, all from one raw socket (RFC 792)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _IP_PKTINFO = 8  # linux/in.h
 _HEADER = struct.Struct("!BBHHH")
 
 Sent = tuple[bytes, int]
-"""The address asked, and the request's number."""
+"""The address that was asked, and the request's number."""
 
 
 class PingSocket:
-    """Sends echo requests and hands out the answers. Its socket is opened at the first request."""
+    """Sends echo requests and hands out their answers. The socket is opened by the first request."""
 
     def __init__(self, poller: Poller) -> None:
         self._listener = RawListener(socket.IPPROTO_ICMP, self._received, size=2048, prepare=_only_replies)
@@ -36,28 +36,28 @@ class PingSocket:
         self._id = os.getpid() & 0xFFFF
 
     def probe(self, check: Check) -> PingProbe:
-        """The PING monitor's probe of a check: whether the VIP answers through the server."""
+        """The probe of a check: whether the VIP answers an echo request through the server."""
         return PingProbe(self, check)
 
     def ask(
         self, address: bytes, timeout: float, done: Callable[[bool], None], mark: int = 0, source: bytes = b""
     ) -> Run:
-        """Whether an address answers an echo request in time, sent by a mark's way from an address of ours."""
+        """Send an echo request. done: called with whether its answer came within `timeout` seconds."""
         number = next(self._numbers)
         try:
             self._send(address, number, mark, source)
-        except OSError:  # no way there
+        except OSError:  # no route
             return asyncio.get_running_loop().call_soon(done, False)
         made = self._waiting[address, number] = PingRun(self, (address, number), done)
         made.wait(self._poller, timeout)
         return made
 
     def forget(self, sent: Sent) -> None:
-        """Wait for an answer no more."""
+        """Stop waiting for an answer."""
         del self._waiting[sent]
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._listener.close()
 
     def _send(self, address: bytes, number: int, mark: int, source: bytes) -> None:
@@ -76,7 +76,7 @@ class PingSocket:
 
 
 class PingProbe:
-    """The probe of a check."""
+    """The PING probe of a check."""
 
     def __init__(self, pings: PingSocket, check: Check) -> None:
         self._pings = pings
@@ -92,7 +92,7 @@ class PingProbe:
 
 
 class PingRun:
-    """One request."""
+    """One request that waits for its answer."""
 
     __slots__ = ("_done", "_pings", "_sent", "_timeout")
 
@@ -101,7 +101,7 @@ class PingRun:
         self._sent: Sent | None = sent
 
     def wait(self, poller: Poller, timeout: float) -> None:
-        """Give up after so many seconds."""
+        """Give up after `timeout` seconds."""
         self._timeout = poller.after(timeout, partial(self.end, False))
 
     def cancel(self) -> None:
@@ -112,7 +112,7 @@ class PingRun:
             self._sent = None
 
     def end(self, answered: bool) -> None:
-        """The answer is there, or the time is over."""
+        """End with an outcome: whether the answer came in time."""
         self.cancel()
         self._done(answered)
 
@@ -123,7 +123,7 @@ def _only_replies(made: socket.socket) -> None:
 
 @lru_cache(maxsize=8192)
 def ancillary(mark: int, source: bytes) -> list[tuple[int, int, bytes]]:
-    """What tells a raw socket a packet's mark and source address (socket(7), ip(7): IP_PKTINFO)."""
+    """The ancillary data for a packet's mark and source address (socket(7), ip(7): IP_PKTINFO)."""
     told = []
     if mark:
         told.append((socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", mark)))

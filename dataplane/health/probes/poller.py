@@ -1,9 +1,9 @@
-"""Sockets of probes, and what waits for them: one epoll of their own for all, and one timer.
+"""Waits for the sockets and timeouts of all probes, with one epoll and one timer.
 
-The event loop watches the epoll alone: watching a thousand sockets a second there would cost more than the probes.
+The event loop watches only the epoll: watching a thousand sockets a second itself would cost more than the probes.
 
-While the loop stands still nobody hears what servers answer, so no time passes for those who wait: a server is not down
-because the engine was busy.
+While the event loop is blocked nobody reads what servers answer. Time stands still for probes then, so that no server
+is reported down because the engine was busy.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from dataplane.runtime import tasks
 
 WRITABLE, READABLE = select.EPOLLOUT, select.EPOLLIN
 GRAIN = 0.01
-"""Seconds: times that are over within it are told together."""
+"""Seconds. Timeouts that end within it are reported together."""
 _BURST = 256
+"""Ready files taken by one poll."""
 _STILL = 0.05
-"""Seconds late after which the loop stood still."""
+"""Seconds. If the timer is later than this, the loop was blocked."""
 _GRACE = 0.1
-"""Seconds more then: for answers to what was sent only afterwards."""
+"""Seconds added then: for the answers to what could only be sent afterwards."""
 _AGAIN = 5
-"""Times in a row that the loop may have stood still; then time passes once all the same: where the engine is always too
-busy, a server that is silent must be found out, too."""
+"""Times in a row that a blocked loop stops the time; then it passes once all the same. A silent server must be found
+even when the engine is always too busy."""
 
 Ready = Callable[[], None]
 
 
 class Timeout:
-    """A time that is waited for. due: in the poller's time."""
+    """A timeout that somebody waits for. due: in the poller's time."""
 
     __slots__ = ("_over", "due")
 
@@ -41,23 +42,23 @@ class Timeout:
         self._over: Ready | None = over
 
     def cancel(self) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         self._over = None
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody waits any more."""
+        """Whether it was cancelled."""
         return self._over is None
 
     def tell(self) -> None:
-        """The time is over."""
+        """Report that it is over, once."""
         over, self._over = self._over, None
         if over is not None:
             over()
 
 
 class Poller:
-    """Made anywhere; used on one event loop."""
+    """Waits for files and timeouts. It may be made anywhere, and is used on one event loop."""
 
     def __init__(self) -> None:
         self._epoll: select.epoll | None = None
@@ -69,7 +70,7 @@ class Poller:
         self._in_a_row = 0
 
     def watch(self, number: int, events: int, ready: Ready) -> None:
-        """Call `ready` whenever a file is ready for one of these events, or an error is there."""
+        """Call `ready` whenever a file is ready for one of these events, or has an error."""
         if self._epoll is None:
             self._epoll = select.epoll()
             asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._poll)
@@ -80,21 +81,21 @@ class Poller:
         self._ready[number] = ready
 
     def forget(self, number: int) -> None:
-        """Watch a file no more, if it is watched. To be called before it is closed: its number comes back."""
+        """Stop watching a file, if it is watched. Must be called before it is closed: its number is used again."""
         if self._epoll is not None and self._ready.pop(number, None) is not None:
             self._epoll.unregister(number)
 
     def after(self, seconds: float, over: Ready) -> Timeout:
-        """Call `over` once so many seconds have passed."""
+        """Call `over` once `seconds` have passed."""
         made = Timeout(self._now() + seconds, over)
-        # Times of one length end in the order in which they began; there are as many lengths as monitors' timeouts.
+        # Timeouts of one length end in the order in which they began; monitors have few different lengths.
         self._timeouts.setdefault(seconds, deque()).append(made)
         if made.due < self._wakes:
             self._sleep(made.due)
         return made
 
     def close(self) -> None:
-        """Watch and wait for nothing any more."""
+        """Stop watching and waiting."""
         if self._timer is not None:
             self._timer.cancel()
         if self._epoll is not None:
@@ -105,20 +106,20 @@ class Poller:
         self._timeouts.clear()
 
     def _now(self) -> float:
-        """The loop's time without that in which it stood still."""
+        """The loop's time, without the time in which it was blocked."""
         return asyncio.get_running_loop().time() - self._still
 
     def _poll(self) -> int:
-        """How many files were ready."""
+        """Call what waits for files that are ready. Returns how many were."""
         assert self._epoll is not None
         found = self._epoll.poll(0, _BURST)
         for number, _ in found:
-            ready = self._ready.get(number)  # one that was ready before it has ended this one, perhaps
+            ready = self._ready.get(number)  # None if an earlier one ended this one
             if ready is None:
                 continue
             try:
                 ready()
-            except Exception as exc:  # it would be ready, and raise, again and again: its time runs out instead
+            except Exception as exc:  # it would raise again and again: let its time run out instead
                 if self._ready.get(number) == ready:
                     self.forget(number)
                 tasks.tell("a probe's answer was not taken", exc)
@@ -139,13 +140,13 @@ class Poller:
             self._in_a_row = 0
         self._timer, self._wakes = None, math.inf
         while self._epoll is not None and self._poll() == _BURST:
-            pass  # what has come is heard before anybody's time is over
+            pass  # answers that have come are taken before timeouts
         now = self._now()
         for seconds, waiting in list(self._timeouts.items()):
             while waiting and (waiting[0].cancelled or waiting[0].due <= now):
                 try:
                     waiting.popleft().tell()
-                except Exception as exc:  # all others' times are over too
+                except Exception as exc:  # the others' timeouts must still be reported
                     tasks.tell("the end of a probe's time was not taken", exc)
             if not waiting:
                 del self._timeouts[seconds]

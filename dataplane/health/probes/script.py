@@ -1,12 +1,14 @@
-"""The EXTERNAL monitor: a script of the operator's checks. What it writes to its standard output is a good answer,
-nothing is a bad one, as in the appliance; what it writes to the standard error is the reason that the operator reads.
+"""The EXTERNAL monitor: the operator's script checks the server.
 
-It gets the VIP, the port and the words of `command_parameters` as its arguments; in its environment IP and PORT, the
-same, HM_NAME, SERVER (the server's own address) and what `command_variables` names. It runs as a user that has nothing:
-its number is the mark of the server's way, and a rule leads what that user sends to the server (`paths`), so the
-script's own probes of the VIP take the way of the data like all others.
+As in the appliance, any output on its standard output means that the server is up, none that it is down. What it writes
+to its standard error is the reason that the operator reads.
 
-The script has a process group of its own, which is killed when the time is up and when the script has ended.
+Its arguments are the VIP, the port and the words of `command_parameters`. Its environment holds IP and PORT (the same),
+HM_NAME, SERVER (the server's own address) and what `command_variables` names. It runs as a user without any rights,
+whose number is the mark of the server's route: a rule leads what that user sends to the server (`probepaths`). So the
+script's own probes of the VIP take the data's path like all others.
+
+The script has a process group of its own, which is killed when its time is over and when the script has ended.
 """
 
 from __future__ import annotations
@@ -26,16 +28,17 @@ from pathlib import Path
 from dataplane.health.probes.check import Check, Done, ProbeFailed
 
 AT_A_TIME = 16
-"""Scripts; those beyond wait, and their time to answer begins when they do."""
+"""Scripts that run at a time. Those beyond wait; their time to answer begins when they do."""
 GROUP = 0x41560000
-"""The group of all scripts' users: it may read the scripts."""
+"""The group of all scripts' users; it may read the scripts."""
 _READ = 2048
+"""Bytes of each output that are kept."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_NOTHING = ("--clear-groups", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--pdeathsig=KILL")
+_NO_RIGHTS = ("--clear-groups", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--pdeathsig=KILL")
 
 
 class ScriptRunner:
-    """Runs scripts. They lie in a folder that is removed at the end."""
+    """Runs scripts, from a folder that is removed at the end."""
 
     def __init__(self) -> None:
         self._folder: Path | None = None
@@ -43,11 +46,11 @@ class ScriptRunner:
         self._turns = asyncio.Semaphore(AT_A_TIME)
 
     def probe(self, check: Check) -> ScriptProbe:
-        """The probe of a check."""
+        """The script probe of a check."""
         return ScriptProbe(self, check)
 
     async def run(self, check: Check, mark: int) -> bool:
-        """Run a monitor's script. Always heard. Raises ProbeFailed."""
+        """Run a check's script. Returns True. Raises ProbeFailed."""
         async with self._turns:
             try:
                 command = self._command(check, mark)
@@ -80,7 +83,7 @@ class ScriptRunner:
         code = check.monitor.script
         words = [socket.inet_ntoa(check.vip), str(check.port), *shlex.split(check.monitor.parameters)]
         user = (f"--reuid={mark}", f"--regid={GROUP}")
-        return [setpriv, *user, *_NOTHING, "--", *interpreter(code), str(self._file(code)), *words]
+        return [setpriv, *user, *_NO_RIGHTS, "--", *interpreter(code), str(self._file(code)), *words]
 
     def _file(self, code: str) -> Path:
         if self._folder is None:
@@ -98,7 +101,7 @@ class ScriptRunner:
 
 
 class ScriptProbe:
-    """The probe of a check. Beside a process, a task costs nothing."""
+    """The script probe of a check. Each run is a task: compared to a process it costs nothing."""
 
     def __init__(self, scripts: ScriptRunner, check: Check) -> None:
         self._scripts = scripts
@@ -122,7 +125,7 @@ class ScriptProbe:
 
 
 def interpreter(code: str) -> list[str]:
-    """What runs a script, by its first line, else the shell. (Its folder may be one where nothing may be run.)"""
+    """The command that runs a script: what its first line names, else the shell. (Its folder may be mounted noexec.)"""
     first = code.partition("\n")[0]
     if not first.startswith("#!"):
         return ["/bin/sh"]
@@ -131,7 +134,7 @@ def interpreter(code: str) -> list[str]:
 
 
 def environment(check: Check) -> dict[str, str]:
-    """A script's environment. Raises ValueError for variables that are no words NAME=VALUE."""
+    """A script's environment. Raises ValueError if a word of `command_variables` is not NAME=VALUE."""
     own = {"PATH": _PATH, "IP": socket.inet_ntoa(check.vip), "PORT": str(check.port), "HM_NAME": check.monitor.name}
     own["SERVER"] = socket.inet_ntoa(check.server)
     for word in shlex.split(check.monitor.variables):
@@ -143,8 +146,10 @@ def environment(check: Check) -> dict[str, str]:
 
 
 async def _watch(process: subprocess.Popen[bytes], timeout: float) -> tuple[bool, bytes, bytes]:
-    """Wait until a process ends or its time is up: whether it ended, and the start of what it wrote. Its process group
-    is gone afterwards."""
+    """Wait until a process ends or its time is over, then kill its process group.
+
+    Returns whether it ended by itself, and the beginnings of its standard output and standard error.
+    """
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     assert process.stdout is not None

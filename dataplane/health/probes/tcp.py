@@ -1,4 +1,4 @@
-"""The TCP monitor: the connection, or what the VIP says on it."""
+"""The TCP monitor: whether the VIP takes a connection, and what it answers on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ READ = 2048
 
 
 def probe(check: Check, poller: Poller) -> ConnectionProbe:
-    """The probe of a check. It is always heard, where it does not fail."""
+    """The TCP probe of a check."""
     monitor = check.monitor
     wanted, away = wire(monitor.response), wire(monitor.maintenance)
 
@@ -29,7 +29,7 @@ def probe(check: Check, poller: Poller) -> ConnectionProbe:
     def late(answer: bytes | None) -> Outcome:
         if answer is None:
             return silence(check)
-        if not wanted:  # what would mean maintenance has not come
+        if not wanted:  # an answer could only have meant maintenance
             return True
         if answer:
             return missing(check, answer)
@@ -43,11 +43,11 @@ def probe(check: Check, poller: Poller) -> ConnectionProbe:
 
 
 def missing(check: Check, answer: bytes) -> ProbeFailed:
-    """The answer came, and is not the one that is wanted."""
+    """The failure of a probe whose answer is not the one that is wanted."""
     there = "it answered nothing" if not answer else f"its answer begins {answer[:40].decode('latin-1')!r}"
     return ProbeFailed(f"its answer does not contain {check.monitor.response!r}: {there}")
 
 
 def silence(check: Check) -> ProbeFailed:
-    """Nothing was heard from the VIP."""
+    """The failure of a probe that heard nothing from the VIP."""
     return ProbeFailed(f"no answer from the VIP within {check.monitor.receive_timeout} s", silent=True)

@@ -1,5 +1,7 @@
-"""The UDP monitor: send to the VIP through the server. Where no answer is wanted, silence is good, and only what speaks
-against the server is bad: ICMP port unreachable, or an answer that means maintenance."""
+"""The UDP monitor: send a datagram to the VIP through the server.
+
+If the monitor wants no answer, silence is good; only ICMP port unreachable or an answer that means maintenance is bad.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from dataplane.health.probes.tcp import READ, missing, silence
 
 
 class UdpProbe:
-    """The probe of a check."""
+    """The UDP probe of a check."""
 
     def __init__(self, check: Check, poller: Poller) -> None:
         self.check = check
@@ -22,7 +24,7 @@ class UdpProbe:
         self.away = wire(check.monitor.maintenance)
 
     def start(self, mark: int, source: bytes, done: Done) -> Run:
-        """Send one datagram and listen."""
+        """Send one datagram and wait for the answer."""
         try:
             made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         except OSError as exc:
@@ -38,14 +40,14 @@ class UdpProbe:
         return UdpRun(self, made, done)
 
     def judge(self, answer: bytes) -> Outcome:
-        """Of one datagram. False: not yet."""
+        """The outcome of one datagram. False: it is not the wanted answer."""
         if self.away and self.away in answer:
             return ProbeFailed(f"under maintenance: it answered {self.check.monitor.maintenance!r}")
         return not self.wanted or self.wanted in answer
 
 
 class UdpRun:
-    """One run."""
+    """One run of a UDP probe."""
 
     __slots__ = ("_answers", "_done", "_made", "_probe", "_timeout")
 
