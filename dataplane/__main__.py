@@ -96,12 +96,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _replay(arguments: argparse.Namespace) -> int:
     from dataplane.plan import file
-    from dataplane.replay import replay
+    from dataplane.replay import replay, surroundings
 
     planned = file.load(arguments.plan)
     if arguments.neighbours is None:
-        raise NetworkError(replay.needs(planned))
-    around = replay.surroundings(arguments.neighbours)
+        raise NetworkError(surroundings.needs(planned))
+    around = surroundings.load(arguments.neighbours)
     with replay.replayer(arguments.driver, planned, around) as ready:
         print(json.dumps(replay.replay(ready, planned, arguments.source, arguments.target), indent=1))
     return RUN_OK

@@ -1,1 +1,1 @@
-"""A laboratory of network namespaces: client, service engine and servers on one layer-2 segment."""
+"""A laboratory of network namespaces: client, service engine and servers."""

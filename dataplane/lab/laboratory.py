@@ -3,22 +3,18 @@
     with Lab(topology) as lab:
         lab.start_engine(); lab.start_servers(); print(lab.configure()); lab.wait_ready()
 
-Every host has one interface, eth0; the switch is a bridge in a namespace of its own whose ports bear the hosts' names.
-Where servers are behind a router, they have a second bridge, and the router two interfaces: eth0 on the first one, eth1
-on theirs. Nothing of it is seen in the machine's own network namespace.
+The network is that of `segments`. Nothing of it is seen in the machine's own network namespace.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from ipaddress import IPv4Network
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,15 +24,15 @@ from dataplane.daemon.process import instance
 from dataplane.drivers import selection
 from dataplane.errors import EngineError, LabError
 from dataplane.lab import inventory, nginx
-from dataplane.lab.namespaces import Namespace, call, inside, stop
+from dataplane.lab.asking import Asking
+from dataplane.lab.namespaces import inside, stop
 from dataplane.lab.requests import Answer
+from dataplane.lab.segments import Segments
 from dataplane.lab.tcpdump import Capture
-from dataplane.lab.topology import CLIENT, ENGINE, FAR, ROUTER, SWITCH, Node, Router, Topology
+from dataplane.lab.topology import CLIENT, ENGINE, Node, Topology
 
 READY = 30.0
 """Seconds that the engine, the servers and the health monitors have to come up."""
-
-BRIDGE, FAR_BRIDGE = "br0", "br1"
 
 
 class Lab:
@@ -51,9 +47,8 @@ class Lab:
         self.folder = inventory.folder(self.name)
         self.state = state or self.folder / "state"
         self.driver = driver
-        self.switch = self._namespace(SWITCH)
-        self.hosts = {node.name: self._namespace(node.name) for node in topology.nodes}
-        self.router = self._namespace(ROUTER) if topology.router else None
+        self._segments = Segments(topology, f"{inventory.PREFIX}{self.name}-")
+        self.switch, self.hosts = self._segments.switch, self._segments.hosts
         self.engine: subprocess.Popen[bytes] | None = None
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
         self._captures: list[Capture] = []
@@ -75,7 +70,8 @@ class Lab:
             raise LabError("a laboratory needs root: it makes network namespaces", remedy="sudo avi-lab …")
         inventory.claim(self.name, instance(self.state, self.topology.engine_name))
         try:
-            self._make_network()
+            self._segments.create()
+            inside(self.switch, partial(selection.prepare_peer, self.driver, ENGINE))
         except BaseException:
             self.close()
             raise
@@ -264,97 +260,6 @@ class Lab:
             return "\n".join(self.log(name).read_text(errors="replace").splitlines()[-12:])
         except OSError:
             return "(nothing)"
-
-    # the network
-
-    def _namespace(self, name: str) -> Namespace:
-        return Namespace(f"{inventory.PREFIX}{self.name}-{name}")
-
-    def _make_network(self) -> None:
-        topology = self.topology
-        quiet = "for i in all default; do echo 1 > /proc/sys/net/ipv6/conf/$i/disable_ipv6; done"
-        for space in (self.switch, *self.hosts.values(), *((self.router,) if self.router else ())):
-            space.create()
-            space.call("sh", "-c", f"test ! -d /proc/sys/net/ipv6 || {quiet}")
-        _ip(self.switch, self._switch_lines())
-        if self.router and topology.router:
-            self._make_router(self.router, topology.router)
-        for node in topology.nodes:
-            _ip(self.hosts[node.name], _host_lines("eth0", node, topology.segment(node)))
-            if gateway := topology.gateway(node):
-                _ip(self.hosts[node.name], [f"route add default via {gateway.address}"])
-            self._send_whole(self.hosts[node.name], "eth0", node.name)
-        inside(self.switch, partial(selection.prepare_peer, self.driver, ENGINE))
-
-    def _make_router(self, space: Namespace, router: Router) -> None:
-        space.call("sysctl", "-qw", "net.ipv4.ip_forward=1")
-        _ip(space, _host_lines("eth0", router.near, self.topology.network))
-        _ip(space, _host_lines("eth1", router.far, router.network))
-        self._send_whole(space, "eth0", ROUTER)
-        self._send_whole(space, "eth1", FAR)
-
-    def _send_whole(self, space: Namespace, link: str, port: str) -> None:
-        """A frame forwarded by XDP keeps the checksum its sender left; so nobody leaves one to the hardware."""
-        for where, name in ((space, link), (self.switch, port)):
-            where.call("ethtool", "-K", name, "tx", "off")
-
-    def _switch_lines(self) -> list[str]:
-        router = self.topology.router
-        lines = [_bridge(BRIDGE), *([_bridge(FAR_BRIDGE)] if router else ())]
-        ports = [
-            (
-                node.name,
-                node,
-                self.hosts[node.name],
-                "eth0",
-                FAR_BRIDGE if router and node in self.topology.servers else BRIDGE,
-            )
-            for node in self.topology.nodes
-        ]
-        if router and self.router:
-            ports += [
-                (ROUTER, router.near, self.router, "eth0", BRIDGE),
-                (FAR, router.far, self.router, "eth1", FAR_BRIDGE),
-            ]
-        for port, node, space, link, bridge in ports:
-            lines.append(f"link add {port} type veth peer name {link} address {node.mac} netns {space.name}")
-            lines.append(f"link set {port} master {bridge} up")
-        return [*lines, f"link set {BRIDGE} up", *([f"link set {FAR_BRIDGE} up"] if router else ())]
-
-
-class Asking:
-    """A run of `dataplane.lab.requests`."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        self._answers: list[Answer] = []
-
-    def until(self, count: int) -> None:
-        """Read on until a number of answers is there."""
-        assert self._process.stdout is not None
-        while len(self._answers) < count and (line := self._process.stdout.readline()):
-            self._answers.append(Answer(**json.loads(line)))
-
-    def finish(self) -> list[Answer]:
-        """Read to the end; all answers, in the order in which they were asked for. Raises LabError."""
-        self.until(sys.maxsize)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        if self._process.wait():
-            raise LabError(f"the client ended with status {self._process.returncode}")
-        return sorted(self._answers, key=lambda answer: answer.port)
-
-
-def _ip(space: Namespace, lines: Iterable[str]) -> None:
-    call("ip", "-n", space.name, "-batch", "-", text="\n".join(lines) + "\n")
-
-
-def _bridge(name: str) -> str:
-    return f"link add {name} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
-
-
-def _host_lines(link: str, node: Node, network: IPv4Network) -> list[str]:
-    return ["link set lo up", f"addr add {node.address}/{network.prefixlen} dev {link}", f"link set {link} up"]
 
 
 def _listens(pid: int, port: int) -> bool:
