@@ -92,11 +92,11 @@ class Map(Handle):
         if result != -errno.ENOENT:
             check(f"delete in {self.name}", result)
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """All entries, of a map that nobody else changes meanwhile."""
+    def items(self, at_once: int = _BATCH) -> Iterator[tuple[bytes, bytes]]:
+        """All entries, read so many at once, of a map that nobody else changes meanwhile."""
         size, room = self.key_size, self._room
         found: list[tuple[bytes, bytes]] = []
-        for keys, values, count in self.batches():
+        for keys, values, count in self.batches(at_once):
             all_keys, all_values = bytes(keys), bytes(values)
             found += (
                 (all_keys[at * size : (at + 1) * size], all_values[at * room : (at + 1) * room]) for at in range(count)

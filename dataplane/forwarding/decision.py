@@ -1,11 +1,12 @@
 """The forwarding decision for one frame: the definition that both drivers follow.
 
-`decide` is a pure function over bytes. The pcap driver is this function on packet sockets; the XDP program under `xdp/`
+`decide` is a pure function over bytes. The pcap driver is this function on packet sockets; the program under `program/`
 is the same decision in C, and tests compare the two frame by frame: whoever changes one changes the other.
 
-The steps are numbered as in ARCHITECTURE ("Forwarding"): 1 whose frame, 2 well-formed, 3 our own traffic come back,
+The steps are numbered, here and in the program: 1 whose frame, 2 well-formed, 3 our own traffic come back,
 4 VIP down, 5 fragments, 6 ICMP, 7 service, 8 server, 9 rewriting, 10 size, 11 counting. What a later frame must know
-of an earlier one is in `flows`; what leaves is made in `rewrite`.
+of an earlier one is in `tracking`; what leaves is made in `rewrite`. From step 8 on a drop is counted for the service,
+too.
 """
 
 from __future__ import annotations
@@ -43,21 +44,16 @@ HOST, ANSWERED, FORWARDED, DROPPED = "host", "answered", "forwarded", "dropped"
 
 
 class Verdict(NamedTuple):
-    """What becomes of a frame.
+    """What becomes of a frame."""
 
-    action: HOST (left alone), ANSWERED, FORWARDED or DROPPED; reason: of a drop, one of dropreasons.DROP_REASONS;
-    frames: what leaves (more than one where a packet had to be fragmented); interface: index of the one it leaves by;
-    service, pool, server: who is counted, and size: the bytes counted (the client's IP packet), for what is forwarded.
-    """
-
-    action: str
-    reason: str = ""
-    frames: tuple[bytes, ...] = ()
-    interface: int = 0
-    service: ServiceKey | None = None
-    pool: str = ""
+    action: str  # HOST (left alone), ANSWERED, FORWARDED or DROPPED
+    reason: str = ""  # of a drop, one of dropreasons.DROP_REASONS
+    frames: tuple[bytes, ...] = ()  # what leaves: more than one where a packet had to be fragmented
+    interface: int = 0  # index of the one it leaves by
+    service: ServiceKey | None = None  # of what is forwarded, and of what is dropped once the service is known
+    pool: str = ""  # of what is forwarded, as what follows
     server: bytes = b""
-    size: int = 0
+    size: int = 0  # the bytes counted: the client's IP packet
 
 
 _TO_HOST = Verdict(HOST)
@@ -156,27 +152,27 @@ def _packet(
         return _DROP["icmp_unmatched" if kind == _ERROR else "no_service"]
     target = _server(subject, service, pool, flows, now)
     if target is None or pool is None:
-        return _DROP["no_server"]
+        return dropped("no_server", service.key)
     if kind == _FIRST:
         flows.remember_fragments(_fragment_key(packet), service, pool, target, now)
     egress = values.interfaces.get(target.interface) if target.interface is not None else None
     if egress is None or target.mac is None:
-        return _DROP["no_next_hop"]
+        return dropped("no_next_hop", service.key)
     if pool.mode == L2:
         if (segment or size) > egress.mtu:
-            return _DROP["too_big_l2"]
+            return dropped("too_big_l2", service.key)
         frames: tuple[bytes, ...] = (target.mac + egress.mac + ETH_P_IP + packet,)
     else:
         room = min(egress.mtu, target.path_mtu or egress.mtu) - rewrite.overhead(pool.mode)
         pieces = [packet]
         if (segment or size) > room:
             if packet[6] & 0x40:
-                return _too_big(frame, start, packet, room, subject, interface, flows, now)
+                return _too_big(frame, start, packet, room, subject, service, interface, flows, now)
             if room < 68:
-                return _DROP["encap_failed"]
+                return dropped("encap_failed", service.key)
             pieces = rewrite.fragmented(packet, room)
         if size + rewrite.overhead(pool.mode) > 0xFFFF:
-            return _DROP["encap_failed"]
+            return dropped("encap_failed", service.key)
         ethernet = target.mac + egress.mac + ETH_P_IP
         frames = tuple([ethernet + _tunnelled(piece, pool, target, flows) for piece in pieces])
     return Verdict(FORWARDED, "", frames, egress.index, service.key, pool.uuid, target.address, size)
@@ -293,21 +289,27 @@ def _server(subject: _Subject, service: Service, pool: Pool | None, flows: Flows
     return flows.server(subject.flow, service, pool, now, syn=subject.syn)
 
 
+def dropped(reason: str, service: ServiceKey | None) -> Verdict:
+    """A drop that is counted for the service, too: every one from step 8 on."""
+    return Verdict(DROPPED, reason, service=service)
+
+
 def _too_big(
     frame: bytes,
     start: int,
     packet: bytes,
     room: int,
     subject: _Subject,
+    service: Service,
     interface: Interface,
     flows: Flows,
     now: int,
 ) -> Verdict:
     """Step 10: the client is told what fits, but never about later fragments or errors (RFC 1122 section 3.2.2)."""
     if subject.kind in (_LATER, _ERROR):
-        return _DROP["too_big_unreported"]
+        return dropped("too_big_unreported", service.key)
     if not flows.may_reply(now):
-        return _DROP["too_big_rate_limited"]
+        return dropped("too_big_rate_limited", service.key)
     message = rewrite.too_big(packet, packet[16:20], packet[12:16], room)
     told = frame[6:12] + interface.mac + frame[12:start] + message
     return Verdict(ANSWERED, frames=(told,), interface=interface.index)
@@ -324,6 +326,9 @@ def count(verdict: Verdict, counters: Counters) -> None:
         _add(counters.servers, (verdict.pool, verdict.server), verdict.size)
     elif verdict.action == DROPPED:
         counters.dropped[verdict.reason] = counters.dropped.get(verdict.reason, 0) + 1
+        if verdict.service is not None:
+            drops = counters.service_drops.setdefault(verdict.service, {})
+            drops[verdict.reason] = drops.get(verdict.reason, 0) + 1
     elif verdict.action == ANSWERED:
         counters.answered += 1
 

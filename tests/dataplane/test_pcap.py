@@ -179,6 +179,21 @@ def test_what_comes_faster_than_it_is_taken_is_counted(bench: Bench) -> None:
     until(lambda: bench.silent(ETH0.index))
 
 
+def test_a_drop_is_counted_for_its_service_until_that_goes(bench: Bench) -> None:
+    service = next(s for s in WORLD.services if s.key.port == 443)
+
+    def dropped(now: Counters) -> int:
+        return now.service_drops.get(service.key, {}).get("no_server", 0)
+
+    before = bench.driver.counters()
+    bench.wires[ETH0.index].send(frame(tcp(443)))
+    bench.wait(lambda now: dropped(now) == dropped(before) + 1)
+    assert bench.driver.counters().dropped["no_server"] == before.dropped.get("no_server", 0) + 1
+    bench.driver.remove_service(service.key)
+    assert service.key not in bench.driver.counters().service_drops
+    bench.driver.put_service(service)
+
+
 def test_the_hosts_own_frames_do_not_crowd_it(bench: Bench) -> None:
     until(lambda: bench.driver._unfiltered is None)  # the filters follow when VIPs are quiet
     before = bench.driver.counters()

@@ -44,15 +44,15 @@ BROADCAST = b"\xff" * 6
 
 @dataclass(frozen=True)
 class Expected:
-    """The verdict's action; for a drop its reason; for what leaves, frames and interface; for what is forwarded, the
-    server and the bytes counted."""
+    """What becomes of a frame."""
 
     action: str
-    reason: str = ""
-    frames: tuple[bytes, ...] = ()
-    interface: int = 0
-    server: str = ""
-    size: int = 0
+    reason: str = ""  # of a drop
+    frames: tuple[bytes, ...] = ()  # what leaves
+    interface: int = 0  # that it leaves by
+    server: str = ""  # of what is forwarded
+    size: int = 0  # of what is forwarded, the bytes counted
+    port: int = 0  # of a drop that is counted for a service, the service's
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,9 @@ class Case:
 HOST = Expected(decision.HOST)
 
 
-def drop(reason: str) -> Expected:
-    return Expected(decision.DROPPED, reason)
+def drop(reason: str, port: int = 0) -> Expected:
+    """port: of the service that the drop is counted for, 0: of none."""
+    return Expected(decision.DROPPED, reason, port=port)
 
 
 def packet(layers: Packet) -> bytes:
@@ -345,6 +346,9 @@ def fragments() -> Iterator[Case]:
     yield case("a first fragment that is just its ports", frame(ports), to(DNS, ports))
     tiny = IP(src=CLIENT, dst=VIP, proto=17, frag=1, id=next(IDS)) / Raw(b"x")
     yield case("a last fragment of one byte", frame(tiny), unknown)
+    none = pieces(tcp(443, data=bytes(30)), 24)
+    yield case("a first fragment to a service with no server up", frame(none[0]), drop("no_server", 443))
+    yield case("a later one of that packet", frame(none[1]), unknown, before=(frame(none[0]),))
     none = pieces(udp(9, data=bytes(30)), 16)
     yield case("a first fragment to a port without service", frame(none[0]), drop("no_service"))
     yield case("a later one of such a packet", frame(none[1]), unknown, before=(frame(none[0]),))
@@ -429,7 +433,7 @@ def icmp() -> Iterator[Case]:
     yield case("an error about a ping's answer", frame(error(about_icmp)), unmatched)
     yield case("an error with a broken quote", frame(error(b"\x65" + answer[1:])), unmatched)
     down = bytes(IP(src=VIP, dst=CLIENT) / TCP(sport=443, dport=40000))
-    yield case("an error about a service with no server up", frame(error(down)), drop("no_server"))
+    yield case("an error about a service with no server up", frame(error(down)), drop("no_server", 443))
     tunnelled = error(bytes(IP(src=VIP, dst=CLIENT) / TCP(sport=90, dport=40000)))
     yield case("an error about a tunnelled service", frame(tunnelled), through(FAR1, tunnelled, number=1))
     yield case("an error that its server sent on", frame(error(answer), src=MACS[WEB1]), drop("looped"))
@@ -490,7 +494,7 @@ def tunnels() -> Iterator[Case]:
     yield case(
         "out of the other interface, from its address", frame(across), through(FAR1, across, gre=True, egress=ETH1)
     )
-    yield case("a server that no route leads to", frame(tcp(94)), drop("no_next_hop"))
+    yield case("a server that no route leads to", frame(tcp(94)), drop("no_next_hop", 94))
     yield case("from the router's MAC: not looped", frame(syn, src=ROUTER_MAC), through(FAR1, syn))
     yield case("from the engine's own address into a tunnel", frame(tcp(90, src="10.0.0.1")), drop("looped"))
 
@@ -521,7 +525,16 @@ def tunnels() -> Iterator[Case]:
     yield case("1480 bytes without DF: one", frame(udp(90, data=bytes(1452))), through(FAR1, udp(90, data=bytes(1452))))
     error = bytes(IP(src="198.51.100.1", dst=VIP, flags="DF") / ICMP(type=3, code=1)
                   / IP(src=VIP, dst=CLIENT) / TCP(sport=92, dport=40000) / Raw(bytes(1000)))  # fmt: skip
-    yield case("an error with DF that is too big: nobody is told", frame(error), drop("too_big_unreported"))
+    yield case("an error with DF that is too big: nobody is told", frame(error), drop("too_big_unreported", 92))
+    first, later = (IP(src=CLIENT, dst=VIP, ttl=63, proto=17, id=7, flags=flags) for flags in ("MF+DF", "DF"))
+    later.frag = 2
+    first, later = first / Raw(bytes(udp(92, data=bytes(8)))[20:]), later / Raw(bytes(1000))
+    yield case(
+        "a later fragment with DF that is too big: nobody is told",
+        frame(later),
+        drop("too_big_unreported", 92),
+        before=(frame(first),),
+    )
 
 
 def services() -> Iterator[Case]:
@@ -551,10 +564,10 @@ def services() -> Iterator[Case]:
 
 def servers() -> Iterator[Case]:
     """Steps 8 to 10: the server, its next hop, its size."""
-    yield case("a pool with all servers down", frame(tcp(443)), drop("no_server"))
-    yield case("a pool without servers", frame(tcp(444)), drop("no_server"))
-    yield case("a server whose MAC address is not known", frame(tcp(445)), drop("no_next_hop"))
-    yield case("a server on no attached network", frame(tcp(446)), drop("no_next_hop"))
+    yield case("a pool with all servers down", frame(tcp(443)), drop("no_server", 443))
+    yield case("a pool without servers", frame(tcp(444)), drop("no_server", 444))
+    yield case("a server whose MAC address is not known", frame(tcp(445)), drop("no_next_hop", 445))
+    yield case("a server on no attached network", frame(tcp(446)), drop("no_next_hop", 446))
     only = tcp(84)
     yield case("a pool with one of two servers up", frame(only), to(WEB1, only))
     across = tcp(82)
@@ -565,12 +578,12 @@ def servers() -> Iterator[Case]:
     for size, mtu in ((1499, "below"), (1500, "at")):
         sent = tcp(data=bytes(size - 40))
         yield case(f"{size} bytes, {mtu} the egress MTU", frame(sent), to(WEB1, sent))
-    yield case("1501 bytes, above the egress MTU", frame(tcp(data=bytes(1461))), drop("too_big_l2"))
+    yield case("1501 bytes, above the egress MTU", frame(tcp(data=bytes(1461))), drop("too_big_l2", 80))
     smaller = tcp(82, data=bytes(1360))
     yield case("1400 bytes to a server whose MTU is 1400", frame(smaller), to(ON_ETH1, smaller, ETH1))
-    yield case("1401 bytes to a server whose MTU is 1400", frame(tcp(82, data=bytes(1361))), drop("too_big_l2"))
+    yield case("1401 bytes to a server whose MTU is 1400", frame(tcp(82, data=bytes(1361))), drop("too_big_l2", 82))
     yield case("padding does not count for the MTU", frame(sent) + bytes(4), to(WEB1, sent))
-    yield case("too big, and no server either", frame(tcp(443, data=bytes(1461))), drop("no_server"))
+    yield case("too big, and no server either", frame(tcp(443, data=bytes(1461))), drop("no_server", 443))
 
 
 def arp() -> Iterator[Case]:
@@ -629,4 +642,5 @@ CASES = tuple(
 def outcome(verdict: decision.Verdict) -> Expected:
     """A verdict in the table's terms."""
     server = socket.inet_ntoa(verdict.server) if verdict.server else ""
-    return Expected(verdict.action, verdict.reason, verdict.frames, verdict.interface, server, verdict.size)
+    port = verdict.service.port if verdict.service is not None and verdict.action == decision.DROPPED else 0
+    return Expected(verdict.action, verdict.reason, verdict.frames, verdict.interface, server, verdict.size, port)

@@ -63,12 +63,14 @@ def test_a_large_frame_of_segments_that_fit_is_not_too_big(values: LookupTables)
 
 def test_counters_hold_packets_and_bytes_of_the_clients_ip_packet(values: LookupTables) -> None:
     counters = Counters()
-    for sent in (frame(tcp()) + bytes(9), frame(tcp(data=b"12345")), frame(tcp(9)), frame(tcp(9)), frame(udp())):
+    packets = tcp(data=b"12345"), tcp(9), tcp(9), udp(), tcp(443)
+    for sent in (frame(tcp()) + bytes(9), *map(frame, packets)):
         decision.count(decide(sent, ETH0, values), counters)
     web = next(s.key for s in WORLD.services if s.key.port == 80)
     assert counters.services[web] == Tally(2, 40 + 45)
     assert counters.servers["pool-one", ip(WEB1)] == Tally(2, 85)
-    assert counters.dropped == {"no_service": 2}
+    assert counters.dropped == {"no_service": 2, "no_server": 1}
+    assert counters.service_drops == {next(s.key for s in WORLD.services if s.key.port == 443): {"no_server": 1}}
 
 
 def test_values_can_be_taken_away_again() -> None:

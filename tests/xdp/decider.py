@@ -70,10 +70,19 @@ def difference(after: Counters, before: Counters) -> Counters:
     """What was added, without zeros."""
     return Counters(
         after.answered - before.answered,
-        {k: n - before.dropped.get(k, 0) for k, n in after.dropped.items() if n != before.dropped.get(k, 0)},
+        _fewer(after.dropped, before.dropped),
         {k: _less(t, before.services.get(k)) for k, t in after.services.items() if t != before.services.get(k)},
         {k: _less(t, before.servers.get(k)) for k, t in after.servers.items() if t != before.servers.get(k)},
+        {
+            key: fewer
+            for key, drops in after.service_drops.items()
+            if (fewer := _fewer(drops, before.service_drops.get(key, {})))
+        },
     )
+
+
+def _fewer(after: dict[str, int], before: dict[str, int]) -> dict[str, int]:
+    return {reason: n - before.get(reason, 0) for reason, n in after.items() if n != before.get(reason, 0)}
 
 
 def _less(after: Tally, before: Tally | None) -> Tally:

@@ -161,6 +161,8 @@ def test_too_big_messages_are_limited_a_second(kernel: KernelDecider) -> None:
     asked = REPLIES_A_SECOND + 50
     assert sum(kernel.run(large("DF")).action == "sent" for _ in range(asked)) == REPLIES_A_SECOND
     assert kernel.tables.counters().dropped["too_big_rate_limited"] == 50
+    drops = kernel.tables.counters().service_drops.values()
+    assert [of_service["too_big_rate_limited"] for of_service in drops if "too_big_rate_limited" in of_service] == [50]
     kernel.set_clock((START + 1) * SECOND)
     assert kernel.run(large("DF")).action == "sent"
 
@@ -179,6 +181,7 @@ def test_what_nobody_cuts_up_is_counted(kernel: KernelDecider) -> None:
         ran, counted = decider.counted(large(""))
         assert ran == Ran(decision.DROPPED)
         assert counted.dropped == {"encap_failed": 1}
+        assert list(counted.service_drops.values()) == [{"encap_failed": 1}]
     finally:
         decider.close()
 
@@ -191,6 +194,7 @@ def test_a_mistake_in_user_space_is_counted_and_told(monkeypatch: pytest.MonkeyP
             patched.setattr(xdpslow.decision, "decide", lambda *_: 1 / 0)
             _, counted = decider.counted(large(""))
             assert counted.dropped == {"encap_failed": 1}
+            assert list(counted.service_drops.values()) == [{"encap_failed": 1}]
         (told,) = decider._slow.faults()
         assert "ZeroDivisionError" in told
         ran, counted = decider.counted(large(""))

@@ -45,6 +45,9 @@ def test_case(row: Case, deciders: Deciders) -> None:
     else:
         assert ran == Ran(want.action)
     assert counted.dropped == ({want.reason: 1} if want.reason else {})
+    drops = [{want.reason: 1}] if want.port else []
+    assert list(counted.service_drops.values()) == drops
+    assert [key.port for key in counted.service_drops] == [want.port for _ in drops]
     assert counted.answered == (want.action == decision.ANSWERED)
     forwarded = [Tally(1, want.size)] if want.action == decision.FORWARDED else []
     assert list(counted.services.values()) == forwarded

@@ -6,6 +6,7 @@ The program's are per processor; user space has its own beside them, so that nei
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from dataplane.bpf import maps
@@ -13,16 +14,32 @@ from dataplane.bpf.maps import Map
 from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.allocators import Numbers
 from dataplane.drivers.maps.layout import u32
+from dataplane.forwarding.dropreasons import DROP_REASONS
 from dataplane.forwarding.values import Tally
+
+_SERVICE_DROPS = "service_drops", "slow_service_drops"
+_BATCH = 512
+"""Drops by service that are read at once: each has a number for every processor."""
 
 
 class Counted:
     """All counters at one moment."""
 
-    def __init__(self, counters: bytes, slow: bytes, events: bytes, slow_events: bytes) -> None:
+    def __init__(
+        self,
+        counters: bytes,
+        slow: bytes,
+        events: bytes,
+        slow_events: bytes,
+        service_drops: Mapping[tuple[int, int], int],
+    ) -> None:
         self._cpus = maps.possible_cpus()
         self._counters, self._slow = memoryview(counters).cast("Q"), memoryview(slow).cast("Q")
         self._events, self._slow_events = memoryview(events).cast("Q"), memoryview(slow_events).cast("Q")
+        self._service_drops: dict[int, dict[str, int]] = {}
+        for (service, reason), number in service_drops.items():
+            if number and reason < len(DROP_REASONS):
+                self._service_drops.setdefault(service, {})[DROP_REASONS[reason]] = number
 
     def tally(self, number: int) -> Tally:
         """A service's or a server's."""
@@ -34,18 +51,28 @@ class Counted:
         """A drop reason's, or of another event."""
         return sum(self._events[number * self._cpus : (number + 1) * self._cpus]) + self._slow_events[number]
 
+    def drops_of_service(self, number: int) -> dict[str, int]:
+        """A service's drops, by reason; none of reasons that it has no drop of."""
+        return self._service_drops.get(number, {})
+
 
 class Counting:
     """Counters given out and taken back. lock: held while user space counts, and while a counter begins anew."""
 
-    def __init__(self, maps: Mapping[str, Map]) -> None:
-        self._maps = maps
-        self._numbers = Numbers(maps["counters"].max_entries, "services and servers together")
+    def __init__(self, held: Mapping[str, Map]) -> None:
+        self._maps = held
+        self._numbers = Numbers(held["counters"].max_entries, "services and servers together")
+        self._of_former_services: set[int] = set()
         self.lock = threading.Lock()
 
     def start(self, used: Iterable[int]) -> None:
         """Go on where these are given out."""
-        self._numbers.start(used)
+        taken = set(used)
+        self._numbers.start(taken)
+        for name in _SERVICE_DROPS:
+            for key, _ in list(self._maps[name].items()):
+                if layout.read_service_drop(key)[0] not in taken:
+                    self._maps[name].delete(key)
 
     def new(self, wanted: int) -> list[int]:
         """So many counters, from zero. Raises DriverError."""
@@ -56,10 +83,18 @@ class Counting:
             keys = b"".join(map(u32, numbers))
             for name, size in (("counters", 16 * maps.possible_cpus()), ("slow_counters", 16), ("identifications", 4)):
                 self._maps[name].update_all(keys, bytes(size * wanted))
+            for number in self._of_former_services.intersection(numbers):
+                self._forget_drops(number)
+            self._of_former_services.difference_update(numbers)
             return numbers
 
     def give(self, number: int) -> None:
-        """Take a counter back."""
+        """Take a server's counter back."""
+        self._numbers.give(number)
+
+    def give_of_service(self, number: int) -> None:
+        """Take a service's counter back. A packet may still count by it: its drops are forgotten when it is new."""
+        self._of_former_services.add(number)
         self._numbers.give(number)
 
     def number_anew(self, number: int) -> None:
@@ -74,17 +109,36 @@ class Counting:
             self._maps["slow_counters"].read(end),
             self._maps["events"].read(events),
             self._maps["slow_events"].read(events),
+            self._read_service_drops(),
         )
 
     def add(self, number: int, size: int) -> None:
         """Count a packet of `size` bytes that user space forwarded."""
-        self._add("slow_counters", number, 1, size)
+        self._add("slow_counters", u32(number), 1, size)
 
     def add_event(self, number: int) -> None:
         """Count an event of user space."""
-        self._add("slow_events", number, 1)
+        self._add("slow_events", u32(number), 1)
 
-    def _add(self, name: str, number: int, *numbers: int) -> None:
-        held = self._maps[name].lookup(u32(number)) or bytes(8 * len(numbers))
+    def add_drop(self, reason: int, service: int | None) -> None:
+        """Count a packet that user space dropped. service: its counter, where the service is known."""
+        self.add_event(reason)
+        if service is not None:
+            self._add("slow_service_drops", layout.service_drop(service, reason), 1)
+
+    def _add(self, name: str, key: bytes, *numbers: int) -> None:
+        held = self._maps[name].lookup(key) or bytes(8 * len(numbers))
         sums = (old + new for old, new in zip(memoryview(held).cast("Q"), numbers, strict=True))
-        self._maps[name].update(u32(number), b"".join(n.to_bytes(8, "little") for n in sums))
+        self._maps[name].update(key, b"".join(n.to_bytes(8, "little") for n in sums))
+
+    def _read_service_drops(self) -> dict[tuple[int, int], int]:
+        found: Counter[tuple[int, int]] = Counter()
+        for name in _SERVICE_DROPS:
+            for key, value in self._maps[name].items(_BATCH):
+                found[layout.read_service_drop(key)] += sum(memoryview(value).cast("Q"))
+        return found
+
+    def _forget_drops(self, number: int) -> None:
+        for name in _SERVICE_DROPS:
+            for reason in range(len(DROP_REASONS)):
+                self._maps[name].delete(layout.service_drop(number, reason))

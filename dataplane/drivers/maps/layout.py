@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from dataplane.forwarding.values import Interface, ServiceKey
 
-LAYOUT = 5
+LAYOUT = 6
 """The version of all of this. Maps of another version are not adopted."""
 
 MAX_INTERFACES, INTERFACE_PROBES = 1024, 4
@@ -35,6 +35,7 @@ _SERVICE = struct.Struct("=8sIIIIHBxI")
 _SERVICE_KEY = struct.Struct("=4s2sBx")
 _RANGE_KEY = struct.Struct("=I4sBx2s")
 _SOURCE_MAC = struct.Struct("=I4s6s2x")
+_SERVICE_DROP = struct.Struct("=II")
 _SLOW_FRAME = struct.Struct("=II8sHH4sI4x")
 
 NAME_LENGTH = 60
@@ -142,6 +143,17 @@ def source_mac_word(key: bytes) -> bytes:
     """What of a key of `source_macs` stands in the filter: the last four bytes of the MAC address."""
     mac: bytes = _SOURCE_MAC.unpack(key)[2]
     return mac[2:]
+
+
+def service_drop(counter: int, reason: int) -> bytes:
+    """A key of `service_drops`: a service's counter, and a drop reason's place in `events`."""
+    return _SERVICE_DROP.pack(counter, reason)
+
+
+def read_service_drop(key: bytes) -> tuple[int, int]:
+    """Counter and reason."""
+    counter, reason = _SERVICE_DROP.unpack(key)
+    return counter, reason
 
 
 class SlowFrame(NamedTuple):

@@ -33,12 +33,14 @@ NAMES = (
     "source_macs",
     "counters",
     "events",
+    "service_drops",
     "elder",
     "young",
     "fragments",
     "identifications",
     "slow_counters",
     "slow_events",
+    "slow_service_drops",
     "bss",
 )
 """The maps that outlive the program; `bss` is its memory."""
@@ -191,7 +193,7 @@ class MapTables:
                 if prefix not in kept and found is not None and ServiceEntry.unpack(found).service == key:
                     self._maps["ranges"].delete(prefix)
             self._write_address(key.vip, self._flags(key.vip))
-        self._counting.give(known.counter)
+        self._counting.give_of_service(known.counter)
 
     def _written_over(self, gone: ServiceKey) -> set[bytes]:
         """Give the prefixes that a range shares with others of its VIP to these, whichever was written last. Returns
@@ -247,13 +249,17 @@ class MapTables:
                 for uuid, held in list(self._pools.held.items())
                 for address, number in self._pools.counters(held).items()
             },
+            service_drops={
+                key: drops for key, one in self._services.items() if (drops := counted.drops_of_service(one.counter))
+            },
         )
 
     def count(self, verdict: Verdict) -> None:
         """Count what was done in the program's stead, from another thread than the one that puts."""
         with self._counting.lock:
             if verdict.action == DROPPED:
-                self._counting.add_event(DROP_REASONS.index(verdict.reason))
+                dropped = self._services.get(verdict.service) if verdict.service is not None else None
+                self._counting.add_drop(DROP_REASONS.index(verdict.reason), dropped.counter if dropped else None)
             elif verdict.action == ANSWERED:
                 self._counting.add_event(layout.ANSWERED)
             elif verdict.service is not None:

@@ -41,7 +41,7 @@ BURST = BATCH
 """Frames taken from one socket before they are sent and the next has its turn."""
 QUIET = 0.02
 """Seconds without a change of VIPs after which the sockets' filters follow."""
-_TRANSMIT_FAILED = decision.Verdict(decision.DROPPED, "transmit_failed")
+_NOT_SENT = "transmit_failed"
 
 
 class PcapDriver:
@@ -113,7 +113,7 @@ class PcapDriver:
     def remove_service(self, key: ServiceKey) -> None:
         """Remove a service and its counters."""
         self._values.remove_service(key)
-        self._do(lambda: self._counters.services.pop(key, None))
+        self._do(lambda: self._forget_service(key))
 
     def put_vip(self, vip: Vip) -> None:
         """Add or replace a VIP."""
@@ -155,7 +155,8 @@ class PcapDriver:
             dropped[OVERRUN] = lost
         if self._mistaken:
             dropped[MISTAKEN] = self._mistaken
-        return Counters(now.answered, dropped, _copied(now.services), _copied(now.servers))
+        drops = {key: dict(of_service) for key, of_service in list(now.service_drops.items())}
+        return Counters(now.answered, dropped, _copied(now.services), _copied(now.servers), drops)
 
     def faults(self) -> list[str]:
         """What was gone round. Raises DriverError when the thread has ended."""
@@ -197,6 +198,10 @@ class PcapDriver:
             self._poll.unregister(port)
             port.close()
             self._lost += port.lost()
+
+    def _forget_service(self, key: ServiceKey) -> None:
+        self._counters.services.pop(key, None)
+        self._counters.service_drops.pop(key, None)
 
     def _forget_pool(self, uuid: str) -> None:
         for key in [key for key in self._counters.servers if key[0] == uuid]:
@@ -284,7 +289,7 @@ class PcapDriver:
             return
         port = self._ports.get(verdict.interface)
         if not verdict.frames or port is None:
-            decision.count(_TRANSMIT_FAILED if verdict.frames else verdict, self._counters)
+            decision.count(decision.dropped(_NOT_SENT, verdict.service) if verdict.frames else verdict, self._counters)
             return
         ready = undone + verdict.frames[0]
         if len(ready) > ROOM or len(verdict.frames) > 1:
@@ -304,14 +309,14 @@ class PcapDriver:
                 port.send(undone + frame)
         except OSError as exc:
             log.debug("sending on interface %d: %s", verdict.interface, exc)
-            verdict = _TRANSMIT_FAILED
+            verdict = decision.dropped(_NOT_SENT, verdict.service)
         decision.count(verdict, self._counters)
 
     def _flush(self, index: int, waiting: list[decision.Verdict]) -> None:
         if not waiting:
             return
         for position in self._ports[index].flush():
-            waiting[position] = _TRANSMIT_FAILED
+            waiting[position] = decision.dropped(_NOT_SENT, waiting[position].service)
         for verdict in waiting:
             decision.count(verdict, self._counters)
         waiting.clear()

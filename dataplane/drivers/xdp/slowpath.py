@@ -29,7 +29,7 @@ Send = Callable[[int, bytes], None]
 """Sends a frame by the interface of an index. Raises OSError."""
 
 
-_FAILED = decision.Verdict(decision.DROPPED, "encap_failed")
+_NOT_MADE, _NOT_SENT = "encap_failed", "transmit_failed"
 
 
 class Sender:
@@ -67,11 +67,12 @@ class SlowPath:
         """Forward what has come. Returns how many frames that were."""
         taken = self._samples.take()
         for sample in taken:
+            handed = layout.read_slow(sample)
             try:
-                self._forward(layout.read_slow(sample))
+                self._forward(handed)
             except Exception as exc:  # the others are forwarded
                 self._worker.fault(exc)
-                self._tables.count(_FAILED)
+                self._tables.count(decision.dropped(_NOT_MADE, handed.service))
         return len(taken)
 
     def faults(self) -> list[str]:
@@ -94,7 +95,7 @@ class SlowPath:
     def _forward(self, handed: SlowFrame) -> None:
         values = self._tables.values
         interface, service = values.interfaces.get(handed.interface), values.services.get(handed.service)
-        verdict = _FAILED  # what was handed over is not there any more
+        verdict = decision.dropped(_NOT_MADE, handed.service)  # what was handed over is not there any more
         if interface is not None and service is not None:
             flows = Decided(handed, service.pool)
             decided = decision.decide(handed.frame, interface, values, flows, time.monotonic_ns())
@@ -104,7 +105,7 @@ class SlowPath:
                 self._send(verdict.interface, frame)
         except OSError as exc:
             log.debug("sending on interface %d: %s", verdict.interface, exc)
-            verdict = decision.Verdict(decision.DROPPED, "transmit_failed")
+            verdict = decision.dropped(_NOT_SENT, handed.service)
         self._tables.count(verdict)
 
 

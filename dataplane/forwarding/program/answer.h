@@ -65,8 +65,9 @@ static __always_inline int answer_ping(struct xdp_md *ctx, struct eth *eth, cons
 	return XDP_TX;
 }
 
-/* Fragmentation needed and DF set. The beginning of the frame itself is the quotation: the message goes in front. */
-static __always_inline int tell_mtu(struct xdp_md *ctx, const struct packet *p, __u32 tag, __u32 mtu)
+/* Fragmentation needed and DF set. The beginning of the frame itself is the quotation: the message goes in front.
+ * service: its counter. */
+static __always_inline int tell_mtu(struct xdp_md *ctx, const struct packet *p, __u32 tag, __u32 mtu, __u32 service)
 {
 	const __u32 front = IP_HLEN + sizeof(struct icmp);
 	__be32 client = p->ip->source, vip = p->ip->destination;
@@ -79,26 +80,26 @@ static __always_inline int tell_mtu(struct xdp_md *ctx, const struct packet *p, 
 	void *data, *end;
 
 	if (quoted > p->total || p->left < quoted || (void *)(eth + 1) + VLAN_HLEN > p->end)
-		return drop(ENCAP_FAILED);
+		return drop_of_service(service, ENCAP_FAILED);
 	surplus = p->left - quoted;
 	turn_round(eth);
 	ether = *eth;
 	vlan = *(struct vlan *)(eth + 1);
 	if (surplus && bpf_xdp_adjust_tail(ctx, -(int)surplus))
-		return drop(ENCAP_FAILED);
+		return drop_of_service(service, ENCAP_FAILED);
 	if (bpf_xdp_adjust_head(ctx, -(int)front))
-		return drop(ENCAP_FAILED);
+		return drop_of_service(service, ENCAP_FAILED);
 	data = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
 	if (data + sizeof(*eth) + VLAN_HLEN > end)
-		return drop(ENCAP_FAILED);
+		return drop_of_service(service, ENCAP_FAILED);
 	*(struct eth *)data = ether;
 	if (tag)
 		*(struct vlan *)(data + sizeof(*eth)) = vlan;
 	ip = data + sizeof(*eth) + (tag ? VLAN_HLEN : 0);
 	icmp = (void *)(ip + 1);
 	if ((void *)(icmp + 1) > end)
-		return drop(ENCAP_FAILED);
+		return drop_of_service(service, ENCAP_FAILED);
 	ip->version_ihl = 0x45;
 	ip->tos = INTERNETWORK_CONTROL;
 	ip->total = bpf_htons(front + quoted);

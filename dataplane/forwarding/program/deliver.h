@@ -95,16 +95,16 @@ __noinline int too_big(struct xdp_md *ctx, const struct delivery *asked, __u32 r
 	what = *asked;
 	detail = bpf_map_lookup_elem(&details, &what.place);
 	if (!detail)
-		return drop(ENCAP_FAILED);
+		return drop_of_service(what.counter, ENCAP_FAILED);
 	if (p.ip->fragment & FRAGMENT_DF) {
 		if (what.kind == LATER_FRAGMENT || what.kind == ERROR)
-			return drop(TOO_BIG_UNREPORTED);
+			return drop_of_service(what.counter, TOO_BIG_UNREPORTED);
 		if (!may_reply())
-			return drop(TOO_BIG_RATE_LIMITED);
-		return tell_mtu(ctx, &p, tag, room);
+			return drop_of_service(what.counter, TOO_BIG_RATE_LIMITED);
+		return tell_mtu(ctx, &p, tag, room, what.counter);
 	}
 	if (room < IPV4_LEAST_MTU)
-		return drop(ENCAP_FAILED);
+		return drop_of_service(what.counter, ENCAP_FAILED);
 	handed.size = p.left + sizeof(struct eth) + tag;
 	handed.service = what.service;
 	handed.port_end = what.port_end;
@@ -112,7 +112,7 @@ __noinline int too_big(struct xdp_md *ctx, const struct delivery *asked, __u32 r
 	handed.generation = detail->life.generation;
 	handed.id = identification(target_at(what.place), pieces_of(&p, copied_options(ctx), room));
 	if (bpf_perf_event_output(ctx, &slow, BPF_F_CURRENT_CPU | (__u64)handed.size << 32, &handed, sizeof(handed)))
-		return drop(ENCAP_FAILED);
+		return drop_of_service(what.counter, ENCAP_FAILED);
 	return XDP_DROP;
 }
 
@@ -126,21 +126,21 @@ static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, _
 	struct detail *detail;
 
 	if (unlikely(what->place == NOWHERE))
-		return drop(NO_SERVER_UP);
+		return drop_of_service(what->counter, NO_SERVER_UP);
 	target = target_at(what->place);
 	leaving.next_hop = next_hop_of(target);
 	if (unlikely(!(EGRESS(leaving.next_hop) & TARGET_RESOLVED)))
-		return drop(NO_NEXT_HOP);
+		return drop_of_service(what->counter, NO_NEXT_HOP);
 	out = &state.interfaces[EGRESS(leaving.next_hop) & TARGET_PLACE];
 	if (!(EGRESS(leaving.next_hop) & TARGET_TUNNEL)) {
 		if (unlikely(p->total > out->mtu))
-			return drop(TOO_BIG_L2);
+			return drop_of_service(what->counter, TOO_BIG_L2);
 		return forward_l2(ctx, target, out, &leaving);
 	}
 	place = what->place;
 	detail = bpf_map_lookup_elem(&details, &place);
 	if (!detail)
-		return drop(NO_NEXT_HOP);
+		return drop_of_service(what->counter, NO_NEXT_HOP);
 	room = room_of(leaving.next_hop, detail, out);
 	if (likely(p->total <= room))
 		return forward_in_tunnel(ctx, p->ip, target, detail, out, &leaving);

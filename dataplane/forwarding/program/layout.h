@@ -18,6 +18,7 @@
 #define MAX_SOURCE_MACS 262144
 #define MAX_COUNTERS 131072
 #define MAX_EVENTS 64
+#define MAX_SERVICE_DROPS 131072
 #define MAX_FLOWS (1 << 18)
 #define MAX_FRAGMENTS (1 << 16)
 
@@ -215,6 +216,12 @@ struct source_mac {
 struct tally {
 	__u64 packets;
 	__u64 bytes; /* of the clients' IP packets */
+};
+
+/* Key of `service_drops`. */
+struct service_drop {
+	__u32 service; /* its counter */
+	__u32 reason;  /* place in `events` */
 };
 
 /* Places in `events`: the drop reasons in the order of dropreasons.DROP_REASONS; other events from the end. */

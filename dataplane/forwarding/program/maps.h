@@ -95,6 +95,16 @@ struct {
 	__type(value, __u64);
 } events SEC(".maps");
 
+/* Of the drops in `events` those whose service was known. A service has a place for a reason from its first drop on: at
+ * most 1 MB a processor, none before. What finds no place is in `events` alone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, MAX_SERVICE_DROPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct service_drop);
+	__type(value, __u64);
+} service_drops SEC(".maps");
+
 /* Flows that slots which are not stable remember. */
 struct flows {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -132,6 +142,14 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } slow_events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_SERVICE_DROPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct service_drop);
+	__type(value, __u64);
+} slow_service_drops SEC(".maps");
 
 /* Frames for user space. This ends with the process that listens, and never outlives the program. */
 struct {

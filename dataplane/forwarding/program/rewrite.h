@@ -53,12 +53,12 @@ static __always_inline int forward_l2(struct xdp_md *ctx, const union target *ta
 	void *frame;
 
 	if (unlikely(what->tag) && bpf_xdp_adjust_head(ctx, VLAN_HLEN))
-		return drop(ENCAP_FAILED);
+		return drop_of_service(*what->service, ENCAP_FAILED);
 	if (unlikely(what->padding) && bpf_xdp_adjust_tail(ctx, -(int)what->padding))
-		return drop(ENCAP_FAILED);
+		return drop_of_service(*what->service, ENCAP_FAILED);
 	frame = (void *)(long)ctx->data;
 	if (frame + sizeof(struct eth) > (void *)(long)ctx->data_end)
-		return drop(ENCAP_FAILED);
+		return drop_of_service(*what->service, ENCAP_FAILED);
 	address_frame(frame, what->next_hop, out);
 	return leave(ctx, target, out, what);
 }
@@ -83,12 +83,12 @@ static __always_inline int forward_in_tunnel(struct xdp_md *ctx, const struct ip
 	void *frame;
 
 	if (unlikely(what->padding) && bpf_xdp_adjust_tail(ctx, -(int)what->padding))
-		return drop(ENCAP_FAILED);
+		return drop_of_service(*what->service, ENCAP_FAILED);
 	if (bpf_xdp_adjust_head(ctx, (int)what->tag - IP_HLEN - (int)gre))
-		return drop(ENCAP_FAILED);
+		return drop_of_service(*what->service, ENCAP_FAILED);
 	frame = (void *)(long)ctx->data;
 	if (frame + sizeof(struct eth) + IP_HLEN + GRE_HLEN > (void *)(long)ctx->data_end)
-		return drop(ENCAP_FAILED);
+		return drop_of_service(*what->service, ENCAP_FAILED);
 	address_frame(frame, what->next_hop, out);
 	ip = frame + sizeof(struct eth);
 	ip->version_ihl = 0x45;
