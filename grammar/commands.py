@@ -35,8 +35,8 @@ class Command:
 class Mode:
     """A mode in which fields may be typed."""
 
-    kind: schema.Kind
-    message: schema.Message
+    kind: schema.Kind  # of the open object
+    message: schema.Message  # whose fields they are
     where: str  # its name for messages
 
 

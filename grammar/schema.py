@@ -33,24 +33,24 @@ _FIELD_KEYS = frozenset(
 class Field:
     """One field of a message: its facts as data."""
 
-    name: str
+    name: str  # as the appliance spells it
     type: str  # bool, int32, uint32, uint64, float, double, string, enum, ref or message
     scope: str  # l4: offered by the shell; carried: kept through import and export; hidden: kept, never shown
     order: int  # its row in tables
-    help: str = ""
+    help: str = ""  # one line for the operator
     enum: str | None = None  # the enumeration whose values it takes
     ref: str | None = None  # the kind that it refers to, by message name
     message: str | None = None  # the message that it holds
-    repeated: bool = False
-    required: bool = False
-    default: Any = None
+    repeated: bool = False  # a list
+    required: bool = False  # the message needs it
+    default: Any = None  # as stored; None = nothing
     minimum: int | float | None = None  # inclusive; never None for integers
     maximum: int | float | None = None  # inclusive; never None for integers
     special: Mapping[int, str] = dataclasses.field(default_factory=lambda: MappingProxyType({}))  # value → its meaning
     unit: str | None = None  # stands behind its number
-    min_items: int | None = None
-    max_items: int | None = None
-    read_only: bool = False
+    min_items: int | None = None  # of a list
+    max_items: int | None = None  # of a list
+    read_only: bool = False  # kept and shown, never typed
     sensitive: bool = False  # a secret: never shown
     hidden_in_cli: bool = False  # the appliance's shell does not offer it
     deprecated: str | None = None  # since which release
@@ -66,7 +66,7 @@ class Field:
 class Message:
     """A message."""
 
-    name: str
+    name: str  # the appliance's: "Server"
     fields: Mapping[str, Field]  # by name, in table order
     one_token: bool = False  # an address or a prefix: typed and shown as one word
 
@@ -82,7 +82,7 @@ class Kind:
     name: str  # the message's: "Pool"
     segment: str  # the shell's word and prompt: "pool"
     verb: str  # "configure", or "debug" for debugvirtualservice
-    help: str
+    help: str  # one line for the operator
     messages: Mapping[str, Message]  # its own and those inside, by name
 
     @property

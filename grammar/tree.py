@@ -29,7 +29,7 @@ class Slot(enum.Enum):
 class Node:
     """A keyword, or a slot with `word` as its form (`<name>`)."""
 
-    word: str
+    word: str  # a keyword, or a slot's form
     help: str = ""  # "" for a kind: the model's
     action: str = ""  # what is done if the line ends here; "" = it cannot end
     next: tuple[Node, ...] = ()  # what may follow

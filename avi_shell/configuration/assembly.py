@@ -97,11 +97,11 @@ class Assembly:
     document: Document  # the virtual service
     profile: Document  # the network profile of the whole virtual service
     application: Document  # the application profile of the whole virtual service
-    services: tuple[Service, ...]
-    vips: tuple[Vip, ...]
-    pool: Document | None
+    services: tuple[Service, ...]  # in the order of the virtual service
+    vips: tuple[Vip, ...]  # of its VsVip, else its own
+    pool: Document | None  # None = it names none
     monitors: tuple[Document, ...]  # in the pool's order
-    cloud: Document
+    cloud: Document  # in which it stands
 
     @property
     def name(self) -> str:

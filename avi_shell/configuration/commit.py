@@ -49,7 +49,7 @@ _COMMON_FIELDS = ("se_use_dpdk", "enable_gratarp_permanent", "gratarp_permanent_
 class Put:
     """An object that was put."""
 
-    entry: Entry
+    entry: Entry  # as stored now
     created: bool  # no such object was stored before
     changed: bool  # False where it is what was stored already
 

@@ -71,20 +71,20 @@ class Entry:
 
     id: int  # of its row
     kind: str  # its segment
-    tenant: str
-    name: str
-    uuid: str
-    document: Document
+    tenant: str  # that it belongs to
+    name: str  # unique among its kind and tenant
+    uuid: str  # unique
+    document: Document  # as it was committed
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
     """One commit of the history."""
 
-    version: int
+    version: int  # its number, from 1
     time: float  # seconds since 1970
-    user: str
-    tenant: str
+    user: str  # who made it
+    tenant: str  # that the object belongs to
     action: str  # create, update, delete or import
     kind: str  # the object's segment; "" for an import
     name: str  # the object's; "" for an import

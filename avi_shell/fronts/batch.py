@@ -32,7 +32,7 @@ class Source:
     """Where lines come from."""
 
     name: str  # for messages
-    lines: Iterable[str]
+    lines: Iterable[str]  # without prompts or with them
     first: int = 1  # the number of the first line
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
@@ -53,12 +53,12 @@ def from_file(path: str) -> Source:
 class Batch:
     """A run over sources."""
 
-    session: Session
+    session: Session  # which runs the lines
     keep_going: bool = False  # go on after a refused line
     as_json: bool = False  # print an object for each command
     transcript: bool = False  # print what a terminal would show
-    out: TextIO = field(default_factory=lambda: sys.stdout)
-    err: TextIO = field(default_factory=lambda: sys.stderr)
+    out: TextIO = field(default_factory=lambda: sys.stdout)  # where output goes
+    err: TextIO = field(default_factory=lambda: sys.stderr)  # where errors go
     committed: bool = False  # a line stored something
 
     def run(self, sources: Iterable[Source]) -> int:

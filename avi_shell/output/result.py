@@ -40,7 +40,7 @@ class Pipe:
     """One stage after `|`."""
 
     action: str  # grep, except, count, json, save or more
-    argument: str = ""
+    argument: str = ""  # its word; "" = none
 
 
 @dataclass(slots=True)

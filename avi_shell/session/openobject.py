@@ -29,7 +29,7 @@ TEXT_WANTED = "Please input the value for field {} (Enter END to terminate input
 class Mode:
     """One mode: a message of the open object."""
 
-    message: schema.Message
+    message: schema.Message  # whose fields are typed there
     value: Document  # what the object holds there
     field: schema.Field | None  # whose name entered it; None: the object itself
     label: str  # its element of the field's path: "profile", "servers[2]"
@@ -47,9 +47,9 @@ class Mode:
 class OpenObject:
     """The object being edited."""
 
-    kind: schema.Kind
-    name: str
-    document: Document
+    kind: schema.Kind  # of the object
+    name: str  # under which it was opened
+    document: Document  # the object as it is so far
     stored: bool  # it existed when it was opened
     opened_by: str = ""  # the line that opened it
     modes: list[Mode] = field(default_factory=list)  # outermost first; the object itself is the first

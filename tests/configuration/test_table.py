@@ -100,7 +100,7 @@ printable = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size
 
 
 @given(st.lists(st.tuples(printable, printable), max_size=5))
-def test_the_fast_way_draws_what_rich_draws(rows: list[tuple[str, str]]) -> None:
+def test_the_fast_path_draws_what_rich_draws(rows: list[tuple[str, str]]) -> None:
     columns = ("Field", "Value")
     assert table.draw(columns, rows) == table._wrapped(columns, rows, None)
 

@@ -242,7 +242,7 @@ def test_defaults_add_and_never_change(segment: str, data: st.DataObject) -> Non
 @EACH
 @given(data=st.data())
 @settings(max_examples=15, suppress_health_check=list(HealthCheck), deadline=None)
-def test_any_object_survives_every_way(segment: str, data: st.DataObject) -> None:
+def test_any_object_survives_every_transfer(segment: str, data: st.DataObject) -> None:
     kind = schema.kind(segment)
     configuration = Configuration.in_memory()
     name = data.draw(st.sampled_from(["x", "a b", 'q"']))

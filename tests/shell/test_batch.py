@@ -192,7 +192,7 @@ def test_json_names_the_field_of_an_object_that_is_refused(shell: Run) -> None:
     assert error["path"].startswith("profile")
 
 
-def test_errors_and_output_take_different_ways(shell: Run) -> None:
+def test_errors_and_output_are_apart(shell: Run) -> None:
     done = shell("-c", "show tenant", "-c", "nonsense")
     assert "error" not in done.stdout
     assert "| admin" in done.stdout
