@@ -85,10 +85,10 @@ class Link(Handle):
 
 
 class Attached(NamedTuple):
-    """The XDP program on an interface. mode: "native", "generic" or "offloaded"."""
+    """The XDP program on an interface."""
 
-    program: int
-    mode: str
+    program: int  # its id
+    mode: str  # "native", "generic" or "offloaded"
 
 
 def attached(interface: int) -> Attached | None:

@@ -36,20 +36,20 @@ class _NoBatches(Exception):
 
 
 class Shape(NamedTuple):
-    """A map's type (BPF_MAP_TYPE_…), bytes of a key and of a value, entries at most."""
+    """What must be equal for one map to stand for another."""
 
-    type: int
-    key_size: int
-    value_size: int
+    type: int  # BPF_MAP_TYPE_…
+    key_size: int  # bytes
+    value_size: int  # bytes
     max_entries: int
 
 
 class Batch(NamedTuple):
-    """Entries of a map. keys, values: side by side, so many."""
+    """Entries of a map."""
 
-    keys: bytes | ctypes.Array[ctypes.c_char]
-    values: bytes | ctypes.Array[ctypes.c_char]
-    entries: int
+    keys: bytes | ctypes.Array[ctypes.c_char]  # side by side
+    values: bytes | ctypes.Array[ctypes.c_char]  # side by side
+    entries: int  # how many there are
 
 
 class Map(Handle):

@@ -22,11 +22,11 @@ _MAPS_OF_A_PROGRAM = 64  # MAX_USED_MAPS in the kernel's bpf_verifier.h
 
 
 class Ran(NamedTuple):
-    """What BPF_PROG_TEST_RUN gave: the program's result, the frame as it left it, nanoseconds a run."""
+    """What BPF_PROG_TEST_RUN gave."""
 
-    result: int
-    data: bytes
-    duration: int
+    result: int  # the program's
+    data: bytes  # the frame as the program left it
+    duration: int  # nanoseconds a run
 
 
 class Program(Handle):

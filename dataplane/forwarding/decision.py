@@ -18,7 +18,7 @@ from dataplane.forwarding import rewrite
 from dataplane.forwarding.dropreasons import DROP_REASONS
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.rewrite import MF, OFFSET
-from dataplane.forwarding.tracking import Flow, Flows, FragmentKey, Member, member_of
+from dataplane.forwarding.tracking import Flow, Flows, FragmentKey, MemberId, find_member
 from dataplane.forwarding.values import TCP, UDP, Counters, Interface, Pool, Service, ServiceKey, Tally, Target, Vip
 from dataplane.plan import L2
 
@@ -101,15 +101,14 @@ def _arp(frame: bytes, start: int, interface: Interface, values: LookupTables) -
 
 
 class _Subject(NamedTuple):
-    """What a packet to a VIP is about. kind: one of those below; service, pool: None where it is about none; flow: of
-    a packet with ports, or the one that an ICMP error quotes; member: the one that the first fragment went to."""
+    """What a packet to a VIP is about."""
 
-    kind: int
-    service: Service | None = None
+    kind: int  # one of those below
+    service: Service | None = None  # None where it is about none
     pool: Pool | None = None
-    flow: Flow | None = None
+    flow: Flow | None = None  # of a packet with ports, or the one that an ICMP error quotes
     syn: bool = False
-    member: Member | None = None
+    member_id: MemberId | None = None  # of a later fragment: where the first went
 
 
 _WHOLE, _FIRST, _LATER, _ECHO, _ERROR, _UNKNOWN, _SHORT, _OTHER_ICMP = range(8)
@@ -180,7 +179,7 @@ def _packet(
 
 def _tunnelled(packet: bytes, pool: Pool, target: Target, flows: Flows) -> bytes:
     """Step 9, layer 3: outer headers that cannot be fragmented need no identification (RFC 6864)."""
-    identification = 0 if packet[6] & 0x40 else flows.identification(Member.of(pool, target))
+    identification = 0 if packet[6] & 0x40 else flows.identification(MemberId.of(pool, target))
     return rewrite.tunnelled(packet, pool.mode, target.source, target.address, identification)
 
 
@@ -251,9 +250,9 @@ def _later(packet: bytes, values: LookupTables, flows: Flows, now: int) -> _Subj
     known = flows.fragment(_fragment_key(packet), now)
     service = values.services.get(known.service) if known else None
     pool = values.pools.get(service.pool) if service else None
-    if known is None or pool is None or member_of(pool, known.member) is None:
+    if known is None or pool is None or find_member(pool, known.member_id) is None:
         return _Subject(_UNKNOWN)
-    return _Subject(_LATER, service, pool, member=known.member)
+    return _Subject(_LATER, service, pool, member_id=known.member_id)
 
 
 def _icmp(packet: bytes, header: int, values: LookupTables) -> _Subject:
@@ -280,8 +279,8 @@ def _server(subject: _Subject, service: Service, pool: Pool | None, flows: Flows
     """Step 8."""
     if pool is None:
         return None
-    if subject.member is not None:
-        return member_of(pool, subject.member)
+    if subject.member_id is not None:
+        return find_member(pool, subject.member_id)
     if subject.flow is None:
         return None
     if subject.kind == _ERROR:

@@ -51,32 +51,32 @@ class FragmentKey(NamedTuple):
     identification: int
 
 
-class Member(NamedTuple):
+class MemberId(NamedTuple):
     """A pool member in one life of it."""
 
-    pool: str
+    pool: str  # uuid
     address: bytes
-    generation: int
+    generation: int  # another for each life of the address in the pool
 
     @classmethod
-    def of(cls, pool: Pool, target: Target) -> Member:
+    def of(cls, pool: Pool, target: Target) -> MemberId:
         """Which one a target of the pool is now."""
         return cls(pool.uuid, target.address, target.generation)
 
 
 class Entry(NamedTuple):
-    """Where a flow goes, and when its last packet came."""
+    """Where a flow goes."""
 
-    member: Member
-    seen: int
+    member_id: MemberId
+    seen: int  # when its last packet came
 
 
 class Fragment(NamedTuple):
-    """Where the later fragments of a packet go, and from when on not."""
+    """Where the later fragments of a packet go."""
 
     service: ServiceKey
-    member: Member
-    until: int
+    member_id: MemberId
+    until: int  # the last moment that they do
 
 
 class Bounded(OrderedDict[K, V], Generic[K, V]):
@@ -101,7 +101,7 @@ class Flows:
         self.elder: Bounded[Flow, Entry] = Bounded(flows)
         self.young: Bounded[Flow, Entry] = Bounded(flows)
         self.fragments: Bounded[FragmentKey, Fragment] = Bounded(fragments)
-        self._identifications: dict[Member, int] = {}
+        self._identifications: dict[MemberId, int] = {}
         self._second, self._replies = 0, 0
 
     def server(self, flow: Flow, service: Service, pool: Pool, now: int, *, syn: bool) -> Target | None:
@@ -114,7 +114,7 @@ class Flows:
         if syn:
             self.elder.pop(flow, None)
         elif found := self._known(self.elder, flow, service, pool, now):
-            self.elder.put(flow, Entry(Member.of(pool, found), now))
+            self.elder.put(flow, Entry(MemberId.of(pool, found), now))
             return found
         return self._in_transition(flow, service, pool, slot, now, syn=syn) if phase == TRANSITION else owner
 
@@ -131,7 +131,7 @@ class Flows:
             former = _target(pool, pool.fallback[slot])
             chosen = former if former is not None and former.serves else _target(pool, pool.table[slot])
         if chosen is not None:
-            (self.young if syn else self.elder).put(flow, Entry(Member.of(pool, chosen), now))
+            (self.young if syn else self.elder).put(flow, Entry(MemberId.of(pool, chosen), now))
         return chosen
 
     def owner(self, flow: Flow, service: Service, pool: Pool, now: int) -> Target | None:
@@ -154,7 +154,7 @@ class Flows:
         entry = table.get(flow)
         if entry is None or (service.idle_timeout and now - entry.seen > service.idle_timeout * SECOND):
             return None
-        target = member_of(pool, entry.member)
+        target = find_member(pool, entry.member_id)
         return target if target is not None and target.serves else None
 
     def lingering(
@@ -168,28 +168,30 @@ class Flows:
         forgotten."""
         found: dict[str, list[tuple[int, tuple[bytes, int]]]] = {uuid: [] for uuid in wanted}
         for flow, entry in list(self.elder.items()):
-            pool = entry.member.pool
+            pool = entry.member_id.pool
             if pool not in found:
                 continue
             service, where = services(flow.vip, flow.protocol, flow.port), pools.get(pool)
             if service is None or where is None or self._known(self.elder, flow, service, where, now) is None:
                 del self.elder[flow]
             else:
-                found[pool].append((slot_for(flow, service, where), (entry.member.address, entry.member.generation)))
+                found[pool].append(
+                    (slot_for(flow, service, where), (entry.member_id.address, entry.member_id.generation))
+                )
         return found
 
     def remember_fragments(self, key: FragmentKey, service: Service, pool: Pool, target: Target, now: int) -> None:
         """The first fragment of a packet went to a member: the others follow."""
-        self.fragments.put(key, Fragment(service.key, Member.of(pool, target), now + FRAGMENT_LIFE))
+        self.fragments.put(key, Fragment(service.key, MemberId.of(pool, target), now + FRAGMENT_LIFE))
 
     def fragment(self, key: FragmentKey, now: int) -> Fragment | None:
         """Where a later fragment goes."""
         found = self.fragments.get(key)
         return found if found is not None and now <= found.until else None
 
-    def identification(self, member: Member) -> int:
+    def identification(self, member_id: MemberId) -> int:
         """The next identification of an outer header to a member."""
-        number = self._identifications[member] = (self._identifications.get(member, 0) + 1) & 0xFFFF
+        number = self._identifications[member_id] = (self._identifications.get(member_id, 0) + 1) & 0xFFFF
         return number
 
     def may_reply(self, now: int) -> bool:
@@ -216,13 +218,13 @@ def _slot(client: bytes, port: int, seed: int, slots: int) -> int:
     return slot_of(int.from_bytes(client, "big"), port, seed, slots)
 
 
-def member_of(pool: Pool, member: Member) -> Target | None:
+def find_member(pool: Pool, member_id: MemberId) -> Target | None:
     """The pool's target that is this member in this life."""
-    if pool.uuid != member.pool:
+    if pool.uuid != member_id.pool:
         return None
     for target in pool.targets:
-        if target.address == member.address:
-            return target if target.generation == member.generation else None
+        if target.address == member_id.address:
+            return target if target.generation == member_id.generation else None
     return None
 
 

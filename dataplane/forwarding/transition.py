@@ -31,18 +31,18 @@ _MARKS = bytes.maketrans(bytes([STABLE, TRANSITION, TRACKED]), bytes([phasing.ST
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """The phases of a pool's slots for a driver; fallback: indices into the members. Neither changes any more."""
+    """The phases of a pool's slots for a driver. Nothing of it changes any more."""
 
-    phases: bytes
-    fallback: array[int]
+    phases: bytes  # STABLE, TRANSITION or TRACKED for each slot
+    fallback: array[int]  # indices into the members
 
 
 @dataclass(slots=True)
 class _Window:
-    """When its first and its last slots changed owner."""
+    """A change, or several in short order, whose slots are in transition."""
 
-    first: float
-    last: float
+    first: float  # when its first slots changed owner
+    last: float  # when its last did
 
 
 class Slots:

@@ -20,68 +20,57 @@ UDP = 17
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """An interface of the engine. index: the kernel's; mtu: of the IP packet, in bytes."""
+    """An interface of the engine."""
 
-    index: int
+    index: int  # the system's
     name: str
     mac: bytes
-    mtu: int
+    mtu: int  # of the IP packet, in bytes
     addresses: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Vip:
-    """A virtual IP. up: packets to it are forwarded (else dropped, `vip_down`); owned: ARP for it is answered here."""
+    """A virtual IP."""
 
     address: bytes
-    up: bool
-    owned: bool
+    up: bool  # packets to it are forwarded (else dropped, `vip_down`)
+    owned: bool  # ARP for it is answered here
 
 
 class ServiceKey(NamedTuple):
-    """A service: VIP, IP protocol number, first and last port."""
+    """What packets a service takes."""
 
     vip: bytes
-    protocol: int
-    port: int
-    port_end: int
+    protocol: int  # the IP protocol's number
+    port: int  # the first
+    port_end: int  # the last
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """How packets of a service are forwarded.
-
-    pool: the pool's uuid; by_port: the client's port is part of the key; per_packet: every packet is a transaction of
-    its own; idle_timeout: seconds after which a tracked flow is forgotten, 0 = never.
-    """
+    """How packets of a service are forwarded."""
 
     key: ServiceKey
     name: str
-    pool: str
-    by_port: bool
-    per_packet: bool = False
-    idle_timeout: int = 300
+    pool: str  # the pool's uuid
+    by_port: bool  # the client's port is part of the hashed key
+    per_packet: bool = False  # every packet is a transaction of its own
+    idle_timeout: int = 300  # seconds after which a tracked flow is forgotten, 0 = never
 
 
 @dataclass(slots=True, unsafe_hash=True)  # frozen ones are made four times as slowly, and of these there are many
 class Target:
-    """A pool member as frames see it. Nobody changes one.
-
-    up: it passed its monitors (it may be out of the table all the same); mac: of the server (L2) or of the next hop
-    towards it (L3), None while unresolved; interface: the egress interface's index, None while there is no way there;
-    source: the engine's address on it, for the outer header; serves: flows it has may go on (up, and enabled or within
-    its graceful time); generation: tells it from an earlier life of the same address, whose flows do not revive;
-    path_mtu: bytes, what routers on the way reported for the tunnel, 0 = nothing.
-    """
+    """A pool member as frames see it. Nobody changes one."""
 
     address: bytes
-    up: bool
-    mac: bytes | None = None
-    interface: int | None = None
-    source: bytes = b""
-    serves: bool = True
-    generation: int = 0
-    path_mtu: int = 0
+    up: bool  # it passed its monitors (it may be out of the table all the same)
+    mac: bytes | None = None  # of the server (L2) or of the next hop (L3), None while unresolved
+    interface: int | None = None  # the egress interface's index, None while no route leads there
+    source: bytes = b""  # the engine's address on that interface, for the outer header
+    serves: bool = True  # flows it has may go on (up, and enabled or within its graceful time)
+    generation: int = 0  # tells it from an earlier life of the same address, whose flows do not revive
+    path_mtu: int = 0  # bytes, what routers on the path reported for the tunnel, 0 = nothing
 
 
 _NO_FALLBACK = array("H")
@@ -90,22 +79,20 @@ _NO_FALLBACK = array("H")
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pool: its table holds, for every slot, an index into `targets`, or `hashing.NO_SERVER`.
-
-    mode: how a packet travels to a member (`plan.MODES`). phases: for every slot STABLE, TRANSITION (it changed owner
-    less than the idle timeout ago) or TRACKED (that is over, flows of the former owner may live); empty while all are
-    stable. fallback: for a slot in transition, the owner at the last moment outside one; NO_SERVER if that is not a
-    member any more. made_of: a hash of all that the table was made of, empty where that is not known: equal hashes of
-    the same pool mean equal tables. Arrays are shared and never changed.
-    """
+    """A pool. Arrays are shared and never changed."""
 
     uuid: str
-    seed: int
-    table: Owners
+    seed: int  # of the flow hash
+    table: Owners  # for every slot, an index into `targets`, or `maglev.NO_SERVER`
     targets: tuple[Target, ...]
-    mode: str = "l2"
+    mode: str = "l2"  # how a packet travels to a member (`plan.MODES`)
+    # for every slot STABLE, TRANSITION (it changed owner less than the idle timeout ago) or TRACKED (that is over, but
+    # flows of the former owner may live); empty while all are stable
     phases: bytes = b""
+    # for a slot in transition, the owner at the last moment outside one; NO_SERVER if that is not a member any more
     fallback: array[int] = field(default_factory=lambda: _NO_FALLBACK)
+    # a hash of all that the table was made of, empty where that is not known: equal hashes of the same pool mean equal
+    # tables
     made_of: bytes = b""
 
     @property
@@ -124,10 +111,10 @@ Lingering = Mapping[str, Sequence[tuple[int, tuple[bytes, int]]]]
 
 @dataclass(slots=True)
 class Tally:
-    """Packets, and bytes of the clients' IP packets."""
+    """What was forwarded."""
 
     packets: int = 0
-    bytes: int = 0
+    bytes: int = 0  # of the clients' IP packets
 
 
 @dataclass(slots=True)

@@ -34,99 +34,82 @@ SLOTS = 65537
 
 @dataclass(slots=True, unsafe_hash=True)  # frozen ones are made four times as slowly, and of these there are many
 class Server:
-    """A pool member; nobody changes one. address: dotted IPv4; port: its monitors' port; weight: its `ratio`, 1–20.
+    """A pool member; nobody changes one."""
 
-    generation: the commit that (re-)added it to the pool, so that old flow entries do not revive; serve_until: when it
-    is disabled, how long the flows it has may go on: seconds since the epoch, 0 = not at all, FOR_EVER.
-    """
-
-    address: str
-    port: int
-    weight: int = 1
+    address: str  # dotted IPv4
+    port: int  # that its monitors ask
+    weight: int = 1  # its `ratio`, 1–20
     enabled: bool = True
-    generation: int = 0
+    generation: int = 0  # the commit that (re-)added it to the pool, so that old flow entries do not revive
+    # when it is disabled, how long the flows it has may go on: seconds since the epoch, 0 = not at all, FOR_EVER
     serve_until: float = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """The members that shared the table out until a change. until: when that was, seconds since the epoch; servers:
-    address, weight, generation of each."""
+    """The members that shared the table out until a change."""
 
-    until: float
-    servers: tuple[tuple[str, int, int], ...]
+    until: float  # when that was, seconds since the epoch
+    servers: tuple[tuple[str, int, int], ...]  # address, weight, generation of each
 
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
-    """A health monitor. type: the appliance's (HEALTH_MONITOR_TCP); times in seconds; port 0: the server's port.
-
-    request: bytes to send, response: what the answer must contain, maintenance: what an answer of a server under
-    maintenance contains; all as text, "" = not used. half_open: TCP probes never complete a handshake.
-    HTTP: codes: groups of statuses that are good (HTTP_2XX; none: that one); maintenance_codes: statuses; exact: the
-    request is all that is sent; body: sent after it; response_size: bytes of an answer that count, 0 = the default.
-    EXTERNAL: script: its text; parameters, variables: its arguments and environment, as words of a shell.
-    """
+    """A health monitor. Times are in seconds, texts that are "" are not used."""
 
     name: str
-    type: str
+    type: str  # the appliance's (HEALTH_MONITOR_TCP)
     send_interval: int = 10
     receive_timeout: int = 4
     successful_checks: int = 2
     failed_checks: int = 2
-    port: int = 0
+    port: int = 0  # 0: the server's
     quickstart: bool = True
-    request: str = ""
-    response: str = ""
-    maintenance: str = ""
-    half_open: bool = False
-    codes: tuple[str, ...] = ()
-    maintenance_codes: tuple[int, ...] = ()
-    exact: bool = False
-    body: str = ""
-    response_size: int = 0
-    script: str = ""
-    parameters: str = ""
-    variables: str = ""
+    request: str = ""  # bytes to send, as text
+    response: str = ""  # what the answer must contain
+    maintenance: str = ""  # what an answer of a server under maintenance contains
+    half_open: bool = False  # TCP: probes never complete a handshake
+    codes: tuple[str, ...] = ()  # HTTP: groups of statuses that are good (HTTP_2XX; none: that one)
+    maintenance_codes: tuple[int, ...] = ()  # HTTP: statuses of a server under maintenance
+    exact: bool = False  # HTTP: the request is all that is sent
+    body: str = ""  # HTTP: sent after the request
+    response_size: int = 0  # HTTP: bytes of an answer that count, 0 = the default
+    script: str = ""  # EXTERNAL: its text
+    parameters: str = ""  # EXTERNAL: the script's arguments, as words of a shell
+    variables: str = ""  # EXTERNAL: the script's environment, as words of a shell
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service of a virtual service: how packets to (vip, protocol, port..port_end) are forwarded.
-
-    protocol: "tcp" or "udp"; mode: one of MODES; hash_key: BY_ADDRESS or BY_ADDRESS_AND_PORT; idle_timeout in seconds,
-    0 = infinite; enabled: virtual service, its VIP and its traffic are all switched on; advertise_down: the VIP stays
-    announced with no server up; pool_enabled: a disabled pool has no server up; former: who shared the table before,
-    oldest first, as long as flows of theirs may live: an engine that has never seen them keeps them all the same;
-    monitors_needed: of the monitors so many must pass for a server to be up, 0 = all; servers_needed: of the servers so
-    many must be up and enabled for the pool to be up.
-    """
+    """One service of a virtual service: how packets to (vip, protocol, port..port_end) are forwarded."""
 
     virtualservice: str
     uuid: str
     tenant: str
     vip: str
-    protocol: str
+    protocol: str  # "tcp" or "udp"
     port: int
     port_end: int
-    mode: str
-    hash_key: str
-    idle_timeout: int
+    mode: str  # one of MODES
+    hash_key: str  # BY_ADDRESS or BY_ADDRESS_AND_PORT
+    idle_timeout: int  # seconds, 0 = infinite
     pool: str
     pool_uuid: str
-    slots: int
-    seed: int
+    slots: int  # of the pool's table
+    seed: int  # of the flow hash
     group: str = "Default-Group"
-    enabled: bool = True
-    pool_enabled: bool = True
-    advertise_down: bool = False
-    per_packet: bool = False
+    enabled: bool = True  # virtual service, its VIP and its traffic are all switched on
+    pool_enabled: bool = True  # a disabled pool has no server up
+    advertise_down: bool = False  # the VIP stays announced with no server up
+    per_packet: bool = False  # every packet is a transaction of its own
     servers: tuple[Server, ...] = ()
     monitors: tuple[Monitor, ...] = ()
-    monitors_needed: int = 0
-    servers_needed: int = 0
+    monitors_needed: int = 0  # of the monitors so many must pass for a server to be up, 0 = all
+    servers_needed: int = 0  # of the servers so many must be up and enabled for the pool to be up
+    # who shared the table before, oldest first, as long as flows of theirs may live: an engine that has never seen them
+    # keeps them all the same
     former: tuple[Former, ...] = ()
-    version: int = 0
+    version: int = 0  # the commit that last changed it
 
     @property
     def key(self) -> str:
@@ -136,20 +119,20 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What all engines share. drivers: `se_use_dpdk` (0, 1, 2) of each service engine group; engines: group of each
-    named service engine (others belong to Default-Group); announcing: seconds after which the engines of a group
-    announce their VIPs again, for groups that do."""
+    """What all engines share."""
 
-    drivers: Mapping[str, int] = field(default_factory=dict)
+    drivers: Mapping[str, int] = field(default_factory=dict)  # `se_use_dpdk` (0, 1, 2) of each service engine group
+    # group of each named service engine; others belong to Default-Group
     engines: Mapping[str, str] = field(default_factory=dict)
-    version: int = 0
+    version: int = 0  # the commit that last changed it
+    # seconds after which the engines of a group announce their VIPs again, for groups that do
     announcing: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole plan, or what changed since a version: a service that is None is gone; common None: unchanged."""
+    """A whole plan, or what changed since a version."""
 
     version: int
-    services: Mapping[str, Service | None]
-    common: Common | None
+    services: Mapping[str, Service | None]  # by key; None: the service is gone
+    common: Common | None  # None: unchanged

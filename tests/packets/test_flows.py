@@ -103,7 +103,7 @@ def test_a_server_that_may_not_serve_loses_its_flows_at_once() -> None:
     gone = (dataclasses.replace(OLD, serves=False), NEW, OTHER)
     assert send(flows, pool(TRANSITION), syn=ACK) == "old"
     assert send(flows, pool(TRANSITION, targets=gone), syn=ACK) == "new"
-    assert flows.elder[FLOW].member.address == NEW.address
+    assert flows.elder[FLOW].member_id.address == NEW.address
 
 
 def test_a_server_that_comes_back_does_not_revive_what_it_had() -> None:

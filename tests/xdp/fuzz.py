@@ -18,7 +18,7 @@ from dataplane.drivers.maps.flowentries import FlowEntry
 from dataplane.forwarding import decision
 from dataplane.forwarding.driver import Tables
 from dataplane.forwarding.lookup import LookupTables
-from dataplane.forwarding.tracking import SECOND, Bounded, Entry, Flow, Flows, member_of
+from dataplane.forwarding.tracking import SECOND, Bounded, Entry, Flow, Flows, find_member
 from dataplane.forwarding.values import Counters, Pool, Vip
 from tests.packets.world import World
 
@@ -50,7 +50,7 @@ class Reference:
     def forget_numbers(self, pool: Pool) -> None:
         """Under XDP the identifications of a member's outer headers end with the member."""
         numbers = self.flows._identifications
-        for member in [m for m in numbers if m.pool == pool.uuid and member_of(pool, m) is None]:
+        for member in [m for m in numbers if m.pool == pool.uuid and find_member(pool, m) is None]:
             del numbers[member]
 
 
@@ -177,7 +177,9 @@ class Fuzz:
 
 def _entries(held: Bounded[Flow, Entry]) -> dict[Flow, FlowEntry]:
     return {
-        flow: FlowEntry(flow, poolrecord.pool_id(one.member.pool), one.member.address, one.member.generation, one.seen)
+        flow: FlowEntry(
+            flow, poolrecord.pool_id(one.member_id.pool), one.member_id.address, one.member_id.generation, one.seen
+        )
         for flow, one in held.items()
     }
 

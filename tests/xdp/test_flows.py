@@ -15,7 +15,7 @@ from dataplane.drivers.maps import poolrecord
 from dataplane.drivers.xdp import slowpath as xdpslow
 from dataplane.forwarding import decision
 from dataplane.forwarding import values as forwarding
-from dataplane.forwarding.tracking import REPLIES_A_SECOND, SECOND, Entry, Flow, Member
+from dataplane.forwarding.tracking import REPLIES_A_SECOND, SECOND, Entry, Flow, MemberId
 from dataplane.forwarding.values import Interface, Pool, Service, Target, Vip
 from dataplane.plan import L3_IPIP
 from tests.packets import test_flows
@@ -78,7 +78,7 @@ class KernelFlows:
     def _entries(self, which: int) -> dict[Flow, Entry]:
         found = self._decider.remembered()[which]
         assert all(entry.pool == poolrecord.pool_id("pool") for entry in found.values())
-        return {f: Entry(Member("pool", e.address, e.generation), e.seen) for f, e in found.items()}
+        return {f: Entry(MemberId("pool", e.address, e.generation), e.seen) for f, e in found.items()}
 
 
 def _ip(source: bytes, destination: bytes) -> Any:

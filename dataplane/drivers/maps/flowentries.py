@@ -10,7 +10,7 @@ from dataplane.bpf.maps import Map
 from dataplane.drivers.maps.layout import LIFE
 from dataplane.drivers.maps.poolrecord import pool_id
 from dataplane.forwarding.lookup import LookupTables
-from dataplane.forwarding.tracking import SECOND, Flow, Member, member_of, slot_for
+from dataplane.forwarding.tracking import SECOND, Flow, MemberId, find_member, slot_for
 from dataplane.forwarding.values import Lingering, Pool, Service
 
 _FLOW = struct.Struct("=4s4s2s2sB3x")
@@ -20,13 +20,13 @@ _ID = 8
 
 
 class FlowEntry(NamedTuple):
-    """An entry of `elder` or `young`. pool: its id; seen: nanoseconds of the kernel's clock."""
+    """An entry of `elder` or `young`."""
 
     flow: Flow
-    pool: bytes
-    address: bytes
-    generation: int
-    seen: int
+    pool: bytes  # its id
+    address: bytes  # of the member
+    generation: int  # of the member
+    seen: int  # nanoseconds of the system's monotonic clock
 
 
 def read(key: bytes, value: bytes) -> FlowEntry:
@@ -58,5 +58,5 @@ def lingering(elder: Map, values: LookupTables, wanted: Collection[str], now: in
 def _lives(entry: FlowEntry, service: Service, pool: Pool, now: int) -> bool:
     if service.idle_timeout and now - entry.seen > service.idle_timeout * SECOND:
         return False
-    target = member_of(pool, Member(pool.uuid, entry.address, entry.generation))
+    target = find_member(pool, MemberId(pool.uuid, entry.address, entry.generation))
     return target is not None and target.serves

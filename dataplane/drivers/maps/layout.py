@@ -84,16 +84,16 @@ def read_interfaces(data: bytes) -> Iterator[tuple[int, InterfaceEntry]]:
 
 
 class ServiceEntry(NamedTuple):
-    """A value of `services`, `ranges` and `entries`. key: as `service_key` packs it, of a range its first port."""
+    """A value of `services`, `ranges` and `entries`."""
 
-    key: bytes
-    pool: int
-    slots: int
-    seed: int
+    key: bytes  # as `service_key` packs it, of a range its first port
+    pool: int  # place in `pools`, or NO_POOL
+    slots: int  # of the pool's table
+    seed: int  # of the flow hash
     counter: int
     port_end: int
-    flags: int
-    idle_timeout: int
+    flags: int  # SERVICE_…
+    idle_timeout: int  # seconds, 0: none
 
     @property
     def service(self) -> ServiceKey:
@@ -157,14 +157,13 @@ def read_service_drop(key: bytes) -> tuple[int, int]:
 
 
 class SlowFrame(NamedTuple):
-    """A frame that the program leaves to user space, and what it decided. interface: that it came by; id: of the first
-    outer header; address, generation: of the server."""
+    """A frame that the program leaves to user space, and what it decided."""
 
-    interface: int
+    interface: int  # that it came by
     service: ServiceKey
-    id: int
-    address: bytes
-    generation: int
+    id: int  # of the first outer header
+    address: bytes  # of the server
+    generation: int  # of the server
     frame: bytes
 
 

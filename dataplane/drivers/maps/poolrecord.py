@@ -132,14 +132,14 @@ def _outer_sum(mode: str, source: bytes, destination: bytes) -> int:
 
 
 class Head(NamedTuple):
-    """The head of a pool, read back. targets: their number."""
+    """The head of a pool, read back."""
 
     uuid: str
     slots: int
     seed: int
-    targets: int
+    targets: int  # their number
     mode: str
-    made_of: bytes
+    made_of: bytes  # empty where that is not known
 
 
 def read_head(details: memoryview, first: int) -> Head | None:

@@ -31,14 +31,13 @@ _WORDS = TARGET_SIZE // 8
 
 @dataclass(slots=True)
 class Held:
-    """A pool in the maps. number: its place in `pools`; first: the place of its first target; table, formers: numbers
-    of tables, 0 where there is none."""
+    """A pool in the maps."""
 
-    number: int
+    number: int  # its place in `pools`
     value: Pool
-    first: int
-    table: int = 0
-    formers: int = 0
+    first: int  # the place of its first target
+    table: int = 0  # the table's number, 0 where there is none
+    formers: int = 0  # the same of the table of formers
 
 
 class MapPools:

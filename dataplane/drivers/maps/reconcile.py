@@ -28,12 +28,12 @@ _AT_ONCE = 1 << 15
 
 
 class Run(NamedTuple):
-    """A pool's targets: number of the pool, first place, how many, whether it is reached by layer 2."""
+    """A pool's targets, which stand side by side."""
 
-    pool: int
-    first: int
-    targets: int
-    layer2: bool
+    pool: int  # the pool's number
+    first: int  # the first target's place
+    targets: int  # how many
+    layer2: bool  # whether the pool is reached by layer 2
 
 
 class Consistency:

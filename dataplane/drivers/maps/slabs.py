@@ -30,11 +30,11 @@ _LOOKED_AT = 64
 
 
 class _Where(NamedTuple):
-    """Where a table stands. memory, numbers: the same, as bytes and as 16-bit numbers; at: the first slot there."""
+    """Where a table stands."""
 
-    memory: mmap.mmap | bytearray
-    numbers: memoryview
-    at: int
+    memory: mmap.mmap | bytearray  # that it is in
+    numbers: memoryview  # the same memory as 16-bit numbers
+    at: int  # the first slot there
 
 
 class Kept:

@@ -49,18 +49,18 @@ NAMES = (
 @dataclass(slots=True)
 class _Service:
     value: Service
-    counter: int
-    entry: ServiceEntry | None = None
+    counter: int  # its number
+    entry: ServiceEntry | None = None  # as it stands in the maps; None before it does
 
 
 @dataclass(slots=True)
 class _Leftover:
     """What was found and not put again yet."""
 
-    interfaces: set[int] = field(default_factory=set)
+    interfaces: set[int] = field(default_factory=set)  # by index
     services: set[ServiceKey] = field(default_factory=set)
     vips: set[bytes] = field(default_factory=set)
-    pools: set[str] = field(default_factory=set)
+    pools: set[str] = field(default_factory=set)  # by uuid
 
 
 class MapTables:

@@ -15,7 +15,7 @@ from dataplane.forwarding import decision, rewrite
 from dataplane.forwarding.decision import DROPPED, ETH_HLEN, ETH_P_IP, FORWARDED, IP_HLEN, TCP_HLEN, UDP_HLEN, Verdict
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.rewrite import DF, MF, OFFSET
-from dataplane.forwarding.tracking import Flow, Flows, Member, is_stable
+from dataplane.forwarding.tracking import Flow, Flows, MemberId, is_stable
 from dataplane.forwarding.values import TCP, UDP, Interface, ServiceKey
 from dataplane.plan import L2
 
@@ -40,7 +40,7 @@ class _Entry(NamedTuple):
     tunnel: rewrite.Tunnel | None  # None in layer 2
     egress: int  # index of the interface
     service: ServiceKey
-    member: Member  # the server
+    member: MemberId  # the server
 
 
 def _well_formed(frame: bytes, size: int, protocol: int) -> bool:
@@ -113,7 +113,7 @@ class FlowCache:
         target = next((t for t in pool.targets if t.address == verdict.server), None)
         if target is None:
             return None
-        ethernet, member = verdict.frames[0][:ETH_HLEN], Member.of(pool, target)
+        ethernet, member = verdict.frames[0][:ETH_HLEN], MemberId.of(pool, target)
         if pool.mode == L2:
             return _Entry(egress.mtu, ethernet, None, egress.index, service.key, member)
         room = min(egress.mtu, target.path_mtu or egress.mtu) - rewrite.overhead(pool.mode)

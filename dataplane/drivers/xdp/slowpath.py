@@ -19,7 +19,7 @@ from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.layout import SlowFrame
 from dataplane.drivers.maps.tables import MapTables
 from dataplane.forwarding import decision
-from dataplane.forwarding.tracking import Flow, Flows, Fragment, FragmentKey, Member, member_of
+from dataplane.forwarding.tracking import Flow, Flows, Fragment, FragmentKey, MemberId, find_member
 from dataplane.forwarding.values import Pool, Service, Target
 from dataplane.runtime.worker import Worker
 
@@ -114,17 +114,17 @@ class Decided(Flows):
 
     def __init__(self, handed: SlowFrame, pool: str) -> None:
         super().__init__(0, 0)
-        self._member = Member(pool, handed.address, handed.generation)
+        self._member = MemberId(pool, handed.address, handed.generation)
         self._service = handed.service
         self._next = handed.id
 
     def server(self, flow: Flow, service: Service, pool: Pool, now: int, *, syn: bool) -> Target | None:
         """The server that the program chose."""
-        return member_of(pool, self._member)
+        return find_member(pool, self._member)
 
     def owner(self, flow: Flow, service: Service, pool: Pool, now: int) -> Target | None:
         """The server that the program chose."""
-        return member_of(pool, self._member)
+        return find_member(pool, self._member)
 
     def remember_fragments(self, key: FragmentKey, service: Service, pool: Pool, target: Target, now: int) -> None:
         """The program did."""
@@ -133,7 +133,7 @@ class Decided(Flows):
         """What the program remembered."""
         return Fragment(self._service, self._member, now)
 
-    def identification(self, member: Member) -> int:
+    def identification(self, member_id: MemberId) -> int:
         """One of those that the program took for this packet."""
         number, self._next = self._next, (self._next + 1) & 0xFFFF
         return number
