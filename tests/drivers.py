@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from dataplane.drivers.registry import DRIVERS, FALLBACK, NAMES, Entry
+from dataplane.drivers.registry import DRIVERS, FALLBACK, Entry
 
-PREFERRED = NAMES[0]
+PREFERRED = DRIVERS[0].name
 """The driver that an engine takes where it can have any."""
 REFERENCE = FALLBACK.name
 """The driver that can be had everywhere, for tests to which it does not matter."""

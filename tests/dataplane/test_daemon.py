@@ -35,12 +35,10 @@ def segment() -> Iterator[Namespace]:
         yield there
 
 
-MAIN = "from dataplane.__main__ import main; import sys; sys.exit(main())"
-
-
-def engine(there: Namespace, state: Path, before: str = "") -> AbstractContextManager[subprocess.Popen[str]]:
-    """`avi-se run` on the pcap driver. before: what is run in its process first."""
-    return there.program(sys.executable, "-c", f"{before}\n{MAIN}", "run", "--state", str(state), "--driver", "pcap")
+def engine(there: Namespace, state: Path, *program: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """`avi-se run` on the pcap driver. program: a module with its words to run in its place."""
+    words = program or ("dataplane",)
+    return there.program(sys.executable, "-m", *words, "run", "--state", str(state), "--driver", "pcap")
 
 
 def test_a_stopped_engine_leaves_neither_its_socket_nor_its_process_number(tmp_path: Path) -> None:
@@ -80,29 +78,24 @@ def ask() -> None:
     ("mistake", "told"),
     [
         (
-            "dataplane.drivers.pcap.driver.PcapDriver._receive",
+            "dataplane.drivers.pcap.driver PcapDriver _receive",
             "the pcap driver has ended: ZeroDivisionError: division by zero",
         ),
         (
-            "dataplane.engine.housekeeping.Housekeeping._unresolved",
+            "dataplane.engine.housekeeping Housekeeping _unresolved",
             "unexpected error: Housekeeping.resolve ended: ZeroDivisionError",
         ),
-        ("dataplane.network.state.Network._take_event", "unexpected error: Network._listen ended: ZeroDivisionError"),
+        ("dataplane.network.state Network _take_event", "unexpected error: Network._listen ended: ZeroDivisionError"),
     ],
 )
 def test_an_engine_that_cannot_go_on_ends_with_an_error(mistake: str, told: str, tmp_path: Path) -> None:
     """What a mistake of ours ends is no silent half of an engine: whoever watches the process can start another."""
-    owner = mistake.rpartition(".")
     arm = tmp_path / "armed"
-    before = f"""
-import pathlib, dataplane.drivers.pcap.driver, dataplane.network.state, dataplane.engine.housekeeping
-right = {mistake}
-{owner[0]}.{owner[2]} = lambda *a: 1 / 0 if pathlib.Path({str(arm)!r}).exists() else right(*a)
-"""
     with closing(sqlite3.connect(tmp_path / "config.db")) as store, store:
         store.executescript(sqlite.SCHEMA)
         sqlite.write(store, 1, [plans.service(topology.load(topology.find("l2_dsr")))], plan.Common())
-    with segment() as there, engine(there, tmp_path, before) as process:
+    faulty = ("tests.dataplane.faultyengine", *mistake.split(), str(arm))
+    with segment() as there, engine(there, tmp_path, *faulty) as process:
         until(lambda: client.engines(tmp_path) == ["se-1"], process.poll)
         arm.touch()
         # frames for the one, a change of the network for the other

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -249,7 +250,8 @@ def test_real_tcp_with_offloads_arrives_whole(tmp_path: Path) -> None:
             engine.run(lambda: _one_server(driver, front, server_mac))
             (tmp_path / "sent").write_bytes(data)
             with subprocess.Popen(
-                ["nsenter", f"--net={server.path}", "python3", "-c", _SINK], stdout=subprocess.PIPE
+                ["nsenter", f"--net={server.path}", sys.executable, "-m", "tests.dataplane.sink", VIP, "80"],
+                stdout=subprocess.PIPE,
             ) as sink:
                 assert sink.stdout is not None
                 assert sink.stdout.readline() == b"ready\n"
@@ -259,19 +261,6 @@ def test_real_tcp_with_offloads_arrives_whole(tmp_path: Path) -> None:
             assert segments < len(data) / 1460, "whole frames of many segments were expected"
         finally:
             engine.run(lambda: driver.close(keep=False))
-
-
-_SINK = """
-import socket
-with socket.create_server(("10.0.0.100", 80)) as listening:
-    print("ready", flush=True)
-    connection, _ = listening.accept()
-    total = 0
-    while piece := connection.recv(65536):
-        total += len(piece)
-    connection.sendall(b"done")
-    print(total, flush=True)
-"""
 
 
 def _send(data: bytes) -> None:

@@ -58,10 +58,14 @@ class Made:
             runs=lambda instance: False,
             supported=lambda: missing,
             occupied=lambda instance, interfaces: occupied,
-            start=lambda instance, state: self.log.append("start") or self,
+            start=self.start,
             remove=lambda instance: self.log.append("remove"),
         )
         self.entry = registry.Entry(name, name.upper(), "", (0,), False, False, (), lambda: module)
+
+    def start(self, instance: str, state: Path) -> Made:
+        self.log.append("start")
+        return self
 
 
 def chosen(monkeypatch: pytest.MonkeyPatch, *drivers: Made) -> tuple[str, str]:

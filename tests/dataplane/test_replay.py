@@ -14,8 +14,9 @@ from scapy.layers.l2 import Ether
 from scapy.utils import rdpcap, wrpcap, wrpcapng
 
 from dataplane import plan
+from dataplane.drivers.registry import NAMES
 from dataplane.plan import file
-from tests.drivers import NAMES, REFERENCE, every_driver
+from tests.drivers import REFERENCE, every_driver
 
 from ..packets.cases import CASES, arp_reply, arp_request, frame, tcp, udp
 from ..packets.world import ETH0, VIP, WEB1, WEB2, mac

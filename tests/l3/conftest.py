@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from dataplane import plan
-from tests.drivers import NAMES
+from dataplane.drivers.registry import NAMES
 from tests.l3.world import PREPARED, SERVERS, World, built, service, until
 
 

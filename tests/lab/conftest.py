@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from dataplane.drivers.registry import NAMES
 from dataplane.lab.laboratory import Lab
-from tests.drivers import NAMES
 from tests.lab import plans
 
 

@@ -1,4 +1,6 @@
-"""A server that says its name and then echoes lines: `greeter.py NAME PORT`; TCP and UDP."""
+"""A server that says its name and then echoes lines: `python -m tests.lab.greeter NAME PORT`; TCP and UDP."""
+
+from __future__ import annotations
 
 import asyncio
 import sys
@@ -6,6 +8,8 @@ from typing import cast
 
 
 class Echo(asyncio.DatagramProtocol):
+    """Answers every datagram with the server's name and the datagram."""
+
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -17,6 +21,8 @@ class Echo(asyncio.DatagramProtocol):
 
 
 async def main(name: str, port: int) -> None:
+    """Serve until the program is ended."""
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             writer.write(name.encode() + b"\n")
@@ -35,4 +41,5 @@ async def main(name: str, port: int) -> None:
     await server.serve_forever()
 
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))

@@ -1,4 +1,4 @@
-"""A client that holds connections open: `holder.py IP PORT`, commanded by lines on standard input.
+"""A client that holds connections open: `python -m tests.lab.holder IP PORT`, commanded by lines on standard input.
 
     open FIRST COUNT     opens COUNT connections from source ports FIRST on
     ping                 sends a line over every connection and waits for its echo
@@ -6,10 +6,13 @@
 Every command is answered by one JSON line: {port: the server's name, or "!" and the error}.
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
 import socket
 import sys
+from collections.abc import Coroutine
 
 PATIENCE = 5.0
 TRIES = 12
@@ -17,7 +20,7 @@ TRIES = 12
 
 
 class Held:
-    """One connection."""
+    """One connection from a port of its own."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -46,6 +49,7 @@ class Held:
 
 
 async def datagram(to: tuple[str, int], port: int) -> str:
+    """Send a datagram from a port; the name of the server that answered."""
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
         wire.setblocking(False)
@@ -62,15 +66,16 @@ async def datagram(to: tuple[str, int], port: int) -> str:
 
 
 async def main(host: str, port: int) -> None:
+    """Obey the commands until standard input ends."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     held: dict[int, Held] = {}
     limit = asyncio.Semaphore(100)
 
-    async def limited(work: "asyncio.Future[str] | asyncio.Task[str] | object") -> str:
+    async def limited(work: Coroutine[None, None, str]) -> str:
         async with limit:
-            return await work  # type: ignore[misc,no-any-return]
+            return await work
 
     while line := (await reader.readline()).decode().split():
         if line[0] == "ping":
@@ -86,4 +91,5 @@ async def main(host: str, port: int) -> None:
         print(json.dumps(dict(zip(jobs, answers, strict=True))), flush=True)
 
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))

@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dataplane import plan
+from dataplane.drivers.registry import NAMES
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.namespaces import stop
-from tests.drivers import NAMES, PREFERRED
+from tests.drivers import PREFERRED
 
-from .test_transitions import HERE, PORT, VIP, A, B, C, D, Scene, standing
+from .test_transitions import PORT, VIP, A, B, C, D, Scene, standing
 
 CHANGE_EVERY = 0.1
 HELD = 500
@@ -47,7 +48,7 @@ class Traffic:
     """Programs in the client's namespace that send as fast as they can."""
 
     def __init__(self, lab: Lab) -> None:
-        words = [sys.executable, str(HERE / "flood.py"), VIP, str(PORT)]
+        words = [sys.executable, "-m", "tests.lab.flood", VIP, str(PORT)]
         self.programs = [lab.hosts["client"].spawn([*words, kind], lab.log(f"flood-{kind}")) for kind in ("udp", "tcp")]
 
     def stop(self) -> None:

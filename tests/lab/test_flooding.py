@@ -8,21 +8,22 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
 from dataplane import client, plan
 from dataplane.drivers import selection
+from dataplane.drivers.registry import NAMES
 from dataplane.errors import EngineError
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.namespaces import inside, stop
 from dataplane.plan import sqlite
-from tests.drivers import NAMES
 
-from .test_transitions import HERE, NODES, PORT, TOPOLOGY, VIP, A, B
+from .test_transitions import NODES, PORT, TOPOLOGY, VIP, A, B, ready
 
 SECOND = NODES[3]
 """This one is a second engine, not a server."""
@@ -55,11 +56,7 @@ class Stage:
             words += ["--name", f"{TOPOLOGY.engine_name}-{host}", "--driver", driver]
             self.programs.append(self.lab.hosts[host].spawn(words, self.lab.log(host)))
         self.lab.wait(lambda: all(told and told["vips"][0]["announced"] for told in self.told().values()), "engines")
-        self.lab.wait(lambda: all(self.resolved(told) for told in self.told().values()), "the servers' MAC addresses")
-
-    @staticmethod
-    def resolved(told: dict[str, Any] | None) -> bool:
-        return bool(told) and all(s["mac"] for p in told["pools"] for s in p["servers"])
+        self.lab.wait(lambda: all(map(resolved, self.told().values())), "the servers' MAC addresses")
 
     def told(self) -> dict[str, dict[str, Any] | None]:
         """What each engine reports, by host."""
@@ -79,22 +76,17 @@ class Stage:
 
     @contextmanager
     def sending(self) -> Iterator[None]:
-        """COUNT datagrams, each from a port of its own; the ports stay open inside, and read, so that no answer is
-        refused with an ICMP error, which would be forwarded as well."""
-        code = (
-            "import select, socket, sys\n"
-            f"wires = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range({COUNT})]\n"
-            "for number, wire in enumerate(wires):\n"
-            f"    wire.bind(('', 30000 + number)); wire.sendto(b'hello', ('{VIP}', {PORT}))\n"
-            "while sys.stdin not in (ready := select.select([sys.stdin, *wires], [], [])[0]):\n"
-            "    for wire in ready:\n"
-            "        wire.recv(100)\n"
-        )
-        words = self.lab.hosts["client"].command(sys.executable, "-c", code)
+        """COUNT datagrams, each from a port of its own; the ports stay open inside."""
+        program = [sys.executable, "-m", "tests.lab.burst", VIP, str(PORT), str(COUNT)]
+        words = self.lab.hosts["client"].command(*program)
         with subprocess.Popen(words, stdin=subprocess.PIPE) as sender:
             yield
             sender.communicate()
         assert sender.returncode == 0
+
+    def reaches(self, number: Callable[[], int], least: int, what: str) -> None:
+        """Wait until a number is so large."""
+        self.lab.wait(lambda: number() >= least, what)
 
     def answered(self) -> int:
         """Datagrams that programs of the client's host were given."""
@@ -108,6 +100,11 @@ class Stage:
         return sum(port["stats64"]["rx"]["packets"] for port in ports)
 
 
+def resolved(told: dict[str, Any] | None) -> bool:
+    """Whether an engine knows the servers' MAC addresses."""
+    return told is not None and all(s["mac"] for p in told["pools"] for s in p["servers"])
+
+
 @pytest.fixture(params=NAMES)
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     topology = dataclasses.replace(TOPOLOGY, title="flooding")
@@ -118,9 +115,9 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
         lab.prepare(SERVERS)
         stage = Stage(lab)
         for node in SERVERS:
-            words = [sys.executable, str(HERE / "greeter.py"), node.name, str(PORT)]
+            words = [sys.executable, "-m", "tests.lab.greeter", node.name, str(PORT)]
             stage.programs.append(lab.hosts[node.name].spawn(words, lab.log(node.name)))
-            lab.wait(lambda n=node: "ready" in lab.tail(n.name), "the servers")
+            lab.wait(partial(ready, lab, node), "the servers")
         try:
             stage.run(request.param)
             yield stage
@@ -132,8 +129,8 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
 def test_every_frame_is_forwarded_once_by_one_engine(stage: Stage) -> None:
     for count in (COUNT, 2 * COUNT):
         with stage.sending():
-            stage.lab.wait(lambda n=count: stage.forwarded() >= n, "the datagrams to be forwarded")
-            stage.lab.wait(lambda n=count: stage.answered() >= n, "their answers to reach the client")
+            stage.reaches(stage.forwarded, count, "the datagrams to be forwarded")
+            stage.reaches(stage.answered, count, "their answers to reach the client")
         assert stage.forwarded() == count
     assert stage.looped() == 0
 
@@ -145,13 +142,13 @@ def test_what_a_server_sends_on_is_dropped_as_looped(stage: Stage) -> None:
                 "net.ipv4.conf.eth0.send_redirects=0")  # fmt: skip
     before = stage.frames_on_the_segment()
     with stage.sending():
-        stage.lab.wait(lambda: stage.forwarded() >= COUNT, "the datagrams to be forwarded")
+        stage.reaches(stage.forwarded, COUNT, "the datagrams to be forwarded")
         share = next(
             s["packets"] for told in stage.told().values() if told
             for p in told["pools"] for s in p["servers"] if s["address"] == B and s["packets"]
         )  # fmt: skip
-        stage.lab.wait(lambda: stage.looped() >= share, "what the broken server sent on to be dropped")
-        stage.lab.wait(lambda: stage.answered() >= COUNT - share, "the other server's answers to reach the client")
+        stage.reaches(stage.looped, share, "what the broken server sent on to be dropped")
+        stage.reaches(stage.answered, COUNT - share, "the other server's answers to reach the client")
     assert stage.looped() == share
     assert stage.forwarded() == COUNT
     # A datagram, forwarded, answered or sent on: three frames each, and some ARP.

@@ -119,8 +119,7 @@ def test_a_process_is_known_by_its_number_and_its_start() -> None:
 
 def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(namespaces, "PATIENCE", 0.2)
-    line = "import signal; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
-    with subprocess.Popen([sys.executable, "-c", line], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-m", "tests.lab.deaf"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         begun = time.monotonic()

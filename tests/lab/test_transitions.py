@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ class Scene:
 
     def __init__(self, lab: Lab, pool: Pool) -> None:
         self.lab, self.pool = lab, pool
-        words = [sys.executable, str(HERE / "holder.py"), VIP, str(PORT)]
+        words = [sys.executable, "-m", "tests.lab.holder", VIP, str(PORT)]
         self.holder = subprocess.Popen(
             lab.hosts["client"].command(*words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -138,6 +138,11 @@ class Scene:
         self.lab.wait(applied, "the engine to apply the change")
 
 
+def ready(lab: Lab, node: Node) -> bool:
+    """Whether a server's greeter listens."""
+    return "ready" in lab.tail(node.name)
+
+
 @contextmanager
 def standing(driver: str) -> Iterator[Scene]:
     """A laboratory with three servers in the table and a fourth that waits."""
@@ -145,10 +150,10 @@ def standing(driver: str) -> Iterator[Scene]:
     with Lab(TOPOLOGY, driver=driver) as lab:
         lab.prepare(TOPOLOGY.servers)
         for node in NODES:
-            words = [sys.executable, str(HERE / "greeter.py"), node.name, str(PORT)]
+            words = [sys.executable, "-m", "tests.lab.greeter", node.name, str(PORT)]
             programs.append(lab.hosts[node.name].spawn(words, lab.log(node.name)))
         for node in NODES:
-            lab.wait(lambda n=node: "ready" in lab.tail(n.name), "the servers")
+            lab.wait(partial(ready, lab, node), "the servers")
         pool = Pool(lab.state)
         pool.commit(a=plan.Server(A, PORT), b=plan.Server(B, PORT), c=plan.Server(C, PORT))
         lab.start_engine()
@@ -164,7 +169,7 @@ def standing(driver: str) -> Iterator[Scene]:
             pool.connection.close()
 
 
-@pytest.fixture(params=drivers.NAMES)
+@pytest.fixture(params=registry.NAMES)
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     with standing(request.param) as scene:
         yield scene

@@ -22,6 +22,7 @@ from dataplane.errors import DriverError
 from dataplane.forwarding.values import UDP, Service, ServiceKey, Tally, Vip
 from tests.packets.cases import CLIENT_MAC, arp_request, frame
 from tests.packets.world import VIP, ip
+from tests.xdp import publisher
 
 from .wire import SERVERS, Wire, instance, pins, wire
 
@@ -134,24 +135,9 @@ def test_a_foreign_program_is_named_and_left_alone(two: Wire, name: str) -> None
     assert two.balancer.run(lambda: links.attached(index)) == foreign
 
 
-CHILD = """
-import signal, sys
-from tests.xdp.wire import Wire
-from dataplane.forwarding.values import Interface
-from dataplane.drivers.xdp.driver import XdpDriver
-instance, *words = sys.argv[1:]
-fields = [word.split(",") for word in words]
-interfaces = tuple(Interface(int(index), name, bytes.fromhex(mac), 1500) for index, name, mac in fields)
-driver = XdpDriver(instance)
-Wire(None, None, interfaces, None)._put(driver, ("10.0.0.11", "10.0.0.12"))
-print("ready", flush=True)
-signal.pause()
-"""
-
-
 def test_a_killed_daemon_loses_no_frame_and_is_succeeded(two: Wire, name: str) -> None:
-    words = [f"{i.index},{i.name},{i.mac.hex()}" for i in two.interfaces]
-    argv = ["nsenter", f"--net={two.balancer.path}", sys.executable, "-c", CHILD, name, *words]
+    words = [sys.executable, "-m", "tests.xdp.publisher", name, *map(publisher.words, two.interfaces)]
+    argv = ["nsenter", f"--net={two.balancer.path}", *words]
     child = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     try:
         assert child.stdout is not None

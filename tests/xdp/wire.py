@@ -7,7 +7,7 @@ import select
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from dataplane.bpf.bpffs import BPFFS
 from dataplane.drivers.xdp import attachment
 from dataplane.drivers.xdp.driver import XdpDriver
-from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding import maglev
 from dataplane.forwarding.driver import Tables
 from dataplane.forwarding.values import UDP, Interface, Pool, Service, ServiceKey, Target, Vip
 from tests.netns import Namespace
@@ -51,20 +51,11 @@ class Wire(NamedTuple):
 
     def put(self, driver: XdpDriver, *servers: str) -> None:
         """A UDP service on port 53 of the VIP, on these servers."""
-        self.balancer.run(lambda: self._put(driver, servers or tuple(SERVERS)))
-
-    def _put(self, tables: Tables, servers: tuple[str, ...]) -> None:
-        for interface in self.interfaces:
-            tables.put_interface(interface)
-        tables.put_addresses(frozenset({ip("10.0.0.1")}))
-        tables.put_pool(self.pool(*servers))
-        tables.put_service(Service(ServiceKey(ip(VIP), UDP, 53, 53), "vs", "pool", True))
-        tables.put_vip(Vip(ip(VIP), True, True))
+        self.balancer.run(lambda: put(driver, self.interfaces, *(servers or SERVERS)))
 
     def pool(self, *servers: str, seed: int = 1) -> Pool:
-        table = hashing.build_table([(ip(s), 1) for s in servers], 251, seed)
-        targets = tuple(Target(ip(s), True, SERVERS[s][1], self.interfaces[SERVERS[s][0]].index) for s in servers)
-        return Pool("pool", seed, table, targets)
+        """The service's pool, of these servers."""
+        return pool(self.interfaces, *servers, seed=seed)
 
     def query(self, sport: int, data: bytes = b"?") -> bytes:
         """A frame to the VIP, received on v0."""
@@ -88,6 +79,23 @@ class Wire(NamedTuple):
                 if received[:6] in destinations:
                     found.append(received)
         return found
+
+
+def put(tables: Tables, interfaces: Sequence[Interface], *servers: str) -> None:
+    """A UDP service on port 53 of the VIP, on these servers."""
+    for interface in interfaces:
+        tables.put_interface(interface)
+    tables.put_addresses(frozenset({ip("10.0.0.1")}))
+    tables.put_pool(pool(interfaces, *servers))
+    tables.put_service(Service(ServiceKey(ip(VIP), UDP, 53, 53), "vs", "pool", True))
+    tables.put_vip(Vip(ip(VIP), True, True))
+
+
+def pool(interfaces: Sequence[Interface], *servers: str, seed: int = 1) -> Pool:
+    """The service's pool, of these servers."""
+    table = maglev.build_table([(ip(s), 1) for s in servers], 251, seed)
+    targets = tuple(Target(ip(s), True, SERVERS[s][1], interfaces[SERVERS[s][0]].index) for s in servers)
+    return Pool("pool", seed, table, targets)
 
 
 @contextmanager
