@@ -18,8 +18,8 @@ help: ## list the targets
 demo: install-demo ## the appliance's session forwards real traffic (DRIVER=auto|xdp|pcap)
 	@$(BIN)/avi-lab run l2_dsr --driver $(DRIVER) --requests $(REQUESTS)
 
-test: install-test lint ## lint, types and every test (root and BPF needed; under 15 minutes)
-	@$(BIN)/pytest
+test: install-test ## lint, types and every test (root and BPF needed; 5 minutes on two processors)
+	@$(BIN)/python -m tests.suite
 
 lint: install-test ## ruff and mypy --strict
 	@$(BIN)/ruff check .
@@ -60,8 +60,8 @@ test-kernel: install-test ## the XDP program and avi-server on another kernel of
 	@.ci/install kernel
 	@$(BIN)/python -m tests.kernels.boot --kernel $(KERNEL) $(BIN)/pytest -v --color=no -o timeout=900 -p no:cacheprovider $(KERNEL_TESTS)
 
-bench: install-test ## measure every row in one run: table, build/bench/ (QUICK=1, ONLY="latency pcap")
-	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(addprefix --only ,$(ONLY))
+bench: install-test ## measure every row in one run: table, build/bench/ (QUICK=1, ONLY="latency pcap", AGAINST=COMMIT)
+	@$(BIN)/python -m tests.bench$(if $(AGAINST),.against $(AGAINST)) $(if $(QUICK),--quick) $(addprefix --only ,$(ONLY))
 
 bench-shell: install-test ## how fast the shell starts, parses and commits
 	@$(BIN)/python -m tests.bench.shell

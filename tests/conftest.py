@@ -1,4 +1,4 @@
-"""Nothing of a run stays: checked once, at its end.
+"""Nothing of a run stays: checked at the end of each process that runs tests, and once more when all have ended.
 
 Whatever a test makes outside its own process bears the number of the process that runs the tests, and every process
 that it starts inherits a mark: so that runs side by side on one machine tell their own things from the others'.
@@ -12,10 +12,15 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import scheduling
+from tests.scheduling import pytest_collection_modifyitems, pytest_runtest_protocol
+
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol"]
 
 MARK = "AVI_TEST_RUN"
 PATIENCE = 10.0
@@ -28,16 +33,46 @@ def nothing_stays() -> Iterator[None]:
     os.environ[MARK] = run
     # A run in the background of a script is started with SIGINT ignored, and hands that on to what it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    scheduling.enrol(os.getpid())
     yield
     del os.environ[MARK]
-    deadline = time.monotonic() + PATIENCE
-    while (left := leftovers(os.getpid(), run)) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    left = lasting([os.getpid()], f"{MARK}={run}")
     assert not left, f"left behind: {left}"
 
 
-def leftovers(pid: int, run: str) -> dict[str, list[str]]:
-    """What there is of a test run, by kind; empty when all of it is gone."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> Generator[None, object, object]:
+    """Of the process that hands out tests: before it starts the others."""
+    if session.config.getoption("numprocesses", None) and not scheduling.works(session.config):
+        scheduling.open_folder()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
+    """Of the process that handed out tests: the others have ended, of which one may have been killed."""
+    result = yield
+    if not scheduling.works(session.config) and (folder := scheduling.folder()):
+        if left := lasting(scheduling.enrolled(), f"{scheduling.FOLDER}={folder}"):
+            print(f"\nleft behind: {left}")
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        scheduling.close_folder()
+    return result
+
+
+def lasting(pids: Collection[int], mark: str) -> dict[str, list[str]]:
+    """What there still is of a test run when the kernel has had its time."""
+    deadline = time.monotonic() + PATIENCE
+    while (left := leftovers(pids, mark)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def leftovers(pids: Collection[int], mark: str) -> dict[str, list[str]]:
+    """What there is of a test run, by kind; empty when all of it is gone.
+
+    pids: the processes that run its tests. mark: the line of environment that what they start inherits.
+    """
     looks: dict[str, Callable[[], list[str]]] = {
         "namespaces": lambda: _names(Path("/run/netns")),
         "interfaces": lambda: _names(Path("/sys/class/net")),
@@ -45,9 +80,9 @@ def leftovers(pid: int, run: str) -> dict[str, list[str]]:
         "BPF pins": lambda: _names(Path("/sys/fs/bpf/avi-se")),
         "nftables tables": lambda: _output("nft", "list", "tables"),
     }
-    of_this_run = re.compile(rf"(?<!\d){pid}(?!\d)")
-    found = {kind: [name for name in look() if of_this_run.search(name)] for kind, look in looks.items()}
-    found["processes"] = _processes(run)
+    of_this_run = re.compile(rf"(?<!\d)({'|'.join(map(str, pids))})(?!\d)")
+    found = {kind: [name for name in look() if pids and of_this_run.search(name)] for kind, look in looks.items()}
+    found["processes"] = _processes(mark)
     return {kind: names for kind, names in found.items() if names}
 
 
@@ -59,14 +94,14 @@ def _output(*words: str) -> list[str]:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def _processes(run: str) -> list[str]:
+def _processes(mark: str) -> list[str]:
     """Processes that inherited the mark, zombies of this one left out (they have no environment any more)."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         if int(path.name) == os.getpid():
             continue
         try:
-            if f"{MARK}={run}".encode() in (path / "environ").read_bytes().split(b"\0"):
+            if mark.encode() in (path / "environ").read_bytes().split(b"\0"):
                 found.append(f"{path.name}: {(path / 'cmdline').read_text().replace(chr(0), ' ')}")
         except OSError:  # it ended, or is not ours to look at
             continue

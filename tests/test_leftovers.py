@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import uuid
 
 from tests.conftest import MARK, leftovers
@@ -11,18 +10,18 @@ from tests.netns import Namespace
 
 def test_a_namespace_is_seen_until_it_is_gone() -> None:
     with Namespace() as there:
-        assert leftovers(os.getpid(), "none")["namespaces"] == [there.name]
-        assert "namespaces" not in leftovers(int(f"{os.getpid()}0"), "none")
-    assert "namespaces" not in leftovers(os.getpid(), "none")
+        assert leftovers([os.getpid()], "none")["namespaces"] == [there.name]
+        assert "namespaces" not in leftovers([int(f"{os.getpid()}0")], "none")
+    assert "namespaces" not in leftovers([os.getpid()], "none")
 
 
 def test_a_process_is_seen_until_it_has_ended() -> None:
     run = uuid.uuid4().hex
-    command = [sys.executable, "-c", "input()"]
-    with subprocess.Popen(command, env=os.environ | {MARK: run}, stdin=subprocess.PIPE) as process:
-        assert [line.split(":")[0] for line in leftovers(os.getpid(), run)["processes"]] == [str(process.pid)]
+    with subprocess.Popen(["cat"], env=os.environ | {MARK: run}, stdin=subprocess.PIPE) as process:
+        assert [line.split(":")[0] for line in leftovers([os.getpid()], f"{MARK}={run}")["processes"]] == [
+            str(process.pid)
+        ]
         assert process.stdin is not None
-        process.stdin.write(b"\n")
-        process.stdin.flush()
+        process.stdin.close()
         process.wait()
-    assert "processes" not in leftovers(os.getpid(), run)
+    assert "processes" not in leftovers([os.getpid()], f"{MARK}={run}")

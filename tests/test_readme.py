@@ -47,11 +47,19 @@ def test_there_is_something_to_run() -> None:
     assert len(SELECTIONS) >= 5
 
 
-@pytest.mark.parametrize("selection", SELECTIONS)
-def test_the_named_tests_exist(selection: str, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *selection.split()]
-    done = run(words, tmp_path / "state")
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The names of all tests there are."""
+    words = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests"]
+    done = run(words, tmp_path_factory.mktemp("collect") / "state")
     assert done.returncode == 0, done.stdout[-2000:]
+    return [line for line in done.stdout.splitlines() if "::" in line]
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_the_named_tests_exist(selection: str, collected: list[str]) -> None:
+    for path in selection.split():
+        assert any(name == path or name.startswith((f"{path}::", f"{path}/", f"{path}[")) for name in collected), path
 
 
 @pytest.mark.root

@@ -17,7 +17,7 @@ import pytest
 from tests.broken.world import World, built, until
 from tests.netns import Namespace
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.alone]  # the table and its limits are the whole machine's
 
 LIMITS = [Path(f"/proc/sys/net/ipv4/neigh/default/gc_thresh{n}") for n in (1, 2, 3)]
 LONGEST = 4.5

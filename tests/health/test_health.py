@@ -111,6 +111,7 @@ def test_text_as_bytes() -> None:
     assert wire(r"a\r\n\t\0\\n\xfF\q" + "ü\n") == b"a\r\n\t\0\\n\xff\\q" + "ü\n".encode()
 
 
+@pytest.mark.alone  # a thousand times are judged: a processor that others have makes all of them late
 def test_a_thousand_checks_keep_their_times() -> None:
     """Each entry's runs are due an interval apart, spread over it; what the machine was late for is left out of it."""
     interval, seconds, count = 1.0, 4.0, 1000

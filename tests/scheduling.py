@@ -1,0 +1,133 @@
+"""How tests share the machine when several processes run them (`pytest -n 3 --dist loadgroup`, what `make test` does).
+
+A module's tests stay together in one process. Those of LONG come first, and one by one unless they share a fixture: at
+the end of a run no process waits long for another. A test marked `alone` runs while no other test of the run does, and
+after all others: it fills a table of the whole machine, or judges how much time something took.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+LONG = (
+    "tests/bench/test_bench.py::test_every_row_can_be_measured[crowd]",
+    "tests/bench/test_bench.py::test_every_row_can_be_measured[monitors]",
+    "tests/bench/test_bench.py::test_every_row_can_be_measured[verdicts]",
+    "tests/l3",
+    "tests/lab/test_soak.py",
+    "tests/xdp/test_fuzz.py",
+    "tests/health",
+    "tests/broken",
+    "tests/lab",
+    "tests/test_readme.py::test_make_demo",
+    "tests/dataplane/test_transition.py::test_all_slots_do_what_one_does",
+    "tests/bench/test_bench.py::test_every_row_can_be_measured",
+    "tests/xdp/test_publishing.py",
+    "tests/shell/test_terminal.py",
+    "tests/shell/test_batch.py",
+    "tests/dataplane/test_replay.py",
+    "tests/server/test_tunnels.py",
+    "tests/configuration/test_transfer.py",
+    "tests/grammar/test_completion.py",
+)
+"""How the names of tests begin that take long, the longest first."""
+FOLDER = "AVI_TEST_FOLDER"
+"""The variable that tells the processes of one run where their locks are."""
+PROCESS = ".process"
+"""Ends the name of a file that tells of a process that runs tests."""
+
+
+def works(config: pytest.Config) -> bool:
+    """Whether this is one of several processes that run tests (pytest-xdist's)."""
+    return hasattr(config, "workerinput")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order tests, and say which stay together; without several processes the order is that of the files."""
+    if not works(config):
+        return
+    items.sort(key=lambda item: _rank(item.nodeid) if not _alone(item) else len(LONG) + 1)
+    for item in items:
+        by_itself = _rank(item.nodeid) < len(LONG) and not _shares(item)
+        group = item.nodeid if by_itself else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group("alone" if _alone(item) else group))
+
+
+def _rank(test: str) -> int:
+    """The place of a test among the long ones; the number of those for all others."""
+    return next((place for place, begin in enumerate(LONG) if test.startswith(begin)), len(LONG))
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Whether what a test stands on is made once for its module."""
+    made = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    return any(one.scope == "module" for several in made.values() for one in several)
+
+
+def _alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Wait for one's turn. Comes before pytest-timeout's own wrapper: waiting does not count."""
+    shared = folder()
+    if not (shared and works(item.config)):
+        return (yield)
+    with turn(shared, _alone(item)):
+        return (yield)
+
+
+@contextmanager
+def turn(folder: Path, alone: bool) -> Iterator[None]:
+    """The machine, shared with other tests or had alone.
+
+    Who comes passes a gate, and who wants to be alone keeps it shut while the others end: nobody overtakes.
+    """
+    with open(folder / "gate", "w") as gate, open(folder / "machine", "w") as machine:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        finally:
+            fcntl.flock(gate, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            # By word, not by closing: a process that the test left has the open file too.
+            fcntl.flock(machine, fcntl.LOCK_UN)
+
+
+def open_folder() -> None:
+    """Make what the processes of one run share: by the one that hands out the tests, before it starts the others."""
+    os.environ[FOLDER] = tempfile.mkdtemp(prefix="avi-tests-")
+
+
+def close_folder() -> None:
+    """Take it away again, when the others have ended."""
+    shutil.rmtree(os.environ.pop(FOLDER))
+
+
+def folder() -> Path | None:
+    """What the processes of one run share; None where one process runs all tests."""
+    return Path(os.environ[FOLDER]) if FOLDER in os.environ else None
+
+
+def enrol(pid: int) -> None:
+    """A process of the run begins to run tests."""
+    if shared := folder():
+        (shared / f"{pid}{PROCESS}").touch()
+
+
+def enrolled() -> list[int]:
+    """Every process of the run that began to run tests."""
+    shared = folder()
+    return [int(path.stem) for path in shared.glob(f"*{PROCESS}")] if shared else []
