@@ -31,6 +31,7 @@ OBJECTS = 1000
 LINES = 10_000
 KEY = "lb_algorithm_consistent_hash_source_ip_address_and_port"
 BIN = Path(sys.executable).parent
+IMPORTS = Path(__file__).with_name("imports.py")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Row:
 
 def cold_start() -> Iterator[Row]:
     """Alternating runs; medians."""
-    bare = [sys.executable, "-c", "import sqlite3, pyparsing, rich.console, rich.table"]
+    bare = [sys.executable, "-P", str(IMPORTS)]
     with tempfile.TemporaryDirectory() as state:
         shell = [str(BIN / "avi-shell"), "--state", f"{state}/avi", "-c", "show version"]
         subprocess.run(shell, check=True, capture_output=True)

@@ -21,6 +21,8 @@ from dataplane.plan import sqlite
 from .addresses import address
 from .conftest import Site
 
+WRITER = (sys.executable, "-m", "tests.configuration.writer")
+
 
 def content(state: Path) -> list[list[tuple[object, ...]]]:
     """Every row of every table."""
@@ -196,21 +198,9 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         Configuration.open(tmp_path / "file" / "state")
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from avi_shell.configuration.configuration import Configuration
-configuration = Configuration.open(Path(sys.argv[1]))
-for number in range(int(sys.argv[3])):
-    configuration.save("pool", {"name": f"{sys.argv[2]}-{number}"}, "admin")
-    print(number, flush=True)
-"""
-
-
 def test_two_processes_save_at_once_on_a_fresh_store(tmp_path: Path) -> None:
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, tmp_path / "s", name, "50"], stdout=subprocess.PIPE)
-        for name in ("a", "b", "c")
+        subprocess.Popen([*WRITER, tmp_path / "s", name, "50"], stdout=subprocess.PIPE) for name in ("a", "b", "c")
     ]
     for writer in writers:
         writer.communicate(timeout=120)
@@ -222,7 +212,7 @@ def test_two_processes_save_at_once_on_a_fresh_store(tmp_path: Path) -> None:
 
 
 def test_a_killed_process_leaves_whole_commits(tmp_path: Path) -> None:
-    writer = subprocess.Popen([sys.executable, "-c", WRITER, tmp_path / "s", "a", "100000"], stdout=subprocess.PIPE)
+    writer = subprocess.Popen([*WRITER, tmp_path / "s", "a", "100000"], stdout=subprocess.PIPE)
     assert writer.stdout is not None
     seen = -1
     while seen < 40:
