@@ -102,9 +102,10 @@ def table(results: Iterable[Result], running: str = "") -> Table:
             bound, verdict = result.bound(samples), result.verdict(samples)
             versus = samples.versus or (row.against if samples.against or bound else "")
             versus = "; ".join(filter(None, (versus, samples.note)))
+            goal, floor = (bound.goal, bound.floor) if bound else (None, None)
             made.add_row(
-                *texts, samples.name, judged(samples), quartiles(samples), mark(bound, bound and bound.goal),
-                mark(bound, bound and bound.floor), Text(verdict, COLOURS.get(verdict, "")), measured(samples), versus,
+                *texts, samples.name, judged(samples), quartiles(samples), mark(bound, goal), mark(bound, floor),
+                Text(verdict, COLOURS.get(verdict, "")), measured(samples), versus,
             )  # fmt: skip
             texts = ["", ""]
         if result.failure:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
 from typing import IO
 
@@ -34,14 +35,23 @@ def find(measure: str) -> Measure:
     return found
 
 
-def run(result: Result, effort: Effort, show: Callable[[], None] = lambda: None, patience: float = PATIENCE) -> None:
-    """Fill a result; show is called at each line that comes."""
+def run(
+    result: Result,
+    effort: Effort,
+    show: Callable[[], None] = lambda: None,
+    patience: float = PATIENCE,
+    root: Path = machine.ROOT,
+) -> None:
+    """Fill a result; show is called at each line that comes. root: the checkout whose bench measures."""
     show()
     begun = monotonic()
     command = [sys.executable, "-m", __spec__.name, result.row.measure, str(effort.rounds), str(effort.scale)]
+    found_first = {**os.environ, "PYTHONPATH": str(root)}
     with (
         tempfile.TemporaryFile("w+") as errors,
-        subprocess.Popen(command, cwd=machine.ROOT, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        subprocess.Popen(
+            command, cwd=root, env=found_first, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process,
     ):
         late = threading.Timer(patience, _end, (process,))
         late.start()
