@@ -89,9 +89,9 @@ def _checks(engine: Engine, service: plan.Service, member: plan.Server) -> tuple
 
 def probes(facts: Facts) -> dict[str, str]:
     """What was asked and answered, in a few words each, in the order in which it is to be read."""
-    if facts.way:
-        return {"way": facts.way}
-    told = {"way": f"{facts.interface or '?'} from {facts.engine}"}
+    if facts.no_route:
+        return {"route": facts.no_route}
+    told = {"route": f"{facts.interface or '?'} from {facts.engine}"}
     if facts.on_link:
         told["ARP"] = ", ".join(sorted(facts.answers)) or "silent"
         told["neighbour"] = facts.neighbour + (" (fixed)" if facts.permanent else "") or "none"

@@ -1,1 +1,1 @@
-"""What is wrong with a server, found out by asking it from the engine."""
+"""Finds out what is wrong with a server by probing it from the engine."""

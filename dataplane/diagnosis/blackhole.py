@@ -1,36 +1,39 @@
-"""Whether packets of full size arrive at the servers that are up: monitors' probes are small, and pass where a client's
-large request hangs for ever.
+"""Finds servers that full-size packets do not reach. Monitors' probes are small: they pass where a client's large
+request hangs for ever.
 
-Now and then a ping that may not be cut, as large as the way should take, is sent on the data's path; where two in a row
-are lost and small ones are not, the largest that arrives is looked for. A server that answers no ping is not judged. It
-is told, and the server stays up. Into tunnels the engine then sends no more than arrives, and tells clients.
+Now and then a ping with DF, as large as the path should carry, is sent on the data's path to each server that is up.
+When two in a row are lost and small ones are not, the largest size that arrives is searched for. A server that answers
+no ping is not judged. The result is reported and the server stays up. Into tunnels the engine then sends no more than
+arrives, and tells clients so.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
 
+from dataplane.diagnosis.examiner import Examiner
+from dataplane.diagnosis.findings import lost_on_the_path
 from dataplane.errors import NetworkError
 from dataplane.health.probes.check import Check
 from dataplane.plan import L2
 from dataplane.runtime import tasks
 
-if TYPE_CHECKING:
-    from dataplane.diagnosis.examiner import Examiner
-
 RATE = 20
-"""Packets a second, of all servers together: where there are many, each is asked less often."""
+"""Packets a second, to all servers together: the more servers there are, the less often each is asked."""
 _LOST = 2
+"""Full-size packets lost in a row before the largest size that arrives is searched for."""
 
 Key = tuple[bytes, bytes, str]
 """Server, VIP, mode."""
 
 
 class BlackholeDetector:
-    """Asks for ever. wanted: one check for each server and VIP that is up; changed: gets a check whose word is new;
-    learned: gets a server and the bytes of the largest packet that its tunnel takes, 0 = what was learned is over."""
+    """Pings servers with full-size packets.
+
+    wanted: returns one check for each server and VIP that is up; changed: called with a check whose `words` are new;
+    learned: called with a check and the bytes of the largest packet that its tunnel carries; 0: that is over.
+    """
 
     def __init__(
         self,
@@ -44,14 +47,12 @@ class BlackholeDetector:
         self._short: dict[Key, tuple[int, int]] = {}
 
     def words(self, server: bytes, vip: bytes, mode: str) -> str:
-        """What an operator must know, "" where packets of full size arrive or nobody can tell."""
+        """What an operator must know of a server; "" if full-size packets arrive or nobody can tell."""
         full, fits = self._short.get((server, vip, mode), (0, 0))
-        if not full:
-            return ""
-        return f"full-size packets do not arrive: of {full} bytes; the largest that does has {fits}"
+        return lost_on_the_path(full, fits) if full else ""
 
     async def run(self) -> None:
-        """Ask in turn. Who is not up any more is forgotten."""
+        """Ask the servers in turn, for ever. Those that are no longer up are forgotten."""
         while True:
             checks = {(check.server, check.vip, check.mode): check for check in self._wanted()}
             self._lost = {key: lost for key, lost in self._lost.items() if key in checks}
@@ -80,11 +81,11 @@ class BlackholeDetector:
                 return
             self._lost[key] = self._lost.get(key, 0) + 1
             if key in self._short and check.mode != L2:
-                self._learned(check, self._short[key][1])  # it is forgotten after a while
+                self._learned(check, self._short[key][1])  # again, since path MTUs are forgotten after a while
             if self._lost[key] < _LOST or key in self._short:
                 return
             fits = await self._examiner.largest(check, full)
-        except NetworkError:  # the monitors tell
+        except NetworkError:  # the monitors report it
             return
         if fits and fits < full:
             self._short[key] = full, fits

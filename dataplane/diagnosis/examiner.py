@@ -1,6 +1,7 @@
-"""Examines a pool member from outside: asks by ARP, ping, TCP and tunnel, and collects the `Facts` that are judged.
+"""Examines a pool member from outside, by ARP, ping, TCP and tunnel, and collects the `Facts` that are judged.
 
-Everything that can be asked at once is; each question has its time, so an examination ends within `LIMIT` seconds.
+Everything that can be asked at the same time is. Each question has a time limit, so an examination ends within `LIMIT`
+seconds.
 """
 
 from __future__ import annotations
@@ -8,41 +9,37 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from dataplane.diagnosis.echo import ECHO_REPLY, EXCEEDED, Answer, Echoes
+from dataplane.diagnosis.echo import Answer, Echoes
 from dataplane.diagnosis.findings import CLOSED, EXPIRES, FAR, OPEN, REFUSED, REPLIES, SILENT, Facts
 from dataplane.errors import NetworkError
 from dataplane.forwarding import rewrite
 from dataplane.forwarding.values import Interface
-from dataplane.health.probes.check import Check, Outcome, ProbeFailed
+from dataplane.health.probes.check import Check, FindRoute, Outcome, ProbeFailed
 from dataplane.health.probes.connection import connection
 from dataplane.health.probes.factory import ProbeFactory
+from dataplane.network import icmp
+from dataplane.network.pathmtu import PathMtus
+from dataplane.network.state import Network
 from dataplane.plan import L2, MONITOR_HTTP, MONITOR_TCP
 from dataplane.vip import arp
 from dataplane.vip.conflicts import ConflictWatch
 
-if TYPE_CHECKING:
-    from dataplane.network.pathmtu import PathMtus
-    from dataplane.network.state import Network
-
 PATIENCE = 1.0
-"""Seconds that one question waits for its answer."""
+"""Seconds that a question waits for its answer."""
 SMALLEST, GRAIN = 576, 4
-"""Bytes: packets below are not looked for, and how exact the largest that fits is told."""
+"""Bytes: the smallest packet size that is searched, and the precision of the result."""
 LIMIT = 12.0
-"""Seconds of one examination."""
+"""Seconds of one examination, at most."""
 
-Route = Callable[[Check], Awaitable[tuple[int, bytes]]]
-"""Check → mark and source address of its way; raises NetworkError."""
 Interfaces = Callable[[], Iterable[Interface]]
 Tell = Callable[[str], None]
 
 
 class Examiner:
-    """Asks. route: the way of a check; interfaces: those that are served."""
+    """Examines servers. find_route: finds the route of a check's probes; interfaces: those that are served."""
 
     def __init__(
         self,
@@ -50,31 +47,34 @@ class Examiner:
         conflicts: ConflictWatch,
         probes: ProbeFactory,
         path_mtus: PathMtus,
-        route: Route,
+        find_route: FindRoute,
         interfaces: Interfaces,
     ) -> None:
         self._network, self._conflicts, self._probes = network, conflicts, probes
-        self._path_mtus, self._route, self._interfaces = path_mtus, route, interfaces
+        self._path_mtus, self._find_route, self._interfaces = path_mtus, find_route, interfaces
         self._echoes = Echoes()
 
     def close(self) -> None:
-        """End."""
+        """Close its sockets."""
         self._echoes.close()
 
     async def glance(self, check: Check) -> Facts:
-        """What tells why a VIP is silent."""
+        """A short examination: enough to tell why a VIP is silent."""
         return await self._look(check, time.monotonic(), thorough=False)
 
     async def examine(self, checks: tuple[Check, ...], others: Mapping[str, str], tell: Tell) -> Facts:
-        """All there is to find out of a server for one VIP. checks: its monitors for it, at least one;
-        others: the servers' addresses by their MAC addresses; tell: is told what goes on."""
+        """Find out all there is about a server and one VIP.
+
+        checks: the server's monitors for that VIP, at least one; others: the addresses of all servers by their MAC
+        addresses; tell: called with each step, in words.
+        """
         check = checks[0]
         name = socket.inet_ntoa(check.server)
         tell(f"{name}: asking by ARP, ping and TCP, on its own address and on the VIP")
         began = time.monotonic()
         facts, failing = await asyncio.gather(self._look(check, began, thorough=True), self._failing(checks))
         facts = replace(facts, failing=failing, others=others)
-        if facts.way or not facts.served:
+        if facts.no_route or not facts.served:
             return facts
         tell(f"{name}: asking with packets of full size")
         full, fits = await self._fits(check, facts)
@@ -84,14 +84,14 @@ class Examiner:
         server, vip = check.server, check.vip
         facts = Facts(socket.inet_ntoa(server), socket.inet_ntoa(vip), check.mode, check.port)
         try:
-            mark, source = await self._route(check)
+            mark, source = await self._find_route(check)
         except NetworkError as exc:
-            return replace(facts, way=str(exc))
+            return replace(facts, no_route=str(exc))
         attached = self._network.attached(server, self._interfaces())
-        way = self._network.route_to(server)
-        index = attached[0].index if attached else way.index if way else 0
+        route = self._network.route_to(server)
+        index = attached[0].index if attached else route.index if route else 0
         served = next((i for i in self._interfaces() if i.index == index), None)
-        gateway = server if check.mode == L2 or way is None else way.gateway
+        gateway = server if check.mode == L2 or route is None else route.gateway
         mac = self._network.neighbour(index, gateway)
         on_link = attached is not None and gateway == server
         asked = (
@@ -103,7 +103,7 @@ class Examiner:
         answers, unsigned, far, owners = await asyncio.gather(*asked)
         # A half-open monitor promises that its server's program never sees a connection.
         tcp = check.monitor.type in (MONITOR_TCP, MONITOR_HTTP) and not check.monitor.half_open
-        # ARP comes first: it may just have told the kernel where the server is now.
+        # After ARP, which may just have told the kernel where the server is now.
         host, host_port, echo, last, vip_port, inner = await asyncio.gather(
             self._echoes.hear(server, PATIENCE, 0, source),
             _port(server, check.port if tcp else 0, 0, source),
@@ -136,7 +136,7 @@ class Examiner:
         )
 
     async def _macs(self, index: int, address: bytes, sender: bytes | None, wanted: bool) -> frozenset[str]:
-        """Who answers ARP for an address, as text."""
+        """The MAC addresses that answer ARP for an address, as text. sender: the address that asks (None: own)."""
         if not wanted:
             return frozenset()
         try:
@@ -145,18 +145,18 @@ class Examiner:
             return frozenset()
 
     async def _inner(self, check: Check, mark: int, source: bytes) -> Answer | None:
-        """The server's own address, asked inside its tunnel."""
+        """Ping the server's own address inside its tunnel."""
         return None if check.mode == L2 else await self._echoes.hear(check.server, PATIENCE, mark, source)
 
     async def _failing(self, checks: Iterable[Check]) -> tuple[str, ...]:
-        """The monitors' outcomes, each run once now: the reasons of those that fail."""
+        """Run each monitor once. Returns the reasons of those that fail."""
         outcomes = await asyncio.gather(*(self._run(check) for check in checks))
         return tuple(dict.fromkeys(outcome.reason for outcome in outcomes if isinstance(outcome, ProbeFailed)))
 
     async def _run(self, check: Check) -> Outcome:
         ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         try:
-            mark, source = await self._route(check)
+            mark, source = await self._find_route(check)
         except NetworkError as exc:
             return ProbeFailed(str(exc))
         run = self._probes.probe(check).start(mark, source, ended.set_result)
@@ -169,17 +169,19 @@ class Examiner:
             run.cancel()
 
     async def _fits(self, check: Check, facts: Facts) -> tuple[int, int]:
-        """Bytes of the largest packet that should arrive at the VIP, and of the largest that does; 0: it answers no
-        ping at all."""
+        """Bytes of the largest packet that should arrive at the VIP, and of the largest that does (0 if it answers no
+        ping)."""
         full = self.full(check, tried=False)
         return full, await self.largest(check, full) if facts.echo == REPLIES else 0
 
     def full(self, check: Check, *, tried: bool) -> int:
-        """Bytes of the largest packet for the VIP that should arrive by a check's way; 0: there is no way. tried: what
-        is known of the path was found by trying, not told by a router, and does not count."""
+        """Bytes of the largest packet for the VIP that should arrive on a check's path; 0 if there is no route.
+
+        tried: the path's MTU was found by trying, not reported by a router, and does not count.
+        """
         attached = self._network.attached(check.server, self._interfaces())
-        way = self._network.route_to(check.server)
-        index = attached[0].index if attached else way.index if way else 0
+        route = self._network.route_to(check.server)
+        index = attached[0].index if attached else route.index if route else 0
         mtu = next((interface.mtu for interface in self._interfaces() if interface.index == index), 0)
         if check.mode == L2 or not mtu:
             return mtu
@@ -188,12 +190,12 @@ class Examiner:
 
     async def arrives(self, check: Check, size: int) -> bool:
         """Whether the VIP answers a ping of that many bytes. Raises NetworkError."""
-        mark, source = await self._route(check)
+        mark, source = await self._find_route(check)
         heard = await self._echoes.hear(check.vip, PATIENCE / 2, mark, source, size=size)
         return _said(heard, check.server) == REPLIES
 
     async def largest(self, check: Check, full: int) -> int:
-        """Bytes of the largest packet up to `full` that the VIP answers; 0: none of SMALLEST. Raises NetworkError."""
+        """Bytes of the largest packet up to `full` that the VIP answers; 0 if not SMALLEST. Raises NetworkError."""
         if await self.arrives(check, full):
             return full
         low, high = SMALLEST, full
@@ -206,12 +208,12 @@ class Examiner:
 
 
 def _said(answer: Answer | None, server: bytes) -> str:
-    """What an answer means. That a packet's life ended counts only from the server itself."""
+    """What an answer means. Time exceeded counts only if it comes from the server itself."""
     if answer is None:
         return SILENT
-    if answer.type == ECHO_REPLY:
+    if answer.type == icmp.ECHO_REPLY:
         return REPLIES
-    return EXPIRES if answer.type == EXCEEDED and answer.sender == server else REFUSED
+    return EXPIRES if answer.type == icmp.EXCEEDED and answer.sender == server else REFUSED
 
 
 async def _port(address: bytes, port: int, mark: int, source: bytes) -> str:

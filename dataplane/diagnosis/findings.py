@@ -1,7 +1,7 @@
-"""What is wrong with a pool member, judged from what the engine sees of it from outside, and what mends it: pure.
+"""Judges what is wrong with a pool member, by what the engine sees of it from outside, and what mends it: pure.
 
-`Facts` are what the probes found (`examination`); a `Finding` says what that means and carries the commands, exactly as
-they are to be run, with the host to run them on. Guesses say so.
+`Facts` are what the probes found (`examiner`). A `Finding` says what that means, and carries the commands to run, with
+the host to run them on. What is only a guess ends with a question mark.
 """
 
 from __future__ import annotations
@@ -10,100 +10,86 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dataplane.plan import L2, L3_GRE
+from dataplane.health.checkstate import VIP_MISSING
+from dataplane.network import tunnels
+from dataplane.plan import L2
 
 SERVER, ENGINE = "server", "engine"
-"""The hosts that commands are run on."""
+"""The hosts that commands are for."""
 
 OPEN, CLOSED, SILENT = "open", "closed", "silent"
-"""What a TCP port does."""
+"""The states of a TCP port."""
 
 REPLIES, EXPIRES, REFUSED = "replies", "expires", "refused"
-"""What comes back of an echo request, besides SILENT: the answer; that its TTL ran out; another ICMP error."""
+"""What comes back of an echo request, if anything does: the reply; time exceeded; another ICMP error."""
 
 FAR = "192.0.2.1"
-"""Stands for a client beyond every network of a server (RFC 5737)."""
-
-MISSING = "server answers, VIP does not: VIP missing on its loopback?"
+"""The address of a client beyond every network of a server (RFC 5737)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was found of one member for one VIP. MAC addresses are text, as `ip neigh` prints them.
+    """What was found out about one member and one VIP. MAC addresses are text, as `ip neigh` prints them."""
 
-    mode: a plan.MODE; port: where its monitors knock; engine: the engine's own address towards it; interface: the
-    egress interface, mtu its MTU. way: why there is no way to it, "" where there is. neighbour: the MAC address that
-    the kernel sends to, "" = none; permanent: somebody wrote it down by hand. on_link: it is on the engine's own
-    segment, only then ARP asks: for its address from the engine's own (answers), from nobody's (unsigned), as a far
-    client (far); owners: who answers for the VIP; others: servers' addresses by their MAC addresses. host, host_port:
-    its own address, by ping and TCP. echo, last: the VIP, by an ordinary ping on the data's path, and by one whose TTL
-    ends at the server; vip_port by TCP. inner: its own address, asked inside the tunnel. refusal: what was said against
-    the tunnel. fits: bytes of the largest packet that arrives uncut, 0 = not to be told; full: of the largest that
-    should. told: what routers reported of the path. tcp: the ports were asked. failing: the reasons of the monitors
-    that fail now.
-    """
-
-    server: str
+    server: str  # its own address
     vip: str
-    mode: str
-    port: int
-    engine: str = ""
-    interface: str = ""
-    mtu: int = 1500
-    way: str = ""
-    neighbour: str = ""
-    permanent: bool = False
-    on_link: bool = True
-    answers: frozenset[str] = frozenset()
-    unsigned: frozenset[str] = frozenset()
-    far: frozenset[str] = frozenset()
-    owners: frozenset[str] = frozenset()
-    others: Mapping[str, str] = field(default_factory=dict)
-    host: bool = False
-    host_port: str = SILENT
-    echo: str = SILENT
-    last: str = SILENT
-    vip_port: str = SILENT
-    inner: str = SILENT
-    refusal: str = ""
-    full: int = 0
-    fits: int = 0
-    told: int = 0
-    tcp: bool = True
-    failing: tuple[str, ...] = ()
+    mode: str  # one of plan.MODES
+    port: int  # where its monitors probe
+    engine: str = ""  # the engine's own address towards it
+    interface: str = ""  # the egress interface
+    mtu: int = 1500  # the egress interface's
+    no_route: str = ""  # why it has no route, "" if it has one
+    neighbour: str = ""  # the MAC address that the kernel sends to, "" if there is none
+    permanent: bool = False  # somebody entered that MAC address by hand
+    on_link: bool = True  # it is on the engine's own segment: only then ARP asks for it
+    answers: frozenset[str] = frozenset()  # who answers ARP for its address, asked from the engine's own
+    unsigned: frozenset[str] = frozenset()  # the same, asked from no address
+    far: frozenset[str] = frozenset()  # the same, asked from a far client's
+    owners: frozenset[str] = frozenset()  # who answers ARP for the VIP
+    others: Mapping[str, str] = field(default_factory=dict)  # all servers' addresses, by MAC address
+    host: bool = False  # its own address answers ping
+    host_port: str = SILENT  # its own address, by TCP
+    echo: str = SILENT  # the VIP, by an ordinary ping on the data's path
+    last: str = SILENT  # the VIP, by a ping whose TTL ends at the server
+    vip_port: str = SILENT  # the VIP, by TCP
+    inner: str = SILENT  # its own address, by a ping inside the tunnel
+    refusal: str = ""  # why the tunnel was refused, as ICMP reported it
+    full: int = 0  # bytes of the largest packet that should arrive
+    fits: int = 0  # bytes of the largest packet that does arrive uncut, 0 if that is not known
+    told: int = 0  # bytes of the path's MTU, as routers reported it
+    tcp: bool = True  # the ports were asked
+    failing: tuple[str, ...] = ()  # the reasons of the monitors that fail now
 
     @property
     def macs(self) -> frozenset[str]:
-        """The server's own MAC addresses, as far as they are known."""
+        """The server's own MAC addresses that are known."""
         known = {self.neighbour} if self.neighbour and self.on_link else set()
         return frozenset(known | self.answers | self.unsigned)
 
     @property
     def reached(self) -> bool:
-        """Whether it answers on its own address."""
+        """Whether the server answers at its own address."""
         return self.host or self.host_port != SILENT
 
     @property
     def served(self) -> bool:
-        """Whether anything at all comes back from the VIP there: not what another host answers, to whom it forwards."""
+        """Whether the server answers for the VIP at all, itself and not another host that it forwards to."""
         return self.last != EXPIRES and (self.echo == REPLIES or self.vip_port != SILENT)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong, or (grave = False) worth to know. host: SERVER or ENGINE; commands: as they are to be
-    run there, in that order; because: how that is known; advice: what a person must do or find out where no command
-    can."""
+    """Something that is wrong, or worth knowing."""
 
     what: str
-    host: str = SERVER
-    commands: tuple[str, ...] = ()
-    because: str = ""
-    advice: str = ""
-    grave: bool = True
+    host: str = SERVER  # or ENGINE: where the commands are to be run
+    commands: tuple[str, ...] = ()  # what mends it, in that order
+    because: str = ""  # how it is known
+    advice: str = ""  # what a person must do or find out, if no command can
+    grave: bool = True  # False: it is only worth knowing
 
     def document(self) -> dict[str, Any]:
-        """For programs."""
+        """The same as a JSON object."""
         return {
             "what": self.what,
             "host": self.host,
@@ -115,13 +101,13 @@ class Finding:
 
 
 def findings(facts: Facts) -> list[Finding]:
-    """Everything that is wrong, what must be mended first at the front."""
-    if facts.way:
+    """Everything that is wrong. What must be mended first comes first."""
+    if facts.no_route:
         advice = "its address must be on a network of an interface that the engine serves; or use DSR_TYPE_L3"
         if facts.mode != L2:
             advice = f"add a route on the engine's host: ip route add {facts.server}/32 via GATEWAY"
-        return [Finding(facts.way, ENGINE, advice=advice)]
-    found = [*_neighbour(facts), *_claims(facts)]
+        return [Finding(facts.no_route, ENGINE, advice=advice)]
+    found = [*_neighbour(facts), *_vip_owners(facts)]
     if not facts.reached and not facts.served:
         return [*found, *([] if any(f.grave for f in found) else _unreached(facts))]
     if not facts.served:
@@ -130,18 +116,18 @@ def findings(facts: Facts) -> list[Finding]:
 
 
 def cause(facts: Facts) -> str:
-    """Why a VIP is silent, in one line, where the probes tell more than that it is."""
+    """Why a VIP is silent, in one line; "" if the probes do not tell."""
     grave = [finding.what for finding in findings(facts) if finding.grave]
     return grave[0] if grave else ""
 
 
 def _neighbour(facts: Facts) -> list[Finding]:
-    """Who answers ARP for the server's own address."""
+    """Judge who answers ARP for the server's own address."""
     if not facts.on_link:
         return []
     server, engine = facts.server, facts.engine
     if not facts.answers and facts.unsigned:
-        what = f"server answers ARP, but drops what comes from {engine}: rp_filter? Its way back leaves elsewhere"
+        what = f"server answers ARP, but drops what comes from {engine}: rp_filter? Its route back leaves elsewhere"
         advice = f"if it stays down: `ip route get {engine}` on it must lead back to this segment"
         return [Finding(what, commands=(_loose(),), advice=advice)]
     if not facts.answers and not facts.reached:
@@ -154,21 +140,21 @@ def _neighbour(facts: Facts) -> list[Finding]:
         what += ": the neighbour entry is fixed by hand" if facts.permanent else ": the kernel learns it now"
         commands = (f"ip neigh del {server} dev {facts.interface}",) if facts.permanent else ()
         found.append(Finding(what, ENGINE, commands))
-    if len(facts.answers) > 1 and not facts.owners & facts.macs:  # else: the same setting, named below
+    if len(facts.answers) > 1 and not facts.owners & facts.macs:  # else `_vip_owners` names the same setting
         what = f"{len(facts.answers)} MAC addresses answer ARP for {server}: {', '.join(sorted(facts.answers))}"
         advice = "if they are not two cards of this server, two hosts have its address"
         found.append(Finding(what, commands=("sysctl -w net.ipv4.conf.all.arp_ignore=1",), advice=advice))
     return found
 
 
-def _claims(facts: Facts) -> list[Finding]:
-    """Who answers ARP for the VIP."""
+def _vip_owners(facts: Facts) -> list[Finding]:
+    """Judge who answers ARP for the VIP."""
     found = []
     if facts.owners & facts.macs:
         what = f"server answers ARP for the VIP {facts.vip}: clients go past the engine"
         advice = f"if it still answers: the VIP is on one of its cards (`ip addr show to {facts.vip}`), not on lo alone"
         found.append(Finding(what, commands=silent_arp(), advice=advice))
-    for mac in sorted(facts.owners - facts.macs - facts.others.keys()):  # another server's is told of that one
+    for mac in sorted(facts.owners - facts.macs - facts.others.keys()):  # another server's is a finding of that one
         what = f"a stranger, {mac}, answers ARP for the VIP {facts.vip}"
         advice = "find its switch port; whoever it is must give the address up"
         found.append(Finding(what, ENGINE, advice=advice, grave=False))
@@ -176,7 +162,7 @@ def _claims(facts: Facts) -> list[Finding]:
 
 
 def _unreached(facts: Facts) -> list[Finding]:
-    """Somebody is there, or behind a router, and nothing comes back."""
+    """Judge a server that answers neither at its own address nor for the VIP."""
     if facts.refusal:
         return [Finding(facts.refusal, ENGINE, advice=f"`ip route get {facts.server}` on the routers in between")]
     if facts.on_link:
@@ -187,28 +173,28 @@ def _unreached(facts: Facts) -> list[Finding]:
 
 
 def _silent_vip(facts: Facts) -> list[Finding]:
-    """The host answers, its VIP does not."""
-    # Silence first: a VIP that is answered for by ARP even for a moment takes the engine's clients away.
+    """Judge a server that answers at its own address, and not for the VIP."""
+    # ARP is silenced first: a server that answers ARP for the VIP even for a moment takes the engine's clients away.
     address = (*silent_arp(), f"ip addr replace {facts.vip}/32 dev lo")
     if facts.last == EXPIRES:
-        return [Finding(MISSING, commands=address, because=f"it forwards packets for {facts.vip} instead")]
+        return [Finding(VIP_MISSING, commands=address, because=f"it forwards packets for {facts.vip} instead")]
     if facts.mode == L2:
         advice = "if it stays down: a firewall on it that drops packets for the VIP"
-        return [Finding(MISSING, commands=address, advice=advice)]
-    tunnel = "GRE" if facts.mode == L3_GRE else "IP-in-IP"
+        return [Finding(VIP_MISSING, commands=address, advice=advice)]
+    tunnel = tunnels.NAMES[facts.mode]
     if facts.refusal:
         mend = (f"avi-server apply --vip {facts.vip} --mode l3 --interface {facts.server}",)
         return [Finding(f"server answers, VIP does not: {facts.refusal}", commands=mend)]
     if facts.inner == REPLIES:
         because = "packets for its own address it does take out of the tunnel"
-        return [Finding(MISSING, commands=address, because=because)]
+        return [Finding(VIP_MISSING, commands=address, because=because)]
     what = f"server answers, VIP does not: rp_filter drops what comes out of the {tunnel} tunnel, or VIP missing there?"
     advice = f"if it stays down: `avi-server check --vip {facts.vip} --mode l3 --interface {facts.server}` on it"
     return [Finding(what, commands=(_loose(), *address), advice=advice)]
 
 
 def _service(facts: Facts) -> list[Finding]:
-    """Something comes back from the VIP, and monitors fail all the same."""
+    """Judge why monitors fail although the VIP answers."""
     look = f"`ss -ltnp 'sport = :{facts.port}'`"
     if facts.tcp and facts.vip_port == SILENT:
         what = f"the VIP answers ping, its port {facts.port} does not: a firewall, or its program takes no connections"
@@ -226,10 +212,10 @@ def _service(facts: Facts) -> list[Finding]:
 
 
 def _size(facts: Facts) -> list[Finding]:
-    """Whether packets of full size arrive."""
+    """Judge whether full-size packets arrive."""
     if not facts.fits or facts.fits >= facts.full:
         return []
-    what = f"full-size packets do not arrive: of {facts.full} bytes; the largest that does has {facts.fits}"
+    what = lost_on_the_path(facts.full, facts.fits)
     if facts.mode != L2:
         note = f"{what}: the engine makes do with it and tells clients"
         return [Finding(note, ENGINE, advice="find the link with the smaller MTU", grave=False)]
@@ -239,7 +225,7 @@ def _size(facts: Facts) -> list[Finding]:
 
 
 def _far(facts: Facts) -> list[Finding]:
-    """Whether it would drop clients that are not on its own networks, which no probe of the engine's is."""
+    """Judge whether the server would drop clients beyond its own networks: no probe of the engine is one."""
     if not facts.on_link or not facts.answers or facts.far:
         return []
     what = f"it may not answer clients beyond its own networks? It was silent for one (asked as {FAR})"
@@ -251,11 +237,16 @@ def _far(facts: Facts) -> list[Finding]:
     return [Finding(what, advice=advice, grave=False)]
 
 
+def lost_on_the_path(full: int, fits: int) -> str:
+    """In words: full-size packets are lost. full, fits: bytes of those, and of the largest that arrive."""
+    return f"full-size packets do not arrive: of {full} bytes; the largest that does has {fits}"
+
+
 def silent_arp() -> tuple[str, ...]:
-    """The commands after which an address on the loopback is neither answered for nor named by ARP."""
+    """The commands that keep ARP from answering for, and from naming, an address on the loopback."""
     return ("sysctl -w net.ipv4.conf.all.arp_ignore=1", "sysctl -w net.ipv4.conf.all.arp_announce=2")
 
 
 def _loose() -> str:
-    """Of `all` and of an interface the kernel goes by the larger (ip-sysctl): no need to know its name."""
+    """The command for a loose rp_filter: the larger of `all` and the interface's counts (ip-sysctl), so `all` does."""
     return "sysctl -w net.ipv4.conf.all.rp_filter=2"

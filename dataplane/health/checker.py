@@ -19,11 +19,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dataplane.errors import NetworkError
-from dataplane.health.checkstate import CheckState
+from dataplane.health.checkstate import VIP_MISSING, CheckState
 from dataplane.health.probes.check import Check, FindRoute, Outcome, Probe, ProbeFailed, ProbeRoute, Run
 from dataplane.health.requirements import Requirement
 from dataplane.health.scheduler import Entry, Scheduler, room
-from dataplane.plan import L2, L3_GRE
+from dataplane.network import tunnels
+from dataplane.plan import L2
 from dataplane.runtime import tasks
 
 LOOK_EVERY = 5.0
@@ -157,8 +158,8 @@ class HealthChecker:
         if not answers:
             return "server does not answer"
         if check.mode == L2:
-            return "server answers, VIP does not: VIP missing on its loopback?"
-        tunnel = "GRE" if check.mode == L3_GRE else "IP-in-IP"
+            return VIP_MISSING
+        tunnel = tunnels.NAMES[check.mode]
         return f"server answers, VIP does not: the server does not decapsulate {tunnel}, or VIP missing there?"
 
     def host_answers(self, server: bytes) -> bool | None:

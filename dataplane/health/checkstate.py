@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from dataplane.plan import MONITOR_UDP, Monitor
 
+VIP_MISSING = "server answers, VIP does not: VIP missing on its loopback?"
+"""The reason for a layer-2 server that answers only at its own address."""
+
 
 @dataclass(slots=True)
 class CheckState:

@@ -13,17 +13,14 @@ import os
 import socket
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from dataplane.errors import NetworkError
 from dataplane.forwarding.values import Interface
 from dataplane.health.probetunnels import ProbeTunnels
-from dataplane.network import fwmarks, policyrouting
+from dataplane.network import fwmarks, policyrouting, sysctl
 from dataplane.network.policyrouting import Lost
 from dataplane.network.rtnetlink import Request, RtnetlinkSocket
-
-_CONF = Path("/proc/sys/net/ipv4/conf")
 
 
 class ProbePaths:
@@ -38,7 +35,7 @@ class ProbePaths:
         self._range: tuple[int, socket.socket] | None = None
         self._free: Iterator[int] = iter(())
         self._returned: list[int] = []
-        self._sysctls: dict[Path, str] = {}
+        self._sysctls: dict[str, str] = {}
         self._routed: set[bytes] = set()
         self._rules = policyrouting.Rules(0)
         self._kernel = RtnetlinkSocket()
@@ -64,15 +61,15 @@ class ProbePaths:
         it lacks the VIP also sends a redirect, which would lead later probes past it (icmp(7), ip-sysctl: of
         accept_redirects, `all` or the interface's is enough).
         """
-        wanted = {_CONF / name / "accept_redirects": "0" for name in ("all", interface.name)}
-        strict = [_CONF / name / "rp_filter" for name in ("all", interface.name)]
-        if max(path.read_text().strip() for path in strict) == "1":
+        wanted = {sysctl.conf(name, "accept_redirects"): "0" for name in ("all", interface.name)}
+        strict = [sysctl.conf(name, "rp_filter") for name in ("all", interface.name)]
+        if max(map(sysctl.read, strict)) == "1":
             wanted[strict[1]] = "2"
-        for path, value in wanted.items():
-            before = path.read_text().strip()
+        for key, value in wanted.items():
+            before = sysctl.read(key)
             if before != value:
-                self._sysctls.setdefault(path, before)
-                path.write_text(value)
+                self._sysctls.setdefault(key, before)
+                sysctl.write(key, value)
 
     def open(self, server: bytes, interface: Interface, source: bytes, *, by_user: bool = False) -> int:
         """The mark that leads through a server on an attached network. by_user: what the user of that number sends is
@@ -170,9 +167,9 @@ class ProbePaths:
         if self._range is not None:
             self._range[1].close()
             self._range = None
-        for path, value in self._sysctls.items():
+        for key, value in self._sysctls.items():
             with suppress(OSError):  # the interface may be gone
-                path.write_text(value)
+                sysctl.write(key, value)
         self._sysctls.clear()
 
     def _take(self) -> int:

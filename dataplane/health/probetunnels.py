@@ -21,8 +21,8 @@ from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import Program
 from dataplane.errors import DriverError, NetworkError
 from dataplane.forwarding.program import PROBE
-from dataplane.forwarding.rewrite import IPPROTO_GRE, IPPROTO_IPIP
-from dataplane.network import fwmarks
+from dataplane.network import fwmarks, tunnels
+from dataplane.network.policyrouting import PRIORITY
 from dataplane.plan import L3_GRE, L3_IPIP
 
 OBJECT = PROBE
@@ -31,8 +31,6 @@ NAME = "avi_probe"
 FIRST = fwmarks.FIRST + fwmarks.HALF
 """The first engine's first mark for tunnels (`fwmarks`), and the number of its table."""
 _MASK = 0xFFFFFFFF & -fwmarks.HALF
-PRIORITY = 1000
-"""The preference of the rule: before the main table's 32766."""
 MTU = 1280
 """Bytes of a probe's packets, at most, so that they fit nearly every tunnel: the probe's socket does not learn what
 routers report about the tunnel."""
@@ -48,7 +46,7 @@ class Tunnel(NamedTuple):
     @property
     def value(self) -> bytes:
         """The same as the program reads it (struct tunnel)."""
-        return self.source + self.server + bytes((IPPROTO_GRE if self.mode == L3_GRE else IPPROTO_IPIP, 0, 0, 0))
+        return self.source + self.server + bytes((tunnels.PROTOCOLS[self.mode], 0, 0, 0))
 
 
 class ProbeTunnels:

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from dataplane.forwarding.rewrite import IP_HLEN, IPPROTO_GRE, IPPROTO_IPIP
-from dataplane.plan import L3_GRE
+from dataplane.forwarding.rewrite import IP_HLEN
+from dataplane.network import icmp, tunnels
 from dataplane.runtime.rawsocket import RawListener
 
 FLOOR = 576
@@ -28,9 +28,7 @@ packets without DF, and the server gets them in fragments that a decapsulating p
 _LIMITED = 10.0
 """Seconds. Hosts limit how many unreachable messages they send (RFC 1812 section 4.3.2.8)."""
 _DISCARD = 9  # RFC 863
-_IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE = 10, 3  # linux/in.h
-_UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 4
-_PROTOCOL, _PORT = 2, 3
+_PROTOCOL, _PORT, _FRAGMENTATION_NEEDED = 2, 3, 4
 _CODES = {
     0: "network unreachable", 1: "host unreachable", 5: "source route failed", 6: "network unknown", 7: "host unknown",
     9: "network prohibited", 10: "host prohibited", 11: "network unreachable for its TOS",
@@ -76,7 +74,7 @@ def refused(message: bytes, reporter: bytes, own: Collection[bytes], servers: Co
         return None
     code = message[1]
     protocol = message[17]
-    tunnel = "GRE" if protocol == IPPROTO_GRE else "IP-in-IP"
+    tunnel = tunnels.NAMES_BY_PROTOCOL[protocol]
     if code in (_PROTOCOL, _PORT) and reporter == server:
         said = "protocol" if code == _PROTOCOL else "port"
         told = f"the server does not decapsulate {tunnel}: it answers ICMP {said} unreachable"
@@ -88,10 +86,10 @@ def refused(message: bytes, reporter: bytes, own: Collection[bytes], servers: Co
 
 def _quoted(message: bytes, own: Collection[bytes], servers: Collection[bytes]) -> bytes | None:
     """The server whose tunnel an unreachable message quotes; None if it quotes no tunnel of ours."""
-    if len(message) < 8 + IP_HLEN or message[0] != _UNREACHABLE:
+    if len(message) < 8 + IP_HLEN or message[0] != icmp.UNREACHABLE:
         return None
     quoted = message[8:]
-    if quoted[0] >> 4 != 4 or quoted[9] not in (IPPROTO_IPIP, IPPROTO_GRE):
+    if quoted[0] >> 4 != 4 or quoted[9] not in tunnels.NAMES_BY_PROTOCOL:
         return None
     source, server = quoted[12:16], quoted[16:20]
     return server if source in own and server in servers else None
@@ -102,7 +100,7 @@ def send_full(mark: int, source: bytes, vip: bytes, size: int) -> None:
     Raises OSError."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-        probe.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
+        icmp.forbid_fragments(probe)
         probe.bind((socket.inet_ntoa(source), 0))
         probe.sendto(bytes(size - IP_HLEN - 8), (socket.inet_ntoa(vip), _DISCARD))
 
@@ -145,8 +143,7 @@ class PathMtus:
     def refusal(self, server: bytes, mode: str, since: float) -> str:
         """Why a server's tunnel does not work, as reported after `since` (time.monotonic()) or shortly before; else
         ""."""
-        protocol = IPPROTO_GRE if mode == L3_GRE else IPPROTO_IPIP
-        reason, when = self._refusals.get((server, protocol), ("", 0.0))
+        reason, when = self._refusals.get((server, tunnels.PROTOCOLS[mode]), ("", 0.0))
         return reason if when >= since - _LIMITED else ""
 
     def due(self, tunnels: Collection[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
@@ -165,7 +162,7 @@ class PathMtus:
         self._listener.close()
 
     def _received(self, packet: bytes) -> None:
-        message = packet[(packet[0] & 0x0F) * 4 :]
+        message = icmp.message(packet)
         refusal = refused(message, packet[12:16], self._own, self._servers)
         if refusal is not None:
             self._refusals[refusal.server, refusal.protocol] = refusal.reason, time.monotonic()

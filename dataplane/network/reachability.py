@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from dataplane.forwarding.values import Interface
+from dataplane.network import sysctl
 from dataplane.network.prefixes import holds
 from dataplane.network.routes import KernelRoute
 from dataplane.network.state import Network
@@ -30,7 +30,7 @@ class Fault(NamedTuple):
 
 
 NO_FAULT = Fault()
-_THRESHOLD = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3")
+_THRESHOLD = "net.ipv4.neigh.default.gc_thresh3"
 _ROOMY = 16384
 """Neighbours that the kernel should have room for, at least."""
 FULL = "neighbour table of the engine's host is full"
@@ -40,7 +40,7 @@ def no_room() -> Fault:
     """The fault of a server whose neighbour entry the kernel has no room for (arp(7), gc_thresh3). The limits hold for
     all namespaces together; they can be seen and set in the initial one only."""
     try:
-        most = max(_ROOMY, 2 * int(_THRESHOLD.read_text()))
+        most = max(_ROOMY, 2 * int(sysctl.read(_THRESHOLD)))
     except (OSError, ValueError):
         most = _ROOMY
     limits = {1: most // 4, 2: most // 2, 3: most}

@@ -20,7 +20,7 @@ GONE = replace(DEAF, host=False, host_port=SILENT, answers=frozenset(), unsigned
 FAR_AWAY = {"mode": plan.L3_GRE, "on_link": False, "answers": frozenset(), "unsigned": frozenset(), "far": frozenset()}
 
 TABLE = [
-    (replace(WELL, way="it is on no network"), "it is on no network", ENGINE, 0),
+    (replace(WELL, no_route="it is on no network"), "it is on no network", ENGINE, 0),
     (GONE, "no reply to ARP for 10.9.0.11 on eth0", SERVER, 0),
     (replace(GONE, unsigned=MAC), "drops what comes from 10.9.0.1: rp_filter?", SERVER, 1),
     (replace(DEAF, host=False, host_port=SILENT), "answers ARP, and neither ping nor TCP", SERVER, 0),

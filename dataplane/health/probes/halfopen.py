@@ -22,9 +22,9 @@ import struct
 from dataplane.forwarding.rewrite import checksum
 from dataplane.health.probes.check import Check, Done, Outcome, Run, ended, failure
 from dataplane.health.probes.connection import connection
-from dataplane.health.probes.ping import ancillary
 from dataplane.health.probes.poller import WRITABLE, Poller
 from dataplane.health.probes.tcp import silence
+from dataplane.network.icmp import ancillary
 from dataplane.runtime.rawsocket import RawListener
 
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h

@@ -6,20 +6,14 @@ import asyncio
 import itertools
 import os
 import socket
-import struct
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 
-from dataplane.forwarding.rewrite import checksum
 from dataplane.health.probes.check import Check, Done, Run
 from dataplane.health.probes.poller import Poller
 from dataplane.health.probes.tcp import silence
+from dataplane.network import icmp
 from dataplane.runtime.rawsocket import RawListener
-
-_ECHO_REPLY, _ECHO_REQUEST = 0, 8
-_SOL_RAW, _ICMP_FILTER = 255, 1  # linux/icmp.h
-_IP_PKTINFO = 8  # linux/in.h
-_HEADER = struct.Struct("!BBHHH")
 
 Sent = tuple[bytes, int]
 """The address that was asked, and the request's number."""
@@ -61,13 +55,11 @@ class PingSocket:
         self._listener.close()
 
     def _send(self, address: bytes, number: int, mark: int, source: bytes) -> None:
-        payload = number.to_bytes(8, "big")
-        head = _HEADER.pack(_ECHO_REQUEST, 0, 0, self._id, number & 0xFFFF)
-        head = _HEADER.pack(_ECHO_REQUEST, 0, checksum(head + payload), self._id, number & 0xFFFF)
-        self._listener.opened().sendmsg([head, payload], ancillary(mark, source), 0, (socket.inet_ntoa(address), 0))
+        request = icmp.echo_request(self._id, number & 0xFFFF, number.to_bytes(8, "big"))
+        self._listener.opened().sendmsg([request], icmp.ancillary(mark, source), 0, (socket.inet_ntoa(address), 0))
 
     def _received(self, packet: bytes) -> None:
-        message = packet[(packet[0] & 0x0F) * 4 :]
+        message = icmp.message(packet)
         if len(message) < 16 or message[4:6] != self._id.to_bytes(2, "big"):
             return
         answered = self._waiting.get((packet[12:16], int.from_bytes(message[8:16], "big")))
@@ -118,15 +110,4 @@ class PingRun:
 
 
 def _only_replies(made: socket.socket) -> None:
-    made.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~(1 << _ECHO_REPLY) & 0xFFFFFFFF))
-
-
-@lru_cache(maxsize=8192)
-def ancillary(mark: int, source: bytes) -> list[tuple[int, int, bytes]]:
-    """The ancillary data for a packet's mark and source address (socket(7), ip(7): IP_PKTINFO)."""
-    told = []
-    if mark:
-        told.append((socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", mark)))
-    if source:
-        told.append((socket.IPPROTO_IP, _IP_PKTINFO, struct.pack("=i4s4s", 0, source, bytes(4))))
-    return told
+    icmp.receive_only(made, (icmp.ECHO_REPLY,))
