@@ -32,8 +32,8 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Mode:
-    """A mode in which fields may be typed."""
+class Place:
+    """A mode in which fields may be typed, as the grammar sees it."""
 
     kind: schema.Kind  # of the open object
     message: schema.Message  # whose fields they are
@@ -45,11 +45,11 @@ class Context:
     """What a line may speak of."""
 
     commands: tuple[Node, ...]  # those of the prompt
-    mode: Mode | None = None  # the current one; None at root
-    closed: tuple[Mode, ...] = ()  # modes that `save` just closed, innermost first
+    mode: Place | None = None  # the current one; None at root
+    closed: tuple[Place, ...] = ()  # modes that `save` just closed, innermost first
     elsewhere: tuple[Node, ...] = ()  # commands of the other prompt, to say so when one is typed here
 
-    def modes(self) -> tuple[Mode, ...]:
+    def modes(self) -> tuple[Place, ...]:
         """The current mode, then the closed ones."""
         return ((self.mode,) if self.mode is not None else ()) + self.closed
 
@@ -64,7 +64,7 @@ class Context:
         return words
 
 
-def resolve(context: Context, words: Sequence[Word]) -> Node | Mode:
+def resolve(context: Context, words: Sequence[Word]) -> Node | Place:
     """What the first words choose: a command's node, or the mode that the line's fields belong to.
 
     Raises UnknownWord, AmbiguousWord, IncompleteLine (a lonely `no`).
@@ -89,7 +89,7 @@ def resolve(context: Context, words: Sequence[Word]) -> Node | Mode:
     return commands[name] if name in commands else _mode_of(context, words, name)
 
 
-def _mode_of(context: Context, words: Sequence[Word], name: str) -> Mode:
+def _mode_of(context: Context, words: Sequence[Word], name: str) -> Place:
     """The mode that a field's name belongs to; for `no`, that of the word after it."""
     modes = context.modes()
     if name == NO:
@@ -108,7 +108,7 @@ def _mode_of(context: Context, words: Sequence[Word], name: str) -> Mode:
     return mode
 
 
-def _owner(modes: Sequence[Mode], name: str) -> Mode | None:
+def _owner(modes: Sequence[Place], name: str) -> Place | None:
     for mode in modes:
         if name in typable(mode.kind.segment, mode.message.name):
             return mode

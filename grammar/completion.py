@@ -100,7 +100,7 @@ def _offer(done: list[Word], partial: Word, typed: str, context: commands.Contex
     if len(done) == 1 and done[0].text == NO and context.modes():
         return _after_no(context, partial, typed)
     chosen = commands.resolve(context, done)
-    if isinstance(chosen, commands.Mode):
+    if isinstance(chosen, commands.Place):
         return _of_fields(chosen.kind, chosen.message, done, partial, typed, names)
     return _of_nodes(chosen, done, 1, partial, typed, names)
 
@@ -110,7 +110,7 @@ def _piped(done: Sequence[Word], context: commands.Context) -> list[Word] | None
     if not done or not any(word.text == "|" and not word.quoted for word in done):
         return None
     chosen = commands.resolve(context, done)
-    if isinstance(chosen, commands.Mode) or chosen.word not in tree.PIPED:
+    if isinstance(chosen, commands.Place) or chosen.word not in tree.PIPED:
         return None
     last = max(i for i, word in enumerate(done) if word.text == "|" and not word.quoted)
     return list(done[last + 1 :])
@@ -118,7 +118,7 @@ def _piped(done: Sequence[Word], context: commands.Context) -> list[Word] | None
 
 def _after_no(context: commands.Context, partial: Word, typed: str) -> Offer:
     fields: dict[str, schema.Field] = {}
-    homes: dict[str, commands.Mode] = {}
+    homes: dict[str, commands.Place] = {}
     for mode in context.modes():
         for name, field in typable(mode.kind.segment, mode.message.name).items():
             fields.setdefault(name, field)

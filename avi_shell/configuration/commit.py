@@ -41,8 +41,9 @@ FOLLOWERS = {
 }
 """Whose rules and plan may change with an object of a kind: the kinds of its referrers to look at again."""
 
+_COMMON_KINDS = ("serviceengine", "serviceenginegroup")
 _COMMON_FIELDS = ("se_use_dpdk", "enable_gratarp_permanent", "gratarp_permanent_periodicity", "se_group_ref")
-"""What the plan's common document is made of."""
+"""The kinds, and their fields, that the plan's common document is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Change:
             names = [f"{schema.SEGMENTS[kind]} {name}" for _, kind, _, name in users]
             raise Refused(f"Cannot delete, object is referred by: {names}")
         self._touched.gone.update(_keys(self._store, entry.id))
-        self._touched.common |= entry.kind in ("serviceengine", "serviceenginegroup")
+        self._touched.common |= entry.kind in _COMMON_KINDS
         self._touched.ids.pop(entry.id, None)
         self._store.remove(entry.id)
 
@@ -156,7 +157,7 @@ class Change:
         entry = Entry(id_, kind.segment, owner, name, new["uuid"], new)
         self._store.set_links(id_, _links(kind, new))
         self._touched.ids[id_] = None
-        self._touched.common |= kind.segment in ("serviceengine", "serviceenginegroup") and (
+        self._touched.common |= kind.segment in _COMMON_KINDS and (
             stored is None or _common_part(stored) != _common_part(entry)
         )
         if stored is not None and (owner, name) != (stored.tenant, stored.name):

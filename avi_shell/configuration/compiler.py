@@ -9,6 +9,7 @@ from hashlib import sha256
 from avi_shell.configuration.assembly import Assembly, Service, Vip
 from avi_shell.configuration.document import Document, address_text, owned_name, reference_parts, tenant_of
 from dataplane import plan
+from grammar import schema
 
 HASH_KEYS = {
     "LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS": plan.BY_ADDRESS,
@@ -18,9 +19,6 @@ HASH_KEYS = {
 
 _FORMER = 16
 """Former shares that a plan carries: changes that follow one another faster than flows end."""
-
-_HTTP_REQUEST = "GET / HTTP/1.0"
-"""What a monitor of type HTTP without an `http_monitor` sends: the model's default of `http_request`."""
 
 _TUNNELS = {"ENCAP_IPINIP": plan.L3_IPIP, "ENCAP_GRE": plan.L3_GRE}
 
@@ -170,7 +168,7 @@ def _monitor(monitor: Document) -> plan.Monitor:
         failed_checks=monitor["failed_checks"],
         port=monitor.get("monitor_port", 0),
         quickstart=not monitor.get("disable_quickstart", False),
-        request=talk.get(f"{kind}_request", _HTTP_REQUEST if kind == "http" else ""),
+        request=talk.get(f"{kind}_request", _http_request() if kind == "http" else ""),
         response=talk.get(f"{kind}_response", ""),
         maintenance=talk.get("maintenance_response", ""),
         half_open=talk.get("tcp_half_open", False),
@@ -183,6 +181,11 @@ def _monitor(monitor: Document) -> plan.Monitor:
         parameters=talk.get("command_parameters", ""),
         variables=talk.get("command_variables", ""),
     )
+
+
+def _http_request() -> str:
+    """What a monitor of type HTTP without an `http_monitor` sends: the model's default."""
+    return str(schema.kind("healthmonitor").messages["HealthMonitorHttp"].fields["http_request"].default)
 
 
 def _group(document: Document) -> str:

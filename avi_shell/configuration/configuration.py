@@ -45,9 +45,9 @@ class Configuration:
                     self._put_defaults()
 
     @classmethod
-    def open(cls, state: Path) -> Configuration:
+    def open(cls, directory: Path) -> Configuration:
         """Open the configuration of a state directory, creating what is missing: folder 0700, file 0600, defaults."""
-        return cls(Store.open(state / DATABASE), _EngineAddresses(state))
+        return cls(Store.open(directory / DATABASE), _EngineAddresses(directory))
 
     @classmethod
     def in_memory(cls) -> Configuration:
@@ -185,13 +185,13 @@ class Configuration:
 class _EngineAddresses:
     """The own addresses of the engines that run on a state directory, asked for now and then."""
 
-    def __init__(self, state: Path) -> None:
-        self._state = state
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._until = 0.0
         self._known: frozenset[str] = frozenset()
 
     def __call__(self) -> frozenset[str]:
-        if not (self._state / "run").is_dir():
+        if not (self._directory / "run").is_dir():
             return frozenset()
         if time.monotonic() >= self._until:
             self._known = frozenset(self._ask())
@@ -203,7 +203,7 @@ class _EngineAddresses:
         from dataplane.errors import EngineError
 
         try:
-            yield from client.addresses(self._state)
+            yield from client.addresses(self._directory)
         except EngineError:
             return  # what an engine does not tell cannot be checked here; it refuses such a VIP itself
 

@@ -18,7 +18,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -291,13 +291,11 @@ class Store:
 
     def record(self, commit: Commit) -> None:
         """Add a commit to the history."""
-        columns = "version, time, user, tenant, action, kind, name, line"
-        self.connection.execute(f"INSERT INTO history ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(commit))
+        self.connection.execute(f"INSERT INTO history ({_HISTORY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(commit))
 
     def history(self, limit: int) -> list[Commit]:
         """The last commits, newest last."""
-        columns = "version, time, user, tenant, action, kind, name, line"
-        rows = self._rows(f"SELECT {columns} FROM history ORDER BY version DESC LIMIT ?", limit)
+        rows = self._rows(f"SELECT {_HISTORY} FROM history ORDER BY version DESC LIMIT ?", limit)
         return [Commit(*row) for row in rows][::-1]
 
     def foreign(self) -> dict[str, Any]:
@@ -346,6 +344,7 @@ class Store:
 
 
 _COLUMNS = "id, kind, tenant, name, uuid, body"
+_HISTORY = ", ".join(field.name for field in fields(Commit))
 
 
 def _entry(row: tuple[int, str, str, str, str, str]) -> Entry:

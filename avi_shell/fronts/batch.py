@@ -130,7 +130,7 @@ def transcript(result: Result, prompt: str, width: int | None = None) -> Iterato
         yield f"error: {render.message(result.error)}"
 
 
-def applied(configuration: Configuration, state: Path, seconds: float) -> bool:
+def applied(configuration: Configuration, directory: Path, seconds: float) -> bool:
     """Whether every running engine, and at least one, applies all that is planned within some seconds."""
     from dataplane import client
     from dataplane.errors import DataplaneError
@@ -139,6 +139,6 @@ def applied(configuration: Configuration, state: Path, seconds: float) -> bool:
     with configuration.snapshot() as store:
         version = sqlite.newest(store.connection)  # a commit that plans nothing new has no version there
     try:
-        return client.wait_applied(state, version, seconds)
+        return client.wait_applied(directory, version, seconds)
     except DataplaneError:
         return False

@@ -16,18 +16,18 @@ PATIENCE = 20.0
 """Seconds that an engine has to answer."""
 
 
-def start(state: Path, interfaces: Sequence[str]) -> bool:
+def start(directory: Path, interfaces: Sequence[str]) -> bool:
     """Start `avi-se run` as a process of its own, unless an engine runs. Returns whether one was started.
 
     Returns once it answers. Raises Refused with what it said last in its log where it ends or does not answer.
     """
-    if client.engines(state):
+    if client.engines(directory):
         return False
-    folder = state / "run"
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = directory / "run"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     log = folder / "avi-se.log"
-    command = [sys.executable, "-m", "dataplane", "run", "--state", str(state)]
+    command = [sys.executable, "-m", "dataplane", "run", "--state", str(directory)]
     for interface in interfaces:
         command += ["--interface", interface]
     with log.open("ab") as stream:
@@ -37,7 +37,7 @@ def start(state: Path, interfaces: Sequence[str]) -> bool:
             command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
         )
     deadline = time.monotonic() + PATIENCE
-    while not client.engines(state):
+    while not client.engines(directory):
         if process.poll() is not None or time.monotonic() > deadline:
             process.terminate()
             lines = log.read_bytes()[before:].decode("utf-8", "replace").strip().splitlines()

@@ -14,7 +14,7 @@ from avi_shell.configuration.document import Document, address_text, prefix_text
 from avi_shell.errors import ShellError
 from grammar import relations, schema
 from grammar.actions import Action, Append, Clear, Discard, Element, ElementAt, Enter, Remove, RemoveAt, Set
-from grammar.commands import Mode as Place
+from grammar.commands import Place
 from grammar.errors import BadValue, LanguageError
 
 Resolver = Callable[[schema.Field, Action, str], str]

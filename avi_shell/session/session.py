@@ -115,7 +115,7 @@ class Session(SessionState):
 
     def _run(self, words: Sequence[Word], result: Result) -> None:
         chosen = commands.resolve(self.context(), words)
-        if isinstance(chosen, commands.Mode):
+        if isinstance(chosen, commands.Place):
             self._fields(chosen, words, result)
             return
         if chosen.word in tree.PIPED:
@@ -128,7 +128,7 @@ class Session(SessionState):
 
     # Fields
 
-    def _fields(self, place: commands.Mode, words: Sequence[Word], result: Result) -> None:
+    def _fields(self, place: commands.Place, words: Sequence[Word], result: Result) -> None:
         """A line of fields, for the current mode or for one that `save` closed."""
         actions = parse(place.kind, place.message, words, place.where)
         current = self.context().mode
@@ -138,7 +138,7 @@ class Session(SessionState):
             return
         self._reopen(place, actions, result)
 
-    def _reopen(self, place: commands.Mode, actions: list[Action], result: Result) -> None:
+    def _reopen(self, place: commands.Place, actions: list[Action], result: Result) -> None:
         """Open the modes again that lead to one that `save` closed, and carry the actions out there."""
         closed = self.closed
         assert closed is not None

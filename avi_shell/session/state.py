@@ -48,17 +48,17 @@ class Closed:
     name: str  # of the object when it was committed; "" while it is still open
     paths: list[list[str]]  # field names from the object to each closed mode, innermost first
 
-    def places(self) -> tuple[commands.Mode, ...]:
+    def places(self) -> tuple[commands.Place, ...]:
         """The closed modes as the grammar knows them."""
         return tuple(self._place(path) for path in self.paths)
 
-    def _place(self, path: list[str]) -> commands.Mode:
+    def _place(self, path: list[str]) -> commands.Place:
         message = self.kind.root
         for name in path:
             inner = self.kind.message(message.fields[name])
             assert inner is not None
             message = inner
-        return commands.Mode(self.kind, message, " ".join([self.kind.segment, *path]))
+        return commands.Place(self.kind, message, " ".join([self.kind.segment, *path]))
 
 
 class SessionState:

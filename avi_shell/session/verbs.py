@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
 from typing import Any
 
 from avi_shell import VERSION
 from avi_shell.configuration.document import ADMIN, ALL, Document, prefix_text
+from avi_shell.configuration.store import Commit
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import table
 from avi_shell.output.result import Result, Table, Words
@@ -145,17 +147,10 @@ def _show_setup(session: SessionState, command: Command, result: Result) -> None
 
 
 def _show_history(session: SessionState, command: Command, result: Result) -> None:
-    commits = session.configuration.history()
-    result.data = [
-        {"version": c.version, "time": str(c.time), "user": c.user, "tenant": c.tenant, "action": c.action}
-        | {"kind": c.kind, "name": c.name, "line": c.line}
-        for c in commits
-    ]
-    rows = [[str(entry[key]) for key in _COMMIT] for entry in result.data]
-    result.parts.append(Table(tuple(key.capitalize() for key in _COMMIT), rows))
-
-
-_COMMIT = ("version", "time", "user", "tenant", "action", "kind", "name", "line")
+    columns = tuple(field.name for field in fields(Commit))
+    result.data = [asdict(commit) | {"time": str(commit.time)} for commit in session.configuration.history()]
+    rows = [[str(entry[name]) for name in columns] for entry in result.data]
+    result.parts.append(Table(tuple(name.capitalize() for name in columns), rows))
 
 
 def _show_running(session: SessionState, command: Command, result: Result) -> None:

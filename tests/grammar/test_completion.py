@@ -22,8 +22,8 @@ ROOT = commands.Context(tree.root(), elsewhere=tree.in_mode())
 
 def context(kind: str, message: str = "", closed: tuple[str, ...] = ()) -> commands.Context:
     model = schema.kind(kind)
-    here = commands.Mode(model, model.messages[message] if message else model.root, kind)
-    left = tuple(commands.Mode(model, model.messages[name], name) for name in closed)
+    here = commands.Place(model, model.messages[message] if message else model.root, kind)
+    left = tuple(commands.Place(model, model.messages[name], name) for name in closed)
     return commands.Context(tree.in_mode(), here, left, tree.root())
 
 
@@ -157,7 +157,7 @@ def _assert_accepted(here: commands.Context, beginning: str, word: str) -> None:
     fault = None
     try:
         chosen = commands.resolve(here, typed)
-        if isinstance(chosen, commands.Mode):
+        if isinstance(chosen, commands.Place):
             parse(chosen.kind, chosen.message, typed)
         else:
             commands.match(chosen, typed)
