@@ -26,7 +26,7 @@ lint: install-test ## ruff and mypy --strict
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-xdp: ## rebuild the shipped XDP objects and the native kernel from their source
+xdp: ## rebuild the shipped XDP objects and the native loops from their source
 	@$(MAKE) --no-print-directory -C dataplane/forwarding/program
 	@$(MAKE) --no-print-directory -C dataplane/native
 

@@ -53,7 +53,7 @@ class Link(Handle):
 
     @classmethod
     def create(cls, program: Program, interface: int, flags: int) -> Link:
-        """Attach a program. Raises OSError with the kernel's reason: callers have more than one way to try."""
+        """Attach a program. Raises OSError with the kernel's reason: callers have more to try."""
         options = LinkCreateOpts(ctypes.sizeof(LinkCreateOpts), flags)
         result = call("bpf_link_create", program.fd, interface, BPF_XDP, byref(options))
         if result < 0:

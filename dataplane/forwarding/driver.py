@@ -9,8 +9,8 @@ from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Se
 
 
 class Tables(Protocol):
-    """Where forwarding values are put. Order that never shows half a change: pool, service, VIP; removal the other way
-    round. Putting a value whose key is there replaces it."""
+    """Where forwarding values are put. Order that never shows half a change: pool, service, VIP; removal in reverse
+    order. Putting a value whose key is there replaces it."""
 
     def put_interface(self, interface: Interface) -> None:
         """Forward frames of this interface. Raises DriverError."""
@@ -70,4 +70,4 @@ class Driver(Tables, Protocol):
         """What went wrong unexpectedly since the last call, in words. Raises DriverError when it forwards no more."""
 
     def close(self, *, keep: bool) -> None:
-        """End. keep: forwarding that the kernel does by itself goes on; else everything is removed."""
+        """End. keep: forwarding that goes on without this process stays; else everything is removed."""

@@ -18,9 +18,9 @@ DROP_REASONS = (
     "transmit_failed",
     "too_big_unreported",
 )
-"""Every reason a packet for a VIP is dropped for; the position is the reason's number in the kernel's counters."""
+"""Every reason a packet for a VIP is dropped for; the position is the reason's number in the maps' counters."""
 
 MISTAKEN = "internal_error"
 """The reason of what a driver drops because of a mistake of its own, which it tells."""
 OVERRUN = "overrun"
-"""Beside them in the counters of the pcap driver: frames that came faster than it took them, undecided."""
+"""The reason of frames that came faster than the pcap driver took them: nothing was decided about them."""

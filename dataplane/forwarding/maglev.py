@@ -42,7 +42,7 @@ class Owners(Protocol):
 Share = tuple[bytes, int]
 """A server's address and weight."""
 Walk = tuple[int, int, int, int]
-"""A server's way over the slots: offset, skip (coprime to their number), weight, and its owner's number."""
+"""A server's walk over the slots: offset, skip (coprime to their number), weight, and its owner's number."""
 
 _WORD = 2**64 - 1
 _FACTOR, _SECOND_FACTOR = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93
@@ -83,21 +83,21 @@ def _walk(address: bytes, slots: int, seed: int) -> tuple[int, int]:
 def fill(walks: Sequence[Walk], slots: int) -> array[int]:
     """The paper's "Populate": servers take turns, each takes the next free slot of its walk. Returns each slot's owner.
 
-    A server with half the greatest weight has every second turn. The shipped native kernel does it where this machine
+    A server with half the greatest weight has every second turn. The shipped native loop does it where this machine
     can run it: `fill_here` is the same loop, fifty times slower.
     """
-    kernel = library.function("hashing", "fill", c_void_p, c_uint32, c_void_p, c_uint32, c_void_p)
-    if kernel is None:
+    native = library.function("maglev", "fill", c_void_p, c_uint32, c_void_p, c_uint32, c_void_p)
+    if native is None:
         return fill_here(walks, slots)
     table, taken = array("H", [NO_SERVER]) * slots, bytearray(slots)
     state = array("I", [n for offset, skip, weight, owner in walks for n in (offset, skip, weight, 0, owner)])
     where = library.address
-    kernel(where(state), len(walks), where(table), slots, where(taken))
+    native(where(state), len(walks), where(table), slots, where(taken))
     return table
 
 
 def fill_here(walks: Sequence[Walk], slots: int) -> array[int]:
-    """`fill` in Python, for machines without the native kernel."""
+    """`fill` in Python, for machines without the native loop."""
     heaviest = max(weight for _, _, weight, _ in walks)
     table = array("H", [NO_SERVER]) * slots
     state = [[offset, skip, owner, weight, 0] for offset, skip, weight, owner in walks]
@@ -124,10 +124,10 @@ def fill_here(walks: Sequence[Walk], slots: int) -> array[int]:
 def shares(table: Owners, servers: int) -> array[int]:
     """How many slots each of so many servers owns."""
     counts = array("I", bytes(4 * servers))
-    kernel = library.function("hashing", "count", c_void_p, c_uint32, c_void_p, c_uint32)
-    if kernel is None:
+    native = library.function("maglev", "count", c_void_p, c_uint32, c_void_p, c_uint32)
+    if native is None:
         return shares_here(table, servers)
-    kernel(library.address(table), len(table), library.address(counts), servers)
+    native(library.address(table), len(table), library.address(counts), servers)
     return counts
 
 
@@ -142,7 +142,7 @@ def flow_hash(address: int, port: int, seed: int) -> int:
 
     address: the client's IPv4 address as a number; port: its port, or 0 where the key is the address alone; seed and
     result: 32 bits, unsigned. Every packet pays for it: it takes a fifth of the instructions of the kernel's jhash and
-    spreads addresses and ports that count upwards no less evenly (tests/dataplane/test_hashing.py).
+    spreads addresses and ports that count upwards no less evenly (tests/dataplane/test_maglev.py).
     """
     word = (address << 16 ^ port ^ seed << 32) * _FACTOR & _WORD
     word ^= word >> 32

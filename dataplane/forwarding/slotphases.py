@@ -1,8 +1,8 @@
 """What becomes of a pool's slots when its table changes and when time passes: loops over all slots.
 
 Each slot has a mark: STABLE, TRACKED, or from WINDOW on the number of the window that it is in transition in. The
-native kernel `native/phasing.c` runs these loops; the functions here whose names end in `_here` define them, and run on
-machines that it is not shipped for. Owners and formers are numbers of members or NO_SERVER.
+native loops of `dataplane/native/slotphases.c` do this; the functions here whose names end in `_here` define them, and
+run on machines that those are not shipped for. Owners and formers are numbers of members or NO_SERVER.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from array import array
 from ctypes import c_uint32, c_void_p
 from typing import TypeAlias
 
-from dataplane.forwarding import values as forwarding
+from dataplane.forwarding import values
 from dataplane.forwarding.maglev import NO_SERVER, Owners
 from dataplane.native.library import address, function
 
 STABLE, TRACKED, WINDOW = 0, 1, 2
 WINDOWS = 256 - WINDOW
-_PHASES = bytes([forwarding.STABLE, forwarding.TRACKED]) + bytes([forwarding.TRANSITION]) * WINDOWS
+_PHASES = bytes([values.STABLE, values.TRACKED]) + bytes([values.TRANSITION]) * WINDOWS
 
 Numbers: TypeAlias = "array[int]"
 """Unsigned integers of 16 bits ("H")."""
@@ -25,11 +25,11 @@ Numbers: TypeAlias = "array[int]"
 
 def renumbered(owners: Owners, numbers: Numbers) -> Numbers:
     """Every slot's owner by its new number. numbers: by old number; NO_SERVER for who is gone."""
-    kernel = function("phasing", "renumber", c_void_p, c_void_p, c_void_p, c_uint32)
-    if kernel is None:
+    native = function("slotphases", "renumber", c_void_p, c_void_p, c_void_p, c_uint32)
+    if native is None:
         return renumbered_here(owners, numbers)
     found = array("H", [NO_SERVER]) * len(owners)
-    kernel(address(owners), address(numbers), address(found), len(owners))
+    native(address(owners), address(numbers), address(found), len(owners))
     return found
 
 
@@ -44,11 +44,11 @@ def begin(before: Owners, after: Owners, serves: bytearray, marks: bytearray, fo
     serves: for every member whether it may go on with its flows: what was stable stays so where the owner may not. A
     slot that is in transition already keeps its former owner. Returns how many slots that are.
     """
-    kernel = function("phasing", "begin", *[c_void_p] * 5, c_uint32, c_uint32)
-    if kernel is None:
+    native = function("slotphases", "begin", *[c_void_p] * 5, c_uint32, c_uint32)
+    if native is None:
         return begin_here(before, after, serves, marks, former, window)
     places = address(before), address(after), address(serves), address(marks), address(former)
-    return kernel(*places, len(marks), window)
+    return native(*places, len(marks), window)
 
 
 def begin_here(before: Owners, after: Owners, serves: bytearray, marks: bytearray, former: Numbers, window: int) -> int:
@@ -66,12 +66,12 @@ def begin_here(before: Owners, after: Owners, serves: bytearray, marks: bytearra
 
 
 def phases(marks: bytearray) -> bytes:
-    """What slots with these marks are: forwarding.STABLE, TRANSITION or TRACKED."""
-    kernel = function("phasing", "phases", c_void_p, c_void_p, c_uint32)
-    if kernel is None:
+    """What slots with these marks are: values.STABLE, TRANSITION or TRACKED."""
+    native = function("slotphases", "phases", c_void_p, c_void_p, c_uint32)
+    if native is None:
         return phases_here(marks)
     found = bytearray(len(marks))
-    kernel(address(marks), address(found), len(marks))
+    native(address(marks), address(found), len(marks))
     return bytes(found)
 
 
@@ -82,10 +82,10 @@ def phases_here(marks: bytearray) -> bytes:
 
 def end_unserved(marks: bytearray, former: Numbers, serves: bytearray) -> int:
     """Slots in transition whose former owner may not serve are tracked; marks are changed. Returns how many."""
-    kernel = function("phasing", "end_unserved", c_void_p, c_void_p, c_void_p, c_uint32)
-    if kernel is None:
+    native = function("slotphases", "end_unserved", c_void_p, c_void_p, c_void_p, c_uint32)
+    if native is None:
         return end_unserved_here(marks, former, serves)
-    return kernel(address(marks), address(former), address(serves), len(marks))
+    return native(address(marks), address(former), address(serves), len(marks))
 
 
 def end_unserved_here(marks: bytearray, former: Numbers, serves: bytearray) -> int:
@@ -102,10 +102,10 @@ def end_unserved_here(marks: bytearray, former: Numbers, serves: bytearray) -> i
 
 def settle(marks: bytearray, kept: bytearray) -> int:
     """Tracked slots are stable, but for those that are `kept`; marks are changed. Returns how many."""
-    kernel = function("phasing", "settle", c_void_p, c_void_p, c_uint32)
-    if kernel is None:
+    native = function("slotphases", "settle", c_void_p, c_void_p, c_uint32)
+    if native is None:
         return settle_here(marks, kept)
-    return kernel(address(marks), address(kept), len(marks))
+    return native(address(marks), address(kept), len(marks))
 
 
 def settle_here(marks: bytearray, kept: bytearray) -> int:
@@ -118,11 +118,11 @@ def settle_here(marks: bytearray, kept: bytearray) -> int:
 
 def formers(marks: bytearray, former: Numbers) -> Numbers:
     """The former owners of slots that are not stable; NO_SERVER of the others."""
-    kernel = function("phasing", "formers", c_void_p, c_void_p, c_void_p, c_uint32)
-    if kernel is None:
+    native = function("slotphases", "formers", c_void_p, c_void_p, c_void_p, c_uint32)
+    if native is None:
         return formers_here(marks, former)
     found = array("H", [NO_SERVER]) * len(former)
-    kernel(address(marks), address(former), address(found), len(marks))
+    native(address(marks), address(former), address(found), len(marks))
     return found
 
 

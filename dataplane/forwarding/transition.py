@@ -14,19 +14,21 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from dataplane.forwarding import slotphases as phasing
+from dataplane.forwarding import slotphases
 from dataplane.forwarding.maglev import NO_SERVER, Owners
 from dataplane.forwarding.values import STABLE, TRACKED, TRANSITION, Pool
 
 Life = tuple[bytes, int]
 """A member in one life of it: address and generation."""
 
-WINDOWS = phasing.WINDOWS
+WINDOWS = slotphases.WINDOWS
 """Windows at a time: a byte tells a slot's. If more are needed, the two that began closest together become one."""
 GRAIN = 1.0
 """Seconds: changes within it of the first share its window, which then ends with the last of them."""
 
-_MARKS = bytes.maketrans(bytes([STABLE, TRANSITION, TRACKED]), bytes([phasing.STABLE, phasing.WINDOW, phasing.TRACKED]))
+_MARKS = bytes.maketrans(
+    bytes([STABLE, TRANSITION, TRACKED]), bytes([slotphases.STABLE, slotphases.WINDOW, slotphases.TRACKED])
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,12 @@ class Slots:
     @property
     def moving(self) -> int:
         """How many slots are not stable."""
-        return self._slots - self._marks.count(phasing.STABLE) if self._marks else 0
+        return self._slots - self._marks.count(slotphases.STABLE) if self._marks else 0
 
     @property
     def in_transition(self) -> int:
         """How many slots are in transition."""
-        return self.moving - self._marks.count(phasing.TRACKED)
+        return self.moving - self._marks.count(slotphases.TRACKED)
 
     def adopt(self, pool: Pool, now: float) -> None:
         """Go on from what a driver was found to run; windows begin anew."""
@@ -79,7 +81,7 @@ class Slots:
         if pool.phases.strip(b"\0"):
             self._former = array("H", pool.fallback)
             self._marks = bytearray(pool.phases.translate(_MARKS))
-            self._windows = {phasing.WINDOW: _Window(now, now)}
+            self._windows = {slotphases.WINDOW: _Window(now, now)}
 
     def change(self, table: Owners, members: Sequence[Life], serves: Callable[[Life], bool], now: float) -> bool:
         """A new table came into force; whether it is another than before. table: indices into members; members: all
@@ -95,7 +97,7 @@ class Slots:
             self._former, self._marks = array("H", [NO_SERVER]) * self._slots, bytearray(self._slots)
         window = self._window(now)
         serving = bytearray(map(serves, members))
-        phasing.begin(before, table, serving, self._marks, self._former, window)
+        slotphases.begin(before, table, serving, self._marks, self._former, window)
         self._forget()
         return True
 
@@ -120,12 +122,12 @@ class Slots:
             return False
         if timeout:
             over = [number for number, window in self._windows.items() if now - window.last >= timeout]
-            changed = self._join(over, phasing.TRACKED)
+            changed = self._join(over, slotphases.TRACKED)
         else:
             serving = bytearray(map(serves, self._members))
-            changed = phasing.end_unserved(self._marks, self._former, serving) > 0
-        if phasing.TRACKED in self._marks and phasing.settle(self._marks, self._kept(lingering)):
-            self._former = phasing.formers(self._marks, self._former)
+            changed = slotphases.end_unserved(self._marks, self._former, serving) > 0
+        if slotphases.TRACKED in self._marks and slotphases.settle(self._marks, self._kept(lingering)):
+            self._former = slotphases.formers(self._marks, self._former)
             changed = True
         if changed:
             self._forget()
@@ -137,7 +139,7 @@ class Slots:
             return None
         self._renumber(members)
         if self._told is None:
-            self._told = Phases(phasing.phases(self._marks), self._former)
+            self._told = Phases(slotphases.phases(self._marks), self._former)
         return self._told
 
     def _renumber(self, members: Sequence[Life]) -> None:
@@ -149,9 +151,9 @@ class Slots:
         if list(numbers) == list(range(len(numbers))):
             return  # others came behind those that there were
         if self._owners is not None:
-            self._owners = phasing.renumbered(self._owners, numbers)
+            self._owners = slotphases.renumbered(self._owners, numbers)
         if self._marks:
-            self._former = phasing.renumbered(self._former, numbers)
+            self._former = slotphases.renumbered(self._former, numbers)
         self._told = None
 
     def _window(self, now: float) -> int:
@@ -165,7 +167,7 @@ class Slots:
             pairs = zip(ordered, ordered[1:], strict=False)
             earlier, later = min(pairs, key=lambda pair: self._windows[pair[1]].last - self._windows[pair[0]].last)
             self._join([earlier], later)
-        number = next(n for n in range(phasing.WINDOW, 256) if n not in self._windows)
+        number = next(n for n in range(slotphases.WINDOW, 256) if n not in self._windows)
         self._windows[number] = _Window(now, now)
         return number
 

@@ -1,4 +1,4 @@
-"""The native kernels of `native/`: loops over slots, too slow in Python, for machines that they are shipped for.
+"""The native loops of this folder, over slots and keys: too slow in Python, for machines that they are shipped for.
 
 Each is one C file and one library beside it. A call gives up the interpreter's lock: threads run them side by side.
 Every function has its Python twin, which defines it and runs where there is no library.

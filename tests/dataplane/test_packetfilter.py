@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from dataplane.drivers.pcap import socketfilter as packetfilter
+from dataplane.drivers.pcap import socketfilter
 from dataplane.drivers.pcap.packetsocket import SO_ATTACH_FILTER
 from dataplane.forwarding import decision
 from dataplane.forwarding.lookup import LookupTables
@@ -59,7 +59,7 @@ def test_what_is_not_the_hosts_is_taken(filtered: Callable[[Sequence[bytes]], Ta
         world = random_world(rnd)
         values, interface = LookupTables(), world.interfaces[0]
         world.put(values)
-        taken = filtered(packetfilter.program(interface.mac, values.vips))
+        taken = filtered(socketfilter.program(interface.mac, values.vips))
         for _ in range(100):
             sent = random_frame(rnd, world)
             if not taken(untagged(sent)):
@@ -72,7 +72,7 @@ def test_what_is_not_the_hosts_is_taken(filtered: Callable[[Sequence[bytes]], Ta
 def test_the_packet_table_passes(filtered: Callable[[Sequence[bytes]], Taken], vips: object) -> None:
     addresses = [v.address for v in WORLD.vips] if vips else None
     for row in CASES:
-        taken = filtered(packetfilter.program(row.interface.mac, addresses))
+        taken = filtered(socketfilter.program(row.interface.mac, addresses))
         if row.expected.action != decision.HOST:
             assert taken(untagged(row.frame)), row.what
 
@@ -81,7 +81,7 @@ def test_the_packet_table_passes(filtered: Callable[[Sequence[bytes]], Taken], v
 def test_any_number_of_vips(filtered: Callable[[Sequence[bytes]], Taken], number: int) -> None:
     rnd = random.Random(number)
     vips = {rnd.randbytes(4) for _ in range(number)}
-    program = packetfilter.program(ETH0.mac, vips)
+    program = socketfilter.program(ETH0.mac, vips)
     assert len(program) <= 4096
     taken = filtered(program)
     for vip in vips:
@@ -92,13 +92,13 @@ def test_any_number_of_vips(filtered: Callable[[Sequence[bytes]], Taken], number
 
 
 def test_more_vips_than_are_searched_for_are_all_taken(filtered: Callable[[Sequence[bytes]], Taken]) -> None:
-    taken = filtered(packetfilter.program(ETH0.mac, (n.to_bytes(4, "big") for n in range(packetfilter.MOST + 1))))
+    taken = filtered(socketfilter.program(ETH0.mac, (n.to_bytes(4, "big") for n in range(socketfilter.MOST + 1))))
     assert taken(frame(tcp()))
     assert not taken(frame(tcp(), dst=mac(9)))
 
 
 def test_what_is_the_hosts_is_kept_back(filtered: Callable[[Sequence[bytes]], Taken]) -> None:
-    taken = filtered(packetfilter.program(ETH0.mac, [ip(VIP)]))
+    taken = filtered(socketfilter.program(ETH0.mac, [ip(VIP)]))
     assert taken(frame(tcp()))
     assert taken(arp_request(VIP))
     for other in (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane.forwarding import slotphases as phasing
+from dataplane.forwarding import slotphases
 from dataplane.forwarding.maglev import NO_SERVER
 from dataplane.forwarding.transition import Life, Slots
 from dataplane.forwarding.values import STABLE, TRACKED, TRANSITION, Pool, Target
@@ -206,7 +206,7 @@ class Slot:
 
 
 COUNT = 87
-"""Slots: not a multiple of what the native kernel takes at a time."""
+"""Slots: not a multiple of what the native loop takes at a time."""
 EVERY_LIFE = [(bytes([10, 0, 0, n]), generation) for n in range(4) for generation in range(2)]
 
 
@@ -234,7 +234,7 @@ def test_all_slots_do_what_one_does(
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
         if not native:
-            patched.setattr(phasing, "function", lambda *_: None)
+            patched.setattr(slotphases, "function", lambda *_: None)
         slots, each = Slots(COUNT), [Slot() for _ in range(COUNT)]
         now, known = 0.0, set[Life]()
         for members, table, serving, later, flows in happened:
@@ -262,7 +262,7 @@ def compare(slots: Slots, each: list[Slot], members: list[Life]) -> None:
     assert slots.in_transition == wanted.count(TRANSITION)
 
 
-def test_this_machine_has_the_native_kernel() -> None:
+def test_this_machine_has_the_native_loop() -> None:
     if library.platform.machine() != "x86_64":
-        pytest.skip("a native kernel is shipped for x86_64 alone")
-    assert library.function("phasing", "settle") is not None
+        pytest.skip("a native loop is shipped for x86_64 alone")
+    assert library.function("slotphases", "settle") is not None

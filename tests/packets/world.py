@@ -6,7 +6,7 @@ import socket
 from array import array
 from dataclasses import dataclass
 
-from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding import maglev
 from dataplane.forwarding.driver import Tables
 from dataplane.forwarding.values import TCP, UDP, Interface, Pool, Service, ServiceKey, Target, Vip
 from dataplane.plan import L2, L3_GRE, L3_IPIP
@@ -76,8 +76,8 @@ def target(address: str, *, up: bool = True, interface: int | None = ETH0.index)
 def pool(name: str, *targets: Target, mode: str = L2) -> Pool:
     """A pool whose table is shared out among the targets that are up."""
     owners = [index for index, t in enumerate(targets) if t.up]
-    table = hashing.build_table([(targets[i].address, 1) for i in owners], SLOTS, SEED)
-    mapped = array("H", [hashing.NO_SERVER if owner == hashing.NO_SERVER else owners[owner] for owner in table])
+    table = maglev.build_table([(targets[i].address, 1) for i in owners], SLOTS, SEED)
+    mapped = array("H", [maglev.NO_SERVER if owner == maglev.NO_SERVER else owners[owner] for owner in table])
     return Pool(f"pool-{name}", SEED, mapped, targets, mode)
 
 

@@ -17,7 +17,7 @@ from dataplane.bpf.programs import Program
 from dataplane.drivers.maps import layout
 from dataplane.drivers.xdp import attachment
 from dataplane.drivers.xdp import driver as xdpdriver
-from dataplane.drivers.xdp import pins as xdppins
+from dataplane.drivers.xdp.pins import _name, remove
 from dataplane.errors import DriverError
 from dataplane.forwarding.values import UDP, Service, ServiceKey, Tally, Vip
 from tests.packets.cases import CLIENT_MAC, arp_request, frame
@@ -43,7 +43,7 @@ def name() -> Iterator[str]:
     made = instance()
     yield made
     left = pins(made).exists()
-    xdppins.remove(made)
+    remove(made)
     assert not left, "pins are left over"
 
 
@@ -301,5 +301,5 @@ def test_attach_pass_says_which_interface_is_missing_and_may_be_repeated(two: Wi
 
 
 def test_an_instances_name_may_hold_what_a_pin_may_not() -> None:
-    assert re.fullmatch(r"[A-Za-z0-9_%-]+", xdppins._name("se.1/ü"))
-    assert xdppins._name("a.b") != xdppins._name("a_b")
+    assert re.fullmatch(r"[A-Za-z0-9_%-]+", _name("se.1/ü"))
+    assert _name("a.b") != _name("a_b")

@@ -12,13 +12,12 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 
 from dataplane.drivers.maps import poolrecord
-from dataplane.drivers.xdp import slowpath as xdpslow
-from dataplane.forwarding import decision
-from dataplane.forwarding import values as forwarding
+from dataplane.drivers.xdp import slowpath
+from dataplane.forwarding import decision, values
 from dataplane.forwarding.tracking import REPLIES_A_SECOND, SECOND, Entry, Flow, MemberId
 from dataplane.forwarding.values import Interface, Pool, Service, Target, Vip
 from dataplane.plan import L3_IPIP
-from tests.packets import test_flows
+from tests.packets import test_tracking
 from tests.packets.cases import frame
 from tests.packets.world import ip, mac, service
 
@@ -34,7 +33,7 @@ NOT_FOR_FRAMES = {
 }
 ROWS = {
     name: test
-    for name, test in vars(test_flows).items()
+    for name, test in vars(test_tracking).items()
     if name.startswith("test_") and callable(test) and name not in NOT_FOR_FRAMES
 }
 
@@ -47,7 +46,7 @@ class KernelFlows:
         decider.tables.put_interface(Interface(LOOPBACK, "lo", mac(1), 1500))
 
     def server(self, flow: Flow, service: Service, pool: Pool, now: int, *, syn: bool) -> Target | None:
-        layer4 = UDP() if flow.protocol == forwarding.UDP else TCP(flags="S" if syn else "A")
+        layer4 = UDP() if flow.protocol == values.UDP else TCP(flags="S" if syn else "A")
         layer4.sport, layer4.dport = flow.client_port, flow.port
         return self._send(_ip(flow.client, flow.vip) / layer4, service, pool, now)
 
@@ -86,7 +85,7 @@ def _ip(source: bytes, destination: bytes) -> Any:
 
 
 def _protocol(packet: Any, service: Service) -> int:
-    return forwarding.UDP if UDP in packet else service.key.protocol
+    return values.UDP if UDP in packet else service.key.protocol
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +104,7 @@ def arguments(test: Callable[..., None]) -> list[dict[str, bool]]:
 def test_row(name: str, kernel: KernelDecider, monkeypatch: pytest.MonkeyPatch) -> None:
     for given in arguments(ROWS[name]):
         kernel.forget()
-        monkeypatch.setattr(test_flows, "Flows", lambda: KernelFlows(kernel))
+        monkeypatch.setattr(test_tracking, "Flows", lambda: KernelFlows(kernel))
         ROWS[name](**given)
 
 
@@ -113,14 +112,14 @@ def test_a_flood_of_syns_pushes_out_no_connection_that_lives() -> None:
     decider = KernelDecider(flows=512)
     try:
         flows = KernelFlows(decider)
-        pool = test_flows.pool(forwarding.TRANSITION)
-        assert test_flows.send(flows, pool, syn=False) == "old"  # type: ignore[arg-type]
+        pool = test_tracking.pool(values.TRANSITION)
+        assert test_tracking.send(flows, pool, syn=False) == "old"  # type: ignore[arg-type]
         for n in range(2000):
-            flow = test_flows.FLOW._replace(client_port=10_000 + n)
-            assert test_flows.send(flows, pool, syn=True, flow=flow) == "new"  # type: ignore[arg-type]
+            flow = test_tracking.FLOW._replace(client_port=10_000 + n)
+            assert test_tracking.send(flows, pool, syn=True, flow=flow) == "new"  # type: ignore[arg-type]
         assert len(flows.young) <= 512
-        assert list(flows.elder) == [test_flows.FLOW]
-        assert test_flows.send(flows, test_flows.pool(forwarding.TRACKED), syn=False) == "old"  # type: ignore[arg-type]
+        assert list(flows.elder) == [test_tracking.FLOW]
+        assert test_tracking.send(flows, test_tracking.pool(values.TRACKED), syn=False) == "old"  # type: ignore[arg-type]
     finally:
         decider.close()
 
@@ -130,7 +129,7 @@ def tunnel(decider: KernelDecider) -> None:
     far = Target(ip("172.16.0.1"), True, mac(0x11), LOOPBACK, ip("10.0.0.1"))
     decider.tables.put_interface(Interface(LOOPBACK, "lo", mac(1), 1500))
     decider.tables.put_pool(Pool("pool-far", 1, array("H", [0]), (far,), L3_IPIP))
-    decider.tables.put_service(service("far", forwarding.UDP, 53))
+    decider.tables.put_service(service("far", values.UDP, 53))
     decider.tables.put_vip(Vip(ip("10.0.0.100"), True, True))
 
 
@@ -191,7 +190,7 @@ def test_a_mistake_in_user_space_is_counted_and_told(monkeypatch: pytest.MonkeyP
     try:
         tunnel(decider)
         with monkeypatch.context() as patched:
-            patched.setattr(xdpslow.decision, "decide", lambda *_: 1 / 0)
+            patched.setattr(slowpath.decision, "decide", lambda *_: 1 / 0)
             _, counted = decider.counted(large(""))
             assert counted.dropped == {"encap_failed": 1}
             assert list(counted.service_drops.values()) == [{"encap_failed": 1}]

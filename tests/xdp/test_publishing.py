@@ -62,7 +62,7 @@ def random_pool(seed: int) -> Pool:
     return Pool("pool", 1, table, (), phases=bytes(rnd.choices((0, 1, 2), k=SLOTS)), fallback=fallback)
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="native kernels are shipped for x86_64 alone")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="native loops are shipped for x86_64 alone")
 @pytest.mark.parametrize("seed", range(5))
 def test_the_native_loops_are_the_python_loops_and_lose_nothing(seed: int) -> None:
     one = random_pool(seed)
@@ -195,7 +195,7 @@ def test_a_pool_for_whose_table_there_is_no_room_stays_as_it_was_and_can_be_put_
 
 
 @root
-def test_without_a_native_kernel_the_same_is_written(kernel: KernelDecider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_native_loop_the_same_is_written(kernel: KernelDecider, monkeypatch: pytest.MonkeyPatch) -> None:
     rnd = random.Random(5)
     table, fallback = (array("H", rnd.choices([0, 1, NO_SERVER], k=SLOTS)) for _ in range(2))
     moving = replace(pool(0), table=table, fallback=fallback, phases=bytes(rnd.choices((0, 1, 2), k=SLOTS)))
@@ -255,7 +255,7 @@ def test_what_was_left_whole_is_believed_without_a_look_at_each_key(
     kernel: KernelDecider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if platform.machine() != "x86_64":
-        pytest.skip("a native kernel is shipped for x86_64 alone")
+        pytest.skip("a native loop is shipped for x86_64 alone")
     crowd = [target(n) for n in range(0x20, 0x60)]
     kernel.tables.put_pool(pool(3, *crowd, replace(crowd[0], address=bytes((10, 0, 0, 3)), mac=None), uuid="crowd"))
     kernel.tables.put_pool(replace(pool(0, *crowd, uuid="tunnel"), mode="l3-ipip"))

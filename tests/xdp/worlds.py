@@ -6,7 +6,7 @@ import random
 from array import array
 from dataclasses import replace
 
-from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding import maglev
 from dataplane.forwarding.maglev import NO_SERVER
 from dataplane.forwarding.values import (
     STABLE,
@@ -56,7 +56,7 @@ def random_target(rnd: random.Random, address: bytes) -> Target:
 def random_table(rnd: random.Random, targets: tuple[Target, ...], slots: int) -> array[int]:
     """Shared out among the targets that are up."""
     up = [i for i, t in enumerate(targets) if t.up]
-    owners = hashing.build_table([(targets[i].address, rnd.randrange(1, 4)) for i in up], slots, rnd.randrange(5))
+    owners = maglev.build_table([(targets[i].address, rnd.randrange(1, 4)) for i in up], slots, rnd.randrange(5))
     return array("H", [o if o == NO_SERVER else up[o] for o in owners])
 
 

@@ -38,7 +38,7 @@ class Retired(Generic[T]):
             self._give(self._resting.popleft()[1])
 
     def release(self) -> None:
-        """Give back everything: the kernel has waited for all packets."""
+        """Give back everything: no packet looks there any more."""
         while self._resting:
             self._give(self._resting.popleft()[1])
 

@@ -39,7 +39,7 @@ def read(key: bytes, value: bytes) -> FlowEntry:
 
 
 def lingering(elder: Map, values: LookupTables, wanted: Collection[str], now: int) -> Lingering:
-    """Driver.lingering, over the map `elder`. now: nanoseconds of the kernel's monotonic clock."""
+    """Driver.lingering, over the map `elder`. now: nanoseconds of the system's monotonic clock."""
     found: dict[str, list[tuple[int, tuple[bytes, int]]]] = {uuid: [] for uuid in wanted}
     pools = {pool_id(uuid): (values.pools.get(uuid), found[uuid]) for uuid in wanted}
     for key, value in elder.items() if pools else ():

@@ -41,7 +41,7 @@ class State:
         self.pools[pool] = word
 
     def targets_address(self) -> int:
-        """Where `targets` stand, for native kernels."""
+        """Where `targets` stand, for native loops."""
         return address(self._memory) + self._targets_at
 
     def close(self) -> None:

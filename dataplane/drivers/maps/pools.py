@@ -1,8 +1,8 @@
 """The pools in the maps.
 
 A pool is one word: it names the pool's table, its formers and its first target. A change is written where no packet
-looks, then the word is stored; health and next hops of a server that stays are one word of its target. The kernel is
-called only where servers come or go, or change their MAC address.
+looks, then the word is stored; health and next hops of a server that stays are one word of its target. System
+calls are needed only where servers come or go, or change their MAC address.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class MapPools:
         self._details_map.close()
 
     def expect(self, pools: Iterable[Pool]) -> None:
-        """Make room for the tables of pools that are new, in one call: the kernel waits for each. Raises
+        """Make room for the tables of pools that are new, in one call: each call waits for all packets. Raises
         DriverError."""
         self._slabs.reserve(sum(pool.uuid not in self.held for pool in pools))
 

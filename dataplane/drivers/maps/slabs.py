@@ -168,7 +168,7 @@ class Slabs:
         self._free = sorted(free)
 
     def close(self) -> None:
-        """Let go of the memory; the kernel keeps what is pinned."""
+        """Let go of the memory; what is pinned stays."""
         while self._maps:
             self._close(len(self._maps) - 1)
 
@@ -205,7 +205,7 @@ class Slabs:
         self._outer.update_all(keys, values)
         for number in range(max(_FIRST, first * SLAB_TABLES), len(self._maps) * SLAB_TABLES):
             heapq.heappush(self._free, number)
-        self.retired.release()  # the kernel has waited
+        self.retired.release()  # the call has waited for all packets
 
     def _open(self, slab: Map) -> None:
         self._maps.append(slab)

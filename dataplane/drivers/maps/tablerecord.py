@@ -24,8 +24,8 @@ def is_empty(pool: Pool) -> bool:
 
 def pack(pool: Pool, table: Buffer, formers: Buffer) -> bool:
     """Write a pool's table and its formers, where not every slot is stable. False where this machine has no native
-    kernel for it: `packed_here` defines it."""
-    native = library.function("packing", "mark", *[c_void_p] * 5, c_uint32)
+    loop for it: `packed_here` defines it."""
+    native = library.function("tablerecord", "mark", *[c_void_p] * 5, c_uint32)
     if native is None:
         return False
     arrays: tuple[Buffer | bytearray, ...] = pool.table, pool.fallback, bytearray(pool.phases), table, formers
@@ -35,7 +35,7 @@ def pack(pool: Pool, table: Buffer, formers: Buffer) -> bool:
 
 def unpacked(table: Owners, formers: Owners) -> tuple[array[int], array[int], bytes]:
     """Owners, fallback and phases."""
-    native = library.function("packing", "unmark", *[c_void_p] * 5, c_uint32)
+    native = library.function("tablerecord", "unmark", *[c_void_p] * 5, c_uint32)
     if native is None:
         return unpacked_here(table, formers)
     owners, fallback, phases = _slots(len(table)), _slots(len(table)), bytearray(len(table))
@@ -45,7 +45,7 @@ def unpacked(table: Owners, formers: Owners) -> tuple[array[int], array[int], by
 
 
 def packed_here(pool: Pool) -> tuple[array[int], array[int]]:
-    """What `pack` writes, in Python, for machines without the native kernel."""
+    """What `pack` writes, in Python, for machines without the native loop."""
     unsettled = [UNSETTLED if phase != STABLE else 0 for phase in pool.phases]
     marks = [IN_TRANSITION if phase == TRANSITION else 0 for phase in pool.phases]
     return (

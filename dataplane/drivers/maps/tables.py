@@ -92,7 +92,7 @@ class MapTables:
         """The pools that were found, by uuid, until `prune`."""
 
     def close(self) -> None:
-        """Close the maps; the kernel keeps what is pinned or in use."""
+        """Close the maps; what is pinned or in use stays."""
         self._pools.close()
         self._state.close()
         for one in self._maps.values():
@@ -234,7 +234,7 @@ class MapTables:
         self.found = {}  # their tables are large
 
     def lingering(self, pools: Collection[str], now: int) -> Lingering:
-        """Driver.lingering. now: nanoseconds of the kernel's monotonic clock."""
+        """Driver.lingering. now: nanoseconds of the system's monotonic clock."""
         return flowentries.lingering(self._maps["elder"], self.values, pools, now)
 
     def counters(self) -> Counters:

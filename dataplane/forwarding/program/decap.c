@@ -4,7 +4,7 @@
  * off, so that the host's stack sees the client's packet.
  *
  * At tc rather than at XDP: frames that receive offload has put together, veth's frames of many segments and frames
- * whose checksum was never filled in all come by here, and every interface of every kernel can do it.
+ * whose checksum was never filled in all pass here, and every interface of every kernel can do it.
  *
  * Whatever is not surely a tunnel to this host with a packet to a VIP in it is left to the stack as it came. */
 #include <linux/bpf.h>

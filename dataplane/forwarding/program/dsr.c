@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Direct server return in XDP: the decision of dataplane/forwarding/decision.py, frame by frame the same. The steps are
+/* Direct server return: the decision of dataplane/forwarding/decision.py, frame by frame the same. The steps are
  * numbered there.
  *
  * The order of the steps is part of the definition; tests compare both programs byte by byte. */

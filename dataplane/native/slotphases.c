@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What becomes of slots when their pool changes and when time passes: the loops of dataplane/phasing.py, which defines
- * them. Most slots change nothing: they are passed over eight at a time.
+/* What becomes of slots when their pool changes and when time passes: the loops of dataplane/forwarding/slotphases.py,
+ * which defines them. Most slots change nothing: they are passed over eight at a time.
  *
  * Freestanding: no library, no allocation, no header but the compiler's own. */
 #include <stdint.h>

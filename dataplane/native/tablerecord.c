@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A pool's table as the XDP program reads it while not every slot is stable, and back: the loops of tablerecord.py, a slot
+/* A pool's table as the program reads it while not every slot is stable, and back: the loops of tablerecord.py, a slot
  * in less than a nanosecond. */
 #include <stdint.h>
 

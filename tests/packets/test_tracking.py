@@ -5,7 +5,7 @@ from array import array
 
 import pytest
 
-from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding import maglev
 from dataplane.forwarding.tracking import FRAGMENT_LIFE, REPLIES_A_SECOND, SECOND, Flow, Flows, FragmentKey
 from dataplane.forwarding.values import STABLE, TRACKED, TRANSITION, UDP, Pool, Service, ServiceKey, Target
 
@@ -114,12 +114,12 @@ def test_a_server_that_comes_back_does_not_revive_what_it_had() -> None:
 
 
 def test_a_fallback_that_is_no_member_any_more() -> None:
-    assert send(Flows(), pool(TRANSITION, former=hashing.NO_SERVER), syn=ACK) == "new"
+    assert send(Flows(), pool(TRANSITION, former=maglev.NO_SERVER), syn=ACK) == "new"
 
 
 def test_an_owner_that_is_none() -> None:
     flows = Flows()
-    nobody = pool(TRANSITION, owner=hashing.NO_SERVER)
+    nobody = pool(TRANSITION, owner=maglev.NO_SERVER)
     assert send(flows, nobody, syn=SYN) == "none"
     assert not flows.young
     assert send(flows, nobody, syn=ACK) == "old"

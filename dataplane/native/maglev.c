@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Maglev's "Populate" (Eisenbud et al., NSDI 2016, section 3.4) with weights: the loop of hashing.fill_here(), a slot in
+/* Maglev's "Populate" (Eisenbud et al., NSDI 2016, section 3.4) with weights: the loop of maglev.fill_here(), a slot in
  * 7 ns.
  *
  * Most of the time goes where the processor guesses wrong how far a walk goes to the next free slot. So several places

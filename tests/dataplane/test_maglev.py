@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding import maglev
 from dataplane.forwarding.maglev import NO_SERVER, build_table, fill, flow_hash, slot_of
 from dataplane.native import library
 from dataplane.plan import SLOTS
@@ -39,31 +39,31 @@ WALK = st.tuples(st.integers(0, 250), st.integers(1, 250), st.integers(1, 20), s
 
 
 @given(st.lists(WALK, min_size=1, max_size=30))
-def test_the_native_kernel_is_the_same_loop(walks: list[tuple[int, int, int, int]]) -> None:
-    assert hashing.fill(walks, 251) == hashing.fill_here(walks, 251)
+def test_the_native_loop_is_the_python_loop(walks: list[tuple[int, int, int, int]]) -> None:
+    assert maglev.fill(walks, 251) == maglev.fill_here(walks, 251)
 
 
 @pytest.mark.parametrize("slots", [2, 3, 61, 67, 131, SLOTS])
-def test_the_native_kernel_is_the_same_loop_whatever_the_size(slots: int) -> None:
+def test_the_native_loop_is_the_python_loop_whatever_the_size(slots: int) -> None:
     rnd = random.Random(slots)
     for count in (1, 2, 5, 200):
         walks = [(rnd.randrange(slots), rnd.randrange(1, slots), rnd.randrange(1, 9), n) for n in range(count)]
-        assert hashing.fill(walks, slots) == hashing.fill_here(walks, slots)
+        assert maglev.fill(walks, slots) == maglev.fill_here(walks, slots)
 
 
 def test_owners_have_the_numbers_that_they_are_given() -> None:
     pool = servers(5)
     numbered = [(7 * n + 3, *share) for n, share in enumerate(pool)]
-    assert list(hashing.build_table_for(numbered, 251, SEED)) == [7 * n + 3 for n in build_table(pool, 251, SEED)]
+    assert list(maglev.build_table_for(numbered, 251, SEED)) == [7 * n + 3 for n in build_table(pool, 251, SEED)]
 
 
-def test_this_machine_has_the_native_kernel() -> None:
+def test_this_machine_has_the_native_loop() -> None:
     if platform.machine() != "x86_64":
-        pytest.skip("a native kernel is shipped for x86_64 alone")
-    assert library.function("hashing", "fill") is not None
+        pytest.skip("a native loop is shipped for x86_64 alone")
+    assert library.function("maglev", "fill") is not None
 
 
-def test_native_kernels_are_built_of_their_source(tmp_path: Path) -> None:
+def test_native_loops_are_built_of_their_source(tmp_path: Path) -> None:
     subprocess.run(["make", "-s", "-C", str(library.FOLDER), f"OUT={tmp_path}"], check=True)
     built = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert built == {path.name: path.read_bytes() for path in library.FOLDER.glob("*.so")}
@@ -148,14 +148,14 @@ def test_slots_are_never_out_of_the_table() -> None:
     for _ in range(2000):
         slots = rng.choice([1, 2, 251, SLOTS])
         assert 0 <= slot_of(rng.getrandbits(32), rng.getrandbits(16), rng.getrandbits(32), slots) < slots
-    assert hashing.NO_SERVER >= 0xFFFF
+    assert maglev.NO_SERVER >= 0xFFFF
 
 
 @pytest.mark.parametrize("servers", [0, 1, 3, 700])
 def test_shares_are_counted(servers: int) -> None:
     """Natively as in Python; slots of nobody, and of servers beyond, are nobody's."""
-    owners = random.Random(servers).choices([*range(servers + 2), hashing.NO_SERVER], k=65537)
+    owners = random.Random(servers).choices([*range(servers + 2), maglev.NO_SERVER], k=65537)
     table = array("H", owners)
-    counted = hashing.shares(table, servers)
-    assert counted == hashing.shares_here(table, servers)
+    counted = maglev.shares(table, servers)
+    assert counted == maglev.shares_here(table, servers)
     assert list(counted[:3]) == [owners.count(server) for server in range(min(servers, 3))]
