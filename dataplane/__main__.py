@@ -16,6 +16,7 @@ from pathlib import Path
 from dataplane.client import default_state
 from dataplane.drivers import registry
 from dataplane.errors import DataplaneError, NetworkError
+from dataplane.runtime import commandline
 
 WIDTH = 160
 """Columns of tables that go to a file or a pipe."""
@@ -31,9 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except DataplaneError as exc:
-        print(f"avi-se: error: {exc}", file=sys.stderr)
-        if exc.remedy:
-            print(f"avi-se: try: {exc.remedy}", file=sys.stderr)
+        commandline.tell("avi-se", exc)
         return RUN_FAILED
     except KeyboardInterrupt:
         return RUN_INTERRUPTED

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from dataplane.drivers import registry
 from dataplane.errors import DataplaneError, LabError
+from dataplane.runtime import commandline
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,9 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(arguments.command(arguments))
     except DataplaneError as exc:
-        print(f"avi-lab: error: {exc}", file=sys.stderr)
-        if exc.remedy:
-            print(f"avi-lab: try: {exc.remedy}", file=sys.stderr)
+        commandline.tell("avi-lab", exc)
         return FAILED
     except KeyboardInterrupt:
         print("avi-lab: interrupted; everything was taken down", file=sys.stderr)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dataplane.errors import DataplaneError, ServerError
+from dataplane.runtime import commandline
 from dataplane.server import apply as mending
 from dataplane.server import inspect as inspection
 from dataplane.server import iproute
@@ -38,9 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DataplaneError as exc:
         if arguments.json:
             print(json.dumps({"error": {"message": exc.what, "remedy": exc.remedy}}))
-        print(f"avi-server: error: {exc}", file=sys.stderr)
-        if exc.remedy:
-            print(f"avi-server: try: {exc.remedy}", file=sys.stderr)
+        commandline.tell("avi-server", exc)
         return WRONG
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from scapy.layers.inet import IP
 
-from dataplane.drivers.pcap import driver as pcap
 from dataplane.drivers.pcap import packetsocket
+from dataplane.drivers.pcap.driver import PcapDriver
 from dataplane.forwarding import decision, dropreasons
 from dataplane.forwarding.values import Counters, Interface, Tally, Target, Vip
 
@@ -32,7 +32,7 @@ class Bench:
     """The driver in `engine`; `wires`: the sockets at the far ends of its interfaces, by index."""
 
     engine: Namespace
-    driver: pcap.PcapDriver
+    driver: PcapDriver
     wires: dict[int, socket.socket]
     interfaces: dict[int, Interface]
 
@@ -91,7 +91,7 @@ def bench() -> Iterator[Bench]:
             return wire
 
         wires = {index: far.run(lambda i=i: listen(i.name)) for index, i in real.items()}
-        driver = engine.run(lambda: pcap.PcapDriver("test"))
+        driver = engine.run(lambda: PcapDriver("test"))
         try:
             engine.run(lambda: _put(driver, real))
             yield Bench(engine, driver, wires, real)
@@ -102,7 +102,7 @@ def bench() -> Iterator[Bench]:
         assert "avi_" not in engine.sh("nft list tables")
 
 
-def _put(driver: pcap.PcapDriver, real: dict[int, Interface]) -> None:
+def _put(driver: PcapDriver, real: dict[int, Interface]) -> None:
     def target(t: Target) -> Target:
         return dataclasses.replace(t, interface=real[t.interface].index if t.interface else None)
 
@@ -245,7 +245,7 @@ def test_real_tcp_with_offloads_arrives_whole(tmp_path: Path) -> None:
     data = bytes(range(256)) * 4096
     with Namespace() as client, Namespace() as engine, Namespace() as server:
         server_mac, front = _chain(client, engine, server)
-        driver = engine.run(lambda: pcap.PcapDriver("test-tcp"))
+        driver = engine.run(lambda: PcapDriver("test-tcp"))
         try:
             engine.run(lambda: _one_server(driver, front, server_mac))
             (tmp_path / "sent").write_bytes(data)
@@ -287,7 +287,7 @@ def _chain(client: Namespace, engine: Namespace, server: Namespace) -> tuple[byt
     return server.link("eth0")[1], Interface(index, "eth0", own, 1500, (ip("10.0.0.2"),))
 
 
-def _one_server(driver: pcap.PcapDriver, front: Interface, server_mac: bytes) -> None:
+def _one_server(driver: PcapDriver, front: Interface, server_mac: bytes) -> None:
     web = next(p for p in WORLD.pools if p.uuid == "pool-one")
     target = dataclasses.replace(web.targets[0], mac=server_mac, interface=front.index)
     service = next(s for s in WORLD.services if s.key.port == 80 and s.key.vip == ip(VIP))

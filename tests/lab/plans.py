@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from dataplane import plan
-from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding import maglev
 from dataplane.lab import topology
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.topology import Node, Topology
@@ -79,6 +79,6 @@ def start(lab: Lab) -> None:
 def owners(there: Topology, ports: Iterable[int], servers: Iterable[Node]) -> dict[int, str]:
     """The server, by name, that a table of these servers gives each of the client's source ports."""
     nodes = list(servers)
-    table = hashing.build_table([(socket.inet_aton(node.address), 1) for node in nodes], plan.SLOTS, SEED)
+    table = maglev.build_table([(socket.inet_aton(node.address), 1) for node in nodes], plan.SLOTS, SEED)
     client = int.from_bytes(socket.inet_aton(there.client.address), "big")
-    return {port: nodes[table[hashing.slot_of(client, port, SEED, plan.SLOTS)]].name for port in ports}
+    return {port: nodes[table[maglev.slot_of(client, port, SEED, plan.SLOTS)]].name for port in ports}

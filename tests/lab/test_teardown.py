@@ -13,7 +13,7 @@ from dataplane.bpf.bpffs import BPFFS
 from dataplane.errors import LabError
 from dataplane.lab import inventory, namespaces
 from dataplane.lab.laboratory import Lab
-from dataplane.server import record as serverstate
+from dataplane.server.record import FOLDER
 from tests.drivers import REFERENCE
 from tests.lab import plans
 
@@ -90,7 +90,7 @@ def test_a_failure_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
 
 def test_nothing_stays_of_avi_server_s_records(lab: Lab) -> None:
     inodes = [lab.hosts[node.name].path.stat().st_ino for node in lab.topology.servers]
-    records = [serverstate.FOLDER / f"{inode}.json" for inode in inodes]
+    records = [FOLDER / f"{inode}.json" for inode in inodes]
     assert all(record.exists() for record in records)
     lab.close()
     assert not any(record.exists() for record in records)

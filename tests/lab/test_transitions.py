@@ -22,7 +22,7 @@ import pytest
 
 from dataplane import plan
 from dataplane.drivers import registry
-from dataplane.forwarding import maglev as hashing
+from dataplane.forwarding import maglev
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.namespaces import stop
 from dataplane.lab.topology import Node, Topology
@@ -80,7 +80,7 @@ class Pool:
 
     def owner(self, port: int) -> str:
         """The name of the server that a new connection goes to."""
-        slot = hashing.slot_of(int(ipaddress.IPv4Address(CLIENT)), port, 99, plan.SLOTS)
+        slot = maglev.slot_of(int(ipaddress.IPv4Address(CLIENT)), port, 99, plan.SLOTS)
         return self.owners[slot]
 
     @property
@@ -93,7 +93,7 @@ class Pool:
 @lru_cache
 def _owners(servers: tuple[tuple[bytes, int], ...]) -> list[str]:
     names = [NAMES[socket.inet_ntoa(address)] for address, _ in servers]
-    return [names[index] for index in hashing.build_table(servers, plan.SLOTS, 99)]
+    return [names[index] for index in maglev.build_table(servers, plan.SLOTS, 99)]
 
 
 class Scene:

@@ -15,16 +15,15 @@ from dataplane.bpf import links
 from dataplane.bpf.maps import Map
 from dataplane.bpf.programs import Program
 from dataplane.drivers.maps import layout
-from dataplane.drivers.xdp import attachment
-from dataplane.drivers.xdp import driver as xdpdriver
-from dataplane.drivers.xdp.pins import _name, remove
+from dataplane.drivers.xdp import attachment, pins
+from dataplane.drivers.xdp.driver import OBJECT
 from dataplane.errors import DriverError
 from dataplane.forwarding.values import UDP, Service, ServiceKey, Tally, Vip
 from tests.packets.cases import CLIENT_MAC, arp_request, frame
 from tests.packets.world import VIP, ip
 from tests.xdp import publisher
 
-from .wire import SERVERS, Wire, instance, pins, wire
+from .wire import SERVERS, Wire, instance, pin_folder, wire
 
 pytestmark = pytest.mark.root
 FIRST, SECOND = SERVERS
@@ -42,8 +41,8 @@ def name() -> Iterator[str]:
     """An instance whose pins are gone after the test, whatever happened."""
     made = instance()
     yield made
-    left = pins(made).exists()
-    remove(made)
+    left = pin_folder(made).exists()
+    pins.remove(made)
     assert not left, "pins are left over"
 
 
@@ -189,7 +188,7 @@ def test_what_the_plan_no_longer_has_goes_with_prune(two: Wire, name: str) -> No
         assert second.counters().servers == {}
         index = two.interfaces[1].index
         assert two.balancer.run(lambda: links.attached(index)) is None
-        assert not (pins(name) / LAYOUT / f"link-{index}").exists()
+        assert not (pin_folder(name) / LAYOUT / f"link-{index}").exists()
         two.put(second, FIRST)
         two.send(two.query(1))
         assert len(two.receive(1, at=0)) == 1
@@ -204,25 +203,25 @@ def test_a_newer_program_takes_over_without_a_gap(
     old = two.start(name)
     two.put(old)
     old.close(keep=True)
-    source = xdpdriver.OBJECT.parent
+    source = OBJECT.parent
     for path in source.iterdir():
         text = path.read_bytes() if path.suffix == ".o" else path.read_text().replace("sum == 0xFFFF", "0xFFFF == sum")
         if path.name == "dsr.c":
             text = text.replace("	if (next > end)", "	if (bpf_ktime_get_ns() == 1 || next > end)")
         (tmp_path / path.name).write_bytes(text if isinstance(text, bytes) else text.encode())
     subprocess.run(["make", "-s", "-B", "-C", tmp_path], check=True)
-    monkeypatch.setattr(xdpdriver, "OBJECT", tmp_path / "dsr.o")
+    monkeypatch.setattr("dataplane.drivers.xdp.driver.OBJECT", tmp_path / "dsr.o")
 
     index = two.interfaces[0].index
     before = two.balancer.run(lambda: links.attached(index))
-    link = (pins(name) / LAYOUT / f"link-{index}").stat().st_ino
+    link = (pin_folder(name) / LAYOUT / f"link-{index}").stat().st_ino
     new = two.start(name)
     try:
         after = two.balancer.run(lambda: links.attached(index))
         assert before is not None
         assert after is not None
         assert before.program != after.program
-        assert (pins(name) / LAYOUT / f"link-{index}").stat().st_ino == link
+        assert (pin_folder(name) / LAYOUT / f"link-{index}").stat().st_ino == link
         two.put(new)
         two.send(two.query(1))
         two.receive(1)
@@ -235,17 +234,17 @@ def test_another_layout_is_replaced(two: Wire, name: str) -> None:
     old = two.start(name)
     two.put(old)
     old.close(keep=True)
-    (pins(name) / LAYOUT / "source_macs").unlink()
+    (pin_folder(name) / LAYOUT / "source_macs").unlink()
     with Map.create(1, "source_macs", 4, 4, 4) as other:
-        other.pin(pins(name) / LAYOUT / "source_macs")
-    (pins(name) / "v0").mkdir()
+        other.pin(pin_folder(name) / LAYOUT / "source_macs")
+    (pin_folder(name) / "v0").mkdir()
     with Map.create(1, "old", 4, 4, 4) as older:
-        older.pin(pins(name) / "v0" / "old")
+        older.pin(pin_folder(name) / "v0" / "old")
 
     new = two.start(name)
     try:
         assert new.adopted() == {}
-        assert not (pins(name) / "v0").exists()
+        assert not (pin_folder(name) / "v0").exists()
         index = two.interfaces[0].index
         assert two.balancer.run(lambda: links.attached(index)) is None
         two.put(new)
@@ -263,7 +262,7 @@ def test_an_interface_that_went_away_is_forgotten(two: Wire, name: str) -> None:
     first.close(keep=True)
     second = two.start(name)
     try:
-        assert not (pins(name) / LAYOUT / f"link-{gone}").exists()
+        assert not (pin_folder(name) / LAYOUT / f"link-{gone}").exists()
         two.balancer.run(lambda: second.put_interface(two.interfaces[0]))
         assert second.modes() == {"v0": "native"}
         two.balancer.run(lambda: second.put_pool(two.pool(FIRST)))
@@ -282,9 +281,9 @@ def test_nothing_is_left_after_close(two: Wire, name: str) -> None:
     index = two.interfaces[0].index
     there = two.balancer.run(lambda: links.attached(index))
     assert there is not None
-    assert pins(name).is_dir()
+    assert pin_folder(name).is_dir()
     driver.close(keep=False)
-    assert not pins(name).exists()
+    assert not pin_folder(name).exists()
     assert two.balancer.run(lambda: links.attached(index)) is None
     with pytest.raises(DriverError):
         Program.by_id(there.program)
@@ -301,5 +300,5 @@ def test_attach_pass_says_which_interface_is_missing_and_may_be_repeated(two: Wi
 
 
 def test_an_instances_name_may_hold_what_a_pin_may_not() -> None:
-    assert re.fullmatch(r"[A-Za-z0-9_%-]+", _name("se.1/ü"))
-    assert _name("a.b") != _name("a_b")
+    assert re.fullmatch(r"[A-Za-z0-9_%-]+", pins._name("se.1/ü"))
+    assert pins._name("a.b") != pins._name("a_b")

@@ -12,7 +12,7 @@ from dataplane.drivers.maps import layout, poolrecord
 from dataplane.drivers.maps.allocators import Runs
 from dataplane.drivers.maps.memory import Filter
 from dataplane.drivers.maps.tables import NAMES
-from dataplane.drivers.xdp import driver as xdpdriver
+from dataplane.drivers.xdp.driver import OBJECT, SLOW
 from dataplane.errors import DriverError
 from dataplane.forwarding.dropreasons import DROP_REASONS
 from dataplane.forwarding.program import FOLDER
@@ -47,8 +47,8 @@ def test_the_drop_reasons_are_numbered_as_in_the_header() -> None:
 
 
 def test_the_object_has_the_maps_that_are_pinned() -> None:
-    with Object(xdpdriver.OBJECT) as opened:
-        assert set(opened.names) == {*NAMES, xdpdriver.SLOW, "data"}
+    with Object(OBJECT) as opened:
+        assert set(opened.names) == {*NAMES, SLOW, "data"}
         assert opened.shape("bss").value_size == sum(layout.STATE) < 4 << 20
         assert opened.shape("services").value_size == layout.ENTRY_SIZE
         assert opened.shape("details").value_size == layout.DETAIL_SIZE

@@ -9,7 +9,7 @@ import pytest
 
 from dataplane.bpf.maps import MAP_TYPE_ARRAY, Map
 from dataplane.bpf.objects import Object
-from dataplane.drivers.xdp import driver as xdpdriver
+from dataplane.drivers.xdp.driver import OBJECT, supported
 from dataplane.errors import DriverError
 from dataplane.forwarding.program import FOLDER
 
@@ -27,12 +27,12 @@ def test_rebuilding_gives_the_shipped_object(where: str, tmp_path: Path) -> None
             if path.suffix in (".c", ".h") or path.name == "Makefile":
                 (source / path.name).write_bytes(path.read_bytes())
     subprocess.run(["make", "-s", "-C", source, f"OUT={out}"], check=True)
-    assert (out / "dsr.o").read_bytes() == xdpdriver.OBJECT.read_bytes(), "run `make xdp`"
+    assert (out / "dsr.o").read_bytes() == OBJECT.read_bytes(), "run `make xdp`"
 
 
 @pytest.mark.root
 def test_this_machine_is_supported() -> None:
-    assert xdpdriver.supported() is None
+    assert supported() is None
 
 
 @pytest.mark.root

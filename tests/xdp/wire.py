@@ -30,10 +30,12 @@ _ETH_P_ALL = 3
 
 
 def instance() -> str:
+    """A name that no other instance has."""
     return f"avi-test-{os.getpid()}-{uuid.uuid4().hex[:6]}"
 
 
-def pins(name: str) -> Path:
+def pin_folder(name: str) -> Path:
+    """Where an instance's pins are."""
     return BPFFS / "avi-se" / name
 
 

@@ -91,15 +91,15 @@ class PcapDriver:
 
     def put_pool(self, pool: Pool) -> None:
         """Add or replace a pool."""
-        self._values.put_pool(pool)
-        self._tunnels = any(p.mode != L2 for p in self._values.pools.values())
+        self.put_pools([pool])
 
     def put_pools(self, pools: Iterable[Pool]) -> list[Pool]:
         """Add or replace several pools."""
         several = list(pools)
-        for pool in several:
-            self.put_pool(pool)
-        return several
+        self._tunnels |= any(pool.mode != L2 for pool in several)  # before the first frame goes into one
+        held = self._values.put_pools(several)
+        self._tunnels = any(pool.mode != L2 for pool in self._values.pools.values())
+        return held
 
     def remove_pool(self, uuid: str) -> None:
         """Remove a pool and its counters."""

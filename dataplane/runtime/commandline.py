@@ -1,0 +1,14 @@
+"""What the command lines of this package have in common."""
+
+from __future__ import annotations
+
+import sys
+
+from dataplane.errors import DataplaneError
+
+
+def tell(program: str, error: DataplaneError) -> None:
+    """Say on standard error what was refused, and what helps."""
+    print(f"{program}: error: {error}", file=sys.stderr)
+    if error.remedy:
+        print(f"{program}: try: {error.remedy}", file=sys.stderr)
