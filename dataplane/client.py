@@ -40,11 +40,11 @@ def default_state() -> Path:
 
 def engines(state: Path) -> list[str]:
     """Names of the engines that run on this state directory, sorted."""
-    return [path.stem for path in sorted((state / "run").glob("*.sock")) if _alive(path)]
+    return [path.stem for path in _sockets(state) if _alive(path)]
 
 
 def status(state: Path) -> list[dict[str, Any]]:
-    """What each running engine reports of itself (`engine.Engine.status` gives the shape); empty if none runs."""
+    """What each running engine reports of itself (`dataplane.daemon.status` gives the shape); empty if none runs."""
     return [ask(state, name, "status") for name in engines(state)]
 
 
@@ -55,9 +55,9 @@ def addresses(state: Path) -> list[str]:
 
 def notify(state: Path) -> None:
     """Tell every running engine that the plan may have changed. They also look by themselves: errors do not matter."""
-    for name in engines(state):
+    for path in _sockets(state):
         try:
-            ask(state, name, "notify")
+            ask(state, path.stem, "notify")
         except EngineError:
             continue
 
@@ -77,8 +77,8 @@ def wait_applied(state: Path, version: int, timeout: float) -> bool:
 
 
 def diagnose(state: Path, name: str, pool: str, server: str = "", tell: Tell = _untold) -> dict[str, Any]:
-    """What an engine finds out about the servers of a pool (its uuid), or one of them (`diagnosis` gives the shape);
-    tell: is told what goes on. Raises EngineError."""
+    """What an engine finds out about the servers of a pool (its uuid), or one of them, in the shape that
+    `dataplane.daemon.diagnose` gives; tell: is told what goes on. Raises EngineError."""
     return ask(state, name, "diagnose", tell, pool=pool, server=server, timeout=DIAGNOSIS)
 
 
@@ -102,6 +102,11 @@ def ask(state: Path, name: str, request: str, tell: Tell = _untold, **arguments:
     if not isinstance(answer, dict) or "error" in answer:
         raise EngineError(f"service engine {name}: {answer['error'] if isinstance(answer, dict) else answer}")
     return answer
+
+
+def _sockets(state: Path) -> list[Path]:
+    """Of engines that run, and of those that were killed."""
+    return sorted((state / "run").glob("*.sock"))
 
 
 def _alive(path: Path) -> bool:
