@@ -124,6 +124,7 @@ def _service(assembly: Assembly, pool: Document, vip: Vip, service: Service, slo
         monitors=tuple(_monitor(monitor) for monitor in assembly.monitors),
         monitors_needed=pool.get("min_health_monitors_up", 0),
         servers_needed=pool.get("min_servers_up", 0),
+        pool_tenant=tenant_of(pool) if tenant_of(pool) != tenant_of(document) else "",
     )
 
 

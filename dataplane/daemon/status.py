@@ -25,25 +25,31 @@ async def report(engine: Engine) -> dict[str, Any]:
     """The engine's whole state. Others have the loop in between: of thousands of servers each is as it is when its turn
     comes.
 
-    {"name", "group", "version": plan version applied, "driver": {"name", "interfaces": {name: mode}},
-     "interfaces": [{"name", "mac", "mtu", "addresses"}], "vips": [{"address", "up", "announced",
+    {"name", "group", "version": plan version applied, "started": when the engine started,
+     "driver": {"name", "interfaces": {name: mode}}, "interfaces": [{"name", "mac", "mtu", "addresses"}],
+     "vips": [{"address", "up", "announced",
                "announcers": {how it is announced: {"state": announced|withdrawn|failed, "reason": why it failed}}}],
      "services": [{"virtualservice", "tenant", "uuid", "vip", "protocol", "port", "port_end", "pool", "pool_uuid",
-                   "state": up|down|disabled|initializing, "reason", "packets", "bytes"}],
-     "pools": [{"name", "uuid", "state": up|down|disabled|initializing, "reason", "slots",
+                   "state": up|down|disabled|initializing, "reason", "changed", "packets", "bytes",
+                   "dropped": {reason: packets}}],
+     "pools": [{"name", "tenant", "uuid", "state": up|down|disabled|initializing, "reason", "changed", "slots",
                 "servers": [{"address", "port", "weight", "enabled", "state": up|down|disabled|unknown, "reason",
-                 "remedy": command that mends it, "serves_for": seconds that a disabled one serves its flows on (-1: for
-                 ever), else null, "flows": those of them that live, null where none are tracked,
+                 "changed", "remedy": command that mends it, "serves_for": seconds that a disabled one serves its flows
+                 on (-1: for ever), else null, "flows": those of them that live, null where none are tracked,
                  "host": true|false|null (whether it answers on its own address),
+                 "failed_checks": its probes that failed, "failed_by_monitor": {name: those of that monitor},
                  "in_table", "share", "mac", "interface", "packets", "bytes"}]}],
      "monitors": {"checks": how many run, "probes": ended so far, "late": {"median", "p99"}: seconds that the last
                   probes began after they were due},
      "answered": frames that the engine answered itself (ARP requests for VIPs, pings to them, packets too big for a
                  tunnel), "dropped": {reason: packets},
-     "events": [{"at": seconds since the epoch, "text"}, newest last]}
-    share: the fraction of the pool's slots that the server owns. flows: a flow is tracked from its first packet after
-    its server was disabled until it was idle for as long as its service allows; those that were silent since are not
-    counted.
+     "events": [{"at", "text"}, newest last]}
+    at, started, changed: seconds since the epoch. changed: when the state last became another one; where it never did,
+    when the engine met what has it; null where there is no state yet. dropped of a service: packets that were dropped
+    when their service was known; those of the engine are all. failed_checks: since the engine probes the server with
+    its monitors as they are now. share: the fraction of the pool's slots that the server owns. flows: a flow is tracked
+    from its first packet after its server was disabled until it was idle for as long as its service allows; those that
+    were silent since are not counted.
     """
     version, services = engine.version, dict(sorted(engine.services.items()))
     counters, now = engine.driver.counters(), time.time()
@@ -53,6 +59,7 @@ async def report(engine: Engine) -> dict[str, Any]:
         "name": engine.name,
         "group": engine.group,
         "version": version,
+        "started": engine.started,
         "driver": {"name": engine.driver.name, "interfaces": dict(engine.driver.modes())},
         "interfaces": [
             {
@@ -65,7 +72,7 @@ async def report(engine: Engine) -> dict[str, Any]:
         ],
         "vips": [_vip(engine, vip) for vip in engine.vips.served()],
         "services": [_service(engine, service, counters, seen[service.pool_uuid]) for service in services.values()],
-        "pools": [_pool(pools[uuid], seen[uuid]) for uuid in sorted(pools, key=lambda uuid: pools[uuid].pool)],
+        "pools": [_pool(engine, pools[uuid], seen[uuid]) for uuid in sorted(pools, key=lambda uuid: pools[uuid].pool)],
         "monitors": _monitors(engine),
         "answered": counters.answered,
         "dropped": {reason: n for reason, n in counters.dropped.items() if n},
@@ -106,8 +113,10 @@ def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _S
         "pool_uuid": service.pool_uuid,
         "state": state.word,
         "reason": state.reason,
+        "changed": engine.changes.of_service(service.key),
         "packets": tally.packets,
         "bytes": tally.bytes,
+        "dropped": dict(counters.service_drops.get(translate.key(service), {})),
     }
 
 
@@ -138,12 +147,14 @@ async def _seen(engine: Engine, service: plan.Service, counters: Counters, now: 
     return _Seen(servers, told, operstate.pool(service, servers, settled=settled, up=up))
 
 
-def _pool(service: plan.Service, seen: _Seen) -> dict[str, Any]:
+def _pool(engine: Engine, service: plan.Service, seen: _Seen) -> dict[str, Any]:
     return {
         "name": service.pool,
+        "tenant": service.pool_tenant or service.tenant,
         "uuid": service.pool_uuid,
         "state": seen.pool.word,
         "reason": seen.pool.reason,
+        "changed": engine.changes.of_pool(service.pool_uuid),
         "slots": service.slots,
         "servers": seen.told,
     }
@@ -160,6 +171,7 @@ def _server(
 ) -> dict[str, Any]:
     pool, (interface, mac, _, _) = service.pool_uuid, member.hop
     fault = engine.members.fault(pool, member.address).reason
+    failed, by_monitor = engine.members.failed_checks(pool, member.address)
     return {
         "address": member.server.address,
         "port": member.server.port,
@@ -167,10 +179,13 @@ def _server(
         "enabled": member.server.enabled,
         "state": state.word,
         "reason": state.reason,
+        "changed": engine.changes.of_server(pool, member.address),
         "remedy": engine.members.remedy(pool, member.address),
         "serves_for": grace.seconds if state.word == operstate.DISABLED else None,
         "flows": grace.flows if state.word == operstate.DISABLED else None,
         "host": None if fault else engine.members.health.host_answers(member.address),
+        "failed_checks": failed,
+        "failed_by_monitor": by_monitor,
         "in_table": share > 0,
         "share": round(share, 5),
         "mac": mac.hex(":") if mac else None,

@@ -13,11 +13,13 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dataplane import plan
+from dataplane.engine import operstate
 from dataplane.engine.dirty import DirtySet
 from dataplane.engine.housekeeping import Housekeeping
 from dataplane.engine.interfaces import ServedInterfaces
 from dataplane.engine.members import MemberStates
 from dataplane.engine.pools import Pools
+from dataplane.engine.statechanges import StateChanges
 from dataplane.errors import DriverError
 from dataplane.forwarding import translate, values
 from dataplane.forwarding.driver import Driver
@@ -57,8 +59,10 @@ class Engine:
         self.network = network
         self.version = -1
         self.common = plan.Common()
+        self.started = time.time()
         self.events = Events()
         self.index = ServiceIndex()
+        self.changes = StateChanges(self.index)
         self._planned: dict[str, plan.Service] = {}
         self._put: dict[str, values.Service] = {}
         self._dirty = DirtySet()
@@ -78,6 +82,7 @@ class Engine:
             self._path_mtus,
             self.next_hops,
             self.conflicts,
+            self.changes,
             self._member_changed,
             self.events.add,
         )
@@ -188,6 +193,8 @@ class Engine:
         if before is service:
             return []
         self.index.replace(key, service)
+        if service is None:
+            self.changes.forget_service(key)
         self._dirty.mark_service(key)
         return [one for one in (before, service) if one is not None]
 
@@ -232,6 +239,7 @@ class Engine:
         vips.update(socket.inet_aton(service.vip) for uuid in put for service in self.index.of_pool(uuid))
         self._put_services(sorted(services))
         self.vips.put(sorted(vips))
+        self._note_states(put)
         for uuid in dirty.keys() - self.index.pools:
             self.pools.remove(uuid)
 
@@ -259,6 +267,16 @@ class Engine:
             if self._put.get(key) != value:
                 self.driver.put_service(value)
                 self._put[key] = value
+
+    def _note_states(self, pools: Iterable[str]) -> None:
+        """The states of these pools and their services may have changed."""
+        for uuid in pools:
+            services, servers = self.index.of_pool(uuid), bool(self.index.members(uuid).servers)
+            settled = self.pools.is_settled(uuid)
+            for service in services:
+                word = operstate.pool_word(service, servers=servers, settled=settled, up=self.pools.is_up(service))
+                self.changes.pool(uuid, word)
+                self.changes.service(service.key, operstate.service_word(service, word))
 
     def _follow_interfaces(self, *, required: bool) -> None:
         if self.interfaces.follow(required=required):

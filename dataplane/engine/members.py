@@ -5,13 +5,16 @@ from __future__ import annotations
 import socket
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import islice
 
 from dataplane import plan
 from dataplane.diagnosis import findings
 from dataplane.diagnosis.blackhole import BlackholeDetector
 from dataplane.diagnosis.examiner import Examiner
+from dataplane.engine import operstate
 from dataplane.engine.interfaces import ServedInterfaces
+from dataplane.engine.statechanges import StateChanges
 from dataplane.forwarding import rewrite, translate, values
 from dataplane.health.checker import HealthChecker, LookResult
 from dataplane.health.probepaths import ProbePaths
@@ -44,12 +47,13 @@ class MemberStates:
         path_mtus: PathMtus,
         next_hops: NextHops,
         conflicts: MemberConflicts,
+        changes: StateChanges,
         changed: Callable[[str, bytes, bool], None],
         tell: Callable[[str], None],
     ) -> None:
         self._network, self._index, self._interfaces = network, index, interfaces
         self._path_mtus, self._next_hops, self._conflicts = path_mtus, next_hops, conflicts
-        self._changed, self._tell = changed, tell
+        self._changes, self._changed, self._tell = changes, changed, tell
         self._requirements = Requirements()
         self._told: dict[str, dict[bytes, str]] = {}
         self._believed: Mapping[str, Mapping[bytes, bool]] = {}
@@ -120,6 +124,16 @@ class MemberStates:
         reasons = sorted({self.health.reason(check) for check in checks if not self.health.state(check).up})
         return "; ".join(filter(None, (*claims, *sizes, "; ".join(reasons))))
 
+    def failed_checks(self, pool: str, server: bytes) -> tuple[int, dict[str, int]]:
+        """How many probes of a server failed since its checks began: of all, and of each monitor by its name."""
+        names = [monitor.name for service in islice(self._index.of_pool(pool), 1) for monitor in service.monitors]
+        failed = {check: self.health.state(check).failures for check in self.checks(pool, server)}
+        of_monitor: dict[str, dict[Check, None]] = {name: {} for name in names}
+        for requirement in self._requirements.of(pool, server):
+            for name, check in zip(names, requirement.checks, strict=False):
+                of_monitor[name][check] = None
+        return sum(failed.values()), {name: sum(failed[c] for c in checks) for name, checks in of_monitor.items()}
+
     def fault(self, pool: str, server: bytes) -> Fault:
         """Why a member cannot be reached at all."""
         service = next(iter(self._index.of_pool(pool)), None)
@@ -131,7 +145,7 @@ class MemberStates:
             return no_room().remedy
         return self.fault(pool, server).remedy
 
-    def follow_checks(self, pools: Iterable[str]) -> None:
+    def follow_checks(self, pools: Collection[str]) -> None:
         """Run the checks that the services of these pools require now, and no others."""
         new: dict[Check, bool | None] = {}
         gone: dict[Check, None] = {}
@@ -147,6 +161,7 @@ class MemberStates:
             users = self._requirements.users(check)
             new[check] = any(self._believed.get(user, {}).get(check.server) for user in users) or None
         self.health.follow(new, [check for check in gone if check not in kept])
+        self._changes.follow(pools, self._word)
 
     def follow_layout(self) -> None:
         """See which members of all pools can be reached, if links, addresses or routes changed since that was done."""
@@ -177,6 +192,7 @@ class MemberStates:
     def members_changed(self, members: Iterable[tuple[str, bytes]]) -> None:
         """What is known of these servers of pools changed."""
         for uuid, server in members:
+            self._changes.server(uuid, server, self._word)
             if server not in self._requirements.servers(uuid):
                 continue
             up = self._is_up(uuid, server)
@@ -185,6 +201,16 @@ class MemberStates:
             if self._told.setdefault(uuid, {}).get(server) != told:
                 self._told[uuid][server] = told
                 self._tell(f"{self._named(uuid, server)} is {told}")
+
+    def _word(self, service: plan.Service, server: plan.Server, address: bytes) -> str:
+        uuid = service.pool_uuid
+        seen = operstate.Seen(
+            monitored=bool(self._requirements.of(uuid, address)),
+            up=self._is_up(uuid, address),
+            known=self.is_known(uuid, address),
+            fault=self.fault(uuid, address).reason,
+        )
+        return operstate.server(server, service.pool_enabled, seen, operstate.NO_GRACE).word
 
     def _is_up(self, pool: str, server: bytes) -> bool:
         if self.fault(pool, server).reason:

@@ -48,6 +48,9 @@ class Grace(NamedTuple):
     flows: int | None
 
 
+NO_GRACE = Grace(0, given=False, flows=None)
+
+
 def server(planned: plan.Server, pool_enabled: bool, seen: Seen, grace: Grace) -> State:
     """A pool member's state. grace: asked of a disabled one only."""
     if not pool_enabled:
@@ -81,32 +84,50 @@ def _grace(grace: Grace) -> str:
     return f"disabled, serves its flows {how_long}{remain}"
 
 
+def pool_word(service: plan.Service, *, servers: bool, settled: bool, up: bool) -> str:
+    """A pool's state without its reason. servers: it has some; else as for `pool`."""
+    if not service.pool_enabled:
+        return DISABLED
+    if servers and not settled:
+        return INITIALIZING
+    return UP if servers and up else DOWN
+
+
 def pool(service: plan.Service, servers: Mapping[str, State], *, settled: bool, up: bool) -> State:
     """A pool's state. servers: by address; settled: their first results are in; up: what its forwarding does."""
-    if not service.pool_enabled:
-        return State(DISABLED, "switched off in the configuration")
+    word = pool_word(service, servers=bool(servers), settled=settled, up=up)
+    if word == DISABLED:
+        return State(word, "switched off in the configuration")
     if not servers:
-        return State(DOWN, "it has no servers")
-    if not settled:
+        return State(word, "it has no servers")
+    if word == INITIALIZING:
         waiting = [address for address, state in servers.items() if state.word == UNKNOWN]
-        return State(INITIALIZING, "waiting for the first monitor results" + (f": {_some(waiting)}" if waiting else ""))
-    if not up:
-        return State(DOWN, _too_few(service, servers) or f"no server is up: {listing(servers)}")
+        return State(word, "waiting for the first monitor results" + (f": {_some(waiting)}" if waiting else ""))
+    if word == DOWN:
+        return State(word, _too_few(service, servers) or f"no server is up: {listing(servers)}")
     if not any(state.word == UP for state in servers.values()):
-        return State(UP, f"no server takes new flows: {listing(servers)}")
-    return State(UP)
+        return State(word, f"no server takes new flows: {listing(servers)}")
+    return State(word)
+
+
+def service_word(planned: plan.Service, pool: str) -> str:
+    """A service's state without its reason, by its pool's."""
+    if not planned.enabled:
+        return DISABLED
+    return DOWN if pool == DISABLED else pool
 
 
 def service(planned: plan.Service, its_pool: State, servers: Mapping[str, State], conflicts: str = "") -> State:
     """A service's state, by its pool's. conflicts: who else claims its VIP."""
-    if not planned.enabled:
-        return State(DISABLED, "switched off in the configuration")
+    word = service_word(planned, its_pool.word)
+    if word == DISABLED:
+        return State(word, "switched off in the configuration")
     if its_pool.word == DISABLED:
-        return State(DOWN, "its pool is disabled")
-    if its_pool.word == DOWN:
+        return State(word, "its pool is disabled")
+    if word == DOWN:
         few, none = _too_few(planned, servers), f"no server of its pool is up: {listing(servers)}"
-        return State(DOWN, (f"its pool: {few}" if few else none) if servers else "its pool has no servers")
-    return State(its_pool.word, "; ".join(text for text in (conflicts, its_pool.reason) if text))
+        return State(word, (f"its pool: {few}" if few else none) if servers else "its pool has no servers")
+    return State(word, "; ".join(text for text in (conflicts, its_pool.reason) if text))
 
 
 def _too_few(planned: plan.Service, servers: Mapping[str, State]) -> str:

@@ -106,6 +106,7 @@ class Service:
     monitors: tuple[Monitor, ...] = ()
     monitors_needed: int = 0  # of the monitors so many must pass for a server to be up, 0 = all
     servers_needed: int = 0  # of the servers so many must be up and enabled for the pool to be up
+    pool_tenant: str = ""  # the tenant of the pool, where it is not the service's
     # who shared the table before, oldest first, as long as flows of theirs may live: an engine that has never seen them
     # keeps them all the same
     former: tuple[Former, ...] = ()

@@ -315,6 +315,18 @@ def test_what_changes_nothing_about_forwarding_is_no_new_plan(site: Site, read: 
     assert read(version) == plan.Plan(version, {}, None)
 
 
+def test_a_pool_of_admin_keeps_its_tenant_in_a_service_of_another_one(site: Site, read: Any) -> None:
+    site.save("tenant", name="t1")
+    site.dsr()
+    stored = site.configuration.find("virtualservice", "vs1", "admin")
+    assert stored is not None
+    site.configuration.delete("virtualservice", "vs1", "admin")
+    own = {name: value for name, value in stored.items() if name not in ("uuid", "tenant_ref")}
+    site.configuration.save("virtualservice", own, "t1")
+    service = read().services[KEY]
+    assert (service.tenant, service.pool, service.pool_tenant) == ("t1", "vs1-pool", "admin")
+
+
 def test_groups_and_engines(site: Site, read: Any) -> None:
     assert read().common == plan.Common({"Default-Group": 0}, {}, 0)
     site.save("tenant", name="t1")

@@ -94,6 +94,8 @@ def test_a_pool_and_its_service(
     pool = operstate.pool(SERVICE, servers, settled=settled, up=up)
     assert pool == expected
     assert operstate.service(SERVICE, pool, servers) == State(word or UP, reason)
+    assert operstate.pool_word(SERVICE, servers=bool(servers), settled=settled, up=up) == pool.word
+    assert operstate.service_word(SERVICE, pool.word) == (word or UP)
 
 
 def test_a_pool_that_needs_more_servers_names_what_it_needs() -> None:

@@ -1,0 +1,138 @@
+"""When the states of services, pools and servers last changed: one word each, and the time since which it is true.
+
+A server takes no room here until its state is another than the one it began with: an engine starts with thousands.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from dataplane import plan
+from dataplane.engine.operstate import DISABLED, UNKNOWN, UP
+from dataplane.plan.index import Members, ServiceIndex
+
+Word = Callable[[plan.Service, plan.Server, bytes], str]
+"""The state of a pool's server, which is at an address, in one word."""
+
+
+class Since(NamedTuple):
+    """A state, and when it began."""
+
+    word: str
+    at: float  # seconds since the epoch
+
+
+@dataclass(slots=True)
+class _Pool:
+    """A pool as it was when it was followed last."""
+
+    came: float  # seconds since the epoch
+    service: plan.Service  # one of its services
+    members: Members
+    servers: dict[bytes, Since] = field(default_factory=dict)  # those whose state is not as it began
+
+    def word(self, address: bytes) -> str:
+        """A server's state until now, "" of one that was no member."""
+        if since := self.servers.get(address):
+            return since.word
+        at = bisect_left(self.members.addresses, address)
+        if self.members.addresses[at : at + 1] != (address,):
+            return ""
+        if not self.service.pool_enabled or not self.members.servers[at].enabled:
+            return DISABLED
+        return UNKNOWN if self.service.monitors else UP
+
+
+class StateChanges:
+    """Told of all that may have changed a state. clock: seconds since the epoch."""
+
+    def __init__(self, index: ServiceIndex, clock: Callable[[], float] = time.time) -> None:
+        self._index, self._clock = index, clock
+        self._known: dict[str, _Pool] = {}
+        self._pools: dict[str, Since] = {}
+        self._services: dict[str, Since] = {}
+
+    def follow(self, pools: Iterable[str], word: Word) -> None:
+        """These pools of the plan came, changed or went."""
+        for uuid in pools:
+            service = next(iter(self._index.of_pool(uuid)), None)
+            if service is None:
+                self._known.pop(uuid, None)
+                self._pools.pop(uuid, None)
+                continue
+            members, known = self._index.members(uuid), self._known.get(uuid)
+            if known is None:
+                self._known[uuid] = _Pool(self._clock(), service, members)
+                continue
+            for address in _touched(known, service, members):
+                at = bisect_left(members.addresses, address)
+                self._note(known, address, word(service, members.servers[at], address))
+            for address in known.servers.keys() - set(members.addresses):
+                del known.servers[address]
+            known.service, known.members = service, members
+
+    def server(self, pool: str, address: bytes, word: Word) -> None:
+        """Something is known of a server that was not, or is no longer."""
+        known = self._known.get(pool)
+        if known is None:
+            return
+        at = bisect_left(known.members.addresses, address)
+        if known.members.addresses[at : at + 1] == (address,):  # else it is leaving
+            self._note(known, address, word(known.service, known.members.servers[at], address))
+
+    def pool(self, uuid: str, word: str) -> None:
+        """A pool's state."""
+        _note(self._pools, uuid, word, self._clock)
+
+    def service(self, key: str, word: str) -> None:
+        """A service's state, by its key in the plan."""
+        _note(self._services, key, word, self._clock)
+
+    def forget_service(self, key: str) -> None:
+        """A service is gone."""
+        self._services.pop(key, None)
+
+    def of_server(self, pool: str, address: bytes) -> float | None:
+        """When a server's state last changed, in seconds since the epoch: where it never did, when its pool came. None
+        where there is no such pool."""
+        known = self._known.get(pool)
+        if known is None:
+            return None
+        since = known.servers.get(address)
+        return known.came if since is None else since.at
+
+    def of_pool(self, uuid: str) -> float | None:
+        """When a pool's state last changed; None where it has none yet."""
+        since = self._pools.get(uuid)
+        return None if since is None else since.at
+
+    def of_service(self, key: str) -> float | None:
+        """When a service's state last changed; None where it has none yet."""
+        since = self._services.get(key)
+        return None if since is None else since.at
+
+    def _note(self, known: _Pool, address: bytes, word: str) -> None:
+        if known.word(address) != word:
+            known.servers[address] = Since(word, self._clock())
+
+
+def _touched(known: _Pool, service: plan.Service, members: Members) -> Iterable[bytes]:
+    """The members whose state a change of the plan may have changed."""
+    before = known.service
+    if (before.pool_enabled, before.monitors) != (service.pool_enabled, service.monitors):
+        return members.addresses
+    if known.members is members:
+        return ()
+    were = dict(zip(known.members.addresses, (server.enabled for server in known.members.servers), strict=True))
+    now = zip(members.addresses, members.servers, strict=True)
+    return [address for address, server in now if were.get(address) is not server.enabled]
+
+
+def _note(states: dict[str, Since], key: str, word: str, clock: Callable[[], float]) -> None:
+    known = states.get(key)
+    if known is None or known.word != word:
+        states[key] = Since(word, clock())

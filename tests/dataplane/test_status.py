@@ -1,0 +1,193 @@
+"""What `avi-se status --json` tells of an engine: fields that have a past."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dataplane import plan
+from dataplane.daemon import status
+from dataplane.engine.engine import Engine
+from dataplane.forwarding import translate
+from dataplane.forwarding.values import Counters
+from dataplane.health.probes.check import Check
+from dataplane.network.state import Network
+from dataplane.vip.gratuitous import GratuitousArp
+from tests.netns import Namespace
+
+from ..packets.world import ip
+from .test_plan import SERVICE
+from .test_refresh import Memory
+
+pytestmark = pytest.mark.root
+
+FAST, SLOW = plan.Monitor("fast", plan.MONITOR_TCP, 1), plan.Monitor("slow", plan.MONITOR_PING, 30)
+SERVERS = (plan.Server("10.0.0.11", 80), plan.Server("10.0.0.12", 80))
+PLANNED = replace(SERVICE, tenant="blue", mode=plan.L2, servers=SERVERS, monitors=(FAST, SLOW), enabled=True)
+FIRST = ip("10.0.0.11")
+
+
+class Site:
+    """An engine that forwards one service, and what it reports."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.plan(PLANNED)
+
+    def plan(self, *services: plan.Service) -> None:
+        changes = {service.key: service for service in services}
+        self.engine.apply(plan.Plan(self.engine.version + 1, changes, None))
+        self.engine.refresh()
+
+    def hear(self, server: bytes, passed: bool, *monitors: plan.Monitor) -> None:
+        """A probe of each monitor ends."""
+        for check in self.checks(server):
+            mine = check.monitor.send_interval in [monitor.send_interval for monitor in monitors]
+            if mine and self.engine.members.health.state(check).count(check.monitor, passed=passed):
+                self.engine.members.check_changed(check)
+        self.engine.refresh()
+
+    def checks(self, server: bytes) -> tuple[Check, ...]:
+        return self.engine.members.checks(PLANNED.pool_uuid, server)
+
+    async def report(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """The service, its pool, and the pool's first server."""
+        told = await status.report(self.engine)
+        (service,), (pool,) = told["services"], told["pools"]
+        return service, pool, pool["servers"][0]
+
+
+def on_site(job: Callable[[Site], Awaitable[None]], driver: Memory | None = None) -> None:
+    async def run() -> None:
+        network = Network(lambda: None)
+        await network.start()
+        engine = Engine("se", ["eth0"], driver or Memory(), network, [GratuitousArp()])
+        try:
+            await job(Site(engine))
+        finally:
+            await engine.close(keep=False)
+            await network.close()
+
+    with Namespace() as there:
+        there.sh("ip link add eth0 type veth peer name eth1; ip addr add 10.0.0.2/16 dev eth0; ip link set eth0 up")
+        there.sh("ip link set eth1 up")
+        there.run(lambda: asyncio.run(run()))
+
+
+def test_the_engines_start_is_told() -> None:
+    before = time.time()
+
+    async def job(site: Site) -> None:
+        told = await status.report(site.engine)
+        assert before <= told["started"] <= time.time()
+
+    on_site(job)
+
+
+def test_a_pools_tenant_is_its_own_where_the_service_names_one_of_admin() -> None:
+    async def job(site: Site) -> None:
+        service, pool, _ = await site.report()
+        assert (service["tenant"], pool["tenant"]) == ("blue", "blue")
+        site.plan(replace(PLANNED, pool_tenant="admin"))
+        service, pool, _ = await site.report()
+        assert (service["tenant"], pool["tenant"]) == ("blue", "admin")
+
+    on_site(job)
+
+
+def test_drops_are_told_of_the_service_that_they_belong_to() -> None:
+    class Dropping(Memory):
+        def counters(self) -> Counters:
+            return Counters(service_drops={translate.key(PLANNED): {"no_server": 3, "no_next_hop": 1}})
+
+    async def job(site: Site) -> None:
+        service, _, _ = await site.report()
+        assert service["dropped"] == {"no_server": 3, "no_next_hop": 1}
+        site.plan(replace(PLANNED, port=81, port_end=81))
+        told = await status.report(site.engine)
+        assert [service["dropped"] for service in told["services"] if service["port"] == 81] == [{}]
+
+    on_site(job, Dropping())
+
+
+def test_each_state_tells_since_when_it_is_so() -> None:
+    async def job(site: Site) -> None:
+        site.engine.changes._clock = lambda: clock[0]
+        clock, found = [1000.0], []
+        site.hear(FIRST, True, FAST, SLOW)
+        site.hear(FIRST, True, FAST, SLOW)  # successful_checks
+        found.append(await site.report())
+        clock[0] = 2000.0
+        site.hear(ip("10.0.0.12"), False, FAST)  # the pool is up as soon as all are heard of
+        found.append(await site.report())
+        clock[0] = 3000.0
+        site.hear(FIRST, False, FAST)
+        site.hear(FIRST, False, FAST)  # failed_checks
+        found.append(await site.report())
+        clock[0] = 4000.0
+        site.plan(replace(PLANNED, enabled=False))
+        found.append(await site.report())
+        words = [tuple(one["state"] for one in told) for told in found]
+        assert words == [
+            ("initializing", "initializing", "up"),
+            ("up", "up", "up"),
+            ("down", "down", "down"),
+            ("disabled", "down", "down"),
+        ]
+        times = [tuple(one["changed"] for one in told) for told in found]
+        assert times[0][2] == 1000.0
+        assert times[1:] == [(2000.0, 2000.0, 1000.0), (3000.0, 3000.0, 3000.0), (4000.0, 3000.0, 3000.0)]
+        assert all(abs(first - site.engine.started) < 60 for first in times[0][:2]), "since the plan came"
+
+    on_site(job)
+
+
+def test_a_server_without_monitors_changes_with_its_network() -> None:
+    async def job(site: Site) -> None:
+        site.plan(replace(PLANNED, monitors=()))
+        _, _, server = await site.report()
+        assert (server["state"], server["failed_checks"], server["failed_by_monitor"]) == ("up", 0, {})
+        down = time.time()
+        subprocess.run(["ip", "link", "set", "eth0", "down"], check=True)
+        async with asyncio.timeout(10):
+            while server["state"] == "up":
+                await asyncio.sleep(0.01)
+                site.engine.refresh()
+                _, _, server = await site.report()
+        assert down <= server["changed"] <= time.time()
+
+    on_site(job)
+
+
+def test_failed_probes_are_counted_of_each_monitor() -> None:
+    async def job(site: Site) -> None:
+        for _ in range(3):
+            site.hear(FIRST, False, FAST)
+        site.hear(FIRST, False, SLOW)
+        site.hear(FIRST, True, SLOW)
+        _, pool, server = await site.report()
+        assert (server["failed_checks"], server["failed_by_monitor"]) == (4, {"fast": 3, "slow": 1})
+        assert (pool["servers"][1]["failed_checks"], pool["servers"][1]["failed_by_monitor"]) == (
+            0,
+            {"fast": 0, "slow": 0},
+        )
+
+    on_site(job)
+
+
+def test_each_vip_tells_what_became_of_its_announcement() -> None:
+    async def job(site: Site) -> None:
+        site.plan(replace(PLANNED, advertise_down=True))
+        await asyncio.sleep(0)
+        told = await status.report(site.engine)
+        assert [(vip["announced"], vip["announcers"]) for vip in told["vips"]] == [
+            (True, {"arp": {"state": "announced", "reason": ""}})
+        ]
+
+    on_site(job)
