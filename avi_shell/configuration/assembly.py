@@ -1,4 +1,4 @@
-"""A virtual service with all that it refers to: what rules, limits and planner look at. Pure values."""
+"""A virtual service with all that it refers to: what rules, notices and the compiler look at. Pure values."""
 
 from __future__ import annotations
 

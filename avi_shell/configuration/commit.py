@@ -315,7 +315,7 @@ class Change:
 
 
 def completed(kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None) -> Document:
-    """A document as it would be stored: fills, defaults, uuid of what is stored or a new one."""
+    """A document as it would be stored: what a save adds, defaults, uuid of what is stored or a new one."""
     owner = tenant if tenant != ALL else ADMIN
     new = autofill.filled(kind, opened, owner, stored.document if stored else None)
     new.setdefault("uuid", stored.uuid if stored else new_uuid(kind.segment))
