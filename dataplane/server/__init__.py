@@ -1,1 +1,1 @@
-"""The pool member's side: prepare, check, undo (`avi-server`)."""
+"""The pool member's side: prepares a server for direct server return, checks it, undoes it (`avi-server`)."""

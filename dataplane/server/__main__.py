@@ -1,9 +1,9 @@
-"""`avi-server`: prepare a pool member for DSR, check that it is, or restore what was there before.
+"""`avi-server`: prepares a pool member for DSR, checks whether it is prepared, or restores what was there before.
 
     avi-server apply|check|undo --vip IP [--vip IP]... --mode l2|l3 [--interface IF] [--client IP] [--persist] [--json]
 
-It works on the network namespace that it runs in. Exit status: 0 done or nothing wrong, 1 something is wrong, or there
-was nothing to undo for a VIP, 2 wrong command line.
+It works on the network namespace that it runs in. Exit status: 0 if it is done or nothing is wrong; 1 if something is
+wrong or there was nothing to undo for a VIP; 2 for a wrong command line.
 """
 
 from __future__ import annotations
@@ -19,16 +19,12 @@ from typing import Any
 
 from dataplane.errors import DataplaneError, ServerError
 from dataplane.runtime import commandline
-from dataplane.server import apply as mending
-from dataplane.server import inspect as inspection
-from dataplane.server import iproute
-from dataplane.server import record as serverstate
-from dataplane.server import systemd as bootunit
+from dataplane.server import apply, inspect, iproute, record, systemd
 from dataplane.server.preparation import L2, L3, LOOPBACK, Advice, Host, Problem, Wanted, problems
 
 OK, WRONG = 0, 1
 _ROUNDS = 3
-"""Looks at the host, at most: what mends one thing may need another, a new tunnel device its settings."""
+"""Times that the host is looked at, at most: what mends one problem may cause another, as a new tunnel device does."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,27 +77,27 @@ def _address(text: str) -> str:
 
 def _apply(arguments: argparse.Namespace) -> int:
     _need_root()
-    if arguments.persist and (reason := bootunit.refusal()):
+    if arguments.persist and (reason := systemd.refusal()):
         raise ServerError(f"--persist: {reason}", remedy="run avi-server apply at boot by other means")
     wanted = _wanted(arguments)
     done: list[str] = []
-    with serverstate.opened() as book:
+    with record.opened() as book:
         for _ in range(_ROUNDS):
-            found = problems(wanted, inspection.look(wanted))
+            found = problems(wanted, inspect.look(wanted))
             unmendable = [p for p in found if isinstance(p.fix, Advice)]
             if unmendable or not found:
                 break
             for problem in found:
-                done += mending.mend(problem, book)
+                done += apply.mend(problem, book)
         else:
-            found = problems(wanted, inspection.look(wanted))
+            found = problems(wanted, inspect.look(wanted))
         left = unmendable or found
         if not left:
             for vip in wanted.vips:
                 book.record.vips.setdefault(vip, False)
             book.keep()
             if arguments.persist:
-                done += [f"wrote {bootunit.install(vip, _boot_command(vip, wanted))}" for vip in wanted.vips]
+                done += [f"wrote {systemd.install(vip, _boot_command(vip, wanted))}" for vip in wanted.vips]
     if arguments.json:
         _print_json(wanted, {"done": done, "problems": [_document(p) for p in left]})
     else:
@@ -115,7 +111,7 @@ def _apply(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     wanted = _wanted(arguments)
-    host = inspection.look(wanted)
+    host = inspect.look(wanted)
     found = problems(wanted, host)
     if arguments.json:
         more = {"decapsulation": _decapsulation(host)} if wanted.mode == L3 else {}
@@ -130,21 +126,21 @@ def _check(arguments: argparse.Namespace) -> int:
 def _undo(arguments: argparse.Namespace) -> int:
     _need_root()
     restored, unknown = [], []
-    own = bootunit.refusal() is None
-    with serverstate.opened() as book:
-        record = book.record
-        there, left = list(record.vips), {v: added for v, added in record.vips.items() if v not in arguments.vip}
+    own = systemd.refusal() is None
+    with record.opened() as book:
+        kept = book.record
+        there, left = list(kept.vips), {v: added for v, added in kept.vips.items() if v not in arguments.vip}
         for vip in arguments.vip:
-            undone = [f"removed {unit}"] if own and (unit := bootunit.remove(vip)) else []
-            undone += mending.forget_vip(vip, record, list(left))
+            undone = [f"removed {unit}"] if own and (unit := systemd.remove(vip)) else []
+            undone += apply.forget_vip(vip, kept, list(left))
             restored += undone
             if vip not in there and not undone:
                 unknown.append(vip)
         if not left:
-            restored += mending.restore(record)
-        record.vips = left
+            restored += apply.restore(kept)
+        kept.vips = left
         book.keep()
-    if restored and not there:  # an apply that was interrupted named no VIP yet
+    if restored and not there:  # an interrupted apply had recorded no VIP yet
         unknown = []
     if arguments.json:
         told = {"vips": arguments.vip, "mode": arguments.mode, "restored": restored, "unknown": unknown}
@@ -161,7 +157,7 @@ def _undo(arguments: argparse.Namespace) -> int:
 
 
 def _wanted(arguments: argparse.Namespace) -> Wanted:
-    links, candidates = inspection.interfaces()
+    links, candidates = inspect.interfaces()
     interface = arguments.interface
     if interface is None:
         if len(candidates) != 1:
@@ -180,7 +176,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
 
 
 def _decapsulation(host: Host) -> str | None:
-    """Who takes packets out of their tunnel: the program comes first, it sits at the ingress."""
+    """What takes packets out of their tunnel. The program comes first: it is at the ingress."""
     if host.decapsulated is not None:
         return "program"
     return ", ".join(tunnel.name for tunnel in host.tunnels) or None
@@ -197,8 +193,8 @@ def _boot_command(vip: str, wanted: Wanted) -> list[str]:
 
 
 def _ready(wanted: Wanted) -> str:
-    way = "in tunnels " if wanted.mode == L3 else ""
-    return f"{', '.join(wanted.vips)} on {LOOPBACK}, packets arrive {way}on {wanted.interface}"
+    tunnels = "in tunnels " if wanted.mode == L3 else ""
+    return f"{', '.join(wanted.vips)} on {LOOPBACK}, packets arrive {tunnels}on {wanted.interface}"
 
 
 def _document(problem: Problem) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""Makes a pool member what it must be, and again what it was.
+"""Prepares a pool member, and restores what was there before.
 
-What was there is kept in the record before it is changed, so that a crash in between can be undone.
+Each setting is recorded before it is changed, so that an interrupted preparation can be undone too.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from pathlib import Path
 
 from dataplane.errors import ServerError
 from dataplane.network import sysctl
-from dataplane.server import decapsulation, iproute
-from dataplane.server import mssclamp as segmentsize
+from dataplane.server import decapsulation, iproute, mssclamp
 from dataplane.server.preparation import (
     GRE,
     IPIP,
@@ -32,15 +31,15 @@ _MODULES = {IPIP: "ipip", GRE: "ip_gre"}
 
 
 def mend(problem: Problem, book: Book) -> list[str]:
-    """Do what mends a problem; tells what was done, as commands where there are such. Raises ServerError."""
+    """Mend a problem. Returns what was done, as commands where possible. Raises ServerError."""
     record, fix = book.record, problem.fix
     if isinstance(fix, Decapsulate):
         return _decapsulate(fix, book)
     if isinstance(fix, LimitSegments):
         record.limits[fix.vip] = fix.size
         book.keep()
-        segmentsize.put(segmentsize.limits() | {fix.vip: fix.size})
-        return [f"nft add rule ip {segmentsize.TABLE} answers {segmentsize.rule(fix.vip, fix.size)}"]
+        mssclamp.put(mssclamp.limits() | {fix.vip: fix.size})
+        return [f"nft add rule ip {mssclamp.TABLE} answers {mssclamp.rule(fix.vip, fix.size)}"]
     if isinstance(fix, Advice):
         raise ServerError(problem.what, remedy=fix.command)
     if isinstance(fix, SetKernel):
@@ -61,7 +60,7 @@ def mend(problem: Problem, book: Book) -> list[str]:
 
 
 def _decapsulate(fix: Decapsulate, book: Book) -> list[str]:
-    """The kernel's own devices where it has both, else the program on the interface."""
+    """Use the kernel's tunnel devices if it makes both kinds, else the program on the interface."""
     if decapsulation.attached(fix.interface) is None:
         done, lacking = _make_tunnels(book)
         if not lacking:
@@ -83,7 +82,7 @@ def _decapsulate(fix: Decapsulate, book: Book) -> list[str]:
 
 
 def _make_tunnels(book: Book) -> tuple[list[str], str]:
-    """Tunnel devices that take packets from anybody: what was done, or why the kernel does not make both."""
+    """Make tunnel devices that take packets from anybody. Returns what was done, or why both kinds cannot be made."""
     record, done = book.record, []
     loaded = {module for module in _MODULES.values() if Path("/sys/module", module).exists()}
     try:
@@ -94,7 +93,7 @@ def _make_tunnels(book: Book) -> tuple[list[str], str]:
             command = f"link add {name} type {kind} external"
             iproute.run(*command.split())
             iproute.run("link", "set", name, "up")
-            # The host forwards, but nobody shall send through it what he hides in a tunnel: VIPs are local.
+            # VIPs need no forwarding. With it, anybody could send packets in a tunnel through this host.
             write(sysctl.conf(name, "forwarding"), "0")
             done += [f"ip {command}", f"ip link set {name} up", f"sysctl -w {sysctl.conf(name, 'forwarding')}=0"]
     except ServerError as exc:
@@ -108,7 +107,7 @@ def _make_tunnels(book: Book) -> tuple[list[str], str]:
 
 
 def forget_vip(vip: str, record: Record, left: Sequence[str]) -> list[str]:
-    """Take back what was done for one VIP alone; tells what. left: the VIPs that stay. Raises ServerError."""
+    """Undo what was done for one VIP alone. left: the VIPs that stay. Returns what was undone. Raises ServerError."""
     done = []
     for interface, vips in record.programs.items():
         if vip in vips:
@@ -117,14 +116,14 @@ def forget_vip(vip: str, record: Record, left: Sequence[str]) -> list[str]:
                 done.append(f"{vip} is not decapsulated on {interface} any more")
     for address, interface in [entry for entry in record.addresses if entry[0] == vip]:
         record.addresses.remove([address, interface])
-        for other in left[:1] if _exists(interface) else ():  # a tunnel device needs one
+        for other in left[:1] if _exists(interface) else ():  # a tunnel device needs an address
             record.addresses.append([other, interface])
             iproute.run("addr", "add", f"{other}/32", "dev", interface)
         done += _remove_address(vip, interface)
     if record.limits.pop(vip, None) is not None:
-        limits = segmentsize.limits()
+        limits = mssclamp.limits()
         if limits.pop(vip, None) is not None:
-            segmentsize.put(limits)
+            mssclamp.put(limits)
             done.append(f"the segment size of {vip} is not limited any more")
     if record.vips.get(vip):
         done += _remove_address(vip, LOOPBACK)
@@ -132,7 +131,7 @@ def forget_vip(vip: str, record: Record, left: Sequence[str]) -> list[str]:
 
 
 def restore(record: Record) -> list[str]:
-    """Put everything back that is not one VIP's; tells what. Raises ServerError."""
+    """Restore everything that was not done for one VIP alone. Returns what was restored. Raises ServerError."""
     done = []
     for interface in record.programs:
         if _exists(interface) and decapsulation.detach(interface, hook=interface in record.hooks):
@@ -142,7 +141,7 @@ def restore(record: Record) -> list[str]:
     for module in record.modules:
         done += _unload(module)
     record.modules = []
-    # ip_forward before those that follow it
+    # ip_forward first: it sets others
     for key, value in sorted(record.settings.items(), key=lambda item: item[0] != IP_FORWARD):
         if sysctl.path(key).exists() and sysctl.read(key) != value:  # an interface may be gone
             write(key, value)
@@ -163,7 +162,7 @@ def write(key: str, value: str) -> None:
 
 
 def _follows_forwarding() -> list[str]:
-    """What the kernel changes when ip_forward is written (inet_forward_change in net/ipv4/devinet.c)."""
+    """The settings that the kernel changes when ip_forward is written (inet_forward_change in net/ipv4/devinet.c)."""
     links = sorted(entry.name for entry in sysctl.path("net.ipv4.conf").iterdir())
     keys = [sysctl.conf(link, "forwarding") for link in links if link != "all"]
     return [*keys, sysctl.conf("all", "accept_redirects")]
@@ -187,7 +186,7 @@ def _remove_links(record: Record) -> list[str]:
 
 
 def _unload(module: str) -> list[str]:
-    """A module that was loaded for us goes when nobody uses it; it brings devices (tunl0, gre0) of its own."""
+    """Unload a module that was loaded for us, if nobody uses it. Its own devices (tunl0, gre0) go with it."""
     try:
         with Path("/sys/module", module, "refcnt").open() as told:
             used = told.read().strip() != "0"
@@ -203,4 +202,4 @@ def _unload(module: str) -> list[str]:
 
 
 def _exists(interface: str) -> bool:
-    return Path("/proc/sys/net/ipv4/conf", interface).exists()
+    return sysctl.path(sysctl.conf(interface, "forwarding")).exists()

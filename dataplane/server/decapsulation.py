@@ -1,7 +1,7 @@
-"""The program that takes a client's packet out of the tunnel on a pool member: `decap.c` at an interface's ingress.
+"""The program that takes clients' packets out of the tunnel on a pool member: `decap.c`, at an interface's ingress.
 
-The kernel's traffic control holds it (tc-bpf(8), qdisc clsact): it needs no pin and no process, and ends with the
-interface or with `detach`. What it decapsulates is in its map, one entry a VIP.
+The kernel's traffic control keeps it (tc-bpf(8), qdisc clsact): it needs neither a pin nor a process, and stays until
+`detach` or until the interface vanishes. Its map has one entry for each VIP whose packets it decapsulates.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _ETH_P_ALL = 3
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """The program on an interface. preference, handle: of its filter; program: its id."""
+    """The program on an interface."""
 
-    preference: int
-    handle: str
-    program: int
+    preference: int  # of its filter
+    handle: str  # of its filter
+    program: int  # its id
 
 
 def attached(interface: str) -> Attached | None:
-    """Whether the program is on an interface. Raises ServerError."""
+    """The program on an interface; None if it is not there. Raises ServerError."""
     for found in json.loads(iproute.tool("tc", "-json", "filter", "show", "dev", interface, "ingress") or "[]"):
         options = found.get("options", {})
         if found.get("kind") == "bpf" and options.get("bpf_name") == NAME and "prog" in options:
@@ -45,13 +45,13 @@ def attached(interface: str) -> Attached | None:
 
 
 def has_hook(interface: str) -> bool:
-    """Whether the interface has a place for programs at its ingress already."""
+    """Whether an interface has a qdisc that holds programs at its ingress. Raises ServerError."""
     found: list[dict[str, Any]] = json.loads(iproute.tool("tc", "-json", "qdisc", "show", "dev", interface) or "[]")
     return any(qdisc.get("kind") in ("clsact", "ingress") for qdisc in found)
 
 
 def attach(interface: str) -> None:
-    """Put the program on an interface, decapsulating nothing yet. Raises ServerError."""
+    """Put the program on an interface. It decapsulates nothing yet. Raises ServerError."""
     from pyroute2 import IPRoute
     from pyroute2.netlink.exceptions import NetlinkError
 
@@ -78,8 +78,10 @@ def attach(interface: str) -> None:
 
 
 def detach(interface: str, *, hook: bool) -> bool:
-    """Take the program off an interface, and with `hook` the place for programs, when nobody else uses it. Whether it
-    was there. Raises ServerError."""
+    """Take the program off an interface. Returns whether it was there. Raises ServerError.
+
+    hook: also remove the qdisc that holds programs, if nobody else uses it.
+    """
     found = attached(interface)
     if found is not None:
         place = ("dev", interface, "ingress", "pref", str(found.preference))
@@ -90,7 +92,7 @@ def detach(interface: str, *, hook: bool) -> bool:
 
 
 def vips(interface: str) -> frozenset[str] | None:
-    """The VIPs whose packets are decapsulated on an interface; None: the program is not there. Raises ServerError."""
+    """The VIPs whose packets the program decapsulates on an interface; None if it is not there. Raises ServerError."""
     found = attached(interface)
     if found is None:
         return None
@@ -99,7 +101,7 @@ def vips(interface: str) -> frozenset[str] | None:
 
 
 def put(interface: str, more: Iterable[str]) -> None:
-    """Decapsulate packets for these VIPs too. Raises ServerError."""
+    """Have packets for these VIPs decapsulated too. Raises ServerError."""
     known = vips(interface) or frozenset()
     with _map(_expected(interface)) as table:
         for vip in set(more) - known:
@@ -107,7 +109,7 @@ def put(interface: str, more: Iterable[str]) -> None:
 
 
 def remove(interface: str, vip: str) -> bool:
-    """Decapsulate packets for a VIP no more; whether they were. Raises ServerError."""
+    """Stop decapsulating packets for a VIP. Returns whether they were. Raises ServerError."""
     if vip not in (vips(interface) or ()):
         return False
     with _map(_expected(interface)) as table:

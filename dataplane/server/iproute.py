@@ -1,4 +1,4 @@
-"""ip(8) and tc(8), and what they tell of this network namespace."""
+"""Runs ip(8) and tc(8), and reads what they tell about this network namespace."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataplane.errors import ServerError
 
 
 def run(*words: str) -> str:
-    """Run ip(8); its standard output. Raises ServerError with what it said."""
+    """Run ip(8). Returns its standard output. Raises ServerError with its error message."""
     return tool("ip", *words)
 
 
 def tool(name: str, *words: str) -> str:
-    """Run a program of iproute2; its standard output. Raises ServerError with what it said."""
+    """Run a program of iproute2. Returns its standard output. Raises ServerError with its error message."""
     try:
         run = subprocess.run([name, *words], capture_output=True, text=True)
     except FileNotFoundError:
@@ -26,13 +26,13 @@ def tool(name: str, *words: str) -> str:
 
 
 def told(*words: str) -> list[dict[str, Any]]:
-    """The same, read as JSON. Raises ServerError."""
+    """Run ip(8) with -json. Returns the objects that it prints. Raises ServerError."""
     found: list[dict[str, Any]] = json.loads(run("-json", *words) or "[]")
     return [entry for entry in found if entry]
 
 
 def addresses() -> list[tuple[str, str, int]]:
-    """Every IPv4 address: interface, address, prefix length."""
+    """Every IPv4 address: interface, address, prefix length. Raises ServerError."""
     return [
         (link["ifname"], info["local"], info["prefixlen"])
         for link in told("-4", "addr", "show")

@@ -1,7 +1,7 @@
-"""Limits the segment size that a pool member announces from its VIPs, so that clients' segments fit the tunnel.
+"""Limits the segment size (MSS) that a pool member announces from its VIPs, so that clients' segments fit the tunnel.
 
 A table of nftables lowers the MSS option of SYN packets from a VIP, whatever route they take; a route's `advmss` would
-have to be set on every route that there is and will be. It only ever lowers (nft(8), "tcp option maxseg size set").
+have to be set on every route, new ones too. It only ever lowers the MSS (nft(8), "tcp option maxseg size set").
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataplane.errors import ServerError
 
 TABLE = "avi_server"
 PRIORITY = 150
-"""After netfilter's own translation of addresses (srcnat, 100): answers from a container have their VIP by then."""
+"""After source address translation (srcnat, 100): by then, answers from a container come from their VIP."""
 
 
 def limits() -> dict[str, int]:
-    """The largest MSS of each VIP that is limited, in bytes. Raises ServerError."""
+    """The largest MSS of each VIP that has a limit, in bytes. Raises ServerError."""
     if not any(t.get("table", {}).get("name") == TABLE for t in _listed("list", "tables", "ip")):
         return {}
     found = {}
@@ -33,7 +33,7 @@ def limits() -> dict[str, int]:
 
 
 def put(wanted: Mapping[str, int]) -> None:
-    """Limit exactly these VIPs; none: remove the table. Raises ServerError."""
+    """Limit exactly these VIPs; if there are none, remove the table. Raises ServerError."""
     _nft("-f", "-", commands=ruleset(wanted))
 
 

@@ -1,11 +1,12 @@
-"""What a pool member needs for DSR, and what of it is missing: pure functions.
+"""What a host must have to be a pool member for DSR, and what of it is missing: pure functions.
 
-Layer 2, after the document's "Configuring Server": the VIP on the loopback, silent for ARP, and kernel settings that
-let the member take a packet for it and answer from it. Layer 3, besides: somebody who takes the packet out of its
-tunnel (the kernel's tunnel devices, or the program of `decapsulation`), and answers from the VIP that announce a
-segment size which fits the tunnel.
+Layer 2, as in the appliance's manual: the VIP on the loopback, silent for ARP, and kernel settings that let the host
+take packets for it and answer from it. Layer 3 needs two things more: something that takes packets out of their tunnel
+(the kernel's tunnel devices, or the program of `decapsulation`), and answers from the VIP that announce a segment size
+which fits the tunnel.
 
-What is wrong is a `Problem`; what mends it, a `Fix`, is data: `check` prints it, `apply` does it, `undo` takes it back.
+What is wrong is a `Problem`. What mends it is a `Fix`, which is data: `check` prints it, `apply` does it, `undo` takes
+it back.
 """
 
 from __future__ import annotations
@@ -14,34 +15,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
-from dataplane.network import sysctl
+from dataplane import plan
+from dataplane.network import sysctl, tunnels
 
 LOOPBACK = "lo"
 L2, L3 = "l2", "l3"
 IPIP, GRE = "ipip", "gre"
-"""The two tunnels, by the kernel's names of their devices."""
+"""The two kinds of tunnel, as the kernel names their devices."""
 OWN_TUNNELS = {IPIP: "avi-ipip", GRE: "avi-gre"}
 """The tunnel devices that `apply` makes."""
 
-_TUNNEL_NAMES = {IPIP: "IP-in-IP", GRE: "GRE"}
+_TUNNEL_NAMES = {IPIP: tunnels.NAMES[plan.L3_IPIP], GRE: tunnels.NAMES[plan.L3_GRE]}
 _TCP_OVERHEAD = 40
 _TUNNEL_OVERHEAD = 24
-"""Bytes in front of the client's packet, GRE's four included: a member does not know which of the two it gets."""
+"""Bytes in front of the client's packet, those of GRE included: a member does not know which kind it will get."""
 
 ARP_SILENT = frozenset({"1", "2", "8"})
-"""Values of arp_ignore with which an address of `lo` is not answered for on another interface (ip-sysctl)."""
+"""Values of arp_ignore with which no other interface answers ARP for an address of `lo` (ip-sysctl)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetAddress:
-    """Put a VIP on the loopback, for itself alone: a wider prefix would make the whole network local.
+    """Put a VIP on the loopback, as a /32: a wider prefix would make the whole network local.
 
-    Also on a tunnel device: loose rp_filter drops what arrives on one that has no address at all
-    (__fib_validate_source in net/ipv4/fib_frontend.c).
+    Or on a tunnel device: loose rp_filter drops what arrives on a device without any address (__fib_validate_source in
+    net/ipv4/fib_frontend.c).
     """
 
     vip: str
-    interface: str = LOOPBACK
+    interface: str = LOOPBACK  # or a tunnel device
 
     @property
     def command(self) -> str:
@@ -53,7 +55,7 @@ class SetAddress:
 class SetKernel:
     """Set a kernel setting."""
 
-    key: str
+    key: str  # by its sysctl(8) name
     value: str
 
     @property
@@ -64,9 +66,9 @@ class SetKernel:
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
-    """Switch the loopback, or a tunnel device of ours, on."""
+    """Switch an interface on."""
 
-    interface: str = LOOPBACK
+    interface: str = LOOPBACK  # or a tunnel device of ours
 
     @property
     def command(self) -> str:
@@ -76,10 +78,10 @@ class SetUp:
 
 @dataclass(frozen=True, slots=True)
 class Decapsulate:
-    """Take packets for VIPs that arrive on an interface out of their tunnel."""
+    """Take packets for VIPs out of their tunnel."""
 
     vips: tuple[str, ...]
-    interface: str
+    interface: str  # where they arrive
 
     @property
     def command(self) -> str:
@@ -89,11 +91,11 @@ class Decapsulate:
 
 @dataclass(frozen=True, slots=True)
 class LimitSegments:
-    """Announce no larger segment size than this from a VIP; interface: the one it is right for."""
+    """Limit the segment size that is announced from a VIP."""
 
     vip: str
-    size: int
-    interface: str
+    size: int  # bytes
+    interface: str  # whose MTU the size follows from
 
     @property
     def command(self) -> str:
@@ -103,9 +105,9 @@ class LimitSegments:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Something that only the operator can decide: it is named and not done."""
+    """Something that only the operator can decide: it is named, not done."""
 
-    command: str
+    command: str  # or a sentence
 
 
 Fix = SetAddress | SetKernel | SetUp | Decapsulate | LimitSegments | Advice
@@ -113,63 +115,57 @@ Fix = SetAddress | SetKernel | SetUp | Decapsulate | LimitSegments | Advice
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, and what mends it."""
+    """One thing that is wrong."""
 
     what: str
-    fix: Fix
+    fix: Fix  # what mends it
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a member is prepared for. interface: where the packets of the service engine arrive; clients: addresses that
-    must be reachable for the answers; mode: L2 or L3."""
+    """What a member is to be prepared for."""
 
     vips: tuple[str, ...]
-    interface: str
-    clients: tuple[str, ...] = ()
-    mode: str = L2
+    interface: str  # where the service engine's packets arrive
+    clients: tuple[str, ...] = ()  # addresses that answers must be able to reach
+    mode: str = L2  # or L3
 
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """A tunnel device of the kernel that takes packets from anybody. kind: IPIP or GRE; up: it is switched on (others'
-    that are not are nobody's tunnels)."""
+    """A tunnel device of the kernel that takes packets from anybody."""
 
     name: str
-    kind: str
-    up: bool = True
+    kind: str  # IPIP or GRE
+    up: bool = True  # it is switched on
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What was found. addresses: (interface, address, prefix length); settings: by sysctl name, of the keys of
-    `needed_settings`; routes: for each client, the interface that its answers leave by, None where there is none.
-
-    Of layer 3: mtu of the interface; tunnels; decapsulated: the VIPs whose packets the program on the interface takes
-    out of their tunnel, None where it is not; limits: the largest segment size that VIPs announce, where it is limited.
-    """
+    """What was found on a host."""
 
     loopback_up: bool
-    addresses: Sequence[tuple[str, str, int]]
-    settings: Mapping[str, str]
-    routes: Mapping[str, str | None]
-    mtu: int = 1500
+    addresses: Sequence[tuple[str, str, int]]  # interface, address, prefix length
+    settings: Mapping[str, str]  # the values of `needed_settings`, by key
+    routes: Mapping[str, str | None]  # by client, the interface that answers leave by; None: there is no route
+    mtu: int = 1500  # bytes, of the interface that packets arrive on
+    # The rest is for layer 3.
     tunnels: Sequence[Tunnel] = ()
-    decapsulated: frozenset[str] | None = None
-    limits: Mapping[str, int] = field(default_factory=dict)
+    decapsulated: frozenset[str] | None = None  # VIPs that the program decapsulates for; None: it is not there
+    limits: Mapping[str, int] = field(default_factory=dict)  # bytes of the largest segments announced, by VIP
 
 
-def needed_settings(interface: str, tunnels: Iterable[Tunnel] = ()) -> tuple[str, ...]:
-    """The keys that `problems` looks at."""
+def needed_settings(interface: str, devices: Iterable[Tunnel] = ()) -> tuple[str, ...]:
+    """The kernel settings that `problems` looks at, by key. devices: the tunnel devices."""
     pairs = (("arp_ignore", "arp_announce", "rp_filter"), ("all", interface))
     own = (sysctl.conf(where, name) for name in pairs[0] for where in pairs[1])
-    return (*own, *(sysctl.conf(tunnel.name, "rp_filter") for tunnel in tunnels), "net.ipv4.ip_forward")
+    return (*own, *(sysctl.conf(tunnel.name, "rp_filter") for tunnel in devices), "net.ipv4.ip_forward")
 
 
 def problems(wanted: Wanted, host: Host) -> list[Problem]:
-    """Everything that keeps a member from answering for its VIPs, in the order in which it is to be mended.
+    """Everything that keeps a member from answering for its VIPs, in the order in which to mend it.
 
-    The kernel settings come before the address: a VIP that is answered for by ARP even for a moment takes the service
+    The kernel settings come before the address: a host that answers ARP for the VIP even for a moment takes the service
     engine's traffic away.
     """
     found = [*_settings(wanted.interface, host.settings)]
@@ -180,12 +176,12 @@ def problems(wanted: Wanted, host: Host) -> list[Problem]:
     for vip in wanted.vips:
         found += _vip(vip, host.addresses, {tunnel.name for tunnel in host.tunnels})
     for client in wanted.clients:
-        way = host.routes.get(client)
-        if way is None:
+        egress = host.routes.get(client)
+        if egress is None:
             found.append(
                 Problem(f"no route for answers to client {client}", Advice(f"ip route add {client}/32 via GATEWAY"))
             )
-        elif way == LOOPBACK:
+        elif egress == LOOPBACK:
             found.append(
                 Problem(
                     f"client {client} is an address of this host: its answers never leave",
@@ -196,7 +192,7 @@ def problems(wanted: Wanted, host: Host) -> list[Problem]:
 
 
 def segment_size(mtu: int) -> int:
-    """The largest segment that fits both tunnels, in bytes (RFC 9293 section 3.7.1: an MSS counts no headers)."""
+    """Bytes of the largest segment that fits both kinds of tunnel (RFC 9293 section 3.7.1: no headers are counted)."""
     return mtu - _TCP_OVERHEAD - _TUNNEL_OVERHEAD
 
 
@@ -206,7 +202,7 @@ def _apply(vips: Iterable[str], interface: str) -> str:
 
 
 def _tunnels(wanted: Wanted, host: Host) -> list[Problem]:
-    """What keeps packets for the VIPs from coming out of their tunnels, whichever of the two it is."""
+    """What keeps packets for the VIPs from coming out of their tunnels, of either kind."""
     found = []
     if host.decapsulated is None or not host.decapsulated.issuperset(wanted.vips):
         there = {tunnel.kind for tunnel in host.tunnels}
@@ -259,15 +255,15 @@ def _tunnel(tunnel: Tunnel, vip: str, host: Host) -> list[Problem]:
     return found
 
 
-def _vip(vip: str, addresses: Sequence[tuple[str, str, int]], tunnels: set[str]) -> list[Problem]:
-    """A tunnel device asks and answers no ARP: a VIP on it is as silent as on the loopback."""
+def _vip(vip: str, addresses: Sequence[tuple[str, str, int]], devices: set[str]) -> list[Problem]:
+    """What is wrong with the addresses for a VIP. devices: tunnel devices, which do not answer ARP and may have it."""
     found = []
     present = False
     for interface, address, length in addresses:
         if address != vip:
             continue
         remedy = Advice(f"ip addr del {vip}/{length} dev {interface}")
-        if interface in tunnels and length == 32:
+        if interface in devices and length == 32:
             continue
         if interface != LOOPBACK:
             found.append(_on_card(vip, length, interface, addresses))
@@ -283,8 +279,11 @@ def _vip(vip: str, addresses: Sequence[tuple[str, str, int]], tunnels: set[str])
 
 
 def _on_card(vip: str, length: int, interface: str, addresses: Sequence[tuple[str, str, int]]) -> Problem:
-    """A VIP on an interface that answers ARP requests. It may be an address of the host's own, named by mistake: to
-    remove the only one of an interface, or the first of a network with those that follow it, cuts the host off."""
+    """The problem of a VIP on an interface that answers ARP requests.
+
+    It may be the host's own address, named by mistake. Removing an interface's only address would cut the host off; so
+    would removing the first of a network, which takes the others with it.
+    """
     network = ip_network(f"{vip}/{length}", strict=False)
     mine = [(address, prefix) for name, address, prefix in addresses if name == interface]
     if len(mine) == 1:
@@ -334,5 +333,5 @@ def _settings(interface: str, settings: Mapping[str, str]) -> list[Problem]:
 
 
 def _values(interface: str, settings: Mapping[str, str], name: str) -> tuple[str, str]:
-    """Of `all` and of the interface; the kernel goes by the larger."""
+    """A setting's values for `all` and for the interface. The kernel uses the larger."""
     return settings[sysctl.conf("all", name)], settings[sysctl.conf(interface, name)]

@@ -1,6 +1,6 @@
-"""What makes a Linux host a member of a pool, as lines to paste into a root shell: pure.
+"""The commands that make a Linux host a pool member, as lines to paste into a root shell: pure.
 
-The commands are those of `preparation`, for a host that has nothing yet; every line may be run again.
+They are those of `preparation`, for a host on which nothing is prepared yet. Every line may be run again.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dataplane import plan
-from dataplane.server import mssclamp as segmentsize
+from dataplane.server import mssclamp
 from dataplane.server.preparation import (
     GRE,
     IPIP,
@@ -30,8 +30,10 @@ _KINDS = {plan.L3_IPIP: IPIP, plan.L3_GRE: GRE}
 
 
 def lines(servers: Sequence[str], vips: Sequence[str], modes: Iterable[str]) -> list[str]:
-    """The lines for every server of a pool. servers, vips: dotted addresses; modes: the ways (plan.MODES) that its
-    services take to it."""
+    """The lines for every server of a pool.
+
+    servers, vips: dotted addresses; modes: how the pool's services reach its servers (plan.MODES).
+    """
     kinds = [_KINDS[mode] for mode in sorted(set(modes)) if mode in _KINDS]
     wanted = Wanted(tuple(vips), _IF, mode=L3 if kinds else L2)
     tunnels = [Tunnel(OWN_TUNNELS[kind], kind, up=False) for kind in kinds]
@@ -44,7 +46,7 @@ def lines(servers: Sequence[str], vips: Sequence[str], modes: Iterable[str]) -> 
             f"ip link show {tunnel.name} >/dev/null 2>&1 || ip link add {tunnel.name} type {tunnel.kind} external"
         )
     found += [_repeatable(command) for command in prepared]
-    # After ip_forward, which sets it: nobody shall send through this host what he hides in a tunnel.
+    # After ip_forward, which sets it. With it, anybody could send packets in a tunnel through this host.
     found += [f"sysctl -w net.ipv4.conf.{tunnel.name}.forwarding=0" for tunnel in tunnels]
     if tunnels:
         found += ["# the segments of the server's answers fit the tunnel", _limit(vips)]
@@ -52,7 +54,7 @@ def lines(servers: Sequence[str], vips: Sequence[str], modes: Iterable[str]) -> 
 
 
 def one_line(servers: Sequence[str], vips: Iterable[str], modes: Iterable[str]) -> str:
-    """The same by avi-server, for a server that has it."""
+    """The command for a server that has avi-server."""
     named = " ".join(f"--vip {vip}" for vip in vips)
     mode = L3 if set(modes) & _KINDS.keys() else L2
     where = servers[0] if len(servers) == 1 else _IF
@@ -60,14 +62,14 @@ def one_line(servers: Sequence[str], vips: Iterable[str], modes: Iterable[str]) 
 
 
 def _interface(servers: Sequence[str]) -> str:
-    """What finds the interface: one that has an address of the pool's, whatever others are in the same network."""
+    """The line that finds the interface: the one that has the address of one of the pool's servers."""
     find = '{split($4, its, "/")} $2 != "lo" && index(pool, " " its[1] " ") {print $2; exit}'
     told = ': "${IF:?no interface of this host has an address of the pool\'s servers}"; echo "interface: $IF"'
     return f"IF=$(ip -o -4 addr show | awk -v pool=' {' '.join(servers)} ' '{find}'); {told}"
 
 
 def _repeatable(command: str) -> str:
-    """A command that may be run again; interface names may hold dots, which sysctl(8) takes between slashes alone."""
+    """A command in a form that may be run again. sysctl(8) takes names with dots only in keys with slashes."""
     if command.startswith("sysctl") and _IF in command:
         key, _, value = command.split()[-1].partition("=")
         return f"sysctl -w {key.replace('.', '/')}={value}"
@@ -75,9 +77,9 @@ def _repeatable(command: str) -> str:
 
 
 def _limit(vips: Iterable[str]) -> str:
-    rules = "; ".join(segmentsize.rule(vip, 0).replace("set 0", "set $SIZE") for vip in vips)
-    hook = f"type filter hook postrouting priority {segmentsize.PRIORITY}; policy accept;"
-    table = f"table ip {segmentsize.TABLE}"
+    rules = "; ".join(mssclamp.rule(vip, 0).replace("set 0", "set $SIZE") for vip in vips)
+    hook = f"type filter hook postrouting priority {mssclamp.PRIORITY}; policy accept;"
+    table = f"table ip {mssclamp.TABLE}"
     script = f"{table}; delete {table}; {table} {{ chain answers {{ {hook} {rules}; }}; }}"
     size = f"SIZE=$(($(ip -o link show dev $IF | awk '{{print $5}}') - {-segment_size(0)}))"
     return f'{size}; nft "{script}"'

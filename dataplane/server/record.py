@@ -1,7 +1,7 @@
-"""What a pool member was like before `avi-server apply`, so that `undo` restores exactly that.
+"""Records what a pool member was like before `avi-server apply`, so that `undo` restores exactly that.
 
-One JSON file a network namespace, `/run/avi-server/<inode of the namespace>.json`; /run is empty after a boot, like the
-namespace. Inodes are used again when a namespace is gone: the file also carries the namespace's cookie, which is not.
+Each network namespace has one JSON file, `/run/avi-server/<inode of the namespace>.json`. After a boot /run is empty,
+as is the namespace. Inodes are used again when a namespace is gone; its cookie, which the file also holds, is not.
 """
 
 from __future__ import annotations
@@ -23,24 +23,19 @@ SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 
 @dataclass(slots=True)
 class Record:
-    """What `apply` did. vips: those it prepared, and whether it added them (else they were there); settings: sysctl
-    name → value before, in the order of the changes; loopback_up: it switched the loopback on.
+    """What `apply` did to a host."""
 
-    Of layer 3: programs: interfaces that it put the decapsulating program on, with the VIPs; hooks: those where it also
-    made the place for programs; links: tunnel devices that it made; modules: kernel modules loaded for them; addresses:
-    VIP and tunnel device of others that it put the VIP on; limits: the segment size of VIPs that it limited.
-    """
-
-    namespace: int
-    vips: dict[str, bool] = field(default_factory=dict)
-    settings: dict[str, str] = field(default_factory=dict)
-    loopback_up: bool = False
-    programs: dict[str, list[str]] = field(default_factory=dict)
-    hooks: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
-    modules: list[str] = field(default_factory=list)
-    addresses: list[list[str]] = field(default_factory=list)
-    limits: dict[str, int] = field(default_factory=dict)
+    namespace: int  # the network namespace's cookie
+    vips: dict[str, bool] = field(default_factory=dict)  # VIPs it prepared; True: it added the address
+    settings: dict[str, str] = field(default_factory=dict)  # values before, by sysctl key, in the order of the changes
+    loopback_up: bool = False  # it switched the loopback on
+    # The rest is for layer 3.
+    programs: dict[str, list[str]] = field(default_factory=dict)  # VIPs of the decapsulating program, by interface
+    hooks: list[str] = field(default_factory=list)  # interfaces on which it also made the qdisc for the program
+    links: list[str] = field(default_factory=list)  # tunnel devices it made
+    modules: list[str] = field(default_factory=list)  # kernel modules loaded for these
+    addresses: list[list[str]] = field(default_factory=list)  # VIP and others' tunnel device that it put it on
+    limits: dict[str, int] = field(default_factory=dict)  # bytes of segments it limited, by VIP
 
     @property
     def empty(self) -> bool:
@@ -57,7 +52,7 @@ class Book:
         self.record = record
 
     def keep(self) -> None:
-        """Write the record, whole or not at all; with nothing in it, remove it. Raises ServerError."""
+        """Write the record, whole or not at all; remove it if it is empty. Raises ServerError."""
         try:
             if self.record.empty:
                 self._path.unlink(missing_ok=True)
@@ -71,7 +66,7 @@ class Book:
 
 @contextmanager
 def opened() -> Iterator[Book]:
-    """The book of this namespace. Raises ServerError when it cannot be written or read."""
+    """The book of this namespace. Raises ServerError if it cannot be read or written."""
     inode = os.stat("/proc/thread-self/ns/net").st_ino
     try:
         FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -87,7 +82,7 @@ def opened() -> Iterator[Book]:
 
 
 def forget(inode: int) -> None:
-    """Remove the record of a namespace that is about to end."""
+    """Remove the record of a namespace that is about to be deleted."""
     (FOLDER / f"{inode}.json").unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""What prepares a pool member again after a boot: one systemd unit a VIP, which runs `avi-server apply`."""
+"""Prepares a pool member again after each boot: one systemd unit for each VIP runs `avi-server apply`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataplane.errors import ServerError
 
 UNITS = Path("/etc/systemd/system")
 RUNNING = Path("/run/systemd/system")
-"""There where systemd is the init (sd_booted(3))."""
+"""Exists if systemd is the init process (sd_booted(3))."""
 
 TARGET = "multi-user.target"
 
 
 def refusal() -> str | None:
-    """Why nothing can be made to last here; None where it can."""
+    """Why nothing can be prepared for the next boot here; None if it can."""
     if not RUNNING.is_dir():
         return "this machine was not started by systemd: there is nobody to run it at boot"
     if os.stat("/proc/thread-self/ns/net").st_ino != os.stat("/proc/1/ns/net").st_ino:
@@ -26,7 +26,7 @@ def refusal() -> str | None:
 
 
 def text(vip: str, command: Sequence[str]) -> str:
-    """The unit's file: run a command once when the network is there (systemd.service(5))."""
+    """A unit file that runs a command once, as soon as the network is up (systemd.service(5))."""
     line = shlex.join(command).replace("%", "%%")
     return f"""[Unit]
 Description=Direct server return: prepare this host for VIP {vip}
@@ -44,7 +44,7 @@ WantedBy={TARGET}
 
 
 def install(vip: str, command: Sequence[str], units: Path = UNITS) -> Path:
-    """Write and enable a VIP's unit; returns its file. Raises ServerError."""
+    """Write and enable a VIP's unit. Returns its file. Raises ServerError."""
     path = units / _name(vip)
     link = units / f"{TARGET}.wants" / path.name
     try:
@@ -58,7 +58,7 @@ def install(vip: str, command: Sequence[str], units: Path = UNITS) -> Path:
 
 
 def remove(vip: str, units: Path = UNITS) -> Path | None:
-    """Disable and remove a VIP's unit; returns its file, None when there was none. Raises ServerError."""
+    """Disable and remove a VIP's unit. Returns its file; None if there was none. Raises ServerError."""
     path = units / _name(vip)
     try:
         (units / f"{TARGET}.wants" / path.name).unlink(missing_ok=True)

@@ -26,7 +26,7 @@ from dataplane import client as engines
 from dataplane import plan
 from dataplane.errors import EngineError
 from dataplane.plan import sqlite
-from dataplane.server import record as serverstate
+from dataplane.server import record
 from tests.drivers import REFERENCE
 from tests.netns import Namespace
 
@@ -185,7 +185,7 @@ def built(folder: Path, mode: str, driver: str = REFERENCE, **changed: Any) -> I
         names = ("switch", "engine", "client", *HOSTS, *(("router",) if mode == "l3" else ()))
         spaces = {name: stack.enter_context(Namespace()) for name in names}
         for name in HOSTS:
-            stack.callback(serverstate.forget, spaces[name].path.stat().st_ino)
+            stack.callback(record.forget, spaces[name].path.stat().st_ino)
         world = World(folder, mode, spaces, driver)
         stack.callback(world.close)
         _wire(world)

@@ -25,7 +25,7 @@ from dataplane import plan
 from dataplane.drivers import registry, selection
 from dataplane.errors import EngineError
 from dataplane.plan import sqlite
-from dataplane.server import record as serverstate
+from dataplane.server import record
 from tests.drivers import REFERENCE
 from tests.netns import Namespace
 
@@ -145,7 +145,7 @@ def built(folder: Path) -> Iterator[World]:
         spaces = {name: stack.enter_context(Namespace()) for name in names}
         _wire(spaces)
         for name in SERVERS:
-            stack.callback(serverstate.forget, spaces[name].path.stat().st_ino)
+            stack.callback(record.forget, spaces[name].path.stat().st_ino)
         world = World(folder, spaces)
         for name in SERVERS:
             process = world.spawn(name, "tests.l3.peer", name, str(PORT))

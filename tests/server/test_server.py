@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from dataplane.server import __main__ as server
-from dataplane.server import iproute
-from dataplane.server import record as serverstate
-from dataplane.server import systemd as bootunit
+from dataplane.server import iproute, record, systemd
 from tests.netns import Namespace
 
 VIP, OTHER = "10.10.10.100", "10.10.10.101"
@@ -25,7 +23,7 @@ def member() -> Iterator[Namespace]:
         there.sh("ip addr add 10.10.10.11/24 dev eth0; ip link set lo down")
         inode = there.path.stat().st_ino
         yield there
-        serverstate.forget(inode)
+        record.forget(inode)
 
 
 def avi_server(there: Namespace, *words: str) -> subprocess.CompletedProcess[str]:
@@ -59,7 +57,7 @@ def test_apply_prepares_a_host_check_agrees_and_undo_restores_exactly(member: Na
     assert (checked.returncode, checked.stderr) == (0, "")
     assert avi_server(member, "undo", "--vip", VIP, "--mode", "l2").returncode == 0
     assert everything(member) == before
-    assert not (serverstate.FOLDER / f"{member.path.stat().st_ino}.json").exists()
+    assert not (record.FOLDER / f"{member.path.stat().st_ino}.json").exists()
 
 
 def test_a_second_apply_does_nothing_and_forgets_nothing(member: Namespace) -> None:
@@ -138,9 +136,9 @@ def test_apply_changes_nothing_where_the_operator_must_decide(member: Namespace)
 
 def test_the_record_of_a_namespace_whose_inode_was_used_again_is_not_believed(member: Namespace) -> None:
     inode = member.path.stat().st_ino
-    serverstate.FOLDER.mkdir(exist_ok=True)
+    record.FOLDER.mkdir(exist_ok=True)
     stale = {"namespace": 1, "vips": {VIP: True}, "settings": {"net.ipv4.ip_forward": "1"}, "loopback_up": True}
-    (serverstate.FOLDER / f"{inode}.json").write_text(json.dumps(stale))
+    (record.FOLDER / f"{inode}.json").write_text(json.dumps(stale))
     before = everything(member)
     undone = avi_server(member, "undo", "--vip", VIP, "--mode", "l2", "--json")
     assert json.loads(undone.stdout)["restored"] == []
@@ -186,12 +184,12 @@ def test_only_root_may_apply(member: Namespace) -> None:
 
 
 def test_a_boot_unit_runs_apply_and_is_removed_again(tmp_path: Path) -> None:
-    path = bootunit.install(VIP, ["/opt/a b/python", "-m", "dataplane.server", "apply"], tmp_path)
+    path = systemd.install(VIP, ["/opt/a b/python", "-m", "dataplane.server", "apply"], tmp_path)
     assert "ExecStart='/opt/a b/python' -m dataplane.server apply\n" in path.read_text()
     assert (tmp_path / "multi-user.target.wants" / path.name).resolve() == path
-    assert bootunit.remove(VIP, tmp_path) == path
+    assert systemd.remove(VIP, tmp_path) == path
     assert [entry.name for entry in tmp_path.rglob("*")] == ["multi-user.target.wants"]
-    assert bootunit.remove(VIP, tmp_path) is None
+    assert systemd.remove(VIP, tmp_path) is None
 
 
 def test_a_crash_in_the_middle_can_be_undone(member: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:

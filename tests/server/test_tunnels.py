@@ -12,9 +12,7 @@ from scapy.layers.inet import IP, UDP
 from dataplane.forwarding import rewrite
 from dataplane.plan import L3_GRE, L3_IPIP
 from dataplane.server import __main__ as server
-from dataplane.server import decapsulation
-from dataplane.server import mssclamp as segmentsize
-from dataplane.server import record as serverstate
+from dataplane.server import decapsulation, mssclamp, record
 from dataplane.server.preparation import Wanted
 from tests.netns import Namespace
 from tests.server.test_server import OTHER, VIP, avi_server, everything
@@ -34,7 +32,7 @@ def member() -> Iterator[Namespace]:
         there.sh(f"ip addr add {MEMBER}/24 dev eth0; ip route add default via 10.10.10.1")
         inode = there.path.stat().st_ino
         yield there
-        serverstate.forget(inode)
+        record.forget(inode)
 
 
 @pytest.fixture
@@ -63,7 +61,7 @@ def test_apply_check_and_undo(member: Namespace) -> None:
     assert (told["ok"], told["decapsulation"]) == (True, "program")
     assert avi_server(member, "undo", "--vip", VIP, "--mode", "l3").returncode == 0
     assert everything(member) == before
-    assert not (serverstate.FOLDER / f"{member.path.stat().st_ino}.json").exists()
+    assert not (record.FOLDER / f"{member.path.stat().st_ino}.json").exists()
 
 
 def test_one_vip_goes_and_another_stays(member: Namespace) -> None:
@@ -72,7 +70,7 @@ def test_one_vip_goes_and_another_stays(member: Namespace) -> None:
     avi_server(member, "apply", "--vip", OTHER, *L3)
     avi_server(member, "undo", "--vip", VIP, "--mode", "l3")
     assert avi_server(member, "check", "--vip", OTHER, *L3).returncode == 0
-    assert member.run(segmentsize.limits) == {OTHER: 1436}
+    assert member.run(mssclamp.limits) == {OTHER: 1436}
     told = json.loads(avi_server(member, "check", "--vip", VIP, *L3, "--json").stdout)
     assert {p["remedy"] for p in told["problems"]} == {APPLY, f"ip addr add {VIP}/32 dev lo"}
     avi_server(member, "undo", "--vip", OTHER, "--mode", "l3")
