@@ -36,13 +36,13 @@ GARBAGE = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What `avi-se run` was told. interfaces: empty for all Ethernet links that are up, have an address, and are
-    not held by another engine; driver: None for what the service engine group says."""
+    """What `avi-se run` was told."""
 
-    state: Path
-    name: str
+    state: Path  # the state directory
+    name: str  # the engine's
+    # empty for all Ethernet links that are up, have an address, and are not held by another engine
     interfaces: Sequence[str] = ()
-    driver: str | None = None
+    driver: str | None = None  # None for what the service engine group says
 
 
 def instance(state: Path, name: str) -> str:

@@ -121,11 +121,11 @@ def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _S
 
 
 class _Seen(NamedTuple):
-    """A pool as it is now: its servers' states by address, what is told of each, and its own state."""
+    """A pool as it is now."""
 
-    servers: Mapping[str, State]
-    told: list[dict[str, Any]]
-    pool: State
+    servers: Mapping[str, State]  # by address
+    told: list[dict[str, Any]]  # what is reported of each server
+    pool: State  # its own
 
 
 async def _seen(engine: Engine, service: plan.Service, counters: Counters, now: float) -> _Seen:

@@ -12,7 +12,7 @@ class Dirty(NamedTuple):
 
     pools: dict[str, None]  # uuids, in the order in which they were marked
     services: set[str]  # keys in the plan
-    vips: set[bytes]
+    vips: set[bytes]  # their addresses
 
 
 class DirtySet:

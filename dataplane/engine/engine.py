@@ -72,7 +72,7 @@ class Engine:
         self.interfaces = ServedInterfaces(interfaces, network, driver, self._paths, self.events.add)
         self.next_hops = NextHops(network, self._path_mtus, self.interfaces.served)
         self.conflicts = MemberConflicts(
-            network.neighbour, self._conflicts_changed, lambda vip: self.vips.claimed_again(vip)
+            network.neighbour, self._conflicts_changed, lambda vip: self.vips.conflict_again(vip)
         )
         self.members = MemberStates(
             network,
@@ -299,4 +299,4 @@ class Engine:
 
     def _conflicts_changed(self, vip: bytes, members: Collection[memberconflicts.Key]) -> None:
         self.members.members_changed(members)
-        self.vips.claimed(vip, self.conflicts.strangers(vip), by_members=bool(members))
+        self.vips.conflicts_changed(vip, self.conflicts.strangers(vip), by_members=bool(members))

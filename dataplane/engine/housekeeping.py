@@ -28,7 +28,7 @@ RESOLVE_EVERY = 5.0
 
 
 class Housekeeping:
-    """Two tasks without end, on the engine's loop. pools: as they were put last, by uuid; next_hop: the way to a server
+    """Two tasks without end, on the engine's loop. pools: as they were put last, by uuid; next_hop: towards a server
     that may be routers away; interfaces: those served."""
 
     def __init__(
@@ -91,8 +91,8 @@ class Housekeeping:
                 continue
             interface, neighbour = target.interface, target.address
             if service.mode != plan.L2:
-                way = self._network.route_to(target.address)
-                interface, neighbour = (way.index, way.gateway) if way else (None, neighbour)
+                route = self._network.route_to(target.address)
+                interface, neighbour = (route.index, route.gateway) if route else (None, neighbour)
             if interface is not None:
                 wanted.append((interface, neighbour))
         return wanted

@@ -55,7 +55,7 @@ class ServedInterfaces:
             if self._served.get(name) != interface:
                 try:
                     self._paths.prepare(interface)
-                except FileNotFoundError:  # it vanished since; the event that tells is on its way
+                except FileNotFoundError:  # it vanished since; the event that tells will come
                     continue
                 self._driver.put_interface(interface)
                 self._served[name] = interface

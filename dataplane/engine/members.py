@@ -118,11 +118,11 @@ class MemberStates:
         """Why a pool member is not up; of one that is, what an operator must know."""
         if fault := self.fault(pool, server).reason:
             return fault
-        claims = sorted(map(memberconflicts.words, self._conflicts.of(pool, server)))
+        conflicts = sorted(map(memberconflicts.words, self._conflicts.of(pool, server)))
         checks = self.checks(pool, server)
         sizes = sorted({self._blackholes.words(server, check.vip, check.mode) for check in checks})
         reasons = sorted({self.health.reason(check) for check in checks if not self.health.state(check).up})
-        return "; ".join(filter(None, (*claims, *sizes, "; ".join(reasons))))
+        return "; ".join(filter(None, (*conflicts, *sizes, "; ".join(reasons))))
 
     def failed_checks(self, pool: str, server: bytes) -> tuple[int, dict[str, int]]:
         """How many probes of a server failed since its checks began: of all, and of each monitor by its name."""

@@ -20,32 +20,28 @@ _NAMED = 4
 class State(NamedTuple):
     """A state and why it is so; no reason where the state says it all."""
 
-    word: str
-    reason: str = ""
+    word: str  # one of those above
+    reason: str = ""  # in words for an operator
 
 
 class Seen(NamedTuple):
-    """What an engine knows of a server. monitored: a monitor is asked about it; up, known: what they say, and whether
-    they said anything yet; why: it is not up, or what is to be known of one that is; failing: some monitors fail;
-    fault: why nothing can be sent to it at all, "" = it can; unresolved: nobody answers ARP for it or for the next hop
-    towards it."""
+    """What an engine knows of a server."""
 
-    monitored: bool
-    up: bool
-    known: bool
-    why: str = ""
-    failing: bool = False
-    fault: str = ""
-    unresolved: bool = False
+    monitored: bool  # monitors look at it
+    up: bool  # they say so
+    known: bool  # they said something yet
+    why: str = ""  # it is not up, or what is to be known of one that is
+    failing: bool = False  # some monitors fail
+    fault: str = ""  # why nothing can be sent to it at all, "" = it can
+    unresolved: bool = False  # nobody answers ARP for it or for the next hop towards it
 
 
 class Grace(NamedTuple):
-    """What is left to a disabled server. seconds: that it serves its flows on, 0 = none, plan.FOR_EVER; given: it had a
-    graceful time at all; flows: those seen since that still live, None where none are tracked."""
+    """What is left to a disabled server."""
 
-    seconds: float
-    given: bool
-    flows: int | None
+    seconds: float  # that it serves its flows on, 0 = none, plan.FOR_EVER
+    given: bool  # it had a graceful time at all
+    flows: int | None  # those seen since that still live, None where none are tracked
 
 
 NO_GRACE = Grace(0, given=False, flows=None)

@@ -22,7 +22,7 @@ Word = Callable[[plan.Service, plan.Server, bytes], str]
 class Since(NamedTuple):
     """A state, and when it began."""
 
-    word: str
+    word: str  # one of `operstate`'s
     at: float  # seconds since the epoch
 
 
@@ -32,7 +32,7 @@ class _Pool:
 
     came: float  # seconds since the epoch
     service: plan.Service  # one of its services
-    members: Members
+    members: Members  # its servers
     servers: dict[bytes, Since] = field(default_factory=dict)  # those whose state is not as it began
 
     def word(self, address: bytes) -> str:

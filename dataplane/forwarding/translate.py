@@ -22,29 +22,27 @@ from dataplane.plan.index import Members
 
 _KEY, _SHARE = struct.Struct("!IQ"), struct.Struct("!HH")
 _MAKER = b"maglev 1"
-"""How tables are made: another way needs another name, for a table that is found running is believed by its hash."""
+"""How tables are made: made differently they need another name, for a table found running is believed by its hash."""
 PROTOCOLS = {"tcp": values.TCP, "udp": values.UDP}
 
 
 class NextHop(NamedTuple):
-    """The way to a server: egress interface index, MAC address of the server (L2) or of the next hop (L3); None for
-    what is not known. source: the engine's address on that interface; path_mtu: what routers reported, 0 = nothing."""
+    """Where packets to a server go next; None for what is not known."""
 
-    interface: int | None = None
-    mac: bytes | None = None
-    source: bytes = b""
-    path_mtu: int = 0
+    interface: int | None = None  # index of the egress interface
+    mac: bytes | None = None  # of the server (L2), or of the next hop (L3)
+    source: bytes = b""  # the engine's address on that interface
+    path_mtu: int = 0  # what routers reported, 0 = nothing
 
 
 class PoolMember(NamedTuple):
-    """A pool member's whole state: the plan's wish, its health, its next hop. usable: switched on (server and pool) and
-    up: it gets new flows; serves: flows it has may go on."""
+    """A pool member's whole state: the plan's wish, its health, its next hop."""
 
     server: plan.Server
-    address: bytes
-    up: bool
-    usable: bool
-    serves: bool
+    address: bytes  # the server's
+    up: bool  # by its health
+    usable: bool  # switched on (server and pool) and up: it gets new flows
+    serves: bool  # flows it has may go on
     hop: NextHop
 
     @property

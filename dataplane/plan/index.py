@@ -16,10 +16,10 @@ K = TypeVar("K")
 
 
 class Members(NamedTuple):
-    """A pool's servers by address, and their addresses, 4 bytes each."""
+    """A pool's servers."""
 
-    servers: tuple[plan.Server, ...]
-    addresses: tuple[bytes, ...]
+    servers: tuple[plan.Server, ...]  # by address
+    addresses: tuple[bytes, ...]  # theirs, 4 bytes each
 
 
 NOBODY = Members((), ())

@@ -13,10 +13,10 @@ KEPT = 50
 
 
 class Event(NamedTuple):
-    """at: seconds since the epoch."""
+    """Something that happened."""
 
-    at: float
-    text: str
+    at: float  # seconds since the epoch
+    text: str  # in words for an operator
 
 
 class Events:

@@ -24,7 +24,7 @@ class State(StrEnum):
 class Announcement(NamedTuple):
     """How far a VIP is known by an announcer."""
 
-    state: State
+    state: State  # what the announcer has done
     reason: str = ""  # why it failed, in words for an operator
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 ETH_P_ARP = 0x0806
 BROADCAST = b"\xff" * 6
 NOBODY = bytes(4)
-"""The sender of a probe that is no claim (RFC 5227 section 1.1)."""
+"""The sender of a probe, which claims nothing (RFC 5227 section 1.1)."""
 REQUEST, REPLY = 1, 2
 
 _HEADER = struct.pack("!HHBB", 1, 0x0800, 6, 4)
@@ -21,8 +21,8 @@ class Packet(NamedTuple):
 
     operation: int  # REQUEST or REPLY
     mac: bytes  # the sender's
-    sender: bytes
-    target: bytes
+    sender: bytes  # its address
+    target: bytes  # the address that is asked for, or of whom is told
 
 
 def request(mac: bytes, sender: bytes, target: bytes, to: bytes = BROADCAST) -> bytes:

@@ -25,9 +25,9 @@ RATE = 100
 SHORTEST = 1.0
 """Seconds between two requests for one VIP at least."""
 ANSWERED, UNANSWERED = 2, 2
-"""Requests in a row after which an answer is a claim, and silence ends it."""
+"""Requests in a row after which an answer is a conflict, and silence ends it."""
 REMEMBERED = 60.0
-"""Seconds for which a claim counts that came unasked."""
+"""Seconds for which a conflict counts that came unasked."""
 WAIT = 0.3
 """Seconds that those who are asked once have; and they are asked twice in it."""
 MOST = 1024
@@ -46,31 +46,33 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Somebody says that he has a VIP. interface: the index of ours that it was heard on."""
+    """Somebody says that he has a VIP."""
 
-    vip: bytes
-    mac: bytes
-    interface: int
-    kind: Kind
+    vip: bytes  # the address
+    mac: bytes  # his
+    interface: int  # the index of ours that it was heard on
+    kind: Kind  # how he says it
 
 
 @dataclass(slots=True)
 class _Heard:
-    """asked: the number of the VIP's request that was answered last; streak: how many in a row; when: the loop's time
-    of the last word; counts: it is a claim."""
+    """What was heard of somebody who says so."""
 
-    asked: int = 0
-    streak: int = 0
-    when: float = 0.0
-    counts: bool = False
+    asked: int = 0  # the number of the VIP's request that he answered last
+    streak: int = 0  # how many he answered in a row
+    when: float = 0.0  # the loop's time of his last word
+    counts: bool = False  # it is a conflict: not a single stray answer
 
 
 class ConflictWatch:
-    """Asks and listens; made and used on one event loop. changed(vip): who claims it is not as before; repeated(claim):
-    somebody claims again what he is known to claim."""
+    """Asks and listens; made and used on one event loop.
+
+    changed: gets a VIP for which not the same ones as before are in conflict; repeated: gets a known conflict of which
+    was heard again.
+    """
 
     def __init__(
-        self, changed: Callable[[bytes], None], repeated: Callable[[Conflict], None] = lambda claim: None
+        self, changed: Callable[[bytes], None], repeated: Callable[[Conflict], None] = lambda conflict: None
     ) -> None:
         self._changed = changed
         self._repeated = repeated
@@ -104,7 +106,7 @@ class ConflictWatch:
 
     def of(self, vip: bytes) -> tuple[Conflict, ...]:
         """Who claims a VIP now."""
-        return tuple(claim for claim, heard in self._heard.get(vip, {}).items() if heard.counts)
+        return tuple(conflict for conflict, heard in self._heard.get(vip, {}).items() if heard.counts)
 
     async def macs(self, interface: int, address: bytes, sender: bytes | None = None) -> frozenset[bytes]:
         """Everybody who answers for an address on an interface's segment, asked now. sender: whom the request is from,
@@ -176,15 +178,15 @@ class ConflictWatch:
         now = asyncio.get_running_loop().time()
         heard = self._heard.get(vip, {})
         ended = [
-            claim
-            for claim, known in heard.items()
+            conflict
+            for conflict, known in heard.items()
             if (
                 self._asked[vip] - known.asked >= UNANSWERED
-                if claim.kind is Kind.ANSWER
+                if conflict.kind is Kind.ANSWER
                 else now - known.when > REMEMBERED
             )
         ]
-        told = [claim for claim in ended if heard.pop(claim).counts]
+        told = [conflict for conflict in ended if heard.pop(conflict).counts]
         self._asked[vip] += 1
         for index in self._wires:
             with suppress(OSError):  # down: it is asked again at the next turn
@@ -218,10 +220,10 @@ class ConflictWatch:
         if packet.sender == packet.target:
             kind = Kind.ANNOUNCEMENT
         vip = packet.sender
-        heard, claim = self._heard.setdefault(vip, {}), Conflict(vip, packet.mac, index, kind)
-        if claim not in heard and len(heard) >= MOST:
+        heard, conflict = self._heard.setdefault(vip, {}), Conflict(vip, packet.mac, index, kind)
+        if conflict not in heard and len(heard) >= MOST:
             return
-        known = heard.setdefault(claim, _Heard())
+        known = heard.setdefault(conflict, _Heard())
         known.when = asyncio.get_running_loop().time()
         if kind is Kind.ANSWER:
             number = self._asked[vip]
@@ -229,7 +231,7 @@ class ConflictWatch:
                 known.streak = known.streak + 1 if number == known.asked + 1 else 1
             known.asked = number
         if known.counts:
-            self._repeated(claim)
+            self._repeated(conflict)
         elif kind is not Kind.ANSWER or known.streak >= ANSWERED:
             known.counts = True
             self._changed(vip)

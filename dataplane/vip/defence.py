@@ -1,4 +1,4 @@
-"""Somebody else's claims to the VIPs that this engine owns: told, and answered by announcing the VIP again.
+"""Conflicts over the VIPs that this engine owns: told, and answered by announcing the VIP again.
 
 RFC 5227 section 2.4 (c): the engine keeps its address and defends it, but not more often than every DEFEND_INTERVAL, so
 that two who both insist do not flood their segment.
@@ -22,15 +22,15 @@ class Defence:
     def __init__(self, tell: Callable[[str], None], announce: Callable[[bytes], None]) -> None:
         self._tell = tell
         self._announce = announce
-        self._claimed: dict[bytes, frozenset[bytes]] = {}
+        self._conflicts: dict[bytes, frozenset[bytes]] = {}
         self._defended: dict[bytes, float] = {}
 
     def heard(self, vip: bytes, strangers: Collection[Conflict], *, owned: bool) -> None:
         """Who of the strangers claims a VIP changed."""
-        now = frozenset(claim.mac for claim in strangers) if owned else frozenset()
-        before = self._claimed.pop(vip, frozenset())
+        now = frozenset(conflict.mac for conflict in strangers) if owned else frozenset()
+        before = self._conflicts.pop(vip, frozenset())
         if now:
-            self._claimed[vip] = now
+            self._conflicts[vip] = now
         for mac in sorted(now - before):
             self._tell(f"VIP {socket.inet_ntoa(vip)} is also claimed by {mac.hex(':')}")
         for mac in sorted(before - now):
@@ -40,7 +40,7 @@ class Defence:
 
     def heard_again(self, vip: bytes, *, owned: bool) -> None:
         """One of the strangers claims a VIP once more: whoever heard him needs to hear us, too."""
-        if vip in self._claimed:
+        if vip in self._conflicts:
             self._defend(vip, owned=owned)
 
     def _defend(self, vip: bytes, *, owned: bool) -> None:
@@ -50,6 +50,6 @@ class Defence:
 
 
 def words(vip: str, strangers: Collection[Conflict]) -> str:
-    """The claims to a VIP, in words for an operator; "" where there are none."""
-    macs = sorted({claim.mac.hex(":") for claim in strangers})
+    """The conflicts over a VIP, in words for an operator; "" where there are none."""
+    macs = sorted({conflict.mac.hex(":") for conflict in strangers})
     return f"VIP {vip} is also claimed by {', '.join(macs)}" if macs else ""

@@ -1,4 +1,4 @@
-"""Whose the claims to the VIPs are: pool members', told by their MAC addresses, or strangers'.
+"""Who the conflicts over the VIPs come from: pool members', told by their MAC addresses, or strangers'.
 
 A member that answers ARP for a VIP is down: it takes the engine's clients away, past the table and all other servers,
 and would do so unseen while its probes pass. (No outage follows where all members do: their clients reach them.) A
@@ -24,7 +24,7 @@ _NONE: frozenset[Conflict] = frozenset()
 
 class MemberConflicts:
     """Who claims the VIPs of some services. neighbour: the MAC address of an address on an interface; changed: gets the
-    VIP whose claims changed, and the members whose own claims did; repeated: gets a VIP that strangers claim again."""
+    VIP whose conflicts changed, and the members whose own did; repeated: gets a VIP that strangers claim again."""
 
     def __init__(
         self,
@@ -51,17 +51,17 @@ class MemberConflicts:
         self.match()
 
     def match(self) -> set[Key]:
-        """Find members by their MAC addresses again; those whose claims are not as before."""
+        """Find members by their MAC addresses again; those whose conflicts are not as before."""
         found: dict[Key, frozenset[Conflict]] = {}
         for service in self._services:
-            claims: dict[tuple[int, bytes], set[Conflict]] = {}
-            for claim in self.watch.of(socket.inet_aton(service.vip)):
-                claims.setdefault((claim.interface, claim.mac), set()).add(claim)
-            interfaces = {interface for interface, _ in claims}
-            for server in service.servers if claims else ():
+            conflicts: dict[tuple[int, bytes], set[Conflict]] = {}
+            for conflict in self.watch.of(socket.inet_aton(service.vip)):
+                conflicts.setdefault((conflict.interface, conflict.mac), set()).add(conflict)
+            interfaces = {interface for interface, _ in conflicts}
+            for server in service.servers if conflicts else ():
                 address = socket.inet_aton(server.address)
                 macs = ((interface, self._neighbour(interface, address)) for interface in interfaces)
-                mine = frozenset(claim for there, mac in macs if mac for claim in claims.get((there, mac), ()))
+                mine = frozenset(conflict for there, mac in macs if mac for conflict in conflicts.get((there, mac), ()))
                 if mine:
                     key = service.pool_uuid, address
                     found[key] = found.get(key, _NONE) | mine
@@ -70,17 +70,17 @@ class MemberConflicts:
         return {key for key in before.keys() | found.keys() if before.get(key) != found.get(key)}
 
     def of(self, pool: str, server: bytes) -> frozenset[Conflict]:
-        """A member's claims to VIPs of its pool."""
+        """A member's conflicts over VIPs of its pool."""
         return self._members.get((pool, server), _NONE)
 
     def answers(self, pool: str, server: bytes) -> bool:
         """Whether a member answers ARP for a VIP of its pool."""
-        claims = self._members.get((pool, server))
-        return claims is not None and any(claim.kind is Kind.ANSWER for claim in claims)
+        conflicts = self._members.get((pool, server))
+        return conflicts is not None and any(conflict.kind is Kind.ANSWER for conflict in conflicts)
 
     def strangers(self, vip: bytes) -> tuple[Conflict, ...]:
-        """The claims to a VIP that are no member's."""
-        return tuple(claim for claim in self.watch.of(vip) if claim not in self._theirs)
+        """The conflicts over a VIP that are no member's."""
+        return tuple(conflict for conflict in self.watch.of(vip) if conflict not in self._theirs)
 
     async def close(self) -> None:
         """End."""
@@ -89,16 +89,16 @@ class MemberConflicts:
     def _heard(self, vip: bytes) -> None:
         self._changed(vip, self.match())
 
-    def _heard_again(self, claim: Conflict) -> None:
-        if claim not in self._theirs:
-            self._repeated(claim.vip)
+    def _heard_again(self, conflict: Conflict) -> None:
+        if conflict not in self._theirs:
+            self._repeated(conflict.vip)
 
 
-def words(claim: Conflict) -> str:
-    """A member's claim in words for an operator."""
-    vip = socket.inet_ntoa(claim.vip)
-    if claim.kind is Kind.ANSWER:
+def words(conflict: Conflict) -> str:
+    """A member's conflict in words for an operator."""
+    vip = socket.inet_ntoa(conflict.vip)
+    if conflict.kind is Kind.ANSWER:
         return f"server answers ARP for the VIP {vip}: clients go past the engine"
-    if claim.kind is Kind.ANNOUNCEMENT:
+    if conflict.kind is Kind.ANNOUNCEMENT:
         return f"server announces the VIP {vip} as its own by gratuitous ARP"
     return f"server's own ARP requests name the VIP {vip} as their sender (arp_announce)"

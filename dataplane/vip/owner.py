@@ -77,15 +77,15 @@ class VipOwner:
         if self._rounds.due(period, now):
             self._announce_owned()
 
-    def claimed(self, vip: bytes, strangers: Collection[Conflict], *, by_members: bool) -> None:
-        """Who else claims a VIP changed. strangers: those who are no pool members; by_members: members' claims are not
-        as before, and caches may hold them."""
+    def conflicts_changed(self, vip: bytes, strangers: Collection[Conflict], *, by_members: bool) -> None:
+        """Who else claims a VIP changed. strangers: the conflicts with others than pool members; by_members: those with
+        members are not as before, and caches may hold what they said."""
         owned = self._owns(vip)
         self._defence.heard(vip, strangers, owned=owned)
         if by_members and owned:
             self._announce(vip)
 
-    def claimed_again(self, vip: bytes) -> None:
+    def conflict_again(self, vip: bytes) -> None:
         """A stranger claims a VIP once more."""
         self._defence.heard_again(vip, owned=self._owns(vip))
 

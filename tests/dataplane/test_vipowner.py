@@ -130,11 +130,11 @@ def test_every_period_announces_what_is_owned_then(owned: Owned) -> None:
 
 
 def test_a_claim_is_answered_by_every_announcer(owned: Owned) -> None:
-    owned.owner.claimed(VIP, [STRANGER], by_members=False)
+    owned.owner.conflicts_changed(VIP, [STRANGER], by_members=False)
     assert (owned.notes.heard(), owned.other.heard()) == (["announce"], ["announce"])
-    owned.owner.claimed_again(VIP)  # within the interval of a defence
+    owned.owner.conflict_again(VIP)  # within the interval of a defence
     assert owned.notes.heard() == []
-    owned.owner.claimed(VIP, [STRANGER], by_members=True)
+    owned.owner.conflicts_changed(VIP, [STRANGER], by_members=True)
     assert owned.notes.heard() == ["announce"]
 
 
@@ -142,8 +142,8 @@ def test_what_is_not_owned_is_not_defended(owned: Owned) -> None:
     owned.up = False
     owned.owner.put([VIP])
     owned.notes.heard()
-    owned.owner.claimed(VIP, [STRANGER], by_members=True)
-    owned.owner.claimed_again(VIP)
+    owned.owner.conflicts_changed(VIP, [STRANGER], by_members=True)
+    owned.owner.conflict_again(VIP)
     assert owned.notes.heard() == []
 
 
