@@ -6,7 +6,7 @@ import ctypes
 import os
 from ctypes import byref, c_uint32
 from pathlib import Path
-from typing import Any
+from typing import ClassVar, Self
 
 from dataplane.bpf.libbpf import call, check
 
@@ -14,8 +14,20 @@ from dataplane.bpf.libbpf import call, check
 class Handle:
     """A file descriptor of a BPF object, closed once."""
 
+    KIND: ClassVar[str]  # as libbpf's functions call it
+
     def __init__(self, fd: int) -> None:
         self.fd = fd
+
+    @classmethod
+    def by_id(cls, number: int) -> Self:
+        """The object of an id. Raises DriverError."""
+        return cls(check(f"open {cls.__name__.lower()} {number}", call(f"bpf_{cls.KIND}_get_fd_by_id", number)))
+
+    @classmethod
+    def pinned(cls, path: Path) -> Self:
+        """The object pinned at a path. Raises DriverError."""
+        return cls(check(f"open {path}", call("bpf_obj_get", os.fsencode(path))))
 
     def close(self) -> None:
         """Close it; what is pinned or attached lives on."""
@@ -23,7 +35,7 @@ class Handle:
         if fd >= 0:
             os.close(fd)
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

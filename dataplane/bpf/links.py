@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 from ctypes import byref, c_uint32
-from pathlib import Path
 from typing import NamedTuple
 
 from dataplane.bpf.handle import Handle, word
@@ -22,6 +21,8 @@ XDP_FLAGS_UPDATE_IF_NOEXIST, XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE = 1 << 0, 1 
 
 class Link(Handle):
     """An XDP program's attachment to an interface; it ends when neither a descriptor nor a pin holds it."""
+
+    KIND = "link"
 
     def update(self, program: Program) -> None:
         """Let another program take over between two frames. Raises DriverError."""
@@ -61,11 +62,6 @@ class Link(Handle):
         return cls(result)
 
     @classmethod
-    def by_id(cls, number: int) -> Link:
-        """The link of an id. Raises DriverError."""
-        return cls(check(f"open link {number}", call("bpf_link_get_fd_by_id", number)))
-
-    @classmethod
     def of(cls, program: int, interface: int) -> int | None:
         """The id of the link by which a program is attached to an interface; None where it is attached without one."""
         number = c_uint32(0)
@@ -77,11 +73,6 @@ class Link(Handle):
             except DriverError:  # it ended since
                 continue
         return None
-
-    @classmethod
-    def pinned(cls, path: Path) -> Link:
-        """The link pinned at a path. Raises DriverError."""
-        return cls(check(f"open {path}", call("bpf_obj_get", os.fsencode(path))))
 
 
 class Attached(NamedTuple):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import mmap
-import os
 from array import array
 from collections.abc import Iterator
 from ctypes import byref, c_uint32
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 from dataplane.bpf.handle import Handle, word
@@ -54,6 +52,8 @@ class Batch(NamedTuple):
 
 class Map(Handle):
     """A map. Keys and values are bytes of the sizes the map was made with."""
+
+    KIND = "map"
 
     def __init__(self, fd: int) -> None:
         super().__init__(fd)
@@ -189,13 +189,3 @@ class Map(Handle):
         options = MapCreateOpts(ctypes.sizeof(MapCreateOpts), flags=flags)
         fd = call("bpf_map_create", kind, name.encode(), key_size, value_size, entries, byref(options))
         return cls(check(f"create map {name}", fd))
-
-    @classmethod
-    def by_id(cls, number: int) -> Map:
-        """The map of an id, as map-in-map lookups give it. Raises DriverError."""
-        return cls(check(f"open map {number}", call("bpf_map_get_fd_by_id", number)))
-
-    @classmethod
-    def pinned(cls, path: Path) -> Map:
-        """The map pinned at a path. Raises DriverError."""
-        return cls(check(f"open {path}", call("bpf_obj_get", os.fsencode(path))))

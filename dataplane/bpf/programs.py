@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import struct
 from ctypes import byref, c_char_p, c_uint32, c_void_p
-from pathlib import Path
 from typing import NamedTuple
 
 from dataplane.bpf.handle import Handle, word
@@ -31,6 +29,8 @@ class Ran(NamedTuple):
 
 class Program(Handle):
     """A loaded program."""
+
+    KIND = "prog"
 
     def __init__(self, fd: int) -> None:
         super().__init__(fd)
@@ -63,16 +63,6 @@ class Program(Handle):
         options.data_in = ctypes.cast(c_char_p(frame), c_void_p)
         options.data_size_in = len(frame)
         check("live run", call("bpf_prog_test_run_opts", self.fd, byref(options)))
-
-    @classmethod
-    def by_id(cls, number: int) -> Program:
-        """The program of an id. Raises DriverError."""
-        return cls(check(f"open program {number}", call("bpf_prog_get_fd_by_id", number)))
-
-    @classmethod
-    def pinned(cls, path: Path) -> Program:
-        """The program pinned at a path. Raises DriverError."""
-        return cls(check(f"open {path}", call("bpf_obj_get", os.fsencode(path))))
 
     @classmethod
     def load(cls, name: str, instructions: bytes) -> Program:

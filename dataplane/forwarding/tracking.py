@@ -106,10 +106,8 @@ class Flows:
 
     def server(self, flow: Flow, service: Service, pool: Pool, now: int, *, syn: bool) -> Target | None:
         """The member that gets a flow's packet, remembering what must be. syn: TCP, SYN without ACK."""
-        slot = slot_for(flow, service, pool)
-        owner = _target(pool, pool.table[slot])
-        phase = pool.phases[slot] if pool.phases else STABLE
-        if phase == STABLE or service.per_packet:
+        slot, owner, phase = _at_slot(flow, service, pool)
+        if phase == STABLE:
             return owner
         if syn:
             self.elder.pop(flow, None)
@@ -136,10 +134,8 @@ class Flows:
 
     def owner(self, flow: Flow, service: Service, pool: Pool, now: int) -> Target | None:
         """The member that a flow's packets go to, for messages about the flow: nothing is remembered or renewed."""
-        slot = slot_for(flow, service, pool)
-        owner = _target(pool, pool.table[slot])
-        phase = pool.phases[slot] if pool.phases else STABLE
-        if phase == STABLE or service.per_packet:
+        slot, owner, phase = _at_slot(flow, service, pool)
+        if phase == STABLE:
             return owner
         if found := self._known(self.elder, flow, service, pool, now):
             return found
@@ -226,6 +222,13 @@ def find_member(pool: Pool, member_id: MemberId) -> Target | None:
         if target.address == member_id.address:
             return target if target.generation == member_id.generation else None
     return None
+
+
+def _at_slot(flow: Flow, service: Service, pool: Pool) -> tuple[int, Target | None, int]:
+    """A flow's slot, its owner, and its phase as packets of the service see it."""
+    slot = slot_for(flow, service, pool)
+    phase = pool.phases[slot] if pool.phases and not service.per_packet else STABLE
+    return slot, _target(pool, pool.table[slot]), phase
 
 
 def _target(pool: Pool, index: int) -> Target | None:

@@ -78,16 +78,20 @@ void phases(const uint8_t *restrict marks, uint8_t *restrict phases, uint32_t sl
 	}
 }
 
+/* The first slot from there on behind those that are seen to be stable, eight at a time. */
+static inline uint32_t past_stable(const uint8_t *marks, uint32_t slot, uint32_t slots)
+{
+	while (slot + WIDE <= slots && !words(marks + slot))
+		slot += WIDE;
+	return slot;
+}
+
 /* Slots in transition whose former owner does not serve are tracked. Returns how many. */
 uint32_t end_unserved(uint8_t *marks, const uint16_t *former, const uint8_t *serves, uint32_t slots)
 {
 	uint32_t ended = 0;
 
-	for (uint32_t slot = 0; slot < slots; slot++) {
-		while (slot + WIDE <= slots && !words(marks + slot))
-			slot += WIDE;
-		if (slot == slots)
-			break;
+	for (uint32_t slot = 0; (slot = past_stable(marks, slot, slots)) < slots; slot++) {
 		if (marks[slot] < WINDOW || (former[slot] != NO_SERVER && serves[former[slot]]))
 			continue;
 		marks[slot] = TRACKED;
@@ -101,11 +105,7 @@ uint32_t settle(uint8_t *marks, const uint8_t *kept, uint32_t slots)
 {
 	uint32_t settled = 0;
 
-	for (uint32_t slot = 0; slot < slots; slot++) {
-		while (slot + WIDE <= slots && !words(marks + slot))
-			slot += WIDE;
-		if (slot == slots)
-			break;
+	for (uint32_t slot = 0; (slot = past_stable(marks, slot, slots)) < slots; slot++) {
 		if (marks[slot] != TRACKED || kept[slot])
 			continue;
 		marks[slot] = STABLE;

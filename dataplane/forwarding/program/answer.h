@@ -3,6 +3,7 @@
 #ifndef AVI_ANSWER_H
 #define AVI_ANSWER_H
 
+#include "checksum.h"
 #include "rewrite.h"
 
 #define ECHO_REQUEST 8
@@ -26,18 +27,6 @@ static __always_inline void turn_round(struct eth *eth)
 		eth->dst[i] = eth->src[i];
 		eth->src[i] = own[i];
 	}
-}
-
-/* The same in the machine's byte order of words as checksum() of dataplane/forwarding/rewrite.py. */
-static __always_inline __u32 header_sum(const struct ip *ip)
-{
-	const __u16 *words = (const void *)ip;
-	__u32 sum = 0;
-
-#pragma unroll
-	for (int i = 0; i < IP_HLEN / 2; i++)
-		sum += words[i];
-	return sum;
 }
 
 /* A ping without IP options becomes its answer in place. */

@@ -6,6 +6,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "checksum.h"
 #include "parse.h"
 
 #define IPIP 4
@@ -36,19 +37,6 @@ struct header {
 	__be16 gre_kind;
 };
 
-static __always_inline __be16 checksum(const struct ip *ip)
-{
-	const __u16 *words = (const void *)ip;
-	__u32 sum = 0;
-
-#pragma unroll
-	for (int i = 0; i < IP_HLEN / 2; i++)
-		sum += words[i];
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	return ~sum;
-}
-
 SEC("lwt_xmit")
 int avi_probe(struct __sk_buff *skb)
 {
@@ -72,7 +60,7 @@ int avi_probe(struct __sk_buff *skb)
 	header.ip.protocol = tunnel->protocol;
 	header.ip.source = tunnel->source;
 	header.ip.destination = tunnel->server;
-	header.ip.checksum = checksum(&header.ip);
+	header.ip.checksum = folded(header_sum(&header.ip));
 	/* The tunnel's packet takes the ordinary route to the server: with the mark, the rule would send it here again. */
 	skb->mark = 0;
 	if (tunnel->protocol == GRE ? bpf_lwt_push_encap(skb, BPF_LWT_ENCAP_IP, &header, IP_HLEN + GRE_HLEN) :

@@ -3,6 +3,7 @@
 #ifndef AVI_REWRITE_H
 #define AVI_REWRITE_H
 
+#include "checksum.h"
 #include "counters.h"
 #include "lookup.h"
 #include "packet.h"
@@ -20,13 +21,6 @@ struct leaving {
 	__u32 tag;	      /* bytes of the 802.1Q tag in front of it */
 	__u32 padding;	      /* bytes behind it */
 };
-
-static __always_inline __u16 folded(__u32 sum)
-{
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	return ~sum;
-}
 
 static __always_inline int leave(struct xdp_md *ctx, const union target *target, const struct interface *out,
 				 const struct leaving *what)

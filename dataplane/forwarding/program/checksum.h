@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Checksums that are made (RFC 1071), in the machine's byte order of words: the same as checksum() of
+ * dataplane/forwarding/rewrite.py. */
+#ifndef AVI_CHECKSUM_H
+#define AVI_CHECKSUM_H
+
+#include "parse.h"
+
+static __always_inline __u16 folded(__u32 sum)
+{
+	sum = (sum & 0xFFFF) + (sum >> 16);
+	sum = (sum & 0xFFFF) + (sum >> 16);
+	return ~sum;
+}
+
+/* The sum of a header without options. */
+static __always_inline __u32 header_sum(const struct ip *ip)
+{
+	const __u16 *words = (const void *)ip;
+	__u32 sum = 0;
+
+#pragma unroll
+	for (int i = 0; i < IP_HLEN / 2; i++)
+		sum += words[i];
+	return sum;
+}
+
+#endif
