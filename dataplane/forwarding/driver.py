@@ -48,7 +48,7 @@ class Driver(Tables, Protocol):
     """Moves frames by the tables."""
 
     name: str
-    """ "xdp" or "pcap"."""
+    """As it is registered (`dataplane.drivers.registry`)."""
 
     def modes(self) -> Mapping[str, str]:
         """How each interface is served, by interface name ("native", "generic", "AF_PACKET")."""

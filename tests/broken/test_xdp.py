@@ -153,6 +153,17 @@ def test_the_pcap_driver_ends_what_the_xdp_driver_left_to_the_kernel(tmp_path: P
         assert world.spaces["engine"].run(lambda: links.attached(index)) is None
 
 
+def test_the_xdp_driver_ends_what_a_killed_pcap_driver_left_to_the_kernel(tmp_path: Path) -> None:
+    """A packet filter: a VIP that is no longer of the plan would stay cut off from the host."""
+    with built(tmp_path, "l2", driver="pcap") as world:
+        world.end_engine(signal.SIGKILL)
+        assert "avi_" in world.sh("engine", "nft list tables")
+        world.driver = "xdp"
+        world.start_engine()
+        world.is_well()
+        assert world.sh("engine", "nft list tables") == ""
+
+
 @contextmanager
 def unmounted() -> Iterator[list[str]]:
     """A mount namespace without BPF file system. Yields the command that runs another one there."""

@@ -11,7 +11,6 @@ import logging
 import os
 import queue
 import select
-import socket
 import threading
 import time
 from collections import defaultdict
@@ -19,18 +18,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from copy import copy
 from typing import Any, TypeVar
 
-from dataplane.drivers.pcap import offload, socketfilter
+from dataplane.drivers.pcap import hostguard, offload, socketfilter
 from dataplane.drivers.pcap.flowcache import FlowCache
-from dataplane.drivers.pcap.hostguard import HostGuard
 from dataplane.drivers.pcap.packetsocket import BATCH, NOTHING_UNDONE, ROOM, PacketSocket
-from dataplane.errors import DriverError
 from dataplane.forwarding import decision
 from dataplane.forwarding.dropreasons import MISTAKEN, OVERRUN
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flows
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Tally, Vip
 from dataplane.plan import L2
-from dataplane.runtime import locks
 from dataplane.runtime.worker import Worker
 
 K = TypeVar("K")
@@ -51,7 +47,7 @@ class PcapDriver:
     name = "pcap"
 
     def __init__(self, instance: str) -> None:
-        self._claim = _claimed(instance)
+        self._claim = hostguard.claim(instance)
         self._values = LookupTables()
         self._flows = Flows()
         self._cache = FlowCache(self._values, self._flows)
@@ -66,7 +62,7 @@ class PcapDriver:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK)
         self._poll = select.epoll()
         self._poll.register(self._wake, select.EPOLLIN)
-        self._guard = HostGuard(instance)
+        self._guard = hostguard.HostGuard(instance)
         self._worker = Worker("the pcap driver", self._turn)
         self._worker.start()
 
@@ -320,18 +316,6 @@ class PcapDriver:
         for verdict in waiting:
             decision.count(verdict, self._counters)
         waiting.clear()
-
-
-def _claimed(instance: str) -> socket.socket:
-    """The instance is this process's: two of one name would undo each other's packet filter. The lock in the state
-    directory does not do: that may have been removed under a running engine."""
-    held = locks.claim(f"avi-se/{instance}")
-    if isinstance(held, socket.socket):
-        return held
-    who = f"process {held}" if held else "a process that is not to be seen from here"
-    raise DriverError(
-        f"{who} is the pcap driver of {instance}: two engines cannot share it", remedy=f"kill {held}" if held else ""
-    )
 
 
 def _copied(tallies: Mapping[K, Tally]) -> dict[K, Tally]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from dataplane.errors import DriverError
 from dataplane.forwarding.values import Interface
+from dataplane.runtime import locks
 
 log = logging.getLogger("avi-se")
 
@@ -25,7 +26,7 @@ class HostGuard:
     thread of its own: nft(8) is a process a change, and a thousand changes at once become one."""
 
     def __init__(self, instance: str) -> None:
-        self._table = "avi_" + "".join(c if c.isalnum() else "_" for c in instance)
+        self._table = _table(instance)
         self._interfaces: dict[int, Interface] = {}
         self._vips: frozenset[bytes] = frozenset()
         self._lock = threading.Lock()
@@ -56,7 +57,7 @@ class HostGuard:
         self._ending = True
         self._changed.set()
         self._thread.join()
-        _nft(f"table netdev {self._table}\ndelete table netdev {self._table}\n")
+        _nft(_without(self._table))
 
     def _follow(self) -> None:
         while True:
@@ -88,10 +89,30 @@ class HostGuard:
         return {index: one for index, one in self._interfaces.items() if _index(one.name) == index}
 
 
+def claim(instance: str) -> socket.socket:
+    """Make an instance this process's, until what is returned is closed: two would undo each other's tables. The lock
+    in the state directory does not do: that may have been removed under a running engine.
+
+    Raises DriverError where another process has it.
+    """
+    held = locks.claim(f"avi-se/{instance}")
+    if isinstance(held, socket.socket):
+        return held
+    who = f"process {held}" if held else "a process that is not to be seen from here"
+    raise DriverError(
+        f"{who} is the pcap driver of {instance}: two engines cannot share it", remedy=f"kill {held}" if held else ""
+    )
+
+
+def remove(instance: str) -> None:
+    """Remove the table that a killed guard of an instance left. Raises DriverError where nftables refuses."""
+    _nft(_without(_table(instance)))
+
+
 def ruleset(table: str, interfaces: Mapping[int, Interface], vips: Iterable[bytes]) -> str:
     """The whole table as nft(8) reads it: one transaction replaces what was there."""
     elements = ", ".join(socket.inet_ntoa(vip) for vip in sorted(vips))
-    lines = [f"table netdev {table}", f"delete table netdev {table}", f"table netdev {table} {{"]
+    lines = [_without(table), f"table netdev {table} {{"]
     lines += [" set vips {", "  type ipv4_addr", *([f"  elements = {{ {elements} }}"] if elements else []), " }"]
     for index, interface in sorted(interfaces.items()):
         lines += [
@@ -101,6 +122,15 @@ def ruleset(table: str, interfaces: Mapping[int, Interface], vips: Iterable[byte
             " }",
         ]
     return "\n".join([*lines, "}", ""])
+
+
+def _table(instance: str) -> str:
+    return "avi_" + "".join(c if c.isalnum() else "_" for c in instance)
+
+
+def _without(table: str) -> str:
+    """What removes a table, whether it is there or not."""
+    return f"table netdev {table}\ndelete table netdev {table}\n"
 
 
 def _index(name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,11 @@ def start(instance: str, state: Path) -> PcapDriver:
 
 
 def remove(instance: str) -> None:
-    """Nothing: the next pcap driver of the instance replaces the packet filter that a killed one left."""
+    """Remove the packet filter that a killed driver of this instance left. Raises DriverError where it runs."""
+    from dataplane.drivers.pcap import hostguard
+
+    with hostguard.claim(instance), suppress(DriverError):  # without nftables there is none
+        hostguard.remove(instance)
 
 
 def holder(instance: str, interface: int) -> None:
