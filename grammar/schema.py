@@ -64,7 +64,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message."""
+    """A message: a record of named fields."""
 
     name: str  # the appliance's: "Server"
     fields: Mapping[str, Field]  # by name, in table order

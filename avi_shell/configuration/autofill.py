@@ -33,8 +33,8 @@ SERVICE_REFERENCES: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 
 def filled(kind: schema.Kind, document: Document, tenant: str, stored: Document | None = None) -> Document:
-    """A new document with everything filled in. stored: the object as it was, to tell a value that was filled then
-    from one that was typed."""
+    """A new document with everything filled in. stored: the object as it was before: a value that was filled in then
+    is told from one that was typed."""
     new = canonical(kind, document)
     if "tenant_ref" in kind.root.fields:
         new.setdefault("tenant_ref", reference("tenant", tenant))

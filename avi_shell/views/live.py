@@ -237,7 +237,7 @@ def _pool(pool: Report) -> Parts:
 
 
 def _servers(pool: Report) -> Parts:
-    """The servers of a pool, in a table that fits 80 columns; why those are not up that are not, under it."""
+    """The servers of a pool, in a table that fits 80 columns; below it, why some are not up, and what mends them."""
     rows = [
         (
             server["address"],
