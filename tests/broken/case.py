@@ -17,7 +17,7 @@ def nothing(_: World) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One way to break the server `broken`, beside a healthy one.
+    """Something that breaks the server `broken`, beside a healthy one.
 
     breaks: does it, for real; state, reason: what the engine reports of it, the reason in part; told: words of the
     diagnosis about it; mends: how many commands that prints, which bring the server up; restores: what no command can

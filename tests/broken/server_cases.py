@@ -74,7 +74,7 @@ CASES = (
         restores=on("switch", "ip link set broken0 up"),
     ),
     Case(
-        "nobody prepared it",  # what mends it must never have it answer ARP for the VIP on the way
+        "nobody prepared it",  # what mends it must not make it answer ARP for the VIP meanwhile
         breaks=on("broken", f"ip link set eth1 down; ip addr del {VIP}/32 dev lo; {UNPREPARED}"),
         state="down",
         reason="server answers, VIP does not: VIP missing on its loopback?",

@@ -1,4 +1,4 @@
-"""Each way to break a server, for real: the engine says which it is, the healthy one beside it stays up, and the
+"""Everything that breaks a server, for real: the engine says which it is, the healthy one beside it stays up, and the
 printed commands mend it."""
 
 from __future__ import annotations

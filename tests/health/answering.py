@@ -1,4 +1,4 @@
-"""The program of a crowd's servers: `answering.py tcp|http PORT`. It says a line once it listens.
+"""The program of a crowd's servers: `python -m tests.health.answering tcp|http PORT`. It says a line once it listens.
 
 It answers every datagram on the port with itself. tcp: takes connections and closes them; http: answers every request.
 """
@@ -14,6 +14,7 @@ _HTTP = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def main() -> None:
+    """Serve for ever."""
     kind, port = sys.argv[1], int(sys.argv[2])
     stream, datagram = (socket.socket(socket.AF_INET, t) for t in (socket.SOCK_STREAM, socket.SOCK_DGRAM))
     stream.bind(("", port))

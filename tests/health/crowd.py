@@ -26,7 +26,6 @@ from tests.netns import Namespace
 
 ENGINE = "10.9.0.1"
 PORT = 80
-_ANSWERS = Path(__file__).with_name("answering.py")
 
 
 class Crowd:
@@ -137,7 +136,7 @@ def crowd(folder: Path, servers: int, *, kind: str = "tcp", mode: str = plan.L2,
         set_neighbours(made, made.addresses, made.mac)
         if mode != plan.L2:
             _decapsulate(server, [vip(number) for number in range(vips)])
-        words = [sys.executable, str(_ANSWERS), kind, str(PORT)]
+        words = [sys.executable, "-m", "tests.health.answering", kind, str(PORT)]
         answering = subprocess.Popen(["nsenter", f"--net={server.path}", *words], stdout=subprocess.PIPE)
         stack.callback(_end, answering)
         assert answering.stdout is not None

@@ -12,9 +12,10 @@ import pytest
 
 from dataplane.forwarding.values import Interface
 from dataplane.health.probepaths import ProbePaths
-from dataplane.health.probes import script as external
 from dataplane.health.probes.factory import ProbeFactory
+from dataplane.health.probes.script import interpreter
 from dataplane.plan import L3_IPIP
+from tests.health import askvip
 from tests.health.segment import DEAD, ENGINE, SERVER, VIP, Segment, monitor, segment, until
 
 CLOSED = 9
@@ -176,13 +177,10 @@ def test_external(there: Segment, fields: dict[str, Any], expected: bool | str) 
 
 @pytest.mark.root
 def test_a_script_asks_the_vip_through_the_server(there: Segment) -> None:
-    ask = "#!/usr/bin/env python3\nimport os, socket\nprint(socket.create_connection((os.environ['IP'], 1)))"
-    told = there.probe(monitor("EXTERNAL", script=ask.replace(", 1)", ", int(os.environ['PORT']))"), receive_timeout=9),
-                       CLOSED)  # fmt: skip
-    assert "Connection refused" in str(told)
+    asks = monitor("EXTERNAL", script=Path(askvip.__file__).read_text(), receive_timeout=9)
+    assert "Connection refused" in str(there.probe(asks, CLOSED))
     with there.answering(b"") as (port, _):
-        ask = ask.replace(", 1)", f", {port})")
-        assert there.probe(monitor("EXTERNAL", script=ask, receive_timeout=9), port) is True
+        assert there.probe(asks, port) is True
 
 
 @pytest.mark.root
@@ -205,8 +203,8 @@ def _runs(pid: int) -> bool:
 
 
 def test_an_interpreter_is_the_scripts_first_line() -> None:
-    assert external.interpreter("#! /usr/bin/env  perl -w\nx") == ["/usr/bin/env", "perl -w"]
-    assert external.interpreter("echo") == ["/bin/sh"]
+    assert interpreter("#! /usr/bin/env  perl -w\nx") == ["/usr/bin/env", "perl -w"]
+    assert interpreter("echo") == ["/bin/sh"]
     assert os.path.exists("/bin/sh")
 
 

@@ -1,4 +1,4 @@
-"""Layer 3 across routers: real TCP and UDP through the engine's tunnels, a narrow link on the way."""
+"""Layer 3 across routers: real TCP and UDP through the engine's tunnels, a narrow link between."""
 
 from __future__ import annotations
 
