@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import scheduling
@@ -23,6 +24,9 @@ from tests.scheduling import pytest_collection_modifyitems, pytest_runtest_proto
 __all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol"]
 
 MARK = "AVI_TEST_RUN"
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# How fast the machine is, with other tests beside them, is not what properties are about.
+hypothesis.settings.load_profile("suite")
 PATIENCE = 10.0
 """Seconds that the kernel has to finish taking things down."""
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from dataplane.bpf.programs import Program
 from dataplane.drivers.maps.layout import u32
@@ -200,8 +201,8 @@ def services(effort: Effort) -> Iterator[Samples]:
 def moving(one: Pool, share: int = 10) -> Pool:
     """The pool with every so-manieth slot in transition, from the owner's neighbour."""
     phases = bytes(STABLE if slot % share else TRANSITION for slot in range(one.slots))
-    size = len(one.targets)
-    former = [hashing.NO_SERVER if slot % share else (owner + 1) % size for slot, owner in enumerate(one.table)]
+    size, owners = len(one.targets), array("H", one.table.tobytes())
+    former = [hashing.NO_SERVER if slot % share else (owner + 1) % size for slot, owner in enumerate(owners)]
     return replace(one, phases=phases, fallback=array("H", former))
 
 
@@ -311,9 +312,7 @@ def frame_cost(effort: Effort) -> Iterator[Samples]:
                 return min(again.test_run(sent, repeat=repeat).duration for _ in range(runs))
 
             def ways(number: int) -> dict[str, Callable[[], float]]:
-                return {
-                    name: lambda at=at: least(at) for at, name in enumerate(("own", "empty", "grow", "twice")[:number])
-                }  # type: ignore[misc]
+                return {name: partial(least, at) for at, name in enumerate(("own", "empty", "grow", "twice")[:number])}
 
             put(tables, pool(L2, 2), service(0))
             assert decider.run(sent).redirected

@@ -206,7 +206,7 @@ def until(condition: Callable[[], bool], what: Callable[[], object], seconds: fl
         time.sleep(0.02)
 
 
-def end(process: subprocess.Popen[bytes], signum: int) -> None:
+def end(process: subprocess.Popen[Any], signum: int) -> None:
     """Send a signal and wait for the end."""
     process.send_signal(signum)
     process.wait(15)

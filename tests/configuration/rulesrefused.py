@@ -1,10 +1,16 @@
 """Sessions whose last step a rule refuses: a table of data for `test_rules`."""
 
-from avi_shell.configuration.document import reference
+from avi_shell.configuration.document import Document, reference
 
 from .addresses import address, prefix
 from .conftest import udp_profile
 from .rulesamples import HASH, POOL, PROFILE, SERVICE, VIP, Step, l2, monitor, servers
+
+
+def saved(vip: Document) -> list[Step]:
+    """Save a VIP of one address."""
+    return [lambda site: site.save("vsvip", name="v", vip=[vip])]
+
 
 REFUSED: list[tuple[str, list[Step], str, str]] = [
     # what is tried | the last step is refused | the field it points at | what the refusal says
@@ -309,7 +315,7 @@ REFUSED: list[tuple[str, list[Step], str, str]] = [
     *(
         (
             f"the VIP {bad}",
-            [lambda s, bad=bad: s.save("vsvip", name="v", vip=[{"ip_address": address(bad)}])],  # type: ignore[misc]
+            saved({"ip_address": address(bad)}),
             "vip[1].ip_address",
             rf"vip\[1\].ip_address is {bad}, which no VIP can be",
         )
@@ -318,11 +324,7 @@ REFUSED: list[tuple[str, list[Step], str, str]] = [
     *(
         (
             f"the VIP {bad} of 10.0.0.0/24",
-            [
-                lambda s, bad=bad: s.save(  # type: ignore[misc]
-                    "vsvip", name="v", vip=[{"ip_address": address(bad), "subnet": prefix("10.0.0.0/24")}]
-                )
-            ],
+            saved({"ip_address": address(bad), "subnet": prefix("10.0.0.0/24")}),
             "vip[1].ip_address",
             r"network or broadcast address of its subnet 10\.0\.0\.0/24",
         )

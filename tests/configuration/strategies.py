@@ -41,7 +41,8 @@ def documents(segment: str) -> st.SearchStrategy[Document]:
 
 def _messages(kind: schema.Kind, message: schema.Message, depth: int) -> st.SearchStrategy[Document]:
     alternatives = relations.ALTERNATIVES.get(message.name, {})
-    required, optional = {}, {}
+    required: dict[str, st.SearchStrategy[Any]] = {}
+    optional: dict[str, st.SearchStrategy[Any]] = {}
     for field in message.typable():
         if field.name in alternatives or field.name in ("tenant_ref", "pool_ref", "vsvip_ref"):
             continue

@@ -341,7 +341,7 @@ def test_groups_and_engines(site: Site, read: Any) -> None:
 
 
 def test_groups_say_how_often_vips_are_announced(site: Site, read: Any) -> None:
-    group = {"name": "edge", "gratarp_permanent_periodicity": 5}
+    group: Document = {"name": "edge", "gratarp_permanent_periodicity": 5}
     site.save("serviceenginegroup", **group)
     assert read().common.announcing == {}
     saved = site.save("serviceenginegroup", **group, enable_gratarp_permanent=True)

@@ -125,7 +125,7 @@ def other(path: str, field: schema.Field) -> Any:
     return ["x"] if field.repeated else "x"
 
 
-MONITORS = {
+MONITORS: dict[str, Document] = {
     "http_monitor": {"type": "HEALTH_MONITOR_HTTP", "http_monitor": {"http_response_code": ["HTTP_2XX"]}},
     "external_monitor": {"type": "HEALTH_MONITOR_EXTERNAL", "external_monitor": {"command_code": "echo"}},
     "": {"type": "HEALTH_MONITOR_TCP"},
@@ -148,7 +148,7 @@ def test_what_has_no_effect_says_so_and_has_none(path: str, site: Site, read: An
         servers = [{"ip": address(f"10.1.100.{last}"), "port": 80} for last in (10, 11)]
         changed["servers"] = [servers[0] | {name: value}, servers[1]]
     elif inner:
-        changed[inner[0]] = made[inner[0]] | {name: value}  # type: ignore[operator]
+        changed[inner[0]] = made[inner[0]] | {name: value}
     else:
         changed[name] = value
     saved = site.save(segment, **changed)

@@ -145,10 +145,10 @@ def test_renaming_takes_the_references_along(site: Site, tmp_path: Path) -> None
     with pytest.raises(Refused, match="cannot be renamed"):
         site.configuration.save("networkprofile", {**profile, "name": "mine"}, "admin")
     site.save("pool", name="p2")
+    pool = site.configuration.find("pool", "p2", "admin")
+    assert pool is not None
     with pytest.raises(InvalidObject, match="another Pool"):
-        site.configuration.save(
-            "pool", {**site.configuration.find("pool", "p2", "admin"), "name": "web servers & more"}, "admin"
-        )  # type: ignore[dict-item]
+        site.configuration.save("pool", {**pool, "name": "web servers & more"}, "admin")
 
 
 def test_tenants_see_their_own_and_admins(site: Site) -> None:

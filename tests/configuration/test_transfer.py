@@ -115,7 +115,7 @@ def test_an_import_that_is_refused_stores_nothing(site: Site) -> None:
 
 
 def test_what_is_not_known_is_kept() -> None:
-    data = {
+    data: dict[str, Any] = {
         "Pool": [{"name": "p", "future_field": {"x": 1}, "sni_enabled": False, "url": "u"}],
         "WafPolicy": [{"name": "w"}],
         "GslbSomething": [{"name": "g"}, {"name": "h"}],

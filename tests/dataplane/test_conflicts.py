@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -119,7 +120,11 @@ def test_claims_of_many_cost_one_look_at_each_member() -> None:
     servers = tuple(plan.Server(".".join(map(str, address)), 80) for address in macs)
 
     async def run() -> None:
-        claimed = MemberConflicts(lambda *where: looks.append(where) or macs[where[1]], lambda vip, members: None)
+        def look(*where: Any) -> bytes:
+            looks.append(where)
+            return macs[where[1]]
+
+        claimed = MemberConflicts(look, lambda vip, members: None)
         one = replace(plans.service(topology.load(topology.find("l2_dsr"))), vip="192.0.2.1", monitors=())
         claimed.follow([replace(one, servers=servers)], [])
         for mac in (*set(macs.values()), bytes.fromhex("020000000099")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,9 @@ WELL = Facts(
 )  # fmt: skip
 DEAF = replace(WELL, echo=SILENT, last=SILENT, vip_port=SILENT, fits=0, failing=("no answer from the VIP within 1 s",))
 GONE = replace(DEAF, host=False, host_port=SILENT, answers=frozenset(), unsigned=frozenset(), far=frozenset())
-FAR_AWAY = {"mode": plan.L3_GRE, "on_link": False, "answers": frozenset(), "unsigned": frozenset(), "far": frozenset()}
+FAR_AWAY: dict[str, Any] = {
+    "mode": plan.L3_GRE, "on_link": False, "answers": frozenset(), "unsigned": frozenset(), "far": frozenset(),
+}  # fmt: skip
 
 TABLE = [
     (replace(WELL, no_route="it is on no network"), "it is on no network", ENGINE, 0),

@@ -6,6 +6,7 @@ import struct
 import subprocess
 from array import array
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,7 @@ def test_the_flow_hash_never_changes() -> None:
     assert flow_hash(0xFFFFFFFF, 0xFFFF, 0xFFFFFFFF) == 0x1D8A75CE
 
 
-CLIENTS = {
+CLIENTS: dict[str, Callable[[int], tuple[int, int]]] = {
     "addresses": lambda n: (0xC0000200 + n, 0),
     "every third address": lambda n: (0xC0000200 + 3 * n, 0),
     "networks of 256": lambda n: (0x0A000000 + 256 * n, 0),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Raw
@@ -14,17 +16,18 @@ DATA = bytes(n * 7 & 0xFF for n in range(3000))
 UDP_L4 = 5
 
 
-def undone(layers: object, kind: int, size: int, ethernet: bytes = ETHERNET) -> tuple[bytes, offload.Undone]:
+def undone(layers: Any, kind: int, size: int, ethernet: bytes = ETHERNET) -> tuple[bytes, offload.Undone]:
     """The frame as a stack leaves it: the layer-4 checksum wrong; and what it says of it."""
-    packet = bytearray(bytes(layers))  # type: ignore[call-overload]
+    packet = bytearray(bytes(layers))
     start = (packet[0] & 0x0F) * 4
     offset = 16 if packet[9] == 6 else 6
     packet[start + offset] ^= 0x55
     return ethernet + bytes(packet), offload.Undone(1, kind, 0, size, 14 + start, offset)
 
 
-def whole(layers: object, ethernet: bytes = ETHERNET) -> bytes:
-    return ethernet + bytes(layers)  # type: ignore[call-overload]
+def whole(layers: Any, ethernet: bytes = ETHERNET) -> bytes:
+    packet: bytes = ethernet + bytes(layers)
+    return packet
 
 
 @pytest.mark.parametrize("ethernet", [ETHERNET, TAGGED])

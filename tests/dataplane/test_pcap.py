@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def bench() -> Iterator[Bench]:
             wire.bind((name, packetsocket.ETH_P_ALL))
             return wire
 
-        wires = {index: far.run(lambda i=i: listen(i.name)) for index, i in real.items()}
+        wires = {index: far.run(partial(listen, i.name)) for index, i in real.items()}
         driver = engine.run(lambda: PcapDriver("test"))
         try:
             engine.run(lambda: _put(driver, real))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from array import array
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -158,7 +159,7 @@ def put(driver: Memory) -> dict[str, Any]:
     """What a driver holds. Phases tell of the past."""
     return {
         "interfaces": driver.interfaces,
-        "pools": {uuid: replace(pool, phases=b"", fallback=pool.table[:0]) for uuid, pool in driver.pools.items()},
+        "pools": {uuid: replace(pool, phases=b"", fallback=array("H")) for uuid, pool in driver.pools.items()},
         "services": driver.services,
         "vips": driver.vips,
     }

@@ -27,7 +27,7 @@ SERVICE = plan.Service(
     mode=plan.L2, hash_key=plan.BY_ADDRESS_AND_PORT, idle_timeout=300, pool="p1", pool_uuid="pool-1",
     slots=plan.SLOTS, seed=7, servers=SERVERS,
 )  # fmt: skip
-NEIGHBOURS = {
+NEIGHBOURS: dict[str, Any] = {
     "interfaces": [{"name": "eth0", "mac": ETH0.mac.hex(":"), "ip": ["10.0.0.1/24"], "mtu": 1500}],
     "neighbours": [
         {"ip": WEB1, "mac": mac(0x11).hex(":"), "interface": "eth0"},

@@ -38,9 +38,9 @@ class Site:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.plan(PLANNED)
+        self.put(PLANNED)
 
-    def plan(self, *services: plan.Service) -> None:
+    def put(self, *services: plan.Service) -> None:
         changes = {service.key: service for service in services}
         self.engine.apply(plan.Plan(self.engine.version + 1, changes, None))
         self.engine.refresh()
@@ -94,7 +94,7 @@ def test_a_pools_tenant_is_its_own_where_the_service_names_one_of_admin() -> Non
     async def job(site: Site) -> None:
         service, pool, _ = await site.report()
         assert (service["tenant"], pool["tenant"]) == ("blue", "blue")
-        site.plan(replace(PLANNED, pool_tenant="admin"))
+        site.put(replace(PLANNED, pool_tenant="admin"))
         service, pool, _ = await site.report()
         assert (service["tenant"], pool["tenant"]) == ("blue", "admin")
 
@@ -109,7 +109,7 @@ def test_drops_are_told_of_the_service_that_they_belong_to() -> None:
     async def job(site: Site) -> None:
         service, _, _ = await site.report()
         assert service["dropped"] == {"no_server": 3, "no_next_hop": 1}
-        site.plan(replace(PLANNED, port=81, port_end=81))
+        site.put(replace(PLANNED, port=81, port_end=81))
         told = await status.report(site.engine)
         assert [service["dropped"] for service in told["services"] if service["port"] == 81] == [{}]
 
@@ -131,7 +131,7 @@ def test_each_state_tells_since_when_it_is_so() -> None:
         site.hear(FIRST, False, FAST)  # failed_checks
         found.append(await site.report())
         clock[0] = 4000.0
-        site.plan(replace(PLANNED, enabled=False))
+        site.put(replace(PLANNED, enabled=False))
         found.append(await site.report())
         words = [tuple(one["state"] for one in told) for told in found]
         assert words == [
@@ -150,7 +150,7 @@ def test_each_state_tells_since_when_it_is_so() -> None:
 
 def test_a_server_without_monitors_changes_with_its_network() -> None:
     async def job(site: Site) -> None:
-        site.plan(replace(PLANNED, monitors=()))
+        site.put(replace(PLANNED, monitors=()))
         _, _, server = await site.report()
         assert (server["state"], server["failed_checks"], server["failed_by_monitor"]) == ("up", 0, {})
         down = time.time()
@@ -183,7 +183,7 @@ def test_failed_probes_are_counted_of_each_monitor() -> None:
 
 def test_each_vip_tells_what_became_of_its_announcement() -> None:
     async def job(site: Site) -> None:
-        site.plan(replace(PLANNED, advertise_down=True))
+        site.put(replace(PLANNED, advertise_down=True))
         await asyncio.sleep(0)
         told = await status.report(site.engine)
         assert [(vip["announced"], vip["announcers"]) for vip in told["vips"]] == [

@@ -1,5 +1,6 @@
 """Slots through changes of their pool."""
 
+import platform
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ def change(
 
 def phases(slots: Slots, members: Sequence[Life] = ALL) -> tuple[list[int], list[int]] | None:
     found = slots.phases(members)
-    return found and (list(found.phases), list(found.fallback))
+    return (list(found.phases), list(found.fallback)) if found else None
 
 
 def test_a_first_table_is_stable() -> None:
@@ -263,6 +264,6 @@ def compare(slots: Slots, each: list[Slot], members: list[Life]) -> None:
 
 
 def test_this_machine_has_the_native_loop() -> None:
-    if library.platform.machine() != "x86_64":
+    if platform.machine() != "x86_64":
         pytest.skip("a native loop is shipped for x86_64 alone")
     assert library.function("slotphases", "settle") is not None

@@ -31,5 +31,5 @@ def test_a_dead_server_and_one_without_the_vip() -> None:
 
         lab.wait(reached, "the reasons", 30)
         shown = [part for part in statustext.render([dict(lab.status() or {})]) if not isinstance(part, str)]
-        hosts = next(list(c.cells) for table in shown for c in table.columns if c.header == "Host")
+        hosts = next([str(cell) for cell in c.cells] for table in shown for c in table.columns if c.header == "Host")
         assert sorted(hosts) == sorted(["answers", "silent", *["answers" for _ in others]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from dataclasses import dataclass, replace
 
 import pytest
@@ -148,7 +149,7 @@ def test_what_is_kept_is_used_and_bounded(monkeypatch: pytest.MonkeyPatch) -> No
 def test_nothing_is_kept_of_flows_that_are_remembered_otherwise() -> None:
     both = Both.of(WORLD)
     pool = next(p for p in WORLD.pools if p.uuid == "pool-three")
-    moving = replace(pool, phases=bytes([2]) * pool.slots, fallback=pool.table)
+    moving = replace(pool, phases=bytes([2]) * pool.slots, fallback=array("H", pool.table.tobytes()))
     both.values.put_pool(moving)
     for _ in range(3):
         assert both.decide(frame(tcp(8001)), ETH0).server

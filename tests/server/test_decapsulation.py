@@ -81,11 +81,11 @@ def test_padding_stays_behind(program: Program, mode: str) -> None:
 
 
 def outer(**fields: object) -> bytes:
-    return bytes(IP(**{"src": ENGINE, "dst": MEMBER, "proto": 4} | fields) / INNER)  # type: ignore[arg-type]
+    return bytes(IP(**{"src": ENGINE, "dst": MEMBER, "proto": 4} | fields) / INNER)
 
 
 def gre(**fields: object) -> bytes:
-    return bytes(IP(src=ENGINE, dst=MEMBER) / GRE(**fields) / INNER)  # type: ignore[arg-type]
+    return bytes(IP(src=ENGINE, dst=MEMBER) / GRE(**fields) / INNER)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What is named as wrong on a pool member, and what mends it."""
 
+from typing import Any
+
 import pytest
 
 from dataplane.server import preparation
@@ -82,7 +84,7 @@ def test_the_kernel_goes_by_the_larger_of_all_and_interface(changed: dict[str, s
         ({"routes": {"10.10.10.11": "lo"}}, "--client names a host that is to be answered, not this one"),
     ],
 )
-def test_what_is_wrong_with_addresses_and_routes_is_named(host: dict[str, object], command: str) -> None:
+def test_what_is_wrong_with_addresses_and_routes_is_named(host: dict[str, Any], command: str) -> None:
     assert commands({}, **host) == [command]
 
 

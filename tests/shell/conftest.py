@@ -63,7 +63,7 @@ def shell(state: Path, tmp_path: Path) -> Run:
     return run
 
 
-class Typist(pexpect.spawn):  # type: ignore[type-arg]
+class Typist(pexpect.spawn):  # type: ignore[misc]
     """A shell on a pseudo-terminal of 200 columns."""
 
     def finish(self) -> int | None:

@@ -71,7 +71,7 @@ def _ip(rnd: random.Random, world: World) -> bytes:
     words = first, tos, max(0, total), identification, fragment, rnd.choice((1, 64, 255)), protocol, 0
     start = struct.pack("!BBHHHBBH4s4s", *words, source, destination)
     header = bytearray(start + options)
-    right = rewrite.checksum(header)
+    right = rewrite.checksum(bytes(header))
     struct.pack_into("!H", header, 10, right if rnd.random() < 0.98 else rnd.getrandbits(16))
     return bytes(header) + layer4
 

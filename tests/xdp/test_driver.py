@@ -138,8 +138,8 @@ def test_a_killed_daemon_loses_no_frame_and_is_succeeded(two: Wire, name: str) -
     words = [sys.executable, "-m", "tests.xdp.publisher", name, *map(publisher.words, two.interfaces)]
     argv = ["nsenter", f"--net={two.balancer.path}", *words]
     child = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
     try:
-        assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
         for sport in range(100):
             two.send(two.query(sport))
@@ -205,10 +205,12 @@ def test_a_newer_program_takes_over_without_a_gap(
     old.close(keep=True)
     source = OBJECT.parent
     for path in source.iterdir():
-        text = path.read_bytes() if path.suffix == ".o" else path.read_text().replace("sum == 0xFFFF", "0xFFFF == sum")
+        data = path.read_bytes()
+        if path.suffix != ".o":
+            data = data.replace(b"sum == 0xFFFF", b"0xFFFF == sum")
         if path.name == "dsr.c":
-            text = text.replace("	if (next > end)", "	if (bpf_ktime_get_ns() == 1 || next > end)")
-        (tmp_path / path.name).write_bytes(text if isinstance(text, bytes) else text.encode())
+            data = data.replace(b"	if (next > end)", b"	if (bpf_ktime_get_ns() == 1 || next > end)")
+        (tmp_path / path.name).write_bytes(data)
     subprocess.run(["make", "-s", "-B", "-C", tmp_path], check=True)
     monkeypatch.setattr("dataplane.drivers.xdp.driver.OBJECT", tmp_path / "dsr.o")
 

@@ -12,7 +12,6 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 
 from dataplane.drivers.maps import poolrecord
-from dataplane.drivers.xdp import slowpath
 from dataplane.forwarding import decision, values
 from dataplane.forwarding.tracking import REPLIES_A_SECOND, SECOND, Entry, Flow, MemberId
 from dataplane.forwarding.values import Interface, Pool, Service, Target, Vip
@@ -190,7 +189,7 @@ def test_a_mistake_in_user_space_is_counted_and_told(monkeypatch: pytest.MonkeyP
     try:
         tunnel(decider)
         with monkeypatch.context() as patched:
-            patched.setattr(slowpath.decision, "decide", lambda *_: 1 / 0)
+            patched.setattr(decision, "decide", lambda *_: 1 / 0)
             _, counted = decider.counted(large(""))
             assert counted.dropped == {"encap_failed": 1}
             assert list(counted.service_drops.values()) == [{"encap_failed": 1}]

@@ -19,6 +19,7 @@ from dataplane.drivers.maps.sourcemacs import SourceMacs
 from dataplane.errors import DriverError
 from dataplane.forwarding.maglev import NO_SERVER
 from dataplane.forwarding.values import TCP, Interface, Pool, Service, ServiceKey, Target, Vip
+from dataplane.native import library
 from tests.packets.cases import frame, tcp
 from tests.packets.world import VIP, ip, mac
 
@@ -32,9 +33,14 @@ def target(n: int, **changes: Any) -> Target:
     return replace(Target(bytes((10, 0, 0, n)), True, mac(n), LOOPBACK), **changes)
 
 
+def slots(owner: int) -> array[int]:
+    """A table of one owner."""
+    return array("H", [owner]) * SLOTS
+
+
 def pool(owner: int, *targets: Target, uuid: str = "pool") -> Pool:
     """One whose table gives every slot to one of its targets."""
-    return Pool(uuid, 1, array("H", [owner]) * SLOTS, targets or (target(0x11), target(0x12)))
+    return Pool(uuid, 1, slots(owner), targets or (target(0x11), target(0x12)))
 
 
 @pytest.fixture
@@ -76,22 +82,27 @@ def test_the_native_loops_are_the_python_loops_and_lose_nothing(seed: int) -> No
 def test_a_table_without_any_owner_needs_no_place() -> None:
     assert tablerecord.is_empty(pool(NO_SERVER))
     assert not tablerecord.is_empty(pool(0))
-    mixed = pool(NO_SERVER)
-    mixed.table[7] = 0
-    assert not tablerecord.is_empty(mixed)
-    assert not tablerecord.is_empty(replace(pool(NO_SERVER), phases=bytes([1]) * SLOTS, fallback=pool(0).table))
+    mixed = slots(NO_SERVER)
+    mixed[7] = 0
+    assert not tablerecord.is_empty(replace(pool(0), table=mixed))
+    assert not tablerecord.is_empty(replace(pool(NO_SERVER), phases=bytes([1]) * SLOTS, fallback=slots(0)))
 
 
 @root
 def test_a_change_of_table_or_health_calls_no_kernel(kernel: KernelDecider, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     call = libbpf.call
+
+    def counted(name: str, *arguments: Any) -> Any:
+        calls.append(name)
+        return call(name, *arguments)
+
     for module in (handle, maps, programs):
-        monkeypatch.setattr(module, "call", lambda name, *arguments: (calls.append(name), call(name, *arguments))[1])
+        monkeypatch.setattr(module, "call", counted)
     tables = kernel.tables
     tables.put_pool(pool(1))
     tables.put_pool(pool(1, target(0x11), target(0x12, up=False, serves=False, mac=mac(0x12))))
-    tables.put_pool(replace(pool(1), phases=bytes([1]) * SLOTS, fallback=pool(0).table))
+    tables.put_pool(replace(pool(1), phases=bytes([1]) * SLOTS, fallback=slots(0)))
     tables.put_pool(pool(1))
     assert calls == []
     assert served_by(kernel) == mac(0x12)
@@ -169,7 +180,7 @@ def test_a_pool_for_whose_table_there_is_no_room_stays_as_it_was_and_can_be_put_
     kernel: KernelDecider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slabs = kernel.tables._pools._slabs
-    formers = replace(pool(1), phases=bytes([1]) * SLOTS, fallback=pool(0).table)
+    formers = replace(pool(1), phases=bytes([1]) * SLOTS, fallback=slots(0))
     slabs.settle()
     used, free = slabs.used, sorted(slabs._free)
     left = iter([free[0]])
@@ -203,7 +214,7 @@ def test_without_a_native_loop_the_same_is_written(kernel: KernelDecider, monkey
     for native in (True, False):
         with monkeypatch.context() as patched:
             if not native:
-                patched.setattr(tablerecord.library, "function", lambda *_: None)
+                patched.setattr(library, "function", lambda *_: None)
             kernel.tables.put_pool(moving)
         held = kernel.tables._pools.held["pool"]
         slabs = kernel.tables._pools._slabs
@@ -231,7 +242,7 @@ def test_tables_that_rest_are_used_before_there_is_said_to_be_no_room(
 def test_what_a_killed_process_left_half_done_is_not_seen_by_its_successor(kernel: KernelDecider) -> None:
     """The moments of `MapPools._replace`: places written, `lives` and `source_macs` led on, the word not stored."""
     tables = kernel.tables
-    tables.put_pool(replace(pool(1), phases=bytes([1]) * SLOTS, fallback=pool(0).table))
+    tables.put_pool(replace(pool(1), phases=bytes([1]) * SLOTS, fallback=slots(0)))
     maps, state = tables._maps, tables._state
     other = poolrecord.life("pool", bytes((10, 0, 0, 0x99)), 0)
     maps["lives"].update(other, u32(500))
@@ -241,7 +252,7 @@ def test_what_a_killed_process_left_half_done_is_not_seen_by_its_successor(kerne
     state.pools[77] = poolrecord.word(1, 0, 900)  # removed, but for its word
     kernel.readopt()
     maps = kernel.tables._maps
-    assert kernel.tables.found == {"pool": replace(pool(1), phases=bytes([1]) * SLOTS, fallback=pool(0).table)}
+    assert kernel.tables.found == {"pool": replace(pool(1), phases=bytes([1]) * SLOTS, fallback=slots(0))}
     held = kernel.tables._pools.held["pool"]
     assert dict(maps["lives"].items()) == {
         poolrecord.life("pool", t.address, 0): u32(held.first + at) for at, t in enumerate(held.value.targets)
