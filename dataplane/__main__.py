@@ -85,11 +85,11 @@ def _name(text: str) -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from dataplane.daemon import process as daemon
+    from dataplane.daemon import process
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
-    settings = daemon.Settings(arguments.state, arguments.name, tuple(arguments.interface), arguments.driver)
-    asyncio.run(daemon.serve(settings))
+    settings = process.Settings(arguments.state, arguments.name, tuple(arguments.interface), arguments.driver)
+    asyncio.run(process.serve(settings))
     return RUN_OK
 
 

@@ -23,10 +23,11 @@ AT_ONCE = 100
 
 async def report(engine: Engine) -> dict[str, Any]:
     """The engine's whole state. Others have the loop in between: of thousands of servers each is as it is when its turn
-    comes.
+    comes. Who answers for the process adds what is in parentheses.
 
     {"name", "group", "version": plan version applied, "started": when the engine started,
-     "driver": {"name", "interfaces": {name: mode}}, "interfaces": [{"name", "mac", "mtu", "addresses"}],
+     ("pid"), "driver": {"name", ("reason": why this one), "interfaces": {name: mode}},
+     "interfaces": [{"name", "mac", "mtu", "addresses"}],
      "vips": [{"address", "up", "announced",
                "announcers": {how it is announced: {"state": announced|withdrawn|failed, "reason": why it failed}}}],
      "services": [{"virtualservice", "tenant", "uuid", "vip", "protocol", "port", "port_end", "pool", "pool_uuid",
