@@ -8,7 +8,7 @@ HM_NAME, SERVER (the server's own address) and what `command_variables` names. I
 whose number is the mark of the server's route: a rule leads what that user sends to the server (`probepaths`). So the
 script's own probes of the VIP take the data's path like all others.
 
-The script has a process group of its own, which is killed when its time is over and when the script has ended.
+It runs in a box (`sandbox`) that ends with it: when its time is over, when the script has ended, when the engine ends.
 """
 
 from __future__ import annotations
@@ -25,16 +25,19 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from dataplane.health.probes import sandbox
 from dataplane.health.probes.check import Check, Done, ProbeFailed
+from dataplane.plan import variables
+from dataplane.runtime.foreign import harmless
 
 AT_A_TIME = 16
 """Scripts that run at a time. Those beyond wait; their time to answer begins when they do."""
 GROUP = 0x41560000
 """The group of all scripts' users; it may read the scripts."""
+FOLDER = "/run"
+"""Where scripts lie: their own /tmp hides the host's."""
 _READ = 2048
 """Bytes of each output that are kept."""
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_NO_RIGHTS = ("--clear-groups", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--pdeathsig=KILL")
 
 
 class ScriptRunner:
@@ -53,16 +56,16 @@ class ScriptRunner:
         """Run a check's script. Returns True. Raises ProbeFailed."""
         async with self._turns:
             try:
-                command = self._command(check, mark)
-                process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/",
-                    env=environment(check), start_new_session=True,
-                )  # fmt: skip
+                with sandbox.written(environment(check)) as handed:
+                    process = subprocess.Popen(
+                        self._command(check, mark), stdin=handed, stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE, cwd="/", env={"PATH": sandbox.PATH}, start_new_session=True
+                    )  # fmt: skip
             except (OSError, ValueError) as exc:
                 raise ProbeFailed(f"its script cannot be run: {exc}") from exc
             ended, output, errors = await _watch(process, check.monitor.receive_timeout)
-        said = errors.decode("utf-8", "replace").strip().splitlines()
-        reason = f": {said[-1][:200]}" if said else ""
+        said = errors.strip().splitlines()
+        reason = f": {harmless(said[-1])}" if said else ""
         if not ended:
             raise ProbeFailed(f"its script has not ended within {check.monitor.receive_timeout} s{reason}")
         if not output:
@@ -77,17 +80,13 @@ class ScriptRunner:
             self._written.clear()
 
     def _command(self, check: Check, mark: int) -> list[str]:
-        setpriv = shutil.which("setpriv", path=_PATH)
-        if setpriv is None:
-            raise OSError("there is no setpriv (package util-linux), which takes a script's rights away")
         code = check.monitor.script
         words = [socket.inet_ntoa(check.vip), str(check.port), *shlex.split(check.monitor.parameters)]
-        user = (f"--reuid={mark}", f"--regid={GROUP}")
-        return [setpriv, *user, *_NO_RIGHTS, "--", *interpreter(code), str(self._file(code)), *words]
+        return sandbox.command([*interpreter(code), str(self._file(code)), *words], mark, GROUP)
 
     def _file(self, code: str) -> Path:
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="avi-se-scripts-"))
+            self._folder = Path(tempfile.mkdtemp(prefix="avi-se-scripts-", dir=FOLDER))
             os.chown(self._folder, 0, GROUP)
             self._folder.chmod(0o710)
         name = hashlib.sha256(code.encode()).hexdigest()
@@ -134,15 +133,9 @@ def interpreter(code: str) -> list[str]:
 
 
 def environment(check: Check) -> dict[str, str]:
-    """A script's environment. Raises ValueError if a word of `command_variables` is not NAME=VALUE."""
-    own = {"PATH": _PATH, "IP": socket.inet_ntoa(check.vip), "PORT": str(check.port), "HM_NAME": check.monitor.name}
-    own["SERVER"] = socket.inet_ntoa(check.server)
-    for word in shlex.split(check.monitor.variables):
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise ValueError(f"command_variables has {word!r}, expected NAME=VALUE")
-        own[name] = value
-    return own
+    """A script's environment. Raises ValueError for variables that are no words NAME=VALUE."""
+    own = {"IP": socket.inet_ntoa(check.vip), "PORT": str(check.port), "HM_NAME": check.monitor.name}
+    return own | {"SERVER": socket.inet_ntoa(check.server)} | variables.parse(check.monitor.variables)
 
 
 async def _watch(process: subprocess.Popen[bytes], timeout: float) -> tuple[bool, bytes, bytes]:
