@@ -1,6 +1,7 @@
 """Errors of the dataplane.
 
     DataplaneError
+    ├── StateError         a state directory cannot be used: not there, another user's, open to others
     ├── PlanError          a plan document is not what this version reads
     ├── DriverError        a driver cannot start or apply: no BPF, a foreign program, no such interface
     ├── NetworkError       the network lacks what is needed: an interface, an address, a route
@@ -21,6 +22,10 @@ class DataplaneError(Exception):
         super().__init__(what)
         self.what = what
         self.remedy = remedy
+
+
+class StateError(DataplaneError):
+    """A state directory cannot be made, or may hold what another user put there."""
 
 
 class PlanError(DataplaneError):

@@ -25,6 +25,8 @@ from typing import Any
 from avi_shell.configuration.assembly import Claim, Holding
 from avi_shell.configuration.document import Document
 from avi_shell.errors import StoreError
+from dataplane import statedir
+from dataplane.errors import StateError
 from dataplane.plan import sqlite
 
 FORMAT = 1
@@ -106,11 +108,13 @@ class Store:
     def open(cls, path: Path) -> Store:
         """Open or create the database. Its tables may still be missing: see `layout`."""
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            statedir.prepare(path.parent)
+            os.close(statedir.open_file(path, os.O_RDWR | os.O_CREAT))
             store = cls(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None), str(path))
         except OSError as exc:
             raise StoreError(f"{path}: {exc.strerror}", hint="name another state folder with --state") from exc
+        except StateError as exc:
+            raise StoreError(exc.what, hint=exc.remedy) from exc
         except sqlite3.Error as exc:
             raise StoreError(f"{path}: {exc}") from exc
         with store.guarded():

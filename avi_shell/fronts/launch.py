@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avi_shell.errors import Refused
-from dataplane import client
+from dataplane import client, statedir
 
 _ERROR, _TRY = "avi-se: error: ", "avi-se: try: "
 PATIENCE = 20.0
@@ -24,14 +25,12 @@ def start(directory: Path, interfaces: Sequence[str]) -> bool:
     if client.engines(directory):
         return False
     folder = directory / "run"
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    statedir.prepare(folder)
     log = folder / "avi-se.log"
     command = [sys.executable, "-m", "dataplane", "run", "--state", str(directory)]
     for interface in interfaces:
         command += ["--interface", interface]
-    with log.open("ab") as stream:
-        log.chmod(0o600)
+    with open(statedir.open_file(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY), "ab") as stream:
         before = log.stat().st_size
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True

@@ -23,6 +23,7 @@ from avi_shell.fronts.batch import DONE, REFUSED, WATCH_INTERVAL
 from avi_shell.output import render
 from avi_shell.output.result import Prose, Result
 from avi_shell.session.session import Session
+from dataplane import statedir
 from grammar.errors import BadQuoting
 from grammar.lexer import split
 
@@ -31,7 +32,7 @@ class _History(FileHistory):
     """A history file into which a line comes only once it ran, so that lines with secrets can be left out."""
 
     def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+        os.close(statedir.open_file(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY))
         super().__init__(str(path))
 
     def store_string(self, string: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from avi_shell.errors import StoreError
 from avi_shell.output.result import Result
 from avi_shell.output.table import SECRET
+from dataplane import statedir
 
 
 class Audit:
@@ -17,7 +18,7 @@ class Audit:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            self._file = statedir.open_file(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
         except OSError as exc:
             raise StoreError(f"cannot open {path}: {exc.strerror}") from None
 

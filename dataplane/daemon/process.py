@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataplane import statedir
 from dataplane.daemon.requests import Requests
 from dataplane.drivers import registry, selection
 from dataplane.engine.engine import Engine
@@ -54,8 +55,8 @@ async def serve(settings: Settings) -> None:
     """Run an engine until a signal ends it. Raises DataplaneError where it cannot start."""
     run = settings.state / "run"
     try:
-        settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        run.mkdir(mode=0o700, exist_ok=True)
+        statedir.prepare(settings.state)
+        statedir.prepare(run)
         with _locked(run / f"{settings.name}.pid", settings.name), closing(StoreSource(settings.state)) as source:
             await Daemon(settings, source).run()
     except PermissionError as exc:
@@ -64,8 +65,6 @@ async def serve(settings: Settings) -> None:
             f"a service engine may not run here: {where}{exc.strerror}",
             remedy=f"run it as root ({registry.capabilities()})",
         ) from exc
-    except (FileExistsError, NotADirectoryError) as exc:
-        raise EngineError(f"{exc.filename} is no state directory: {exc.strerror}", remedy="--state names one") from exc
 
 
 def _free(network: Network, name: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ def hold(path: Path, flags: int) -> int | None:
     Whoever had the lock may have removed the path before it let go: what is locked is what the path names.
     """
     while True:
-        held = os.open(path, flags, 0o600)
+        held = os.open(path, flags | os.O_NOFOLLOW, 0o600)
         if not take(held):
             os.close(held)
             return None

@@ -121,7 +121,7 @@ def test_an_engine_that_may_not_or_has_no_place_says_so_in_words(tmp_path: Path)
             tmp_path,
             "a service engine may not run here: Operation not permitted\navi-se: try: run it as root",
         ),
-        ([], taken, f"{taken} is no state directory: File exists\navi-se: try: --state names one"),
+        ([], taken, f"{taken} is no state directory: it is no directory\navi-se: try: --state names one"),
     ):
         argv = [*around, sys.executable, "-m", "dataplane", "run", "--state", str(state), "--driver", "pcap"]
         with segment() as there:
