@@ -135,7 +135,7 @@ def _front(arguments: argparse.Namespace, session: Session, sources: list[Source
         return Terminal(session, arguments.state / "history").run()
     batch = Batch(session, arguments.on_error == "continue", arguments.json, arguments.transcript)
     if not sources:
-        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")  # type: ignore[union-attr]
         sources = [Source(STDIN, sys.stdin)]
     status = batch.run(sources)
     if (
@@ -156,7 +156,7 @@ def _sources(inputs: Sequence[tuple[str, str]]) -> list[Source]:
         if option == "c":
             sources.append(Source("-c", value.split("\n"), number))
         elif value == "-":
-            sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+            sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")  # type: ignore[union-attr]
             sources.append(Source(STDIN, sys.stdin))
         else:
             try:

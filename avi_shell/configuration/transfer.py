@@ -17,6 +17,7 @@ from avi_shell.configuration.runningconfig import running_config
 from avi_shell.configuration.store import Store
 from avi_shell.errors import InvalidObject, Refused, StoreError
 from dataplane import plan
+from dataplane.foreign import files, jsontext
 from dataplane.plan import file, sqlite
 from grammar import schema
 
@@ -79,10 +80,10 @@ def compile_file(source: Path, target: Path) -> list[str]:
     Raises Refused where a file cannot be read or written, InvalidObject for what a commit would refuse.
     """
     try:
-        data = json.loads(source.read_text("utf-8"))
+        data = jsontext.loads(files.read(source))
     except OSError as exc:
         raise Refused(f"{source}: {exc.strerror}") from exc
-    except (ValueError, RecursionError) as exc:
+    except ValueError as exc:
         raise Refused(f"{source} is not an export: {exc}") from exc
     configuration = Configuration.in_memory()
     notices = import_(configuration, data, keep_uuid=True)

@@ -46,7 +46,7 @@ class Source:
 
 def from_file(path: str) -> Source:
     """The lines of a file. Raises OSError, or ValueError where it is not UTF-8."""
-    return Source(path, Path(path).read_text("utf-8").split("\n"))
+    return Source(path, Path(path).read_text("utf-8-sig").split("\n"))
 
 
 @dataclass(slots=True)

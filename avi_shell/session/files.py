@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import Any
 
 from avi_shell.errors import Refused
+from dataplane.foreign import files, jsontext
 
 
-def read(name: str) -> str:
-    """A file's text. Raises Refused."""
+def read(name: str, *, largest: int = files.LARGEST) -> str:
+    """A file's text. largest: bytes. Raises Refused."""
     try:
-        return Path(name).expanduser().read_text("utf-8")
+        return files.read_text(Path(name).expanduser(), largest=largest)
     except (OSError, ValueError, RuntimeError) as exc:
         raise Refused(f"cannot read {name}: {_reason(exc)}") from None
 
 
-def write(name: str, text: str, *, mode: int = 0o666) -> None:
-    """Write a file's text. mode: permissions of a new file, less the umask. Raises Refused."""
+def read_json(name: str) -> Any:
+    """A file's JSON value. Raises Refused."""
+    text = read(name)
     try:
-        descriptor = os.open(Path(name).expanduser(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with open(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        return jsontext.loads(text)
+    except ValueError as exc:
+        raise Refused(f"cannot read {name}: {exc}") from None
+
+
+def write(name: str, text: str, *, mode: int = 0o666) -> None:
+    """Write a file's text, whole or not at all. mode: permissions of a new file, less the umask. Raises Refused."""
+    try:
+        files.write(Path(name).expanduser(), text.encode(), mode=mode)
     except (OSError, ValueError, RuntimeError) as exc:
         raise Refused(f"cannot write {name}: {_reason(exc)}") from None
 
 
 def _reason(exc: Exception) -> str:
-    if isinstance(exc, UnicodeDecodeError):
-        return f"it is not UTF-8 at byte {exc.start}"
     return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)

@@ -189,6 +189,10 @@ class SessionState:
             )
 
 
+LARGEST_VALUE = 1 << 20
+"""Bytes of a field's value that a file holds."""
+
+
 def _from_file(action: Action) -> Action:
     """`field file:PATH` as the value that the file holds; one line end at its end does not count."""
     if not isinstance(action, FromFile):
@@ -197,7 +201,7 @@ def _from_file(action: Action) -> Action:
     if not action.value:
         raise IncompleteLine("a file's name is missing after 'file:'", "", word.column + 5, ("file:<path>",))
     try:
-        text = files.read(action.value)
+        text = files.read(action.value, largest=LARGEST_VALUE)
     except Refused as exc:
         raise BadValue(exc.what, word.text, word.column, (), (), action.field.name) from None
     return Set(action.field, word, text.removesuffix("\n"))

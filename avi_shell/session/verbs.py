@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
@@ -199,10 +198,7 @@ def _import(session: SessionState, command: Command, result: Result) -> None:
     from avi_shell.configuration import transfer
 
     path = command.text("path")
-    try:
-        data = json.loads(files.read(path))
-    except (ValueError, RecursionError) as exc:
-        raise Refused(f"{path} is not an export: {exc}", hint="expected a JSON object keyed by kinds") from None
+    data = files.read_json(path)
     if not isinstance(data, dict):
         raise Refused(f"{path} is not an export", hint="expected a JSON object keyed by kinds")
     keep = bool(command.text("keep"))

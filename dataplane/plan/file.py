@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from dataplane.errors import PlanError
+from dataplane.foreign import files, jsontext
 from dataplane.plan import codec
 from dataplane.plan.model import Common, Plan
 
 
 def save(plan: Plan, path: Path) -> None:
-    """Write a whole plan to one JSON file."""
-    path.write_text(json.dumps(_file(plan), indent=1) + "\n", "utf-8")
+    """Write a whole plan to one JSON file, its owner's alone. Raises OSError."""
+    files.write(path, (json.dumps(_file(plan), indent=1) + "\n").encode(), mode=0o600)  # scripts' variables are in it
 
 
 def load(path: Path) -> Plan:
     """Read a whole plan from one JSON file. Raises PlanError naming the file and what is wrong with it."""
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = jsontext.loads(files.read(path))
         services = {key: codec.read_service(body, body.get("version", 0)) for key, body in data["services"].items()}
         return Plan(data["version"], services, codec.read_common(data["common"], data["common"].get("version", 0)))
     except OSError as exc:

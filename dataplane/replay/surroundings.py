@@ -10,7 +10,6 @@ Frames arrive on the first interface. Nothing about the network is guessed.
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 import socket
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from typing import Any
 
 from dataplane.drivers.registry import FIRST_INTERFACE
 from dataplane.errors import NetworkError
+from dataplane.foreign import files, jsontext
 from dataplane.forwarding.translate import NextHop
 from dataplane.forwarding.values import Interface
 from dataplane.plan import Plan
@@ -59,7 +59,7 @@ class Surroundings:
 def load(path: Path) -> Surroundings:
     """Read a neighbours file. Raises NetworkError naming the file and what is wrong with it."""
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = jsontext.loads(files.read(path))
         entries = list(enumerate(data["interfaces"], start=FIRST_INTERFACE))
         interfaces = tuple(_interface(index, entry) for index, entry in entries)
         if not interfaces:

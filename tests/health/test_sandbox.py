@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from dataplane.foreign.text import harmless
 from dataplane.plan import variables
-from dataplane.runtime.foreign import harmless
 from tests.health.segment import Segment, monitor, segment, until
 
 pytestmark = pytest.mark.root

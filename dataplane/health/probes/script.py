@@ -25,10 +25,10 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from dataplane.foreign.text import harmless
 from dataplane.health.probes import sandbox
 from dataplane.health.probes.check import Check, Done, ProbeFailed
 from dataplane.plan import variables
-from dataplane.runtime.foreign import harmless
 
 AT_A_TIME = 16
 """Scripts that run at a time. Those beyond wait; their time to answer begins when they do."""

@@ -1,0 +1,1 @@
+"""Bytes from outside, checked in one place before anything believes them: text, JSON, files."""

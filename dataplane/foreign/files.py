@@ -1,0 +1,76 @@
+"""Files that people name: read whole, up to a limit; written whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from dataplane.foreign.errors import ForeignError
+
+LARGEST = 256 << 20
+"""Bytes of a file that is read. An export of 1,000 services of 100 servers has 23 MB."""
+
+
+def read(path: Path, *, largest: int = LARGEST) -> bytes:
+    """A regular file's bytes. Raises ForeignError for one that is no regular file or too large, OSError."""
+    held = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer would wait for ever
+    try:
+        told = os.fstat(held)
+        if stat.S_ISDIR(told.st_mode):
+            raise ForeignError("it is a directory, where a file is expected")
+        if not stat.S_ISREG(told.st_mode):
+            raise ForeignError("it is no regular file")
+        with open(held, "rb", closefd=False) as stream:
+            found = stream.read(largest + 1)
+    finally:
+        os.close(held)
+    if len(found) > largest:
+        raise ForeignError(f"it is larger than {largest >> 20} MiB")
+    return found
+
+
+def read_text(path: Path, *, largest: int = LARGEST) -> str:
+    """A regular file's text, UTF-8, without the mark that some editors put in front. Raises as `read` does."""
+    try:
+        return read(path, largest=largest).decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise ForeignError("it is not UTF-8", f"byte {exc.start}") from None
+
+
+def write(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    """Put a file in the place of what is there, once all of it is on the disk: on a full disk the old one stays. What
+    is no regular file (a terminal, a pipe) is written to. mode: of a new file, less the umask. Raises OSError."""
+    try:
+        there = os.stat(path)
+    except FileNotFoundError:
+        there = None
+    if there is not None and not stat.S_ISREG(there.st_mode):
+        with open(path, "wb") as stream:
+            stream.write(data)
+        return
+    place = Path(os.path.realpath(path))  # a link goes on pointing to it
+    part = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+    held = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with open(held, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            if there is not None:
+                os.fchmod(stream.fileno(), stat.S_IMODE(there.st_mode) if mode == 0o666 else mode)
+            os.fsync(stream.fileno())
+        os.replace(part, place)
+    except BaseException:
+        os.unlink(part)
+        raise
+    _sync_folder(place.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename is on the disk once its folder is (fsync(2))."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)

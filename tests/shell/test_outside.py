@@ -1,0 +1,58 @@
+"""What an operator's files hold is data: refused with its place, never a traceback; marks of editors are no text."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avi_shell.session.session import Session
+from tests.shell.conftest import ROOT
+
+DEEP = '{"NetworkProfile": [' + '{"profile":' * 900 + "1" + "}" * 900 + "]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (DEEP, "nested deeper than 64 levels"),
+        (r'{"Pool": [{"name": "\ud800"}]}', "a lone surrogate, at Pool[0].name"),
+        ('{"Pool": [{"name": "p", "default_server_port": NaN}]}', "NaN is no JSON number"),
+    ],
+    ids=["deep", "surrogate", "not a number"],
+)
+def test_a_hostile_export_is_refused(session: Session, tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "export.json").write_text(text)
+    told = session.run(f"import configuration file {tmp_path}/export.json")
+    assert said in str(told.error)
+    argv = [sys.executable, "-m", "avi_shell", "compile", f"{tmp_path}/export.json", f"{tmp_path}/plan.json"]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
+def test_a_value_is_read_from_a_regular_file_alone(session: Session, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    session.run("configure pool p1")
+    for name in (tmp_path / "pipe", Path("/dev/zero")):
+        assert "no regular file" in str(session.run(f"description file:{name}").error)
+
+
+@pytest.mark.parametrize("by", ["file", "standard input"])
+def test_a_byte_order_mark_begins_no_command(by: str, tmp_path: Path) -> None:
+    (tmp_path / "session").write_bytes(b"\xef\xbb\xbfshow tenant\n")
+    argv = [sys.executable, "-m", "avi_shell", "--state", str(tmp_path / "state")]
+    argv += ["-f", str(tmp_path / "session")] if by == "file" else []
+    with open(tmp_path / "session") as stream:
+        done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, stdin=stream)
+    assert done.returncode == 0, done.stderr
+    assert "admin" in done.stdout
+
+
+def test_a_plan_file_is_its_owners_alone(session: Session, tmp_path: Path) -> None:
+    session.run(f"export configuration file {tmp_path}/export.json")
+    argv = [sys.executable, "-m", "avi_shell", "compile", f"{tmp_path}/export.json", f"{tmp_path}/plan.json"]
+    assert subprocess.run(argv, cwd=ROOT, capture_output=True).returncode == 0
+    assert (tmp_path / "plan.json").stat().st_mode & 0o777 == 0o600
