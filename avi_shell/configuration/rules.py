@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from avi_shell.configuration.assembly import FAST_PATHS, Assembly, Part, Service, Vip
 from avi_shell.configuration.compiler import HASH_KEYS
 from avi_shell.configuration.document import Document, address_text
+from dataplane.plan import variables
 
 CONSISTENT_HASH = "LB_ALGORITHM_CONSISTENT_HASH"
 L4 = "APPLICATION_PROFILE_TYPE_L4"
@@ -42,10 +43,17 @@ def breaches(assembly: Assembly) -> Iterator[Breach]:
 
 
 def alone(kind: str, document: Document) -> Iterator[Breach]:
-    """Rules of one object that are about addresses: a VIP that no virtual service uses yet is refused as well."""
+    """Rules of one object, used or not: a VIP's address, the variables of a monitor's script."""
     if kind in ("vsvip", "virtualservice"):
         for index, vip in enumerate(document.get("vip", ()), 1):
             yield from _vip_address(Vip(vip, Part(kind, document["name"], f"vip[{index}]")))
+    elif kind == "healthmonitor":
+        try:
+            variables.parse(document.get("external_monitor", {}).get("command_variables", ""))
+        except ValueError as exc:
+            part = Part(kind, document["name"], "external_monitor.command_variables")
+            hint = "words NAME=VALUE; none that steers the dynamic loader or the C library, such as LD_PRELOAD"
+            yield Breach(f"HealthMonitor {document['name']}: {exc}", (part,), hint)
 
 
 def _overlaps(assembly: Assembly) -> Iterator[Breach]:

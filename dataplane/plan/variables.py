@@ -16,10 +16,17 @@ _LOADER = re.compile(
 )
 
 
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as exc:
+        raise ValueError(f"command_variables: {exc}") from None
+
+
 def parse(text: str) -> dict[str, str]:
     """The variables by name. Raises ValueError with what is wrong, and what was expected, in words."""
     found = {}
-    for word in shlex.split(text):
+    for word in _words(text):
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise ValueError(f"command_variables has {word!r}, expected NAME=VALUE")

@@ -15,6 +15,32 @@ def saved(vip: Document) -> list[Step]:
 REFUSED: list[tuple[str, list[Step], str, str]] = [
     # what is tried | the last step is refused | the field it points at | what the refusal says
     (
+        "a variable of the dynamic loader",
+        [
+            lambda s: s.save(
+                "healthmonitor",
+                name="m",
+                type="HEALTH_MONITOR_EXTERNAL",
+                external_monitor={"command_code": "echo", "command_variables": "A=b LD_PRELOAD=/tmp/x.so"},
+            )
+        ],
+        "external_monitor.command_variables",
+        r"HealthMonitor m: command_variables has LD_PRELOAD, which steers the dynamic loader or the C library",
+    ),
+    (
+        "a word that is no variable",
+        [
+            lambda s: s.save(
+                "healthmonitor",
+                name="m",
+                type="HEALTH_MONITOR_EXTERNAL",
+                external_monitor={"command_code": "echo", "command_variables": "A=b 'c"},
+            )
+        ],
+        "external_monitor.command_variables",
+        r"HealthMonitor m: command_variables: No closing quotation",
+    ),
+    (
         "another algorithm, at the pool",
         [lambda s: s.dsr(), lambda s: s.save("pool", name=POOL, lb_algorithm="LB_ALGORITHM_ROUND_ROBIN")],
         "lb_algorithm",

@@ -95,6 +95,8 @@ def _value(kind: schema.Kind, field: schema.Field, depth: int) -> st.SearchStrat
         return st.sampled_from(schema.enums()[field.enum or ""])
     if field.type == "ref":
         return st.just(reference(SEGMENTS[field.ref or ""], NAMES[field.ref or ""]))
+    if field.name == "command_variables":
+        return st.sampled_from(["A=b", "A='b c' _d=e=f", "A="])
     if field.type == "string":
         return TEXT
     if field.type in schema.INTEGERS:
