@@ -16,6 +16,8 @@ ALLOWED = {
         "dataplane.plan",
         "dataplane.client",
         "dataplane.errors",
+        "dataplane.foreign",
+        "dataplane.statedir",
         "dataplane.server.recipe",
     ),
 }
