@@ -62,6 +62,17 @@ def test_the_named_tests_exist(selection: str, collected: list[str]) -> None:
         assert any(name == path or name.startswith((f"{path}::", f"{path}/", f"{path}[")) for name in collected), path
 
 
+def test_the_page_about_tests_names_what_is_there() -> None:
+    tests = Path(__file__).parent
+    page = (tests / "README.md").read_text("utf-8")
+    folders = {path.parent.name for path in tests.glob("*/__init__.py")}
+    assert set(re.findall(r"^\| `(\w+)/` \|", page, re.MULTILINE)) == folders
+    for path in re.findall(r"`([\w/]+/[\w.]+\.\w+)`", page):
+        assert (tests / path).exists() or (ROOT / path).exists(), path
+    for target in re.findall(r"^\| `make ([\w-]+)", page, re.MULTILINE):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+
+
 @pytest.mark.root
 @every_driver
 def test_make_demo(driver: str, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from . import machine, plot, report, rows, runner
+from . import against, machine, plot, report, rows, runner
 from .measure import TINY, Effort, Samples, Unmeasurable, interleaved, paired
 from .report import Result
 from .rows import ROWS, Bound, Row, Verdict
@@ -215,6 +215,24 @@ def test_a_row_that_hangs_is_ended() -> None:
     result = Result(Row("x", "", "", "test_bench:endless", FORWARDING.bounds))
     runner.run(result, TINY, patience=2)
     assert result.failure == "not done after 2 s"
+
+
+def test_two_checkouts_are_compared_line_by_line_and_round_by_round() -> None:
+    def found(**lines: float) -> list[Samples]:
+        return [Samples(name, "ns", [value]) for name, value in lines.items()]
+
+    rounds = [(found(L2=24, new=1), found(L2=23)), (found(L2=30, new=1), found(L2=32, old=5))]
+    (difference,) = against.joined(rounds, difference=True)
+    assert (difference.judged, difference.unit, difference.note) == ([1, -2], "ns", "27 : 27.5 ns")
+    (ratio,) = against.joined(rounds, difference=False)
+    assert ratio.judged == [24 / 23, 30 / 32]
+    assert list(against.joined([], difference=False)) == []
+
+
+def test_what_is_compared_is_a_row_and_a_checkout_knows_its_rows() -> None:
+    keys = {row.key for row in ROWS} | {against.SHELL.key}
+    assert {*against.USUAL, *against.DIFFERENCES, *against.BOUNDS} <= keys
+    assert against.Checkout(machine.ROOT).rows() == {row.key: row.measure for row in ROWS}
 
 
 def test_rows_have_names_of_their_own_and_bounds_that_can_be_met() -> None:
