@@ -337,7 +337,7 @@ def test_a_map_that_is_full_costs_no_place(kernel: KernelDecider, full: str, cha
         pools._slabs.settle()
         pools._retired.release()
         numbers = pools._numbers.end - len(pools._numbers._free)
-        counting = tables._counting._numbers.end - len(tables._counting._numbers._free)
+        counting = tables._counters._numbers.end - len(tables._counters._numbers._free)
         contents = {name: dict(maps[name].items()) for name in ("lives", "source_macs")}
         for key in fill:
             contents[full].pop(key, None)

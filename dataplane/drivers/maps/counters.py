@@ -22,7 +22,7 @@ _BATCH = 512
 """Drops by service that are read at once: each has a number for every processor."""
 
 
-class Counted:
+class Snapshot:
     """All counters at one moment."""
 
     def __init__(
@@ -56,8 +56,11 @@ class Counted:
         return self._service_drops.get(number, {})
 
 
-class Counting:
-    """Counters given out and taken back. lock: held while user space counts, and while a counter begins anew."""
+class MapCounters:
+    """Counters in the maps, given out and taken back.
+
+    lock: held while user space counts, and while a counter begins anew.
+    """
 
     def __init__(self, held: Mapping[str, Map]) -> None:
         self._maps = held
@@ -101,10 +104,10 @@ class Counting:
         """A server begins another life: so do the identifications of the outer headers to it."""
         self._maps["identifications"].update(u32(number), u32(0))
 
-    def read(self) -> Counted:
+    def read(self) -> Snapshot:
         """All of them: processors are read one after the other."""
         end, events = self._numbers.end, layout.ANSWERED + 1
-        return Counted(
+        return Snapshot(
             self._maps["counters"].read(end),
             self._maps["slow_counters"].read(end),
             self._maps["events"].read(events),

@@ -153,7 +153,7 @@ def read_head(details: memoryview, first: int) -> Head | None:
     return Head(uuid, slots, seed, targets, MODES[mode], made_of.strip(_UNKNOWN) and made_of) if whole else None
 
 
-class Targets:
+class TargetReader:
     """Reads targets back. Equal ones of several pools are one value: that saves memory and comparisons."""
 
     def __init__(self) -> None:

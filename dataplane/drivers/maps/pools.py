@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from dataplane.bpf.maps import Map
 from dataplane.drivers.maps import layout, poolrecord, tablerecord
 from dataplane.drivers.maps.allocators import Numbers, Retired, Runs
-from dataplane.drivers.maps.counters import Counting
+from dataplane.drivers.maps.counters import MapCounters
 from dataplane.drivers.maps.layout import DETAIL_SIZE, HEAD_PLACES, TARGET_SIZE
 from dataplane.drivers.maps.lives import Lives
 from dataplane.drivers.maps.memory import State
@@ -48,11 +48,11 @@ class MapPools:
         self,
         maps: Mapping[str, Map],
         state: State,
-        counting: Counting,
+        counters: MapCounters,
         places: Mapping[int, int],
         rewrite: Callable[[str], None],
     ) -> None:
-        self._state, self._counting, self._places, self._rewrite = state, counting, places, rewrite
+        self._state, self._counters, self._places, self._rewrite = state, counters, places, rewrite
         self._lives, self._source_macs = Lives(maps["lives"]), SourceMacs(maps["source_macs"], state.source_macs)
         self._details_map = maps["details"].mapped()
         self._details = memoryview(self._details_map)
@@ -102,7 +102,7 @@ class MapPools:
         self._source_macs.remove(gone.number, gone.value.mode, self._known(gone), set())
         self._lives.end(self._lives_of(gone))
         for counter in self.counters(gone).values():
-            self._counting.give(counter)
+            self._counters.give(counter)
         self._slabs.trim()
         return True
 
@@ -238,18 +238,18 @@ class MapPools:
         """Give back those of addresses that are not among the kept ones."""
         for address, counter in counters.items():
             if address not in kept:
-                self._counting.give(counter)
+                self._counters.give(counter)
 
     def _counters_of(self, pool: Pool, before: Held | None) -> dict[bytes, int]:
         known = self.counters(before) if before else {}
         lives = {(t.address, t.generation) for t in before.value.targets} if before else set()
         new = [target.address for target in pool.targets if target.address not in known]
-        counters = dict(zip(new, self._counting.new(len(new)), strict=True))
+        counters = dict(zip(new, self._counters.new(len(new)), strict=True))
         for target in pool.targets:
             if target.address in known:
                 counters[target.address] = known[target.address]
                 if (target.address, target.generation) not in lives:
-                    self._counting.number_anew(known[target.address])
+                    self._counters.number_anew(known[target.address])
         return counters
 
     def _take(self, take: Callable[..., int], *wanted: int) -> int:
@@ -276,7 +276,7 @@ class MapPools:
     def _read(self, consistency: Consistency) -> None:
         """Take over what stands in the maps. What a process that was killed left half done is not named by any word."""
         words = {number: word for number, word in enumerate(self._state.pools.tolist()) if word}
-        read = poolrecord.Targets()
+        read = poolrecord.TargetReader()
         for number, word in words.items():
             table, formers, first = poolrecord.read_word(word)
             head = poolrecord.read_head(self._details, first)
@@ -303,7 +303,9 @@ class MapPools:
         else:
             self._source_macs.start((one.number, one.value.mode, self._known(one)) for one in self.held.values())
 
-    def _read_pool(self, head: poolrecord.Head, read: poolrecord.Targets, table: int, formers: int, first: int) -> Pool:
+    def _read_pool(
+        self, head: poolrecord.Head, read: poolrecord.TargetReader, table: int, formers: int, first: int
+    ) -> Pool:
         end = first + head.targets
         targets = read.read(
             self._state.targets[first * TARGET_SIZE : end * TARGET_SIZE],

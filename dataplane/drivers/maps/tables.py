@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from dataplane.bpf.maps import Map
 from dataplane.drivers.maps import flowentries, layout
-from dataplane.drivers.maps.counters import Counting
+from dataplane.drivers.maps.counters import MapCounters
 from dataplane.drivers.maps.layout import INTERFACE_SIZE, ServiceEntry, u32
 from dataplane.drivers.maps.memory import Filter, State
 from dataplane.drivers.maps.pools import MapPools
@@ -82,11 +82,11 @@ class MapTables:
         self._of_vip: dict[bytes, set[ServiceKey]] = {}
         self._ranged: dict[bytes, set[ServiceKey]] = {}
         self._address_filter = Filter(self._state.addresses)
-        self._counting = Counting(maps)
+        self._counters = MapCounters(maps)
         self._leftover = _Leftover()
         self._index = ServiceLookup(self._state, maps["services"])
         self._read_interfaces()
-        self._pools = MapPools(maps, self._state, self._counting, self._places, self._write_services_of)
+        self._pools = MapPools(maps, self._state, self._counters, self._places, self._write_services_of)
         self._read()
         self.found: Mapping[str, Pool] = {uuid: held.value for uuid, held in self._pools.held.items()}
         """The pools that were found, by uuid, until `prune`."""
@@ -161,7 +161,7 @@ class MapTables:
         self._leftover.services.discard(service.key)
         known = self._services.get(service.key)
         if known is None:
-            known = _Service(service, self._counting.new(1)[0])
+            known = _Service(service, self._counters.new(1)[0])
             self._services[service.key] = known
             self._of_vip.setdefault(service.key.vip, set()).add(service.key)
             if service.key.port != service.key.port_end:
@@ -193,7 +193,7 @@ class MapTables:
                 if prefix not in kept and found is not None and ServiceEntry.unpack(found).service == key:
                     self._maps["ranges"].delete(prefix)
             self._write_address(key.vip, self._flags(key.vip))
-        self._counting.give_of_service(known.counter)
+        self._counters.give_of_service(known.counter)
 
     def _written_over(self, gone: ServiceKey) -> set[bytes]:
         """Give the prefixes that a range shares with others of its VIP to these, whichever was written last. Returns
@@ -239,7 +239,7 @@ class MapTables:
 
     def counters(self) -> Counters:
         """A snapshot: processors are read one after the other."""
-        counted = self._counting.read()
+        counted = self._counters.read()
         return Counters(
             answered=counted.event(layout.ANSWERED),
             dropped={reason: counted.event(number) for number, reason in enumerate(DROP_REASONS)},
@@ -256,19 +256,19 @@ class MapTables:
 
     def count(self, verdict: Verdict) -> None:
         """Count what was done in the program's stead, from another thread than the one that puts."""
-        with self._counting.lock:
+        with self._counters.lock:
             if verdict.action == DROPPED:
                 dropped = self._services.get(verdict.service) if verdict.service is not None else None
-                self._counting.add_drop(DROP_REASONS.index(verdict.reason), dropped.counter if dropped else None)
+                self._counters.add_drop(DROP_REASONS.index(verdict.reason), dropped.counter if dropped else None)
             elif verdict.action == ANSWERED:
-                self._counting.add_event(layout.ANSWERED)
+                self._counters.add_event(layout.ANSWERED)
             elif verdict.service is not None:
                 service, held = self._services.get(verdict.service), self._pools.held.get(verdict.pool)
                 if service is not None:
-                    self._counting.add(service.counter, verdict.size)
+                    self._counters.add(service.counter, verdict.size)
                 number = self._pools.counters(held).get(verdict.server) if held is not None else None
                 if number is not None:
-                    self._counting.add(number, verdict.size)
+                    self._counters.add(number, verdict.size)
 
     def _read_interfaces(self) -> None:
         for place, entry in layout.read_interfaces(bytes(self._state.interfaces)):
@@ -290,7 +290,7 @@ class MapTables:
         self._read_services()
         self._fill_values()
         pools = self._pools
-        self._counting.start(
+        self._counters.start(
             [one.counter for one in self._services.values()]
             + [number for held in pools.held.values() for number in pools.counters(held).values()]
         )

@@ -126,7 +126,7 @@ static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, _
 	struct detail *detail;
 
 	if (unlikely(what->place == NOWHERE))
-		return drop_of_service(what->counter, NO_SERVER_UP);
+		return drop_of_service(what->counter, NO_SERVER);
 	target = target_at(what->place);
 	leaving.next_hop = next_hop_of(target);
 	if (unlikely(!(EGRESS(leaving.next_hop) & TARGET_RESOLVED)))
