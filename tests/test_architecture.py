@@ -1,4 +1,4 @@
-"""The arrows between the rooms point one way."""
+"""The arrows between the rooms point in one direction."""
 
 import ast
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Layer-2 direct server return on one wire and one core, by XDP and by what else Linux has for it.
 
 Rates are of frames that arrived, in wall time: nftables and the bridge work partly outside of the generator's thread.
-Every way is given about a second, so that what is no forwarding (the start of a run, the wait for its pages at the end)
+Each is given about a second, so that what is no forwarding (the start of a run, the wait for its pages at the end)
 counts for little, and for the same with each.
 """
 

@@ -25,7 +25,7 @@ struct {
 	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, __u32);
-} ways SEC(".maps");
+} ports SEC(".maps");
 
 /* Frames that arrived, by class and last byte of the destination's MAC address. */
 struct {
@@ -98,12 +98,12 @@ SEC("xdp") int generate(struct xdp_md *ctx)
 		*(__u16 *)((void *)words + SOURCE) = source;
 		*(__u16 *)((void *)words + DESTINATION) = destination;
 	}
-	return bpf_redirect_map(&ways, 0, XDP_DROP);
+	return bpf_redirect_map(&ports, 0, XDP_DROP);
 }
 
 SEC("xdp") int bare_redirect(struct xdp_md *ctx)
 {
-	return bpf_redirect_map(&ways, 1, XDP_DROP);
+	return bpf_redirect_map(&ports, 1, XDP_DROP);
 }
 
 SEC("xdp") int count(struct xdp_md *ctx)

@@ -45,8 +45,8 @@ def ping_pong(effort: Effort) -> Iterator[Samples]:
 
         interleaved(effort.rounds, **{name: partial(once, name) for name in clients})
     for name, part in (("p50", 0.5), ("p99", 0.99)):
-        took = {way: [quantile(times, part) for times in each] for way, each in rounds.items()}
-        adds = {way: median(took[way]) - median(took["direct"]) for way in ("xdp", "bridge")}
+        took = {path: [quantile(times, part) for times in each] for path, each in rounds.items()}
+        adds = {path: median(took[path]) - median(took["direct"]) for path in ("xdp", "bridge")}
         note = f"UDP; direct {median(took['direct']):.2f} µs: adds {adds['xdp']:.2f}, the bridge {adds['bridge']:.2f}"
         yield Samples(
             name, "µs", took["xdp"], took["bridge"], "", note, {"direct": took["direct"], "requests": requests}

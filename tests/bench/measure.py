@@ -100,12 +100,12 @@ def paired(rounds: int, ours: Callable[[], float], theirs: Callable[[], float]) 
     return left, right
 
 
-def interleaved(rounds: int, **ways: Callable[[], float]) -> dict[str, list[float]]:
-    """The same for any number of ways: each is measured once a round, each round begins with another one."""
-    values: dict[str, list[float]] = {name: [] for name in ways}
-    names = list(ways)
+def interleaved(rounds: int, **measures: Callable[[], float]) -> dict[str, list[float]]:
+    """The same for any number of measures: each is measured once a round, each round begins with another one."""
+    values: dict[str, list[float]] = {name: [] for name in measures}
+    names = list(measures)
     for number in range(rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
-            values[name].append(ways[name]())
+            values[name].append(measures[name]())
     return values

@@ -112,9 +112,11 @@ def balanced(between: Namespace, servers: Sequence[bytes]) -> Iterator[bytes]:
             driver.put_interface(Interface(index, name, mac, 1500))
         addresses = [ip(direct(number)) for number in range(len(servers))]
         table = hashing.build_table([(address, 1) for address in addresses], SLOTS, 1)
-        ways = (links[f"out{number}"][0] for number in range(len(servers)))
-        targets = zip(addresses, servers, ways, strict=True)
-        driver.put_pool(Pool("pool", 1, table, tuple(Target(address, True, mac, way) for address, mac, way in targets)))
+        egress = (links[f"out{number}"][0] for number in range(len(servers)))
+        targets = zip(addresses, servers, egress, strict=True)
+        driver.put_pool(
+            Pool("pool", 1, table, tuple(Target(address, True, mac, link) for address, mac, link in targets))
+        )
         for protocol in (TCP, UDP):
             driver.put_service(Service(ServiceKey(ip(VIP), protocol, PORT, PORT), f"vs-{protocol}", "pool", True))
         driver.put_vip(Vip(ip(VIP), True, True))

@@ -63,9 +63,9 @@ def forwarding(effort: Effort) -> Iterator[Samples]:
                 l2=rate(lambda on: driver(on, L2)),
                 l3=rate(lambda on: driver(on, L3_IPIP)),
             )
-    for name, way in (("L2", "l2"), ("L3", "l3")):
+    for name, key in (("L2", "l2"), ("L3", "l3")):
         yield Samples(
-            name, "Mpps", found[way], found["copy"], "Python on raw packet sockets that only copies",
+            name, "Mpps", found[key], found["copy"], "Python on raw packet sockets that only copies",
             f"64-byte frames, {FLOWS:,} flows; frames that arrived in a second of wall time",
         )  # fmt: skip
 

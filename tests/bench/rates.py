@@ -148,9 +148,9 @@ def flows(effort: Effort) -> Iterator[Samples]:
 
         for name, mode in LINES.items():
             there.put(pool(mode, there.wire.second.index), service(0))
-            ways = {str(n): rate(n) for n in (1, 1000, 1_000_000)}
-            ways |= {f"bare {n}": rate(n, bare=True) for n in (1, 1000, 1_000_000)}
-            rates = interleaved(effort.rounds, **ways)
+            measures = {str(n): rate(n) for n in (1, 1000, 1_000_000)}
+            measures |= {f"bare {n}": rate(n, bare=True) for n in (1, 1000, 1_000_000)}
+            rates = interleaved(effort.rounds, **measures)
             for n in (1, 1_000_000):
                 more: dict[str, object] = {"bare": rates[f"bare {n}"], "bare at 1,000": rates["bare 1000"]}
                 label = f"{name}, {n:,} flow{'s' * (n > 1)}"
@@ -311,17 +311,17 @@ def frame_cost(effort: Effort) -> Iterator[Samples]:
                 traffic.choose(which)
                 return min(again.test_run(sent, repeat=repeat).duration for _ in range(runs))
 
-            def ways(number: int) -> dict[str, Callable[[], float]]:
+            def measures(number: int) -> dict[str, Callable[[], float]]:
                 return {name: partial(least, at) for at, name in enumerate(("own", "empty", "grow", "twice")[:number])}
 
             put(tables, pool(L2, 2), service(0))
             assert decider.run(sent).redirected
-            rates = interleaved(effort.rounds, **ways(2))
+            rates = interleaved(effort.rounds, **measures(2))
             cost = [own - empty for own, empty in zip(rates["own"], rates["empty"], strict=True)]
             yield Samples("L2", "ns", cost, note="over an empty program", more=dict(rates))
             put(tables, pool(L3_IPIP, 2), service(0))
             assert decider.run(sent).redirected
-            rates = interleaved(effort.rounds, **ways(4))
+            rates = interleaved(effort.rounds, **measures(4))
             rows = zip(rates["own"], rates["grow"], rates["twice"], strict=True)
             cost = [own - grow + (twice - grow) / 2 for own, grow, twice in rows]
             yield Samples("L3", "ns", cost, note="over an empty program", more=dict(rates))

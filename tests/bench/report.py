@@ -151,7 +151,7 @@ def _line(result: Result, samples: Samples) -> dict[str, Any]:
 
 
 def encode(samples: Samples) -> str:
-    """One line of JSON, for the way from the process that measures."""
+    """One line of JSON, from the process that measures to the one that reports."""
     names = ("name", "unit", "values", "against", "versus", "note", "more")
     return json.dumps({name: getattr(samples, name) for name in names}, default=list)
 

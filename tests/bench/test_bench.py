@@ -123,16 +123,16 @@ def test_ratios_are_made_of_pairs_before_their_median() -> None:
 def test_rounds_alternate() -> None:
     order: list[str] = []
 
-    def way(name: str) -> float:
+    def measure(name: str) -> float:
         order.append(name)
         return float(len(order))
 
-    assert paired(3, lambda: way("a"), lambda: way("b")) == ([1, 4, 5], [2, 3, 6])
+    assert paired(3, lambda: measure("a"), lambda: measure("b")) == ([1, 4, 5], [2, 3, 6])
     order.clear()
-    assert interleaved(2, a=lambda: way("a"), b=lambda: way("b")) == {"a": [1, 4], "b": [2, 3]}
+    assert interleaved(2, a=lambda: measure("a"), b=lambda: measure("b")) == {"a": [1, 4], "b": [2, 3]}
 
 
-def test_samples_survive_the_way_from_their_process() -> None:
+def test_samples_survive_the_journey_from_their_process() -> None:
     samples = Samples("L2", "Mpps", [1.5], [2.5], "bare", "note", {"frames": 3, "set": [1]})
     assert report.decode(report.encode(samples)) == samples
 

@@ -156,7 +156,7 @@ class Wire:
         return (sum(self.arrived().values()) - before) / seconds / 1e6
 
     def arrived(self) -> dict[tuple[int, int], int]:
-        """Frames that have arrived, by class and last byte of the MAC address. Those on the way are waited for."""
+        """Frames that have arrived, by class and last byte of the MAC address. Those in flight are waited for."""
         before: bytes = b""
         while (read := self._arrived.read(self._arrived.max_entries)) != before:
             before = read
@@ -184,9 +184,9 @@ def wire(queues: int = 1) -> Iterator[Wire]:
         programs = {name: loaded.program(name) for name in ("generate", "bare_redirect", "count")}
         for program in programs.values():
             stack.callback(program.close)
-        ways, count = loaded.map("ways"), programs["count"]
-        client.run(lambda: ways.update(bytes(4), client.link("c0")[0].to_bytes(4, "little")))
-        balancer.run(lambda: ways.update(b"\1\0\0\0", b1.to_bytes(4, "little")))
+        ports, count = loaded.map("ports"), programs["count"]
+        client.run(lambda: ports.update(bytes(4), client.link("c0")[0].to_bytes(4, "little")))
+        balancer.run(lambda: ports.update(b"\1\0\0\0", b1.to_bytes(4, "little")))
         for there, name in ((client, "c0"), (sink, "s0")):
             end = there.run(lambda there=there, name=name: attach(there, name, count))  # type: ignore[misc]
             stack.callback(end.close)

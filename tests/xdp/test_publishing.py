@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dataplane.bpf import handle, libbpf, maps, programs
-from dataplane.drivers.maps import layout, poolrecord, tablerecord
+from dataplane.drivers.maps import layout, poolrecord
 from dataplane.drivers.maps.layout import SLAB_TABLES, u32
 from dataplane.drivers.maps.lives import Lives
 from dataplane.drivers.maps.sourcemacs import SourceMacs
@@ -59,33 +59,6 @@ def served_by(kernel: KernelDecider) -> bytes:
     """MAC address that a packet goes to; nothing where it goes nowhere."""
     ran = kernel.run(frame(tcp(), dst=mac(1)))
     return ran.frames[0][:6] if ran.frames else b""
-
-
-def random_pool(seed: int) -> Pool:
-    rnd = random.Random(seed)
-    owners = [*range(40), 0x7FFE, NO_SERVER]
-    table, fallback = (array("H", rnd.choices(owners, k=SLOTS)) for _ in range(2))
-    return Pool("pool", 1, table, (), phases=bytes(rnd.choices((0, 1, 2), k=SLOTS)), fallback=fallback)
-
-
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="native loops are shipped for x86_64 alone")
-@pytest.mark.parametrize("seed", range(5))
-def test_the_native_loops_are_the_python_loops_and_lose_nothing(seed: int) -> None:
-    one = random_pool(seed)
-    table, formers = (array("H", bytes(2 * SLOTS)) for _ in range(2))
-    assert tablerecord.pack(one, table, formers)
-    assert (table, formers) == tablerecord.packed_here(one)
-    assert tablerecord.unpacked(table, formers) == (one.table, one.fallback, one.phases)
-    assert tablerecord.unpacked_here(table, formers) == (one.table, one.fallback, one.phases)
-
-
-def test_a_table_without_any_owner_needs_no_place() -> None:
-    assert tablerecord.is_empty(pool(NO_SERVER))
-    assert not tablerecord.is_empty(pool(0))
-    mixed = slots(NO_SERVER)
-    mixed[7] = 0
-    assert not tablerecord.is_empty(replace(pool(0), table=mixed))
-    assert not tablerecord.is_empty(replace(pool(NO_SERVER), phases=bytes([1]) * SLOTS, fallback=slots(0)))
 
 
 @root
