@@ -25,8 +25,8 @@ _SHORTEST = 60
 class Answer(NamedTuple):
     """The ICMP message that came back."""
 
-    type: int
-    code: int
+    type: int  # RFC 792
+    code: int  # RFC 792
     sender: bytes  # the address that it came from
 
 

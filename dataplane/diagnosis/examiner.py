@@ -132,7 +132,6 @@ class Examiner:
             vip_port=vip_port,
             inner=_said(inner, server),
             refusal="" if check.mode == L2 else self._path_mtus.refusal(server, check.mode, began),
-            told=self._path_mtus.get(server),
         )
 
     async def _macs(self, index: int, address: bytes, sender: bytes | None, wanted: bool) -> frozenset[str]:

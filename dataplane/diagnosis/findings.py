@@ -32,7 +32,7 @@ class Facts:
     """What was found out about one member and one VIP. MAC addresses are text, as `ip neigh` prints them."""
 
     server: str  # its own address
-    vip: str
+    vip: str  # dotted, as all addresses here
     mode: str  # one of plan.MODES
     port: int  # where its monitors probe
     engine: str = ""  # the engine's own address towards it
@@ -56,7 +56,6 @@ class Facts:
     refusal: str = ""  # why the tunnel was refused, as ICMP reported it
     full: int = 0  # bytes of the largest packet that should arrive
     fits: int = 0  # bytes of the largest packet that does arrive uncut, 0 if that is not known
-    told: int = 0  # bytes of the path's MTU, as routers reported it
     tcp: bool = True  # the ports were asked
     failing: tuple[str, ...] = ()  # the reasons of the monitors that fail now
 
@@ -81,7 +80,7 @@ class Facts:
 class Finding:
     """Something that is wrong, or worth knowing."""
 
-    what: str
+    what: str  # in words for an operator
     host: str = SERVER  # or ENGINE: where the commands are to be run
     commands: tuple[str, ...] = ()  # what mends it, in that order
     because: str = ""  # how it is known

@@ -53,7 +53,7 @@ Explain = Callable[[Check, float], str]
 class _Host:
     """What is known about a server as a host."""
 
-    watches: dict[Check, _Watch] = field(default_factory=dict)
+    watches: dict[Check, _Watch] = field(default_factory=dict)  # the checks of this server
     answers: bool | None = None  # it answers at its own address; None until it was asked
     causes: dict[tuple[bytes, str], str] = field(default_factory=dict)  # why VIPs are silent, by VIP and mode
     looked: float = float("-inf")  # when the last look began (time.monotonic()); infinite while one is queued
@@ -66,14 +66,14 @@ class _Watch:
 
     check: Check
     state: CheckState
-    probe: Probe
+    probe: Probe  # runs the check
     host: _Host  # its server
     entry: Entry  # in the schedule
-    route: ProbeRoute = ProbeRoute(0, b"")
+    route: ProbeRoute = ProbeRoute(0, b"")  # of its probes
     generation: int = -1  # of routes, when `route` was found: another one now means that it is out of date
     heard: bool = True  # the last outcome came from the VIP, good or bad
     finding: bool = False  # a run is finding the route
-    running: set[_Running] = field(default_factory=set)
+    running: set[_Running] = field(default_factory=set)  # runs that have not ended
 
 
 class _Running:

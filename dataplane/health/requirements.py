@@ -26,7 +26,7 @@ class Change(NamedTuple):
 class Requirement:
     """What a server must pass for one VIP and port."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[Check, ...]  # one for each monitor
     needed: int = 0  # how many of the checks must be up; 0: all
 
     def verdict(self, states: Iterable[bool | None]) -> bool | None:

@@ -42,7 +42,7 @@ class Entry:
     due: float  # its next run, in the loop's time
     phase: float  # share of the interval between its first and its second run
     runs: int = 0  # begun so far
-    stopped: bool = False
+    stopped: bool = False  # it runs no more
 
 
 def room(wanted: int = RUNNING) -> int:

@@ -40,7 +40,7 @@ _CODES = {
 class Report(NamedTuple):
     """A router's report of a path MTU."""
 
-    server: bytes
+    server: bytes  # where the path leads
     mtu: int  # bytes of the largest packet towards the server
 
 
@@ -58,7 +58,7 @@ def reported(message: bytes, own: Collection[bytes], servers: Collection[bytes])
 class Refusal(NamedTuple):
     """Why a tunnel does not reach a server."""
 
-    server: bytes
+    server: bytes  # where the tunnel leads
     protocol: int  # the tunnel's IP protocol
     reason: str  # in words for an operator
 

@@ -34,10 +34,10 @@ class KernelRoute:
 class Route:
     """A route of the main table, in the words of ip(8)."""
 
-    prefix: str
+    prefix: str  # "10.0.0.0/8" or "default"
     via: str  # the next hop, "" if it has none
-    interface: str
-    metric: int = 0
+    interface: str  # the egress interface's name
+    metric: int = 0  # 0 if it has none
     source: str = ""  # its preferred source address, "" if it has none
     connected: bool = False  # the kernel made it, for an address of the interface
 

@@ -43,7 +43,7 @@ TOGETHER = 0.01
 class Link:
     """A link as the kernel reports it."""
 
-    index: int
+    index: int  # its number in this namespace
     name: str
     mac: bytes  # 6 bytes; zeros if it has none
     mtu: int  # bytes

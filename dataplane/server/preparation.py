@@ -42,7 +42,7 @@ class SetAddress:
     net/ipv4/fib_frontend.c).
     """
 
-    vip: str
+    vip: str  # dotted
     interface: str = LOOPBACK  # or a tunnel device
 
     @property
@@ -80,7 +80,7 @@ class SetUp:
 class Decapsulate:
     """Take packets for VIPs out of their tunnel."""
 
-    vips: tuple[str, ...]
+    vips: tuple[str, ...]  # whose packets
     interface: str  # where they arrive
 
     @property
@@ -93,7 +93,7 @@ class Decapsulate:
 class LimitSegments:
     """Limit the segment size that is announced from a VIP."""
 
-    vip: str
+    vip: str  # dotted
     size: int  # bytes
     interface: str  # whose MTU the size follows from
 
@@ -117,7 +117,7 @@ Fix = SetAddress | SetKernel | SetUp | Decapsulate | LimitSegments | Advice
 class Problem:
     """One thing that is wrong."""
 
-    what: str
+    what: str  # in words for an operator
     fix: Fix  # what mends it
 
 
@@ -125,7 +125,7 @@ class Problem:
 class Wanted:
     """What a member is to be prepared for."""
 
-    vips: tuple[str, ...]
+    vips: tuple[str, ...]  # dotted
     interface: str  # where the service engine's packets arrive
     clients: tuple[str, ...] = ()  # addresses that answers must be able to reach
     mode: str = L2  # or L3
@@ -144,13 +144,13 @@ class Tunnel:
 class Host:
     """What was found on a host."""
 
-    loopback_up: bool
+    loopback_up: bool  # it is switched on
     addresses: Sequence[tuple[str, str, int]]  # interface, address, prefix length
     settings: Mapping[str, str]  # the values of `needed_settings`, by key
     routes: Mapping[str, str | None]  # by client, the interface that answers leave by; None: there is no route
     mtu: int = 1500  # bytes, of the interface that packets arrive on
     # The rest is for layer 3.
-    tunnels: Sequence[Tunnel] = ()
+    tunnels: Sequence[Tunnel] = ()  # ours, and others that are up
     decapsulated: frozenset[str] | None = None  # VIPs that the program decapsulates for; None: it is not there
     limits: Mapping[str, int] = field(default_factory=dict)  # bytes of the largest segments announced, by VIP
 

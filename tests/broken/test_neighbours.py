@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.broken.world import World, built, until
+from tests.broken.world import World, built
 from tests.netns import Namespace
+from tests.polling import until
 
 pytestmark = [pytest.mark.root, pytest.mark.alone]  # the table and its limits are the whole machine's
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.broken.world import VIP, World, built, until
+from tests.broken.world import VIP, World, built
 from tests.drivers import every_driver
 from tests.netns import Namespace
+from tests.polling import until
 
 pytestmark = pytest.mark.root
 

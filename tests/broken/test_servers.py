@@ -10,7 +10,8 @@ import pytest
 from dataplane.plan import L2
 from tests.broken.case import Case
 from tests.broken.server_cases import CASES
-from tests.broken.world import VIP, built, until
+from tests.broken.world import VIP, built
+from tests.polling import until
 
 pytestmark = pytest.mark.root
 

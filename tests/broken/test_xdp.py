@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from dataplane import client as engines
+from dataplane import client
 from dataplane.bpf import links, programs
 from dataplane.bpf.bpffs import BPFFS
 from dataplane.bpf.links import XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE, Link
-from tests.broken.world import World, built, end, until
+from tests.broken.world import World, built, end
+from tests.polling import until
 
 pytestmark = pytest.mark.root
 
@@ -117,8 +118,8 @@ def test_another_engine_of_ours_is_known_and_left_alone(tmp_path: Path) -> None:
             "ip link set free0 up; ip link set free1 up"
         )
         with beside(world, second) as process:
-            until(lambda: bool(engines.engines(second)), lambda: f"no second engine: {process.poll()}")
-            assert [i["name"] for i in engines.status(second)[0]["interfaces"]] == ["free0"]
+            until(lambda: bool(client.engines(second)), lambda: f"no second engine: {process.poll()}")
+            assert [i["name"] for i in client.status(second)[0]["interfaces"]] == ["free0"]
         world.is_well()
 
         world.end_engine(signal.SIGHUP)
@@ -126,7 +127,7 @@ def test_another_engine_of_ours_is_known_and_left_alone(tmp_path: Path) -> None:
         assert wrong == f"avi-se: error: interface eth0 is held by what {whose} left to the kernel (native XDP)"
         world.sh("engine", remedy)
         with beside(world, second, "--interface", "eth0", "--driver", "xdp") as process:
-            until(lambda: bool(engines.engines(second)), lambda: f"no second engine: {process.poll()}")
+            until(lambda: bool(client.engines(second)), lambda: f"no second engine: {process.poll()}")
 
 
 def test_two_processes_never_publish_to_the_same_pins(tmp_path: Path) -> None:

@@ -16,19 +16,18 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dataplane import client as engines
-from dataplane import plan
+from dataplane import client, plan
 from dataplane.errors import EngineError
 from dataplane.plan import sqlite
 from dataplane.server import record
 from tests.drivers import REFERENCE
 from tests.netns import Namespace
+from tests.polling import until
 
 VIP, ENGINE, CLIENT = "10.9.0.100", "10.9.0.1", "10.9.0.50"
 NETWORKS = {"l2": "10.9.0", "l3": "10.8.0"}
@@ -136,7 +135,7 @@ class World:
         assert self._engine is not None
         assert self._engine.poll() is None, self.log()
         with suppress(EngineError):
-            return engines.ask(self.folder, self.name, "status")
+            return client.ask(self.folder, self.name, "status")
         return None
 
     def server(self, name: str = "broken") -> dict[str, Any]:
@@ -147,7 +146,7 @@ class World:
 
     def diagnose(self, name: str = "broken") -> dict[str, Any]:
         """What the engine finds out about a server."""
-        told = engines.diagnose(self.folder, self.name, "pool-1", self.addresses[name])
+        told = client.diagnose(self.folder, self.name, "pool-1", self.addresses[name])
         return dict(told["servers"][0])
 
     def reports(self, state: str, reason: str, name: str = "broken") -> None:
@@ -196,14 +195,6 @@ def built(folder: Path, mode: str, driver: str = REFERENCE, **changed: Any) -> I
         world.start_engine()
         world.is_well()
         yield world
-
-
-def until(condition: Callable[[], bool], what: Callable[[], object], seconds: float = 20) -> None:
-    """Poll until something is so; what: told when it is not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.02)
 
 
 def end(process: subprocess.Popen[Any], signum: int) -> None:

@@ -16,10 +16,10 @@ import pytest
 from dataplane import client, plan
 from dataplane.lab import topology
 from dataplane.plan import sqlite
-from tests.broken.world import until
 from tests.lab import plans
 from tests.netns import Namespace
 from tests.packets.cases import arp_request
+from tests.polling import until
 
 pytestmark = pytest.mark.root
 

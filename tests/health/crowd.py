@@ -21,8 +21,9 @@ from dataplane import client, plan
 from dataplane.errors import EngineError
 from dataplane.plan import sqlite
 from dataplane.server import decapsulation
-from tests.health.segment import monitor, until
+from tests.health.segment import monitor
 from tests.netns import Namespace
+from tests.polling import until
 
 ENGINE = "10.9.0.1"
 PORT = 80
@@ -68,7 +69,7 @@ class Crowd:
         argv = ["nsenter", f"--net={self.engine.path}", *words, "--interface", "up0", "--driver", driver]
         with (self.folder / "engine.log").open("ab") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        assert until(lambda: self.status() is not None, 60), self.log()
+        until(lambda: self.status() is not None, self.log, 60)
 
     def stop(self) -> None:
         """End the engine."""

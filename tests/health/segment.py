@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from dataplane.health.probepaths import ProbePaths
 from dataplane.health.probes.check import Check, Outcome, ProbeFailed
 from dataplane.health.probes.factory import ProbeFactory
 from tests.netns import Namespace
+from tests.polling import until
 
 ENGINE, SERVER, VIP, DEAD = "10.9.0.1", "10.9.0.2", "10.9.0.100", "10.9.0.3"
 T = TypeVar("T")
@@ -153,13 +153,3 @@ def _echo(listening: socket.socket, answer: bytes, got: list[bytes]) -> None:
         got.append(data)
         if answer:
             listening.sendto(answer, client)
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    """Poll until something is so, or time is up; whether it is."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True

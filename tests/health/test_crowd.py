@@ -17,7 +17,7 @@ from tests.bench import monitors
 from tests.bench.measure import TINY
 from tests.drivers import PREFERRED, every_driver
 from tests.health.crowd import PORT, Crowd, crowd, quick, set_neighbours, times_wait, vip
-from tests.health.segment import until
+from tests.polling import until
 
 SERVERS = 100
 NOBODY = "02:00:00:00:00:99"
@@ -36,7 +36,7 @@ ROUNDS = 3
 
 
 def waited(condition: Callable[[], bool], there: Crowd) -> None:
-    assert until(condition, 40), f"{there.status()}\n{there.log()}"
+    until(condition, lambda: f"{there.status()}\n{there.log()}", 40)
 
 
 def tallies(told: dict[str, Any]) -> set[tuple[int, int]]:

@@ -16,7 +16,8 @@ from dataplane.health.probes.factory import ProbeFactory
 from dataplane.health.probes.script import interpreter
 from dataplane.plan import L3_IPIP
 from tests.health import askvip
-from tests.health.segment import DEAD, ENGINE, SERVER, VIP, Segment, monitor, segment, until
+from tests.health.segment import DEAD, ENGINE, SERVER, VIP, Segment, monitor, segment
+from tests.polling import until
 
 CLOSED = 9
 
@@ -70,7 +71,7 @@ def test_a_half_open_probe_is_never_accepted(there: Segment) -> None:
         port = listening.getsockname()[1]
         listening.settimeout(5)
         assert there.probe(monitor("TCP", half_open=True), port) is True
-        assert until(lambda: there.server.sh("ss -Htn state syn-recv") == ""), "the reset did not arrive"
+        until(lambda: there.server.sh("ss -Htn state syn-recv") == "", lambda: "the reset did not arrive", 10)
         assert there.probe(monitor("TCP"), port) is True
         listening.accept()[0].close()  # the whole connection's, alone
         listening.setblocking(False)

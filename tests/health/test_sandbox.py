@@ -14,7 +14,8 @@ import pytest
 
 from dataplane.foreign.text import harmless
 from dataplane.plan import variables
-from tests.health.segment import Segment, monitor, segment, until
+from tests.health.segment import Segment, monitor, segment
+from tests.polling import until
 
 pytestmark = pytest.mark.root
 
@@ -51,15 +52,15 @@ def test_what_it_leaves_behind_is_killed(there: Segment, end: str) -> None:
     mark = f"0.{uuid.uuid4().int % 10**12}"  # a word of sleep's
     told = there.probe(monitor("EXTERNAL", script=f"{LINGERING.format(mark=mark)}; {end}"))
     assert told is True or "has not ended" in str(told)
-    assert until(lambda: not running(mark))
+    until(lambda: not running(mark), seconds=10)
 
 
 def test_nothing_of_it_outlives_a_killed_engine(there: Segment) -> None:
     mark = f"0.{uuid.uuid4().int % 10**12}"
     with there.engine.program(sys.executable, "-m", "tests.health.scripting", LINGERING.format(mark=mark)) as engine:
-        assert until(lambda: bool(running(mark)))
+        until(lambda: bool(running(mark)), seconds=10)
         engine.send_signal(signal.SIGKILL)
-        assert until(lambda: not running(mark))
+        until(lambda: not running(mark), seconds=10)
 
 
 def test_its_variables_meet_no_process_with_rights(there: Segment, tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_its_variables_meet_no_process_with_rights(there: Segment, tmp_path: Pat
                 continue
         return len(found) > 3
 
-    looking = threading.Thread(target=lambda: until(look))
+    looking = threading.Thread(target=lambda: until(look, seconds=10))
     looking.start()
     said(there, "sleep 1", variables=f"X={secret}")
     looking.join()

@@ -4,7 +4,8 @@ import pytest
 
 from dataplane import plan
 from dataplane.drivers.registry import NAMES
-from tests.l3.world import PREPARED, SERVERS, World, built, service, until
+from tests.l3.world import PREPARED, SERVERS, World, built, service
+from tests.polling import until
 
 
 @pytest.fixture(scope="module", params=NAMES)

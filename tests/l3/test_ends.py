@@ -9,7 +9,8 @@ import pytest
 
 from dataplane import plan
 from dataplane.health.probetunnels import FIRST
-from tests.l3.world import PREPARED, SERVERS, VIPS, World, built, service, until
+from tests.l3.world import PREPARED, SERVERS, VIPS, World, built, service
+from tests.polling import until
 from tests.server.test_server import everything
 
 pytestmark = pytest.mark.root

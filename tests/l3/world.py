@@ -14,20 +14,19 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from dataplane import client as engines
-from dataplane import plan
+from dataplane import client, plan
 from dataplane.drivers import registry, selection
 from dataplane.errors import EngineError
 from dataplane.plan import sqlite
 from dataplane.server import record
 from tests.drivers import REFERENCE
 from tests.netns import Namespace
+from tests.polling import until
 
 NARROW = 1400
 PORT = 80
@@ -62,14 +61,6 @@ def service(mode: str, protocol: str = "tcp", **changed: Any) -> plan.Service:
         "monitors": (MONITOR,),
     }
     return plan.Service(**values | changed)
-
-
-def until(condition: Callable[[], bool], what: Callable[[], object], seconds: float = 20) -> None:
-    """Poll until something is so; what: told when it is not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.02)
 
 
 class World:
@@ -121,7 +112,7 @@ class World:
         assert self.engine is not None
         assert self.engine.poll() is None, self.log()
         try:
-            return engines.ask(self.folder, NAME, "status")
+            return client.ask(self.folder, NAME, "status")
         except EngineError:
             return None
 

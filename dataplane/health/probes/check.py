@@ -20,7 +20,7 @@ class Check:
     vip: bytes  # 4 bytes
     server: bytes  # its own address, 4 bytes
     port: int  # where the probe goes
-    monitor: Monitor
+    monitor: Monitor  # what the probe does
     mode: str = L2  # how packets reach the server, one of plan.MODES
     hashed: int = field(init=False, repr=False, compare=False)  # kept: tables of checks are searched all the time
 

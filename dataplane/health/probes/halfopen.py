@@ -100,7 +100,7 @@ class HalfOpenSockets:
         self._listener.opened().sendmsg([segment], ancillary(mark, source), 0, (socket.inet_ntoa(vip), 0))
 
     def close(self) -> None:
-        """Listen no more."""
+        """Close all sockets."""
         self._listener.close()
         for made in (made for spare in self._spare.values() for made in spare):
             made.close()
