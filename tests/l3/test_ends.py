@@ -40,7 +40,7 @@ def kernel(world: World) -> str:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_an_engine_that_ends_takes_its_probes_ways_with_it(world: World, signum: int) -> None:
+def test_an_engine_that_ends_takes_its_probes_routes_with_it(world: World, signum: int) -> None:
     before = kernel(world)
     world.start_engine()
     until(lambda: ("web1", "up") in states(world), world.log)

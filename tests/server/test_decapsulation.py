@@ -120,7 +120,7 @@ def test_what_is_not_surely_ours_is_left_as_it_came(program: Program, packet: by
 @pytest.mark.parametrize(
     ("outside", "inside", "then"), [(3, 2, 3), (3, 1, 3), (3, 0, 0), (3, 3, 3), (1, 2, 2), (0xFF, 0xB9, 0xBB)]
 )
-def test_congestion_marked_on_the_way_reaches_the_connection(
+def test_congestion_marked_on_its_path_reaches_the_connection(
     program: Program, outside: int, inside: int, then: int
 ) -> None:
     inner = IP(src=CLIENT, dst=VIP, tos=inside) / TCP(dport=80)

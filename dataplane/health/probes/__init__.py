@@ -1,1 +1,1 @@
-"""ProbeFactory: one run of a monitor, on the path of the data; a module a type, and they run by callbacks."""
+"""Probes: one run of a monitor on the data's path, a module a type."""
