@@ -64,8 +64,8 @@ class _Host:
 class _Watch:
     """A check that is followed."""
 
-    check: Check
-    state: CheckState
+    check: Check  # what is run
+    state: CheckState  # what is known about it
     probe: Probe  # runs the check
     host: _Host  # its server
     entry: Entry  # in the schedule

@@ -44,7 +44,7 @@ class Link:
     """A link as the kernel reports it."""
 
     index: int  # its number in this namespace
-    name: str
+    name: str  # an interface's, like eth0
     mac: bytes  # 6 bytes; zeros if it has none
     mtu: int  # bytes
     on: bool  # administratively up

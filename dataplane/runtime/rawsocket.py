@@ -1,13 +1,26 @@
-"""A raw socket that listens on the event loop (raw(7)): opened when first needed, its packets handed to a callback."""
+"""A raw socket that listens on the event loop (raw(7)), opened when first needed; and filters for sockets."""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import socket
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterable
 
 BURST = 64
-"""Packets taken before others have the loop again."""
+"""Packets taken before other tasks have their turn."""
+_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+
+
+def attach_filter(made: socket.socket, program: Iterable[bytes]) -> None:
+    """Have a socket receive only what a classic BPF program takes (SO_ATTACH_FILTER, socket(7)). Raises OSError.
+
+    program: its instructions, 8 bytes each (struct sock_filter, linux/filter.h).
+    """
+    code = b"".join(program)
+    buffer = ctypes.create_string_buffer(code)
+    made.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(code) // 8, ctypes.addressof(buffer)))
 
 
 class RawListener:
@@ -37,7 +50,7 @@ class RawListener:
         return self._socket
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()

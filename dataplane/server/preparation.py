@@ -56,7 +56,7 @@ class SetKernel:
     """Set a kernel setting."""
 
     key: str  # by its sysctl(8) name
-    value: str
+    value: str  # what it must be
 
     @property
     def command(self) -> str:
@@ -135,7 +135,7 @@ class Wanted:
 class Tunnel:
     """A tunnel device of the kernel that takes packets from anybody."""
 
-    name: str
+    name: str  # the device's
     kind: str  # IPIP or GRE
     up: bool = True  # it is switched on
 

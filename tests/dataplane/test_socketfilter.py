@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import random
 import socket
-import struct
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from dataplane.drivers.pcap import socketfilter
-from dataplane.drivers.pcap.packetsocket import SO_ATTACH_FILTER
 from dataplane.forwarding import decision
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flows
+from dataplane.runtime.rawsocket import attach_filter
 
 from ..packets.cases import CASES, arp_request, frame, tcp
 from ..packets.world import ETH0, VIP, WORLD, ip, mac
@@ -31,8 +29,7 @@ def filtered() -> Iterator[Callable[[Sequence[bytes]], Taken]]:
     theirs.setblocking(False)
 
     def attached(program: Sequence[bytes]) -> Taken:
-        code = ctypes.create_string_buffer(b"".join(program))
-        theirs.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(code)))
+        attach_filter(theirs, program)
         return taken
 
     def taken(sent: bytes) -> bool:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 
 from dataplane.errors import DriverError
 from dataplane.forwarding.values import Interface
+from dataplane.runtime.rawsocket import attach_filter
 
 # linux/if_packet.h
 SOL_PACKET = 263
@@ -31,7 +32,6 @@ _SLOT = struct.Struct("=IIIH10xHH")  # struct tpacket2_hdr: status, len, snaplen
 _RING = struct.Struct("=IIII")  # struct tpacket_req: block size and number, frame size and number
 _STATISTICS = struct.Struct("=II")  # packets, drops; reading sets both to zero
 _FREE = bytes(4)
-SO_ATTACH_FILTER = 26
 ETH_P_ALL = 0x0003
 VNET_LEN = 10
 """Bytes of a virtio_net_hdr."""
@@ -147,10 +147,7 @@ class PacketSocket:
 
     def attach(self, program: Sequence[bytes]) -> None:
         """Take only frames that a classic BPF program (instructions of 8 bytes) takes, from now on."""
-        code = ctypes.create_string_buffer(b"".join(program))
-        self._socket.setsockopt(
-            socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(code))
-        )
+        attach_filter(self._socket, program)
 
     def put(self, frame: bytes) -> None:
         """Lay a frame, behind its virtio_net_hdr and at most ROOM bytes with it, into the batch of at most BATCH."""

@@ -25,25 +25,26 @@ from dataplane.health.probes.connection import connection
 from dataplane.health.probes.poller import WRITABLE, Poller
 from dataplane.health.probes.tcp import silence
 from dataplane.network.icmp import ancillary
-from dataplane.runtime.rawsocket import RawListener
+from dataplane.runtime.rawsocket import RawListener, attach_filter
 
-_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 _SYN, _RST, _ACK = 0x02, 0x04, 0x10
 _FLAGS = 13
 # struct sock_filter (linux/filter.h): code, jump if true, jump if false, constant
+_INSTRUCTION = struct.Struct("=HBBI")
+_TAKE, _DROP = _INSTRUCTION.pack(0x06, 0, 0, 0xFFFFFFFF), _INSTRUCTION.pack(0x06, 0, 0, 0)
 _ONLY_RST = (
-    (0x30, 0, 0, _FLAGS),  # ldb [13]: a TCP socket's filter sees packets from the TCP header on
-    (0x45, 0, 1, _RST),  # jset
-    (0x06, 0, 0, 0xFFFFFFFF),
-    (0x06, 0, 0, 0),
+    _INSTRUCTION.pack(0x30, 0, 0, _FLAGS),  # ldb [13]: a TCP socket's filter sees packets from the TCP header on
+    _INSTRUCTION.pack(0x45, 0, 1, _RST),  # jset
+    _TAKE,
+    _DROP,
 )
 _ONLY_SYN_ACK = (
-    (0xB1, 0, 0, 0),  # ldx 4*([0]&0xf): a raw socket's filter sees them from the IP header on
-    (0x50, 0, 0, _FLAGS),  # ldb [x + 13]
-    (0x54, 0, 0, _SYN | _ACK),
-    (0x15, 0, 1, _SYN | _ACK),
-    (0x06, 0, 0, 0xFFFFFFFF),
-    (0x06, 0, 0, 0),
+    _INSTRUCTION.pack(0xB1, 0, 0, 0),  # ldx 4*([0]&0xf): a raw socket's filter sees them from the IP header on
+    _INSTRUCTION.pack(0x50, 0, 0, _FLAGS),  # ldb [x + 13]
+    _INSTRUCTION.pack(0x54, 0, 0, _SYN | _ACK),  # and
+    _INSTRUCTION.pack(0x15, 0, 1, _SYN | _ACK),  # jeq
+    _TAKE,
+    _DROP,
 )
 _NOWHERE = struct.pack("=H14x", socket.AF_UNSPEC)
 _SPARE = 1000
@@ -62,7 +63,7 @@ class HalfOpenSockets:
         self._spare: dict[bytes, list[socket.socket]] = {}
         self._spared = 0
         self._listener = RawListener(
-            socket.IPPROTO_TCP, self._received, size=256, prepare=lambda made: attach(made, _ONLY_SYN_ACK)
+            socket.IPPROTO_TCP, self._received, size=256, prepare=lambda made: attach_filter(made, _ONLY_SYN_ACK)
         )
         self._disconnect = ctypes.CDLL(None, use_errno=True).connect
 
@@ -80,7 +81,7 @@ class HalfOpenSockets:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
             return made
         fresh = connection(mark, source)
-        attach(fresh, _ONLY_RST)
+        attach_filter(fresh, _ONLY_RST)
         return fresh
 
     def give_back(self, made: socket.socket, source: bytes) -> None:
@@ -188,10 +189,3 @@ def reset(source: bytes, destination: bytes, own: int, port: int, sequence: int)
 
     pseudo = source + destination + struct.pack("!BBH", 0, socket.IPPROTO_TCP, len(segment(0)))
     return segment(checksum(pseudo + segment(0)))
-
-
-def attach(made: socket.socket, program: tuple[tuple[int, int, int, int], ...]) -> None:
-    """Attach a filter to a socket (SO_ATTACH_FILTER, socket(7)). Raises OSError."""
-    code = b"".join(struct.pack("=HBBI", *line) for line in program)
-    buffer = ctypes.create_string_buffer(code)
-    made.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(buffer)))
