@@ -1,7 +1,7 @@
 """What a packet socket need not take at all: a classic BPF program that the kernel runs on each frame.
 
-It takes every frame that step 1 of the forwarding decision does not leave to the host, and few others: IPv4 for the
-interface's MAC address and a VIP, ARP about a VIP. A tag has been taken off before it runs.
+It takes IPv4 for the interface's MAC address and a VIP, and ARP about a VIP: every frame that the decision does not
+leave to the host because of its addresses, and few others. A tag has been taken off before it runs.
 
 Source: the kernel's Documentation/networking/filter.rst, linux/bpf_common.h, linux/filter.h.
 """
