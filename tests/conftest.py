@@ -19,14 +19,16 @@ import hypothesis
 import pytest
 
 from tests import scheduling
-from tests.scheduling import pytest_collection_modifyitems, pytest_runtest_protocol
+from tests.scheduling import pytest_collection_modifyitems, pytest_runtest_protocol, pytest_xdist_make_scheduler
 
-__all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol"]
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol", "pytest_xdist_make_scheduler"]
 
 MARK = "AVI_TEST_RUN"
 hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 # How fast the machine is, with other tests beside them, is not what properties are about.
 hypothesis.settings.load_profile("suite")
+SHARED = pytest.StashKey[Path]()
+"""What the processes of a run share, known to the one that made it; a test may start pytest itself."""
 PATIENCE = 10.0
 """Seconds that the kernel has to finish taking things down."""
 
@@ -48,7 +50,7 @@ def nothing_stays() -> Iterator[None]:
 def pytest_sessionstart(session: pytest.Session) -> Generator[None, object, object]:
     """Of the process that hands out tests: before it starts the others."""
     if session.config.getoption("numprocesses", None) and not scheduling.works(session.config):
-        scheduling.open_folder()
+        session.config.stash[SHARED] = scheduling.open_folder()
     return (yield)
 
 
@@ -56,7 +58,7 @@ def pytest_sessionstart(session: pytest.Session) -> Generator[None, object, obje
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
     """Of the process that handed out tests: the others have ended, of which one may have been killed."""
     result = yield
-    if not scheduling.works(session.config) and (folder := scheduling.folder()):
+    if folder := session.config.stash.get(SHARED, None):
         if left := lasting(scheduling.enrolled(), f"{scheduling.FOLDER}={folder}"):
             print(f"\nleft behind: {left}")
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

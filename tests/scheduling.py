@@ -1,4 +1,4 @@
-"""How tests share the machine when several processes run them (`pytest -n 3 --dist loadgroup`, what `make test` does).
+"""How tests share the machine when several processes run them (`pytest -n 3`, what `make test` does).
 
 A module's tests stay together in one process. Those of LONG come first, and one by one unless they share a fixture: at
 the end of a run no process waits long for another. A test marked `alone` runs while no other test of the run does, and
@@ -8,14 +8,18 @@ after all others: it fills a table of the whole machine, or judges how much time
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 LONG = (
     "tests/bench/test_bench.py::test_every_row_can_be_measured[crowd]",
@@ -41,6 +45,8 @@ LONG = (
 """How the names of tests begin that take long, the longest first."""
 FOLDER = "AVI_TEST_FOLDER"
 """The variable that tells the processes of one run where their locks are."""
+GROUPS = "groups.json"
+"""The file that says which tests stay together: groups by the names of tests."""
 PROCESS = ".process"
 """Ends the name of a file that tells of a process that runs tests."""
 
@@ -52,14 +58,44 @@ def works(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order tests, and say which stay together; without several processes the order is that of the files."""
-    if not works(config):
+    """Order tests, and write down which stay together; in one process the order is that of the files."""
+    shared = folder()
+    if not (shared and works(config)):
         return
-    items.sort(key=lambda item: _rank(item.nodeid) if not _alone(item) else len(LONG) + 1)
-    for item in items:
-        by_itself = _rank(item.nodeid) < len(LONG) and not _shares(item)
-        group = item.nodeid if by_itself else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group("alone" if _alone(item) else group))
+    items.sort(key=lambda item: len(LONG) + 1 if _alone(item) else _rank(item.nodeid))
+    groups = {item.nodeid: _group(item) for item in items}
+    written = shared / f"{os.getpid()}.groups"
+    written.write_text(json.dumps(groups))
+    written.rename(shared / GROUPS)  # all processes write the same
+
+
+def _group(item: pytest.Item) -> str:
+    if _alone(item):
+        return "alone"
+    by_itself = _rank(item.nodeid) < len(LONG) and not _shares(item)
+    return item.nodeid if by_itself else item.nodeid.partition("::")[0]
+
+
+class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # has no types
+    """Hands out groups in their order, to whatever process has next to nothing left."""
+
+    @cached_property
+    def _groups(self) -> dict[str, str]:
+        shared = folder()
+        assert shared is not None
+        found: dict[str, str] = json.loads((shared / GROUPS).read_text())
+        return found
+
+    def _split_scope(self, nodeid: str) -> str:
+        return self._groups[nodeid]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduler:
+    """The scheduler of every run in several processes. pytest-xdist's own reads groups from names that pytest 9.2 lets
+    nobody change."""
+    config.option.loadscopereorder = False
+    return Scheduler(config, log)
 
 
 def _rank(test: str) -> int:
@@ -106,9 +142,10 @@ def turn(folder: Path, alone: bool) -> Iterator[None]:
             fcntl.flock(machine, fcntl.LOCK_UN)
 
 
-def open_folder() -> None:
+def open_folder() -> Path:
     """Make what the processes of one run share: by the one that hands out the tests, before it starts the others."""
     os.environ[FOLDER] = tempfile.mkdtemp(prefix="avi-tests-")
+    return Path(os.environ[FOLDER])
 
 
 def close_folder() -> None:

@@ -45,7 +45,7 @@ def main() -> int:
 
 def pytest(workers: int, rest: Sequence[str]) -> list[str]:
     """The command that runs the tests."""
-    return [str(BIN / "pytest"), "-n", str(workers), "--dist", "loadgroup", "--no-loadscope-reorder", *OURS, *rest]
+    return [str(BIN / "pytest"), "-n", str(workers), *OURS, *rest]
 
 
 def _all(commands: Sequence[str]) -> str:
