@@ -39,7 +39,7 @@ class Echoes:
         self._numbers = itertools.count(1)
         self._id = (os.getpid() ^ 0xA51E) & 0xFFFF
 
-    async def hear(
+    async def ping(
         self,
         address: bytes,
         timeout: float,

@@ -105,10 +105,10 @@ class Examiner:
         tcp = check.monitor.type in (MONITOR_TCP, MONITOR_HTTP) and not check.monitor.half_open
         # After ARP, which may just have told the kernel where the server is now.
         host, host_port, echo, last, vip_port, inner = await asyncio.gather(
-            self._echoes.hear(server, PATIENCE, 0, source),
+            self._echoes.ping(server, PATIENCE, 0, source),
             _port(server, check.port if tcp else 0, 0, source),
-            self._echoes.hear(vip, PATIENCE, mark, source),
-            self._echoes.hear(vip, PATIENCE, mark, source, ttl=1),
+            self._echoes.ping(vip, PATIENCE, mark, source),
+            self._echoes.ping(vip, PATIENCE, mark, source, ttl=1),
             _port(vip, check.port if tcp else 0, mark, source),
             self._inner(check, mark, source),
         )
@@ -145,7 +145,7 @@ class Examiner:
 
     async def _inner(self, check: Check, mark: int, source: bytes) -> Answer | None:
         """Ping the server's own address inside its tunnel."""
-        return None if check.mode == L2 else await self._echoes.hear(check.server, PATIENCE, mark, source)
+        return None if check.mode == L2 else await self._echoes.ping(check.server, PATIENCE, mark, source)
 
     async def _failing(self, checks: Iterable[Check]) -> tuple[str, ...]:
         """Run each monitor once. Returns the reasons of those that fail."""
@@ -190,7 +190,7 @@ class Examiner:
     async def arrives(self, check: Check, size: int) -> bool:
         """Whether the VIP answers a ping of that many bytes. Raises NetworkError."""
         mark, source = await self._find_route(check)
-        heard = await self._echoes.hear(check.vip, PATIENCE / 2, mark, source, size=size)
+        heard = await self._echoes.ping(check.vip, PATIENCE / 2, mark, source, size=size)
         return _said(heard, check.server) == REPLIES
 
     async def largest(self, check: Check, full: int) -> int:

@@ -24,7 +24,7 @@ from dataplane.health.probes.factory import ProbeFactory
 from dataplane.health.requirements import Requirements
 from dataplane.network.nexthops import NextHops
 from dataplane.network.pathmtu import PathMtus
-from dataplane.network.reachability import FULL, NO_FAULT, Fault, Reachability, no_room
+from dataplane.network.reachability import NEIGHBOURS_FULL, NO_FAULT, Fault, Reachability, no_room
 from dataplane.network.state import Network
 from dataplane.plan.index import ServiceIndex
 from dataplane.vip import memberconflicts
@@ -141,7 +141,7 @@ class MemberStates:
 
     def remedy(self, pool: str, server: bytes) -> str:
         """The command that mends what keeps a member from being reached; "" where there is none."""
-        if any(self.health.reason(check) == FULL for check in self.checks(pool, server)):
+        if any(self.health.reason(check) == NEIGHBOURS_FULL for check in self.checks(pool, server)):
             return no_room().remedy
         return self.fault(pool, server).remedy
 

@@ -22,7 +22,7 @@ from dataplane.errors import NetworkError
 from dataplane.health.checkstate import VIP_MISSING, CheckState
 from dataplane.health.probes.check import Check, FindRoute, Outcome, Probe, ProbeFailed, ProbeRoute, Run
 from dataplane.health.requirements import Requirement
-from dataplane.health.scheduler import Entry, Scheduler, room
+from dataplane.health.scheduler import Entry, Scheduler, running_limit
 from dataplane.network import tunnels
 from dataplane.plan import L2
 from dataplane.runtime import tasks
@@ -118,7 +118,7 @@ class HealthChecker:
         self._looks: deque[_Watch] = deque()
         self._next_look: asyncio.TimerHandle | None = None
         self.probes = 0
-        self.schedule = Scheduler(room())
+        self.schedule = Scheduler(running_limit())
 
     def follow(self, new: Mapping[Check, bool | None], gone: Iterable[Check] = ()) -> None:
         """Begin to run new checks, and stop those that are gone. The value of a new one is whether it is taken to be up

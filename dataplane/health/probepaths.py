@@ -19,7 +19,7 @@ from dataplane.errors import NetworkError
 from dataplane.forwarding.values import Interface
 from dataplane.health.probetunnels import ProbeTunnels
 from dataplane.network import fwmarks, policyrouting, sysctl
-from dataplane.network.policyrouting import Lost
+from dataplane.network.policyrouting import LostProbeRoute
 from dataplane.network.rtnetlink import Request, RtnetlinkSocket
 
 
@@ -46,7 +46,7 @@ class ProbePaths:
         """Remove the rules and routes that killed engines left. Those of engines that run stay. Raises NetworkError."""
         own = self._take()
         with suppress(OSError):
-            for first, rules in policyrouting.found().items():
+            for first, rules in policyrouting.existing().items():
                 held = None if first == own else fwmarks.hold(first)
                 if first == own or held is not None:
                     self._kernel.ask(policyrouting.removal(rules))
@@ -114,7 +114,7 @@ class ProbePaths:
         self._routed.clear()
         self._tunnels.forget_route()
 
-    def restore(self, lost: Collection[Lost]) -> bool:
+    def restore(self, lost: Collection[LostProbeRoute]) -> bool:
         """Put back the rules that others removed; each `open` then sets its route again. Returns whether any was ours.
 
         (Whoever manages a host's network may remove all rules that it did not make, as systemd-networkd does when it
@@ -130,7 +130,7 @@ class ProbePaths:
             self._kernel.ask(self._rules.again(leaves))
         return True
 
-    def _is_missed(self, lost: Lost, held: Collection[int]) -> bool:
+    def _is_missed(self, lost: LostProbeRoute, held: Collection[int]) -> bool:
         """Whether a removed rule or route is one of ours that is still wanted."""
         if self._range is None or lost.first != self._range[0]:
             return False
@@ -196,7 +196,7 @@ class ProbePaths:
 
     def _remove_all(self) -> None:
         with suppress(OSError):
-            self._kernel.ask(policyrouting.removal(policyrouting.found().get(self._take(), ())))
+            self._kernel.ask(policyrouting.removal(policyrouting.existing().get(self._take(), ())))
         self._rules.forget()
         self._users.clear()
         self._routed.clear()

@@ -11,7 +11,7 @@ from dataplane.health.probepaths import ProbePaths
 from dataplane.health.probes.check import Check, ProbeRoute
 from dataplane.network.nexthops import NextHops
 from dataplane.network.pathmtu import PathMtus
-from dataplane.network.reachability import FULL, Reachability
+from dataplane.network.reachability import NEIGHBOURS_FULL, Reachability
 from dataplane.network.state import Network
 from dataplane.plan import MONITOR_EXTERNAL
 
@@ -58,11 +58,11 @@ class ProbeRouting:
         if check.mode != plan.L2:
             route, hop = self._network.route_to(check.server), self._next_hops.by_route(check.server)
             if route is not None and hop.mac is None and not self._network.has_room(route.index, route.gateway):
-                return FULL
+                return NEIGHBOURS_FULL
             return self._path_mtus.refusal(check.server, check.mode, began)
         hop = self._next_hops.on_segment(check.server)
         if hop.mac is None:
             if hop.interface is not None and not self._network.has_room(hop.interface, check.server):
-                return FULL
+                return NEIGHBOURS_FULL
             return "server does not answer: no reply to ARP for its address"
         return ""

@@ -11,9 +11,6 @@ from dataplane import plan
 from dataplane.health.probes.check import Check
 from dataplane.plan import MONITOR_EXTERNAL
 
-Key = tuple[str, bytes]
-"""A pool's uuid, and the member's address."""
-
 
 class Change(NamedTuple):
     """How the checks that are to be run have changed."""

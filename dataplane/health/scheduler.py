@@ -45,7 +45,7 @@ class Entry:
     stopped: bool = False  # it runs no more
 
 
-def room(wanted: int = RUNNING) -> int:
+def running_limit(wanted: int = RUNNING) -> int:
     """How many runs at a time, up to `wanted`, the process has file descriptors for: a probe without one would report
     its server dead. Raises the process's own limit as far as it may (RLIMIT_NOFILE, getrlimit(2))."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -16,7 +16,7 @@ from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 
 from dataplane.network import neighbours, policyrouting, routes, rtnetlink
 from dataplane.network.neighbours import Neighbour
-from dataplane.network.policyrouting import Lost
+from dataplane.network.policyrouting import LostProbeRoute
 from dataplane.network.rtnetlink import RTM_DELNEIGH, RTM_DELROUTE, RTM_DELRULE, RTM_NEWNEIGH, RTM_NEWROUTE, RTM_NEWRULE
 
 _LINKS, _NEIGHBOURS, _ADDRESSES, _ROUTES, _RULES = 0x1, 0x4, 0x10, 0x40, 0x80  # linux/rtnetlink.h, RTMGRP_…
@@ -26,7 +26,7 @@ _RECEIVE_BUFFER = 8 << 20
 _MOST = 2000
 """Events taken before other tasks have their turn."""
 
-Event = Neighbour | Lost | Any
+Event = Neighbour | LostProbeRoute | Any
 """A neighbour, a lost rule or route of the probes, or a message of pyroute2's."""
 
 
@@ -66,7 +66,10 @@ class NetworkEvents:
                     found = neighbours.read(message.body)
                     if found is not None:
                         yield found if message.kind == RTM_NEWNEIGH else found._replace(mac=None)
-                elif message.kind in (RTM_DELRULE, RTM_DELROUTE) and (lost := policyrouting.lost(message)) is not None:
+                elif (
+                    message.kind in (RTM_DELRULE, RTM_DELROUTE)
+                    and (lost := policyrouting.lost_probe_route(message)) is not None
+                ):
                     yield lost
                 elif not _of_probes(message):
                     yield from self._marshal.parse(rtnetlink.whole(message))

@@ -20,7 +20,7 @@ MOST = 16
 """Ranges, and so the engines that can probe from one network namespace."""
 
 
-def beginning(number: int) -> int | None:
+def range_start(number: int) -> int | None:
     """The first mark of the range that a number lies in; None if it lies in none."""
     return number - (number - FIRST) % SIZE if FIRST <= number < FIRST + MOST * SIZE else None
 

@@ -50,7 +50,7 @@ _RTN_UNICAST, _RTNH_F_ONLINK, _ANY_SCOPE = 1, 4, 255
 _U32 = struct.Struct("=I")
 
 
-class Lost(NamedTuple):
+class LostProbeRoute(NamedTuple):
     """A rule or route of probes that was removed."""
 
     first: int  # the first mark of its range
@@ -125,7 +125,7 @@ class Rules:
         self._there = False
 
 
-def found() -> dict[int, list[tuple[int, Request]]]:
+def existing() -> dict[int, list[tuple[int, Request]]]:
     """The rules of all engines in this namespace, those for tunnels included, by the first mark of their range.
 
     Each is the table that the rule leads to (0 if it jumps) and the request that removes it. Raises OSError.
@@ -138,17 +138,17 @@ def found() -> dict[int, list[tuple[int, Request]]]:
     return there
 
 
-def lost(message: Message) -> Lost | None:
+def lost_probe_route(message: Message) -> LostProbeRoute | None:
     """What a message (RTM_DELRULE, RTM_DELROUTE) reports as removed; None if it is not of probes."""
     if message.kind == RTM_DELRULE:
         return _whose(message.body)
     table = rtnetlink.attributes(message.body, _ROUTE.size).get(_RTA_TABLE, b"")
     number = _U32.unpack(table)[0] if len(table) == _U32.size else 0
-    first = fwmarks.beginning(number)
-    return None if first is None or message.body[0] != socket.AF_INET else Lost(first, number)
+    first = fwmarks.range_start(number)
+    return None if first is None or message.body[0] != socket.AF_INET else LostProbeRoute(first, number)
 
 
-def _whose(body: bytes) -> Lost | None:
+def _whose(body: bytes) -> LostProbeRoute | None:
     """The range that a rule belongs to, and the table it leads to; None if it is no rule of probes."""
     about = {
         kind: _U32.unpack_from(value)[0]
@@ -158,15 +158,15 @@ def _whose(body: bytes) -> Lost | None:
     named = [about[kind] for kind in (_FRA_FWMARK, _FRA_UID_RANGE) if about.get(kind)]
     preference = about.get(_FRA_PRIORITY, 0)
     named.append(preference + 1 if about.get(_FRA_GOTO) == preference + 1 + fwmarks.HALF else preference)
-    first = next(filter(None, map(fwmarks.beginning, named)), None)
+    first = next(filter(None, map(fwmarks.range_start, named)), None)
     if body[0] != socket.AF_INET or first is None:
         return None
     table = about.get(_FRA_TABLE, 0)
-    return Lost(first, table if fwmarks.beginning(table) == first else 0)
+    return LostProbeRoute(first, table if fwmarks.range_start(table) == first else 0)
 
 
 def removal(rules: Iterable[tuple[int, Request]]) -> list[Request]:
-    """The requests that remove the rules that `found` returned, and the routes that they lead to."""
+    """The requests that remove the rules that `existing` returned, and the routes that they lead to."""
     kept = list(rules)
     tables = dict.fromkeys(table for table, _ in kept if table)
     return [*(request for _, request in kept), *map(no_route, tables)]

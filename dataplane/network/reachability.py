@@ -33,7 +33,7 @@ NO_FAULT = Fault()
 _THRESHOLD = "net.ipv4.neigh.default.gc_thresh3"
 _ROOMY = 16384
 """Neighbours that the kernel should have room for, at least."""
-FULL = "neighbour table of the engine's host is full"
+NEIGHBOURS_FULL = "neighbour table of the engine's host is full"
 
 
 def no_room() -> Fault:
@@ -44,7 +44,9 @@ def no_room() -> Fault:
     except (OSError, ValueError):
         most = _ROOMY
     limits = {1: most // 4, 2: most // 2, 3: most}
-    return Fault(FULL, f"sysctl -w {' '.join(f'net.ipv4.neigh.default.gc_thresh{n}={v}' for n, v in limits.items())}")
+    return Fault(
+        NEIGHBOURS_FULL, f"sysctl -w {' '.join(f'net.ipv4.neigh.default.gc_thresh{n}={v}' for n, v in limits.items())}"
+    )
 
 
 Key = tuple[bytes, str]

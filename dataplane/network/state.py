@@ -23,7 +23,7 @@ from dataplane.network import neighbours, routes, rtnetlink
 from dataplane.network.events import Event, NetworkEvents
 from dataplane.network.lostroutes import LostRoutes
 from dataplane.network.neighbours import NUD_PERMANENT, Neighbour
-from dataplane.network.policyrouting import Lost
+from dataplane.network.policyrouting import LostProbeRoute
 from dataplane.network.prefixes import Prefixes
 from dataplane.network.routes import KernelRoute, Route
 from dataplane.runtime import tasks
@@ -31,7 +31,7 @@ from dataplane.runtime import tasks
 log = logging.getLogger("avi-se")
 
 # linux/if.h
-IFF_UP, IFF_LOOPBACK, IFF_LOWER_UP = 0x1, 0x8, 0x10000
+IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
 ARPHRD_ETHER = 1
 _ASKED_AT_ONCE = 500
 """Routes looked up before other tasks have their turn."""
@@ -72,7 +72,7 @@ class Network:
         self._addresses: dict[int, dict[tuple[bytes, int], None]] = {}
         self._neighbours: dict[int, dict[bytes, bytes]] = {}
         self._moved: set[bytes] = set()
-        self._lost_probe_routes: set[Lost] = set()
+        self._lost_probe_routes: set[LostProbeRoute] = set()
         self._permanent: dict[int, set[bytes]] = {}
         self._netlink = AsyncIPRoute()
         self._resolver = neighbours.Resolver()
@@ -180,7 +180,7 @@ class Network:
         moved, self._moved = self._moved, set()
         return moved
 
-    def lost_probe_routes(self) -> set[Lost]:
+    def lost_probe_routes(self) -> set[LostProbeRoute]:
         """The probes' rules and routes that were removed since the last call, by whomever."""
         lost, self._lost_probe_routes = self._lost_probe_routes, set()
         return lost
@@ -297,7 +297,7 @@ class Network:
         """Take over an event. Returns whether others must hear of it."""
         if isinstance(event, Neighbour):
             return self._take_neighbour(event)
-        if isinstance(event, Lost):
+        if isinstance(event, LostProbeRoute):
             self._lost_probe_routes.add(event)
             return True
         kind = event.get("event", "")

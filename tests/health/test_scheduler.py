@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from dataplane.health.scheduler import Scheduler, room
+from dataplane.health.scheduler import Scheduler, running_limit
 
 
 @pytest.mark.alone  # a thousand times are judged: a processor that others have makes all of them late
@@ -75,7 +75,7 @@ def test_more_runs_than_the_process_has_files_for_are_not_begun() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (600, before[1]))
-        assert room(1000) == 1000
+        assert running_limit(1000) == 1000
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (1512, before[1])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
