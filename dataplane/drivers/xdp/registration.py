@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dataplane.drivers.maps import layout
-from dataplane.drivers.xdp import attachment, driver, pins
-from dataplane.drivers.xdp.replayer import ProgramReplayer
+from dataplane.drivers.xdp import pins
 from dataplane.errors import DriverError
+
+if TYPE_CHECKING:
+    from dataplane.drivers.xdp.driver import XdpDriver
+    from dataplane.drivers.xdp.replayer import ProgramReplayer
 
 
 def supported() -> DriverError | None:
     """What this machine lacks for the program, with its remedy; None: nothing."""
+    from dataplane.drivers.xdp import driver
+
     return driver.supported()
 
 
@@ -26,12 +32,16 @@ def runs(instance: str) -> bool:
 
 def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
     """What refuses the first of these interfaces (index by name) that has an XDP program not of this instance."""
+    from dataplane.drivers.xdp import attachment
+
     return attachment.occupied(instance, interfaces)
 
 
-def start(instance: str, state: Path) -> driver.XdpDriver:
+def start(instance: str, state: Path) -> XdpDriver:
     """The driver. Raises DriverError."""
-    return driver.XdpDriver(instance, state)
+    from dataplane.drivers.xdp.driver import XdpDriver
+
+    return XdpDriver(instance, state)
 
 
 def remove(instance: str) -> None:
@@ -41,14 +51,20 @@ def remove(instance: str) -> None:
 
 def holder(instance: str, interface: int) -> pins.Holder | None:
     """The other engine of ours whose program is on an interface, if there is one. Raises DriverError."""
+    from dataplane.drivers.xdp import attachment
+
     return attachment.holder(instance, interface)
 
 
 def prepare_peer(interface: str) -> None:
     """Have an interface pass every frame through XDP (`attach_pass`). Raises DriverError."""
+    from dataplane.drivers.xdp import attachment
+
     attachment.attach_pass(interface)
 
 
 def replayer() -> ProgramReplayer:
     """The program, tried in the kernel. Raises DriverError."""
+    from dataplane.drivers.xdp.replayer import ProgramReplayer
+
     return ProgramReplayer()
