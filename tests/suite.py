@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ LINT = ("ruff check .", "ruff format --check .", "mypy")
 WORKERS = 3
 """Processes that run tests. Most tests wait most of the time: more than there are processors."""
 OURS = ("--max-worker-restart", "0")
+"""A process that dies ends the run: its successor would wait for tests that nobody hands out."""
 
 
 def main() -> int:
@@ -50,7 +52,11 @@ def pytest(workers: int, rest: Sequence[str]) -> list[str]:
 
 def _all(commands: Sequence[str]) -> str:
     """A script that runs them all and ends with 1 where one failed."""
-    return "failed=0; " + "; ".join(f"{BIN}/{command} || failed=1" for command in commands) + "; exit $failed"
+    return (
+        "failed=0; "
+        + "; ".join(f"{shlex.quote(str(BIN))}/{command} || failed=1" for command in commands)
+        + "; exit $failed"
+    )
 
 
 def _ended(process: subprocess.Popen[bytes]) -> int:
