@@ -251,14 +251,19 @@ class Network:
                 self._changed()
 
     def resolve(self, wanted: Sequence[tuple[int, bytes]]) -> None:
-        """Have the kernel find or confirm neighbours, by interface index and address. Raises NetworkError."""
+        """Have the kernel find or confirm neighbours, by interface index and address. Raises NetworkError.
+
+        Permanent ones are known, and are never asked for: the kernel would take them for learnt ones from then on.
+        """
         try:
-            self._resolver.resolve(wanted)
+            self._resolver.resolve([one for one in wanted if not self.is_permanent(*one)])
         except OSError as exc:
             raise NetworkError(f"cannot resolve {_text(wanted[0][1])} and others: {exc}") from exc
 
     def has_room(self, index: int, address: bytes) -> bool:
         """Whether the kernel's neighbour table has room for this one. Finds out by having it resolved."""
+        if self.is_permanent(index, address):
+            return True
         try:
             return self._resolver.resolve([(index, address)])
         except OSError:

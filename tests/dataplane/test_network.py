@@ -66,3 +66,19 @@ def test_no_interface_is_gone_while_all_is_read_anew(host: Namespace) -> None:
         assert set(seen) == {"eth0"}
 
     live(host, body)
+
+
+def test_a_permanent_neighbour_is_never_asked_for(host: Namespace) -> None:
+    """The kernel would drop NUD_PERMANENT, and then the entry."""
+    host.sh("ip neigh add 10.0.0.11 lladdr 02:00:00:00:00:0b nud permanent dev eth0")
+
+    async def body(network: Network, seen: list[str]) -> None:
+        index = network.link("eth0").index
+        other = socket.inet_aton("10.0.0.12")
+        network.resolve([(index, SERVER), (index, other)])
+        assert network.has_room(index, SERVER)
+        assert network.neighbour(index, SERVER) == bytes.fromhex("02000000000b")
+        assert "10.0.0.12" in host.sh("ip neigh show dev eth0")
+        assert "PERMANENT" in host.sh("ip neigh show 10.0.0.11 dev eth0")
+
+    live(host, body)
