@@ -2,6 +2,7 @@
 
 Each network namespace has one JSON file, `/run/avi-server/<inode of the namespace>.json`. After a boot /run is empty,
 as is the namespace. Inodes are used again when a namespace is gone; its cookie, which the file also holds, is not.
+Whoever opens a record forgets those of namespaces that are gone.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -36,6 +38,7 @@ class Record:
     modules: list[str] = field(default_factory=list)  # kernel modules loaded for these
     addresses: list[list[str]] = field(default_factory=list)  # VIP and others' tunnel device that it put it on
     limits: dict[str, int] = field(default_factory=dict)  # bytes of segments it limited, by VIP
+    processes: int = 0  # inode of the PID namespace of who wrote it, 0 = unknown
 
     @property
     def empty(self) -> bool:
@@ -76,6 +79,7 @@ def opened() -> Iterator[Book]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         path = FOLDER / f"{inode}.json"
+        _forget_gone()
         yield Book(path, _read(path))
     finally:
         os.close(lock)
@@ -86,15 +90,56 @@ def forget(inode: int) -> None:
     (FOLDER / f"{inode}.json").unlink(missing_ok=True)
 
 
+def _forget_gone() -> None:
+    """Remove the records of namespaces that are gone, as far as this process can tell: whoever wrote a record saw the
+    same processes."""
+    paths = [path for path in FOLDER.glob("*.json") if path.stem.isdecimal()]
+    if not paths:
+        return
+    there, own = _namespaces(), _inode("/proc/self/ns/pid")
+    for path in paths:
+        if int(path.stem) in there:
+            continue
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            if json.loads(path.read_text("utf-8")).get("processes") == own:
+                path.unlink()
+
+
+def _namespaces() -> set[int]:
+    """Inodes of the network namespaces that a process is in, has open, or has mounted."""
+    found: set[int] = set()
+    seen: set[int] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        found.update(_inode(task / "ns" / "net") for task in process.glob("task/*"))
+        names: list[str] = []
+        for held in process.glob("fd/*"):
+            with suppress(OSError):
+                names.append(os.readlink(held))
+        mounts = _inode(process / "ns" / "mnt")
+        if mounts not in seen:
+            seen.add(mounts)
+            with suppress(OSError):
+                names.append((process / "mountinfo").read_text("utf-8", "replace"))
+        found.update(int(inode) for name in names for inode in re.findall(r"net:\[(\d+)\]", name))
+    return found
+
+
+def _inode(path: Path | str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return 0
+
+
 def _read(path: Path) -> Record:
     cookie = _cookie()
     try:
         record = Record(**json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
-        return Record(cookie)
+        return Record(cookie, processes=_inode("/proc/self/ns/pid"))
     except (OSError, ValueError, TypeError) as exc:
         raise ServerError(f"{path}: not a record of avi-server: {exc}", remedy=f"rm {path}") from exc
-    return record if record.namespace == cookie else Record(cookie)
+    return record if record.namespace == cookie else Record(cookie, processes=_inode("/proc/self/ns/pid"))
 
 
 def _cookie() -> int:

@@ -60,6 +60,24 @@ def test_apply_prepares_a_host_check_agrees_and_undo_restores_exactly(member: Na
     assert not (record.FOLDER / f"{member.path.stat().st_ino}.json").exists()
 
 
+def test_records_of_namespaces_that_are_gone_are_forgotten(member: Namespace) -> None:
+    words = ("apply", "--vip", VIP, "--mode", "l2", "--interface", "eth0")
+    with Namespace() as gone, Namespace() as there:
+        inodes = {space: space.path.stat().st_ino for space in (gone, there)}
+        for space in (gone, there):
+            space.sh(
+                "ip link add eth0 type veth peer name wire; ip link set eth0 up; ip addr add 10.10.10.12/24 dev eth0"
+            )
+            assert avi_server(space, *words).returncode == 0
+        kept = {space: record.FOLDER / f"{inode}.json" for space, inode in inodes.items()}
+        assert all(path.exists() for path in kept.values())
+        subprocess.run(["ip", "netns", "del", gone.name], check=True)
+        assert avi_server(member, *words).returncode == 0
+        assert [path.exists() for path in kept.values()] == [False, True]
+        record.forget(inodes[there])
+        subprocess.run(["ip", "netns", "add", gone.name], check=True)  # the block ends with its deletion
+
+
 def test_a_second_apply_does_nothing_and_forgets_nothing(member: Namespace) -> None:
     before = everything(member)
     words = ("apply", "--vip", VIP, "--mode", "l2", "--json")
