@@ -170,7 +170,7 @@ def _server(
     share: float,
     tally: Tally,
 ) -> dict[str, Any]:
-    pool, (interface, mac, _, _) = service.pool_uuid, member.hop
+    pool, (interface, mac, _, _) = service.pool_uuid, member.next_hop
     fault = engine.members.fault(pool, member.address).reason
     failed, by_monitor = engine.members.failed_checks(pool, member.address)
     return {
@@ -206,7 +206,7 @@ def _server_state(engine: Engine, service: plan.Service, member: translate.PoolM
         why=engine.members.why(pool, address),
         failing=any(engine.members.health.state(check).up is False for check in checks),
         fault=engine.members.fault(pool, address).reason,
-        unresolved=member.hop.mac is None,
+        unresolved=member.next_hop.mac is None,
     )
     return operstate.server(member.server, service.pool_enabled, seen, grace)
 

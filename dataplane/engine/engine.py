@@ -210,7 +210,7 @@ class Engine:
             self._dirty.mark_pools(self.pools.values)
         else:  # neighbours alone change no route, and the next hops of few
             for neighbour in moved:
-                self._hop_changed(neighbour)
+                self._next_hop_changed(neighbour)
         self.conflicts.match()
         self._dirty.wake()
 
@@ -218,7 +218,7 @@ class Engine:
         """Routers reported what fits into a tunnel."""
         self._dirty.mark_pools(uuid for uuid, pool in self.pools.values.items() if pool.mode != plan.L2)
 
-    def _hop_changed(self, neighbour: bytes) -> None:
+    def _next_hop_changed(self, neighbour: bytes) -> None:
         """Another MAC address: of a server, or of the router in front of some."""
         for server in (neighbour, *self.network.routed_through(neighbour)):
             self._dirty.mark_pools(self.index.behind(server))

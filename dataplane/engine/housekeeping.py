@@ -55,13 +55,13 @@ class Housekeeping:
                 for server in service.servers
             }
             for server, mode in self._path_mtus.due(tunnels.keys()):
-                hop = self._next_hop(server)
-                mtu = next((i.mtu for i in self._interfaces() if i.index == hop.interface), 0)
-                if hop.mac is None or not mtu:
+                next_hop = self._next_hop(server)
+                mtu = next((i.mtu for i in self._interfaces() if i.index == next_hop.interface), 0)
+                if next_hop.mac is None or not mtu:
                     continue
                 try:
-                    mark = await self._paths.open_tunnel(server, hop.source, mode)
-                    pathmtu.send_full(mark, hop.source, tunnels[server, mode], mtu - rewrite.overhead(mode))
+                    mark = await self._paths.open_tunnel(server, next_hop.source, mode)
+                    pathmtu.send_full(mark, next_hop.source, tunnels[server, mode], mtu - rewrite.overhead(mode))
                 except (NetworkError, OSError) as exc:
                     log.warning("the path to %s is not measured: %s", socket.inet_ntoa(server), exc)
                 self._path_mtus.measured((server, mode))

@@ -98,8 +98,8 @@ class MemberStates:
 
     def member(self, service: plan.Service, server: plan.Server, address: bytes, now: float) -> translate.PoolMember:
         """One of them; address: the server's."""
-        (hop,) = self._next_hops.of((address,), service.mode)
-        return translate.member(service, server, address, self._is_up(service.pool_uuid, address), hop, now)
+        (next_hop,) = self._next_hops.of((address,), service.mode)
+        return translate.member(service, server, address, self._is_up(service.pool_uuid, address), next_hop, now)
 
     def checks(self, pool: str, server: bytes) -> tuple[Check, ...]:
         """A server's checks."""

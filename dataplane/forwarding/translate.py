@@ -43,7 +43,7 @@ class PoolMember(NamedTuple):
     up: bool  # by its health
     usable: bool  # switched on (server and pool) and up: it gets new flows
     serves: bool  # flows it has may go on
-    hop: NextHop
+    next_hop: NextHop
 
     @property
     def life(self) -> Life:
@@ -54,22 +54,22 @@ class PoolMember(NamedTuple):
 def members(
     service: plan.Service,
     is_up: Callable[[bytes], bool],
-    hop: Callable[[bytes], NextHop],
+    next_hop: Callable[[bytes], NextHop],
     now: float = 0,
     listed: Members | None = None,
 ) -> tuple[PoolMember, ...]:
     """The members of a service's pool, by address; none serves where fewer could than it needs. now: seconds since the
     epoch; listed: the same servers, sorted."""
     listed = listed or index.members(service)
-    return joined(service, listed, map(is_up, listed.addresses), map(hop, listed.addresses), now)
+    return joined(service, listed, map(is_up, listed.addresses), map(next_hop, listed.addresses), now)
 
 
 def joined(
-    service: plan.Service, listed: Members, ups: Iterable[bool], hops: Iterable[NextHop], now: float
+    service: plan.Service, listed: Members, ups: Iterable[bool], next_hops: Iterable[NextHop], now: float
 ) -> tuple[PoolMember, ...]:
     """`members` from what is known of each, in the order of `listed`."""
-    known = zip(listed.servers, listed.addresses, ups, hops, strict=True)
-    found = tuple(member(service, server, address, up, hop, now) for server, address, up, hop in known)
+    known = zip(listed.servers, listed.addresses, ups, next_hops, strict=True)
+    found = tuple(member(service, server, address, up, next_hop, now) for server, address, up, next_hop in known)
     if service.servers_needed and is_short(service, sum(one.usable for one in found)):
         return tuple(one._replace(usable=False, serves=False) for one in found)
     return found
@@ -81,12 +81,12 @@ def is_short(service: plan.Service, usable: int) -> bool:
 
 
 def member(
-    service: plan.Service, server: plan.Server, address: bytes, up: bool, hop: NextHop, now: float = 0
+    service: plan.Service, server: plan.Server, address: bytes, up: bool, next_hop: NextHop, now: float = 0
 ) -> PoolMember:
     """One of them. address: the server's; up: by its health."""
     usable = up and server.enabled and service.pool_enabled
     serves = usable or (up and service.pool_enabled and still_serves(server, now))
-    return PoolMember(server, address, up, usable, serves, hop)
+    return PoolMember(server, address, up, usable, serves, next_hop)
 
 
 def still_serves(server: plan.Server, now: float) -> bool:
@@ -118,9 +118,9 @@ def former_lives(former: plan.Former) -> list[Life]:
 
 def former_table(service: plan.Service, former: plan.Former, members: Sequence[Life]) -> array[int]:
     """The table of an earlier time: indices into `members`, which holds its members."""
-    index = {life: number for number, life in enumerate(members)}
+    numbers = {life: number for number, life in enumerate(members)}
     owners = tuple(
-        (index[life], life[0], weight)
+        (numbers[life], life[0], weight)
         for life, (_, weight, _) in zip(former_lives(former), former.servers, strict=True)
     )
     return _table(owners, service.slots, service.seed)
@@ -157,7 +157,7 @@ def _known(found: Sequence[PoolMember], before: Sequence[values.Target]) -> Iter
 
 def _target(member: PoolMember, before: values.Target | None) -> values.Target:
     """A member as frames see it; the same object while nothing of it changes."""
-    interface, mac, source, path_mtu = member.hop
+    interface, mac, source, path_mtu = member.next_hop
     if (
         before is not None
         and before.up == member.up

@@ -38,7 +38,7 @@ def fill(values: Tables, planned: plan.Plan, around: Surroundings) -> None:
     for service in {_pool(s): s for s in services}.values():
         next_hop = around.attached if service.mode == plan.L2 else around.next_hop
         members = translate.members(service, lambda server: True, next_hop)
-        missing = [m.server.address for m in members if m.hop.interface is not None and m.hop.mac is None]
+        missing = [m.server.address for m in members if m.next_hop.interface is not None and m.next_hop.mac is None]
         if missing:
             raise NetworkError(f"the neighbours file has no MAC address of the next hop towards {', '.join(missing)}")
         values.put_pool(replace(translate.pool(service, members), uuid=_pool(service)))
