@@ -6,11 +6,12 @@ DRIVER ?= auto
 REQUESTS ?= 100
 SECONDS ?= 60
 FRAMES ?= 1000000
+LINES ?= 1000000
 KERNEL ?= 6.1
 KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/server
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint soak fuzz bench bench-shell test-kernel install-demo install-test xdp clean
+.PHONY: help demo test lint soak fuzz torture bench bench-shell test-kernel install-demo install-test xdp clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -55,6 +56,9 @@ soak: install-test ## a minute of traffic while the plan changes ten times a sec
 
 fuzz: install-test ## a million random frames through program and reference (FRAMES=1000000)
 	@$(BIN)/python -m tests.xdp.fuzz --frames $(FRAMES) --seconds 1800
+
+torture: install-test ## kills, damage, full disks, mutated input (LINES=1000000; TORTURE="lines": these alone)
+	@$(BIN)/python -m tests.torture $(or $(TORTURE),lines=$(LINES))
 
 test-kernel: install-test ## the XDP program and avi-server on another kernel of Debian's, emulated (KERNEL=6.1)
 	@.ci/install kernel
