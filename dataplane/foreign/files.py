@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from pathlib import Path
 
@@ -51,7 +50,7 @@ def write(path: Path, data: bytes, *, mode: int = 0o666) -> None:
             stream.write(data)
         return
     place = Path(os.path.realpath(path))  # a link goes on pointing to it
-    part = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+    part = place.with_name(f".{place.name}.{os.urandom(4).hex()}")
     held = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with open(held, "wb") as stream:

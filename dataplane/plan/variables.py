@@ -7,7 +7,6 @@ glibc itself ignores these in such programs (`sysdeps/generic/unsecvars.h`, ld.s
 from __future__ import annotations
 
 import re
-import shlex
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOADER = re.compile(
@@ -17,6 +16,8 @@ _LOADER = re.compile(
 
 
 def _words(text: str) -> list[str]:
+    import shlex  # late: few sessions need it, and all would wait for it
+
     try:
         return shlex.split(text)
     except ValueError as exc:
