@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -143,7 +143,7 @@ def _common() -> Mapping[str, Message]:
 
 
 def _read(name: str) -> dict[str, Any]:
-    text = (resources.files(__package__) / "model" / name).read_text("utf-8")
+    text = (Path(__file__).parent / "model" / name).read_text("utf-8")
     try:
         data = json.loads(text)
     except ValueError as exc:

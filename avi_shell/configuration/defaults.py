@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from avi_shell.configuration.document import ADMIN, Document
@@ -14,7 +14,7 @@ from grammar import schema
 @cache
 def objects() -> dict[str, list[Document]]:
     """The default objects by segment, in the order in which a fresh store takes them."""
-    text = (resources.files(__package__) / "default_objects.json").read_text("utf-8")
+    text = Path(__file__).with_name("default_objects.json").read_text("utf-8")
     data: dict[str, Any] = json.loads(text)
     return {segment: data[name] for segment, name in schema.SEGMENTS.items() if name in data}
 

@@ -10,7 +10,6 @@ from typing import Any
 from avi_shell.errors import ShellError
 from avi_shell.output import table
 from avi_shell.output.result import Part, Prose, Result, Table, Words
-from grammar.completion import listing
 from grammar.errors import LanguageError, LineError
 
 _SHOWN = 12
@@ -22,6 +21,8 @@ def text_lines(parts: Iterable[Part], width: int | None = None) -> list[str]:
     lines: list[str] = []
     for part in parts:
         if isinstance(part, Words):
+            from grammar.completion import listing  # late: only help needs it
+
             lines += listing(part.rows, width)
         elif isinstance(part, Prose) and width and len(part) > width:
             lines += _wrapped(part, width)
