@@ -53,6 +53,11 @@ def addresses(state: Path) -> list[str]:
     return [address for name in engines(state) for address in ask(state, name, "addresses")["addresses"]]
 
 
+def kernel_objects(state: Path, name: str) -> list[tuple[str, str]]:
+    """Kind and name of all that an engine keeps in the kernel (`dataplane.kernel.objects`). Raises EngineError."""
+    return [(kind, called) for kind, called in ask(state, name, "kernel")["objects"]]
+
+
 def notify(state: Path) -> None:
     """Tell every running engine that the plan may have changed. They also look by themselves: errors do not matter."""
     for path in _sockets(state):

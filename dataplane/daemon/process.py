@@ -23,6 +23,7 @@ from dataplane.daemon.requests import Requests
 from dataplane.drivers import registry, selection
 from dataplane.engine.engine import Engine
 from dataplane.errors import DataplaneError, EngineError, NetworkError
+from dataplane.network.settings import KernelSettings
 from dataplane.network.state import Network
 from dataplane.plan.source import PlanSource
 from dataplane.plan.storesource import StoreSource
@@ -157,7 +158,8 @@ class Daemon:
             settings.state,
             {interface: network.link(interface).index for interface in interfaces},
         )
-        engine = Engine(settings.name, interfaces, driver, network, [GratuitousArp()])
+        record = KernelSettings(settings.state / "run" / f"{settings.name}.settings")
+        engine = Engine(settings.name, interfaces, driver, network, [GratuitousArp()], record)
         for signum, keep in ((signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGHUP, True)):
             asyncio.get_running_loop().add_signal_handler(signum, self._end, keep)
         try:

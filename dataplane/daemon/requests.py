@@ -86,7 +86,9 @@ class Requests:
                 return await diagnose.diagnose(engine, str(asked["pool"]), str(asked.get("server", "")), tell)
             except EngineError as exc:
                 return {"error": exc.what}
-        return {"error": f"unknown request {request!r}; there are status, addresses, notify, wait, diagnose"}
+        if request == "kernel":
+            return {"objects": [list(one) for one in engine.kernel.objects()]}
+        return {"error": f"unknown request {request!r}; there are status, addresses, notify, wait, diagnose, kernel"}
 
     async def _wait(self, version: int, timeout: float) -> bool:
         self._look()

@@ -42,6 +42,7 @@ async def report(engine: Engine) -> dict[str, Any]:
                  "in_table", "share", "mac", "interface", "packets", "bytes"}]}],
      "monitors": {"checks": how many run, "probes": ended so far, "late": {"median", "p99"}: seconds that the last
                   probes began after they were due},
+     "kernel": [{"object": what the engine keeps in the kernel, and is missing, "reason": why it is not put back}],
      "answered": frames that the engine answered itself (ARP requests for VIPs, pings to them, packets too big for a
                  tunnel), "dropped": {reason: packets},
      "events": [{"at", "text"}, newest last]}
@@ -75,6 +76,7 @@ async def report(engine: Engine) -> dict[str, Any]:
         "services": [_service(engine, service, counters, seen[service.pool_uuid]) for service in services.values()],
         "pools": [_pool(engine, pools[uuid], seen[uuid]) for uuid in sorted(pools, key=lambda uuid: pools[uuid].pool)],
         "monitors": _monitors(engine),
+        "kernel": [{"object": str(one), "reason": reason} for one, reason in engine.kernel.faults.items()],
         "answered": counters.answered,
         "dropped": {reason: n for reason, n in counters.dropped.items() if n},
         "events": [event._asdict() for event in engine.events.last],
@@ -101,7 +103,8 @@ def _monitors(engine: Engine) -> dict[str, Any]:
 def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _Seen) -> dict[str, Any]:
     tally = counters.services.get(translate.key(service), Tally())
     strangers = engine.conflicts.strangers(socket.inet_aton(service.vip))
-    state = operstate.service(service, seen.pool, seen.servers, defence.words(service.vip, strangers))
+    against = [*engine.kernel.words(), defence.words(service.vip, strangers)]
+    state = operstate.service(service, seen.pool, seen.servers, "; ".join(filter(None, against)))
     return {
         "virtualservice": service.virtualservice,
         "tenant": service.tenant,

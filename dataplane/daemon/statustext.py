@@ -23,6 +23,8 @@ def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
         yield f"Service engine {told['name']} ({told['group']}): driver {told['driver']['name']} on {modes}"
         yield f"version applied {told['version']}, process {told['pid']}"
         yield f"driver chosen because {told['driver']['reason']}"
+        for one in told["kernel"]:
+            yield f"{one['object']} is missing: {one['reason']}"
         yield _table(
             "Virtual Service|VIP|Protocol|Port|State|Packets|Bytes",
             [

@@ -6,7 +6,7 @@ asked for something, never sooner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,6 +16,7 @@ from dataplane.errors import DriverError
 if TYPE_CHECKING:
     from dataplane.forwarding.driver import Driver, Tables
     from dataplane.forwarding.values import Counters
+    from dataplane.kernel.objects import KernelObject
 
 AUTO = "auto"
 """The word for the first driver that can be had."""
@@ -64,8 +65,9 @@ class Registration(Protocol):
         """The driver. state: the engine's state directory. Raises DriverError, also where another process is this
         instance's driver."""
 
-    def remove(self, instance: str) -> None:
-        """Remove what a driver of this instance left behind. Raises DriverError where it runs."""
+    def remove(self, instance: str) -> Sequence[KernelObject]:
+        """Remove what a driver of this instance left behind. Returns what was there. Raises DriverError where it
+        runs."""
 
     def holder(self, instance: str, interface: int) -> Holder | None:
         """Another engine that forwards on an interface by this driver, if one does. Raises DriverError."""

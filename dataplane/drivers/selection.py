@@ -10,6 +10,7 @@ from dataplane.drivers import registry
 from dataplane.drivers.registry import Entry, Holder
 from dataplane.errors import DriverError
 from dataplane.forwarding.driver import Driver
+from dataplane.kernel.objects import KernelObject
 
 
 class _Refusal(NamedTuple):
@@ -85,8 +86,7 @@ def prepare_peer(choice: str | None, interface: str) -> None:
             module.prepare_peer(interface)
 
 
-def remove_leftovers(instance: str, *, but: Entry | None = None) -> None:
-    """Remove what drivers of an instance left behind, but for one. Raises DriverError where one of them runs."""
-    for entry in registry.DRIVERS:
-        if entry is not but:
-            entry.load().remove(instance)
+def remove_leftovers(instance: str, *, but: Entry | None = None) -> list[KernelObject]:
+    """Remove what drivers of an instance left behind, but for one. Returns what was there. Raises DriverError where one
+    of them runs."""
+    return [one for entry in registry.DRIVERS if entry is not but for one in entry.load().remove(instance)]

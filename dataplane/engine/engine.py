@@ -24,8 +24,10 @@ from dataplane.errors import DriverError
 from dataplane.forwarding import translate, values
 from dataplane.forwarding.driver import Driver
 from dataplane.health.probepaths import ProbePaths
+from dataplane.kernel.registry import KernelRegistry
 from dataplane.network.nexthops import NextHops
 from dataplane.network.pathmtu import PathMtus
+from dataplane.network.settings import KernelSettings
 from dataplane.network.state import Network
 from dataplane.plan.index import ServiceIndex
 from dataplane.runtime import tasks
@@ -53,6 +55,7 @@ class Engine:
         driver: Driver,
         network: Network,
         announcers: Sequence[Announcer],
+        settings: KernelSettings | None = None,
     ) -> None:
         self.name = name
         self.driver = driver
@@ -68,8 +71,10 @@ class Engine:
         self._dirty = DirtySet()
         self._layout = network.layout
         self._paths = ProbePaths(network.netlink)
+        self._settings = settings or KernelSettings()
+        self.kernel = KernelRegistry(self.events.add)
         self._path_mtus = PathMtus(self._path_mtu_changed)
-        self.interfaces = ServedInterfaces(interfaces, network, driver, self._paths, self.events.add)
+        self.interfaces = ServedInterfaces(interfaces, network, driver, self._settings, self.events.add)
         self.next_hops = NextHops(network, self._path_mtus, self.interfaces.served)
         self.conflicts = MemberConflicts(
             network.neighbour, self._conflicts_changed, lambda vip: self.vips.conflict_again(vip)
@@ -110,6 +115,8 @@ class Engine:
 
     async def start(self, first: plan.Plan) -> None:
         """Take the interfaces, adopt what runs already, put the whole plan. Raises DriverError, NetworkError."""
+        for owner in (*self.driver.kept(self.kernel.waker()), self._paths, self._settings):
+            self.kernel.add(owner)
         await self._paths.clean()
         self._follow_interfaces(required=True)
         adopted = self.driver.adopted()
@@ -131,6 +138,7 @@ class Engine:
                 self._advance_for_ever(),
                 self._housekeeping.measure(),
                 self.members.run(),
+                self.kernel.watch(),
             )
         ]
         try:
@@ -156,6 +164,7 @@ class Engine:
         await self.vips.close()
         await self.conflicts.close()
         await self._paths.close()
+        self._settings.close()
         self.driver.close(keep=keep)
 
     def apply(self, change: plan.Plan) -> None:
@@ -201,8 +210,8 @@ class Engine:
     def network_changed(self) -> None:
         """Links, addresses or neighbours changed: next hops may have."""
         moved = self.network.moved()
-        if self._paths.restore(self.network.lost_probe_routes()):
-            self.members.health.forget_routes()
+        if self._paths.note(self.network.lost_probe_routes()):
+            self.kernel.wake()
         if self._layout != self.network.layout:
             self._layout = self.network.layout
             self._paths.forget_routes()

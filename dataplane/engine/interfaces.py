@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from dataplane.forwarding.driver import Driver
 from dataplane.forwarding.values import Interface
-from dataplane.health.probepaths import ProbePaths
+from dataplane.network.settings import KernelSettings
 from dataplane.network.state import Network
 
 
@@ -18,11 +18,11 @@ class ServedInterfaces:
         names: Sequence[str],
         network: Network,
         driver: Driver,
-        paths: ProbePaths,
+        settings: KernelSettings,
         tell: Callable[[str], None],
     ) -> None:
         self.names = tuple(names)
-        self._network, self._driver, self._paths, self._tell = network, driver, paths, tell
+        self._network, self._driver, self._settings, self._tell = network, driver, settings, tell
         self._served: dict[str, Interface] = {}
 
     def served(self) -> Collection[Interface]:
@@ -50,11 +50,12 @@ class ServedInterfaces:
             if name not in found or found[name].index != old.index:
                 self._driver.remove_interface(old.index)
                 del self._served[name]
+                self._settings.release(name)
                 self._tell(f"interface {name} is gone")
         for name, interface in found.items():
             if self._served.get(name) != interface:
                 try:
-                    self._paths.prepare(interface)
+                    self._settings.prepare(name)
                 except FileNotFoundError:  # it vanished since; the event that tells will come
                     continue
                 self._driver.put_interface(interface)

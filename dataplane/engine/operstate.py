@@ -113,8 +113,8 @@ def service_word(planned: plan.Service, pool: str) -> str:
     return DOWN if pool == DISABLED else pool
 
 
-def service(planned: plan.Service, its_pool: State, servers: Mapping[str, State], conflicts: str = "") -> State:
-    """A service's state, by its pool's. conflicts: who else claims its VIP."""
+def service(planned: plan.Service, its_pool: State, servers: Mapping[str, State], against: str = "") -> State:
+    """A service's state, by its pool's. against: who else claims its VIP, what the engine misses in the kernel."""
     word = service_word(planned, its_pool.word)
     if word == DISABLED:
         return State(word, "switched off in the configuration")
@@ -123,7 +123,7 @@ def service(planned: plan.Service, its_pool: State, servers: Mapping[str, State]
     if word == DOWN:
         few, none = _too_few(planned, servers), f"no server of its pool is up: {listing(servers)}"
         return State(word, (f"its pool: {few}" if few else none) if servers else "its pool has no servers")
-    return State(word, "; ".join(text for text in (conflicts, its_pool.reason) if text))
+    return State(word, "; ".join(text for text in (against, its_pool.reason) if text))
 
 
 def _too_few(planned: plan.Service, servers: Mapping[str, State]) -> str:

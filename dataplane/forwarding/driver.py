@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
+from dataplane.kernel.objects import Owner
 
 
 class Tables(Protocol):
@@ -68,6 +69,9 @@ class Driver(Tables, Protocol):
 
     def faults(self) -> list[str]:
         """What went wrong unexpectedly since the last call, in words. Raises DriverError when it forwards no more."""
+
+    def kept(self, wake: Callable[[], None]) -> Sequence[Owner]:
+        """What it keeps in the kernel. wake: called when something of it may be missing, from whatever thread."""
 
     def close(self, *, keep: bool) -> None:
         """End. keep: forwarding that goes on without this process stays; else everything is removed."""

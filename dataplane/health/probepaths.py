@@ -9,16 +9,18 @@ own address. (SO_MARK in socket(7).) This is layer 2; layer 3 is in `probetunnel
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from dataplane.errors import NetworkError
 from dataplane.forwarding.values import Interface
 from dataplane.health.probetunnels import ProbeTunnels
-from dataplane.network import fwmarks, policyrouting, sysctl
+from dataplane.kernel.objects import ROUTE, KernelObject
+from dataplane.network import fwmarks, policyrouting
 from dataplane.network.policyrouting import LostProbeRoute
 from dataplane.network.rtnetlink import Request, RtnetlinkSocket
 
@@ -35,41 +37,29 @@ class ProbePaths:
         self._range: tuple[int, socket.socket] | None = None
         self._free: Iterator[int] = iter(())
         self._returned: list[int] = []
-        self._sysctls: dict[str, str] = {}
+        self._doubted: set[int] = set()
+        self._ended = False
         self._routed: set[bytes] = set()
         self._rules = policyrouting.Rules(0)
         self._kernel = RtnetlinkSocket()
         self._tunnels = ProbeTunnels(netlink)
         self._lock = asyncio.Lock()
 
-    async def clean(self) -> None:
-        """Remove the rules and routes that killed engines left. Those of engines that run stay. Raises NetworkError."""
+    async def clean(self) -> list[KernelObject]:
+        """Remove the rules and routes that killed engines left. Those of engines that run stay. Returns what was there.
+        Raises NetworkError."""
         own = self._take()
+        removed: list[KernelObject] = []
+        there: dict[int, list[tuple[int, Request]]] = {}
         with suppress(OSError):
-            for first, rules in policyrouting.existing().items():
-                held = None if first == own else fwmarks.hold(first)
-                if first == own or held is not None:
-                    self._kernel.ask(policyrouting.removal(rules))
-                if held is not None:
-                    held.close()
-        await self._tunnels.clean()
-
-    def prepare(self, interface: Interface) -> None:
-        """Set what an interface needs for probes: loose rp_filter, and no ICMP redirects.
-
-        Answers come from a VIP that may lie outside every network of this host. A server that forwards a probe because
-        it lacks the VIP also sends a redirect, which would lead later probes past it (icmp(7), ip-sysctl: of
-        accept_redirects, `all` or the interface's is enough).
-        """
-        wanted = {sysctl.conf(name, "accept_redirects"): "0" for name in ("all", interface.name)}
-        strict = [sysctl.conf(name, "rp_filter") for name in ("all", interface.name)]
-        if max(map(sysctl.read, strict)) == "1":
-            wanted[strict[1]] = "2"
-        for key, value in wanted.items():
-            before = sysctl.read(key)
-            if before != value:
-                self._sysctls.setdefault(key, before)
-                sysctl.write(key, value)
+            there = policyrouting.existing()
+        for first in range(fwmarks.FIRST, fwmarks.FIRST + fwmarks.MOST * fwmarks.SIZE, fwmarks.SIZE):
+            held = None if first == own else fwmarks.hold(first)
+            if first == own or held is not None:
+                removed += self._remove(policyrouting.removal(there.get(first, ()), first))
+            if held is not None:
+                held.close()
+        return removed
 
     def open(self, server: bytes, interface: Interface, source: bytes, *, by_user: bool = False) -> int:
         """The mark that leads through a server on an attached network. by_user: what the user of that number sends is
@@ -114,27 +104,85 @@ class ProbePaths:
         self._routed.clear()
         self._tunnels.forget_route()
 
-    def restore(self, lost: Collection[LostProbeRoute]) -> bool:
-        """Put back the rules that others removed; each `open` then sets its route again. Returns whether any was ours.
+    def note(self, lost: Collection[LostProbeRoute]) -> bool:
+        """Take over what was removed, by whomever. Returns whether something of ours may have been."""
+        if self._range is None:
+            return False
+        held, first = {known[0] for known in self._marks.values()}, self._range[0]
+        for one in lost:
+            if not one.first:
+                self._doubted |= held | {0, first + fwmarks.HALF}
+            elif one.first == first and (one.table in held or one.table in (0, first + fwmarks.HALF)):
+                self._doubted.add(one.table)
+        return bool(self._doubted)
+
+    def objects(self) -> Collection[KernelObject]:
+        """The rules and routes of all paths."""
+        routes = [policyrouting.route_object(known[0]) for s, known in self._marks.items() if s in self._routed]
+        return [*self._requests(), *routes, *self._tunnels.objects()]
+
+    def missing(self) -> Collection[KernelObject]:
+        """Those that the kernel told were removed: some may be there again, or never have been."""
+        if not self._doubted:
+            return ()
+        routed = {known[0] for server, known in self._marks.items() if server in self._routed}
+        found = [policyrouting.route_object(mark) for mark in self._doubted & routed]
+        leaves = {leaf for server, known in self._marks.items() for leaf in self._leaves(server, known[0])}
+        for one in self._requests():
+            if one not in leaves and 0 in self._doubted:
+                found.append(one)
+        for server, (mark, _, _) in self._marks.items():
+            if mark in self._doubted:
+                found += self._leaves(server, mark)
+        if self._range is not None and self._range[0] + fwmarks.HALF in self._doubted:
+            found += self._tunnels.objects()
+        if not found:
+            self._doubted.clear()
+        return found
+
+    async def restore(self, missing: Collection[KernelObject]) -> Mapping[KernelObject, str]:
+        """Put rules and routes again, as far as they are missing.
 
         (Whoever manages a host's network may remove all rules that it did not make, as systemd-networkd does when it
-        starts.)
+        starts.) A route whose interface is down or gone is put by the next `open`.
         """
-        held = {known[0] for known in self._marks.values()}
-        if not any(self._is_missed(one, held) for one in lost):
-            return False
-        self._routed.clear()
-        self._tunnels.forget_all()
-        leaves = [(known[0], user) for server, known in self._marks.items() for user in self._kinds(server)]
-        with suppress(OSError):  # each probe without a path reports that
-            self._kernel.ask(self._rules.again(leaves))
-        return True
+        wanted = set(missing)
+        of_tunnels = wanted.intersection(self._tunnels.objects())
+        requests = {one: request for one, request in self._requests().items() if one in wanted}
+        for server, (mark, interface, source) in self._marks.items():
+            one = policyrouting.route_object(mark)
+            if one in wanted:
+                requests[one] = policyrouting.only_new(policyrouting.route(mark, server, interface, source))
+        outcome: dict[KernelObject, str] = {}
+        self._doubted.clear()
+        try:
+            for one, answer in zip(requests, self._kernel.ask(list(requests.values())), strict=True):
+                if answer.error == 0:
+                    outcome[one] = ""
+                elif one.kind == ROUTE and answer.error != errno.EEXIST:
+                    self._routed -= {
+                        s for s, known in self._marks.items() if policyrouting.route_object(known[0]) == one
+                    }
+                elif answer.error != errno.EEXIST:
+                    outcome[one] = os.strerror(answer.error)
+        except OSError as exc:
+            outcome = dict.fromkeys(requests, exc.strerror or str(exc))
+        if of_tunnels:
+            async with self._lock:
+                outcome.update(await self._tunnels.restore(of_tunnels))
+        if any(outcome.values()) and self._range is not None:
+            self._doubted |= {known[0] for known in self._marks.values()} | {0, self._range[0] + fwmarks.HALF}
+        return outcome
 
-    def _is_missed(self, lost: LostProbeRoute, held: Collection[int]) -> bool:
-        """Whether a removed rule or route is one of ours that is still wanted."""
-        if self._range is None or lost.first != self._range[0]:
-            return False
-        return lost.table in held or lost.table in (0, lost.first + fwmarks.HALF)
+    def _requests(self) -> dict[KernelObject, Request]:
+        """What adds each of our rules, but for that of the tunnels."""
+        leaves = [(known[0], user) for server, known in self._marks.items() for user in self._kinds(server)]
+        return {policyrouting.rule_object(request.body): request for request in self._rules.all(leaves)}
+
+    def _leaves(self, server: bytes, mark: int) -> list[KernelObject]:
+        """The rules that lead to a server's table alone."""
+        requests = (self._rules.remove(mark, user=user) for user in self._kinds(server))
+        return [policyrouting.rule_object(request.body) for request in requests]
 
     def _kinds(self, server: bytes) -> tuple[bool, ...]:
         return (False, True) if server in self._users else (False,)
@@ -158,22 +206,22 @@ class ProbePaths:
             self._kernel.ask(gone)  # some may have gone with their interface
 
     async def close(self) -> None:
-        """Remove all paths, and restore what `prepare` changed."""
+        """Remove all paths; none is opened any more."""
+        self._ended = True
         if self._rules.there:
             self._remove_all()
         self._marks.clear()
+        async with self._lock:
+            await self._tunnels.close()
         self._kernel.close()
-        await self._tunnels.close()
         if self._range is not None:
             self._range[1].close()
             self._range = None
-        for key, value in self._sysctls.items():
-            with suppress(OSError):  # the interface may be gone
-                sysctl.write(key, value)
-        self._sysctls.clear()
 
     def _take(self) -> int:
         """Take this engine's range, if it has none yet. Returns its first mark. Raises NetworkError."""
+        if self._ended:
+            raise NetworkError("the engine ends")
         if self._range is None:
             first, _ = self._range = fwmarks.take()
             self._free = iter(range(first + 1, first + fwmarks.HALF))
@@ -195,8 +243,15 @@ class ProbePaths:
                 raise OSError(answer.error, os.strerror(answer.error))
 
     def _remove_all(self) -> None:
+        assert self._range is not None
+        first = self._range[0]
         with suppress(OSError):
-            self._kernel.ask(policyrouting.removal(policyrouting.existing().get(self._take(), ())))
+            self._remove(policyrouting.removal(policyrouting.existing().get(first, ()), first))
         self._rules.forget()
         self._users.clear()
         self._routed.clear()
+
+    def _remove(self, requests: Mapping[KernelObject, Request]) -> list[KernelObject]:
+        """Send removals. Returns what was there."""
+        answers = self._kernel.ask(list(requests.values()))
+        return [one for one, answer in zip(requests, answers, strict=True) if not answer.error]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -21,7 +22,8 @@ from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import Program
 from dataplane.errors import DriverError, NetworkError
 from dataplane.forwarding.program import PROBE
-from dataplane.network import fwmarks, tunnels
+from dataplane.kernel.objects import RULE, KernelObject
+from dataplane.network import fwmarks, policyrouting, tunnels
 from dataplane.network.policyrouting import PRIORITY
 from dataplane.plan import L3_GRE, L3_IPIP
 
@@ -59,7 +61,7 @@ class ProbeTunnels:
         self._returned: list[int] = []
         self._program: Program | None = None
         self._map: Map | None = None
-        self._routed = self._ruled = False
+        self._routed = self._ruled = self._begun = False
 
     def begin(self, first: int) -> None:
         """Use the range of marks that begins at `first`. Must be called before a mark is used."""
@@ -96,18 +98,30 @@ class ProbeTunnels:
         """Have the next `open` set the route again: links or addresses changed, and it may have gone with them."""
         self._routed = False
 
-    def forget_all(self) -> None:
-        """Have the next `open` set the rule and the route again: somebody may have removed them."""
-        self._routed = self._ruled = False
+    def objects(self) -> Collection[KernelObject]:
+        """The rule and the route, if they were made."""
+        return [one for one, made in ((self._rule_object, self._ruled), (self._route_object, self._routed)) if made]
 
-    async def clean(self) -> None:
-        """Remove the rule and the route that a killed engine left."""
-        await self._remove()
+    async def restore(self, missing: Collection[KernelObject]) -> Mapping[KernelObject, str]:
+        """Put the rule and the route again, as far as they are missing. Returns those that were, with the reason why
+        one cannot be put, or ""."""
+        outcome: dict[KernelObject, str] = {}
+        for one in missing:
+            try:
+                await (self._add_rule() if one == self._rule_object else self._set_route("add"))
+                outcome[one] = ""
+            except NetlinkError as exc:
+                if exc.code != errno.EEXIST:
+                    outcome[one] = str(exc)
+            except (DriverError, OSError) as exc:
+                outcome[one] = str(exc)
+        return outcome
 
     async def close(self) -> None:
         """Remove everything."""
-        if self._marks:
+        if self._begun:
             await self._remove()
+        self._begun = False
         self._marks.clear()
         for handle in (self._program, self._map):
             if handle is not None:
@@ -123,10 +137,22 @@ class ProbeTunnels:
         self._map.update(struct.pack("=I", mark), tunnel.value)
 
     async def _route(self) -> None:
-        """Set the rule and the route. The route names the loopback, which never vanishes; no packet leaves by it."""
+        """Set the rule and the route."""
+        self._begun = True  # before: whoever is stopped in between leaves nothing
+        await self._set_route("replace")
+        if not self._ruled:
+            try:
+                await self._add_rule()
+            except NetlinkError as exc:
+                if exc.code != errno.EEXIST:  # it still exists
+                    raise
+        self._routed = self._ruled = True
+
+    async def _set_route(self, verb: str) -> None:
+        """The route names the loopback, which never vanishes; no packet leaves by it."""
         assert self._program is not None
         await self._netlink.route(
-            "replace",
+            verb,
             family=socket.AF_INET,
             dst="default",
             oif=socket.if_nametoindex("lo"),
@@ -135,13 +161,17 @@ class ProbeTunnels:
             encap={"type": "bpf", "xmit": {"fd": self._program.fd, "name": NAME}},
             metrics={"mtu": MTU},
         )
-        if not self._ruled:
-            try:
-                await self._netlink.rule("add", **self._rule)
-            except NetlinkError as exc:
-                if exc.code != errno.EEXIST:  # it still exists
-                    raise
-        self._routed = self._ruled = True
+
+    async def _add_rule(self) -> None:
+        await self._netlink.rule("add", **self._rule)
+
+    @property
+    def _rule_object(self) -> KernelObject:
+        return KernelObject(RULE, f"{PRIORITY} fwmark {self._first:#x}/{_MASK:#x}")
+
+    @property
+    def _route_object(self) -> KernelObject:
+        return policyrouting.route_object(self._first)
 
     @property
     def _rule(self) -> dict[str, int]:

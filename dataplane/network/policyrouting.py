@@ -17,6 +17,7 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from dataplane.kernel.objects import ROUTE, RULE, KernelObject
 from dataplane.network import fwmarks, rtnetlink
 from dataplane.network.rtnetlink import (
     NLM_F_ACK,
@@ -53,8 +54,12 @@ _U32 = struct.Struct("=I")
 class LostProbeRoute(NamedTuple):
     """A rule or route of probes that was removed."""
 
-    first: int  # the first mark of its range
+    first: int  # the first mark of its range; 0 = any of any range may have been
     table: int  # that the rule led to or the route was in; 0 for a rule that jumps to others
+
+
+ANY = LostProbeRoute(0, 0)
+"""The kernel told of more than was heard."""
 
 
 def route(mark: int, server: bytes, interface: int, source: bytes) -> Request:
@@ -69,6 +74,28 @@ def route(mark: int, server: bytes, interface: int, source: bytes) -> Request:
         )
     )
     return Request(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def only_new(request: Request) -> Request:
+    """The same request; the kernel refuses it where the object is there (EEXIST)."""
+    return request._replace(flags=request.flags & ~NLM_F_REPLACE | NLM_F_EXCL)
+
+
+def rule_object(body: bytes) -> KernelObject:
+    """What a rule is called: its preference and what it selects by, as ip-rule(8) shows them."""
+    about = rtnetlink.attributes(body, _RULE.size)
+    number = {kind: _U32.unpack_from(value)[0] for kind, value in about.items() if len(value) >= _U32.size}
+    name = str(number.get(_FRA_PRIORITY, 0))
+    if number.get(_FRA_FWMARK):
+        name += f" fwmark {number[_FRA_FWMARK]:#x}/{number.get(_FRA_FWMASK, 0):#x}"
+    if _FRA_UID_RANGE in about:
+        name += " uidrange {}-{}".format(*struct.unpack_from("=II", about[_FRA_UID_RANGE]))
+    return KernelObject(RULE, name)
+
+
+def route_object(table: int) -> KernelObject:
+    """What the route in a table of ours is called."""
+    return KernelObject(ROUTE, f"table {table}")
 
 
 def no_route(mark: int) -> Request:
@@ -110,14 +137,13 @@ class Rules:
         """Remove what `add` added for a mark."""
         return Request(RTM_DELRULE, NLM_F_ACK, _leaf(self._first, mark, user))
 
-    def again(self, leaves: Iterable[tuple[int, bool]]) -> list[Request]:
-        """Add all rules once more, since somebody else removed some. The kernel refuses those that exist (EEXIST).
+    def all(self, leaves: Iterable[tuple[int, bool]]) -> list[Request]:
+        """Add all rules, those with which leaves are reached too. The kernel refuses those that exist (EEXIST).
 
         leaves: mark and `user` of all that were added and not removed.
         """
-        self._heads.clear()
-        requests = [request for mark, user in leaves for request in self.add(mark, user=user)]
-        return [request._replace(flags=request.flags | NLM_F_EXCL) for request in requests]
+        afresh = Rules(self._first)
+        return [only_new(request) for mark, user in leaves for request in afresh.add(mark, user=user)]
 
     def forget(self) -> None:
         """Note that all rules are gone."""
@@ -165,11 +191,13 @@ def _whose(body: bytes) -> LostProbeRoute | None:
     return LostProbeRoute(first, table if fwmarks.range_start(table) == first else 0)
 
 
-def removal(rules: Iterable[tuple[int, Request]]) -> list[Request]:
-    """The requests that remove the rules that `existing` returned, and the routes that they lead to."""
+def removal(rules: Iterable[tuple[int, Request]], first: int) -> dict[KernelObject, Request]:
+    """The requests that remove the rules that `existing` returned, and the routes that they lead to, by what they
+    remove. first: the range's first mark."""
     kept = list(rules)
-    tables = dict.fromkeys(table for table, _ in kept if table)
-    return [*(request for _, request in kept), *map(no_route, tables)]
+    requests = {rule_object(request.body): request for _, request in kept}
+    tables = dict.fromkeys([*(table for table, _ in kept if table), first + fwmarks.HALF])  # a tunnel's route is first
+    return requests | {route_object(table): no_route(table) for table in tables}
 
 
 def _root(first: int, user: bool) -> bytes:

@@ -19,7 +19,7 @@ from pyroute2 import AsyncIPRoute
 
 from dataplane.errors import NetworkError
 from dataplane.forwarding.values import Interface
-from dataplane.network import neighbours, routes, rtnetlink
+from dataplane.network import neighbours, policyrouting, routes, rtnetlink
 from dataplane.network.events import Event, NetworkEvents
 from dataplane.network.lostroutes import LostRoutes
 from dataplane.network.neighbours import NUD_PERMANENT, Neighbour
@@ -292,6 +292,7 @@ class Network:
                     changed |= self._take_event(event)
             except OSError:  # the kernel dropped events (ENOBUFS): what is known may be out of date
                 await self._read()
+                self._lost_probe_routes.add(policyrouting.ANY)
                 self._refresh.set()
                 changed = True
             if changed:

@@ -11,16 +11,15 @@ import fcntl
 import json
 import os
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from dataplane.errors import ServerError
+from dataplane.network import namespace
 
 FOLDER = Path("/run/avi-server")
-SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 
 
 @dataclass(slots=True)
@@ -132,7 +131,7 @@ def _inode(path: Path | str) -> int:
 
 
 def _read(path: Path) -> Record:
-    cookie = _cookie()
+    cookie = namespace.cookie()
     try:
         record = Record(**json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
@@ -140,8 +139,3 @@ def _read(path: Path) -> Record:
     except (OSError, ValueError, TypeError) as exc:
         raise ServerError(f"{path}: not a record of avi-server: {exc}", remedy=f"rm {path}") from exc
     return record if record.namespace == cookie else Record(cookie, processes=_inode("/proc/self/ns/pid"))
-
-
-def _cookie() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        return int.from_bytes(probe.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), "little")

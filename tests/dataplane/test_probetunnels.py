@@ -19,7 +19,7 @@ pytestmark = pytest.mark.root
 SERVER, SOURCE = socket.inet_aton("10.0.0.11"), socket.inet_aton("10.0.0.2")
 
 
-def live(there: Namespace, body: Callable[[ProbePaths], Awaitable[None]]) -> None:
+def live(there: Namespace, body: Callable[[ProbePaths], Awaitable[object]]) -> None:
     """Run a test's body on an event loop in the namespace."""
 
     async def run() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 from array import array
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from dataplane.forwarding import translate
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.values import Counters, Lingering, Pool
 from dataplane.health.probes.check import Check
+from dataplane.kernel.objects import Owner
 from dataplane.network.state import Network
 
 from ..netns import Namespace
@@ -60,6 +61,9 @@ class Memory(LookupTables):
 
     def faults(self) -> list[str]:
         return []
+
+    def kept(self, wake: Callable[[], None]) -> Sequence[Owner]:
+        return ()
 
     def close(self, *, keep: bool) -> None:
         pass

@@ -14,6 +14,7 @@ from dataplane.drivers import registry, selection
 from dataplane.drivers.pcap.driver import PcapDriver
 from dataplane.drivers.xdp.driver import XdpDriver
 from dataplane.errors import DriverError
+from dataplane.kernel.objects import KernelObject
 
 
 def names(entries: tuple[registry.Entry, ...]) -> list[str]:
@@ -59,9 +60,13 @@ class Made:
             supported=lambda: missing,
             occupied=lambda instance, interfaces: occupied,
             start=self.start,
-            remove=lambda instance: self.log.append("remove"),
+            remove=self.remove,
         )
         self.entry = registry.Entry(name, name.upper(), "", (0,), False, False, (), lambda: module)
+
+    def remove(self, instance: str) -> list[KernelObject]:
+        self.log.append("remove")
+        return []
 
     def start(self, instance: str, state: Path) -> Made:
         self.log.append("start")

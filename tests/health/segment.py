@@ -16,6 +16,7 @@ from dataplane.forwarding.values import Interface
 from dataplane.health.probepaths import ProbePaths
 from dataplane.health.probes.check import Check, Outcome, ProbeFailed
 from dataplane.health.probes.factory import ProbeFactory
+from dataplane.network.settings import KernelSettings
 from tests.netns import Namespace
 from tests.polling import until
 
@@ -87,15 +88,16 @@ class Segment:
         async def whole() -> T:
             netlink = AsyncIPRoute()
             await netlink.setup_endpoint()
-            paths, probes = ProbePaths(netlink), ProbeFactory()
+            paths, probes, settings = ProbePaths(netlink), ProbeFactory(), KernelSettings()
             index, mac = self.engine.link("up0")
             interface = Interface(index, "up0", mac, 1500, (socket.inet_aton(ENGINE),))
             try:
-                paths.prepare(interface)
+                settings.prepare(interface.name)
                 return await function(paths, probes, interface)
             finally:
                 probes.close()
                 await paths.close()
+                settings.close()
                 netlink.close()
 
         return self.engine.run(lambda: asyncio.run(whole()))

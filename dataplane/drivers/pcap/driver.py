@@ -14,7 +14,7 @@ import select
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from dataplane.forwarding.dropreasons import MISTAKEN, OVERRUN
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flows
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Tally, Vip
+from dataplane.kernel.objects import Owner
 from dataplane.plan import L2
 from dataplane.runtime.worker import Worker
 
@@ -157,6 +158,11 @@ class PcapDriver:
     def faults(self) -> list[str]:
         """What was gone round. Raises DriverError when the thread has ended."""
         return self._worker.faults()
+
+    def kept(self, wake: Callable[[], None]) -> Sequence[Owner]:
+        """The table that keeps the host off VIPs."""
+        self._guard.wake = wake
+        return (self._guard,)
 
     def close(self, *, keep: bool) -> None:
         """End; nothing can be kept."""

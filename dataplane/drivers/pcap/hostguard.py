@@ -6,32 +6,46 @@ An nftables rule at the ingress hook of each interface drops them; AF_PACKET soc
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
+import os
+import select
 import socket
 import subprocess
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from dataplane.errors import DriverError
 from dataplane.forwarding.values import Interface
+from dataplane.kernel.objects import TABLE, KernelObject
 from dataplane.runtime import locks
 
 log = logging.getLogger("avi-se")
 
+_NETLINK_NETFILTER, _NFNLGRP_NFTABLES = 12, 7  # linux/netlink.h, linux/netfilter/nfnetlink.h
+_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP = 270, 1  # linux/netlink.h
 _PRIORITY = -300  # before anything an administrator hooks in at "filter" (0)
 
 
 class HostGuard:
     """One nftables table of the family netdev, named after the instance. VIPs follow within milliseconds, from a
-    thread of its own: nft(8) is a process a change, and a thousand changes at once become one."""
+    thread of its own: nft(8) is a process a change, and a thousand changes at once become one. The same thread hears
+    nftables' notifications. wake: called when somebody else changed the table."""
 
     def __init__(self, instance: str) -> None:
         self._table = _table(instance)
+        self._object = KernelObject(TABLE, f"netdev {self._table}")
         self._interfaces: dict[int, Interface] = {}
         self._vips: frozenset[bytes] = frozenset()
         self._lock = threading.Lock()
-        self._changed = threading.Event()
+        self._changed = os.eventfd(0, os.EFD_NONBLOCK)
+        self._notified = notifications()
+        self._put: frozenset[bytes] = frozenset()
+        self._damaged = False
         self._ending = False
+        self.wake: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._follow, name="host-guard", daemon=True)
         self.fault = ""
         self._apply()
@@ -50,39 +64,74 @@ class HostGuard:
     def put_vips(self, vips: Iterable[bytes]) -> None:
         """The VIPs to keep from the host. Soon true; `fault` holds nftables' words when it was not."""
         self._vips = frozenset(vips)
-        self._changed.set()
+        os.eventfd_write(self._changed, 1)
+
+    def objects(self) -> Collection[KernelObject]:
+        """The table."""
+        return (self._object,)
+
+    def missing(self) -> Collection[KernelObject]:
+        """The table, when nftables told of a change of it and something in it was not as it is to be."""
+        return (self._object,) if self._damaged else ()
+
+    async def restore(self, missing: Collection[KernelObject]) -> Mapping[KernelObject, str]:
+        """Put the table again."""
+        try:
+            await asyncio.to_thread(self._apply)
+        except DriverError as exc:
+            return dict.fromkeys(missing, exc.what)
+        return dict.fromkeys(missing, "")
 
     def close(self) -> None:
         """Remove the table."""
         self._ending = True
-        self._changed.set()
+        os.eventfd_write(self._changed, 1)
         self._thread.join()
+        self._notified.close()
+        os.close(self._changed)
         _nft(_without(self._table))
 
     def _follow(self) -> None:
+        waiting = select.poll()
+        for each in (self._changed, self._notified.fileno()):
+            waiting.register(each, select.POLLIN)
         while True:
-            self._changed.wait()
-            self._changed.clear()
+            ready = {each for each, _ in waiting.poll()}
             if self._ending:
                 return
             try:
-                self._apply()
-                self.fault = ""
+                if self._notified.fileno() in ready:
+                    self._look()
+                if self._changed in ready:
+                    os.eventfd_read(self._changed)
+                    self._apply()
+                    self.fault = ""
             except DriverError as exc:
                 self.fault = exc.what
             except Exception as exc:  # the thread goes on: VIPs that come later are to be guarded too
                 log.exception("the host's stack may see VIP packets")
                 self.fault = f"unexpected error: {exc!r}"
 
+    def _look(self) -> None:
+        """Nftables told of changes: see whether somebody else's harmed the table. Each of ours is told too."""
+        if not concerns(self._notified, self._table):
+            return
+        with self._lock:
+            told = _told("list", "table", "netdev", self._table)
+            self._damaged = not is_whole(told, self._there(), self._put)
+        if self._damaged:
+            self.wake()
+
     def _apply(self) -> None:
         with self._lock:
-            there = self._there()
+            there, vips = self._there(), self._vips
             try:
-                _nft(ruleset(self._table, there, self._vips))
+                _nft(ruleset(self._table, there, vips))
             except DriverError:
                 if (left := self._there()) == there:
                     raise
-                _nft(ruleset(self._table, left, self._vips))
+                _nft(ruleset(self._table, left, vips))
+            self._put, self._damaged = vips, False
 
     def _there(self) -> dict[int, Interface]:
         """The interfaces that exist: several may vanish together, and nftables refuses a table that names one."""
@@ -104,9 +153,52 @@ def claim(instance: str) -> socket.socket:
     )
 
 
-def remove(instance: str) -> None:
-    """Remove the table that a killed guard of an instance left. Raises DriverError where nftables refuses."""
-    _nft(_without(_table(instance)))
+def remove(instance: str) -> list[KernelObject]:
+    """Remove the table that a killed guard of an instance left. Returns what was there. Raises DriverError where
+    nftables refuses."""
+    table = _table(instance)
+    if not any(one.get("table", {}).get("name") == table for one in _told("list", "tables", "netdev")):
+        return []
+    _nft(_without(table))
+    return [KernelObject(TABLE, f"netdev {table}")]
+
+
+def notifications() -> socket.socket:
+    """A socket that hears of every change of nftables in this thread's namespace. Raises OSError."""
+    heard = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETLINK_NETFILTER)
+    heard.bind((0, 0))
+    heard.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, _NFNLGRP_NFTABLES)
+    return heard
+
+
+def concerns(heard: socket.socket, table: str) -> bool:
+    """Take what was heard; whether a table may have been changed by it."""
+    found, name = False, table.encode() + b"\0"
+    while True:
+        try:
+            data = heard.recv(1 << 16)
+        except BlockingIOError:
+            return found
+        except OSError:  # ENOBUFS: some were not heard
+            found = True
+            continue
+        found |= name in data
+
+
+def is_whole(told: Sequence[Mapping[str, Any]], interfaces: Mapping[int, Interface], vips: Iterable[bytes]) -> bool:
+    """Whether a table, as nft(8) tells it in JSON, still keeps the host off the VIPs on these interfaces."""
+    tables = [one["table"] for one in told if "table" in one]
+    elements = {str(e) for one in told if "set" in one for e in one["set"].get("elem", ())}
+    chains = {(one["chain"]["name"], one["chain"].get("hook")) for one in told if "chain" in one}
+    rules = [one["rule"]["chain"] for one in told if "rule" in one]
+    names = [f"interface_{index}" for index in interfaces]
+    return (
+        len(tables) == 1
+        and "flags" not in tables[0]  # dormant
+        and {(name, "ingress") for name in names} <= chains
+        and all(rules.count(name) == 1 for name in names)
+        and {socket.inet_ntoa(vip) for vip in vips} <= elements
+    )
 
 
 def ruleset(table: str, interfaces: Mapping[int, Interface], vips: Iterable[bytes]) -> str:
@@ -138,6 +230,15 @@ def _index(name: str) -> int:
         return socket.if_nametoindex(name)
     except OSError:
         return 0
+
+
+def _told(*words: str) -> list[dict[str, Any]]:
+    """What nft(8) tells, as its objects; nothing where it tells that there is none."""
+    try:
+        done = subprocess.run(["nft", "-j", *words], capture_output=True, text=True, check=False)
+    except FileNotFoundError as exc:
+        raise DriverError("the pcap driver needs nft(8)", remedy="apt-get install nftables") from exc
+    return list(json.loads(done.stdout)["nftables"]) if done.returncode == 0 else []
 
 
 def _nft(commands: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataplane.errors import DriverError
+from dataplane.kernel.objects import KernelObject
 
 if TYPE_CHECKING:
     from dataplane.drivers.pcap.driver import PcapDriver
@@ -36,12 +37,13 @@ def start(instance: str, state: Path) -> PcapDriver:
     return PcapDriver(instance)
 
 
-def remove(instance: str) -> None:
+def remove(instance: str) -> list[KernelObject]:
     """Remove the packet filter that a killed driver of this instance left. Raises DriverError where it runs."""
     from dataplane.drivers.pcap import hostguard
 
     with hostguard.claim(instance), suppress(DriverError):  # without nftables there is none
-        hostguard.remove(instance)
+        return hostguard.remove(instance)
+    return []
 
 
 def holder(instance: str, interface: int) -> None:

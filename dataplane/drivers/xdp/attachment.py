@@ -37,6 +37,7 @@ class Attachments:
         self._program, self._folder = program, folder
         self._links: dict[int, Link] = {}
         self._modes: dict[int, str] = {}
+        self._names: dict[int, str] = {}
 
     def __iter__(self) -> Iterator[int]:
         """The indices of the interfaces that run the program."""
@@ -48,6 +49,48 @@ class Attachments:
     def mode(self, index: int) -> str:
         """How an attached interface runs the program: "native" or "generic"."""
         return self._modes[index]
+
+    def name(self, index: int) -> str:
+        """An attached interface's name when it was attached."""
+        return self._names[index]
+
+    def path(self, index: int) -> Path:
+        """Where the link of an attached interface is pinned."""
+        return self._folder / f"{LINK}{index}"
+
+    def is_intact(self, index: int) -> bool:
+        """Whether an attached interface runs the program, as far as it is there."""
+        link = self._links[index]
+        try:
+            return link.interface == index and link.program_id == self._program.id or not _exists(index)
+        except DriverError:
+            return False
+
+    def mend(self, index: int) -> None:
+        """Have an interface run the program again, in its mode, where somebody else detached or replaced it. Raises
+        DriverError."""
+        if self._links[index].interface == index:
+            self._links[index].update(self._program)
+            return
+        name, mode = self._names[index], self._modes[index]
+        there = links.attached(index)
+        if there is not None:
+            raise _occupied(name, index, there)
+        try:
+            link = Link.create(self._program, index, _FLAGS[mode])
+        except OSError as exc:
+            raise _refused(name, exc) from exc
+        self._links[index].close()
+        self._links[index] = link
+        with suppress(OSError, DriverError):  # a pin that is missing then is looked for by itself
+            self.path(index).unlink(missing_ok=True)
+            link.pin(self.path(index))
+
+    def pin(self, path: Path) -> None:
+        """Pin the link again whose pin this was. Raises DriverError."""
+        for index, link in self._links.items():
+            if self.path(index) == path:
+                link.pin(path)
 
     def adopt(self) -> None:
         """Take over the links that a former run pinned; where they run another program, this one replaces it."""
@@ -63,6 +106,7 @@ class Attachments:
                     log.info("interface %d: a newer program takes over from %s", index, running.tag)
                 link.update(self._program)
             self._links[index] = link
+            self._names[index] = _name(index)
             self._modes[index] = (links.attached(index) or Attached(0, NATIVE)).mode
 
     def attach(self, name: str, index: int) -> None:
@@ -73,6 +117,7 @@ class Attachments:
         there = links.attached(index)
         if there is not None:
             raise _occupied(name, index, there)
+        self._names[index] = name
         if GENERIC not in self._modes.values():
             try:
                 self._link(index, NATIVE)
@@ -98,12 +143,13 @@ class Attachments:
         with suppress(DriverError):  # the interface is gone
             link.detach()
         with suppress(FileNotFoundError):
-            self._pin(index).unlink()
+            self.path(index).unlink()
         link.close()
         self._modes.pop(index, None)
 
     def update(self, program: Program) -> None:
         """Have every interface run another program of the same maps from now on."""
+        self._program = program
         for link in self._links.values():
             link.update(program)
 
@@ -113,13 +159,10 @@ class Attachments:
             link.close()
         self._links.clear()
 
-    def _pin(self, index: int) -> Path:
-        return self._folder / f"{LINK}{index}"
-
     def _link(self, index: int, mode: str) -> None:
         """Raises OSError with the kernel's reason."""
         link = Link.create(self._program, index, _FLAGS[mode])
-        path = self._pin(index)
+        path = self.path(index)
         with suppress(FileNotFoundError):
             path.unlink()
         link.pin(path)
@@ -157,6 +200,20 @@ def holder(instance: str, index: int) -> Holder | None:
     if there is None or there.program in pins.own_programs(instance):
         return None
     return pins.holder(there.program)
+
+
+def _name(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return f"interface {index}"
+
+
+def _exists(index: int) -> bool:
+    try:
+        return bool(socket.if_indextoname(index))
+    except OSError:
+        return False
 
 
 def _occupied(name: str, index: int, there: Attached) -> DriverError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dataplane.bpf import bpffs
@@ -18,11 +18,13 @@ from dataplane.bpf.programs import Program
 from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.tables import NAMES, MapTables
 from dataplane.drivers.xdp.attachment import Attachments
+from dataplane.drivers.xdp.keeper import XdpKeeper
 from dataplane.drivers.xdp.pins import Pins
 from dataplane.drivers.xdp.slowpath import Sender, SlowPath
 from dataplane.errors import DriverError
 from dataplane.forwarding.program import DSR
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
+from dataplane.kernel.objects import Owner
 
 log = logging.getLogger("avi-se")
 
@@ -69,6 +71,7 @@ class XdpDriver:
         self._slow.start()
         self.attachments = Attachments(self._program, self._pins)
         self.attachments.adopt()
+        self._keeper = XdpKeeper(self.attachments, self._held, self._pins, maps)
 
     def put_interface(self, interface: Interface) -> None:
         """Forward frames of this interface. Raises DriverError."""
@@ -144,6 +147,10 @@ class XdpDriver:
     def faults(self) -> list[str]:
         """What the slow path went round. Raises DriverError when its thread has ended."""
         return self._slow.faults()
+
+    def kept(self, wake: Callable[[], None]) -> Sequence[Owner]:
+        """The links and the pins."""
+        return (self._keeper,)
 
     def close(self, *, keep: bool) -> None:
         """End. keep: the kernel forwards on; else program, links, maps and pins go."""

@@ -23,6 +23,8 @@ from shlex import quote
 from dataplane.bpf import bpffs
 from dataplane.bpf.links import Link
 from dataplane.errors import DriverError
+from dataplane.kernel.objects import LINK as LINK_KIND
+from dataplane.kernel.objects import PIN, KernelObject
 from dataplane.runtime import locks
 
 LINK = "link-"
@@ -59,31 +61,60 @@ class Pins:
     """The folder of one instance, locked until `close`. Raises DriverError where another process has it."""
 
     def __init__(self, instance: str, state: Path | None = None) -> None:
+        self._instance = instance
+        self._state = None if state is None else state.resolve()
         self.root = root(instance)
         self._lock = _lock(self.root)
-        if state is not None:
-            mark = self.root / _STATE
-            mark.unlink(missing_ok=True)
-            mark.symlink_to(state.resolve())
+        self._put_mark()
 
-    def clear(self) -> None:
-        """Remove all pins, links first: what is not pinned ends. The folder and its lock stay."""
+    @property
+    def mark(self) -> Path:
+        """The symbolic link to the state directory."""
+        return self.root / _STATE
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the state directory is known, and so the mark is to be there."""
+        return self._state is not None
+
+    def renew(self) -> None:
+        """Have the folder, its lock and its mark again where somebody removed them. Raises DriverError, OSError."""
+        root(self._instance)  # mounts the file system
+        if not locks.names(self.root, self._lock):
+            self.close()
+            self._lock = _lock(self.root)
+        if not self.mark.is_symlink():
+            self._put_mark()
+
+    def _put_mark(self) -> None:
+        if self._state is not None:
+            self.mark.unlink(missing_ok=True)
+            self.mark.symlink_to(self._state)
+
+    def clear(self) -> list[KernelObject]:
+        """Remove all pins, links first: what is not pinned ends. The folder and its lock stay. Returns what was
+        there."""
+        found: list[KernelObject] = []
         for layout in _layouts(self.root):
             for path in links(layout):
                 with suppress(DriverError), Link.pinned(path) as link:
+                    found.append(KernelObject(LINK_KIND, f"of interface {link.interface}"))
                     link.detach()
-                path.unlink()
-            for path in layout.iterdir():
-                path.unlink()
+            for path in sorted(layout.iterdir()):
+                found.append(KernelObject(PIN, str(path)))
+                path.unlink(missing_ok=True)
             layout.rmdir()
+        return found
 
-    def remove(self) -> None:
-        """Remove all pins and the folder."""
-        self.clear()
-        (self.root / _STATE).unlink(missing_ok=True)
-        self.root.rmdir()
+    def remove(self) -> list[KernelObject]:
+        """Remove all pins and the folder. Returns what was there."""
+        found = self.clear()
+        with suppress(FileNotFoundError):  # somebody else removed it
+            self.mark.unlink(missing_ok=True)
+            self.root.rmdir()
         with suppress(OSError):  # another instance's pins are there
             self.root.parent.rmdir()
+        return found
 
     def close(self) -> None:
         """Let others have it."""
@@ -92,15 +123,19 @@ class Pins:
             self._lock = -1
 
 
-def remove(instance: str) -> None:
-    """End what a driver of this instance left running, and remove its pins. Raises DriverError where it runs."""
+def remove(instance: str) -> list[KernelObject]:
+    """End what a driver of this instance left running, and remove its pins. Returns what was there. Raises DriverError
+    where it runs."""
     try:
         there = root(instance).is_dir()
     except DriverError:  # without a BPF file system nothing was left
-        return
-    if there:
-        pins = Pins(instance)
-        pins.remove()
+        return []
+    if not there:
+        return []
+    pins = Pins(instance)
+    try:
+        return pins.remove()
+    finally:
         pins.close()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dataplane.drivers.maps import layout
 from dataplane.drivers.xdp import pins
 from dataplane.errors import DriverError
+from dataplane.kernel.objects import KernelObject
 
 if TYPE_CHECKING:
     from dataplane.drivers.xdp.driver import XdpDriver
@@ -44,9 +45,9 @@ def start(instance: str, state: Path) -> XdpDriver:
     return XdpDriver(instance, state)
 
 
-def remove(instance: str) -> None:
+def remove(instance: str) -> list[KernelObject]:
     """End what a driver of this instance left to the kernel. Raises DriverError where it runs."""
-    pins.remove(instance)
+    return pins.remove(instance)
 
 
 def holder(instance: str, interface: int) -> pins.Holder | None:

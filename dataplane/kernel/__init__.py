@@ -1,0 +1,1 @@
+"""What the engine keeps in the kernel: one registry of it, watched, put back, taken away."""

@@ -1,0 +1,140 @@
+"""The kernel settings that an engine needs of its interfaces: what they were is written down before they are changed.
+
+Probes need loose rp_filter, and no ICMP redirects. Answers come from a VIP that may lie outside every network of this
+host. A server that forwards a probe because it lacks the VIP also sends a redirect, which would lead later probes past
+it (icmp(7), ip-sysctl: of accept_redirects, `all` or the interface's is enough).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from dataplane.foreign import files, jsontext
+from dataplane.foreign.errors import ForeignError
+from dataplane.kernel.objects import SETTING, KernelObject
+from dataplane.network import namespace, sysctl
+
+log = logging.getLogger("avi-se")
+
+_LARGEST = 1 << 20
+
+
+class KernelSettings:
+    """An owner in the registry. record: the file that holds what there was before; None: nothing is written."""
+
+    def __init__(self, record: Path | None = None) -> None:
+        self._record = record
+        self._interfaces: dict[str, None] = {}
+        self._before: dict[str, str] = {}
+        self._ours: dict[str, str] = {}
+        if record is not None:
+            for key, (before, ours) in _read(record).items():
+                self._before[key], self._ours[key] = before, ours
+
+    def prepare(self, interface: str) -> None:
+        """Set what an interface needs, from now on. Raises OSError where it is gone."""
+        for key, value in _wrong(interface).items():
+            self._set(key, value)
+        self._interfaces[interface] = None
+
+    def release(self, interface: str) -> None:
+        """Look after an interface no more."""
+        self._interfaces.pop(interface, None)
+
+    def objects(self) -> Collection[KernelObject]:
+        """The settings that were changed."""
+        return [KernelObject(SETTING, key) for key in self._ours]
+
+    def missing(self) -> Collection[KernelObject]:
+        """Those that somebody else changed to what harms."""
+        found: dict[str, None] = {}
+        for interface in self._interfaces:
+            with suppress(OSError, ValueError):  # it vanished since; the event that tells will come
+                found.update(dict.fromkeys(_wrong(interface)))
+        return [KernelObject(SETTING, key) for key in found]
+
+    async def restore(self, missing: Collection[KernelObject]) -> Mapping[KernelObject, str]:
+        """Set them again. What somebody else wished is what there will be after the engine's end."""
+        outcome: dict[KernelObject, str] = {}
+        for interface in self._interfaces:
+            with suppress(FileNotFoundError):
+                for key, value in _wrong(interface).items():
+                    one = KernelObject(SETTING, key)
+                    if one in missing:
+                        try:
+                            self._set(key, value)
+                            outcome[one] = ""
+                        except FileNotFoundError:
+                            continue
+                        except OSError as exc:
+                            outcome[one] = exc.strerror or str(exc)
+        return outcome
+
+    def close(self) -> list[KernelObject]:
+        """Put back what there was, where nobody else changed it since. Returns what was put back."""
+        changed = []
+        for key, before in self._before.items():
+            with suppress(OSError):  # the interface may be gone
+                if sysctl.read(key) == self._ours[key] != before:
+                    sysctl.write(key, before)
+                    changed.append(KernelObject(SETTING, f"{key}={self._ours[key]}"))
+        self._before.clear()
+        self._ours.clear()
+        self._interfaces.clear()
+        if self._record is not None:
+            self._record.unlink(missing_ok=True)
+        return changed
+
+    def _set(self, key: str, value: str) -> None:
+        self._before[key], self._ours[key] = sysctl.read(key), value
+        if self._record is not None:
+            told = {key: [before, self._ours[key]] for key, before in self._before.items()}
+            whole = {"boot": namespace.boot(), "namespace": namespace.cookie(), "settings": told}
+            try:
+                files.write(self._record, json.dumps(whole).encode() + b"\n", mode=0o600)
+            except OSError as exc:  # a full disk ends no engine
+                log.warning("what %s was is not written down: %s", key, exc.strerror)
+        sysctl.write(key, value)
+
+
+def elsewhere(record: Path) -> bool:
+    """Whether a record tells of another network namespace, of this run of the machine."""
+    told = _whole(record)
+    return told.get("boot") == namespace.boot() and told.get("namespace") != namespace.cookie()
+
+
+def _wrong(interface: str) -> dict[str, str]:
+    """What is to be set of an interface that is not so, by sysctl key. Raises OSError."""
+    wanted = {sysctl.conf(name, "accept_redirects"): "0" for name in ("all", interface)}
+    wrong = {key: value for key, value in wanted.items() if sysctl.read(key) != value}
+    strict = [sysctl.conf(name, "rp_filter") for name in ("all", interface)]
+    if max(map(sysctl.read, strict)) == "1":
+        wrong[strict[1]] = "2"
+    return wrong
+
+
+def _read(record: Path) -> dict[str, tuple[str, str]]:
+    """What a run that was killed in this namespace left: value before and ours, by key."""
+    told = _whole(record)
+    if (told.get("boot"), told.get("namespace")) != (namespace.boot(), namespace.cookie()):
+        return {}
+    found, settings = {}, told.get("settings")
+    for key, values in settings.items() if isinstance(settings, dict) else ():
+        if isinstance(values, list) and [type(value) for value in values] == [str, str]:
+            found[str(key)] = (values[0], values[1])
+    return found
+
+
+def _whole(record: Path) -> dict[str, object]:
+    try:
+        told = jsontext.loads(files.read(record, largest=_LARGEST))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ForeignError) as exc:
+        log.warning("%s: what an earlier run changed is not known: %s", record, exc)
+        return {}
+    return told if isinstance(told, dict) else {}
