@@ -27,6 +27,8 @@ ICMP = 1
 ETH_HLEN, VLAN_HLEN, ARP_LEN, IP_HLEN = 14, 4, 28, 20
 TCP_HLEN, UDP_HLEN, ICMP_HLEN = 20, 8, 8
 PORTS_LEN = 4
+VLAN_ID = 0x0FFF  # of a tag's 16 bits (IEEE 802.1Q); 0: the tag has a priority alone
+LARGEST_PACKET = 0xFFFF
 TCP_SYN, TCP_ACK = 0x02, 0x10
 ECHO_REQUEST = 8
 ICMP_ERRORS = (3, 11, 12)  # unreachable, time exceeded, parameter problem (RFC 792)
@@ -71,6 +73,8 @@ def decide(
     """
     kind, start = frame[12:14], ETH_HLEN
     if kind == ETH_P_8021Q:
+        if int.from_bytes(frame[14:16], "big") & VLAN_ID:
+            return _TO_HOST  # another interface's: the driver of a VLAN's interface sees its frames without the tag
         kind, start = frame[16:18], ETH_HLEN + VLAN_HLEN
     if kind == ETH_P_IP:
         if frame[:6] != interface.mac:
@@ -162,7 +166,7 @@ def _packet(
             return dropped("too_big_l2", service.key)
         frames: tuple[bytes, ...] = (target.mac + egress.mac + ETH_P_IP + packet,)
     else:
-        room = min(egress.mtu, target.path_mtu or egress.mtu) - rewrite.overhead(pool.mode)
+        room = min(egress.mtu, target.path_mtu or egress.mtu, LARGEST_PACKET) - rewrite.overhead(pool.mode)
         pieces = [packet]
         if (segment or size) > room:
             if packet[6] & 0x40:
@@ -170,8 +174,6 @@ def _packet(
             if room < 68:
                 return dropped("encap_failed", service.key)
             pieces = rewrite.fragmented(packet, room)
-        if size + rewrite.overhead(pool.mode) > 0xFFFF:
-            return dropped("encap_failed", service.key)
         ethernet = target.mac + egress.mac + ETH_P_IP
         frames = tuple([ethernet + _tunnelled(piece, pool, target, flows) for piece in pieces])
     return Verdict(FORWARDED, "", frames, egress.index, service.key, pool.uuid, target.address, size)
@@ -185,8 +187,8 @@ def _tunnelled(packet: bytes, pool: Pool, target: Target, flows: Flows) -> bytes
 
 def well_formed(frame: bytes, start: int) -> int:
     """Step 2: version, header length, total length against the frame, header checksum (RFC 791, RFC 1071), layer 4
-    whole (RFC 9293 data offset, RFC 768 length). Fragments' layer 4 is step 5's matter. Returns the total length, 0
-    where it is not well-formed."""
+    whole (RFC 9293 data offset, RFC 768 length). Fragments' layer 4 is step 5's matter; none ends beyond what a packet
+    can hold. Returns the total length, 0 where it is not well-formed."""
     total: int
     first, total, fragment, protocol = _HEAD.unpack_from(frame, start)
     header = (first & 0x0F) * 4
@@ -195,7 +197,7 @@ def well_formed(frame: bytes, start: int) -> int:
     if rewrite.total(frame[start : start + header]):
         return 0
     if fragment & (MF | OFFSET):
-        return total
+        return total if (fragment & OFFSET) * 8 + total <= LARGEST_PACKET else 0
     at, left = start + header, total - header
     if protocol == TCP:
         whole = left >= TCP_HLEN and TCP_HLEN <= (frame[at + 12] >> 4) * 4 <= left
@@ -258,8 +260,9 @@ def _later(packet: bytes, values: LookupTables, flows: Flows, now: int) -> _Subj
 def _icmp(packet: bytes, header: int, values: LookupTables) -> _Subject:
     """Step 6: a ping, or an error that quotes a packet from the VIP; eight bytes of its layer 4 are enough."""
     kind, code = packet[header], packet[header + 1]
-    if kind == ECHO_REQUEST and code == 0 and header == IP_HLEN:
-        return _Subject(_ECHO)
+    if kind == ECHO_REQUEST and code == 0:
+        answerable = header == IP_HLEN or rewrite.echo_options(packet[IP_HLEN:header], packet[16:20]) is not None
+        return _Subject(_ECHO if answerable else _OTHER_ICMP)
     if kind not in ICMP_ERRORS:
         return _Subject(_OTHER_ICMP)
     quoted = packet[header + ICMP_HLEN :]

@@ -20,7 +20,8 @@ _VERSION_AND_LENGTH = 0x4500
 _GRE = b"\x00\x00\x08\x00"
 _INTERNETWORK_CONTROL = 0xC0  # the TOS of ICMP errors (RFC 1812 section 4.3.2.5)
 _COPIED = 0x80  # an option's flag: it goes into every fragment
-_END, _NOP = 0, 1
+_END, _NOP, _RECORD_ROUTE = 0, 1, 7
+_SOURCE_ROUTES = (131, 137)  # loose, strict
 QUOTED = 8
 """Bytes of layer 4 that an error quotes (RFC 792)."""
 
@@ -125,14 +126,39 @@ def _with(header: bytes, length: int, flags: int) -> bytes:
 
 
 def echo_reply(packet: bytes) -> bytes:
-    """The answer to a ping without IP options: addresses swapped, the rest as it came (RFC 792)."""
+    """The answer to a ping: addresses swapped, the rest as it came (RFC 792). Its options are such as `echo_options`
+    takes."""
+    size = (packet[0] & 0x0F) * 4
     head = packet[:8] + bytes([TTL]) + packet[9:10]
-    swapped = packet[16:20] + packet[12:16]
+    swapped = packet[16:20] + packet[12:16] + (echo_options(packet[IP_HLEN:size], packet[16:20]) or b"")
     header = head + struct.pack("!H", checksum(head + b"\0\0" + swapped)) + swapped
-    old = struct.unpack_from("!H", packet, IP_HLEN + 2)[0]
+    old = struct.unpack_from("!H", packet, size + 2)[0]
     total = old + 0x0800  # type 8 becomes 0: RFC 1624, written with one addition
     total = (total & 0xFFFF) + (total >> 16)
-    return header + b"\0\0" + struct.pack("!H", total) + packet[IP_HLEN + 4 :]
+    return header + b"\0\0" + struct.pack("!H", total) + packet[size + 4 :]
+
+
+def echo_options(options: bytes, vip: bytes) -> bytes | None:
+    """The options of a ping's answer (RFC 1122 section 3.2.2.6): those that came, the VIP added to a recorded route
+    with room for it. None where there is no answer: broken options, or a source route, which is not followed."""
+    at, answer = 0, bytearray(options)
+    recorded = False
+    while at < len(options) and options[at] != _END:
+        kind = options[at]
+        if kind == _NOP:
+            at += 1
+            continue
+        length = options[at + 1] if at + 1 < len(options) else 0
+        if length < 2 or at + length > len(options) or kind in _SOURCE_ROUTES:
+            return None
+        if kind == _RECORD_ROUTE and length > 2 and not recorded:
+            pointer = options[at + 2]  # RFC 791: counted from 1, the first address stands at 4
+            if 4 <= pointer <= length - 3:
+                answer[at + 2] = pointer + 4
+                answer[at + pointer - 1 : at + pointer + 3] = vip
+                recorded = True
+        at += length
+    return bytes(answer)
 
 
 def too_big(packet: bytes, vip: bytes, client: bytes, mtu: int) -> bytes:

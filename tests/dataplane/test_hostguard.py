@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from dataplane.drivers.pcap.hostguard import HostGuard
 from dataplane.forwarding.values import Interface
 
 from ..netns import Namespace
-from ..packets.world import ip
+from ..packets.cases import tcp
+from ..packets.world import VIP, ip
+from ..polling import until
 
 pytestmark = pytest.mark.root
 
@@ -40,6 +44,36 @@ def test_interfaces_that_vanish_together_leave_the_others_guarded() -> None:
         assert [f"interface_{one.index} " in left for one in interfaces] == [True, False, False]
         assert "10.9.0.100" in left
         assert (ended, fault) == ("", "")
+
+
+@pytest.mark.parametrize(("tag", "reaches"), [(b"", 0), (b"\x81\x00\xa0\x00", 0), (b"\x81\x00\x00\x07", 1),
+                                             (b"\x88\xa8\x00\x07", 1)])  # fmt: skip
+def test_frames_of_vlans_are_left_to_the_host(tag: bytes, reaches: int) -> None:
+    with Namespace() as here, Namespace() as far:
+        far.sh(f"ip link add eth0 type veth peer name eth0 netns {here.name}; ip link set eth0 up")
+        here.sh("ip link set eth0 up; nft add table netdev seen; nft 'add chain netdev seen in "
+                "{ type filter hook ingress device eth0 priority 0; }'; nft add counter netdev seen n; "
+                "nft add rule netdev seen in ip daddr 10.0.0.100 counter name n")  # fmt: skip
+        interface = Interface(*here.link("eth0")[:1], "eth0", here.link("eth0")[1], 1500)
+        sent = interface.mac + far.link("eth0")[1] + tag + b"\x08\x00" + bytes(tcp())
+
+        def send() -> None:
+            with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as wire:
+                wire.bind(("eth0", 0))
+                wire.send(sent)
+
+        def live() -> str:
+            guard = HostGuard("test")
+            try:
+                guard.put_interface(interface)
+                guard.put_vips([ip(VIP)])
+                until(lambda: VIP in here.sh("nft list ruleset").replace("daddr 10.0.0.100", ""))
+                far.run(send)
+                return here.sh("nft list counters")
+            finally:
+                guard.close()
+
+        assert f"packets {reaches} " in here.run(live)
 
 
 def test_what_is_gone_already_is_not_named() -> None:

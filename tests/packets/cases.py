@@ -162,20 +162,28 @@ def whose_frame() -> Iterator[Case]:
 
 
 def tagged() -> Iterator[Case]:
-    """One 802.1Q tag is looked through; it does not leave with the packet."""
+    """A tag of a VLAN makes a frame another interface's; one of priority alone (VID 0) is looked through, and does not
+    leave with the packet."""
     syn = tcp()
-    yield case("one tag", frame(syn, vlan=7), to(WEB1, syn))
+    yield case("a frame of VLAN 7: not this interface's", frame(syn, vlan=7), HOST)
+    yield case("a frame of VLAN 1", frame(syn, vlan=1), HOST)
+    yield case("a frame of VLAN 256 with priority", frame(syn, vlan=0xE100), HOST)
+    yield case("a tag with priority and VID 4095", frame(syn, vlan=0xFFFF), HOST)
     yield case("a priority tag (VID 0)", frame(syn, vlan=0xA000), to(WEB1, syn))
-    yield case("a tag with priority and VID 4095", frame(syn, vlan=0xFFFF), to(WEB1, syn))
+    yield case("a tag of zeros", frame(syn, vlan=0), to(WEB1, syn))
+    yield case("a tag with the drop-eligible bit alone", frame(syn, vlan=0x1000), to(WEB1, syn))
+    within = packet(Ether(dst=ETH0.mac, src=CLIENT_MAC) / Dot1Q(vlan=0) / Dot1Q(vlan=2) / syn)
+    yield case("a tag of VLAN 2 within a priority tag", within, HOST)
+    yield case("a bad source in a VLAN: not looked at", frame(tcp(src="127.0.0.1"), vlan=99), HOST)
     yield case(
         "two 802.1Q tags", packet(Ether(dst=ETH0.mac, src=CLIENT_MAC) / Dot1Q(vlan=1) / Dot1Q(vlan=2) / syn), HOST
     )
     qinq = ETH0.mac + CLIENT_MAC + b"\x88\xa8\x00\x05\x81\x00\x00\x06\x08\x00" + bytes(syn)
     yield case("QinQ (802.1ad outside)", qinq, HOST)
     yield case("a tag and nothing after it", ETH0.mac + CLIENT_MAC + b"\x81\x00\x00\x07", HOST)
-    yield case("a tag, to another MAC address", frame(syn, vlan=7, dst=mac(0x99)), HOST)
-    yield case("a tag around IPv6", ETH0.mac + CLIENT_MAC + b"\x81\x00\x00\x07\x86\xdd" + bytes(40), HOST)
-    yield case("a tagged frame cut in the IP header", frame(bytes(syn)[:18], vlan=7), HOST)
+    yield case("a priority tag, to another MAC address", frame(syn, vlan=0xA000, dst=mac(0x99)), HOST)
+    yield case("a priority tag around IPv6", ETH0.mac + CLIENT_MAC + b"\x81\x00\xa0\x00\x86\xdd" + bytes(40), HOST)
+    yield case("a tagged frame cut in the IP header", frame(bytes(syn)[:18], vlan=0), HOST)
 
 
 def well_formed() -> Iterator[Case]:
@@ -230,7 +238,7 @@ def padding() -> Iterator[Case]:
     yield case("six bytes of padding", frame(syn) + bytes(6), to(WEB1, syn))
     yield case("padding that is not zero", frame(syn) + b"leftover", to(WEB1, syn))
     yield case("one byte of padding", frame(syn) + b"x", to(WEB1, syn))
-    yield case("padding behind a tagged frame", frame(syn, vlan=3) + bytes(2), to(WEB1, syn))
+    yield case("padding behind a tagged frame", frame(syn, vlan=0x6000) + bytes(2), to(WEB1, syn))
     yield case("1,000 bytes of padding", frame(syn) + bytes(1000), to(WEB1, syn))
 
 
@@ -366,11 +374,31 @@ def fragments() -> Iterator[Case]:
         drop("looped"),
         before=(frame(looped[0]),),
     )
+    yield from ends_of_fragments()
     gre = IP(src=CLIENT, dst=VIP, proto=47, flags="MF", id=next(IDS)) / Raw(bytes(24))
     yield case("a fragment of a protocol without ports", frame(gre), drop("no_service"))
     far_pieces = pieces(udp(90, data=bytes(30)), 16)
     yield case("a later fragment into a tunnel", frame(far_pieces[1]), through(FAR1, far_pieces[1], number=2),
                before=(frame(far_pieces[0]),))  # fmt: skip
+
+
+def ends_of_fragments() -> Iterator[Case]:
+    """A packet has 65,535 bytes at most: no fragment ends beyond."""
+
+    def later(port: int, beyond: int, **more: Any) -> tuple[bytes, bytes]:
+        head = IP(src=CLIENT, dst=VIP, ttl=63, proto=17, id=next(IDS), flags="MF", **more)
+        begin = bytes(head / Raw(bytes(udp(port, data=bytes(8)))[20:]))
+        head.flags, head.frag = "", 8191 - 3
+        return begin, bytes(head / Raw(bytes(beyond + 24)))
+
+    begin, end = later(53, 7 - 20)
+    yield case("a later fragment that ends at 65,535 bytes", frame(end), to(DNS, end), before=(frame(begin),))
+    begin, end = later(53, 8 - 20)
+    yield case("a later fragment that ends at 65,536", frame(end), drop("malformed"), before=(frame(begin),))
+    begin, end = later(95, 1000)
+    yield case("one that would overflow when it is cut", frame(end), drop("malformed"), before=(frame(begin),))
+    last = IP(src=CLIENT, dst=VIP, proto=17, id=next(IDS), flags="MF", frag=8191) / Raw(b"12345678")
+    yield case("more fragments behind the last place", frame(last), drop("malformed"))
 
 
 def ping(**more: Any) -> Any:
@@ -383,20 +411,72 @@ def pong(asked: Packet, tag: bytes = b"") -> Expected:
     return Expected(decision.ANSWERED, "", (CLIENT_MAC + ETH0.mac + tag + b"\x08\x00" + body,), ETH0.index)
 
 
+def options_of_pings() -> Iterator[Case]:
+    """RFC 1122 section 3.2.2.6: options are in the answer, the VIP in a recorded route; source routes go nowhere."""
+
+    def asked(options: bytes) -> bytes:
+        padded = options + bytes(-len(options) % 4)
+        sent = IP(src=CLIENT, dst=VIP, ttl=63, id=77, proto=1, ihl=5 + len(padded) // 4)
+        body = bytes(ICMP(id=1, seq=2) / Raw(b"are you there?"))
+        sent.len = 20 + len(padded) + len(body)
+        return patched(bytes(sent)[:20] + padded + body, fix=True)
+
+    def answered(options: bytes) -> Expected:
+        there = bytearray(asked(options))
+        there[8], there[12:16], there[16:20] = 64, there[16:20], there[12:16]
+        header = 20 + len(options) + -len(options) % 4
+        there[header:] = bytes(ICMP(type=0, id=1, seq=2) / Raw(b"are you there?"))
+        out = CLIENT_MAC + ETH0.mac + b"\x08\x00" + patched(there, fix=True)
+        return Expected(decision.ANSWERED, "", (out,), ETH0.index)
+
+    vip = bytes(map(int, VIP.split(".")))
+    route = b"\x07\x0b\x04" + bytes(8)
+    yield case("a ping that records its route", frame(asked(route)), answered(b"\x07\x0b\x08" + vip + bytes(4)))
+    behind = b"\x01\x07\x0b\x08" + bytes([1, 2, 3, 4]) + bytes(4)
+    second = b"\x01\x07\x0b\x0c" + bytes([1, 2, 3, 4]) + vip
+    yield case("a recorded route with a router in it, behind a NOP", frame(asked(behind)), answered(second))
+    full = b"\x07\x07\x08\x01\x02\x03\x04"
+    yield case("a recorded route that is full", frame(asked(full)), answered(full))
+    longest = b"\x07\x27\x04" + bytes(36)
+    yield case("the longest recorded route", frame(asked(longest)), answered(b"\x07\x27\x08" + vip + bytes(32)))
+    odd = b"\x07\x07\x03\x01\x02\x03\x04"
+    yield case("a recorded route that points into its head", frame(asked(odd)), answered(odd))
+    for what, same in (
+        ("a router alert", b"\x94\x04\0\0"),
+        ("a timestamp option", b"\x44\x08\x05\0\0\0\0\0"),
+        ("NOPs", b"\x01" * 8),
+        ("an unknown option", b"\x1e\x04\x55\x55"),
+        ("nonsense behind the options' end", b"\0\x07\0\0"),
+    ):
+        yield case(f"a ping with {what}", frame(asked(same)), answered(same))
+    unsupported = drop("icmp_unsupported")
+    for what, bad in (
+        ("a loose source route", b"\x83\x07\x08\x01\x02\x03\x04"),
+        ("a strict source route", b"\x89\x07\x04\x01\x02\x03\x04"),
+        ("an option of length 0", b"\x44\0\0\0"),
+        ("an option of length 1", b"\x44\x01\0\0"),
+        ("an option beyond the header", b"\x44\x05\0\0"),
+        ("an option that is all kind", b"\x01\x01\x01\x44"),
+    ):
+        yield case(f"a ping with {what}", frame(asked(bad)), unsupported)
+    down = IP(src=CLIENT, dst=DOWN_VIP, options=[IPOption_RR(length=7, routers=["0.0.0.0"])]) / ICMP()
+    yield case("a ping with options to a down VIP", frame(down), drop("vip_down"))
+
+
 def icmp() -> Iterator[Case]:
     """Step 6: pings are answered, errors find the server of the flow they quote."""
     yield case("a ping", frame(ping()), pong(ping()))
     yield case("a ping with DF and TOS", frame(ping(flags="DF", tos=0x20)), pong(ping(flags="DF", tos=0x20)))
     yield case("a ping in a padded frame", frame(ping()) + bytes(9), pong(ping()))
-    tag = b"\x81\x00\x00\x07"
-    yield case("a tagged ping: the answer goes into the same VLAN", frame(ping(), vlan=7), pong(ping(), tag))
+    tag = b"\x81\x00\xa0\x00"
+    yield case("a ping with a priority: so is the answer", frame(ping(), vlan=0xA000), pong(ping(), tag))
+    yield case("a ping in a VLAN", frame(ping(), vlan=7), HOST)
     empty = IP(src=CLIENT, dst=VIP) / ICMP(id=1, seq=2)
     bare = IP(src=VIP, dst=CLIENT, ttl=64) / ICMP(type=0, id=1, seq=2)
     out = CLIENT_MAC + ETH0.mac + b"\x08\x00" + bytes(bare)
     yield case("a ping without data", frame(empty), Expected(decision.ANSWERED, "", (out,), ETH0.index))
     unsupported = drop("icmp_unsupported")
-    optioned = IP(src=CLIENT, dst=VIP, options=[IPOption_RR(length=7, routers=["0.0.0.0"])]) / ICMP()
-    yield case("a ping with IP options", frame(optioned), unsupported)
+    yield from options_of_pings()
     yield case("a ping with a code", frame(IP(src=CLIENT, dst=VIP) / ICMP(code=1)), unsupported)
     for kind, what in ((0, "an echo reply"), (5, "a redirect"), (13, "a timestamp request"), (4, "a source quench")):
         yield case(what, frame(IP(src=CLIENT, dst=VIP, proto=1) / Raw(bytes([kind]) + bytes(27))), unsupported)
@@ -489,7 +569,7 @@ def tunnels() -> Iterator[Case]:
     optioned = IP(src=CLIENT, dst=VIP, options=[IPOption_RR(length=7, routers=["0.0.0.0"])]) / TCP(dport=90)
     yield case("IP options stay in the inner packet", frame(optioned), through(FAR1, optioned))
     yield case("padding never goes into a tunnel", frame(syn) + b"padding", through(FAR1, syn))
-    yield case("a tag never goes into a tunnel", frame(syn, vlan=7), through(FAR1, syn))
+    yield case("a priority tag never goes into a tunnel", frame(syn, vlan=0xA000), through(FAR1, syn))
     across = tcp(93)
     yield case(
         "out of the other interface, from its address", frame(across), through(FAR1, across, gre=True, egress=ETH1)
@@ -502,8 +582,8 @@ def tunnels() -> Iterator[Case]:
     yield case("DF, and just fits the tunnel", frame(fits), through(FAR1, fits))
     over = tcp(90, data=bytes(1481 - 40), flags="DF")
     yield case("DF, and one byte too many", frame(over), told(over, 1480))
-    tag = b"\x81\x00\x00\x07"
-    yield case("the same in a VLAN: told there", frame(over, vlan=7), told(over, 1480, tag))
+    tag = b"\x81\x00\xa0\x00"
+    yield case("the same with a priority tag: told with it", frame(over, vlan=0xA000), told(over, 1480, tag))
     fits = tcp(91, data=bytes(1476 - 40), flags="DF")
     yield case("DF, and just fits the GRE tunnel", frame(fits), through(FAR2, fits, gre=True))
     over = tcp(91, data=bytes(1477 - 40), flags="DF")
@@ -594,8 +674,10 @@ def arp() -> Iterator[Case]:
     yield case("who has the VIP, asked of another", arp_request(VIP, dst=mac(0x99)), HOST)
     padded = arp_request(VIP) + bytes(18)
     yield case("padded to 60 bytes", padded, arp_reply(VIP, rest=bytes(18)))
-    tag = b"\x81\x00\x20\x07"
-    yield case("tagged: the answer goes into the same VLAN", arp_request(VIP, tag=tag), arp_reply(VIP, tag=tag))
+    tag = b"\x81\x00\x20\x00"
+    yield case("with a priority tag: so is the answer", arp_request(VIP, tag=tag), arp_reply(VIP, tag=tag))
+    yield case("who has the VIP, asked in VLAN 7", arp_request(VIP, tag=b"\x81\x00\x20\x07"), HOST)
+    yield case("who has the VIP, asked in VLAN 99", arp_request(VIP, tag=b"\x81\x00\x00\x63"), HOST)
     yield case("an address probe for the VIP", arp_request(VIP, "0.0.0.0"), arp_reply(VIP, "0.0.0.0"))
     yield case("an announcement of the VIP by somebody else", arp_request(VIP, VIP), HOST)
     yield case("who has a down VIP", arp_request(DOWN_VIP), HOST)

@@ -1,6 +1,9 @@
 """The packet table on the reference decision."""
 
+from dataclasses import replace
+
 import pytest
+from scapy.layers.inet import IP
 
 from dataplane.forwarding import decision
 from dataplane.forwarding.dropreasons import DROP_REASONS
@@ -59,6 +62,25 @@ def test_a_large_frame_of_segments_that_fit_is_not_too_big(values: LookupTables)
     whole = tcp(data=bytes(9000))
     assert outcome(decide(frame(whole), ETH0, values, segment=1500)) == to(WEB1, whole)
     assert decide(frame(whole), ETH0, values, segment=1501).reason == "too_big_l2"
+
+
+@pytest.mark.parametrize("size", [65_515, 65_516, 65_535])
+def test_the_largest_packets_are_cut_in_front_of_a_tunnel(size: int, values: LookupTables) -> None:
+    verdict = decide(frame(udp(90, data=bytes(size - 28))), ETH0, values)
+    assert (verdict.action, verdict.size) == (decision.FORWARDED, size)
+    inner = [IP(sent[14:])[IP].payload for sent in verdict.frames]
+    assert max(map(len, verdict.frames)) <= 14 + 1500
+    assert sum(len(piece) - 20 for piece in inner) == size - 20
+    assert decide(frame(udp(90, data=bytes(size - 28), flags="DF")), ETH0, values).action == decision.ANSWERED
+
+
+def test_what_fits_a_tunnel_has_an_outer_packet_of_65535_bytes_at_most() -> None:
+    values = LookupTables()
+    huge = tuple(replace(interface, mtu=65_536) for interface in WORLD.interfaces)
+    replace(WORLD, interfaces=huge).put(values)
+    for size, frames in ((65_515, 1), (65_516, 2)):
+        verdict = decide(frame(udp(90, data=bytes(size - 28))), ETH0, values)
+        assert (verdict.action, len(verdict.frames)) == (decision.FORWARDED, frames)
 
 
 def test_counters_hold_packets_and_bytes_of_the_clients_ip_packet(values: LookupTables) -> None:

@@ -25,7 +25,8 @@ def random_frame(rnd: random.Random, world: World) -> bytes:
         dst = b"\xff" * 6
     tag = b""
     if rnd.random() < 0.15:
-        tag = rnd.choice((b"\x81\x00",) * 6 + (b"\x88\xa8",)) + rnd.randbytes(2)
+        priority, vlan = rnd.randrange(16) << 12, rnd.choice((0, 0, 0, 1, 256, rnd.randrange(4096)))
+        tag = rnd.choice((b"\x81\x00",) * 6 + (b"\x88\xa8",)) + (priority | vlan).to_bytes(2, "big")
         if rnd.random() < 0.1:
             tag += b"\x81\x00" + rnd.randbytes(2)
     frame = bytearray(dst + random_mac(rnd) + tag + ether + body)
@@ -112,9 +113,9 @@ def _layer4(rnd: random.Random, protocol: int, source: int, destination: int) ->
 def _icmp(rnd: random.Random, vip: bytes, service: ServiceKey) -> bytes:
     """Pings, errors that quote an answer from the VIP, and others."""
     kind = rnd.random()
-    if kind < 0.3:
-        return bytes((8, 0)) + rnd.randbytes(rnd.choice((6, 7, 30, 1000)))
     if kind < 0.4:
+        return bytes((8, 0)) + rnd.randbytes(rnd.choice((6, 7, 30, 1000)))
+    if kind < 0.5:
         return bytes((rnd.choice((0, 3, 4, 5, 8, 11, 13)), rnd.randrange(3))) + rnd.randbytes(rnd.choice((5, 6, 30)))
     options = _options(rnd)
     first = 0x40 | 5 + len(options) // 4 if rnd.random() < 0.95 else rnd.getrandbits(8)

@@ -65,7 +65,7 @@ def u32(number: int) -> bytes:
 
 def interface(value: Interface) -> bytes:
     """An entry of `interfaces`."""
-    return _INTERFACE.pack(value.index, value.mtu, value.mac)
+    return _INTERFACE.pack(value.index, min(value.mtu, 0xFFFF), value.mac)  # no packet is larger
 
 
 class InterfaceEntry(NamedTuple):

@@ -210,7 +210,9 @@ def ruleset(table: str, interfaces: Mapping[int, Interface], vips: Iterable[byte
         lines += [
             f" chain interface_{index} {{",
             f'  type filter hook ingress device "{interface.name}" priority {_PRIORITY}; policy accept;',
-            f"  ether daddr {interface.mac.hex(':')} ip daddr @vips drop",
+            "  vlan id != 0 accept",  # a VLAN's frames are its own interface's
+            "  ether type 8021ad accept",
+            f"  ether daddr {interface.mac.hex(':')} meta protocol ip ip daddr @vips drop",  # priority tags or none
             " }",
         ]
     return "\n".join([*lines, "}", ""])

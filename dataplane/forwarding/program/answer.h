@@ -7,6 +7,11 @@
 #include "rewrite.h"
 
 #define ECHO_REQUEST 8
+#define OPTION_END 0
+#define OPTION_NOP 1
+#define OPTION_RECORD_ROUTE 7
+#define OPTION_LOOSE_ROUTE 131
+#define OPTION_STRICT_ROUTE 137
 #define INTERNETWORK_CONTROL 0xC0 /* RFC 1812 section 4.3.2.5 */
 #define QUOTED 8		  /* bytes of layer 4 that an error quotes */
 #define LARGEST_QUOTE (60 + QUOTED)
@@ -29,26 +34,83 @@ static __always_inline void turn_round(struct eth *eth)
 	}
 }
 
-/* A ping without IP options becomes its answer in place. */
-static __always_inline int answer_ping(struct xdp_md *ctx, struct eth *eth, const struct packet *p)
+/* Whether a ping with these options is answered, as echo_options() of dataplane/forwarding/rewrite.py: not if they are
+ * broken, or a source route. record: put the VIP into a recorded route with room for it. */
+__noinline int echo_options(struct xdp_md *ctx, int record)
 {
-	struct ip *ip = p->ip;
-	struct icmp *icmp = (void *)ip + IP_HLEN;
-	__be32 client = ip->source;
-	__u32 sum;
+	__u32 at = 0, length, tag;
+	struct packet p;
 
-	if ((void *)(icmp + 1) > p->end)
+	if (!look_again(ctx, &p, &tag))
+		return 0;
+	length = p.header - IP_HLEN;
+	for (int i = 0; i < MAX_OPTIONS; i++) {
+		__u8 *option, *place;
+		__u32 size, pointer;
+
+		at &= 63;
+		option = (void *)p.ip + IP_HLEN + at;
+		if (at >= length || (void *)(option + 1) > p.end || option[0] == OPTION_END)
+			return 1;
+		if (option[0] == OPTION_NOP) {
+			at++;
+			continue;
+		}
+		if (at + 2 > length || (void *)(option + 2) > p.end)
+			return 0;
+		size = option[1];
+		if (size < 2 || at + size > length || option[0] == OPTION_LOOSE_ROUTE || option[0] == OPTION_STRICT_ROUTE)
+			return 0;
+		if (record && option[0] == OPTION_RECORD_ROUTE && size > 2 && (void *)(option + 3) <= p.end) {
+			pointer = option[2];
+			if (pointer >= 4 && pointer + 3 <= size) {
+				place = option + ((pointer - 1) & 63);
+				if ((void *)(place + 4) > p.end)
+					return 0;
+				option[2] = pointer + 4;
+				__builtin_memcpy(place, &p.ip->destination, 4);
+				record = 0;
+			}
+		}
+		at += size;
+	}
+	return 1;
+}
+
+/* A ping becomes its answer in place. */
+static __always_inline int answer_ping(struct xdp_md *ctx)
+{
+	__u32 sum, tag, options = 0;
+	struct icmp *icmp;
+	struct packet p;
+	struct eth *eth;
+	struct ip *ip;
+	__be32 client;
+
+	if (!look_again(ctx, &p, &tag))
 		return drop(MALFORMED);
+	if (unlikely(p.header > IP_HLEN)) {
+		echo_options(ctx, 1);
+		options = options_sum(ctx);
+		if (!look_again(ctx, &p, &tag))
+			return drop(MALFORMED);
+	}
+	eth = (void *)(long)ctx->data;
+	ip = p.ip;
+	icmp = (void *)ip + p.header;
+	if ((void *)(eth + 1) > p.end || (void *)(icmp + 1) > p.end)
+		return drop(MALFORMED);
+	client = ip->source;
 	turn_round(eth);
 	ip->source = ip->destination;
 	ip->destination = client;
 	ip->ttl = TTL;
 	ip->checksum = 0;
-	ip->checksum = folded(header_sum(ip));
+	ip->checksum = folded(header_sum(ip) + options);
 	sum = bpf_ntohs(icmp->checksum) + (ECHO_REQUEST << 8); /* RFC 1624 */
 	icmp->checksum = bpf_htons((sum & 0xFFFF) + (sum >> 16));
 	icmp->type = 0;
-	if (p->left > p->total && bpf_xdp_adjust_tail(ctx, -(int)(p->left - p->total)))
+	if (p.left > p.total && bpf_xdp_adjust_tail(ctx, -(int)(p.left - p.total)))
 		return drop(ENCAP_FAILED);
 	count_event(ANSWERED);
 	return XDP_TX;

@@ -92,6 +92,8 @@ __noinline int stepwise(struct xdp_md *ctx)
 
 		if ((void *)(vlan + 1) > end)
 			return XDP_PASS;
+		if (vlan->tci & VLAN_ID) /* another interface's */
+			return XDP_PASS;
 		kind = vlan->kind;
 		next = vlan + 1;
 		tag = VLAN_HLEN;

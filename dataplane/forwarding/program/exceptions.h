@@ -95,8 +95,11 @@ __noinline int fragment_or_icmp(struct xdp_md *ctx, __u32 vip, struct delivery *
 
 		if (is_fragment(&p) || (void *)(icmp + 1) > p.end) {
 			dropped = ICMP_UNSUPPORTED;
-		} else if (icmp->type == ECHO_REQUEST && icmp->code == 0 && p.header == IP_HLEN) {
-			echo = 1;
+		} else if (icmp->type == ECHO_REQUEST && icmp->code == 0) {
+			if (p.header == IP_HLEN || echo_options(ctx, 0))
+				echo = 1;
+			else
+				dropped = ICMP_UNSUPPORTED;
 		} else if (icmp->type != 3 && icmp->type != 11 && icmp->type != 12) {
 			dropped = ICMP_UNSUPPORTED;
 		} else {
@@ -132,7 +135,7 @@ __noinline int fragment_or_icmp(struct xdp_md *ctx, __u32 vip, struct delivery *
 	if (dropped >= 0)
 		return drop(dropped);
 	if (echo)
-		return answer_ping(ctx, eth, &p);
+		return answer_ping(ctx);
 	if (!service)
 		return drop(NO_SERVICE);
 	if (kind != LATER_FRAGMENT)

@@ -139,7 +139,9 @@ static __always_inline int well_formed(struct xdp_md *ctx, struct packet *p)
 		return 0;
 	if (!checksum_is_right(ctx, p))
 		return 0;
-	return is_fragment(p) || layer4_is_whole(p);
+	if (unlikely(is_fragment(p))) /* none ends beyond what a packet can hold */
+		return (bpf_ntohs(p->ip->fragment & FRAGMENT_OFFSET) << 3) + p->total <= LARGEST_PACKET;
+	return layer4_is_whole(p);
 }
 
 static __always_inline int is_syn(const struct packet *p)

@@ -25,6 +25,7 @@
 #define UDP_HLEN 8
 #define ICMP_HLEN 8
 #define VLAN_HLEN 4
+#define VLAN_ID bpf_htons(0x0FFF) /* 0: the tag has a priority alone */
 
 struct eth {
 	__u16 dst[3];
@@ -52,6 +53,7 @@ struct ip {
 
 #define FRAGMENT_MASK bpf_htons(0x3FFF) /* more fragments, and the offset */
 #define FRAGMENT_OFFSET bpf_htons(0x1FFF)
+#define LARGEST_PACKET 0xFFFF
 #define FRAGMENT_DF bpf_htons(0x4000)
 
 /* What both TCP and UDP begin with. */
