@@ -23,7 +23,7 @@ from dataplane import client
 from dataplane.daemon.process import instance
 from dataplane.drivers import selection
 from dataplane.errors import EngineError, LabError
-from dataplane.lab import inventory, nginx
+from dataplane.lab import inventory, nginx, ping
 from dataplane.lab.asking import Asking
 from dataplane.lab.namespaces import inside, stop
 from dataplane.lab.requests import Answer
@@ -236,10 +236,14 @@ class Lab:
         return capture
 
     def finish_captures(self) -> None:
-        """End the captures once everything that was sent so far is in them (a last datagram proves it).
+        """End the captures once everything that was sent so far, and what the engine made of it, is in them.
 
-        Raises LabError when one of them is not complete.
+        The driver takes frames in their order: it has answered a ping, so it holds none of before. A last datagram,
+        which the engine's host gets past the driver, proves that tcpdump has written them all. Raises LabError when a
+        capture is not complete.
         """
+        if not inside(self.hosts[CLIENT], partial(ping.answered, self.topology.vip, READY)):
+            raise LabError(f"{self.topology.vip} did not answer a ping for {READY:.0f} s")
         mark = f"end of capture {os.urandom(8).hex()}"
         target = f"/dev/udp/{self.topology.engine.address}/9"
         self.hosts[CLIENT].call("bash", "-c", f"printf %s '{mark}' > {target}")
