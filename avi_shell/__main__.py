@@ -45,6 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output has left; the interpreter would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
+    except OSError as exc:
+        # Output on a full disk: what was committed is, and what is still buffered cannot be written at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"avi-shell: error: {exc.filename or 'output'}: {exc.strerror}", file=sys.stderr)
+        return REFUSED
 
 
 class _Input(argparse.Action):

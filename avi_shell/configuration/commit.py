@@ -25,9 +25,8 @@ from avi_shell.configuration import (
 from avi_shell.configuration.assembly import Assembly, Part
 from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
 from avi_shell.configuration.store import Entry, Store, Target
-from avi_shell.errors import InvalidObject, Refused, StoreError
+from avi_shell.errors import InvalidObject, Refused
 from dataplane import plan
-from dataplane.errors import PlanError
 from dataplane.plan import sqlite
 from grammar import schema
 
@@ -272,18 +271,15 @@ class Change:
         """Write claims, holdings and the plan of the assembled virtual services. Returns whether one is forwarded."""
         changed: dict[str, plan.Service] = {}
         gone, forwarded = set(self._touched.gone), False
-        try:
-            for id_, one in assemblies.items():
-                previous = sqlite.read_services(self._store.connection, _keys(self._store, id_))
-                self._store.set_claims(id_, holdings.claims(one))
-                self._store.set_holdings(id_, holdings.service_holdings(one))
-                planned = compiler.services(one, previous.values(), self.version, time.time())
-                new, old = compiler.changes(planned, previous)
-                changed.update((service.key, service) for service in new)
-                gone.update(old)
-                forwarded |= bool(planned)
-        except PlanError as exc:
-            raise StoreError(f"the stored plan cannot be read: {exc}") from exc
+        for id_, one in assemblies.items():
+            previous = self._store.planned(_keys(self._store, id_))
+            self._store.set_claims(id_, holdings.claims(one))
+            self._store.set_holdings(id_, holdings.service_holdings(one))
+            planned = compiler.services(one, previous.values(), self.version, time.time())
+            new, old = compiler.changes(planned, previous)
+            changed.update((service.key, service) for service in new)
+            gone.update(old)
+            forwarded |= bool(planned)
         common = self._common() if self._touched.common else None
         sqlite.write(self._store.connection, self.version, [*changed.values(), *sorted(gone - changed.keys())], common)
         return forwarded

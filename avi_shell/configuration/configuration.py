@@ -12,7 +12,7 @@ from avi_shell.configuration import defaults
 from avi_shell.configuration.commit import Change, completed
 from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
 from avi_shell.configuration.store import Commit, Entry, Store
-from avi_shell.errors import NotFound, Refused
+from avi_shell.errors import NotFound, Refused, StoreError
 from grammar import schema
 
 DATABASE = "config.db"
@@ -112,6 +112,12 @@ class Configuration:
             made.finish()
             self._record(made.version, user, entry.tenant, "delete", kind, name, line)
         return made.version
+
+    def damage(self) -> StoreError | None:
+        """What is damaged in the store, None where nothing is: asked when what it holds was not understood."""
+        from avi_shell.configuration import damage
+
+        return damage.find(self._store)
 
     def version(self) -> int:
         """The number of the last commit, 0 for a fresh store."""

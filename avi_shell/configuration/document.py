@@ -20,6 +20,9 @@ ADMIN = "admin"
 ALL = "*"
 """In a tenant's place: the objects of every tenant."""
 
+SECRET = "<sensitive>"
+"""What is shown in a secret's place."""
+
 HIDDEN_STATE = "_last_modified"
 """The hidden field that tells whether an open document is still the stored one."""
 

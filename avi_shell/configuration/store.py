@@ -13,27 +13,24 @@ One transaction a commit; several processes may use a store at once.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from avi_shell.configuration import storefile
 from avi_shell.configuration.assembly import Claim, Holding
 from avi_shell.configuration.document import Document
 from avi_shell.errors import StoreError
-from dataplane import statedir
-from dataplane.errors import StateError
+from dataplane import plan
+from dataplane.errors import PlanError
 from dataplane.plan import sqlite
+from grammar import schema
 
 FORMAT = 1
 """The number of the tables' layout, in SQLite's `user_version`. Older ones are brought up to date, newer refused."""
-
-PATIENCE = 30.0
-"""Seconds to wait for another process's commit."""
 
 _LAYOUT = """
 CREATE TABLE object (
@@ -98,28 +95,20 @@ Target = tuple[str, str, str]
 
 
 class Store:
-    """An open store. Methods raise StoreError where SQLite fails."""
+    """An open store. Methods raise StoreError where SQLite fails, or holds what was not written by this product.
+
+    where: its file, for messages.
+    """
 
     def __init__(self, connection: sqlite3.Connection, where: str) -> None:
         self.connection = connection
-        self._where = where
+        self.where = where
 
     @classmethod
     def open(cls, path: Path) -> Store:
-        """Open or create the database. Its tables may still be missing: see `layout`."""
-        try:
-            statedir.prepare(path.parent)
-            os.close(statedir.open_file(path, os.O_RDWR | os.O_CREAT))
-            store = cls(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None), str(path))
-        except OSError as exc:
-            raise StoreError(f"{path}: {exc.strerror}", hint="name another state folder with --state") from exc
-        except StateError as exc:
-            raise StoreError(exc.what, hint=exc.remedy) from exc
-        except sqlite3.Error as exc:
-            raise StoreError(f"{path}: {exc}") from exc
-        with store.guarded():
-            store._durable()
-        return store
+        """Open or create the database, for reading alone where the disk is full or may not be written. Its tables may
+        still be missing: see `layout`."""
+        return cls(storefile.connect(path), str(path))
 
     @classmethod
     def in_memory(cls) -> Store:
@@ -137,11 +126,11 @@ class Store:
             return False
         if found:
             raise StoreError(
-                f"{self._where}: written by another release (format {found}, this one reads {FORMAT})",
+                f"{self.where}: written by another release (format {found}, this one reads {FORMAT})",
                 hint="use the release that wrote it, or name another state folder with --state",
             )
         if self._one("SELECT count(*) FROM sqlite_master WHERE name = 'object'")[0]:
-            raise StoreError(f"{self._where}: not a store of this product")
+            raise StoreError(f"{self.where}: not a store of this product")
         for statement in f"{_LAYOUT}{sqlite.SCHEMA}".split(";\n"):
             self.connection.execute(statement)
         self.connection.execute(f"PRAGMA user_version = {FORMAT}")
@@ -153,17 +142,9 @@ class Store:
         with self.guarded():
             return bool(self._one("PRAGMA user_version")[0] == FORMAT)
 
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
+    def guarded(self) -> AbstractContextManager[None]:
         """SQLite's errors as StoreError."""
-        try:
-            yield
-        except sqlite3.Error as exc:
-            if "locked" in str(exc):
-                raise StoreError(
-                    f"{self._where}: another process has been writing for {PATIENCE:.0f} s", hint="try again"
-                ) from exc
-            raise StoreError(f"{self._where}: {exc}") from exc
+        return storefile.guarded(self.where)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -203,21 +184,20 @@ class Store:
         """The object of a row that exists."""
         entry = self._entry("id = ?", id_)
         if entry is None:
-            raise StoreError(f"{self._where}: object {id_} is missing: the indexes do not match the objects")
+            raise StoreError(f"{self.where}: object {id_} is missing: the indexes do not match the objects")
         return entry
 
     def entries(self, kind: str, tenants: Iterable[str] | None = None) -> Iterator[Entry]:
         """The objects of a kind, of some tenants or all, by tenant and name."""
         where, values = _of_kind(kind, tenants)
         for row in self._rows(f"SELECT {_COLUMNS} FROM object WHERE {where} ORDER BY tenant, name", *values):
-            yield _entry(row)
+            yield _entry(row, self.where)
 
     def names(self, kind: str, tenants: Iterable[str] | None = None) -> list[str]:
         """The names of a kind's objects, sorted, each once."""
         where, values = _of_kind(kind, tenants)
-        return [
-            name for (name,) in self._rows(f"SELECT DISTINCT name FROM object WHERE {where} ORDER BY name", *values)
-        ]
+        rows = self._rows(f"SELECT DISTINCT name FROM object WHERE {where} ORDER BY name", *values)
+        return [name for (name,) in rows if isinstance(name, str)]
 
     def put(self, id_: int | None, kind: str, tenant: str, name: str, document: Document) -> int:
         """Insert an object (id None) or replace one. Returns its id."""
@@ -299,31 +279,44 @@ class Store:
 
     def history(self, limit: int) -> list[Commit]:
         """The last commits, newest last."""
-        rows = self._rows(f"SELECT {_HISTORY} FROM history ORDER BY version DESC LIMIT ?", limit)
+        rows = list(self._rows(f"SELECT {_HISTORY} FROM history ORDER BY version DESC LIMIT ?", limit))
+        for row in rows:
+            if not (isinstance(row[1], float) and all(isinstance(text, str) for text in row[2:])):
+                raise storefile.damaged(self.where, f"commit {row[0]} of the history")
         return [Commit(*row) for row in rows][::-1]
 
     def foreign(self) -> dict[str, Any]:
         """What was imported under kinds that the object model does not have."""
         return {
-            kind: json.loads(body) for kind, body in self._rows("SELECT kind, body FROM foreign_kind ORDER BY kind")
+            kind: _value(body, f"kind {kind!r}", self.where)
+            for kind, body in self._rows("SELECT kind, body FROM foreign_kind ORDER BY kind")
         }
 
     def set_foreign(self, kind: str, body: Any) -> None:
         """Keep what was imported under an unknown kind."""
         self.connection.execute("INSERT OR REPLACE INTO foreign_kind (kind, body) VALUES (?, ?)", (kind, _text(body)))
 
-    def _durable(self) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                self.connection.execute("PRAGMA journal_mode = WAL")
-                break
-            except sqlite3.OperationalError as exc:
-                # Switching to WAL does not wait for another process that does the same at this moment.
-                if "locked" not in str(exc) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-        self.connection.execute("PRAGMA synchronous = FULL")
+    def whole_plan(self) -> plan.Plan:
+        """The whole plan."""
+        with self.guarded(), self._planned():
+            return sqlite.read(self.connection)
+
+    def planned(self, keys: Iterable[str]) -> dict[str, plan.Service]:
+        """The plan's services of some keys, where they are there."""
+        with self._planned():
+            return sqlite.read_services(self.connection, keys)
+
+    def newest_planned(self) -> int:
+        """The newest version in the plan, -1 for an empty one."""
+        with self.guarded(), self._planned():
+            return sqlite.newest(self.connection)
+
+    @contextmanager
+    def _planned(self) -> Iterator[None]:
+        try:
+            yield
+        except (PlanError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as exc:
+            raise storefile.damaged(self.where, f"the plan: {exc}") from exc
 
     def _replace(self, table: str, columns: str, source: int, wanted: set[Any]) -> bool:
         """Make a table's rows of one source the wanted ones, touching only what differs."""
@@ -337,7 +330,7 @@ class Store:
 
     def _entry(self, where: str, *values: Any) -> Entry | None:
         row = next(self._rows(f"SELECT {_COLUMNS} FROM object WHERE {where}", *values), None)
-        return None if row is None else _entry(row)
+        return None if row is None else _entry(row, self.where)
 
     def _one(self, statement: str) -> Any:
         return self.connection.execute(statement).fetchone()
@@ -351,8 +344,21 @@ _COLUMNS = "id, kind, tenant, name, uuid, body"
 _HISTORY = ", ".join(field.name for field in fields(Commit))
 
 
-def _entry(row: tuple[int, str, str, str, str, str]) -> Entry:
-    return Entry(*row[:5], json.loads(row[5]))
+def _entry(row: tuple[int, str, str, str, str, str], where: str) -> Entry:
+    title = f"{row[1]} {row[3]}" if isinstance(row[1], str) and isinstance(row[3], str) else f"object {row[0]}"
+    if not all(isinstance(text, str) for text in row[1:5]) or row[1] not in schema.SEGMENTS:
+        raise storefile.damaged(where, f"{title} has no kind, tenant, name or uuid")
+    document = _value(row[5], title, where)
+    if not isinstance(document, dict):
+        raise storefile.damaged(where, f"{title} is no document")
+    return Entry(*row[:5], document)
+
+
+def _value(body: Any, title: str, where: str) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, TypeError, RecursionError):
+        raise storefile.damaged(where, f"{title} is no JSON") from None
 
 
 def _of_kind(kind: str, tenants: Iterable[str] | None) -> tuple[str, list[str]]:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from avi_shell import VERSION
-from avi_shell.configuration import document
+from avi_shell.configuration import document, shape
 from avi_shell.configuration.commit import Change
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import ALL, HIDDEN_STATE, Document
 from avi_shell.configuration.runningconfig import running_config
 from avi_shell.configuration.store import Store
-from avi_shell.errors import InvalidObject, Refused, StoreError
-from dataplane import plan
+from avi_shell.errors import InvalidObject, Refused
 from dataplane.foreign import files, jsontext
-from dataplane.plan import file, sqlite
+from dataplane.plan import file
 from grammar import schema
 
 META = "META"
@@ -58,6 +56,9 @@ def import_(
     Raises InvalidObject naming the object that is refused.
     """
     known, foreign = _sorted(data)
+    for segment, objects in known.items():
+        for new in objects:
+            shape.check(schema.kind(segment), new)
     with configuration.bulk("import", user=user, line=line) as (store, made):
         by_uuid = _references_by_uuid(store, known)
         for segment, objects in known.items():
@@ -88,7 +89,7 @@ def compile_file(source: Path, target: Path) -> list[str]:
     configuration = Configuration.in_memory()
     notices = import_(configuration, data, keep_uuid=True)
     with configuration.snapshot() as store:
-        compiled = _read(store)
+        compiled = store.whole_plan()
     try:
         file.save(compiled, target)
     except OSError as exc:
@@ -96,13 +97,6 @@ def compile_file(source: Path, target: Path) -> list[str]:
     if not compiled.services:
         notices.append("the plan is empty: no virtual service of this export is forwarded by direct server return")
     return notices
-
-
-def _read(store: Store) -> plan.Plan:
-    try:
-        return sqlite.read(store.connection)
-    except sqlite3.Error as exc:
-        raise StoreError(str(exc)) from exc
 
 
 def _without_state(found: Document) -> Document:

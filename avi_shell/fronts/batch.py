@@ -95,6 +95,8 @@ class Batch:
             for shown in render.text_lines(result.parts, self.session.settings.width or None):
                 print(shown, file=self.out)
         self.out.flush()
+        for warning in result.warnings:
+            print(f"avi-shell: warning: {warning}", file=self.err, flush=True)
         if result.error is not None and not self.transcript:
             self._complain(render.message(result.error), file, number)
             pointer = render.caret(result.error)
@@ -134,10 +136,9 @@ def applied(configuration: Configuration, directory: Path, seconds: float) -> bo
     """Whether every running engine, and at least one, applies all that is planned within some seconds."""
     from dataplane import client
     from dataplane.errors import DataplaneError
-    from dataplane.plan import sqlite
 
     with configuration.snapshot() as store:
-        version = sqlite.newest(store.connection)  # a commit that plans nothing new has no version there
+        version = store.newest_planned()  # a commit that plans nothing new has no version there
     try:
         return client.wait_applied(directory, version, seconds)
     except DataplaneError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pydoc
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -32,15 +33,29 @@ class _History(FileHistory):
     """A history file into which a line comes only once it ran, so that lines with secrets can be left out."""
 
     def __init__(self, path: Path) -> None:
-        os.close(statedir.open_file(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY))
+        self.fault = ""  # why it cannot be read or written, told by who sees it
+        try:
+            os.close(statedir.open_file(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY))
+        except OSError as exc:
+            self.fault = f"typed lines are not kept: {path}: {exc.strerror}"
         super().__init__(str(path))
+
+    def load_history_strings(self) -> Iterable[str]:
+        """The lines of earlier sessions; none where the file cannot be read."""
+        try:
+            return list(super().load_history_strings())
+        except OSError:
+            return []
 
     def store_string(self, string: str) -> None:
         """Called when a line is accepted; `keep` writes."""
 
     def keep(self, string: str) -> None:
         """Write a line to the file."""
-        super().store_string(string)
+        try:
+            super().store_string(string)
+        except OSError as exc:
+            self.fault = self.fault or f"typed lines are not kept: {self.filename!s}: {exc.strerror}"
 
 
 class Terminal:
@@ -51,6 +66,7 @@ class Terminal:
         session.progress = self._tell
         self._history = _History(history)
         self._tabbed: str | None = None  # the line as the last TAB left it
+        self._told = False  # that the history cannot be kept was said
         self._warned = False  # Ctrl-D was pressed once with an object open
         self._editor: PromptSession[str] = PromptSession(
             self._message,
@@ -92,6 +108,9 @@ class Terminal:
             result = self._session.run(line)
             if line.strip() and not result.secret and "\n" not in text:
                 self._history.keep(line)
+            if self._history.fault and not self._told:
+                self._told = True
+                result.warnings.append(self._history.fault)
             self._show(result, prompt)
             if result.repeat:
                 self._watch(line, prompt)
@@ -108,6 +127,8 @@ class Terminal:
         else:
             for line in lines:
                 print(line)
+        for warning in result.warnings:
+            print(f"warning: {warning}")
         if result.error is not None:
             pointer = render.caret(result.error, len(prompt))
             if pointer is not None:

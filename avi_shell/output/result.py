@@ -62,6 +62,8 @@ class Result:
     path: str = ""  # the path in the object that the error is about
     secret: bool = False  # the line holds a secret and belongs in no history
 
+    warnings: list[str] = field(default_factory=list)  # what failed beside the command, for who looks at the shell
+
     @property
     def ok(self) -> bool:
         """Whether the line was taken."""

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
 from pathlib import Path
 
-from avi_shell.errors import StoreError
 from avi_shell.output.result import Result
 from avi_shell.output.table import SECRET
 from dataplane import statedir
 
 
 class Audit:
-    """Appends to a log. path: the file, created with mode 0600."""
+    """Appends to a log. path: the file, created with mode 0600. A command does not depend on it: where it cannot be
+    opened or written, that is told once."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+        self._fault = ""  # why it cannot be written; told already once `_told` is set
+        self._told = False
         try:
             self._file = statedir.open_file(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
         except OSError as exc:
-            raise StoreError(f"cannot open {path}: {exc.strerror}") from None
+            self._fault = exc.strerror or str(exc)
 
     def record(self, result: Result, user: str, tenant: str) -> None:
         """Write down a command: when, by whom, where, whether it was taken. A line with a secret keeps it out."""
@@ -34,8 +39,17 @@ class Audit:
             "committed": result.committed,
         }
         # One write a line: sessions that append at the same time do not mix.
-        os.write(self._file, json.dumps(entry).encode() + b"\n")
+        line = json.dumps(entry).encode() + b"\n"
+        try:
+            if self._file is not None and os.write(self._file, line) != len(line):
+                self._fault = os.strerror(errno.ENOSPC)
+        except OSError as exc:
+            self._fault = exc.strerror or str(exc)
+        if self._fault and not self._told:
+            self._told = True
+            result.warnings.append(f"commands are not written down: {self._path}: {self._fault}")
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)

@@ -79,7 +79,14 @@ class Session(SessionState):
         from grammar import completion
 
         start = prompt_end(text)
-        return completion.complete(text[start:], self.context(), self.names)
+        return completion.complete(text[start:], self.context(), self._known)
+
+    def _known(self, kind: str) -> list[str]:
+        """Names to offer; none where the store cannot be read: the line that follows says why."""
+        try:
+            return self.names(kind)
+        except ShellError:
+            return []
 
     def run(self, typed: str) -> Result:
         """Carry out one line. Never raises for what is wrong with it: the result's `error` says so, and nothing has
@@ -101,6 +108,11 @@ class Session(SessionState):
                     pipes.apply(result, lines, terminal=self.terminal)
             except (LanguageError, ShellError) as exc:
                 self._refuse(result, exc)
+            except (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError):
+                damaged = self.configuration.damage()
+                if damaged is None:
+                    raise  # what the store holds does not explain it
+                self._refuse(result, damaged)
             self.lines.append(SECRET if result.secret else body.strip())
         result.mode = self.mode
         if self._audit is not None and not result.blank:

@@ -12,12 +12,11 @@ _SHOWN = 8
 
 def setup(configuration: Configuration, document: Document) -> tuple[list[str], Any]:
     """The lines to paste on every server, and the same as data."""
-    from dataplane.plan import sqlite
     from dataplane.server import recipe
 
     name = str(document["name"])
     with configuration.snapshot() as store:
-        planned = sqlite.read(store.connection).services.values()
+        planned = store.whole_plan().services.values()
     services = [service for service in planned if service is not None and service.pool_uuid == document.get("uuid")]
     servers = list(dict.fromkeys(address_text(server["ip"]) for server in document.get("servers", ())))
     if not services or not servers:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.errors import StoreError
 from avi_shell.session.session import Session
 from tests.shell.conftest import ROOT
 
@@ -56,3 +60,39 @@ def test_a_plan_file_is_its_owners_alone(session: Session, tmp_path: Path) -> No
     argv = [sys.executable, "-m", "avi_shell", "compile", f"{tmp_path}/export.json", f"{tmp_path}/plan.json"]
     assert subprocess.run(argv, cwd=ROOT, capture_output=True).returncode == 0
     assert (tmp_path / "plan.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "said"),
+    [
+        ("Pool", {"servers": ["10.1.1.10"]}, "Pool x: servers[1] is '10.1.1.10', not a message"),
+        ("VirtualService", {"vip": ["10.1.1.100"]}, "VirtualService x: vip[1] is '10.1.1.100', not a message"),
+        ("VsVip", {"vip": [{"ip_address": "10.1.1.100"}]}, "VsVip x: vip[1].ip_address is '10.1.1.100', not a message"),
+        ("Pool", {"health_monitor_refs": [{}]}, "Pool x: health_monitor_refs[1] is {}, not one value"),
+        ("VrfContext", {"static_routes": [{"route_id": []}]}, "static_routes[1].route_id is [], not one value"),
+        ("Cloud", {"vcenter_configuration": 5}, "Cloud x: vcenter_configuration is 5, not a message"),
+    ],
+)
+def test_an_import_of_another_shape_is_refused_with_the_path(
+    session: Session, tmp_path: Path, kind: str, body: dict[str, object], said: str
+) -> None:
+    (tmp_path / "export.json").write_text(json.dumps({kind: [{"name": "x", **body}]}))
+    assert said in str(session.run(f"import configuration file {tmp_path}/export.json").error)
+
+
+def test_a_damaged_row_is_named_and_the_session_goes_on(tmp_path: Path) -> None:
+    configuration = Configuration.open(tmp_path / "state")
+    session = Session(configuration, tmp_path)
+    session.run("configure pool p1 description x")
+    assert session.run("save").ok
+    for body, said in (
+        ("[", "pool p1 is no JSON"),
+        ('{"name": "p1", "servers": 5}', "Pool p1: servers must be a list"),
+    ):
+        with sqlite3.connect(tmp_path / "state" / "config.db") as base:
+            base.execute("UPDATE object SET body = ? WHERE name = 'p1'", (body,))
+        told = session.run("show pool p1" if body == "[" else "show pool p1 server-setup")
+        assert isinstance(told.error, StoreError)
+        assert said in str(told.error)
+        assert session.run("show tenant").ok
+    configuration.close()
