@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import logging
 import os
@@ -44,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="avi-se", description="The service engine: it forwards by the plan.")
-    verbs = parser.add_subparsers(required=True, metavar="run | replay | status")
+    verbs = parser.add_subparsers(required=True, metavar="run | clean | replay | status")
     run = verbs.add_parser("run", help="run a service engine in the foreground")
     run.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
     run.add_argument("--name", type=_name, default="se-1", help="this engine's name (default: %(default)s)")
@@ -71,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("source", type=Path, metavar="IN.pcap")
     replay.add_argument("target", type=Path, metavar="OUT.pcap")
     replay.set_defaults(command=_replay)
+    clean = verbs.add_parser("clean", help="take away what an engine that does not run left in the kernel")
+    clean.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
+    clean.add_argument("--name", type=_name, default="se-1", help="the engine's name (default: %(default)s)")
+    clean.set_defaults(command=_clean)
     status = verbs.add_parser("status", help="what the running engines report")
     status.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
     status.add_argument("--json", action="store_true", help="a list of objects, for programs")
@@ -85,11 +88,26 @@ def _name(text: str) -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from dataplane.runtime import endsignals
+
+    endsignals.note()  # first: what follows takes its time
+    import asyncio
+
     from dataplane.daemon import process
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     settings = process.Settings(arguments.state, arguments.name, tuple(arguments.interface), arguments.driver)
     asyncio.run(process.serve(settings))
+    return RUN_OK
+
+
+def _clean(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from dataplane.daemon import process
+
+    done = asyncio.run(process.clean(arguments.state, arguments.name))
+    print("\n".join(done) or f"nothing was left of service engine {arguments.name}")
     return RUN_OK
 
 

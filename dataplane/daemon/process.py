@@ -13,21 +13,24 @@ import logging
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dataplane import statedir
+from dataplane.daemon import leftovers
 from dataplane.daemon.requests import Requests
 from dataplane.drivers import registry, selection
 from dataplane.engine.engine import Engine
 from dataplane.errors import DataplaneError, EngineError, NetworkError
-from dataplane.network.settings import KernelSettings
+from dataplane.forwarding.driver import Driver
+from dataplane.kernel.registry import removed
+from dataplane.network.settings import KernelSettings, elsewhere
 from dataplane.network.state import Network
 from dataplane.plan.source import PlanSource
 from dataplane.plan.storesource import StoreSource
-from dataplane.runtime import locks, tasks
+from dataplane.runtime import endsignals, locks, tasks
 from dataplane.vip.gratuitous import GratuitousArp
 
 log = logging.getLogger("avi-se")
@@ -84,6 +87,22 @@ def _free(network: Network, name: str) -> tuple[str, ...]:
     raise NetworkError("no Ethernet interface is up and has an IPv4 address", remedy="--interface names one")
 
 
+async def clean(state: Path, name: str) -> list[str]:
+    """Take away what an engine left behind that does not run. Returns what was done, in words. Raises EngineError,
+    DriverError where it runs."""
+    run, record = state / "run", leftovers.record(state, name)
+    statedir.check(state)
+    with _locked(run / f"{name}.pid", name) if run.is_dir() else nullcontext():
+        done = removed(await leftovers.remove(instance(state, name), record))
+        for path in (run / f"{name}.sock",):
+            if path.exists():
+                path.unlink()
+                done.append(f"removed socket {path}")
+    if elsewhere(record):
+        done.append("left settings: they are of another network namespace; run this there, too")
+    return done
+
+
 @contextmanager
 def _locked(path: Path, name: str) -> Iterator[None]:
     """The engine's name in its state directory is taken: the file is there, and locked, as long as the process runs."""
@@ -108,6 +127,8 @@ class Daemon:
 
     def __init__(self, settings: Settings, source: PlanSource) -> None:
         self._settings = settings
+        self._instance = instance(settings.state, settings.name)
+        self._record = leftovers.record(settings.state, settings.name)
         self._source = source
         self._engine: Engine | None = None
         self._reason = ""
@@ -116,6 +137,7 @@ class Daemon:
     async def run(self) -> None:
         """Start, follow, stop."""
         asyncio.get_running_loop().set_exception_handler(self._unexpected)
+        endsignals.take_over(self._end)
         network = Network(self._network_changed)
         gc.disable()  # what a start makes stays: to look through it again and again is much of its time
         try:
@@ -124,7 +146,9 @@ class Daemon:
             gc.enable()
             raise
         try:
-            engine = await self._start(network)
+            engine = await self._started(network)
+            if engine is None:
+                return
             gc.freeze()
             gc.set_threshold(GARBAGE)
             gc.enable()
@@ -145,9 +169,35 @@ class Daemon:
             gc.enable()
             await network.close()
 
+    async def _started(self, network: Network) -> Engine | None:
+        """The engine; None where a signal ended the start, and with it what this engine or a former run of it made."""
+        start = asyncio.ensure_future(self._start(network))
+        try:
+            await asyncio.wait((start, self._stop), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not start.done():
+                start.cancel()
+        try:
+            return await start
+        except asyncio.CancelledError:
+            if not self._stop.done():
+                raise
+        keep = await self._stop
+        if not keep:
+            await leftovers.remove(self._instance, self._record)
+        log.info("stopped while starting")
+        return None
+
+    def _kept(self, driver: Driver) -> bool:
+        """Whether what the kernel forwards stays when a start fails: what it did before is not ours to end, unless a
+        signal says so."""
+        if self._stop.done() and not self._stop.exception():
+            return self._stop.result()
+        return bool(driver.adopted())
+
     async def _start(self, network: Network) -> Engine:
         settings = self._settings
-        name = instance(settings.state, settings.name)
+        name = self._instance
         interfaces = tuple(settings.interfaces) or _free(network, name)
         first = await self._source.read()
         group = first.common.engines.get(settings.name, "Default-Group") if first.common else "Default-Group"
@@ -158,14 +208,16 @@ class Daemon:
             settings.state,
             {interface: network.link(interface).index for interface in interfaces},
         )
-        record = KernelSettings(settings.state / "run" / f"{settings.name}.settings")
-        engine = Engine(settings.name, interfaces, driver, network, [GratuitousArp()], record)
-        for signum, keep in ((signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGHUP, True)):
-            asyncio.get_running_loop().add_signal_handler(signum, self._end, keep)
+        engine = None
         try:
+            record = KernelSettings(self._record)
+            engine = Engine(settings.name, interfaces, driver, network, [GratuitousArp()], record)
             await engine.start(first)
         except BaseException:
-            await engine.close(keep=bool(driver.adopted()))  # what a running kernel forwards is not ours to end
+            if engine is None:
+                driver.close(keep=self._kept(driver))
+            else:
+                await engine.close(keep=self._kept(driver))
             raise
         self._engine = engine
         log.info(
@@ -186,9 +238,9 @@ class Daemon:
         if self._engine is not None:
             self._engine.network_changed()
 
-    def _end(self, keep: bool) -> None:
+    def _end(self, signum: int) -> None:
         if not self._stop.done():
-            self._stop.set_result(keep)
+            self._stop.set_result(signum == signal.SIGHUP)
 
     def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Something that nobody expected was raised in a callback or a task. It is told; and it ends the engine with an

@@ -1,0 +1,34 @@
+"""What an engine that does not run left in the kernel: the same owners take it away that keep it for a running one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataplane.drivers import selection
+from dataplane.health.probepaths import ProbePaths
+from dataplane.kernel.objects import KernelObject
+from dataplane.network import settings
+from dataplane.network.settings import KernelSettings
+
+
+def record(state: Path, name: str) -> Path:
+    """The file in which an engine writes down what the settings were that it changes."""
+    return state / "run" / f"{name}.settings"
+
+
+async def remove(instance: str, written: Path) -> Sequence[KernelObject]:
+    """Take away what an engine left. instance: its name among all on this machine; written: its record. Returns what
+    was there. Raises DriverError where a driver of it runs, NetworkError.
+
+    Rules and routes of probes do not tell whose they are: those of all engines that run no more go.
+    """
+    removed = selection.remove_leftovers(instance)
+    paths = ProbePaths(None)
+    try:
+        removed += await paths.clean()
+    finally:
+        await paths.close()
+    if not settings.elsewhere(written):
+        removed += KernelSettings(written).close()
+    return removed
