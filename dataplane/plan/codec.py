@@ -57,8 +57,9 @@ def _former(body: dict[str, Any]) -> Former:
 
 
 def read_common(body: dict[str, Any], version: int) -> Common:
-    """What the engines share, of its document."""
-    return Common(body.get("drivers", {}), body.get("engines", {}), version, body.get("announcing", {}))
+    """What the engines share, of its document. Fields that only a newer version knows are passed over."""
+    known = {name: body[name] for name in _names(Common) & body.keys()}
+    return Common(**known | {"version": version})
 
 
 def _known(cls: type, body: dict[str, Any]) -> dict[str, Any]:

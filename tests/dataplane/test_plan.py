@@ -8,7 +8,7 @@ import pytest
 
 from dataplane import plan
 from dataplane.errors import PlanError
-from dataplane.plan import file, sqlite
+from dataplane.plan import codec, file, sqlite
 
 SERVICE = plan.Service(
     virtualservice="vs1", uuid="virtualservice-1", tenant="admin", vip="10.0.0.100", protocol="tcp", port=80,
@@ -30,6 +30,13 @@ def store() -> sqlite3.Connection:
 def test_what_is_written_is_read(store: sqlite3.Connection) -> None:
     sqlite.write(store, 3, [SERVICE], COMMON)
     assert sqlite.read(store) == plan.Plan(3, {"10.0.0.100/tcp/80-80": SERVICE}, COMMON)
+
+
+def test_what_the_engines_share_is_read_whole() -> None:
+    assert codec.read_common(codec.document(COMMON), 3) == COMMON
+    assert codec.read_common({"drivers": COMMON.drivers, "of a newer version": 1}, 3) == plan.Common(
+        COMMON.drivers, version=3
+    )
 
 
 def test_only_what_is_newer_is_read(store: sqlite3.Connection) -> None:
