@@ -1,13 +1,15 @@
 """Recorded sessions: every `transcripts/*.txt` is what a terminal shows on a fresh configuration, and stays so.
 
 Lines that start with the prompt of the moment are typed, everything else is what the shell must print; uuids are zeros.
-A changed behaviour is recorded anew with `python -m tests.shell.test_transcripts NAME…`, and then read.
+A changed behaviour is recorded anew with `.venv/bin/python -m tests.shell.test_transcripts NAME…`, and then read.
 """
 
 import io
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -49,12 +51,17 @@ def recorded(path: Path) -> str:
     return path.read_text("utf-8").rstrip("\n")
 
 
+def played(path: Path) -> str:
+    """What a terminal shows for a transcript, in a folder of its own with the one file that transcripts read."""
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        Path("request.txt").write_text("GET /health HTTP/1.1\nHost: x\n")
+        return replay(recorded(path))
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
-def test_transcript(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "request.txt").write_text("GET /health HTTP/1.1\nHost: x\n")
+def test_transcript(path: Path) -> None:
     expected = "\n".join(line.rstrip() for line in recorded(path).split("\n"))
-    assert replay(recorded(path)) == expected
+    assert played(path) == expected
 
 
 def test_there_are_enough_of_them() -> None:
@@ -64,4 +71,4 @@ def test_there_are_enough_of_them() -> None:
 if __name__ == "__main__":
     for name in sys.argv[1:]:
         file = FOLDER / f"{name}.txt"
-        file.write_text(replay(recorded(file)) + "\n", "utf-8")
+        file.write_text(played(file) + "\n", "utf-8")
