@@ -252,6 +252,10 @@ def test_every_type_of_monitor(site: Site, read: Any, document: dict[str, Any], 
     assert (read().services[KEY].monitors_needed, read().services[KEY].servers_needed) == (1, 2)
 
 
+def test_every_type_that_engines_run_is_there() -> None:
+    assert {made.type for _, made in MONITORS} == set(plan.MONITORS)
+
+
 def test_one_service_for_each_vip_and_port(site: Site, read: Any) -> None:
     site.save("networkprofile", name="udp", profile=udp_profile(per_pkt_loadbalance=True, session_idle_timeout=60))
     udp = {"override_network_profile_ref": reference("networkprofile", "udp")}
