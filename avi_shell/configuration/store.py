@@ -29,8 +29,8 @@ from dataplane.errors import PlanError
 from dataplane.plan import sqlite
 from grammar import schema
 
-FORMAT = 1
-"""The number of the tables' layout, in SQLite's `user_version`. Older ones are brought up to date, newer refused."""
+FORMAT = sqlite.STORE_FORMAT
+"""Stores of an older layout are brought up to date, newer ones refused."""
 
 _LAYOUT = """
 CREATE TABLE object (

@@ -23,7 +23,7 @@ from dataplane.daemon import leftovers
 from dataplane.daemon.requests import Requests
 from dataplane.drivers import registry, selection
 from dataplane.engine.engine import Engine
-from dataplane.errors import DataplaneError, EngineError, NetworkError
+from dataplane.errors import DataplaneError, EngineError, NetworkError, PlanError
 from dataplane.forwarding.driver import Driver
 from dataplane.kernel.registry import removed
 from dataplane.network.settings import KernelSettings, elsewhere
@@ -200,6 +200,11 @@ class Daemon:
         name = self._instance
         interfaces = tuple(settings.interfaces) or _free(network, name)
         first = await self._source.read()
+        if "" in first.damaged:  # which services are this engine's is not known
+            raise PlanError(
+                f"what the engines share cannot be read: {first.damaged['']}",
+                remedy="save a service engine group again in avi-shell",
+            )
         group = first.common.engines.get(settings.name, "Default-Group") if first.common else "Default-Group"
         number = first.common.drivers.get(group, 0) if first.common else 0
         driver, self._reason = selection.choose(

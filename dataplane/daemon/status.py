@@ -40,6 +40,7 @@ async def report(engine: Engine) -> dict[str, Any]:
                  "host": true|false|null (whether it answers on its own address),
                  "failed_checks": its probes that failed, "failed_by_monitor": {name: those of that monitor},
                  "in_table", "share", "mac", "interface", "packets", "bytes"}]}],
+     "damaged": [{"key": of a row of the plan that cannot be read, "reason": what is wrong with it}],
      "monitors": {"checks": how many run, "probes": ended so far, "late": {"median", "p99"}: seconds that the last
                   probes began after they were due},
      "kernel": [{"object": what the engine keeps in the kernel, and is missing, "reason": why it is not put back}],
@@ -75,6 +76,7 @@ async def report(engine: Engine) -> dict[str, Any]:
         "vips": [_vip(engine, vip) for vip in engine.vips.served()],
         "services": [_service(engine, service, counters, seen[service.pool_uuid]) for service in services.values()],
         "pools": [_pool(engine, pools[uuid], seen[uuid]) for uuid in sorted(pools, key=lambda uuid: pools[uuid].pool)],
+        "damaged": [{"key": key, "reason": why} for key, why in sorted(engine.damaged.items())],
         "monitors": _monitors(engine),
         "kernel": [{"object": str(one), "reason": reason} for one, reason in engine.kernel.faults.items()],
         "answered": counters.answered,

@@ -36,6 +36,8 @@ def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
             if s["reason"]:
                 name = f"{s['virtualservice']} {s['vip']} {s['protocol']} {_ports(s)}"
                 yield f"{name} is {s['state']}: {s['reason']}"
+        for row in told["damaged"]:
+            yield f"The plan of {row['key'] or 'the engines'} cannot be read: {row['reason']}"
         for pool in told["pools"]:
             yield from _pool_rendered(pool)
         for remedy, servers in _remedies(told["pools"]).items():

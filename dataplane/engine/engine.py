@@ -66,6 +66,7 @@ class Engine:
         self.events = Events()
         self.index = ServiceIndex()
         self.changes = StateChanges(self.index)
+        self.damaged: dict[str, str] = {}
         self._planned: dict[str, plan.Service] = {}
         self._put: dict[str, values.Service] = {}
         self._dirty = DirtySet()
@@ -170,6 +171,7 @@ class Engine:
     def apply(self, change: plan.Plan) -> None:
         """Take over what changed in the plan; `refresh` puts it."""
         group, keys = self.group, set(change.services)
+        self._note_damage(change)
         if change.common is not None:
             self.common = change.common
         for key, service in change.services.items():
@@ -194,6 +196,16 @@ class Engine:
         self.conflicts.follow(self.services.values(), self.interfaces.served())
         self.members.follow_reachability(pools)
         self.pools.follow(pools)
+
+    def _note_damage(self, change: plan.Plan) -> None:
+        """What cannot be read of the plan: `damaged`, why by key. What was read before is forwarded on."""
+        for key in {*change.services, *([""] if change.common is not None else [])} & self.damaged.keys():
+            del self.damaged[key]
+        for key, why in change.damaged.items():
+            self.damaged[key] = why
+            known = key in self._planned or not key
+            then = "what was read before stays" if known else "it is not forwarded; save its virtual service again"
+            self.events.add(f"the plan of {key or 'the engines'} cannot be read ({why}): {then}")
 
     def _take(self, key: str) -> list[plan.Service]:
         """Take one service of the plan over. Returns what it was and what it is, as far as it is this engine's."""

@@ -1,6 +1,6 @@
 """The plan in one JSON file, as `compile` writes and `replay` reads it.
 
-{"version": 7, "common": {…}, "services": {"10.0.0.100/tcp/80-80": {…}, …}}
+{"format": 1, "version": 7, "common": {…}, "services": {"10.0.0.100/tcp/80-80": {…}, …}}
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from typing import Any
 
 from dataplane.errors import PlanError
 from dataplane.foreign import files, jsontext
-from dataplane.plan import codec
+from dataplane.plan import checks, codec
 from dataplane.plan.model import Common, Plan
+
+FORMAT = 1
+"""The number of the file's layout. A file without one is of the first."""
 
 
 def save(plan: Plan, path: Path) -> None:
@@ -24,14 +27,29 @@ def load(path: Path) -> Plan:
     """Read a whole plan from one JSON file. Raises PlanError naming the file and what is wrong with it."""
     try:
         data = jsontext.loads(files.read(path))
-        services = {key: codec.read_service(body, body.get("version", 0)) for key, body in data["services"].items()}
-        return Plan(data["version"], services, codec.read_common(data["common"], data["common"].get("version", 0)))
+        checks.listed(data, "the file", dict)
+        if data.get("format", FORMAT) != FORMAT:
+            raise PlanError(f"{path}: written by another release (format {data['format']}, this one reads {FORMAT})")
+        services = {}
+        for key, body in checks.listed(data["services"], "services", dict).items():
+            services[key] = codec.read_service(body, checks.listed(body, key, dict).get("version", 0), key)
+        common = checks.listed(data["common"], "common", dict)
+        return Plan(checks.version(data["version"]), services, codec.read_common(common, common.get("version", 0)))
+    except PlanError as exc:
+        raise exc if str(path) in exc.what else PlanError(f"{path}: not a plan: {exc}", remedy=_remedy(path)) from exc
     except OSError as exc:
         raise PlanError(f"{path}: {exc.strerror}") from exc
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise PlanError(f"{path}: not a plan: {exc!r}", remedy=f"avi-shell compile EXPORT.json {path}") from exc
+    except KeyError as exc:
+        raise PlanError(f"{path}: not a plan: {exc.args[0]} is missing", remedy=_remedy(path)) from exc
+    except ValueError as exc:
+        raise PlanError(f"{path}: not a plan: {exc}", remedy=_remedy(path)) from exc
+
+
+def _remedy(path: Path) -> str:
+    return f"avi-shell compile EXPORT.json {path}"
 
 
 def _file(plan: Plan) -> dict[str, Any]:
     services = {key: codec.document(service) for key, service in plan.services.items() if service is not None}
-    return {"version": plan.version, "common": codec.document(plan.common or Common()), "services": services}
+    common = codec.document(plan.common or Common())
+    return {"format": FORMAT, "version": plan.version, "common": common, "services": services}

@@ -137,3 +137,5 @@ class Plan:
     version: int
     services: Mapping[str, Service | None]  # by key; None: the service is gone
     common: Common | None  # None: unchanged
+    # of what cannot be read, by key ("" for what the engines share): what is wrong with it, in words
+    damaged: Mapping[str, str] = field(default_factory=dict)

@@ -8,13 +8,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
+from dataplane.errors import PlanError
+from dataplane.foreign.text import harmless
 from dataplane.plan import codec
 from dataplane.plan.model import Common, Plan, Service
 
 COMMON = ""
 """The key of the common document in the table."""
+
+STORE_FORMAT = 1
+"""The number of the layout of a store's tables, in SQLite's `user_version`."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS plan (
@@ -43,20 +49,28 @@ def write(
 
 def read(connection: sqlite3.Connection, after: int = -1) -> Plan:
     """What changed after a version (all of it for −1). `version` is the newest in the table, `after` if none is newer.
+    Rows that cannot be read are named, and do not keep the others from being read.
 
-    Raises PlanError for a document this version cannot read, sqlite3.Error where the store cannot be read.
+    Raises PlanError for a table whose keys and versions are none, or a layout this version does not know; sqlite3.Error
+    where the store cannot be read.
     """
     services: dict[str, Service | None] = {}
+    damaged: dict[str, str] = {}
     common, newest = None, after
     for key, version, document in connection.execute(
         "SELECT key, version, document FROM plan WHERE version > ? ORDER BY key", (after,)
     ):
+        if type(key) is not str or type(version) is not int:
+            raise PlanError(f"the table plan has a row of key {harmless(repr(key), 60)}, version {version!r:.60}")
         newest = max(newest, version)
-        if key == COMMON:
-            common = codec.read_common(json.loads(document), version)
-        else:
-            services[key] = None if document is None else codec.read_service(json.loads(document), version)
-    return Plan(newest, services, common)
+        try:
+            if key == COMMON:
+                common = codec.read_common(_value(document), version)
+            else:
+                services[key] = None if document is None else codec.read_service(_value(document), version, key)
+        except PlanError as exc:
+            damaged[key] = exc.what
+    return Plan(newest, services, common, damaged)
 
 
 def newest(connection: sqlite3.Connection) -> int:
@@ -66,16 +80,28 @@ def newest(connection: sqlite3.Connection) -> int:
 
 
 def read_services(connection: sqlite3.Connection, keys: Iterable[str]) -> dict[str, Service]:
-    """The services of some keys, where they are there and not gone. Raises PlanError, sqlite3.Error."""
+    """The services of some keys, where they are there, not gone, and can be read. Raises sqlite3.Error."""
     found = {}
     for key in keys:
         row = connection.execute(
             "SELECT version, document FROM plan WHERE key = ? AND document IS NOT NULL", (key,)
         ).fetchone()
         if row is not None:
-            found[key] = codec.read_service(json.loads(row[1]), row[0])
+            with suppress(PlanError):  # whoever writes it anew mends it
+                found[key] = codec.read_service(_value(row[1]), row[0], key)
     return found
 
 
-def _json(document: dict[str, Any]) -> str:
-    return json.dumps(document, separators=(",", ":"))
+def require_format(connection: sqlite3.Connection) -> None:
+    """Raises PlanError for a store of a layout that this version does not know, sqlite3.Error."""
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found > STORE_FORMAT:
+        raise PlanError(f"written by another release (format {found}, this one reads {STORE_FORMAT})")
+
+
+def _value(document: Any) -> Any:
+    """The value of a row's JSON. Raises PlanError."""
+    try:
+        return json.loads(document)
+    except (ValueError, TypeError, RecursionError) as exc:
+        raise PlanError(f"it is not JSON: {harmless(str(exc), 80)}") from None

@@ -90,7 +90,10 @@ class StoreSource:
             if connection is None:
                 return Plan(after, {}, None)
             with connection:
+                sqlite.require_format(connection)
                 return sqlite.read(connection, after)
+        except PlanError as exc:
+            raise PlanError(f"{self._path}: {exc}") from exc
         except sqlite3.OperationalError as exc:
             if "no such table" in str(exc):  # the shell is about to create it
                 return Plan(after, {}, None)

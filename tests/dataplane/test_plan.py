@@ -1,14 +1,16 @@
 """The plan's documents: written, read, refused."""
 
 import json
+import re
 import sqlite3
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from dataplane import plan
 from dataplane.errors import PlanError
-from dataplane.plan import codec, file, sqlite
+from dataplane.plan import checks, codec, file, sqlite
 
 SERVICE = plan.Service(
     virtualservice="vs1", uuid="virtualservice-1", tenant="admin", vip="10.0.0.100", protocol="tcp", port=80,
@@ -70,6 +72,104 @@ def test_a_document_of_another_version_is_refused_by_name(
     path.write_text(json.dumps(data))
     with pytest.raises(PlanError, match=named):
         file.load(path)
+
+
+WRONG: tuple[tuple[dict[str, object], str], ...] = (
+    ({"vip": "10.0.0"}, "vip is '10.0.0', expected a dotted IPv4 address"),
+    ({"vip": 5}, "vip is 5"),
+    ({"port": "80"}, "port is '80', expected a whole number from 1 to 65535"),
+    ({"port": True}, "port is True"),
+    ({"port": 80.0}, "port is 80.0"),
+    ({"port_end": 79}, "port_end is 79, expected at least port, 80"),
+    ({"port_end": 65536}, "port_end is 65536"),
+    ({"protocol": "sctp"}, "protocol is 'sctp', expected one of tcp, udp"),
+    ({"hash_key": None}, "hash_key is None"),
+    ({"slots": 0}, "slots is 0, expected a prime"),
+    ({"slots": 65536}, "slots is 65536, expected a prime"),
+    ({"seed": -1}, "seed is -1"),
+    ({"enabled": 1}, "enabled is 1, expected true or false"),
+    ({"pool_uuid": "x" * 61}, "pool_uuid is"),
+    ({"virtualservice": "\ud800"}, "virtualservice is"),
+    ({"version": "3"}, "version is '3'"),
+    ({"servers": {}}, "servers is {}, expected a list"),
+    ({"servers": [5]}, r"servers\[0\] is 5, expected an object"),
+    ({"servers": [{"address": "10.0.0.1"}]}, r"servers\[0\].port is missing"),
+    ({"servers": [{"port": 1}, {"port": 1}]}, r"servers\[0\].address is missing"),
+    (
+        {"servers": [{"address": "10.0.0.1", "port": 80}, {"address": "::1", "port": 80}]},
+        r"servers\[1\].address is '::1'",
+    ),
+    ({"servers": [{"address": "10.0.0.1", "port": 80}, {"address": "10.0.0.2", "port": "80"}]}, r"servers\[1\].port"),
+    ({"servers": [{"address": "10.0.0.1", "port": 80}, {"address": "10.0.0.2", "port": True}]}, r"servers\[1\].port"),
+    ({"servers": [{"address": "10.0.0.1", "port": 80}] * 2}, "servers has an address twice"),
+    ({"servers": [{"address": "10.0.0.1", "port": 80, "weight": 0}]}, r"servers\[0\].weight is 0"),
+    ({"monitors": [{"name": "hm", "type": "SNMP"}]}, r"monitors\[0\].type is 'SNMP'"),
+    ({"monitors": [{"name": "hm", "type": "HEALTH_MONITOR_TCP", "codes": "HTTP_2XX"}]}, r"monitors\[0\].codes"),
+    ({"monitors": [{"type": "HEALTH_MONITOR_TCP"}]}, r"monitors\[0\].name is missing"),
+    ({"monitors": [{"name": "hm", "type": "HEALTH_MONITOR_TCP", "send_interval": 0}]}, "send_interval is 0"),
+    ({"former": [{"until": "now", "servers": []}]}, r"former\[0\].until"),
+    ({"former": [{"until": 1, "servers": [["10.0.0.1", 1]]}]}, r"former\[0\].servers\[0\] has 2 values"),
+    ({"former": [{"until": 1}]}, r"former\[0\].servers is None"),
+)
+
+
+@pytest.mark.parametrize(("change", "told"), WRONG)
+def test_values_of_other_types_or_out_of_their_range_are_refused_by_their_place(
+    change: dict[str, object], told: str, tmp_path: Path, store: sqlite3.Connection
+) -> None:
+    path = tmp_path / "plan.json"
+    file.save(plan.Plan(3, {SERVICE.key: SERVICE}, COMMON), path)
+    data = json.loads(path.read_text())
+    data["services"][SERVICE.key].update(change)
+    path.write_text(json.dumps(data))
+    if "ud800" not in json.dumps(change):
+        with pytest.raises(PlanError, match=told):
+            file.load(path)
+    if "version" not in change:
+        store.execute("INSERT INTO plan VALUES (?, 3, ?)", (SERVICE.key, json.dumps(data["services"][SERVICE.key])))
+        assert re.search(told, sqlite.read(store).damaged[SERVICE.key])
+
+
+def test_a_service_under_anothers_key_is_refused(tmp_path: Path) -> None:
+    file.save(plan.Plan(3, {"10.0.0.1/tcp/80-80": SERVICE}, COMMON), tmp_path / "plan.json")
+    with pytest.raises(PlanError, match="it is of 10.0.0.100/tcp/80-80, and stands under 10.0.0.1/tcp/80-80"):
+        file.load(tmp_path / "plan.json")
+
+
+@pytest.mark.parametrize(
+    "document", ["{", "[]", "5", "null", '"x"', "[" * 100_000, "\x00", '{"virtualservice": 1}', b"\xff", 7]
+)
+def test_a_damaged_row_keeps_no_other_from_being_read(document: object, store: sqlite3.Connection) -> None:
+    sqlite.write(store, 3, [SERVICE], COMMON)
+    store.execute("INSERT INTO plan VALUES ('10.0.0.1/tcp/1-1', 4, ?)", (document,))
+    read = sqlite.read(store)
+    assert (read.version, dict(read.services), read.common) == (4, {SERVICE.key: SERVICE}, COMMON)
+    assert read.damaged.keys() == {"10.0.0.1/tcp/1-1"}
+    assert sqlite.read_services(store, ["10.0.0.1/tcp/1-1", SERVICE.key]) == {SERVICE.key: SERVICE}
+    store.execute("UPDATE plan SET document = ? WHERE key = ''", (document,))
+    without = {"10.0.0.1/tcp/1-1"} if document == '{"virtualservice": 1}' else {"10.0.0.1/tcp/1-1", ""}
+    assert sqlite.read(store).damaged.keys() == without
+
+
+def test_every_field_has_a_rule() -> None:
+    for cls, rules, others in (
+        (plan.Server, checks.SERVER, set()),
+        (plan.Monitor, checks.MONITOR, {"codes", "maintenance_codes"}),
+        (plan.Service, checks.SERVICE, {"servers", "monitors", "former", "version"}),
+    ):
+        assert rules.keys() | others == {field.name for field in fields(cls)}
+
+
+def test_a_file_of_a_newer_format_is_refused_with_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    file.save(plan.Plan(3, {SERVICE.key: SERVICE}, COMMON), path)
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "format": 2}))
+    with pytest.raises(PlanError, match="plan.json: written by another release .format 2, this one reads 1"):
+        file.load(path)
+    del data["format"]
+    path.write_text(json.dumps(data))
+    assert file.load(path).version == 3
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1, "services": [], "common": {}}'])

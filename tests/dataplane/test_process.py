@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,38 @@ def test_a_stopped_engine_leaves_neither_its_socket_nor_its_process_number(tmp_p
             assert client.engines(state) == ["se-1"]
         assert process.returncode == 0
         assert list((state / "run").iterdir()) == []
+
+
+def test_a_damaged_row_of_the_plan_is_named_and_the_others_are_forwarded(tmp_path: Path) -> None:
+    whole = plans.service(topology.load(topology.find("l2_dsr")))
+    other = replace(whole, port=81, port_end=81)
+    with closing(sqlite3.connect(tmp_path / "config.db")) as store, store:
+        store.executescript(sqlite.SCHEMA)
+        sqlite.write(store, 1, [whole, other], plan.Common())
+        store.execute("UPDATE plan SET document = substr(document, 1, 100) WHERE key = ?", (other.key,))
+    with segment() as there, engine(there, tmp_path) as process:
+        until(lambda: client.engines(tmp_path) == ["se-1"], process.poll)
+        (status,) = client.status(tmp_path)
+        assert [(service["vip"], service["port"]) for service in status["services"]] == [(whole.vip, whole.port)]
+        ((key, reason),) = [(row["key"], row["reason"]) for row in status["damaged"]]
+        assert key == other.key
+        assert "not JSON" in reason
+        assert any(f"the plan of {key} cannot be read" in event["text"] for event in status["events"])
+        with closing(sqlite3.connect(tmp_path / "config.db")) as store, store:
+            sqlite.write(store, 2, [other], None)
+        until(lambda: not client.status(tmp_path)[0]["damaged"], process.poll)
+
+
+def test_an_engine_that_cannot_know_its_group_refuses_to_start(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "config.db")) as store, store:
+        store.executescript(sqlite.SCHEMA)
+        store.execute("INSERT INTO plan VALUES ('', 1, '[]')")
+    with segment() as there, engine(there, tmp_path) as process:
+        assert process.wait(15) == 1
+        assert process.stderr is not None
+        told = process.stderr.read()
+    assert "avi-se: error: what the engines share cannot be read" in told
+    assert "Traceback" not in told
 
 
 VIP = "10.10.10.100"

@@ -96,18 +96,32 @@ def test_whoever_wakes_it_does_not_wait_for_the_next_look(
     follow(tmp_path, job)
 
 
-def test_what_cannot_be_read_is_told_once_and_followed_on(tmp_path: Path, store: sqlite3.Connection) -> None:
+def test_a_row_that_cannot_be_read_is_named_and_keeps_no_other_from_being_read(
+    tmp_path: Path, store: sqlite3.Connection
+) -> None:
     async def job(source: PlanSource) -> None:
         await source.read()
         store.execute("INSERT INTO plan VALUES ('bad', 2, '{\"unknown\": 1}')")
-        with pytest.raises(PlanError, match="unknown fields"):
-            await source.newer(1)
-        newer = asyncio.create_task(source.newer(1))
+        sqlite.write(store, 2, [OTHER], None)
+        told = await source.newer(1)
+        assert (told.version, dict(told.services)) == (2, {OTHER.key: replace(OTHER, version=2)})
+        assert "unknown fields ['unknown']" in told.damaged["bad"]
+        newer = asyncio.create_task(source.newer(2))
         await asyncio.sleep(3 * storesource.LOOK_EVERY)
         assert not newer.done()
         store.execute("DELETE FROM plan WHERE key = 'bad'")
         sqlite.write(store, 3, [OTHER], None)
         assert (await newer).version == 3
+
+    follow(tmp_path, job)
+
+
+def test_a_store_of_a_newer_layout_is_refused_with_its_number(tmp_path: Path, store: sqlite3.Connection) -> None:
+    store.execute(f"PRAGMA user_version = {sqlite.STORE_FORMAT + 1}")
+
+    async def job(source: PlanSource) -> None:
+        with pytest.raises(PlanError, match=rf"config.db: .*format {sqlite.STORE_FORMAT + 1}, this one reads"):
+            await source.read()
 
     follow(tmp_path, job)
 
