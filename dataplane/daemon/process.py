@@ -32,6 +32,7 @@ from dataplane.plan.source import PlanSource
 from dataplane.plan.storesource import StoreSource
 from dataplane.runtime import endsignals, locks, tasks
 from dataplane.vip.gratuitous import GratuitousArp
+from dataplane.vip.record import SUFFIX, VipRecord
 
 log = logging.getLogger("avi-se")
 
@@ -216,7 +217,8 @@ class Daemon:
         engine = None
         try:
             record = KernelSettings(self._record)
-            engine = Engine(settings.name, interfaces, driver, network, [GratuitousArp()], record)
+            announced = VipRecord(settings.state / f"{settings.name}{SUFFIX}")
+            engine = Engine(settings.name, interfaces, driver, network, [GratuitousArp()], record, announced)
             await engine.start(first)
         except BaseException:
             if engine is None:

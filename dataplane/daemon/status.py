@@ -29,7 +29,8 @@ async def report(engine: Engine) -> dict[str, Any]:
      ("pid"), "driver": {"name", ("reason": why this one), "interfaces": {name: mode}},
      "interfaces": [{"name", "mac", "mtu", "addresses"}],
      "vips": [{"address", "up", "announced",
-               "announcers": {how it is announced: {"state": announced|withdrawn|failed, "reason": why it failed}}}],
+               "announcers": {how it is announced: {"state": announced|withdrawn|failed, "reason": why it failed, or who
+               else has it}}}],
      "services": [{"virtualservice", "tenant", "uuid", "vip", "protocol", "port", "port_end", "pool", "pool_uuid",
                    "state": up|down|disabled|initializing, "reason", "changed", "packets", "bytes",
                    "dropped": {reason: packets}}],
@@ -105,7 +106,9 @@ def _monitors(engine: Engine) -> dict[str, Any]:
 def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _Seen) -> dict[str, Any]:
     tally = counters.services.get(translate.key(service), Tally())
     strangers = engine.conflicts.strangers(socket.inet_aton(service.vip))
-    against = [*engine.kernel.words(), defence.words(service.vip, strangers)]
+    refusal = engine.vips.refusal(socket.inet_aton(service.vip))
+    who = f"VIP {service.vip} is not announced: {refusal}" if refusal else defence.words(service.vip, strangers)
+    against = [*engine.kernel.words(), who]
     state = operstate.service(service, seen.pool, seen.servers, "; ".join(filter(None, against)))
     return {
         "virtualservice": service.virtualservice,

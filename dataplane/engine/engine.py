@@ -34,8 +34,10 @@ from dataplane.runtime import tasks
 from dataplane.runtime.eventlog import Events
 from dataplane.vip import memberconflicts
 from dataplane.vip.announcer import Announcer
+from dataplane.vip.firstuse import FirstUse
 from dataplane.vip.memberconflicts import MemberConflicts
 from dataplane.vip.owner import VipOwner
+from dataplane.vip.record import VipRecord
 
 REFRESH_SHARE, REFRESH_REST = 3.0, 0.2
 """A refresh is followed by so many times its own length for everything else, and so many seconds at most."""
@@ -56,6 +58,7 @@ class Engine:
         network: Network,
         announcers: Sequence[Announcer],
         settings: KernelSettings | None = None,
+        record: VipRecord | None = None,
     ) -> None:
         self.name = name
         self.driver = driver
@@ -93,7 +96,10 @@ class Engine:
             self.events.add,
         )
         self.pools = Pools(driver, self.index, self.members.of, self.members.is_known)
-        self.vips = VipOwner(driver, self.index, self.pools.is_up, announcers, self.events.add)
+        self._first_use = FirstUse(record, self.conflicts.others, self._vip_answered, self.events.add)
+        self.vips = VipOwner(
+            driver, self.index, self.pools.is_up, announcers, self.events.add, self._taken, self._first_use
+        )
         self._housekeeping = Housekeeping(
             network,
             self.index,
@@ -124,6 +130,8 @@ class Engine:
         self.pools.adopt(adopted)
         self.members.adopt(adopted)
         self.apply(first)
+        running = {vip for vip in self.index.vips if any(s.pool_uuid in adopted for s in self.index.of_vip(vip))}
+        self._first_use.start(self.index.vips, running)
         self.members.adopted()
         await self.network.refresh_routes()
         self.refresh()
@@ -233,6 +241,7 @@ class Engine:
             for neighbour in moved:
                 self._next_hop_changed(neighbour)
         self.conflicts.match()
+        self._dirty.mark_vips(self.vips.look_again())
         self._dirty.wake()
 
     def _path_mtu_changed(self) -> None:
@@ -317,6 +326,14 @@ class Engine:
     def _member_changed(self, pool: str, server: bytes, up: bool) -> None:
         if not self.pools.has(pool, server, up):  # else it is only why that changed
             self._dirty.mark_pools((pool,))
+
+    def _vip_answered(self, vip: bytes) -> None:
+        """It is known whether a new VIP may be announced."""
+        self._dirty.mark_vips((vip,))
+        self._dirty.wake()
+
+    def _taken(self, vip: bytes) -> str:
+        return "it is a next hop of this host's own routes" if vip in self.network.gateways else ""
 
     def _conflicts_changed(self, vip: bytes, members: Collection[memberconflicts.Key]) -> None:
         self.members.members_changed(members)

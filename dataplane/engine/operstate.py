@@ -122,7 +122,8 @@ def service(planned: plan.Service, its_pool: State, servers: Mapping[str, State]
         return State(word, "its pool is disabled")
     if word == DOWN:
         few, none = _too_few(planned, servers), f"no server of its pool is up: {listing(servers)}"
-        return State(word, (f"its pool: {few}" if few else none) if servers else "its pool has no servers")
+        down = (f"its pool: {few}" if few else none) if servers else "its pool has no servers"
+        return State(word, "; ".join(text for text in (against, down) if text))
     return State(word, "; ".join(text for text in (against, its_pool.reason) if text))
 
 

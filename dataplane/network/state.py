@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from dataplane.errors import NetworkError
 from dataplane.forwarding.values import Interface
 from dataplane.network import neighbours, policyrouting, routes, rtnetlink
 from dataplane.network.events import Event, NetworkEvents
+from dataplane.network.gateways import Gateways
 from dataplane.network.lostroutes import LostRoutes
 from dataplane.network.neighbours import NUD_PERMANENT, Neighbour
 from dataplane.network.policyrouting import LostProbeRoute
@@ -35,6 +37,8 @@ IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
 ARPHRD_ETHER = 1
 _ASKED_AT_ONCE = 500
 """Routes looked up before other tasks have their turn."""
+REFRESH_REST = 3.0
+"""A look at all routes is followed by so many times its own length without another: some hosts have a million."""
 TOGETHER = 0.01
 """Seconds. Changes that follow each other faster are reported together: each report looks at every service."""
 
@@ -84,12 +88,14 @@ class Network:
         self._lost_routes = LostRoutes()
         self._refresh = asyncio.Event()
         self._refresher: asyncio.Task[None] | None = None
+        self.gateways = Gateways()
 
     async def start(self) -> None:
         """Read everything once, then follow the events. Raises OSError."""
         self._events.open()
         await self._netlink.setup_endpoint()
         await self._read()
+        await self.gateways.read()
         self._listener = tasks.forever(self._listen())
         self._refresher = tasks.forever(self._refresh_routes_for_ever())
 
@@ -247,8 +253,10 @@ class Network:
         while True:
             await self._refresh.wait()
             self._refresh.clear()
-            if await self.refresh_routes():
+            began = time.monotonic()
+            if await self.refresh_routes() | await self.gateways.read():
                 self._changed()
+            await asyncio.sleep(REFRESH_REST * (time.monotonic() - began))
 
     def resolve(self, wanted: Sequence[tuple[int, bytes]]) -> None:
         """Have the kernel find or confirm neighbours, by interface index and address. Raises NetworkError.

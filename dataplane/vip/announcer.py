@@ -25,7 +25,7 @@ class Announcement(NamedTuple):
     """How far a VIP is known by an announcer."""
 
     state: State  # what the announcer has done
-    reason: str = ""  # why it failed, in words for an operator
+    reason: str = ""  # why it failed, or who else has the VIP, in words for an operator
 
 
 class Announcer(Protocol):

@@ -127,6 +127,20 @@ class ConflictWatch:
                 self._waiting.pop((interface, address, by), None)
         return frozenset(answers)
 
+    async def holders(self, address: bytes) -> frozenset[tuple[int, bytes]]:
+        """Everybody who answers two ARP probes (RFC 5227 section 2.1.1) for an address, on all interfaces: the index of
+        ours, and his MAC address. An interface that is down is passed over."""
+        asked = list(self._wires)
+        answers = await asyncio.gather(
+            *(self.macs(index, address, arp.NOBODY) for index in asked), return_exceptions=True
+        )
+        return frozenset(
+            (index, mac)
+            for index, macs in zip(asked, answers, strict=True)
+            if not isinstance(macs, BaseException)
+            for mac in macs
+        )
+
     async def close(self) -> None:
         """End."""
         if self._task is not None:

@@ -82,6 +82,20 @@ class MemberConflicts:
         """The conflicts over a VIP that are no member's."""
         return tuple(conflict for conflict in self.watch.of(vip) if conflict not in self._theirs)
 
+    async def others(self, vip: bytes) -> frozenset[bytes]:
+        """Who else has a VIP, asked now: the MAC addresses of those who answer for it and are no members of its pools.
+        A member that is not prepared is down, and keeps no VIP from being announced."""
+        found = await self.watch.holders(vip)
+        servers = {
+            socket.inet_aton(server.address)
+            for service in (self._services if found else ())
+            if socket.inet_aton(service.vip) == vip
+            for server in service.servers
+        }
+        indices = {index for index, _ in found}
+        members = {(index, self._neighbour(index, server)) for index in indices for server in servers}
+        return frozenset(mac for index, mac in found if (index, mac) not in members)
+
     async def close(self) -> None:
         """End."""
         await self.watch.close()

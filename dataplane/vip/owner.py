@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from dataplane import plan
 from dataplane.forwarding import translate
 from dataplane.forwarding.driver import Driver
 from dataplane.forwarding.values import Interface, Vip
 from dataplane.plan.index import ServiceIndex
-from dataplane.vip.announcer import Announcement, Announcer
+from dataplane.vip.announcer import Announcement, Announcer, State
 from dataplane.vip.conflicts import Conflict
 from dataplane.vip.defence import Defence
+from dataplane.vip.firstuse import FirstUse
 from dataplane.vip.rounds import Rounds
 
 
 class VipOwner:
     """Made and used on the engine's event loop.
 
-    is_up: whether a service has a server that takes new flows; tell: gets the text of an event.
+    is_up: whether a service has a server that takes new flows; tell: gets the text of an event; taken: why a VIP must
+    not be this engine's at all, "" = it may; first_use: asks for VIPs that are new, None: all may be announced.
+
+    A VIP that is not to be announced is put into the driver as not owned: nothing answers ARP for it. What reaches the
+    engine all the same is forwarded.
     """
 
     def __init__(
@@ -29,7 +35,11 @@ class VipOwner:
         is_up: Callable[[plan.Service], bool],
         announcers: Sequence[Announcer],
         tell: Callable[[str], None],
+        taken: Callable[[bytes], str] = lambda vip: "",
+        first_use: FirstUse | None = None,
     ) -> None:
+        self._taken, self._first_use = taken, first_use
+        self._refused: dict[bytes, str] = {}
         self._driver, self._index, self._is_up = driver, index, is_up
         self._announcers, self._tell = announcers, tell
         self._put: dict[bytes, Vip] = {}
@@ -43,13 +53,21 @@ class VipOwner:
 
     def announcements(self, vip: bytes) -> Mapping[str, Announcement]:
         """What each announcer, by its name, made of a VIP."""
+        if reason := self.refusal(vip):
+            return {announcer.name: Announcement(State.WITHDRAWN, reason) for announcer in self._announcers}
         return {announcer.name: announcer.state(vip) for announcer in self._announcers}
+
+    def refusal(self, vip: bytes) -> str:
+        """Why a VIP that is to be announced is not: somebody else has it; "" where that is not so."""
+        return self._refused.get(vip) or (self._first_use.reason(vip) if self._first_use else "")
 
     def follow(self, interfaces: Collection[Interface], has_carrier: Callable[[int], bool]) -> None:
         """These interfaces are served. Announces anew where a segment may hold something else by now: a link came back,
         or with another MAC address. has_carrier: of an interface by its index."""
         before = self._reached
         self._reached = {(i.index, i.mac) for i in interfaces if has_carrier(i.index)}
+        if self._first_use is not None:
+            self._first_use.follow(interfaces)
         for announcer in self._announcers:
             announcer.follow(interfaces)
         if self._reached - before:
@@ -61,7 +79,7 @@ class VipOwner:
         for address in vips:
             services = self._index.of_vip(address)
             if services:
-                wanted[address] = translate.vip(address, services, self._is_up)
+                wanted[address] = self._permitted(translate.vip(address, services, self._is_up))
             elif address in self._put:
                 self._remove(address)
         for address, value in wanted.items():
@@ -70,6 +88,22 @@ class VipOwner:
                 self._driver.put_vip(value)
                 self._put[address] = value
                 self._changed(before, value)
+
+    def look_again(self) -> list[bytes]:
+        """The VIPs that must not be this engine's are others than before: which."""
+        return [vip for vip in self._put if self._taken(vip) != self._refused.get(vip, "")]
+
+    def _permitted(self, value: Vip) -> Vip:
+        """A VIP as it may be put: not owned while somebody else has it, or may have it."""
+        address, reason = value.address, self._taken(value.address)
+        if reason and self._refused.get(address) != reason:
+            self._tell(f"VIP {socket.inet_ntoa(address)} is not announced: {reason}")
+        self._refused.pop(address, None)
+        if reason:
+            self._refused[address] = reason
+        if value.owned and (reason or not (self._first_use is None or self._first_use.allows(address))):
+            return replace(value, owned=False)
+        return value
 
     def announce_again(self, period: float, now: float) -> None:
         """Announce all owned VIPs anew if a period is over. period: its seconds, 0 = there is none; now: of a monotonic
@@ -91,6 +125,8 @@ class VipOwner:
 
     async def close(self) -> None:
         """Announce no more."""
+        if self._first_use is not None:
+            await self._first_use.close()
         for announcer in self._announcers:
             await announcer.close()
 
@@ -100,6 +136,9 @@ class VipOwner:
 
     def _remove(self, address: bytes) -> None:
         del self._put[address]
+        self._refused.pop(address, None)
+        if self._first_use is not None:
+            self._first_use.forget(address)
         self._withdraw(address)
         self._driver.remove_vip(address)
         self._tell(f"VIP {socket.inet_ntoa(address)} is no longer served")
