@@ -123,7 +123,11 @@ def _shell(arguments: argparse.Namespace) -> int:
         if arguments.engine:
             from avi_shell.fronts import launch
 
-            launch.start(arguments.state, arguments.engine)
+            process = launch.start(arguments.state, arguments.engine)
+            if process is not None:
+                told = sys.stderr if arguments.json or arguments.transcript else sys.stdout
+                stays = f"A service engine runs now, as process {process}. It stays when this shell ends"
+                print(f"{stays}; to stop it: kill {process}", file=told, flush=True)
         return _front(arguments, session, sources, at_terminal)
     except ShellError as exc:
         print(f"avi-shell: error: {exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import NamedTuple
 
-from grammar.errors import AmbiguousWord, BadQuoting, UnknownWord
+from grammar.errors import AmbiguousWord, BadQuoting, LineError, UnknownWord
 
 _BARE = re.compile(r"\S+")
 _BLANK = re.compile(r"\s*")
@@ -29,6 +30,10 @@ _OUTPUT = re.compile(
 )
 
 
+_LONGEST_PROMPT = 1000
+"""Characters of a pasted prompt: looking for one takes a time that is the square of it."""
+MOST_WORDS = 20_000
+"""Words of a line."""
 _PART = 0.8
 """How alike a typed part and a word's must be."""
 
@@ -42,12 +47,13 @@ class Word(NamedTuple):
 
 
 def split(line: str) -> list[Word]:
-    """The words of a line. Raises BadQuoting for a quote that does not close."""
+    """The words of a line. Raises BadQuoting for a quote that does not close, LineError for too many words."""
     if '"' not in line:
-        return [Word(match.group(), match.start()) for match in _BARE.finditer(line)]
-    words: list[Word] = []
+        words = [Word(match.group(), match.start()) for match in islice(_BARE.finditer(line), MOST_WORDS + 1)]
+        return _few(words)
+    words = []
     position = _end(_BLANK, line, 0)
-    while position < len(line):
+    while position < len(line) and len(words) <= MOST_WORDS:
         start, text, quoted = position, "", False
         while position < len(line) and not line[position].isspace():
             piece = _PIECE.match(line, position)
@@ -59,6 +65,12 @@ def split(line: str) -> list[Word]:
             position = piece.end()
         words.append(Word(text, start, quoted))
         position = _end(_BLANK, line, position)
+    return _few(words)
+
+
+def _few(words: list[Word]) -> list[Word]:
+    if len(words) > MOST_WORDS:
+        raise LineError(f"the line has more than {MOST_WORDS} words", "", words[-1].column)
     return words
 
 
@@ -80,7 +92,7 @@ def quote(text: str) -> str:
 
 def prompt_end(line: str) -> int:
     """Where the command begins in a line that may start with a pasted prompt; 0 without one."""
-    match = _PROMPT.match(line)
+    match = _PROMPT.match(line, 0, _LONGEST_PROMPT)
     return match.end() if match else 0
 
 

@@ -161,6 +161,23 @@ def _map_references(
     return {name: changed(fields[name], item) if name in fields else _copy(item) for name, item in document.items()}
 
 
+def without_secrets(kind: schema.Kind, document: Document) -> Document:
+    """A copy with SECRET in the place of every secret of the model."""
+
+    def changed(message: schema.Message, held: Document) -> Document:
+        return {name: value(message.fields.get(name), item) for name, item in held.items()}
+
+    def value(field: schema.Field | None, item: Any) -> Any:
+        if isinstance(item, list):
+            return [value(field, one) for one in item]
+        if field is not None and field.sensitive:
+            return SECRET
+        inner = kind.message(field) if field is not None else None
+        return changed(inner, item) if inner is not None and isinstance(item, dict) else item
+
+    return changed(kind.root, document)
+
+
 def references(kind: schema.Kind, document: Document) -> Iterator[tuple[str, schema.Field, str]]:
     """Every reference in a document to a kind of the model: the field's path, the field, the reference."""
     return _references(kind, kind.root, document, "")

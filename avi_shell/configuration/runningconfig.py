@@ -33,13 +33,18 @@ ORDER = (
 """Kinds in an order in which what is referred to nearly always comes first; what does not is added at the end."""
 
 
-def running_config(configuration: Configuration, tenant: str) -> list[str]:
-    """The lines for every object that a tenant sees; "*": of all tenants. They begin and end in tenant admin."""
+def running_config(configuration: Configuration, tenant: str, *, secrets: bool = True) -> list[str]:
+    """The lines for every object that a tenant sees; "*": of all tenants. They begin and end in tenant admin.
+
+    secrets: False puts SECRET in their place, which the shell refuses to take for a value.
+    """
     with configuration.snapshot():
         objects = [(schema.kind(segment), found) for segment in ORDER for found in configuration.all(segment, tenant)]
     objects.sort(
         key=lambda pair: (document.owner(*pair) != ADMIN, document.owner(*pair))
     )  # stable: admin's first, kinds in order
+    if not secrets:
+        objects = [(kind, document.without_secrets(kind, found)) for kind, found in objects]
     return list(_Writer(objects).lines())
 
 

@@ -11,7 +11,7 @@ from avi_shell import VERSION
 from avi_shell.configuration import document, shape
 from avi_shell.configuration.commit import Change
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.configuration.document import ALL, HIDDEN_STATE, Document
+from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
 from avi_shell.configuration.runningconfig import running_config
 from avi_shell.configuration.store import Store
 from avi_shell.errors import InvalidObject, Refused
@@ -25,14 +25,17 @@ __all__ = ["compile_file", "dumps", "export", "import_", "running_config"]
 
 
 def export(configuration: Configuration, tenant: str = ALL) -> dict[str, Any]:
-    """Every object that a tenant sees, by the kinds' message names; kinds that were imported unknown stand last."""
+    """Every object of a tenant, by the kinds' message names; of all tenants with the kinds that were imported unknown,
+    which stand last. A tenant's export holds nothing of admin's: what it may use is not its own, and has secrets."""
     data: dict[str, Any] = {META: {"product": "avi-shell", "version": VERSION, "object_model": "30.2.1"}}
     with configuration.snapshot() as store:
         for segment, name in schema.SEGMENTS.items():
-            objects = [_without_state(found) for found in configuration.all(segment, tenant)]
+            owners = None if tenant == ALL else {tenant}
+            objects = [_without_state(found.document) for found in store.entries(segment, owners)]
             if objects:
                 data[name] = objects
-        data.update(store.foreign())
+        if tenant == ALL:
+            data.update(store.foreign())
     return data
 
 
@@ -48,24 +51,30 @@ def import_(
     keep_uuid: bool = False,
     user: str = "admin",
     line: str = "",
+    tenant: str = ALL,
 ) -> list[str]:
     """Put every object of an export, in one commit or not at all. Returns the notices.
 
     An object replaces the stored one of its kind, tenant and name. keep_uuid: with the export's uuids, which also find
     objects that have another name here; without, stored objects keep theirs and new ones get new ones.
-    Raises InvalidObject naming the object that is refused.
+    tenant: whose objects are taken; an object that names no tenant is its, one of another is refused.
+    Raises InvalidObject naming the object that is refused, Refused.
     """
     known, foreign = _sorted(data)
+    if tenant != ALL and foreign:
+        raise Refused(f"kinds that are kept without effect belong to tenant {ADMIN}: {', '.join(sorted(foreign))}")
     for segment, objects in known.items():
         for new in objects:
             shape.check(schema.kind(segment), new)
+            if tenant != ALL:
+                _own(schema.kind(segment), new, tenant)
     with configuration.bulk("import", user=user, line=line) as (store, made):
         by_uuid = _references_by_uuid(store, known)
         for segment, objects in known.items():
             kind = schema.kind(segment)
             for new in objects:
                 imported = document.map_references(kind, new, by_uuid)
-                _put(store, made, kind, imported, keep_uuid=keep_uuid)
+                _put(store, made, kind, imported, keep_uuid=keep_uuid, tenant=tenant)
         notices, _ = made.finish()
         for name, body in foreign.items():
             store.set_foreign(name, body)
@@ -119,11 +128,23 @@ def _sorted(data: Any) -> tuple[dict[str, list[Document]], dict[str, Any]]:
     return known, {name: body for name, body in data.items() if name not in names}
 
 
-def _put(store: Store, made: Change, kind: schema.Kind, new: Document, *, keep_uuid: bool) -> None:
+def _own(kind: schema.Kind, new: Document, tenant: str) -> None:
+    """See that an object is of a tenant; one that names none becomes its. Raises Refused."""
+    if kind.segment != "tenant" and "tenant_ref" in kind.root.fields:
+        new.setdefault("tenant_ref", document.reference("tenant", tenant))
+    owner = document.owner(kind, new)
+    if owner != tenant:
+        what = f"{kind.name} {new.get('name')} belongs to tenant {owner}, this is tenant {tenant}"
+        raise Refused(what, hint=f"switchto tenant {ADMIN} to import for others")
+
+
+def _put(store: Store, made: Change, kind: schema.Kind, new: Document, *, keep_uuid: bool, tenant: str) -> None:
     owner = document.owner(kind, new)
     stored = store.by_uuid(str(new.get("uuid"))) if keep_uuid else None
     if stored is None or stored.kind != kind.segment:
         stored = store.find(kind.segment, owner, str(new.get("name")))
+    elif tenant not in (ALL, stored.tenant):
+        raise Refused(f"{kind.name} {new.get('name')}: its uuid belongs to tenant {stored.tenant}", hint="no keep_uuid")
     new.pop(HIDDEN_STATE, None)
     if not keep_uuid:
         new.pop("uuid", None)

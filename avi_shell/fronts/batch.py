@@ -9,13 +9,15 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from io import TextIOBase
 from pathlib import Path
 from typing import TextIO
 
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.output import render
 from avi_shell.output.result import Result
-from avi_shell.session.session import Session
+from avi_shell.session.session import LONGEST, Session
+from dataplane.foreign.text import visible
 from grammar.lexer import is_output, prompt_end
 
 DONE, REFUSED, USAGE, NOT_APPLIED, NO_STORE, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -38,10 +40,21 @@ class Source:
     def __iter__(self) -> Iterator[tuple[int, str]]:
         """Numbers and lines. What a pasted session shows as output is left out."""
         pasted = False
-        for number, line in enumerate(self.lines, self.first):
+        for number, line in enumerate(_bounded(self.lines), self.first):
             pasted = pasted or prompt_end(line) > 0
             if not (pasted and is_output(line)):
                 yield number, line
+
+
+def _bounded(lines: Iterable[str]) -> Iterator[str]:
+    """Lines; of a stream, no more of one than tells that it is too long."""
+    if not isinstance(lines, TextIOBase):
+        yield from lines
+        return
+    while line := lines.readline(LONGEST + 2):
+        yield line
+        while line and not line.endswith("\n"):
+            line = lines.readline(LONGEST + 2)
 
 
 def from_file(path: str) -> Source:
@@ -100,11 +113,11 @@ class Batch:
         if result.error is not None and not self.transcript:
             self._complain(render.message(result.error), file, number)
             pointer = render.caret(result.error)
-            if pointer is not None:
-                print(line, pointer, sep="\n", file=self.err, flush=True)
+            if pointer is not None and not result.secret:
+                print(visible(line), pointer, sep="\n", file=self.err, flush=True)
 
     def _complain(self, text: str, file: str, number: int) -> None:
-        print(f"{file}:{number}: error: {text}", file=self.err, flush=True)
+        print(visible(f"{file}:{number}: error: {text}"), file=self.err, flush=True)
 
     def _end(self, status: int, where: tuple[str, int], told: bool = False) -> int:
         """What is still open is not committed: say so. Ends a transcript with the prompt."""
@@ -123,7 +136,7 @@ class Batch:
 
 def transcript(result: Result, prompt: str, width: int | None = None) -> Iterator[str]:
     """The lines that a terminal shows for a result: prompt and line, then its output or its error."""
-    yield prompt + result.command
+    yield visible(prompt + result.command)
     yield from render.text_lines(result.parts, width)
     if result.error is not None:
         pointer = render.caret(result.error, len(prompt) - result.offset)

@@ -17,13 +17,14 @@ PATIENCE = 20.0
 """Seconds that an engine has to answer."""
 
 
-def start(directory: Path, interfaces: Sequence[str]) -> bool:
-    """Start `avi-se run` as a process of its own, unless an engine runs. Returns whether one was started.
+def start(directory: Path, interfaces: Sequence[str]) -> int | None:
+    """Start `avi-se run` as a process of its own, unless an engine runs. Returns its number, None where none was
+    started. It stays when the shell ends.
 
     Returns once it answers. Raises Refused with what it said last in its log where it ends or does not answer.
     """
     if client.engines(directory):
-        return False
+        return None
     folder = directory / "run"
     statedir.prepare(folder)
     log = folder / "avi-se.log"
@@ -45,4 +46,4 @@ def start(directory: Path, interfaces: Sequence[str]) -> bool:
             hint = f"try: {tries[0]}" if tries else " ".join(["avi-se", *command[3:]])
             raise Refused(f"the service engine did not start: {said[0] if said else f'see {log}'}", hint=hint)
         time.sleep(0.05)
-    return True
+    return process.pid

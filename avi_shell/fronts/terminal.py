@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pydoc
+import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +18,8 @@ from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.formatted_text import AnyFormattedText
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.output import ColorDepth, Output, create_output
+from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import clear
 
 from avi_shell.fronts.batch import DONE, REFUSED, WATCH_INTERVAL
@@ -25,6 +27,7 @@ from avi_shell.output import render
 from avi_shell.output.result import Prose, Result
 from avi_shell.session.session import Session
 from dataplane import statedir
+from dataplane.foreign.text import visible
 from grammar.errors import BadQuoting
 from grammar.lexer import split
 
@@ -73,6 +76,7 @@ class Terminal:
             history=self._history,
             key_bindings=self._bindings(),
             color_depth=ColorDepth.DEPTH_1_BIT,
+            output=_output(),
         )
 
     def run(self) -> int:
@@ -104,7 +108,7 @@ class Terminal:
         for number, line in enumerate(text.split("\n")):
             prompt = self._session.prompt
             if number:
-                print(prompt + line)
+                print(visible(prompt + line))
             result = self._session.run(line)
             if line.strip() and not result.secret and "\n" not in text:
                 self._history.keep(line)
@@ -123,7 +127,7 @@ class Terminal:
             clear()
         lines = render.text_lines(result.parts, self._width())
         if any(pipe.action == "more" for pipe in result.pipes) and self._session.settings.length != 0:
-            pydoc.pager("\n".join(lines))
+            _page("\n".join(lines))
         else:
             for line in lines:
                 print(line)
@@ -194,6 +198,23 @@ class Terminal:
     def _list(self, text: str) -> None:
         lines = [self._session.prompt + text, *self._session.offer(text).listing(self._width())]
         run_in_terminal(lambda: print("\n".join(lines)))
+
+
+def _page(text: str) -> None:
+    """Show a text page by page. `less` has a shell, an editor and files behind its keys: not here."""
+    if shutil.which("less"):
+        os.environ.update(LESSSECURE="1", LESSHISTFILE="-")
+        pydoc.pipepager(text, "less")
+    else:
+        pydoc.plainpager(text)
+
+
+def _output() -> Output:
+    """The terminal, never asked where its cursor stands: not every one answers, and who waits for it is warned."""
+    output = create_output()
+    if isinstance(output, Vt100_Output):
+        output.enable_cpr = False
+    return output
 
 
 def _in_quotes(text: str) -> bool:

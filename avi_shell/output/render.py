@@ -7,9 +7,11 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
+from avi_shell.configuration.document import SECRET
 from avi_shell.errors import ShellError
 from avi_shell.output import table
 from avi_shell.output.result import Part, Prose, Result, Table, Words
+from dataplane.foreign.text import visible
 from grammar.errors import LanguageError, LineError
 
 _SHOWN = 12
@@ -28,7 +30,7 @@ def text_lines(parts: Iterable[Part], width: int | None = None) -> list[str]:
             lines += _wrapped(part, width)
         else:
             lines += (table.draw(part.columns, part.rows, width) if isinstance(part, Table) else part).split("\n")
-    return lines
+    return [line if line.isprintable() else visible(line) for line in lines]
 
 
 def _wrapped(text: str, width: int) -> list[str]:
@@ -80,7 +82,7 @@ def as_json(result: Result, file: str = "", number: int = 0) -> str:
             "path": result.path,
         }
     facts: dict[str, Any] = {
-        "command": result.command.strip(),
+        "command": SECRET if result.secret else result.command.strip(),
         "ok": result.ok,
         "mode": result.mode,
         "data": result.data,

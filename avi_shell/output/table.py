@@ -6,12 +6,13 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from avi_shell.configuration.document import Document, reference_name, token_text
+from avi_shell.configuration.document import SECRET, Document, reference_name, token_text
+from avi_shell.output.secret import is_secret
+from dataplane.foreign.text import visible
 from grammar import schema
 
 Row = tuple[str, str]
 
-SECRET = "<sensitive>"
 WRAP = 80
 """The widest value; what is longer continues on further rows."""
 
@@ -53,7 +54,7 @@ def _wrapped(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int |
     for column in columns:
         table.add_column(column, max_width=WRAP, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+        table.add_row(*(Text(visible(cell), overflow="fold") for cell in row))
     console = Console(
         file=io.StringIO(),
         width=width or len(columns) * (WRAP + 3) + 1,
@@ -72,7 +73,7 @@ def _wrapped(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int |
 
 def value_text(field: schema.Field, value: Any) -> str:
     """One scalar as shown: with its unit, references by name, secrets hidden."""
-    if field.sensitive:
+    if field.sensitive or (is_secret(field.name) and isinstance(value, str)):
         return SECRET
     if field.type == "ref":
         return reference_name(str(value))
@@ -119,6 +120,7 @@ def _plain_rows(document: Document, depth: int) -> Iterator[Row]:
             [(f"{name}[{i}]", item) for i, item in enumerate(value, 1)] if isinstance(value, list) else [(name, value)]
         )
         for label, item in items:
-            yield "  " * depth + label, "" if isinstance(item, dict) else str(item)
+            shown = SECRET if is_secret(name) and isinstance(item, str) else str(item)
+            yield "  " * depth + label, "" if isinstance(item, dict) else shown
             if isinstance(item, dict):
                 yield from _plain_rows(item, depth + 1)

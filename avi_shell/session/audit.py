@@ -8,8 +8,8 @@ import os
 import time
 from pathlib import Path
 
+from avi_shell.configuration.document import SECRET
 from avi_shell.output.result import Result
-from avi_shell.output.table import SECRET
 from dataplane import statedir
 
 

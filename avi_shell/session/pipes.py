@@ -39,6 +39,13 @@ def _form(command: commands.Command) -> str:
     return next((word.text for word in command.arguments.values()), "")
 
 
+def _escaped(line: str) -> str:
+    """A line of JSON with what a terminal would not print as JSON's own escapes."""
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] if c > "\x7f" else f"\\u{ord(c):04x}" for c in line)
+
+
 def apply(result: Result, lines: list[str], *, terminal: bool) -> None:
     """Run a result's stages over its output's lines, in place. Raises Refused for a file that cannot be written."""
     for pipe in result.pipes:
@@ -49,9 +56,9 @@ def apply(result: Result, lines: list[str], *, terminal: bool) -> None:
             result.data = len(lines)
             lines = [str(len(lines))]
         elif pipe.action == "json":
-            lines = json.dumps(result.data, indent=2, ensure_ascii=False).split("\n")
+            lines = [_escaped(line) for line in json.dumps(result.data, indent=2, ensure_ascii=False).split("\n")]
         elif pipe.action == "save":
-            files.write(pipe.argument, "".join(f"{line}\n" for line in lines))
+            files.write(pipe.argument, "".join(f"{line}\n" for line in lines), mode=0o600)
             lines = []
         elif not terminal:
             raise Refused("'| more' needs a terminal: output goes to a file or a program here")

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.errors import NotFound, ShellError
+from avi_shell.configuration.document import SECRET
+from avi_shell.errors import NotFound, Refused, ShellError
+from avi_shell.output import secret
 from avi_shell.output.render import text_lines
 from avi_shell.output.result import Result
-from avi_shell.output.table import SECRET
 from avi_shell.session import pipes, verbs
 from avi_shell.session.audit import Audit
 from avi_shell.session.openobject import OpenObject
@@ -26,6 +27,10 @@ from grammar.parser import parse
 
 if TYPE_CHECKING:
     from grammar.completion import Offer
+
+
+LONGEST = 2304 << 10
+"""Characters of a line: a value that a file may hold (1 MiB), with an escape for each of its characters."""
 
 
 class Session(SessionState):
@@ -91,6 +96,8 @@ class Session(SessionState):
     def run(self, typed: str) -> Result:
         """Carry out one line. Never raises for what is wrong with it: the result's `error` says so, and nothing has
         changed then."""
+        if len(typed) > LONGEST:
+            return self._too_long(typed)
         if self.text is not None:
             return self._collect(typed)
         start = prompt_end(typed)
@@ -103,6 +110,7 @@ class Session(SessionState):
                 _check_text(typed)
                 words = split(body)
                 self._run([Word(w.text, w.column + start, w.quoted) for w in words] if start else words, result)
+                result.data = secret.hidden(result.data)
                 if result.pipes:
                     lines = text_lines(result.parts, self.settings.width or None)
                     pipes.apply(result, lines, terminal=self.terminal)
@@ -113,9 +121,21 @@ class Session(SessionState):
                 if damaged is None:
                     raise  # what the store holds does not explain it
                 self._refuse(result, damaged)
+            if result.error is not None:
+                _conceal(result)
             self.lines.append(SECRET if result.secret else body.strip())
         result.mode = self.mode
         if self._audit is not None and not result.blank:
+            self._audit.record(result, self.user, self.tenant)
+        return result
+
+    def _too_long(self, typed: str) -> Result:
+        result = Result(f"{typed[:60]}…")
+        result.error = Refused(
+            f"the line is longer than {LONGEST >> 10} KiB", hint="field file:PATH reads a long value"
+        )
+        result.mode = self.mode
+        if self._audit is not None:
             self._audit.record(result, self.user, self.tenant)
         return result
 
@@ -185,10 +205,15 @@ class Session(SessionState):
         assert self.open is not None
         field, lines = self.text
         text = typed.rstrip("\r\n")
-        result = Result(text)
+        result = Result(text, secret=field.sensitive)
         if text.strip() == "END":
             self.text = None
-            result.parts += self.open.set_text(field, "\n".join(lines))
+            if lines == [SECRET]:
+                result.error = BadValue(
+                    f"{SECRET} stands for a secret that is not shown", SECRET, 0, (), (), field.name
+                )
+            else:
+                result.parts += self.open.set_text(field, "\n".join(lines))
         else:
             lines.append(text)
             result.blank = True
@@ -198,6 +223,15 @@ class Session(SessionState):
     def drop_text(self) -> None:
         """Give up a text that is being collected (Ctrl-C)."""
         self.text = None
+
+
+def _conceal(result: Result) -> None:
+    """A refused line that may hold a secret is kept nowhere, and its refusal does not repeat a word that may be it."""
+    error, begins = result.error, secret.suspected(result.command)
+    result.secret = result.secret or begins is not None
+    if isinstance(error, LineError) and error.word and begins is not None and error.column >= begins + result.offset:
+        error.what = error.what.replace(error.word, SECRET)
+        error.word, error.nearest = SECRET, ()
 
 
 def _check_text(typed: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.configuration.document import ADMIN, ALL, Document, reference, tenant_of
+from avi_shell.configuration.document import ADMIN, ALL, SECRET, Document, reference, tenant_of
 from avi_shell.errors import NotFound, Refused, ShellError
 from avi_shell.output.result import Result, Table
 from avi_shell.output.table import object_rows
@@ -93,6 +93,10 @@ class SessionState:
         if wanted and (len(wanted) > 1 or actions[-1] is not wanted[0]):
             raise BadValue("'--' must end the line", "--", wanted[0].word.column)
         plain = [_from_file(action) for action in actions if action not in wanted]
+        for action in plain:
+            if getattr(action, "value", None) == SECRET:
+                what = f"{SECRET} stands for a secret that is not shown"
+                raise BadValue(what, SECRET, action.word.column, ("the secret itself",), (), action.field.name)
         result.secret = any(action.field.sensitive and isinstance(action, Set) for action in actions)
         result.parts += self.open.apply(plain, self._resolve)
         if wanted:
@@ -141,6 +145,8 @@ class SessionState:
         except (LanguageError, ShellError):
             self.open = None
             raise
+        if result.secret:
+            opened.opened_by = SECRET
         if result.secret:
             opened.opened_by = f"configure {segment} {name.text}"
         result.data = document

@@ -7,10 +7,10 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from avi_shell import VERSION
-from avi_shell.configuration.document import ADMIN, ALL, Document, prefix_text
+from avi_shell.configuration.document import ADMIN, ALL, SECRET, Document, prefix_text
 from avi_shell.configuration.store import Commit
 from avi_shell.errors import NotFound, Refused
-from avi_shell.output import table
+from avi_shell.output import secret, table
 from avi_shell.output.result import Result, Table, Words
 from avi_shell.session import files
 from avi_shell.session.state import FIELD_VALUE, SessionState
@@ -100,7 +100,8 @@ def _leaves(kind: schema.Kind, message: schema.Message | None, value: Any, path:
             place = f"{path}{name}{suffix}"
             below = kind.message(field) if field is not None else None
             if not isinstance(item, dict):
-                found.append((place, table.value_text(field, item) if field is not None else str(item)))
+                hides = secret.is_secret(name) and isinstance(item, str)
+                found.append((place, SECRET if hides else table.value_text(field, item) if field else str(item)))
             elif below is not None and below.one_token:
                 found.append((place, prefix_text(item) if "mask" in item else str(item.get("addr", ""))))
             else:
@@ -148,6 +149,8 @@ def _show_setup(session: SessionState, command: Command, result: Result) -> None
 def _show_history(session: SessionState, command: Command, result: Result) -> None:
     columns = tuple(field.name for field in fields(Commit))
     result.data = [asdict(commit) | {"time": str(commit.time)} for commit in session.configuration.history()]
+    for entry in result.data:
+        entry["line"] = SECRET if secret.suspected(entry["line"]) is not None else entry["line"]
     rows = [[str(entry[name]) for name in columns] for entry in result.data]
     result.parts.append(Table(tuple(name.capitalize() for name in columns), rows))
 
@@ -155,7 +158,7 @@ def _show_history(session: SessionState, command: Command, result: Result) -> No
 def _show_running(session: SessionState, command: Command, result: Result) -> None:
     from avi_shell.configuration.transfer import running_config
 
-    lines = running_config(session.configuration, session.tenant)
+    lines = running_config(session.configuration, session.tenant, secrets=False)
     result.parts += lines
     result.data = lines
 
@@ -184,11 +187,16 @@ def _switch(session: SessionState, command: Command, result: Result) -> None:
     result.parts.append(f"Switching to tenant {name}")
 
 
+def _owner(session: SessionState) -> str:
+    """Whose objects an export and an import are about: a tenant's own; admin's session has those of all tenants."""
+    return ALL if session.tenant == ADMIN else session.tenant
+
+
 def _export(session: SessionState, command: Command, result: Result) -> None:
     from avi_shell.configuration import transfer
 
     path = command.text("path")
-    data = transfer.export(session.configuration)
+    data = transfer.export(session.configuration, _owner(session))
     files.write(path, transfer.dumps(data), mode=0o600)  # it holds the secrets
     result.parts.append(f"Successfully exported the configuration to {path}.")
     result.data = {"file": path, "objects": sum(len(v) for v in data.values() if isinstance(v, list))}
@@ -203,7 +211,12 @@ def _import(session: SessionState, command: Command, result: Result) -> None:
         raise Refused(f"{path} is not an export", hint="expected a JSON object keyed by kinds")
     keep = bool(command.text("keep"))
     notices = transfer.import_(
-        session.configuration, data, keep_uuid=keep, user=session.user, line=result.command.strip()
+        session.configuration,
+        data,
+        keep_uuid=keep,
+        user=session.user,
+        line=result.command.strip(),
+        tenant=_owner(session),
     )
     result.parts += notices
     result.parts.append(f"Successfully imported the configuration from {path}.")

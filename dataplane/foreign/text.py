@@ -18,6 +18,13 @@ def harmless(text: str | bytes, longest: int = 200) -> str:
     return known if len(known) <= longest else f"{known[: longest - 1]}…"
 
 
+def visible(text: str) -> str:
+    """Text of any length and number of lines with controls shown as `harmless` shows them; tabs and line ends stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c in "\t\n" or c.isprintable() else _shown(c) for c in text)
+
+
 def _shown(character: str) -> str:
     if unicodedata.category(character) not in _HIDDEN:
         return character

@@ -79,12 +79,12 @@ def terminal(state: Path, tmp_path: Path) -> Iterator[Callable[..., Typist]]:
     """Starts `avi-shell` at a terminal; ended with the test."""
     started: list[Typist] = []
 
-    def start(*arguments: str) -> Typist:
+    def start(*arguments: str, **environment: str) -> Typist:
         at = Typist(
             sys.executable,
             ["-m", "avi_shell", "--state", str(state), *arguments],
             cwd=str(tmp_path),
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm"},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm", **environment},
             encoding="utf-8",
             timeout=30,
             dimensions=(50, 200),

@@ -179,3 +179,30 @@ def test_nothing_is_wider_than_the_terminal(terminal: Start) -> None:
     assert said[1].startswith("  ")
     lines = [line for line in shown if re.match(r"[|+ a-z]", line)]
     assert max(map(len, lines)) <= 80
+
+
+def test_the_terminal_is_not_asked_where_its_cursor_stands(terminal: Start) -> None:
+    at = terminal(PROMPT_TOOLKIT_NO_CPR="")
+    shown = io.StringIO()
+    at.logfile_read = shown
+    at.expect_exact(ROOT_PROMPT)
+    at.sendline("version")
+    at.expect_exact("| product | avi-shell |")
+    at.sendline("exit")
+    assert at.finish() == 0
+    assert "\x1b[6n" not in shown.getvalue()
+
+
+def test_the_pager_has_no_shell_behind_it(terminal: Start) -> None:
+    at = terminal(PAGER="more", LESS="-X")
+    at.expect_exact(ROOT_PROMPT)
+    at.sendline("terminal output detailed")
+    at.expect_exact(ROOT_PROMPT)
+    at.sendline("show applicationprofile System-HTTP | more")
+    at.expect_exact("| Field ")
+    at.sendline("!echo got-a-$((20+3))")
+    at.send("q")
+    at.sendline("q")
+    at.expect_exact(ROOT_PROMPT)
+    assert "got-a-23" not in at.before
+    at.sendline("exit")
