@@ -28,6 +28,7 @@ LONG = (
     "tests/l3",
     "tests/lab",
     "tests/broken",
+    "tests/field",
     "tests/health",
     "tests/shell/test_live.py",
     "tests/shell/test_properties.py",

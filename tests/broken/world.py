@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from dataplane import client, plan
+from dataplane.drivers import selection
 from dataplane.errors import EngineError
 from dataplane.plan import sqlite
 from dataplane.server import record
@@ -75,6 +76,11 @@ class World:
         """Start what takes packets out of their tunnel as the kernel's own device would: by a device, tun9."""
         self._programs[f"{server}'s tunnel"] = self.spawn(server, "tests.broken.tunnel", "tun9")
         until(lambda: "tun9" in self.spaces[server].sh("ip -br link"), lambda: f"{server} has no tunnel")
+
+    def serve(self, server: str, module: str, *ports: int) -> None:
+        """Start another program on a server, and wait until it listens on its first port."""
+        self._programs[f"{server}'s {module}"] = self.spawn(server, module, *map(str, ports))
+        until(lambda: f":{ports[0]} " in self.spaces[server].sh("ss -Hltn"), lambda: f"{server} does not listen")
 
     def stop(self, server: str) -> None:
         """Kill a server's program."""
@@ -178,8 +184,19 @@ class World:
 
 
 @contextmanager
-def built(folder: Path, mode: str, driver: str = REFERENCE, **changed: Any) -> Iterator[World]:
-    """The network, well: both servers are up. changed: of the service."""
+def built(
+    folder: Path,
+    mode: str,
+    driver: str = REFERENCE,
+    *,
+    napi: bool = True,
+    kind: str = "veth",
+    runs: bool = True,
+    **changed: Any,
+) -> Iterator[World]:
+    """The network, well: both servers are up. napi: the far end of the engine's veth takes what XDP sends; kind: what
+    the engine makes of its veth to serve it ("veth", "bridge", "macvlan"); runs: the engine is started; changed: of the
+    service."""
     with ExitStack() as stack:
         names = ("switch", "engine", "client", *HOSTS, *(("router",) if mode == "l3" else ()))
         spaces = {name: stack.enter_context(Namespace()) for name in names}
@@ -187,13 +204,16 @@ def built(folder: Path, mode: str, driver: str = REFERENCE, **changed: Any) -> I
             stack.callback(record.forget, spaces[name].path.stat().st_ino)
         world = World(folder, mode, spaces, driver)
         stack.callback(world.close)
-        _wire(world)
+        _wire(world, napi)
+        if kind != "veth":
+            _change_kind(world, kind)
         for name in HOSTS:
             world.prepare(name)
             world.start(name)
         world.publish(**changed)
-        world.start_engine()
-        world.is_well()
+        if runs:
+            world.start_engine()
+            world.is_well()
         yield world
 
 
@@ -203,7 +223,17 @@ def end(process: subprocess.Popen[Any], signum: int) -> None:
     process.wait(15)
 
 
-def _wire(world: World) -> None:
+def _change_kind(world: World, kind: str) -> None:
+    """Give the engine's address to a bridge over its veth, or to a macvlan."""
+    made = {
+        "bridge": "ip link add lan0 type bridge; ip link set eth0 master lan0",
+        "macvlan": "ip link add lan0 link eth0 type macvlan mode bridge",
+    }[kind]
+    world.spaces["engine"].sh(f"ip addr flush dev eth0; {made}; ip link set lan0 up; ip addr add {ENGINE}/24 dev lan0")
+    world.serves = ["lan0"]
+
+
+def _wire(world: World, napi: bool) -> None:
     spaces, near = world.spaces, NETWORKS["l2"]
     for name, space in spaces.items():
         space.sh(
@@ -213,6 +243,8 @@ def _wire(world: World) -> None:
                if name == "switch" else "")
         )  # fmt: skip
     _plug(spaces, "engine", "br0", f"{near}.1/24")
+    if napi:
+        spaces["switch"].run(lambda: selection.prepare_peer(None, "engine0"))
     _plug(spaces, "client", "br0", f"{near}.50/24")
     if world.mode == "l3":
         _plug(spaces, "router", "br0", f"{near}.254/24")
