@@ -24,6 +24,9 @@ from dataplane.network import fwmarks, policyrouting
 from dataplane.network.policyrouting import LostProbeRoute
 from dataplane.network.rtnetlink import Request, RtnetlinkSocket
 
+_AT_ONCE = 500
+"""Rules and routes that are put back before other tasks have their turn."""
+
 
 class ProbePaths:
     """Makes and removes the paths of probes. In layer 2 each server has one mark, and the table of that number.
@@ -148,25 +151,29 @@ class ProbePaths:
         """
         wanted = set(missing)
         of_tunnels = wanted.intersection(self._tunnels.objects())
-        requests = {one: request for one, request in self._requests().items() if one in wanted}
-        for server, (mark, interface, source) in self._marks.items():
-            one = policyrouting.route_object(mark)
-            if one in wanted:
-                requests[one] = policyrouting.only_new(policyrouting.route(mark, server, interface, source))
+        whose = {one: server for server, known in self._marks.items() for one in self._objects(server, known[0])}
+        known = dict(self._marks)
+        requests = [(one, request) for one, request in self._requests().items() if one in wanted]
+        requests += [(one, request) for one, request in self._route_requests().items() if one in wanted]
         outcome: dict[KernelObject, str] = {}
         self._doubted.clear()
-        try:
-            for one, answer in zip(requests, self._kernel.ask(list(requests.values())), strict=True):
+        for first in range(0, len(requests), _AT_ONCE):
+            several = dict(requests[first : first + _AT_ONCE])
+            for one in [one for one in several if one in whose and known[whose[one]] != self._marks.get(whose[one])]:
+                del several[one]  # its server went meanwhile
+            try:
+                answers = self._kernel.ask(list(several.values()))
+            except OSError as exc:
+                outcome.update(dict.fromkeys(several, exc.strerror or str(exc)))
+                continue
+            for one, answer in zip(several, answers, strict=True):
                 if answer.error == 0:
                     outcome[one] = ""
                 elif one.kind == ROUTE and answer.error != errno.EEXIST:
-                    self._routed -= {
-                        s for s, known in self._marks.items() if policyrouting.route_object(known[0]) == one
-                    }
+                    self._routed.discard(whose[one])
                 elif answer.error != errno.EEXIST:
                     outcome[one] = os.strerror(answer.error)
-        except OSError as exc:
-            outcome = dict.fromkeys(requests, exc.strerror or str(exc))
+            await asyncio.sleep(0)  # others have the loop
         if of_tunnels:
             async with self._lock:
                 outcome.update(await self._tunnels.restore(of_tunnels))
@@ -178,6 +185,19 @@ class ProbePaths:
         """What adds each of our rules, but for that of the tunnels."""
         leaves = [(known[0], user) for server, known in self._marks.items() for user in self._kinds(server)]
         return {policyrouting.rule_object(request.body): request for request in self._rules.all(leaves)}
+
+    def _route_requests(self) -> dict[KernelObject, Request]:
+        """What adds the route of each server."""
+        return {
+            policyrouting.route_object(mark): policyrouting.only_new(
+                policyrouting.route(mark, server, interface, source)
+            )
+            for server, (mark, interface, source) in self._marks.items()
+        }
+
+    def _objects(self, server: bytes, mark: int) -> list[KernelObject]:
+        """What is a server's alone."""
+        return [*self._leaves(server, mark), policyrouting.route_object(mark)]
 
     def _leaves(self, server: bytes, mark: int) -> list[KernelObject]:
         """The rules that lead to a server's table alone."""

@@ -56,6 +56,9 @@ def test_all_that_an_engine_makes_is_in_its_registry_and_goes(mode: str, driver:
             objects = client.kernel_objects(world.folder, world.name)
             assert len(set(objects)) == len(objects)
             assert kernelstate.changed(before, seen(world)) == set(objects)
+            status = world.status()
+            assert status is not None
+            assert not [event for event in status["events"] if "put back" in event["text"]], "nobody else was here"
             refused = clean(world)
             assert refused.returncode == 1
             assert f"service engine {world.name} runs already, as process" in refused.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import pytest
@@ -74,6 +75,36 @@ def test_frames_of_vlans_are_left_to_the_host(tag: bytes, reaches: int) -> None:
                 guard.close()
 
         assert f"packets {reaches} " in here.run(live)
+
+
+def test_a_table_is_whole_until_somebody_takes_something_out_of_it() -> None:
+    with Namespace() as there:
+        there.sh("ip link add eth0 type veth peer name far0")
+        index, mac = there.link("eth0")
+
+        def live() -> list[list[str]]:
+            guard, told = HostGuard("test"), []
+            try:
+                guard.put_interface(Interface(index, "eth0", mac, 1500))
+                guard.put_vips([ip("10.9.0.100")])
+                until(lambda: "10.9.0.100" in there.sh("nft list ruleset"))
+                there.sh("nft add table ip other; nft delete table ip other")
+                for harm in (
+                    "delete element netdev avi_test vips { 10.9.0.100 }",
+                    f"flush chain netdev avi_test interface_{index}",
+                    "flush ruleset",
+                    "add table netdev avi_test { flags dormant; }",
+                ):
+                    assert not guard.missing(), harm
+                    there.sh(f"nft '{harm}'")
+                    until(guard.missing, lambda h=harm: h)  # type: ignore[misc]
+                    told.append([str(one) for one in asyncio.run(guard.restore(guard.missing()))])
+                until(lambda: not guard.missing())
+            finally:
+                guard.close()
+            return told
+
+        assert there.run(live) == [["nftables table netdev avi_test"]] * 4
 
 
 def test_what_is_gone_already_is_not_named() -> None:

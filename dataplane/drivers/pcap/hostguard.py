@@ -191,12 +191,12 @@ def is_whole(told: Sequence[Mapping[str, Any]], interfaces: Mapping[int, Interfa
     elements = {str(e) for one in told if "set" in one for e in one["set"].get("elem", ())}
     chains = {(one["chain"]["name"], one["chain"].get("hook")) for one in told if "chain" in one}
     rules = [one["rule"]["chain"] for one in told if "rule" in one]
-    names = [f"interface_{index}" for index in interfaces]
+    names = {f"interface_{index}": len(_rules(interface)) for index, interface in interfaces.items()}
     return (
         len(tables) == 1
         and "flags" not in tables[0]  # dormant
         and {(name, "ingress") for name in names} <= chains
-        and all(rules.count(name) == 1 for name in names)
+        and all(rules.count(name) == number for name, number in names.items())
         and {socket.inet_ntoa(vip) for vip in vips} <= elements
     )
 
@@ -210,12 +210,19 @@ def ruleset(table: str, interfaces: Mapping[int, Interface], vips: Iterable[byte
         lines += [
             f" chain interface_{index} {{",
             f'  type filter hook ingress device "{interface.name}" priority {_PRIORITY}; policy accept;',
-            "  vlan id != 0 accept",  # a VLAN's frames are its own interface's
-            "  ether type 8021ad accept",
-            f"  ether daddr {interface.mac.hex(':')} meta protocol ip ip daddr @vips drop",  # priority tags or none
+            *(f"  {rule}" for rule in _rules(interface)),
             " }",
         ]
     return "\n".join([*lines, "}", ""])
+
+
+def _rules(interface: Interface) -> tuple[str, ...]:
+    """The rules of an interface's chain, in their order."""
+    return (
+        "vlan id != 0 accept",  # a VLAN's frames are its own interface's
+        "ether type 8021ad accept",
+        f"ether daddr {interface.mac.hex(':')} meta protocol ip ip daddr @vips drop",  # priority tags or none
+    )
 
 
 def _table(instance: str) -> str:
