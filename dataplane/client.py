@@ -13,12 +13,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, NamedTuple
 
 from dataplane.errors import EngineError
 
 TIMEOUT = 5.0
 """Seconds that an engine has for an answer."""
+AT_ONCE = 1.0
+"""Seconds that an engine has for what a commit asks."""
+_GRACE = 0.2
+"""Seconds more for the answer that comes at the deadline."""
 DIAGNOSIS = 30.0
 """Seconds that it has besides for a diagnosis."""
 
@@ -43,14 +48,56 @@ def engines(state: Path) -> list[str]:
     return [path.stem for path in _sockets(state) if _alive(path)]
 
 
+class Answers(NamedTuple):
+    """What all running engines said to one request."""
+
+    told: dict[str, dict[str, Any]]  # by engine, sorted
+    silent: dict[str, EngineError]  # engines that did not answer in time, or refused
+
+
+def ask_all(state: Path, request: str, seconds: float, **arguments: Any) -> Answers:
+    """Ask all running engines at once. seconds: the one deadline; an engine that hangs costs no more, and no other's
+    answer."""
+    told: dict[str, dict[str, Any]] = {}
+    silent: dict[str, EngineError] = {}
+
+    def one(name: str) -> None:
+        try:
+            told[name] = ask(state, name, request, patience=seconds, **arguments)
+        except EngineError as exc:
+            silent[name] = exc
+
+    deadline = time.monotonic() + seconds
+    names = engines(state)
+    threads = [Thread(target=one, args=(name,), daemon=True) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()) + _GRACE)
+    for name in names:
+        if name not in told:
+            silent.setdefault(name, _late(name, seconds))
+    return Answers({name: told[name] for name in names if name in told and name not in silent}, silent)
+
+
 def status(state: Path) -> list[dict[str, Any]]:
-    """What each running engine reports of itself (`dataplane.daemon.status` gives the shape); empty if none runs."""
-    return [ask(state, name, "status") for name in engines(state)]
+    """What each running engine reports of itself (`dataplane.daemon.status` gives the shape); empty if none runs.
+    Raises EngineError where one does not answer."""
+    answers = reports(state)
+    for fault in answers.silent.values():
+        raise fault
+    return list(answers.told.values())
+
+
+def reports(state: Path) -> Answers:
+    """What each running engine reports of itself, and which do not answer."""
+    return ask_all(state, "status", TIMEOUT)
 
 
 def addresses(state: Path) -> list[str]:
-    """The own addresses of all running engines, on the interfaces they serve. Raises EngineError."""
-    return [address for name in engines(state) for address in ask(state, name, "addresses")["addresses"]]
+    """The own addresses of the running engines that answer at once, on the interfaces they serve."""
+    answers = ask_all(state, "addresses", AT_ONCE)
+    return [address for answer in answers.told.values() for address in answer["addresses"]]
 
 
 def kernel_objects(state: Path, name: str) -> list[tuple[str, str]]:
@@ -60,25 +107,13 @@ def kernel_objects(state: Path, name: str) -> list[tuple[str, str]]:
 
 def notify(state: Path) -> None:
     """Tell every running engine that the plan may have changed. They also look by themselves: errors do not matter."""
-    for path in _sockets(state):
-        try:
-            ask(state, path.stem, "notify")
-        except EngineError:
-            continue
+    ask_all(state, "notify", AT_ONCE)
 
 
 def wait_applied(state: Path, version: int, timeout: float) -> bool:
     """Whether every running engine, and at least one, applied a plan version within `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    names = engines(state)
-    for name in names:
-        remaining = max(0.0, deadline - time.monotonic())
-        try:
-            if not ask(state, name, "wait", version=version, timeout=remaining)["applied"]:
-                return False
-        except EngineError:
-            return False
-    return bool(names)
+    told, silent = ask_all(state, "wait", timeout + AT_ONCE, version=version, timeout=timeout)
+    return bool(told) and not silent and all(answer["applied"] for answer in told.values())
 
 
 def diagnose(state: Path, name: str, pool: str, server: str = "", tell: Tell = _untold) -> dict[str, Any]:
@@ -87,12 +122,15 @@ def diagnose(state: Path, name: str, pool: str, server: str = "", tell: Tell = _
     return ask(state, name, "diagnose", tell, pool=pool, server=server, timeout=DIAGNOSIS)
 
 
-def ask(state: Path, name: str, request: str, tell: Tell = _untold, **arguments: Any) -> dict[str, Any]:
+def ask(
+    state: Path, name: str, request: str, tell: Tell = _untold, *, patience: float | None = None, **arguments: Any
+) -> dict[str, Any]:
     """An engine's answer to one request. Raises EngineError when it does not run, answer in time, or refuses.
 
-    tell: is told what the engine says of its progress before. timeout, among the arguments: seconds that it may take.
+    tell: is told what the engine says of its progress before. timeout, among the arguments: seconds that it may take;
+    patience: seconds to wait for the next line of it, else TIMEOUT more than that.
     """
-    patience = TIMEOUT + float(arguments.get("timeout", 0.0))
+    patience = TIMEOUT + float(arguments.get("timeout", 0.0)) if patience is None else patience
     try:
         with _connection(state / "run" / f"{name}.sock", patience) as connection:
             connection.sendall(json.dumps({"request": request, **arguments}).encode() + b"\n")
@@ -102,11 +140,17 @@ def ask(state: Path, name: str, request: str, tell: Tell = _untold, **arguments:
                     if not isinstance(answer, dict) or "progress" not in answer:
                         break
                     tell(str(answer["progress"]))
+    except TimeoutError as exc:
+        raise _late(name, patience) from exc
     except (OSError, ValueError) as exc:
         raise EngineError(f"service engine {name} does not answer: {exc}", remedy="avi-se run") from exc
     if not isinstance(answer, dict) or "error" in answer:
         raise EngineError(f"service engine {name}: {answer['error'] if isinstance(answer, dict) else answer}")
     return answer
+
+
+def _late(name: str, seconds: float) -> EngineError:
+    return EngineError(f"service engine {name} does not answer within {seconds:g} s", remedy="avi-se status")
 
 
 def _sockets(state: Path) -> list[Path]:
@@ -118,6 +162,8 @@ def _alive(path: Path) -> bool:
     try:
         with _connection(path, TIMEOUT):
             return True
+    except BlockingIOError:  # it listens, and has more questions waiting than it takes
+        return True
     except OSError:
         return False
 

@@ -22,7 +22,7 @@ def diagnosis(directory: Path, document: Document, server: str, tell: Callable[[
 
     reports = live.reports(directory)
     if not reports:
-        return [live.no_engine(directory)], None
+        return reports.told() or [live.no_engine(directory)], None
     found = []
     for report in reports:
         if any(pool["uuid"] == document.get("uuid") for pool in report["pools"]):

@@ -12,7 +12,6 @@ from typing import Any
 
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import Document, address_text, reference_name, reference_parts
-from avi_shell.errors import Refused
 from avi_shell.output.result import Part, Prose, Table
 
 Report = Mapping[str, Any]
@@ -39,15 +38,24 @@ def start_command(directory: Path) -> str:
     return f"avi-se run --state {quote(str(directory))} --interface IF"
 
 
-def reports(directory: Path) -> list[dict[str, Any]]:
-    """What each running engine reports. Raises Refused where one does not answer."""
-    from dataplane import client
-    from dataplane.errors import EngineError
+class Reports(list[dict[str, Any]]):
+    """What each running engine reports that answers. silent: why others do not, by engine."""
 
-    try:
-        return client.status(directory)
-    except EngineError as exc:
-        raise Refused(exc.what, hint=exc.remedy) from None
+    silent: dict[str, str]
+
+    def told(self) -> Parts:
+        """What to say of the engines that do not answer, and where none runs."""
+        return [f"{why}: what it forwards is unknown." for why in self.silent.values()]
+
+
+def reports(directory: Path) -> Reports:
+    """What each running engine reports, all asked at once."""
+    from dataplane import client
+
+    answers = client.reports(directory)
+    found = Reports(answers.told.values())
+    found.silent = {name: f"S{exc.what[1:]}" for name, exc in answers.silent.items()}
+    return found
 
 
 def is_running(directory: Path, name: str) -> bool:
@@ -77,14 +85,14 @@ def _virtual_services(configuration: Configuration, directory: Path, documents: 
             ", ".join(_addresses(configuration, document)),
             ", ".join(_ports(service) for service in document.get("services", [])),
             reference_name(document.get("cloud_ref", "")),
-            service_state(document, live),
+            service_state(document, live) if not live.silent else _doubted(service_state(document, live)),
             str(document.get("type", "")),
         )
         for document in documents
     ]
     columns = ("Name", "IP Address", "Services", "Cloud", "Oper State", "Type")
-    parts: Parts = [Table(columns, sorted(rows))]
-    return parts if live else [*parts, no_engine(directory)]
+    parts: Parts = [Table(columns, sorted(rows)), *live.told()]
+    return parts if live or live.silent else [*parts, no_engine(directory)]
 
 
 def _pools_listed(directory: Path, documents: Sequence[Document]) -> Parts:
@@ -95,9 +103,10 @@ def _pools_listed(directory: Path, documents: Sequence[Document]) -> Parts:
         servers = [server for pool in found[:1] for server in pool["servers"]]
         up = f"{sum(s['state'] == 'up' for s in servers)} of {len(servers)}" if found else ""
         state = _best(pool["state"] for pool in found) or _unserved(document)
+        state = _doubted(state) if live.silent else state
         rows.append((str(document.get("name", "")), str(document.get("uuid", "")), up, state))
-    parts: Parts = [Table(("Name", "UUID", "Servers Up", "Oper State"), sorted(rows))]
-    return parts if live else [*parts, no_engine(directory)]
+    parts: Parts = [Table(("Name", "UUID", "Servers Up", "Oper State"), sorted(rows)), *live.told()]
+    return parts if live or live.silent else [*parts, no_engine(directory)]
 
 
 def _addresses(configuration: Configuration, document: Document) -> list[str]:
@@ -118,6 +127,11 @@ def _ports(service: Document) -> str:
 def service_state(document: Document, live: Iterable[Report]) -> str:
     """A virtual service's state over all engines: up where any of its services is up."""
     return _best(s["state"] for _, s in _services(document, live)) or _unserved(document)
+
+
+def _doubted(state: str) -> str:
+    """A state over the engines that answer, where others do not: one that is up is enough, else nobody knows."""
+    return state if state in (_STATES["up"], _STATES["disabled"]) else _STATES["unknown"]
 
 
 def _best(states: Iterable[str]) -> str | None:
@@ -150,20 +164,23 @@ def no_engine(directory: Path) -> str:
 
 
 def _engines(directory: Path, documents: Sequence[Document]) -> Parts:
-    live = {report["name"]: report for report in reports(directory)}
+    reported = reports(directory)
+    live = {report["name"]: report for report in reported}
     stored = {str(document["name"]): document for document in documents}
     rows = []
-    for name in sorted({*live, *stored}):
+    for name in sorted({*live, *stored, *reported.silent}):
         report, document = live.get(name), stored.get(name, {})
         group = report["group"] if report else reference_name(document.get("se_group_ref", ""))
         addresses = [a for i in report["interfaces"] for a in i["addresses"]] if report else []
         cloud = reference_name(document.get("cloud_ref", "")) or "Default-Cloud"
-        rows.append((name, str(group), ", ".join(addresses[:1]), cloud, "OPER_UP" if report else "OPER_DOWN"))
+        down = _STATES["unknown" if name in reported.silent else "down"]
+        rows.append((name, str(group), ", ".join(addresses[:1]), cloud, "OPER_UP" if report else down))
     parts: Parts = [Table(("Name", "SE Group", "Mgmt IP", "Cloud", "Oper State"), rows)]
     for name, report in sorted(live.items()):
         modes = ", ".join(f"{interface}: {mode}" for interface, mode in report["driver"]["interfaces"].items())
         parts.append(f"{name}: driver {report['driver']['name']}" + (f" ({modes})" if modes else ""))
-    return parts if live else [*parts, no_engine(directory)]
+    parts += reported.told()
+    return parts if live or reported.silent else [*parts, no_engine(directory)]
 
 
 def view(directory: Path, segment: str, name: str, document: Document | None, word: str) -> tuple[Parts, Any]:
@@ -171,20 +188,23 @@ def view(directory: Path, segment: str, name: str, document: Document | None, wo
     live = reports(directory)
     if segment == "serviceengine":
         report = next((r for r in live if r["name"] == name), None)
+        if report is None and name in live.silent:
+            return live.told(), None
         if report is None:
             start = start_command(directory).replace("--interface", f"--name {name} --interface")
             return [f"Service engine {name} does not run. Start it: {start}"], None
         return _engine(report), report
     assert document is not None
     if not live:
-        return [no_engine(directory)], None
+        return ([*live.told(), *_configured(document)] if live.silent else [no_engine(directory)]), None
     if segment == "virtualservice":
-        return _virtual_service(document, live)
+        parts, data = _virtual_service(document, live)
+        return [*live.told(), *parts], data
     found = _pools(str(document.get("uuid")), live)
     data = [{"service_engine": engine, **pool} for engine, pool in found]
     if not found:
-        return [not_forwarded("pool", name)], data
-    parts: Parts = []
+        return [*live.told(), not_forwarded("pool", name)], data
+    parts = live.told()
     for engine, pool in found:
         parts += [
             f"Service engine {engine}",
@@ -193,6 +213,15 @@ def view(directory: Path, segment: str, name: str, document: Document | None, wo
             *(_next_hops(pool) if word == "detail" else ()),
         ]
     return parts, data
+
+
+def _configured(document: Document) -> Parts:
+    """A pool's servers as they are configured, where no engine answers."""
+    rows = [
+        (address_text(server["ip"]), str(server.get("port", "")), _STATES["unknown"])
+        for server in document.get("servers", ())
+    ]
+    return [Table(("Server", "Port", "Oper State"), rows)] if rows else []
 
 
 def not_forwarded(kind: str, name: str) -> str:

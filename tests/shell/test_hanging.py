@@ -1,0 +1,97 @@
+"""An engine that hangs: it listens and never answers. What is configured is shown, and nothing waits long for it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.output import render
+from avi_shell.session.session import Session
+from dataplane import client
+from tests.shell.conftest import VIRTUAL_SERVICE
+
+REPORT = {
+    "name": "se-1",
+    "group": "Default-Group",
+    "interfaces": [],
+    "driver": {"name": "pcap", "reason": "", "interfaces": {}},
+    "services": [],
+    "pools": [],
+    "vips": [],
+}
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A state directory with two engines that hang."""
+    monkeypatch.setattr(client, "TIMEOUT", 0.3)
+    monkeypatch.setattr(client, "AT_ONCE", 0.2)
+    (tmp_path / "run").mkdir()
+    with ExitStack() as stack:
+        for name in ("hanging-1", "hanging-2"):
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(str(tmp_path / "run" / f"{name}.sock"))
+            listener.listen()
+        yield tmp_path
+
+
+def _answer(state: Path, stack: ExitStack) -> None:
+    """An engine beside them that answers."""
+    listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+    listener.bind(str(state / "run" / "se-1.sock"))
+    listener.listen()
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection, connection.makefile("rwb") as stream:
+                asked = stream.readline()
+                if asked:
+                    stream.write(json.dumps({**REPORT, "addresses": [], "applied": True}).encode() + b"\n")
+
+    Thread(target=serve, daemon=True).start()
+
+
+def test_what_is_configured_is_shown(state: Path) -> None:
+    session = Session(Configuration.in_memory(), state)
+    begun = time.monotonic()
+    for line in VIRTUAL_SERVICE.splitlines():
+        assert session.run(line).ok
+    assert time.monotonic() - begun < 10  # four commits: each asks once, and tells once
+    for line, shown in (
+        ("show pool", "OPER_UNKNOWN"),
+        ("show pool p1", "10.1.1.10"),
+        ("show pool p1 server", "| 10.1.1.10 | 80   | OPER_UNKNOWN |"),
+        ("show virtualservice", "OPER_UNKNOWN"),
+        ("show serviceengine", "| hanging-1 |"),
+    ):
+        told = session.run(line)
+        assert told.ok, told.error
+        text = "\n".join(render.text_lines(told.parts))
+        assert shown in text
+        if line != "show pool p1":
+            assert "ervice engine hanging-1 does not answer within 0.3 s: what it forwards is unknown." in text
+
+
+def test_those_that_answer_are_heard_and_all_are_asked_at_once(state: Path) -> None:
+    with ExitStack() as stack:
+        _answer(state, stack)
+        begun = time.monotonic()
+        told, silent = client.reports(state)
+        assert (list(told), sorted(silent)) == (["se-1"], ["hanging-1", "hanging-2"])
+        assert not client.wait_applied(state, 1, 0.5)
+        assert time.monotonic() - begun < 5  # 0.3 and 0.7 s on a machine that does nothing else
+        (state / "run" / "hanging-1.sock").unlink()
+        (state / "run" / "hanging-2.sock").unlink()
+        assert client.wait_applied(state, 1, 5)
