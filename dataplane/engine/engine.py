@@ -78,7 +78,14 @@ class Engine:
         self._settings = settings or KernelSettings()
         self.kernel = KernelRegistry(self.events.add)
         self._path_mtus = PathMtus(self._path_mtu_changed)
-        self.interfaces = ServedInterfaces(interfaces, network, driver, self._settings, self.events.add)
+        self.interfaces = ServedInterfaces(
+            interfaces,
+            network,
+            driver,
+            self._settings,
+            self.events.add,
+            lambda old, new: self.members.renamed(old, new),
+        )
         self.next_hops = NextHops(network, self._path_mtus, self.interfaces.served)
         self.conflicts = MemberConflicts(
             network.neighbour, self._conflicts_changed, lambda vip: self.vips.conflict_again(vip)

@@ -11,7 +11,8 @@ from dataplane.network.state import Network
 
 
 class ServedInterfaces:
-    """Followed as they come, change and go. names: of those to be served; tell: gets the text of an event."""
+    """Followed as they come, change and go. names: of those to be served; tell: gets the text of an event;
+    renamed: gets the old and the new name of one."""
 
     def __init__(
         self,
@@ -20,9 +21,11 @@ class ServedInterfaces:
         driver: Driver,
         settings: KernelSettings,
         tell: Callable[[str], None],
+        renamed: Callable[[str, str], None] = lambda old, new: None,
     ) -> None:
         self.names = tuple(names)
         self._network, self._driver, self._settings, self._tell = network, driver, settings, tell
+        self._renamed = renamed
         self._served: dict[str, Interface] = {}
 
     def served(self) -> Collection[Interface]:
@@ -37,6 +40,7 @@ class ServedInterfaces:
     def follow(self, *, required: bool) -> bool:
         """Have the driver serve what is there now. required: each must be. Returns whether something changed. Raises
         NetworkError where one is required and missing, DriverError where the driver does not take one."""
+        self._rename()
         found = {}
         for name in self.names:
             interface = self._network.interface(name)
@@ -62,3 +66,16 @@ class ServedInterfaces:
                 self._served[name] = interface
         self._driver.put_addresses(self._network.own_addresses())
         return True
+
+    def _rename(self) -> None:
+        """An interface is its index: one that has another name now is served on under that."""
+        for old, interface in list(self._served.items()):
+            new = self._network.name(interface.index)
+            if new == old or self._network.interface(new) is None or new in self._served:
+                continue
+            self.names = tuple(new if name == old else name for name in self.names)
+            del self._served[old]
+            self._served[new] = interface  # with its old name: `follow` sees that it is to be put again
+            self._settings.rename(old, new)
+            self._renamed(old, new)
+            self._tell(f"interface {old} is called {new} now")

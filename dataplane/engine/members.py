@@ -121,7 +121,14 @@ class MemberStates:
         conflicts = sorted(map(memberconflicts.words, self._conflicts.of(pool, server)))
         checks = self.checks(pool, server)
         sizes = sorted({self._blackholes.words(server, check.vip, check.mode) for check in checks})
-        reasons = sorted({self.health.reason(check) for check in checks if not self.health.state(check).up})
+        failing = [check for check in checks if not self.health.state(check).up]
+        several = len({check.vip for check in checks}) > 1
+        reasons = sorted(
+            {
+                (f"VIP {socket.inet_ntoa(check.vip)}: " if several else "") + self.health.reason(check)
+                for check in failing
+            }
+        )
         return "; ".join(filter(None, (*conflicts, *sizes, "; ".join(reasons))))
 
     def failed_checks(self, pool: str, server: bytes) -> tuple[int, dict[str, int]]:
@@ -162,6 +169,10 @@ class MemberStates:
             new[check] = any(self._believed.get(user, {}).get(check.server) for user in users) or None
         self.health.follow(new, [check for check in gone if check not in kept])
         self._changes.follow(pools, self._word)
+
+    def renamed(self, old: str, new: str) -> None:
+        """A served interface has another name."""
+        self._reachability.rename(old, new)
 
     def follow_layout(self) -> None:
         """See which members of all pools can be reached, if links, addresses or routes changed since that was done."""

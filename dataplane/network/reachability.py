@@ -59,11 +59,19 @@ class Reachability:
 
     def __init__(self, network: Network, names: Sequence[str]) -> None:
         self._network = network
-        self._names = names
+        self._names = tuple(names)
         self._served: Mapping[str, Interface] = {}
         self._had: dict[str, dict[tuple[bytes, int], None]] = {name: {} for name in names}
         self._last: dict[bytes, tuple[str, KernelRoute]] = {}
         self._faults: dict[Key, Fault] = {}
+
+    def rename(self, old: str, new: str) -> None:
+        """An interface has another name."""
+        self._names = tuple(new if name == old else name for name in self._names)
+        self._had[new] = self._had.pop(old)
+        for server, (name, route) in self._last.items():
+            if name == old:
+                self._last[server] = new, route
 
     def fault(self, server: bytes, mode: str) -> Fault:
         """Why a server cannot be reached, as of the last `follow`."""

@@ -45,6 +45,18 @@ class KernelSettings:
         """Look after an interface no more."""
         self._interfaces.pop(interface, None)
 
+    def rename(self, old: str, new: str) -> None:
+        """An interface has another name: what there was before is put back under that."""
+        if old in self._interfaces:
+            del self._interfaces[old]
+            self._interfaces[new] = None
+        for name in ("accept_redirects", "rp_filter"):
+            key, now = sysctl.conf(old, name), sysctl.conf(new, name)
+            for kept in (self._before, self._ours):
+                if key in kept:
+                    kept[now] = kept.pop(key)
+        self._write()
+
     def objects(self) -> Collection[KernelObject]:
         """The settings that were changed."""
         return [KernelObject(SETTING, key) for key in self._ours]
@@ -91,14 +103,18 @@ class KernelSettings:
 
     def _set(self, key: str, value: str) -> None:
         self._before[key], self._ours[key] = sysctl.read(key), value
-        if self._record is not None:
+        self._write()
+        sysctl.write(key, value)
+
+    def _write(self) -> None:
+        """Write down what there was before."""
+        if self._record is not None and self._before:
             told = {key: [before, self._ours[key]] for key, before in self._before.items()}
             whole = {"boot": namespace.boot(), "namespace": namespace.cookie(), "settings": told}
             try:
                 files.write(self._record, json.dumps(whole).encode() + b"\n", mode=0o600)
             except OSError as exc:  # a full disk ends no engine
-                log.warning("what %s was is not written down: %s", key, exc.strerror)
-        sysctl.write(key, value)
+                log.warning("what settings were is not written down: %s", exc.strerror)
 
 
 def elsewhere(record: Path) -> bool:

@@ -87,6 +87,24 @@ def test_the_serving_interface_is_deleted_and_made_again(driver: str, tmp_path: 
 
 
 @every_driver
+def test_a_serving_interface_that_gets_another_name_is_served_on(driver: str, tmp_path: Path) -> None:
+    with built(tmp_path, "l2", driver) as world:
+        world.sh("engine", "ip link set eth0 down; ip link set eth0 name lan0; ip link set lan0 up")
+
+        def served() -> list[str]:
+            return [interface["name"] for interface in (world.status() or {"interfaces": []})["interfaces"]]
+
+        until(lambda: served() == ["lan0"], lambda: (served(), world.log()))
+        world.is_well()
+        told = world.status()
+        assert told is not None
+        assert list(told["driver"]["interfaces"]) == ["lan0"]
+        texts = [event["text"] for event in told["events"]]
+        assert "interface eth0 is called lan0 now" in texts
+        assert "interface eth0 is gone" not in texts
+
+
+@every_driver
 def test_two_serving_interfaces_vanish_together(driver: str, tmp_path: Path) -> None:
     """By one command: the kernel takes both away before anybody hears of either."""
     with Namespace() as far, built(tmp_path, "l2", driver) as world:

@@ -51,8 +51,12 @@ class Attachments:
         return self._modes[index]
 
     def name(self, index: int) -> str:
-        """An attached interface's name when it was attached."""
+        """An attached interface's name as it was told last."""
         return self._names[index]
+
+    def rename(self, index: int, name: str) -> None:
+        """An attached interface has this name now."""
+        self._names[index] = name
 
     def path(self, index: int) -> Path:
         """Where the link of an attached interface is pinned."""

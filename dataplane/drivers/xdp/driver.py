@@ -77,6 +77,7 @@ class XdpDriver:
         """Forward frames of this interface. Raises DriverError."""
         self._tables.put_interface(interface)
         if interface.index in self.attachments:
+            self.attachments.rename(interface.index, interface.name)
             return
         try:
             self.attachments.attach(interface.name, interface.index)
