@@ -43,13 +43,23 @@ def diagnosis(directory: Path, document: Document, server: str, tell: Callable[[
     return parts, found
 
 
+UNSEEN = "no fault seen; the way back to clients was not seen"
+"""The verdict on a server without a fault: its answers to clients go past the engine."""
+
+
 def _grave(entry: Report) -> bool:
     return any(finding["grave"] for finding in entry["findings"])
 
 
 def _verdicts(found: Iterable[Report]) -> Table:
     rows = [
-        (engine["service_engine"], entry["address"], entry["vip"], live.state(entry["state"]), entry["verdict"] or "OK")
+        (
+            engine["service_engine"],
+            entry["address"],
+            entry["vip"],
+            live.state(entry["state"]),
+            entry["verdict"] or UNSEEN,
+        )
         for engine in found
         for entry in engine["servers"]
     ]

@@ -111,7 +111,7 @@ def _apply(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     wanted = _wanted(arguments)
-    host = inspect.look(wanted)
+    host = inspect.look(wanted, ask=True)
     found = problems(wanted, host)
     if arguments.json:
         more = {"decapsulation": _decapsulation(host)} if wanted.mode == L3 else {}

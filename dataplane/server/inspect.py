@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from dataplane.errors import ServerError
 from dataplane.network import sysctl
-from dataplane.server import decapsulation, iproute, mssclamp
+from dataplane.server import backpath, decapsulation, iproute, mssclamp
 from dataplane.server.preparation import GRE, IPIP, L3, LOOPBACK, OWN_TUNNELS, Host, Tunnel, Wanted, needed_settings
 
 _ANYBODY = ("any", "0.0.0.0", None)
 
 
-def look(wanted: Wanted) -> Host:
-    """The host, as far as it matters for what is wanted, in this namespace. Raises ServerError."""
+def look(wanted: Wanted, *, ask: bool = False) -> Host:
+    """The host, as far as it matters for what is wanted, in this namespace. ask: its next hops towards clients are
+    asked whether they are there. Raises ServerError."""
     ends = tunnels() if wanted.mode == L3 else []
     try:
         settings = {key: sysctl.read(key) for key in needed_settings(wanted.interface, ends)}
@@ -19,16 +23,27 @@ def look(wanted: Wanted) -> Host:
         raise ServerError(f"cannot read the kernel settings of {wanted.interface}: {exc}") from exc
     (link,) = iproute.told("link", "show", "dev", wanted.interface)
     addresses = iproute.addresses()
+    routes = {client: _route(client, _source(wanted, addresses)) for client in wanted.clients}
     return Host(
         "UP" in iproute.told("link", "show", "dev", LOOPBACK)[0]["flags"],
         addresses,
         settings,
-        {client: _egress(client, _source(wanted, addresses)) for client in wanted.clients},
+        {client: None if route is None else str(route["dev"]) for client, route in routes.items()},
         int(link["mtu"]),
         ends,
         decapsulation.vips(wanted.interface) if wanted.mode == L3 else None,
         mssclamp.limits() if wanted.mode == L3 else {},
+        {client: hop for client, hop in _hops(routes if ask else {}).items() if hop is not None},
     )
+
+
+def _hops(routes: Mapping[str, dict[str, Any] | None]) -> dict[str, str | None]:
+    """By client, the next hop towards it that does not answer."""
+    return {
+        client: backpath.silent_next_hop(route, client)
+        for client, route in routes.items()
+        if route is not None and route["dev"] != LOOPBACK
+    }
 
 
 def tunnels() -> list[Tunnel]:
@@ -60,10 +75,9 @@ def _source(wanted: Wanted, addresses: list[tuple[str, str, int]]) -> str | None
     return next((vip for vip in wanted.vips if vip in there), None)
 
 
-def _egress(client: str, source: str | None) -> str | None:
-    """The interface that answers to a client leave by; None if there is no route."""
+def _route(client: str, source: str | None) -> dict[str, Any] | None:
+    """The route that answers to a client take; None if there is none."""
     try:
-        found = iproute.told("route", "get", client, *(("from", source) if source else ()))
+        return dict(iproute.told("route", "get", client, *(("from", source) if source else ()))[0])
     except ServerError:
         return None
-    return str(found[0]["dev"])

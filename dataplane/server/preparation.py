@@ -153,6 +153,7 @@ class Host:
     tunnels: Sequence[Tunnel] = ()  # ours, and others that are up
     decapsulated: frozenset[str] | None = None  # VIPs that the program decapsulates for; None: it is not there
     limits: Mapping[str, int] = field(default_factory=dict)  # bytes of the largest segments announced, by VIP
+    silent: Mapping[str, str] = field(default_factory=dict)  # by client, the next hop towards it that is silent to ARP
 
 
 def needed_settings(interface: str, devices: Iterable[Tunnel] = ()) -> tuple[str, ...]:
@@ -186,6 +187,18 @@ def problems(wanted: Wanted, host: Host) -> list[Problem]:
                 Problem(
                     f"client {client} is an address of this host: its answers never leave",
                     Advice("--client names a host that is to be answered, not this one"),
+                )
+            )
+        elif client in host.silent:
+            hop = host.silent[client]
+            found.append(
+                Problem(
+                    f"answers to client {client} leave by {egress} for {hop}, which does not answer ARP",
+                    Advice(
+                        f"ip route replace {client}/32 via GATEWAY, or the host's default gateway is to be another"
+                        if hop != client
+                        else f"{client} is switched off, or on another segment: ip route add {client}/32 via GATEWAY"
+                    ),
                 )
             )
     return found

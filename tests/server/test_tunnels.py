@@ -125,6 +125,15 @@ def test_strict_rp_filter_and_the_way_back_to_a_client_are_named(member: Namespa
     ]
 
 
+def test_a_next_hop_towards_a_client_that_does_not_answer_is_named(member: Namespace) -> None:
+    avi_server(member, "apply", "--vip", VIP, *L3)
+    member.sh("ip route replace default via 10.10.10.253 dev eth0 onlink")
+    told = json.loads(avi_server(member, "check", "--vip", VIP, *L3, "--client", CLIENT, "--json").stdout)
+    assert [p["what"] for p in told["problems"]] == [
+        f"answers to client {CLIENT} leave by eth0 for 10.10.10.253, which does not answer ARP"
+    ]
+
+
 @pytest.mark.parametrize("mode", [L3_IPIP, L3_GRE])
 def test_the_members_stack_gets_the_clients_datagram(member: Namespace, mode: str) -> None:
     avi_server(member, "apply", "--vip", VIP, *L3)
