@@ -120,8 +120,12 @@ def _replay(arguments: argparse.Namespace) -> int:
         raise NetworkError(surroundings.needs(planned))
     around = surroundings.load(arguments.neighbours)
     with replay.replayer(arguments.driver, planned, around) as ready:
-        print(json.dumps(replay.replay(ready, planned, arguments.source, arguments.target), indent=1))
-    return RUN_OK
+        told = replay.replay(ready, planned, arguments.source, arguments.target)
+        print(json.dumps(told, indent=1))
+    for frame in told["left_out"]:
+        what = f"frame {frame['frame']} has {frame['bytes']} bytes, this driver can be tried on {ready.largest}"
+        print(f"avi-se: {what}: it was left out; --driver {registry.FALLBACK.name} decides it", file=sys.stderr)
+    return RUN_FAILED if told["left_out"] else RUN_OK
 
 
 def _status(arguments: argparse.Namespace) -> int:

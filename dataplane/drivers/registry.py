@@ -36,6 +36,10 @@ class Replayer(Protocol):
     """A driver's decision on frames in memory; they arrive on the interface FIRST_INTERFACE."""
 
     @property
+    def largest(self) -> int:
+        """Bytes of the largest frame that it can be tried on."""
+
+    @property
     def tables(self) -> Tables:
         """Where the values are put that it decides by."""
 

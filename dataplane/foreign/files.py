@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from dataplane.foreign.errors import ForeignError
 
@@ -14,6 +15,15 @@ LARGEST = 256 << 20
 
 def read(path: Path, *, largest: int = LARGEST) -> bytes:
     """A regular file's bytes. Raises ForeignError for one that is no regular file or too large, OSError."""
+    with opened(path) as stream:
+        found = stream.read(largest + 1)
+    if len(found) > largest:
+        raise ForeignError(f"it is larger than {largest >> 20} MiB")
+    return found
+
+
+def opened(path: Path) -> BinaryIO:
+    """A regular file, to be read piece by piece. Raises ForeignError for one that is no regular file, OSError."""
     held = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer would wait for ever
     try:
         told = os.fstat(held)
@@ -21,13 +31,10 @@ def read(path: Path, *, largest: int = LARGEST) -> bytes:
             raise ForeignError("it is a directory, where a file is expected")
         if not stat.S_ISREG(told.st_mode):
             raise ForeignError("it is no regular file")
-        with open(held, "rb", closefd=False) as stream:
-            found = stream.read(largest + 1)
-    finally:
+        return open(held, "rb")
+    except BaseException:
         os.close(held)
-    if len(found) > largest:
-        raise ForeignError(f"it is larger than {largest >> 20} MiB")
-    return found
+        raise
 
 
 def read_text(path: Path, *, largest: int = LARGEST) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from dataplane.errors import PlanError
 from dataplane.foreign import files, jsontext
+from dataplane.foreign.text import harmless
 from dataplane.plan import checks, codec
 from dataplane.plan.model import Common, Plan
 
@@ -29,14 +30,19 @@ def load(path: Path) -> Plan:
         data = jsontext.loads(files.read(path))
         checks.listed(data, "the file", dict)
         if data.get("format", FORMAT) != FORMAT:
-            raise PlanError(f"{path}: written by another release (format {data['format']}, this one reads {FORMAT})")
+            found = harmless(str(data["format"]), 20)
+            raise PlanError(f"{path}: written by another release (format {found}, this one reads {FORMAT})")
         services = {}
         for key, body in checks.listed(data["services"], "services", dict).items():
-            services[key] = codec.read_service(body, checks.listed(body, key, dict).get("version", 0), key)
+            services[key] = codec.read_service(
+                body, checks.listed(body, harmless(key, 60), dict).get("version", 0), key
+            )
         common = checks.listed(data["common"], "common", dict)
         return Plan(checks.version(data["version"]), services, codec.read_common(common, common.get("version", 0)))
     except PlanError as exc:
-        raise exc if str(path) in exc.what else PlanError(f"{path}: not a plan: {exc}", remedy=_remedy(path)) from exc
+        if exc.what.startswith(f"{path}: "):
+            raise
+        raise PlanError(f"{path}: not a plan: {exc}", remedy=_remedy(path)) from exc
     except OSError as exc:
         raise PlanError(f"{path}: {exc.strerror}") from exc
     except KeyError as exc:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,13 @@ from dataplane import plan
 from dataplane.drivers import registry
 from dataplane.drivers.registry import Replayer
 from dataplane.errors import NetworkError, PlanError
+from dataplane.foreign import capture
+from dataplane.foreign.errors import ForeignError
 from dataplane.forwarding import translate
+from dataplane.forwarding.decision import ETH_HLEN, ETH_P_8021Q, ETH_P_IP, VLAN_HLEN
 from dataplane.forwarding.driver import Tables
 from dataplane.forwarding.values import Counters, Tally, Vip
 from dataplane.replay.surroundings import Surroundings
-
-ETHERNET = 1
-"""DLT_EN10MB, the only link type that can be replayed (pcap-linktype(7))."""
 
 
 def fill(values: Tables, planned: plan.Plan, around: Surroundings) -> None:
@@ -66,51 +67,55 @@ def replayer(driver: str, planned: plan.Plan, around: Surroundings) -> Iterator[
         yield ready
 
 
+@dataclass(slots=True)
+class Seen:
+    """What is to be known of a capture beside what became of its frames."""
+
+    frames: int = 0
+    cut: int = 0  # frames whose end was not captured
+    unfilled: int = 0  # IPv4 headers whose checksum was left to a card
+    left_out: list[dict[str, int]] = field(default_factory=list)  # frames too large for the driver to be tried on
+
+
 def replay(replayer: Replayer, planned: plan.Plan, source: Path, target: Path) -> dict[str, Any]:
     """Decide every frame of a capture, write what would have left, and sum up: see `summary`.
 
     Raises PlanError where the capture cannot be read or written, or is not of Ethernet frames; DriverError.
     """
-    from scapy.error import Scapy_Exception
-    from scapy.utils import RawPcapWriter
-
-    frames = 0
+    seen, frames = Seen(), capture.frames(source)
     try:
-        source.open("rb").close()  # before anything is written
+        first = next(frames, None)  # before anything is written
         if target.exists() and target.samefile(source):
             raise PlanError(f"{target} is the capture itself: what leaves would take its place")
-        with RawPcapWriter(str(target), linktype=ETHERNET, sync=False) as out:
-            out.write_header(None)
-            for frame, seconds, micros in _frames(source):
-                frames += 1
-                for leaving in replayer.decide(frame, (seconds * 1_000_000 + micros) * 1000):
-                    out.write_packet(leaving, sec=seconds, usec=micros)
+        with target.open("wb") as stream:
+            out = capture.Writer(stream)
+            for frame in chain(() if first is None else (first,), frames):
+                seen.frames = frame.number
+                seen.cut += frame.cut
+                seen.unfilled += _unfilled(frame.data)
+                if len(frame.data) > replayer.largest:
+                    seen.left_out.append({"frame": frame.number, "bytes": len(frame.data)})
+                    continue
+                for leaving in replayer.decide(frame.data, frame.nanoseconds):
+                    out.write(leaving, frame.nanoseconds)
     except OSError as exc:
         raise PlanError(f"{exc.filename or source}: {exc.strerror}") from exc
-    except (Scapy_Exception, EOFError) as exc:
-        raise PlanError(f"{source}: not a capture file: {exc}") from exc
-    return summary(planned, frames, replayer.counters())
+    except ForeignError as exc:
+        raise PlanError(f"{source}: not a capture that can be replayed: {exc}") from exc
+    return summary(planned, seen, replayer.counters())
 
 
-def _frames(source: Path) -> Iterator[tuple[bytes, int, int]]:
-    from scapy.utils import RawPcapNgReader, RawPcapReader
-
-    with RawPcapReader(str(source)) as reader:
-        for frame, about in reader:
-            if isinstance(reader, RawPcapNgReader):
-                link, ticks = about.linktype, (about.tshigh << 32) + (about.tslow or 0) if about.tshigh else 0
-                seconds, rest = divmod(ticks, about.tsresol) if ticks else (0, 0)
-                micros = rest * 1_000_000 // about.tsresol if ticks else 0
-            else:
-                link, seconds, micros = reader.linktype, about.sec, about.usec // (1000 if reader.nano else 1)
-            if link != ETHERNET:
-                raise PlanError(f"{source}: link type {link}; only Ethernet ({ETHERNET}) can be replayed")
-            yield frame, seconds, micros
+def _unfilled(frame: bytes) -> bool:
+    """Whether an IPv4 header has the checksum 0: a sender's stack leaves it to the card, which fills it in behind the
+    place where the sender's own captures are taken."""
+    start = ETH_HLEN + VLAN_HLEN if frame[12:14] == ETH_P_8021Q else ETH_HLEN
+    return frame[start - 2 : start] == ETH_P_IP and frame[start + 10 : start + 12] == b"\0\0"
 
 
-def summary(planned: plan.Plan, frames: int, counters: Counters) -> dict[str, Any]:
+def summary(planned: plan.Plan, seen: Seen, counters: Counters) -> dict[str, Any]:
     """{"frames", "forwarded", "answered", "host", "dropped": {reason: n}, "services": {name: {"packets", "bytes",
-    "servers": {"ip:port": {"packets", "bytes"}}}}}"""
+    "servers": {"ip:port": {"packets", "bytes"}}}}, "cut": frames whose end was not captured, which are decided with
+    zeros in its place, "unfilled_checksums": IPv4 headers with checksum 0, "left_out": [{"frame": number, "bytes"}]}"""
     services = [service for service in planned.services.values() if service is not None]
     told: dict[str, Any] = {s.virtualservice: {"packets": 0, "bytes": 0, "servers": {}} for s in services}
     for service in services:
@@ -125,12 +130,15 @@ def summary(planned: plan.Plan, frames: int, counters: Counters) -> dict[str, An
     forwarded = sum(service["packets"] for service in told.values())
     dropped = {reason: n for reason, n in sorted(counters.dropped.items()) if n}
     return {
-        "frames": frames,
+        "frames": seen.frames,
         "forwarded": forwarded,
         "answered": counters.answered,
-        "host": frames - forwarded - counters.answered - sum(dropped.values()),
+        "host": seen.frames - len(seen.left_out) - forwarded - counters.answered - sum(dropped.values()),
         "dropped": dropped,
         "services": told,
+        "cut": seen.cut,
+        "unfilled_checksums": seen.unfilled,
+        "left_out": seen.left_out,
     }
 
 

@@ -51,8 +51,8 @@ class Surroundings:
         address = ipaddress.IPv4Address(server)
         for prefix, via, index in self.routes:
             if address in prefix:
-                source = next(own.ip.packed for i, own in self.networks if i == index)
-                return NextHop(index, self.macs.get((index, via.packed)), source)
+                source = next((own.ip.packed for i, own in self.networks if i == index), None)
+                return NextHop() if source is None else NextHop(index, self.macs.get((index, via.packed)), source)
         return NextHop()
 
 
@@ -81,14 +81,17 @@ def load(path: Path) -> Surroundings:
 
 def _interface(index: int, entry: dict[str, Any]) -> Interface:
     addresses = tuple(ipaddress.IPv4Interface(text).ip.packed for text in entry["ip"])
-    return Interface(index, entry["name"], _mac(entry["mac"]), int(entry.get("mtu", 1500)), addresses)
+    name, mtu = entry["name"], entry.get("mtu", 1500)
+    if type(name) is not str or type(mtu) is not int or not 68 <= mtu <= 1 << 20:
+        raise ValueError(f"interface {name!r}: expected a name, and an mtu from 68 on, found {mtu!r}")
+    return Interface(index, name, _mac(entry["mac"]), mtu, addresses)
 
 
 def _route(
     by_name: Mapping[str, int], entry: dict[str, Any]
 ) -> tuple[ipaddress.IPv4Network, ipaddress.IPv4Address, int]:
-    via = ipaddress.IPv4Address(entry["via"])
-    return ipaddress.IPv4Network(entry["prefix"]), via, by_name[entry["interface"]]
+    via, prefix, index = ipaddress.IPv4Address(entry["via"]), entry["prefix"], by_name[entry["interface"]]
+    return ipaddress.IPv4Network(prefix), via, index
 
 
 def _mac(text: str) -> bytes:

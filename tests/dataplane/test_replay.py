@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -144,11 +145,14 @@ LARGE = ((0, 0), (0, "DF"), (1436, 0), (1436, "DF"), (1437, 0), (1437, "DF"))
 """Bytes of data and flags: GRE leaves room for 1,476 of an IP packet."""
 
 
-def test_a_frame_too_large_to_be_tried_is_named(folder: Path) -> None:
-    wrpcap(str(folder / "in.pcap"), [Ether(frame(tcp(data=bytes(4000))))])
+def test_a_frame_too_large_to_be_tried_is_named_and_the_others_are_decided(folder: Path) -> None:
+    wrpcap(str(folder / "in.pcap"), [Ether(frame(tcp(data=bytes(size)))) for size in (0, 4000, 0)])
     done = replay(folder, "--neighbours", "net.json", "--driver", "xdp")
     assert done.returncode == 1
-    assert "4054 bytes" in done.stderr
+    assert "frame 2 has 4054 bytes" in done.stderr
+    told = json.loads(done.stdout)
+    assert (told["frames"], told["forwarded"], told["host"]) == (3, 2, 0)
+    assert told["left_out"] == [{"frame": 2, "bytes": 4054}]
     assert "--driver pcap" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -159,6 +163,79 @@ def test_times_of_the_frames_are_kept(folder: Path) -> None:
     wrpcap(str(folder / "in.pcap"), packets)
     summary(folder)
     assert [float(packet.time) for packet in rdpcap(str(folder / "out.pcap"))] == [1000.25, 1001.5]
+
+
+def pcap(*records: tuple[bytes, int], link: int = 1) -> bytes:
+    """A capture of frames, with their length on the wire."""
+    head = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, link)
+    return head + b"".join(struct.pack("<IIII", 5, 6, len(f), length) + f for f, length in records)
+
+
+def pcapng(high: int, low: int, sent: bytes, options: bytes = b"") -> bytes:
+    """A section, an interface, a frame."""
+
+    def block(kind: int, body: bytes) -> bytes:
+        size = struct.pack("<I", len(body) + 12)
+        return struct.pack("<I", kind) + size + body + size
+
+    section = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    packet = struct.pack("<IIIII", 0, high, low, len(sent), len(sent)) + sent + bytes(-len(sent) % 4)
+    return section + block(1, struct.pack("<HHI", 1, 0, 0) + options) + block(6, packet)
+
+
+def test_a_frame_above_65535_bytes_is_read_whole(folder: Path) -> None:
+    sent = frame(tcp()) + bytes(70_000)
+    (folder / "in.pcap").write_bytes(pcap((sent, len(sent)), (SENT[0], len(SENT[0]))))
+    assert summary(folder)["forwarded"] == 2
+
+
+@every_driver
+def test_frames_whose_end_was_not_captured_are_decided_and_counted_apart(folder: Path, driver: str) -> None:
+    sent = frame(tcp(data=bytes(1000)))
+    (folder / "in.pcap").write_bytes(pcap((sent[:96], len(sent)), (sent, len(sent))))
+    told = summary(folder, "--driver", driver)
+    assert (told["forwarded"], told["dropped"], told["cut"]) == (2, {}, 1)
+    assert [len(bytes(packet)) for packet in rdpcap(str(folder / "out.pcap"))] == [len(sent)] * 2
+
+
+def test_headers_whose_checksum_a_card_fills_in_are_counted_apart(folder: Path) -> None:
+    sent = bytearray(SENT[0])
+    sent[24:26] = b"\0\0"
+    (folder / "in.pcap").write_bytes(pcap((bytes(sent), len(sent)), (SENT[0], len(SENT[0]))))
+    told = summary(folder)
+    assert (told["forwarded"], told["dropped"], told["unfilled_checksums"]) == (1, {"malformed": 1}, 1)
+
+
+@pytest.mark.parametrize("word", [1, 0x30000001, 0x24000001])
+def test_a_link_type_with_bits_about_the_checksum_is_ethernet(folder: Path, word: int) -> None:
+    sent = SENT[0] + b"\1\2\3\4" * (word == 0x24000001)
+    (folder / "in.pcap").write_bytes(pcap((sent, len(sent)), link=word))
+    assert summary(folder)["forwarded"] == 1
+
+
+@pytest.mark.parametrize(
+    ("high", "low", "options", "at"),
+    [
+        (0, 3_000_000, b"", 3.0),
+        (1, 0, b"", 4294.967296),
+        (0, 3_500, struct.pack("<HHB3x", 9, 1, 3), 3.5),
+        (0, 7 << 10, struct.pack("<HHB3x", 9, 1, 0x8A), 7.0),
+        (0, 0, struct.pack("<HHq", 14, 8, 100), 100.0),
+        (0xFFFFFFFF, 0xFFFFFFFF, struct.pack("<HHB3x", 9, 1, 0), 4294967295.999999),
+    ],
+)
+def test_times_of_pcapng_are_kept(folder: Path, high: int, low: int, options: bytes, at: float) -> None:
+    (folder / "in.pcap").write_bytes(pcapng(high, low, SENT[0], options))
+    summary(folder)
+    assert [float(packet.time) for packet in rdpcap(str(folder / "out.pcap"))] == [pytest.approx(at, abs=1e-5)]
+
+
+def test_a_capture_that_ends_in_the_middle_is_told_with_the_frame(folder: Path) -> None:
+    (folder / "in.pcap").write_bytes(pcap(*[(sent, len(sent)) for sent in SENT[:3]])[:-5])
+    done = replay(folder, "--neighbours", "net.json")
+    assert done.returncode == 1
+    assert "the file ends in the middle, at frame 3" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_pcapng_is_read_too(folder: Path) -> None:

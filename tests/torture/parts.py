@@ -75,6 +75,7 @@ PARTS = {
         Part("disks", "disks full at some byte: what is told is what is stored, reads work", 200, 10, "disks"),
         Part("damaged", "stores damaged somewhere: what is damaged is told, nothing raises", 500, 30, "damaged"),
         Part("imports", "exports with something changed: imported or refused with the path", 10_000, 150, "imports"),
+        Part("replays", "plans, neighbours, captures changed: replayed or refused", 20_000, 200, "replays"),
         Part("starts", "an engine ended at any moment of its start: nothing stays in the kernel", 500, 10, "starts"),
     )
 }

@@ -9,6 +9,8 @@ from dataplane.forwarding.values import Counters
 
 FIRST = 1
 """Index of the interface that frames arrive on."""
+LARGEST = 1 << 30
+"""Bytes of a frame: any."""
 
 
 class ReferenceReplayer:
@@ -18,6 +20,7 @@ class ReferenceReplayer:
         self._values = LookupTables()
         self._flows = Flows()
         self._counters = Counters()
+        self.largest = LARGEST
 
     @property
     def tables(self) -> LookupTables:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataplane.drivers.maps.tables import MapTables
-from dataplane.drivers.xdp.testrun import Trial
+from dataplane.drivers.xdp.testrun import LARGEST, Trial
 from dataplane.forwarding.decision import ETH_HLEN
 from dataplane.forwarding.tracking import FLOWS
 from dataplane.forwarding.values import Counters
@@ -15,6 +15,7 @@ class ProgramReplayer:
     def __init__(self) -> None:
         self._trial = Trial(FLOWS)
         self._now = 0
+        self.largest = LARGEST
 
     @property
     def tables(self) -> MapTables:
