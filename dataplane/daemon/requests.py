@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import select
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,11 +14,65 @@ from pathlib import Path
 from typing import Any
 
 from dataplane.client import short_path
-from dataplane.daemon import diagnose, status
+from dataplane.daemon import diagnose, questions, status
 from dataplane.engine.engine import Engine
 from dataplane.errors import EngineError
+from dataplane.foreign.errors import ForeignError
+from dataplane.foreign.text import harmless
 
 log = logging.getLogger("avi-se")
+
+LONGEST = 65536
+"""Bytes of a request."""
+ASKED_WITHIN = 5.0
+"""Seconds in which a client's request comes."""
+TAKEN_WITHIN = 60.0
+"""Seconds in which a client takes its answer."""
+MOST_CLIENTS = 64
+"""Clients at a time. One more takes the place of the one that has been silent longest."""
+BACKLOG = 1024
+"""Connections that wait to be taken."""
+LOOK_EVERY = 0.1
+"""Seconds between two looks whether a client that waits is still there."""
+
+
+class _Client:
+    """One connection."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.asked = False  # its request has come
+
+    async def gone(self) -> None:
+        """Ends when the client has closed its end; one that only says no more still listens (POLLHUP, poll(2))."""
+        poller = select.poll()
+        there = self.writer.get_extra_info("socket").fileno()
+        if there >= 0:
+            poller.register(there, select.POLLHUP)
+        while not self.writer.is_closing() and not poller.poll(0):
+            await asyncio.sleep(LOOK_EVERY)
+
+
+class _Clients:
+    """Those that are connected, the longest first."""
+
+    def __init__(self) -> None:
+        self._there: dict[_Client, None] = {}
+
+    def enter(self, client: _Client) -> bool:
+        """Take one in. Returns whether there is room, which one that has asked nothing yet makes."""
+        if len(self._there) >= MOST_CLIENTS:
+            silent = next((one for one in self._there if not one.asked), None)
+            if silent is None:
+                return False
+            self.leave(silent)
+            silent.writer.transport.abort()
+        self._there[client] = None
+        return True
+
+    def leave(self, client: _Client) -> None:
+        """It is gone."""
+        self._there.pop(client, None)
 
 
 class Requests:
@@ -29,13 +84,14 @@ class Requests:
     def __init__(self, engine: Engine, chosen: str, look: Callable[[], None]) -> None:
         self._engine, self._chosen, self._look = engine, chosen, look
         self._applied = asyncio.Condition()
+        self._clients = _Clients()
 
     @asynccontextmanager
     async def listening(self, path: Path) -> AsyncIterator[None]:
         """Answer on a Unix socket; it is gone afterwards."""
         with short_path(path) as name:
             Path(name).unlink(missing_ok=True)
-            server = await asyncio.start_unix_server(self._serve, name)
+            server = await asyncio.start_unix_server(self._serve, name, limit=LONGEST, backlog=BACKLOG)
             os.chmod(name, 0o600)
             try:
                 async with server:
@@ -49,46 +105,75 @@ class Requests:
             self._applied.notify_all()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = _Client(writer)
+        if not self._clients.enter(client):
+            _write(writer, {"error": f"{MOST_CLIENTS} clients are being answered already; ask again"})
+            writer.close()
+            return
         try:
-            line = await reader.readline()
-            if line:
-                answer = await self._answer(line, lambda text: _write(writer, {"progress": text}))
+            answer = await self._first(reader, client)
+            if answer is not None:
                 _write(writer, answer)
-                await writer.drain()
-        except (ConnectionError, ValueError) as exc:
+                async with asyncio.timeout(TAKEN_WITHIN):
+                    await writer.drain()
+        except (OSError, TimeoutError) as exc:
             log.debug("a client went away: %s", exc)
         finally:
+            self._clients.leave(client)
             writer.close()
 
-    async def _answer(self, line: bytes, tell: Callable[[str], None]) -> dict[str, Any]:
-        """The answer to a request. tell: writes a line of its own about what goes on meanwhile."""
-        engine = self._engine
+    async def _first(self, reader: asyncio.StreamReader, client: _Client) -> dict[str, Any] | None:
+        """The answer to a client's first line; None for one that said nothing or went away."""
         try:
-            asked = json.loads(line)
-            request = asked["request"]
-        except (ValueError, KeyError, TypeError):
-            return {"error": "a request is one JSON object with the key 'request'"}
-        if request == "status":
-            told = await status.report(engine)
-            told["pid"] = os.getpid()
-            told["driver"]["reason"] = self._chosen
-            return told
-        if request == "addresses":
-            own = [address for interface in engine.interfaces.served() for address in interface.addresses]
-            return {"addresses": sorted(map(socket.inet_ntoa, own))}
-        if request == "notify":
-            self._look()
-            return {"version": engine.version}
-        if request == "wait":
-            return {"applied": await self._wait(int(asked["version"]), float(asked["timeout"]))}
-        if request == "diagnose":
-            try:
-                return await diagnose.diagnose(engine, str(asked["pool"]), str(asked.get("server", "")), tell)
-            except EngineError as exc:
-                return {"error": exc.what}
-        if request == "kernel":
-            return {"objects": [list(one) for one in engine.kernel.objects()]}
-        return {"error": f"unknown request {request!r}; there are status, addresses, notify, wait, diagnose, kernel"}
+            async with asyncio.timeout(ASKED_WITHIN):
+                line = await reader.readline()
+        except TimeoutError:
+            return {"error": f"no whole line came within {ASKED_WITHIN:.0f} s"}
+        except ValueError:
+            return {"error": f"a request is one line of at most {LONGEST} bytes"}
+        if not line:
+            return None
+        client.asked = True
+        work = asyncio.create_task(self._answer(line, lambda text: _write(client.writer, {"progress": text})))
+        gone = asyncio.create_task(client.gone())
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            return work.result() if work.done() else None
+        finally:
+            for task in (work, gone):
+                task.cancel()
+            await asyncio.gather(work, gone, return_exceptions=True)
+
+    async def _answer(self, line: bytes, tell: Callable[[str], None]) -> dict[str, Any]:
+        """The answer to a request, or its error. tell: writes a line of its own about what goes on meanwhile."""
+        try:
+            return await self._answered(questions.read(line), tell)
+        except (ForeignError, EngineError) as exc:
+            return {"error": exc.what if isinstance(exc, EngineError) else str(exc)}
+        except Exception as exc:  # a mistake of ours: whoever asks hears of it, too
+            log.exception("a request was not answered")
+            return {"error": harmless(f"the engine failed to answer: {type(exc).__name__}: {exc}")}
+
+    async def _answered(self, asked: questions.Question, tell: Callable[[str], None]) -> dict[str, Any]:
+        engine, fields = self._engine, asked.fields
+        match asked.request:
+            case "status":
+                told = await status.report(engine)
+                told["pid"] = os.getpid()
+                told["driver"]["reason"] = self._chosen
+                return told
+            case "addresses":
+                own = [address for interface in engine.interfaces.served() for address in interface.addresses]
+                return {"addresses": sorted(map(socket.inet_ntoa, own))}
+            case "notify":
+                self._look()
+                return {"version": engine.version}
+            case "wait":
+                return {"applied": await self._wait(fields["version"], fields["timeout"])}
+            case "diagnose":
+                return await diagnose.diagnose(engine, fields["pool"], fields["server"], tell)
+            case _:
+                return {"objects": [list(one) for one in engine.kernel.objects()]}
 
     async def _wait(self, version: int, timeout: float) -> bool:
         self._look()

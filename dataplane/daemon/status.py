@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from dataplane import plan
@@ -17,8 +17,29 @@ from dataplane.forwarding import maglev, translate
 from dataplane.forwarding.values import Counters, Tally, Vip
 from dataplane.vip import defence
 
-AT_ONCE = 100
-"""Servers looked at before others have the loop."""
+AT_ONCE = 20
+"""Servers looked at before the clock is."""
+AT_LEAST, AT_MOST = 0.005, 0.05
+"""Seconds that a report has the loop before others have it."""
+
+
+class Turns:
+    """Who answers has the loop for as long as the others had it: half of it, where thousands of probes a second want
+    all. clock: in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._begun, self._share = clock(), AT_LEAST
+
+    async def give(self) -> bool:
+        """Give the loop to the others, if this turn has had its time. Returns whether it did."""
+        now = self._clock()
+        if now - self._begun < self._share:
+            return False
+        await asyncio.sleep(0)
+        self._begun = self._clock()
+        self._share = min(AT_MOST, max(AT_LEAST, self._begun - now))
+        return True
 
 
 async def report(engine: Engine) -> dict[str, Any]:
@@ -58,7 +79,8 @@ async def report(engine: Engine) -> dict[str, Any]:
     version, services = engine.version, dict(sorted(engine.services.items()))
     counters, now = engine.driver.counters(), time.time()
     pools = {service.pool_uuid: service for service in services.values()}
-    seen = {uuid: await _seen(engine, service, counters, now) for uuid, service in pools.items()}
+    turns = Turns()
+    seen = {uuid: await _seen(engine, service, counters, now, turns) for uuid, service in pools.items()}
     return {
         "name": engine.name,
         "group": engine.group,
@@ -137,7 +159,7 @@ class _Seen(NamedTuple):
     pool: State  # its own
 
 
-async def _seen(engine: Engine, service: plan.Service, counters: Counters, now: float) -> _Seen:
+async def _seen(engine: Engine, service: plan.Service, counters: Counters, now: float, turns: Turns) -> _Seen:
     uuid, listed = service.pool_uuid, engine.index.members(service.pool_uuid)
     value = engine.pools.values.get(uuid)
     owned = maglev.shares(value.table, len(listed.servers)) if value else array("I", bytes(4 * len(listed.servers)))
@@ -145,7 +167,7 @@ async def _seen(engine: Engine, service: plan.Service, counters: Counters, now: 
     servers, told = {}, []
     for index, (server, address) in enumerate(zip(*listed, strict=True)):
         if index % AT_ONCE == 0:
-            await asyncio.sleep(0)
+            await turns.give()
         member = engine.members.member(service, server, address, now)
         if settled and not up:
             member = member._replace(usable=False, serves=False)

@@ -77,6 +77,7 @@ PARTS = {
         Part("imports", "exports with something changed: imported or refused with the path", 10_000, 150, "imports"),
         Part("replays", "plans, neighbours, captures changed: replayed or refused", 20_000, 200, "replays"),
         Part("starts", "an engine ended at any moment of its start: nothing stays in the kernel", 500, 10, "starts"),
+        Part("requests", "requests to an engine's socket: each is answered, in one line", 10_000, 200, "requests"),
     )
 }
 """Every part by name, in the order in which `make torture` runs them."""

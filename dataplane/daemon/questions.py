@@ -1,0 +1,79 @@
+"""Requests to an engine as they come from its socket: bytes from outside, checked field by field."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from dataplane.foreign import jsontext
+from dataplane.foreign.errors import ForeignError
+from dataplane.foreign.text import harmless
+
+LONGEST_TEXT = 1024
+"""Characters of a field that is text."""
+LARGEST_VERSION = 2**63 - 1
+LONGEST_WAIT = 86400.0
+"""Seconds."""
+
+_NEEDED = object()
+
+
+class Question(NamedTuple):
+    """A request whose fields are what they must be."""
+
+    request: str  # one of REQUESTS
+    fields: Mapping[str, Any]  # by name, with the defaults of those that were left out
+
+
+class _Field(NamedTuple):
+    """A field of a request."""
+
+    check: Callable[[Any], str]  # what it must be, "" if it is so
+    default: Any = _NEEDED
+
+
+def _version(value: Any) -> str:
+    good = type(value) is int and 0 <= value <= LARGEST_VERSION
+    return "" if good else f"a whole number from 0 to {LARGEST_VERSION}"
+
+
+def _seconds(value: Any) -> str:
+    good = type(value) in (int, float) and 0 <= value <= LONGEST_WAIT and math.isfinite(value)
+    return "" if good else f"a number of seconds from 0 to {LONGEST_WAIT:.0f}"
+
+
+def _text(value: Any) -> str:
+    return "" if isinstance(value, str) and len(value) <= LONGEST_TEXT else f"text of at most {LONGEST_TEXT} characters"
+
+
+REQUESTS: Mapping[str, Mapping[str, _Field]] = {
+    "status": {},
+    "addresses": {},
+    "notify": {},
+    "wait": {"version": _Field(_version), "timeout": _Field(_seconds)},
+    "diagnose": {"pool": _Field(_text), "server": _Field(_text, "")},
+    "kernel": {},
+}
+"""Every request with its fields. Others are ignored: a newer client may know more."""
+
+
+def read(line: bytes) -> Question:
+    """The question in a line. Raises ForeignError, which names the field."""
+    asked = jsontext.loads(line)
+    if not isinstance(asked, dict) or "request" not in asked:
+        raise ForeignError("a request is one JSON object with the key 'request'")
+    request, known = asked["request"], ", ".join(REQUESTS)
+    if not isinstance(request, str):
+        raise ForeignError(f"request must be one of {known}")
+    if request not in REQUESTS:
+        raise ForeignError(f"unknown request '{harmless(request, 60)}'; there are {known}")
+    fields = {}
+    for name, field in REQUESTS[request].items():
+        value = asked.get(name, field.default)
+        if value is _NEEDED:
+            raise ForeignError(f"{request}: {name} is missing; it must be {field.check(None)}")
+        if wrong := field.check(value):
+            raise ForeignError(f"{request}: {name} must be {wrong}, not {harmless(repr(value), 60)}")
+        fields[name] = value
+    return Question(request, fields)

@@ -1,0 +1,137 @@
+"""The engine's socket: every request is answered, whoever is silent keeps nobody out, and nobody works for the gone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from dataplane.daemon import requests, status
+from dataplane.daemon.requests import Requests
+from dataplane.engine.engine import Engine
+from tests.torture.requests import EmptyEngine, ask
+
+WAIT = b'{"request":"wait",'
+
+
+def served(folder: Path, work: Callable[[Path], Awaitable[None]]) -> None:
+    """Do something while an engine that has nothing answers on a socket."""
+
+    async def both() -> None:
+        path = folder / "se.sock"
+        async with Requests(cast(Engine, EmptyEngine()), "", lambda: None).listening(path):
+            async with asyncio.timeout(20):
+                await work(path)
+
+    asyncio.run(both())
+
+
+@pytest.mark.parametrize(
+    ("request_", "told"),
+    [
+        (b'{"request":"wait"}', "wait: version is missing; it must be a whole number from 0 to"),
+        (WAIT + b'"version":null,"timeout":1}', "wait: version must be a whole number from 0 to"),
+        (WAIT + b'"version":true,"timeout":1}', "not True"),
+        (WAIT + b'"version":1,"timeout":-1}', "wait: timeout must be a number of seconds from 0 to 86400, not -1"),
+        (WAIT + b'"version":1,"timeout":1e400}', "1e400 is larger than a number can be"),
+        (WAIT + b'"version":1,"timeout":NaN}', "NaN is no JSON number"),
+        (b'{"request":"diagnose"}', "diagnose: pool is missing; it must be text of at most 1024 characters"),
+        (b'{"request":"diagnose","pool":["x"]}', "diagnose: pool must be text of at most 1024 characters, not ['x']"),
+        (b'{"request":"diagnose","pool":"x"}', "it forwards no virtual service of this pool"),
+        (b'{"request":["status"]}', "request must be one of status, addresses, notify, wait, diagnose, kernel"),
+        (b'{"request":"\\u001b[2J"}', "unknown request '\\x1b[2J'; there are status"),
+        (b"[" * 60_000, "it is nested deeper than 64 levels"),
+        (b" " * 70_000, "a request is one line of at most 65536 bytes"),
+        (b"\xff", "it is not UTF-8"),
+        (b"7", "a request is one JSON object with the key 'request'"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_answered(request_: bytes, told: str, tmp_path: Path) -> None:
+    async def work(path: Path) -> None:
+        answer = await ask(path, request_ + b"\n")
+        assert told in answer["error"]
+        assert await ask(path, b'{"request":"notify"}\n') == {"version": 3}
+
+    served(tmp_path, work)
+
+
+def test_a_mistake_of_ours_is_answered_too(tmp_path: Path) -> None:
+    async def work(path: Path) -> None:  # the engine that has nothing has no driver either
+        assert "the engine failed to answer: AttributeError" in (await ask(path, b'{"request":"status"}\n'))["error"]
+
+    served(tmp_path, work)
+
+
+def test_silent_clients_keep_nobody_out(tmp_path: Path) -> None:
+    async def work(path: Path) -> None:
+        silent = [await asyncio.open_unix_connection(str(path)) for _ in range(200)]
+        begun = asyncio.get_running_loop().time()
+        assert await ask(path, b'{"request":"notify"}\n') == {"version": 3}
+        assert asyncio.get_running_loop().time() - begun < requests.ASKED_WITHIN / 2
+        for _, writer in silent:
+            writer.close()
+
+    served(tmp_path, work)
+
+
+def test_a_line_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "ASKED_WITHIN", 0.1)
+
+    async def work(path: Path) -> None:
+        assert "no whole line came" in (await ask(path, b'{"request":'))["error"]
+
+    served(tmp_path, work)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_work_stops_when_its_client_has_gone(half: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that only says no more (a shell's pipe into `nc -U`) still listens."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def long(_engine: Engine) -> dict[str, Any]:
+        begun.set()
+        try:
+            await asyncio.sleep(1 if half else 60)
+        finally:
+            ended.set()
+        return {"driver": {}}
+
+    monkeypatch.setattr(status, "report", long)
+
+    async def work(path: Path) -> None:
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(b'{"request":"status"}\n')
+        await begun.wait()
+        if half:
+            writer.write_eof()
+            assert "pid" in json.loads(await reader.readline())
+        writer.close()
+        await ended.wait()
+
+    served(tmp_path, work)
+
+
+def test_a_report_has_the_loop_for_half_of_the_time_at_least_where_probes_want_all_of_it() -> None:
+    """Others want 30 ms each time they are given the loop: work of 300 ms takes about twice as long, not ten times."""
+
+    async def work() -> float:
+        now, given = 0.0, 0.0
+
+        def others() -> None:
+            nonlocal now, given
+            now += 0.03
+            given += 0.03
+            asyncio.get_running_loop().call_soon(others)
+
+        asyncio.get_running_loop().call_soon(others)
+        turns = status.Turns(lambda: now)
+        for _ in range(3000):
+            now += 0.0001
+            await turns.give()
+        return given
+
+    assert 0 < asyncio.run(work()) < 0.45
