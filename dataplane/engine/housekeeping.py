@@ -61,10 +61,11 @@ class Housekeeping:
                     continue
                 try:
                     mark = await self._paths.open_tunnel(server, next_hop.source, mode)
-                    pathmtu.send_full(mark, next_hop.source, tunnels[server, mode], mtu - rewrite.overhead(mode))
+                    for number, size in self._path_mtus.measuring((server, mode), mtu).items():
+                        inner, vip = size - rewrite.overhead(mode), tunnels[server, mode]
+                        pathmtu.send_measuring(mark, next_hop.source, vip, inner, number)
                 except (NetworkError, OSError) as exc:
                     log.warning("the path to %s is not measured: %s", socket.inet_ntoa(server), exc)
-                self._path_mtus.measured((server, mode))
             await asyncio.sleep(MEASURE_LOOK_EVERY)
 
     async def resolve(self) -> None:

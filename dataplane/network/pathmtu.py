@@ -4,10 +4,15 @@ Only messages count that go to the engine's own address and quote a packet in on
 Fragmentation needed comes from routers and tells the path's MTU (RFC 1191, RFC 2003 section 5.1); any other unreachable
 message tells why a server's tunnel does not work. The kernel hands all of them to a raw socket: none is a frame for a
 VIP, so no driver sees it.
+
+Anybody can send such a message. A path MTU is believed only from one that quotes a measuring packet of the engine, by
+its identification, which nobody else knows (RFC 5927 section 7.2), and only when a second measuring packet of the same
+size is answered with the same MTU. One that quotes anything else has the path measured.
 """
 
 from __future__ import annotations
 
+import secrets
 import socket
 import struct
 import time
@@ -25,9 +30,16 @@ LIFE = 600.0
 MEASURE_EVERY = 60.0
 """Seconds between two full-size packets into a tunnel. Clients' traffic does not measure a path: no router reports
 packets without DF, and the server gets them in fragments that a decapsulating program cannot reassemble."""
+CONFIRM_AFTER = 1.0
+"""Seconds until a path is measured again to confirm a report: hosts send one a second, often (RFC 1812 4.3.2.8)."""
+HINTED_EVERY = 5.0
+"""Seconds between two measurements of a path, at least, that reports which quote no measuring packet lead to."""
+_ANSWERED_WITHIN = 5.0
+"""Seconds in which a measuring packet is reported."""
 _LIMITED = 10.0
 """Seconds. Hosts limit how many unreachable messages they send (RFC 1812 section 4.3.2.8)."""
 _DISCARD = 9  # RFC 863
+_DF, _TTL = 0x4000, 64
 _PROTOCOL, _PORT, _FRAGMENTATION_NEEDED = 2, 3, 4
 _CODES = {
     0: "network unreachable", 1: "host unreachable", 5: "source route failed", 6: "network unknown", 7: "host unknown",
@@ -37,11 +49,24 @@ _CODES = {
 """The codes of unreachable messages (RFC 792, RFC 1812 section 5.2.7.1)."""
 
 
+Tunnel = tuple[bytes, str]
+"""A server and the mode in which it is reached."""
+
+
 class Report(NamedTuple):
     """A router's report of a path MTU."""
 
-    server: bytes  # where the path leads
+    tunnel: Tunnel  # the path
     mtu: int  # bytes of the largest packet towards the server
+    identification: int  # of the packet that was too big
+
+
+class _Sent(NamedTuple):
+    """A measuring packet."""
+
+    tunnel: Tunnel
+    size: int  # bytes, the tunnel's headers with them
+    when: float  # time.monotonic()
 
 
 def reported(message: bytes, own: Collection[bytes], servers: Collection[bytes]) -> Report | None:
@@ -52,7 +77,8 @@ def reported(message: bytes, own: Collection[bytes], servers: Collection[bytes])
     server = _quoted(message, own, servers)
     if server is None or message[1] != _FRAGMENTATION_NEEDED:
         return None
-    return Report(server, max(FLOOR, struct.unpack_from("!H", message, 6)[0]))
+    mode = next(mode for mode, protocol in tunnels.PROTOCOLS.items() if protocol == message[17])
+    return Report((server, mode), max(FLOOR, struct.unpack_from("!H", message, 6)[0]), int.from_bytes(message[12:14]))
 
 
 class Refusal(NamedTuple):
@@ -95,14 +121,15 @@ def _quoted(message: bytes, own: Collection[bytes], servers: Collection[bytes]) 
     return server if source in own and server in servers else None
 
 
-def send_full(mark: int, source: bytes, vip: bytes, size: int) -> None:
-    """Send a packet of `size` bytes with DF towards a VIP, with a probe's mark: a router reports it if it is too big.
-    Raises OSError."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as probe:
+def send_measuring(mark: int, source: bytes, vip: bytes, size: int, identification: int) -> None:
+    """Send a packet of `size` bytes with DF and an identification towards a VIP, with a probe's mark: a router reports
+    it if it is too big. Raises OSError."""
+    udp = struct.pack("!HHHH", _DISCARD, _DISCARD, size - IP_HLEN, 0)  # without a checksum, RFC 768
+    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, size, identification, _DF, _TTL, socket.IPPROTO_UDP, 0, source, vip)
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_RAW) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
         icmp.forbid_fragments(probe)
-        probe.bind((socket.inet_ntoa(source), 0))
-        probe.sendto(bytes(size - IP_HLEN - 8), (socket.inet_ntoa(vip), _DISCARD))
+        probe.sendto(header + udp + bytes(size - IP_HLEN - len(udp)), (socket.inet_ntoa(vip), 0))
 
 
 class PathMtus:
@@ -112,10 +139,13 @@ class PathMtus:
         self._changed = changed
         self._known: dict[bytes, tuple[int, float]] = {}
         self._refusals: dict[tuple[bytes, int], tuple[str, float]] = {}
-        self._measured: dict[tuple[bytes, str], float] = {}
+        self._due: dict[Tunnel, float] = {}
+        self._measured: dict[Tunnel, float] = {}
+        self._sent: dict[int, _Sent] = {}
+        self._claims: dict[Tunnel, tuple[int, int]] = {}
         self._own: Collection[bytes] = ()
         self._servers: Collection[bytes] = ()
-        self._listener = RawListener(socket.IPPROTO_ICMP, self._received, size=65536)
+        self._listener = RawListener(socket.IPPROTO_ICMP, self.heard, size=65536)
 
     def follow(self, own: Collection[bytes], servers: Collection[bytes]) -> None:
         """Believe reports about tunnels from the engine's own addresses to these servers. Raises OSError."""
@@ -146,30 +176,55 @@ class PathMtus:
         reason, when = self._refusals.get((server, tunnels.PROTOCOLS[mode]), ("", 0.0))
         return reason if when >= since - _LIMITED else ""
 
-    def due(self, tunnels: Collection[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
-        """Those of the tunnels (server, mode) that are to be measured now. All other tunnels' times are forgotten."""
+    def due(self, tunnels: Collection[Tunnel]) -> list[Tunnel]:
+        """Those of the tunnels that are to be measured now. All other tunnels' times are forgotten."""
         now = time.monotonic()
-        found = [tunnel for tunnel in tunnels if self._measured.get(tunnel, -MEASURE_EVERY) <= now - MEASURE_EVERY]
-        self._measured = {tunnel: when for tunnel, when in self._measured.items() if tunnel in tunnels}
-        return found
+        for known in (self._due, self._measured, self._claims):
+            for gone in [tunnel for tunnel in known if tunnel not in tunnels]:
+                del known[gone]
+        return [tunnel for tunnel in tunnels if self._due.get(tunnel, now) <= now]
 
-    def measured(self, tunnel: tuple[bytes, str]) -> None:
-        """Note that a full-size packet was sent into a tunnel."""
-        self._measured[tunnel] = time.monotonic()
+    def measuring(self, tunnel: Tunnel, full: int) -> dict[int, int]:
+        """The packets that measure a tunnel now: identification and size, the tunnel's headers with it. full: bytes of
+        the largest packet that leaves. What is known to fit is tried too: beyond a narrow link there may be another."""
+        now = time.monotonic()
+        self._due[tunnel], self._measured[tunnel] = now + MEASURE_EVERY, now
+        self._sent = {number: sent for number, sent in self._sent.items() if now - sent.when < _ANSWERED_WITHIN}
+        packets = {}
+        for size in {full, min(full, self.get(tunnel[0]) or full)}:
+            number = 1 + secrets.randbelow(0xFFFF)
+            while number in self._sent:
+                number = 1 + secrets.randbelow(0xFFFF)
+            self._sent[number], packets[number] = _Sent(tunnel, size, now), size
+        return packets
 
     def close(self) -> None:
         """Stop listening."""
         self._listener.close()
 
-    def _received(self, packet: bytes) -> None:
+    def heard(self, packet: bytes) -> None:
+        """An ICMP packet came, from whomever."""
         message = icmp.message(packet)
         refusal = refused(message, packet[12:16], self._own, self._servers)
         if refusal is not None:
             self._refusals[refusal.server, refusal.protocol] = refusal.reason, time.monotonic()
         report = reported(message, self._own, self._servers)
         if report is not None:
-            before = self.get(report.server)
-            mtu = min(report.mtu, before or report.mtu)
-            self._known[report.server] = mtu, time.monotonic() + LIFE
-            if mtu != before:
-                self._changed()
+            self._reported(report)
+
+    def _reported(self, report: Report) -> None:
+        now, tunnel = time.monotonic(), report.tunnel
+        sent = self._sent.pop(report.identification, None)
+        if sent is None or sent.tunnel != tunnel or now - sent.when >= _ANSWERED_WITHIN or report.mtu >= sent.size:
+            if report.mtu < (self.get(tunnel[0]) or report.mtu + 1) and tunnel in self._due:
+                self._due[tunnel] = min(self._due[tunnel], self._measured[tunnel] + HINTED_EVERY)
+            return
+        before, claim = self.get(tunnel[0]), (sent.size, report.mtu)
+        if before and before <= report.mtu:
+            self._known[tunnel[0]] = before, now + LIFE
+        elif self._claims.get(tunnel) != claim:
+            self._claims[tunnel], self._due[tunnel] = claim, now + CONFIRM_AFTER
+        else:
+            del self._claims[tunnel]
+            self._known[tunnel[0]], self._due[tunnel] = (report.mtu, now + LIFE), now + CONFIRM_AFTER
+            self._changed()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import socket
+from types import SimpleNamespace
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 
 from dataplane.network import pathmtu
+from dataplane.plan import L3_IPIP
+from dataplane.runtime.rawsocket import RawListener
 
 ENGINE, SERVER, ROUTER, OTHER = "10.1.0.2", "10.2.0.11", "10.9.0.1", "10.2.0.99"
 OWN, SERVERS = {socket.inet_aton(ENGINE)}, {socket.inet_aton(SERVER)}
+TUNNEL = socket.inet_aton(SERVER), L3_IPIP
 
 
 def message(code: int, quoted: IP, *, mtu: int = 0, kind: int = 3) -> bytes:
@@ -39,7 +43,7 @@ def tunnel(protocol: int = 4, source: str = ENGINE, server: str = SERVER) -> IP:
 )
 def test_a_router_tells_what_fits(told: bytes, expected: int | None) -> None:
     report = pathmtu.reported(told, OWN, SERVERS)
-    assert report == (None if expected is None else (socket.inet_aton(SERVER), expected))
+    assert (report and (report.tunnel[0], report.mtu)) == (expected and (socket.inet_aton(SERVER), expected))
 
 
 @pytest.mark.parametrize(
@@ -65,11 +69,87 @@ def test_what_is_no_tunnel_of_ours_says_nothing(quoted: IP) -> None:
     assert pathmtu.refused(message(1, quoted), socket.inet_aton(ROUTER), OWN, SERVERS) is None
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What time it is."""
+    now = [1000.0]
+    monkeypatch.setattr(pathmtu, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> pathmtu.PathMtus:
+    """What is known of one tunnel, measured or not."""
+    monkeypatch.setattr(RawListener, "opened", lambda _: None)
+    made = pathmtu.PathMtus(lambda: None)
+    made.follow(OWN, SERVERS)
+    return made
+
+
+def hear(known: pathmtu.PathMtus, mtu: int, number: int) -> None:
+    """A router reports what quotes this identification."""
+    quoted = tunnel()
+    quoted.id = number
+    known.heard(bytes(IP(src=ROUTER, dst=ENGINE) / ICMP(message(4, quoted, mtu=mtu))))
+
+
+def round_of(known: pathmtu.PathMtus, full: int = 1500) -> dict[int, int]:
+    """The measuring packets that are due: sizes, and the identification of each."""
+    (due,) = known.due({TUNNEL})
+    return {size: number for number, size in known.measuring(due, full).items()}
+
+
+def test_a_forged_report_shrinks_no_tunnel(clock: list[float], known: pathmtu.PathMtus) -> None:
+    """Whoever sends it knows no measuring packet; it has the path measured, once in a while."""
+    number = round_of(known)[1500]
+    for guess in {1, number ^ 1, number ^ 0x8000, 0}:
+        hear(known, 600, guess)
+    assert not known.get(TUNNEL[0])
+    assert known.due({TUNNEL}) == []
+    clock[0] += pathmtu.HINTED_EVERY
+    round_of(known)
+    hear(known, 600, number)  # of a round that is over
+    assert not known.get(TUNNEL[0])
+
+
+def test_a_report_that_no_second_one_confirms_is_not_believed(clock: list[float], known: pathmtu.PathMtus) -> None:
+    number = round_of(known)[1500]
+    hear(known, 600, number)
+    hear(known, 600, number)
+    clock[0] += pathmtu.CONFIRM_AFTER
+    hear(known, 1400, round_of(known)[1500])
+    assert not known.get(TUNNEL[0])
+    clock[0] += pathmtu.CONFIRM_AFTER
+    hear(known, 1400, round_of(known)[1500])
+    assert known.get(TUNNEL[0]) == 1400
+
+
+def test_a_narrower_link_behind_a_narrow_one_is_found(clock: list[float], known: pathmtu.PathMtus) -> None:
+    for _ in range(2):
+        hear(known, 1400, round_of(known)[1500])
+        clock[0] += pathmtu.CONFIRM_AFTER
+    for _ in range(2):
+        sent = round_of(known)
+        hear(known, 1400, sent[1500])
+        hear(known, 1300, sent[1400])
+        clock[0] += pathmtu.CONFIRM_AFTER
+    assert known.get(TUNNEL[0]) == 1300
+    clock[0] += pathmtu.LIFE
+    assert not known.get(TUNNEL[0])
+
+
+def test_what_is_no_larger_than_reported_is_no_report(clock: list[float], known: pathmtu.PathMtus) -> None:
+    for _ in range(3):
+        hear(known, 1500, round_of(known)[1500])
+        clock[0] += pathmtu.MEASURE_EVERY
+    assert not known.get(TUNNEL[0])
+
+
 def test_tunnels_are_measured_when_their_time_has_come() -> None:
     known = pathmtu.PathMtus(lambda: None)
     one, other = (b"\x0a\x02\0\x0b", "l3-ipip"), (b"\x0a\x02\0\x0c", "l3-gre")
     assert known.due({one, other}) == known.due({one, other})
-    known.measured(one)
+    known.measuring(one, 1500)
     assert known.due({one, other}) == [other]
     known.due({other})
     assert known.due({one}) == [one]

@@ -54,6 +54,7 @@ int avi_probe(struct __sk_buff *skb)
 	}
 	header.ip.version_ihl = 0x45;
 	header.ip.tos = inner.tos;
+	header.ip.id = inner.id; /* a report of the tunnel's packet quotes it: the engine knows its own by it */
 	header.ip.total = bpf_htons(skb->len + length);
 	header.ip.fragment = inner.fragment & bpf_htons(DF);
 	header.ip.ttl = TTL;
