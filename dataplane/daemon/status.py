@@ -77,7 +77,7 @@ async def report(engine: Engine) -> dict[str, Any]:
     were silent since are not counted.
     """
     version, services = engine.version, dict(sorted(engine.services.items()))
-    counters, now = engine.driver.counters(), time.time()
+    counters, now = engine.driver.counters(), engine.clock.now()
     pools = {service.pool_uuid: service for service in services.values()}
     turns = Turns()
     seen = {uuid: await _seen(engine, service, counters, now, turns) for uuid, service in pools.items()}

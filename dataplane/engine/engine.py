@@ -31,6 +31,7 @@ from dataplane.network.settings import KernelSettings
 from dataplane.network.state import Network
 from dataplane.plan.index import ServiceIndex
 from dataplane.runtime import tasks
+from dataplane.runtime.clock import SteadyClock
 from dataplane.runtime.eventlog import Events
 from dataplane.vip import memberconflicts
 from dataplane.vip.announcer import Announcer
@@ -66,6 +67,7 @@ class Engine:
         self.version = -1
         self.common = plan.Common()
         self.started = time.time()
+        self.clock = SteadyClock()
         self.events = Events()
         self.index = ServiceIndex()
         self.changes = StateChanges(self.index)
@@ -101,8 +103,9 @@ class Engine:
             self.changes,
             self._member_changed,
             self.events.add,
+            self.clock.now,
         )
-        self.pools = Pools(driver, self.index, self.members.of, self.members.is_known)
+        self.pools = Pools(driver, self.index, self.members.of, self.members.is_known, self.clock.now)
         self._first_use = FirstUse(record, self.conflicts.others, self._vip_answered, self.events.add)
         self.vips = VipOwner(
             driver, self.index, self.pools.is_up, announcers, self.events.add, self._taken, self._first_use
@@ -193,7 +196,7 @@ class Engine:
             if service is None:
                 self._planned.pop(key, None)
             else:
-                self._planned[key] = service
+                self._planned[key] = translate.timed(service, self.clock.of_wall)
         if self.group != group:
             keys |= self._planned.keys()
         touched = [service for key in sorted(keys) for service in self._take(key)]

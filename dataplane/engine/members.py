@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
@@ -35,7 +34,7 @@ class MemberStates:
     """Made and used on the engine's loop.
 
     changed: gets a pool, a server of it and whether that is up, where something of it may be new; tell: gets the text
-    of an event.
+    of an event; now: what time it is, on the clock of the plan's times.
     """
 
     def __init__(
@@ -50,7 +49,9 @@ class MemberStates:
         changes: StateChanges,
         changed: Callable[[str, bytes, bool], None],
         tell: Callable[[str], None],
+        now: Callable[[], float],
     ) -> None:
+        self._now = now
         self._network, self._index, self._interfaces = network, index, interfaces
         self._path_mtus, self._next_hops, self._conflicts = path_mtus, next_hops, conflicts
         self._changes, self._changed, self._tell = changes, changed, tell
@@ -94,7 +95,7 @@ class MemberStates:
             ups = (self._is_up(uuid, server) for server in listed.addresses)
         elif self._requirements.servers(uuid):
             ups = (self._passes(uuid, server) for server in listed.addresses)
-        return translate.joined(service, listed, ups, self._next_hops.of(listed.addresses, service.mode), time.time())
+        return translate.joined(service, listed, ups, self._next_hops.of(listed.addresses, service.mode), self._now())
 
     def member(self, service: plan.Service, server: plan.Server, address: bytes, now: float) -> translate.PoolMember:
         """One of them; address: the server's."""

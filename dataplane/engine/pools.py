@@ -26,7 +26,7 @@ AT_ONCE = 64
 
 class Pools:
     """Made and used on the engine's loop. members: of a service's pool, with their states; is_known: whether it is
-    known of a pool's server that it is up or down.
+    known of a pool's server that it is up or down; now: what time it is, on the clock of the plan's times.
 
     values: as they were put last, by uuid.
     """
@@ -37,7 +37,9 @@ class Pools:
         index: ServiceIndex,
         members: Callable[[plan.Service], tuple[translate.PoolMember, ...]],
         is_known: Callable[[str, bytes], bool],
+        now: Callable[[], float],
     ) -> None:
+        self._now = now
         self._driver, self._index = driver, index
         self._members, self._is_known = members, is_known
         self.values: dict[str, values.Pool] = {}
@@ -135,7 +137,7 @@ class Pools:
         if lingering is not None:
             timeouts = [service.idle_timeout for service in services]
             timeout = 0 if 0 in timeouts else max(timeouts, default=0)
-            changed |= slots.advance(time.time(), timeout, serving.__contains__, lingering)
+            changed |= slots.advance(self._now(), timeout, serving.__contains__, lingering)
         if any(not server.enabled for server in self._index.members(uuid).servers):
             members = self._members(next(iter(services)))
             changed |= serving != {member.life for member in members if member.serves}
@@ -170,7 +172,7 @@ class Pools:
         lives = [(member.address, member.server.generation) for member in found]
         if not slots.is_at(table, lives):
             serves = {life for life, member in zip(lives, found, strict=True) if member.serves}
-            slots.change(table, lives, serves.__contains__, time.time())
+            slots.change(table, lives, serves.__contains__, self._now())
         if not slots.stable or any(not m.server.enabled and m.serves for m in found):
             self._watched.add(uuid)
         else:
@@ -182,9 +184,9 @@ class Pools:
         slots = Slots(service.slots)
         adopted = self._adopted.get(service.pool_uuid)
         if adopted is not None and adopted.slots == service.slots:
-            slots.adopt(adopted, time.time())
+            slots.adopt(adopted, self._now())
             return slots
-        now = time.time()
+        now = self._now()
         enabled = tuple((s.address, s.weight, s.generation) for s in service.servers if s.enabled)
         told = [*service.former, plan.Former(now, enabled)] if service.former else []
         known = {translate.life(s) for s in service.servers if s.enabled or translate.still_serves(s, now)}

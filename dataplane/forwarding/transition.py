@@ -4,8 +4,8 @@ A slot is stable until its owner changes while the old one may still serve: then
 connection may be idle; then tracked, until the last flow of another member than its owner is gone; then stable again.
 Where the old owner may not serve, nothing of it can be kept, and the slot stays stable.
 
-Times are seconds since the epoch, because the plan carries them to other engines. Slots that changed owner together
-share a window; while all are stable nothing is held but the table itself.
+Times are seconds since the epoch, because the plan carries them to other engines, on a clock that nobody moves. Slots
+that changed owner together share a window; while all are stable nothing is held but the table itself.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import socket
 import struct
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
@@ -23,6 +24,8 @@ from dataplane.plan.index import Members
 _KEY, _SHARE = struct.Struct("!IQ"), struct.Struct("!HH")
 _MAKER = b"maglev 1"
 """How tables are made: made differently they need another name, for a table found running is believed by its hash."""
+LONGEST_GRACE = 7200 * 60.0
+"""Seconds of the longest graceful time that can be typed."""
 PROTOCOLS = {"tcp": values.TCP, "udp": values.UDP}
 
 
@@ -87,6 +90,18 @@ def member(
     usable = up and server.enabled and service.pool_enabled
     serves = usable or (up and service.pool_enabled and still_serves(server, now))
     return PoolMember(server, address, up, usable, serves, next_hop)
+
+
+def timed(service: plan.Service, of_wall: Callable[[float, float], float]) -> plan.Service:
+    """A service with its times on another clock. of_wall: translates one, which is at most so many seconds ahead."""
+    if not service.former and all(server.serve_until <= 0 for server in service.servers):
+        return service
+    servers = tuple(
+        replace(server, serve_until=of_wall(server.serve_until, LONGEST_GRACE)) if server.serve_until > 0 else server
+        for server in service.servers
+    )
+    former = tuple(replace(one, until=of_wall(one.until, 0)) for one in service.former)
+    return replace(service, servers=servers, former=former)
 
 
 def still_serves(server: plan.Server, now: float) -> bool:
