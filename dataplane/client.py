@@ -34,6 +34,11 @@ def _untold(_text: str) -> None:
     """Nobody wants to know."""
 
 
+def state_words(state: str, reason: str) -> str:
+    """A service's state with its reason: "down: no server is up", "up, but 02:… also announces its VIP"."""
+    return f"{state}, but {reason}" if state == "up" else f"{state}: {reason}"
+
+
 def default_state() -> Path:
     """The state directory: $AVI_SHELL_STATE, else /var/lib/avi-shell for root, else in the XDG state folder."""
     if named := os.environ.get("AVI_SHELL_STATE"):

@@ -235,6 +235,8 @@ def _virtual_service(document: Document, live: Sequence[Report]) -> tuple[Parts,
     if not found:
         return [not_forwarded("virtual service", str(document["name"]))], data
     parts: Parts = []
+    from dataplane import client
+
     for engine in dict.fromkeys(engine for engine, _ in found):
         mine = [service for its, service in found if its == engine]
         parts.append(f"Service engine {engine}")
@@ -242,7 +244,7 @@ def _virtual_service(document: Document, live: Sequence[Report]) -> tuple[Parts,
         for service in mine:
             if service["reason"]:
                 name = f"{service['vip']} {service['protocol']} {_last(service)}"
-                parts.append(Prose(f"{name} is {service['state']}: {service['reason']}"))
+                parts.append(Prose(f"{name} is {client.state_words(service['state'], service['reason'])}"))
         for uuid in dict.fromkeys(service["pool_uuid"] for service in mine):
             for pool in (p for its, p in _pools(uuid, live) if its == engine):
                 parts += _pool(pool) + _servers(pool)

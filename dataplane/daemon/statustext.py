@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dataplane import client
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -35,7 +37,7 @@ def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
         for s in told["services"]:
             if s["reason"]:
                 name = f"{s['virtualservice']} {s['vip']} {s['protocol']} {_ports(s)}"
-                yield f"{name} is {s['state']}: {s['reason']}"
+                yield f"{name} is {client.state_words(s['state'], s['reason'])}"
         for row in told["damaged"]:
             yield f"The plan of {row['key'] or 'the engines'} cannot be read: {row['reason']}"
         for pool in told["pools"]:

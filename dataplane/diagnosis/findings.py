@@ -238,7 +238,7 @@ def _far(facts: Facts) -> list[Finding]:
 
 def lost_on_the_path(full: int, fits: int) -> str:
     """In words: full-size packets are lost. full, fits: bytes of those, and of the largest that arrive."""
-    return f"full-size packets do not arrive: of {full} bytes; the largest that does has {fits}"
+    return f"packets of full size do not arrive: the largest that does has {fits} of {full} bytes"
 
 
 def silent_arp() -> tuple[str, ...]:

@@ -32,9 +32,9 @@ class Defence:
         if now:
             self._conflicts[vip] = now
         for mac in sorted(now - before):
-            self._tell(f"VIP {socket.inet_ntoa(vip)} is also claimed by {mac.hex(':')}")
+            self._tell(f"{mac.hex(':')} also announces VIP {socket.inet_ntoa(vip)}")
         for mac in sorted(before - now):
-            self._tell(f"VIP {socket.inet_ntoa(vip)} is no longer claimed by {mac.hex(':')}")
+            self._tell(f"{mac.hex(':')} no longer announces VIP {socket.inet_ntoa(vip)}")
         if now != before:
             self._defend(vip, owned=owned)
 
@@ -52,4 +52,5 @@ class Defence:
 def words(vip: str, strangers: Collection[Conflict]) -> str:
     """The conflicts over a VIP, in words for an operator; "" where there are none."""
     macs = sorted({conflict.mac.hex(":") for conflict in strangers})
-    return f"VIP {vip} is also claimed by {', '.join(macs)}" if macs else ""
+    verb = "announces" if len(macs) == 1 else "announce"
+    return f"{', '.join(macs)} also {verb} VIP {vip}" if macs else ""

@@ -64,7 +64,7 @@ def test_somebody_else_claims_the_vip(driver: str, tmp_path: Path) -> None:
     with built(tmp_path, "l2", driver) as world:
         mac = world.spaces["client"].link("eth0")[1].hex(":")
         world.sh("client", f"ip addr add {VIP}/32 dev eth0")
-        claimed = f"VIP {VIP} is also claimed by {mac}"
+        claimed = f"{mac} also announces VIP {VIP}"
         until(lambda: claimed in service(world)["reason"], lambda: (service(world), world.log()))
         assert service(world)["state"] == "up"
         told = world.status()

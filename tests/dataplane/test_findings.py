@@ -41,7 +41,7 @@ TABLE = [
     (replace(WELL, vip_port=CLOSED, failing=("closed",)), "its program listens on that alone", SERVER, 0),
     (replace(WELL, vip_port=CLOSED, host_port=CLOSED, failing=("closed",)), "no program listens there", SERVER, 0),
     (replace(WELL, failing=("status 503",)), "status 503", SERVER, 0),
-    (replace(WELL, fits=1400), "of 1500 bytes; the largest that does has 1400", SERVER, 1),
+    (replace(WELL, fits=1400), "the largest that does has 1400 of 1500 bytes", SERVER, 1),
 ]  # fmt: skip
 
 
