@@ -23,7 +23,7 @@ LONGEST = 0.03
 def _commits(state: Path, chance: random.Random, say: Say) -> None:
     session = Session(Configuration.open(state), Path("/nonexistent"))
     for number in range(1, 10_000):
-        last = chance.randrange(10, 250)
+        last = chance.randrange(101, 250)
         ports = f"services port {chance.randrange(1, 60000)}"
         for line in (
             *("configure pool p1", f"description {number}", "no servers", f"servers ip 10.1.1.{last} port 80"),
