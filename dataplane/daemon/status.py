@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from dataplane import plan
 from dataplane.engine import operstate
 from dataplane.engine.engine import Engine
-from dataplane.engine.operstate import Grace, Seen, State
+from dataplane.engine.operstate import Flows, Grace, Seen, State
 from dataplane.forwarding import maglev, translate
 from dataplane.forwarding.values import Counters, Tally, Vip
 from dataplane.vip import defence
@@ -59,6 +59,8 @@ async def report(engine: Engine) -> dict[str, Any]:
                 "servers": [{"address", "port", "weight", "enabled", "state": up|down|disabled|unknown, "reason",
                  "changed", "remedy": command that mends it, "serves_for": seconds that a disabled one serves its flows
                  on (-1: for ever), else null, "flows": those of them that live, null where none are tracked,
+                 "idle_flows": those of these without a packet for some seconds (ended or silent), "last_packet":
+                 seconds since the last packet of any, null where there is none,
                  "host": true|false|null (whether it answers on its own address),
                  "failed_checks": its probes that failed, "failed_by_monitor": {name: those of that monitor},
                  "in_table", "share", "mac", "interface", "packets", "bytes"}]}],
@@ -213,7 +215,7 @@ def _server(
         "changed": engine.changes.of_server(pool, member.address),
         "remedy": engine.members.remedy(pool, member.address),
         "serves_for": grace.seconds if state.word == operstate.DISABLED else None,
-        "flows": grace.flows if state.word == operstate.DISABLED else None,
+        **_flows(grace.flows if state.word == operstate.DISABLED else None),
         "host": None if fault else engine.members.health.host_answers(member.address),
         "failed_checks": failed,
         "failed_by_monitor": by_monitor,
@@ -239,6 +241,12 @@ def _server_state(engine: Engine, service: plan.Service, member: translate.PoolM
         unresolved=member.next_hop.mac is None,
     )
     return operstate.server(member.server, service.pool_enabled, seen, grace)
+
+
+def _flows(flows: Flows | None) -> dict[str, Any]:
+    if flows is None:
+        return {"flows": None, "idle_flows": None, "last_packet": None}
+    return {"flows": flows.live, "idle_flows": flows.idle, "last_packet": round(flows.last, 1) if flows.live else None}
 
 
 def _grace(engine: Engine, service: plan.Service, member: translate.PoolMember, now: float) -> Grace:

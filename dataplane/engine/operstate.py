@@ -36,12 +36,24 @@ class Seen(NamedTuple):
     unresolved: bool = False  # nobody answers ARP for it or for the next hop towards it
 
 
+IDLE = 10.0
+"""Seconds without a packet after which a flow counts as idle: it has ended, or it is silent."""
+
+
+class Flows(NamedTuple):
+    """A disabled server's tracked flows that live."""
+
+    live: int  # how many
+    idle: int = 0  # those of them without a packet for IDLE seconds
+    last: float = 0.0  # seconds since the last packet of any
+
+
 class Grace(NamedTuple):
     """What is left to a disabled server."""
 
     seconds: float  # that it serves its flows on, 0 = none, plan.FOR_EVER
     given: bool  # it had a graceful time at all
-    flows: int | None  # those seen since that still live, None where none are tracked
+    flows: Flows | None  # those seen since that still live, None where none are tracked
 
 
 NO_GRACE = Grace(0, given=False, flows=None)
@@ -76,7 +88,11 @@ def _grace(grace: Grace) -> str:
     how_long = "for ever" if grace.seconds < 0 else f"for {duration(grace.seconds)} more"
     remain = ""
     if grace.flows is not None:
-        remain = f", {grace.flows} {'flow remains' if grace.flows == 1 else 'flows remain'} of those tracked"
+        live, idle, last = grace.flows
+        remain = f", {live} {'flow remains' if live == 1 else 'flows remain'} of those tracked"
+        if idle:
+            remain += f": {idle} idle for {duration(IDLE)} or more (ended or silent), {live - idle} in use"
+            remain += f", the last packet {duration(last)} ago"
     return f"disabled, serves its flows {how_long}{remain}"
 
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import time
 from bisect import bisect_left
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from dataplane import plan
+from dataplane.engine.operstate import IDLE, Flows
 from dataplane.forwarding import maglev, translate, values
 from dataplane.forwarding.driver import Driver
 from dataplane.forwarding.transition import Life, Slots
@@ -46,7 +47,7 @@ class Pools:
         self._slots: dict[str, Slots] = {}
         self._unsettled: dict[str, float] = {}
         self._watched: set[str] = set()
-        self._flows: Mapping[str, Counter[Life]] = {}
+        self._flows: Mapping[str, Mapping[Life, Flows]] = {}
         self._adopted: Mapping[str, values.Pool] = {}
         self._builders = ThreadPoolExecutor(os.cpu_count(), "avi-se-table")
 
@@ -90,9 +91,9 @@ class Pools:
         pool = self.values.get(service.pool_uuid)
         return pool is not None and (pool.table[0] != maglev.NO_SERVER or any(t.serves for t in pool.targets))
 
-    def flows(self, uuid: str, member: Life) -> int:
-        """How many of a member's tracked flows live, as of the last `advance`."""
-        return self._flows.get(uuid, Counter())[member]
+    def flows(self, uuid: str, member: Life) -> Flows:
+        """A member's tracked flows that live, as of the last `advance`."""
+        return self._flows.get(uuid, {}).get(member, Flows(0))
 
     def put(self, pools: Sequence[str], until: float) -> Sequence[str]:
         """Make pools anew and put those that changed, as many as there is time for (time.monotonic()), the first ones
@@ -126,8 +127,9 @@ class Pools:
     def advance(self, lingering: values.Lingering) -> list[str]:
         """Time passed: ends windows, tracking and graceful times, and the wait of new pools. lingering: flows that
         live, of those that were `moving`. Returns the pools that are to be put."""
-        self._flows = {uuid: Counter(life for _, life in flows) for uuid, flows in lingering.items()}
-        return [uuid for uuid in self._watched if uuid in self.values and self._advance(uuid, lingering.get(uuid))]
+        self._flows = {uuid: _counted(flows) for uuid, flows in lingering.items()}
+        asked = {uuid: [(slot, life) for slot, life, _ in flows] for uuid, flows in lingering.items()}
+        return [uuid for uuid in self._watched if uuid in self.values and self._advance(uuid, asked.get(uuid))]
 
     def _advance(self, uuid: str, lingering: Iterable[tuple[int, Life]] | None) -> bool:
         """Whether time changed something of a pool. lingering: its flows that live; None: nobody asked."""
@@ -196,3 +198,11 @@ class Pools:
             slots.change(translate.former_table(service, former, everybody), everybody, known.__contains__, until)
             until = former.until
         return slots
+
+
+def _counted(lingering: Iterable[tuple[int, Life, int]]) -> Mapping[Life, Flows]:
+    """The flows that live, by member."""
+    now, ages = time.monotonic_ns(), defaultdict[Life, list[float]](list)
+    for _, life, seen in lingering:
+        ages[life].append(max(0.0, (now - seen) / 1e9))
+    return {life: Flows(len(of), sum(age >= IDLE for age in of), min(of)) for life, of in ages.items()}

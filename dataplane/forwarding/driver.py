@@ -58,8 +58,9 @@ class Driver(Tables, Protocol):
         """What was found running at start: every pool, by its uuid. Empty after a cold start."""
 
     def lingering(self, pools: Collection[str]) -> Lingering:
-        """Of every `elder` entry of some pools that lives, by pool: slot, and address and generation of the member;
-        those that were idle for longer than their service allows are forgotten. One pass, whatever the pools."""
+        """Of every `elder` entry of some pools that lives, by pool: slot, address and generation of the member, and
+        when its last packet was seen; those that were idle for longer than their service allows are forgotten. One
+        pass, whatever the pools."""
 
     def prune(self) -> None:
         """Called once after start, when all of the plan is put: drop adopted entries that were not put again."""

@@ -160,9 +160,9 @@ class Flows:
         wanted: Collection[str],
         now: int,
     ) -> Lingering:
-        """Slot and member of every entry of `elder` that lives, of the wanted pools; those that do not are
+        """Slot, member and last packet of every entry of `elder` that lives, of the wanted pools; those that do not are
         forgotten."""
-        found: dict[str, list[tuple[int, tuple[bytes, int]]]] = {uuid: [] for uuid in wanted}
+        found: dict[str, list[tuple[int, tuple[bytes, int], int]]] = {uuid: [] for uuid in wanted}
         for flow, entry in list(self.elder.items()):
             pool = entry.member_id.pool
             if pool not in found:
@@ -171,9 +171,8 @@ class Flows:
             if service is None or where is None or self._known(self.elder, flow, service, where, now) is None:
                 del self.elder[flow]
             else:
-                found[pool].append(
-                    (slot_for(flow, service, where), (entry.member_id.address, entry.member_id.generation))
-                )
+                life = entry.member_id.address, entry.member_id.generation
+                found[pool].append((slot_for(flow, service, where), life, entry.seen))
         return found
 
     def remember_fragments(self, key: FragmentKey, service: Service, pool: Pool, target: Target, now: int) -> None:

@@ -105,8 +105,9 @@ STABLE, TRANSITION, TRACKED = 0, 1, 2
 """Phases of a slot."""
 
 
-Lingering = Mapping[str, Sequence[tuple[int, tuple[bytes, int]]]]
-"""Flows that are remembered, by pool: slot, and address and generation of the member."""
+Lingering = Mapping[str, Sequence[tuple[int, tuple[bytes, int], int]]]
+"""Flows that are remembered, by pool: slot, address and generation of the member, and when their last packet was seen
+(nanoseconds of the system's monotonic clock)."""
 
 
 @dataclass(slots=True)

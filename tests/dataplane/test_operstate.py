@@ -8,7 +8,7 @@ import pytest
 
 from dataplane import plan
 from dataplane.engine import operstate
-from dataplane.engine.operstate import DISABLED, DOWN, INITIALIZING, UNKNOWN, UP, Grace, Seen, State
+from dataplane.engine.operstate import DISABLED, DOWN, INITIALIZING, UNKNOWN, UP, Flows, Grace, Seen, State
 
 from .test_plan import SERVICE
 
@@ -40,19 +40,27 @@ SERVERS = [
     (OUT, True, WELL, NO_GRACE, State(DISABLED, "disabled, its flows moved at once")),
     (OUT, True, WELL, Grace(0, given=True, flows=None), State(DISABLED, "disabled, its graceful time is over")),
     (
-        OUT, True, WELL, Grace(251.2, given=True, flows=37),
+        OUT, True, WELL, Grace(251.2, given=True, flows=Flows(37)),
         State(DISABLED, "disabled, serves its flows for 4 min 12 s more, 37 flows remain of those tracked"),
     ),
     (
-        OUT, True, WELL, Grace(plan.FOR_EVER, given=True, flows=1),
+        OUT, True, WELL, Grace(plan.FOR_EVER, given=True, flows=Flows(1)),
         State(DISABLED, "disabled, serves its flows for ever, 1 flow remains of those tracked"),
+    ),
+    (
+        OUT, True, WELL, Grace(60, given=True, flows=Flows(3, 2, 4.2)),
+        State(
+            DISABLED,
+            "disabled, serves its flows for 1 min more, 3 flows remain of those tracked: 2 idle for 10 s or more "
+            "(ended or silent), 1 in use, the last packet 5 s ago",
+        ),
     ),
     (
         OUT, True, WELL, Grace(5, given=True, flows=None),
         State(DISABLED, "disabled, serves its flows for 5 s more"),
     ),
     (
-        OUT, True, DEAD, Grace(251, given=True, flows=3),
+        OUT, True, DEAD, Grace(251, given=True, flows=Flows(3)),
         State(DISABLED, "disabled, and down: server does not answer"),
     ),
 ]  # fmt: skip

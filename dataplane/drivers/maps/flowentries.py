@@ -40,7 +40,7 @@ def read(key: bytes, value: bytes) -> FlowEntry:
 
 def lingering(elder: Map, values: LookupTables, wanted: Collection[str], now: int) -> Lingering:
     """Driver.lingering, over the map `elder`. now: nanoseconds of the system's monotonic clock."""
-    found: dict[str, list[tuple[int, tuple[bytes, int]]]] = {uuid: [] for uuid in wanted}
+    found: dict[str, list[tuple[int, tuple[bytes, int], int]]] = {uuid: [] for uuid in wanted}
     pools = {pool_id(uuid): (values.pools.get(uuid), found[uuid]) for uuid in wanted}
     for key, value in elder.items() if pools else ():
         if value[:_ID] not in pools:
@@ -49,7 +49,7 @@ def lingering(elder: Map, values: LookupTables, wanted: Collection[str], now: in
         entry = read(key, value)
         service = values.service(entry.flow.vip, entry.flow.protocol, entry.flow.port)
         if service is not None and pool is not None and _lives(entry, service, pool, now):
-            living.append((slot_for(entry.flow, service, pool), (entry.address, entry.generation)))
+            living.append((slot_for(entry.flow, service, pool), (entry.address, entry.generation), entry.seen))
         elif elder.lookup(key) == value:  # no packet came meanwhile
             elder.delete(key)
     return found
