@@ -306,10 +306,12 @@ def _engine(report: Report) -> Parts:
         ("  chosen because", str(report["driver"]["reason"])),
     ]
     rows += [(f"  {name}", str(mode)) for name, mode in report["driver"]["interfaces"].items()]
+    rows += [("  note", str(note)) for note in report["driver"].get("notes", ())]
     for i, interface in enumerate(report["interfaces"], 1):
         rows.append((f"interfaces[{i}]", str(interface["name"])))
         rows += [("  mac", str(interface["mac"])), ("  mtu", str(interface["mtu"]))]
         rows += [("  address", str(address)) for address in interface["addresses"]]
+        rows += [(f"  {what}", str(interface[what])) for what in ("lost", "fault") if interface.get(what)]
     for i, vip in enumerate(report["vips"], 1):
         state = "up" if vip["up"] else "down"
         rows.append((f"vips[{i}]", f"{vip['address']} {state}{', announced' if vip['announced'] else ''}"))

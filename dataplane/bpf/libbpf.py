@@ -11,6 +11,8 @@ from typing import Any
 
 from dataplane.errors import DriverError
 
+LITTLE_MEMORY = "give the engine more memory (memory.max of its control group, ulimit -l)"
+"""What mends that the kernel has no memory for it."""
 _LOG_LINES = 40
 
 
@@ -167,7 +169,9 @@ def failed(what: str, result: int, *, remedy: str = "") -> DriverError:
     """What failed, in the kernel\'s words and libbpf\'s. result: −errno."""
     log = loaded()[1].take()
     if -result == errno.EPERM:
-        remedy = remedy or "run as root (CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN)"
+        remedy = remedy or "run as root (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON), with `ulimit -l unlimited`"
+    if -result == errno.ENOMEM:
+        remedy = remedy or LITTLE_MEMORY
     text = f"{what}: {os.strerror(-result)}"
     return DriverError(f"{text}\n{log}" if log else text, remedy=remedy)
 

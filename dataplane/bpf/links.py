@@ -1,4 +1,4 @@
-"""XDP programs on interfaces: attached by a link, or without one."""
+"""Links: XDP programs on interfaces, programs at tracepoints; and XDP programs attached without a link."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from dataplane.bpf.programs import Program
 from dataplane.errors import DriverError
 
 # linux/bpf.h
-BPF_XDP = 37
+BPF_TRACE_RAW_TP, BPF_XDP = 23, 37
 LINK_TYPE_XDP = 6
 # linux/if_link.h
 XDP_FLAGS_UPDATE_IF_NOEXIST, XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE = 1 << 0, 1 << 1, 1 << 2
 
 
 class Link(Handle):
-    """An XDP program's attachment to an interface; it ends when neither a descriptor nor a pin holds it."""
+    """A program's attachment; it ends when neither a descriptor nor a pin holds it."""
 
     KIND = "link"
 
@@ -60,6 +60,11 @@ class Link(Handle):
         if result < 0:
             raise OSError(-result, os.strerror(-result))
         return cls(result)
+
+    @classmethod
+    def trace(cls, program: Program) -> Link:
+        """Have a program of a section `tp_btf/…` run at its tracepoint. Raises DriverError."""
+        return cls(check(f"attach {program.name}", call("bpf_link_create", program.fd, 0, BPF_TRACE_RAW_TP, None)))
 
     @classmethod
     def of(cls, program: int, interface: int) -> int | None:

@@ -15,6 +15,7 @@ from dataplane.bpf.maps import Map
 PROG_TYPE_XDP = 6
 XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
 
+_BPF_REDIRECT = 23  # BPF_FUNC_redirect
 _LIVE_FRAMES = 2  # BPF_F_TEST_XDP_LIVE_FRAMES
 _MAPS_OF_A_PROGRAM = 64  # MAX_USED_MAPS in the kernel's bpf_verifier.h
 
@@ -75,3 +76,9 @@ class Program(Handle):
 def pass_program() -> Program:
     """An XDP program that lets every frame pass: `r0 = XDP_PASS; exit`."""
     return Program.load("avi_pass", bytes((0xB7, 0, 0, 0, XDP_PASS, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0)))
+
+
+def redirect_program(interface: int) -> Program:
+    """An XDP program that sends every frame by an interface: `r1 = interface; r2 = 0; call bpf_redirect; exit`."""
+    return Program.load("avi_redirect", struct.pack("<BBhiBBhiBBhiBBhi", 0xB7, 1, 0, interface, 0xB7, 2, 0, 0,
+                                                    0x85, 0, 0, _BPF_REDIRECT, 0x95, 0, 0, 0))  # fmt: skip

@@ -17,7 +17,7 @@ from typing import Any
 
 from dataplane import plan
 from dataplane.diagnosis import findings
-from dataplane.diagnosis.findings import CLOSED, EXPIRES, OPEN, REFUSED, REPLIES, SILENT, Facts
+from dataplane.diagnosis.findings import CLOSED, EXPIRES, OPEN, REFUSED, REPLIES, SILENT, Facts, Finding
 from dataplane.engine.engine import Engine
 from dataplane.errors import EngineError
 from dataplane.health.probes.check import Check
@@ -63,7 +63,7 @@ async def diagnose(engine: Engine, pool: str, server: str, tell: Tell) -> dict[s
                 facts = await engine.members.examiner.examine(_checks(engine, service, member), names, tell)
         except TimeoutError:
             return {**told, "verdict": "not examined: out of time", "probes": {}, "findings": []}
-        found = findings.findings(facts)
+        found = [*_own_host(engine, service, address), *findings.findings(facts)]
         where = {findings.SERVER: member.address, findings.ENGINE: facts.engine}
         return {
             **told,
@@ -76,6 +76,14 @@ async def diagnose(engine: Engine, pool: str, server: str, tell: Tell) -> dict[s
     examined = await asyncio.gather(*(one(service, member) for service, member in members))
     examined.sort(key=lambda e: (socket.inet_aton(e["address"]), e["vip"]))
     return {"pool": next(iter(services.values())).pool, "uuid": pool, "servers": examined}
+
+
+def _own_host(engine: Engine, service: plan.Service, server: bytes) -> list[Finding]:
+    """What is wrong on the engine's own host: a server that its frames do not reach is not to blame."""
+    interface = engine.next_hops.of((server,), service.mode)[0].interface
+    sending = engine.sending.of(interface)
+    what = sending.fault or engine.sending.words(interface)
+    return [Finding(what, findings.ENGINE, advice=sending.remedy)] if what else []
 
 
 def _checks(engine: Engine, service: plan.Service, member: plan.Server) -> tuple[Check, ...]:

@@ -155,6 +155,8 @@ class Daemon:
             gc.enable()
             requests = Requests(engine, self._reason, self._source.wake)
             jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, requests))]
+            ends = engine.driver.ends_with_process()
+            ended = f"forwarding ended with it: {ends}" if ends else "the kernel forwards on"
             keep = True  # where something failed, what the kernel forwards by itself is not the worse for it
             try:
                 async with requests.listening(self._settings.state / "run" / f"{self._settings.name}.sock"):
@@ -164,8 +166,7 @@ class Daemon:
                     job.cancel()
                 await asyncio.gather(*jobs, return_exceptions=True)
                 await engine.close(keep=keep)
-            forwards_on = keep and registry.entry(engine.driver.name).outlives_process
-            log.info("stopped%s", "; the kernel forwards on" if forwards_on else "")
+            log.info("stopped%s", f"; {ended}" if keep else "")
         finally:
             gc.enable()
             await network.close()
@@ -227,6 +228,8 @@ class Daemon:
                 await engine.close(keep=self._kept(driver))
             raise
         self._engine = engine
+        for note in driver.notes():
+            engine.events.add(note)
         log.info(
             "service engine %s: driver %s (%s) on %s", engine.name, driver.name, self._reason, ", ".join(interfaces)
         )

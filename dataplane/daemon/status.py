@@ -47,8 +47,10 @@ async def report(engine: Engine) -> dict[str, Any]:
     comes. Who answers for the process adds what is in parentheses.
 
     {"name", "group", "version": plan version applied, "started": when the engine started,
-     ("pid"), "driver": {"name", ("reason": why this one), "interfaces": {name: mode}},
-     "interfaces": [{"name", "mac", "mtu", "addresses"}],
+     ("pid"), "driver": {"name", ("reason": why this one), "interfaces": {name: mode},
+                          "notes": [what it cannot do or see here]},
+     "interfaces": [{"name", "mac", "mtu", "addresses", "lost": frames that its network driver did not take,
+                     "fault": why no frame leaves by it, ""}],
      "vips": [{"address", "up", "announced",
                "announcers": {how it is announced: {"state": announced|withdrawn|failed, "reason": why it failed, or who
                else has it}}}],
@@ -88,13 +90,19 @@ async def report(engine: Engine) -> dict[str, Any]:
         "group": engine.group,
         "version": version,
         "started": engine.started,
-        "driver": {"name": engine.driver.name, "interfaces": dict(engine.driver.modes())},
+        "driver": {
+            "name": engine.driver.name,
+            "interfaces": dict(engine.driver.modes()),
+            "notes": engine.driver.notes(),
+        },
         "interfaces": [
             {
                 "name": i.name,
                 "mac": i.mac.hex(":"),
                 "mtu": i.mtu,
                 "addresses": [socket.inet_ntoa(a) for a in i.addresses],
+                "lost": engine.sending.of(i.index).lost,
+                "fault": engine.sending.of(i.index).fault,
             }
             for i in engine.interfaces.served()
         ],

@@ -27,6 +27,11 @@ def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
         yield f"driver chosen because {told['driver']['reason']}"
         for one in told["kernel"]:
             yield f"{one['object']} is missing: {one['reason']}"
+        yield from (f"note: {note}" for note in told["driver"].get("notes", ()))
+        for interface in told["interfaces"]:
+            if interface.get("lost") or interface.get("fault"):
+                why = f": {interface['fault']}" if interface["fault"] else ""
+                yield f"interface {interface['name']}: {interface['lost']} frames lost by its network driver{why}"
         yield _table(
             "Virtual Service|VIP|Protocol|Port|State|Packets|Bytes",
             [

@@ -65,9 +65,9 @@ class Registration(Protocol):
     def occupied(self, instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
         """What keeps the driver from one of these interfaces, with its remedy; None: nothing."""
 
-    def start(self, instance: str, state: Path) -> Driver:
-        """The driver. state: the engine's state directory. Raises DriverError, also where another process is this
-        instance's driver."""
+    def start(self, instance: str, state: Path, interfaces: Mapping[str, int]) -> Driver:
+        """The driver. state: the engine's state directory. Raises DriverError, also where one of the interfaces would
+        lose what the driver sends, and where another process is this instance's driver."""
 
     def remove(self, instance: str) -> Sequence[KernelObject]:
         """Remove what a driver of this instance left behind. Returns what was there. Raises DriverError where it
@@ -93,6 +93,7 @@ class Entry:
     about: str  # what it does, for the help
     numbers: tuple[int, ...]  # values of `se_use_dpdk` that choose it; 0 is "auto"
     outlives_process: bool  # forwards on when its process ends, and the next one takes over
+    slower: int  # how many times, beside the fastest driver
     completes_offloads: bool  # does what a sender's stack left to its card: checksum and segmentation
     capabilities: tuple[str, ...]  # capabilities(7) it needs beside CAP_NET_ADMIN and CAP_NET_RAW
     load: Callable[[], Registration]  # imports its module
@@ -117,8 +118,9 @@ DRIVERS = (
         about="the compiled decision in the kernel",
         numbers=(0, 1),
         outlives_process=True,
+        slower=1,
         completes_offloads=False,
-        capabilities=("CAP_BPF", "CAP_SYS_ADMIN"),
+        capabilities=("CAP_BPF", "CAP_PERFMON"),
         load=_xdp,
     ),
     Entry(
@@ -127,6 +129,7 @@ DRIVERS = (
         about="the reference decision on packet sockets",
         numbers=(0, 2),
         outlives_process=False,
+        slower=100,
         completes_offloads=True,
         capabilities=(),
         load=_pcap,

@@ -33,6 +33,8 @@ def choose(
     for entry in candidates:
         had = _start(entry, instance, state, interfaces)
         if not isinstance(had, _Refusal):
+            if reasons and entry.slower > 1:
+                reasons.append(f"{entry.title} forwards about {entry.slower} times fewer frames a second")
             fits = f"{entry.name} is configured" if len(candidates) == 1 else f"the kernel allows {entry.title}"
             return had, "; ".join(reasons) or fits
         if entry is candidates[-1]:
@@ -52,17 +54,21 @@ def _start(entry: Entry, instance: str, state: Path, interfaces: Mapping[str, in
             return _Refusal(occupied, f"{entry.title} cannot be had: {occupied.what}; to have it: {occupied.remedy}")
         remove_leftovers(instance, but=entry)
         try:
-            return module.start(instance, state)
-        except DriverError:
-            missing = module.supported() if runs else None  # it may be another program than runs
-            if missing is None:
+            return module.start(instance, state, interfaces)
+        except DriverError as exc:
+            if runs and module.supported() is None:  # another driver would end what forwards without this process
                 raise
+            return _Refusal(exc, _reason(entry, exc))
     remedy = missing.remedy or f"--driver {registry.AUTO} falls back to {registry.FALLBACK.name}"
-    tries = f"; try: {missing.remedy}" if missing.remedy else ""
-    return _Refusal(
-        DriverError(f"{entry.title} is wanted and cannot be had: {missing.what}", remedy=remedy),
-        f"{entry.title} cannot be had: {missing.what}{tries}",
-    )
+    what = f"{entry.title} is wanted and cannot be had: {missing.what}"
+    return _Refusal(DriverError(what, remedy=remedy), _reason(entry, missing))
+
+
+def _reason(entry: Entry, error: DriverError) -> str:
+    """Why another driver was taken: the first line, libbpf's own words follow it."""
+    tries = f"; try: {error.remedy}" if error.remedy else ""
+    what = error.what.partition("\n")[0]
+    return f"{entry.title} cannot be had: {what}{tries}"
 
 
 def holder(instance: str, interface: int) -> Holder | None:

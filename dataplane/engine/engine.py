@@ -19,6 +19,7 @@ from dataplane.engine.housekeeping import Housekeeping
 from dataplane.engine.interfaces import ServedInterfaces
 from dataplane.engine.members import MemberStates
 from dataplane.engine.pools import Pools
+from dataplane.engine.sending import SendingStates
 from dataplane.engine.statechanges import StateChanges
 from dataplane.errors import DriverError
 from dataplane.forwarding import translate, values
@@ -88,6 +89,7 @@ class Engine:
             self.events.add,
             lambda old, new: self.members.renamed(old, new),
         )
+        self.sending = SendingStates(driver, self.interfaces.served, self.events.add)
         self.next_hops = NextHops(network, self._path_mtus, self.interfaces.served)
         self.conflicts = MemberConflicts(
             network.neighbour, self._conflicts_changed, lambda vip: self.vips.conflict_again(vip)
@@ -99,6 +101,7 @@ class Engine:
             self._paths,
             self._path_mtus,
             self.next_hops,
+            self.sending,
             self.conflicts,
             self.changes,
             self._member_changed,
@@ -136,6 +139,7 @@ class Engine:
             self.kernel.add(owner)
         await self._paths.clean()
         self._follow_interfaces(required=True)
+        self.sending.look()  # before a VIP is announced
         adopted = self.driver.adopted()
         self.pools.adopt(adopted)
         self.members.adopt(adopted)
@@ -290,6 +294,9 @@ class Engine:
             await asyncio.sleep(ADVANCE_EVERY)
             for fault in self.driver.faults():
                 self.events.add(fault)
+            if self.sending.look():
+                self._dirty.mark_pools(self.index.pools)
+                self.members.sending_changed()
             moving = self.pools.moving()
             lingering = await asyncio.to_thread(self.driver.lingering, moving) if moving else {}
             self._dirty.mark_pools(self.pools.advance(lingering))

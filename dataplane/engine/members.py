@@ -13,6 +13,7 @@ from dataplane.diagnosis.blackhole import BlackholeDetector
 from dataplane.diagnosis.examiner import Examiner
 from dataplane.engine import operstate
 from dataplane.engine.interfaces import ServedInterfaces
+from dataplane.engine.sending import SendingStates
 from dataplane.engine.statechanges import StateChanges
 from dataplane.forwarding import rewrite, translate, values
 from dataplane.health.checker import HealthChecker, LookResult
@@ -45,6 +46,7 @@ class MemberStates:
         paths: ProbePaths,
         path_mtus: PathMtus,
         next_hops: NextHops,
+        sending: SendingStates,
         conflicts: MemberConflicts,
         changes: StateChanges,
         changed: Callable[[str, bytes, bool], None],
@@ -54,6 +56,7 @@ class MemberStates:
         self._now = now
         self._network, self._index, self._interfaces = network, index, interfaces
         self._path_mtus, self._next_hops, self._conflicts = path_mtus, next_hops, conflicts
+        self._sending = sending
         self._changes, self._changed, self._tell = changes, changed, tell
         self._requirements = Requirements()
         self._told: dict[str, dict[bytes, str]] = {}
@@ -91,7 +94,7 @@ class MemberStates:
         """The members of a service's pool with their states."""
         uuid, listed = service.pool_uuid, self._index.members(service.pool_uuid)
         ups: Iterable[bool] = [True] * len(listed.addresses)
-        if not self._reachability.sound:
+        if not (self._reachability.sound and self._sending.sound):
             ups = (self._is_up(uuid, server) for server in listed.addresses)
         elif self._requirements.servers(uuid):
             ups = (self._passes(uuid, server) for server in listed.addresses)
@@ -119,6 +122,9 @@ class MemberStates:
         """Why a pool member is not up; of one that is, what an operator must know."""
         if fault := self.fault(pool, server).reason:
             return fault
+        lossy = ""
+        if self._sending.losing():
+            lossy = next((self._sending.words(self._egress(s.mode, server)) for s in self._index.of_pool(pool)), "")
         conflicts = sorted(map(memberconflicts.words, self._conflicts.of(pool, server)))
         checks = self.checks(pool, server)
         sizes = sorted({self._blackholes.words(server, check.vip, check.mode) for check in checks})
@@ -130,7 +136,7 @@ class MemberStates:
                 for check in failing
             }
         )
-        return "; ".join(filter(None, (*conflicts, *sizes, "; ".join(reasons))))
+        return "; ".join(filter(None, (lossy, *conflicts, *sizes, "; ".join(reasons))))
 
     def failed_checks(self, pool: str, server: bytes) -> tuple[int, dict[str, int]]:
         """How many probes of a server failed since its checks began: of all, and of each monitor by its name."""
@@ -145,7 +151,13 @@ class MemberStates:
     def fault(self, pool: str, server: bytes) -> Fault:
         """Why a member cannot be reached at all."""
         service = next(iter(self._index.of_pool(pool)), None)
-        return NO_FAULT if service is None else self._reachability.fault(server, service.mode)
+        if service is None:
+            return NO_FAULT
+        fault = self._reachability.fault(server, service.mode)
+        if not fault.reason and not self._sending.sound:
+            sending = self._sending.of(self._egress(service.mode, server))
+            return Fault(sending.fault, sending.remedy)
+        return fault
 
     def remedy(self, pool: str, server: bytes) -> str:
         """The command that mends what keeps a member from being reached; "" where there is none."""
@@ -197,6 +209,12 @@ class MemberStates:
                 {server for server, mode in changed if not self._reachability.fault(server, mode).reason}
             )
 
+    def sending_changed(self) -> None:
+        """An interface sends nothing any more, or sends again."""
+        self.members_changed(
+            (uuid, server) for uuid in self._index.pools for server in self._index.members(uuid).addresses
+        )
+
     def check_changed(self, check: Check) -> None:
         """What is known of a check changed."""
         self.members_changed((pool, check.server) for pool in self._requirements.users(check))
@@ -233,6 +251,10 @@ class MemberStates:
         """Whether a server that can be reached is up."""
         required = self._requirements.of(pool, server)
         return self.health.up(required) and not (required and self._conflicts.answers(pool, server))
+
+    def _egress(self, mode: str, server: bytes) -> int | None:
+        """The interface that frames for a server leave by."""
+        return self._next_hops.of((server,), mode)[0].interface
 
     def _named(self, pool: str, server: bytes) -> str:
         """A pool member, for an event."""

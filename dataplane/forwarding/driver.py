@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
 from dataplane.kernel.objects import Owner
@@ -45,6 +45,19 @@ class Tables(Protocol):
         """Remove a VIP: its packets are the host's again."""
 
 
+class Sending(NamedTuple):
+    """How an interface sends what a driver decided to send by it."""
+
+    lost: int  # frames that its network driver did not take, since they are counted
+    recent: int = 0  # those of the last RECENT seconds
+    fault: str = ""  # why nothing leaves by it at all
+    remedy: str = ""  # what mends that
+
+
+RECENT = 10
+"""Seconds for which a loss is told of as one of now."""
+
+
 class Driver(Tables, Protocol):
     """Moves frames by the tables."""
 
@@ -67,6 +80,16 @@ class Driver(Tables, Protocol):
 
     def counters(self) -> Counters:
         """A snapshot of the counters."""
+
+    def sending(self) -> Mapping[int, Sending]:
+        """How the interfaces send, by index, as far as that can be seen. Looks anew: where frames were lost, and where
+        none was seen to leave yet, a test frame is sent. Asked about once a second."""
+
+    def notes(self) -> list[str]:
+        """What this driver, as it runs here, cannot do or see, each in a sentence with what mends it."""
+
+    def ends_with_process(self) -> str:
+        """Why forwarding ends with this process, however that ends; "" where it goes on."""
 
     def faults(self) -> list[str]:
         """What went wrong unexpectedly since the last call, in words. Raises DriverError when it forwards no more."""

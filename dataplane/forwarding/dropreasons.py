@@ -22,5 +22,7 @@ DROP_REASONS = (
 
 MISTAKEN = "internal_error"
 """The reason of what a driver drops because of a mistake of its own, which it tells."""
+TX_LOST = "tx_lost"
+"""The reason of frames that an interface's network driver did not take: they are counted as forwarded, too."""
 OVERRUN = "overrun"
 """The reason of frames that came faster than the pcap driver took them: nothing was decided about them."""

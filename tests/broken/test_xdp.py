@@ -20,6 +20,8 @@ from tests.polling import until
 
 pytestmark = pytest.mark.root
 
+SLOWER = "pcap forwards about 100 times fewer frames a second"
+"""What is said where `auto` takes pcap."""
 FLAGS = {"native": XDP_FLAGS_DRV_MODE, "generic": XDP_FLAGS_SKB_MODE}
 
 
@@ -71,7 +73,7 @@ def test_a_foreign_program(mode: str, link: bool, tmp_path: Path) -> None:
             world.driver = "auto"
             world.start_engine()
             world.is_well()
-            assert driver(world) == ("pcap", f"XDP cannot be had: {named}; to have it: {remedy}")
+            assert driver(world) == ("pcap", f"XDP cannot be had: {named}; to have it: {remedy}; {SLOWER}")
             assert f"driver chosen because XDP cannot be had: {named}" in status(world)
             world.end_engine()
 
@@ -210,7 +212,7 @@ def test_an_engine_that_may_not_mount_the_bpf_file_system_says_how(tmp_path: Pat
         world.driver = "auto"
         world.start_engine()
         world.is_well()
-        assert driver(world) == ("pcap", f"XDP cannot be had: {missing}; try: {remedy}")
+        assert driver(world) == ("pcap", f"XDP cannot be had: {missing}; try: {remedy}; {SLOWER}")
         world.end_engine()
 
         subprocess.run([*there, "sh", "-ec", remedy], check=True)

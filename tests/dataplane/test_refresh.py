@@ -15,6 +15,7 @@ import pytest
 from dataplane import plan
 from dataplane.engine.engine import Engine
 from dataplane.forwarding import translate
+from dataplane.forwarding.driver import Sending
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.values import Counters, Lingering, Pool
 from dataplane.health.probes.check import Check
@@ -58,6 +59,15 @@ class Memory(LookupTables):
 
     def counters(self) -> Counters:
         return Counters()
+
+    def sending(self) -> Mapping[int, Sending]:
+        return {}
+
+    def notes(self) -> list[str]:
+        return []
+
+    def ends_with_process(self) -> str:
+        return ""
 
     def faults(self) -> list[str]:
         return []

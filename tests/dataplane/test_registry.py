@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,7 +39,7 @@ def test_se_use_dpdk_chooses(number: int, chosen: list[str]) -> None:
 def test_the_words_of_the_command_line_name_every_driver() -> None:
     assert registry.CHOICES == ("auto", "xdp", "pcap")
     assert registry.explained().startswith("auto: xdp, else pcap; xdp: ")
-    assert registry.capabilities() == "CAP_NET_ADMIN, CAP_NET_RAW; for XDP also CAP_BPF and CAP_SYS_ADMIN"
+    assert registry.capabilities() == "CAP_NET_ADMIN, CAP_NET_RAW; for XDP also CAP_BPF and CAP_PERFMON"
 
 
 def test_a_command_line_imports_no_driver() -> None:
@@ -62,13 +63,13 @@ class Made:
             start=self.start,
             remove=self.remove,
         )
-        self.entry = registry.Entry(name, name.upper(), "", (0,), False, False, (), lambda: module)
+        self.entry = registry.Entry(name, name.upper(), "", (0,), False, 1, False, (), lambda: module)
 
     def remove(self, instance: str) -> list[KernelObject]:
         self.log.append("remove")
         return []
 
-    def start(self, instance: str, state: Path) -> Made:
+    def start(self, instance: str, state: Path, interfaces: Mapping[str, int]) -> Made:
         self.log.append("start")
         return self
 

@@ -22,6 +22,7 @@ from dataplane.drivers.pcap import hostguard, offload, socketfilter
 from dataplane.drivers.pcap.flowcache import FlowCache
 from dataplane.drivers.pcap.packetsocket import BATCH, NOTHING_UNDONE, ROOM, PacketSocket
 from dataplane.forwarding import decision
+from dataplane.forwarding.driver import Sending
 from dataplane.forwarding.dropreasons import MISTAKEN, OVERRUN
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flows
@@ -154,6 +155,18 @@ class PcapDriver:
             dropped[MISTAKEN] = self._mistaken
         drops = {key: dict(of_service) for key, of_service in list(now.service_drops.items())}
         return Counters(now.answered, dropped, _copied(now.services), _copied(now.servers), drops)
+
+    def sending(self) -> Mapping[int, Sending]:
+        """Nothing beside the counters: what an interface does not take is dropped, and counted as that."""
+        return {}
+
+    def notes(self) -> list[str]:
+        """None."""
+        return []
+
+    def ends_with_process(self) -> str:
+        """Frames pass through this process."""
+        return "the pcap driver forwards in this process"
 
     def faults(self) -> list[str]:
         """What was gone round. Raises DriverError when the thread has ended."""

@@ -30,7 +30,7 @@ def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None
     return None
 
 
-def start(instance: str, state: Path) -> PcapDriver:
+def start(instance: str, state: Path, interfaces: Mapping[str, int]) -> PcapDriver:
     """The driver. Raises DriverError."""
     from dataplane.drivers.pcap.driver import PcapDriver
 

@@ -12,16 +12,21 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dataplane.bpf import bpffs
+from dataplane.bpf.bpffs import BPFFS
 from dataplane.bpf.maps import Map
 from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import Program
 from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.tables import NAMES, MapTables
+from dataplane.drivers.xdp import fitness
 from dataplane.drivers.xdp.attachment import Attachments
 from dataplane.drivers.xdp.keeper import XdpKeeper
 from dataplane.drivers.xdp.pins import Pins
+from dataplane.drivers.xdp.sending import SendingWatch
 from dataplane.drivers.xdp.slowpath import Sender, SlowPath
 from dataplane.errors import DriverError
+from dataplane.forwarding.driver import Sending
+from dataplane.forwarding.dropreasons import TX_LOST
 from dataplane.forwarding.program import DSR
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
 from dataplane.kernel.objects import Owner
@@ -30,6 +35,10 @@ log = logging.getLogger("avi-se")
 
 OBJECT = DSR
 PROGRAM = "dsr"
+HOSTS_BPFFS = (
+    f"start it with the host's {BPFFS}: nsenter --net=/run/netns/NAME in place of ip netns exec NAME; "
+    f"in a container, mount it from the host (-v {BPFFS}:{BPFFS})"
+)
 SLOW = "slow"
 """The map by which the program hands frames over."""
 
@@ -59,6 +68,8 @@ class XdpDriver:
         try:
             self._begin()
         except BaseException:
+            if not self._held.hold_links():
+                self._held.remove()
             self._held.close()
             raise
 
@@ -72,6 +83,18 @@ class XdpDriver:
         self.attachments = Attachments(self._program, self._pins)
         self.attachments.adopt()
         self._keeper = XdpKeeper(self.attachments, self._held, self._pins, maps)
+        self._sending = SendingWatch()
+
+    def try_interfaces(self, interfaces: Mapping[str, int]) -> None:
+        """Run the program on interfaces, index by name; until they are put it lets every frame pass. Raises DriverError
+        where a new one would lose frames; those that were adopted run on (`sending` tells)."""
+        new = {name: index for name, index in interfaces.items() if index not in self.attachments}
+        for name, index in new.items():
+            self.attachments.attach(name, index)
+        for name, index in new.items():
+            refused = fitness.unfit(self._sending, name, index, self.attachments.mode(index))
+            if refused is not None:
+                raise refused
 
     def put_interface(self, interface: Interface) -> None:
         """Forward frames of this interface. Raises DriverError."""
@@ -142,8 +165,29 @@ class XdpDriver:
             self.attachments.detach(index)
 
     def counters(self) -> Counters:
-        """A snapshot of the counters."""
-        return self._tables.counters()
+        """A snapshot of the counters, with what network drivers lost since this process looks."""
+        counted = self._tables.counters()
+        if lost := self._sending.lost():
+            counted.dropped[TX_LOST] = lost
+        return counted
+
+    def sending(self) -> Mapping[int, Sending]:
+        """How the interfaces send, as far as the kernel tells."""
+        modes = {index: self.attachments.mode(index) for index in self.attachments}
+        return self._sending.look(self._tables.interfaces, modes)
+
+    def notes(self) -> list[str]:
+        """What the kernel does not tell, and what a crash would cost."""
+        told = []
+        if ends := self.ends_with_process():
+            told.append(f"a crash or SIGHUP ends forwarding: {ends}; {HOSTS_BPFFS}")
+        if unseen := self._sending.unseen:
+            told.append(f"not looked at is what network drivers lose after the program's verdict: {unseen}")
+        return told
+
+    def ends_with_process(self) -> str:
+        """Why what is pinned does not outlive the process."""
+        return f"{BPFFS} is of this mount namespace alone, and so are the pins" if bpffs.is_private() else ""
 
     def faults(self) -> list[str]:
         """What the slow path went round. Raises DriverError when its thread has ended."""
@@ -160,6 +204,7 @@ class XdpDriver:
                 self.attachments.detach(index)
             self._held.remove()
         self.attachments.close()
+        self._sending.close()
         self._slow.close()
         self._sender.close()
         self._tables.close()

@@ -91,6 +91,10 @@ class Pins:
             self.mark.unlink(missing_ok=True)
             self.mark.symlink_to(self._state)
 
+    def hold_links(self) -> bool:
+        """Whether a program is kept on an interface."""
+        return any(path for layout in _layouts(self.root) for path in links(layout))
+
     def clear(self) -> list[KernelObject]:
         """Remove all pins, links first: what is not pinned ends. The folder and its lock stay. Returns what was
         there."""

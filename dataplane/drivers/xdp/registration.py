@@ -38,11 +38,23 @@ def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None
     return attachment.occupied(instance, interfaces)
 
 
-def start(instance: str, state: Path) -> XdpDriver:
-    """The driver. Raises DriverError."""
+def start(instance: str, state: Path, interfaces: Mapping[str, int]) -> XdpDriver:
+    """The driver, which runs on these interfaces already. Raises DriverError, also where one of them would lose
+    frames: what ran before runs on."""
+    from dataplane.bpf.libbpf import LITTLE_MEMORY
     from dataplane.drivers.xdp.driver import XdpDriver
 
-    return XdpDriver(instance, state)
+    try:
+        made = XdpDriver(instance, state)
+    except (OSError, MemoryError) as exc:
+        raise DriverError(f"the XDP driver cannot start: {exc or 'no memory'}", remedy=LITTLE_MEMORY) from exc
+    adopted = bool(list(made.attachments))
+    try:
+        made.try_interfaces(interfaces)
+    except BaseException:
+        made.close(keep=adopted)
+        raise
+    return made
 
 
 def remove(instance: str) -> list[KernelObject]:

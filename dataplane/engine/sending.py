@@ -1,0 +1,52 @@
+"""How the served interfaces send, as the driver sees it: what cannot leave makes nobody up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from dataplane.forwarding.driver import RECENT, Driver, Sending
+from dataplane.forwarding.values import Interface
+
+
+class SendingStates:
+    """Looked at by `look`, about once a second. tell: gets the text of an event; interfaces: those served."""
+
+    def __init__(
+        self, driver: Driver, interfaces: Callable[[], Iterable[Interface]], tell: Callable[[str], None]
+    ) -> None:
+        self._driver, self._interfaces, self._tell = driver, interfaces, tell
+        self._states: Mapping[int, Sending] = {}
+
+    @property
+    def sound(self) -> bool:
+        """Whether no interface is known to send nothing."""
+        return not any(state.fault for state in self._states.values())
+
+    def look(self) -> bool:
+        """Ask the driver. Returns whether an interface sends nothing now that did, or sends again."""
+        before, self._states = self._states, self._driver.sending()
+        faults, former = ({i: s.fault for i, s in states.items() if s.fault} for states in (self._states, before))
+        for index in faults.keys() - former.keys():
+            self._tell(faults[index])
+        for index in former.keys() - faults.keys():
+            self._tell(f"frames leave by {self._name(index)} again")
+        for index, state in self._states.items():
+            if state.recent and not state.fault and not (index in before and before[index].recent):
+                self._tell(self.words(index))
+        return faults.keys() != former.keys()
+
+    def of(self, index: int | None) -> Sending:
+        """One interface's; nothing is held against one that is not looked at."""
+        return self._states.get(index, Sending(0)) if index is not None else Sending(0)
+
+    def words(self, index: int | None) -> str:
+        """What an operator must know of an interface that sends; "" where it lost nothing lately."""
+        recent = self.of(index).recent
+        return f"{recent} frames were lost by {self._name(index)} in the last {RECENT} s" if recent else ""
+
+    def losing(self) -> bool:
+        """Whether any interface lost frames lately."""
+        return any(state.recent for state in self._states.values())
+
+    def _name(self, index: int | None) -> str:
+        return next((i.name for i in self._interfaces() if i.index == index), f"interface {index}")

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Lets every frame pass: the far end of a veth takes what XDP sends only while it has a program itself. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+SEC("xdp")
+int pass(struct xdp_md *ctx __attribute__((unused)))
+{
+	return XDP_PASS;
+}
+
+char _license[] SEC("license") = "GPL";
