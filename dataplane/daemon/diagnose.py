@@ -83,7 +83,9 @@ def _own_host(engine: Engine, service: plan.Service, server: bytes) -> list[Find
     interface = engine.next_hops.of((server,), service.mode)[0].interface
     sending = engine.sending.of(interface)
     what = sending.fault or engine.sending.words(interface)
-    return [Finding(what, findings.ENGINE, advice=sending.remedy)] if what else []
+    found = [Finding(what, findings.ENGINE, advice=sending.remedy)] if what else []
+    senders = engine.sending.senders(socket.inet_aton(service.vip))
+    return [*found, *([Finding(senders, findings.ENGINE)] if senders else [])]
 
 
 def _checks(engine: Engine, service: plan.Service, member: plan.Server) -> tuple[Check, ...]:

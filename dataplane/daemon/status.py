@@ -137,10 +137,10 @@ def _monitors(engine: Engine) -> dict[str, Any]:
 
 def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _Seen) -> dict[str, Any]:
     tally = counters.services.get(translate.key(service), Tally())
-    strangers = engine.conflicts.strangers(socket.inet_aton(service.vip))
-    refusal = engine.vips.refusal(socket.inet_aton(service.vip))
+    vip = socket.inet_aton(service.vip)
+    strangers, refusal = engine.conflicts.strangers(vip), engine.vips.refusal(vip)
     who = f"VIP {service.vip} is not announced: {refusal}" if refusal else defence.words(service.vip, strangers)
-    against = [*engine.kernel.words(), who]
+    against = [*engine.kernel.words(), who, engine.sending.senders(vip)]
     state = operstate.service(service, seen.pool, seen.servers, "; ".join(filter(None, against)))
     return {
         "virtualservice": service.virtualservice,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Mapping
 
-from dataplane.forwarding.driver import RECENT, Driver, Sending
+from dataplane.forwarding.driver import RECENT, Driver, OffloadingSender, Sending
 from dataplane.forwarding.values import Interface
 
 
@@ -16,6 +17,7 @@ class SendingStates:
     ) -> None:
         self._driver, self._interfaces, self._tell = driver, interfaces, tell
         self._states: Mapping[int, Sending] = {}
+        self._senders: list[OffloadingSender] = []
 
     @property
     def sound(self) -> bool:
@@ -25,6 +27,10 @@ class SendingStates:
     def look(self) -> bool:
         """Ask the driver. Returns whether an interface sends nothing now that did, or sends again."""
         before, self._states = self._states, self._driver.sending()
+        known, self._senders = self._senders, self._driver.offloading_senders()
+        for sender in self._senders:
+            if sender not in known:
+                self._tell(offloading(sender))
         faults, former = ({i: s.fault for i, s in states.items() if s.fault} for states in (self._states, before))
         for index in faults.keys() - former.keys():
             self._tell(faults[index])
@@ -44,9 +50,23 @@ class SendingStates:
         recent = self.of(index).recent
         return f"{recent} frames were lost by {self._name(index)} in the last {RECENT} s" if recent else ""
 
+    def senders(self, vip: bytes) -> str:
+        """Which senders leave the checksums of packets to a VIP to a device that does not fill them in; "": none is
+        known."""
+        return "; ".join(offloading(sender) for sender in self._senders if sender.vip == vip)
+
     def losing(self) -> bool:
         """Whether any interface lost frames lately."""
         return any(state.recent for state in self._states.values())
 
     def _name(self, index: int | None) -> str:
         return next((i.name for i in self._interfaces() if i.index == index), f"interface {index}")
+
+
+def offloading(sender: OffloadingSender) -> str:
+    """What an operator must know of such a sender."""
+    address, vip = socket.inet_ntoa(sender.address), socket.inet_ntoa(sender.vip)
+    return (
+        f"{address} (MAC address {sender.mac.hex(':')}) leaves checksums to its network device, which fills none in: "
+        f"servers drop its packets to {vip}; on that host: ethtool -K IF tx off"
+    )

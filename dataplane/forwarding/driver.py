@@ -54,6 +54,14 @@ class Sending(NamedTuple):
     remedy: str = ""  # what mends that
 
 
+class OffloadingSender(NamedTuple):
+    """A sender that leaves the checksums of its packets to a device which does not fill them in."""
+
+    vip: bytes  # that it sends to
+    address: bytes  # of the sender
+    mac: bytes  # that its frames come from
+
+
 RECENT = 10
 """Seconds for which a loss is told of as one of now."""
 
@@ -84,6 +92,10 @@ class Driver(Tables, Protocol):
     def sending(self) -> Mapping[int, Sending]:
         """How the interfaces send, by index, as far as that can be seen. Looks anew: where frames were lost, and where
         none was seen to leave yet, a test frame is sent. Asked about once a second."""
+
+    def offloading_senders(self) -> list[OffloadingSender]:
+        """Senders whose packets reach the servers with checksums that nobody filled in, as far as samples tell. Asked
+        about once a second."""
 
     def notes(self) -> list[str]:
         """What this driver, as it runs here, cannot do or see, each in a sentence with what mends it."""

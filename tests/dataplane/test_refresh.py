@@ -15,7 +15,7 @@ import pytest
 from dataplane import plan
 from dataplane.engine.engine import Engine
 from dataplane.forwarding import translate
-from dataplane.forwarding.driver import Sending
+from dataplane.forwarding.driver import OffloadingSender, Sending
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.values import Counters, Lingering, Pool
 from dataplane.health.probes.check import Check
@@ -62,6 +62,9 @@ class Memory(LookupTables):
 
     def sending(self) -> Mapping[int, Sending]:
         return {}
+
+    def offloading_senders(self) -> list[OffloadingSender]:
+        return []
 
     def notes(self) -> list[str]:
         return []

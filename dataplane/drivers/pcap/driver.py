@@ -22,7 +22,7 @@ from dataplane.drivers.pcap import hostguard, offload, socketfilter
 from dataplane.drivers.pcap.flowcache import FlowCache
 from dataplane.drivers.pcap.packetsocket import BATCH, NOTHING_UNDONE, ROOM, PacketSocket
 from dataplane.forwarding import decision
-from dataplane.forwarding.driver import Sending
+from dataplane.forwarding.driver import OffloadingSender, Sending
 from dataplane.forwarding.dropreasons import MISTAKEN, OVERRUN
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flows
@@ -159,6 +159,10 @@ class PcapDriver:
     def sending(self) -> Mapping[int, Sending]:
         """Nothing beside the counters: what an interface does not take is dropped, and counted as that."""
         return {}
+
+    def offloading_senders(self) -> list[OffloadingSender]:
+        """None: what they left undone is done, or handed on to be done."""
+        return []
 
     def notes(self) -> list[str]:
         """None."""

@@ -22,10 +22,11 @@ from dataplane.drivers.xdp import fitness
 from dataplane.drivers.xdp.attachment import Attachments
 from dataplane.drivers.xdp.keeper import XdpKeeper
 from dataplane.drivers.xdp.pins import Pins
+from dataplane.drivers.xdp.senders import SenderSamples
 from dataplane.drivers.xdp.sending import SendingWatch
 from dataplane.drivers.xdp.slowpath import Sender, SlowPath
 from dataplane.errors import DriverError
-from dataplane.forwarding.driver import Sending
+from dataplane.forwarding.driver import OffloadingSender, Sending
 from dataplane.forwarding.dropreasons import TX_LOST
 from dataplane.forwarding.program import DSR
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
@@ -84,6 +85,7 @@ class XdpDriver:
         self.attachments.adopt()
         self._keeper = XdpKeeper(self.attachments, self._held, self._pins, maps)
         self._sending = SendingWatch()
+        self._samples, self._unsampled = _samples()
 
     def try_interfaces(self, interfaces: Mapping[str, int]) -> None:
         """Run the program on interfaces, index by name; until they are put it lets every frame pass. Raises DriverError
@@ -176,6 +178,16 @@ class XdpDriver:
         modes = {index: self.attachments.mode(index) for index in self.attachments}
         return self._sending.look(self._tables.interfaces, modes)
 
+    def offloading_senders(self) -> list[OffloadingSender]:
+        """Those that samples found."""
+        if self._samples is None:
+            return []
+        try:
+            return self._samples.look(self._tables.interfaces.values(), self._tables.values.vips)
+        except DriverError as exc:
+            self._unsampled = exc.what
+            return []
+
     def notes(self) -> list[str]:
         """What the kernel does not tell, and what a crash would cost."""
         told = []
@@ -183,6 +195,8 @@ class XdpDriver:
             told.append(f"a crash or SIGHUP ends forwarding: {ends}; {HOSTS_BPFFS}")
         if unseen := self._sending.unseen:
             told.append(f"not looked at is what network drivers lose after the program's verdict: {unseen}")
+        if self._unsampled:
+            told.append(f"not looked for are senders that leave checksums to their cards: {self._unsampled}")
         return told
 
     def ends_with_process(self) -> str:
@@ -205,6 +219,8 @@ class XdpDriver:
             self._held.remove()
         self.attachments.close()
         self._sending.close()
+        if self._samples is not None:
+            self._samples.close()
         self._slow.close()
         self._sender.close()
         self._tables.close()
@@ -245,3 +261,11 @@ class XdpDriver:
                 one.close()
             return None
         return found
+
+
+def _samples() -> tuple[SenderSamples | None, str]:
+    """What looks for senders that leave checksums to their cards, or why nothing does."""
+    try:
+        return SenderSamples(), ""
+    except DriverError as exc:
+        return None, exc.what.partition("\n")[0]

@@ -23,6 +23,7 @@ _TYPE = 0x3FFF  # without NLA_F_NESTED
 class FarEnd(NamedTuple):
     """A veth's other interface."""
 
+    ifindex: int  # in its own namespace
     name: str  # in its own namespace
     has_program: bool  # an XDP program is attached to it
 
@@ -34,14 +35,15 @@ def of(index: int) -> FarEnd | None:
         own = _link(asking, index)
         if _IFLA_LINK not in own:
             return None
-        told = _link(asking, int.from_bytes(own[_IFLA_LINK], "little"), own.get(_IFLA_LINK_NETNSID))
+        far = int.from_bytes(own[_IFLA_LINK], "little")
+        told = _link(asking, far, own.get(_IFLA_LINK_NETNSID))
     except OSError:
         return None
     finally:
         asking.close()
     xdp = rtnetlink.attributes(told.get(_IFLA_XDP, b""), 0)
     name = told.get(_IFLA_IFNAME, b"").rstrip(b"\0").decode("utf-8", "replace")
-    return FarEnd(name, any(xdp.get(_IFLA_XDP_ATTACHED, b""))) if told else None
+    return FarEnd(far, name, any(xdp.get(_IFLA_XDP_ATTACHED, b""))) if told else None
 
 
 def _link(asking: RtnetlinkSocket, index: int, namespace: bytes | None = None) -> dict[int, bytes]:

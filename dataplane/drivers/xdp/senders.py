@@ -1,0 +1,86 @@
+"""Senders that leave the checksums of their packets to a device, where no device fills them in: servers drop what they
+get. That is so on a veth: its frames come from this machine, whose kernel knows what is left undone. They are found by
+samples: a program at a tracepoint (`senders.c`) looks at some frames now and then, and is taken away again. Its link is
+not pinned, and is made here alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable
+
+from dataplane.bpf.links import Link
+from dataplane.bpf.maps import Map
+from dataplane.bpf.objects import Object
+from dataplane.drivers.xdp import ethtool, farend
+from dataplane.forwarding.driver import OffloadingSender
+from dataplane.forwarding.program import SENDERS
+from dataplane.forwarding.values import Interface
+
+ENOUGH = 64
+"""Frames of a sample, at least."""
+REST = 60.0
+"""Seconds between a sample and the next."""
+_FORGOTTEN = 300.0
+"""Seconds for which a sender is told of that was not seen again."""
+_FIRST = bytes(4)
+
+
+class SenderSamples:
+    """Looks at what comes to a program. Raises DriverError where the kernel cannot."""
+
+    def __init__(self) -> None:
+        with Object(SENDERS) as loaded:
+            loaded.load()
+            self._program = loaded.program("look")
+            self._senders, self._looked_at = loaded.map("senders"), loaded.map("looked_at")
+            self._far_ends = loaded.map("far_ends")
+        self._link: Link | None = None
+        self._due = 0.0
+        self._seen: dict[OffloadingSender, float] = {}
+
+    def look(self, interfaces: Iterable[Interface], vips: Collection[bytes]) -> list[OffloadingSender]:
+        """The senders that are known, of packets that come to these interfaces for these VIPs. Begins a sample that is
+        due, and ends one that has enough. Asked about once a second. Raises DriverError."""
+        now = time.monotonic()
+        if self._link is not None:
+            self._take(now)
+            if int.from_bytes(self._looked_at.lookup(_FIRST) or b"", "little") >= ENOUGH:
+                self._end(now)
+        elif now >= self._due:
+            self._looked_at.update(_FIRST, bytes(8))
+            _empty(self._senders)
+            if self._follow(interfaces):
+                self._link = Link.trace(self._program)
+        self._seen = {sender: at for sender, at in self._seen.items() if now - at < _FORGOTTEN}
+        return sorted(sender for sender in self._seen if sender.vip in vips)
+
+    def close(self) -> None:
+        """Look no more."""
+        self._end(0.0)
+        for held in (self._program, self._senders, self._looked_at, self._far_ends):
+            held.close()
+
+    def _follow(self, interfaces: Iterable[Interface]) -> bool:
+        """Look at what enters these interfaces. Returns whether one of them is a veth."""
+        veths = [i for i in interfaces if ethtool.network_driver(i.name) == "veth"]
+        wanted = {far.ifindex: i.mac for i in veths if (far := farend.of(i.index)) is not None}
+        _empty(self._far_ends)
+        for index, mac in wanted.items():
+            self._far_ends.update(index.to_bytes(4, "little"), mac + bytes(2))
+        return bool(wanted)
+
+    def _take(self, now: float) -> None:
+        for key, _ in self._senders.items():
+            self._seen[OffloadingSender(key[4:8], key[:4], key[8:14])] = now
+
+    def _end(self, now: float) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        self._due = now + REST
+
+
+def _empty(held: Map) -> None:
+    for key, _ in list(held.items()):
+        held.delete(key)

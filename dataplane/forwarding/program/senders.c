@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Finds senders that leave checksums to their device, of frames that enter a veth: it fills none in, the XDP program at
+ * its end forwards them as they are, and a server drops what it gets. Attached for as long as some frames take: the
+ * tracepoint hears of every frame that the machine sends. */
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "parse.h"
+
+#define MAX_SENDERS 256
+#define MAX_VETHS 1024
+#define CHECKSUM_PARTIAL 3 /* linux/skbuff.h */
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct net_device {
+	int ifindex;
+};
+
+struct sk_buff {
+	unsigned char *data;
+	__u8 ip_summed : 2;
+};
+#pragma clang attribute pop
+
+struct mac {
+	__u16 words[3];
+	__u16 pad;
+};
+
+/* MAC address of an interface by the index that its far end has. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_VETHS);
+	__type(key, __u32);
+	__type(value, struct mac);
+} far_ends SEC(".maps");
+
+struct sender {
+	__be32 address;
+	__be32 destination;
+	struct mac mac;
+};
+
+/* How many frames with the checksum unfilled. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_SENDERS);
+	__type(key, struct sender);
+	__type(value, __u64);
+} senders SEC(".maps");
+
+/* How many frames were looked at, about. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} looked_at SEC(".maps");
+
+/* Arguments: the frame, and the interface that it is sent by. */
+SEC("tp_btf/net_dev_start_xmit")
+int look(__u64 *arguments)
+{
+	const struct sk_buff *frame = (const void *)arguments[0];
+	const struct net_device *device = (const void *)arguments[1];
+	__u32 index = BPF_CORE_READ(device, ifindex);
+	const struct mac *mac = bpf_map_lookup_elem(&far_ends, &index);
+	const __u8 *data = BPF_CORE_READ(frame, data);
+	struct sender key = {};
+	const __u32 first = 0;
+	__u64 one = 1, *count;
+	struct eth eth;
+	struct ip ip;
+
+	if (!mac || bpf_probe_read_kernel(&eth, sizeof(eth), data) || eth.kind != bpf_htons(ETH_P_IP))
+		return 0;
+	if (eth.dst[0] != mac->words[0] || eth.dst[1] != mac->words[1] || eth.dst[2] != mac->words[2])
+		return 0;
+	count = bpf_map_lookup_elem(&looked_at, &first);
+	if (count)
+		(*count)++;
+	if (BPF_CORE_READ_BITFIELD_PROBED(frame, ip_summed) != CHECKSUM_PARTIAL)
+		return 0;
+	if (bpf_probe_read_kernel(&ip, sizeof(ip), data + sizeof(eth)))
+		return 0;
+	key.address = ip.source;
+	key.destination = ip.destination;
+	__builtin_memcpy(key.mac.words, eth.src, sizeof(eth.src));
+	count = bpf_map_lookup_elem(&senders, &key);
+	if (count)
+		(*count)++;
+	else
+		bpf_map_update_elem(&senders, &key, &one, BPF_ANY);
+	return 0;
+}
+
+char _license[] SEC("license") = "GPL";
