@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dataplane.bpf.libbpf import LITTLE_MEMORY, failed
 from dataplane.drivers import registry, selection
 from dataplane.drivers.pcap.driver import PcapDriver
 from dataplane.drivers.xdp.driver import XdpDriver
@@ -51,13 +53,21 @@ def test_a_command_line_imports_no_driver() -> None:
 
 
 class Made:
-    """A registered driver of a test. log: what was asked of it, in order."""
+    """A registered driver of a test. log: what was asked of it, in order; fails: what its start raises."""
 
-    def __init__(self, name: str, *, missing: DriverError | None = None, occupied: DriverError | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        missing: DriverError | None = None,
+        occupied: DriverError | None = None,
+        fails: DriverError | None = None,
+        runs: bool = False,
+    ) -> None:
         self.log: list[str] = []
-        self.name = name
+        self.name, self.fails = name, fails
         module: Any = SimpleNamespace(
-            runs=lambda instance: False,
+            runs=lambda instance: runs,
             supported=lambda: missing,
             occupied=lambda instance, interfaces: occupied,
             start=self.start,
@@ -71,6 +81,8 @@ class Made:
 
     def start(self, instance: str, state: Path, interfaces: Mapping[str, int]) -> Made:
         self.log.append("start")
+        if self.fails is not None:
+            raise self.fails
         return self
 
 
@@ -100,3 +112,16 @@ def test_where_none_can_be_had_the_last_one_says_why(monkeypatch: pytest.MonkeyP
     assert refused.value.remedy == "--driver auto falls back to pcap"
     with pytest.raises(DriverError, match="eth0 is taken"):
         chosen(monkeypatch, missing, taken)
+
+
+def test_where_there_is_no_memory_for_the_maps_the_next_driver_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start fails though a small trial loads. But what forwards without its process is not ended for that."""
+    full = failed("create map flows", -errno.ENOMEM)
+    first, second = Made("first", fails=full), Made("second")
+    reason = f"FIRST cannot be had: create map flows: Cannot allocate memory; try: {LITTLE_MEMORY}"
+    assert chosen(monkeypatch, first, second) == ("second", reason)
+    with pytest.raises(DriverError, match="Cannot allocate memory") as refused:
+        chosen(monkeypatch, first)
+    assert refused.value.remedy == LITTLE_MEMORY
+    with pytest.raises(DriverError, match="Cannot allocate memory"):
+        chosen(monkeypatch, Made("first", fails=full, runs=True), second)
