@@ -29,6 +29,7 @@ LONG = (
     "tests/lab",
     "tests/broken",
     "tests/field",
+    "tests/torture",
     "tests/health",
     "tests/shell/test_live.py",
     "tests/shell/test_properties.py",

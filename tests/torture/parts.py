@@ -19,11 +19,12 @@ class Part:
     what: str  # what is done, and what must hold
     count: int  # steps of a whole run
     short: int  # steps in the suite
-    module: str  # of this package; its function `run` takes a Run
+    module: str  # of this package; its function takes a Run
+    function: str = "run"  # its name
 
     def run(self, run: Run) -> None:
         """Do it. Raises whatever a step does that must not happen."""
-        work: Callable[[Run], None] = import_module(f"tests.torture.{self.module}").run
+        work: Callable[[Run], None] = getattr(import_module(f"tests.torture.{self.module}"), self.function)
         work(run)
 
 
@@ -78,6 +79,9 @@ PARTS = {
         Part("replays", "plans, neighbours, captures changed: replayed or refused", 20_000, 200, "replays"),
         Part("starts", "an engine ended at any moment of its start: nothing stays in the kernel", 500, 10, "starts"),
         Part("requests", "requests to an engine's socket: each is answered, in one line", 10_000, 200, "requests"),
+        Part("crashes", "kill -9 of an engine under traffic: nothing is lost", 200, 2, "engines", "crashes"),
+        Part("hangs", "an engine that stands still under traffic: nothing is lost", 100, 2, "engines", "hangs"),
+        Part("floods", "ARP, ICMP and fragments beside requests: nothing is lost", 100, 3, "engines", "floods"),
     )
 }
 """Every part by name, in the order in which `make torture` runs them."""
