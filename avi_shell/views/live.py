@@ -315,6 +315,7 @@ def _engine(report: Report) -> Parts:
     for i, vip in enumerate(report["vips"], 1):
         state = "up" if vip["up"] else "down"
         rows.append((f"vips[{i}]", f"{vip['address']} {state}{', announced' if vip['announced'] else ''}"))
+    rows += [(f"missing: {one['object']}", str(one["reason"])) for one in report["kernel"]]
     rows.append(("answered (ARP, ping, too big)", str(report["answered"])))
     rows += [(f"dropped {reason}", str(count)) for reason, count in report["dropped"].items()]
     parts: Parts = [Table(("Field", "Value"), rows)]
