@@ -102,6 +102,8 @@ def probes(facts: Facts) -> dict[str, str]:
     if facts.no_route:
         return {"route": facts.no_route}
     told = {"route": f"{facts.interface or '?'} from {facts.engine}"}
+    if facts.next_hop:
+        told["route"] += f": {facts.next_hop}"
     if facts.on_link:
         told["ARP"] = ", ".join(sorted(facts.answers)) or "silent"
         told["neighbour"] = facts.neighbour + (" (fixed)" if facts.permanent else "") or "none"

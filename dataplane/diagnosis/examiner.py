@@ -39,7 +39,8 @@ Tell = Callable[[str], None]
 
 
 class Examiner:
-    """Examines servers. find_route: finds the route of a check's probes; interfaces: those that are served."""
+    """Examines servers. find_route: finds the route of a check's probes; interfaces: those that are
+    served; silent: tells that the next hop of the route to a server is."""
 
     def __init__(
         self,
@@ -49,9 +50,11 @@ class Examiner:
         path_mtus: PathMtus,
         find_route: FindRoute,
         interfaces: Interfaces,
+        silent: Callable[[bytes], str],
     ) -> None:
         self._network, self._conflicts, self._probes = network, conflicts, probes
         self._path_mtus, self._find_route, self._interfaces = path_mtus, find_route, interfaces
+        self._silent = silent
         self._echoes = Echoes()
 
     def close(self) -> None:
@@ -131,6 +134,7 @@ class Examiner:
             last=_said(last, server),
             vip_port=vip_port,
             inner=_said(inner, server),
+            next_hop="" if check.mode == L2 else self._silent(server),
             refusal="" if check.mode == L2 else self._path_mtus.refusal(server, check.mode, began),
         )
 

@@ -53,6 +53,7 @@ class Facts:
     last: str = SILENT  # the VIP, by a ping whose TTL ends at the server
     vip_port: str = SILENT  # the VIP, by TCP
     inner: str = SILENT  # its own address, by a ping inside the tunnel
+    next_hop: str = ""  # that the next hop of the engine's own route is silent, "" if it is not
     refusal: str = ""  # why the tunnel was refused, as ICMP reported it
     full: int = 0  # bytes of the largest packet that should arrive
     fits: int = 0  # bytes of the largest packet that does arrive uncut, 0 if that is not known
@@ -162,6 +163,9 @@ def _vip_owners(facts: Facts) -> list[Finding]:
 
 def _unreached(facts: Facts) -> list[Finding]:
     """Judge a server that answers neither at its own address nor for the VIP."""
+    if facts.next_hop:
+        advice = "is that router switched on, in this VLAN, and is the route on the engine's host right?"
+        return [Finding(facts.next_hop, ENGINE, advice=advice)]
     if facts.refusal:
         return [Finding(facts.refusal, ENGINE, advice=f"`ip route get {facts.server}` on the routers in between")]
     if facts.on_link:

@@ -65,7 +65,9 @@ class MemberStates:
         self._reachability = Reachability(network, interfaces.names)
         self._probes = ProbeFactory()
         routing = ProbeRouting(network, self._reachability, paths, path_mtus, next_hops, interfaces.served)
-        self.examiner = Examiner(network, conflicts.watch, self._probes, path_mtus, routing.open, interfaces.served)
+        self.examiner = Examiner(
+            network, conflicts.watch, self._probes, path_mtus, routing.open, interfaces.served, next_hops.silent
+        )
         self.health = HealthChecker(routing.open, self._probes.probe, self._look, self.check_changed, routing.explain)
         self._blackholes = BlackholeDetector(
             self.examiner, self.health.passing, self.check_changed, self._fits_in_tunnel

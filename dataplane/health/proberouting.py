@@ -59,6 +59,8 @@ class ProbeRouting:
             route, hop = self._network.route_to(check.server), self._next_hops.by_route(check.server)
             if route is not None and hop.mac is None and not self._network.has_room(route.index, route.gateway):
                 return NEIGHBOURS_FULL
+            if silent := self._next_hops.silent(check.server):
+                return silent
             return self._path_mtus.refusal(check.server, check.mode, began)
         hop = self._next_hops.on_segment(check.server)
         if hop.mac is None:

@@ -25,6 +25,8 @@ from dataplane.network.rtnetlink import (
 
 NDA_DST, NDA_LLADDR = 1, 2
 NUD_INCOMPLETE, NUD_FAILED, NUD_PERMANENT = 0x01, 0x20, 0x80
+STATE_NAMES = {NUD_INCOMPLETE: "INCOMPLETE", NUD_FAILED: "FAILED"}
+"""As `ip neigh` prints the states of those without a MAC address."""
 _UNKNOWN = NUD_INCOMPLETE | NUD_FAILED
 NTF_USE = 0x01
 AT_ONCE = 256

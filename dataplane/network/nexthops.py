@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Sequence
 
 from dataplane.forwarding.translate import NextHop
 from dataplane.forwarding.values import Interface
+from dataplane.network import neighbours
 from dataplane.network.pathmtu import PathMtus
 from dataplane.network.state import Network
 from dataplane.plan import L2
@@ -46,3 +48,12 @@ class NextHops:
             return NOWHERE
         mac = self._network.neighbour(route.index, route.gateway)
         return NextHop(route.index, mac, route.source, self._path_mtus.get(server))
+
+    def silent(self, server: bytes) -> str:
+        """That the next hop of this host's own route to a server does not answer ARP, in words; "" if it does."""
+        route = self._network.route_to(server)
+        if route is None or route.gateway == server or not self._network.is_up(route.index):
+            return ""
+        state = neighbours.STATE_NAMES.get(self._network.unknown.get((route.index, route.gateway), 0))
+        where = f"{socket.inet_ntoa(route.gateway)} on {self._network.name(route.index)}"
+        return f"the engine's next hop to it, {where}, does not answer ARP ({state})" if state else ""

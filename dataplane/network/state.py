@@ -78,6 +78,7 @@ class Network:
         self._moved: set[bytes] = set()
         self._lost_probe_routes: set[LostProbeRoute] = set()
         self._permanent: dict[int, set[bytes]] = {}
+        self.unknown: dict[tuple[int, bytes], int] = {}  # NUD_… of neighbours without a MAC, by interface and address
         self._netlink = AsyncIPRoute()
         self._resolver = neighbours.Resolver()
         self._kernel = rtnetlink.RtnetlinkSocket()
@@ -377,6 +378,7 @@ class Network:
             self._permanent.setdefault(index, set()).add(address)
         elif index in self._permanent:
             self._permanent[index].discard(address)
+        self.unknown[index, address] = 0 if mac else state
         there = self._neighbours.setdefault(index, {})
         if there.get(address) == mac:
             return False

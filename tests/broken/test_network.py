@@ -149,3 +149,18 @@ def test_somebody_else_takes_the_rules_and_routes_of_probes_away(mode: str, tmp_
             world.sh("engine", f"ip route flush table {table}")
         until(lambda: paths() == before, lambda: (paths(), world.log()))
         world.is_well()
+
+
+def test_the_engines_own_next_hop_is_dead(tmp_path: Path) -> None:
+    """The engine's kernel reports its server unreachable then: neither the tunnel nor the server is to blame."""
+    with built(tmp_path, "l3") as world:
+        world.sh("router", "ip link set dev eth0 arp off")
+        world.sh("engine", "ip neigh flush dev eth0")
+        silent = "the engine's next hop to it, 10.9.0.254 on eth0, does not answer ARP ("
+        world.reports("down", silent)
+        told = world.diagnose()
+        assert silent in told["verdict"]
+        assert silent in told["probes"]["route"]
+        assert told["findings"][0]["on"] == "10.9.0.1"
+        world.sh("router", "ip link set dev eth0 arp on")
+        world.is_well()
