@@ -39,6 +39,8 @@ def _objects(store: Store) -> StoreError | None:
             jsontext.loads(store.connection.execute("SELECT body FROM object WHERE id = ?", (id_,)).fetchone()[0])
             shape.check(kind, entry.document)
             validation.check(kind, entry.document)
+            if document.with_defaults(kind, entry.document) != entry.document:
+                return damaged(store.where, f"{title} lacks a value that every one has")
             for _, field, ref in document.references(kind, entry.document):
                 if field.scope == "l4":
                     document.reference_parts(ref)
