@@ -7,7 +7,7 @@ import os
 import random
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,7 +37,8 @@ BODIES = (None, b"\xff\xfe", "", "null", "[]", "1", '"x"', '{"name":', '{"a":' *
 def _rows(chance: random.Random, base: sqlite3.Connection, table: str, column: str, value: Any) -> None:
     rows = base.execute(f"SELECT rowid FROM {table}").fetchall()
     if rows:
-        base.execute(f"UPDATE OR REPLACE {table} SET {column} = ? WHERE rowid = ?", (value, *chance.choice(rows)))
+        with suppress(sqlite3.IntegrityError):  # a row's number is a number
+            base.execute(f"UPDATE OR IGNORE {table} SET {column} = ? WHERE rowid = ?", (value, *chance.choice(rows)))
 
 
 def _body(chance: random.Random, base: sqlite3.Connection) -> None:
