@@ -66,6 +66,8 @@ def guarded(where: str) -> Iterator[None]:
     """SQLite's errors as StoreError. where: the file, for messages."""
     try:
         yield
+    except UnicodeDecodeError as exc:  # SQLite's own text quotes what it cannot read
+        raise damaged(where, "its description of the tables is not UTF-8") from exc
     except sqlite3.Error as exc:
         if "locked" in str(exc):
             what = f"{where}: another process has been writing for {PATIENCE:.0f} s"
