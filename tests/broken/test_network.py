@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dataplane.drivers import selection
 from tests.broken.world import VIP, World, built
 from tests.drivers import every_driver
 from tests.netns import Namespace
@@ -113,6 +114,8 @@ def test_two_serving_interfaces_vanish_together(driver: str, tmp_path: Path) -> 
         world.sh("engine", f"ip link add eth2 type veth peer name far2 netns {far.path}; ip link set eth2 up")
         world.sh("engine", "ip addr add 10.6.0.1/24 dev eth1; ip addr add 10.7.0.1/24 dev eth2")
         far.sh("ip link set dev far1 group 7 up; ip link set dev far2 group 7 up")
+        for name in ("far1", "far2"):
+            far.run(lambda name=name: selection.prepare_peer(driver, name))  # type: ignore[misc]
         world.serves += ["eth1", "eth2"]
         world.start_engine()
         world.is_well()
@@ -125,6 +128,8 @@ def test_two_serving_interfaces_vanish_together(driver: str, tmp_path: Path) -> 
         world.is_well()
         assert "not served" not in world.log()
         world.sh("engine", f"ip link add eth2 type veth peer name far2 netns {far.path}; ip link set eth2 up")
+        far.sh("ip link set far2 up")
+        far.run(lambda: selection.prepare_peer(driver, "far2"))
         until(lambda: served() == ["eth0", "eth2"], lambda: (served(), world.log()))
 
 

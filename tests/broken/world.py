@@ -51,6 +51,7 @@ class World:
         self.serves = ["eth0"]
         self.around: list[str] = []  # the command that runs the engine, where there is one
         self._engine: subprocess.Popen[bytes] | None = None
+        self.version = 0  # of the plan that was published last
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
 
     def sh(self, where: str, command: str) -> str:
@@ -102,8 +103,8 @@ class World:
         }  # fmt: skip
         with closing(sqlite3.connect(self.folder / "config.db")) as connection, connection:
             connection.executescript(sqlite.SCHEMA)
-            version = max(sqlite.newest(connection), 0) + 1
-            sqlite.write(connection, version, [plan.Service(**values | changed)], plan.Common())
+            self.version = max(sqlite.newest(connection), 0) + 1
+            sqlite.write(connection, self.version, [plan.Service(**values | changed)], plan.Common())
 
     def announce_every(self, seconds: float) -> None:
         """Have owned VIPs announced again and again; 0: no more."""
@@ -165,12 +166,17 @@ class World:
         until(told, lambda: f"wanted {state}: {reason}\n{self.server(name)}\n{self.log()}")
 
     def is_well(self) -> None:
-        """Wait until both servers are up, and nothing is said against them."""
+        """Wait until the plan is applied, both servers are up, nothing is said against them, the VIP is announced."""
         for name in HOSTS:
             until(
                 lambda n=name: self.server(n)["state"] == "up" and not self.server(n)["reason"],  # type: ignore[misc]
                 lambda n=name: f"{n} is not well: {self.server(n)}\n{self.log()}",  # type: ignore[misc]
             )
+        until(self._is_in_force, self.log)
+
+    def _is_in_force(self) -> bool:
+        told = self.status()
+        return told is not None and told["version"] >= self.version and all(vip["announced"] for vip in told["vips"])
 
     def log(self) -> str:
         """What the engine said."""

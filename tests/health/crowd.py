@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dataplane import client, plan
+from dataplane.drivers import selection
 from dataplane.errors import EngineError
 from dataplane.plan import sqlite
 from dataplane.server import decapsulation
@@ -65,6 +66,7 @@ class Crowd:
 
     def start(self, driver: str) -> None:
         """Run the engine and wait until it answers."""
+        self.server.run(lambda: selection.prepare_peer(driver, "up0"))
         words = [sys.executable, "-m", "dataplane", "run", "--state", str(self.folder), "--name", self.name]
         argv = ["nsenter", f"--net={self.engine.path}", *words, "--interface", "up0", "--driver", driver]
         with (self.folder / "engine.log").open("ab") as log:

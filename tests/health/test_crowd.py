@@ -73,6 +73,7 @@ def test_probes_use_up_no_ports_and_count_as_nobodys_traffic(driver: str, mode: 
         # Nothing but what came up is told.
         assert {re.sub(r"\d+(\.\d+){3}", "A", event["text"]) for event in told["events"]} <= {
             f"server A:{PORT} of pool p0 is up",
+            "VIP A is up",
             "VIP A is up, announced",
             "VIP A is down",
         }

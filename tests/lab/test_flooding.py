@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -52,6 +53,8 @@ class Stage:
                 connection.executescript(sqlite.SCHEMA)
                 sqlite.write(connection, 1, [service], plan.Common())
             connection.close()
+            # Both announced the VIP before: an engine that is new to it would not, while the other one answers.
+            (state / f"{TOPOLOGY.engine_name}-{host}.vips").write_text(f"vip {socket.inet_aton(VIP).hex()}\n")
             words = [sys.executable, "-m", "dataplane", "run", "--state", str(state), "--interface", "eth0"]
             words += ["--name", f"{TOPOLOGY.engine_name}-{host}", "--driver", driver]
             self.programs.append(self.lab.hosts[host].spawn(words, self.lab.log(host)))

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dataplane import client, plan
+from dataplane.drivers import selection
 from dataplane.drivers.registry import NAMES
 from dataplane.lab import topology
 from dataplane.plan import sqlite
@@ -36,6 +37,7 @@ def run(run: Run) -> None:
             "sysctl -qw net.ipv6.conf.all.disable_ipv6=1; ip link set eth0 up; ip link set peer0 up\n"
             "ip route add default via 10.10.10.254"
         )
+        there.run(lambda: selection.prepare_peer(None, "peer0"))
         state = Path(folder)
         _publish(state)
         name = f"start-{os.getpid()}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dataplane.drivers import selection
-from tests.container.world import curl, field, forwards, vip
+from tests.field.world import curl, field, forwards, vip
 from tests.polling import until
 
 pytestmark = pytest.mark.root

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.container.world import curl, field, forwards
+from tests.field.world import curl, field, forwards
 
 pytestmark = pytest.mark.root
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.broken.world import CLIENT
-from tests.container.world import curl, field, forwards
+from tests.field.world import curl, field, forwards
 from tests.polling import until
 
 pytestmark = pytest.mark.root
