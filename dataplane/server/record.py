@@ -108,10 +108,10 @@ def _namespaces() -> set[int]:
     """Inodes of the network namespaces that a process is in, has open, or has mounted."""
     found: set[int] = set()
     seen: set[int] = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        found.update(_inode(task / "ns" / "net") for task in process.glob("task/*"))
+    for process in (path for path in _entries(Path("/proc")) if path.name.isdecimal()):
+        found.update(_inode(task / "ns" / "net") for task in _entries(process / "task"))
         names: list[str] = []
-        for held in process.glob("fd/*"):
+        for held in _entries(process / "fd"):
             with suppress(OSError):
                 names.append(os.readlink(held))
         mounts = _inode(process / "ns" / "mnt")
@@ -121,6 +121,14 @@ def _namespaces() -> set[int]:
                 names.append((process / "mountinfo").read_text("utf-8", "replace"))
         found.update(int(inode) for name in names for inode in re.findall(r"net:\[(\d+)\]", name))
     return found
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder; nothing of a process that has ended meanwhile."""
+    try:
+        return [folder / name for name in os.listdir(folder)]
+    except OSError:
+        return []
 
 
 def _inode(path: Path | str) -> int:
