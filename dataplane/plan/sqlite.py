@@ -13,7 +13,6 @@ from typing import Any
 
 from dataplane.errors import PlanError
 from dataplane.foreign.text import harmless
-from dataplane.plan import codec
 from dataplane.plan.model import Common, Plan, Service
 
 COMMON = ""
@@ -36,6 +35,8 @@ def write(
     connection: sqlite3.Connection, version: int, changes: Iterable[Service | str], common: Common | None
 ) -> None:
     """Store changed services (a key alone: that service is gone) under a commit's number, in the open transaction."""
+    from dataplane.plan import codec  # late: a shell that commits nothing does without
+
     rows = [
         (c, version, None)
         if isinstance(c, str)
@@ -54,6 +55,8 @@ def read(connection: sqlite3.Connection, after: int = -1) -> Plan:
     Raises PlanError for a table whose keys and versions are none, or a layout this version does not know; sqlite3.Error
     where the store cannot be read.
     """
+    from dataplane.plan import codec
+
     services: dict[str, Service | None] = {}
     damaged: dict[str, str] = {}
     common, newest = None, after
@@ -81,6 +84,8 @@ def newest(connection: sqlite3.Connection) -> int:
 
 def read_services(connection: sqlite3.Connection, keys: Iterable[str]) -> dict[str, Service]:
     """The services of some keys, where they are there, not gone, and can be read. Raises sqlite3.Error."""
+    from dataplane.plan import codec
+
     found = {}
     for key in keys:
         row = connection.execute(
