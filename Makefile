@@ -6,15 +6,6 @@ DRIVER ?= auto
 REQUESTS ?= 100
 SECONDS ?= 60
 FRAMES ?= 1000000
-LINES ?= 1000000
-KILLS ?= 1000
-DISKS ?= 200
-DAMAGED ?= 500
-STARTS ?= 500
-CRASHES ?= 200
-HANGS ?= 100
-FLOODS ?= 100
-IMPORTS ?= 10000
 KERNEL ?= 6.1
 KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/server
 
@@ -65,8 +56,8 @@ soak: install-test ## a minute of traffic while the plan changes ten times a sec
 fuzz: install-test ## a million random frames through program and reference (FRAMES=1000000)
 	@$(BIN)/python -m tests.xdp.fuzz --frames $(FRAMES) --seconds 1800
 
-torture: install-test ## kills, damage, full disks, mutated input (KILLS=1000 …; TORTURE=kills=50: that alone)
-	@$(BIN)/python -m tests.torture $(or $(TORTURE),lines=$(LINES) kills=$(KILLS) disks=$(DISKS) damaged=$(DAMAGED) imports=$(IMPORTS) starts=$(STARTS) crashes=$(CRASHES) hangs=$(HANGS) floods=$(FLOODS))
+torture: install-test ## kills, damage, full disks, mutated input: every part (TORTURE="kills=50 starts": those alone)
+	@$(BIN)/python -m tests.torture $(TORTURE)
 
 test-kernel: install-test ## the XDP program and avi-server on another kernel of Debian's, emulated (KERNEL=6.1)
 	@.ci/install kernel
