@@ -2,6 +2,7 @@
 
     ShellError
     ├── Refused              a command that cannot be done now: wrong mode, in use, a default object
+    │   └── Conflict         somebody else changed the object since it was opened
     ├── InvalidObject        an object breaks a rule of its own or one across objects; nothing was stored
     ├── NotFound             no object of that kind and name
     └── StoreError           the store cannot be opened, read or written
@@ -10,6 +11,8 @@ Errors of a line's words are `grammar.errors.LineError`. An error carries facts;
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class ShellError(Exception):
@@ -28,6 +31,14 @@ class ShellError(Exception):
 
 class Refused(ShellError):
     """A command that cannot be done now."""
+
+
+class Conflict(Refused):
+    """The object was changed since it was opened. stored: as it is now."""
+
+    def __init__(self, what: str, stored: dict[str, Any]) -> None:
+        super().__init__(what, hint="cancel, and configure it again")
+        self.stored = stored
 
 
 class InvalidObject(ShellError):

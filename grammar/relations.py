@@ -21,6 +21,35 @@ KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
 )
 """Message → its keys, each a tuple of fields; the first key whose first field is typed counts. Others: by index."""
 
+COMPARED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        **{message: keys[0] for message, keys in KEYS.items()},
+        "Service": ("port", "override_network_profile_ref"),
+        "KeyValue": ("key",),
+        "CustomTag": ("tag_key",),
+        "HostAttributes": ("attr_key",),
+        "DnsResolver": ("resolver_name",),
+        "DnsInfo": ("fqdn",),
+        "vNIC": ("if_name",),
+        "L4Policies": ("index",),
+        "NetworkFilter": ("network_ref",),
+        "VipPlacementNetwork": ("network_ref",),
+        "PlacementNetwork": ("network_ref",),
+        "DiscoveredNetwork": ("network_ref",),
+        "BgpRoutingOptions": ("label",),
+        "IpCommunity": ("ip_begin",),
+        "DebugVsDataplane": ("flag",),
+    }
+)
+"""Message → the fields that tell the elements of a list from each other where two documents are compared: where all
+agree, else where the first does. Two services of one port are told apart by their network profile."""
+
+SHOWN_IN_KEYS: Mapping[str, int] = MappingProxyType({"Service": 1})
+"""Message → how many of these fields stand for an element before people; others: all."""
+
+NAMING = ("name", "uuid", "key")
+"""The fields that name an element of a message that the model does not describe: the first that is there."""
+
 OBVIOUS: Mapping[str, str] = MappingProxyType(
     {
         "Server": "ip",

@@ -12,7 +12,7 @@ from avi_shell.configuration import defaults
 from avi_shell.configuration.commit import Change, completed
 from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
 from avi_shell.configuration.store import Commit, Entry, Store
-from avi_shell.errors import NotFound, Refused, StoreError
+from avi_shell.errors import Conflict, NotFound, Refused, StoreError
 from grammar import schema
 
 DATABASE = "config.db"
@@ -164,7 +164,7 @@ class Configuration:
         if stored is None or stored.kind != model.segment:
             raise Refused(f"{title} was deleted by somebody else meanwhile", hint="cancel, and configure it again")
         if opened.get(HIDDEN_STATE) != stored.document.get(HIDDEN_STATE):
-            raise Refused(f"{title} was changed by somebody else meanwhile", hint="cancel, and configure it again")
+            raise Conflict(f"{title} was changed by somebody else meanwhile", stored.document)
         self._owned(stored, tenant)
         return stored
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from avi_shell.configuration.document import Document, address_text, prefix_text
+from avi_shell.configuration.document import Document, address_text, copy, prefix_text
 from avi_shell.errors import ShellError
 from grammar import relations, schema
 from grammar.actions import Action, Append, Clear, Discard, Element, ElementAt, Enter, Remove, RemoveAt, Set
@@ -52,12 +52,14 @@ class OpenObject:
     document: Document  # the object as it is so far
     stored: bool  # it existed when it was opened
     opened_by: str = ""  # the line that opened it
+    base: Document = field(default_factory=dict)  # the object as it was when it was opened
     modes: list[Mode] = field(default_factory=list)  # outermost first; the object itself is the first
     _journal: list[Callable[[], None]] = field(default_factory=list)  # each change's opposite, oldest first
     _types: set[int] = field(default_factory=set)  # messages whose `type` was typed, by identity
     _filled: set[int] = field(default_factory=set)  # messages without a type until an alternative was entered
 
     def __post_init__(self) -> None:
+        self.base = copy(self.document)
         self.modes = [Mode(self.kind.root, self.document, None, self.kind.segment, 0)]
 
     @property

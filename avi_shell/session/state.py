@@ -11,7 +11,7 @@ from pathlib import Path
 
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import ADMIN, ALL, SECRET, Document, reference, tenant_of
-from avi_shell.errors import NotFound, Refused, ShellError
+from avi_shell.errors import Conflict, NotFound, Refused, ShellError
 from avi_shell.output.result import Result, Table
 from avi_shell.output.table import object_rows
 from avi_shell.session import files
@@ -167,9 +167,12 @@ class SessionState:
         """Commit the open object and return to root. Returns its name. Raises ShellError, and the object stays open."""
         opened = self.open
         assert opened is not None
-        saved = self.configuration.save(
-            opened.kind.segment, opened.document, self.tenant, user=self.user, line=opened.opened_by
-        )
+        try:
+            saved = self.configuration.save(
+                opened.kind.segment, opened.document, self.tenant, user=self.user, line=opened.opened_by
+            )
+        except Conflict as exc:
+            raise Conflict(f"{exc.what}: {_meanwhile(opened, exc.stored)}", exc.stored) from None
         self.open = None
         result.parts.append(self.table(opened.kind, saved.document))
         result.parts += saved.notices
@@ -211,6 +214,14 @@ def _from_file(action: Action) -> Action:
     except Refused as exc:
         raise BadValue(exc.what, word.text, word.column, (), (), action.field.name) from None
     return Set(action.field, word, text.removesuffix("\n"))
+
+
+def _meanwhile(opened: OpenObject, stored: Document) -> str:
+    """What somebody else changed of an object since it was opened."""
+    from avi_shell.configuration.differences import compare
+    from avi_shell.output import differences
+
+    return differences.sentence(opened.kind, compare(opened.kind, opened.base, stored)) or "nothing that is shown"
 
 
 def _did_you_mean(names: Sequence[str]) -> str:

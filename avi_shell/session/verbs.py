@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
-from typing import Any
 
 from avi_shell import VERSION
-from avi_shell.configuration.document import ADMIN, ALL, SECRET, Document, prefix_text
+from avi_shell.configuration.document import ADMIN, ALL, SECRET, Document
 from avi_shell.configuration.store import Commit
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
@@ -73,40 +72,19 @@ def _show_open(session: SessionState, command: Command, result: Result) -> None:
 
 
 def _show_diff(session: SessionState, command: Command, result: Result) -> None:
+    from avi_shell.configuration.differences import compare
+    from avi_shell.output import differences
+
     opened = session.open
     assert opened is not None
     uuid = opened.document.get("uuid")
     stored = session.configuration.find(opened.kind.segment, opened.name, session.tenant) if uuid else None
-    before = dict(_leaves(opened.kind, opened.kind.root, stored or {}))
-    after = dict(_leaves(opened.kind, opened.kind.root, _prepared(session)))
-    changed = [path for path in {**before, **after} if before.get(path) != after.get(path)]
-    result.data = [{"path": path, "old": before.get(path), "new": after.get(path)} for path in changed]
+    changed = differences.rows(opened.kind, compare(opened.kind, stored or {}, _prepared(session)))
+    result.data = [{"path": path, "old": old or None, "new": new or None} for path, old, new in changed]
     if changed:
-        rows = [(path, before.get(path, ""), after.get(path, "")) for path in changed]
-        result.parts.append(Table(("Field", "Stored", "After save"), rows))
+        result.parts.append(Table(("Field", "Stored", "After save"), changed))
     else:
         result.parts.append("Nothing would change.")
-
-
-def _leaves(kind: schema.Kind, message: schema.Message | None, value: Any, path: str = "") -> list[tuple[str, str]]:
-    """Every shown scalar of a document with its path, as text."""
-    found: list[tuple[str, str]] = []
-    for name, inner in value.items():
-        field = message.fields.get(name) if message is not None else None
-        if field is not None and field.scope == "hidden":
-            continue
-        items = [(f"[{i}]", item) for i, item in enumerate(inner, 1)] if isinstance(inner, list) else [("", inner)]
-        for suffix, item in items:
-            place = f"{path}{name}{suffix}"
-            below = kind.message(field) if field is not None else None
-            if not isinstance(item, dict):
-                hides = secret.is_secret(name) and isinstance(item, str)
-                found.append((place, SECRET if hides else table.value_text(field, item) if field else str(item)))
-            elif below is not None and below.one_token:
-                found.append((place, prefix_text(item) if "mask" in item else str(item.get("addr", ""))))
-            else:
-                found += _leaves(kind, below, item, f"{place}.") or [(place, "")]
-    return found
 
 
 def _show_list(session: SessionState, command: Command, result: Result) -> None:

@@ -1,0 +1,105 @@
+"""Differences of documents as people read them: a row for each value, a word for an element that came or went. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from avi_shell.configuration.differences import Difference, Names, What
+from avi_shell.configuration.document import SECRET, token_text
+from avi_shell.output.secret import is_secret
+from avi_shell.output.table import value_text
+from grammar import schema
+
+Row = tuple[str, str, str]
+"""Path, value before, value after; "" where there is none."""
+
+
+def rows(kind: schema.Kind, differences: Iterable[Difference]) -> list[Row]:
+    """A row for every shown field that differs. A message that came or went whole: a row for each of its fields; an
+    element of a list, one row with what is not its default."""
+    return [row for difference in differences for row in _rows(kind, difference)]
+
+
+def sentence(kind: schema.Kind, differences: Iterable[Difference], most: int = 5) -> str:
+    """What was changed in one sentence, as far as `most` values: "servers[10.0.0.1:80] is gone"."""
+    told = [
+        f"{place} is gone" if not after else f"{place} is now {after}" if before else f"{place} is new: {after}"
+        for place, before, after in rows(kind, differences)
+    ]
+    more = [f"{len(told) - most} more"] if len(told) > most else []
+    return ", ".join([*told[:most], *more])
+
+
+def _rows(kind: schema.Kind, difference: Difference) -> Iterator[Row]:
+    message: schema.Message | None = kind.root
+    field, name = None, ""
+    for step in difference.path:
+        if step.is_element:
+            continue
+        name = step.name
+        field = message.fields.get(name) if message is not None else None
+        if field is not None and field.scope == "hidden":
+            return
+        message = kind.message(field) if field is not None else None
+    place = difference.place
+    if difference.what is What.MOVED:
+        last = difference.path[-1]
+        yield place, f"position {(last.before or 0) + 1}", f"position {(last.after or 0) + 1}"
+    elif difference.what is What.CHANGED:
+        yield place, _text(kind, field, name, difference.before), _text(kind, field, name, difference.after)
+    elif difference.path and difference.path[-1].is_element:
+        yield place, *_sides(difference, _text(kind, field, name, _value(difference)))
+    else:
+        for path, text in _leaves(kind, message, field, name, _value(difference), place):
+            yield path, *_sides(difference, text)
+
+
+def _value(difference: Difference) -> Any:
+    return difference.after if difference.what is What.ADDED else difference.before
+
+
+def _sides(difference: Difference, text: str) -> tuple[str, str]:
+    return ("", text) if difference.what is What.ADDED else (text, "")
+
+
+def _leaves(
+    kind: schema.Kind, message: schema.Message | None, field: schema.Field | None, name: str, value: Any, place: str
+) -> Iterator[tuple[str, str]]:
+    """Path and text of everything in a value that came or went; elements of a list as a whole."""
+    if isinstance(value, list) and value:
+        names = Names(kind, field)
+        for at, item in enumerate(value):
+            yield f"{place}[{names.of(item, at)}]", _text(kind, field, name, item)
+    elif isinstance(value, dict) and value and not (message is not None and message.one_token):
+        for held, key, item in _fields(message, value):
+            below = kind.message(held) if held is not None else None
+            yield from _leaves(kind, below, held, key, item, f"{place}.{key}" if place else key)
+    else:
+        yield place, "" if value in ({}, []) else _text(kind, field, name, value)
+
+
+def _fields(message: schema.Message | None, value: dict[str, Any]) -> Iterator[tuple[schema.Field | None, str, Any]]:
+    known = message.fields if message is not None else {}
+    for key, item in value.items():
+        held = known.get(key)
+        if held is None or held.scope != "hidden":
+            yield held, key, item
+
+
+def _text(kind: schema.Kind, field: schema.Field | None, name: str, value: Any) -> str:
+    """A value in one line: a scalar as tables show it, a message as the words that would be typed for it."""
+    if isinstance(value, list):
+        return " ".join(_text(kind, field, name, item) for item in value)
+    if not isinstance(value, dict):
+        hides = field is None and is_secret(name) and isinstance(value, str)
+        return SECRET if hides else value_text(field, value) if field is not None else str(value)
+    message = kind.message(field) if field is not None else None
+    if message is not None and message.one_token:
+        return token_text(message, value)
+    words = [
+        f"{key} {_text(kind, held, key, item)}".rstrip()
+        for held, key, item in _fields(message, value)
+        if held is None or held.default is None or item != held.default
+    ]
+    return " ".join(words) or "with its defaults"
