@@ -18,7 +18,7 @@ from avi_shell.output.result import Result
 from avi_shell.session import pipes, verbs
 from avi_shell.session.audit import Audit
 from avi_shell.session.openobject import OpenObject
-from avi_shell.session.state import USER, SessionState
+from avi_shell.session.state import LARGEST_VALUE, USER, SessionState
 from grammar import commands, tree
 from grammar.actions import Action, Remove, RemoveAt
 from grammar.errors import BadValue, LanguageError, LineError
@@ -200,10 +200,10 @@ class Session(SessionState):
             self.closed = None
 
     def _collect(self, typed: str) -> Result:
-        """One more line of a field's text, or END."""
+        """One more line of a field's text, or END. A line that is refused is not part of it."""
         assert self.text is not None
         assert self.open is not None
-        field, lines = self.text
+        field, lines = self.text.target, self.text.lines
         text = typed.rstrip("\r\n")
         result = Result(text, secret=field.sensitive)
         if text.strip() == "END":
@@ -215,8 +215,18 @@ class Session(SessionState):
             else:
                 result.parts += self.open.set_text(field, "\n".join(lines))
         else:
-            lines.append(text)
             result.blank = True
+            try:
+                _check_text(typed)
+                if self.text.size + len(text) > LARGEST_VALUE:
+                    raise Refused(
+                        f"the text is larger than {LARGEST_VALUE >> 20} MiB", hint="END ends it before this line"
+                    )
+                lines.append(text)
+                self.text.size += len(text) + 1
+            except (LanguageError, ShellError) as exc:
+                result.blank = False
+                self._refuse(result, exc)
         result.mode = self.mode
         return result
 

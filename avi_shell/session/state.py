@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from avi_shell.configuration.configuration import Configuration
@@ -61,9 +61,18 @@ class Closed:
         return commands.Place(self.kind, message, " ".join([self.kind.segment, *path]))
 
 
+@dataclass(slots=True)
+class TypedText:
+    """A field's text that is being typed on several lines."""
+
+    target: schema.Field  # whose value it is
+    lines: list[str] = field(default_factory=list)  # so far
+    size: int = 0  # characters, with the line ends
+
+
 class SessionState:
     """What a session holds between lines. directory: the state directory, where engines are asked; closed: the modes
-    that `save` just closed; text: the field whose text is being collected, and its lines so far."""
+    that `save` just closed."""
 
     def __init__(self, configuration: Configuration, directory: Path, user: str = USER) -> None:
         self.configuration = configuration
@@ -74,7 +83,7 @@ class SessionState:
         self.progress: Callable[[str], None] = lambda _text: None  # a front that a person looks at shows it
         self.open: OpenObject | None = None
         self.closed: Closed | None = None
-        self.text: tuple[schema.Field, list[str]] | None = None
+        self.text: TypedText | None = None
         self.lines: list[str] = []
 
     @property
@@ -101,7 +110,7 @@ class SessionState:
         result.parts += self.open.apply(plain, self._resolve)
         if wanted:
             result.parts.append(TEXT_WANTED.format(wanted[0].field.name))
-            self.text = (wanted[0].field, [])
+            self.text = TypedText(wanted[0].field)
 
     def _resolve(self, field: schema.Field, action: Action, name: str) -> str:
         """The reference to an object by name. Raises BadValue with the nearest names."""
@@ -199,7 +208,7 @@ class SessionState:
 
 
 LARGEST_VALUE = 1 << 20
-"""Bytes of a field's value that a file holds."""
+"""Bytes of a field's value that a file holds; characters of one that is typed on several lines."""
 
 
 def _from_file(action: Action) -> Action:

@@ -37,6 +37,19 @@ def test_a_hostile_export_is_refused(session: Session, tmp_path: Path, text: str
     assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False)
 
 
+def test_a_line_of_a_text_is_refused_as_any_other_line(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avi_shell.session.session.LARGEST_VALUE", 10)
+    told = [
+        session.run(line) for line in ("configure pool p1", "description --", "one", "\ud800", "x" * 9, "two", "END")
+    ]
+    assert [str(result.error).split(":")[0] for result in told if result.error] == [
+        "the line is not UTF-8",
+        "the text is larger than 0 MiB",
+    ]
+    assert session.open is not None
+    assert session.open.document["description"] == "one\ntwo"
+
+
 def test_a_value_is_read_from_a_regular_file_alone(session: Session, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     session.run("configure pool p1")

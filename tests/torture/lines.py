@@ -86,6 +86,8 @@ def run(run: Run) -> None:
     place: tuple[tuple[str, ...], int] = ((), 0)
     with TemporaryDirectory() as folder:
         for chance, session in zip(run.steps(), sessions(Path(folder)), strict=False):
+            if not session.lines:
+                place = ((), 0)  # a session's steps depend on no others
             place = typed(chance, place)
             line = mutated(chance, place[0][place[1]])
             if _writes(line):
