@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Collection, Generator, Iterator
@@ -24,6 +25,10 @@ from tests.scheduling import pytest_collection_modifyitems, pytest_runtest_proto
 __all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol", "pytest_xdist_make_scheduler"]
 
 MARK = "AVI_TEST_RUN"
+# Tests start hundreds of programs of ours. Where the environment forbids Python to keep what it compiled, each of them
+# would compile its modules again: a quarter of the processor time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 # How fast the machine is, with other tests beside them, is not what properties are about.
 hypothesis.settings.load_profile("suite")
