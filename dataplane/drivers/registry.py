@@ -65,9 +65,10 @@ class Registration(Protocol):
     def occupied(self, instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
         """What keeps the driver from one of these interfaces, with its remedy; None: nothing."""
 
-    def start(self, instance: str, state: Path, interfaces: Mapping[str, int]) -> Driver:
-        """The driver. state: the engine's state directory. Raises DriverError, also where one of the interfaces would
-        lose what the driver sends, and where another process is this instance's driver."""
+    def start(self, instance: str, state: Path, interfaces: Mapping[str, int], clear: Callable[[], object]) -> Driver:
+        """The driver. state: the engine's state directory; clear: ends what other drivers of the instance left, called
+        when this one can be had and before it takes frames. Raises DriverError, also where one of the interfaces would
+        lose what the driver sends, and where another process is this instance's driver; and what clear raises."""
 
     def remove(self, instance: str) -> Sequence[KernelObject]:
         """Remove what a driver of this instance left behind. Returns what was there. Raises DriverError where it

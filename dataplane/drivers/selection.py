@@ -47,21 +47,26 @@ def _start(entry: Entry, instance: str, state: Path, interfaces: Mapping[str, in
     """One driver alone: what other drivers of this engine left running ends."""
     module = entry.load()
     runs = module.runs(instance)
-    missing = None if runs else module.supported()
-    if missing is None:
+    occupied: DriverError | None = None
+    try:
         occupied = module.occupied(instance, interfaces)
-        if occupied is not None:
-            return _Refusal(occupied, f"{entry.title} cannot be had: {occupied.what}; to have it: {occupied.remedy}")
-        remove_leftovers(instance, but=entry)
-        try:
-            return module.start(instance, state, interfaces)
-        except DriverError as exc:
-            if runs and module.supported() is None:  # another driver would end what forwards without this process
-                raise
-            return _Refusal(exc, _reason(entry, exc))
-    remedy = missing.remedy or f"--driver {registry.AUTO} falls back to {registry.FALLBACK.name}"
-    what = f"{entry.title} is wanted and cannot be had: {missing.what}"
-    return _Refusal(DriverError(what, remedy=remedy), _reason(entry, missing))
+        if occupied is None:
+            return module.start(instance, state, interfaces, lambda: remove_leftovers(instance, but=entry))
+        failed = occupied
+    except DriverError as exc:
+        failed = exc
+    # What the machine lacks is asked where the start failed, not before: to look through a program takes the kernel a
+    # quarter of a second.
+    missing = None if runs and occupied else module.supported()
+    if missing and not runs:
+        remedy = missing.remedy or f"--driver {registry.AUTO} falls back to {registry.FALLBACK.name}"
+        what = f"{entry.title} is wanted and cannot be had: {missing.what}"
+        return _Refusal(DriverError(what, remedy=remedy), _reason(entry, missing))
+    if occupied:
+        return _Refusal(occupied, f"{entry.title} cannot be had: {occupied.what}; to have it: {occupied.remedy}")
+    if runs and missing is None:  # another driver would end what forwards without this process
+        raise failed
+    return _Refusal(failed, _reason(entry, failed))
 
 
 def _reason(entry: Entry, error: DriverError) -> str:
@@ -88,8 +93,11 @@ def prepare_peer(choice: str | None, interface: str) -> None:
     choice: one of CHOICES; None: any driver. Raises DriverError."""
     for entry in registry.candidates(choice) if choice else registry.DRIVERS:
         module = entry.load()
-        if module.supported() is None:
+        try:
             module.prepare_peer(interface)
+        except DriverError:
+            if module.supported() is None:  # asked afterwards: the kernel takes long to look through a program
+                raise
 
 
 def remove_leftovers(instance: str, *, but: Entry | None = None) -> list[KernelObject]:

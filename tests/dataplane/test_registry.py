@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -65,24 +65,29 @@ class Made:
         runs: bool = False,
     ) -> None:
         self.log: list[str] = []
-        self.name, self.fails = name, fails
+        self.name, self.missing, self.fails = name, missing, fails
         module: Any = SimpleNamespace(
             runs=lambda instance: runs,
-            supported=lambda: missing,
+            supported=self.supported,
             occupied=lambda instance, interfaces: occupied,
             start=self.start,
             remove=self.remove,
         )
         self.entry = registry.Entry(name, name.upper(), "", (0,), False, 1, False, (), lambda: module)
 
+    def supported(self) -> DriverError | None:
+        self.log.append("supported")
+        return self.missing
+
     def remove(self, instance: str) -> list[KernelObject]:
         self.log.append("remove")
         return []
 
-    def start(self, instance: str, state: Path, interfaces: Mapping[str, int]) -> Made:
+    def start(self, instance: str, state: Path, interfaces: Mapping[str, int], clear: Callable[[], object]) -> Made:
         self.log.append("start")
-        if self.fails is not None:
-            raise self.fails
+        if failed := self.missing or self.fails:
+            raise failed
+        clear()
         return self
 
 
@@ -100,7 +105,12 @@ def test_the_first_that_can_be_had_is_chosen_and_the_others_leftovers_go(monkeyp
     third, fourth = Made("third"), Made("fourth")
     reason = "FIRST cannot be had: no such card; try: buy one; SECOND cannot be had: eth0 is taken; to have it: free it"
     assert chosen(monkeypatch, first, second, third, fourth) == ("third", reason)
-    assert [each.log for each in (first, second, third, fourth)] == [["remove"], ["remove"], ["start"], ["remove"]]
+    assert [each.log for each in (first, second, third, fourth)] == [
+        ["start", "supported", "remove"],  # its leftovers went when the third was there
+        ["supported", "remove"],
+        ["start"],  # without being tried before
+        ["remove"],
+    ]
     assert chosen(monkeypatch, third, second) == ("third", "the kernel allows THIRD")
     assert chosen(monkeypatch, third) == ("third", "third is configured")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,10 +30,11 @@ def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None
     return None
 
 
-def start(instance: str, state: Path, interfaces: Mapping[str, int]) -> PcapDriver:
+def start(instance: str, state: Path, interfaces: Mapping[str, int], clear: Callable[[], object]) -> PcapDriver:
     """The driver. Raises DriverError."""
     from dataplane.drivers.pcap.driver import PcapDriver
 
+    clear()
     return PcapDriver(instance)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None
     return attachment.occupied(instance, interfaces)
 
 
-def start(instance: str, state: Path, interfaces: Mapping[str, int]) -> XdpDriver:
+def start(instance: str, state: Path, interfaces: Mapping[str, int], clear: Callable[[], object]) -> XdpDriver:
     """The driver, which runs on these interfaces already. Raises DriverError, also where one of them would lose
     frames: what ran before runs on."""
     from dataplane.bpf.libbpf import LITTLE_MEMORY
@@ -50,6 +50,7 @@ def start(instance: str, state: Path, interfaces: Mapping[str, int]) -> XdpDrive
         raise DriverError(f"the XDP driver cannot start: {exc or 'no memory'}", remedy=LITTLE_MEMORY) from exc
     adopted = bool(list(made.attachments))
     try:
+        clear()
         made.try_interfaces(interfaces)
     except BaseException:
         made.close(keep=adopted)
