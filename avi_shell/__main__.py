@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from avi_shell.session.session import Session
 
 
+USER = "admin"
+"""The shell's only user."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status of `batch`."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -107,6 +111,7 @@ def _shell(arguments: argparse.Namespace) -> int:
         return USAGE
     from avi_shell.configuration.configuration import Configuration
     from avi_shell.session.audit import Audit
+    from avi_shell.session.author import author
     from avi_shell.session.session import Session
 
     at_terminal = not sources and sys.stdin.isatty() and sys.stdout.isatty()
@@ -118,7 +123,12 @@ def _shell(arguments: argparse.Namespace) -> int:
         return NO_STORE
     try:
         session = Session(
-            configuration, arguments.state, controller=arguments.controller, terminal=at_terminal, audit=audit
+            configuration,
+            arguments.state,
+            controller=arguments.controller,
+            author=author(USER),
+            terminal=at_terminal,
+            audit=audit,
         )
         if arguments.engine:
             from avi_shell.fronts import launch

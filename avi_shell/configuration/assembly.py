@@ -25,6 +25,7 @@ Holding = tuple[str, str]
 class Claim:
     """Ports of a VIP that a virtual service takes."""
 
+    vrf: str  # the name of its VRF context
     vip: str  # its address
     protocol: str  # "tcp", "udp" or "sctp"
     port: int  # the first

@@ -90,7 +90,7 @@ class Change:
         self._check_identity(kind, new, owner, stored)
         if stored is not None and _same(stored.document, new):
             return Put(stored, created=False, changed=False)
-        entry = self._write(kind, new, owner, stored)
+        entry = self._write(kind, new, stored)
         self._touched.saved.add(entry.id)
         self._note(*notices.without_effect(kind, new, stored.document if stored else None))
         if kind.segment == "networkprofile":
@@ -101,7 +101,7 @@ class Change:
 
     def remove(self, entry: Entry) -> None:
         """Remove an object. Raises Refused where it is referred to."""
-        users = self._store.referrers((entry.kind, entry.tenant, entry.name))
+        users = self._store.referrers(entry.target)
         if entry.kind == "virtualservice":  # what is traced of it goes with it
             for id_ in [user[0] for user in users if user[1] == "debugvirtualservice"]:
                 self._store.remove(id_)
@@ -148,19 +148,18 @@ class Change:
         if other is not None and (stored is None or other.id != stored.id):
             raise InvalidObject(f"{title}: {other.kind} {other.name} has the same uuid {new['uuid']}", path="uuid")
 
-    def _write(self, kind: schema.Kind, new: Document, owner: str, stored: Entry | None) -> Entry:
+    def _write(self, kind: schema.Kind, new: Document, stored: Entry | None) -> Entry:
         new[HIDDEN_STATE] = _now(stored)
-        new = document.with_defaults(kind, new)  # in table order again
-        name = new["name"]
-        id_ = self._store.put(stored.id if stored else None, kind.segment, owner, name, new)
-        entry = Entry(id_, kind.segment, owner, name, new["uuid"], new)
-        self._store.set_links(id_, _links(kind, new))
-        self._touched.ids[id_] = None
+        entry = self._store.put(
+            stored.id if stored else None, kind, document.with_defaults(kind, new)
+        )  # in table order
+        self._store.set_links(entry.id, links(kind, new))
+        self._touched.ids[entry.id] = None
         self._touched.common |= kind.segment in _COMMON_KINDS and (
             stored is None or _common_part(stored) != _common_part(entry)
         )
-        if stored is not None and (owner, name) != (stored.tenant, stored.name):
-            self._move((kind.segment, stored.tenant, stored.name), document.reference(kind.segment, name, owner))
+        if stored is not None and (entry.tenant, entry.name) != (stored.tenant, stored.name):
+            self._move(stored.target, document.reference(kind.segment, entry.name, entry.tenant))
         self._lookups.clear()
         return entry
 
@@ -168,7 +167,8 @@ class Change:
         """Let everybody who refers to an object that was renamed or moved refer to it as it is called now."""
 
         def renamed(_: schema.Field, ref: str) -> str:
-            return new if _target(ref) == old else ref
+            known = target(ref)
+            return new if known is not None and known[:2] + known[3:] == old[:2] + old[3:] else ref
 
         for id_, *_ in self._store.referrers(old):
             user = self._store.by_id(id_)
@@ -176,7 +176,7 @@ class Change:
             changed = document.map_references(kind, user.document, renamed)
             if user.kind == "debugvirtualservice" and old[0] == "virtualservice":
                 changed["name"] = document.reference_name(new)
-            self._write(kind, changed, user.tenant, user)
+            self._write(kind, changed, user)
 
     def _follow(self, entry: Entry) -> None:
         """Check an entry's references, and mark the virtual services that change with it."""
@@ -185,14 +185,7 @@ class Change:
             self._touched.services[entry.id] = None
             return
         self._hold(entry)
-        self._mark_followers((entry.kind, entry.tenant, entry.name))
-
-    def _mark_followers(self, target: Target) -> None:
-        for id_, kind, tenant, name in self._store.referrers(target, FOLLOWERS.get(target[0], ())):
-            if kind == "virtualservice":
-                self._touched.services[id_] = None
-            else:
-                self._mark_followers((kind, tenant, name))
+        self._touched.services.update(dict.fromkeys(followers(self._store, entry.target)))
 
     def _check_references(self, entry: Entry) -> None:
         kind = schema.kind(entry.kind)
@@ -293,8 +286,8 @@ class Change:
 
     def _lookup(self, ref: str) -> Document | None:
         if ref not in self._lookups:
-            target = _target(ref)
-            entry = self._store.find(*target) if target else None
+            known = target(ref)
+            entry = self._store.find(known[0], known[1], known[3]) if known else None
             self._lookups[ref] = entry.document if entry else None
         return self._lookups[ref]
 
@@ -318,25 +311,37 @@ def completed(kind: schema.Kind, opened: Document, tenant: str, stored: Entry | 
     return document.with_defaults(kind, new)
 
 
+def followers(store: Store, changed: Target) -> Iterator[int]:
+    """The virtual services whose rules and plan may change with an object: their ids, some more than once."""
+    for id_, kind, *_ in store.referrers(changed, FOLLOWERS.get(changed[0], ())):
+        if kind == "virtualservice":
+            yield id_
+        else:
+            yield from followers(store, store.by_id(id_).target)
+
+
 def new_uuid(segment: str) -> str:
     """A uuid for a new object."""
     return f"{segment}-{uuid4()}"
 
 
-def _links(kind: schema.Kind, new: Document) -> set[Target]:
-    targets = {_target(ref) for _, _, ref in document.references(kind, new)}
+def links(kind: schema.Kind, new: Document) -> set[Target]:
+    """Whom an object refers to."""
+    targets = {target(ref) for _, _, ref in document.references(kind, new)}
     if kind.segment == "debugvirtualservice":
-        targets.add(("virtualservice", document.tenant_of(new), new["name"]))
-    return {target for target in targets if target is not None}
+        targets.add(("virtualservice", document.tenant_of(new), document.cloud_of(kind, new), new["name"]))
+    return {known for known in targets if known is not None}
 
 
-def _target(ref: str) -> Target | None:
+def target(ref: str) -> Target | None:
     """Whom a reference names; None for one in a form of its own (carried)."""
     try:
         segment, name, tenant = document.reference_parts(ref)
     except ValueError:
         return None
-    return segment, ADMIN if segment == "tenant" else tenant, name
+    known = schema.SEGMENTS.get(segment)
+    cloud = document.DEFAULT_CLOUD if known and "cloud_ref" in schema.kind(segment).root.fields else ""
+    return segment, ADMIN if segment == "tenant" else tenant, cloud, name
 
 
 def _keys(store: Store, id_: int) -> list[str]:

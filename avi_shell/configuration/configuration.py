@@ -11,11 +11,14 @@ from pathlib import Path
 from avi_shell.configuration import defaults
 from avi_shell.configuration.commit import Change, completed
 from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
-from avi_shell.configuration.store import Commit, Entry, Store
+from avi_shell.configuration.record import Author, Commit, CommitRecord
+from avi_shell.configuration.store import Entry, Store
 from avi_shell.errors import Conflict, NotFound, Refused, StoreError
 from grammar import schema
 
 DATABASE = "config.db"
+NOBODY = Author()
+"""The author of a commit that nobody asks for: the shell's only user."""
 _ADDRESS_KINDS = ("virtualservice", "vsvip", "pool")
 _FRESH = 5.0
 """Seconds for which the running engines' addresses are believed."""
@@ -80,7 +83,7 @@ class Configuration:
             del new["uuid"]
         return new
 
-    def save(self, kind: str, opened: Document, tenant: str, *, user: str = "admin", line: str = "") -> Saved:
+    def save(self, kind: str, opened: Document, tenant: str, by: Author = NOBODY) -> Saved:
         """Check an object, check it against all others, plan, and store it all in one transaction.
 
         opened: what was typed of a new object, or the stored document as it was changed. Raises InvalidObject, Refused.
@@ -95,10 +98,10 @@ class Configuration:
                 return Saved(put.entry.document, False, (), self._store.version(), False, False)
             notices, forwarded = made.finish()
             action = "create" if put.created else "update"
-            self._record(made.version, user, put.entry.tenant, action, kind, put.entry.name, line)
+            self._record(made.version, by, put.entry.tenant, action, kind, put.entry.name)
         return Saved(put.entry.document, put.created, tuple(notices), made.version, True, forwarded)
 
-    def delete(self, kind: str, name: str, tenant: str, *, user: str = "admin", line: str = "") -> int:
+    def delete(self, kind: str, name: str, tenant: str, by: Author = NOBODY) -> int:
         """Delete an object. Returns the commit's version. Raises NotFound; Refused for defaults and what is in use."""
         with self._store.transaction():
             entry = self._find(kind, name, tenant)
@@ -110,7 +113,7 @@ class Configuration:
             made = Change(self._store, (kind, name))
             made.remove(entry)
             made.finish()
-            self._record(made.version, user, entry.tenant, "delete", kind, name, line)
+            self._record(made.version, by, entry.tenant, "delete", kind, name)
         return made.version
 
     def damage(self) -> StoreError | None:
@@ -135,12 +138,27 @@ class Configuration:
             yield self._store
 
     @contextmanager
-    def bulk(self, action: str, *, user: str, line: str) -> Iterator[tuple[Store, Change]]:
+    def bulk(self, action: str, by: Author = NOBODY) -> Iterator[tuple[Store, Change]]:
         """Many changes as one commit. The block puts and removes, and calls `finish`; its end records the commit."""
         with self._store.transaction():
             made = Change(self._store, engines=self._engine_addresses())
             yield self._store, made
-            self._record(made.version, user, ADMIN, action, "", "", line)
+            self._record(made.version, by, ADMIN, action, "", "")
+
+    def bound_history(self, commits: int, days: int) -> None:
+        """Remember so many commits at most, of so many days; what is beyond goes with the next commit."""
+        if commits < 1 or days < 1:
+            raise Refused("the history holds at least 1 commit of at least 1 day")
+        with self._store.transaction():
+            self._store.log.bound(commits, days)
+
+    def apply(self, record: CommitRecord) -> None:
+        """Apply a commit that another store of the same identity and epoch made. Raises Refused where it does not
+        follow the last commit here, or finds other objects here than there."""
+        from avi_shell.configuration import replay
+
+        with self._store.transaction():
+            replay.apply(self._store, record)
 
     def _find(self, kind: str, name: str, tenant: str) -> Entry | None:
         if tenant == ALL:
@@ -175,8 +193,11 @@ class Configuration:
                 hint=f"switchto tenant {entry.tenant}",
             )
 
-    def _record(self, version: int, user: str, tenant: str, action: str, kind: str, name: str, line: str) -> None:
-        self._store.record(Commit(version, time.time(), user, tenant, action, kind, name, line))
+    def _record(self, number: int, by: Author, tenant: str, action: str, kind: str, name: str) -> None:
+        who = by.user, by.os_user, by.terminal
+        self._store.record(
+            Commit(number, time.time(), *who, tenant, by.origin, by.comment, action, kind, name, by.line)
+        )
 
     def _put_defaults(self) -> None:
         made = Change(self._store)

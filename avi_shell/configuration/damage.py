@@ -29,7 +29,10 @@ def _sqlite(store: Store) -> StoreError | None:
 
 
 def _objects(store: Store) -> StoreError | None:
-    store.history(1 << 30)
+    store.log.bounds()
+    for commit in store.history(1 << 62):
+        if commit.content:
+            store.changes(commit.number)
     store.foreign()
     for (id_,) in store.connection.execute("SELECT id FROM object").fetchall():
         entry = store.by_id(id_)
@@ -48,9 +51,10 @@ def _objects(store: Store) -> StoreError | None:
             return damaged(store.where, str(exc))
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as exc:
             return damaged(store.where, f"{title}: {exc}")
-        known = (entry.document.get("name"), entry.document.get("uuid"), document.owner(kind, entry.document))
-        if known != (entry.name, entry.uuid, entry.tenant):
-            return damaged(store.where, f"{title} has another name, uuid or tenant in its document")
+        held = entry.document
+        known = (held.get("name"), held.get("uuid"), document.owner(kind, held), document.cloud_of(kind, held))
+        if known != (entry.name, entry.uuid, entry.tenant, entry.cloud):
+            return damaged(store.where, f"{title} has another name, uuid, tenant or cloud in its document")
     return None
 
 
@@ -69,9 +73,9 @@ def _indexes(store: Store) -> StoreError | None:
 
 
 _INDEXES = (
-    ("link", "kind, tenant, name", "source"),
+    ("link", "kind, tenant, cloud, name", "source"),
     ("holding", "role, value", "source"),
-    ("claim", "vip, protocol", "port, port_end, source"),
+    ("claim", "vrf, vip, protocol", "port, port_end, source"),
 )
 """The tables that are derived from objects: their columns of text, and of numbers."""
 

@@ -17,6 +17,9 @@ Document = dict[str, Any]
 ADMIN = "admin"
 """The tenant that owns what every other tenant may use."""
 
+DEFAULT_CLOUD = "Default-Cloud"
+"""The cloud of what names none."""
+
 ALL = "*"
 """In a tenant's place: the objects of every tenant."""
 
@@ -62,6 +65,14 @@ def tenant_of(document: Document) -> str:
 def owner(kind: schema.Kind, document: Document) -> str:
     """The tenant that an object of a kind belongs to; tenants are admin's."""
     return ADMIN if kind.segment == "tenant" else tenant_of(document)
+
+
+def cloud_of(kind: schema.Kind, document: Document) -> str:
+    """The cloud that an object belongs to; "" for kinds that belong to none."""
+    if "cloud_ref" not in kind.root.fields:
+        return ""
+    ref = document.get("cloud_ref")
+    return reference_name(ref) if isinstance(ref, str) else DEFAULT_CLOUD
 
 
 def owned_name(name: str, tenant: str) -> str:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from avi_shell.configuration.assembly import Assembly, Claim, Holding, Part
-from avi_shell.configuration.document import Document, address_text, owned_name, reference_parts
+from avi_shell.configuration.document import Document, address_text, owned_name, reference_name, reference_parts
 
 VIP, SERVER, POOL, GATEWAY, ENGINE = "vip", "server", "pool", "gateway", "engine"
 """Roles of what an object holds."""
@@ -54,9 +54,10 @@ def service_holdings(assembly: Assembly) -> set[Holding]:
 
 
 def claims(assembly: Assembly) -> list[Claim]:
-    """VIP, protocol and ports of every service of a virtual service."""
+    """VRF, VIP, protocol and ports of every service of a virtual service."""
+    vrf = reference_name(assembly.document.get("vrf_context_ref", ""))
     addresses = [vip.address for vip in assembly.vips if vip.address]
-    return [Claim(vip, service.protocol, *service.ports) for vip in addresses for service in assembly.services]
+    return [Claim(vrf, vip, service.protocol, *service.ports) for vip in addresses for service in assembly.services]
 
 
 def held_parts(assembly: Assembly, role: str, value: str) -> tuple[Part, ...]:

@@ -5,9 +5,10 @@ what it touches alone, however much is stored:
 
     link      who refers to whom
     holding   what an object holds that others may not: an address, a pool ("role" tells as what)
-    claim     VIP, protocol and ports of every virtual service
+    claim     VRF, VIP, protocol and ports of every virtual service
 
-One transaction a commit; several processes may use a store at once.
+`layout` has the tables, `history` those that hold what every commit did. One transaction a commit; several processes
+may use a store at once.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avi_shell.configuration import storefile
+from avi_shell.configuration import document as docs
+from avi_shell.configuration import layout, storefile
 from avi_shell.configuration.assembly import Claim, Holding
 from avi_shell.configuration.document import Document
+from avi_shell.configuration.history import History, Journal
+from avi_shell.configuration.record import Commit, CommitRecord, Content, ObjectChange, content
 from avi_shell.errors import StoreError
 from dataplane import plan
 from dataplane.errors import PlanError
@@ -32,37 +36,6 @@ from grammar import schema
 FORMAT = sqlite.STORE_FORMAT
 """Stores of an older layout are brought up to date, newer ones refused."""
 
-_LAYOUT = """
-CREATE TABLE object (
-    id INTEGER PRIMARY KEY,
-    kind TEXT NOT NULL,           -- the segment: "pool"
-    tenant TEXT NOT NULL,
-    name TEXT NOT NULL,
-    uuid TEXT NOT NULL UNIQUE,
-    body TEXT NOT NULL,
-    UNIQUE (kind, tenant, name)
-);
-CREATE TABLE link (source INTEGER NOT NULL, kind TEXT NOT NULL, tenant TEXT NOT NULL, name TEXT NOT NULL);
-CREATE INDEX link_source ON link (source);
-CREATE INDEX link_target ON link (kind, tenant, name);
-CREATE TABLE holding (source INTEGER NOT NULL, role TEXT NOT NULL, value TEXT NOT NULL);
-CREATE INDEX holding_source ON holding (source);
-CREATE INDEX holding_value ON holding (value, role);
-CREATE TABLE claim (
-    source INTEGER NOT NULL, vip TEXT NOT NULL, protocol TEXT NOT NULL, port INTEGER NOT NULL, port_end INTEGER NOT NULL
-);
-CREATE INDEX claim_source ON claim (source);
-CREATE INDEX claim_ports ON claim (vip, protocol, port, port_end);
-CREATE TABLE history (
-    version INTEGER PRIMARY KEY, time REAL NOT NULL, user TEXT NOT NULL, tenant TEXT NOT NULL, action TEXT NOT NULL,
-    kind TEXT NOT NULL, name TEXT NOT NULL, line TEXT NOT NULL
-);
-CREATE TABLE foreign_kind (
-    kind TEXT PRIMARY KEY,        -- imported, not of this object model
-    body TEXT NOT NULL
-);
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -71,27 +44,19 @@ class Entry:
     id: int  # of its row
     kind: str  # its segment
     tenant: str  # that it belongs to
-    name: str  # unique among its kind and tenant
+    cloud: str  # that it belongs to; "" for kinds that belong to none
+    name: str  # unique among its kind, tenant and cloud
     uuid: str  # unique
     document: Document  # as it was committed
 
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """One commit of the history."""
-
-    version: int  # its number, from 1
-    time: float  # seconds since 1970
-    user: str  # who made it
-    tenant: str  # that the object belongs to
-    action: str  # create, update, delete or import
-    kind: str  # the object's segment; "" for an import
-    name: str  # the object's; "" for an import
-    line: str  # the command that made it
+    @property
+    def target(self) -> Target:
+        """It, as links name it."""
+        return self.kind, self.tenant, self.cloud, self.name
 
 
-Target = tuple[str, str, str]
-"""Whom a link points to: segment, tenant, name."""
+Target = tuple[str, str, str, str]
+"""Whom a link points to: segment, tenant, cloud, name."""
 
 
 class Store:
@@ -103,6 +68,8 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, where: str) -> None:
         self.connection = connection
         self.where = where
+        self._history = History(connection, where)
+        self._journal = Journal()
 
     @classmethod
     def open(cls, path: Path) -> Store:
@@ -120,9 +87,13 @@ class Store:
         self.connection.close()
 
     def layout(self) -> bool:
-        """In a transaction: create the tables in an empty database. Returns whether it was empty. Raises StoreError."""
+        """In a transaction: create the tables in an empty database, or bring those of an older format up to date.
+        Returns whether it was empty. Raises StoreError."""
         (found,) = self._one("PRAGMA user_version")
         if found == FORMAT:
+            return False
+        if found == 1:
+            layout.upgrade(self.connection)
             return False
         if found:
             raise StoreError(
@@ -131,9 +102,7 @@ class Store:
             )
         if self._one("SELECT count(*) FROM sqlite_master WHERE name = 'object'")[0]:
             raise StoreError(f"{self.where}: not a store of this product")
-        for statement in f"{_LAYOUT}{sqlite.SCHEMA}".split(";\n"):
-            self.connection.execute(statement)
-        self.connection.execute(f"PRAGMA user_version = {FORMAT}")
+        layout.create(self.connection)
         return True
 
     @property
@@ -151,6 +120,7 @@ class Store:
         """All or nothing: what happens inside is stored at the end, or, after any exception, not at all."""
         with self.guarded():
             self.connection.execute("BEGIN IMMEDIATE")
+            self._journal.clear()
             try:
                 yield
                 self.connection.execute("COMMIT")
@@ -199,29 +169,39 @@ class Store:
         rows = self._rows(f"SELECT DISTINCT name FROM object WHERE {where} ORDER BY name", *values)
         return [name for (name,) in rows if isinstance(name, str)]
 
-    def put(self, id_: int | None, kind: str, tenant: str, name: str, document: Document) -> int:
-        """Insert an object (id None) or replace one. Returns its id."""
-        values = (kind, tenant, name, document["uuid"], _text(document))
-        if id_ is None:
+    def put(self, id_: int | None, kind: schema.Kind, document: Document) -> Entry:
+        """Insert an object (id None, or one that no row has) or replace one."""
+        owner, cloud = docs.owner(kind, document), docs.cloud_of(kind, document)
+        name, uuid, body = document["name"], document["uuid"], _text(document)
+        values = (kind.segment, owner, cloud, name, uuid, body)
+        before = None if id_ is None else self._one("SELECT body FROM object WHERE id = ?", id_)
+        if before is None:
             cursor = self.connection.execute(
-                "INSERT INTO object (kind, tenant, name, uuid, body) VALUES (?, ?, ?, ?, ?)", values
+                "INSERT INTO object (id, kind, tenant, cloud, name, uuid, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (id_, *values),
             )
             assert cursor.lastrowid is not None
-            return cursor.lastrowid
-        self.connection.execute(
-            "UPDATE object SET kind = ?, tenant = ?, name = ?, uuid = ?, body = ? WHERE id = ?", (*values, id_)
-        )
-        return id_
+            id_ = cursor.lastrowid
+        else:
+            self.connection.execute(
+                "UPDATE object SET kind = ?, tenant = ?, cloud = ?, name = ?, uuid = ?, body = ? WHERE id = ?",
+                (*values, id_),
+            )
+        assert id_ is not None
+        self._journal.note(id_, values[:4], before[0] if before else None, body)
+        return Entry(id_, kind.segment, owner, cloud, name, uuid, document)
 
     def remove(self, id_: int) -> None:
         """Remove an object and what the indexes hold of it."""
+        *place, body = self._one("SELECT kind, tenant, cloud, name, body FROM object WHERE id = ?", id_)
+        self._journal.note(id_, (place[0], place[1], place[2], place[3]), body, None)
         self.connection.execute("DELETE FROM object WHERE id = ?", (id_,))
         for table in ("link", "holding", "claim"):
             self.connection.execute(f"DELETE FROM {table} WHERE source = ?", (id_,))
 
     def set_links(self, source: int, targets: Iterable[Target]) -> None:
         """Replace whom an object refers to."""
-        self._replace("link", "kind, tenant, name", source, set(targets))
+        self._replace("link", "kind, tenant, cloud, name", source, set(targets))
 
     def set_holdings(self, source: int, holdings: Iterable[Holding]) -> bool:
         """Replace what an object holds. Returns whether it changed."""
@@ -229,12 +209,12 @@ class Store:
 
     def set_claims(self, source: int, claims: Iterable[Claim]) -> bool:
         """Replace a virtual service's claims. Returns whether they changed."""
-        wanted = {(c.vip, c.protocol, c.port, c.port_end) for c in claims}
-        return self._replace("claim", "vip, protocol, port, port_end", source, wanted)
+        wanted = {(c.vrf, c.vip, c.protocol, c.port, c.port_end) for c in claims}
+        return self._replace("claim", "vrf, vip, protocol, port, port_end", source, wanted)
 
     def claims(self, source: int) -> list[Claim]:
         """A virtual service's claims."""
-        rows = self._rows("SELECT vip, protocol, port, port_end FROM claim WHERE source = ?", source)
+        rows = self._rows("SELECT vrf, vip, protocol, port, port_end FROM claim WHERE source = ?", source)
         return [Claim(*row) for row in rows]
 
     def referrers(self, target: Target, kinds: Iterable[str] | None = None) -> list[tuple[int, str, str, str]]:
@@ -242,7 +222,7 @@ class Store:
         rows = self._rows(
             "SELECT DISTINCT o.id, o.kind, o.tenant, o.name FROM link l JOIN object o ON o.id = l.source "
             "WHERE l.kind = ? AND l.tenant = ? AND l.name = ? ORDER BY o.kind, o.tenant, o.name",
-            *target,
+            *(target[0], target[1], target[3]),
         )
         wanted = None if kinds is None else set(kinds)
         return [row for row in rows if wanted is None or row[1] in wanted]
@@ -262,28 +242,68 @@ class Store:
     def rivals(self, source: int) -> list[tuple[Claim, int]]:
         """Claims of others that overlap a virtual service's own: its claim, the other's id."""
         rows = self._rows(
-            "SELECT a.vip, a.protocol, a.port, a.port_end, b.source FROM claim a JOIN claim b ON b.vip = a.vip "
+            "SELECT a.vrf, a.vip, a.protocol, a.port, a.port_end, b.source FROM claim a JOIN claim b ON b.vip = a.vip "
             "AND b.protocol = a.protocol AND b.port <= a.port_end AND b.port_end >= a.port AND b.source != a.source "
             "WHERE a.source = ? ORDER BY a.vip, a.protocol, a.port LIMIT 1",
             source,
         )
-        return [(Claim(*row[:4]), row[4]) for row in rows]
+        return [(Claim(*row[:5]), row[5]) for row in rows]
+
+    @property
+    def log(self) -> History:
+        """The history in full: bounds, single commits, the changes of one object."""
+        return self._history
 
     def version(self) -> int:
         """The number of the last commit, 0 before the first."""
-        return int(self._one("SELECT coalesce(max(version), 0) FROM history")[0])
+        return self._history.version()
 
     def record(self, commit: Commit) -> None:
-        """Add a commit to the history."""
-        self.connection.execute(f"INSERT INTO history ({_HISTORY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(commit))
+        """Add the open transaction's commit to the history, with all that it changed."""
+        self._history.add(commit, self._journal)
 
     def history(self, limit: int) -> list[Commit]:
         """The last commits, newest last."""
-        rows = list(self._rows(f"SELECT {_HISTORY} FROM history ORDER BY version DESC LIMIT ?", limit))
-        for row in rows:
-            if not (isinstance(row[1], float) and all(isinstance(text, str) for text in row[2:])):
-                raise storefile.damaged(self.where, f"commit {row[0]} of the history")
-        return [Commit(*row) for row in rows][::-1]
+        with self.guarded():
+            return self._history.last(limit)
+
+    def changes(self, number: int) -> list[ObjectChange]:
+        """What a commit changed. Raises NotFound where the history does not tell."""
+        with self.guarded():
+            return self._history.changes(number)
+
+    def since(self, number: int) -> list[ObjectChange]:
+        """What differs between the configuration after commit `number` (0: the fresh store) and now, each object once.
+        Raises NotFound where the history does not reach back so far."""
+        with self.snapshot():
+            return self._history.since(number)
+
+    def at(self, number: int) -> Content:
+        """The whole configuration as it was after commit `number`. Raises NotFound as `since` does."""
+        with self.snapshot():
+            found = {entry.id: (kind, entry.document) for kind in schema.SEGMENTS for entry in self.entries(kind)}
+            foreign = self.foreign()
+            for change in self._history.since(number):
+                if not change.row:
+                    foreign[change.kind] = change.before
+                elif change.before is None:
+                    del found[change.row]
+                else:
+                    found[change.row] = change.kind, change.before
+        return content(found.values(), {kind: body for kind, body in foreign.items() if body is not None})
+
+    def commit_record(self, number: int) -> CommitRecord:
+        """A commit with all that it did, to be applied elsewhere: complete as long as no later commit wrote a row of
+        the plan that it wrote. Raises NotFound where the history does not tell."""
+        with self.snapshot():
+            rows = self._rows("SELECT key, document FROM plan WHERE version = ? ORDER BY key", number)
+            planned = {key: text and _value(text, f"the plan of {key}", self.where) for key, text in rows}
+            changes = tuple(self._history.changes(number))
+            return CommitRecord(*self.identity(), self._history.commit(number), changes, planned)
+
+    def identity(self) -> tuple[str, int]:
+        """The store's identity and epoch."""
+        return sqlite.identity(self.connection)
 
     def foreign(self) -> dict[str, Any]:
         """What was imported under kinds that the object model does not have."""
@@ -293,8 +313,14 @@ class Store:
         }
 
     def set_foreign(self, kind: str, body: Any) -> None:
-        """Keep what was imported under an unknown kind."""
-        self.connection.execute("INSERT OR REPLACE INTO foreign_kind (kind, body) VALUES (?, ?)", (kind, _text(body)))
+        """Keep what was imported under an unknown kind; None: nothing any more."""
+        before = self._one("SELECT body FROM foreign_kind WHERE kind = ?", kind)
+        text = None if body is None else _text(body)
+        self._journal.note(kind, (kind, "", "", ""), before[0] if before else None, text)
+        if text is None:
+            self.connection.execute("DELETE FROM foreign_kind WHERE kind = ?", (kind,))
+        else:
+            self.connection.execute("INSERT OR REPLACE INTO foreign_kind (kind, body) VALUES (?, ?)", (kind, text))
 
     def whole_plan(self) -> plan.Plan:
         """The whole plan."""
@@ -332,26 +358,25 @@ class Store:
         row = next(self._rows(f"SELECT {_COLUMNS} FROM object WHERE {where}", *values), None)
         return None if row is None else _entry(row, self.where)
 
-    def _one(self, statement: str) -> Any:
-        return self.connection.execute(statement).fetchone()
+    def _one(self, statement: str, *values: Any) -> Any:
+        return self.connection.execute(statement, values).fetchone()
 
     def _rows(self, statement: str, *values: Any) -> Iterator[Any]:
         with self.guarded():
             yield from self.connection.execute(statement, values).fetchall()
 
 
-_COLUMNS = "id, kind, tenant, name, uuid, body"
-_HISTORY = ", ".join(field.name for field in fields(Commit))
+_COLUMNS = "id, kind, tenant, cloud, name, uuid, body"
 
 
-def _entry(row: tuple[int, str, str, str, str, str], where: str) -> Entry:
-    title = f"{row[1]} {row[3]}" if isinstance(row[1], str) and isinstance(row[3], str) else f"object {row[0]}"
-    if not all(isinstance(text, str) for text in row[1:5]) or row[1] not in schema.SEGMENTS:
-        raise storefile.damaged(where, f"{title} has no kind, tenant, name or uuid")
-    document = _value(row[5], title, where)
+def _entry(row: tuple[int, str, str, str, str, str, str], where: str) -> Entry:
+    title = f"{row[1]} {row[4]}" if isinstance(row[1], str) and isinstance(row[4], str) else f"object {row[0]}"
+    if not all(isinstance(text, str) for text in row[1:6]) or row[1] not in schema.SEGMENTS:
+        raise storefile.damaged(where, f"{title} has no kind, tenant, cloud, name or uuid")
+    document = _value(row[6], title, where)
     if not isinstance(document, dict):
         raise storefile.damaged(where, f"{title} is no document")
-    return Entry(*row[:5], document)
+    return Entry(*row[:6], document)
 
 
 def _value(body: Any, title: str, where: str) -> Any:

@@ -10,8 +10,9 @@ from typing import Any
 from avi_shell import VERSION
 from avi_shell.configuration import document, shape
 from avi_shell.configuration.commit import Change
-from avi_shell.configuration.configuration import Configuration
+from avi_shell.configuration.configuration import NOBODY, Configuration
 from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
+from avi_shell.configuration.record import Author
 from avi_shell.configuration.runningconfig import running_config
 from avi_shell.configuration.store import Store
 from avi_shell.errors import InvalidObject, Refused
@@ -49,8 +50,7 @@ def import_(
     data: dict[str, Any],
     *,
     keep_uuid: bool = False,
-    user: str = "admin",
-    line: str = "",
+    by: Author = NOBODY,
     tenant: str = ALL,
 ) -> list[str]:
     """Put every object of an export, in one commit or not at all. Returns the notices.
@@ -68,7 +68,7 @@ def import_(
             shape.check(schema.kind(segment), new)
             if tenant != ALL:
                 _own(schema.kind(segment), new, tenant)
-    with configuration.bulk("import", user=user, line=line) as (store, made):
+    with configuration.bulk("import", by) as (store, made):
         by_uuid = _references_by_uuid(store, known)
         for segment, objects in known.items():
             kind = schema.kind(segment)

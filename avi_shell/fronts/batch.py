@@ -88,6 +88,7 @@ class Batch:
 
     def _line(self, line: str, file: str, number: int) -> Result:
         prompt = self.session.prompt
+        self.session.origin = f"{file}:{number}"
         result = self.session.run(line)
         self._show(result, prompt, line, file, number)
         while result.repeat:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import SECRET
+from avi_shell.configuration.record import Author
 from avi_shell.errors import NotFound, Refused, ShellError
 from avi_shell.output import secret
 from avi_shell.output.render import text_lines
@@ -18,7 +19,7 @@ from avi_shell.output.result import Result
 from avi_shell.session import pipes, verbs
 from avi_shell.session.audit import Audit
 from avi_shell.session.openobject import OpenObject
-from avi_shell.session.state import LARGEST_VALUE, USER, SessionState
+from avi_shell.session.state import LARGEST_VALUE, SessionState
 from grammar import commands, tree
 from grammar.actions import Action, Remove, RemoveAt
 from grammar.errors import BadValue, LanguageError, LineError
@@ -43,11 +44,11 @@ class Session(SessionState):
         directory: Path,
         *,
         controller: str = "10-1-1-1",
-        user: str = USER,
+        author: Author | None = None,
         terminal: bool = False,
         audit: Audit | None = None,
     ) -> None:
-        super().__init__(configuration, directory, user)
+        super().__init__(configuration, directory, author or Author())
         self.controller = controller
         self.terminal = terminal
         self._audit = audit
@@ -126,7 +127,7 @@ class Session(SessionState):
             self.lines.append(SECRET if result.secret else body.strip())
         result.mode = self.mode
         if self._audit is not None and not result.blank:
-            self._audit.record(result, self.user, self.tenant)
+            self._audit.record(result, self.author.user, self.tenant)
         return result
 
     def _too_long(self, typed: str) -> Result:
@@ -136,7 +137,7 @@ class Session(SessionState):
         )
         result.mode = self.mode
         if self._audit is not None:
-            self._audit.record(result, self.user, self.tenant)
+            self._audit.record(result, self.author.user, self.tenant)
         return result
 
     def _refuse(self, result: Result, exc: LanguageError | ShellError) -> None:
@@ -180,7 +181,7 @@ class Session(SessionState):
             document = self.own(closed.kind.segment, closed.name)
             if document is None:
                 raise NotFound(f"{closed.kind.segment} '{closed.name}' does not exist any more")
-            self.open = OpenObject(closed.kind, closed.name, document, True, result.command)
+            self.open = OpenObject(closed.kind, closed.name, document, True, result.command, self.origin)
         opened = self.open
         assert opened is not None
         path = next(p for p in closed.paths if " ".join([closed.kind.segment, *p]) == place.where)

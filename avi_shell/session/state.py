@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import ADMIN, ALL, SECRET, Document, reference, tenant_of
+from avi_shell.configuration.record import Author
 from avi_shell.errors import Conflict, NotFound, Refused, ShellError
 from avi_shell.output.result import Result, Table
 from avi_shell.output.table import object_rows
@@ -23,7 +24,6 @@ from grammar.errors import BadValue, IncompleteLine, LanguageError
 from grammar.lexer import Word, nearest
 from grammar.parser import parse
 
-USER = "admin"
 FIELD_VALUE = ("Field", "Value")
 """The columns of an object's table."""
 
@@ -71,13 +71,15 @@ class TypedText:
 
 
 class SessionState:
-    """What a session holds between lines. directory: the state directory, where engines are asked; closed: the modes
-    that `save` just closed."""
+    """What a session holds between lines. directory: the state directory, where engines are asked; author: who types;
+    origin: where the line comes from that is run, "FILE:LINE", "" at a terminal; closed: the modes that `save` just
+    closed."""
 
-    def __init__(self, configuration: Configuration, directory: Path, user: str = USER) -> None:
+    def __init__(self, configuration: Configuration, directory: Path, author: Author) -> None:
         self.configuration = configuration
         self.directory = directory
-        self.user = user
+        self.author = author
+        self.origin = ""
         self.tenant = ADMIN
         self.settings = Settings()
         self.progress: Callable[[str], None] = lambda _text: None  # a front that a person looks at shows it
@@ -90,6 +92,10 @@ class SessionState:
     def mode(self) -> list[str]:
         """The open modes, outermost first."""
         return self.open.segments() if self.open is not None else []
+
+    def by(self, line: str, origin: str | None = None) -> Author:
+        """The author of a commit that a line makes. origin: the line's, where it is not the current one."""
+        return replace(self.author, line=line, origin=self.origin if origin is None else origin)
 
     def names(self, kind: str) -> list[str]:
         """Names of the objects of a kind (segment or message name) that this tenant sees."""
@@ -144,7 +150,9 @@ class SessionState:
         kind = schema.kind(segment)
         actions = parse(kind, kind.root, fields, segment) if fields else []
         document = self.own(segment, name.text)
-        opened = OpenObject(kind, name.text, document or {"name": name.text}, document is not None, result.command)
+        opened = OpenObject(
+            kind, name.text, document or {"name": name.text}, document is not None, result.command, self.origin
+        )
         if document is not None:
             result.parts.append("Updating an existing object. Currently, the object is:")
             result.parts.append(self.table(kind, document))
@@ -178,7 +186,7 @@ class SessionState:
         assert opened is not None
         try:
             saved = self.configuration.save(
-                opened.kind.segment, opened.document, self.tenant, user=self.user, line=opened.opened_by
+                opened.kind.segment, opened.document, self.tenant, self.by(opened.opened_by, opened.origin)
             )
         except Conflict as exc:
             raise Conflict(f"{exc.what}: {_meanwhile(opened, exc.stored)}", exc.stored) from None

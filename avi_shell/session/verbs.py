@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 
 from avi_shell import VERSION
 from avi_shell.configuration.document import ADMIN, ALL, SECRET, Document
-from avi_shell.configuration.store import Commit
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
 from avi_shell.output.result import Result, Table, Words
@@ -125,8 +124,11 @@ def _show_setup(session: SessionState, command: Command, result: Result) -> None
 
 
 def _show_history(session: SessionState, command: Command, result: Result) -> None:
-    columns = tuple(field.name for field in fields(Commit))
-    result.data = [asdict(commit) | {"time": str(commit.time)} for commit in session.configuration.history()]
+    columns = ("version", "time", "user", "tenant", "action", "kind", "name", "line")
+    result.data = [
+        asdict(commit) | {"version": commit.number, "time": str(commit.time)}
+        for commit in session.configuration.history()
+    ]
     for entry in result.data:
         entry["line"] = SECRET if secret.suspected(entry["line"]) is not None else entry["line"]
     rows = [[str(entry[name]) for name in columns] for entry in result.data]
@@ -150,7 +152,7 @@ def _delete(session: SessionState, command: Command, result: Result) -> None:
     name = command.arguments["name"].text
     session.find(command.kind, name)
     result.committed = session.configuration.delete(
-        command.kind, name, session.tenant, user=session.user, line=result.command.strip()
+        command.kind, name, session.tenant, by=session.by(result.command.strip())
     )
     result.parts.append(f"Successfully deleted {name}.")
     session.tell_engines(False, result)
@@ -192,8 +194,7 @@ def _import(session: SessionState, command: Command, result: Result) -> None:
         session.configuration,
         data,
         keep_uuid=keep,
-        user=session.user,
-        line=result.command.strip(),
+        by=session.by(result.command.strip()),
         tenant=_owner(session),
     )
     result.parts += notices

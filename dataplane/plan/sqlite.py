@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ from dataplane.plan.model import Common, Plan, Service
 COMMON = ""
 """The key of the common document in the table."""
 
-STORE_FORMAT = 1
+STORE_FORMAT = 2
 """The number of the layout of a store's tables, in SQLite's `user_version`."""
 
 SCHEMA = """
@@ -28,7 +28,30 @@ CREATE TABLE IF NOT EXISTS plan (
     document TEXT                -- NULL: the service is gone
 );
 CREATE INDEX IF NOT EXISTS plan_version ON plan (version);
+CREATE TABLE IF NOT EXISTS store (   -- one row
+    identity TEXT NOT NULL,      -- a uuid: no two stores have the same one but copies
+    epoch    INTEGER NOT NULL    -- raised when a store goes back to an older state
+);
 """
+
+
+def identify(connection: sqlite3.Connection, identity: str, epoch: int = 1) -> None:
+    """Say who a store is, in the open transaction."""
+    connection.execute("DELETE FROM store")
+    connection.execute("INSERT INTO store (identity, epoch) VALUES (?, ?)", (identity, epoch))
+
+
+def identity(connection: sqlite3.Connection) -> tuple[str, int]:
+    """A store's identity and epoch; "" and 0 for one that has none: of format 1, or with tables still to be made."""
+    try:
+        row = connection.execute("SELECT identity, epoch FROM store").fetchone()
+    except sqlite3.OperationalError as exc:
+        if "no such table" not in str(exc):
+            raise
+        return "", 0
+    if row is None or type(row[0]) is not str or type(row[1]) is not int:
+        return "", 0
+    return row[0], row[1]
 
 
 def write(
@@ -46,6 +69,25 @@ def write(
     if common is not None:
         rows.append((COMMON, version, json.dumps(codec.document(common), separators=(",", ":"))))
     connection.executemany("INSERT OR REPLACE INTO plan (key, version, document) VALUES (?, ?, ?)", rows)
+
+
+def copy(connection: sqlite3.Connection, version: int, rows: Mapping[str, Any]) -> None:
+    """Store rows that another store's plan has under the same version, in the open transaction: documents by key, None
+    for a service that is gone. Raises PlanError for one that cannot be read."""
+    from dataplane.plan import codec
+
+    for key, document in rows.items():
+        if key == COMMON:
+            codec.read_common(document, version)
+        elif document is not None:
+            codec.read_service(document, version, key)
+    connection.executemany(
+        "INSERT OR REPLACE INTO plan (key, version, document) VALUES (?, ?, ?)",
+        [
+            (key, version, None if document is None else json.dumps(document, separators=(",", ":")))
+            for key, document in rows.items()
+        ],
+    )
 
 
 def read(connection: sqlite3.Connection, after: int = -1) -> Plan:

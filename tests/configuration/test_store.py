@@ -68,7 +68,7 @@ def test_a_commit_is_configuration_history_and_plan(site: Site, tmp_path: Path) 
     assert (saved.created, saved.changed, saved.needs_engine, saved.notices) == (True, True, True, ())
     assert saved.version == site.configuration.version() == planned(tmp_path / "state").version
     last = site.configuration.history(1)[0]
-    assert (last.version, last.user, last.tenant, last.action) == (saved.version, "admin", "admin", "create")
+    assert (last.number, last.user, last.tenant, last.action) == (saved.version, "admin", "admin", "create")
     assert (last.kind, last.name) == ("virtualservice", "vs1")
 
 
@@ -207,7 +207,7 @@ def test_two_processes_save_at_once_on_a_fresh_store(tmp_path: Path) -> None:
     assert [writer.returncode for writer in writers] == [0, 0, 0]
     configuration = Configuration.open(tmp_path / "s")
     assert len(configuration.names("pool", "admin")) == 150
-    assert [commit.version for commit in configuration.history(1000)] == list(range(1, 151))
+    assert [commit.number for commit in configuration.history(1000)] == list(range(1, 151))
     configuration.close()
 
 
@@ -246,7 +246,7 @@ def test_a_commit_costs_the_same_however_much_is_stored(site: Site) -> None:
         return counted
 
     alone = steps()
-    with site.configuration.bulk("import", user="admin", line="") as (_, made):
+    with site.configuration.bulk("import") as (_, made):
         from grammar import schema
 
         for number in range(2000):

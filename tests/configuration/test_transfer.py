@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from avi_shell.configuration import document, transfer, validation
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import reference
+from avi_shell.configuration.record import Author
 from avi_shell.errors import InvalidObject, Refused, ShellError
 from avi_shell.session.session import Session
 from dataplane.errors import PlanError
@@ -92,9 +93,9 @@ def test_without_keep_uuid_only_uuids_differ(site: Site) -> None:
 def test_an_import_is_one_commit_with_its_plan(site: Site) -> None:
     data = transfer.export(filled(site))
     fresh = Configuration.in_memory()
-    transfer.import_(fresh, data, keep_uuid=True, user="alice", line="import configuration file f")
+    transfer.import_(fresh, data, keep_uuid=True, by=Author("alice", line="import configuration file f"))
     (commit,) = fresh.history()
-    assert (commit.version, commit.user, commit.action) == (1, "alice", "import")
+    assert (commit.number, commit.user, commit.action) == (1, "alice", "import")
     with fresh.snapshot() as store:
         read = sqlite.read(store.connection)
     assert list(read.services) == ["10.0.0.100/tcp/80-80"]

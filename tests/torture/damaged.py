@@ -30,7 +30,7 @@ LINES = (
     *("export configuration file {}/export.json", "import configuration file {}/export.json", "switchto tenant *"),
     *("show pool", "delete virtualservice vs1", "delete pool p1", "history", "show pool | json"),
 )
-TABLES = ("object", "link", "holding", "claim", "history", "plan", "foreign_kind")
+TABLES = ("object", "link", "holding", "claim", "history", "change", "setting", "store", "plan", "foreign_kind")
 BODIES = (None, b"\xff\xfe", "", "null", "[]", "1", '"x"', '{"name":', '{"a":' * 900 + "1" + "}" * 900, '{"a": NaN}')
 
 
@@ -72,9 +72,9 @@ def _missing(chance: random.Random, base: sqlite3.Connection) -> None:
 
 def _strange(chance: random.Random, base: sqlite3.Connection) -> None:
     kinds: list[Callable[[], object]] = [
-        lambda: base.execute(f"PRAGMA user_version = {chance.choice([0, 2, -1, 2**31 - 1])}"),
-        lambda: base.execute("INSERT INTO link VALUES (99999, 'pool', 'admin', 'p1')"),
-        lambda: base.execute("INSERT INTO claim VALUES (99999, '10.1.1.100', 'tcp', 1, 65535)"),
+        lambda: base.execute(f"PRAGMA user_version = {chance.choice([0, 1, 3, -1, 2**31 - 1])}"),
+        lambda: base.execute("INSERT INTO link VALUES (99999, 'pool', 'admin', 'Default-Cloud', 'p1')"),
+        lambda: base.execute("INSERT INTO claim VALUES (99999, 'global', '10.1.1.100', 'tcp', 1, 65535)"),
         lambda: base.execute("INSERT INTO holding VALUES (99999, 'server', '10.1.1.10')"),
         lambda: base.execute("INSERT INTO foreign_kind VALUES ('Pool', '{')"),
         lambda: base.execute("INSERT INTO foreign_kind VALUES (?, ?)", (b"\xff", b"\xff")),

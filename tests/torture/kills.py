@@ -57,7 +57,7 @@ def _check(state: Path, told: int) -> str:
         assert found in (told, told + 1), f"{told} was told as committed, {found} is there"
         stored, compiled = _plan(configuration), _plan(_again(configuration))
         assert stored == compiled
-        commits = [commit.version for commit in configuration.history(1 << 20)]
+        commits = [commit.number for commit in configuration.history(1 << 20)]
         assert commits == list(range(1, len(commits) + 1))
     return "with what was told" if found == told else "with one commit more than was told"
 

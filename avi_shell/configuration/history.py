@@ -1,0 +1,193 @@
+"""The history in a store's database: commits, what each changed, and the configuration as it was after any of them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+from avi_shell.configuration import document, storefile
+from avi_shell.configuration.record import Commit, ObjectChange
+from avi_shell.errors import NotFound
+from grammar import schema
+
+_NAMES = [field.name for field in fields(Commit)]
+_COMMIT = ", ".join(_NAMES)
+_CHANGE = "number, row, kind, tenant, cloud, name, bodies"
+_LEVEL = 6
+_DAY = 86400.0
+
+
+@dataclass(slots=True)
+class Noted:
+    """What happened to an object since its transaction began."""
+
+    place: tuple[str, str, str, str]  # kind, tenant, cloud, name; as they were, where it is gone
+    before: str | None  # its body
+    after: str | None
+
+
+class Journal:
+    """What the open transaction did to objects so far, each once: by row, and foreign kinds by name."""
+
+    def __init__(self) -> None:
+        self._noted: dict[int | str, Noted] = {}
+
+    def note(self, row: int | str, place: tuple[str, str, str, str], before: str | None, after: str | None) -> None:
+        """A body was written (after), or the object removed (None)."""
+        known = self._noted.get(row)
+        if known is None:
+            self._noted[row] = Noted(place, before, after)
+        else:
+            known.after = after
+            known.place = place if after is not None else known.place
+
+    def clear(self) -> None:
+        """Nothing happened yet."""
+        self._noted.clear()
+
+    def rows(self, number: int) -> Iterator[tuple[Any, ...]]:
+        """The rows of the table `change` for a commit."""
+        for row, noted in self._noted.items():
+            if noted.before != noted.after:
+                bodies = f"{noted.before or ''}\n{noted.after or ''}".encode()
+                yield number, 0 if isinstance(row, str) else row, *noted.place, zlib.compress(bodies, _LEVEL)
+
+
+class History:
+    """The tables `history` and `change`. where: the store's file, for messages."""
+
+    def __init__(self, connection: sqlite3.Connection, where: str) -> None:
+        self._connection = connection
+        self._where = where
+
+    def version(self) -> int:
+        """The number of the last commit, 0 before the first."""
+        return int(self._connection.execute("SELECT coalesce(max(number), 0) FROM history").fetchone()[0])
+
+    def add(self, commit: Commit, journal: Journal) -> None:
+        """Add a commit, and forget those beyond the bounds."""
+        run = self._connection.execute
+        run(f"INSERT INTO history ({_COMMIT}) VALUES ({_marks(len(_NAMES))})", astuple(commit))
+        self._connection.executemany(
+            f"INSERT INTO change ({_CHANGE}) VALUES ({_marks(7)})", journal.rows(commit.number)
+        )
+        commits, days = self.bounds()
+        oldest, begun = run("SELECT number, time FROM history ORDER BY number LIMIT 1").fetchone()
+        if oldest > commit.number - commits and begun >= commit.time - days * _DAY:
+            return
+        (young,) = run(
+            "SELECT number FROM history WHERE number >= ? AND (time >= ? OR number = ?) ORDER BY number LIMIT 1",
+            (commit.number - commits + 1, commit.time - days * _DAY, commit.number),
+        ).fetchone()
+        run("DELETE FROM history WHERE number < ?", (young,))
+        run("DELETE FROM change WHERE number < ?", (young,))
+
+    def bounds(self) -> tuple[int, int]:
+        """How many commits are remembered at most, and for how many days."""
+        row = self._connection.execute("SELECT history_commits, history_days FROM setting").fetchone()
+        if row is None or not all(isinstance(value, int) and value > 0 for value in row):
+            raise storefile.damaged(self._where, "the bounds of the history")
+        return row[0], row[1]
+
+    def bound(self, commits: int, days: int) -> None:
+        """Set how much is remembered; both at least 1."""
+        self._connection.execute("UPDATE setting SET history_commits = ?, history_days = ?", (commits, days))
+
+    def last(self, limit: int) -> list[Commit]:
+        """The last commits, newest last."""
+        rows = self._connection.execute(f"SELECT {_COMMIT} FROM history ORDER BY number DESC LIMIT ?", (limit,))
+        return [self._commit(row) for row in rows.fetchall()][::-1]
+
+    def commit(self, number: int) -> Commit:
+        """One commit. Raises NotFound."""
+        row = self._connection.execute(f"SELECT {_COMMIT} FROM history WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            raise self._unknown(number)
+        return self._commit(row)
+
+    def changes(self, number: int) -> list[ObjectChange]:
+        """What a commit changed, in the order in which it did. Raises NotFound where the history does not tell."""
+        if not self.commit(number).content:
+            raise NotFound(f"commit {number}: what it changed is not known: an older release made it")
+        return [self._change(row) for row in self._rows("number = ?", number)]
+
+    def of_object(self, kind: str, tenant: str, name: str) -> list[tuple[int, ObjectChange]]:
+        """Every change of an object, with the commit's number, oldest first; under any name and cloud that it had."""
+        row = "SELECT row FROM change WHERE kind = ? AND tenant = ? AND name = ? AND row > 0"
+        found = self._connection.execute(
+            f"SELECT {_CHANGE} FROM change WHERE row IN ({row}) ORDER BY rowid", (kind, tenant, name)
+        )
+        return [(row[0], self._change(row)) for row in found.fetchall()]
+
+    def since(self, number: int) -> list[ObjectChange]:
+        """What differs between the configuration after commit `number` (0: the fresh store) and now: each object once,
+        `before` as it was then. Raises NotFound where the history does not reach back so far."""
+        self.reach(number)
+        net: dict[int | str, ObjectChange] = {}
+        for row in self._rows("number > ?", number):
+            change = self._change(row)
+            key = change.row or change.kind
+            first = net.get(key, change)
+            place = _place_before(first) if change.after is None else _place(change)
+            net[key] = ObjectChange(*place, first.before, change.after)
+        return [change for change in net.values() if change.before != change.after]
+
+    def reach(self, number: int) -> None:
+        """See that the configuration after a commit can be told. Raises NotFound naming those for which it can."""
+        last = self.version()
+        first = self.first_reached()
+        if not first <= number <= last:
+            what = f"the configuration after commit {number} is not known"
+            raise NotFound(what, hint=f"it is known after commits {first} to {last}")
+
+    def first_reached(self) -> int:
+        """The first commit after which the configuration is known; 0: the fresh store."""
+        (broken,) = self._connection.execute("SELECT max(number) FROM history WHERE NOT content").fetchone()
+        (oldest,) = self._connection.execute("SELECT min(number) FROM history WHERE content").fetchone()
+        return int(broken or 0) if oldest is None else max(int(broken or 0), int(oldest) - 1)
+
+    def _rows(self, where: str, number: int) -> list[Any]:
+        found = self._connection.execute(
+            f"SELECT {_CHANGE} FROM change WHERE {where} ORDER BY number, rowid", (number,)
+        )
+        return found.fetchall()
+
+    def _commit(self, row: tuple[Any, ...]) -> Commit:
+        if not (isinstance(row[1], float) and all(isinstance(text, str) for text in row[2:12]) and row[12] in (0, 1)):
+            raise storefile.damaged(self._where, f"commit {row[0]} of the history")
+        return Commit(**dict(zip(_NAMES, row, strict=True)) | {"content": bool(row[12])})
+
+    def _change(self, row: tuple[Any, ...]) -> ObjectChange:
+        try:
+            before, after = zlib.decompress(row[6]).decode().split("\n")
+            made = ObjectChange(*row[1:6], *(json.loads(body) if body else None for body in (before, after)))
+            if not (isinstance(made.row, int) and all(isinstance(text, str) for text in (*row[2:6], made.uuid))):
+                raise ValueError
+        except (zlib.error, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            raise storefile.damaged(self._where, f"a change of commit {row[0]} in the history") from None
+        return made
+
+    def _unknown(self, number: int) -> NotFound:
+        known = self.last(1 << 62)
+        between = f"commits {known[0].number} to {known[-1].number} are known" if known else "there is none yet"
+        return NotFound(f"there is no commit {number} in the history", hint=between)
+
+
+def _place(change: ObjectChange) -> tuple[int, str, str, str, str]:
+    return change.row, change.kind, change.tenant, change.cloud, change.name
+
+
+def _place_before(change: ObjectChange) -> tuple[int, str, str, str, str]:
+    """The same, as it was before the change."""
+    if not change.row or change.before is None:
+        return _place(change)
+    kind, body = schema.kind(change.kind), change.before
+    return change.row, change.kind, document.owner(kind, body), document.cloud_of(kind, body), body["name"]
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)

@@ -1,0 +1,273 @@
+"""The record of every commit: what it holds, the configuration as it was, and the same commits applied elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from avi_shell.configuration import layout, transfer
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.configuration.document import HIDDEN_STATE, Document
+from avi_shell.configuration.record import Author, CommitRecord, Content
+from avi_shell.configuration.store import Store
+from avi_shell.errors import NotFound, Refused, ShellError
+from dataplane.plan import sqlite
+from grammar import schema
+
+from .conftest import Site
+from .test_consistency import STEPS
+
+FORMAT_1 = Path(__file__).with_name("format1.sql")
+"""A store that commit 21765d0 wrote: 20 commits, three virtual services, two tenants, two clouds, an unknown kind."""
+
+
+def rows(configuration: Configuration) -> dict[str, list[Any]]:
+    """Every row of every table."""
+    with configuration.snapshot() as store:
+        run = store.connection.execute
+        tables = [name for (name,) in run("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+        return {table: sorted(run(f"SELECT * FROM {table}").fetchall(), key=repr) for table in tables}
+
+
+def exported(content: Content) -> dict[str, Any]:
+    """A configuration as an export has it."""
+    data: dict[str, Any] = {}
+    for segment, objects in content.objects.items():
+        if objects:
+            data[schema.SEGMENTS[segment]] = [{k: v for k, v in one.items() if k != HIDDEN_STATE} for one in objects]
+    return {**data, **content.foreign}
+
+
+def export(configuration: Configuration) -> dict[str, Any]:
+    data = transfer.export(configuration)
+    del data["META"]
+    return data
+
+
+def replica(configuration: Configuration) -> Configuration:
+    """Another store with the same identity and content."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    with configuration.snapshot() as store:
+        store.connection.backup(connection)
+    return Configuration(Store(connection, "the replica"))
+
+
+def walked(seed: int, steps: int) -> tuple[Configuration, list[dict[str, Any]], Configuration]:
+    """A configuration after random steps, its exports after each commit, and a store to which each was applied."""
+    random = Random(seed)
+    configuration = Configuration.in_memory()
+    other = replica(configuration)
+    exports = [export(configuration)]
+    for step in range(steps):
+        try:
+            if step % 7 == 6:
+                data = {"Pool": [{"name": f"p{random.randint(1, 3)}", "description": str(step)}], "WafPolicy": [step]}
+                transfer.import_(configuration, data)
+            else:
+                random.choice(STEPS)(Site(configuration), random)
+        except ShellError:
+            continue
+        if configuration.version() == len(exports):
+            exports.append(export(configuration))
+            with configuration.snapshot() as store:
+                told = json.dumps(store.commit_record(configuration.version()).to_json())
+            other.apply(CommitRecord.from_json(json.loads(told)))
+    return configuration, exports, other
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_configuration_after_every_commit_is_known_and_is_the_same_where_they_are_applied(seed: int) -> None:
+    configuration, exports, other = walked(seed, 40)
+    assert len(exports) > 10
+    with configuration.snapshot() as store:
+        for number, then in enumerate(exports):
+            assert exported(store.at(number)) == then, number
+            net = {(c.row, c.kind): (c.before, c.after) for c in store.since(number)}
+            assert all(before != after for before, after in net.values())
+            assert bool(net) == (store.at(number) != store.at(len(exports) - 1))
+    assert rows(other) == rows(configuration)
+
+
+def test_a_commit_tells_who_made_it_and_each_object_before_and_after(site: Site) -> None:
+    by = Author("admin", "alice as root", "/dev/pts/3", "setup.txt:7", "as asked for", "configure pool p1")
+    site.configuration.save("pool", {"name": "p1"}, "admin", by)
+    first = site.configuration.find("pool", "p1", "admin")
+    assert first is not None
+    site.configuration.save("pool", {**first, "name": "p2", "description": "x"}, "admin")
+    second = site.configuration.find("pool", "p2", "admin")
+    site.configuration.delete("pool", "p2", "admin")
+    commit = site.configuration.history()[0]
+    assert (commit.number, commit.user, commit.os_user, commit.terminal) == (1, "admin", "alice as root", "/dev/pts/3")
+    assert (commit.origin, commit.comment, commit.line) == ("setup.txt:7", "as asked for", "configure pool p1")
+    with site.configuration.snapshot() as store:
+        found = [store.changes(number)[0] for number in (1, 2, 3)]
+        assert [(c.kind, c.tenant, c.cloud, c.name) for c in found] == [
+            ("pool", "admin", "Default-Cloud", name) for name in ("p1", "p2", "p2")
+        ]
+        assert [(c.before, c.after) for c in found] == [(None, first), (first, second), (second, None)]
+        assert {c.uuid for c in found} == {first["uuid"]}
+        assert len({c.row for c in found}) == 1
+        assert [number for number, _ in store.log.of_object("pool", "admin", "p2")] == [1, 2, 3]
+        assert store.since(0) == []
+        assert [c.name for c in store.since(1)] == ["p1"]
+
+
+def test_a_row_is_never_used_again(site: Site) -> None:
+    site.save("pool", name="p1")
+    site.configuration.delete("pool", "p1", "admin")
+    site.save("pool", name="p2")
+    with site.configuration.snapshot() as store:
+        assert len({store.changes(number)[0].row for number in (1, 3)}) == 2
+
+
+def test_an_object_that_a_rename_takes_along_is_in_the_record(site: Site) -> None:
+    site.dsr()
+    pool = site.configuration.find("pool", "vs1-pool", "admin")
+    assert pool is not None
+    saved = site.configuration.save("pool", {**pool, "name": "other"}, "admin")
+    with site.configuration.snapshot() as store:
+        assert {(c.kind, c.name) for c in store.changes(saved.version)} == {
+            ("pool", "other"),
+            ("virtualservice", "vs1"),
+        }
+
+
+def test_the_history_is_bounded_by_commits_and_by_days(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    with site.configuration.snapshot() as store:
+        assert store.log.bounds() == (layout.HISTORY_COMMITS, layout.HISTORY_DAYS) == (10_000, 365)
+    site.configuration.bound_history(3, 2)
+    for number in range(5):
+        site.save("pool", name=f"p{number}")
+    with site.configuration.snapshot() as store:
+        assert [commit.number for commit in store.history(100)] == [3, 4, 5]
+        with pytest.raises(NotFound, match="after commit 1 is not known") as told:
+            store.at(1)
+        assert told.value.hint == "it is known after commits 2 to 5"
+        assert [one["name"] for one in store.at(2).objects["pool"]] == ["p0", "p1"]
+        with pytest.raises(NotFound, match="no commit 2"):
+            store.changes(2)
+    now = site.configuration.history()[-1].time
+    monkeypatch.setattr("avi_shell.configuration.configuration.time.time", lambda: now + 3 * 86400)
+    site.save("pool", name="later")
+    assert [commit.number for commit in site.configuration.history()] == [6]
+    assert rows(site.configuration)["change"][0][0] == 6
+    with pytest.raises(Refused, match="at least 1"):
+        site.configuration.bound_history(0, 2)
+
+
+def test_a_commit_that_does_not_follow_is_refused(site: Site) -> None:
+    site.save("pool", name="p1")
+    other = replica(site.configuration)
+    site.save("pool", name="p1", description="x")
+    with site.configuration.snapshot() as store:
+        record = store.commit_record(2)
+    with pytest.raises(Refused, match="does not follow commit 2"):
+        site.configuration.apply(record)
+    with pytest.raises(Refused, match="of another store"):
+        Configuration.in_memory().apply(record)
+    Site(other).save("pool", name="p2")
+    with site.configuration.snapshot() as store:
+        third = CommitRecord.from_json({**record.to_json(), "commit": {**record.to_json()["commit"], "number": 3}})
+    other.apply(third)
+    with pytest.raises(Refused, match="changes pool p1, which is another here"):
+        other.apply(CommitRecord.from_json({**third.to_json(), "commit": {**third.to_json()["commit"], "number": 4}}))
+
+
+WRONG = [
+    (lambda data: data.update(format=1), "has format 1, this release reads 2"),
+    (lambda data: data.update(epoch="1"), "epoch is '1'"),
+    (lambda data: data["commit"].update(number=True), "commit.number is True"),
+    (lambda data: data["commit"].pop("line"), "commit.line is None"),
+    (lambda data: data["changes"].append(7), r"changes\[2\] is 7, not an object"),
+    (lambda data: data["changes"][0].update(cloud=None), r"changes\[1\].cloud is None"),
+    (lambda data: data["changes"][0].update(after={"name": "x"}), r"changes\[1\].before and after"),
+    (lambda data: data["plan"].update(x=1), "plan.'x'. is 1, not an object or null"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "told"), WRONG)
+def test_a_record_of_another_form_is_refused_by_name(site: Site, spoil: Any, told: str) -> None:
+    site.save("pool", name="p1")
+    with site.configuration.snapshot() as store:
+        data = json.loads(json.dumps(store.commit_record(1).to_json()))
+    spoil(data)
+    with pytest.raises(Refused, match=told):
+        CommitRecord.from_json(data)
+
+
+def format_1(folder: Path) -> sqlite3.Connection:
+    """The store that an older release wrote, in a state folder."""
+    folder.mkdir(mode=0o700)
+    connection = sqlite3.connect(folder / "config.db")
+    connection.executescript(FORMAT_1.read_text("utf-8"))
+    (folder / "config.db").chmod(0o600)
+    return connection
+
+
+def test_a_store_of_format_1_is_brought_up_to_date_without_loss(tmp_path: Path) -> None:
+    old = format_1(tmp_path / "state")
+    objects = {id_: (*rest, json.loads(body)) for id_, *rest, body in old.execute("SELECT * FROM object")}
+    history = old.execute("SELECT * FROM history").fetchall()
+    planned = old.execute("SELECT * FROM plan").fetchall()
+    links = old.execute("SELECT source, kind, tenant, name FROM link").fetchall()
+    holdings = old.execute("SELECT * FROM holding").fetchall()
+    old.close()
+    configuration = Configuration.open(tmp_path / "state")
+    assert configuration.damage() is None
+    found = rows(configuration)
+    after: dict[int, tuple[str, str, str, str, Document]] = {}
+    for id_, kind, tenant, _, name, uuid, body in found["object"]:
+        after[id_] = kind, tenant, name, uuid, json.loads(body)
+    assert after == objects
+    clouds = {(kind, name): cloud for _, kind, _, cloud, name, *_ in found["object"]}
+    assert (clouds["pool", "p2"], clouds["pool", "p1"], clouds["cloud", "linux"]) == ("linux", "Default-Cloud", "")
+    assert sorted(row[:3] + row[4:] for row in found["link"]) == sorted(links)
+    assert found["holding"] == sorted(holdings, key=repr)
+    assert found["plan"] == sorted(planned, key=repr)
+    assert [
+        (c.number, c.time, c.user, c.tenant, c.action, c.kind, c.name, c.line) for c in configuration.history()
+    ] == (history)
+    assert not any(commit.content for commit in configuration.history())
+    with configuration.snapshot() as store:
+        assert store.foreign() == {"WafPolicy": [{"name": "w1", "rules": [1, 2]}]}
+        assert store.identity()[0]
+        with pytest.raises(NotFound, match="an older release made it"):
+            store.changes(20)
+        with pytest.raises(NotFound, match="after commit 19 is not known"):
+            store.at(19)
+        before = exported(store.at(20))
+    configuration.save("pool", {"name": "new"}, "admin")
+    with configuration.snapshot() as store:
+        assert exported(store.at(20)) == before
+        assert [c.name for c in store.changes(21)] == ["new"]
+    configuration.close()
+    again = Configuration.open(tmp_path / "state")
+    assert rows(again)["store"] == found["store"]
+    again.close()
+
+
+def test_an_upgrade_that_fails_leaves_the_old_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    format_1(tmp_path / "state").close()
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("avi_shell.configuration.layout._claims", full)
+    with pytest.raises(ShellError, match="disk is full"):
+        Configuration.open(tmp_path / "state")
+    kept = sqlite3.connect(tmp_path / "state" / "config.db")
+    assert kept.execute("PRAGMA user_version").fetchone() == (1,)
+    assert kept.execute("SELECT count(*) FROM history").fetchone() == (20,)
+    kept.close()
+
+
+def test_the_plan_of_a_store_of_format_1_is_read_as_it_is(tmp_path: Path) -> None:
+    old = format_1(tmp_path / "state")
+    assert sqlite.identity(old) == ("", 0)
+    assert len(sqlite.read(old).services) == 3
+    old.close()
