@@ -7,8 +7,6 @@
 #include "rewrite.h"
 
 #define ECHO_REQUEST 8
-#define OPTION_END 0
-#define OPTION_NOP 1
 #define OPTION_RECORD_ROUTE 7
 #define OPTION_LOOSE_ROUTE 131
 #define OPTION_STRICT_ROUTE 137
@@ -34,45 +32,47 @@ static __always_inline void turn_round(struct eth *eth)
 	}
 }
 
+/* Put the VIP into the recorded route at a place, if it has room and `record` says so. Returns whether the VIP is still
+ * to be recorded: what is known of `record` stays the same, and the verifier sees one case. */
+__noinline int record_route(struct xdp_md *ctx, __u32 at, int record)
+{
+	__u32 pointer, tag;
+	__u8 *option, *place;
+	struct packet p;
+
+	if (!record || !look_again(ctx, &p, &tag))
+		return record;
+	option = (void *)p.ip + (at & 63);
+	if ((void *)(option + 3) > p.end)
+		return record;
+	pointer = option[2];
+	if (pointer < 4 || pointer + 3 > option[1])
+		return record;
+	place = option + ((pointer - 1) & 63);
+	if ((void *)(place + 4) > p.end)
+		return record;
+	option[2] = pointer + 4;
+	__builtin_memcpy(place, &p.ip->destination, 4);
+	return 0;
+}
+
 /* Whether a ping with these options is answered, as echo_options() of dataplane/forwarding/rewrite.py: not if they are
  * broken, or a source route. record: put the VIP into a recorded route with room for it. */
 __noinline int echo_options(struct xdp_md *ctx, int record)
 {
-	__u32 at = 0, length, tag;
+	__u32 at = IP_HLEN, tag;
 	struct packet p;
 
 	if (!look_again(ctx, &p, &tag))
 		return 0;
-	length = p.header - IP_HLEN;
-	for (int i = 0; i < MAX_OPTIONS; i++) {
-		__u8 *option, *place;
-		__u32 size, pointer;
+	for (int i = 0; i < MAX_OPTIONS && at < p.header; i++) {
+		__u32 option = option_at(ctx, at);
 
-		at &= 63;
-		option = (void *)p.ip + IP_HLEN + at;
-		if (at >= length || (void *)(option + 1) > p.end || option[0] == OPTION_END)
-			return 1;
-		if (option[0] == OPTION_NOP) {
-			at++;
-			continue;
-		}
-		if (at + 2 > length || (void *)(option + 2) > p.end)
+		if (!option || OPTION_KIND(option) == OPTION_LOOSE_ROUTE || OPTION_KIND(option) == OPTION_STRICT_ROUTE)
 			return 0;
-		size = option[1];
-		if (size < 2 || at + size > length || option[0] == OPTION_LOOSE_ROUTE || option[0] == OPTION_STRICT_ROUTE)
-			return 0;
-		if (record && option[0] == OPTION_RECORD_ROUTE && size > 2 && (void *)(option + 3) <= p.end) {
-			pointer = option[2];
-			if (pointer >= 4 && pointer + 3 <= size) {
-				place = option + ((pointer - 1) & 63);
-				if ((void *)(place + 4) > p.end)
-					return 0;
-				option[2] = pointer + 4;
-				__builtin_memcpy(place, &p.ip->destination, 4);
-				record = 0;
-			}
-		}
-		at += size;
+		if (OPTION_KIND(option) == OPTION_RECORD_ROUTE)
+			record = record_route(ctx, at, record);
+		at = OPTION_NEXT(option);
 	}
 	return 1;
 }

@@ -18,30 +18,19 @@ enum kind {
 /* Bytes of a header's options that go into every fragment, as fragmented() of dataplane/forwarding/rewrite.py. */
 __noinline int copied_options(struct xdp_md *ctx)
 {
-	__u32 at = 0, kept = 0, length;
+	__u32 at = IP_HLEN, kept = 0, tag;
 	struct packet p;
-	__u32 tag;
 
 	if (!look_again(ctx, &p, &tag))
 		return 0;
-	length = p.header - IP_HLEN;
-	for (int i = 0; i < MAX_OPTIONS; i++) {
-		const __u8 *option;
-		__u32 kind, size;
+	for (int i = 0; i < MAX_OPTIONS && at < p.header; i++) {
+		__u32 option = option_at(ctx, at);
 
-		at &= 63;
-		option = (void *)p.ip + IP_HLEN + at;
-		if (at >= length || (void *)(option + 2) > p.end)
+		if (!option)
 			break;
-		kind = option[0];
-		if (kind == 0)
-			break;
-		size = kind == 1 ? 1 : option[1];
-		if (kind != 1 && (at + 1 >= length || size < 2 || at + size > length))
-			break;
-		if (kind & 0x80)
-			kept += size;
-		at += size;
+		if (OPTION_KIND(option) & OPTION_COPIED)
+			kept += OPTION_NEXT(option) - at;
+		at = OPTION_NEXT(option);
 	}
 	return (kept + 3) & ~3;
 }
