@@ -12,16 +12,20 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from dataplane.diagnosis import witness
 from dataplane.diagnosis.echo import Answer, Echoes
 from dataplane.diagnosis.findings import CLOSED, EXPIRES, FAR, OPEN, REFUSED, REPLIES, SILENT, Facts
+from dataplane.diagnosis.witness import ECHO, Answers, Probes, Witness
 from dataplane.errors import NetworkError
 from dataplane.forwarding import rewrite
 from dataplane.forwarding.values import Interface
 from dataplane.health.probes.check import Check, FindRoute, Outcome, ProbeFailed
 from dataplane.health.probes.connection import connection
 from dataplane.health.probes.factory import ProbeFactory
-from dataplane.network import icmp
+from dataplane.network import icmp, ownhost
+from dataplane.network.ownhost import OwnHost
 from dataplane.network.pathmtu import PathMtus
+from dataplane.network.reachability import NO_FAULT, Fault
 from dataplane.network.state import Network
 from dataplane.plan import L2, MONITOR_HTTP, MONITOR_TCP
 from dataplane.vip import arp
@@ -40,7 +44,7 @@ Tell = Callable[[str], None]
 
 class Examiner:
     """Examines servers. find_route: finds the route of a check's probes; interfaces: those that are
-    served; silent: tells that the next hop of the route to a server is."""
+    served; silent: tells that the next hop of the route to a server is; own_host: this one."""
 
     def __init__(
         self,
@@ -51,10 +55,11 @@ class Examiner:
         find_route: FindRoute,
         interfaces: Interfaces,
         silent: Callable[[bytes], str],
+        own_host: OwnHost,
     ) -> None:
         self._network, self._conflicts, self._probes = network, conflicts, probes
         self._path_mtus, self._find_route, self._interfaces = path_mtus, find_route, interfaces
-        self._silent = silent
+        self._silent, self._own_host = silent, own_host
         self._echoes = Echoes()
 
     def close(self) -> None:
@@ -107,16 +112,23 @@ class Examiner:
         # A half-open monitor promises that its server's program never sees a connection.
         tcp = check.monitor.type in (MONITOR_TCP, MONITOR_HTTP) and not check.monitor.half_open
         # After ARP, which may just have told the kernel where the server is now.
-        host, host_port, echo, last, vip_port, inner = await asyncio.gather(
-            self._echoes.ping(server, PATIENCE, 0, source),
-            _port(server, check.port if tcp else 0, 0, source),
-            self._echoes.ping(vip, PATIENCE, mark, source),
-            self._echoes.ping(vip, PATIENCE, mark, source, ttl=1),
-            _port(vip, check.port if tcp else 0, mark, source),
-            self._inner(check, mark, source),
-        )
+        with Witness.of(Probes(mark, source, vip, server, rewrite.overhead(check.mode))) as seen:
+            host, host_port, echo, last, vip_port, inner = await asyncio.gather(
+                self._echoes.ping(server, PATIENCE, 0, source),
+                _port(server, check.port if tcp else 0, 0, source),
+                self._echoes.ping(vip, PATIENCE, mark, source),
+                self._echoes.ping(vip, PATIENCE, mark, source, ttl=1),
+                _port(vip, check.port if tcp else 0, mark, source),
+                self._inner(check, mark, source),
+            )
+        heard: dict[Answers, object] = {(vip, ECHO): echo or last, (server, ECHO): host or inner}
+        if tcp:
+            heard |= {(vip, check.port): vip_port != SILENT, (server, check.port): host_port != SILENT}
+        own, own_advice = self._own(seen, heard, vip, served, resolved=mac is not None)
         return replace(
             facts,
+            own=own,
+            own_advice=own_advice,
             tcp=tcp,
             engine=socket.inet_ntoa(source),
             interface=served.name if served else "",
@@ -137,6 +149,20 @@ class Examiner:
             next_hop="" if check.mode == L2 else self._silent(server),
             refusal="" if check.mode == L2 else self._path_mtus.refusal(server, check.mode, began),
         )
+
+    def _own(
+        self, seen: Witness, heard: Mapping[Answers, object], vip: bytes, served: Interface | None, *, resolved: bool
+    ) -> tuple[Fault, str]:
+        """What is wrong with this host, and advice. heard: what of the answers the probes got; resolved: the next hop
+        has a MAC address."""
+        for (sender, port), got in heard.items():
+            if not got and (interface := seen.came.get((sender, port))):
+                return witness.deaf(sender, interface, seen.dropped, self._own_host.fault(sender, interface))
+        if any(got for (sender, _), got in heard.items() if sender == vip):
+            return NO_FAULT, ""
+        if seen.looks and not seen.left and resolved:
+            return witness.mute(ownhost.conntrack_full())
+        return (self._own_host.fault(vip, served.name) if served else NO_FAULT), ""
 
     async def _macs(self, index: int, address: bytes, sender: bytes | None, wanted: bool) -> frozenset[str]:
         """The MAC addresses that answer ARP for an address, as text. sender: the address that asks (None: own)."""

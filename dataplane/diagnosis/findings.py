@@ -12,6 +12,7 @@ from typing import Any
 
 from dataplane.health.checkstate import VIP_MISSING
 from dataplane.network import tunnels
+from dataplane.network.reachability import NO_FAULT, Fault
 from dataplane.plan import L2
 
 SERVER, ENGINE = "server", "engine"
@@ -39,6 +40,8 @@ class Facts:
     interface: str = ""  # the egress interface
     mtu: int = 1500  # the egress interface's
     no_route: str = ""  # why it has no route, "" if it has one
+    own: Fault = NO_FAULT  # what is wrong with the engine's own host
+    own_advice: str = ""  # what a person finds out about that, if no command mends it
     neighbour: str = ""  # the MAC address that the kernel sends to, "" if there is none
     permanent: bool = False  # somebody entered that MAC address by hand
     on_link: bool = True  # it is on the engine's own segment: only then ARP asks for it
@@ -107,6 +110,9 @@ def findings(facts: Facts) -> list[Finding]:
         if facts.mode != L2:
             advice = f"add a route on the engine's host: ip route add {facts.server}/32 via GATEWAY"
         return [Finding(facts.no_route, ENGINE, advice=advice)]
+    if facts.own.reason:  # what is said of a server that this host does not hear, or does not speak to, is a guess
+        commands = (facts.own.remedy,) if facts.own.remedy else ()
+        return [Finding(facts.own.reason, ENGINE, commands, advice=facts.own_advice), *_vip_owners(facts)]
     found = [*_neighbour(facts), *_vip_owners(facts)]
     if not facts.reached and not facts.served:
         return [*found, *([] if any(f.grave for f in found) else _unreached(facts))]
@@ -115,10 +121,12 @@ def findings(facts: Facts) -> list[Finding]:
     return [*found, *_service(facts), *_size(facts), *_far(facts)]
 
 
-def cause(facts: Facts) -> str:
-    """Why a VIP is silent, in one line; "" if the probes do not tell."""
-    grave = [finding.what for finding in findings(facts) if finding.grave]
-    return grave[0] if grave else ""
+def cause(facts: Facts) -> Fault:
+    """Why a VIP is silent, in one line, with what mends it on the engine's host; NO_FAULT if the probes do not tell."""
+    first = next((finding for finding in findings(facts) if finding.grave), None)
+    if first is None:
+        return NO_FAULT
+    return Fault(first.what, "; ".join(first.commands) if first.host == ENGINE else "")
 
 
 def _neighbour(facts: Facts) -> list[Finding]:

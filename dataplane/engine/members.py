@@ -23,8 +23,9 @@ from dataplane.health.probes.check import Check
 from dataplane.health.probes.factory import ProbeFactory
 from dataplane.health.requirements import Requirements
 from dataplane.network.nexthops import NextHops
+from dataplane.network.ownhost import OwnHost
 from dataplane.network.pathmtu import PathMtus
-from dataplane.network.reachability import NEIGHBOURS_FULL, NO_FAULT, Fault, Reachability, no_room
+from dataplane.network.reachability import NO_FAULT, Fault, Reachability
 from dataplane.network.state import Network
 from dataplane.plan.index import ServiceIndex
 from dataplane.vip import memberconflicts
@@ -64,9 +65,19 @@ class MemberStates:
         self._looked_at = -1
         self._reachability = Reachability(network, interfaces.names)
         self._probes = ProbeFactory()
-        routing = ProbeRouting(network, self._reachability, paths, path_mtus, next_hops, interfaces.served)
+        self._own_host = OwnHost()
+        routing = ProbeRouting(
+            network, self._reachability, paths, path_mtus, next_hops, self._own_host, interfaces.served
+        )
         self.examiner = Examiner(
-            network, conflicts.watch, self._probes, path_mtus, routing.open, interfaces.served, next_hops.silent
+            network,
+            conflicts.watch,
+            self._probes,
+            path_mtus,
+            routing.open,
+            interfaces.served,
+            next_hops.silent,
+            self._own_host,
         )
         self.health = HealthChecker(routing.open, self._probes.probe, self._look, self.check_changed, routing.explain)
         self._blackholes = BlackholeDetector(
@@ -82,6 +93,7 @@ class MemberStates:
         await self.health.close()
         self._probes.close()
         self.examiner.close()
+        self._own_host.close()
 
     def adopt(self, found: Mapping[str, values.Pool]) -> None:
         """What a driver was found to run: of a check that is new until `adopted` is believed what it says."""
@@ -163,9 +175,10 @@ class MemberStates:
 
     def remedy(self, pool: str, server: bytes) -> str:
         """The command that mends what keeps a member from being reached; "" where there is none."""
-        if any(self.health.reason(check) == NEIGHBOURS_FULL for check in self.checks(pool, server)):
-            return no_room().remedy
-        return self.fault(pool, server).remedy
+        if fault := self.fault(pool, server).remedy:
+            return fault
+        failing = [check for check in self.checks(pool, server) if not self.health.state(check).up]
+        return next(filter(None, map(self.health.remedy, failing)), "")
 
     def follow_checks(self, pools: Collection[str]) -> None:
         """Run the checks that the services of these pools require now, and no others."""

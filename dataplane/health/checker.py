@@ -24,6 +24,7 @@ from dataplane.health.probes.check import Check, FindRoute, Outcome, Probe, Prob
 from dataplane.health.requirements import Requirement
 from dataplane.health.scheduler import Entry, Scheduler, running_limit
 from dataplane.network import tunnels
+from dataplane.network.reachability import NO_FAULT, Fault
 from dataplane.plan import L2
 from dataplane.runtime import tasks
 
@@ -39,14 +40,15 @@ class LookResult(NamedTuple):
     """What a second look found."""
 
     answers: bool  # the server answers at its own address
-    cause: str = ""  # why its VIP is silent, in words for an operator; "" if the look cannot tell
+    cause: Fault = NO_FAULT  # why its VIP is silent; NO_FAULT if the look cannot tell
 
 
 Look = Callable[[Check], Awaitable[LookResult]]
 """Looks at the server of a check whose VIP is silent."""
 
-Explain = Callable[[Check, float], str]
-"""Why a run of a check that began at that time (time.monotonic()) cannot have reached its server; else ""."""
+Explain = Callable[[Check, float], Fault]
+"""Why a run of a check that began at that time (time.monotonic()) cannot have reached its server, or its answer not
+this host; else NO_FAULT."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +57,7 @@ class _Host:
 
     watches: dict[Check, _Watch] = field(default_factory=dict)  # the checks of this server
     answers: bool | None = None  # it answers at its own address; None until it was asked
-    causes: dict[tuple[bytes, str], str] = field(default_factory=dict)  # why VIPs are silent, by VIP and mode
+    causes: dict[tuple[bytes, str], Fault] = field(default_factory=dict)  # why VIPs are silent, by VIP and mode
     looked: float = float("-inf")  # when the last look began (time.monotonic()); infinite while one is queued
     task: asyncio.Task[None] | None = None  # the look that runs
 
@@ -105,7 +107,7 @@ class HealthChecker:
         probe: Callable[[Check], Probe],
         look: Look,
         changed: Callable[[Check], None],
-        explain: Explain = lambda _check, _: "",
+        explain: Explain = lambda _check, _: NO_FAULT,
     ) -> None:
         self._find_route = find_route
         self._probe = probe
@@ -152,7 +154,7 @@ class HealthChecker:
         answers = watch.host.answers
         cause = watch.host.causes.get((check.vip, check.mode))
         if cause and not watch.heard:
-            return cause
+            return cause.reason
         if not watch.state.silent or answers is None:
             return watch.state.reason
         if not answers:
@@ -161,6 +163,12 @@ class HealthChecker:
             return VIP_MISSING
         tunnel = tunnels.NAMES[check.mode]
         return f"server answers, VIP does not: the server does not decapsulate {tunnel}, or VIP missing there?"
+
+    def remedy(self, check: Check) -> str:
+        """The command on this host that mends why a check is not up; "" where there is none."""
+        watch = self._watches[check]
+        cause = watch.host.causes.get((check.vip, check.mode))
+        return cause.remedy if cause and not watch.heard else watch.state.remedy
 
     def host_answers(self, server: bytes) -> bool | None:
         """Whether a server answers at its own address, as last heard; None: it was not asked yet."""
@@ -237,7 +245,7 @@ class HealthChecker:
             watch.route = await self._find_route(watch.check)
         except NetworkError as exc:
             self._over(running)
-            self._hear(watch, str(exc), silent=False, heard=False)
+            self._hear(watch, Fault(str(exc)), silent=False, heard=False)
             return
         except Exception:  # the check has its next turn all the same
             self._over(running)
@@ -264,18 +272,20 @@ class HealthChecker:
         self._over(running)
         watch = running.watch
         if isinstance(outcome, ProbeFailed):
-            against = self._explain(watch.check, running.began) if outcome.silent else ""
-            silent = outcome.silent and not against
-            self._hear(watch, against or outcome.reason, silent=silent, heard=not outcome.silent)
+            against = self._explain(watch.check, running.began) if outcome.silent else NO_FAULT
+            silent = outcome.silent and not against.reason
+            fault = against if against.reason else Fault(outcome.reason)
+            self._hear(watch, fault, silent=silent, heard=not outcome.silent)
         else:
-            reason = "" if outcome else self._explain(watch.check, running.began)
-            self._hear(watch, reason, silent=False, heard=outcome)
+            fault = NO_FAULT if outcome else self._explain(watch.check, running.began)
+            self._hear(watch, fault, silent=False, heard=outcome)
 
-    def _hear(self, watch: _Watch, reason: str, *, silent: bool, heard: bool) -> None:
-        """Count a result. reason: "" if it passed; silent: the server itself may be dead; heard: the VIP was heard."""
+    def _hear(self, watch: _Watch, fault: Fault, *, silent: bool, heard: bool) -> None:
+        """Count a result. fault: NO_FAULT if it passed; silent: the server itself may be dead; heard: the VIP was
+        heard."""
         state, monitor = watch.state, watch.check.monitor
         self.probes += 1
-        passed = not reason
+        passed = not fault.reason
         fell_silent, watch.heard = watch.heard and not heard and not passed, heard or passed
         if fell_silent:
             watch.host.answers = None  # what was heard before is out of date
@@ -286,7 +296,7 @@ class HealthChecker:
         elif not passed:
             self._ask(watch)
         if not passed or state.up is not False or state.streak + 1 >= monitor.successful_checks:
-            state.reason, state.silent = reason, silent
+            state.reason, state.remedy, state.silent = fault.reason, fault.remedy, silent
         changed = state.count(monitor, passed=passed)
         if changed:
             self._changed(watch.check)
@@ -322,10 +332,10 @@ class HealthChecker:
         try:
             host.answers, cause = await self._look(check)
         except OSError:
-            host.answers, cause = None, ""
+            host.answers, cause = None, NO_FAULT
         finally:
             host.task = None
-        if cause:
+        if cause.reason:
             host.causes[key] = cause
         else:
             host.causes.pop(key, None)

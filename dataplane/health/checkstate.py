@@ -16,6 +16,7 @@ class CheckState:
 
     up: bool | None  # None until it is known
     reason: str = "not checked yet"  # why it is not up, in words for an operator
+    remedy: str = ""  # the command on the engine's host that mends it, "" if there is none
     streak: int = 0  # results in a row that disagree with `up`
     probes: int = 0  # results counted
     failures: int = 0  # failed ones among them

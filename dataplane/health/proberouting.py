@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable
 
 from dataplane import plan
 from dataplane.errors import NetworkError
+from dataplane.forwarding.translate import NextHop
 from dataplane.forwarding.values import Interface
 from dataplane.health.probepaths import ProbePaths
 from dataplane.health.probes.check import Check, ProbeRoute
 from dataplane.network.nexthops import NextHops
+from dataplane.network.ownhost import OwnHost
 from dataplane.network.pathmtu import PathMtus
-from dataplane.network.reachability import NEIGHBOURS_FULL, Reachability
+from dataplane.network.reachability import NO_FAULT, Fault, Reachability, no_room
 from dataplane.network.state import Network
 from dataplane.plan import MONITOR_EXTERNAL
 
@@ -26,10 +28,11 @@ class ProbeRouting:
         paths: ProbePaths,
         path_mtus: PathMtus,
         next_hops: NextHops,
+        own_host: OwnHost,
         interfaces: Callable[[], Iterable[Interface]],
     ) -> None:
         self._network, self._reachability, self._paths, self._path_mtus = network, reachability, paths, path_mtus
-        self._next_hops, self._interfaces = next_hops, interfaces
+        self._next_hops, self._own_host, self._interfaces = next_hops, own_host, interfaces
 
     async def open(self, check: Check) -> ProbeRoute:
         """The route of a check's probes. Raises NetworkError."""
@@ -53,18 +56,26 @@ class ProbeRouting:
     def _unreachable(self, check: Check) -> NetworkError:
         return NetworkError(self._reachability.look(check.server, check.mode).reason or "the network is changing")
 
-    def explain(self, check: Check, began: float) -> str:
-        """Why a probe cannot have reached its server: no MAC address, or its tunnel refused since `began`; else ""."""
+    def explain(self, check: Check, began: float) -> Fault:
+        """Why a probe cannot have reached its server, or its answer not the probe, the engine's own host first: its
+        settings, no MAC address, or its tunnel refused since `began`; else NO_FAULT."""
         if check.mode != plan.L2:
             route, hop = self._network.route_to(check.server), self._next_hops.by_route(check.server)
             if route is not None and hop.mac is None and not self._network.has_room(route.index, route.gateway):
-                return NEIGHBOURS_FULL
+                return no_room()
             if silent := self._next_hops.silent(check.server):
-                return silent
-            return self._path_mtus.refusal(check.server, check.mode, began)
+                return Fault(silent)
+            return self._own(check, hop) or Fault(self._path_mtus.refusal(check.server, check.mode, began))
         hop = self._next_hops.on_segment(check.server)
         if hop.mac is None:
             if hop.interface is not None and not self._network.has_room(hop.interface, check.server):
-                return NEIGHBOURS_FULL
-            return "server does not answer: no reply to ARP for its address"
-        return ""
+                return no_room()
+            return Fault("server does not answer: no reply to ARP for its address")
+        return self._own(check, hop) or NO_FAULT
+
+    def _own(self, check: Check, hop: NextHop) -> Fault | None:
+        """What this host's settings do to answers of the VIP that come by the interface that a probe leaves by."""
+        if hop.interface is None:
+            return None
+        found = self._own_host.fault(check.vip, self._network.name(hop.interface))
+        return found if found.reason else None

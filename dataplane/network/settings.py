@@ -36,7 +36,8 @@ class KernelSettings:
                 self._before[key], self._ours[key] = before, ours
 
     def prepare(self, interface: str) -> None:
-        """Set what an interface needs, from now on. Raises OSError where it is gone."""
+        """Set what an interface needs, from now on. What cannot be set is missing (`missing`), and told of by the
+        registry. Raises FileNotFoundError where the interface is gone."""
         for key, value in _wrong(interface).items():
             self._set(key, value)
         self._interfaces[interface] = None
@@ -77,13 +78,7 @@ class KernelSettings:
                 for key, value in _wrong(interface).items():
                     one = KernelObject(SETTING, key)
                     if one in missing:
-                        try:
-                            self._set(key, value)
-                            outcome[one] = ""
-                        except FileNotFoundError:
-                            continue
-                        except OSError as exc:
-                            outcome[one] = exc.strerror or str(exc)
+                        outcome[one] = self._set(key, value)
         return outcome
 
     def close(self) -> list[KernelObject]:
@@ -101,10 +96,24 @@ class KernelSettings:
             self._record.unlink(missing_ok=True)
         return changed
 
-    def _set(self, key: str, value: str) -> None:
+    def _set(self, key: str, value: str) -> str:
+        """Returns why a key cannot be set, "" where it is. Raises FileNotFoundError where its interface is gone."""
+        former = self._before.get(key), self._ours.get(key)
         self._before[key], self._ours[key] = sysctl.read(key), value
         self._write()
-        sysctl.write(key, value)
+        try:
+            sysctl.write(key, value)
+        except FileNotFoundError:
+            raise
+        except OSError as exc:  # a container's /proc/sys is for reading alone
+            for kept, value_before in zip((self._before, self._ours), former, strict=True):
+                if value_before is None:
+                    del kept[key]
+                else:
+                    kept[key] = value_before
+            self._write()
+            return f"{exc.strerror or exc}; where it can be set: sysctl -w {key}={value}"
+        return ""
 
     def _write(self) -> None:
         """Write down what there was before."""

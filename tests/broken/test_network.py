@@ -82,6 +82,7 @@ def test_the_serving_interface_is_deleted_and_made_again(driver: str, tmp_path: 
         world.reports("down", "egress interface eth0 is gone")
         world.sh("engine", f"ip link add eth0 type veth peer name again netns {world.spaces['switch'].path}")
         world.sh("switch", "ip link set again master br0 up")
+        world.spaces["switch"].run(lambda: selection.prepare_peer(driver, "again"))
         world.sh("engine", "ip link set eth0 up; ip addr add 10.9.0.1/24 dev eth0")
         world.is_well()
         until(lambda: service(world)["state"] == "up", lambda: service(world))

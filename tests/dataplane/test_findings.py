@@ -10,6 +10,7 @@ import pytest
 from dataplane import plan
 from dataplane.daemon.diagnose import probes
 from dataplane.diagnosis.findings import CLOSED, ENGINE, EXPIRES, OPEN, REPLIES, SERVER, SILENT, Facts, cause, findings
+from dataplane.network.reachability import Fault
 
 MAC, OTHER = frozenset({"02:00:00:00:00:0b"}), frozenset({"02:00:00:00:00:0c"})
 WELL = Facts(
@@ -24,6 +25,8 @@ FAR_AWAY: dict[str, Any] = {
 
 TABLE = [
     (replace(WELL, no_route="it is on no network"), "it is on no network", ENGINE, 0),
+    (replace(GONE, own=Fault("the own host drops it", "sysctl -w a=2")), "the own host drops it", ENGINE, 1),
+    (replace(DEAF, own=Fault("the own host drops it"), own_advice="nft"), "the own host drops it", ENGINE, 0),
     (GONE, "no reply to ARP for 10.9.0.11 on eth0", SERVER, 0),
     (replace(GONE, unsigned=MAC), "drops what comes from 10.9.0.1: rp_filter?", SERVER, 1),
     (replace(DEAF, host=False, host_port=SILENT), "answers ARP, and neither ping nor TCP", SERVER, 0),
@@ -49,7 +52,8 @@ TABLE = [
 def test_what_is_said_of_a_member(facts: Facts, what: str, host: str, commands: int) -> None:
     first = next(finding for finding in findings(facts) if finding.grave)
     assert what in first.what
-    assert cause(facts) == first.what
+    assert cause(facts).reason == first.what
+    assert bool(cause(facts).remedy) == (host == ENGINE and commands > 0)
     assert (first.host, len(first.commands)) == (host, commands)
     assert first.commands or first.advice, "there is always something to do"
 

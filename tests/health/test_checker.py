@@ -11,6 +11,7 @@ import pytest
 from dataplane import plan
 from dataplane.health.checker import LOOKS, HealthChecker, LookResult
 from dataplane.health.probes.check import Check, Done, ProbeFailed, ProbeRoute, Run, ended
+from dataplane.network.reachability import Fault
 from tests.health.monitors import monitor
 
 VIP = socket.inet_aton("10.9.0.100")
@@ -41,7 +42,7 @@ class Servers:
 
     async def look(self, check: Check) -> LookResult:
         self.looks += 1
-        return LookResult(self.host, self.cause)
+        return LookResult(self.host, Fault(self.cause))
 
     async def until(self, made: plan.Monitor, reached: Any, mode: str = plan.L2) -> None:
         check = Check(VIP, b"\n\t\0\2", 80, made, mode)
