@@ -4,6 +4,7 @@
     ├── Refused              a command that cannot be done now: wrong mode, in use, a default object
     │   └── Conflict         somebody else changed the object since it was opened
     ├── InvalidObject        an object breaks a rule of its own or one across objects; nothing was stored
+    │   └── InvalidFile      several objects of a file do
     ├── NotFound             no object of that kind and name
     └── StoreError           the store cannot be opened, read or written
 
@@ -12,6 +13,7 @@ Errors of a line's words are `grammar.errors.LineError`. An error carries facts;
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -42,7 +44,17 @@ class Conflict(Refused):
 
 
 class InvalidObject(ShellError):
-    """An object breaks a rule; nothing was stored. `path` names the field."""
+    """An object breaks a rule; nothing was stored. `path` names the field. others: further faults of the object."""
+
+    others: Sequence[InvalidObject] = ()
+
+
+class InvalidFile(InvalidObject):
+    """Objects of a file break rules; nothing was stored. faults: each with its path in the file, in its order."""
+
+    def __init__(self, faults: Sequence[ShellError]) -> None:
+        super().__init__(f"{len(faults)} faults, nothing was imported", path=faults[0].path)
+        self.faults = tuple(faults)
 
 
 class NotFound(ShellError):

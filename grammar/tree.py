@@ -6,7 +6,7 @@ One tree serves the parser, completion and help.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -150,6 +150,22 @@ _EVERYWHERE = (
 )
 
 
+_IMPORT_OPTIONS = (
+    ("keep_uuid", "keep the file's uuids", "keep"),
+    ("--dry-run", "say what would be imported, and change nothing", "dry_run"),
+    ("--verbose", "show every notice", "verbose"),
+)
+"""Words that may follow the file of an import: word, help, argument."""
+
+
+def _any_of(action: str, options: Sequence[tuple[str, str, str]]) -> tuple[Node, ...]:
+    """Words that may follow in any order, each once."""
+    return tuple(
+        Node(word, help, action, _any_of(action, [o for o in options if o[0] != word]), argument=argument)
+        for word, help, argument in options
+    )
+
+
 def _watch(show: Node) -> Node:
     return Node("watch", "repeat a show command until Ctrl-C", next=(Node("", slot=Slot.COMMAND, next=(show,)),))
 
@@ -212,9 +228,7 @@ def root() -> tuple[Node, ...]:
                         Node(
                             "file",
                             "",
-                            next=(
-                                _path("import", Node("keep_uuid", "keep the file's uuids", "import", argument="keep")),
-                            ),
+                            next=(_path("import", *_any_of("import", _IMPORT_OPTIONS)),),
                         ),
                     ),
                 ),

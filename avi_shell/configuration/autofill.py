@@ -9,8 +9,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
-from avi_shell.configuration.document import Document, address_text, map_references, reference, reference_parts
+from avi_shell.configuration.document import Document, address_text, copy, map_references, reference, reference_parts
 from grammar import schema
 
 OWN_REFERENCES: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -32,6 +33,12 @@ SERVICE_REFERENCES: Mapping[str, tuple[str, str]] = MappingProxyType(
 """The same, for virtual services."""
 
 
+OWN_VALUES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {"tenant": {"config_settings": {}}, "applicationprofile": {"preserve_client_port": False}}
+)
+"""Values that objects get beside the model's defaults, by segment; of a message, its defaults."""
+
+
 def filled(kind: schema.Kind, document: Document, tenant: str, stored: Document | None = None) -> Document:
     """A new document with everything filled in. stored: the object as it was before: a value that was filled in then
     is told from one that was typed."""
@@ -44,6 +51,8 @@ def filled(kind: schema.Kind, document: Document, tenant: str, stored: Document 
     for name, (segment, target) in wanted.items():
         if name in kind.root.fields:
             new.setdefault(name, reference(segment, target))
+    for name, value in OWN_VALUES.get(kind.segment, {}).items():
+        new.setdefault(name, copy(value))
     for name, fill in _ELEMENTS.get(kind.segment, {}).items():
         elements = _messages(new, name)
         before = _messages(stored or {}, name)
@@ -85,7 +94,7 @@ def _position(field: str, first: int) -> Fill:
 def _range_end(element: Document, index: int, elements: list[Document], before: Document) -> None:
     port, end = element.get("port"), element.get("port_range_end")
     was_filled = before.get("port") == end and before.get("port_range_end") == end and port != end
-    if port is not None and (end is None or was_filled):
+    if isinstance(port, int) and (end is None or was_filled):  # what is no port is told once
         element["port_range_end"] = port
 
 

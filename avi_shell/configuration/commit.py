@@ -6,8 +6,8 @@ Lives inside one transaction of the store. Whatever raises here leaves the store
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
 from uuid import uuid4
 
 from avi_shell.configuration import (
@@ -25,6 +25,7 @@ from avi_shell.configuration import (
 from avi_shell.configuration.assembly import Assembly, Part
 from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
 from avi_shell.configuration.store import Entry, Store, Target
+from avi_shell.configuration.touched import Put, Touched
 from avi_shell.errors import InvalidObject, Refused
 from dataplane import plan
 from dataplane.plan import sqlite
@@ -45,26 +46,6 @@ _COMMON_FIELDS = ("se_use_dpdk", "enable_gratarp_permanent", "gratarp_permanent_
 """The kinds, and their fields, that the plan's common document is made of."""
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
-    """An object that was put."""
-
-    entry: Entry  # as stored now
-    created: bool  # no such object was stored before
-    changed: bool  # False where it is what was stored already
-
-
-@dataclass(slots=True)
-class _Touched:
-    """What a commit touched so far."""
-
-    ids: dict[int, None] = field(default_factory=dict)  # of objects that it put, in order
-    saved: set[int] = field(default_factory=set)  # of those, the ones that the operator saved himself
-    common: bool = False  # what the engines share may have changed
-    services: dict[int, None] = field(default_factory=dict)  # ids of virtual services to check and compile, in order
-    gone: set[str] = field(default_factory=set)  # keys of the plan's services of what was removed
-
-
 class Change:
     """A commit being made, number `version`. subject: the object that refusals point into, as segment and name."""
 
@@ -73,9 +54,26 @@ class Change:
         self.version = store.version() + 1
         self._subject = subject
         self._engines = frozenset(engines)
-        self._touched = _Touched()
+        self._touched = Touched()
         self._notices: dict[str, None] = {}
         self._lookups: dict[str, Document | None] = {}
+        self._gathers = False
+        self._passed: set[Target] = set()
+        self._reached = False  # something that was passed over was looked up
+        self.faults: list[tuple[str, str, InvalidObject]] = []
+        self.without_effect: Counter[str] = Counter()
+
+    def gather(self) -> None:
+        """Let `finish` look at everything: what it would refuse stands in `faults` then, with the segment and name of
+        the object that each is about, and the caller gives the commit up."""
+        self._gathers = True
+
+    def pass_over(self, kind: schema.Kind, refused: Document) -> None:
+        """Pass over an object that could not be put: references to it are no further faults, nor is what it belongs
+        to."""
+        owner = document.owner(kind, refused)
+        known = target(document.reference(kind.segment, str(refused.get("name")), owner))
+        self._passed |= {known} if known is not None else set()
 
     def put(self, kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None) -> Put:
         """Complete, check and store one object. stored: the entry it replaces.
@@ -92,7 +90,10 @@ class Change:
             return Put(stored, created=False, changed=False)
         entry = self._write(kind, new, stored)
         self._touched.saved.add(entry.id)
-        self._note(*notices.without_effect(kind, new, stored.document if stored else None))
+        names = notices.without_effect(kind, new, stored.document if stored else None)
+        if names:
+            self._note(f"{kind.name} {new['name']}: {notices.WITHOUT_EFFECT}: {', '.join(names)}")
+            self.without_effect.update(f"{kind.name}.{name}" for name in names)
         if kind.segment == "networkprofile":
             self._note(*notices.profile_notices(new))
         if kind.segment == "pool":
@@ -122,16 +123,23 @@ class Change:
         """
         for id_ in self._touched.ids:
             self._follow(self._store.by_id(id_))
-        assemblies = {id_: self._assemble(id_) for id_ in self._touched.services}
-        for one in assemblies.values():
-            self._raise(rules.breaches(one))
-            self._raise(unsupported.exceeded(one))
+        assemblies = dict(self._assemblies())
+        for id_, one in list(assemblies.items()):
+            if not (self._raise(rules.breaches(one)) and self._raise(unsupported.exceeded(one))):
+                del assemblies[id_]  # it cannot be planned
         changed = self._plan(assemblies)
         for id_, one in assemblies.items():
             self._check_others(id_, one)
             if one.is_dsr or id_ in self._touched.saved:
                 self._note(*notices.service_notices(one))
         return list(self._notices), changed
+
+    def _assemblies(self) -> Iterator[tuple[int, Assembly]]:
+        for id_ in self._touched.services:
+            self._reached = False
+            one = self._assemble(id_)
+            if not self._reached:
+                yield id_, one
 
     def _check_identity(self, kind: schema.Kind, new: Document, owner: str, stored: Entry | None) -> None:
         name = new["name"]
@@ -195,18 +203,21 @@ class Change:
                 continue
             segment, name, tenant = document.reference_parts(ref)
             if tenant not in (ADMIN, entry.tenant) and segment != "tenant":
-                raise InvalidObject(
-                    f"{title}: {path} refers to {segment} {name} of tenant {tenant}", path=self._path(entry, path),
-                    hint=f"an object of tenant {entry.tenant} or {ADMIN}",
-                )  # fmt: skip
-            if self._lookup(ref) is None:
-                raise self._unknown(entry, path, segment, name)
+                what = f"{title}: {path} refers to {segment} {name} of tenant {tenant}"
+                hint = f"an object of tenant {entry.tenant} or {ADMIN}"
+                self._refuse(entry.kind, entry.name, InvalidObject(what, path=self._path(entry, path), hint=hint))
+            elif target(ref) not in self._passed and self._lookup(ref) is None:
+                self._refuse(entry.kind, entry.name, self._unknown(entry, path, segment, name))
         if entry.kind == "debugvirtualservice" and not self._traced(entry):
-            raise self._unknown(entry, "name", "virtualservice", entry.name)
+            self._refuse(entry.kind, entry.name, self._unknown(entry, "name", "virtualservice", entry.name))
 
     def _traced(self, entry: Entry) -> bool:
         """Whether the virtual service that a debugvirtualservice names exists."""
-        return any(self._store.find("virtualservice", tenant, entry.name) for tenant in (entry.tenant, ADMIN))
+        return any(
+            target(document.reference("virtualservice", entry.name, tenant)) in self._passed
+            or self._store.find("virtualservice", tenant, entry.name)
+            for tenant in (entry.tenant, ADMIN)
+        )
 
     def _unknown(self, entry: Entry, path: str, segment: str, name: str) -> InvalidObject:
         known = self._store.names(segment, {ADMIN, entry.tenant})
@@ -285,8 +296,9 @@ class Change:
         return assembly.assemble(self._store.by_id(id_).document, self._lookup)
 
     def _lookup(self, ref: str) -> Document | None:
-        if ref not in self._lookups:
+        if ref not in self._lookups or self._passed:
             known = target(ref)
+            self._reached |= known in self._passed
             entry = self._store.find(known[0], known[1], known[3]) if known else None
             self._lookups[ref] = entry.document if entry else None
         return self._lookups[ref]
@@ -297,10 +309,20 @@ class Change:
     def _path(self, entry: Entry, path: str) -> str:
         return path if self._subject in ((entry.kind, entry.name), ("", "")) else ""
 
-    def _raise(self, breaches: Iterator[rules.Breach] | list[rules.Breach]) -> None:
+    def _raise(self, breaches: Iterator[rules.Breach] | list[rules.Breach]) -> bool:
+        """Refuse the first breach, or gather all. Returns whether there is none."""
+        kept = True
         for breach in breaches:
+            kept = False
             path = breach.path_in(*self._subject) if self._subject[0] else breach.parts[0].path
-            raise InvalidObject(breach.what, path=path, hint=breach.hint)
+            fault = InvalidObject(breach.what, path=path, hint=breach.hint)
+            self._refuse(breach.parts[0].segment, breach.parts[0].name, fault)
+        return kept
+
+    def _refuse(self, segment: str, name: str, fault: InvalidObject) -> None:
+        if not self._gathers:
+            raise fault
+        self.faults.append((segment, name, fault))
 
 
 def completed(kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None) -> Document:

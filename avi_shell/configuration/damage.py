@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from avi_shell.configuration import document, shape, validation
+from avi_shell.configuration import document, incoming, validation
 from avi_shell.configuration.store import Store
 from avi_shell.configuration.storefile import damaged
 from avi_shell.errors import ShellError, StoreError
@@ -40,7 +40,7 @@ def _objects(store: Store) -> StoreError | None:
         title = f"{kind.name} {entry.name}"
         try:
             jsontext.loads(store.connection.execute("SELECT body FROM object WHERE id = ?", (id_,)).fetchone()[0])
-            shape.check(kind, entry.document)
+            incoming.check(kind, entry.document)
             validation.check(kind, entry.document)
             if document.with_defaults(kind, entry.document) != entry.document:
                 return damaged(store.where, f"{title} lacks a value that every one has")

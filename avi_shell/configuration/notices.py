@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from avi_shell.configuration.assembly import Assembly
 from avi_shell.configuration.autofill import filled
-from avi_shell.configuration.document import ADMIN, Document, address_text
+from avi_shell.configuration.document import ADMIN, Document, address_text, with_defaults
 from avi_shell.configuration.rules import CONSISTENT_HASH
 from dataplane import plan
 from grammar import schema
+
+WITHOUT_EFFECT = "stored, without effect here"
+"""In the notice of fields that change nothing about forwarding."""
 
 
 def service_notices(assembly: Assembly) -> Iterator[str]:
@@ -102,9 +106,15 @@ def _some(words: list[str]) -> str:
 
 def without_effect(kind: schema.Kind, document: Document, stored: Document | None) -> list[str]:
     """Fields that were changed and change nothing about forwarding here; what a save fills in is no change."""
-    before = filled(kind, {"name": document["name"]}, ADMIN) if stored is None else stored
-    changed = sorted(_without_effect(kind, kind.root, document, before))
-    return [f"{kind.name} {document['name']}: stored, without effect here: {', '.join(changed)}"] if changed else []
+    before = _new(kind.segment) if stored is None else stored
+    return sorted(_without_effect(kind, kind.root, document, before))
+
+
+@cache
+def _new(segment: str) -> Document:
+    """What a save makes of a new object in which nothing was typed."""
+    kind = schema.kind(segment)
+    return with_defaults(kind, filled(kind, {}, ADMIN))
 
 
 def _without_effect(kind: schema.Kind, message: schema.Message, document: Document, stored: Document) -> set[str]:

@@ -6,8 +6,10 @@ What the model carries without understanding it (scope `carried`, unknown fields
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Container, Mapping
+from functools import cache
+from typing import Any, NamedTuple
 
 from avi_shell.configuration.document import Document, address_text, reference_parts, token_text
 from avi_shell.errors import InvalidObject
@@ -28,13 +30,19 @@ _PYTHON: Mapping[str, tuple[type, ...]] = {
 
 
 def check(kind: schema.Kind, document: Document) -> None:
-    """Check a completed document. Raises InvalidObject for the first fault, in table order."""
+    """Check a completed document. Raises InvalidObject for the first fault, in table order; its `others` has the
+    rest."""
     name = document.get("name")
     if not isinstance(name, str) or not name.strip():
         raise InvalidObject(f"{kind.name}: it has no name", path="name")
     if not name.isprintable():
         raise InvalidObject(f"{kind.name} {name!r}: a name is one line of printable characters", path="name")
-    _Checker(kind, f"{kind.name} {name}").message(kind.root, document, "")
+    checker = _Checker(kind, f"{kind.name} {name}")
+    checker.message(kind.root, document, "")
+    if checker.faults:
+        first, *others = checker.faults
+        first.others = others
+        raise first
 
 
 def settle_union(kind: schema.Kind, document: Document, stored: Document | None) -> list[str]:
@@ -76,43 +84,59 @@ class _Checker:
     def __init__(self, kind: schema.Kind, subject: str) -> None:
         self._kind = kind
         self._subject = subject
+        self.faults: list[InvalidObject] = []
 
     def message(self, message: schema.Message, document: Document, path: str) -> None:
-        for field in message.fields.values():
-            if field.scope != "l4":
-                continue
-            place = f"{path}{field.name}"
-            if field.name in document:
-                self._field(message, field, document[field.name], place)
-            elif field.required:
-                raise self._refusal(place, "is required", hint=f"set {field.name}")
-        self._union(message, document, path)
+        rows = _rows(self._kind.segment, message.name)
+        if any(name not in document for name in rows.required):
+            self._in_table_order(message, document, path)
+        else:
+            quick = rows.quick
+            for name, value in document.items():
+                row = quick.get(name)
+                if row is None:
+                    continue
+                if type(value) is row.type and (value in row.allowed if row.allowed is not None else row.any):
+                    continue
+                self._field(row.field, value, f"{path}{name}")
+        if rows.alternatives:
+            self._union(rows.alternatives, document, path)
         if message.name == "Service":
             self._ports(document, path)
 
-    def _field(self, message: schema.Message, field: schema.Field, value: Any, place: str) -> None:
+    def _in_table_order(self, message: schema.Message, document: Document, path: str) -> None:
+        for field in message.fields.values():
+            if field.scope != "l4":
+                continue
+            if field.name in document:
+                self._field(field, document[field.name], f"{path}{field.name}")
+            elif field.required:
+                self._refuse(f"{path}{field.name}", "is required", hint=f"set {field.name}")
+
+    def _field(self, field: schema.Field, value: Any, place: str) -> None:
         if not field.repeated:
             self._value(field, value, place)
             return
         if not isinstance(value, list):
-            raise self._refusal(place, "must be a list")
+            self._refuse(place, "must be a list")
+            return
         if field.max_items is not None and len(value) > field.max_items:
-            raise self._refusal(place, f"has {len(value)} elements, at most {field.max_items} are possible")
+            self._refuse(place, f"has {len(value)} elements, at most {field.max_items} are possible")
         if field.min_items is not None and len(value) < field.min_items:
-            raise self._refusal(place, f"has {len(value)} elements, at least {field.min_items} are needed")
+            self._refuse(place, f"has {len(value)} elements, at least {field.min_items} are needed")
         for index, item in enumerate(value, 1):
             self._value(field, item, f"{place}[{index}]")
-        self._keys(message, field, value, place)
+        self._keys(field, value, place)
 
     def _value(self, field: schema.Field, value: Any, place: str) -> None:
         if type(value) not in _PYTHON[field.type]:
-            raise self._refusal(place, f"is {value!r}, not of type {field.type}")
-        if field.type == "message":
+            self._refuse(place, f"is {value!r}, not of type {field.type}")
+        elif field.type == "message":
             self._held(field, value, place)
         elif field.type == "enum":
             values = schema.enums().get(field.enum or "", ())
             if value not in values:
-                raise self._refusal(place, f"is {value}, which it cannot be", hint=f"one of {', '.join(values)}")
+                self._refuse(place, f"is {value}, which it cannot be", hint=f"one of {', '.join(values)}")
         elif field.type == "ref":
             self._reference(field, value, place)
         elif not isinstance(value, (str, bool)) and value not in field.special:
@@ -131,67 +155,66 @@ class _Checker:
         low, high = field.minimum, field.maximum
         if (low is not None and value < low) or (high is not None and value > high):
             others = "".join(f", {number} = {meaning}" for number, meaning in field.special.items())
-            raise self._refusal(place, f"is {value}, out of range", hint=f"<{low}-{high}>{others}")
+            self._refuse(place, f"is {value}, out of range", hint=f"<{low}-{high}>{others}")
 
     def _reference(self, field: schema.Field, value: str, place: str) -> None:
         try:
-            segment, _, _ = reference_parts(value)
+            segment = reference_parts(value)[0]
         except ValueError as exc:
-            raise self._refusal(place, f"is {value!r}, not a reference", hint=str(exc)) from exc
+            self._refuse(place, f"is {value!r}, not a reference", hint=str(exc))
+            return
         if schema.SEGMENTS.get(segment) != field.ref:
-            raise self._refusal(place, f"refers to a {segment}, not to a {field.ref}")
+            self._refuse(place, f"refers to a {segment}, not to a {field.ref}")
 
     def _token(self, message: schema.Message, value: Document, place: str) -> None:
         inner = value.get("ip_addr") if "mask" in message.fields else value
         if not isinstance(inner, dict) or not isinstance(inner.get("addr"), str):
-            raise self._refusal(place, f"is {value!r}, not an address")
+            self._refuse(place, f"is {value!r}, not an address")
+            return
         type_ = inner.get("type")
         if type_ not in schema.enums()["IPADDR_TYPE"]:
-            raise self._refusal(place, f"has an address of type {type_!r}", hint="V4, V6 or DNS")
-        if type_ != "DNS":
-            try:
-                right = ipaddress.ip_address(inner["addr"]).version == int(type_[1:])
-            except ValueError:
-                right = False
-            if not right:
-                raise self._refusal(place, f"is {inner['addr']!r}, not an address of type {type_}")
+            self._refuse(place, f"has an address of type {type_!r}", hint="V4, V6 or DNS")
+        elif type_ != "DNS" and not _is_address(inner["addr"], type_):
+            self._refuse(place, f"is {inner['addr']!r}, not an address of type {type_}")
         if "mask" in message.fields:
             mask, widest = value.get("mask"), 32 if type_ == "V4" else 128
             if not isinstance(mask, int) or isinstance(mask, bool) or not 0 <= mask <= widest:
-                raise self._refusal(place, f"has the prefix length {mask!r}", hint=f"<0-{widest}>")
+                self._refuse(place, f"has the prefix length {mask!r}", hint=f"<0-{widest}>")
 
-    def _keys(self, message: schema.Message, field: schema.Field, items: list[Document], place: str) -> None:
+    def _keys(self, field: schema.Field, items: list[Any], place: str) -> None:
         held = self._kind.message(field)
         if held is None or held.name not in relations.KEYS or held.name == "Service":
             return  # a service's port may stand twice, once a protocol: rules across objects tell
         names = relations.KEYS[held.name][0]
         seen: dict[tuple[Any, ...], int] = {}
         for index, item in enumerate(items, 1):
+            if not isinstance(item, dict):
+                continue
             key = tuple(_key_text(self._kind, held, name, item.get(name)) for name in names)
             if key[0] is None:
                 continue
             if key in seen:
                 shown = ", ".join(f"{n}={v}" for n, v in zip(names, key, strict=True) if v is not None)
-                raise self._refusal(f"{place}[{index}]", f"is the same as {field.name}[{seen[key]}]: {shown}")
+                self._refuse(f"{place}[{index}]", f"is the same as {field.name}[{seen[key]}]: {shown}")
             seen[key] = index
 
-    def _union(self, message: schema.Message, document: Document, path: str) -> None:
+    def _union(self, alternatives: Mapping[str, str], document: Document, path: str) -> None:
         chosen = document.get("type")
-        for name, type_ in relations.ALTERNATIVES.get(message.name, {}).items():
+        for name, type_ in alternatives.items():
             if name in document and type_ != chosen:
-                raise self._refusal(
+                self._refuse(
                     f"{path}type",
                     f"is {chosen}, but {path}{name} is entered, which belongs to {type_}",
                     hint=f"type {type_.lower()}, or no {name}",
                 )
 
     def _ports(self, document: Document, path: str) -> None:
-        port, end = document["port"], document.get("port_range_end")
-        if end is not None and end < port:
-            raise self._refusal(f"{path}port_range_end", f"is {end}, before the range's first port {port}")
+        port, end = document.get("port"), document.get("port_range_end")
+        if isinstance(port, int) and isinstance(end, int) and end < port:
+            self._refuse(f"{path}port_range_end", f"is {end}, before the range's first port {port}")
 
-    def _refusal(self, place: str, rule: str, *, hint: str = "") -> InvalidObject:
-        return InvalidObject(f"{self._subject}: {place} {rule}", path=place, hint=hint)
+    def _refuse(self, place: str, rule: str, *, hint: str = "") -> None:
+        self.faults.append(InvalidObject(f"{self._subject}: {place} {rule}", path=place, hint=hint))
 
 
 def _key_text(kind: schema.Kind, message: schema.Message | None, name: str, value: Any) -> Any:
@@ -199,3 +222,56 @@ def _key_text(kind: schema.Kind, message: schema.Message | None, name: str, valu
         return value
     inner = kind.message(message.fields[name])
     return token_text(inner, value) if inner is not None else address_text(value)
+
+
+def _is_address(text: str, type_: str) -> bool:
+    if type_ == "V4" and _V4.fullmatch(text):
+        return True
+    try:
+        return ipaddress.ip_address(text).version == int(type_[1:])
+    except ValueError:
+        return False
+
+
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_V4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}")
+
+
+class _Row(NamedTuple):
+    """How a field of the model is checked at once: what is of the type, and allowed, needs no closer look."""
+
+    field: schema.Field
+    type: type | None  # None = every value needs one
+    any: bool  # every value of the type is allowed
+    allowed: Container[Any] | None = None  # None = as `any` says
+
+
+class _Rows(NamedTuple):
+    """What is checked of a message."""
+
+    required: tuple[str, ...]
+    quick: Mapping[str, _Row]
+    alternatives: Mapping[str, str]
+
+
+@cache
+def _rows(segment: str, name: str) -> _Rows:
+    message = schema.kind(segment).messages[name]
+    fields = [field for field in message.fields.values() if field.scope == "l4"]
+    return _Rows(
+        tuple(field.name for field in fields if field.required),
+        {field.name: _row(field) for field in fields},
+        relations.ALTERNATIVES.get(name, {}),
+    )
+
+
+def _row(field: schema.Field) -> _Row:
+    if field.repeated or field.type in ("message", "ref", "float", "double"):
+        return _Row(field, None, any=False)
+    if field.type in ("bool", "string"):
+        return _Row(field, _PYTHON[field.type][0], any=True)
+    if field.type == "enum":
+        return _Row(field, str, any=False, allowed=frozenset(schema.enums().get(field.enum or "", ())))
+    assert isinstance(field.minimum, int)
+    assert isinstance(field.maximum, int)
+    return _Row(field, int, any=False, allowed=range(field.minimum, field.maximum + 1))

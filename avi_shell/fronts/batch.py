@@ -116,6 +116,8 @@ class Batch:
             pointer = render.caret(result.error)
             if pointer is not None and not result.secret:
                 print(visible(line), pointer, sep="\n", file=self.err, flush=True)
+            for told in render.faults(result.error):
+                print(visible(told), file=self.err, flush=True)
 
     def _complain(self, text: str, file: str, number: int) -> None:
         print(visible(f"{file}:{number}: error: {text}"), file=self.err, flush=True)
@@ -144,6 +146,7 @@ def transcript(result: Result, prompt: str, width: int | None = None) -> Iterato
         if pointer is not None:
             yield pointer
         yield f"error: {render.message(result.error)}"
+        yield from map(visible, render.faults(result.error))
 
 
 def applied(configuration: Configuration, directory: Path, seconds: float) -> bool:

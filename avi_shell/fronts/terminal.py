@@ -137,7 +137,8 @@ class Terminal:
             pointer = render.caret(result.error, len(prompt))
             if pointer is not None:
                 print(pointer)
-            for line in render.text_lines([Prose(f"error: {render.message(result.error)}")], self._width()):
+            told = [f"error: {render.message(result.error)}", *render.faults(result.error)]
+            for line in render.text_lines(map(Prose, told), self._width()):
                 print(line)
 
     def _width(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from avi_shell.configuration.document import SECRET
-from avi_shell.errors import ShellError
+from avi_shell.errors import InvalidFile, ShellError
 from avi_shell.output import table
 from avi_shell.output.result import Part, Prose, Result, Table, Words
 from dataplane.foreign.text import visible
@@ -16,6 +16,8 @@ from grammar.errors import LanguageError, LineError
 
 _SHOWN = 12
 """How many expected words a message lists."""
+_FAULTS = 200
+"""How many faults of a file are listed; --json has all."""
 
 
 def text_lines(parts: Iterable[Part], width: int | None = None) -> list[str]:
@@ -48,6 +50,15 @@ def message(error: LanguageError | ShellError) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def faults(error: LanguageError | ShellError) -> list[str]:
+    """The lines under an error that is about several objects of a file: one for each, as far as a few screens go."""
+    if not isinstance(error, InvalidFile):
+        return []
+    told = [f"  {fault.path}: {message(fault)}" for fault in error.faults[:_FAULTS]]
+    more = len(error.faults) - len(told)
+    return [*told, f"  and {more:,} more"] if more else told
+
+
 def _hints(error: LineError) -> str:
     if error.nearest:
         return f"; did you mean {' or '.join(error.nearest)}?"
@@ -70,7 +81,7 @@ def caret(error: LanguageError | ShellError, indent: int = 0) -> str | None:
 
 def as_json(result: Result, file: str = "", number: int = 0) -> str:
     """The result as one line of JSON. file, number: where the line came from, for its error."""
-    error = None
+    error: dict[str, Any] | None = None
     if result.error is not None:
         at = column(result.error)
         error = {
@@ -81,6 +92,8 @@ def as_json(result: Result, file: str = "", number: int = 0) -> str:
             "column": None if at is None else at + 1,
             "path": result.path,
         }
+    if error is not None and isinstance(result.error, InvalidFile):
+        error["faults"] = [{"path": fault.path, "message": message(fault)} for fault in result.error.faults]
     facts: dict[str, Any] = {
         "command": SECRET if result.secret else result.command.strip(),
         "ok": result.ok,

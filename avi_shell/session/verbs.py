@@ -184,22 +184,29 @@ def _export(session: SessionState, command: Command, result: Result) -> None:
 
 def _import(session: SessionState, command: Command, result: Result) -> None:
     from avi_shell.configuration import transfer
+    from avi_shell.output import imported
 
     path = command.text("path")
     data = files.read_json(path)
     if not isinstance(data, dict):
         raise Refused(f"{path} is not an export", hint="expected a JSON object keyed by kinds")
-    keep = bool(command.text("keep"))
-    notices = transfer.import_(
+    dry_run = bool(command.text("dry_run"))
+    done = transfer.import_(
         session.configuration,
         data,
-        keep_uuid=keep,
+        keep_uuid=bool(command.text("keep")),
         by=session.by(result.command.strip()),
         tenant=_owner(session),
+        dry_run=dry_run,
+        progress=session.progress,
     )
-    result.parts += notices
+    result.parts += imported.lines(done, verbose=bool(command.text("verbose")))
+    result.data = imported.data(done)
+    if dry_run:
+        result.parts.append(f"{path} can be imported; nothing was changed.")
+        return
     result.parts.append(f"Successfully imported the configuration from {path}.")
-    result.committed = session.configuration.version()
+    result.committed = done.version
     session.tell_engines(False, result)
 
 

@@ -122,7 +122,7 @@ def test_what_is_not_known_is_kept() -> None:
         "GslbSomething": [{"name": "g"}, {"name": "h"}],
     }
     fresh = Configuration.in_memory()
-    notices = transfer.import_(fresh, data)
+    notices = transfer.import_(fresh, data).notices
     assert notices == ["kinds without effect here, kept for export: WafPolicy (1), GslbSomething (2)"]
     exported = transfer.export(fresh)
     assert exported["GslbSomething"] == data["GslbSomething"]
@@ -151,16 +151,16 @@ def test_references_in_the_appliances_other_forms() -> None:
         ({"Pool": {}}, "Pool is not a list"),
         ({"Pool": [1]}, "Pool is not a list"),
         ({"Pool": [{}]}, "no name"),
-        ({"Pool": [{"name": 1}]}, "no name"),
-        ({"Pool": [{"name": "p", "uuid": 7}]}, "no name|uuid"),
+        ({"Pool": [{"name": True}]}, "no name"),
+        ({"Pool": [{"name": "p", "uuid": {}}]}, "uuid is {}, not one value"),
         ({"Pool": [{"name": "p", "servers": 3}]}, "servers must be a list"),
         ({"Pool": [{"name": "p", "servers": [3]}]}, r"servers\[1\] is 3"),
         ({"Pool": [{"name": "p", "servers": [{"ip": "10.0.0.1"}]}]}, r"servers\[1\].ip"),
         ({"Pool": [{"name": "p", "servers": [{"ip": {"addr": 1, "type": "V4"}}]}]}, r"servers\[1\].ip"),
         ({"Pool": [{"name": "p", "tenant_ref": "t"}]}, "tenant_ref is 't', not a reference"),
-        ({"Pool": [{"name": "p"}, {"name": "p", "description": "x"}, {"name": "p", "enabled": 1}]}, "enabled is 1"),
+        ({"Pool": [{"name": "p"}, {"name": "q", "description": "x"}, {"name": "r", "enabled": 1}]}, "enabled is 1"),
         ({"NetworkProfile": [{"name": "p", "profile": []}]}, "profile is"),
-        ({"VirtualService": [{"name": "v", "services": [{"port": "80"}]}]}, r"services\[1\].port is '80'"),
+        ({"VirtualService": [{"name": "v", "services": [{"port": "80 "}]}]}, r"services\[1\].port is '80 '"),
         ({"VirtualService": [{"name": "v", "services": [{}]}]}, r"services\[1\].port is required"),
         ({"VirtualService": [{"name": "v", "services": [{"port": 80, "port_range_end": 79}]}]}, "before the range"),
         ({"VirtualService": [{"name": "v", "vsvip_ref": "/api/pool/?name=p"}]}, "refers to a pool"),

@@ -1,0 +1,270 @@
+"""Import of an export: every object of a file in one commit, or none, and every fault of the file at once."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from avi_shell.configuration import document, incoming
+from avi_shell.configuration.commit import Change
+from avi_shell.configuration.configuration import NOBODY, Configuration
+from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
+from avi_shell.configuration.record import Author
+from avi_shell.configuration.referenceforms import Names
+from avi_shell.configuration.store import Store
+from avi_shell.errors import InvalidFile, InvalidObject, Refused, ShellError
+from grammar import schema
+
+META = "META"
+"""The key under which an export tells of itself."""
+
+_SHARED = ("tenant_ref", "cloud_ref", "vrf_context_ref")
+"""What a VsVip has from the virtual service that it is made for."""
+
+_PACE = 2.0
+"""Seconds between two words of how far a long import is."""
+
+
+@dataclass(slots=True)
+class Imported:
+    """What an import did."""
+
+    created: Counter[str] = field(default_factory=Counter)  # new objects, by the kind's message name
+    changed: Counter[str] = field(default_factory=Counter)  # objects that were stored otherwise
+    same: Counter[str] = field(default_factory=Counter)  # objects that were stored like this
+    kept: Counter[str] = field(default_factory=Counter)  # objects of kinds that the model does not have
+    without_effect: Counter[str] = field(default_factory=Counter)  # fields, as "Pool.description" → objects
+    notices: list[str] = field(default_factory=list)  # what the operator should know, all of it
+    version: int = 0  # of the commit
+
+
+@dataclass(slots=True, eq=False)
+class _Object:
+    """An object of the file."""
+
+    kind: schema.Kind
+    place: str  # in the file: "Pool[3]"
+    document: Document
+    refused: bool = False  # it has a fault of its own
+
+
+def import_(
+    configuration: Configuration,
+    data: Any,
+    *,
+    keep_uuid: bool = False,
+    by: Author = NOBODY,
+    tenant: str = ALL,
+    dry_run: bool = False,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> Imported:
+    """Put every object of an export, in one commit or not at all.
+
+    An object replaces the stored one of its kind, tenant and name. keep_uuid: with the export's uuids, which also find
+    objects that have another name here; without, stored objects keep theirs and new ones get new ones.
+    tenant: whose objects are taken; an object that names no tenant is its, one of another is refused. dry_run: nothing
+    is stored. progress: told how far it is, now and then.
+    Raises InvalidObject naming the object that is refused, InvalidFile for several, Refused.
+    """
+    known, foreign = _sorted(data)
+    if tenant != ALL and foreign:
+        raise Refused(f"kinds that are kept without effect belong to tenant {ADMIN}: {', '.join(sorted(foreign))}")
+    done = Imported()
+    try:
+        with configuration.bulk("import", by) as (store, made):
+            _Import(store, made, known, done, keep_uuid, tenant, progress).run()
+            for name, body in foreign.items():
+                store.set_foreign(name, body)
+                done.kept[name] = len(body) if isinstance(body, list) else 1
+            done.version = made.version
+            if dry_run:
+                raise _Undone
+    except _Undone:
+        pass
+    if foreign:
+        kept = [f"{name} ({len(body)})" if isinstance(body, list) else name for name, body in foreign.items()]
+        done.notices.append(f"kinds without effect here, kept for export: {', '.join(kept)}")
+    return done
+
+
+class _Undone(Exception):
+    """A dry run ends: what it put is taken back."""
+
+
+class _Import:
+    """One import in the open transaction."""
+
+    def __init__(
+        self,
+        store: Store,
+        made: Change,
+        known: dict[str, list[Document]],
+        done: Imported,
+        keep_uuid: bool,
+        tenant: str,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._store, self._made, self._done = store, made, done
+        self._keep_uuid, self._tenant, self._progress = keep_uuid, tenant, progress
+        made.gather()
+        self._faults: list[ShellError] = []
+        self._names = Names(store, known)
+        self._objects = list(self._read(known))
+
+    def run(self) -> None:
+        """Put all. Raises InvalidObject, InvalidFile, Refused."""
+        self._refuse_twins()
+        told, total = time.monotonic(), len(self._objects)
+        for number, one in enumerate(self._objects):
+            if number % 100 == 0 and time.monotonic() - told >= _PACE:
+                told = time.monotonic()
+                self._progress(f"{number:,} of {total:,} objects")
+            if not one.refused:
+                self._put(one)
+            if one.refused:
+                self._made.pass_over(one.kind, one.document)
+        notices, _ = self._made.finish()
+        self._collect()
+        if len(self._faults) == 1:
+            raise self._faults[0]
+        if self._faults:
+            raise InvalidFile(self._faults)
+        self._done.notices += notices
+        self._done.without_effect = self._made.without_effect
+
+    def _read(self, known: dict[str, list[Document]]) -> Iterator[_Object]:
+        for segment, name in schema.SEGMENTS.items():
+            kind = schema.kind(segment)
+            for index, raw in enumerate(known.get(segment, ()), 1):
+                place = f"{name}[{index}]"
+                found = incoming.read(kind, raw, partial(self._names.by_name, tenant=self._owner(raw)))
+                one = _Object(kind, place, found.document)
+                self._done.notices += found.numbered
+                self._fault(one, *found.faults)
+                if not one.refused:
+                    yield from self._vips_apart(one)
+                    try:
+                        self._own(one)
+                    except Refused as exc:
+                        self._fault(one, exc)
+                yield one
+
+    def _owner(self, new: Document) -> str:
+        """The tenant of an object of the file; one that names none is of the tenant that imports."""
+        return self._names.tenant(new) if "tenant_ref" in new or self._tenant == ALL else self._tenant
+
+    def _vips_apart(self, one: _Object) -> Iterator[_Object]:
+        """The VIPs that stand in a virtual service (releases before 17.1, converters) as a VsVip of its own."""
+        service = one.document
+        if one.kind.segment != "virtualservice" or not service.get("vip") or "vsvip_ref" in service:
+            return
+        owner, cloud = self._owner(service), document.reference_name(str(service.get("cloud_ref", "Default-Cloud")))
+        name = f"vsvip-{service.get('name')}-{cloud}"
+        while self._names.in_file("vsvip", owner, name):
+            name += "-1"
+        shared: Document = {
+            key: service[key] for key in ("tenant_ref", "cloud_ref", "vrf_context_ref") if key in service
+        }
+        vsvip = _Object(
+            schema.kind("vsvip"), one.place, {"name": name, **document.copy(shared), "vip": service.pop("vip")}
+        )
+        service["vsvip_ref"] = document.reference("vsvip", name, owner)
+        self._own(vsvip)
+        yield vsvip
+
+    def _own(self, one: _Object) -> None:
+        """See that an object is of the tenant; one that names none becomes its. Raises Refused."""
+        if self._tenant == ALL:
+            return
+        kind, new = one.kind, one.document
+        if kind.segment != "tenant" and "tenant_ref" in kind.root.fields:
+            new.setdefault("tenant_ref", document.reference("tenant", self._tenant))
+        owner = document.owner(kind, new)
+        if owner != self._tenant:
+            what = f"{kind.name} {new.get('name')} belongs to tenant {owner}, this is tenant {self._tenant}"
+            raise Refused(what, hint=f"switchto tenant {ADMIN} to import for others")
+
+    def _refuse_twins(self) -> None:
+        """Two objects of one identity cannot both be stored: which of them was meant is not known."""
+        names: dict[tuple[str, ...], _Object] = {}
+        uuids: dict[tuple[str, str], _Object] = {}
+        for one in self._objects:
+            new, segment = one.document, one.kind.segment
+            if not isinstance(new.get("name"), str):
+                continue
+            owner = document.owner(one.kind, new)
+            other = names.setdefault((segment, owner, str(new.get("name"))), one)
+            if other is not one:
+                what = f"{one.kind.name} {new.get('name')} of tenant {owner} stands twice"
+                places = f"{other.place} and {one.place}"
+                self._fault(one, InvalidObject(f"{what}: {places}", path="name", hint="each object once"))
+            uuid = new.get("uuid")
+            if not self._keep_uuid or not isinstance(uuid, str):
+                continue
+            if segment == "debugvirtualservice":  # the appliance gives it that of its virtual service
+                uuid = new["uuid"] = f"debug{uuid}" if uuid.startswith("virtualservice-") else uuid
+            same = uuids.setdefault((segment, uuid), one)
+            if same not in (one, other):
+                what = f"{one.kind.name} {new.get('name')}: uuid {uuid} stands twice: {same.place} and {one.place}"
+                self._fault(one, InvalidObject(what, path="uuid", hint="each uuid once, or no keep_uuid"))
+
+    def _put(self, one: _Object) -> None:
+        kind, new, name = one.kind, one.document, one.kind.name
+        owner = document.owner(kind, new)
+        try:
+            stored = self._store.by_uuid(str(new.get("uuid"))) if self._keep_uuid else None
+            if stored is None or stored.kind != kind.segment:
+                stored = self._store.find(kind.segment, owner, str(new.get("name")))
+            elif self._tenant not in (ALL, stored.tenant):
+                what = f"{name} {new.get('name')}: its uuid belongs to tenant {stored.tenant}"
+                raise Refused(what, hint="no keep_uuid")
+            new.pop(HIDDEN_STATE, None)
+            if not self._keep_uuid:
+                new.pop("uuid", None)
+            if not isinstance(new.get("uuid", ""), str):
+                raise InvalidObject(f"{name} {new.get('name')}: uuid is {new['uuid']!r}, not text", path="uuid")
+            put = self._made.put(kind, new, owner, stored)
+        except InvalidObject as exc:
+            self._fault(one, exc, *exc.others)
+        except Refused as exc:
+            self._fault(one, exc)
+        else:
+            (self._done.created if put.created else self._done.changed if put.changed else self._done.same)[name] += 1
+
+    def _fault(self, one: _Object, *faults: ShellError) -> None:
+        for fault in faults:
+            one.refused = True
+            fault.path = f"{one.place}.{fault.path}" if fault.path else one.place
+            self._faults.append(fault)
+
+    def _collect(self) -> None:
+        """The faults between objects, each at its place in the file where it is about an object that stands there."""
+        places: dict[tuple[str, str], list[_Object]] = {}
+        for one in self._objects:
+            places.setdefault((one.kind.segment, str(one.document.get("name"))), []).append(one)
+        for segment, name, fault in self._made.faults:
+            there = places.get((segment, name), [])
+            if len(there) == 1:
+                self._fault(there[0], fault)
+            else:
+                self._faults.append(fault)
+
+
+def _sorted(data: Any) -> tuple[dict[str, list[Document]], dict[str, Any]]:
+    """An export's objects by segment, and what is of no kind of the model. Raises Refused for another shape."""
+    if not isinstance(data, dict):
+        raise Refused("not an export", hint="a JSON object: {kind: [objects]}")
+    known: dict[str, list[Document]] = {}
+    for segment, name in schema.SEGMENTS.items():
+        objects = data.get(name, [])
+        if not isinstance(objects, list) or not all(isinstance(new, dict) for new in objects):
+            raise Refused(f"not an export: {name} is not a list of objects")
+        known[segment] = objects
+    names = {META, *schema.SEGMENTS.values()}
+    if not names & data.keys() and not all(isinstance(body, list) for body in data.values()):
+        raise Refused("not an export: it holds no kind of objects", hint="export configuration file F writes one")
+    return known, {name: body for name, body in data.items() if name not in names}

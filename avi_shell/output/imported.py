@@ -1,0 +1,53 @@
+"""What an import did, in a few lines and as data. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from avi_shell.configuration.importing import Imported
+from avi_shell.configuration.notices import WITHOUT_EFFECT
+from avi_shell.output.result import Prose
+from grammar import schema
+
+_FEW = 10
+"""Notices that are shown as they are; of more, the first and how many there are."""
+
+
+def lines(done: Imported, *, verbose: bool) -> list[Prose]:
+    """Notices, or how many of them there are, and one line that counts the objects. verbose: every notice."""
+    made = [*done.notices] if verbose or len(done.notices) <= _FEW else _short(done)
+    kinds = done.created + done.changed + done.same
+    objects = ", ".join(f"{kinds[kind]:,} {kind}" for kind in schema.SEGMENTS.values() if kinds[kind])
+    total = f"{sum(kinds.values()):,} objects" + (f" ({objects})" if objects else "")
+    new, changed, same = (sum(found.values()) for found in (done.created, done.changed, done.same))
+    made.append(f"{total}: {new:,} new, {changed:,} changed, {same:,} as they were stored.")
+    return [Prose(line) for line in made]
+
+
+def data(done: Imported) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "created": dict(done.created),
+        "changed": dict(done.changed),
+        "same": dict(done.same),
+        "kept": dict(done.kept),
+        "without_effect": dict(done.without_effect),
+        "notices": done.notices,
+    }
+
+
+def _short(done: Imported) -> list[str]:
+    others = [notice for notice in done.notices if WITHOUT_EFFECT not in notice]
+    told = others[:_FEW]
+    if len(others) > _FEW:
+        told.append(f"and {len(others) - _FEW:,} more notices; --verbose shows all")
+    if done.without_effect:
+        told.append(f"{WITHOUT_EFFECT}: {_counted(done.without_effect)}")
+    return told
+
+
+def _counted(fields: Counter[str]) -> str:
+    shown = [f"{name} of {count:,}" for name, count in fields.most_common(_FEW)]
+    more = len(fields) - len(shown)
+    return ", ".join([*shown, *([f"and {more:,} more fields; --verbose shows each object"] if more else [])])
