@@ -88,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--on-error", choices=("stop", "continue"), default="stop", help="after a refused line")
     parser.add_argument("--wait", type=_seconds, metavar="SECONDS", help="wait for engines to apply what is committed")
     parser.add_argument("-c", dest="inputs", action=_Input, default=[], metavar="LINE", help="run a line; may repeat")
-    parser.add_argument("-f", dest="inputs", action=_Input, metavar="FILE", help="run a file's lines; may repeat")
+    parser.add_argument(
+        "-f", dest="inputs", action=_Input, metavar="FILE", help="run a file's lines (-: standard input); may repeat"
+    )
     return parser
 
 
@@ -180,8 +182,8 @@ def _sources(inputs: Sequence[tuple[str, str]]) -> list[Source]:
         else:
             try:
                 sources.append(from_file(value))
-            except UnicodeDecodeError as exc:
-                raise ValueError(f"{value}: it is not UTF-8 at byte {exc.start}") from None
+            except ValueError as exc:
+                raise ValueError(f"{value}: {exc}") from None
     return sources
 
 

@@ -17,6 +17,7 @@ from avi_shell.configuration.configuration import Configuration
 from avi_shell.output import render
 from avi_shell.output.result import Result
 from avi_shell.session.session import LONGEST, Session
+from dataplane.foreign import files
 from dataplane.foreign.text import visible
 from grammar.lexer import is_output, prompt_end
 
@@ -58,8 +59,9 @@ def _bounded(lines: Iterable[str]) -> Iterator[str]:
 
 
 def from_file(path: str) -> Source:
-    """The lines of a file. Raises OSError, or ValueError where it is not UTF-8."""
-    return Source(path, Path(path).read_text("utf-8-sig").split("\n"))
+    """The lines of a regular file. Raises OSError, or ValueError where it is too large, a pipe, or not UTF-8."""
+    text = files.read_text(Path(path))
+    return Source(path, text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
 
 
 @dataclass(slots=True)

@@ -112,6 +112,20 @@ def test_bytes_that_are_no_text(shell: Run, tmp_path: Path) -> None:
     assert "not UTF-8" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        ("truncate -s 300M session.txt", "cannot read session.txt: it is larger than 256 MiB"),
+        ("mkfifo session.txt", "cannot read session.txt: it is no regular file"),
+        ("mkdir session.txt", "cannot read session.txt: it is a directory, where a file is expected"),
+    ],
+)
+def test_what_is_no_session_file(make: str, says: str, shell: Run, tmp_path: Path) -> None:
+    subprocess.run(make, shell=True, check=True, cwd=tmp_path)
+    done = shell("-f", "session.txt")
+    assert (done.returncode, done.stderr) == (2, f"avi-shell: error: {says}\n")
+
+
 def test_a_store_that_cannot_be_opened(shell: Run, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where the folder should be")
     done = shell("-c", "version")
