@@ -1,15 +1,18 @@
 """What is in the kernel, as others see it: rules, routes, qdiscs, nftables, XDP programs, pins and settings of a
-namespace, each by the name that the registry gives it (`dataplane.kernel.objects`)."""
+namespace, an engine's links at tracepoints, each by the name that the registry gives it
+(`dataplane.kernel.objects`)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dataplane.bpf.bpffs import BPFFS
-from dataplane.kernel.objects import LINK, PIN, ROUTE, RULE, SETTING, TABLE
+from dataplane.bpf.programs import Program
+from dataplane.kernel.objects import LINK, PIN, ROUTE, RULE, SETTING, TABLE, TRACE
 from tests.netns import Namespace
 
 State = Mapping[tuple[str, str], str]
@@ -40,10 +43,25 @@ def seen(there: Namespace, instance: str) -> dict[tuple[str, str], str]:
     for path in folder.glob(f"{instance}*/**/*") if folder.is_dir() else ():
         if path.is_symlink() or not path.is_dir():
             found[PIN, str(path)] = "there"
+    for name in traced(instance):
+        found[TRACE, name] = "there"
     for line in there.sh("grep -rHs . /proc/sys/net/ipv4 || true").splitlines():
         name, _, value = line.partition(":")
         found[SETTING, ".".join(Path(name).relative_to("/proc/sys").parts)] = value
     return found
+
+
+def traced(instance: str) -> Iterator[str]:
+    """The programs that an engine holds at tracepoints, as its open files tell (proc(5), fdinfo)."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended since
+            if f"\0--name\0{instance}\0".encode() not in (process / "cmdline").read_bytes():
+                continue
+            for held in (process / "fdinfo").iterdir():
+                told = dict(line.split(":", 1) for line in held.read_text().splitlines() if ":" in line)
+                if told.get("link_type", "").strip() in ("raw_tracepoint", "tracing"):
+                    with Program.by_id(int(told["prog_id"])) as program:
+                        yield program.name
 
 
 def changed(before: State, after: State) -> set[tuple[str, str]]:

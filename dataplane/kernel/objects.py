@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple, Protocol
 
 LINK, PIN, TABLE, RULE, ROUTE, SETTING = "XDP link", "pin", "nftables table", "rule", "route", "setting"
+TRACE = "tracing link"
 """Kinds of objects. All that the engine makes beside them (sockets, programs and maps without a pin) ends with it."""
 
 
@@ -13,7 +14,8 @@ class KernelObject(NamedTuple):
     """An object in the kernel."""
 
     kind: str  # one of those above
-    # an interface, a path, a family and a table, a preference and a selector, a table's number, a key of sysctl(8)
+    # an interface, a path, a family and a table, a preference and a selector, a table's number, a key of sysctl(8),
+    # a program
     name: str
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from dataplane import client
 from dataplane.bpf import links
 from dataplane.bpf.links import Link
-from dataplane.kernel.objects import LINK, PIN, ROUTE, RULE, SETTING, TABLE
+from dataplane.kernel.objects import LINK, PIN, ROUTE, RULE, SETTING, TABLE, TRACE
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.namespaces import inside
 from dataplane.lab.requests import Answer
@@ -20,8 +20,9 @@ LONGEST = 1.0
 
 
 def objects(lab: Lab) -> list[tuple[str, str]]:
-    """All that the engine lists."""
-    return client.kernel_objects(lab.state, lab.topology.engine_name)
+    """All that the engine lists, but for what nobody can take away: links at tracepoints (bpf(2), BPF_LINK_DETACH)."""
+    listed = client.kernel_objects(lab.state, lab.topology.engine_name)
+    return [(kind, name) for kind, name in listed if kind != TRACE]
 
 
 def remover(lab: Lab, kind: str, name: str) -> list[str]:

@@ -25,6 +25,7 @@ from dataplane.drivers.xdp.pins import Pins
 from dataplane.drivers.xdp.senders import SenderSamples
 from dataplane.drivers.xdp.sending import SendingWatch
 from dataplane.drivers.xdp.slowpath import Sender, SlowPath
+from dataplane.drivers.xdp.tracing import TracingLinks
 from dataplane.errors import DriverError
 from dataplane.forwarding.driver import OffloadingSender, Sending
 from dataplane.forwarding.dropreasons import TX_LOST
@@ -84,8 +85,9 @@ class XdpDriver:
         self.attachments = Attachments(self._program, self._pins)
         self.attachments.adopt()
         self._keeper = XdpKeeper(self.attachments, self._held, self._pins, maps)
-        self._sending = SendingWatch()
-        self._samples, self._unsampled = _samples()
+        self._tracing = TracingLinks()
+        self._sending = SendingWatch(self._tracing)
+        self._samples, self._unsampled = _samples(self._tracing)
 
     def try_interfaces(self, interfaces: Mapping[str, int]) -> None:
         """Run the program on interfaces, index by name; until they are put it lets every frame pass. Raises DriverError
@@ -208,8 +210,8 @@ class XdpDriver:
         return self._slow.faults()
 
     def kept(self, wake: Callable[[], None]) -> Sequence[Owner]:
-        """The links and the pins."""
-        return (self._keeper,)
+        """The links and the pins; what is at tracepoints."""
+        return (self._keeper, self._tracing)
 
     def close(self, *, keep: bool) -> None:
         """End. keep: the kernel forwards on; else program, links, maps and pins go."""
@@ -263,9 +265,9 @@ class XdpDriver:
         return found
 
 
-def _samples() -> tuple[SenderSamples | None, str]:
+def _samples(tracing: TracingLinks) -> tuple[SenderSamples | None, str]:
     """What looks for senders that leave checksums to their cards, or why nothing does."""
     try:
-        return SenderSamples(), ""
+        return SenderSamples(tracing), ""
     except DriverError as exc:
         return None, exc.what.partition("\n")[0]

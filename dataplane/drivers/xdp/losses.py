@@ -1,7 +1,8 @@
 """What the network drivers do with frames after the program's verdict: losses counted, and test frames sent.
 
-The kernel tells of losses at its XDP tracepoints alone; `losses.c` counts them there. Its links are not pinned: they
-end with this process. All that this package puts at tracepoints is put here.
+The kernel tells of losses at its XDP tracepoints alone; `losses.c` counts them there. That of `xdp_devmap_xmit` hears
+of every batch that is redirected, and of a full ring nobody else tells: network drivers that count it have each a name
+of their own for it, and some have none.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from dataplane.bpf import maps, programs
-from dataplane.bpf.links import Link
 from dataplane.bpf.objects import Object
+from dataplane.drivers.xdp.tracing import TracingLinks
 from dataplane.forwarding.program import LOSSES
 
 PROGRAMS = "bulk_tx", "exception", "redirect_err", "devmap_xmit"
@@ -43,15 +44,17 @@ def test_frame(mac: bytes) -> bytes:
 
 
 class Losses:
-    """Counts for the interfaces of the calling thread's namespace, from now until `close`. Raises DriverError."""
+    """Counts for the interfaces of the calling thread's namespace, from now until `close`. tracing: its links are among
+    those. Raises DriverError."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracing: TracingLinks) -> None:
+        self._tracing = tracing
         self._tests: Counter[int] = Counter()  # test frames that were lost, by interface
         self._held = ExitStack()
         try:
             self._begin()
         except BaseException:
-            self._held.close()
+            self.close()
             raise
 
     def _begin(self) -> None:
@@ -62,8 +65,7 @@ class Losses:
             self._watching = self._held.enter_context(loaded.map("watching"))
             self._watch(testing=False)
             for name in PROGRAMS:
-                with loaded.program(name) as program:
-                    self._held.enter_context(Link.trace(program))
+                self._tracing.attach(name, self._held.enter_context(loaded.program(name)))
 
     def follow(self, interfaces: Iterable[int]) -> None:
         """Count for these interfaces, by index, and no others; those that were counted for go on."""
@@ -106,6 +108,8 @@ class Losses:
 
     def close(self) -> None:
         """Count no more."""
+        for name in PROGRAMS:
+            self._tracing.detach(name)
         self._held.close()
 
     def _watch(self, *, testing: bool) -> None:

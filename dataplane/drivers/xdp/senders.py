@@ -1,7 +1,6 @@
 """Senders that leave the checksums of their packets to a device, where no device fills them in: servers drop what they
 get. That is so on a veth: its frames come from this machine, whose kernel knows what is left undone. They are found by
-samples: a program at a tracepoint (`senders.c`) looks at some frames now and then, and is taken away again. Its link is
-not pinned, and is made here alone.
+samples: a program at a tracepoint (`senders.c`) looks at some frames now and then, and is taken away again.
 """
 
 from __future__ import annotations
@@ -9,14 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable
 
-from dataplane.bpf.links import Link
 from dataplane.bpf.maps import Map
 from dataplane.bpf.objects import Object
 from dataplane.drivers.xdp import ethtool, farend
+from dataplane.drivers.xdp.tracing import TracingLinks
 from dataplane.forwarding.driver import OffloadingSender
 from dataplane.forwarding.program import SENDERS
 from dataplane.forwarding.values import Interface
 
+PROGRAM = "look"
 ENOUGH = 64
 """Frames of a sample, at least."""
 REST = 60.0
@@ -27,15 +27,16 @@ _FIRST = bytes(4)
 
 
 class SenderSamples:
-    """Looks at what comes to a program. Raises DriverError where the kernel cannot."""
+    """Looks at what comes to a program. tracing: its link is among those. Raises DriverError where the kernel does not
+    let it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracing: TracingLinks) -> None:
+        self._tracing = tracing
         with Object(SENDERS) as loaded:
             loaded.load()
-            self._program = loaded.program("look")
+            self._program = loaded.program(PROGRAM)
             self._senders, self._looked_at = loaded.map("senders"), loaded.map("looked_at")
             self._far_ends = loaded.map("far_ends")
-        self._link: Link | None = None
         self._due = 0.0
         self._seen: dict[OffloadingSender, float] = {}
 
@@ -43,7 +44,7 @@ class SenderSamples:
         """The senders that are known, of packets that come to these interfaces for these VIPs. Begins a sample that is
         due, and ends one that has enough. Asked about once a second. Raises DriverError."""
         now = time.monotonic()
-        if self._link is not None:
+        if PROGRAM in self._tracing:
             self._take(now)
             if int.from_bytes(self._looked_at.lookup(_FIRST) or b"", "little") >= ENOUGH:
                 self._end(now)
@@ -51,7 +52,7 @@ class SenderSamples:
             self._looked_at.update(_FIRST, bytes(8))
             _empty(self._senders)
             if self._follow(interfaces):
-                self._link = Link.trace(self._program)
+                self._tracing.attach(PROGRAM, self._program)
         self._seen = {sender: at for sender, at in self._seen.items() if now - at < _FORGOTTEN}
         return sorted(sender for sender in self._seen if sender.vip in vips)
 
@@ -75,9 +76,7 @@ class SenderSamples:
             self._seen[OffloadingSender(key[4:8], key[:4], key[8:14])] = now
 
     def _end(self, now: float) -> None:
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        self._tracing.detach(PROGRAM)
         self._due = now + REST
 
 

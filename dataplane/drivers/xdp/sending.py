@@ -13,6 +13,7 @@ from typing import NamedTuple
 from dataplane.drivers.xdp import ethtool, farend
 from dataplane.drivers.xdp.attachment import NATIVE
 from dataplane.drivers.xdp.losses import Losses
+from dataplane.drivers.xdp.tracing import TracingLinks
 from dataplane.errors import DriverError
 from dataplane.forwarding.driver import RECENT, Sending
 from dataplane.forwarding.program import PASS
@@ -37,14 +38,15 @@ class _Port:
 
 
 class SendingWatch:
-    """Looks at interfaces that run the program. Where the kernel does not tell of losses, `unseen` says why."""
+    """Looks at interfaces that run the program. Where the kernel does not tell of losses, `unseen` says why. tracing:
+    where what it puts at tracepoints stands."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracing: TracingLinks) -> None:
         self.unseen = ""
         self._losses: Losses | None = None
         self._ports: dict[int, _Port] = {}
         try:
-            self._losses = Losses()
+            self._losses = Losses(tracing)
         except DriverError as exc:
             self.unseen = exc.what.partition("\n")[0]
 
