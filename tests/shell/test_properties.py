@@ -2,8 +2,10 @@
 a level and the appliance's short style store the same."""
 
 import copy
+import sqlite3
 import string
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from avi_shell.configuration.configuration import Configuration
+from avi_shell.configuration.store import Store
 from avi_shell.session.session import Session
 from grammar import relations, schema, tree
 from grammar.fields import is_mode, one_token
@@ -21,11 +24,21 @@ from .conftest import VIRTUAL_SERVICE
 
 
 def fresh() -> Session:
-    session = Session(Configuration.in_memory(), Path("/nonexistent/avi-shell"))
+    """A session on a copy of the store with a virtual service."""
+    store = Store.in_memory()
+    prepared().backup(store.connection)
+    return Session(Configuration(store), Path("/nonexistent/avi-shell"))
+
+
+@cache
+def prepared() -> sqlite3.Connection:
+    """A store in which it was typed: to do that for each example takes longer than all that follows."""
+    store = Store.in_memory()
+    session = Session(Configuration(store), Path("/nonexistent/avi-shell"))
     for text in VIRTUAL_SERVICE.splitlines():
         result = session.run(text)
         assert result.ok, (text, result.error)
-    return session
+    return store.connection
 
 
 # Token soup
