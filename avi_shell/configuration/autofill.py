@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -64,14 +65,16 @@ def filled(kind: schema.Kind, document: Document, tenant: str, stored: Document 
 def canonical(kind: schema.Kind, document: Document) -> Document:
     """A copy with every reference to a kind of the model in the one form that this product writes."""
 
-    def one_form(field: schema.Field, ref: str) -> str:
-        try:
-            segment, name, tenant = reference_parts(ref)
-        except ValueError:
-            return ref  # the checks name it
-        return reference(segment, name, tenant) if field.scope == "l4" else ref
+    return map_references(kind, document, lambda field, ref: _one_form(ref) if field.scope == "l4" else ref)
 
-    return map_references(kind, document, one_form)
+
+@lru_cache(1 << 14)
+def _one_form(ref: str) -> str:
+    try:
+        segment, name, tenant = reference_parts(ref)
+    except ValueError:
+        return ref  # the checks name it
+    return reference(segment, name, tenant)
 
 
 def _messages(document: Document, name: str) -> list[Document]:

@@ -80,7 +80,7 @@ class Change:
 
         Raises InvalidObject for what is wrong with it by itself, Refused for what may not be done with it.
         """
-        new = completed(kind, opened, tenant, stored)
+        new = completed(kind, {HIDDEN_STATE: "", **opened}, tenant, stored)
         self._note(*validation.settle_union(kind, new, stored.document if stored else None))
         validation.check(kind, new)
         self._raise(rules.alone(kind.segment, new))
@@ -158,9 +158,7 @@ class Change:
 
     def _write(self, kind: schema.Kind, new: Document, stored: Entry | None) -> Entry:
         new[HIDDEN_STATE] = _now(stored)
-        entry = self._store.put(
-            stored.id if stored else None, kind, document.with_defaults(kind, new)
-        )  # in table order
+        entry = self._store.put(stored.id if stored else None, kind, new)
         self._store.set_links(entry.id, links(kind, new))
         self._touched.ids[entry.id] = None
         self._touched.common |= kind.segment in _COMMON_KINDS and (

@@ -70,7 +70,7 @@ def apply(document: Document, differences: Iterable[Difference], *, backward: bo
 
     Only for differences that say whole objects where one is created or deleted; the object as it was otherwise.
     """
-    changed = copy(document)
+    changed: Document = copy(document)
     lists: dict[tuple[Step, ...], list[Difference]] = {}
     for difference in differences:
         *above, last = difference.path

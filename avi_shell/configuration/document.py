@@ -6,13 +6,21 @@ Field names of the object model, references as `/api/pool/?name=p1&tenant=admin`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
-from grammar import relations, schema
+from avi_shell.configuration.walks import (
+    Document,
+    copy,
+    map_references,
+    message_with_defaults,
+    references,
+    with_defaults,
+)
+from grammar import schema
 
-Document = dict[str, Any]
+__all__ = ["Document", "copy", "map_references", "message_with_defaults", "references", "with_defaults"]
 
 ADMIN = "admin"
 """The tenant that owns what every other tenant may use."""
@@ -29,15 +37,20 @@ SECRET = "<sensitive>"
 HIDDEN_STATE = "_last_modified"
 """The hidden field that tells whether an open document is still the stored one."""
 
+_REMEMBERED = 1 << 14
+"""References whose parts are known by heart: a commit looks at each many times."""
+
 _SAFE = " !$'()*,/:;@~[]{}|^`<>\"\\"  # what stands for itself in a reference; only & = + # % and ? would mislead
 
 
+@lru_cache(_REMEMBERED)
 def reference(segment: str, name: str, tenant: str = ADMIN) -> str:
     """The reference to an object. Tenants stand outside tenants: `/api/tenant/?name=admin`."""
     owner = "" if segment == "tenant" else f"&tenant={quote(tenant, safe=_SAFE)}"
     return f"/api/{segment}/?name={quote(name, safe=_SAFE)}{owner}"
 
 
+@lru_cache(_REMEMBERED)
 def reference_parts(ref: str) -> tuple[str, str, str]:
     """Segment, name and tenant of a reference, in whichever order its parameters stand. Raises ValueError."""
     path, _, query = ref.partition("?")
@@ -95,83 +108,6 @@ def token_text(message: schema.Message, value: Document) -> str:
     return prefix_text(value) if "mask" in message.fields else address_text(value)
 
 
-def with_defaults(kind: schema.Kind, document: Document) -> Document:
-    """A new document with every default at every present message, fields in table order, unknown fields after them.
-
-    A union's missing `type` follows the one alternative that is present. Carried fields are kept, never added.
-    """
-    return _complete(kind, kind.root, document)
-
-
-def message_with_defaults(kind: schema.Kind, message: schema.Message, document: Document) -> Document:
-    """The same for one message of a kind."""
-    return _complete(kind, message, document)
-
-
-def _complete(kind: schema.Kind, message: schema.Message, document: Document) -> Document:
-    complete: Document = {}
-    for field in message.fields.values():
-        if field.name in document:
-            complete[field.name] = _completed_value(kind, field, document[field.name])
-        elif field.scope == "l4":
-            value = _union_type(message, document) if field.name == "type" else None
-            value = field.default if value is None else value
-            if value is not None:
-                complete[field.name] = value
-    complete.update((name, _copy(value)) for name, value in document.items() if name not in message.fields)
-    return complete
-
-
-def _completed_value(kind: schema.Kind, field: schema.Field, value: Any) -> Any:
-    message = kind.message(field)
-    if message is None or field.scope != "l4":
-        return _copy(value)
-    if isinstance(value, list):
-        return [_complete(kind, message, item) if isinstance(item, dict) else item for item in value]
-    return _complete(kind, message, value) if isinstance(value, dict) else value
-
-
-def _union_type(message: schema.Message, document: Document) -> str | None:
-    alternatives = relations.ALTERNATIVES.get(message.name, {})
-    present = [type_ for name, type_ in alternatives.items() if name in document]
-    return present[0] if len(present) == 1 else None
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _copy(item) for name, item in value.items()}
-    return [_copy(item) for item in value] if isinstance(value, list) else value
-
-
-copy: Callable[[Document], Document] = _copy
-"""A deep copy of a document."""
-
-
-def map_references(kind: schema.Kind, document: Document, change: Callable[[schema.Field, str], str]) -> Document:
-    """A copy with every reference field's text changed, those inside messages too; a list names nobody twice."""
-    return _map_references(kind, kind.root, document, change)
-
-
-def _map_references(
-    kind: schema.Kind, message: schema.Message, document: Document, change: Callable[[schema.Field, str], str]
-) -> Document:
-    def changed(field: schema.Field, value: Any) -> Any:
-        if isinstance(value, list):
-            items = [changed(field, item) for item in value]
-            return (
-                list(dict.fromkeys(items)) if field.type == "ref" and all(isinstance(i, str) for i in items) else items
-            )
-        if field.type == "ref" and isinstance(value, str):
-            return change(field, value)
-        inner = kind.message(field)
-        if inner is not None and isinstance(value, dict):
-            return _map_references(kind, inner, value, change)
-        return _copy(value)
-
-    fields = message.fields
-    return {name: changed(fields[name], item) if name in fields else _copy(item) for name, item in document.items()}
-
-
 def without_secrets(kind: schema.Kind, document: Document) -> Document:
     """A copy with SECRET in the place of every secret of the model."""
 
@@ -187,32 +123,3 @@ def without_secrets(kind: schema.Kind, document: Document) -> Document:
         return changed(inner, item) if inner is not None and isinstance(item, dict) else item
 
     return changed(kind.root, document)
-
-
-def references(kind: schema.Kind, document: Document) -> Iterator[tuple[str, schema.Field, str]]:
-    """Every reference in a document to a kind of the model: the field's path, the field, the reference."""
-    return _references(kind, kind.root, document, "")
-
-
-def _references(
-    kind: schema.Kind, message: schema.Message, document: Document, path: str
-) -> Iterator[tuple[str, schema.Field, str]]:
-    for name, value in document.items():
-        field = message.fields.get(name)
-        if field is None or field.type not in ("ref", "message"):
-            continue
-        for place, item in _items(f"{path}{name}", value):
-            if field.type == "ref" and isinstance(item, str) and field.ref in _KINDS:
-                yield place, field, item
-            elif isinstance(item, dict) and (inner := kind.message(field)) is not None:
-                yield from _references(kind, inner, item, f"{place}.")
-
-
-def _items(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, list):
-        yield from ((f"{path}[{index}]", item) for index, item in enumerate(value, 1))
-    else:
-        yield path, value
-
-
-_KINDS = frozenset(schema.SEGMENTS.values())

@@ -119,19 +119,30 @@ def _new(segment: str) -> Document:
 
 def _without_effect(kind: schema.Kind, message: schema.Message, document: Document, stored: Document) -> set[str]:
     found = set()
-    for field in message.fields.values():
-        value = document.get(field.name)
-        before = stored.get(field.name, field.default)
+    for name, (field, inner) in _telling(kind.segment, message.name).items():
+        value = document.get(name)
+        before = stored.get(name, field.default)
         if value is None or value == before:
             continue
-        if field.no_effect:
-            found.add(field.name)
-            continue
-        inner = kind.message(field)
-        if inner is None or inner.one_token:
+        if inner is None:
+            found.add(name)
             continue
         olds = before if isinstance(before, list) else [before]
         for index, item in enumerate(value if isinstance(value, list) else [value]):
             old = olds[index] if index < len(olds) and isinstance(olds[index], dict) else {}
             found |= _without_effect(kind, inner, item, old)
+    return found
+
+
+@cache
+def _telling(segment: str, name: str) -> dict[str, tuple[schema.Field, schema.Message | None]]:
+    """The fields of a message that have no effect, and those whose message holds such."""
+    kind = schema.kind(segment)
+    found: dict[str, tuple[schema.Field, schema.Message | None]] = {}
+    for field in kind.messages[name].fields.values():
+        inner = kind.message(field)
+        if field.no_effect:
+            found[field.name] = field, None
+        elif inner is not None and not inner.one_token and inner.name != name and _telling(segment, inner.name):
+            found[field.name] = field, inner
     return found

@@ -70,12 +70,19 @@ def _unions(
     kind: schema.Kind, document: Document, stored: Document
 ) -> list[tuple[str, schema.Message, Document, Document]]:
     found = [("", kind.root, document, stored)] if kind.name in relations.ALTERNATIVES else []
-    for field in kind.root.fields.values():
-        value = document.get(field.name)
-        message = kind.message(field)
-        if message is not None and message.name in relations.ALTERNATIVES and isinstance(value, dict):
-            found.append((f"{field.name}.", message, value, stored.get(field.name) or {}))
+    for name, message in _held_unions(kind.segment):
+        value = document.get(name)
+        if isinstance(value, dict):
+            found.append((f"{name}.", message, value, stored.get(name) or {}))
     return found
+
+
+@cache
+def _held_unions(segment: str) -> list[tuple[str, schema.Message]]:
+    """The fields of a kind that hold a message with alternatives."""
+    kind = schema.kind(segment)
+    held = [(field.name, kind.message(field)) for field in kind.root.fields.values()]
+    return [(name, message) for name, message in held if message and message.name in relations.ALTERNATIVES]
 
 
 class _Checker:
