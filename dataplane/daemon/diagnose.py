@@ -49,14 +49,14 @@ async def diagnose(engine: Engine, pool: str, server: str, tell: Tell) -> dict[s
         if not members:
             there = ", ".join(sorted({m.address for s in services.values() for m in s.servers})[:12])
             raise EngineError(f"the pool has no server {server}; it has {there}")
-    members.sort(key=lambda m: engine.members.state(pool, socket.inet_aton(m[1].address))[0] == "up")
+    members.sort(key=lambda m: _state(engine, *m)[0] == "up")
     turns = asyncio.Semaphore(AT_A_TIME)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + LIMIT
 
     async def one(service: plan.Service, member: plan.Server) -> dict[str, Any]:
         address = socket.inet_aton(member.address)
-        state, reason = engine.members.state(pool, address)
+        state, reason = _state(engine, service, member)
         told = {"address": member.address, "vip": service.vip, "state": state, "reason": reason}
         try:
             async with asyncio.timeout_at(deadline), turns:
@@ -78,6 +78,11 @@ async def diagnose(engine: Engine, pool: str, server: str, tell: Tell) -> dict[s
     return {"pool": next(iter(services.values())).pool, "uuid": pool, "servers": examined}
 
 
+def _state(engine: Engine, service: plan.Service, member: plan.Server) -> tuple[str, str]:
+    """A server's state for a service's VIP, and why."""
+    return engine.members.state(service.pool_uuid, socket.inet_aton(member.address), socket.inet_aton(service.vip))
+
+
 def _own_host(engine: Engine, service: plan.Service, server: bytes) -> list[Finding]:
     """What is wrong on the engine's own host: a server that its frames do not reach is not to blame."""
     interface = engine.next_hops.of((server,), service.mode)[0].interface
@@ -91,8 +96,7 @@ def _own_host(engine: Engine, service: plan.Service, server: bytes) -> list[Find
 def _checks(engine: Engine, service: plan.Service, member: plan.Server) -> tuple[Check, ...]:
     """A server's monitors for a VIP; where it has none, a ping stands in."""
     address, vip = socket.inet_aton(member.address), socket.inet_aton(service.vip)
-    mine = tuple(check for check in engine.members.checks(service.pool_uuid, address) if check.vip == vip)
-    return mine or (
+    return engine.members.checks(service.pool_uuid, address, vip) or (
         Check(vip, address, member.port, plan.Monitor("", plan.MONITOR_PING, receive_timeout=1), service.mode),
     )
 

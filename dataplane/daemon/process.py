@@ -195,7 +195,7 @@ class Daemon:
         signal says so."""
         if self._stop.done() and not self._stop.exception():
             return self._stop.result()
-        return bool(driver.adopted())
+        return bool(driver.adopted().pools)
 
     async def _start(self, network: Network) -> Engine:
         settings = self._settings

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from array import array
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -58,8 +57,10 @@ async def report(engine: Engine) -> dict[str, Any]:
                    "state": up|down|disabled|initializing, "reason", "changed", "packets", "bytes",
                    "dropped": {reason: packets}}],
      "pools": [{"name", "tenant", "uuid", "state": up|down|disabled|initializing, "reason", "changed", "slots",
+                "tables": one, or more where servers are up for some of its VIPs alone,
                 "servers": [{"address", "port", "weight", "enabled", "state": up|down|disabled|unknown, "reason",
-                 "changed", "remedy": command that mends it, "serves_for": seconds that a disabled one serves its flows
+                 "vips": [{"vip", "state": for this VIP alone, "reason"}], empty where the pool has one, "changed",
+                 "remedy": command that mends it, "serves_for": seconds that a disabled one serves its flows
                  on (-1: for ever), else null, "flows": those of them that live, null where none are tracked,
                  "idle_flows": those of these without a packet for some seconds (ended or silent), "last_packet":
                  seconds since the last packet of any, null where there is none,
@@ -76,15 +77,18 @@ async def report(engine: Engine) -> dict[str, Any]:
     at, started, changed: seconds since the epoch. changed: when the state last became another one; where it never did,
     when the engine met what has it; null where there is no state yet. dropped of a service: packets that were dropped
     when their service was known; those of the engine are all. failed_checks: since the engine probes the server with
-    its monitors as they are now. share: the fraction of the pool's slots that the server owns. flows: a flow is tracked
-    from its first packet after its server was disabled until it was idle for as long as its service allows; those that
-    were silent since are not counted.
+    its monitors as they are now. state of a pool or server: the best of those that it has
+    for the pool's VIPs; reason tells the others. share: the fraction of the pool's slots that the server owns, the
+    largest where VIPs have different servers up. flows: a flow is tracked from its first packet after its server was
+    disabled until it was idle for as long as its service allows; those that were silent since are not counted.
     """
     version, services = engine.version, dict(sorted(engine.services.items()))
     counters, now = engine.driver.counters(), engine.clock.now()
-    pools = {service.pool_uuid: service for service in services.values()}
+    pools: dict[str, dict[str, plan.Service]] = {}
+    for service in services.values():
+        pools.setdefault(service.pool_uuid, {})[service.vip] = service
     turns = Turns()
-    seen = {uuid: await _seen(engine, service, counters, now, turns) for uuid, service in pools.items()}
+    seen = {uuid: await _seen(engine, of_vips, counters, now, turns) for uuid, of_vips in pools.items()}
     return {
         "name": engine.name,
         "group": engine.group,
@@ -108,7 +112,7 @@ async def report(engine: Engine) -> dict[str, Any]:
         ],
         "vips": [_vip(engine, vip) for vip in engine.vips.served()],
         "services": [_service(engine, service, counters, seen[service.pool_uuid]) for service in services.values()],
-        "pools": [_pool(engine, pools[uuid], seen[uuid]) for uuid in sorted(pools, key=lambda uuid: pools[uuid].pool)],
+        "pools": [_pool(engine, one.service, one) for one in sorted(seen.values(), key=lambda one: one.service.pool)],
         "damaged": [{"key": key, "reason": why} for key, why in sorted(engine.damaged.items())],
         "monitors": _monitors(engine),
         "kernel": [{"object": str(one), "reason": reason} for one, reason in engine.kernel.faults.items()],
@@ -141,7 +145,8 @@ def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _S
     strangers, refusal = engine.conflicts.strangers(vip), engine.vips.refusal(vip)
     who = f"VIP {service.vip} is not announced: {refusal}" if refusal else defence.words(service.vip, strangers)
     against = [*engine.kernel.words(), who, engine.sending.senders(vip)]
-    state = operstate.service(service, seen.pool, seen.servers, "; ".join(filter(None, against)))
+    pool, servers = seen.of_vips[service.vip]
+    state = operstate.service(service, pool, servers, "; ".join(filter(None, against)))
     return {
         "virtualservice": service.virtualservice,
         "tenant": service.tenant,
@@ -161,31 +166,61 @@ def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _S
     }
 
 
+Servers = Mapping[str, State]
+"""By address."""
+
+
 class _Seen(NamedTuple):
     """A pool as it is now."""
 
-    servers: Mapping[str, State]  # by address
+    service: plan.Service  # one of its services
     told: list[dict[str, Any]]  # what is reported of each server
     pool: State  # its own
+    of_vips: Mapping[str, tuple[State, Servers]]  # by VIP: the pool's state, and that of its servers
 
 
-async def _seen(engine: Engine, service: plan.Service, counters: Counters, now: float, turns: Turns) -> _Seen:
+async def _seen(
+    engine: Engine, of_vips: Mapping[str, plan.Service], counters: Counters, now: float, turns: Turns
+) -> _Seen:
+    """of_vips: a service of each VIP of the pool."""
+    service = next(iter(of_vips.values()))
     uuid, listed = service.pool_uuid, engine.index.members(service.pool_uuid)
-    value = engine.pools.values.get(uuid)
-    owned = maglev.shares(value.table, len(listed.servers)) if value else array("I", bytes(4 * len(listed.servers)))
-    settled, up = engine.pools.is_settled(uuid), engine.pools.is_up(service)
+    names = engine.pools.names(uuid)
+    owned = [maglev.shares(v.table, len(listed.servers)) for name in names if (v := engine.pools.values.get(name))]
+    up = any(engine.pools.is_up(one) for one in of_vips.values())
+    settled = any(engine.pools.is_settled(one) for one in of_vips.values())
     servers, told = {}, []
+    by_vip: dict[str, dict[str, State]] = {vip: {} for vip in of_vips}
     for index, (server, address) in enumerate(zip(*listed, strict=True)):
-        if index % AT_ONCE == 0:
+        if index % max(1, AT_ONCE // len(of_vips)) == 0:
             await turns.give()
         member = engine.members.member(service, server, address, now)
         if settled and not up:
             member = member._replace(usable=False, serves=False)
         grace = _grace(engine, service, member, now)
-        state = servers[member.server.address] = _server_state(engine, service, member, grace)
-        tally = counters.servers.get((uuid, member.address), Tally())
-        told.append(_server(engine, service, member, state, grace, owned[index] / service.slots, tally))
-    return _Seen(servers, told, operstate.pool(service, servers, settled=settled, up=up))
+        state = servers[server.address] = _server_state(engine, service, member, grace)
+        for vip, states in by_vip.items() if len(by_vip) > 1 else ():
+            states[server.address] = _server_state(engine, service, member, grace, socket.inet_aton(vip))
+        tallies = [counters.servers.get((name, address), Tally()) for name in names]
+        tally = Tally(sum(one.packets for one in tallies), sum(one.bytes for one in tallies))
+        share = max((shares[index] / service.slots for shares in owned), default=0.0)
+        vips = {vip: states[server.address] for vip, states in by_vip.items() if states}
+        told.append(_server(engine, service, member, state, grace, share, tally, vips))
+    if len(by_vip) == 1:
+        by_vip = dict.fromkeys(by_vip, servers)
+    pools = {vip: _pool_state(engine, one, by_vip[vip]) for vip, one in of_vips.items()}
+    return _Seen(
+        service,
+        told,
+        operstate.of_vips(pools),
+        {vip: (pool, by_vip[vip]) for vip, pool in pools.items()},
+    )
+
+
+def _pool_state(engine: Engine, service: plan.Service, servers: Servers) -> State:
+    """A pool's state for the VIP of a service."""
+    settled, up = engine.pools.is_settled(service), engine.pools.is_up(service)
+    return operstate.pool(service, servers, settled=settled, up=up)
 
 
 def _pool(engine: Engine, service: plan.Service, seen: _Seen) -> dict[str, Any]:
@@ -197,6 +232,7 @@ def _pool(engine: Engine, service: plan.Service, seen: _Seen) -> dict[str, Any]:
         "reason": seen.pool.reason,
         "changed": engine.changes.of_pool(service.pool_uuid),
         "slots": service.slots,
+        "tables": len(engine.pools.names(service.pool_uuid)),
         "servers": seen.told,
     }
 
@@ -209,6 +245,7 @@ def _server(
     grace: Grace,
     share: float,
     tally: Tally,
+    vips: Servers,
 ) -> dict[str, Any]:
     pool, (interface, mac, _, _) = service.pool_uuid, member.next_hop
     fault = engine.members.fault(pool, member.address).reason
@@ -220,6 +257,7 @@ def _server(
         "enabled": member.server.enabled,
         "state": state.word,
         "reason": state.reason,
+        "vips": [{"vip": vip, "state": its.word, "reason": its.reason} for vip, its in vips.items()],
         "changed": engine.changes.of_server(pool, member.address),
         "remedy": engine.members.remedy(pool, member.address),
         "serves_for": grace.seconds if state.word == operstate.DISABLED else None,
@@ -236,15 +274,19 @@ def _server(
     }
 
 
-def _server_state(engine: Engine, service: plan.Service, member: translate.PoolMember, grace: Grace) -> State:
+def _server_state(
+    engine: Engine, service: plan.Service, member: translate.PoolMember, grace: Grace, vip: bytes | None = None
+) -> State:
+    """A server's state: for a VIP, or as such."""
     pool, address = service.pool_uuid, member.address
-    checks = engine.members.checks(pool, address)
+    checks = engine.members.checks(pool, address, vip)
+    down_for = engine.members.down_for(pool, address) if vip is None else ()
     seen = Seen(
         monitored=bool(checks),
-        up=member.up,
-        known=engine.members.is_known(pool, address),
-        why=engine.members.why(pool, address),
-        failing=any(engine.members.health.state(check).up is False for check in checks),
+        up=member.up if vip is None else engine.members.is_up(pool, address, vip),
+        known=engine.members.is_known(pool, address, vip),
+        why=engine.members.why(pool, address, vip),
+        failing=not down_for and any(engine.members.health.state(check).up is False for check in checks),
         fault=engine.members.fault(pool, address).reason,
         unresolved=member.next_hop.mac is None,
     )

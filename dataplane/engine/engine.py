@@ -23,7 +23,7 @@ from dataplane.engine.sending import SendingStates
 from dataplane.engine.statechanges import StateChanges
 from dataplane.errors import DriverError
 from dataplane.forwarding import translate, values
-from dataplane.forwarding.driver import Driver
+from dataplane.forwarding.driver import NOTHING_FOUND, Driver
 from dataplane.health.probepaths import ProbePaths
 from dataplane.kernel.registry import KernelRegistry
 from dataplane.network.nexthops import NextHops
@@ -108,7 +108,7 @@ class Engine:
             self.events.add,
             self.clock.now,
         )
-        self.pools = Pools(driver, self.index, self.members.of, self.members.is_known, self.clock.now)
+        self.pools = Pools(driver, self.index, self.members.of, self.members.ups, self.members.is_known, self.clock.now)
         self._first_use = FirstUse(record, self.conflicts.others, self._vip_answered, self.events.add)
         self.vips = VipOwner(
             driver, self.index, self.pools.is_up, announcers, self.events.add, self._taken, self._first_use
@@ -144,13 +144,12 @@ class Engine:
         self.pools.adopt(adopted)
         self.members.adopt(adopted)
         self.apply(first)
-        running = {vip for vip in self.index.vips if any(s.pool_uuid in adopted for s in self.index.of_vip(vip))}
-        self._first_use.start(self.index.vips, running)
+        self._first_use.start(self.index.vips, {key.vip for key in adopted.services}.intersection(self.index.vips))
         self.members.adopted()
         await self.network.refresh_routes()
         self.refresh()
         self.driver.prune()
-        self.pools.adopt({})
+        self.pools.adopt(NOTHING_FOUND)
 
     async def run(self) -> None:
         """Put into the driver whatever changes, for ever."""
@@ -250,7 +249,7 @@ class Engine:
             self._layout = self.network.layout
             self._paths.forget_routes()
             self.members.health.forget_routes()
-            self._dirty.mark_pools(self.pools.values)
+            self._dirty.mark_pools(self.index.pools)
         else:  # neighbours alone change no route, and the next hops of few
             for neighbour in moved:
                 self._next_hop_changed(neighbour)
@@ -260,7 +259,7 @@ class Engine:
 
     def _path_mtu_changed(self) -> None:
         """Routers reported what fits into a tunnel."""
-        self._dirty.mark_pools(uuid for uuid, pool in self.pools.values.items() if pool.mode != plan.L2)
+        self._dirty.mark_pools(service.pool_uuid for service in self.services.values() if service.mode != plan.L2)
 
     def _next_hop_changed(self, neighbour: bytes) -> None:
         """Another MAC address: of a server, or of the router in front of some."""
@@ -281,9 +280,10 @@ class Engine:
         put = self.pools.put(there, time.monotonic() + (math.inf if services else seconds))
         self._dirty.mark_pools(there[len(put) :])
         vips.update(socket.inet_aton(service.vip) for uuid in put for service in self.index.of_pool(uuid))
-        self._put_services(sorted(services))
+        self._put_services(sorted(services.union(self.pools.moved())))
         self.vips.put(sorted(vips))
         self._note_states(put)
+        self.pools.sweep()
         for uuid in dirty.keys() - self.index.pools:
             self.pools.remove(uuid)
 
@@ -307,7 +307,7 @@ class Engine:
         for key in keys:
             service = self.services.get(key)
             if service is not None and service.enabled:
-                wanted[key] = translate.service(service)
+                wanted[key] = translate.service(service, self.pools.name(service))
             elif key in self._put:
                 self.driver.remove_service(self._put.pop(key).key)
         for key, value in wanted.items():
@@ -319,11 +319,13 @@ class Engine:
         """The states of these pools and their services may have changed."""
         for uuid in pools:
             services, servers = self.index.of_pool(uuid), bool(self.index.members(uuid).servers)
-            settled = self.pools.is_settled(uuid)
+            of_pool = []
             for service in services:
-                word = operstate.pool_word(service, servers=servers, settled=settled, up=self.pools.is_up(service))
-                self.changes.pool(uuid, word)
+                settled, up = self.pools.is_settled(service), self.pools.is_up(service)
+                word = operstate.pool_word(service, servers=servers, settled=settled, up=up)
                 self.changes.service(service.key, operstate.service_word(service, word))
+                of_pool.append(word)
+            self.changes.pool(uuid, operstate.best(of_pool))
 
     def _follow_interfaces(self, *, required: bool) -> None:
         if self.interfaces.follow(required=required):
@@ -340,8 +342,8 @@ class Engine:
         self.network.follow(far)
         self._path_mtus.follow(self.network.own_addresses(), far)
 
-    def _member_changed(self, pool: str, server: bytes, up: bool) -> None:
-        if not self.pools.has(pool, server, up):  # else it is only why that changed
+    def _member_changed(self, pool: str, vip: bytes, server: bytes, up: bool) -> None:
+        if not self.pools.has(pool, vip, server, up):  # else it is only why that changed
             self._dirty.mark_pools((pool,))
 
     def _vip_answered(self, vip: bytes) -> None:

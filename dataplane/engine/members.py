@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from itertools import islice
 
 from dataplane import plan
@@ -15,7 +15,8 @@ from dataplane.engine import operstate
 from dataplane.engine.interfaces import ServedInterfaces
 from dataplane.engine.sending import SendingStates
 from dataplane.engine.statechanges import StateChanges
-from dataplane.forwarding import rewrite, translate, values
+from dataplane.forwarding import rewrite, translate
+from dataplane.forwarding.driver import Found
 from dataplane.health.checker import HealthChecker, LookResult
 from dataplane.health.probepaths import ProbePaths
 from dataplane.health.proberouting import ProbeRouting
@@ -35,8 +36,11 @@ from dataplane.vip.memberconflicts import MemberConflicts
 class MemberStates:
     """Made and used on the engine's loop.
 
-    changed: gets a pool, a server of it and whether that is up, where something of it may be new; tell: gets the text
-    of an event; now: what time it is, on the clock of the plan's times.
+    A server is up or down for each VIP by itself; the state of the server as such is the best of them, and its reason
+    names the VIPs for which it is not.
+
+    changed: gets a pool, a VIP, a server of the pool and whether that is up for the VIP, where something of it may be
+    new; tell: gets the text of an event; now: what time it is, on the clock of the plan's times.
     """
 
     def __init__(
@@ -50,7 +54,7 @@ class MemberStates:
         sending: SendingStates,
         conflicts: MemberConflicts,
         changes: StateChanges,
-        changed: Callable[[str, bytes, bool], None],
+        changed: Callable[[str, bytes, bytes, bool], None],
         tell: Callable[[str], None],
         now: Callable[[], float],
     ) -> None:
@@ -61,7 +65,7 @@ class MemberStates:
         self._changes, self._changed, self._tell = changes, changed, tell
         self._requirements = Requirements()
         self._told: dict[str, dict[bytes, str]] = {}
-        self._believed: Mapping[str, Mapping[bytes, bool]] = {}
+        self._believed: Mapping[tuple[str, bytes], Mapping[bytes, bool]] = {}
         self._looked_at = -1
         self._reachability = Reachability(network, interfaces.names)
         self._probes = ProbeFactory()
@@ -95,9 +99,10 @@ class MemberStates:
         self.examiner.close()
         self._own_host.close()
 
-    def adopt(self, found: Mapping[str, values.Pool]) -> None:
+    def adopt(self, found: Found) -> None:
         """What a driver was found to run: of a check that is new until `adopted` is believed what it says."""
-        self._believed = {uuid: {t.address: t.up for t in pool.targets} for uuid, pool in found.items()}
+        states = {name: {t.address: t.up for t in pool.targets} for name, pool in found.pools.items()}
+        self._believed = {which: states[name] for which, name in found.names().items()}
 
     def adopted(self) -> None:
         """The whole plan was taken over, and all its servers were just looked at."""
@@ -105,51 +110,81 @@ class MemberStates:
         self._looked_at = self._network.layout
 
     def of(self, service: plan.Service) -> tuple[translate.PoolMember, ...]:
-        """The members of a service's pool with their states."""
-        uuid, listed = service.pool_uuid, self._index.members(service.pool_uuid)
-        ups: Iterable[bool] = [True] * len(listed.addresses)
+        """The members of a service's pool with their states for its VIP."""
+        listed = self._index.members(service.pool_uuid)
+        next_hops = self._next_hops.of(listed.addresses, service.mode)
+        return translate.joined(service, listed, self._ups(service), next_hops, self._now())
+
+    def ups(self, service: plan.Service) -> tuple[bool, ...]:
+        """Which members of a service's pool are up for its VIP, by address."""
+        return tuple(self._ups(service))
+
+    def _ups(self, service: plan.Service) -> Iterable[bool]:
+        uuid, servers = service.pool_uuid, self._index.members(service.pool_uuid).addresses
+        vip = socket.inet_aton(service.vip)
         if not (self._reachability.sound and self._sending.sound):
-            ups = (self._is_up(uuid, server) for server in listed.addresses)
-        elif self._requirements.servers(uuid):
-            ups = (self._passes(uuid, server) for server in listed.addresses)
-        return translate.joined(service, listed, ups, self._next_hops.of(listed.addresses, service.mode), self._now())
+            return (self.is_up(uuid, server, vip) for server in servers)
+        if self._requirements.servers(uuid):
+            return (self._passes(uuid, server, vip) for server in servers)
+        return [True] * len(servers)
 
     def member(self, service: plan.Service, server: plan.Server, address: bytes, now: float) -> translate.PoolMember:
-        """One of them; address: the server's."""
+        """One of them, up if it is so for some VIP; address: the server's."""
         (next_hop,) = self._next_hops.of((address,), service.mode)
-        return translate.member(service, server, address, self._is_up(service.pool_uuid, address), next_hop, now)
+        return translate.member(service, server, address, self.is_up(service.pool_uuid, address), next_hop, now)
 
-    def checks(self, pool: str, server: bytes) -> tuple[Check, ...]:
-        """A server's checks."""
-        return tuple(dict.fromkeys(check for mine in self._requirements.of(pool, server) for check in mine.checks))
+    def checks(self, pool: str, server: bytes, vip: bytes | None = None) -> tuple[Check, ...]:
+        """A server's checks: for a VIP, or for all."""
+        return tuple(dict.fromkeys(check for mine in self._requirements.of(pool, server, vip) for check in mine.checks))
 
-    def state(self, pool: str, server: bytes) -> tuple[str, str]:
-        """A pool member's state (up, down, unknown) and why."""
-        known = self._is_up(pool, server) or self.is_known(pool, server)
-        return ("up" if self._is_up(pool, server) else "down" if known else "unknown"), self.why(pool, server)
+    def state(self, pool: str, server: bytes, vip: bytes) -> tuple[str, str]:
+        """A pool member's state (up, down, unknown) for a VIP, and why."""
+        up = self.is_up(pool, server, vip)
+        known = up or self.is_known(pool, server, vip)
+        return ("up" if up else "down" if known else "unknown"), self.why(pool, server, vip)
 
-    def is_known(self, pool: str, server: bytes) -> bool:
-        """Whether it is known if a server passes what is required of it."""
-        return bool(self.fault(pool, server).reason) or self.health.known(self._requirements.of(pool, server))
+    def is_up(self, pool: str, server: bytes, vip: bytes | None = None) -> bool:
+        """Whether a pool member is up: for a VIP, or for any."""
+        if self.fault(pool, server).reason:
+            return False
+        if vip is None and len(vips := self._requirements.vips(pool)) > 1:
+            return any(self._passes(pool, server, one) for one in vips)
+        return self._passes(pool, server, vip)
 
-    def why(self, pool: str, server: bytes) -> str:
-        """Why a pool member is not up; of one that is, what an operator must know."""
+    def is_known(self, pool: str, server: bytes, vip: bytes | None = None) -> bool:
+        """Whether it is known if a server passes what is required of it: for a VIP, or for any."""
+        if self.fault(pool, server).reason:
+            return True
+        if vip is None and len(vips := self._requirements.vips(pool)) > 1:
+            return any(self.health.known(self._requirements.of(pool, server, one)) for one in vips)
+        return self.health.known(self._requirements.of(pool, server, vip))
+
+    def down_for(self, pool: str, server: bytes) -> Sequence[bytes]:
+        """The VIPs for which a pool member is down that is up for others; none of one that is up for none."""
+        vips = self._requirements.vips(pool)
+        if len(vips) < 2 or not self.is_up(pool, server):
+            return ()
+        down = (vip for vip in vips if not self.is_up(pool, server, vip))
+        return sorted(vip for vip in down if self.is_known(pool, server, vip))
+
+    def why(self, pool: str, server: bytes, vip: bytes | None = None) -> str:
+        """Why a pool member is not up; of one that is, what an operator must know. Of a server as such the reasons name
+        the VIPs that they are about, where they are not about all."""
         if fault := self.fault(pool, server).reason:
             return fault
         lossy = ""
         if self._sending.losing():
             lossy = next((self._sending.words(self._egress(s.mode, server)) for s in self._index.of_pool(pool)), "")
-        conflicts = sorted(map(memberconflicts.words, self._conflicts.of(pool, server)))
-        checks = self.checks(pool, server)
+        its = (one for one in self._conflicts.of(pool, server) if vip in (None, one.vip))
+        conflicts = sorted(map(memberconflicts.words, its))
+        checks = self.checks(pool, server, vip)
         sizes = sorted({self._blackholes.words(server, check.vip, check.mode) for check in checks})
-        failing = [check for check in checks if not self.health.state(check).up]
-        several = len({check.vip for check in checks}) > 1
-        reasons = sorted(
-            {
-                (f"VIP {socket.inet_ntoa(check.vip)}: " if several else "") + self.health.reason(check)
-                for check in failing
-            }
-        )
+        failing: dict[str, set[bytes]] = {}
+        for check in checks:
+            if not self.health.state(check).up:
+                failing.setdefault(self.health.reason(check), set()).add(check.vip)
+        vips, down = {check.vip for check in checks}, self.down_for(pool, server) if vip is None else ()
+        reasons = sorted(_about(reason, of, vips, down) for reason, of in failing.items())
         return "; ".join(filter(None, (lossy, *conflicts, *sizes, "; ".join(reasons))))
 
     def failed_checks(self, pool: str, server: bytes) -> tuple[int, dict[str, int]]:
@@ -194,7 +229,7 @@ class MemberStates:
         kept = new.keys() & gone.keys()  # one pool gave up what another took on
         for check in new if self._believed else ():
             users = self._requirements.users(check)
-            new[check] = any(self._believed.get(user, {}).get(check.server) for user in users) or None
+            new[check] = any(self._believed.get((user, check.vip), {}).get(check.server) for user in users) or None
         self.health.follow(new, [check for check in gone if check not in kept])
         self._changes.follow(pools, self._word)
 
@@ -240,9 +275,10 @@ class MemberStates:
             self._changes.server(uuid, server, self._word)
             if server not in self._requirements.servers(uuid):
                 continue
-            up = self._is_up(uuid, server)
-            self._changed(uuid, server, up)
-            told = "up" if up else f"down: {self.why(uuid, server)}"
+            for vip in self._requirements.vips(uuid):
+                self._changed(uuid, vip, server, self.is_up(uuid, server, vip))
+            up, some = self.is_up(uuid, server), bool(self.down_for(uuid, server))
+            told = "up" if up and not some else f"{'up' if up else 'down'}: {self.why(uuid, server)}"
             if self._told.setdefault(uuid, {}).get(server) != told:
                 self._told[uuid][server] = told
                 self._tell(f"{self._named(uuid, server)} is {told}")
@@ -251,21 +287,16 @@ class MemberStates:
         uuid = service.pool_uuid
         seen = operstate.Seen(
             monitored=bool(self._requirements.of(uuid, address)),
-            up=self._is_up(uuid, address),
+            up=self.is_up(uuid, address),
             known=self.is_known(uuid, address),
             fault=self.fault(uuid, address).reason,
         )
         return operstate.server(server, service.pool_enabled, seen, operstate.NO_GRACE).word
 
-    def _is_up(self, pool: str, server: bytes) -> bool:
-        if self.fault(pool, server).reason:
-            return False
-        return self._passes(pool, server)
-
-    def _passes(self, pool: str, server: bytes) -> bool:
-        """Whether a server that can be reached is up."""
-        required = self._requirements.of(pool, server)
-        return self.health.up(required) and not (required and self._conflicts.answers(pool, server))
+    def _passes(self, pool: str, server: bytes, vip: bytes | None) -> bool:
+        """Whether a server that can be reached is up for a VIP, or for all."""
+        required = self._requirements.of(pool, server, vip)
+        return self.health.up(required) and not (required and self._conflicts.answers(pool, server, vip))
 
     def _egress(self, mode: str, server: bytes) -> int | None:
         """The interface that frames for a server leave by."""
@@ -286,3 +317,11 @@ class MemberStates:
         """Look at a server whose VIP is silent."""
         facts = await self.examiner.glance(check)
         return LookResult(facts.reached, findings.cause(facts))
+
+
+def _about(reason: str, of: Set[bytes], vips: Set[bytes], down: Sequence[bytes]) -> str:
+    """A reason with the VIPs that it is about. vips: those of the server; down: those for which it is not up alone."""
+    named = f"{'VIP' if len(of) == 1 else 'VIPs'} {', '.join(map(socket.inet_ntoa, sorted(of)))}"
+    if of & set(down):
+        return f"down for {named}: {reason}"
+    return reason if of == vips else f"{named}: {reason}"

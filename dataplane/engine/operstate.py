@@ -6,7 +6,7 @@ that waits for its servers' first results). Everybody who shows a state takes it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from dataplane import plan
@@ -105,6 +105,12 @@ def pool_word(service: plan.Service, *, servers: bool, settled: bool, up: bool) 
     return UP if servers and up else DOWN
 
 
+def best(words: Iterable[str]) -> str:
+    """The best of the states that a pool has for each of its services."""
+    found = set(words)
+    return next(word for word in (UP, INITIALIZING, DOWN, DISABLED) if word in found)
+
+
 def pool(service: plan.Service, servers: Mapping[str, State], *, settled: bool, up: bool) -> State:
     """A pool's state. servers: by address; settled: their first results are in; up: what its forwarding does."""
     word = pool_word(service, servers=bool(servers), settled=settled, up=up)
@@ -120,6 +126,16 @@ def pool(service: plan.Service, servers: Mapping[str, State], *, settled: bool, 
     if not any(state.word == UP for state in servers.values()):
         return State(word, f"no server takes new flows: {listing(servers)}")
     return State(word)
+
+
+def of_vips(states: Mapping[str, State]) -> State:
+    """A pool's state by those that it has for its VIPs: the best, and for which VIPs it is another."""
+    word, found = best(state.word for state in states.values()), list(dict.fromkeys(states.values()))
+    if len(found) == 1:
+        return found[0]
+    others = [f"{s.word} for VIP {vip}" + (f": {s.reason}" if s.reason else "") for vip, s in states.items()]
+    mine = [state.reason for state in found if state.word == word and state.reason]
+    return State(word, "; ".join([*mine, *(o for o, s in zip(others, states.values(), strict=True) if s.word != word)]))
 
 
 def service_word(planned: plan.Service, pool: str) -> str:

@@ -1,19 +1,28 @@
 """The pools as a driver is to have them, through all that happens to their servers: made, put, and moved on as time
-passes."""
+passes.
+
+A pool of the plan is one of the driver, by its uuid, as long as its servers are up for all its VIPs alike. Where they
+are not, groups of VIPs have their own (`vipgroups`); they share one again when that moves no flow. A VIP that is new to
+a pool in use begins alone, so that the others do not wait for what its servers answer.
+"""
 
 from __future__ import annotations
 
 import os
+import socket
 import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from dataplane import plan
+from dataplane.engine import vipgroups
 from dataplane.engine.operstate import IDLE, Flows
-from dataplane.forwarding import maglev, translate, values
-from dataplane.forwarding.driver import Driver
+from dataplane.engine.vipgroups import Names, Ups
+from dataplane.forwarding import maglev, poolnames, translate, values
+from dataplane.forwarding.driver import Driver, Found
 from dataplane.forwarding.transition import Life, Slots
 from dataplane.health.checkstate import settled_after
 from dataplane.plan.index import ServiceIndex
@@ -25,11 +34,19 @@ AT_ONCE = 64
 """Pools that a driver is given at a time, while threads make the next."""
 
 
-class Pools:
-    """Made and used on the engine's loop. members: of a service's pool, with their states; is_known: whether it is
-    known of a pool's server that it is up or down; now: what time it is, on the clock of the plan's times.
+class _Wanted(NamedTuple):
+    """A pool of the driver that is to be made anew."""
 
-    values: as they were put last, by uuid.
+    name: str
+    service: plan.Service  # one that it is for
+
+
+class Pools:
+    """Made and used on the engine's loop. members: of a service's pool, with their states for its VIP; ups: which of
+    them are up; is_known: whether it is known of a pool's server that it is up or down for a VIP; now: what time it is,
+    on the clock of the plan's times.
+
+    values: as they were put last, by the driver's names for them.
     """
 
     def __init__(
@@ -37,23 +54,29 @@ class Pools:
         driver: Driver,
         index: ServiceIndex,
         members: Callable[[plan.Service], tuple[translate.PoolMember, ...]],
-        is_known: Callable[[str, bytes], bool],
+        ups: Callable[[plan.Service], Ups],
+        is_known: Callable[[str, bytes, bytes], bool],
         now: Callable[[], float],
     ) -> None:
         self._now = now
         self._driver, self._index = driver, index
-        self._members, self._is_known = members, is_known
+        self._members, self._ups, self._is_known = members, ups, is_known
         self.values: dict[str, values.Pool] = {}
+        self._names: dict[str, Names] = {}
+        self._divided: set[str] = set()
+        self._left: dict[str, str] = {}
+        self._moved: set[str] = set()
         self._slots: dict[str, Slots] = {}
         self._unsettled: dict[str, float] = {}
         self._watched: set[str] = set()
         self._flows: Mapping[str, Mapping[Life, Flows]] = {}
-        self._adopted: Mapping[str, values.Pool] = {}
+        self._found: Mapping[tuple[str, bytes], str] = {}
+        self._adopted: dict[str, values.Pool] = {}
         self._builders = ThreadPoolExecutor(os.cpu_count(), "avi-se-table")
 
-    def adopt(self, found: Mapping[str, values.Pool]) -> None:
+    def adopt(self, found: Found) -> None:
         """What a driver was found to run: pools that are made from now on go on from there."""
-        self._adopted = found
+        self._found, self._adopted = found.names(), dict(found.pools)
 
     def close(self) -> None:
         """End the threads."""
@@ -63,37 +86,89 @@ class Pools:
         """These pools of the index came, changed or went. One that is new to this engine forwards nothing until each
         of its servers has been heard of: after a cold start the first one to answer would get, and reset, the others'
         connections; in a new pool it would stay the former owner of all slots for the time of a whole window, and get
-        every UDP flow."""
+        every UDP flow. The same is true of a VIP that is new to a pool."""
         for uuid in pools:
             services = self._index.of_pool(uuid)
-            if not services:
-                self._unsettled.pop(uuid, None)
-            elif uuid not in self._slots and uuid not in self._unsettled and uuid not in self._adopted:
-                longest = max((settled_after(m) for s in services for m in s.monitors), default=0)
-                self._unsettled[uuid] = time.monotonic() + longest + SETTLE
+            if services:
+                self._follow(uuid, services)
+            else:
+                for name in self.names(uuid):
+                    self._unsettled.pop(name, None)
 
-    def is_settled(self, uuid: str) -> bool:
-        """Whether a pool's servers were all heard of, or had their time."""
-        return uuid not in self._unsettled
+    def _follow(self, uuid: str, services: Collection[plan.Service]) -> None:
+        vips = dict.fromkeys(socket.inet_aton(service.vip) for service in services)
+        known = self._names.get(uuid)
+        if known is None:
+            known = {vip: name for vip in vips if (name := self._found.get((uuid, vip)))}
+        in_use = {name for name in known.values() if name not in self._unsettled}
+        names = {vip: known.get(vip) or (poolnames.of_vip(uuid, vip) if in_use else uuid) for vip in vips}
+        self._rename(uuid, known, vipgroups.named(uuid, names))
+        longest = max((settled_after(m) for s in services for m in s.monitors), default=0)
+        for name, its in vipgroups.grouped(self._names[uuid]).items():
+            if not any(vip in known for vip in its):
+                self._slots.pop(name, None)  # what another VIP had
+                self._unsettled[name] = time.monotonic() + longest + SETTLE
 
-    def has(self, uuid: str, server: bytes, up: bool) -> bool:
-        """Whether a settled pool was put with a server of it in that state: nothing is new for the driver."""
-        value = self.values.get(uuid)
-        if value is None or uuid in self._unsettled:
+    def _rename(self, uuid: str, before: Names, now: Names) -> None:
+        """Have VIPs in other groups: theirs go on from where these are."""
+        for vip, name in now.items():
+            old = before.get(vip, name)
+            if old != name:
+                self._moved |= {s.key for s in self._index.of_pool(uuid) if socket.inet_aton(s.vip) == vip}
+                if name not in before.values():
+                    self._begin(name, old)
+        gone = {name: vip for vip, name in before.items() if name not in now.values() and name != uuid}
+        self._left |= {name: now.get(vip, uuid) for name, vip in gone.items()}
+        self._names[uuid] = now
+        if len(set(now.values())) > 1:
+            self._divided.add(uuid)
+        else:
+            self._divided.discard(uuid)
+
+    def _begin(self, name: str, old: str) -> None:
+        """A new group goes on from where its VIPs were."""
+        if old in self._slots:
+            self._slots[name] = self._slots[old].copy()
+        elif old in self._adopted:
+            self._adopted[name] = self._adopted[old]
+        self._unsettled.pop(name, None)
+        if old in self._unsettled:
+            self._unsettled[name] = self._unsettled[old]
+
+    def names(self, uuid: str) -> Collection[str]:
+        """The driver's pools of a pool of the plan."""
+        return dict.fromkeys(self._names.get(uuid, {}).values())
+
+    def name(self, service: plan.Service) -> str:
+        """The driver's pool of a service."""
+        return self._names.get(service.pool_uuid, {}).get(socket.inet_aton(service.vip), service.pool_uuid)
+
+    def is_settled(self, service: plan.Service) -> bool:
+        """Whether the servers of a service's pool were all heard of, or had their time."""
+        return self.name(service) not in self._unsettled
+
+    def has(self, uuid: str, vip: bytes, server: bytes, up: bool) -> bool:
+        """Whether a settled pool was put with a server of it in that state for a VIP: nothing is new for the driver."""
+        name = self._names.get(uuid, {}).get(vip, uuid)
+        value = self.values.get(name)
+        if value is None or name in self._unsettled:
             return False
         at = bisect_left(value.targets, server, key=lambda target: target.address)
         return at < len(value.targets) and (value.targets[at].address, value.targets[at].up) == (server, up)
 
     def is_up(self, service: plan.Service) -> bool:
         """Whether a service has a server that takes new flows."""
-        if service.pool_uuid in self._unsettled:
+        name = self.name(service)
+        if name in self._unsettled:
             return False
-        pool = self.values.get(service.pool_uuid)
+        pool = self.values.get(name)
         return pool is not None and (pool.table[0] != maglev.NO_SERVER or any(t.serves for t in pool.targets))
 
     def flows(self, uuid: str, member: Life) -> Flows:
         """A member's tracked flows that live, as of the last `advance`."""
-        return self._flows.get(uuid, {}).get(member, Flows(0))
+        found = [self._flows.get(name, {}).get(member, Flows(0)) for name in self.names(uuid)]
+        last = min((flows.last for flows in found if flows.live), default=0.0)
+        return Flows(sum(flows.live for flows in found), sum(flows.idle for flows in found), last)
 
     def put(self, pools: Sequence[str], until: float) -> Sequence[str]:
         """Make pools anew and put those that changed, as many as there is time for (time.monotonic()), the first ones
@@ -106,68 +181,146 @@ class Pools:
         return pools[:at]
 
     def _put(self, pools: Sequence[str]) -> None:
-        services = [next(iter(self._index.of_pool(uuid))) for uuid in pools]
-        for batch in pipeline.batches(self._builders, self._made, services, AT_ONCE):
+        wanted = [one for uuid in pools for one in self._wanted(uuid)]
+        for batch in pipeline.batches(self._builders, self._made, wanted, AT_ONCE):
             changed = [value for value in batch if self.values.get(value.uuid) != value]
             for value, held in zip(changed, self._driver.put_pools(changed), strict=True):
                 self.values[held.uuid] = held
                 self._slots[held.uuid].exchange(value.table, held.table)
 
+    def _wanted(self, uuid: str) -> list[_Wanted]:
+        """A pool's groups of VIPs as they are to be now."""
+        firsts = {socket.inet_aton(service.vip): service for service in reversed(list(self._index.of_pool(uuid)))}
+        groups = vipgroups.grouped(self._names[uuid])
+        new = {name for name, vips in groups.items() if self._settle(name, [firsts[vip] for vip in vips])}
+        if len(firsts) > 1:
+            self._group(uuid, {vip: self._ups(service) for vip, service in firsts.items()}, new)
+            groups = vipgroups.grouped(self._names[uuid])
+        return [_Wanted(name, firsts[vips[0]]) for name, vips in groups.items()]
+
+    def _group(self, uuid: str, ups: Mapping[bytes, Ups], new: Collection[str]) -> None:
+        """Divide and unite the groups of VIPs. new: groups that were settled just now: they have no flows."""
+        before = self._names[uuid]
+        settled = set(before.values()) - self._unsettled.keys()
+        names = vipgroups.divided(uuid, before, ups, settled, self._up_in(uuid))
+        settled |= set(names.values()) - set(before.values())
+
+        def may_join(name: str, other: str) -> bool:
+            if not {name, other} <= settled:
+                return False
+            mine = ups[next(vip for vip, its in names.items() if its == name)]
+            return name in new or self._is_idle(name) or self._is_same(name, other, mine)
+
+        self._rename(uuid, before, vipgroups.united(uuid, names, ups, may_join))
+
+    def _up_in(self, name: str) -> Ups | None:
+        """The servers that are up in a pool as it was put last."""
+        value = self.values.get(name)
+        return None if value is None else tuple(target.up for target in value.targets)
+
+    def _is_idle(self, name: str) -> bool:
+        """Whether no server had flows in a pool as it was put last."""
+        return self._is_stable(name) and not any(target.serves for target in self.values[name].targets)
+
+    def _is_same(self, name: str, other: str, ups: Ups) -> bool:
+        """Whether two pools forward alike until now, and do so when these servers are up."""
+        if not (self._is_stable(name) and self._is_stable(other)):
+            return False
+        ones, others = self.values[name], self.values[other]
+        return ones.made_of == others.made_of and self._up_in(name) == self._up_in(other) == ups
+
+    def _is_stable(self, name: str) -> bool:
+        """Whether a pool was put, and every slot of it is stable."""
+        return name in self.values and name in self._slots and self._slots[name].stable
+
+    def moved(self) -> Collection[str]:
+        """The keys of the services that have other pools of the driver since the last call."""
+        moved, self._moved = self._moved, set()
+        return moved
+
+    def sweep(self) -> None:
+        """Take the driver's pools away that no service has any more; what they counted goes over to those that the
+        services have now."""
+        left, self._left = self._left, {}
+        for name, heir in left.items():
+            if name not in self.names(poolnames.parts(name).uuid):
+                self._remove(name, heir if heir in self.values else "")
+
     def remove(self, uuid: str) -> None:
         """Take a pool away, if it is there."""
-        if uuid in self.values:
-            del self.values[uuid], self._slots[uuid]
-            self._watched.discard(uuid)
-            self._driver.remove_pool(uuid)
+        self._divided.discard(uuid)
+        for name in {uuid, *self._names.pop(uuid, {}).values()}:
+            self._remove(name)
+
+    def _remove(self, name: str, heir: str = "") -> None:
+        self._unsettled.pop(name, None)
+        self._watched.discard(name)
+        self._slots.pop(name, None)
+        if self.values.pop(name, None) is not None:
+            self._driver.remove_pool(name, heir)
 
     def moving(self) -> Collection[str]:
         """The pools of whose slots some are not stable: the flows that they remember count for `advance`."""
-        return [uuid for uuid in self._watched if uuid in self._slots and not self._slots[uuid].stable]
+        return [name for name in self._watched if name in self._slots and not self._slots[name].stable]
 
-    def advance(self, lingering: values.Lingering) -> list[str]:
+    def advance(self, lingering: values.Lingering) -> Collection[str]:
         """Time passed: ends windows, tracking and graceful times, and the wait of new pools. lingering: flows that
-        live, of those that were `moving`. Returns the pools that are to be put."""
-        self._flows = {uuid: _counted(flows) for uuid, flows in lingering.items()}
-        asked = {uuid: [(slot, life) for slot, life, _ in flows] for uuid, flows in lingering.items()}
-        return [uuid for uuid in self._watched if uuid in self.values and self._advance(uuid, asked.get(uuid))]
+        live, of those that were `moving`. Returns the uuids of the pools that are to be put."""
+        self._flows = {name: _counted(flows) for name, flows in lingering.items()}
+        asked = {name: [(slot, life) for slot, life, _ in flows] for name, flows in lingering.items()}
+        changed = [name for name in self._watched if name in self.values and self._advance(name, asked.get(name))]
+        return {poolnames.parts(name).uuid for name in changed}.union(filter(self._may_unite, self._divided))
 
-    def _advance(self, uuid: str, lingering: Iterable[tuple[int, Life]] | None) -> bool:
+    def _may_unite(self, uuid: str) -> bool:
+        """Whether two of a pool's groups forward alike by now."""
+        ups = [self._up_in(one) for one in self.names(uuid) if one not in self._unsettled and self._is_stable(one)]
+        return len(set(ups)) < len(ups)
+
+    def _advance(self, name: str, lingering: Iterable[tuple[int, Life]] | None) -> bool:
         """Whether time changed something of a pool. lingering: its flows that live; None: nobody asked."""
-        slots, pool, services = self._slots[uuid], self.values[uuid], self._index.of_pool(uuid)
+        uuid = poolnames.parts(name).uuid
+        services = [service for service in self._index.of_pool(uuid) if self.name(service) == name]
+        if not services:
+            return False
+        slots, pool = self._slots[name], self.values[name]
         serving = {(target.address, target.generation) for target in pool.targets if target.serves}
-        changed = self._unsettled.get(uuid, float("inf")) <= time.monotonic()
+        changed = self._unsettled.get(name, float("inf")) <= time.monotonic()
         if lingering is not None:
             timeouts = [service.idle_timeout for service in services]
             timeout = 0 if 0 in timeouts else max(timeouts, default=0)
             changed |= slots.advance(self._now(), timeout, serving.__contains__, lingering)
         if any(not server.enabled for server in self._index.members(uuid).servers):
-            members = self._members(next(iter(services)))
-            changed |= serving != {member.life for member in members if member.serves}
+            changed |= serving != {member.life for member in self._members(services[0]) if member.serves}
         return changed
 
-    def _settle(self, service: plan.Service) -> bool:
-        """Whether a pool may forward: every enabled server's state is known, or time is up."""
-        until = self._unsettled.get(service.pool_uuid)
+    def _settle(self, name: str, services: Collection[plan.Service]) -> bool:
+        """Whether a pool may forward from now on, and could not before: the state of every enabled server is known for
+        the VIPs of these services, or time is up."""
+        until = self._unsettled.get(name)
         if until is None:
-            return True
-        uuid, (servers, addresses) = service.pool_uuid, self._index.members(service.pool_uuid)
-        enabled = [a for s, a in zip(servers, addresses, strict=True) if s.enabled]
-        if time.monotonic() < until and not all(self._is_known(uuid, a) for a in enabled):
             return False
-        del self._unsettled[service.pool_uuid]
+        if time.monotonic() < until:
+            for service in services:
+                vip, (servers, addresses) = socket.inet_aton(service.vip), self._index.members(service.pool_uuid)
+                enabled = (a for s, a in zip(servers, addresses, strict=True) if s.enabled)
+                if not all(self._is_known(service.pool_uuid, a, vip) for a in enabled):
+                    return False
+        del self._unsettled[name]
         return True
 
-    def _made(self, service: plan.Service) -> values.Pool:
+    def _made(self, wanted: _Wanted) -> values.Pool:
         """A pool's value as of now, its slots with it."""
-        uuid, found = service.pool_uuid, self._members(service)
-        before = self.values.get(uuid)
-        known = before or self._adopted.get(uuid)
-        slots = self._slots.get(uuid)
+        name, service = wanted
+        found = self._members(service)
+        before = self.values.get(name)
+        known = before or self._adopted.get(name)
+        slots = self._slots.get(name)
         if slots is None:
-            slots = self._slots[uuid] = self._first_slots(service)
-        if not self._settle(service):  # it forwards nothing: the table would be another with every server heard of
-            self._watched.add(uuid)
-            return translate.pool(service, found, None, maglev.build_table((), service.slots, service.seed), known)
+            slots = self._slots[name] = self._first_slots(name, service)
+        if name in self._unsettled:  # it forwards nothing: the table would be another with every server heard of
+            self._watched.add(name)
+            nobody = maglev.build_table((), service.slots, service.seed)
+            return translate.pool(service, found, None, nobody, known, name=name)
         shares = translate.shares(service, found)
         same = known is not None and known.made_of == shares
         table = known.table if known is not None and same else translate.table(service, found)
@@ -176,15 +329,15 @@ class Pools:
             serves = {life for life, member in zip(lives, found, strict=True) if member.serves}
             slots.change(table, lives, serves.__contains__, self._now())
         if not slots.stable or any(not m.server.enabled and m.serves for m in found):
-            self._watched.add(uuid)
+            self._watched.add(name)
         else:
-            self._watched.discard(uuid)
-        return translate.pool(service, found, slots.phases(lives), table, known, shares)
+            self._watched.discard(name)
+        return translate.pool(service, found, slots.phases(lives), table, known, shares, name)
 
-    def _first_slots(self, service: plan.Service) -> Slots:
+    def _first_slots(self, name: str, service: plan.Service) -> Slots:
         """The slots of a pool that is new to this process: as the kernel has them, else as the plan tells them."""
         slots = Slots(service.slots)
-        adopted = self._adopted.get(service.pool_uuid)
+        adopted = self._adopted.get(name)
         if adopted is not None and adopted.slots == service.slots:
             slots.adopt(adopted, self._now())
             return slots

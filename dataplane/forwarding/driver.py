@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from dataplane.forwarding import poolnames
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
 from dataplane.kernel.objects import Owner
 
@@ -29,8 +30,8 @@ class Tables(Protocol):
         """Add or replace several pools, each at once, one after the other as they come. Returns them as they are held:
         equal ones, but the table may be one that the driver keeps."""
 
-    def remove_pool(self, uuid: str) -> None:
-        """Remove a pool that no service names."""
+    def remove_pool(self, uuid: str, heir: str = "") -> None:
+        """Remove a pool that no service names. heir: the pool that takes over what was counted for its servers."""
 
     def put_service(self, service: Service) -> None:
         """Add or replace a service."""
@@ -43,6 +44,21 @@ class Tables(Protocol):
 
     def remove_vip(self, address: bytes) -> None:
         """Remove a VIP: its packets are the host's again."""
+
+
+class Found(NamedTuple):
+    """What a driver was found to run at start."""
+
+    pools: Mapping[str, Pool]  # by the driver's names for them
+    services: Mapping[ServiceKey, str]  # the name of each service's pool
+
+    def names(self) -> Mapping[tuple[str, bytes], str]:
+        """The names of the pools, by a pool's uuid in the plan and a VIP."""
+        named = {(poolnames.parts(name).uuid, key.vip): name for key, name in self.services.items()}
+        return {which: name for which, name in named.items() if name in self.pools}
+
+
+NOTHING_FOUND = Found({}, {})
 
 
 class Sending(NamedTuple):
@@ -75,8 +91,8 @@ class Driver(Tables, Protocol):
     def modes(self) -> Mapping[str, str]:
         """How each interface is served, by interface name ("native", "generic", "AF_PACKET")."""
 
-    def adopted(self) -> Mapping[str, Pool]:
-        """What was found running at start: every pool, by its uuid. Empty after a cold start."""
+    def adopted(self) -> Found:
+        """What was found running at start: nothing after a cold start."""
 
     def lingering(self, pools: Collection[str]) -> Lingering:
         """Of every `elder` entry of some pools that lives, by pool: slot, address and generation of the member, and

@@ -54,8 +54,8 @@ class LookupTables:
             self.put_pool(pool)
         return several
 
-    def remove_pool(self, uuid: str) -> None:
-        """Remove a pool."""
+    def remove_pool(self, uuid: str, heir: str = "") -> None:
+        """Remove a pool. Nothing is counted here that an heir could take over."""
         self.pools.pop(uuid, None)
         self._macs.pop(uuid, None)
         self.version += 1

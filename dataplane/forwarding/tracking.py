@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
+from dataplane.forwarding import poolnames
 from dataplane.forwarding.maglev import NO_SERVER, slot_of
 from dataplane.forwarding.values import STABLE, TRANSITION, Lingering, Pool, Service, ServiceKey, Target
 
@@ -54,7 +55,7 @@ class FragmentKey(NamedTuple):
 class MemberId(NamedTuple):
     """A pool member in one life of it."""
 
-    pool: str  # uuid
+    pool: str  # the driver's name for it, or for another of its family (`poolnames`)
     address: bytes
     generation: int  # another for each life of the address in the pool
 
@@ -112,7 +113,7 @@ class Flows:
         if syn:
             self.elder.pop(flow, None)
         elif found := self._known(self.elder, flow, service, pool, now):
-            self.elder.put(flow, Entry(MemberId.of(pool, found), now))
+            self.elder.put(flow, self.elder[flow]._replace(seen=now))
             return found
         return self._in_transition(flow, service, pool, slot, now, syn=syn) if phase == TRANSITION else owner
 
@@ -162,17 +163,18 @@ class Flows:
     ) -> Lingering:
         """Slot, member and last packet of every entry of `elder` that lives, of the wanted pools; those that do not are
         forgotten."""
-        found: dict[str, list[tuple[int, tuple[bytes, int], int]]] = {uuid: [] for uuid in wanted}
+        found: dict[str, list[tuple[int, tuple[bytes, int], int]]] = {name: [] for name in wanted}
+        families = {poolnames.parts(name).uuid for name in wanted}
         for flow, entry in list(self.elder.items()):
-            pool = entry.member_id.pool
-            if pool not in found:
+            if poolnames.parts(entry.member_id.pool).uuid not in families:
                 continue
-            service, where = services(flow.vip, flow.protocol, flow.port), pools.get(pool)
+            service = services(flow.vip, flow.protocol, flow.port)
+            where = pools.get(service.pool) if service is not None else None
             if service is None or where is None or self._known(self.elder, flow, service, where, now) is None:
                 del self.elder[flow]
-            else:
+            elif where.uuid in found:
                 life = entry.member_id.address, entry.member_id.generation
-                found[pool].append((slot_for(flow, service, where), life, entry.seen))
+                found[where.uuid].append((slot_for(flow, service, where), life, entry.seen))
         return found
 
     def remember_fragments(self, key: FragmentKey, service: Service, pool: Pool, target: Target, now: int) -> None:
@@ -215,7 +217,7 @@ def _slot(client: bytes, port: int, seed: int, slots: int) -> int:
 
 def find_member(pool: Pool, member_id: MemberId) -> Target | None:
     """The pool's target that is this member in this life."""
-    if pool.uuid != member_id.pool:
+    if not poolnames.alike(pool.uuid, member_id.pool):
         return None
     for target in pool.targets:
         if target.address == member_id.address:

@@ -83,6 +83,14 @@ class Slots:
             self._marks = bytearray(pool.phases.translate(_MARKS))
             self._windows = {slotphases.WINDOW: _Window(now, now)}
 
+    def copy(self) -> Slots:
+        """Slots that go on from here by themselves."""
+        other = Slots(self._slots)
+        other._members, other._owners, other._former = self._members, self._owners, self._former
+        other._marks, other._told = bytearray(self._marks), self._told
+        other._windows = {number: _Window(window.first, window.last) for number, window in self._windows.items()}
+        return other
+
     def change(self, table: Owners, members: Sequence[Life], serves: Callable[[Life], bool], now: float) -> bool:
         """A new table came into force; whether it is another than before. table: indices into members; members: all
         that there are, in the table or not: one that is missing is gone for good; serves: whether one may go on with

@@ -148,15 +148,16 @@ def pool(
     owned: Owners | None = None,
     before: values.Pool | None = None,
     made_of: bytes = b"",
+    name: str = "",
 ) -> values.Pool:
     """The pool's forwarding value. phases: of its slots where not all are stable; owned: its table if it is made, and
-    made_of: its `shares`;
-    before: its value until now, whose parts are used again where they are the same."""
+    made_of: its `shares`; before: its value until now, whose parts are used again where they are the same; name: the
+    driver's for it, where that is not its uuid."""
     targets = tuple(map(_target, found, _known(found, before.targets if before is not None else ())))
     owned = table(service, found) if owned is None else owned
     if before is not None and before.table is not owned and before.table == owned:
         owned = before.table
-    uuid, seed, mode = service.pool_uuid, service.seed, service.mode
+    uuid, seed, mode = name or service.pool_uuid, service.seed, service.mode
     if phases is None:
         return values.Pool(uuid, seed, owned, targets, mode, made_of=made_of)
     return values.Pool(uuid, seed, owned, targets, mode, phases.phases, phases.fallback, made_of)
@@ -201,12 +202,11 @@ def key(service: plan.Service) -> values.ServiceKey:
     return values.ServiceKey(socket.inet_aton(service.vip), protocol, service.port, service.port_end)
 
 
-def service(planned: plan.Service) -> values.Service:
-    """A service's forwarding value."""
+def service(planned: plan.Service, pool: str = "") -> values.Service:
+    """A service's forwarding value. pool: the driver's name for its pool, where that is not the pool's uuid."""
     by_port = planned.hash_key == plan.BY_ADDRESS_AND_PORT
-    return values.Service(
-        key(planned), planned.virtualservice, planned.pool_uuid, by_port, planned.per_packet, planned.idle_timeout
-    )
+    pool = pool or planned.pool_uuid
+    return values.Service(key(planned), planned.virtualservice, pool, by_port, planned.per_packet, planned.idle_timeout)
 
 
 def vip(address: bytes, services: Iterable[plan.Service], is_up: Callable[[plan.Service], bool]) -> values.Vip:

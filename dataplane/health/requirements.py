@@ -1,10 +1,12 @@
-"""What every pool member must pass, and which pools a check belongs to: equal checks of several pools are run once."""
+"""What every pool member must pass for each VIP, and which pools a check belongs to: equal checks of several pools are
+run once."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
 from dataplane import plan
@@ -21,7 +23,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What a server must pass for one VIP and port."""
+    """What a server must pass for one port of a VIP."""
 
     checks: tuple[Check, ...]  # one for each monitor
     needed: int = 0  # how many of the checks must be up; 0: all
@@ -35,16 +37,24 @@ class Requirement:
         return None if len(known) - known.count(False) >= needed else False
 
 
+_Members = Mapping[bytes, tuple[Requirement, ...]]
+"""By address."""
+_OfVips = Mapping[bytes, _Members]
+"""By VIP."""
+_NOBODY: _Members = {}
+_NONE: _OfVips = {}
+
+
 class Requirements:
     """Requirements by pool member, and pools by check."""
 
     def __init__(self) -> None:
-        self._requirements: dict[str, dict[bytes, tuple[Requirement, ...]]] = {}
+        self._requirements: dict[str, _OfVips] = {}
         self._users: dict[Check, tuple[str, ...]] = {}
 
     def follow(self, pool: str, services: Iterable[plan.Service]) -> Change:
         """Take over what a pool's services require of its members. A pool without services is gone."""
-        before, now = self._requirements.pop(pool, {}), _required(services)
+        before, now = self._requirements.pop(pool, _NONE), _required(services)
         if now:
             self._requirements[pool] = now
         if before == now:
@@ -69,9 +79,19 @@ class Requirements:
                 change.gone.append(check)
         return change
 
-    def of(self, pool: str, server: bytes) -> tuple[Requirement, ...]:
-        """What a pool member must pass."""
-        return self._requirements.get(pool, {}).get(server, ())
+    def of(self, pool: str, server: bytes, vip: bytes | None = None) -> tuple[Requirement, ...]:
+        """What a pool member must pass: for a VIP, or for all."""
+        of_vips = self._requirements.get(pool, _NONE)
+        if vip is not None:
+            return of_vips.get(vip, _NOBODY).get(server, ())
+        if len(of_vips) == 1:
+            (members,) = of_vips.values()
+            return members.get(server, ())
+        return tuple(chain.from_iterable(members.get(server, ()) for members in of_vips.values()))
+
+    def vips(self, pool: str) -> Collection[bytes]:
+        """The VIPs for which a pool's members have requirements."""
+        return self._requirements.get(pool, _NONE).keys()
 
     def users(self, check: Check) -> Iterable[str]:
         """The pools that a check belongs to."""
@@ -79,27 +99,32 @@ class Requirements:
 
     def servers(self, pool: str) -> Collection[bytes]:
         """The members of a pool that have requirements."""
-        return self._requirements.get(pool, {}).keys()
+        return next(iter(self._requirements.get(pool, _NONE).values()), _NOBODY).keys()
 
 
-def _required(services: Iterable[plan.Service]) -> dict[bytes, tuple[Requirement, ...]]:
-    """The requirements of every member that has some: one for each VIP and port, equal ones once."""
-    found: dict[bytes, dict[Requirement, None]] = {}
+def _required(services: Iterable[plan.Service]) -> _OfVips:
+    """The requirements of every member that has some, by VIP: one for each port, equal ones once."""
+    found: dict[bytes, dict[bytes, dict[Requirement, None]]] = {}
     for service in services:
         if not service.monitors:
             continue
         vip, monitors = socket.inet_aton(service.vip), tuple(map(_content, service.monitors))
+        members = found.setdefault(vip, {})
         for server in service.servers:
             address = socket.inet_aton(server.address)
             checks = tuple(Check(vip, address, m.port or server.port, m, service.mode) for m in monitors)
-            found.setdefault(address, {})[Requirement(checks, service.monitors_needed)] = None
-    return {address: tuple(requirements) for address, requirements in found.items()}
+            members.setdefault(address, {})[Requirement(checks, service.monitors_needed)] = None
+    return {
+        vip: {address: tuple(requirements) for address, requirements in members.items()}
+        for vip, members in found.items()
+    }
 
 
-def _checks(required: Mapping[bytes, tuple[Requirement, ...]]) -> dict[Check, None]:
+def _checks(required: _OfVips) -> dict[Check, None]:
     return {
         check: None
-        for requirements in required.values()
+        for members in required.values()
+        for requirements in members.values()
         for requirement in requirements
         for check in requirement.checks
     }

@@ -73,10 +73,12 @@ class MemberConflicts:
         """A member's conflicts over VIPs of its pool."""
         return self._members.get((pool, server), _NONE)
 
-    def answers(self, pool: str, server: bytes) -> bool:
-        """Whether a member answers ARP for a VIP of its pool."""
+    def answers(self, pool: str, server: bytes, vip: bytes | None = None) -> bool:
+        """Whether a member answers ARP for a VIP of its pool: for this one, or for any."""
         conflicts = self._members.get((pool, server))
-        return conflicts is not None and any(conflict.kind is Kind.ANSWER for conflict in conflicts)
+        return conflicts is not None and any(
+            conflict.kind is Kind.ANSWER and vip in (None, conflict.vip) for conflict in conflicts
+        )
 
     def strangers(self, vip: bytes) -> tuple[Conflict, ...]:
         """The conflicts over a VIP that are no member's."""

@@ -112,4 +112,4 @@ def test_a_new_vip_is_asked_for_twice_and_never_again_at_a_restart(driver: str, 
 def test_of_several_vips_the_reason_names_the_one_that_is_missing(tmp_path: Path) -> None:
     with built(tmp_path, "l2") as world:
         world.publish(vip=NEW)
-        world.reports("down", f"VIP {NEW}: server answers, VIP does not: VIP missing on its loopback?")
+        world.reports("up", f"down for VIP {NEW}: server answers, VIP does not: VIP missing on its loopback?")

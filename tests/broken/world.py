@@ -88,9 +88,9 @@ class World:
         if server in self._programs:
             end(self._programs.pop(server), signal.SIGKILL)
 
-    def prepare(self, server: str) -> None:
+    def prepare(self, server: str, vip: str = VIP) -> None:
         """Make a server what a pool member must be."""
-        self.sh(server, f"avi-server apply --vip {VIP} --mode {self.mode} --interface eth0")
+        self.sh(server, f"avi-server apply --vip {vip} --mode {self.mode} --interface eth0")
 
     def publish(self, **changed: Any) -> None:
         """Write the plan that the engine follows."""

@@ -96,7 +96,7 @@ def test_a_window_is_as_long_as_a_flow_may_be_idle(moved: float, times: Times) -
     def members(planned: plan.Service) -> tuple[translate.PoolMember, ...]:
         return translate.members(planned, lambda _: True, lambda _: translate.NextHop(2, bytes(6)), steady.now())
 
-    pools = Pools(Memory(), index, members, lambda _pool, _server: True, steady.now)
+    pools = Pools(Memory(), index, members, lambda _: (True, True), lambda *_: True, steady.now)
     try:
         pools.follow([service.pool_uuid])
         pools.put([service.pool_uuid], float("inf"))

@@ -23,7 +23,7 @@ def pool(phase: int, owner: int = 1, former: int = 0, targets: tuple[Target, ...
 
 
 def send(flows: Flows, where: Pool, *, syn: bool, at: int = 0, service: Service = SERVICE, flow: Flow = FLOW) -> str:
-    found = flows.server(flow, service, where, at * SECOND, syn=syn)
+    found = flows.server(flow, dataclasses.replace(service, pool=where.uuid), where, at * SECOND, syn=syn)
     names = {OLD.address: "old", NEW.address: "new", OTHER.address: "other"}
     return names[found.address] if found else "none"
 
@@ -111,6 +111,17 @@ def test_a_server_that_comes_back_does_not_revive_what_it_had() -> None:
     assert send(flows, pool(TRANSITION), syn=ACK) == "old"
     reborn = (dataclasses.replace(OLD, generation=2), NEW, OTHER)
     assert send(flows, pool(TRACKED, targets=reborn), syn=ACK) == "new"
+
+
+def test_a_flow_stays_known_where_its_vip_has_another_pool_of_the_family() -> None:
+    flows, begun = Flows(), FLOW._replace(client_port=1)
+    parent, own, strange = (dataclasses.replace(pool(TRACKED), uuid=n) for n in ("pool", "pool/10.0.0.100", "x"))
+    assert send(flows, dataclasses.replace(parent, phases=bytes([TRANSITION])), syn=ACK) == "old"
+    assert send(flows, dataclasses.replace(parent, phases=bytes([TRANSITION])), syn=SYN, flow=begun) == "new"
+    assert send(flows, own, syn=ACK) == "old"
+    assert send(flows, dataclasses.replace(own, phases=bytes([TRANSITION])), syn=ACK, flow=begun) == "new"
+    assert send(flows, parent, syn=ACK) == "old"
+    assert send(flows, strange, syn=ACK) == "new"
 
 
 def test_a_fallback_that_is_no_member_any_more() -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from dataplane.drivers.maps import poolrecord
 from dataplane.drivers.maps.flowentries import FlowEntry
-from dataplane.forwarding import decision
+from dataplane.forwarding import decision, poolnames
 from dataplane.forwarding.driver import Tables
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import SECOND, Bounded, Entry, Flow, Flows, find_member
@@ -130,6 +130,24 @@ class Fuzz:
     def _mismatch(self, what: str, world: World) -> Mismatch:
         return Mismatch(f"seed {self.seed}, frame {self.frames}: {what}\n{world}")
 
+    def _move(self, world: World, reference: Reference, both: Callable[[Callable[[Tables], None]], None]) -> World:
+        """A service goes over to another pool of the same family, which begins as its own is now."""
+        service = self.random.choice(world.services)
+        pool = next((pool for pool in world.pools if pool.uuid == service.pool), None)
+        if pool is None:
+            return world
+        uuid, vip = poolnames.parts(pool.uuid)
+        other = replace(pool, uuid=uuid if vip else poolnames.of_vip(uuid, service.key.vip))
+        moved = replace(service, pool=other.uuid)
+        both(lambda tables: tables.put_pool(other))
+        both(lambda tables: tables.put_service(moved))
+        reference.forget_numbers(other)
+        return replace(
+            world,
+            pools=(*(p for p in world.pools if p.uuid != other.uuid), other),
+            services=tuple(moved if s is service else s for s in world.services),
+        )
+
     def _change(self, world: World, reference: Reference) -> World:
         """One value becomes another, or is taken away and comes back."""
 
@@ -138,7 +156,7 @@ class Fuzz:
             change(self.decider.tables)
 
         rnd = self.random
-        choice = rnd.randrange(11)
+        choice = rnd.randrange(13)
         if choice < 5:
             pool = rnd.choice(world.pools)
             changed = random_pool(rnd, pool.uuid) if choice == 0 else changed_pool(rnd, pool)
@@ -168,9 +186,11 @@ class Fuzz:
             addresses = frozenset(random_address(rnd) for _ in range(3))
             both(lambda tables: tables.put_addresses(addresses))
             return replace(world, addresses=addresses)
+        if choice < 12:
+            return self._move(world, reference, both)
         self.decider.readopt()
-        if self.decider.tables.found != reference.values.pools:
-            found = self.decider.tables.found
+        if self.decider.tables.found.pools != reference.values.pools:
+            found = self.decider.tables.found.pools
             raise self._mismatch(f"found again\nput:   {reference.values.pools}\nfound: {found}", world)
         return world
 

@@ -18,6 +18,7 @@ from dataplane.drivers.maps import layout
 from dataplane.drivers.xdp import attachment, pins
 from dataplane.drivers.xdp.driver import OBJECT
 from dataplane.errors import DriverError
+from dataplane.forwarding.driver import NOTHING_FOUND
 from dataplane.forwarding.values import UDP, Service, ServiceKey, Tally, Vip
 from tests.packets.cases import CLIENT_MAC, arp_request, frame
 from tests.packets.world import VIP, ip
@@ -156,7 +157,8 @@ def test_a_killed_daemon_loses_no_frame_and_is_succeeded(two: Wire, name: str) -
 
     driver = two.start(name)
     try:
-        assert driver.adopted() == {"pool": two.pool(FIRST, SECOND)}
+        assert driver.adopted().pools == {"pool": two.pool(FIRST, SECOND)}
+        assert driver.adopted().names() == {("pool", ip(VIP)): "pool"}
         for sport in range(100):
             two.send(two.query(sport))
             if sport == 30:
@@ -245,7 +247,7 @@ def test_another_layout_is_replaced(two: Wire, name: str) -> None:
 
     new = two.start(name)
     try:
-        assert new.adopted() == {}
+        assert new.adopted() == NOTHING_FOUND
         assert not (pin_folder(name) / "v0").exists()
         index = two.interfaces[0].index
         assert two.balancer.run(lambda: links.attached(index)) is None

@@ -140,7 +140,9 @@ def test_places_are_used_again_and_slabs_go_with_their_pools(kernel: KernelDecid
         tables.put_pool(one)
     assert 5 < number() <= 8
     kernel.readopt()
-    assert {uuid: found for uuid, found in kernel.tables.found.items() if uuid != "pool"} == {p.uuid: p for p in many}
+    assert {uuid: found for uuid, found in kernel.tables.found.pools.items() if uuid != "pool"} == {
+        p.uuid: p for p in many
+    }
     for one in many:
         kernel.tables.remove_pool(one.uuid)
     assert number() <= 3
@@ -225,7 +227,7 @@ def test_what_a_killed_process_left_half_done_is_not_seen_by_its_successor(kerne
     state.pools[77] = poolrecord.word(1, 0, 900)  # removed, but for its word
     kernel.readopt()
     maps = kernel.tables._maps
-    assert kernel.tables.found == {"pool": replace(pool(1), phases=bytes([1]) * SLOTS, fallback=slots(0))}
+    assert kernel.tables.found.pools == {"pool": replace(pool(1), phases=bytes([1]) * SLOTS, fallback=slots(0))}
     held = kernel.tables._pools.held["pool"]
     assert dict(maps["lives"].items()) == {
         poolrecord.life("pool", t.address, 0): u32(held.first + at) for at, t in enumerate(held.value.targets)

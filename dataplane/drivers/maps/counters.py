@@ -95,6 +95,16 @@ class MapCounters:
         """Take a server's counter back."""
         self._numbers.give(number)
 
+    def hand_over(self, number: int, heir: int) -> None:
+        """Add what was counted by one number to another's."""
+        cpus = maps.possible_cpus()
+        with self.lock:
+            of_all = memoryview(self._maps["counters"].lookup(u32(number)) or bytes(16 * cpus)).cast("Q")
+            slow = memoryview(self._maps["slow_counters"].lookup(u32(number)) or bytes(16)).cast("Q")
+            packets, size = sum(of_all[::2]) + slow[0], sum(of_all[1::2]) + slow[1]
+            if packets:
+                self._add("slow_counters", u32(heir), packets, size)
+
     def give_of_service(self, number: int) -> None:
         """Take a service's counter back. A packet may still count by it: its drops are forgotten when it is new."""
         self._of_former_services.add(number)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dataplane.bpf.maps import Map
 from dataplane.drivers.maps.layout import LIFE
-from dataplane.drivers.maps.poolrecord import pool_id
+from dataplane.drivers.maps.poolrecord import family, pool_id
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import SECOND, Flow, MemberId, find_member, slot_for
 from dataplane.forwarding.values import Lingering, Pool, Service
@@ -40,16 +40,18 @@ def read(key: bytes, value: bytes) -> FlowEntry:
 
 def lingering(elder: Map, values: LookupTables, wanted: Collection[str], now: int) -> Lingering:
     """Driver.lingering, over the map `elder`. now: nanoseconds of the system's monotonic clock."""
-    found: dict[str, list[tuple[int, tuple[bytes, int], int]]] = {uuid: [] for uuid in wanted}
-    pools = {pool_id(uuid): (values.pools.get(uuid), found[uuid]) for uuid in wanted}
-    for key, value in elder.items() if pools else ():
-        if value[:_ID] not in pools:
+    found: dict[str, list[tuple[int, tuple[bytes, int], int]]] = {name: [] for name in wanted}
+    families = {family(pool_id(name)) for name in wanted}
+    for key, value in elder.items() if families else ():
+        if family(value[:_ID]) not in families:
             continue
-        pool, living = pools[value[:_ID]]
         entry = read(key, value)
         service = values.service(entry.flow.vip, entry.flow.protocol, entry.flow.port)
+        pool = values.pools.get(service.pool) if service is not None else None
         if service is not None and pool is not None and _lives(entry, service, pool, now):
-            living.append((slot_for(entry.flow, service, pool), (entry.address, entry.generation), entry.seen))
+            if pool.uuid in found:
+                member = entry.address, entry.generation
+                found[pool.uuid].append((slot_for(entry.flow, service, pool), member, entry.seen))
         elif elder.lookup(key) == value:  # no packet came meanwhile
             elder.delete(key)
     return found
@@ -57,6 +59,8 @@ def lingering(elder: Map, values: LookupTables, wanted: Collection[str], now: in
 
 def _lives(entry: FlowEntry, service: Service, pool: Pool, now: int) -> bool:
     if service.idle_timeout and now - entry.seen > service.idle_timeout * SECOND:
+        return False
+    if family(entry.pool) != family(pool_id(pool.uuid)):
         return False
     target = find_member(pool, MemberId(pool.uuid, entry.address, entry.generation))
     return target is not None and target.serves

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
+from operator import xor
 from typing import NamedTuple
 
 from dataplane.drivers.maps.layout import (
@@ -20,7 +21,7 @@ from dataplane.drivers.maps.layout import (
     TARGET_TUNNEL,
     TARGET_UP,
 )
-from dataplane.forwarding import rewrite
+from dataplane.forwarding import poolnames, rewrite
 from dataplane.forwarding.values import Pool, Target
 from dataplane.plan import L2, L3_GRE, MODES
 
@@ -40,9 +41,17 @@ PATH_MTU_AT = _DETAIL.size - _PATH_MTU.size
 _NONE = bytes(4)
 
 
-def pool_id(uuid: str) -> bytes:
-    """What stands for a pool in flows: the same whenever it comes back."""
-    return blake2b(uuid.encode(), digest_size=8).digest()
+def pool_id(name: str) -> bytes:
+    """What stands for a pool in flows: the same whenever it comes back. The last four bytes are those of its family,
+    the first four are another's for each VIP that a pool is named by."""
+    uuid, vip = poolnames.parts(name)
+    id = blake2b(uuid.encode(), digest_size=8).digest()
+    return bytes(map(xor, id, vip)) + id[4:] if vip else id
+
+
+def family(id: bytes) -> bytes:
+    """What the ids of pools of one family share."""
+    return id[4:]
 
 
 def life(pool: str, address: bytes, generation: int) -> bytes:

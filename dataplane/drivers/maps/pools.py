@@ -90,8 +90,9 @@ class MapPools:
             held.value = replace(pool, table=kept)
         return held.value
 
-    def remove(self, uuid: str) -> bool:
-        """Remove a pool, its servers' counters with it. Returns whether it was there."""
+    def remove(self, uuid: str, heir: str = "") -> bool:
+        """Remove a pool, its servers' counters with it. Returns whether it was there. heir: the pool that takes over
+        what they counted."""
         gone = self.held.pop(uuid, None)
         if gone is None:
             return False
@@ -101,7 +102,10 @@ class MapPools:
         self._retired_numbers.add(gone.number)
         self._source_macs.remove(gone.number, gone.value.mode, self._known(gone), set())
         self._lives.end(self._lives_of(gone))
-        for counter in self.counters(gone).values():
+        taken_over = self.counters(self.held[heir]) if heir in self.held else {}
+        for address, counter in self.counters(gone).items():
+            if address in taken_over:
+                self._counters.hand_over(counter, taken_over[address])
             self._counters.give(counter)
         self._slabs.trim()
         return True

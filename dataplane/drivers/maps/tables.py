@@ -18,6 +18,7 @@ from dataplane.drivers.maps.pools import MapPools
 from dataplane.drivers.maps.servicelookup import ServiceLookup
 from dataplane.errors import DriverError
 from dataplane.forwarding.decision import ANSWERED, DROPPED, Verdict
+from dataplane.forwarding.driver import NOTHING_FOUND, Found
 from dataplane.forwarding.dropreasons import DROP_REASONS
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
@@ -60,7 +61,7 @@ class _Leftover:
     interfaces: set[int] = field(default_factory=set)  # by index
     services: set[ServiceKey] = field(default_factory=set)
     vips: set[bytes] = field(default_factory=set)
-    pools: set[str] = field(default_factory=set)  # by uuid
+    pools: set[str] = field(default_factory=set)  # by name
 
 
 class MapTables:
@@ -88,8 +89,9 @@ class MapTables:
         self._read_interfaces()
         self._pools = MapPools(maps, self._state, self._counters, self._places, self._write_services_of)
         self._read()
-        self.found: Mapping[str, Pool] = {uuid: held.value for uuid, held in self._pools.held.items()}
-        """The pools that were found, by uuid, until `prune`."""
+        pools = {name: held.value for name, held in self._pools.held.items()}
+        self.found = Found(pools, {key: one.value.pool for key, one in self._services.items()})
+        """What was found, until `prune`."""
 
     def close(self) -> None:
         """Close the maps; what is pinned or in use stays."""
@@ -150,10 +152,10 @@ class MapTables:
             self.put_pool(pool)
         return [self._pools.held[pool.uuid].value for pool in several]
 
-    def remove_pool(self, uuid: str) -> None:
-        """Remove a pool, its servers' counters with it."""
+    def remove_pool(self, uuid: str, heir: str = "") -> None:
+        """Remove a pool, its servers' counters with it. heir: the pool that takes over what they counted."""
         self._leftover.pools.discard(uuid)
-        self._pools.remove(uuid)
+        self._pools.remove(uuid, heir)
         self.values.remove_pool(uuid)
 
     def put_service(self, service: Service) -> None:
@@ -231,7 +233,7 @@ class MapTables:
             self.remove_pool(uuid)
         for index in left.interfaces:
             self.remove_interface(index)
-        self.found = {}  # their tables are large
+        self.found = NOTHING_FOUND  # its tables are large
 
     def lingering(self, pools: Collection[str], now: int) -> Lingering:
         """Driver.lingering. now: nanoseconds of the system's monotonic clock."""

@@ -22,7 +22,7 @@ from dataplane.drivers.pcap import hostguard, offload, socketfilter
 from dataplane.drivers.pcap.flowcache import FlowCache
 from dataplane.drivers.pcap.packetsocket import BATCH, NOTHING_UNDONE, ROOM, PacketSocket
 from dataplane.forwarding import decision
-from dataplane.forwarding.driver import OffloadingSender, Sending
+from dataplane.forwarding.driver import NOTHING_FOUND, Found, OffloadingSender, Sending
 from dataplane.forwarding.dropreasons import MISTAKEN, OVERRUN
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flows
@@ -99,10 +99,10 @@ class PcapDriver:
         self._tunnels = any(pool.mode != L2 for pool in self._values.pools.values())
         return held
 
-    def remove_pool(self, uuid: str) -> None:
+    def remove_pool(self, uuid: str, heir: str = "") -> None:
         """Remove a pool and its counters."""
         self._values.remove_pool(uuid)
-        self._do(lambda: self._forget_pool(uuid))
+        self._do(lambda: self._forget_pool(uuid, heir))
 
     def put_service(self, service: Service) -> None:
         """Add or replace a service."""
@@ -131,9 +131,9 @@ class PcapDriver:
         mode = "AF_PACKET" if not self._guard.fault else f"AF_PACKET ({self._guard.fault})"
         return {interface.name: mode for interface in self._values.interfaces.values()}
 
-    def adopted(self) -> Mapping[str, Pool]:
+    def adopted(self) -> Found:
         """Nothing: this driver's forwarding ends with its process."""
-        return {}
+        return NOTHING_FOUND
 
     def lingering(self, pools: Collection[str]) -> Lingering:
         """The flows that live in `elder`."""
@@ -222,9 +222,13 @@ class PcapDriver:
         self._counters.services.pop(key, None)
         self._counters.service_drops.pop(key, None)
 
-    def _forget_pool(self, uuid: str) -> None:
-        for key in [key for key in self._counters.servers if key[0] == uuid]:
-            del self._counters.servers[key]
+    def _forget_pool(self, uuid: str, heir: str) -> None:
+        counted = self._counters.servers
+        for key in [key for key in counted if key[0] == uuid]:
+            tally = counted.pop(key)
+            if heir:
+                taken = counted.setdefault((heir, key[1]), Tally())
+                taken.packets, taken.bytes = taken.packets + tally.packets, taken.bytes + tally.bytes
 
     def _take_all(self) -> None:
         """Before a VIP or a MAC address is new the filters must take it; what they take too much does no harm."""

@@ -27,7 +27,7 @@ from dataplane.drivers.xdp.sending import SendingWatch
 from dataplane.drivers.xdp.slowpath import Sender, SlowPath
 from dataplane.drivers.xdp.tracing import TracingLinks
 from dataplane.errors import DriverError
-from dataplane.forwarding.driver import OffloadingSender, Sending
+from dataplane.forwarding.driver import Found, OffloadingSender, Sending
 from dataplane.forwarding.dropreasons import TX_LOST
 from dataplane.forwarding.program import DSR
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
@@ -129,9 +129,9 @@ class XdpDriver:
         """Add or replace several pools; tables of stable slots are kept in the kernel alone. Raises DriverError."""
         return self._tables.put_pools(pools)
 
-    def remove_pool(self, uuid: str) -> None:
+    def remove_pool(self, uuid: str, heir: str = "") -> None:
         """Remove a pool and its servers' counters."""
-        self._tables.remove_pool(uuid)
+        self._tables.remove_pool(uuid, heir)
 
     def put_service(self, service: Service) -> None:
         """Add or replace a service. Raises DriverError."""
@@ -154,8 +154,8 @@ class XdpDriver:
         served = self._tables.interfaces
         return {served[index].name: self.attachments.mode(index) for index in self.attachments if index in served}
 
-    def adopted(self) -> Mapping[str, Pool]:
-        """The pools that the kernel was found to forward by."""
+    def adopted(self) -> Found:
+        """What the kernel was found to forward by."""
         return self._tables.found
 
     def lingering(self, pools: Collection[str]) -> Lingering:

@@ -81,6 +81,9 @@ _Static_assert(sizeof(struct service) == 32, "two services a cache line");
 #define INDEX_BITS 16
 #define INDEX_FACTOR 0x9E3779B97F4A7C15ull
 
+/* Of a pool's id: what it shares with the other pools that a pool of the plan is divided into. */
+#define FAMILY(id) ((id) >> 32)
+
 /* A member of a pool in one life of it. */
 struct life {
 	__u64 pool; /* the pool's id */
@@ -126,7 +129,7 @@ _Static_assert(sizeof(struct detail) == 32, "two details a cache line");
 #define HEAD_PLACES 3
 
 struct pool_head {
-	__u64 id; /* a hash of the name: the same whenever the pool comes back */
+	__u64 id; /* made of the name: the same whenever the pool comes back */
 	__u32 slots;
 	__u32 seed;
 	__u32 targets; /* number of them */

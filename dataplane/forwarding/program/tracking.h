@@ -44,12 +44,15 @@ static __always_inline __u64 id_of(__u64 word)
 	return head ? ((struct pool_head *)head)->id : 0;
 }
 
-/* The place of a pool's member that lives. */
+/* The place of a pool's member that lives. What was remembered in another pool of its family is as good. */
 static __always_inline __u32 place_of(const struct life *life, __u64 pool)
 {
 	struct life key = *life;
-	__u32 *place = key.pool == pool ? bpf_map_lookup_elem(&lives, &key) : 0;
+	int alike = FAMILY(key.pool) == FAMILY(pool);
+	__u32 *place;
 
+	key.pool = pool;
+	place = alike ? bpf_map_lookup_elem(&lives, &key) : 0;
 	return place ? *place : NOWHERE;
 }
 
