@@ -137,6 +137,7 @@ class Engine:
         """Take the interfaces, adopt what runs already, put the whole plan. Raises DriverError, NetworkError."""
         for owner in (*self.driver.kept(self.kernel.waker()), self._paths, self._settings):
             self.kernel.add(owner)
+        self._settings.hear(self.kernel.wake)
         await self._paths.clean()
         self._follow_interfaces(required=True)
         self.sending.look()  # before a VIP is announced

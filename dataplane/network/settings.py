@@ -7,20 +7,23 @@ it (icmp(7), ip-sysctl: of accept_redirects, `all` or the interface's is enough)
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import Collection, Mapping
+import socket
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from dataplane.foreign import files, jsontext
 from dataplane.foreign.errors import ForeignError
 from dataplane.kernel.objects import SETTING, KernelObject
-from dataplane.network import namespace, sysctl
+from dataplane.network import namespace, rtnetlink, sysctl
 
 log = logging.getLogger("avi-se")
 
 _LARGEST = 1 << 20
+_NETCONF = 1 << 23  # linux/rtnetlink.h, RTNLGRP_IPV4_NETCONF as a bit
 
 
 class KernelSettings:
@@ -28,12 +31,26 @@ class KernelSettings:
 
     def __init__(self, record: Path | None = None) -> None:
         self._record = record
+        self._events: socket.socket | None = None
         self._interfaces: dict[str, None] = {}
         self._before: dict[str, str] = {}
         self._ours: dict[str, str] = {}
         if record is not None:
             for key, (before, ours) in _read(record).items():
                 self._before[key], self._ours[key] = before, ours
+
+    def hear(self, wake: Callable[[], None]) -> None:
+        """Call `wake` on this event loop whenever rp_filter is changed somewhere: the kernel tells of that one."""
+        self._events = rtnetlink.opened(_NETCONF)
+        self._events.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._events, self._heard, wake)
+
+    def _heard(self, wake: Callable[[], None]) -> None:
+        assert self._events is not None
+        with suppress(OSError):  # no more, or some were dropped
+            while self._events.recv(1):
+                pass
+        wake()
 
     def prepare(self, interface: str) -> None:
         """Set what an interface needs, from now on. What cannot be set is missing (`missing`), and told of by the
@@ -83,6 +100,10 @@ class KernelSettings:
 
     def close(self) -> list[KernelObject]:
         """Put back what there was, where nobody else changed it since. Returns what was put back."""
+        if self._events is not None:
+            asyncio.get_running_loop().remove_reader(self._events)
+            self._events.close()
+            self._events = None
         changed = []
         for key, before in self._before.items():
             with suppress(OSError):  # the interface may be gone

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.broken.world import CLIENT, HOSTS, VIP, World, inet
-from tests.drivers import REFERENCE, every_driver
+from tests.drivers import every_driver
 from tests.field import raw
 from tests.field.world import TCP, UDP, field, forwards
 from tests.polling import until
@@ -72,6 +72,11 @@ def test_a_vip_outside_of_the_segment_beside_another_default_route(
         world.is_well()
         monkeypatch.setattr("tests.field.world.VIP", ROUTED)
         forwards(world)
+        keys = [f"net.ipv4.conf.{name}.rp_filter" for name in ("all", "eth0", "eth1")]
+        world.sh("engine", f"sysctl -qw {' '.join(f'{key}=1' for key in keys)}")  # as sysctl --system does
+        until(lambda: world.sh("engine", f"sysctl -n {keys[1]}").strip() == "2", world.log)
+        forwards(world)
+        world.is_well()
 
 
 @every_driver
@@ -137,10 +142,19 @@ def test_the_firewall_of_the_host_is_reloaded(driver: str, tmp_path: Path) -> No
 
 
 def test_a_segment_of_9000_bytes(tmp_path: Path) -> None:
-    with field(tmp_path, REFERENCE, runs=False) as world:
+    """A veth runs no program of its own on such frames."""
+    with field(tmp_path, "xdp", runs=False) as world:
         for name in ("client", "engine", *HOSTS):
             world.sh("switch", f"ip link set {name[:9]}0 mtu 9000")
             world.sh(name, "ip link set eth0 mtu 9000")
+        wrong, remedy = world.refused()
+        assert "eth0 (veth) has generic XDP only" in wrong
+        assert remedy.startswith("--driver pcap")
+        world.driver = "auto"
         world.start_engine()
+        told = world.status()
+        assert told is not None
+        assert told["driver"]["name"] == "pcap"
+        assert "eth0 (veth) has generic XDP only" in told["driver"]["reason"]
         world.is_well()
         forwards(world)
