@@ -18,7 +18,8 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PROCESSES = 16
@@ -28,6 +29,9 @@ SCRATCH = 16 << 20
 """Bytes of /tmp, and of the largest file."""
 FILES = 256
 """Open files, a process."""
+
+CAPABILITIES = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_SYS_ADMIN": 21}
+"""What a box is made with, by the numbers of linux/capability.h."""
 
 _SETUP = f"""set -e
 mount -t tmpfs -o size={SCRATCH},nr_inodes=1024,mode=1777,nosuid,nodev none /tmp
@@ -65,6 +69,15 @@ def written(variables: Mapping[str, str]) -> Iterator[int]:
         yield held
     finally:
         os.close(held)
+
+
+def lacking() -> list[str]:
+    """The capabilities that a box is made with and that this process does not have (capabilities(7))."""
+    held = 0
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text("ascii", "replace")
+        held = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+    return [name for name, number in CAPABILITIES.items() if not held >> number & 1]
 
 
 def _tool(name: str) -> str:

@@ -14,6 +14,7 @@ It runs in a box (`sandbox`) that ends with it: when its time is over, when the 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import hashlib
 import os
 import shlex
@@ -22,7 +23,8 @@ import signal
 import socket
 import subprocess
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dataplane.foreign.text import harmless
@@ -55,6 +57,8 @@ class ScriptRunner:
     async def run(self, check: Check, mark: int) -> bool:
         """Run a check's script. Returns True. Raises ProbeFailed."""
         async with self._turns:
+            if lacking := sandbox.lacking():
+                raise ProbeFailed(f"its script cannot be run: the engine lacks {', '.join(lacking)}")
             try:
                 with sandbox.written(environment(check)) as handed:
                     process = subprocess.Popen(
@@ -86,17 +90,29 @@ class ScriptRunner:
 
     def _file(self, code: str) -> Path:
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="avi-se-scripts-", dir=FOLDER))
-            os.chown(self._folder, 0, GROUP)
+            with _as_group():
+                self._folder = Path(tempfile.mkdtemp(prefix="avi-se-scripts-", dir=FOLDER))
             self._folder.chmod(0o710)
         name = hashlib.sha256(code.encode()).hexdigest()
         path = self._folder / name
         if name not in self._written:
-            path.write_text(code, "utf-8")
-            os.chown(path, 0, GROUP)
+            with _as_group():
+                path.write_text(code, "utf-8")
             path.chmod(0o640)
             self._written.add(name)
         return path
+
+
+@contextmanager
+def _as_group() -> Iterator[None]:
+    """What this thread makes meanwhile is the scripts' group's (setfsgid(2)): giving a file away would need one
+    capability more."""
+    libc = ctypes.CDLL(None)
+    before = libc.setfsgid(GROUP)
+    try:
+        yield
+    finally:
+        libc.setfsgid(before)
 
 
 class ScriptProbe:
