@@ -17,7 +17,11 @@ from dataplane.errors import DriverError
 
 # linux/bpf.h
 MAP_TYPE_ARRAY = 2
+_HASH, _PERCPU_HASH, _PERCPU_ARRAY, _LRU_HASH, _LPM_TRIE = 1, 5, 6, 9, 11
 F_MMAPABLE = 1 << 10
+_F_NO_PREALLOC = 1
+# kernel/bpf/hashtab.c: struct bucket, struct htab_elem
+_POINTER, _BUCKET, _ELEMENT = 8, 16, 48
 
 _BATCH = 4096
 _ENOTSUPP = 524  # the kernel's own, in no header of user space
@@ -40,6 +44,20 @@ class Shape(NamedTuple):
     key_size: int  # bytes
     value_size: int  # bytes
     max_entries: int
+
+
+def memory(shape: Shape, flags: int) -> int:
+    """Bytes that an empty map of a shape takes, about; what its entries take beside that comes with them."""
+    kind, entries = shape.type, shape.max_entries
+    key, value = (-(-size // 8) * 8 for size in (shape.key_size, shape.value_size))
+    if kind == MAP_TYPE_ARRAY:
+        return value * entries
+    if kind == _PERCPU_ARRAY:
+        return (_POINTER + value * possible_cpus()) * entries
+    if kind in (_HASH, _PERCPU_HASH, _LRU_HASH):
+        element = _POINTER + value * possible_cpus() if kind == _PERCPU_HASH else value
+        return _BUCKET * entries + (0 if flags & _F_NO_PREALLOC else (_ELEMENT + key + element) * entries)
+    return 0 if kind == _LPM_TRIE else _POINTER * entries
 
 
 class Batch(NamedTuple):

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataplane.bpf import maps
 from dataplane.bpf.libbpf import call, check, failed, loaded
 from dataplane.bpf.maps import Map, Shape
 from dataplane.bpf.programs import Program
@@ -44,6 +45,10 @@ class Object:
         """The shape that a map has or will have."""
         at = self._maps[name]
         return Shape(*(call(f"bpf_map__{part}", at) for part in Shape._fields))
+
+    def memory(self) -> int:
+        """Bytes that all its maps take while they are empty, about."""
+        return sum(maps.memory(self.shape(name), call("bpf_map__map_flags", at)) for name, at in self._maps.items())
 
     def reuse(self, name: str, existing: Map) -> None:
         """Use an existing map instead of a new one; before `load`."""

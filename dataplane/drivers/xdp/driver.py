@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from dataplane.bpf import bpffs
+from dataplane.bpf import bpffs, memory
 from dataplane.bpf.bpffs import BPFFS
+from dataplane.bpf.libbpf import LITTLE_MEMORY
 from dataplane.bpf.maps import Map
 from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import Program
@@ -41,6 +42,8 @@ HOSTS_BPFFS = (
     f"start it with the host's {BPFFS}: nsenter --net=/run/netns/NAME in place of ip netns exec NAME; "
     f"in a container, mount it from the host (-v {BPFFS}:{BPFFS})"
 )
+SPARE = 16 << 20
+"""Bytes that the process needs beside its maps: for loading the program, and for what it is to do then."""
 SLOW = "slow"
 """The map by which the program hands frames over."""
 
@@ -236,6 +239,7 @@ class XdpDriver:
             found = self._pinned_maps(loaded)
             if found is None:
                 self._held.clear()
+                _check_memory(loaded.memory())
                 self._pins.mkdir(mode=0o700)
             for name, one in (found or {}).items():
                 loaded.reuse(name, one)
@@ -263,6 +267,14 @@ class XdpDriver:
                 one.close()
             return None
         return found
+
+
+def _check_memory(needed: int) -> None:
+    """Raises DriverError where this process's control groups leave no room for maps of so many bytes and itself."""
+    room = memory.room()
+    if room is not None and room < needed + SPARE:
+        what = f"XDP's maps take {needed >> 20} MiB, and the engine {SPARE >> 20} beside them"
+        raise DriverError(f"{what}: its control group allows {max(room, 0) >> 20} more", remedy=LITTLE_MEMORY)
 
 
 def _samples(tracing: TracingLinks) -> tuple[SenderSamples | None, str]:
