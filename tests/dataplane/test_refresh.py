@@ -229,11 +229,19 @@ async def live(seed: int) -> tuple[int, int]:
     """Random steps, each compared. Returns how many services there were in all, and how many pools in the driver that
     were for some VIPs of a pool alone."""
     world, seen, apart = World(random.Random(seed)), 0, 0
-    network = Network(lambda: None)
+    following: list[Engine] = []
+
+    def changed() -> None:
+        """The kernel itself finds after seconds that nobody has these addresses."""
+        for each in following:
+            each.network_changed()
+
+    network = Network(changed)
     await network.start()
     index = network.link("eth0").index
     driver = Memory()
     engine = Engine("se", ["eth0"], driver, network, [])
+    following.append(engine)
     try:
         for _ in range(STEPS):
             kind = world.rnd.choice(["plan", "plan", "health", "neighbour"])
