@@ -18,7 +18,7 @@ help: ## list the targets
 demo: install-demo ## the appliance's session forwards real traffic (DRIVER=auto|xdp|pcap)
 	@$(BIN)/avi-lab run l2_dsr --driver $(DRIVER) --requests $(REQUESTS)
 
-test: install-test ## lint, types and every test (root and BPF needed; 7 minutes on two processors)
+test: install-test ## lint, types and every test (root and BPF needed; 6 minutes on two processors)
 	@$(BIN)/python -m tests.suite
 
 lint: install-test ## ruff and mypy --strict

@@ -1,4 +1,4 @@
-"""How tests share the machine when several processes run them (`pytest -n 3`, what `make test` does).
+"""How tests share the machine when several processes run them (`pytest -n 4`, what `make test` does).
 
 A module's tests stay together in one process. Those of LONG come first, and one by one unless they share a fixture: at
 the end of a run no process waits long for another. A test marked `alone` runs while no other test of the run does, and
