@@ -98,8 +98,10 @@ class Witness:
 
     def _close(self) -> None:
         if self._wire is not None:
-            asyncio.get_running_loop().remove_reader(self._wire)
-            self._wire.close()
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._wire)
+            # The kernel lets go of a packet socket when no processor can be in it any more: 10 to 20 ms.
+            loop.run_in_executor(None, self._wire.close)
 
     def _receive(self, wire: socket.socket) -> None:
         for _ in range(BURST):
