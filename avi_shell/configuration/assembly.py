@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from avi_shell.configuration.document import Document, address_text
 
@@ -65,17 +65,15 @@ class Service:
     application: Document  # its application profile
     application_part: Part  # the reference that chose it
 
-    @property
-    def fast_path(self) -> Document:
-        """Its profile's fast-path message, {} where it is of another type."""
+    # its profile's fast-path message, {} where it is of another type
+    fast_path: Document = field(init=False)
+    dsr: Document | None = field(init=False)  # its `dsr_profile`, None without one
+
+    def __post_init__(self) -> None:
         inner = self.profile.get("profile", {})
         found = inner.get(FAST_PATHS.get(inner.get("type", ""), ""), {})
-        return found if isinstance(found, dict) else {}
-
-    @property
-    def dsr(self) -> Document | None:
-        """Its `dsr_profile`, None without one."""
-        return self.fast_path.get("dsr_profile")
+        object.__setattr__(self, "fast_path", found if isinstance(found, dict) else {})
+        object.__setattr__(self, "dsr", self.fast_path.get("dsr_profile"))
 
     @property
     def protocol(self) -> str:
@@ -103,6 +101,14 @@ class Assembly:
     pool: Document | None  # None = it names none
     monitors: tuple[Document, ...]  # in the pool's order
     cloud: Document  # in which it stands
+    dsr_services: tuple[Service, ...] = field(init=False)  # the services that are forwarded by direct server return
+    # whether the rules of direct server return apply: a service has a `dsr_profile`, or would get one
+    is_dsr: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        chosen = tuple(service for service in self.services if service.dsr is not None)
+        object.__setattr__(self, "dsr_services", chosen)
+        object.__setattr__(self, "is_dsr", bool(chosen or not (self.services or self._whole.dsr is None)))
 
     @property
     def name(self) -> str:
@@ -123,15 +129,9 @@ class Assembly:
         return Part("pool", self.pool["name"] if self.pool else "", path)
 
     @property
-    def dsr_services(self) -> tuple[Service, ...]:
-        """The services that are forwarded by direct server return."""
-        return tuple(service for service in self.services if service.dsr is not None)
-
-    @property
-    def is_dsr(self) -> bool:
-        """Whether the rules of direct server return apply: a service has a `dsr_profile`, or would get one."""
-        whole = Service(0, {}, self.profile, self.part("network_profile_ref"), {}, self.part(""))
-        return bool(self.dsr_services) or (not self.services and whole.dsr is not None)
+    def _whole(self) -> Service:
+        """What a service without profiles of its own would be."""
+        return Service(0, {}, self.profile, self.part("network_profile_ref"), {}, self.part(""))
 
     def servers(self) -> Iterator[tuple[Part, Document]]:
         """The pool's servers and where each is configured."""

@@ -39,9 +39,9 @@ def services(assembly: Assembly, previous: Iterable[plan.Service], commit: int, 
     planned = {}
     for vip in assembly.vips:
         for service in assembly.dsr_services:
-            made = _service(assembly, pool, vip, service, before.slots if before else plan.SLOTS)
-            made = replace(made, servers=_servers(assembly, service, known, commit, now))
-            planned[made.key] = replace(made, former=former_shares(made, before, now))
+            servers = _servers(assembly, service, known, commit, now)
+            made = _service(assembly, pool, vip, service, before.slots if before else plan.SLOTS, servers)
+            planned[made.key] = replace(made, former=former_shares(made, before, now)) if before else made
     return planned
 
 
@@ -97,7 +97,9 @@ def seed_of(pool_uuid: str) -> int:
     return int.from_bytes(sha256(pool_uuid.encode()).digest()[:4], "big")
 
 
-def _service(assembly: Assembly, pool: Document, vip: Vip, service: Service, slots: int) -> plan.Service:
+def _service(
+    assembly: Assembly, pool: Document, vip: Vip, service: Service, slots: int, servers: tuple[plan.Server, ...]
+) -> plan.Service:
     document, fast_path, dsr = assembly.document, service.fast_path, service.dsr or {}
     layer_2 = dsr["dsr_type"] == "DSR_TYPE_L2"
     first, last = service.ports
@@ -115,6 +117,7 @@ def _service(assembly: Assembly, pool: Document, vip: Vip, service: Service, slo
         pool=pool["name"],
         pool_uuid=pool["uuid"],
         slots=slots,
+        servers=servers,
         seed=seed_of(pool["uuid"]),
         group=_group(document),
         enabled=document["enabled"] and document["traffic_enabled"] and vip.document["enabled"],

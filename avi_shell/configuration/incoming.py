@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from avi_shell.configuration.document import SECRET, Document, copy
@@ -56,10 +57,12 @@ class _Reader:
 
     def message(self, message: schema.Message, document: Document, path: str) -> Document:
         made: Document = {}
-        fields = message.fields
+        rows = _rows(self._kind.segment, message.name)
         for name, value in document.items():
-            known = fields.get(name)
-            if known is None:
+            known, plain = rows.get(name, _UNKNOWN)
+            if type(value) is plain and value != SECRET:
+                made[name] = value
+            elif known is None:
                 self._secrets(value, f"{path}{name}")
                 made[name] = copy(value)
             elif value is None:
@@ -132,6 +135,16 @@ class _Reader:
         fault = f"must be {expected}, not {shown}" if expected == "a list" else f"is {shown}, not {expected}"
         self._found.faults.append(InvalidObject(f"{self._subject}: {place} {fault}", path=place))
         return value
+
+
+_UNKNOWN: tuple[schema.Field | None, type | None] = None, None
+
+
+@cache
+def _rows(segment: str, name: str) -> Mapping[str, tuple[schema.Field | None, type | None]]:
+    """The fields of a message, and the type of what needs no closer look."""
+    fields = schema.kind(segment).messages[name].fields
+    return {name: (field, None if field.repeated else _PLAIN.get(field.type)) for name, field in fields.items()}
 
 
 _NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from typing import Any, NamedTuple
 
 from avi_shell.configuration.assembly import Assembly
 from avi_shell.configuration.autofill import filled
@@ -119,7 +120,9 @@ def _new(segment: str) -> Document:
 
 def _without_effect(kind: schema.Kind, message: schema.Message, document: Document, stored: Document) -> set[str]:
     found = set()
-    for name, (field, inner) in _telling(kind.segment, message.name).items():
+    telling = _telling(kind.segment, message.name)
+    plain = telling.is_plain(document) and (not stored or telling.is_plain(stored))
+    for name, (field, inner) in (telling.holding if plain else telling.fields).items():
         value = document.get(name)
         before = stored.get(name, field.default)
         if value is None or value == before:
@@ -134,15 +137,30 @@ def _without_effect(kind: schema.Kind, message: schema.Message, document: Docume
     return found
 
 
+class _Telling(NamedTuple):
+    """What to tell of a message."""
+
+    fields: dict[str, tuple[schema.Field, schema.Message | None]]  # without effect, and those whose message holds such
+    holding: dict[str, tuple[schema.Field, schema.Message | None]]  # of these, those whose message holds such
+    defaults: dict[str, Any]  # of those without effect
+    others: frozenset[str]  # the rest of those without effect
+
+    def is_plain(self, document: Document) -> bool:
+        """Whether everything without effect is as it is by default."""
+        return self.defaults.items() <= document.items() and self.others.isdisjoint(document)
+
+
 @cache
-def _telling(segment: str, name: str) -> dict[str, tuple[schema.Field, schema.Message | None]]:
-    """The fields of a message that have no effect, and those whose message holds such."""
+def _telling(segment: str, name: str) -> _Telling:
     kind = schema.kind(segment)
     found: dict[str, tuple[schema.Field, schema.Message | None]] = {}
     for field in kind.messages[name].fields.values():
         inner = kind.message(field)
         if field.no_effect:
             found[field.name] = field, None
-        elif inner is not None and not inner.one_token and inner.name != name and _telling(segment, inner.name):
+        elif inner is not None and not inner.one_token and inner.name != name and _telling(segment, inner.name).fields:
             found[field.name] = field, inner
-    return found
+    plain = {name: field.default for name, (field, inner) in found.items() if inner is None}
+    defaults = {name: value for name, value in plain.items() if value is not None}
+    holding = {name: known for name, known in found.items() if known[1] is not None}
+    return _Telling(found, holding, defaults, frozenset(plain.keys() - defaults.keys()))

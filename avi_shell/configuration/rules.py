@@ -190,9 +190,10 @@ def _vip_address(vip: Vip) -> Iterator[Breach]:
 
 
 def _can_be_a_host(address: str) -> bool:
-    value = ipaddress.IPv4Address(address)
-    this_network = int(value) >> 24 == 0
-    return not (value.is_multicast or value.is_loopback or value.is_reserved or this_network)
+    """Whether an IPv4 address is none of this network, loopback, multicast or reserved (RFC 6890): the first number
+    tells."""
+    first = int(address.partition(".")[0])
+    return 0 < first < 224 and first != 127
 
 
 def _under(part: Part, field: str) -> Part:

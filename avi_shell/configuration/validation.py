@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Container, Mapping
-from functools import cache
+from collections.abc import Callable, Container, Mapping, Sequence
+from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from avi_shell.configuration.document import Document, address_text, reference_parts, token_text
@@ -95,21 +96,30 @@ class _Checker:
 
     def message(self, message: schema.Message, document: Document, path: str) -> None:
         rows = _rows(self._kind.segment, message.name)
-        if any(name not in document for name in rows.required):
+        if not rows.required <= document.keys():
             self._in_table_order(message, document, path)
         else:
-            quick = rows.quick
-            for name, value in document.items():
-                row = quick.get(name)
-                if row is None:
-                    continue
-                if type(value) is row.type and (value in row.allowed if row.allowed is not None else row.any):
-                    continue
-                self._field(row.field, value, f"{path}{name}")
+            self._present(_split(self._kind.segment, message.name, tuple(document)), document, path)
         if rows.alternatives:
             self._union(rows.alternatives, document, path)
         if message.name == "Service":
             self._ports(document, path)
+
+    def _present(self, split: _Split, document: Document, path: str) -> None:
+        values = split.plain(document)
+        key = values, tuple(map(type, values))
+        try:
+            known = key in split.good
+        except TypeError:  # a list or a message, where one value belongs
+            known = False
+        before = len(self.faults)
+        for name, row in split.others if known else split.every:
+            value = document[name]
+            if type(value) is row.type and (value in row.allowed if row.allowed is not None else row.any):
+                continue
+            self._field(row.field, value, f"{path}{name}")
+        if not known and len(self.faults) == before and len(split.good) < _REMEMBERED:
+            split.good.add(key)
 
     def _in_table_order(self, message: schema.Message, document: Document, path: str) -> None:
         for field in message.fields.values():
@@ -244,6 +254,32 @@ _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _V4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}")
 
 
+class _References:
+    """References of the right form to a kind."""
+
+    def __init__(self, kind: str | None) -> None:
+        self._segments = frozenset(segment for segment, name in schema.SEGMENTS.items() if name == kind)
+
+    def __contains__(self, value: object) -> bool:
+        try:
+            return isinstance(value, str) and reference_parts(value)[0] in self._segments
+        except ValueError:
+            return False
+
+
+class _V4Addresses:
+    """Messages that are an IPv4 address."""
+
+    def __contains__(self, value: object) -> bool:
+        if not isinstance(value, dict) or value.get("type") != "V4":
+            return False
+        address = value.get("addr")
+        return isinstance(address, str) and _V4.fullmatch(address) is not None
+
+
+_V4_ADDRESSES = _V4Addresses()
+
+
 class _Row(NamedTuple):
     """How a field of the model is checked at once: what is of the type, and allowed, needs no closer look."""
 
@@ -256,9 +292,37 @@ class _Row(NamedTuple):
 class _Rows(NamedTuple):
     """What is checked of a message."""
 
-    required: tuple[str, ...]
+    required: frozenset[str]
     quick: Mapping[str, _Row]
     alternatives: Mapping[str, str]
+
+
+class _Split(NamedTuple):
+    """What is checked of a message with certain fields: combinations of numbers, booleans and enumerations that were
+    good before need no closer look; an import has few, again and again."""
+
+    plain: Callable[[Document], tuple[Any, ...]]  # their values
+    good: set[tuple[tuple[Any, ...], tuple[type, ...]]]  # such values, with their types: 1 is not True
+    others: Sequence[tuple[str, _Row]]  # what else there is
+    every: Sequence[tuple[str, _Row]]  # all that there is
+
+
+_REMEMBERED = 64
+"""Combinations that are remembered of a message with certain fields."""
+
+
+@lru_cache(4096)
+def _split(segment: str, name: str, there: tuple[str, ...]) -> _Split:
+    quick = _rows(segment, name).quick
+    every = [(known, quick[known]) for known in there if known in quick]
+    plain = [known for known, row in every if row.field.type not in _APART and not row.field.repeated]
+    if len(plain) < 2:  # of one name, itemgetter gives no tuple
+        return _Split(lambda _document: (), {((), ())}, every, every)
+    return _Split(itemgetter(*plain), set(), [pair for pair in every if pair[0] not in plain], every)
+
+
+_APART = ("string", "ref", "message")
+"""Types whose values are hardly ever the same twice."""
 
 
 @cache
@@ -266,15 +330,19 @@ def _rows(segment: str, name: str) -> _Rows:
     message = schema.kind(segment).messages[name]
     fields = [field for field in message.fields.values() if field.scope == "l4"]
     return _Rows(
-        tuple(field.name for field in fields if field.required),
+        frozenset(field.name for field in fields if field.required),
         {field.name: _row(field) for field in fields},
         relations.ALTERNATIVES.get(name, {}),
     )
 
 
 def _row(field: schema.Field) -> _Row:
-    if field.repeated or field.type in ("message", "ref", "float", "double"):
+    if field.repeated or field.type in ("float", "double"):
         return _Row(field, None, any=False)
+    if field.type == "ref":
+        return _Row(field, str, any=False, allowed=_References(field.ref))
+    if field.type == "message":
+        return _Row(field, dict if field.message == "IpAddr" else None, any=False, allowed=_V4_ADDRESSES)
     if field.type in ("bool", "string"):
         return _Row(field, _PYTHON[field.type][0], any=True)
     if field.type == "enum":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import MISSING, asdict, fields, replace
+from dataclasses import MISSING, asdict, fields
 from functools import cache
 from itertools import repeat
 from operator import attrgetter, itemgetter
@@ -21,6 +21,8 @@ _ADDRESS = attrgetter("address")
 _last_monitors: tuple[list[Any], tuple[Monitor, ...]] = [], ()
 _SERVER = tuple((f.name, f.default) for f in fields(Server))
 """The fields of a server, with their defaults."""
+_PLAIN = tuple(f.name for f in fields(Service))
+"""The fields of a service; those that hold values of their own are written one by one."""
 
 
 def document(value: Service | Common) -> dict[str, Any]:
@@ -30,11 +32,13 @@ def document(value: Service | Common) -> dict[str, Any]:
 
 def brief_document(service: Service) -> dict[str, Any]:
     """A service's document without what is its servers' default: of thousands of servers it is read at every start."""
-    body = document(replace(service, servers=()))
+    body = {name: getattr(service, name) for name in _PLAIN}
     body["servers"] = [
         {name: value for name, default in _SERVER if (value := getattr(server, name)) != default}
         for server in service.servers
     ]
+    body["monitors"] = [asdict(monitor) for monitor in service.monitors]
+    body["former"] = [asdict(former) for former in service.former]
     return body
 
 

@@ -60,11 +60,9 @@ def write(
     """Store changed services (a key alone: that service is gone) under a commit's number, in the open transaction."""
     from dataplane.plan import codec  # late: a shell that commits nothing does without
 
+    encode = json.JSONEncoder(separators=(",", ":")).encode
     rows = [
-        (c, version, None)
-        if isinstance(c, str)
-        else (c.key, version, json.dumps(codec.brief_document(c), separators=(",", ":")))
-        for c in changes
+        (c, version, None) if isinstance(c, str) else (c.key, version, encode(codec.brief_document(c))) for c in changes
     ]
     if common is not None:
         rows.append((COMMON, version, json.dumps(codec.document(common), separators=(",", ":"))))

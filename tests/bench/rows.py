@@ -138,6 +138,10 @@ ROWS = (
         {"1 service": at_most(10, 20), "1,000 services": at_most(50, 100)},
     ),
     Row(
+        "import", "import of an export in one commit", "", "importing:services",
+        {"2,000 services": at_most(1200, 2500)},
+    ),
+    Row(
         "start", "engine start, 1,000 virtual services × 100 servers", "", "control:engine_start",
         {"cold": at_most(4, 10), "adopting": at_most(1, 3)},
     ),
