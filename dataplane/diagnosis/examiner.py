@@ -91,6 +91,9 @@ class Examiner:
     async def _look(self, check: Check, began: float, *, thorough: bool) -> Facts:
         server, vip = check.server, check.vip
         facts = Facts(socket.inet_ntoa(server), socket.inet_ntoa(vip), check.mode, check.port)
+        if (held := ownhost.holding(self._network, vip)).reason:
+            near = self._network.attached(server, self._interfaces())
+            return replace(facts, own=held, engine=socket.inet_ntoa(near[1]) if near else "")
         try:
             mark, source = await self._find_route(check)
         except NetworkError as exc:

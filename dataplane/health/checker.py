@@ -245,7 +245,7 @@ class HealthChecker:
             watch.route = await self._find_route(watch.check)
         except NetworkError as exc:
             self._over(running)
-            self._hear(watch, Fault(str(exc)), silent=False, heard=False)
+            self._hear(watch, Fault(str(exc), exc.remedy), silent=False, heard=False)
             return
         except Exception:  # the check has its next turn all the same
             self._over(running)

@@ -10,6 +10,7 @@ from dataplane.forwarding.translate import NextHop
 from dataplane.forwarding.values import Interface
 from dataplane.health.probepaths import ProbePaths
 from dataplane.health.probes.check import Check, ProbeRoute
+from dataplane.network import ownhost
 from dataplane.network.nexthops import NextHops
 from dataplane.network.ownhost import OwnHost
 from dataplane.network.pathmtu import PathMtus
@@ -36,6 +37,8 @@ class ProbeRouting:
 
     async def open(self, check: Check) -> ProbeRoute:
         """The route of a check's probes. Raises NetworkError."""
+        if (held := ownhost.holding(self._network, check.vip)).reason:
+            raise NetworkError(held.reason, remedy=held.remedy)
         if check.mode != plan.L2:
             return await self._open_tunnel(check)
         attached = self._network.attached(check.server, self._interfaces())

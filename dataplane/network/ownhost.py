@@ -14,6 +14,7 @@ from pathlib import Path
 from dataplane.network import routes, sysctl
 from dataplane.network.reachability import NO_FAULT, Fault
 from dataplane.network.rtnetlink import RtnetlinkSocket
+from dataplane.network.state import Network
 
 OWN_HOST = "the engine's own host"
 """How every reason begins that is found here."""
@@ -66,6 +67,20 @@ class OwnHost:
             what = f"{OWN_HOST} answers no ARP on {interface} (arp_ignore={_NEVER}): nobody can send to it"
             return Fault(what, _set_to_0([key for key in silent if int(sysctl.read(key)) == _NEVER]))
         return NO_FAULT
+
+
+def holding(network: Network, vip: bytes) -> Fault:
+    """The fault of a host that has a VIP as an address: probes of the VIP end on it, and whatever listens there answers
+    them. NO_FAULT where it has not."""
+    if vip not in network.own_addresses():
+        return NO_FAULT
+    address = socket.inet_ntoa(vip)
+    for index, name in socket.if_nameindex():
+        for own, length in network.networks(index):
+            if own == vip:
+                what = f"{OWN_HOST} has the VIP {address} on {name}: probes end there, and reach no server"
+                return Fault(what, f"ip address del {address}/{length} dev {name}")
+    return NO_FAULT  # it went since
 
 
 def strict(sender: bytes, interface: str, egress: str) -> Fault:

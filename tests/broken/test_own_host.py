@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.broken.world import ENGINE, HOSTS, VIP, World, built
+from tests.broken.world import ENGINE, HOSTS, PORT, VIP, World, built
 from tests.polling import until
 
 pytestmark = pytest.mark.root
@@ -58,7 +58,14 @@ def firewall(hook: str, rule: str) -> Callable[[World], None]:
     return put
 
 
+def vip_on_the_host(world: World) -> None:
+    """As other balancers want it; and a program of the host listens there, so that every probe is answered."""
+    world.sh("engine", f"ip address add {VIP}/32 dev lo")
+    world.serve("engine", "tests.broken.listener", PORT)
+
+
 CASES = [
+    Case("VIP", vip_on_the_host, f"the engine's own host has the VIP {VIP} on lo"),
     Case("strict", answers_by_a_strict_interface, "rp_filter of eth1 is strict, and the route to"),
     Case("no route", no_route_to_the_vip, "no route to that address, and rp_filter=2 of eth0 wants one", vip=ROUTED),
     Case(
