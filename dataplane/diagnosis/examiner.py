@@ -27,7 +27,7 @@ from dataplane.network.ownhost import OwnHost
 from dataplane.network.pathmtu import PathMtus
 from dataplane.network.reachability import NO_FAULT, Fault
 from dataplane.network.state import Network
-from dataplane.plan import L2, MONITOR_HTTP, MONITOR_TCP
+from dataplane.plan import L2, MONITOR_HTTP, MONITOR_TCP, MONITOR_UDP
 from dataplane.vip import arp
 from dataplane.vip.conflicts import ConflictWatch
 
@@ -116,17 +116,23 @@ class Examiner:
         tcp = check.monitor.type in (MONITOR_TCP, MONITOR_HTTP) and not check.monitor.half_open
         # After ARP, which may just have told the kernel where the server is now.
         with Witness.of(Probes(mark, source, vip, server, rewrite.overhead(check.mode))) as seen:
-            host, host_port, echo, last, vip_port, inner = await asyncio.gather(
+            pings = asyncio.gather(
                 self._echoes.ping(server, PATIENCE, 0, source),
-                _port(server, check.port if tcp else 0, 0, source),
                 self._echoes.ping(vip, PATIENCE, mark, source),
                 self._echoes.ping(vip, PATIENCE, mark, source, ttl=1),
-                _port(vip, check.port if tcp else 0, mark, source),
                 self._inner(check, mark, source),
+            )
+            (host, echo, last, inner), host_port, vip_port, said = await asyncio.gather(
+                pings,
+                _port(server, check.port if tcp else 0, 0, source),
+                _port(vip, check.port if tcp else 0, mark, source),
+                self._datagram(check),
             )
         heard: dict[Answers, object] = {(vip, ECHO): echo or last, (server, ECHO): host or inner}
         if tcp:
             heard |= {(vip, check.port): vip_port != SILENT, (server, check.port): host_port != SILENT}
+        if said is not None:
+            heard[vip, check.port] = said
         own, own_advice = self._own(seen, heard, vip, served, resolved=mac is not None)
         return replace(
             facts,
@@ -179,6 +185,13 @@ class Examiner:
     async def _inner(self, check: Check, mark: int, source: bytes) -> Answer | None:
         """Ping the server's own address inside its tunnel."""
         return None if check.mode == L2 else await self._echoes.ping(check.server, PATIENCE, mark, source)
+
+    async def _datagram(self, check: Check) -> bool | None:
+        """Whether a monitor of UDP that wants an answer hears one; None: it is none."""
+        if check.monitor.type != MONITOR_UDP or not check.monitor.response:
+            return None
+        outcome = await self._run(check)
+        return not (isinstance(outcome, ProbeFailed) and outcome.silent)
 
     async def _failing(self, checks: Iterable[Check]) -> tuple[str, ...]:
         """Run each monitor once. Returns the reasons of those that fail."""

@@ -24,11 +24,11 @@ _AD_PROTOCOL, _AD_PKTTYPE, _AD_MARK = (0xFFFFF000 + offset for offset in (0, 4, 
 _SOURCE, _DESTINATION = 12, 16
 
 ECHO = 0
-"""Stands for an answer to ping, where an answer of TCP has its port."""
-_SYN, _FLAGS_AT = 0x02, 13
+"""Stands for an answer to ping, where an answer of TCP or UDP has its port."""
+_SYN, _FLAGS_AT, _UDP_HLEN = 0x02, 13, 8
 
 Answers = tuple[bytes, int]
-"""A sender, and its TCP port or ECHO."""
+"""A sender, and its port or ECHO."""
 
 
 class _Conversation(NamedTuple):
@@ -128,11 +128,12 @@ class Witness:
 
 
 def _conversation(packet: bytes, *, answers: bool) -> _Conversation | None:
-    """What a packet begins, or answers; None for anything but echoes, and SYNs of TCP."""
+    """What a packet begins, or answers; None for anything but echoes, UDP, and SYNs of TCP."""
     inner = icmp.message(packet)  # what follows the IP header
     if packet[9] == socket.IPPROTO_ICMP and inner[:1] == bytes([icmp.ECHO_REPLY if answers else icmp.ECHO_REQUEST]):
         return _Conversation(ECHO, int.from_bytes(inner[4:8], "big"))
-    if packet[9] == socket.IPPROTO_TCP and len(inner) > _FLAGS_AT and inner[_FLAGS_AT] & _SYN:
+    syn = packet[9] == socket.IPPROTO_TCP and len(inner) > _FLAGS_AT and inner[_FLAGS_AT] & _SYN
+    if syn or (packet[9] == socket.IPPROTO_UDP and len(inner) >= _UDP_HLEN):
         from_port, to_port = struct.unpack_from("!HH", inner)
         return _Conversation(from_port, to_port) if answers else _Conversation(to_port, from_port)
     return None

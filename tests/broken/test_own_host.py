@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from dataplane import plan
 from tests.broken.world import ENGINE, HOSTS, PORT, VIP, World, built
+from tests.field.world import TCP, UDP, field
 from tests.polling import until
 
 pytestmark = pytest.mark.root
@@ -106,4 +108,19 @@ def test_settings_that_cannot_be_written_are_told(tmp_path: Path) -> None:
         world.around = ["unshare", "--mount", "sh", "-ec", 'mount --bind /proc/sys /proc/sys; '
                         'mount -o remount,ro,bind /proc/sys; exec "$@"', "sh"]  # fmt: skip
         world.start_engine()
+        world.is_well()
+
+
+def test_a_firewall_that_keeps_datagrams_out_alone(tmp_path: Path) -> None:
+    asks = plan.Monitor(
+        "m1", plan.MONITOR_UDP, send_interval=1, receive_timeout=1, successful_checks=1, failed_checks=1, request="?",
+        response="?", port=UDP,
+    )  # fmt: skip
+    with field(tmp_path, "pcap", runs=False) as world:
+        world.publish(monitors=(asks,), port=TCP, port_end=TCP)
+        world.publish(monitors=(asks,), protocol="udp", port=UDP, port_end=UDP, uuid="virtualservice-2")
+        firewall("input", "udp sport != 0 drop")(world)
+        world.start_engine()
+        world.reports("down", f"drops the answers of {VIP}, which come by eth0: its firewall?")
+        world.sh("engine", "nft delete table ip own")
         world.is_well()
