@@ -40,10 +40,12 @@ OWN_VALUES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 """Values that objects get beside the model's defaults, by segment; of a message, its defaults."""
 
 
-def filled(kind: schema.Kind, document: Document, tenant: str, stored: Document | None = None) -> Document:
+def filled(
+    kind: schema.Kind, document: Document, tenant: str, stored: Document | None = None, *, own: bool = False
+) -> Document:
     """A new document with everything filled in. stored: the object as it was before: a value that was filled in then
-    is told from one that was typed."""
-    new = canonical(kind, document)
+    is told from one that was typed. own: the document is filled in itself; its references are canonical already."""
+    new = document if own else canonical(kind, document)
     if "tenant_ref" in kind.root.fields:
         new.setdefault("tenant_ref", reference("tenant", tenant))
     wanted = dict(OWN_REFERENCES)
@@ -65,15 +67,16 @@ def filled(kind: schema.Kind, document: Document, tenant: str, stored: Document 
 def canonical(kind: schema.Kind, document: Document) -> Document:
     """A copy with every reference to a kind of the model in the one form that this product writes."""
 
-    return map_references(kind, document, lambda field, ref: _one_form(ref) if field.scope == "l4" else ref)
+    return map_references(kind, document, lambda field, ref: one_form(ref) if field.scope == "l4" else ref)
 
 
 @lru_cache(1 << 14)
-def _one_form(ref: str) -> str:
+def one_form(ref: str) -> str:
+    """A reference in that form; one in no form stays as it is: the checks name it."""
     try:
         segment, name, tenant = reference_parts(ref)
     except ValueError:
-        return ref  # the checks name it
+        return ref
     return reference(segment, name, tenant)
 
 

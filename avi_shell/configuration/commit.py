@@ -5,10 +5,11 @@ Lives inside one transaction of the store. Whatever raises here leaves the store
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator
-from uuid import uuid4
+from os import urandom
 
 from avi_shell.configuration import (
     assembly,
@@ -17,29 +18,22 @@ from avi_shell.configuration import (
     defaults,
     document,
     holdings,
+    linking,
     notices,
     rules,
     unsupported,
     validation,
 )
 from avi_shell.configuration.assembly import Assembly, Part
+from avi_shell.configuration.derived import Place
 from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
+from avi_shell.configuration.linking import followers, links, place, target
 from avi_shell.configuration.store import Entry, Store, Target
 from avi_shell.configuration.touched import Put, Touched
 from avi_shell.errors import InvalidObject, Refused
 from dataplane import plan
 from dataplane.plan import sqlite
 from grammar import schema
-
-FOLLOWERS = {
-    "pool": ("virtualservice",),
-    "vsvip": ("virtualservice",),
-    "networkprofile": ("virtualservice",),
-    "applicationprofile": ("virtualservice",),
-    "cloud": ("virtualservice",),
-    "healthmonitor": ("pool",),
-}
-"""Whose rules and plan may change with an object of a kind: the kinds of its referrers to look at again."""
 
 _COMMON_KINDS = ("serviceengine", "serviceenginegroup")
 _COMMON_FIELDS = ("se_use_dpdk", "enable_gratarp_permanent", "gratarp_permanent_periodicity", "se_group_ref")
@@ -56,7 +50,8 @@ class Change:
         self._engines = frozenset(engines)
         self._touched = Touched()
         self._notices: dict[str, None] = {}
-        self._lookups: dict[str, Document | None] = {}
+        self._lookups: dict[Place, Document | None] = {}
+        self._good: set[tuple[str, str]] = set()  # tenants and references that lead where they may
         self._gathers = False
         self._passed: set[Target] = set()
         self._reached = False  # something that was passed over was looked up
@@ -75,12 +70,13 @@ class Change:
         known = target(document.reference(kind.segment, str(refused.get("name")), owner))
         self._passed |= {known} if known is not None else set()
 
-    def put(self, kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None) -> Put:
-        """Complete, check and store one object. stored: the entry it replaces.
+    def put(self, kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None, *, own: bool = False) -> Put:
+        """Complete, check and store one object. stored: the entry it replaces; own: the document has canonical
+        references, and may be changed.
 
         Raises InvalidObject for what is wrong with it by itself, Refused for what may not be done with it.
         """
-        new = completed(kind, {HIDDEN_STATE: "", **opened}, tenant, stored)
+        new = completed(kind, {HIDDEN_STATE: "", **opened}, tenant, stored, own=own)
         self._note(*validation.settle_union(kind, new, stored.document if stored else None))
         validation.check(kind, new)
         self._raise(rules.alone(kind.segment, new))
@@ -88,7 +84,11 @@ class Change:
         self._check_identity(kind, new, owner, stored)
         if stored is not None and _same(stored.document, new):
             return Put(stored, created=False, changed=False)
-        entry = self._write(kind, new, stored)
+        try:
+            entry = self._write(kind, new, stored)
+        except sqlite3.IntegrityError:
+            self._refuse_twin(kind, new, owner, stored)
+            raise
         self._touched.saved.add(entry.id)
         names = notices.without_effect(kind, new, stored.document if stored else None)
         if names:
@@ -112,7 +112,9 @@ class Change:
             raise Refused(f"Cannot delete, object is referred by: {names}")
         self._touched.gone.update(_keys(self._store, entry.id))
         self._touched.common |= entry.kind in _COMMON_KINDS
-        self._touched.ids.pop(entry.id, None)
+        self._touched.entries.pop(entry.id, None)
+        self._lookups.pop(place(entry.target), None)
+        self._good.clear()
         self._store.remove(entry.id)
 
     def finish(self) -> tuple[list[str], bool]:
@@ -121,15 +123,19 @@ class Change:
         Returns the notices, and whether the plan now forwards for a virtual service that this commit touched.
         Raises InvalidObject naming object, field and rule.
         """
-        for id_ in self._touched.ids:
-            self._follow(self._store.by_id(id_))
+        self._follow()
         assemblies = dict(self._assemblies())
         for id_, one in list(assemblies.items()):
             if not (self._raise(rules.breaches(one)) and self._raise(unsupported.exceeded(one))):
                 del assemblies[id_]  # it cannot be planned
         changed = self._plan(assemblies)
+        suspects = (
+            self._store.indexes.suspects(holdings.CLASHES) if len(assemblies) > linking.MANY else assemblies.keys()
+        )
         for id_, one in assemblies.items():
-            self._check_others(id_, one)
+            if id_ in suspects:
+                self._check_others(id_, one)
+            self._check_engines(one)
             if one.is_dsr or id_ in self._touched.saved:
                 self._note(*notices.service_notices(one))
         return list(self._notices), changed
@@ -149,6 +155,11 @@ class Change:
                 raise Refused(f"{title} is a system default: it cannot be renamed", path="name")
             if kind.segment == "tenant":
                 raise Refused(f"{title}: a tenant cannot be renamed", path="name")
+
+    def _refuse_twin(self, kind: schema.Kind, new: Document, owner: str, stored: Entry | None) -> None:
+        """Name the other object, where the store has refused one because its name or its uuid is taken."""
+        name = new["name"]
+        title = f"{kind.name} {stored.name if stored else name}"
         other = self._store.find(kind.segment, owner, name)
         if other is not None and (stored is None or other.id != stored.id):
             raise InvalidObject(f"{title}: another {kind.name} of tenant {owner} has the name {name}", path="name")
@@ -159,14 +170,20 @@ class Change:
     def _write(self, kind: schema.Kind, new: Document, stored: Entry | None) -> Entry:
         new[HIDDEN_STATE] = _now(stored)
         entry = self._store.put(stored.id if stored else None, kind, new)
-        self._store.set_links(entry.id, links(kind, new))
-        self._touched.ids[entry.id] = None
+        found = list(document.references(kind, new))
+        self._store.set_links(entry.id, links(kind, new, found))
+        self._touched.entries[entry.id] = entry
+        self._touched.references[entry.id] = found
+        if stored is None:
+            self._touched.created.add(entry.id)
         self._touched.common |= kind.segment in _COMMON_KINDS and (
             stored is None or _common_part(stored) != _common_part(entry)
         )
         if stored is not None and (entry.tenant, entry.name) != (stored.tenant, stored.name):
             self._move(stored.target, document.reference(kind.segment, entry.name, entry.tenant))
-        self._lookups.clear()
+            self._lookups.pop(place(stored.target), None)
+            self._good.clear()
+        self._lookups[place(entry.target)] = new
         return entry
 
     def _move(self, old: Target, new: str) -> None:
@@ -184,20 +201,22 @@ class Change:
                 changed["name"] = document.reference_name(new)
             self._write(kind, changed, user)
 
-    def _follow(self, entry: Entry) -> None:
-        """Check an entry's references, and mark the virtual services that change with it."""
-        self._check_references(entry)
-        if entry.kind == "virtualservice":
-            self._touched.services[entry.id] = None
-            return
-        self._hold(entry)
-        self._touched.services.update(dict.fromkeys(followers(self._store, entry.target)))
+    def _follow(self) -> None:
+        """Check the references of what was put, and mark the virtual services that change with it."""
+        changed = []
+        for entry in self._touched.entries.values():
+            self._check_references(entry)
+            if entry.kind == "virtualservice":
+                self._touched.services[entry.id] = None
+            else:
+                self._hold(entry)
+                changed.append(entry.target)
+        self._touched.services.update(dict.fromkeys(followers(self._store, changed)))
 
     def _check_references(self, entry: Entry) -> None:
-        kind = schema.kind(entry.kind)
-        title = f"{kind.name} {entry.name}"
-        for path, field_, ref in document.references(kind, entry.document):
-            if field_.scope != "l4":
+        title = _title(entry)
+        for path, field_, ref in self._touched.references[entry.id]:
+            if field_.scope != "l4" or (entry.tenant, ref) in self._good:
                 continue
             segment, name, tenant = document.reference_parts(ref)
             if tenant not in (ADMIN, entry.tenant) and segment != "tenant":
@@ -206,6 +225,8 @@ class Change:
                 self._refuse(entry.kind, entry.name, InvalidObject(what, path=self._path(entry, path), hint=hint))
             elif target(ref) not in self._passed and self._lookup(ref) is None:
                 self._refuse(entry.kind, entry.name, self._unknown(entry, path, segment, name))
+            else:
+                self._good.add((entry.tenant, ref))
         if entry.kind == "debugvirtualservice" and not self._traced(entry):
             self._refuse(entry.kind, entry.name, self._unknown(entry, "name", "virtualservice", entry.name))
 
@@ -227,10 +248,12 @@ class Change:
 
     def _hold(self, entry: Entry) -> None:
         """Take over the addresses of a gateway or an engine, and refuse those that a virtual service has."""
+        if entry.kind not in holdings.HOLDERS:
+            return
         if not self._store.set_holdings(entry.id, holdings.object_holdings(entry.kind, entry.document)):
             return
         for (first, second), sentence in holdings.CLASHES.items():
-            for value, other in self._store.holders(entry.id, second, first):
+            for value, other in self._store.indexes.holders(entry.id, second, first):
                 holder = self._store.by_id(other)
                 own = Part(entry.kind, entry.name, holdings.holding_path(entry.kind, entry.document, value))
                 what = sentence.format(value=value, one=_title(holder), other=_title(entry))
@@ -254,7 +277,7 @@ class Change:
             for mine, theirs in dict.fromkeys([(first, second), (second, first)]):
                 if mine not in (holdings.VIP, holdings.SERVER, holdings.POOL):
                     continue
-                for value, other in self._store.holders(id_, mine, theirs):
+                for value, other in self._store.indexes.holders(id_, mine, theirs):
                     if first == second and other == id_:
                         continue
                     holders = (one.title, _title(self._store.by_id(other)))
@@ -263,7 +286,10 @@ class Change:
                     roles = (mine, theirs) if other == id_ else (mine,)
                     parts = tuple(part for role in roles for part in holdings.held_parts(one, role, value))
                     self._raise([rules.Breach(what, parts, "one of its own for each")])
-        for role in (holdings.VIP, holdings.SERVER):
+
+    def _check_engines(self, one: Assembly) -> None:
+        """Refuse the addresses of running engines."""
+        for role in (holdings.VIP, holdings.SERVER) if self._engines else ():
             for held, value in holdings.service_holdings(one):
                 if held == role and value in self._engines:
                     what = f"{one.title}: {value} is an address of a running service engine's own interface"
@@ -274,7 +300,8 @@ class Change:
         changed: dict[str, plan.Service] = {}
         gone, forwarded = set(self._touched.gone), False
         for id_, one in assemblies.items():
-            previous = self._store.planned(_keys(self._store, id_))
+            known = [] if id_ in self._touched.created else _keys(self._store, id_)
+            previous = self._store.planned(known) if known else {}
             self._store.set_claims(id_, holdings.claims(one))
             self._store.set_holdings(id_, holdings.service_holdings(one))
             planned = compiler.services(one, previous.values(), self.version, time.time())
@@ -291,15 +318,18 @@ class Change:
         return compiler.common(groups, (entry.document for entry in self._store.entries("serviceengine")))
 
     def _assemble(self, id_: int) -> Assembly:
-        return assembly.assemble(self._store.by_id(id_).document, self._lookup)
+        return assembly.assemble((self._touched.entries.get(id_) or self._store.by_id(id_)).document, self._lookup)
 
     def _lookup(self, ref: str) -> Document | None:
-        if ref not in self._lookups or self._passed:
-            known = target(ref)
-            self._reached |= known in self._passed
-            entry = self._store.find(known[0], known[1], known[3]) if known else None
-            self._lookups[ref] = entry.document if entry else None
-        return self._lookups[ref]
+        known = target(ref)
+        if known is None:
+            return None
+        self._reached |= known in self._passed
+        there = place(known)
+        if there not in self._lookups:
+            entry = self._store.find(*there)
+            self._lookups[there] = entry.document if entry else None
+        return self._lookups[there]
 
     def _note(self, *notices: str) -> None:
         self._notices.update(dict.fromkeys(notices))
@@ -323,45 +353,19 @@ class Change:
         self.faults.append((segment, name, fault))
 
 
-def completed(kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None) -> Document:
+def completed(kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None, *, own: bool = False) -> Document:
     """A document as it would be stored: what a save adds, defaults, uuid of what is stored or a new one."""
     owner = tenant if tenant != ALL else ADMIN
-    new = autofill.filled(kind, opened, owner, stored.document if stored else None)
+    new = autofill.filled(kind, opened, owner, stored.document if stored else None, own=own)
     new.setdefault("uuid", stored.uuid if stored else new_uuid(kind.segment))
     return document.with_defaults(kind, new)
 
 
-def followers(store: Store, changed: Target) -> Iterator[int]:
-    """The virtual services whose rules and plan may change with an object: their ids, some more than once."""
-    for id_, kind, *_ in store.referrers(changed, FOLLOWERS.get(changed[0], ())):
-        if kind == "virtualservice":
-            yield id_
-        else:
-            yield from followers(store, store.by_id(id_).target)
-
-
 def new_uuid(segment: str) -> str:
     """A uuid for a new object."""
-    return f"{segment}-{uuid4()}"
-
-
-def links(kind: schema.Kind, new: Document) -> set[Target]:
-    """Whom an object refers to."""
-    targets = {target(ref) for _, _, ref in document.references(kind, new)}
-    if kind.segment == "debugvirtualservice":
-        targets.add(("virtualservice", document.tenant_of(new), document.cloud_of(kind, new), new["name"]))
-    return {known for known in targets if known is not None}
-
-
-def target(ref: str) -> Target | None:
-    """Whom a reference names; None for one in a form of its own (carried)."""
-    try:
-        segment, name, tenant = document.reference_parts(ref)
-    except ValueError:
-        return None
-    known = schema.SEGMENTS.get(segment)
-    cloud = document.DEFAULT_CLOUD if known and "cloud_ref" in schema.kind(segment).root.fields else ""
-    return segment, ADMIN if segment == "tenant" else tenant, cloud, name
+    digits = urandom(16).hex()  # as uuid.uuid4 makes them (RFC 9562), in a third of the time
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{segment}-{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def _keys(store: Store, id_: int) -> list[str]:

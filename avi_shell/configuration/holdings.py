@@ -27,6 +27,10 @@ CLASHES: Mapping[tuple[str, str], str] = MappingProxyType(
 """What may not be held twice: the roles of the first and the other holder → the sentence. Both ends are checked."""
 
 
+HOLDERS = ("vrfcontext", "cloud", "serviceengine")
+"""The kinds whose objects hold something of their own."""
+
+
 def object_holdings(kind: str, document: Document) -> set[Holding]:
     """What an object of its own holds that others may not."""
     if kind == "vrfcontext":

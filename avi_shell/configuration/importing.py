@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from avi_shell.configuration.configuration import NOBODY, Configuration
 from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
 from avi_shell.configuration.record import Author
 from avi_shell.configuration.referenceforms import Names
-from avi_shell.configuration.store import Store
+from avi_shell.configuration.store import Entry, Store
 from avi_shell.errors import InvalidFile, InvalidObject, Refused, ShellError
 from grammar import schema
 
@@ -74,6 +75,8 @@ def import_(
     if tenant != ALL and foreign:
         raise Refused(f"kinds that are kept without effect belong to tenant {ADMIN}: {', '.join(sorted(foreign))}")
     done = Imported()
+    collected = gc.isenabled()
+    gc.disable()  # documents have no circles: to look for some among thousands costs a tenth of the time
     try:
         with configuration.bulk("import", by) as (store, made):
             _Import(store, made, known, done, keep_uuid, tenant, progress).run()
@@ -85,6 +88,9 @@ def import_(
                 raise _Undone
     except _Undone:
         pass
+    finally:
+        if collected:
+            gc.enable()
     if foreign:
         kept = [f"{name} ({len(body)})" if isinstance(body, list) else name for name, body in foreign.items()]
         done.notices.append(f"kinds without effect here, kept for export: {', '.join(kept)}")
@@ -113,6 +119,8 @@ class _Import:
         made.gather()
         self._faults: list[ShellError] = []
         self._names = Names(store, known)
+        self._places = store.indexes.places()  # what was stored before
+        self._moved = False  # some of it has another place by now
         self._objects = list(self._read(known))
 
     def run(self) -> None:
@@ -216,24 +224,33 @@ class _Import:
         kind, new, name = one.kind, one.document, one.kind.name
         owner = document.owner(kind, new)
         try:
-            stored = self._store.by_uuid(str(new.get("uuid"))) if self._keep_uuid else None
-            if stored is None or stored.kind != kind.segment:
-                stored = self._store.find(kind.segment, owner, str(new.get("name")))
-            elif self._tenant not in (ALL, stored.tenant):
-                what = f"{name} {new.get('name')}: its uuid belongs to tenant {stored.tenant}"
-                raise Refused(what, hint="no keep_uuid")
+            stored = self._stored(kind, new)
             new.pop(HIDDEN_STATE, None)
             if not self._keep_uuid:
                 new.pop("uuid", None)
             if not isinstance(new.get("uuid", ""), str):
                 raise InvalidObject(f"{name} {new.get('name')}: uuid is {new['uuid']!r}, not text", path="uuid")
-            put = self._made.put(kind, new, owner, stored)
+            put = self._made.put(kind, new, owner, stored, own=True)
+            self._moved |= stored is not None and stored.target != put.entry.target
         except InvalidObject as exc:
             self._fault(one, exc, *exc.others)
         except Refused as exc:
             self._fault(one, exc)
         else:
             (self._done.created if put.created else self._done.changed if put.changed else self._done.same)[name] += 1
+
+    def _stored(self, kind: schema.Kind, new: Document) -> Entry | None:
+        """The object that one of the file replaces. Raises Refused."""
+        name, uuid = new.get("name"), new.get("uuid")
+        if self._keep_uuid and isinstance(uuid, str) and (uuid in self._places or self._moved):
+            stored = self._store.by_uuid(uuid)
+            if stored is not None and stored.kind == kind.segment:
+                if self._tenant not in (ALL, stored.tenant):
+                    what = f"{kind.name} {name}: its uuid belongs to tenant {stored.tenant}"
+                    raise Refused(what, hint="no keep_uuid")
+                return stored
+        place = kind.segment, document.owner(kind, new), str(name)
+        return self._store.find(*place) if place in self._places or self._moved else None
 
     def _fault(self, one: _Object, *faults: ShellError) -> None:
         for fault in faults:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 from avi_shell.configuration import document
+from avi_shell.configuration.autofill import one_form
 from avi_shell.configuration.document import ADMIN, Document
 from avi_shell.configuration.store import Store
 from avi_shell.errors import InvalidObject
@@ -28,6 +30,7 @@ class Form:
     query: str  # `name=p&tenant=t`, "" by uuid
 
 
+@lru_cache(1 << 14)
 def form(ref: str) -> Form | None:
     """The parts of a reference, with or without a host before it. None: it is none."""
     head, _, name = ref.partition("#")
@@ -84,12 +87,12 @@ class Names:
         """A reference by name. place: where it stands; tenant: of the object that it stands in. What is in none of the
         forms stays as it is. Raises InvalidObject for a uuid that nobody has."""
         if ref.startswith("/api/") and "/?name=" in ref and "#" not in ref:
-            return ref
+            return one_form(ref) if field.scope == "l4" else ref
         said = form(ref)
         if said is None or said.segment not in schema.SEGMENTS:
             return ref
         if not said.uuid:
-            return f"/api/{said.segment}/?{said.query}"
+            return one_form(f"/api/{said.segment}/?{said.query}")
         if (said.segment, said.uuid) in self._by_uuid:
             return self._by_uuid[said.segment, said.uuid]
         stored = self._store.by_uuid(said.uuid)

@@ -5,9 +5,9 @@ Nothing is checked or planned again: whoever made the commit did, on the same co
 
 from __future__ import annotations
 
-from avi_shell.configuration import assembly, holdings
-from avi_shell.configuration.commit import followers, links, target
+from avi_shell.configuration import assembly, document, holdings
 from avi_shell.configuration.document import Document
+from avi_shell.configuration.linking import followers, links, target
 from avi_shell.configuration.record import CommitRecord, ObjectChange
 from avi_shell.configuration.store import Store
 from avi_shell.errors import Refused, StoreError
@@ -60,7 +60,7 @@ def _put(store: Store, change: ObjectChange) -> None:
         raise Refused(f"the record of a commit: there is no kind {change.kind!r:.40}")
     kind = schema.kind(change.kind)
     entry = store.put(change.row, kind, change.after)
-    store.set_links(entry.id, links(kind, change.after))
+    store.set_links(entry.id, links(kind, change.after, document.references(kind, change.after)))
 
 
 def _index(store: Store, record: CommitRecord) -> None:
@@ -74,7 +74,7 @@ def _index(store: Store, record: CommitRecord) -> None:
             services[entry.id] = None
         else:
             store.set_holdings(entry.id, holdings.object_holdings(entry.kind, entry.document))
-            services.update(dict.fromkeys(followers(store, entry.target)))
+            services.update(dict.fromkeys(followers(store, [entry.target])))
 
     def lookup(ref: str) -> Document | None:
         wanted = target(ref)

@@ -24,6 +24,7 @@ from typing import Any
 from avi_shell.configuration import document as docs
 from avi_shell.configuration import layout, storefile
 from avi_shell.configuration.assembly import Claim, Holding
+from avi_shell.configuration.derived import Derived
 from avi_shell.configuration.document import Document
 from avi_shell.configuration.history import History, Journal
 from avi_shell.configuration.record import Commit, CommitRecord, Content, ObjectChange, content
@@ -70,6 +71,7 @@ class Store:
         self.where = where
         self._history = History(connection, where)
         self._journal = Journal()
+        self._derived = Derived(connection)
 
     @classmethod
     def open(cls, path: Path) -> Store:
@@ -121,8 +123,10 @@ class Store:
         with self.guarded():
             self.connection.execute("BEGIN IMMEDIATE")
             self._journal.clear()
+            self._derived.begin()
             try:
                 yield
+                self._derived.write()
                 self.connection.execute("COMMIT")
             except BaseException:
                 if self.connection.in_transaction:
@@ -182,6 +186,7 @@ class Store:
             )
             assert cursor.lastrowid is not None
             id_ = cursor.lastrowid
+            self._derived.made(id_)
         else:
             self.connection.execute(
                 "UPDATE object SET kind = ?, tenant = ?, cloud = ?, name = ?, uuid = ?, body = ? WHERE id = ?",
@@ -195,30 +200,33 @@ class Store:
         """Remove an object and what the indexes hold of it."""
         *place, body = self._one("SELECT kind, tenant, cloud, name, body FROM object WHERE id = ?", id_)
         self._journal.note(id_, (place[0], place[1], place[2], place[3]), body, None)
+        self._derived.write()
         self.connection.execute("DELETE FROM object WHERE id = ?", (id_,))
         for table in ("link", "holding", "claim"):
             self.connection.execute(f"DELETE FROM {table} WHERE source = ?", (id_,))
 
     def set_links(self, source: int, targets: Iterable[Target]) -> None:
         """Replace whom an object refers to."""
-        self._replace("link", "kind, tenant, cloud, name", source, set(targets))
+        self._derived.replace("link", "kind, tenant, cloud, name", source, set(targets))
 
     def set_holdings(self, source: int, holdings: Iterable[Holding]) -> bool:
         """Replace what an object holds. Returns whether it changed."""
-        return self._replace("holding", "role, value", source, set(holdings))
+        return self._derived.replace("holding", "role, value", source, set(holdings))
 
     def set_claims(self, source: int, claims: Iterable[Claim]) -> bool:
         """Replace a virtual service's claims. Returns whether they changed."""
         wanted = {(c.vrf, c.vip, c.protocol, c.port, c.port_end) for c in claims}
-        return self._replace("claim", "vrf, vip, protocol, port, port_end", source, wanted)
+        return self._derived.replace("claim", "vrf, vip, protocol, port, port_end", source, wanted)
 
     def claims(self, source: int) -> list[Claim]:
         """A virtual service's claims."""
+        self._derived.write()
         rows = self._rows("SELECT vrf, vip, protocol, port, port_end FROM claim WHERE source = ?", source)
         return [Claim(*row) for row in rows]
 
     def referrers(self, target: Target, kinds: Iterable[str] | None = None) -> list[tuple[int, str, str, str]]:
         """Who refers to an object: id, segment, tenant, name, sorted; of some kinds or all."""
+        self._derived.write()
         rows = self._rows(
             "SELECT DISTINCT o.id, o.kind, o.tenant, o.name FROM link l JOIN object o ON o.id = l.source "
             "WHERE l.kind = ? AND l.tenant = ? AND l.name = ? ORDER BY o.kind, o.tenant, o.name",
@@ -227,20 +235,9 @@ class Store:
         wanted = None if kinds is None else set(kinds)
         return [row for row in rows if wanted is None or row[1] in wanted]
 
-    def holders(self, source: int, role: str, other: str) -> list[tuple[str, int]]:
-        """Values that an object holds as `role` and any object, itself too, holds as `other`: (value, other's id)."""
-        return list(
-            self._rows(
-                "SELECT a.value, b.source FROM holding a JOIN holding b ON b.value = a.value AND b.role = ? "
-                "WHERE a.source = ? AND a.role = ? ORDER BY a.value, b.source",
-                other,
-                source,
-                role,
-            )
-        )
-
     def rivals(self, source: int) -> list[tuple[Claim, int]]:
         """Claims of others that overlap a virtual service's own: its claim, the other's id."""
+        self._derived.write()
         rows = self._rows(
             "SELECT a.vrf, a.vip, a.protocol, a.port, a.port_end, b.source FROM claim a JOIN claim b ON b.vip = a.vip "
             "AND b.protocol = a.protocol AND b.port <= a.port_end AND b.port_end >= a.port AND b.source != a.source "
@@ -248,6 +245,11 @@ class Store:
             source,
         )
         return [(Claim(*row[:5]), row[5]) for row in rows]
+
+    @property
+    def indexes(self) -> Derived:
+        """What is derived from objects, looked at as a whole."""
+        return self._derived
 
     @property
     def log(self) -> History:
@@ -344,26 +346,19 @@ class Store:
         except (PlanError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as exc:
             raise storefile.damaged(self.where, f"the plan: {exc}") from exc
 
-    def _replace(self, table: str, columns: str, source: int, wanted: set[Any]) -> bool:
-        """Make a table's rows of one source the wanted ones, touching only what differs."""
-        found = {tuple(row) for row in self._rows(f"SELECT {columns} FROM {table} WHERE source = ?", source)}
-        names = columns.split(", ")
-        gone = f"DELETE FROM {table} WHERE source = ? AND {' AND '.join(f'{name} = ?' for name in names)}"
-        new = f"INSERT INTO {table} (source, {columns}) VALUES (?{', ?' * len(names)})"
-        self.connection.executemany(gone, [(source, *row) for row in found - wanted])
-        self.connection.executemany(new, [(source, *row) for row in sorted(wanted - found)])
-        return found != wanted
-
     def _entry(self, where: str, *values: Any) -> Entry | None:
-        row = next(self._rows(f"SELECT {_COLUMNS} FROM object WHERE {where}", *values), None)
+        row = next(iter(self._rows(f"SELECT {_COLUMNS} FROM object WHERE {where}", *values)), None)
         return None if row is None else _entry(row, self.where)
 
     def _one(self, statement: str, *values: Any) -> Any:
         return self.connection.execute(statement, values).fetchone()
 
-    def _rows(self, statement: str, *values: Any) -> Iterator[Any]:
-        with self.guarded():
-            yield from self.connection.execute(statement, values).fetchall()
+    def _rows(self, statement: str, *values: Any) -> list[Any]:
+        try:
+            return self.connection.execute(statement, values).fetchall()
+        except (sqlite3.Error, UnicodeDecodeError) as exc:
+            with self.guarded():
+                raise exc
 
 
 _COLUMNS = "id, kind, tenant, cloud, name, uuid, body"
@@ -394,4 +389,7 @@ def _of_kind(kind: str, tenants: Iterable[str] | None) -> tuple[str, list[str]]:
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from avi_shell.configuration.store import Entry
+from grammar import schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +17,17 @@ class Put:
     changed: bool  # False where it is what was stored already
 
 
+Reference = tuple[str, schema.Field, str]
+"""A reference in a document: the field's path, the field, the text."""
+
+
 @dataclass(slots=True)
 class Touched:
     """What a commit touched so far."""
 
-    ids: dict[int, None] = field(default_factory=dict)  # of objects that it put, in order
+    entries: dict[int, Entry] = field(default_factory=dict)  # objects that it put, in order, as they are stored now
+    references: dict[int, list[Reference]] = field(default_factory=dict)  # those in each of them
+    created: set[int] = field(default_factory=set)  # of the objects, those that were not stored before
     saved: set[int] = field(default_factory=set)  # of those, the ones that the operator saved himself
     common: bool = False  # what the engines share may have changed
     services: dict[int, None] = field(default_factory=dict)  # ids of virtual services to check and compile, in order

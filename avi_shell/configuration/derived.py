@@ -1,0 +1,122 @@
+"""The tables derived from objects (`link`, `holding`, `claim`): the rows of one object are replaced as a whole.
+
+Those of objects that the open transaction made are gathered and written in a run: an import makes thousands. Whoever
+reads these tables calls `write` first.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable
+from typing import Any
+
+Place = tuple[str, str, str]
+"""By what an object is found: segment, tenant, name."""
+
+
+class Derived:
+    """The derived tables of a store's database."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._made: set[int] = set()  # objects of the open transaction
+        self._known: set[tuple[str, int]] = set()  # of these, by table, those that have rows already
+        self._waiting: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+
+    def begin(self) -> None:
+        """A transaction begins."""
+        self._made.clear()
+        self._known.clear()
+        self._waiting.clear()
+
+    def made(self, source: int) -> None:
+        """An object was made, which has no rows yet."""
+        self._made.add(source)
+
+    def is_new(self, source: int) -> bool:
+        """Whether the open transaction made an object."""
+        return source in self._made
+
+    def replace(self, table: str, columns: str, source: int, wanted: set[Any]) -> bool:
+        """Make a table's rows of one object the wanted ones, touching only what differs. Returns whether it changed."""
+        if source in self._made and (table, source) not in self._known:
+            self._known.add((table, source))
+            if wanted:
+                rows = self._waiting.setdefault((table, columns), [])
+                rows.extend([(source, *row) for row in wanted])
+            return bool(wanted)
+        self.write()
+        statement = f"SELECT {columns} FROM {table} WHERE source = ?"
+        found = {tuple(row) for row in self._connection.execute(statement, (source,)).fetchall()}
+        if found == wanted:
+            return False
+        names = columns.split(", ")
+        gone = f"DELETE FROM {table} WHERE source = ? AND {' AND '.join(f'{name} = ?' for name in names)}"
+        self._connection.executemany(gone, [(source, *row) for row in found - wanted])
+        self._insert(table, columns, [(source, *row) for row in sorted(wanted - found)])
+        return True
+
+    def write(self) -> None:
+        """Write what waits."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, {}
+            for (table, columns), rows in waiting.items():
+                self._insert(table, columns, rows)
+
+    def referrers(self, there: Place) -> list[tuple[int, Place]]:
+        """Who refers to an object: id and place."""
+        self.write()
+        rows = self._connection.execute(f"{_USERS} WHERE l.kind = ? AND l.tenant = ? AND l.name = ?", there)
+        return [(row[3], row[4:]) for row in rows.fetchall()]
+
+    def all_referrers(self, kinds: Collection[str]) -> dict[Place, list[tuple[int, Place]]]:
+        """Who of some kinds refers to whom, of all that was stored before the open transaction."""
+        found: dict[Place, list[tuple[int, Place]]] = {}
+        marks = ", ".join("?" * len(kinds))
+        for row in self._connection.execute(f"{_USERS} WHERE o.kind IN ({marks})", tuple(kinds)).fetchall():
+            found.setdefault(row[:3], []).append((row[3], row[4:]))
+        return found
+
+    def holders(self, source: int, role: str, other: str) -> list[tuple[str, int]]:
+        """Values that an object holds as `role` and any object, itself too, holds as `other`: (value, other's id)."""
+        self.write()
+        rows = self._connection.execute(
+            "SELECT a.value, b.source FROM holding a JOIN holding b ON b.value = a.value AND b.role = ? "
+            "WHERE a.source = ? AND a.role = ? ORDER BY a.value, b.source",
+            (other, source, role),
+        )
+        return rows.fetchall()
+
+    def suspects(self, clashes: Iterable[tuple[str, str]]) -> set[int]:
+        """The objects that have something that another has in a role that clashes, or ports of a VIP that another has
+        too: who is not among them needs no closer look."""
+        self.write()
+        run = self._connection.execute
+        alone = [one for one, other in clashes if one == other]
+        shared = f"{_SHARED} OR min(role) IN ({', '.join('?' * len(alone))}))"
+        sources = f"SELECT source FROM holding WHERE value IN ({shared})"
+        return {row[0] for row in (*run(_OVERLAPS).fetchall(), *run(sources, alone).fetchall())}
+
+    def places(self) -> dict[Place | str, int]:
+        """The ids of all objects, by place and by uuid."""
+        found: dict[Place | str, int] = {}
+        for row in self._connection.execute("SELECT kind, tenant, name, uuid, id FROM object").fetchall():
+            found[row[:3]] = found[row[3]] = row[4]
+        return found
+
+    def _insert(self, table: str, columns: str, rows: list[tuple[Any, ...]]) -> None:
+        marks = ", ?" * len(columns.split(", "))
+        self._connection.executemany(f"INSERT INTO {table} (source, {columns}) VALUES (?{marks})", rows)
+
+
+_USERS = "SELECT l.kind, l.tenant, l.name, o.id, o.kind, o.tenant, o.name FROM link l JOIN object o ON o.id = l.source"
+"""Who refers to whom: the place that is referred to, the referrer's id and place."""
+
+_OVERLAPS = (
+    "SELECT DISTINCT a.source FROM claim a JOIN claim b ON b.vip = a.vip AND b.protocol = a.protocol "
+    "AND b.port <= a.port_end AND b.port_end >= a.port AND b.source != a.source"
+)
+"""Whose ports of a VIP overlap those of another object."""
+
+_SHARED = "SELECT value FROM holding GROUP BY value HAVING count(*) > 1 AND (min(role) != max(role)"
+"""Values that are held in two roles, or, as it goes on, twice in a role that one alone may have."""
