@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from avi_shell.configuration.document import Document, address_text
 
@@ -32,8 +33,7 @@ class Claim:
     port_end: int  # the last
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A field of an object: whom and what a rule is about."""
 
     segment: str  # the object's kind; "" = nobody's
@@ -133,9 +133,15 @@ class Assembly:
         """What a service without profiles of its own would be."""
         return Service(0, {}, self.profile, self.part("network_profile_ref"), {}, self.part(""))
 
+    @property
+    def members(self) -> Sequence[Document]:
+        """The pool's servers."""
+        found: Sequence[Document] = (self.pool or {}).get("servers", ())
+        return found
+
     def servers(self) -> Iterator[tuple[Part, Document]]:
         """The pool's servers and where each is configured."""
-        for index, server in enumerate((self.pool or {}).get("servers", ()), 1):
+        for index, server in enumerate(self.members, 1):
             yield self.pool_part(f"servers[{index}]"), server
 
     def server_port(self, server: Document) -> int:

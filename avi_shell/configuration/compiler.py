@@ -137,7 +137,7 @@ def _servers(
     pool = assembly.pool or {}
     service_port = service.ports[0] if pool.get("use_service_port") else 0
     found = []
-    for _, server in assembly.servers():
+    for server in assembly.members:
         address = address_text(server["ip"])
         port = service_port or assembly.server_port(server)
         before = known.get(address)

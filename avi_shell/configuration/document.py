@@ -61,6 +61,7 @@ def reference_parts(ref: str) -> tuple[str, str, str]:
     return pieces[1], unquote(parameters["name"]), unquote(parameters.get("tenant", "")) or ADMIN
 
 
+@lru_cache(_REMEMBERED)
 def reference_name(ref: str) -> str:
     """The name in a reference; the text itself where it is none (carried references of other forms)."""
     try:

@@ -50,7 +50,7 @@ def service_holdings(assembly: Assembly) -> set[Holding]:
     if not assembly.is_dsr:
         return set()
     held = {(VIP, vip.address) for vip in assembly.vips if vip.address}
-    held |= {(SERVER, address_text(server["ip"])) for _, server in assembly.servers()}
+    held |= {(SERVER, address_text(server["ip"])) for server in assembly.members}
     if assembly.pool is not None:
         _, name, tenant = reference_parts(assembly.document["pool_ref"])
         held.add((POOL, owned_name(name, tenant)))

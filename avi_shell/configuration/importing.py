@@ -128,7 +128,7 @@ class _Import:
         self._refuse_twins()
         told, total = time.monotonic(), len(self._objects)
         for number, one in enumerate(self._objects):
-            if number % 100 == 0 and time.monotonic() - told >= _PACE:
+            if not number % 100 and time.monotonic() - told >= _PACE:
                 told = time.monotonic()
                 self._progress(f"{number:,} of {total:,} objects")
             if not one.refused:

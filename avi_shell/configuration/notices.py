@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -69,7 +69,7 @@ def _port_notices(assembly: Assembly) -> Iterator[str]:
     ranges = [service.ports for service in assembly.dsr_services]
     odd = [
         f"{address_text(server['ip'])}:{assembly.server_port(server)}"
-        for _, server in assembly.servers()
+        for server in assembly.members
         if not any(first <= assembly.server_port(server) <= last for first, last in ranges)
     ]
     if odd:
@@ -96,7 +96,7 @@ def _server_notices(assembly: Assembly) -> Iterator[str]:
     pool = assembly.pool
     if pool is None or not assembly.dsr_services:
         return
-    needed, enabled = pool.get("min_servers_up", 0), sum(server["enabled"] for _, server in assembly.servers())
+    needed, enabled = pool.get("min_servers_up", 0), sum(server["enabled"] for server in assembly.members)
     if needed > max(enabled, 1):
         yield f"Pool {pool['name']}: min_servers_up is {needed}, {enabled} of its servers are enabled: it stays down"
 
@@ -108,7 +108,8 @@ def _some(words: list[str]) -> str:
 def without_effect(kind: schema.Kind, document: Document, stored: Document | None) -> list[str]:
     """Fields that were changed and change nothing about forwarding here; what a save fills in is no change."""
     before = _new(kind.segment) if stored is None else stored
-    return sorted(_without_effect(kind, kind.root, document, before))
+    found = _without_effect(kind, kind.root, document, before)
+    return sorted(found) if found else []
 
 
 @cache
@@ -121,8 +122,8 @@ def _new(segment: str) -> Document:
 def _without_effect(kind: schema.Kind, message: schema.Message, document: Document, stored: Document) -> set[str]:
     found = set()
     telling = _telling(kind.segment, message.name)
-    plain = telling.is_plain(document) and (not stored or telling.is_plain(stored))
-    for name, (field, inner) in (telling.holding if plain else telling.fields).items():
+    for name in telling.looked_at(document, stored):
+        field, inner = telling.fields[name]
         value = document.get(name)
         before = stored.get(name, field.default)
         if value is None or value == before:
@@ -141,13 +142,13 @@ class _Telling(NamedTuple):
     """What to tell of a message."""
 
     fields: dict[str, tuple[schema.Field, schema.Message | None]]  # without effect, and those whose message holds such
-    holding: dict[str, tuple[schema.Field, schema.Message | None]]  # of these, those whose message holds such
-    defaults: dict[str, Any]  # of those without effect
-    others: frozenset[str]  # the rest of those without effect
+    defaults: dict[str, Any]  # of those without effect that have one
+    others: frozenset[str]  # the rest
 
-    def is_plain(self, document: Document) -> bool:
-        """Whether everything without effect is as it is by default."""
-        return self.defaults.items() <= document.items() and self.others.isdisjoint(document)
+    def looked_at(self, document: Document, stored: Document) -> Collection[str]:
+        """The fields that may differ from what was stored: in most documents the defaults are as they are."""
+        alike = self.defaults.items() <= document.items() and (not stored or self.defaults.items() <= stored.items())
+        return self.others & document.keys() if alike else self.fields
 
 
 @cache
@@ -162,5 +163,4 @@ def _telling(segment: str, name: str) -> _Telling:
             found[field.name] = field, inner
     plain = {name: field.default for name, (field, inner) in found.items() if inner is None}
     defaults = {name: value for name, value in plain.items() if value is not None}
-    holding = {name: known for name, known in found.items() if known[1] is not None}
-    return _Telling(found, holding, defaults, frozenset(plain.keys() - defaults.keys()))
+    return _Telling(found, defaults, frozenset(found.keys() - defaults.keys()))

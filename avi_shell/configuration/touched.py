@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from avi_shell.configuration.store import Entry
 from grammar import schema
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """An object that was put."""
 
     entry: Entry  # as stored now

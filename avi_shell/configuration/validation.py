@@ -200,7 +200,7 @@ class _Checker:
 
     def _keys(self, field: schema.Field, items: list[Any], place: str) -> None:
         held = self._kind.message(field)
-        if held is None or held.name not in relations.KEYS or held.name == "Service":
+        if len(items) < 2 or held is None or held.name not in relations.KEYS or held.name == "Service":
             return  # a service's port may stand twice, once a protocol: rules across objects tell
         names = relations.KEYS[held.name][0]
         seen: dict[tuple[Any, ...], int] = {}

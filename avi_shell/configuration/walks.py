@@ -123,9 +123,7 @@ def references(kind: schema.Kind, document: Document) -> Iterator[tuple[str, sch
 def _references(
     kind: schema.Kind, message: schema.Message, document: Document, path: str
 ) -> Iterator[tuple[str, schema.Field, str]]:
-    for name, known in _paths(kind.segment, message.name).items():
-        if name not in document:
-            continue
+    for name, known in _paths_in(kind.segment, message.name, tuple(document)):
         value = document[name]
         places = (
             [(f"{path}{name}[{index}]", item) for index, item in enumerate(value, 1)]
@@ -151,6 +149,12 @@ class _Path(NamedTuple):
 def _paths(segment: str, name: str) -> Mapping[str, _Path]:
     """The fields of a message that lead to references, in table order."""
     return _leading(schema.kind(segment), schema.kind(segment).messages[name], frozenset())
+
+
+@lru_cache(4096)
+def _paths_in(segment: str, name: str, there: tuple[str, ...]) -> list[tuple[str, _Path]]:
+    """The same, of a message with certain fields."""
+    return [(field, path) for field, path in _paths(segment, name).items() if field in there]
 
 
 def _leading(kind: schema.Kind, message: schema.Message, above: frozenset[str]) -> dict[str, _Path]:

@@ -60,7 +60,7 @@ def write(
     """Store changed services (a key alone: that service is gone) under a commit's number, in the open transaction."""
     from dataplane.plan import codec  # late: a shell that commits nothing does without
 
-    encode = json.JSONEncoder(separators=(",", ":")).encode
+    encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
     rows = [
         (c, version, None) if isinstance(c, str) else (c.key, version, encode(codec.brief_document(c))) for c in changes
     ]

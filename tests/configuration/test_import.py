@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from avi_shell.configuration import transfer
+from avi_shell.configuration import linking, transfer
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import Document, reference
 from avi_shell.errors import InvalidFile, InvalidObject, Refused, ShellError
 from avi_shell.fronts.batch import Batch, Source
 from avi_shell.output import imported, render
 from avi_shell.session.session import Session
+from tests.bench.importing import export
 from tests.configuration.addresses import address
 from tests.configuration.conftest import Site
 
@@ -285,3 +286,50 @@ def test_one_fault_is_told_as_itself() -> None:
     assert not isinstance(caught.value, InvalidFile)
     with pytest.raises(Refused, match="belongs to tenant"):
         after({"Pool": [{"name": "q", "tenant_ref": "/api/tenant/?name=admin"}]}, tenant="t1")
+
+
+def many(count: int) -> dict[str, Any]:
+    """So many services that one look at all that is stored is preferred to one for each."""
+    data = export(count)
+    assert count > linking.MANY
+    return data
+
+
+def test_what_services_may_not_share_is_found_among_many() -> None:
+    data = many(60)
+    data["VsVip"][10]["vip"][0]["ip_address"] = data["VsVip"][20]["vip"][0]["ip_address"]
+    data["VirtualService"][31]["pool_ref"] = data["VirtualService"][30]["pool_ref"]
+    data["Pool"][40]["servers"][0]["ip"] = data["VsVip"][41]["vip"][0]["ip_address"]
+    found = sorted(text for _, text in faults(data))
+    for expected in (
+        "VirtualService vs10: udp port 80 of VIP 11.0.0.20 belongs to VirtualService vs20",
+        "VirtualService vs20: udp port 80 of VIP 11.0.0.20 belongs to VirtualService vs10",
+        "pool p30 serves VirtualService vs30 and VirtualService vs31",
+        "11.0.0.41 is a VIP of VirtualService vs41 and a server of VirtualService vs40",
+    ):
+        assert [text for text in found if expected in text], (expected, found)
+    assert not [text for text in found if not any(f"vs{n}" in text for n in (10, 20, 30, 31, 40, 41))]
+
+
+def test_the_plan_follows_many_pools_whose_services_stand_in_no_file() -> None:
+    configuration = after(many(60))
+    pools = [{**pool, "servers": pool["servers"][:1]} for pool in many(60)["Pool"]]
+    monitor = {"name": "m", "type": "HEALTH_MONITOR_TCP"}
+    transfer.import_(configuration, {"Pool": pools, "HealthMonitor": [monitor]})
+    with configuration.snapshot() as store:
+        services = store.whole_plan().services.values()
+    assert {len(service.servers) for service in services if service is not None} == {1}
+    assert len(services) == 60
+
+
+def test_names_and_uuids_that_are_taken_are_refused_by_the_store(site: Site) -> None:
+    stored = [site.save("pool", name=name).document for name in ("a", "b")]
+    renamed = {"Pool": [{"name": "b", "uuid": stored[0]["uuid"]}]}
+    with pytest.raises(InvalidObject, match="another Pool of tenant admin has the name b"):
+        transfer.import_(site.configuration, renamed, keep_uuid=True)
+    taken = {"VsVip": [{"name": "v", "uuid": stored[0]["uuid"]}]}
+    with pytest.raises(InvalidObject, match="pool a has the same uuid"):
+        transfer.import_(site.configuration, taken, keep_uuid=True)
+    swapped = {"Pool": [{"name": "c", "uuid": stored[0]["uuid"]}, {"name": "a", "uuid": stored[1]["uuid"]}]}
+    transfer.import_(site.configuration, swapped, keep_uuid=True)
+    assert site.configuration.names("pool", "admin") == ["a", "c"]
