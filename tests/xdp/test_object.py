@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -45,6 +46,32 @@ def test_the_verifier_is_soon_through() -> None:
         with loaded.program("dsr") as program:
             verified = word(program.info(220), 216)  # struct bpf_prog_info, verified_insns
     assert 0 < verified < 40_000
+
+
+def test_the_stack_does_for_linux_6_1() -> None:
+    """Its verifier takes each function's stack for a multiple of 32 bytes, and refuses a chain of calls that needs more
+    than 512; newer ones reckon closer."""
+    stacks, calls, called, frame = dict[str, int](), dict[str, set[str]](), "", set[str]()
+    disassembly = ["llvm-objdump", "-dr", "--no-show-raw-insn", str(OBJECT)]
+    for line in subprocess.run(disassembly, check=True, capture_output=True, text=True).stdout.splitlines():
+        if (begins := re.fullmatch(r"[0-9a-f]+ <(?!LBB)(\w+)>:", line)) is not None:
+            called = begins[1]
+            stacks[called], calls[called] = 1, set()
+        elif (copied := re.search(r"\b(r\d) = r10$", line)) is not None:
+            frame.add(copied[1])
+        elif (moved := re.search(r"\b(r\d) \+= -(\d+)$", line)) is not None and moved[1] in frame:
+            frame.remove(moved[1])
+            stacks[called] = max(stacks[called], int(moved[2]))
+        elif (used := re.search(r"\(r10 - (\d+)\)", line)) is not None:
+            stacks[called] = max(stacks[called], int(used[1]))
+        elif (follows := re.search(r"R_BPF_64_32\s+(\w+)$", line)) is not None:
+            calls[called].add(follows[1])
+
+    def needed(name: str) -> int:
+        return -(-stacks[name] // 32) * 32 + max(map(needed, calls[name]), default=0)
+
+    assert calls["dsr"]
+    assert needed("dsr") <= 512
 
 
 @pytest.mark.root
