@@ -5,7 +5,7 @@ hashing      the consistent hash table and the flow hash
 forwarding   the values a driver forwards by: VIPs, services, pools, servers, interfaces
 decision     what happens to one frame, as a pure function: the reference
 drivers      pcap (the reference on AF_PACKET sockets), xdp (the same decision in C, in the kernel)
-network      links, addresses, neighbours, as pyroute2 tells them
+network      links, addresses, neighbours, as rtnetlink tells them
 health       monitors on the data's path
 engine       the daemon that joins them; client asks it
 server, lab  the pool member's side; a laboratory of network namespaces

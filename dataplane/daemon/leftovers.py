@@ -24,7 +24,7 @@ async def remove(instance: str, written: Path) -> Sequence[KernelObject]:
     Rules and routes of probes do not tell whose they are: those of all engines that run no more go.
     """
     removed = selection.remove_leftovers(instance)
-    paths = ProbePaths(None)
+    paths = ProbePaths()
     try:
         removed += await paths.clean()
     finally:

@@ -77,7 +77,7 @@ class Engine:
         self._put: dict[str, values.Service] = {}
         self._dirty = DirtySet()
         self._layout = network.layout
-        self._paths = ProbePaths(network.netlink)
+        self._paths = ProbePaths()
         self._settings = settings or KernelSettings()
         self.kernel = KernelRegistry(self.events.add)
         self._path_mtus = PathMtus(self._path_mtu_changed)

@@ -60,7 +60,7 @@ class Housekeeping:
                 if next_hop.mac is None or not mtu:
                     continue
                 try:
-                    mark = await self._paths.open_tunnel(server, next_hop.source, mode)
+                    mark = self._paths.open_tunnel(server, next_hop.source, mode)
                     for number, size in self._path_mtus.measuring((server, mode), mtu).items():
                         inner, vip = size - rewrite.overhead(mode), tunnels[server, mode]
                         pathmtu.send_measuring(mark, next_hop.source, vip, inner, number)

@@ -14,7 +14,6 @@ import os
 import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 from dataplane.errors import NetworkError
 from dataplane.forwarding.values import Interface
@@ -34,7 +33,7 @@ class ProbePaths:
     All marks are of one range, which belongs to this engine until `close`.
     """
 
-    def __init__(self, netlink: Any) -> None:
+    def __init__(self) -> None:
         self._marks: dict[bytes, tuple[int, int, bytes]] = {}
         self._users: set[bytes] = set()
         self._range: tuple[int, socket.socket] | None = None
@@ -45,8 +44,7 @@ class ProbePaths:
         self._routed: set[bytes] = set()
         self._rules = policyrouting.Rules(0)
         self._kernel = RtnetlinkSocket()
-        self._tunnels = ProbeTunnels(netlink)
-        self._lock = asyncio.Lock()
+        self._tunnels = ProbeTunnels(self._kernel)
 
     async def clean(self) -> list[KernelObject]:
         """Remove the rules and routes that killed engines left. Those of engines that run stay. Returns what was there.
@@ -93,14 +91,13 @@ class ProbePaths:
             self._routed.add(server)
         return mark
 
-    async def open_tunnel(self, server: bytes, source: bytes, mode: str) -> int:
+    def open_tunnel(self, server: bytes, source: bytes, mode: str) -> int:
         """The mark that leads into the tunnel to a server. Raises NetworkError.
 
         source: the engine's address towards it; mode: plan.L3_IPIP or L3_GRE.
         """
         self._take()
-        async with self._lock:
-            return await self._tunnels.open(server, source, mode)
+        return self._tunnels.open(server, source, mode)
 
     def forget_routes(self) -> None:
         """Have each `open` set its route again: links or addresses changed, and the kernel may have removed routes."""
@@ -175,8 +172,7 @@ class ProbePaths:
                     outcome[one] = os.strerror(answer.error)
             await asyncio.sleep(0)  # others have the loop
         if of_tunnels:
-            async with self._lock:
-                outcome.update(await self._tunnels.restore(of_tunnels))
+            outcome.update(self._tunnels.restore(of_tunnels))
         if any(outcome.values()) and self._range is not None:
             self._doubted |= {known[0] for known in self._marks.values()} | {0, self._range[0] + fwmarks.HALF}
         return outcome
@@ -231,8 +227,7 @@ class ProbePaths:
         if self._rules.there:
             self._remove_all()
         self._marks.clear()
-        async with self._lock:
-            await self._tunnels.close()
+        self._tunnels.close()
         self._kernel.close()
         if self._range is not None:
             self._range[1].close()

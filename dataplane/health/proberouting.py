@@ -40,7 +40,7 @@ class ProbeRouting:
         if (held := ownhost.holding(self._network, check.vip)).reason:
             raise NetworkError(held.reason, remedy=held.remedy)
         if check.mode != plan.L2:
-            return await self._open_tunnel(check)
+            return self._open_tunnel(check)
         attached = self._network.attached(check.server, self._interfaces())
         if attached is None or not self._network.is_up(attached[0].index):
             raise self._unreachable(check)
@@ -48,13 +48,13 @@ class ProbeRouting:
         by_user = check.monitor.type == MONITOR_EXTERNAL
         return ProbeRoute(self._paths.open(check.server, interface, source, by_user=by_user), source)
 
-    async def _open_tunnel(self, check: Check) -> ProbeRoute:
+    def _open_tunnel(self, check: Check) -> ProbeRoute:
         if self._network.route_to(check.server) is None:  # at the start nothing has been looked up yet
             self._network.look_up_routes([check.server])
         hop = self._next_hops.by_route(check.server)
         if hop.interface is None:
             raise self._unreachable(check)
-        return ProbeRoute(await self._paths.open_tunnel(check.server, hop.source, check.mode), hop.source)
+        return ProbeRoute(self._paths.open_tunnel(check.server, hop.source, check.mode), hop.source)
 
     def _unreachable(self, check: Check) -> NetworkError:
         return NetworkError(self._reachability.look(check.server, check.mode).reason or "the network is changing")

@@ -9,22 +9,21 @@ answer arrives from the VIP at the engine's own address. (LWT BPF: ip-route(8) "
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import struct
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
-
-from pyroute2.netlink.exceptions import NetlinkError
+from typing import NamedTuple
 
 from dataplane.bpf.maps import Map
 from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import Program
 from dataplane.errors import DriverError, NetworkError
 from dataplane.forwarding.program import PROBE
-from dataplane.kernel.objects import RULE, KernelObject
+from dataplane.kernel.objects import KernelObject
 from dataplane.network import fwmarks, policyrouting, tunnels
-from dataplane.network.policyrouting import PRIORITY
+from dataplane.network.rtnetlink import RTM_DELRULE, RTM_NEWRULE, Request, RtnetlinkSocket
 from dataplane.plan import L3_GRE, L3_IPIP
 
 OBJECT = PROBE
@@ -32,7 +31,6 @@ NAME = "avi_probe"
 
 FIRST = fwmarks.FIRST + fwmarks.HALF
 """The first engine's first mark for tunnels (`fwmarks`), and the number of its table."""
-_MASK = 0xFFFFFFFF & -fwmarks.HALF
 MTU = 1280
 """Bytes of a probe's packets, at most, so that they fit nearly every tunnel: the probe's socket does not learn what
 routers report about the tunnel."""
@@ -52,10 +50,10 @@ class Tunnel(NamedTuple):
 
 
 class ProbeTunnels:
-    """Leads probes into tunnels, with one mark for each server and mode. Calls must not overlap."""
+    """Leads probes into tunnels, with one mark for each server and mode. kernel: asked for rules and routes."""
 
-    def __init__(self, netlink: Any) -> None:
-        self._netlink = netlink
+    def __init__(self, kernel: RtnetlinkSocket) -> None:
+        self._kernel = kernel
         self._marks: dict[tuple[bytes, str], tuple[int, Tunnel]] = {}
         self.begin(FIRST)
         self._returned: list[int] = []
@@ -68,7 +66,7 @@ class ProbeTunnels:
         self._first = first
         self._free = iter(range(first + 1, first + fwmarks.HALF))
 
-    async def open(self, server: bytes, source: bytes, mode: str) -> int:
+    def open(self, server: bytes, source: bytes, mode: str) -> int:
         """The mark that leads into the tunnel to a server. Raises NetworkError."""
         wanted = Tunnel(server, source, mode)
         mark, known = self._marks.get((server, mode), (0, None))
@@ -80,8 +78,8 @@ class ProbeTunnels:
         try:
             self._put(mark, wanted)
             if not self._routed:
-                await self._route()
-        except (DriverError, NetlinkError, OSError) as exc:
+                self._route()
+        except (DriverError, OSError) as exc:
             raise NetworkError(f"no probe path into the tunnel to {socket.inet_ntoa(server)}: {exc}") from exc
         self._marks[server, mode] = mark, wanted
         return mark
@@ -102,25 +100,23 @@ class ProbeTunnels:
         """The rule and the route, if they were made."""
         return [one for one, made in ((self._rule_object, self._ruled), (self._route_object, self._routed)) if made]
 
-    async def restore(self, missing: Collection[KernelObject]) -> Mapping[KernelObject, str]:
+    def restore(self, missing: Collection[KernelObject]) -> Mapping[KernelObject, str]:
         """Put the rule and the route again, as far as they are missing. Returns those that were, with the reason why
         one cannot be put, or ""."""
         outcome: dict[KernelObject, str] = {}
         for one in missing:
             try:
-                await (self._add_rule() if one == self._rule_object else self._set_route("add"))
+                self._ask(self._rule if one == self._rule_object else policyrouting.only_new(self._route_request()))
                 outcome[one] = ""
-            except NetlinkError as exc:
-                if exc.code != errno.EEXIST:
-                    outcome[one] = str(exc)
-            except (DriverError, OSError) as exc:
-                outcome[one] = str(exc)
+            except OSError as exc:
+                if exc.errno != errno.EEXIST:
+                    outcome[one] = exc.strerror or str(exc)
         return outcome
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Remove everything."""
         if self._begun:
-            await self._remove()
+            self._remove()
         self._begun = False
         self._marks.clear()
         for handle in (self._program, self._map):
@@ -136,50 +132,42 @@ class ProbeTunnels:
                 self._program, self._map = loaded.program(NAME), loaded.map("tunnels")
         self._map.update(struct.pack("=I", mark), tunnel.value)
 
-    async def _route(self) -> None:
+    def _route(self) -> None:
         """Set the rule and the route."""
         self._begun = True  # before: whoever is stopped in between leaves nothing
-        await self._set_route("replace")
+        self._ask(self._route_request())
         if not self._ruled:
             try:
-                await self._add_rule()
-            except NetlinkError as exc:
-                if exc.code != errno.EEXIST:  # it still exists
+                self._ask(self._rule)
+            except OSError as exc:
+                if exc.errno != errno.EEXIST:  # it still exists
                     raise
         self._routed = self._ruled = True
 
-    async def _set_route(self, verb: str) -> None:
+    def _route_request(self) -> Request:
         """The route names the loopback, which never vanishes; no packet leaves by it."""
         assert self._program is not None
-        await self._netlink.route(
-            verb,
-            family=socket.AF_INET,
-            dst="default",
-            oif=socket.if_nametoindex("lo"),
-            scope="link",
-            table=self._first,
-            encap={"type": "bpf", "xmit": {"fd": self._program.fd, "name": NAME}},
-            metrics={"mtu": MTU},
-        )
+        loopback = socket.if_nametoindex("lo")
+        return policyrouting.program_route(self._first, loopback, self._program.fd, NAME, MTU)
 
-    async def _add_rule(self) -> None:
-        await self._netlink.rule("add", **self._rule)
+    def _ask(self, request: Request) -> None:
+        (answer,) = self._kernel.ask([request])
+        if answer.error:
+            raise OSError(answer.error, os.strerror(answer.error))
+
+    @property
+    def _rule(self) -> Request:
+        return policyrouting.range_rule(RTM_NEWRULE, self._first)
 
     @property
     def _rule_object(self) -> KernelObject:
-        return KernelObject(RULE, f"{PRIORITY} fwmark {self._first:#x}/{_MASK:#x}")
+        return policyrouting.rule_object(self._rule.body)
 
     @property
     def _route_object(self) -> KernelObject:
         return policyrouting.route_object(self._first)
 
-    @property
-    def _rule(self) -> dict[str, int]:
-        first = self._first
-        return {"family": socket.AF_INET, "fwmark": first, "fwmask": _MASK, "table": first, "priority": PRIORITY}
-
-    async def _remove(self) -> None:
-        with suppress(NetlinkError, OSError):
-            await self._netlink.rule("del", **self._rule)
-        with suppress(NetlinkError, OSError):
-            await self._netlink.flush_routes(family=socket.AF_INET, table=self._first)
+    def _remove(self) -> None:
+        gone = policyrouting.range_rule(RTM_DELRULE, self._first), policyrouting.no_route(self._first)
+        with suppress(OSError):
+            self._kernel.ask(gone)  # some may have gone already

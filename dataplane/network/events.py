@@ -1,7 +1,6 @@
 """The kernel's events about links, addresses, routes, rules and neighbours (rtnetlink(7), multicast groups).
 
-Neighbour events are parsed here, not by pyroute2: thousands of servers' neighbour entries change their states several
-times a minute.
+Thousands of servers' neighbour entries change their states several times a minute.
 """
 
 from __future__ import annotations
@@ -10,14 +9,25 @@ import asyncio
 import errno
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import NamedTuple
 
-from pyroute2.netlink.rtnl.marshal import MarshalRtnl
-
-from dataplane.network import neighbours, policyrouting, routes, rtnetlink
+from dataplane.network import links, neighbours, policyrouting, routes, rtnetlink
+from dataplane.network.links import Address, Link
 from dataplane.network.neighbours import Neighbour
 from dataplane.network.policyrouting import LostProbeRoute
-from dataplane.network.rtnetlink import RTM_DELNEIGH, RTM_DELROUTE, RTM_DELRULE, RTM_NEWNEIGH, RTM_NEWROUTE, RTM_NEWRULE
+from dataplane.network.routes import ToldRoute
+from dataplane.network.rtnetlink import (
+    RTM_DELADDR,
+    RTM_DELLINK,
+    RTM_DELNEIGH,
+    RTM_DELROUTE,
+    RTM_DELRULE,
+    RTM_NEWADDR,
+    RTM_NEWLINK,
+    RTM_NEWNEIGH,
+    RTM_NEWROUTE,
+    Message,
+)
 
 _LINKS, _NEIGHBOURS, _ADDRESSES, _ROUTES, _RULES = 0x1, 0x4, 0x10, 0x40, 0x80  # linux/rtnetlink.h, RTMGRP_…
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
@@ -26,8 +36,15 @@ _RECEIVE_BUFFER = 8 << 20
 _MOST = 2000
 """Events taken before other tasks have their turn."""
 
-Event = Neighbour | LostProbeRoute | Any
-"""A neighbour, a lost rule or route of the probes, or a message of pyroute2's."""
+
+class Change(NamedTuple):
+    """Something is there, or is gone."""
+
+    about: Link | Address | ToldRoute
+    present: bool
+
+
+Event = Neighbour | LostProbeRoute | Change
 
 
 class NetworkEvents:
@@ -35,7 +52,6 @@ class NetworkEvents:
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
-        self._marshal = MarshalRtnl()
 
     def open(self) -> None:
         """Listen. Raises OSError."""
@@ -71,8 +87,8 @@ class NetworkEvents:
                     and (lost := policyrouting.lost_probe_route(message)) is not None
                 ):
                     yield lost
-                elif not _of_probes(message):
-                    yield from self._marshal.parse(rtnetlink.whole(message))
+                elif (change := _change(message)) is not None:
+                    yield change
 
     def forget(self) -> None:
         """Drop the events that have come: they are older than what the caller is about to read."""
@@ -93,8 +109,14 @@ class NetworkEvents:
             self._socket = None
 
 
-def _of_probes(message: rtnetlink.Message) -> bool:
-    """Whether a message is about a rule, or about a route that this program made."""
-    if message.kind in (RTM_NEWRULE, RTM_DELRULE):
-        return True
-    return message.kind in (RTM_NEWROUTE, RTM_DELROUTE) and message.body[routes.PROTOCOL_AT] == policyrouting.PROTOCOL
+def _change(message: Message) -> Change | None:
+    """What a message tells; None for what is not followed: rules, IPv6, routes that this program made."""
+    kind, body = message.kind, message.body
+    about: Link | Address | ToldRoute | None = None
+    if kind in (RTM_NEWLINK, RTM_DELLINK):
+        about = links.read_link(body)
+    elif kind in (RTM_NEWADDR, RTM_DELADDR):
+        about = links.read_address(body)
+    elif kind in (RTM_NEWROUTE, RTM_DELROUTE) and body[routes.PROTOCOL_AT] != policyrouting.PROTOCOL:
+        about = routes.read_route(body)
+    return None if about is None else Change(about, kind in (RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE))

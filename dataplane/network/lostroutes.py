@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import socket
 from operator import itemgetter
-from typing import Any
 
 from dataplane.network.prefixes import holds
-from dataplane.network.routes import RT_TABLE_MAIN, RTN_UNICAST, RTPROT_KERNEL, Route
+from dataplane.network.routes import RT_TABLE_MAIN, RTN_UNICAST, RTPROT_KERNEL, Route, ToldRoute
 
 _REMEMBERED = 256
 """Routes remembered at most; the oldest is forgotten first."""
@@ -22,24 +21,21 @@ class LostRoutes:
     def __init__(self) -> None:
         self._lost: dict[tuple[bytes, int], Route] = {}
 
-    def take(self, message: Any, interface: str, *, present: bool) -> None:
+    def take(self, told: ToldRoute, interface: str, *, present: bool) -> None:
         """Take over what the kernel says about a route. interface: the name of its egress interface."""
-        if message["family"] != socket.AF_INET or message["type"] != RTN_UNICAST:
+        if told.kind != RTN_UNICAST or told.table != RT_TABLE_MAIN:
             return
-        if (message.get("table") or message["table"]) != RT_TABLE_MAIN:
-            return
-        text, length = message.get("dst") or "0.0.0.0", message["dst_len"]
-        key = socket.inet_aton(text), length
+        key = told.prefix, told.length
         self._lost.pop(key, None)
-        if present or message.get("oif") is None:  # no single command restores a multipath route
+        if present or told.interface is None:  # no single command restores a multipath route
             return
         self._lost[key] = Route(
-            f"{text}/{length}" if length else "default",
-            message.get("gateway") or "",
+            f"{socket.inet_ntoa(told.prefix)}/{told.length}" if told.length else "default",
+            _text(told.gateway),
             interface,
-            message.get("priority") or 0,
-            message.get("prefsrc") or "",
-            message["proto"] == RTPROT_KERNEL and bool(message.get("prefsrc")),
+            told.metric,
+            _text(told.source),
+            told.protocol == RTPROT_KERNEL and bool(told.source),
         )
         if len(self._lost) > _REMEMBERED:
             del self._lost[next(iter(self._lost))]
@@ -48,3 +44,7 @@ class LostRoutes:
         """The lost route with the longest prefix that holds an address."""
         found = [(length, route) for (prefix, length), route in self._lost.items() if holds(prefix, length, address)]
         return max(found, key=itemgetter(0))[1] if found else None
+
+
+def _text(address: bytes) -> str:
+    return socket.inet_ntoa(address) if address else ""

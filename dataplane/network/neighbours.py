@@ -1,7 +1,7 @@
 """The kernel's IPv4 neighbours, read and resolved many at a time (rtnetlink(7), RTM_NEWNEIGH).
 
 Messages are laid out as in linux/neighbour.h. A hundred thousand neighbours are read in a tenth of a second here;
-pyroute2, which reads everything else, takes some seconds.
+pyroute2 takes some seconds.
 """
 
 from __future__ import annotations

@@ -46,8 +46,11 @@ _RULE = struct.Struct("=8BI")  # fib_rule_hdr: family, dst, src, tos, table, -, 
 _TO_TABLE, _GOTO, _NOP = 1, 2, 3
 _FRA_GOTO, _FRA_PRIORITY, _FRA_FWMARK, _FRA_TABLE, _FRA_FWMASK, _FRA_UID_RANGE = 4, 6, 10, 15, 16, 20
 _ROUTE = struct.Struct("=8BI")  # rtmsg: family, dst, src, tos, table, protocol, scope, type; flags
-_RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_METRICS, _RTA_TABLE, _RTAX_HOPLIMIT = 4, 5, 7, 8, 15, 10
-_RTN_UNICAST, _RTNH_F_ONLINK, _ANY_SCOPE = 1, 4, 255
+_RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_METRICS, _RTA_TABLE, _RTA_ENCAP_TYPE, _RTA_ENCAP = 4, 5, 7, 8, 15, 21, 22
+_RTAX_MTU, _RTAX_HOPLIMIT = 2, 10
+_RTN_UNICAST, _RTNH_F_ONLINK, _LINK_SCOPE, _ANY_SCOPE = 1, 4, 253, 255
+_LWTUNNEL_ENCAP_BPF, _LWT_BPF_XMIT, _LWT_BPF_PROG_FD, _LWT_BPF_PROG_NAME = 6, 3, 1, 2  # linux/lwtunnel.h
+_NESTED = 1 << 15  # linux/netlink.h, NLA_F_NESTED
 _U32 = struct.Struct("=I")
 
 
@@ -74,6 +77,29 @@ def route(mark: int, server: bytes, interface: int, source: bytes) -> Request:
         )
     )
     return Request(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def program_route(table: int, interface: int, program: int, name: str, mtu: int) -> Request:
+    """The request that sets a table's route, which hands packets of at most `mtu` bytes to a BPF program (its
+    descriptor and name): ip-route(8), "encap bpf xmit"."""
+    carried = _number(_LWT_BPF_PROG_FD, program) + attribute(_LWT_BPF_PROG_NAME, name.encode() + b"\0")
+    body = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, PROTOCOL, _LINK_SCOPE, _RTN_UNICAST, 0) + b"".join(
+        (
+            _number(_RTA_TABLE, table),
+            _number(_RTA_OIF, interface),
+            attribute(_RTA_METRICS, _number(_RTAX_MTU, mtu)),
+            attribute(_RTA_ENCAP_TYPE, struct.pack("=H", _LWTUNNEL_ENCAP_BPF)),
+            attribute(_RTA_ENCAP, attribute(_NESTED | _LWT_BPF_XMIT, carried)),
+        )
+    )
+    return Request(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def range_rule(kind: int, first: int) -> Request:
+    """The request that makes (RTM_NEWRULE) or removes (RTM_DELRULE) the rule which leads all marks of half a range to
+    the table of its first. It is refused where the rule is there (EEXIST)."""
+    rule = _rule(PRIORITY, _TO_TABLE, _number(_FRA_TABLE, first), *_marks(first, 0xFFFFFFFF & -fwmarks.HALF))
+    return Request(kind, NLM_F_ACK | (NLM_F_CREATE | NLM_F_EXCL if kind == RTM_NEWRULE else 0), rule)
 
 
 def only_new(request: Request) -> Request:

@@ -17,7 +17,7 @@ BODY = struct.Struct("=8BI")
 """rtmsg: family, lengths of destination and source, TOS, table, protocol, scope, type; flags."""
 PROTOCOL_AT = 5
 
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_TABLE = 1, 4, 5, 6, 7, 15
 _TYPE_AT = 7
 
 
@@ -28,6 +28,21 @@ class KernelRoute:
     index: int  # the egress interface
     gateway: bytes  # the next hop, or the address itself
     source: bytes  # the address that the kernel would send from
+
+
+@dataclass(frozen=True, slots=True)
+class ToldRoute:
+    """An IPv4 route as the kernel tells that it is there, or gone."""
+
+    prefix: bytes  # of its destinations, 4 bytes
+    length: int  # bits of the prefix
+    kind: int  # RTN_…
+    table: int
+    protocol: int  # RTPROT_…
+    interface: int | None  # None: it has several next hops
+    gateway: bytes  # empty if it has none
+    source: bytes  # its preferred source address, empty if it has none
+    metric: int  # 0 if it has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +66,26 @@ class Route:
         if self.connected:
             return f"ip address add {self.source}/{self.prefix.partition('/')[2]} dev {self.interface}"
         return f"ip route add {self}" + (f" src {self.source}" if self.source else "")
+
+
+def read_route(body: bytes) -> ToldRoute | None:
+    """The route of a message (RTM_NEWROUTE, RTM_DELROUTE); None where it is none of IPv4."""
+    family, length, _, _, table, protocol, _, kind, _ = BODY.unpack_from(body)
+    if family != socket.AF_INET:
+        return None
+    found = rtnetlink.attributes(body, BODY.size)
+    number = {name: struct.unpack_from("=I", value)[0] for name, value in found.items() if len(value) == 4}
+    return ToldRoute(
+        found.get(_RTA_DST, bytes(4)),
+        length,
+        kind,
+        number.get(_RTA_TABLE) or table,
+        protocol,
+        number.get(_RTA_OIF),
+        found.get(_RTA_GATEWAY, b""),
+        found.get(_RTA_PREFSRC, b""),
+        number.get(_RTA_PRIORITY, 0),
+    )
 
 
 def kernel_routes(kernel: RtnetlinkSocket, addresses: Sequence[bytes]) -> list[KernelRoute | None]:

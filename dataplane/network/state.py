@@ -1,7 +1,6 @@
 """The network around the engine: links, addresses, neighbours and routes of this namespace, as rtnetlink events keep
 them up to date.
 
-pyroute2 reads links and addresses. What there are thousands of (neighbours, routes to servers) is read by `rtnetlink`.
 One callback hears of every change, so that next hops follow at once.
 """
 
@@ -10,19 +9,15 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from pyroute2 import AsyncIPRoute
 
 from dataplane.errors import NetworkError
 from dataplane.forwarding.values import Interface
-from dataplane.network import neighbours, policyrouting, routes, rtnetlink
+from dataplane.network import links, neighbours, policyrouting, routes, rtnetlink
 from dataplane.network.events import Event, NetworkEvents
 from dataplane.network.gateways import Gateways
+from dataplane.network.links import Address, Link
 from dataplane.network.lostroutes import LostRoutes
 from dataplane.network.neighbours import NUD_PERMANENT, Neighbour
 from dataplane.network.policyrouting import LostProbeRoute
@@ -32,28 +27,12 @@ from dataplane.runtime import tasks
 
 log = logging.getLogger("avi-se")
 
-# linux/if.h
-IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
-ARPHRD_ETHER = 1
 _ASKED_AT_ONCE = 500
 """Routes looked up before other tasks have their turn."""
 REFRESH_REST = 3.0
 """A look at all routes is followed by so many times its own length without another: some hosts have a million."""
 TOGETHER = 0.01
 """Seconds. Changes that follow each other faster are reported together: each report looks at every service."""
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A link as the kernel reports it."""
-
-    index: int  # its number in this namespace
-    name: str  # an interface's, like eth0
-    mac: bytes  # 6 bytes; zeros if it has none
-    mtu: int  # bytes
-    on: bool  # administratively up
-    up: bool  # administratively up, and has a carrier
-    ethernet: bool  # its frames are Ethernet frames
 
 
 Networks = tuple[tuple[bytes, int], ...]
@@ -79,7 +58,6 @@ class Network:
         self._lost_probe_routes: set[LostProbeRoute] = set()
         self._permanent: dict[int, set[bytes]] = {}
         self.unknown: dict[tuple[int, bytes], int] = {}  # NUD_… of neighbours without a MAC, by interface and address
-        self._netlink = AsyncIPRoute()
         self._resolver = neighbours.Resolver()
         self._kernel = rtnetlink.RtnetlinkSocket()
         self._events = NetworkEvents()
@@ -94,8 +72,7 @@ class Network:
     async def start(self) -> None:
         """Read everything once, then follow the events. Raises OSError."""
         self._events.open()
-        await self._netlink.setup_endpoint()
-        await self._read()
+        self._read()
         await self.gateways.read()
         self._listener = tasks.forever(self._listen())
         self._refresher = tasks.forever(self._refresh_routes_for_ever())
@@ -107,14 +84,8 @@ class Network:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         self._events.close()
-        self._netlink.close()
         self._resolver.close()
         self._kernel.close()
-
-    @property
-    def netlink(self) -> Any:
-        """pyroute2's socket, for changes of rules and routes."""
-        return self._netlink
 
     def link(self, name: str) -> Link:
         """The link with a name. Raises NetworkError, which names those that exist."""
@@ -278,18 +249,15 @@ class Network:
         except OSError:
             return True
 
-    async def _read(self) -> None:
+    def _read(self) -> None:
         """Read everything. Events that happen meanwhile wait, and are taken afterwards."""
         self._events.forget()
-        links = [message async for message in await self._netlink.get_links()]
-        addresses = [message async for message in await self._netlink.get_addr(family=socket.AF_INET)]
         self.layout += 1
-        self._links.clear()  # filled again before any other task runs: nobody sees an interface missing
-        self._addresses.clear()
-        for message in links:
-            self._take("RTM_NEWLINK", message)
-        for message in addresses:
-            self._take("RTM_NEWADDR", message)
+        there, addresses = list(links.links()), list(links.addresses())
+        self._links = {link.index: link for link in there}
+        self._addresses = {}
+        for address in addresses:
+            self._take_address(address, True)
         self._neighbours, self._permanent = neighbours.known()
 
     async def _listen(self) -> None:
@@ -300,7 +268,7 @@ class Network:
                 for event in self._events.received():
                     changed |= self._take_event(event)
             except OSError:  # the kernel dropped events (ENOBUFS): what is known may be out of date
-                await self._read()
+                self._read()
                 self._lost_probe_routes.add(policyrouting.ANY)
                 self._refresh.set()
                 changed = True
@@ -315,54 +283,35 @@ class Network:
         if isinstance(event, LostProbeRoute):
             self._lost_probe_routes.add(event)
             return True
-        kind = event.get("event", "")
-        if kind in ("RTM_NEWROUTE", "RTM_DELROUTE"):
-            interface = self.name(event.get("oif") or 0)
-            self._lost_routes.take(event, interface, present=kind == "RTM_NEWROUTE")
+        about, present = event
+        if isinstance(about, Link):
+            changed = self._take_link(about, present)
+        elif isinstance(about, Address):
+            changed = self._take_address(about, present)
+        else:
+            self._lost_routes.take(about, self.name(about.interface or 0), present=present)
             self._refresh.set()
             return False
-        if self._take(kind, event):
+        if changed:
             self._refresh.set()
-            return True
-        return False
-
-    def _take(self, event: str, message: Any) -> bool:
-        if event in ("RTM_NEWLINK", "RTM_DELLINK"):
-            return self._take_link(message, event == "RTM_NEWLINK")
-        if event in ("RTM_NEWADDR", "RTM_DELADDR") and message["family"] == socket.AF_INET:
-            return self._take_address(message, event == "RTM_NEWADDR")
-        return False
-
-    def _take_link(self, message: Any, present: bool) -> bool:
-        index = message["index"]
-        before = self._links.get(index)
-        if not present:
-            self.layout += 1
-            self._links.pop(index, None)
-            self._addresses.pop(index, None)
-            self._neighbours.pop(index, None)
-            self._permanent.pop(index, None)
-            return before is not None
-        flags = message["flags"]
-        self._links[index] = Link(
-            index,
-            message.get("ifname") or "",
-            _mac(message.get("address")) or bytes(6),
-            message.get("mtu") or 1500,
-            bool(flags & IFF_UP),
-            bool(flags & IFF_UP) and bool(flags & IFF_LOWER_UP),
-            message["ifi_type"] == ARPHRD_ETHER,
-        )
-        changed = self._links[index] != before
-        self.layout += changed
         return changed
 
-    def _take_address(self, message: Any, present: bool) -> bool:
-        text = message.get("local") or message.get("address")
-        if not text:
-            return False
-        networks = self._addresses.setdefault(message["index"], {})
-        key = (socket.inet_aton(text), message["prefixlen"])
+    def _take_link(self, link: Link, present: bool) -> bool:
+        before = self._links.get(link.index)
+        if not present:
+            self.layout += 1
+            self._links.pop(link.index, None)
+            self._addresses.pop(link.index, None)
+            self._neighbours.pop(link.index, None)
+            self._permanent.pop(link.index, None)
+            return before is not None
+        self._links[link.index] = link
+        self.layout += link != before
+        return link != before
+
+    def _take_address(self, told: Address, present: bool) -> bool:
+        networks = self._addresses.setdefault(told.link, {})
+        key = told.address, told.length
         if present == (key in networks):
             return False
         self.layout += 1
@@ -388,12 +337,6 @@ class Network:
         else:
             there[address] = mac
         return True
-
-
-def _mac(text: str | None) -> bytes | None:
-    if not text or len(text) != 17:
-        return None
-    return bytes.fromhex(text.replace(":", ""))
 
 
 def _text(address: bytes) -> str:

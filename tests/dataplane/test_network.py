@@ -1,4 +1,4 @@
-"""What is known of the network when the kernel told more than there was room for."""
+"""What is known of the network: by the kernel's events, and when there was no room for all of them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,6 @@ def live(there: Namespace, body: Callable[[Network, list[str]], Awaitable[None]]
         await network.start()
         watching = asyncio.create_task(watch(network))
         try:
-            assert network._events._socket is not None
-            network._events._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
             await body(network, seen)
         finally:
             watching.cancel()
@@ -42,6 +40,8 @@ def live(there: Namespace, body: Callable[[Network, list[str]], Awaitable[None]]
 
 def test_what_was_told_before_some_was_lost_is_not_believed_after_it(host: Namespace) -> None:
     async def body(network: Network, seen: list[str]) -> None:
+        assert network._events._socket is not None
+        network._events._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         index = network.link("eth0").index
         macs = [f"02:00:00:00:00:{n:02x}" for n in range(1, 40)]
         host.sh(";".join(f"ip neigh replace 10.0.0.11 lladdr {mac} dev eth0" for mac in macs))  # the loop stands still
@@ -59,11 +59,39 @@ def test_what_was_told_before_some_was_lost_is_not_believed_after_it(host: Names
     live(host, body)
 
 
-def test_no_interface_is_gone_while_all_is_read_anew(host: Namespace) -> None:
+def test_a_link_that_joins_and_leaves_a_bridge_is_there_all_the_time(host: Namespace) -> None:
     async def body(network: Network, seen: list[str]) -> None:
-        await asyncio.sleep(0)
-        await network._read()
+        host.sh("ip link add br0 type bridge; ip link set eth0 master br0; ip link set eth0 nomaster")
+        host.sh("ip link set br0 mtu 1400")
+        async with asyncio.timeout(5):
+            while network.interface("br0") is None or network.link("br0").mtu != 1400:
+                await asyncio.sleep(0)
         assert set(seen) == {"eth0"}
+        host.sh("ip link del br0")
+        async with asyncio.timeout(5):
+            while network.interface("br0") is not None:
+                await asyncio.sleep(0)
+        assert network.networks(network.link("eth0").index) == ((socket.inet_aton("10.0.0.2"), 24),)
+
+    live(host, body)
+
+
+def test_a_route_that_is_gone_is_remembered_in_the_words_of_ip(host: Namespace) -> None:
+    route = "10.8.0.0/24 via 10.0.0.1 dev eth0 metric 7 src 10.0.0.2"
+
+    async def body(network: Network, seen: list[str]) -> None:
+        host.sh(f"ip route add {route}; ip route del 10.8.0.0/24 metric 7; ip addr add 10.4.0.1/16 dev eth0")
+        async with asyncio.timeout(5):
+            while len(network.networks(network.link("eth0").index)) < 2:
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        lost = network.lost_route(socket.inet_aton("10.8.0.9"))
+        assert lost is not None
+        assert lost.remedy == f"ip route add {route}"
+        host.sh(f"ip route add {route}; ip addr del 10.4.0.1/16 dev eth0")
+        async with asyncio.timeout(5):
+            while network.lost_route(socket.inet_aton("10.8.0.9")) is not None:
+                await asyncio.sleep(0)
 
     live(host, body)
 

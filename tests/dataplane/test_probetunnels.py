@@ -7,7 +7,6 @@ import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
-from pyroute2 import AsyncIPRoute
 
 from dataplane.forwarding.values import Interface
 from dataplane.health.probepaths import ProbePaths
@@ -23,16 +22,13 @@ def live(there: Namespace, body: Callable[[ProbePaths], Awaitable[object]]) -> N
     """Run a test's body on an event loop in the namespace."""
 
     async def run() -> None:
-        netlink = AsyncIPRoute()
-        await netlink.setup_endpoint()
-        paths = ProbePaths(netlink)
+        paths = ProbePaths()
         try:
             await body(paths)
         finally:
             if paths._range is not None:  # as if killed: what it made stays
                 paths._range[1].close()
             paths._kernel.close()
-            netlink.close()
 
     there.run(lambda: asyncio.run(run()))
 
@@ -45,11 +41,11 @@ def test_a_mark_a_server_and_mode_and_nothing_stays(host: Namespace) -> None:
     before = routing(host)
 
     async def body(paths: ProbePaths) -> None:
-        marks = [await paths.open_tunnel(SERVER, SOURCE, mode) for mode in (L3_IPIP, L3_GRE)]
+        marks = [paths.open_tunnel(SERVER, SOURCE, mode) for mode in (L3_IPIP, L3_GRE)]
         assert len(set(marks)) == 2
-        assert [await paths.open_tunnel(SERVER, SOURCE, mode) for mode in (L3_IPIP, L3_GRE)] == marks
+        assert [paths.open_tunnel(SERVER, SOURCE, mode) for mode in (L3_IPIP, L3_GRE)] == marks
         paths.shut(SERVER)
-        assert {await paths.open_tunnel(SERVER, SOURCE, mode) for mode in (L3_IPIP, L3_GRE)} == set(marks)
+        assert {paths.open_tunnel(SERVER, SOURCE, mode) for mode in (L3_IPIP, L3_GRE)} == set(marks)
         assert "encap bpf xmit avi_probe" in routing(host)
         await paths.close()
 
@@ -61,7 +57,7 @@ def test_what_was_left_is_cleaned(host: Namespace) -> None:
     before = routing(host)
 
     async def leave(paths: ProbePaths) -> None:
-        await paths.open_tunnel(SERVER, SOURCE, L3_IPIP)
+        paths.open_tunnel(SERVER, SOURCE, L3_IPIP)
 
     live(host, leave)
     assert routing(host) != before
@@ -74,12 +70,12 @@ def test_routes_that_went_with_a_link_are_put_again(host: Namespace) -> None:
     interface = Interface(index, "eth0", mac, 1500, (SOURCE,))
 
     async def body(paths: ProbePaths) -> None:
-        marks = paths.open(SERVER, interface, SOURCE), await paths.open_tunnel(SERVER, SOURCE, L3_IPIP)
+        marks = paths.open(SERVER, interface, SOURCE), paths.open_tunnel(SERVER, SOURCE, L3_IPIP)
         there = routing(host)
         host.sh("ip link set eth0 down; ip link set lo down; ip link set lo up; ip link set eth0 up")
         assert routing(host) != there
         paths.forget_routes()
-        assert (paths.open(SERVER, interface, SOURCE), await paths.open_tunnel(SERVER, SOURCE, L3_IPIP)) == marks
+        assert (paths.open(SERVER, interface, SOURCE), paths.open_tunnel(SERVER, SOURCE, L3_IPIP)) == marks
         assert sorted(routing(host).splitlines()) == sorted(there.splitlines())
         await paths.close()
 

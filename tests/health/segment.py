@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
-from pyroute2 import AsyncIPRoute
-
 from dataplane import plan
 from dataplane.forwarding.values import Interface
 from dataplane.health.probepaths import ProbePaths
@@ -86,9 +84,7 @@ class Segment:
         """Call a coroutine function on the engine's host."""
 
         async def whole() -> T:
-            netlink = AsyncIPRoute()
-            await netlink.setup_endpoint()
-            paths, probes, settings = ProbePaths(netlink), ProbeFactory(), KernelSettings()
+            paths, probes, settings = ProbePaths(), ProbeFactory(), KernelSettings()
             index, mac = self.engine.link("up0")
             interface = Interface(index, "up0", mac, 1500, (socket.inet_aton(ENGINE),))
             try:
@@ -98,7 +94,6 @@ class Segment:
                 probes.close()
                 await paths.close()
                 settings.close()
-                netlink.close()
 
         return self.engine.run(lambda: asyncio.run(whole()))
 

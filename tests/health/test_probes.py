@@ -254,14 +254,14 @@ def test_an_engine_beside_another_one_leaves_its_paths_alone(there: Segment) -> 
             return there.engine.sh(f"ip route get {VIP} mark {mark}; ip route get {VIP} uid {mark}")
 
         mark = paths.open(socket.inet_aton(first), interface, socket.inet_aton(ENGINE), by_user=True)
-        tunnel = await paths.open_tunnel(socket.inet_aton(first), socket.inet_aton(ENGINE), L3_IPIP)
+        tunnel = paths.open_tunnel(socket.inet_aton(first), socket.inet_aton(ENGINE), L3_IPIP)
         held = path(mark)
         assert held.count(f"via {first} ") == 2
 
         async def starts(beside: ProbePaths, _probes: ProbeFactory, interface: Interface) -> None:
             await beside.clean()
             other = beside.open(socket.inet_aton(second), interface, socket.inet_aton(ENGINE), by_user=True)
-            others = await beside.open_tunnel(socket.inet_aton(second), socket.inet_aton(ENGINE), L3_IPIP)
+            others = beside.open_tunnel(socket.inet_aton(second), socket.inet_aton(ENGINE), L3_IPIP)
             assert path(other).count(f"via {second} ") == 2
             assert {mark, tunnel}.isdisjoint({other, others})
             assert path(mark) == held
