@@ -153,11 +153,11 @@ class MemberStates:
 
     def is_known(self, pool: str, server: bytes, vip: bytes | None = None) -> bool:
         """Whether it is known if a server passes what is required of it: for a VIP, or for any."""
-        if self.fault(pool, server).reason:
-            return True
         if vip is None and len(vips := self._requirements.vips(pool)) > 1:
-            return any(self.health.known(self._requirements.of(pool, server, one)) for one in vips)
-        return self.health.known(self._requirements.of(pool, server, vip))
+            known = any(self.health.known(self._requirements.of(pool, server, one)) for one in vips)
+        else:
+            known = self.health.known(self._requirements.of(pool, server, vip))
+        return known or bool(self.fault(pool, server).reason)
 
     def down_for(self, pool: str, server: bytes) -> Sequence[bytes]:
         """The VIPs for which a pool member is down that is up for others; none of one that is up for none."""
