@@ -54,16 +54,11 @@ class Checkout:
 
     root: Path
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """Where Python finds this checkout's packages first, wherever another one is installed."""
-        return {**os.environ, "PYTHONPATH": str(self.root)}
-
     def rows(self) -> dict[str, str]:
         """The functions that measure, by the keys of rows. Raises CalledProcessError."""
         done = subprocess.run(
             [sys.executable, "-P", str(LISTING)],
-            cwd=self.root, env=self.environment, stdout=subprocess.PIPE, text=True, check=True,
+            cwd=self.root, env=runner.environment(self.root), stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
         found: dict[str, str] = json.loads(done.stdout)
         return found
@@ -84,7 +79,7 @@ class Checkout:
 
             def start() -> float:
                 begun = time.perf_counter()
-                subprocess.run(words, cwd=self.root, env=self.environment, check=True, capture_output=True)
+                subprocess.run(words, cwd=self.root, env=runner.environment(self.root), check=True, capture_output=True)
                 return (time.perf_counter() - begun) * 1000
 
             start()
