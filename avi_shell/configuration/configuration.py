@@ -7,14 +7,17 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avi_shell.configuration import defaults
-from avi_shell.configuration.commit import Change, completed
 from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
 from avi_shell.configuration.record import Author, Commit, CommitRecord
 from avi_shell.configuration.store import Entry, Store
 from avi_shell.errors import Conflict, NotFound, Refused, StoreError
 from grammar import schema
+
+if TYPE_CHECKING:
+    from avi_shell.configuration.commit import Change
 
 DATABASE = "config.db"
 NOBODY = Author()
@@ -76,6 +79,8 @@ class Configuration:
 
     def prepared(self, kind: str, opened: Document, tenant: str) -> Document:
         """An open document as it would be stored, without checking it; new objects get no uuid yet."""
+        from avi_shell.configuration.commit import completed
+
         model = schema.kind(kind)
         stored = self._store.by_uuid(opened["uuid"]) if "uuid" in opened else None
         new = completed(model, opened, tenant, stored)
@@ -92,7 +97,7 @@ class Configuration:
         engines = self._engine_addresses() if kind in _ADDRESS_KINDS else ()
         with self._store.transaction():
             stored = self._opened(model, opened, tenant)
-            made = Change(self._store, (kind, str(opened.get("name", ""))), engines)
+            made = self._begin((kind, str(opened.get("name", ""))), engines)
             put = made.put(model, opened, stored.tenant if stored else tenant, stored)
             if not put.changed:
                 return Saved(put.entry.document, False, (), self._store.version(), False, False)
@@ -110,7 +115,7 @@ class Configuration:
             if defaults.is_default(kind, name, entry.tenant):
                 raise Refused(f"{schema.SEGMENTS[kind]} {name} is a system default: it cannot be deleted")
             self._owned(entry, tenant)
-            made = Change(self._store, (kind, name))
+            made = self._begin((kind, name))
             made.remove(entry)
             made.finish()
             self._record(made.version, by, entry.tenant, "delete", kind, name)
@@ -141,7 +146,7 @@ class Configuration:
     def bulk(self, action: str, by: Author = NOBODY) -> Iterator[tuple[Store, Change]]:
         """Many changes as one commit. The block puts and removes, and calls `finish`; its end records the commit."""
         with self._store.transaction():
-            made = Change(self._store, engines=self._engine_addresses())
+            made = self._begin(engines=self._engine_addresses())
             yield self._store, made
             self._record(made.version, by, ADMIN, action, "", "")
 
@@ -159,6 +164,11 @@ class Configuration:
 
         with self._store.transaction():
             replay.apply(self._store, record)
+
+    def _begin(self, subject: tuple[str, str] = ("", ""), engines: Collection[str] = ()) -> Change:
+        from avi_shell.configuration.commit import Change  # late: a shell that commits nothing does without
+
+        return Change(self._store, subject, engines)
 
     def _find(self, kind: str, name: str, tenant: str) -> Entry | None:
         if tenant == ALL:
@@ -200,7 +210,7 @@ class Configuration:
         )
 
     def _put_defaults(self) -> None:
-        made = Change(self._store)
+        made = self._begin()
         made.version = 0  # what a fresh store holds is nobody's commit
         for segment, found in defaults.objects().items():
             for new in found:

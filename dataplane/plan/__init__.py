@@ -5,28 +5,33 @@ commit that last changed it. Here are its values; `codec` turns them into docume
 database, `file` in one JSON file. `source` is where an engine reads them, `index` how it finds a service.
 """
 
-from dataplane.plan.model import (
-    BY_ADDRESS,
-    BY_ADDRESS_AND_PORT,
-    FOR_EVER,
-    L2,
-    L3_GRE,
-    L3_IPIP,
-    MODES,
-    MONITOR_EXTERNAL,
-    MONITOR_HTTP,
-    MONITOR_PING,
-    MONITOR_TCP,
-    MONITOR_UDP,
-    MONITORS,
-    SLOTS,
-    Common,
-    Former,
-    Monitor,
-    Plan,
-    Server,
-    Service,
-)
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dataplane.plan.model import (
+        BY_ADDRESS,
+        BY_ADDRESS_AND_PORT,
+        FOR_EVER,
+        L2,
+        L3_GRE,
+        L3_IPIP,
+        MODES,
+        MONITOR_EXTERNAL,
+        MONITOR_HTTP,
+        MONITOR_PING,
+        MONITOR_TCP,
+        MONITOR_UDP,
+        MONITORS,
+        SLOTS,
+        Common,
+        Former,
+        Monitor,
+        Plan,
+        Server,
+        Service,
+    )
 
 __all__ = [
     "BY_ADDRESS",
@@ -50,3 +55,16 @@ __all__ = [
     "Server",
     "Service",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """A value of `model`, which is loaded when the first one is asked for: a shell that commits nothing does
+        without."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__} has no attribute {name}")
+        from dataplane.plan import model
+
+        globals().update({one: getattr(model, one) for one in __all__})
+        return globals()[name]

@@ -9,11 +9,13 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataplane.errors import PlanError
 from dataplane.foreign.text import harmless
-from dataplane.plan.model import Common, Plan, Service
+
+if TYPE_CHECKING:
+    from dataplane.plan.model import Common, Plan, Service
 
 COMMON = ""
 """The key of the common document in the table."""
@@ -96,6 +98,7 @@ def read(connection: sqlite3.Connection, after: int = -1) -> Plan:
     where the store cannot be read.
     """
     from dataplane.plan import codec
+    from dataplane.plan.model import Plan
 
     services: dict[str, Service | None] = {}
     damaged: dict[str, str] = {}
