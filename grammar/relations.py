@@ -7,6 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+OF_A_CLOUD = frozenset(
+    {"debugvirtualservice", "pool", "serviceengine", "serviceenginegroup", "virtualservice", "vrfcontext", "vsvip"}
+)
+"""The segments of kinds whose objects belong to a cloud (`cloud_ref`) and are told apart by it."""
+
 KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
     {
         "Server": (("ip", "port"),),

@@ -200,7 +200,7 @@ def root() -> tuple[Node, ...]:
         ),
         Node(
             "switchto",
-            "work in another tenant",
+            "work in another tenant or cloud",
             next=(
                 Node(
                     "tenant",
@@ -208,6 +208,14 @@ def root() -> tuple[Node, ...]:
                     next=(
                         Node("<name>", "name of the tenant", "switchto", (), Slot.OBJECT, "name", "tenant"),
                         Node("*", "every tenant's objects are shown", "switchto", argument="name"),
+                    ),
+                ),
+                Node(
+                    "cloud",
+                    "a cloud, or * for all",
+                    next=(
+                        Node("<name>", "name of the cloud", "switchto.cloud", (), Slot.OBJECT, "name", "cloud"),
+                        Node("*", "every cloud's objects are shown", "switchto.cloud", argument="name"),
                     ),
                 ),
             ),

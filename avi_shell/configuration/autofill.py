@@ -12,8 +12,17 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from avi_shell.configuration.document import Document, address_text, copy, map_references, reference, reference_parts
-from grammar import schema
+from avi_shell.configuration.document import (
+    DEFAULT_CLOUD,
+    Document,
+    address_text,
+    cloud_of,
+    copy,
+    map_references,
+    reference,
+    target,
+)
+from grammar import relations, schema
 
 OWN_REFERENCES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -40,20 +49,35 @@ OWN_VALUES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 """Values that objects get beside the model's defaults, by segment; of a message, its defaults."""
 
 
+def _nothing(_: str) -> bool:
+    return False
+
+
 def filled(
-    kind: schema.Kind, document: Document, tenant: str, stored: Document | None = None, *, own: bool = False
+    kind: schema.Kind,
+    document: Document,
+    tenant: str,
+    stored: Document | None = None,
+    exists: Callable[[str], bool] = _nothing,
+    *,
+    own: bool = False,
 ) -> Document:
     """A new document with everything filled in. stored: the object as it was before: a value that was filled in then
-    is told from one that was typed. own: the document is filled in itself; its references are canonical already."""
+    is told from one that was typed. exists: tells whether a reference names an object: what belongs to a cloud refers
+    to objects of its own cloud where there are such. own: the document is filled in itself; its references are
+    canonical already."""
     new = document if own else canonical(kind, document)
     if "tenant_ref" in kind.root.fields:
         new.setdefault("tenant_ref", reference("tenant", tenant))
     wanted = dict(OWN_REFERENCES)
     if kind.segment == "virtualservice":
         wanted.update(SERVICE_REFERENCES)
-    for name, (segment, target) in wanted.items():
-        if name in kind.root.fields:
-            new.setdefault(name, reference(segment, target))
+    there = cloud_of(kind, new)
+    for name, (segment, called) in wanted.items():
+        if name in kind.root.fields and name not in new:
+            inside = there not in ("", DEFAULT_CLOUD) and segment in relations.OF_A_CLOUD
+            ref = reference(segment, called, cloud=there) if inside else ""
+            new[name] = ref if inside and exists(ref) else reference(segment, called)
     for name, value in OWN_VALUES.get(kind.segment, {}).items():
         new.setdefault(name, copy(value))
     for name, fill in _ELEMENTS.get(kind.segment, {}).items():
@@ -74,10 +98,9 @@ def canonical(kind: schema.Kind, document: Document) -> Document:
 def one_form(ref: str) -> str:
     """A reference in that form; one in no form stays as it is: the checks name it."""
     try:
-        segment, name, tenant = reference_parts(ref)
+        return target(ref).reference
     except ValueError:
         return ref
-    return reference(segment, name, tenant)
 
 
 def _messages(document: Document, name: str) -> list[Document]:

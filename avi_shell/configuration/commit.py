@@ -9,11 +9,10 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator
-from os import urandom
+from contextlib import suppress
 
 from avi_shell.configuration import (
     assembly,
-    autofill,
     compiler,
     defaults,
     document,
@@ -25,12 +24,13 @@ from avi_shell.configuration import (
     validation,
 )
 from avi_shell.configuration.assembly import Assembly, Part
-from avi_shell.configuration.derived import Place
-from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
-from avi_shell.configuration.linking import followers, links, place, target
-from avi_shell.configuration.store import Entry, Store, Target
+from avi_shell.configuration.completed import completed
+from avi_shell.configuration.document import ADMIN, HIDDEN_STATE, Document, Target
+from avi_shell.configuration.entry import Entry
+from avi_shell.configuration.linking import followers, links, target
+from avi_shell.configuration.store import Store
 from avi_shell.configuration.touched import Put, Touched
-from avi_shell.errors import InvalidObject, Refused
+from avi_shell.errors import InvalidObject, Refused, ShellError
 from dataplane import plan
 from dataplane.plan import sqlite
 from grammar import schema
@@ -50,7 +50,7 @@ class Change:
         self._engines = frozenset(engines)
         self._touched = Touched()
         self._notices: dict[str, None] = {}
-        self._lookups: dict[Place, Document | None] = {}
+        self._lookups: dict[Target, Document | None] = {}
         self._good: set[tuple[str, str]] = set()  # tenants and references that lead where they may
         self._gathers = False
         self._passed: set[Target] = set()
@@ -66,9 +66,7 @@ class Change:
     def pass_over(self, kind: schema.Kind, refused: Document) -> None:
         """Pass over an object that could not be put: references to it are no further faults, nor is what it belongs
         to."""
-        owner = document.owner(kind, refused)
-        known = target(document.reference(kind.segment, str(refused.get("name")), owner))
-        self._passed |= {known} if known is not None else set()
+        self._passed.add(document.place(kind, {**refused, "name": str(refused.get("name"))}))
 
     def put(self, kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None, *, own: bool = False) -> Put:
         """Complete, check and store one object. stored: the entry it replaces; own: the document has canonical
@@ -76,18 +74,19 @@ class Change:
 
         Raises InvalidObject for what is wrong with it by itself, Refused for what may not be done with it.
         """
-        new = completed(kind, {HIDDEN_STATE: "", **opened}, tenant, stored, own=own)
+        new = completed(kind, {HIDDEN_STATE: "", **opened}, tenant, stored, self._exists, own=own)
+        if kind.segment == "debugvirtualservice" and "cloud_ref" not in opened:
+            self._trace_in_cloud(new)
         self._note(*validation.settle_union(kind, new, stored.document if stored else None))
         validation.check(kind, new)
         self._raise(rules.alone(kind.segment, new))
-        owner = document.owner(kind, new)
-        self._check_identity(kind, new, owner, stored)
+        self._check_identity(kind, new, stored)
         if stored is not None and _same(stored.document, new):
             return Put(stored, created=False, changed=False)
         try:
             entry = self._write(kind, new, stored)
         except sqlite3.IntegrityError:
-            self._refuse_twin(kind, new, owner, stored)
+            self._refuse_twin(kind, new, stored)
             raise
         self._touched.saved.add(entry.id)
         names = notices.without_effect(kind, new, stored.document if stored else None)
@@ -113,7 +112,7 @@ class Change:
         self._touched.gone.update(_keys(self._store, entry.id))
         self._touched.common |= entry.kind in _COMMON_KINDS
         self._touched.entries.pop(entry.id, None)
-        self._lookups.pop(place(entry.target), None)
+        self._lookups.pop(entry.target, None)
         self._good.clear()
         self._store.remove(entry.id)
 
@@ -147,22 +146,45 @@ class Change:
             if not self._reached:
                 yield id_, one
 
-    def _check_identity(self, kind: schema.Kind, new: Document, owner: str, stored: Entry | None) -> None:
+    def replan(self) -> None:
+        """Bring indexes and plan to what this release makes of what is stored, without a check: an older one made them
+        otherwise. What is damaged stays as it is; it is told where it is read."""
+        for (id_,) in self._store.connection.execute("SELECT id FROM object WHERE kind = 'virtualservice'").fetchall():
+            with suppress(ShellError, ValueError, TypeError, LookupError, AttributeError):
+                self._plan({id_: self._assemble(id_)})
+        self._touched.common = True
+        with suppress(ShellError, ValueError, TypeError, LookupError, AttributeError):
+            self._plan({})
+
+    def _exists(self, ref: str) -> bool:
+        return self._lookup(ref) is not None
+
+    def _trace_in_cloud(self, new: Document) -> None:
+        """What is traced of a virtual service is in its cloud."""
+        for tenant in dict.fromkeys((document.tenant_of(new), ADMIN)):
+            found = self._store.in_any_cloud("virtualservice", tenant, str(new.get("name")))
+            if found:
+                new["cloud_ref"] = found[0].document["cloud_ref"]
+                return
+
+    def _check_identity(self, kind: schema.Kind, new: Document, stored: Entry | None) -> None:
+        place = document.place(kind, new)
         name = new["name"]
         title = f"{kind.name} {stored.name if stored else name}"
-        if stored is not None and (owner, name) != (stored.tenant, stored.name):
-            if defaults.is_default(kind.segment, stored.name, stored.tenant):
+        if stored is not None and place != stored.target:
+            if defaults.is_default(*stored.target):
                 raise Refused(f"{title} is a system default: it cannot be renamed", path="name")
             if kind.segment == "tenant":
                 raise Refused(f"{title}: a tenant cannot be renamed", path="name")
 
-    def _refuse_twin(self, kind: schema.Kind, new: Document, owner: str, stored: Entry | None) -> None:
+    def _refuse_twin(self, kind: schema.Kind, new: Document, stored: Entry | None) -> None:
         """Name the other object, where the store has refused one because its name or its uuid is taken."""
-        name = new["name"]
+        name, place = new["name"], document.place(kind, new)
         title = f"{kind.name} {stored.name if stored else name}"
-        other = self._store.find(kind.segment, owner, name)
+        other = self._store.at_target(place)
         if other is not None and (stored is None or other.id != stored.id):
-            raise InvalidObject(f"{title}: another {kind.name} of tenant {owner} has the name {name}", path="name")
+            where = f"tenant {place.tenant}" + document.in_cloud(place.cloud)
+            raise InvalidObject(f"{title}: another {kind.name} of {where} has the name {name}", path="name")
         other = self._store.by_uuid(new["uuid"])
         if other is not None and (stored is None or other.id != stored.id):
             raise InvalidObject(f"{title}: {other.kind} {other.name} has the same uuid {new['uuid']}", path="uuid")
@@ -179,26 +201,25 @@ class Change:
         self._touched.common |= kind.segment in _COMMON_KINDS and (
             stored is None or _common_part(stored) != _common_part(entry)
         )
-        if stored is not None and (entry.tenant, entry.name) != (stored.tenant, stored.name):
-            self._move(stored.target, document.reference(kind.segment, entry.name, entry.tenant))
-            self._lookups.pop(place(stored.target), None)
+        if stored is not None and entry.target != stored.target:
+            self._move(stored.target, entry.target)
+            self._lookups.pop(stored.target, None)
             self._good.clear()
-        self._lookups[place(entry.target)] = new
+        self._lookups[entry.target] = new
         return entry
 
-    def _move(self, old: Target, new: str) -> None:
+    def _move(self, old: Target, new: Target) -> None:
         """Let everybody who refers to an object that was renamed or moved refer to it as it is called now."""
 
         def renamed(_: schema.Field, ref: str) -> str:
-            known = target(ref)
-            return new if known is not None and known[:2] + known[3:] == old[:2] + old[3:] else ref
+            return new.reference if target(ref) == old else ref
 
         for id_, *_ in self._store.referrers(old):
             user = self._store.by_id(id_)
             kind = schema.kind(user.kind)
             changed = document.map_references(kind, user.document, renamed)
             if user.kind == "debugvirtualservice" and old[0] == "virtualservice":
-                changed["name"] = document.reference_name(new)
+                changed["name"], changed["cloud_ref"] = new.name, document.reference("cloud", new.cloud)
             self._write(kind, changed, user)
 
     def _follow(self) -> None:
@@ -218,13 +239,14 @@ class Change:
         for path, field_, ref in self._touched.references[entry.id]:
             if field_.scope != "l4" or (entry.tenant, ref) in self._good:
                 continue
-            segment, name, tenant = document.reference_parts(ref)
+            segment, tenant, cloud, name = document.target(ref)
             if tenant not in (ADMIN, entry.tenant) and segment != "tenant":
                 what = f"{title}: {path} refers to {segment} {name} of tenant {tenant}"
                 hint = f"an object of tenant {entry.tenant} or {ADMIN}"
                 self._refuse(entry.kind, entry.name, InvalidObject(what, path=self._path(entry, path), hint=hint))
             elif target(ref) not in self._passed and self._lookup(ref) is None:
-                self._refuse(entry.kind, entry.name, self._unknown(entry, path, segment, name))
+                called = name + document.in_cloud(cloud)
+                self._refuse(entry.kind, entry.name, self._unknown(entry, path, segment, called))
             else:
                 self._good.add((entry.tenant, ref))
         if entry.kind == "debugvirtualservice" and not self._traced(entry):
@@ -232,11 +254,8 @@ class Change:
 
     def _traced(self, entry: Entry) -> bool:
         """Whether the virtual service that a debugvirtualservice names exists."""
-        return any(
-            target(document.reference("virtualservice", entry.name, tenant)) in self._passed
-            or self._store.find("virtualservice", tenant, entry.name)
-            for tenant in (entry.tenant, ADMIN)
-        )
+        places = [Target("virtualservice", tenant, entry.cloud, entry.name) for tenant in (entry.tenant, ADMIN)]
+        return any(place in self._passed or self._store.at_target(place) for place in places)
 
     def _unknown(self, entry: Entry, path: str, segment: str, name: str) -> InvalidObject:
         known = self._store.names(segment, {ADMIN, entry.tenant})
@@ -325,11 +344,10 @@ class Change:
         if known is None:
             return None
         self._reached |= known in self._passed
-        there = place(known)
-        if there not in self._lookups:
-            entry = self._store.find(*there)
-            self._lookups[there] = entry.document if entry else None
-        return self._lookups[there]
+        if known not in self._lookups:
+            entry = self._store.at_target(known)
+            self._lookups[known] = entry.document if entry else None
+        return self._lookups[known]
 
     def _note(self, *notices: str) -> None:
         self._notices.update(dict.fromkeys(notices))
@@ -351,21 +369,6 @@ class Change:
         if not self._gathers:
             raise fault
         self.faults.append((segment, name, fault))
-
-
-def completed(kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None, *, own: bool = False) -> Document:
-    """A document as it would be stored: what a save adds, defaults, uuid of what is stored or a new one."""
-    owner = tenant if tenant != ALL else ADMIN
-    new = autofill.filled(kind, opened, owner, stored.document if stored else None, own=own)
-    new.setdefault("uuid", stored.uuid if stored else new_uuid(kind.segment))
-    return document.with_defaults(kind, new)
-
-
-def new_uuid(segment: str) -> str:
-    """A uuid for a new object."""
-    digits = urandom(16).hex()  # as uuid.uuid4 makes them (RFC 9562), in a third of the time
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{segment}-{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def _keys(store: Store, id_: int) -> list[str]:

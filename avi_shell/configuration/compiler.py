@@ -7,7 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from avi_shell.configuration.assembly import Assembly, Service, Vip
-from avi_shell.configuration.document import Document, address_text, owned_name, reference_parts, tenant_of
+from avi_shell.configuration.document import Document, address_text, owned_name, reference_name, target, tenant_of
 from dataplane import plan
 from grammar import schema
 
@@ -82,7 +82,7 @@ def changes(
 def common(groups: Iterable[Document], engines: Iterable[Document]) -> plan.Common:
     """What the engines share: driver and announcements of each service engine group, and the group of each named
     engine."""
-    named = {owned_name(group["name"], tenant_of(group)): group for group in groups}
+    named = {owned_name(group["name"], tenant_of(group), reference_name(group["cloud_ref"])): group for group in groups}
     drivers = {name: group.get("se_use_dpdk", 0) for name, group in named.items()}
     announcing = {
         name: group["gratarp_permanent_periodicity"] * 60.0
@@ -193,5 +193,5 @@ def _http_request() -> str:
 
 
 def _group(document: Document) -> str:
-    _, name, tenant = reference_parts(document["se_group_ref"])
-    return owned_name(name, tenant)
+    group = target(document["se_group_ref"])
+    return owned_name(group.name, group.tenant, group.cloud)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avi_shell.configuration import defaults
-from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
+from avi_shell.configuration.document import ADMIN, ALL, DEFAULT_CLOUD, HIDDEN_STATE, Document, cloud_of, target
+from avi_shell.configuration.entry import Entry
 from avi_shell.configuration.record import Author, Commit, CommitRecord
-from avi_shell.configuration.store import Entry, Store
+from avi_shell.configuration.store import Store
 from avi_shell.errors import Conflict, NotFound, Refused, StoreError
-from grammar import schema
+from grammar import relations, schema
 
 if TYPE_CHECKING:
     from avi_shell.configuration.commit import Change
@@ -49,6 +50,10 @@ class Configuration:
             with store.transaction():
                 if store.layout():
                     self._put_defaults()
+                else:
+                    made = self._begin()
+                    made.version = store.version()  # nobody's commit
+                    made.replan()
 
     @classmethod
     def open(cls, directory: Path) -> Configuration:
@@ -64,26 +69,36 @@ class Configuration:
         """Close the store."""
         self._store.close()
 
-    def names(self, kind: str, tenant: str) -> list[str]:
-        """The names of a kind's objects, sorted. A tenant sees its own and admin's; "*" sees all."""
-        return self._store.names(kind, _visible(kind, tenant))
+    def names(self, kind: str, tenant: str, cloud: str = ALL) -> list[str]:
+        """The names of a kind's objects, sorted. A tenant sees its own and admin's; "*" sees all. From within a cloud
+        its own objects are seen, and the default cloud's."""
+        return self._store.names(kind, _visible(kind, tenant), _clouds(cloud))
 
-    def find(self, kind: str, name: str, tenant: str) -> Document | None:
-        """The object of that name: the tenant's own, else admin's."""
-        entry = self._find(kind, name, tenant)
+    def find(self, kind: str, name: str, tenant: str, cloud: str = ALL) -> Document | None:
+        """The object of that name: the tenant's own, else admin's; of the cloud, else of the default cloud. cloud "*":
+        of the default cloud, else of the one that has it; Refused where several have."""
+        entry = self._find(kind, name, tenant, cloud)
         return entry.document if entry else None
 
-    def all(self, kind: str, tenant: str) -> list[Document]:
-        """The objects of a kind that a tenant sees, by tenant and name."""
-        return [entry.document for entry in self._store.entries(kind, _visible(kind, tenant))]
+    def referenced(self, ref: str) -> Document | None:
+        """The object that a reference names. None: there is none."""
+        try:
+            entry = self._store.at_target(target(ref))
+        except ValueError:
+            return None
+        return entry.document if entry else None
+
+    def all(self, kind: str, tenant: str, cloud: str = ALL) -> list[Document]:
+        """The objects of a kind that a tenant sees from within a cloud, by tenant, name and cloud."""
+        return [entry.document for entry in self._store.entries(kind, _visible(kind, tenant), _clouds(cloud))]
 
     def prepared(self, kind: str, opened: Document, tenant: str) -> Document:
         """An open document as it would be stored, without checking it; new objects get no uuid yet."""
-        from avi_shell.configuration.commit import completed
+        from avi_shell.configuration.completed import completed
 
         model = schema.kind(kind)
         stored = self._store.by_uuid(opened["uuid"]) if "uuid" in opened else None
-        new = completed(model, opened, tenant, stored)
+        new = completed(model, opened, tenant, stored, lambda ref: self.referenced(ref) is not None)
         if "uuid" not in opened:
             del new["uuid"]
         return new
@@ -106,15 +121,15 @@ class Configuration:
             self._record(made.version, by, put.entry.tenant, action, kind, put.entry.name)
         return Saved(put.entry.document, put.created, tuple(notices), made.version, True, forwarded)
 
-    def delete(self, kind: str, name: str, tenant: str, by: Author = NOBODY) -> int:
+    def delete(self, kind: str, name: str, tenant: str, by: Author = NOBODY, *, cloud: str = ALL) -> int:
         """Delete an object. Returns the commit's version. Raises NotFound; Refused for defaults and what is in use."""
         with self._store.transaction():
-            entry = self._find(kind, name, tenant)
+            entry = self._find(kind, name, tenant, cloud)
             if entry is None:
                 raise NotFound(f"{schema.SEGMENTS[kind]} {name} does not exist in tenant {tenant}")
-            if defaults.is_default(kind, name, entry.tenant):
+            if defaults.is_default(*entry.target):
                 raise Refused(f"{schema.SEGMENTS[kind]} {name} is a system default: it cannot be deleted")
-            self._owned(entry, tenant)
+            self._owned(entry, tenant, cloud)
             made = self._begin((kind, name))
             made.remove(entry)
             made.finish()
@@ -170,22 +185,29 @@ class Configuration:
 
         return Change(self._store, subject, engines)
 
-    def _find(self, kind: str, name: str, tenant: str) -> Entry | None:
-        if tenant == ALL:
-            own = self._store.find(kind, ADMIN, name)
-            return own or next((e for e in self._store.entries(kind) if e.name == name), None)
-        if kind != "tenant" and tenant != ADMIN:
-            own = self._store.find(kind, tenant, name)
-            if own is not None:
-                return own
-        return self._store.find(kind, ADMIN, name)
+    def _find(self, kind: str, name: str, tenant: str, cloud: str) -> Entry | None:
+        tenants = [ADMIN] if kind == "tenant" or tenant == ALL else [tenant, ADMIN]
+        for owner in dict.fromkeys(tenants):
+            for place in dict.fromkeys((DEFAULT_CLOUD,) if cloud == ALL else (cloud, DEFAULT_CLOUD)):
+                own = self._store.find(kind, owner, name, place)
+                if own is not None:
+                    return own
+            if cloud == ALL and kind in relations.OF_A_CLOUD:
+                found = self._store.in_any_cloud(kind, owner, name)
+                if len(found) > 1:
+                    there = ", ".join(entry.cloud for entry in found)
+                    raise Refused(f"several clouds have a {kind} {name}: {there}", hint="switchto cloud NAME")
+                if found:
+                    return found[0]
+        return next(iter(self._store.in_any_cloud(kind, None, name)), None) if tenant == ALL else None
 
     def _opened(self, model: schema.Kind, opened: Document, tenant: str) -> Entry | None:
         """The entry that an open document is a newer version of. Refuses where somebody else was faster."""
         title = f"{model.name} {opened.get('name')}"
         if "uuid" not in opened:
             owner = ADMIN if tenant == ALL or model.segment == "tenant" else tenant
-            if self._store.find(model.segment, owner, str(opened.get("name"))) is not None:
+            name, cloud = str(opened.get("name")), cloud_of(model, opened)
+            if self._store.find(model.segment, owner, name, cloud) is not None:
                 raise Refused(f"{title} was created by somebody else meanwhile", hint="cancel, and configure it again")
             return None
         stored = self._store.by_uuid(opened["uuid"])
@@ -196,7 +218,12 @@ class Configuration:
         self._owned(stored, tenant)
         return stored
 
-    def _owned(self, entry: Entry, tenant: str) -> None:
+    def _owned(self, entry: Entry, tenant: str, cloud: str = ALL) -> None:
+        if cloud not in (ALL, entry.cloud) and entry.cloud:
+            raise Refused(
+                f"{schema.SEGMENTS[entry.kind]} {entry.name} belongs to cloud {entry.cloud}",
+                hint=f"switchto cloud {entry.cloud}",
+            )
         if tenant not in (ALL, entry.tenant) and entry.kind != "tenant":
             raise Refused(
                 f"{schema.SEGMENTS[entry.kind]} {entry.name} belongs to tenant {entry.tenant}",
@@ -243,6 +270,10 @@ class _EngineAddresses:
             yield from client.addresses(self._directory)
         except EngineError:
             return  # what an engine does not tell cannot be checked here; it refuses such a VIP itself
+
+
+def _clouds(cloud: str) -> set[str] | None:
+    return None if cloud == ALL else {cloud, DEFAULT_CLOUD}
 
 
 def _visible(kind: str, tenant: str) -> set[str] | None:

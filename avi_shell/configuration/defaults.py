@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from avi_shell.configuration.document import ADMIN, Document
+from avi_shell.configuration.document import ADMIN, DEFAULT_CLOUD, Document
 from grammar import schema
 
 
@@ -19,6 +19,7 @@ def objects() -> dict[str, list[Document]]:
     return {segment: data[name] for segment, name in schema.SEGMENTS.items() if name in data}
 
 
-def is_default(segment: str, name: str, tenant: str) -> bool:
+def is_default(segment: str, tenant: str, cloud: str, name: str) -> bool:
     """Whether an object is one of them: it can be changed, neither deleted nor renamed."""
-    return tenant == ADMIN and any(document["name"] == name for document in objects().get(segment, ()))
+    names = [document["name"] for document in objects().get(segment, ())]
+    return tenant == ADMIN and cloud in ("", DEFAULT_CLOUD) and name in names

@@ -10,8 +10,7 @@ import sqlite3
 from collections.abc import Collection, Iterable
 from typing import Any
 
-Place = tuple[str, str, str]
-"""By what an object is found: segment, tenant, name."""
+from avi_shell.configuration.document import Target
 
 
 class Derived:
@@ -63,18 +62,20 @@ class Derived:
             for (table, columns), rows in waiting.items():
                 self._insert(table, columns, rows)
 
-    def referrers(self, there: Place) -> list[tuple[int, Place]]:
+    def referrers(self, there: Target) -> list[tuple[int, Target]]:
         """Who refers to an object: id and place."""
         self.write()
-        rows = self._connection.execute(f"{_USERS} WHERE l.kind = ? AND l.tenant = ? AND l.name = ?", there)
-        return [(row[3], row[4:]) for row in rows.fetchall()]
+        rows = self._connection.execute(
+            f"{_USERS} WHERE l.kind = ? AND l.tenant = ? AND l.cloud = ? AND l.name = ?", there
+        )
+        return [(row[4], Target(*row[5:])) for row in rows.fetchall()]
 
-    def all_referrers(self, kinds: Collection[str]) -> dict[Place, list[tuple[int, Place]]]:
+    def all_referrers(self, kinds: Collection[str]) -> dict[Target, list[tuple[int, Target]]]:
         """Who of some kinds refers to whom, of all that was stored before the open transaction."""
-        found: dict[Place, list[tuple[int, Place]]] = {}
+        found: dict[Target, list[tuple[int, Target]]] = {}
         marks = ", ".join("?" * len(kinds))
         for row in self._connection.execute(f"{_USERS} WHERE o.kind IN ({marks})", tuple(kinds)).fetchall():
-            found.setdefault(row[:3], []).append((row[3], row[4:]))
+            found.setdefault(Target(*row[:4]), []).append((row[4], Target(*row[5:])))
         return found
 
     def holders(self, source: int, role: str, other: str) -> list[tuple[str, int]]:
@@ -97,11 +98,11 @@ class Derived:
         sources = f"SELECT source FROM holding WHERE value IN ({shared})"
         return {row[0] for row in (*run(_OVERLAPS).fetchall(), *run(sources, alone).fetchall())}
 
-    def places(self) -> dict[Place | str, int]:
+    def places(self) -> dict[Target | str, int]:
         """The ids of all objects, by place and by uuid."""
-        found: dict[Place | str, int] = {}
-        for row in self._connection.execute("SELECT kind, tenant, name, uuid, id FROM object").fetchall():
-            found[row[:3]] = found[row[3]] = row[4]
+        found: dict[Target | str, int] = {}
+        for row in self._connection.execute("SELECT kind, tenant, cloud, name, uuid, id FROM object").fetchall():
+            found[Target(*row[:4])] = found[row[4]] = row[5]
         return found
 
     def _insert(self, table: str, columns: str, rows: list[tuple[Any, ...]]) -> None:
@@ -109,7 +110,10 @@ class Derived:
         self._connection.executemany(f"INSERT INTO {table} (source, {columns}) VALUES (?{marks})", rows)
 
 
-_USERS = "SELECT l.kind, l.tenant, l.name, o.id, o.kind, o.tenant, o.name FROM link l JOIN object o ON o.id = l.source"
+_USERS = (
+    "SELECT l.kind, l.tenant, l.cloud, l.name, o.id, o.kind, o.tenant, o.cloud, o.name "
+    "FROM link l JOIN object o ON o.id = l.source"
+)
 """Who refers to whom: the place that is referred to, the referrer's id and place."""
 
 _OVERLAPS = (

@@ -7,7 +7,7 @@ Field names of the object model, references as `/api/pool/?name=p1&tenant=admin`
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from avi_shell.configuration.walks import (
@@ -18,7 +18,7 @@ from avi_shell.configuration.walks import (
     references,
     with_defaults,
 )
-from grammar import schema
+from grammar import relations, schema
 
 __all__ = ["Document", "copy", "map_references", "message_with_defaults", "references", "with_defaults"]
 
@@ -43,22 +43,58 @@ _REMEMBERED = 1 << 14
 _SAFE = " !$'()*,/:;@~[]{}|^`<>\"\\"  # what stands for itself in a reference; only & = + # % and ? would mislead
 
 
+class Target(NamedTuple):
+    """What an object is found by."""
+
+    kind: str  # its segment
+    tenant: str  # that it belongs to; tenants are admin's
+    cloud: str  # that it belongs to; "" for kinds that belong to none
+    name: str
+
+    @property
+    def reference(self) -> str:
+        """The reference to it."""
+        return reference(self.kind, self.name, self.tenant, self.cloud)
+
+
 @lru_cache(_REMEMBERED)
-def reference(segment: str, name: str, tenant: str = ADMIN) -> str:
-    """The reference to an object. Tenants stand outside tenants: `/api/tenant/?name=admin`."""
+def reference(segment: str, name: str, tenant: str = ADMIN, cloud: str = "") -> str:
+    """The reference to an object. Tenants stand outside tenants, `/api/tenant/?name=admin`; the default cloud is not
+    written."""
     owner = "" if segment == "tenant" else f"&tenant={quote(tenant, safe=_SAFE)}"
-    return f"/api/{segment}/?name={quote(name, safe=_SAFE)}{owner}"
+    place = "" if cloud in ("", DEFAULT_CLOUD) else f"&cloud={quote(cloud, safe=_SAFE)}"
+    return f"/api/{segment}/?name={quote(name, safe=_SAFE)}{owner}{place}"
 
 
 @lru_cache(_REMEMBERED)
 def reference_parts(ref: str) -> tuple[str, str, str]:
     """Segment, name and tenant of a reference, in whichever order its parameters stand. Raises ValueError."""
+    segment, parameters = _parts(ref)
+    return segment, parameters["name"], parameters.get("tenant") or ADMIN
+
+
+@lru_cache(_REMEMBERED)
+def target(ref: str) -> Target:
+    """Whom a reference names. Raises ValueError."""
+    segment, parameters = _parts(ref)
+    tenant = ADMIN if segment == "tenant" else parameters.get("tenant") or ADMIN
+    cloud = parameters.get("cloud") or DEFAULT_CLOUD if segment in relations.OF_A_CLOUD else ""
+    return Target(segment, tenant, cloud, parameters["name"])
+
+
+def names_cloud(ref: str) -> bool:
+    """Whether a reference says the cloud of what it names, or that belongs to none. Raises ValueError."""
+    segment, parameters = _parts(ref)
+    return segment not in relations.OF_A_CLOUD or bool(parameters.get("cloud"))
+
+
+def _parts(ref: str) -> tuple[str, dict[str, str]]:
     path, _, query = ref.partition("?")
     pieces = path.strip("/").split("/")
-    parameters = dict(piece.partition("=")[::2] for piece in query.split("&"))
+    parameters = {name: unquote(value) for name, _, value in (piece.partition("=") for piece in query.split("&"))}
     if len(pieces) != 2 or pieces[0] != "api" or not parameters.get("name"):
         raise ValueError(f"{ref!r} is not a reference of the form /api/KIND/?name=NAME&tenant=TENANT")
-    return pieces[1], unquote(parameters["name"]), unquote(parameters.get("tenant", "")) or ADMIN
+    return pieces[1], parameters
 
 
 @lru_cache(_REMEMBERED)
@@ -83,15 +119,42 @@ def owner(kind: schema.Kind, document: Document) -> str:
 
 def cloud_of(kind: schema.Kind, document: Document) -> str:
     """The cloud that an object belongs to; "" for kinds that belong to none."""
-    if "cloud_ref" not in kind.root.fields:
+    if kind.segment not in relations.OF_A_CLOUD:
         return ""
     ref = document.get("cloud_ref")
     return reference_name(ref) if isinstance(ref, str) else DEFAULT_CLOUD
 
 
-def owned_name(name: str, tenant: str) -> str:
-    """A name that is told apart from the same one of another tenant: those of others than admin carry theirs."""
-    return name if tenant == ADMIN else f"{tenant}/{name}"
+def place(kind: schema.Kind, document: Document) -> Target:
+    """What an object is found by."""
+    return Target(kind.segment, owner(kind, document), cloud_of(kind, document), document["name"])
+
+
+def owned_name(name: str, tenant: str, cloud: str = "") -> str:
+    """A name that is told apart from the same one of another tenant or cloud: those of others than admin and the
+    default cloud carry theirs, `t1/grp@linux`."""
+    there = "" if cloud in ("", DEFAULT_CLOUD) else f"@{cloud}"
+    return f"{name}{there}" if tenant == ADMIN else f"{tenant}/{name}{there}"
+
+
+def in_cloud(cloud: str) -> str:
+    """How a sentence goes on about a cloud; "" where it is the default one, or none."""
+    return "" if cloud in ("", DEFAULT_CLOUD) else f" of cloud {cloud}"
+
+
+def with_clouds(kind: schema.Kind, document: Document) -> Document:
+    """A document as it is exported: an object of another than the default cloud says the cloud of whatever it refers
+    to, so that none is taken for one of its own."""
+    if cloud_of(kind, document) in ("", DEFAULT_CLOUD):
+        return document
+
+    def said(_: schema.Field, ref: str) -> str:
+        try:
+            return ref if names_cloud(ref) else f"{ref}&cloud={quote(DEFAULT_CLOUD)}"
+        except ValueError:
+            return ref
+
+    return map_references(kind, document, said)
 
 
 def address_text(value: Document) -> str:

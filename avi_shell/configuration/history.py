@@ -189,8 +189,7 @@ def _place_before(change: ObjectChange) -> tuple[int, str, str, str, str]:
     """The same, as it was before the change."""
     if not change.row or change.before is None:
         return _place(change)
-    kind, body = schema.kind(change.kind), change.before
-    return change.row, change.kind, document.owner(kind, body), document.cloud_of(kind, body), body["name"]
+    return change.row, *document.place(schema.kind(change.kind), change.before)
 
 
 def _marks(count: int) -> str:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from avi_shell.configuration.assembly import Assembly, Claim, Holding, Part
-from avi_shell.configuration.document import Document, address_text, owned_name, reference_name, reference_parts
+from avi_shell.configuration.document import Document, address_text, owned_name, reference_name, target
 
 VIP, SERVER, POOL, GATEWAY, ENGINE = "vip", "server", "pool", "gateway", "engine"
 """Roles of what an object holds."""
@@ -52,8 +52,8 @@ def service_holdings(assembly: Assembly) -> set[Holding]:
     held = {(VIP, vip.address) for vip in assembly.vips if vip.address}
     held |= {(SERVER, address_text(server["ip"])) for server in assembly.members}
     if assembly.pool is not None:
-        _, name, tenant = reference_parts(assembly.document["pool_ref"])
-        held.add((POOL, owned_name(name, tenant)))
+        pool = target(assembly.document["pool_ref"])
+        held.add((POOL, owned_name(pool.name, pool.tenant, pool.cloud)))
     return held
 
 

@@ -13,10 +13,11 @@ from typing import Any
 from avi_shell.configuration import document, incoming
 from avi_shell.configuration.commit import Change
 from avi_shell.configuration.configuration import NOBODY, Configuration
-from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document
+from avi_shell.configuration.document import ADMIN, ALL, HIDDEN_STATE, Document, Target
+from avi_shell.configuration.entry import Entry
 from avi_shell.configuration.record import Author
 from avi_shell.configuration.referenceforms import Names
-from avi_shell.configuration.store import Entry, Store
+from avi_shell.configuration.store import Store
 from avi_shell.errors import InvalidFile, InvalidObject, Refused, ShellError
 from grammar import schema
 
@@ -149,11 +150,13 @@ class _Import:
             kind = schema.kind(segment)
             for index, raw in enumerate(known.get(segment, ()), 1):
                 place = f"{name}[{index}]"
-                found = incoming.read(kind, raw, partial(self._names.by_name, tenant=self._owner(raw)))
+                owner = Target(segment, self._owner(raw), self._names.cloud(segment, raw), str(raw.get("name")))
+                found = incoming.read(kind, raw, partial(self._names.by_name, owner=owner))
                 one = _Object(kind, place, found.document)
                 self._done.notices += found.numbered
                 self._fault(one, *found.faults)
                 if not one.refused:
+                    self._names.fill(kind, one.document)
                     yield from self._vips_apart(one)
                     try:
                         self._own(one)
@@ -172,7 +175,7 @@ class _Import:
             return
         owner, cloud = self._owner(service), document.reference_name(str(service.get("cloud_ref", "Default-Cloud")))
         name = f"vsvip-{service.get('name')}-{cloud}"
-        while self._names.in_file("vsvip", owner, name):
+        while self._names.in_file(Target("vsvip", owner, cloud, name)):
             name += "-1"
         shared: Document = {
             key: service[key] for key in ("tenant_ref", "cloud_ref", "vrf_context_ref") if key in service
@@ -180,7 +183,7 @@ class _Import:
         vsvip = _Object(
             schema.kind("vsvip"), one.place, {"name": name, **document.copy(shared), "vip": service.pop("vip")}
         )
-        service["vsvip_ref"] = document.reference("vsvip", name, owner)
+        service["vsvip_ref"] = document.reference("vsvip", name, owner, cloud)
         self._own(vsvip)
         yield vsvip
 
@@ -198,16 +201,17 @@ class _Import:
 
     def _refuse_twins(self) -> None:
         """Two objects of one identity cannot both be stored: which of them was meant is not known."""
-        names: dict[tuple[str, ...], _Object] = {}
+        names: dict[Target, _Object] = {}
         uuids: dict[tuple[str, str], _Object] = {}
         for one in self._objects:
             new, segment = one.document, one.kind.segment
             if not isinstance(new.get("name"), str):
                 continue
-            owner = document.owner(one.kind, new)
-            other = names.setdefault((segment, owner, str(new.get("name"))), one)
+            where = document.place(one.kind, new)
+            other = names.setdefault(where, one)
             if other is not one:
-                what = f"{one.kind.name} {new.get('name')} of tenant {owner} stands twice"
+                there = f"tenant {where.tenant}{document.in_cloud(where.cloud)}"
+                what = f"{one.kind.name} {new.get('name')} of {there} stands twice"
                 places = f"{other.place} and {one.place}"
                 self._fault(one, InvalidObject(f"{what}: {places}", path="name", hint="each object once"))
             uuid = new.get("uuid")
@@ -249,8 +253,8 @@ class _Import:
                     what = f"{kind.name} {name}: its uuid belongs to tenant {stored.tenant}"
                     raise Refused(what, hint="no keep_uuid")
                 return stored
-        place = kind.segment, document.owner(kind, new), str(name)
-        return self._store.find(*place) if place in self._places or self._moved else None
+        place = document.place(kind, {**new, "name": str(name)})
+        return self._store.at_target(place) if place in self._places or self._moved else None
 
     def _fault(self, one: _Object, *faults: ShellError) -> None:
         for fault in faults:

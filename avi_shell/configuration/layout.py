@@ -83,6 +83,7 @@ def upgrade(connection: sqlite3.Connection) -> None:
         "INSERT INTO object (id, kind, tenant, cloud, name, uuid, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
         _objects(connection),
     )
+    _name_clouds(connection)
     connection.execute(
         "INSERT INTO link SELECT l.source, l.kind, l.tenant, coalesce(o.cloud, ''), l.name FROM old_link l "
         "LEFT JOIN object o ON o.kind = l.kind AND o.tenant = l.tenant AND o.name = l.name"
@@ -115,6 +116,39 @@ def _cloud(kind: Any, body: Any) -> str:
         return document.cloud_of(schema.kind(kind), json.loads(body))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return ""
+
+
+def _name_clouds(connection: sqlite3.Connection) -> None:
+    """Format 1 found objects by kind, tenant and name alone: references name the cloud of what they found, and what is
+    traced of a virtual service stands in its cloud."""
+    found = connection.execute("SELECT kind, tenant, name, cloud FROM object").fetchall()
+    clouds = {(kind, tenant, name): cloud for kind, tenant, name, cloud in found}
+    if not set(clouds.values()) - {"", document.DEFAULT_CLOUD}:
+        return
+
+    def named(_: schema.Field, ref: str) -> str:
+        try:
+            known = document.target(ref)
+        except ValueError:
+            return ref
+        cloud = clouds.get((known.kind, known.tenant, known.name), known.cloud)
+        return ref if cloud == known.cloud else known._replace(cloud=cloud).reference
+
+    for id_, kind, tenant, name, body in connection.execute(
+        "SELECT id, kind, tenant, name, body FROM object"
+    ).fetchall():
+        try:
+            model, before = schema.kind(kind), json.loads(body)
+            after = document.map_references(model, before, named)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            continue  # damaged: told where it is read
+        cloud = clouds.get(("virtualservice", tenant, name)) if kind == "debugvirtualservice" else None
+        if cloud is not None:
+            after["cloud_ref"] = document.reference("cloud", cloud)
+        if after != before:
+            text = json.dumps(after, ensure_ascii=False, separators=(",", ":"))
+            place = document.cloud_of(model, after)
+            connection.execute("UPDATE object SET body = ?, cloud = ? WHERE id = ?", (text, place, id_))
 
 
 def _claims(connection: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 
 from avi_shell.configuration import document
-from avi_shell.configuration.derived import Place
-from avi_shell.configuration.document import ADMIN, Document
-from avi_shell.configuration.store import Store, Target
+from avi_shell.configuration.document import Document, Target
+from avi_shell.configuration.store import Store
 from grammar import schema
 
 FOLLOWERS = {
@@ -23,12 +21,6 @@ FOLLOWERS = {
 _FOLLOWING = ("pool", "virtualservice")
 """These kinds."""
 
-
-def place(one: Target) -> Place:
-    """Where a link points."""
-    return one[0], one[1], one[3]
-
-
 MANY = 50
 """Objects from which on one look at all that is stored costs less than a look for each of them."""
 
@@ -37,17 +29,17 @@ def followers(store: Store, changed: Sequence[Target]) -> Iterator[int]:
     """The virtual services whose rules and plan may change with some objects: their ids, some more than once."""
     users = store.indexes.all_referrers(_FOLLOWING) if len(changed) > MANY else None
     for one in changed:
-        yield from _followers(store, place(one), users)
+        yield from _followers(store, one, users)
 
 
-def _followers(store: Store, changed: Place, users: Mapping[Place, list[tuple[int, Place]]] | None) -> Iterator[int]:
-    kinds = FOLLOWERS.get(changed[0], ())
+def _followers(store: Store, changed: Target, users: Mapping[Target, list[tuple[int, Target]]] | None) -> Iterator[int]:
+    kinds = FOLLOWERS.get(changed.kind, ())
     if not kinds:
         return
     for id_, user in store.indexes.referrers(changed) if users is None else users.get(changed, ()):
-        if user[0] not in kinds:
+        if user.kind not in kinds:
             continue
-        if user[0] == "virtualservice":
+        if user.kind == "virtualservice":
             yield id_
         else:
             yield from _followers(store, user, users)
@@ -57,17 +49,13 @@ def links(kind: schema.Kind, new: Document, found: Iterable[tuple[str, schema.Fi
     """Whom an object refers to. found: the references in it."""
     targets = {target(ref) for _, _, ref in found}
     if kind.segment == "debugvirtualservice":
-        targets.add(("virtualservice", document.tenant_of(new), document.cloud_of(kind, new), new["name"]))
+        targets.add(Target("virtualservice", document.tenant_of(new), document.cloud_of(kind, new), new["name"]))
     return {known for known in targets if known is not None}
 
 
-@lru_cache(1 << 14)
 def target(ref: str) -> Target | None:
     """Whom a reference names; None for one in a form of its own (carried)."""
     try:
-        segment, name, tenant = document.reference_parts(ref)
+        return document.target(ref)
     except ValueError:
         return None
-    known = schema.SEGMENTS.get(segment)
-    cloud = document.DEFAULT_CLOUD if known and "cloud_ref" in schema.kind(segment).root.fields else ""
-    return segment, ADMIN if segment == "tenant" else tenant, cloud, name

@@ -13,11 +13,11 @@ from functools import lru_cache
 from urllib.parse import unquote
 
 from avi_shell.configuration import document
-from avi_shell.configuration.autofill import one_form
-from avi_shell.configuration.document import ADMIN, Document
+from avi_shell.configuration.autofill import OWN_REFERENCES, one_form
+from avi_shell.configuration.document import ADMIN, DEFAULT_CLOUD, Document, Target
 from avi_shell.configuration.store import Store
 from avi_shell.errors import InvalidObject
-from grammar import schema
+from grammar import relations, schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,15 @@ class Names:
 
     def __init__(self, store: Store, known: Mapping[str, Sequence[Document]]) -> None:
         self._store = store
-        self._tenants = {
+        self._names = {
             new["uuid"]: new["name"]
-            for new in known.get("tenant", ())
+            for kind in ("tenant", "cloud")
+            for new in known.get(kind, ())
             if isinstance(new.get("uuid"), str) and isinstance(new.get("name"), str)
         }
         self._by_uuid = dict(self._uuids(known))
         self._objects = {
-            (segment, self.tenant(new), new["name"])
+            Target(segment, self.tenant(new), self.cloud(segment, new), new["name"])
             for segment, objects in known.items()
             for new in objects
             if isinstance(new.get("name"), str)
@@ -64,47 +65,77 @@ class Names:
 
     def tenant(self, raw: Document) -> str:
         """The tenant of an object as it stands in the file; "admin" where it names none."""
-        ref = raw.get("tenant_ref")
+        return self._owner("tenant", raw.get("tenant_ref"), ADMIN)
+
+    def cloud(self, segment: str, raw: Document) -> str:
+        """The cloud of an object as it stands in the file; "" for kinds that belong to none."""
+        return self._owner("cloud", raw.get("cloud_ref"), DEFAULT_CLOUD) if segment in relations.OF_A_CLOUD else ""
+
+    def _owner(self, segment: str, ref: object, nobody: str) -> str:
         said = form(ref) if isinstance(ref, str) else None
         if said is None:
-            return ADMIN
+            return nobody
         if not said.uuid:
-            return said.name or ADMIN
-        if said.uuid in self._tenants:
-            return str(self._tenants[said.uuid])
+            return said.name or nobody
+        if said.uuid in self._names:
+            return str(self._names[said.uuid])
         stored = self._store.by_uuid(said.uuid)
-        return stored.name if stored is not None and stored.kind == "tenant" else said.name or ADMIN
+        return stored.name if stored is not None and stored.kind == segment else said.name or nobody
 
-    def there(self, segment: str, tenant: str, name: str) -> bool:
+    def there(self, wanted: Target) -> bool:
         """Whether the file or the store has an object."""
-        return (segment, tenant, name) in self._objects or self._store.find(segment, tenant, name) is not None
+        return wanted in self._objects or self._store.at_target(wanted) is not None
 
-    def in_file(self, segment: str, tenant: str, name: str) -> bool:
+    def in_file(self, wanted: Target) -> bool:
         """Whether the file has an object."""
-        return (segment, tenant, name) in self._objects
+        return wanted in self._objects
 
-    def by_name(self, field: schema.Field, ref: str, place: str, tenant: str) -> str:
-        """A reference by name. place: where it stands; tenant: of the object that it stands in. What is in none of the
-        forms stays as it is. Raises InvalidObject for a uuid that nobody has."""
+    def by_name(self, field: schema.Field, ref: str, place: str, owner: Target) -> str:
+        """A reference by name. place: where it stands; owner: the object that it stands in. One that says no cloud
+        names what is in the owner's cloud, else what is in the default one. What is in none of the forms stays as it
+        is. Raises InvalidObject for a uuid that nobody has."""
         if ref.startswith("/api/") and "/?name=" in ref and "#" not in ref:
-            return one_form(ref) if field.scope == "l4" else ref
+            return one_form(self._within(ref, owner.cloud)) if field.scope == "l4" else self._within(ref, owner.cloud)
         said = form(ref)
         if said is None or said.segment not in schema.SEGMENTS:
             return ref
         if not said.uuid:
-            return one_form(f"/api/{said.segment}/?{said.query}")
+            return one_form(self._within(f"/api/{said.segment}/?{said.query}", owner.cloud))
         if (said.segment, said.uuid) in self._by_uuid:
             return self._by_uuid[said.segment, said.uuid]
         stored = self._store.by_uuid(said.uuid)
         if stored is not None and stored.kind == said.segment:
-            return document.reference(said.segment, stored.name, stored.tenant)
+            return stored.target.reference
         if said.name:
-            own = tenant != ADMIN and self.there(said.segment, tenant, said.name)
-            return document.reference(said.segment, said.name, tenant if own else ADMIN)
+            clouds = (owner.cloud or DEFAULT_CLOUD, DEFAULT_CLOUD) if said.segment in relations.OF_A_CLOUD else ("",)
+            known = [Target(said.segment, t, c, said.name) for t in (owner.tenant, ADMIN) for c in clouds]
+            return next((one for one in known if self.there(one)), known[-1]).reference
         if field.scope != "l4":
             return ref
         what = f"{place} names {said.segment} {said.uuid}, which is neither in the file nor stored"
         raise InvalidObject(what, path=place)
+
+    def fill(self, kind: schema.Kind, new: Document) -> None:
+        """Give an object what is filled in where it names none, and what stands in its own cloud in the file: it may
+        stand later there."""
+        cloud = document.cloud_of(kind, new)
+        if cloud in ("", DEFAULT_CLOUD):
+            return
+        for name, (segment, called) in OWN_REFERENCES.items():
+            own = Target(segment, ADMIN, cloud, called)
+            if name in kind.root.fields and name not in new and own in self._objects:
+                new[name] = own.reference
+
+    def _within(self, ref: str, cloud: str) -> str:
+        if cloud in ("", DEFAULT_CLOUD):
+            return ref
+        try:
+            if document.names_cloud(ref):
+                return ref
+            own = document.target(ref)._replace(cloud=cloud)
+        except ValueError:
+            return ref
+        return own.reference if self.there(own) else ref
 
     def _uuids(self, known: Mapping[str, Sequence[Document]]) -> Iterator[tuple[tuple[str, str], str]]:
         """Kind and uuid of every object of a file → the reference by name."""
@@ -112,7 +143,8 @@ class Names:
             for new in objects:
                 uuid, name = new.get("uuid"), new.get("name")
                 if isinstance(uuid, str) and isinstance(name, str):
-                    yield (segment, uuid), document.reference(segment, name, self.tenant(new))
+                    named = Target(segment, self.tenant(new), self.cloud(segment, new), name)
+                    yield (segment, uuid), named.reference
 
 
 def _parameter(query: str, wanted: str) -> str:

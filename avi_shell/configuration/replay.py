@@ -78,7 +78,7 @@ def _index(store: Store, record: CommitRecord) -> None:
 
     def lookup(ref: str) -> Document | None:
         wanted = target(ref)
-        found = store.find(wanted[0], wanted[1], wanted[3]) if wanted else None
+        found = store.at_target(wanted) if wanted else None
         return found.document if found else None
 
     for id_ in services:

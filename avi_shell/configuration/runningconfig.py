@@ -6,13 +6,13 @@ default object of that name. Only names and values are written: uuids are new ea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from avi_shell.configuration import defaults, document
 from avi_shell.configuration.autofill import filled
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.configuration.document import ADMIN, Document
+from avi_shell.configuration.document import ADMIN, ALL, DEFAULT_CLOUD, Document, Target
 from grammar import relations, schema
 from grammar.lexer import quote
 
@@ -53,35 +53,77 @@ class _Writer:
 
     def __init__(self, objects: list[tuple[schema.Kind, Document]]) -> None:
         self._objects = objects
+        self._places: dict[tuple[str, str], list[Target]] = {}
+        for kind, found in objects:
+            self._places.setdefault((kind.segment, found["name"]), []).append(document.place(kind, found))
         self._missing = {
-            document.reference(kind.segment, found["name"], document.owner(kind, found))
-            for kind, found in objects
-            if _default(kind, found) is None
+            document.place(kind, found).reference for kind, found in objects if _default(kind, found) is None
         }
+        self._tenant, self._cloud = ADMIN, ALL
 
     def lines(self) -> Iterator[str]:
         """All lines."""
-        tenant = ADMIN
         late: list[tuple[schema.Kind, Document, Document]] = []
         for kind, found in self._objects:
-            owner = document.owner(kind, found)
-            if owner != tenant:
-                yield f"switchto tenant {quote(owner)}"
-                tenant = owner
-            default = _default(kind, found)
-            before = _completed(kind, {"name": found["name"]} if default is None else default, owner)
+            place, default = document.place(kind, found), _default(kind, found)
+            before = self._before(kind, found) if default is None else _completed(kind, default, place.tenant)
             first = self._without_missing(kind, found, before)
             if first != found:
                 late.append((kind, found, first))
-            yield from _object(kind, first, before, new=default is None)
-            self._missing.discard(document.reference(kind.segment, found["name"], owner))
+            lines = list(_object(kind, self._explicit(kind, first), before, new=default is None))
+            yield from [*self._switch(place), *lines] if lines else []
+            self._missing.discard(place.reference)
         for kind, found, first in late:
-            if document.owner(kind, found) != tenant:
-                tenant = document.owner(kind, found)
-                yield f"switchto tenant {quote(tenant)}"
-            yield from _object(kind, found, first, new=False)
-        if tenant != ADMIN:
-            yield f"switchto tenant {ADMIN}"
+            yield from self._switch(document.place(kind, found))
+            yield from _object(kind, self._explicit(kind, found), self._explicit(kind, first), new=False)
+        yield from self._switch(Target("", ADMIN, "", ""))
+
+    def _switch(self, place: Target) -> Iterator[str]:
+        """To an object's tenant, and to its cloud where another cloud has its name too."""
+        if place.tenant != self._tenant:
+            self._tenant = place.tenant
+            yield f"switchto tenant {quote(place.tenant)}"
+        cloud = place.cloud if self._is_twin(place) else ALL
+        if cloud != self._cloud:
+            self._cloud = cloud
+            yield f"switchto cloud {quote(cloud)}"
+
+    def _is_twin(self, place: Target) -> bool:
+        return any(
+            other.tenant == place.tenant and other.cloud != place.cloud
+            for other in self._places.get((place.kind, place.name), ())
+        )
+
+    def _before(self, kind: schema.Kind, found: Document) -> Document:
+        """What the shell would have of a new object without a line."""
+        place = document.place(kind, found)
+        opened: Document = {"name": place.name}
+        if place.cloud not in ("", DEFAULT_CLOUD):
+            opened["cloud_ref"] = document.reference("cloud", place.cloud)
+        before = _completed(kind, opened, place.tenant, self._exists)
+        if "cloud_ref" in opened and not self._is_twin(place) and kind.segment != "debugvirtualservice":
+            before["cloud_ref"] = document.reference("cloud", DEFAULT_CLOUD)  # its own is typed
+        return before
+
+    def _exists(self, ref: str) -> bool:
+        known = document.target(ref)
+        return known in self._places.get((known.kind, known.name), ()) and ref not in self._missing
+
+    def _explicit(self, kind: schema.Kind, found: Document) -> Document:
+        """A copy in which references are marked that their name alone does not tell."""
+        place = document.place(kind, found)
+
+        def marked(_: schema.Field, ref: str) -> str:
+            try:
+                wanted = document.target(ref)
+            except ValueError:
+                return ref
+            others = self._places.get((wanted.kind, wanted.name), ())
+            if len(others) < 2 or (wanted.tenant, wanted.cloud or place.cloud) == (place.tenant, place.cloud):
+                return ref
+            return ref if wanted == next((o for o in _seen(place, wanted) if o in others), wanted) else ref + _MARK
+
+        return document.map_references(kind, found, marked)
 
     def _without_missing(self, kind: schema.Kind, found: Document, before: Document) -> Document:
         """The object as it can be written now: fields that refer to later objects are as they were before."""
@@ -92,6 +134,17 @@ class _Writer:
         }
         kept = {name: value for name, value in found.items() if name not in late}
         return {**kept, **{name: before[name] for name in late if name in before}}
+
+
+_MARK = "#"
+"""Behind a reference that must be typed whole."""
+
+
+def _seen(place: Target, wanted: Target) -> Iterator[Target]:
+    """In which order a name is looked up where an object refers to it."""
+    for tenant in (place.tenant, ADMIN):
+        for cloud in (place.cloud, DEFAULT_CLOUD) if wanted.cloud else ("",):
+            yield wanted._replace(tenant=tenant, cloud=cloud)
 
 
 def _object(kind: schema.Kind, found: Document, before: Document, *, new: bool) -> Iterator[str]:
@@ -162,7 +215,8 @@ def _word(field: schema.Field, held: schema.Message | None, value: Any) -> str:
     if held is not None:
         return quote(document.token_text(held, value))
     if field.type == "ref":
-        return quote(document.reference_name(value))
+        whole: str = value
+        return quote(whole.removesuffix(_MARK) if whole.endswith(_MARK) else document.reference_name(whole))
     return str(value).lower() if field.type == "enum" else quote(str(value))
 
 
@@ -179,13 +233,15 @@ def _base(kind: schema.Kind, message: schema.Message, found: Document) -> Docume
     return base
 
 
-def _completed(kind: schema.Kind, opened: Document, owner: str) -> Document:
-    return document.with_defaults(kind, filled(kind, opened, owner))
+def _completed(
+    kind: schema.Kind, opened: Document, owner: str, exists: Callable[[str], bool] = lambda _: False
+) -> Document:
+    return document.with_defaults(kind, filled(kind, opened, owner, None, exists))
 
 
 def _default(kind: schema.Kind, found: Document) -> Document | None:
     """The default object of that name, None where there is none."""
-    if document.owner(kind, found) != ADMIN:
+    if document.owner(kind, found) != ADMIN or document.cloud_of(kind, found) not in ("", DEFAULT_CLOUD):
         return None
     objects = defaults.objects().get(kind.segment, ())
     return next((default for default in objects if default["name"] == found["name"]), None)

@@ -17,7 +17,6 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,39 +24,18 @@ from avi_shell.configuration import document as docs
 from avi_shell.configuration import layout, storefile
 from avi_shell.configuration.assembly import Claim, Holding
 from avi_shell.configuration.derived import Derived
-from avi_shell.configuration.document import Document
+from avi_shell.configuration.document import Document, Target
+from avi_shell.configuration.entry import COLUMNS, Entry, entry_of, value_of
 from avi_shell.configuration.history import History, Journal
 from avi_shell.configuration.record import Commit, CommitRecord, Content, ObjectChange, content
 from avi_shell.errors import StoreError
 from dataplane import plan
 from dataplane.errors import PlanError
 from dataplane.plan import sqlite
-from grammar import schema
+from grammar import relations, schema
 
 FORMAT = sqlite.STORE_FORMAT
 """Stores of an older layout are brought up to date, newer ones refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A stored object."""
-
-    id: int  # of its row
-    kind: str  # its segment
-    tenant: str  # that it belongs to
-    cloud: str  # that it belongs to; "" for kinds that belong to none
-    name: str  # unique among its kind, tenant and cloud
-    uuid: str  # unique
-    document: Document  # as it was committed
-
-    @property
-    def target(self) -> Target:
-        """It, as links name it."""
-        return self.kind, self.tenant, self.cloud, self.name
-
-
-Target = tuple[str, str, str, str]
-"""Whom a link points to: segment, tenant, cloud, name."""
 
 
 class Store:
@@ -146,9 +124,20 @@ class Store:
             finally:
                 self.connection.execute("ROLLBACK")
 
-    def find(self, kind: str, tenant: str, name: str) -> Entry | None:
-        """The object of that kind, tenant and name."""
-        return self._entry("kind = ? AND tenant = ? AND name = ?", kind, tenant, name)
+    def find(self, kind: str, tenant: str, name: str, cloud: str = docs.DEFAULT_CLOUD) -> Entry | None:
+        """The object of that kind, tenant and name, of a cloud where its kind belongs to one."""
+        cloud = cloud if kind in relations.OF_A_CLOUD else ""
+        return self._entry("kind = ? AND tenant = ? AND name = ? AND cloud = ?", kind, tenant, name, cloud)
+
+    def at_target(self, target: Target) -> Entry | None:
+        """The object of that kind, tenant, cloud and name."""
+        return self.find(target.kind, target.tenant, target.name, target.cloud)
+
+    def in_any_cloud(self, kind: str, tenant: str | None, name: str) -> list[Entry]:
+        """The objects of that kind and name, of a tenant or of all, whatever their cloud; by tenant and cloud."""
+        whose, values = ("", [kind, name]) if tenant is None else (" AND tenant = ?", [kind, name, tenant])
+        statement = f"SELECT {COLUMNS} FROM object WHERE kind = ? AND name = ?{whose} ORDER BY tenant, cloud"
+        return [entry_of(row, self.where) for row in self._rows(statement, *values)]
 
     def by_uuid(self, uuid: str) -> Entry | None:
         """The object with that uuid."""
@@ -161,23 +150,24 @@ class Store:
             raise StoreError(f"{self.where}: object {id_} is missing: the indexes do not match the objects")
         return entry
 
-    def entries(self, kind: str, tenants: Iterable[str] | None = None) -> Iterator[Entry]:
-        """The objects of a kind, of some tenants or all, by tenant and name."""
-        where, values = _of_kind(kind, tenants)
-        for row in self._rows(f"SELECT {_COLUMNS} FROM object WHERE {where} ORDER BY tenant, name", *values):
-            yield _entry(row, self.where)
+    def entries(
+        self, kind: str, tenants: Iterable[str] | None = None, clouds: Iterable[str] | None = None
+    ) -> Iterator[Entry]:
+        """The objects of a kind, of some tenants or all, and some clouds or all, by tenant, name and cloud."""
+        where, values = _of_kind(kind, tenants, clouds)
+        for row in self._rows(f"SELECT {COLUMNS} FROM object WHERE {where} ORDER BY tenant, name, cloud", *values):
+            yield entry_of(row, self.where)
 
-    def names(self, kind: str, tenants: Iterable[str] | None = None) -> list[str]:
+    def names(self, kind: str, tenants: Iterable[str] | None = None, clouds: Iterable[str] | None = None) -> list[str]:
         """The names of a kind's objects, sorted, each once."""
-        where, values = _of_kind(kind, tenants)
+        where, values = _of_kind(kind, tenants, clouds)
         rows = self._rows(f"SELECT DISTINCT name FROM object WHERE {where} ORDER BY name", *values)
         return [name for (name,) in rows if isinstance(name, str)]
 
     def put(self, id_: int | None, kind: schema.Kind, document: Document) -> Entry:
         """Insert an object (id None, or one that no row has) or replace one."""
-        owner, cloud = docs.owner(kind, document), docs.cloud_of(kind, document)
-        name, uuid, body = document["name"], document["uuid"], _text(document)
-        values = (kind.segment, owner, cloud, name, uuid, body)
+        place, uuid, body = docs.place(kind, document), document["uuid"], _text(document)
+        values = (*place, uuid, body)
         before = None if id_ is None else self._one("SELECT body FROM object WHERE id = ?", id_)
         if before is None:
             cursor = self.connection.execute(
@@ -193,8 +183,8 @@ class Store:
                 (*values, id_),
             )
         assert id_ is not None
-        self._journal.note(id_, values[:4], before[0] if before else None, body)
-        return Entry(id_, kind.segment, owner, cloud, name, uuid, document)
+        self._journal.note(id_, place, before[0] if before else None, body)
+        return Entry(id_, *place, uuid, document)
 
     def remove(self, id_: int) -> None:
         """Remove an object and what the indexes hold of it."""
@@ -229,8 +219,8 @@ class Store:
         self._derived.write()
         rows = self._rows(
             "SELECT DISTINCT o.id, o.kind, o.tenant, o.name FROM link l JOIN object o ON o.id = l.source "
-            "WHERE l.kind = ? AND l.tenant = ? AND l.name = ? ORDER BY o.kind, o.tenant, o.name",
-            *(target[0], target[1], target[3]),
+            "WHERE l.kind = ? AND l.tenant = ? AND l.cloud = ? AND l.name = ? ORDER BY o.kind, o.tenant, o.name",
+            *target,
         )
         wanted = None if kinds is None else set(kinds)
         return [row for row in rows if wanted is None or row[1] in wanted]
@@ -299,7 +289,7 @@ class Store:
         the plan that it wrote. Raises NotFound where the history does not tell."""
         with self.snapshot():
             rows = self._rows("SELECT key, document FROM plan WHERE version = ? ORDER BY key", number)
-            planned = {key: text and _value(text, f"the plan of {key}", self.where) for key, text in rows}
+            planned = {key: text and value_of(text, f"the plan of {key}", self.where) for key, text in rows}
             changes = tuple(self._history.changes(number))
             return CommitRecord(*self.identity(), self._history.commit(number), changes, planned)
 
@@ -310,7 +300,7 @@ class Store:
     def foreign(self) -> dict[str, Any]:
         """What was imported under kinds that the object model does not have."""
         return {
-            kind: _value(body, f"kind {kind!r}", self.where)
+            kind: value_of(body, f"kind {kind!r}", self.where)
             for kind, body in self._rows("SELECT kind, body FROM foreign_kind ORDER BY kind")
         }
 
@@ -347,8 +337,8 @@ class Store:
             raise storefile.damaged(self.where, f"the plan: {exc}") from exc
 
     def _entry(self, where: str, *values: Any) -> Entry | None:
-        row = next(iter(self._rows(f"SELECT {_COLUMNS} FROM object WHERE {where}", *values)), None)
-        return None if row is None else _entry(row, self.where)
+        row = next(iter(self._rows(f"SELECT {COLUMNS} FROM object WHERE {where}", *values)), None)
+        return None if row is None else entry_of(row, self.where)
 
     def _one(self, statement: str, *values: Any) -> Any:
         return self.connection.execute(statement, values).fetchone()
@@ -361,31 +351,14 @@ class Store:
                 raise exc
 
 
-_COLUMNS = "id, kind, tenant, cloud, name, uuid, body"
-
-
-def _entry(row: tuple[int, str, str, str, str, str, str], where: str) -> Entry:
-    title = f"{row[1]} {row[4]}" if isinstance(row[1], str) and isinstance(row[4], str) else f"object {row[0]}"
-    if not all(isinstance(text, str) for text in row[1:6]) or row[1] not in schema.SEGMENTS:
-        raise storefile.damaged(where, f"{title} has no kind, tenant, cloud, name or uuid")
-    document = _value(row[6], title, where)
-    if not isinstance(document, dict):
-        raise storefile.damaged(where, f"{title} is no document")
-    return Entry(*row[:6], document)
-
-
-def _value(body: Any, title: str, where: str) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, TypeError, RecursionError):
-        raise storefile.damaged(where, f"{title} is no JSON") from None
-
-
-def _of_kind(kind: str, tenants: Iterable[str] | None) -> tuple[str, list[str]]:
-    if tenants is None:
-        return "kind = ?", [kind]
-    wanted = list(tenants)
-    return f"kind = ? AND tenant IN ({', '.join('?' * len(wanted))})", [kind, *wanted]
+def _of_kind(kind: str, tenants: Iterable[str] | None, clouds: Iterable[str] | None) -> tuple[str, list[str]]:
+    where, values = "kind = ?", [kind]
+    for column, only in (("tenant", tenants), ("cloud", clouds if kind in relations.OF_A_CLOUD else None)):
+        if only is not None:
+            wanted = list(only)
+            where += f" AND {column} IN ({', '.join('?' * len(wanted))})"
+            values += wanted
+    return where, values
 
 
 def _text(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from avi_shell.configuration.store import Entry
+from avi_shell.configuration.entry import Entry
 from grammar import schema
 
 

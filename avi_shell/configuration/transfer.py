@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avi_shell import VERSION
+from avi_shell.configuration import document
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import ALL, HIDDEN_STATE, Document
 from avi_shell.configuration.importing import META, import_
@@ -26,7 +27,9 @@ def export(configuration: Configuration, tenant: str = ALL) -> dict[str, Any]:
     with configuration.snapshot() as store:
         for segment, name in schema.SEGMENTS.items():
             owners = None if tenant == ALL else {tenant}
-            objects = [_without_state(found.document) for found in store.entries(segment, owners)]
+            kind = schema.kind(segment)
+            found = [document.with_clouds(kind, entry.document) for entry in store.entries(segment, owners)]
+            objects = [_without_state(one) for one in found]
             if objects:
                 data[name] = objects
         if tenant == ALL:

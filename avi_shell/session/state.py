@@ -10,7 +10,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.configuration.document import ADMIN, ALL, SECRET, Document, reference, tenant_of
+from avi_shell.configuration.document import (
+    ADMIN,
+    ALL,
+    DEFAULT_CLOUD,
+    SECRET,
+    Document,
+    cloud_of,
+    place,
+    reference,
+    tenant_of,
+)
 from avi_shell.configuration.record import Author
 from avi_shell.errors import Conflict, NotFound, Refused, ShellError
 from avi_shell.output.result import Result, Table
@@ -18,7 +28,7 @@ from avi_shell.output.table import object_rows
 from avi_shell.session import files
 from avi_shell.session.openobject import TEXT_WANTED, OpenObject
 from avi_shell.views.live import start_command
-from grammar import commands, schema
+from grammar import commands, relations, schema
 from grammar.actions import Action, FromFile, Lines, Set
 from grammar.errors import BadValue, IncompleteLine, LanguageError
 from grammar.lexer import Word, nearest
@@ -72,8 +82,8 @@ class TypedText:
 
 class SessionState:
     """What a session holds between lines. directory: the state directory, where engines are asked; author: who types;
-    origin: where the line comes from that is run, "FILE:LINE", "" at a terminal; closed: the modes that `save` just
-    closed."""
+    origin: where the line comes from that is run, "FILE:LINE", "" at a terminal; tenant, cloud: "*" for all; closed:
+    the modes that `save` just closed."""
 
     def __init__(self, configuration: Configuration, directory: Path, author: Author) -> None:
         self.configuration = configuration
@@ -81,6 +91,7 @@ class SessionState:
         self.author = author
         self.origin = ""
         self.tenant = ADMIN
+        self.cloud = ALL
         self.settings = Settings()
         self.progress: Callable[[str], None] = lambda _text: None  # a front that a person looks at shows it
         self.open: OpenObject | None = None
@@ -98,8 +109,8 @@ class SessionState:
         return replace(self.author, line=line, origin=self.origin if origin is None else origin)
 
     def names(self, kind: str) -> list[str]:
-        """Names of the objects of a kind (segment or message name) that this tenant sees."""
-        return self.configuration.names(_SEGMENT_OF.get(kind, kind), self.tenant)
+        """Names of the objects of a kind (segment or message name) that are seen in this tenant and cloud."""
+        return self.configuration.names(_SEGMENT_OF.get(kind, kind), self.tenant, self.cloud)
 
     def apply(self, actions: Sequence[Action], result: Result) -> None:
         """Carry out actions in the current mode; a text that follows on lines of its own is awaited afterwards."""
@@ -119,29 +130,44 @@ class SessionState:
             self.text = TypedText(wanted[0].field)
 
     def _resolve(self, field: schema.Field, action: Action, name: str) -> str:
-        """The reference to an object by name. Raises BadValue with the nearest names."""
+        """The reference to an object by name, or by a whole reference: the one in the open object's cloud before
+        others. Raises BadValue with the nearest names."""
         segment = _SEGMENT_OF.get(field.ref or "", "")
-        found = self.configuration.find(segment, name, self.tenant) if segment else None
+        found = self._referred(segment, name) if segment else None
         if found is None:
             names = self.names(segment) if segment else []
             what = f"there is no {segment or field.ref} '{name}'"
             raise BadValue(what, action.word.text, action.word.column, ("<name>",), nearest(name, names), field.name)
-        return reference(segment, str(found["name"]), tenant_of(found))
+        return place(schema.kind(segment), found).reference
+
+    def _referred(self, segment: str, name: str) -> Document | None:
+        if name.startswith(f"/api/{segment}/"):
+            try:
+                return self.configuration.referenced(name)
+            except ValueError:
+                return None
+        assert self.open is not None
+        cloud = cloud_of(self.open.kind, self.open.document)
+        within = self.configuration.find(segment, name, self.tenant, cloud or self.cloud)
+        return within or self.configuration.find(segment, name, self.tenant)
 
     def find(self, segment: str, name: Word | str) -> Document:
-        """A stored object that this tenant sees. Raises NotFound with the nearest names."""
+        """A stored object that is seen in this tenant and cloud. Raises NotFound with the nearest names."""
         text = name if isinstance(name, str) else name.text
-        found = self.configuration.find(segment, text, self.tenant)
+        found = self.configuration.find(segment, text, self.tenant, self.cloud)
         if found is None:
-            near = nearest(text, self.configuration.names(segment, self.tenant))
-            raise NotFound(f"there is no {segment} '{text}' in tenant {self.tenant}", hint=_did_you_mean(near))
+            near = nearest(text, self.names(segment))
+            where = f"tenant {self.tenant}" + (f", cloud {self.cloud}" if self.cloud != ALL else "")
+            raise NotFound(f"there is no {segment} '{text}' in {where}", hint=_did_you_mean(near))
         return found
 
     def own(self, segment: str, name: str) -> Document | None:
-        """The object that this tenant may change. One of admin's by the same name is another object, which references
-        of this tenant find only while it has none of its own."""
-        found = self.configuration.find(segment, name, self.tenant)
-        return found if found is not None and (segment == "tenant" or tenant_of(found) == self.tenant) else None
+        """The object that may be changed in this tenant and cloud. One of admin's by the same name is another object,
+        which references of this tenant find only while it has none of its own; the same of the default cloud's."""
+        found = self.configuration.find(segment, name, self.tenant, self.cloud)
+        if found is None or (segment != "tenant" and tenant_of(found) != self.tenant):
+            return None
+        return found if self.cloud in (ALL, cloud_of(schema.kind(segment), found) or self.cloud) else None
 
     def open_object(self, segment: str, name: Word, fields: Sequence[Word], result: Result) -> None:
         """Open an object, creating it in memory when absent, and apply the fields of the line."""
@@ -151,7 +177,7 @@ class SessionState:
         actions = parse(kind, kind.root, fields, segment) if fields else []
         document = self.own(segment, name.text)
         opened = OpenObject(
-            kind, name.text, document or {"name": name.text}, document is not None, result.command, self.origin
+            kind, name.text, document or self._new(kind, name.text), document is not None, result.command, self.origin
         )
         if document is not None:
             result.parts.append("Updating an existing object. Currently, the object is:")
@@ -167,6 +193,11 @@ class SessionState:
         if result.secret:
             opened.opened_by = f"configure {segment} {name.text}"
         result.data = document
+
+    def _new(self, kind: schema.Kind, name: str) -> Document:
+        """A new object: it belongs to the cloud that the session is in."""
+        there = {"cloud_ref": reference("cloud", self.cloud)} if self.cloud not in (ALL, DEFAULT_CLOUD) else {}
+        return {"name": name, **(there if kind.segment in relations.OF_A_CLOUD else {})}
 
     def leave_by_save(self, result: Result) -> None:
         """`save`: close a sub-mode, at the object store it; at root nothing is open and nothing is done."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 from avi_shell import VERSION
-from avi_shell.configuration.document import ADMIN, ALL, SECRET, Document
+from avi_shell.configuration.document import ADMIN, ALL, SECRET, Document, cloud_of
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
 from avi_shell.output.result import Result, Table, Words
@@ -77,7 +77,8 @@ def _show_diff(session: SessionState, command: Command, result: Result) -> None:
     opened = session.open
     assert opened is not None
     uuid = opened.document.get("uuid")
-    stored = session.configuration.find(opened.kind.segment, opened.name, session.tenant) if uuid else None
+    there = cloud_of(opened.kind, opened.base) or ALL
+    stored = session.configuration.find(opened.kind.segment, opened.name, session.tenant, there) if uuid else None
     changed = differences.rows(opened.kind, compare(opened.kind, stored or {}, _prepared(session)))
     result.data = [{"path": path, "old": old or None, "new": new or None} for path, old, new in changed]
     if changed:
@@ -87,14 +88,14 @@ def _show_diff(session: SessionState, command: Command, result: Result) -> None:
 
 
 def _show_list(session: SessionState, command: Command, result: Result) -> None:
-    documents = session.configuration.all(command.kind, session.tenant)
+    documents = session.configuration.all(command.kind, session.tenant, session.cloud)
     result.data = documents
     result.parts += live.listing(session.configuration, session.directory, command.kind, documents)
 
 
 def _show_object(session: SessionState, command: Command, result: Result) -> None:
     name = command.arguments["name"]
-    stored = session.configuration.find(command.kind, name.text, session.tenant)
+    stored = session.configuration.find(command.kind, name.text, session.tenant, session.cloud)
     if command.kind == "serviceengine" and (stored is None or live.is_running(session.directory, name.text)):
         result.parts, result.data = live.view(session.directory, "serviceengine", name.text, None, "detail")
         return
@@ -152,7 +153,7 @@ def _delete(session: SessionState, command: Command, result: Result) -> None:
     name = command.arguments["name"].text
     session.find(command.kind, name)
     result.committed = session.configuration.delete(
-        command.kind, name, session.tenant, by=session.by(result.command.strip())
+        command.kind, name, session.tenant, session.by(result.command.strip()), cloud=session.cloud
     )
     result.parts.append(f"Successfully deleted {name}.")
     session.tell_engines(False, result)
@@ -165,6 +166,15 @@ def _switch(session: SessionState, command: Command, result: Result) -> None:
         raise NotFound(f"there is no tenant '{name}'", hint=f"expected: {', '.join([*names, ALL])}")
     session.tenant = name
     result.parts.append(f"Switching to tenant {name}")
+
+
+def _switch_cloud(session: SessionState, command: Command, result: Result) -> None:
+    name = command.text("name")
+    if name != ALL and session.configuration.find("cloud", name, session.tenant) is None:
+        names = session.configuration.names("cloud", session.tenant)
+        raise NotFound(f"there is no cloud '{name}'", hint=f"expected: {', '.join([*names, ALL])}")
+    session.cloud = name
+    result.parts.append(f"Switching to cloud {name}")
 
 
 def _owner(session: SessionState) -> str:
@@ -266,6 +276,7 @@ HANDLERS: Mapping[str, Handler] = {
     "version": _version,
     "delete": _delete,
     "switchto": _switch,
+    "switchto.cloud": _switch_cloud,
     "export": _export,
     "import": _import,
     "terminal.length": _length,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.configuration.document import Document, address_text, reference_name, reference_parts
+from avi_shell.configuration.document import Document, address_text, reference_name
 from avi_shell.output.result import Part, Prose, Table
 
 Report = Mapping[str, Any]
@@ -113,9 +113,7 @@ def _addresses(configuration: Configuration, document: Document) -> list[str]:
     vips = list(document.get("vip", []))
     ref = document.get("vsvip_ref")
     if ref:
-        _, name, tenant = reference_parts(ref)
-        shared = configuration.find("vsvip", name, tenant)
-        vips += (shared or {}).get("vip", [])
+        vips += (configuration.referenced(ref) or {}).get("vip", [])
     return list(dict.fromkeys(address_text(vip["ip_address"]) for vip in vips if "ip_address" in vip))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from avi_shell.configuration import layout, transfer
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.configuration.document import HIDDEN_STATE, Document
+from avi_shell.configuration.document import HIDDEN_STATE, Document, reference
 from avi_shell.configuration.record import Author, CommitRecord, Content
 from avi_shell.configuration.store import Store
 from avi_shell.errors import NotFound, Refused, ShellError
@@ -223,12 +223,27 @@ def test_a_store_of_format_1_is_brought_up_to_date_without_loss(tmp_path: Path) 
     after: dict[int, tuple[str, str, str, str, Document]] = {}
     for id_, kind, tenant, _, name, uuid, body in found["object"]:
         after[id_] = kind, tenant, name, uuid, json.loads(body)
+    linux = after[next(id_ for id_, (_, _, name, *_) in objects.items() if name == "vs2")][4]
+    for field, kind, name in (
+        ("pool_ref", "pool", "p2"),
+        ("vsvip_ref", "vsvip", "v2"),
+        ("se_group_ref", "serviceenginegroup", "on-linux"),
+        ("vrf_context_ref", "vrfcontext", "blue"),
+    ):
+        assert linux[field] == reference(kind, name, cloud="linux")
+        linux[field] = reference(kind, name)
     assert after == objects
     clouds = {(kind, name): cloud for _, kind, _, cloud, name, *_ in found["object"]}
     assert (clouds["pool", "p2"], clouds["pool", "p1"], clouds["cloud", "linux"]) == ("linux", "Default-Cloud", "")
     assert sorted(row[:3] + row[4:] for row in found["link"]) == sorted(links)
-    assert found["holding"] == sorted(holdings, key=repr)
-    assert found["plan"] == sorted(planned, key=repr)
+    assert {row[3] for row in found["link"] if row[4] in ("p2", "v2", "on-linux", "blue")} == {"linux"}
+    assert {row[1:] for row in found["holding"]} ^ {row[1:] for row in holdings} == {
+        ("pool", "p2"),
+        ("pool", "p2@linux"),
+    }
+    unlike = {row[0] for row in {*found["plan"]} ^ {*planned}}
+    assert unlike == {"", "10.1.1.101/udp/53-53"}
+    assert '"group":"on-linux@linux"' in next(row[2] for row in found["plan"] if row[0] == "10.1.1.101/udp/53-53")
     assert [
         (c.number, c.time, c.user, c.tenant, c.action, c.kind, c.name, c.line) for c in configuration.history()
     ] == (history)

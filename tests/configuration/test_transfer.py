@@ -101,7 +101,7 @@ def test_an_import_is_one_commit_with_its_plan(site: Site) -> None:
     assert list(read.services) == ["10.0.0.100/tcp/80-80"]
     assert read.common is not None
     assert read.common.engines == {"se1": "edge"}
-    assert read.common.drivers == {"Default-Group": 0, "edge": 2, "on-linux": 0}
+    assert read.common.drivers == {"Default-Group": 0, "edge": 2, "on-linux@linux": 0}
 
 
 def test_an_import_that_is_refused_stores_nothing(site: Site) -> None:

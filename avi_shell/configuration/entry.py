@@ -1,0 +1,52 @@
+"""An object as it is stored, and how its row is read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from avi_shell.configuration import storefile
+from avi_shell.configuration.document import Document, Target
+from grammar import schema
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored object."""
+
+    id: int  # of its row
+    kind: str  # its segment
+    tenant: str  # that it belongs to
+    cloud: str  # that it belongs to; "" for kinds that belong to none
+    name: str  # unique among its kind, tenant and cloud
+    uuid: str  # unique
+    document: Document  # as it was committed
+
+    @property
+    def target(self) -> Target:
+        """It, as links name it."""
+        return Target(self.kind, self.tenant, self.cloud, self.name)
+
+
+COLUMNS = "id, kind, tenant, cloud, name, uuid, body"
+"""Of the table `object`, as `entry_of` takes them."""
+
+
+def entry_of(row: tuple[int, str, str, str, str, str, str], where: str) -> Entry:
+    """The object of a row. where: the store's file, for messages. Raises StoreError for what no release wrote."""
+    title = f"{row[1]} {row[4]}" if isinstance(row[1], str) and isinstance(row[4], str) else f"object {row[0]}"
+    if not all(isinstance(text, str) for text in row[1:6]) or row[1] not in schema.SEGMENTS:
+        raise storefile.damaged(where, f"{title} has no kind, tenant, cloud, name or uuid")
+    document = value_of(row[6], title, where)
+    if not isinstance(document, dict):
+        raise storefile.damaged(where, f"{title} is no document")
+    return Entry(*row[:6], document)
+
+
+def value_of(body: Any, title: str, where: str) -> Any:
+    """The value of a stored JSON text. title: what it is of. Raises StoreError."""
+    try:
+        return json.loads(body)
+    except (ValueError, TypeError, RecursionError):
+        raise storefile.damaged(where, f"{title} is no JSON") from None
