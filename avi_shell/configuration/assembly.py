@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from avi_shell.configuration.document import Document, address_text
+from avi_shell.configuration.document import Document, Target, address_text, target
 
 FAST_PATHS = {
     "PROTOCOL_TYPE_TCP_FAST_PATH": "tcp_fast_path_profile",
     "PROTOCOL_TYPE_UDP_FAST_PATH": "udp_fast_path_profile",
 }
 """The network profile types that can hold a `dsr_profile`, and the message that does."""
+
+GLOBAL = "global"
+"""The VRF context in which engines forward."""
 
 Lookup = Callable[[str], Document | None]
 """A stored document by reference; None where it is not stored."""
@@ -26,7 +29,7 @@ Holding = tuple[str, str]
 class Claim:
     """Ports of a VIP that a virtual service takes."""
 
-    vrf: str  # the name of its VRF context
+    vrf: str  # its VRF context
     vip: str  # its address
     protocol: str  # "tcp", "udp" or "sctp"
     port: int  # the first
@@ -138,6 +141,21 @@ class Assembly:
         """The pool's servers."""
         found: Sequence[Document] = (self.pool or {}).get("servers", ())
         return found
+
+    @property
+    def vrf(self) -> Target:
+        """Its VRF context."""
+        return target(self.document["vrf_context_ref"])
+
+    @property
+    def has_traffic(self) -> bool:
+        """Whether it takes traffic: only then do its VIPs and ports belong to it alone."""
+        return bool(self.document["traffic_enabled"])
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether engines are told of it: they forward in the VRF context `global` of any cloud."""
+        return self.is_dsr and self.has_traffic and self.vrf.name == GLOBAL
 
     def servers(self) -> Iterator[tuple[Part, Document]]:
         """The pool's servers and where each is configured."""

@@ -308,11 +308,10 @@ class Change:
 
     def _check_engines(self, one: Assembly) -> None:
         """Refuse the addresses of running engines."""
-        for role in (holdings.VIP, holdings.SERVER) if self._engines else ():
-            for held, value in holdings.service_holdings(one):
-                if held == role and value in self._engines:
-                    what = f"{one.title}: {value} is an address of a running service engine's own interface"
-                    self._raise([rules.Breach(what, holdings.held_parts(one, role, value), "an address of its own")])
+        for role, value in sorted(holdings.service_holdings(one)) if self._engines else ():
+            if role == holdings.VIP and value in self._engines:
+                what = f"{one.title}: {value} is an address of a running service engine's own interface"
+                self._raise([rules.Breach(what, holdings.held_parts(one, role, value), "an address of its own")])
 
     def _plan(self, assemblies: dict[int, Assembly]) -> bool:
         """Write claims, holdings and the plan of the assembled virtual services. Returns whether one is forwarded."""
@@ -372,7 +371,7 @@ class Change:
 
 
 def _keys(store: Store, id_: int) -> list[str]:
-    return [f"{claim.vip}/{claim.protocol}/{claim.port}-{claim.port_end}" for claim in store.claims(id_)]
+    return list({f"{claim.vip}/{claim.protocol}/{claim.port}-{claim.port_end}": None for claim in store.claims(id_)})
 
 
 def _common_part(entry: Entry) -> tuple[object, ...]:

@@ -24,14 +24,15 @@ _TUNNELS = {"ENCAP_IPINIP": plan.L3_IPIP, "ENCAP_GRE": plan.L3_GRE}
 
 
 def services(assembly: Assembly, previous: Iterable[plan.Service], commit: int, now: float) -> dict[str, plan.Service]:
-    """The planned services of a virtual service, by key: one for each VIP and each service with a `dsr_profile`.
+    """The planned services of a virtual service, by key: one for each VIP and each service with a `dsr_profile`; none
+    while its traffic is off.
 
     previous: what the plan had for the same virtual service: its pool's table keeps its size, servers that stay keep
     the generation at which they were added (new ones get `commit`) and, while disabled, the time until which they
     serve on; who shared the table before stays known while flows of theirs may live. now: seconds since the epoch.
     """
     pool = assembly.pool
-    if pool is None:
+    if pool is None or not assembly.is_planned:
         return {}
     same_pool = [service for service in previous if service.pool_uuid == pool["uuid"]]
     before = same_pool[0] if same_pool else None
@@ -120,7 +121,7 @@ def _service(
         servers=servers,
         seed=seed_of(pool["uuid"]),
         group=_group(document),
-        enabled=document["enabled"] and document["traffic_enabled"] and vip.document["enabled"],
+        enabled=document["enabled"] and vip.document["enabled"],
         pool_enabled=pool["enabled"],
         advertise_down=document["advertise_down_vs"],
         per_packet=fast_path.get("per_pkt_loadbalance", False),

@@ -117,7 +117,7 @@ _USERS = (
 """Who refers to whom: the place that is referred to, the referrer's id and place."""
 
 _OVERLAPS = (
-    "SELECT DISTINCT a.source FROM claim a JOIN claim b ON b.vip = a.vip AND b.protocol = a.protocol "
+    "SELECT DISTINCT a.source FROM claim a JOIN claim b ON b.vip = a.vip AND b.vrf = a.vrf AND b.protocol = a.protocol "
     "AND b.port <= a.port_end AND b.port_end >= a.port AND b.source != a.source"
 )
 """Whose ports of a VIP overlap those of another object."""

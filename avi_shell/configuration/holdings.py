@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from avi_shell.configuration.assembly import Assembly, Claim, Holding, Part
-from avi_shell.configuration.document import Document, address_text, owned_name, reference_name, target
+from avi_shell.configuration.assembly import GLOBAL, Assembly, Claim, Holding, Part
+from avi_shell.configuration.document import Document, address_text, owned_name, target
 
 VIP, SERVER, POOL, GATEWAY, ENGINE = "vip", "server", "pool", "gateway", "engine"
 """Roles of what an object holds."""
@@ -20,7 +20,6 @@ CLASHES: Mapping[tuple[str, str], str] = MappingProxyType(
         (VIP, SERVER): "{value} is a VIP of {one} and a server of {other}",
         (VIP, GATEWAY): "{value} is a VIP of {one} and a gateway in {other}",
         (VIP, ENGINE): "{value} is a VIP of {one} and a service engine's own address in {other}",
-        (SERVER, ENGINE): "{value} is a server of {one} and a service engine's own address in {other}",
         (POOL, POOL): "pool {value} serves {one} and {other}: with direct server return a pool serves one alone",
     }
 )
@@ -33,7 +32,7 @@ HOLDERS = ("vrfcontext", "cloud", "serviceengine")
 
 def object_holdings(kind: str, document: Document) -> set[Holding]:
     """What an object of its own holds that others may not."""
-    if kind == "vrfcontext":
+    if kind == "vrfcontext" and document["name"] == GLOBAL:
         gateways = [route.get("next_hop") for route in document.get("static_routes", ())]
         gateways += [monitor.get("gateway_ip") for monitor in document.get("gateway_mon", ())]
         return {(GATEWAY, address_text(gateway)) for gateway in gateways if gateway}
@@ -46,8 +45,9 @@ def object_holdings(kind: str, document: Document) -> set[Holding]:
 
 
 def service_holdings(assembly: Assembly) -> set[Holding]:
-    """What a virtual service holds with its VIPs and its pool: only with direct server return."""
-    if not assembly.is_dsr:
+    """What a virtual service holds with its VIPs and its pool: only with direct server return, while its traffic is
+    on."""
+    if not assembly.is_planned:
         return set()
     held = {(VIP, vip.address) for vip in assembly.vips if vip.address}
     held |= {(SERVER, address_text(server["ip"])) for server in assembly.members}
@@ -58,10 +58,19 @@ def service_holdings(assembly: Assembly) -> set[Holding]:
 
 
 def claims(assembly: Assembly) -> list[Claim]:
-    """VRF, VIP, protocol and ports of every service of a virtual service."""
-    vrf = reference_name(assembly.document.get("vrf_context_ref", ""))
+    """VRF, VIP, protocol and ports of every service of a virtual service, while its traffic is on. Engines share one
+    plan: what they forward claims in the default cloud too, whatever its own."""
+    if not assembly.has_traffic:
+        return []
+    vrf = assembly.vrf
+    vrfs = {owned_name(vrf.name, vrf.tenant, vrf.cloud)} | ({GLOBAL} if assembly.is_planned else set())
     addresses = [vip.address for vip in assembly.vips if vip.address]
-    return [Claim(vrf, vip, service.protocol, *service.ports) for vip in addresses for service in assembly.services]
+    return [
+        Claim(name, vip, service.protocol, *service.ports)
+        for name in sorted(vrfs)
+        for vip in addresses
+        for service in assembly.services
+    ]
 
 
 def held_parts(assembly: Assembly, role: str, value: str) -> tuple[Part, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
-from avi_shell.configuration.assembly import Assembly
+from avi_shell.configuration.assembly import GLOBAL, Assembly
 from avi_shell.configuration.autofill import filled
 from avi_shell.configuration.document import ADMIN, Document, address_text, with_defaults
 from avi_shell.configuration.rules import CONSISTENT_HASH
@@ -22,6 +22,10 @@ def service_notices(assembly: Assembly) -> Iterator[str]:
     if not assembly.is_dsr:
         profile = assembly.profile.get("name", "")
         yield f"{assembly.title} is stored, not forwarded: its network profile {profile} has no dsr_profile"
+        return
+    if not assembly.has_traffic:
+        vrf = f", and its VRF context is {assembly.vrf.name}" if assembly.vrf.name != GLOBAL else ""
+        yield f"{assembly.title} is stored, not forwarded: traffic_enabled is off{vrf}"
         return
     for service in assembly.services:
         if service.dsr is None:

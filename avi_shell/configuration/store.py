@@ -230,6 +230,7 @@ class Store:
         self._derived.write()
         rows = self._rows(
             "SELECT a.vrf, a.vip, a.protocol, a.port, a.port_end, b.source FROM claim a JOIN claim b ON b.vip = a.vip "
+            "AND b.vrf = a.vrf "
             "AND b.protocol = a.protocol AND b.port <= a.port_end AND b.port_end >= a.port AND b.source != a.source "
             "WHERE a.source = ? ORDER BY a.vip, a.protocol, a.port LIMIT 1",
             source,

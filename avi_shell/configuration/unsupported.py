@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from avi_shell.configuration.assembly import Assembly, Part, Service
+from avi_shell.configuration.assembly import GLOBAL, Assembly, Part, Service
 from avi_shell.configuration.rules import Breach
 from dataplane import plan
 
@@ -15,9 +15,21 @@ from dataplane import plan
 def exceeded(assembly: Assembly) -> Iterator[Breach]:
     """Every limit that a virtual service with direct server return is beyond."""
     if assembly.is_dsr:
+        yield from _vrfs(assembly)
         yield from _modes(assembly)
         yield from _monitors(assembly)
         yield from _pools(assembly)
+
+
+def _vrfs(assembly: Assembly) -> Iterator[Breach]:
+    """Engines forward in one network, the VRF context `global`; what takes no traffic may be of any."""
+    if assembly.has_traffic and assembly.vrf.name != GLOBAL:
+        yield Breach(
+            f"{assembly.title}: its VRF context is {assembly.vrf.name}; service engines forward in the VRF context "
+            f"{GLOBAL} alone",
+            (assembly.part("vrf_context_ref"), assembly.part("traffic_enabled")),
+            f"vrf_context_ref {GLOBAL}; or no traffic_enabled, to store it without forwarding",
+        )
 
 
 def _modes(assembly: Assembly) -> Iterator[Breach]:

@@ -140,7 +140,8 @@ def _best(states: Iterable[str]) -> str | None:
 
 def _unserved(document: Document) -> str:
     """The state of what no engine forwards."""
-    return UNAVAILABLE if document.get("enabled", True) else _STATES["disabled"]
+    on = document.get("enabled", True) and document.get("traffic_enabled", True)
+    return UNAVAILABLE if on else _STATES["disabled"]
 
 
 def state(word: str) -> str:

@@ -20,7 +20,8 @@ def setup(configuration: Configuration, document: Document) -> tuple[list[str], 
     services = [service for service in planned if service is not None and service.pool_uuid == document.get("uuid")]
     servers = list(dict.fromkeys(address_text(server["ip"]) for server in document.get("servers", ())))
     if not services or not servers:
-        lacks = "no virtual service with direct server return uses it" if not services else "it has no servers"
+        unused = "no virtual service with direct server return, whose traffic is on, uses it"
+        lacks = "it has no servers" if services else unused
         return [f"# Nothing to set up for pool {name}: {lacks}."], None
     vips = sorted({service.vip for service in services})
     modes = {service.mode for service in services}

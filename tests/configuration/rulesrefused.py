@@ -326,17 +326,41 @@ REFUSED: list[tuple[str, list[Step], str, str]] = [
         r"10\.0\.0\.100 is a VIP of VirtualService vs1 and a service engine's own address in Cloud lx",
     ),
     (
-        "a server that is a service engine's interface",
+        "a VIP that is a service engine's interface",
         [
             lambda s: s.save(
                 "serviceengine",
                 name="se1",
-                data_vnics=[{"vnic_networks": [{"ip": {"ip_addr": address("10.1.100.10"), "mask": 24}}]}],
+                data_vnics=[{"vnic_networks": [{"ip": {"ip_addr": address("10.0.0.100"), "mask": 24}}]}],
             ),
             lambda s: s.dsr(),
         ],
-        "pool_ref",
-        r"10\.1\.100\.10 is a server of VirtualService vs1 and a service engine's own address in ServiceEngine se1",
+        "vsvip_ref",
+        r"10\.0\.0\.100 is a VIP of VirtualService vs1 and a service engine's own address in ServiceEngine se1",
+    ),
+    (
+        "traffic in another VRF context",
+        [
+            lambda s: s.save("vrfcontext", name="blue"),
+            lambda s: s.dsr(vrf_context_ref=reference("vrfcontext", "blue")),
+        ],
+        "vrf_context_ref",
+        r"its VRF context is blue; service engines forward in the VRF context global alone",
+    ),
+    (
+        "the same port in the VRF contexts global of two clouds: engines share one plan",
+        [
+            lambda s: s.save("cloud", name="lx", vtype="CLOUD_LINUXSERVER"),
+            lambda s: s.configuration.save(
+                "vrfcontext", {"name": "global", "cloud_ref": reference("cloud", "lx")}, "admin"
+            ),
+            lambda s: s.dsr(),
+            lambda s: s.dsr(
+                "vs2", cloud_ref=reference("cloud", "lx"), vrf_context_ref=reference("vrfcontext", "global", cloud="lx")
+            ),
+        ],
+        "services[1].port",
+        r"tcp port 80 of VIP 10\.0\.0\.100 belongs to VirtualService vs1",
     ),
     *(
         (

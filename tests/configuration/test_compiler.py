@@ -53,7 +53,6 @@ def server(last: int, **fields: Any) -> Document:
 
 CHANGES: list[tuple[str, str, Document, dict[str, Any]]] = [
     ("virtual service off", "virtualservice", {"name": "vs1", "enabled": False}, {"enabled": False}),
-    ("its traffic off", "virtualservice", {"name": "vs1", "traffic_enabled": False}, {"enabled": False}),
     (
         "its VIP off",
         "vsvip",

@@ -62,6 +62,7 @@ def change_service(site: Site, random: Random) -> None:
         vsvip_ref=reference("vsvip", of("v", random)),
         services=services,
         enabled=random.random() < 0.8,
+        traffic_enabled=random.random() < 0.9,
         application_profile_ref=reference("applicationprofile", "System-L4-Application"),
     )
 

@@ -237,13 +237,13 @@ def test_a_store_of_format_1_is_brought_up_to_date_without_loss(tmp_path: Path) 
     assert (clouds["pool", "p2"], clouds["pool", "p1"], clouds["cloud", "linux"]) == ("linux", "Default-Cloud", "")
     assert sorted(row[:3] + row[4:] for row in found["link"]) == sorted(links)
     assert {row[3] for row in found["link"] if row[4] in ("p2", "v2", "on-linux", "blue")} == {"linux"}
-    assert {row[1:] for row in found["holding"]} ^ {row[1:] for row in holdings} == {
-        ("pool", "p2"),
-        ("pool", "p2@linux"),
-    }
-    unlike = {row[0] for row in {*found["plan"]} ^ {*planned}}
-    assert unlike == {"", "10.1.1.101/udp/53-53"}
-    assert '"group":"on-linux@linux"' in next(row[2] for row in found["plan"] if row[0] == "10.1.1.101/udp/53-53")
+    held = {row[1:] for row in found["holding"]} ^ {row[1:] for row in holdings}
+    gone = {("vip", "10.1.1.101"), ("vip", "10.1.1.102"), ("server", "10.1.1.20"), ("server", "10.1.1.30")}
+    assert held == {("pool", "p2"), ("pool", "p3")} | gone  # those of another VRF context, and without traffic
+    now: dict[str, Any] = {key: json.loads(text) if text else None for key, _, text in found["plan"]}
+    assert now.pop("")["drivers"] == {"Default-Group": 0, "on-linux@linux": 0}
+    live = {key: json.loads(text) for key, _, text in planned}["10.1.1.100/tcp/80-80"]
+    assert now == {"10.1.1.100/tcp/80-80": live, "10.1.1.101/udp/53-53": None, "10.1.1.102/tcp/80-80": None}
     assert [
         (c.number, c.time, c.user, c.tenant, c.action, c.kind, c.name, c.line) for c in configuration.history()
     ] == (history)

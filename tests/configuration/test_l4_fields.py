@@ -21,6 +21,7 @@ from .conftest import Site
 ROOT = Path(__file__).parents[2]
 KINDS = {"healthmonitor": "HealthMonitor", "pool": "Pool"}
 ACTS: Mapping[str, str] = {
+    "pool.cloud_ref": "tests/configuration/test_clouds.py::test_neither_vanishes_and_each_refers_to_its_own",
     "healthmonitor.type": "tests/configuration/test_compiler.py::test_every_type_of_monitor",
     "healthmonitor.send_interval": "tests/health/test_scheduler.py::test_a_thousand_checks_keep_their_times",
     "healthmonitor.receive_timeout": "tests/health/test_probes.py::test_tcp",
