@@ -1,4 +1,4 @@
-"""`avi-shell`: the operator's shell, at a terminal or in batch; and `avi-shell compile`."""
+"""`avi-shell`: the operator's shell, at a terminal or in batch; and `compile`, `backup`, `restore`, `history`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avi_shell.errors import ShellError, StoreError
+from avi_shell.fronts import tools
 from avi_shell.fronts.batch import (
     DONE,
     INTERRUPTED,
@@ -40,8 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        if words[:1] == ["compile"]:
-            return _compile(words[1:])
+        tool = tools.chosen(words)
+        if tool is not None:
+            return tools.run(tool, USER)
         return _shell(_parser().parse_args(words))
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -73,7 +75,8 @@ class _Input(argparse.Action):
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="avi-shell",
-        description="Configure a Direct Server Return load balancer. Also: avi-shell compile EXPORT.json PLAN.json",
+        description="Configure a Direct Server Return load balancer. Also: avi-shell compile EXPORT.json PLAN.json, "
+        "backup FILE, restore FILE, history [--commits N] [--days N]; each with --help",
         epilog="exit status: 0 done, 1 refused or not saved, 2 wrong command line, 3 not applied within --wait, "
         "4 no store, 130 interrupted",
     )
@@ -185,25 +188,6 @@ def _sources(inputs: Sequence[tuple[str, str]]) -> list[Source]:
             except ValueError as exc:
                 raise ValueError(f"{value}: {exc}") from None
     return sources
-
-
-def _compile(words: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="avi-shell compile", description="What a commit would have published, for replay and review."
-    )
-    parser.add_argument("export", type=Path, metavar="EXPORT.json")
-    parser.add_argument("plan", type=Path, metavar="PLAN.json")
-    arguments = parser.parse_args(words)
-    from avi_shell.configuration.transfer import compile_file
-
-    try:
-        for notice in compile_file(arguments.export, arguments.plan):
-            print(notice)
-    except ShellError as exc:
-        path = f"{exc.path}: " if exc.path and exc.path not in exc.what else ""
-        print(f"avi-shell: error: {path}{exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)
-        return REFUSED
-    return DONE
 
 
 if __name__ == "__main__":

@@ -115,9 +115,11 @@ def notify(state: Path) -> None:
     ask_all(state, "notify", AT_ONCE)
 
 
-def wait_applied(state: Path, version: int, timeout: float) -> bool:
-    """Whether every running engine, and at least one, applied a plan version within `timeout` seconds."""
-    told, silent = ask_all(state, "wait", timeout + AT_ONCE, version=version, timeout=timeout)
+def wait_applied(state: Path, version: int, timeout: float, identity: str = "", epoch: int = 0) -> bool:
+    """Whether every running engine, and at least one, applied a plan version within `timeout` seconds; of the store of
+    that identity and epoch, where one is given."""
+    wanted = {"version": version, "identity": identity, "epoch": epoch}
+    told, silent = ask_all(state, "wait", timeout + AT_ONCE, **wanted, timeout=timeout)
     return bool(told) and not silent and all(answer["applied"] for answer in told.values())
 
 

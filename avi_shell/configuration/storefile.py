@@ -55,7 +55,7 @@ def connect(path: Path) -> sqlite3.Connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.Error as exc:
             connection.close()
-            if _reason(exc) not in _NO_ROOM or not path.stat().st_size:
+            if reason(exc) not in _NO_ROOM or not path.stat().st_size:
                 raise
             return _for_reading(path)
     return connection
@@ -72,7 +72,7 @@ def guarded(where: str) -> Iterator[None]:
         if "locked" in str(exc):
             what = f"{where}: another process has been writing for {PATIENCE:.0f} s"
             raise StoreError(what, hint="try again") from exc
-        raise StoreError(f"{where}: {exc}", hint=_HINTS.get(_reason(exc), "")) from exc
+        raise StoreError(f"{where}: {exc}", hint=_HINTS.get(reason(exc), "")) from exc
 
 
 def damaged(where: str, what: str) -> StoreError:
@@ -117,5 +117,6 @@ def _for_reading(path: Path) -> sqlite3.Connection:
     return memory
 
 
-def _reason(exc: sqlite3.Error) -> int:
+def reason(exc: BaseException | None) -> int:
+    """SQLite's primary result code of an error, 0 without one."""
     return (getattr(exc, "sqlite_errorcode", None) or 0) & 0xFF

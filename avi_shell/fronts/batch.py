@@ -157,8 +157,9 @@ def applied(configuration: Configuration, directory: Path, seconds: float) -> bo
     from dataplane.errors import DataplaneError
 
     with configuration.snapshot() as store:
-        version = store.newest_planned()  # a commit that plans nothing new has no version there
+        version = max(0, store.newest_planned())  # a commit that plans nothing new has no version there
+        identity, epoch = store.identity()
     try:
-        return client.wait_applied(directory, version, seconds)
+        return client.wait_applied(directory, version, seconds, identity, epoch)
     except DataplaneError:
         return False

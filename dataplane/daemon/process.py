@@ -238,7 +238,7 @@ class Daemon:
     async def _follow(self, engine: Engine, requests: Requests) -> None:
         while True:
             try:
-                engine.apply(await self._source.newer(engine.version))
+                engine.apply(await self._source.newer(engine.mark))
                 engine.refresh()
                 await requests.applied()
             except DataplaneError as exc:

@@ -51,7 +51,12 @@ REQUESTS: Mapping[str, Mapping[str, _Field]] = {
     "status": {},
     "addresses": {},
     "notify": {},
-    "wait": {"version": _Field(_version), "timeout": _Field(_seconds)},
+    "wait": {
+        "version": _Field(_version),
+        "identity": _Field(_text, ""),
+        "epoch": _Field(_version, 0),
+        "timeout": _Field(_seconds),
+    },
     "diagnose": {"pool": _Field(_text), "server": _Field(_text, "")},
     "kernel": {},
 }

@@ -19,6 +19,7 @@ from dataplane.engine.engine import Engine
 from dataplane.errors import EngineError
 from dataplane.foreign.errors import ForeignError
 from dataplane.foreign.text import harmless
+from dataplane.plan import Mark
 
 log = logging.getLogger("avi-se")
 
@@ -169,17 +170,25 @@ class Requests:
                 self._look()
                 return {"version": engine.version}
             case "wait":
-                return {"applied": await self._wait(fields["version"], fields["timeout"])}
+                wanted = Mark(fields["version"], fields["identity"], fields["epoch"])
+                return {"applied": await self._wait(wanted, fields["timeout"])}
             case "diagnose":
                 return await diagnose.diagnose(engine, fields["pool"], fields["server"], tell)
             case _:
                 return {"objects": [list(one) for one in engine.kernel.objects()]}
 
-    async def _wait(self, version: int, timeout: float) -> bool:
+    async def _wait(self, wanted: Mark, timeout: float) -> bool:
+        """Whether the engine applies a version within a time, of that very store and epoch where one is named."""
+
+        def applied() -> bool:
+            mark = self._engine.mark
+            same = not wanted.identity or (mark.identity, mark.epoch) == (wanted.identity, wanted.epoch)
+            return same and mark.version >= wanted.version
+
         self._look()
         try:
             async with asyncio.timeout(timeout), self._applied:
-                await self._applied.wait_for(lambda: self._engine.version >= version)
+                await self._applied.wait_for(applied)
         except TimeoutError:
             return False
         return True

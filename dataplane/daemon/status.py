@@ -45,7 +45,8 @@ async def report(engine: Engine) -> dict[str, Any]:
     """The engine's whole state. Others have the loop in between: of thousands of servers each is as it is when its turn
     comes. Who answers for the process adds what is in parentheses.
 
-    {"name", "group", "version": plan version applied, "started": when the engine started,
+    {"name", "group", "version": plan version applied, "store": {"identity", "epoch"} that it is of, "started": when the
+     engine started,
      ("pid"), "driver": {"name", ("reason": why this one), "interfaces": {name: mode},
                           "notes": [what it cannot do or see here]},
      "interfaces": [{"name", "mac", "mtu", "addresses", "lost": frames that its network driver did not take,
@@ -93,6 +94,7 @@ async def report(engine: Engine) -> dict[str, Any]:
         "name": engine.name,
         "group": engine.group,
         "version": version,
+        "store": {"identity": engine.mark.identity, "epoch": engine.mark.epoch},
         "started": engine.started,
         "driver": {
             "name": engine.driver.name,

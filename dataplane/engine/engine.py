@@ -65,7 +65,7 @@ class Engine:
         self.name = name
         self.driver = driver
         self.network = network
-        self.version = -1
+        self.mark = plan.Mark(-1)  # how far it has followed the plan
         self.common = plan.Common()
         self.started = time.time()
         self.clock = SteadyClock()
@@ -127,6 +127,11 @@ class Engine:
     def services(self) -> Mapping[str, plan.Service]:
         """The services that this engine forwards, by their keys in the plan."""
         return self.index.services
+
+    @property
+    def version(self) -> int:
+        """The version of the plan that it has applied."""
+        return self.mark.version
 
     @property
     def group(self) -> str:
@@ -192,11 +197,12 @@ class Engine:
 
     def apply(self, change: plan.Plan) -> None:
         """Take over what changed in the plan; `refresh` puts it."""
-        group, keys = self.group, set(change.services)
+        changed = self._replacing(change) if change.whole else change.services
+        group, keys = self.group, set(changed)
         self._note_damage(change)
         if change.common is not None:
             self.common = change.common
-        for key, service in change.services.items():
+        for key, service in changed.items():
             if service is None:
                 self._planned.pop(key, None)
             else:
@@ -207,7 +213,7 @@ class Engine:
         pools = {service.pool_uuid for service in touched}
         self._dirty.mark_pools(pools)
         self._dirty.mark_vips(socket.inet_aton(service.vip) for service in touched)
-        self.version = change.version
+        self.mark = change.mark
         if any(service.mode != plan.L2 for service in touched):
             self._follow_tunnels()
         self.members.follow_checks(pools)
@@ -218,6 +224,15 @@ class Engine:
         self.conflicts.follow(self.services.values(), self.interfaces.served())
         self.members.follow_reachability(pools)
         self.pools.follow(pools)
+
+    def _replacing(self, change: plan.Plan) -> Mapping[str, plan.Service | None]:
+        """A whole plan as changes of what is known: what it does not name is gone, except where it cannot be read."""
+        if self.mark.version >= 0 and self.mark != change.mark:
+            self.events.add("the store is another one, or went back: its whole plan is taken over")
+        gone = dict.fromkeys(self._planned.keys() - change.services.keys() - change.damaged.keys())
+        for key in self.damaged.keys() - change.damaged.keys() - {""}:
+            del self.damaged[key]
+        return {**gone, **change.services}
 
     def _note_damage(self, change: plan.Plan) -> None:
         """What cannot be read of the plan: `damaged`, why by key. What was read before is forwarded on."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 L2 = "l2"
 L3_IPIP = "l3-ipip"
@@ -130,6 +131,14 @@ class Common:
     announcing: Mapping[str, float] = field(default_factory=dict)
 
 
+class Mark(NamedTuple):
+    """How far a plan has been followed."""
+
+    version: int  # of the last commit that was
+    identity: str = ""  # of the store that it is from; "" for one that has none
+    epoch: int = 0  # of that store, which is raised when the store goes back to an older state
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A whole plan, or what changed since a version."""
@@ -139,3 +148,11 @@ class Plan:
     common: Common | None  # None: unchanged
     # of what cannot be read, by key ("" for what the engines share): what is wrong with it, in words
     damaged: Mapping[str, str] = field(default_factory=dict)
+    identity: str = ""  # of the store that it is from
+    epoch: int = 0  # of that store
+    whole: bool = False  # it takes the place of all that was known: what it does not name is gone
+
+    @property
+    def mark(self) -> Mark:
+        """How far whoever takes it over has followed."""
+        return Mark(self.version, self.identity, self.epoch)

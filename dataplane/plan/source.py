@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from dataplane.plan import Plan
+from dataplane.plan import Mark, Plan
 
 
 class PlanSource(Protocol):
@@ -17,9 +17,10 @@ class PlanSource(Protocol):
     async def read(self) -> Plan:
         """The whole plan as it is now; an empty one where there is none yet. Raises PlanError."""
 
-    async def newer(self, after: int) -> Plan:
-        """Wait until there is a newer version than `after`, and return what changed since. Raises PlanError where the
-        plan cannot be read: once, however long that lasts. Whoever asks again waits for the next change."""
+    async def newer(self, after: Mark) -> Plan:
+        """Wait until there is a newer version than `after`, and return what changed since; the whole plan where it is
+        of another store, or of one that went back. Raises PlanError where the plan cannot be read: once, however long
+        that lasts. Whoever asks again waits for the next change."""
 
     def wake(self) -> None:
         """There may be a newer version: look at once."""

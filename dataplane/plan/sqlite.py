@@ -15,7 +15,7 @@ from dataplane.errors import PlanError
 from dataplane.foreign.text import harmless
 
 if TYPE_CHECKING:
-    from dataplane.plan.model import Common, Plan, Service
+    from dataplane.plan.model import Common, Mark, Plan, Service
 
 COMMON = ""
 """The key of the common document in the table."""
@@ -116,7 +116,19 @@ def read(connection: sqlite3.Connection, after: int = -1) -> Plan:
                 services[key] = None if document is None else codec.read_service(_value(document), version, key)
         except PlanError as exc:
             damaged[key] = exc.what
-    return Plan(newest, services, common, damaged)
+    return Plan(newest, services, common, damaged, *identity(connection))
+
+
+def state(connection: sqlite3.Connection) -> Mark:
+    """How far the plan in a store is. Raises PlanError for a layout that this version does not know, sqlite3.Error."""
+    from dataplane.plan.model import Mark
+
+    found, version = connection.execute(
+        "SELECT user_version, (SELECT COALESCE(MAX(version), -1) FROM plan) FROM pragma_user_version"
+    ).fetchone()
+    if found > STORE_FORMAT:
+        raise PlanError(f"written by another release (format {found}, this one reads {STORE_FORMAT})")
+    return Mark(version, *identity(connection))
 
 
 def newest(connection: sqlite3.Connection) -> int:
@@ -138,13 +150,6 @@ def read_services(connection: sqlite3.Connection, keys: Iterable[str]) -> dict[s
             with suppress(PlanError):  # whoever writes it anew mends it
                 found[key] = codec.read_service(_value(row[1]), row[0], key)
     return found
-
-
-def require_format(connection: sqlite3.Connection) -> None:
-    """Raises PlanError for a store of a layout that this version does not know, sqlite3.Error."""
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found > STORE_FORMAT:
-        raise PlanError(f"written by another release (format {found}, this one reads {STORE_FORMAT})")
 
 
 def _value(document: Any) -> Any:

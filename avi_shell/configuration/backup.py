@@ -1,0 +1,122 @@
+"""The whole store, with its history and plan, as one file; and such a file put in the store's place."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+from avi_shell.configuration import storefile
+from avi_shell.configuration.configuration import DATABASE, Configuration
+from avi_shell.configuration.record import Author
+from avi_shell.configuration.store import Store
+from avi_shell.errors import Refused, StoreError
+from dataplane.foreign import files
+from dataplane.plan import sqlite
+
+_NO_STORE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+"""Result codes of a file that is no database, or a damaged one."""
+
+_ROLLBACK = b"\1\1"
+"""Bytes 18 and 19 of a database that needs no log beside it (https://sqlite.org/fileformat2.html)."""
+
+
+def save(directory: Path, target: Path) -> None:
+    """Write the store of a state directory, as it is at this moment, to a file of its owner's alone: it holds the
+    secrets. Raises StoreError; Refused where the file cannot be written."""
+    path = directory / DATABASE
+    if not path.exists():
+        raise StoreError(f"{path}: there is no store", hint="--state names the state folder")
+    _apart(path, target)
+    with closing(storefile.connect(path)) as stored, closing(sqlite3.connect(":memory:")) as copy:
+        with storefile.guarded(str(path)):
+            stored.backup(copy)
+        _write(copy, target)
+
+
+def restore(directory: Path, source: Path, by: Author) -> int:
+    """Put a backup in the place of the store of a state directory, which need not be there. Engines follow it as
+    another epoch of the store. Returns the number of the commit that it is then.
+
+    Raises Refused for a file that is no sound store, StoreError where the store cannot be written.
+    """
+    path = directory / DATABASE
+    _apart(path, source)
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+        _read(source, copy)
+        configuration = _checked(source, copy)
+        with configuration.bulk("restore", by) as (_, made):
+            number = made.version
+            identity, epoch = sqlite.identity(copy)
+            sqlite.identify(copy, identity, max(epoch, _epoch(path, identity)) + 1)
+        try:
+            with closing(storefile.connect(path)) as stored, storefile.guarded(str(path)):
+                copy.backup(stored)
+        except StoreError as exc:
+            if storefile.reason(exc.__cause__) not in _NO_STORE:
+                raise
+            for beside in ("-wal", "-shm"):
+                path.with_name(path.name + beside).unlink(missing_ok=True)
+            _write(copy, path)
+    return number
+
+
+def _apart(path: Path, other: Path) -> None:
+    if other.exists() and path.exists() and os.path.samefile(path, other):
+        raise Refused(f"{other} is the store itself", hint="another file")
+
+
+def _read(source: Path, copy: sqlite3.Connection) -> None:
+    try:
+        files.opened(source).close()
+        with closing(_opened(source)) as backup:
+            backup.backup(copy)
+    except OSError as exc:
+        raise Refused(f"{source}: {exc.strerror}") from exc
+    except (ValueError, sqlite3.Error) as exc:
+        raise Refused(f"{source} is no backup of a store: {exc}") from exc
+
+
+def _opened(source: Path) -> sqlite3.Connection:
+    """A database for reading, with the log beside it where there is one; also in a folder that cannot be written."""
+    name = source.absolute().as_uri()
+    beside = source.with_name(f"{source.name}-wal").exists()
+    return sqlite3.connect(f"{name}?mode=ro" if beside else f"{name}?immutable=1", uri=True)
+
+
+def _checked(source: Path, copy: sqlite3.Connection) -> Configuration:
+    """The configuration of a backup, of this release's format now. Raises Refused."""
+    try:
+        if not copy.execute("PRAGMA user_version").fetchone()[0]:
+            raise Refused(f"{source} is no backup of a store", hint="avi-shell backup FILE writes one")
+        configuration = Configuration(Store(copy, str(source)))
+        damage = configuration.damage()
+    except (StoreError, sqlite3.Error) as exc:
+        raise Refused(f"{source} is no backup of a store: {exc}", hint=getattr(exc, "hint", "")) from exc
+    if damage is not None:
+        raise Refused(damage.what)
+    return configuration
+
+
+def _epoch(path: Path, identity: str) -> int:
+    """The epoch of the store that is replaced: 0 for another one or none, the time for one that cannot be read, which
+    no epoch that was counted has reached."""
+    if not path.exists():
+        return 0
+    try:
+        with closing(storefile.connect(path)) as stored:
+            known, epoch = sqlite.identity(stored)
+    except (StoreError, sqlite3.Error):
+        return int(time.time())
+    return epoch if known == identity else 0
+
+
+def _write(copy: sqlite3.Connection, target: Path) -> None:
+    data = bytearray(copy.serialize())
+    data[18:20] = _ROLLBACK
+    try:
+        files.write(target, bytes(data), mode=0o600)
+    except (OSError, ValueError) as exc:
+        raise Refused(f"{target}: {getattr(exc, 'strerror', None) or exc}") from exc

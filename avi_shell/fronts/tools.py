@@ -1,0 +1,105 @@
+"""What `avi-shell` does beside running lines: `compile`, `backup`, `restore`, `history`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from avi_shell.errors import ShellError, StoreError
+from avi_shell.fronts.batch import DONE, NO_STORE, REFUSED
+from dataplane.client import default_state
+
+
+def _compile(words: Sequence[str], user: str) -> None:
+    parser = argparse.ArgumentParser(
+        prog="avi-shell compile", description="What a commit would have published, for replay and review."
+    )
+    parser.add_argument("export", type=Path, metavar="EXPORT.json")
+    parser.add_argument("plan", type=Path, metavar="PLAN.json")
+    arguments = parser.parse_args(words)
+    from avi_shell.configuration.transfer import compile_file
+
+    for notice in compile_file(arguments.export, arguments.plan):
+        print(notice)
+
+
+def _backup(words: Sequence[str], user: str) -> None:
+    parser = _parser("backup", "Write the whole store, with its history, to a file. Whatever runs goes on.")
+    parser.add_argument("file", type=Path, metavar="FILE")
+    arguments = parser.parse_args(words)
+    from avi_shell.configuration import backup
+
+    backup.save(arguments.state, arguments.file)
+    print(f"Successfully wrote the store to {arguments.file}.")
+
+
+def _restore(words: Sequence[str], user: str) -> None:
+    parser = _parser("restore", "Put a backup in the place of the store. Engines that run follow it at once.")
+    parser.add_argument("file", type=Path, metavar="FILE")
+    arguments = parser.parse_args(words)
+    from dataclasses import replace
+
+    from avi_shell.configuration import backup
+    from avi_shell.session.author import author
+    from dataplane import client
+
+    by = replace(author(user), line=f"restore {arguments.file}")
+    number = backup.restore(arguments.state, arguments.file, by)
+    client.notify(arguments.state)
+    print(f"Successfully restored the store from {arguments.file}; it is commit {number}.")
+
+
+def _history(words: Sequence[str], user: str) -> None:
+    parser = _parser("history", "How many commits the store remembers, with what each changed, and for how many days.")
+    parser.add_argument("--commits", type=int, metavar="N", help="remember so many at most")
+    parser.add_argument("--days", type=int, metavar="N", help="remember them for so many days at most")
+    arguments = parser.parse_args(words)
+    from contextlib import closing
+
+    from avi_shell.configuration.configuration import Configuration
+
+    with closing(Configuration.open(arguments.state)) as configuration:
+        with configuration.snapshot() as store:
+            commits, days = store.log.bounds()
+        if arguments.commits is not None or arguments.days is not None:
+            commits = commits if arguments.commits is None else arguments.commits
+            days = days if arguments.days is None else arguments.days
+            configuration.bound_history(commits, days)
+        print(f"At most {commits} commits of the last {days} days are remembered.")
+
+
+def _parser(word: str, description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"avi-shell {word}", description=description)
+    parser.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
+    return parser
+
+
+TOOLS: Mapping[str, Callable[[Sequence[str], str], None]] = {
+    "compile": _compile,
+    "backup": _backup,
+    "restore": _restore,
+    "history": _history,
+}
+"""First word of the command line → what it does; it gets the words behind it and the shell's user."""
+
+
+def run(words: Sequence[str], user: str) -> int:
+    """Do what the first word says. Returns the exit status of `batch`."""
+    try:
+        TOOLS[words[0]](words[1:], user)
+    except ShellError as exc:
+        path = f"{exc.path}: " if exc.path and exc.path not in exc.what else ""
+        print(f"avi-shell: error: {path}{exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)
+        return NO_STORE if isinstance(exc, StoreError) else REFUSED
+    return DONE
+
+
+def chosen(words: Sequence[str]) -> Sequence[str] | None:
+    """The words of such a command, with `--state DIR` before its own name moved behind it; None for any other line."""
+    if words[:1] == ["--state"] and len(words) > 2 and words[2] in TOOLS:
+        return [words[2], *words[:2], *words[3:]]
+    if words and words[0].startswith("--state=") and len(words) > 1 and words[1] in TOOLS:
+        return [words[1], words[0], *words[2:]]
+    return words if words and words[0] in TOOLS else None
