@@ -168,10 +168,8 @@ class Change:
                 return
 
     def _check_identity(self, kind: schema.Kind, new: Document, stored: Entry | None) -> None:
-        place = document.place(kind, new)
-        name = new["name"]
-        title = f"{kind.name} {stored.name if stored else name}"
-        if stored is not None and place != stored.target:
+        if stored is not None and document.place(kind, new) != stored.target:
+            title = f"{kind.name} {stored.name}"
             if defaults.is_default(*stored.target):
                 raise Refused(f"{title} is a system default: it cannot be renamed", path="name")
             if kind.segment == "tenant":

@@ -10,7 +10,8 @@ import sqlite3
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from avi_shell.configuration.document import Target
+Place = tuple[str, str, str, str]
+"""A `document.Target` as a row has it: segment, tenant, cloud, name. Of these there are thousands."""
 
 
 class Derived:
@@ -62,20 +63,20 @@ class Derived:
             for (table, columns), rows in waiting.items():
                 self._insert(table, columns, rows)
 
-    def referrers(self, there: Target) -> list[tuple[int, Target]]:
+    def referrers(self, there: Place) -> list[tuple[int, Place]]:
         """Who refers to an object: id and place."""
         self.write()
         rows = self._connection.execute(
             f"{_USERS} WHERE l.kind = ? AND l.tenant = ? AND l.cloud = ? AND l.name = ?", there
         )
-        return [(row[4], Target(*row[5:])) for row in rows.fetchall()]
+        return [(row[4], row[5:]) for row in rows.fetchall()]
 
-    def all_referrers(self, kinds: Collection[str]) -> dict[Target, list[tuple[int, Target]]]:
+    def all_referrers(self, kinds: Collection[str]) -> dict[Place, list[tuple[int, Place]]]:
         """Who of some kinds refers to whom, of all that was stored before the open transaction."""
-        found: dict[Target, list[tuple[int, Target]]] = {}
+        found: dict[Place, list[tuple[int, Place]]] = {}
         marks = ", ".join("?" * len(kinds))
         for row in self._connection.execute(f"{_USERS} WHERE o.kind IN ({marks})", tuple(kinds)).fetchall():
-            found.setdefault(Target(*row[:4]), []).append((row[4], Target(*row[5:])))
+            found.setdefault(row[:4], []).append((row[4], row[5:]))
         return found
 
     def holders(self, source: int, role: str, other: str) -> list[tuple[str, int]]:
@@ -98,11 +99,11 @@ class Derived:
         sources = f"SELECT source FROM holding WHERE value IN ({shared})"
         return {row[0] for row in (*run(_OVERLAPS).fetchall(), *run(sources, alone).fetchall())}
 
-    def places(self) -> dict[Target | str, int]:
+    def places(self) -> dict[Place | str, int]:
         """The ids of all objects, by place and by uuid."""
-        found: dict[Target | str, int] = {}
+        found: dict[Place | str, int] = {}
         for row in self._connection.execute("SELECT kind, tenant, cloud, name, uuid, id FROM object").fetchall():
-            found[Target(*row[:4])] = found[row[4]] = row[5]
+            found[row[:4]] = found[row[4]] = row[5]
         return found
 
     def _insert(self, table: str, columns: str, rows: list[tuple[Any, ...]]) -> None:

@@ -150,7 +150,9 @@ class _Import:
             kind = schema.kind(segment)
             for index, raw in enumerate(known.get(segment, ()), 1):
                 place = f"{name}[{index}]"
-                owner = Target(segment, self._owner(raw), self._names.cloud(segment, raw), str(raw.get("name")))
+                owner = self._names.place(segment, raw)
+                if self._tenant != ALL and "tenant_ref" not in raw:
+                    owner = owner._replace(tenant=self._tenant)
                 found = incoming.read(kind, raw, partial(self._names.by_name, owner=owner))
                 one = _Object(kind, place, found.document)
                 self._done.notices += found.numbered
@@ -253,7 +255,7 @@ class _Import:
                     what = f"{kind.name} {name}: its uuid belongs to tenant {stored.tenant}"
                     raise Refused(what, hint="no keep_uuid")
                 return stored
-        place = document.place(kind, {**new, "name": str(name)})
+        place = Target(kind.segment, document.owner(kind, new), document.cloud_of(kind, new), str(name))
         return self._store.at_target(place) if place in self._places or self._moved else None
 
     def _fault(self, one: _Object, *faults: ShellError) -> None:

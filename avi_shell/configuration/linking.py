@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from avi_shell.configuration import document
+from avi_shell.configuration.derived import Place
 from avi_shell.configuration.document import Document, Target
 from avi_shell.configuration.store import Store
 from grammar import schema
@@ -32,14 +33,14 @@ def followers(store: Store, changed: Sequence[Target]) -> Iterator[int]:
         yield from _followers(store, one, users)
 
 
-def _followers(store: Store, changed: Target, users: Mapping[Target, list[tuple[int, Target]]] | None) -> Iterator[int]:
-    kinds = FOLLOWERS.get(changed.kind, ())
+def _followers(store: Store, changed: Place, users: Mapping[Place, list[tuple[int, Place]]] | None) -> Iterator[int]:
+    kinds = FOLLOWERS.get(changed[0], ())
     if not kinds:
         return
     for id_, user in store.indexes.referrers(changed) if users is None else users.get(changed, ()):
-        if user.kind not in kinds:
+        if user[0] not in kinds:
             continue
-        if user.kind == "virtualservice":
+        if user[0] == "virtualservice":
             yield id_
         else:
             yield from _followers(store, user, users)

@@ -7,7 +7,7 @@ https://HOST/api/pool/pool-1#p        as the appliance answers
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
@@ -55,13 +55,26 @@ class Names:
             for new in known.get(kind, ())
             if isinstance(new.get("uuid"), str) and isinstance(new.get("name"), str)
         }
-        self._by_uuid = dict(self._uuids(known))
-        self._objects = {
-            Target(segment, self.tenant(new), self.cloud(segment, new), new["name"])
-            for segment, objects in known.items()
-            for new in objects
-            if isinstance(new.get("name"), str)
-        }
+        self._objects: dict[Target, None] = {}
+        self._by_uuid: dict[tuple[str, str], Target] = {}
+        self._places: dict[int, Target] = {}  # by the identity of the raw object
+        for segment, objects in known.items():
+            for new in objects:
+                if isinstance(new.get("name"), str):
+                    self._enter(self._place(segment, new), new)
+
+    def _enter(self, place: Target, raw: Document) -> None:
+        self._objects[place] = None
+        self._places[id(raw)] = place
+        if isinstance(raw.get("uuid"), str):
+            self._by_uuid[place.kind, raw["uuid"]] = place
+
+    def place(self, segment: str, raw: Document) -> Target:
+        """By what an object is found, as it stands in the file."""
+        return self._places.get(id(raw)) or self._place(segment, raw)
+
+    def _place(self, segment: str, raw: Document) -> Target:
+        return Target(segment, self.tenant(raw), self.cloud(segment, raw), str(raw.get("name")))
 
     def tenant(self, raw: Document) -> str:
         """The tenant of an object as it stands in the file; "admin" where it names none."""
@@ -102,7 +115,7 @@ class Names:
         if not said.uuid:
             return one_form(self._within(f"/api/{said.segment}/?{said.query}", owner.cloud))
         if (said.segment, said.uuid) in self._by_uuid:
-            return self._by_uuid[said.segment, said.uuid]
+            return self._by_uuid[said.segment, said.uuid].reference
         stored = self._store.by_uuid(said.uuid)
         if stored is not None and stored.kind == said.segment:
             return stored.target.reference
@@ -136,15 +149,6 @@ class Names:
         except ValueError:
             return ref
         return own.reference if self.there(own) else ref
-
-    def _uuids(self, known: Mapping[str, Sequence[Document]]) -> Iterator[tuple[tuple[str, str], str]]:
-        """Kind and uuid of every object of a file → the reference by name."""
-        for segment, objects in known.items():
-            for new in objects:
-                uuid, name = new.get("uuid"), new.get("name")
-                if isinstance(uuid, str) and isinstance(name, str):
-                    named = Target(segment, self.tenant(new), self.cloud(segment, new), name)
-                    yield (segment, uuid), named.reference
 
 
 def _parameter(query: str, wanted: str) -> str:

@@ -210,3 +210,30 @@ def test_tracing_follows_the_cloud_of_the_virtual_service(site: Site) -> None:
     assert found is not None
     site.configuration.delete("virtualservice", "v", "admin")
     assert site.configuration.find("debugvirtualservice", "v", "admin") is None
+
+
+def test_references_by_uuid_find_the_object_of_their_cloud() -> None:
+    """As the appliance answers: every reference is an address with the uuid, and the name behind it."""
+    data = export()
+    uuids = {}
+    for kind, objects in data.items():
+        segment = next(s for s, name in schema.SEGMENTS.items() if name == kind)
+        for number, found in enumerate(objects):
+            found["uuid"] = f"{segment}-{number}"
+            cloud = document.reference_name(found.get("cloud_ref", ""))
+            uuids[segment, found["name"], cloud] = found["uuid"]
+
+    def by_uuid(_: schema.Field, ref: str) -> str:
+        known = document.target(ref)
+        uuid = uuids.get((known.kind, known.name, known.cloud))
+        return f"https://10.1.1.1/api/{known.kind}/{uuid}#{known.name}" if uuid else ref
+
+    told = {
+        kind: [document.map_references(schema.kind(kind.lower()), found, by_uuid) for found in objects]
+        for kind, objects in data.items()
+    }
+    assert "https://10.1.1.1/api/pool/pool-1#x" in json.dumps(told)
+    by_name, fresh = Configuration.in_memory(), Configuration.in_memory()
+    transfer.import_(by_name, data, keep_uuid=True)
+    transfer.import_(fresh, told, keep_uuid=True)
+    assert bare(fresh) == bare(by_name)
