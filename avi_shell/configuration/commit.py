@@ -321,6 +321,7 @@ class Change:
             self._store.set_claims(id_, holdings.claims(one))
             self._store.set_holdings(id_, holdings.service_holdings(one))
             planned = compiler.services(one, previous.values(), self.version, time.time())
+            self._note(*notices.new_vips(one, planned, previous))
             new, old = compiler.changes(planned, previous)
             changed.update((service.key, service) for service in new)
             gone.update(old)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -44,6 +44,28 @@ def service_notices(assembly: Assembly) -> Iterator[str]:
     yield from _monitor_notices(assembly)
     yield from _server_notices(assembly)
     yield from {n: None for s in assembly.dsr_services for n in profile_notices(s.profile)}
+
+
+def new_vips(
+    assembly: Assembly, planned: Mapping[str, plan.Service], previous: Mapping[str, plan.Service]
+) -> Iterator[str]:
+    """What the servers must have for VIPs that come to a virtual service in use. planned, previous: the services that
+    are forwarded for it now, and were until now, by key."""
+    known = {service.vip for service in previous.values()}
+    if assembly.pool is None or not any(service.enabled for service in previous.values()):
+        return
+    modes: dict[str, set[str]] = {}
+    for service in planned.values():
+        if service.vip not in known and service.servers:
+            modes.setdefault(service.vip, set()).add(service.mode)
+    name = assembly.pool["name"]
+    for vip, of_vip in modes.items():
+        mode = "l2" if of_vip == {plan.L2} else "l3"
+        yield (
+            f"{assembly.title}: servers of pool {name} that do not have the VIP {vip} yet are down for it, and for it "
+            f"alone; prepare them first: avi-server apply --vip {vip} --mode {mode} --interface IF "
+            f"(show pool {name} server-setup)"
+        )
 
 
 def profile_notices(profile: Document) -> Iterator[str]:

@@ -271,4 +271,32 @@ ACCEPTED: list[tuple[str, list[Step], list[str]]] = [
         ],
         [],
     ),
+    (
+        "a second VIP of a virtual service in use",
+        [
+            lambda s: s.dsr(),
+            lambda s: s.save(
+                "vsvip",
+                name="vs1-vip",
+                vip=[{"ip_address": address("10.0.0.100")}, {"ip_address": address("10.0.0.101")}],
+            ),
+        ],
+        [
+            "VirtualService vs1: servers of pool vs1-pool that do not have the VIP 10.0.0.101 yet are down for it, and "
+            "for it alone; prepare them first: avi-server apply --vip 10.0.0.101 --mode l2 --interface IF "
+            "(show pool vs1-pool server-setup)"
+        ],
+    ),
+    (
+        "a second VIP of a virtual service that is switched off",
+        [
+            lambda s: s.dsr(enabled=False),
+            lambda s: s.save(
+                "vsvip",
+                name="vs1-vip",
+                vip=[{"ip_address": address("10.0.0.100")}, {"ip_address": address("10.0.0.101")}],
+            ),
+        ],
+        [],
+    ),
 ]
