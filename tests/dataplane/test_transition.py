@@ -54,6 +54,20 @@ def test_only_slots_that_change_owner_are_in_transition() -> None:
     assert (slots.moving, slots.in_transition) == (1, 1)
 
 
+def test_a_copy_goes_on_by_itself_from_the_same_phases() -> None:
+    slots = started(0, 1, 0)
+    change(slots, [0, 2, 0], 10)
+    copy = slots.copy()
+    assert phases(copy) == phases(slots) == ([STABLE, TRANSITION, STABLE], [NO_SERVER, 1, NO_SERVER])
+    change(copy, [2, 2, 0], 20)
+    assert phases(copy) == ([TRANSITION, TRANSITION, STABLE], [0, 1, NO_SERVER])
+    assert phases(slots) == ([STABLE, TRANSITION, STABLE], [NO_SERVER, 1, NO_SERVER])
+    copy.advance(1000, 300, EVERYBODY, [])
+    copy.advance(1001, 300, EVERYBODY, [])
+    assert copy.stable
+    assert not slots.stable
+
+
 def test_an_owner_that_may_not_serve_leaves_a_stable_slot() -> None:
     slots = started(0, 1)
     change(slots, [0, 2], 10, lambda life: life != B)
