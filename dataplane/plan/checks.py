@@ -24,8 +24,8 @@ from dataplane.plan.model import (
 
 MOST_SERVERS = 32766
 """Servers of a pool: a table's slot holds the place of its owner in 15 bits."""
-LONGEST_NAME = 60
-"""Bytes of a pool's uuid: the XDP program's maps hold as many."""
+LONGEST_UUID = 60 - len("/255.255.255.255")
+"""Bytes of a pool's uuid: the XDP program's maps hold 60 with the VIP that may follow (`forwarding.poolnames`)."""
 LONGEST = 1 << 20
 _U16, _U32, _U63 = 0xFFFF, 0xFFFFFFFF, (1 << 63) - 1
 _SECONDS = 1 << 40
@@ -136,7 +136,7 @@ SERVICE: Mapping[str, Rule] = {
     "hash_key": _one_of(BY_ADDRESS, BY_ADDRESS_AND_PORT),
     "idle_timeout": _integer(0, _U32),
     "pool": _text(),
-    "pool_uuid": _text(LONGEST_NAME, least=1),
+    "pool_uuid": _text(LONGEST_UUID, least=1),
     "slots": _TABLE,
     "seed": _integer(0, _U32),
     "group": _text(),

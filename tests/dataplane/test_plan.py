@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from dataplane import plan
+from dataplane.drivers.maps import layout
 from dataplane.errors import PlanError
+from dataplane.forwarding import poolnames
 from dataplane.plan import checks, codec, file, sqlite
 
 SERVICE = plan.Service(
@@ -88,7 +90,7 @@ WRONG: tuple[tuple[dict[str, object], str], ...] = (
     ({"slots": 65536}, "slots is 65536, expected a prime"),
     ({"seed": -1}, "seed is -1"),
     ({"enabled": 1}, "enabled is 1, expected true or false"),
-    ({"pool_uuid": "x" * 61}, "pool_uuid is"),
+    ({"pool_uuid": "x" * 45}, "pool_uuid is"),
     ({"virtualservice": "\ud800"}, "virtualservice is"),
     ({"version": "3"}, "version is '3'"),
     ({"servers": {}}, "servers is {}, expected a list"),
@@ -128,6 +130,10 @@ def test_values_of_other_types_or_out_of_their_range_are_refused_by_their_place(
     if "version" not in change:
         store.execute("INSERT INTO plan VALUES (?, 3, ?)", (SERVICE.key, json.dumps(data["services"][SERVICE.key])))
         assert re.search(told, sqlite.read(store).damaged[SERVICE.key])
+
+
+def test_a_pool_of_the_longest_uuid_has_room_for_a_vip_in_its_name() -> None:
+    assert len(poolnames.of_vip("x" * checks.LONGEST_UUID, b"\xff" * 4)) == layout.NAME_LENGTH
 
 
 def test_a_service_under_anothers_key_is_refused(tmp_path: Path) -> None:
