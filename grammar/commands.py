@@ -194,12 +194,13 @@ def step(node: Node, word: Word) -> Node:
     keywords = {n.word: n for n in node.next if n.slot is None}
     slot = next((n for n in node.next if n.slot is not None), None)
     if slot is None or (not word.quoted and word.text in keywords):
+        after = " (a text of several words stands in double quotes)" if node.slot is Slot.TEXT else ""
         if not keywords:
-            raise UnknownWord(f"nothing is expected after '{node.word}'", word.text, word.column)
+            raise UnknownWord(f"nothing is expected after '{node.word}'{after}", word.text, word.column)
         if word.text in LACKING_KINDS and word.text not in keywords:
             what = f"'{word.text}' is a kind of object of the appliance that avi-shell does not have"
             raise UnknownWord(what, word.text, word.column)
-        return keywords[pick(word, keywords, f"possible after '{node.word}'")]
+        return keywords[pick(word, keywords, f"possible after '{node.word}'{after}")]
     if keywords and not word.quoted:
         matches = [n for w, n in keywords.items() if w.startswith(word.text)]
         if len(matches) == 1:

@@ -113,6 +113,12 @@ def _path(action: str, *after: Node) -> Node:
     return Node("<file>", "a file", action, after, Slot.PATH, "path")
 
 
+def comment(action: str, *after: Node) -> Node:
+    """`comment <text>`, of a command that makes a commit. action: the command's."""
+    text = Node("<text>", "several words in double quotes", action, after, Slot.TEXT, "comment")
+    return Node("comment", "why, for the history", next=(text,))
+
+
 _TERMINAL = Node(
     "terminal",
     "settings of this session's output",
@@ -244,7 +250,7 @@ def root() -> tuple[Node, ...]:
         ),
         _watch(show),
         *_EVERYWHERE,
-        Node("save", "nothing is open here", "save"),
+        Node("save", "nothing is open here", "save", (comment("save"),)),
         Node("exit", "leave the shell", "exit"),
         Node("quit", "leave the shell", "exit"),
     )
@@ -256,7 +262,7 @@ def in_mode() -> tuple[Node, ...]:
     show = _show(False)
     from_root = (show, _watch(show), *_EVERYWHERE)
     return (
-        Node("save", "close this mode; at the object, store it", "save"),
+        Node("save", "close this mode; at the object, store it", "save", (comment("save"),)),
         Node("exit", "leave this mode and keep what was entered; at the object, store it", "exit"),
         Node("quit", "the same as exit", "exit"),
         Node("cancel", "drop what was entered in this mode", "cancel"),

@@ -53,6 +53,7 @@ class OpenObject:
     stored: bool  # it existed when it was opened
     opened_by: str = ""  # the line that opened it
     origin: str = ""  # where that line comes from
+    comment: str = ""  # what a `save` in a sub-mode said of the commit to come
     base: Document = field(default_factory=dict)  # the object as it was when it was opened
     modes: list[Mode] = field(default_factory=list)  # outermost first; the object itself is the first
     _journal: list[Callable[[], None]] = field(default_factory=list)  # each change's opposite, oldest first

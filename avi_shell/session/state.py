@@ -199,31 +199,35 @@ class SessionState:
         there = {"cloud_ref": reference("cloud", self.cloud)} if self.cloud not in (ALL, DEFAULT_CLOUD) else {}
         return {"name": name, **(there if kind.segment in relations.OF_A_CLOUD else {})}
 
-    def leave_by_save(self, result: Result) -> None:
-        """`save`: close a sub-mode, at the object store it; at root nothing is open and nothing is done."""
+    def leave_by_save(self, result: Result, comment: str = "") -> None:
+        """`save`: close a sub-mode, at the object store it; at root nothing is open and nothing is done. comment: of
+        the commit, now or when the object is stored; "" keeps one that was given in a sub-mode."""
         opened = self.open
         if opened is None:
             return
         known = self.closed.paths if self.closed is not None else []
         if len(opened.modes) > 1:
             self.closed = Closed(opened.kind, "", known + opened.leave_by_save())
+            opened.comment = comment or opened.comment
             return
-        name = self.store(result)
+        name = self.store(result, comment)
         self.closed = Closed(opened.kind, name, [*known, []])
 
-    def store(self, result: Result) -> str:
+    def store(self, result: Result, comment: str = "") -> str:
         """Commit the open object and return to root. Returns its name. Raises ShellError, and the object stays open."""
         opened = self.open
         assert opened is not None
+        comment = comment or opened.comment
+        by = replace(self.by(opened.opened_by, opened.origin), comment=comment)
         try:
-            saved = self.configuration.save(
-                opened.kind.segment, opened.document, self.tenant, self.by(opened.opened_by, opened.origin)
-            )
+            saved = self.configuration.save(opened.kind.segment, opened.document, self.tenant, by)
         except Conflict as exc:
             raise Conflict(f"{exc.what}: {_meanwhile(opened, exc.stored)}", exc.stored) from None
         self.open = None
         result.parts.append(self.table(opened.kind, saved.document))
         result.parts += saved.notices
+        if comment and not saved.changed:
+            result.parts.append("Nothing was changed, so there is no commit that has the comment.")
         result.data = saved.document
         result.committed = saved.version
         self.tell_engines(saved.needs_engine, result)

@@ -11,6 +11,7 @@ from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
 from avi_shell.output.result import Result, Table, Words
 from avi_shell.session import files
+from avi_shell.session.comment import comment_of
 from avi_shell.session.state import FIELD_VALUE, SessionState
 from avi_shell.views import live
 from grammar import schema
@@ -27,7 +28,10 @@ def _open(session: SessionState, command: Command, result: Result) -> None:
 
 
 def _save(session: SessionState, command: Command, result: Result) -> None:
-    session.leave_by_save(result)
+    comment = comment_of(command)
+    if comment and session.open is None:
+        raise Refused("nothing is open, so there is no commit that the comment could be about")
+    session.leave_by_save(result, comment)
 
 
 def _exit(session: SessionState, command: Command, result: Result) -> None:
