@@ -4,13 +4,16 @@ request hangs for ever.
 Now and then a ping with DF, as large as the path should carry, is sent on the data's path to each server that is up.
 When two in a row are lost and small ones are not, the largest size that arrives is searched for. A server that answers
 no ping is not judged. The result is reported and the server stays up. Into tunnels the engine then sends no more than
-arrives, and tells clients so.
+arrives, and tells clients so. A router that reports what fits makes no such path: a tunnel is judged when it has been
+measured since the first loss and no router has said anything.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from dataplane.diagnosis.examiner import Examiner
 from dataplane.diagnosis.findings import lost_on_the_path
@@ -28,6 +31,13 @@ Key = tuple[bytes, bytes, str]
 """Server, VIP, mode."""
 
 
+class _Losses(NamedTuple):
+    """Full-size packets lost in a row."""
+
+    number: int  # of them
+    since: float  # time.monotonic() of the first
+
+
 class BlackholeDetector:
     """Pings servers with full-size packets.
 
@@ -43,7 +53,7 @@ class BlackholeDetector:
         learned: Callable[[Check, int], None],
     ) -> None:
         self._examiner, self._wanted, self._changed, self._learned = examiner, wanted, changed, learned
-        self._lost: dict[Key, int] = {}
+        self._lost: dict[Key, _Losses] = {}
         self._short: dict[Key, tuple[int, int]] = {}
 
     def words(self, server: bytes, vip: bytes, mode: str) -> str:
@@ -73,16 +83,17 @@ class BlackholeDetector:
 
     async def _one(self, key: Key, check: Check) -> None:
         try:
-            full = self._examiner.full(check, tried=key in self._short)
+            full, began = self._examiner.full(check), time.monotonic()
             if not full or await self._examiner.arrives(check, full):
                 self._lost.pop(key, None)
                 if self._short.pop(key, None) is not None:
                     self._learn(check, 0)
                 return
-            self._lost[key] = self._lost.get(key, 0) + 1
+            number, since = self._lost.get(key, _Losses(0, began))
+            self._lost[key] = _Losses(number + 1, since)
             if key in self._short and check.mode != L2:
                 self._learned(check, self._short[key][1])  # again, since path MTUs are forgotten after a while
-            if self._lost[key] < _LOST or key in self._short:
+            if number + 1 < _LOST or key in self._short or not self._examiner.unreported(check, since):
                 return
             fits = await self._examiner.largest(check, full)
         except NetworkError:  # the monitors report it

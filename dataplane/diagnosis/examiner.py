@@ -216,22 +216,24 @@ class Examiner:
     async def _fits(self, check: Check, facts: Facts) -> tuple[int, int]:
         """Bytes of the largest packet that should arrive at the VIP, and of the largest that does (0 if it answers no
         ping)."""
-        full = self.full(check, tried=False)
+        full = self.full(check)
         return full, await self.largest(check, full) if facts.echo == REPLIES else 0
 
-    def full(self, check: Check, *, tried: bool) -> int:
-        """Bytes of the largest packet for the VIP that should arrive on a check's path; 0 if there is no route.
-
-        tried: the path's MTU was found by trying, not reported by a router, and does not count.
-        """
+    def full(self, check: Check) -> int:
+        """Bytes of the largest packet for the VIP that should arrive on a check's path; 0 if there is no route. Of path
+        MTUs those count that a router reports."""
         attached = self._network.attached(check.server, self._interfaces())
         route = self._network.route_to(check.server)
         index = attached[0].index if attached else route.index if route else 0
         mtu = next((interface.mtu for interface in self._interfaces() if interface.index == index), 0)
         if check.mode == L2 or not mtu:
             return mtu
-        told = 0 if tried else self._path_mtus.get(check.server)
-        return (told or mtu) - rewrite.overhead(check.mode)
+        return (self._path_mtus.reported(check.server) or mtu) - rewrite.overhead(check.mode)
+
+    def unreported(self, check: Check, since: float) -> bool:
+        """Whether no router reports how much fits on a check's path, although it was measured after `since`
+        (time.monotonic()). Only then a loss of full-size packets is nobody's word but the packets' own."""
+        return check.mode == L2 or self._path_mtus.unreported((check.server, check.mode), since)
 
     async def arrives(self, check: Check, size: int) -> bool:
         """Whether the VIP answers a ping of that many bytes. Raises NetworkError."""

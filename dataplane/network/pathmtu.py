@@ -16,7 +16,7 @@ import secrets
 import socket
 import struct
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from dataplane.forwarding.rewrite import IP_HLEN
@@ -36,6 +36,8 @@ HINTED_EVERY = 5.0
 """Seconds between two measurements of a path, at least, that reports which quote no measuring packet lead to."""
 _ANSWERED_WITHIN = 5.0
 """Seconds in which a measuring packet is reported."""
+_SILENT_AFTER = 2.0
+"""Seconds after a measuring packet from which on no router is taken to report it: they do in milliseconds."""
 _LIMITED = 10.0
 """Seconds. Hosts limit how many unreachable messages they send (RFC 1812 section 4.3.2.8)."""
 _DISCARD = 9  # RFC 863
@@ -138,6 +140,7 @@ class PathMtus:
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._known: dict[bytes, tuple[int, float]] = {}
+        self._tried: dict[bytes, tuple[int, float]] = {}
         self._refusals: dict[tuple[bytes, int], tuple[str, float]] = {}
         self._due: dict[Tunnel, float] = {}
         self._measured: dict[Tunnel, float] = {}
@@ -156,17 +159,33 @@ class PathMtus:
             self.close()
 
     def get(self, server: bytes) -> int:
-        """The path MTU towards a server, in bytes; 0 if none is known."""
-        mtu, until = self._known.get(server, (0, 0.0))
-        return mtu if time.monotonic() < until else 0
+        """The path MTU towards a server, in bytes, reported or found by trying; 0 if none is known."""
+        return min(filter(None, (self.reported(server), _now(self._tried, server))), default=0)
+
+    def reported(self, server: bytes) -> int:
+        """The path MTU that a router reports towards a server, in bytes; 0 if none does."""
+        return _now(self._known, server)
+
+    def unreported(self, tunnel: Tunnel, since: float) -> bool:
+        """Whether the tunnel was measured after `since` (time.monotonic()) and no router will report that any more.
+
+        If it was not, it is measured as soon as it may be.
+        """
+        now = time.monotonic()
+        measured, due = self._measured.get(tunnel, since), self._due.get(tunnel, now)
+        if measured <= since:
+            if tunnel in self._due:
+                self._due[tunnel] = min(due, measured + HINTED_EVERY)
+            return False
+        return now - measured >= _SILENT_AFTER and due > now + CONFIRM_AFTER
 
     def learn(self, server: bytes, mtu: int) -> None:
         """Remember a path MTU that was found by trying, because no router reports it; 0 forgets it."""
         before = self.get(server)
         if mtu:
-            self._known[server] = mtu, time.monotonic() + LIFE
+            self._tried[server] = mtu, time.monotonic() + LIFE
         else:
-            self._known.pop(server, None)
+            self._tried.pop(server, None)
         if self.get(server) != before:
             self._changed()
 
@@ -219,7 +238,7 @@ class PathMtus:
             if report.mtu < (self.get(tunnel[0]) or report.mtu + 1) and tunnel in self._due:
                 self._due[tunnel] = min(self._due[tunnel], self._measured[tunnel] + HINTED_EVERY)
             return
-        before, claim = self.get(tunnel[0]), (sent.size, report.mtu)
+        before, claim = self.reported(tunnel[0]), (sent.size, report.mtu)
         if before and before <= report.mtu:
             self._known[tunnel[0]] = before, now + LIFE
         elif self._claims.get(tunnel) != claim:
@@ -228,3 +247,8 @@ class PathMtus:
             del self._claims[tunnel]
             self._known[tunnel[0]], self._due[tunnel] = (report.mtu, now + LIFE), now + CONFIRM_AFTER
             self._changed()
+
+
+def _now(mtus: Mapping[bytes, tuple[int, float]], server: bytes) -> int:
+    mtu, until = mtus.get(server, (0, 0.0))
+    return mtu if time.monotonic() < until else 0

@@ -1,4 +1,4 @@
-"""Packets of full size: nothing is left that asks on once it was ended."""
+"""Packets of full size: who is judged when, and nothing is left that asks on once it was ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from dataplane.diagnosis.blackhole import BlackholeDetector
-from dataplane.plan import L2
+from dataplane.plan import L2, L3_GRE
 
 
 def test_what_is_asked_ends_with_it() -> None:
@@ -16,7 +16,7 @@ def test_what_is_asked_ends_with_it() -> None:
             await asyncio.sleep(60)
             return True
 
-        def full(self, check: Any, *, tried: bool) -> int:
+        def full(self, check: Any) -> int:
             return 1500
 
     async def run() -> int:
@@ -33,3 +33,56 @@ def test_what_is_asked_ends_with_it() -> None:
         return len(asyncio.all_tasks())
 
     assert asyncio.run(run()) == 1
+
+
+def test_a_tunnel_is_not_judged_before_routers_had_the_time_to_report() -> None:
+    """They do within two measurements; until then a server was called one that loses packets of full size."""
+    asked: list[int] = []
+    told: list[str] = []
+
+    class Examiner:
+        mtu, silent = 1476, False
+
+        async def arrives(self, check: Any, size: int) -> bool:
+            asked.append(size)
+            return size <= 1376
+
+        async def largest(self, check: Any, full: int) -> int:
+            return 1373
+
+        def full(self, check: Any) -> int:
+            return self.mtu
+
+        def unreported(self, check: Any, since: float) -> bool:
+            return self.silent
+
+    async def run() -> None:
+        monitor = SimpleNamespace(send_interval=0.001)
+        check: Any = SimpleNamespace(server=bytes(4), vip=bytes(4), mode=L3_GRE, monitor=monitor)
+        examiner = Examiner()
+        detector = BlackholeDetector(
+            examiner,  # type: ignore[arg-type]
+            lambda: [check],
+            lambda check: told.append(detector.words(bytes(4), bytes(4), L3_GRE)),
+            lambda check, fits: None,
+        )
+        running = asyncio.create_task(detector.run())
+
+        async def rounds(number: int) -> None:
+            until = len(asked) + number
+            while len(asked) < until:
+                await asyncio.sleep(0.001)
+
+        await rounds(5)
+        assert not told
+        examiner.silent = True
+        while not told:
+            await asyncio.sleep(0.001)
+        assert told == ["packets of full size do not arrive: the largest that does has 1373 of 1476 bytes"]
+        examiner.mtu = 1376  # a router reports at last
+        await rounds(2)
+        assert told[1:] == [""]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(run(), 20))

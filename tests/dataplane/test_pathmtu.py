@@ -145,6 +145,40 @@ def test_what_is_no_larger_than_reported_is_no_report(clock: list[float], known:
     assert not known.get(TUNNEL[0])
 
 
+def test_a_path_is_unreported_when_it_was_measured_since_and_nobody_reported(
+    clock: list[float], known: pathmtu.PathMtus
+) -> None:
+    round_of(known)
+    clock[0] += 1
+    since = clock[0]
+    assert not known.unreported(TUNNEL, since)
+    assert known.due({TUNNEL}) == []
+    clock[0] += pathmtu.HINTED_EVERY  # a loss has the path measured, no more often than a hint has
+    number = round_of(known)[1500]
+    clock[0] += 1
+    assert not known.unreported(TUNNEL, since)
+    clock[0] += 1
+    assert known.unreported(TUNNEL, since)
+    hear(known, 1400, number)
+    assert not known.unreported(TUNNEL, since)
+    clock[0] += pathmtu.CONFIRM_AFTER
+    round_of(known)
+    clock[0] += 2
+    assert known.unreported(TUNNEL, since)
+
+
+def test_what_was_tried_and_what_a_router_reports_are_held_apart(clock: list[float], known: pathmtu.PathMtus) -> None:
+    server = TUNNEL[0]
+    known.learn(server, 1397)
+    assert (known.get(server), known.reported(server)) == (1397, 0)
+    for _ in range(2):
+        hear(known, 1400, round_of(known)[1500])
+        clock[0] += pathmtu.CONFIRM_AFTER
+    assert (known.get(server), known.reported(server)) == (1397, 1400)
+    known.learn(server, 0)
+    assert known.get(server) == 1400
+
+
 def test_tunnels_are_measured_when_their_time_has_come() -> None:
     known = pathmtu.PathMtus(lambda: None)
     one, other = (b"\x0a\x02\0\x0b", "l3-ipip"), (b"\x0a\x02\0\x0c", "l3-gre")
