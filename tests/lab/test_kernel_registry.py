@@ -6,6 +6,8 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+import pytest
+
 from dataplane import client
 from dataplane.bpf import links
 from dataplane.bpf.links import Link
@@ -67,6 +69,7 @@ def longest_gap(answers: list[Answer]) -> float:
     return max(later - earlier for earlier, later in pairwise(ended))
 
 
+@pytest.mark.alone  # it judges how long nobody is served
 def test_whatever_others_take_away_is_put_back_while_traffic_flows(lab: Lab) -> None:
     kept = objects(lab)
     assert {kind for kind, _ in kept} >= {RULE, ROUTE, SETTING}

@@ -52,16 +52,18 @@ class Place:
         )
 
     def engines(self) -> list[int]:
-        """The processes that run an engine on this state directory."""
-        found = []
+        """The processes that run an engine on this state directory. A program that an engine starts looks like a second
+        engine until it is another program: children do not count."""
+        found: dict[int, int] = {}
         for entry in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 words = entry.read_bytes().split(b"\0")
+                parent = int((entry.parent / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
             if b"dataplane" in words and str(self.state).encode() in words:
-                found.append(int(entry.parent.name))
-        return found
+                found[int(entry.parent.name)] = parent
+        return [pid for pid, parent in found.items() if parent not in found]
 
     def down(self) -> None:
         for pid in self.engines():
