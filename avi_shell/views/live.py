@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.configuration.document import Document, address_text, reference_name
+from avi_shell.configuration.document import DEFAULT_CLOUD, Document, address_text, reference_name
 from avi_shell.output.result import Part, Prose, Table
+from grammar import relations
 
 Report = Mapping[str, Any]
 Parts = list[Part]
@@ -25,6 +26,10 @@ _STATES = {
     "disabled": "OPER_DISABLED",
     "unknown": "OPER_UNKNOWN",
 }
+_NAMED = ("Name", "UUID")
+_CLOUD = ("Cloud",)
+_CLOUD_NOT_SHOWN = frozenset({"serviceenginegroup"})
+"""Kinds of a cloud whose lists have no Cloud column on the appliance."""
 _BEST_FIRST = ("up", "initializing", "down", "disabled")
 """Of several services or engines the best state counts."""
 _HOST = {True: "answers", False: "silent", None: ""}
@@ -66,15 +71,26 @@ def is_running(directory: Path, name: str) -> bool:
 
 
 def listing(configuration: Configuration, directory: Path, segment: str, documents: Sequence[Document]) -> Parts:
-    """The list of a kind's objects, one row an object."""
+    """The list of a kind's objects, one row an object: by name, those of one name in the order in which they come."""
+    documents = sorted(documents, key=lambda document: str(document.get("name", "")))
     if segment == "virtualservice":
         return _virtual_services(configuration, directory, documents)
     if segment == "serviceengine":
         return _engines(directory, documents)
     if segment == "pool":
         return _pools_listed(directory, documents)
-    rows = sorted((str(d.get("name", "")), str(d.get("uuid", ""))) for d in documents)
-    return [Table(("Name", "UUID"), rows)]
+    columns = _NAMED + _CLOUD if segment in relations.OF_A_CLOUD - _CLOUD_NOT_SHOWN else _NAMED
+    return [Table(columns, [_named(document, columns) for document in documents])]
+
+
+def _named(document: Document, columns: Sequence[str]) -> tuple[str, ...]:
+    """The cells of an object's name, uuid and cloud."""
+    cells = (str(document.get("name", "")), str(document.get("uuid", "")), _cloud(document))
+    return cells[: len(columns)]
+
+
+def _cloud(document: Document) -> str:
+    return reference_name(document.get("cloud_ref", "")) or DEFAULT_CLOUD
 
 
 def _virtual_services(configuration: Configuration, directory: Path, documents: Sequence[Document]) -> Parts:
@@ -84,14 +100,14 @@ def _virtual_services(configuration: Configuration, directory: Path, documents: 
             str(document["name"]),
             ", ".join(_addresses(configuration, document)),
             ", ".join(_ports(service) for service in document.get("services", [])),
-            reference_name(document.get("cloud_ref", "")),
+            _cloud(document),
             service_state(document, live) if not live.silent else _doubted(service_state(document, live)),
             str(document.get("type", "")),
         )
         for document in documents
     ]
     columns = ("Name", "IP Address", "Services", "Cloud", "Oper State", "Type")
-    parts: Parts = [Table(columns, sorted(rows)), *live.told()]
+    parts: Parts = [Table(columns, rows), *live.told()]
     return parts if live or live.silent else [*parts, no_engine(directory)]
 
 
@@ -104,8 +120,8 @@ def _pools_listed(directory: Path, documents: Sequence[Document]) -> Parts:
         up = f"{sum(s['state'] == 'up' for s in servers)} of {len(servers)}" if found else ""
         state = _best(pool["state"] for pool in found) or _unserved(document)
         state = _doubted(state) if live.silent else state
-        rows.append((str(document.get("name", "")), str(document.get("uuid", "")), up, state))
-    parts: Parts = [Table(("Name", "UUID", "Servers Up", "Oper State"), sorted(rows)), *live.told()]
+        rows.append((*_named(document, _NAMED), up, _cloud(document), state))
+    parts: Parts = [Table((*_NAMED, "Servers Up", *_CLOUD, "Oper State"), rows), *live.told()]
     return parts if live or live.silent else [*parts, no_engine(directory)]
 
 
@@ -165,15 +181,16 @@ def no_engine(directory: Path) -> str:
 def _engines(directory: Path, documents: Sequence[Document]) -> Parts:
     reported = reports(directory)
     live = {report["name"]: report for report in reported}
-    stored = {str(document["name"]): document for document in documents}
+    stored = {str(document["name"]) for document in documents}
+    others: list[Document] = [{"name": name} for name in {*live, *reported.silent} - stored]
     rows = []
-    for name in sorted({*live, *stored, *reported.silent}):
-        report, document = live.get(name), stored.get(name, {})
+    for document in sorted([*documents, *others], key=lambda document: str(document["name"])):
+        name = str(document["name"])
+        report = live.get(name)
         group = report["group"] if report else reference_name(document.get("se_group_ref", ""))
         addresses = [a for i in report["interfaces"] for a in i["addresses"]] if report else []
-        cloud = reference_name(document.get("cloud_ref", "")) or "Default-Cloud"
         down = _STATES["unknown" if name in reported.silent else "down"]
-        rows.append((name, str(group), ", ".join(addresses[:1]), cloud, "OPER_UP" if report else down))
+        rows.append((name, str(group), ", ".join(addresses[:1]), _cloud(document), "OPER_UP" if report else down))
     parts: Parts = [Table(("Name", "SE Group", "Mgmt IP", "Cloud", "Oper State"), rows)]
     for name, report in sorted(live.items()):
         modes = ", ".join(f"{interface}: {mode}" for interface, mode in report["driver"]["interfaces"].items())
