@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -23,7 +23,7 @@ def served(folder: Path, work: Callable[[Path], Awaitable[None]]) -> None:
 
     async def both() -> None:
         path = folder / "se.sock"
-        async with Requests(cast(Engine, EmptyEngine()), "", lambda: None).listening(path):
+        async with Requests(EmptyEngine(), "", lambda: None).listening(path):
             async with asyncio.timeout(20):
                 await work(path)
 

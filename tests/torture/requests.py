@@ -8,12 +8,15 @@ import random
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import patch
 
 from dataplane.daemon import questions, status
 from dataplane.daemon.requests import Requests
 from dataplane.engine.engine import Engine
+from dataplane.plan import Mark
+from dataplane.plan.index import ServiceIndex
 from tests.torture.parts import Run
 
 _ODD: tuple[Callable[[random.Random], Any], ...] = (
@@ -28,22 +31,25 @@ _ODD: tuple[Callable[[random.Random], Any], ...] = (
 )
 
 
-class EmptyEngine:
-    """What requests need of an engine that has nothing yet."""
+_WELL: dict[str, Any] = {
+    "version": 3,
+    "timeout": 0.001,
+    "pool": "p1",
+    "server": "10.1.1.10",
+    "identity": "",
+    "epoch": 0,
+}
+"""Fields of requests, as they may be."""
+
+
+class EmptyEngine(Engine):
+    """An engine that has nothing yet and follows no network: types of what requests ask of it are an engine's."""
 
     def __init__(self) -> None:
-        self.version = 3
-        self.services: dict[str, Any] = {}
-        self.interfaces = self
-        self.kernel = self
-
-    def served(self) -> list[Any]:
-        """No interface."""
-        return []
-
-    def objects(self) -> list[Any]:
-        """Nothing in the kernel."""
-        return []
+        self.mark = Mark(3)
+        self.index = ServiceIndex()
+        self.interfaces = cast(Any, SimpleNamespace(served=list))
+        self.kernel = cast(Any, SimpleNamespace(objects=list))
 
 
 async def _status(_engine: Engine) -> dict[str, Any]:
@@ -60,13 +66,15 @@ def line(chance: random.Random) -> bytes:
     if kind == 2:
         return b"{" + b" " * chance.randrange(100_000) + b"}\n"
     asked: dict[str, Any] = {"request": chance.choice((*questions.REQUESTS, "nothing"))}
-    for name in ("version", "timeout", "pool", "server", "request"):
-        if chance.random() < (0.2 if name == "request" else 0.6):
-            asked[name] = chance.choice(_ODD)(chance)
+    for name, well in _WELL.items():
+        if chance.random() < 0.7:
+            asked[name] = chance.choice(_ODD)(chance) if chance.random() < 0.3 else well
+    if chance.random() < 0.1:
+        asked["request"] = chance.choice(_ODD)(chance)
     if isinstance(asked.get("timeout"), int | float) and asked["timeout"] == asked["timeout"]:
         asked["timeout"] = chance.choice((-1, 0, 0.001, True))  # nobody waits for a day
     text = json.dumps(asked).encode()
-    if chance.random() < 0.3:
+    if chance.random() < 0.2:
         at = chance.randrange(len(text))
         text = text[:at] + chance.randbytes(1).replace(b"\n", b" ") + text[at + chance.randrange(3) :]
     return text + b"\n"
@@ -93,7 +101,7 @@ def run(run: Run) -> None:
 async def _run(run: Run) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "se.sock"
-        requests = Requests(cast(Engine, EmptyEngine()), "", lambda: None)
+        requests = Requests(EmptyEngine(), "", lambda: None)
         with patch.object(status, "report", _status):
             async with requests.listening(path):
                 for chance in run.steps():
