@@ -55,6 +55,17 @@ def _each_kind(action: str, of: Collection[str], usage: str, fields: bool = Fals
     )
 
 
+def _two_names(verb: str, help_: str) -> Node:
+    """A command about an object that gives a name."""
+    kinds = []
+    for segment in _CONFIGURABLE:
+        usage = f"Usage: '{verb} {segment} <name> <new name>'. You must enter both names."
+        new = Node("<new name>", "a name that no other has", verb, (comment(verb),), Slot.TEXT, "new_name", segment)
+        name = Node("<name>", "name of the object", "", (new,), Slot.OBJECT, "name", segment, usage)
+        kinds.append(Node(segment, next=(name,), kind=segment, usage=usage))
+    return Node(verb, help_, next=tuple(kinds))
+
+
 def _view(word: str, help_: str, *after: Node) -> Node:
     return Node(word, help_, "show.view", after, argument="view")
 
@@ -196,6 +207,7 @@ def root() -> tuple[Node, ...]:
             "delete an object",
             next=_each_kind("delete", schema.SEGMENTS, "Usage: 'delete {} <name>'. You must enter the object name."),
         ),
+        _two_names("rename", "give an object another name; what refers to it follows"),
         Node(
             "debug",
             "open the debug settings of an object",

@@ -375,7 +375,7 @@ def _keys(store: Store, id_: int) -> list[str]:
 
 def _common_part(entry: Entry) -> tuple[object, ...]:
     document = entry.document
-    return entry.tenant, entry.name, *(document.get(name) for name in _COMMON_FIELDS)
+    return entry.target, *(document.get(name) for name in _COMMON_FIELDS)
 
 
 def _same(one: Document, other: Document) -> bool:

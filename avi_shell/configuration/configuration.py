@@ -124,9 +124,7 @@ class Configuration:
     def delete(self, kind: str, name: str, tenant: str, by: Author = NOBODY, *, cloud: str = ALL) -> int:
         """Delete an object. Returns the commit's version. Raises NotFound; Refused for defaults and what is in use."""
         with self._store.transaction():
-            entry = self._find(kind, name, tenant, cloud)
-            if entry is None:
-                raise NotFound(f"{schema.SEGMENTS[kind]} {name} does not exist in tenant {tenant}")
+            entry = self._existing(kind, name, tenant, cloud)
             if defaults.is_default(*entry.target):
                 raise Refused(f"{schema.SEGMENTS[kind]} {name} is a system default: it cannot be deleted")
             self._owned(entry, tenant, cloud)
@@ -135,6 +133,26 @@ class Configuration:
             made.finish()
             self._record(made.version, by, entry.tenant, "delete", kind, name)
         return made.version
+
+    def rename(
+        self, kind: str, name: str, new_name: str, tenant: str, by: Author = NOBODY, *, cloud: str = ALL
+    ) -> Saved:
+        """Give an object another name: its uuid stays, and whatever refers to it refers to it as it is called now.
+
+        Raises NotFound; Refused for defaults, tenants and what belongs to others; InvalidObject where the name is
+        taken.
+        """
+        model = schema.kind(kind)
+        with self._store.transaction():
+            entry = self._existing(kind, name, tenant, cloud)
+            if name == new_name:
+                raise Refused(f"{model.name} {name} is called so already")
+            made = self._begin((kind, new_name))
+            put = made.put(model, {**entry.document, "name": new_name}, entry.tenant, entry)
+            self._owned(entry, tenant, cloud)
+            notices, forwarded = made.finish()
+            self._record(made.version, by, entry.tenant, "rename", kind, new_name)
+        return Saved(put.entry.document, False, tuple(notices), made.version, True, forwarded)
 
     def damage(self) -> StoreError | None:
         """What is damaged in the store, None where nothing is: asked when what it holds was not understood."""
@@ -184,6 +202,12 @@ class Configuration:
         from avi_shell.configuration.commit import Change  # late: a shell that commits nothing does without
 
         return Change(self._store, subject, engines)
+
+    def _existing(self, kind: str, name: str, tenant: str, cloud: str) -> Entry:
+        entry = self._find(kind, name, tenant, cloud)
+        if entry is None:
+            raise NotFound(f"{schema.SEGMENTS[kind]} {name} does not exist in tenant {tenant}")
+        return entry
 
     def _find(self, kind: str, name: str, tenant: str, cloud: str) -> Entry | None:
         tenants = [ADMIN] if kind == "tenant" or tenant == ALL else [tenant, ADMIN]

@@ -1,0 +1,169 @@
+"""`rename`: what becomes of the object, of what refers to it, of the plan, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avi_shell.__main__ import main
+from avi_shell.configuration import transfer
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.configuration.document import Document
+from avi_shell.session.session import Session
+from dataplane import plan
+from grammar import schema
+from tests.configuration.conftest import Site
+from tests.configuration.test_clouds import export as two_clouds
+from tests.configuration.test_transfer import bare, replay
+
+KINDS = [segment for segment in schema.SEGMENTS if segment not in ("tenant", "debugvirtualservice")]
+
+REQUIRED: dict[str, dict[str, Any]] = {
+    "cloud": {"vtype": "CLOUD_NONE"},
+    "healthmonitor": {"type": "HEALTH_MONITOR_TCP"},
+    "applicationprofile": {"type": "APPLICATION_PROFILE_TYPE_L4"},
+    "networkprofile": {"profile": {"type": "PROTOCOL_TYPE_TCP_PROXY"}},
+}
+"""The fields that objects of a kind must have."""
+
+
+@pytest.fixture
+def configuration() -> Configuration:
+    """A working virtual service vs1, whose packets are traced."""
+    made = Configuration.in_memory()
+    site = Site(made)
+    site.dsr()
+    site.save("debugvirtualservice", name="vs1")
+    return made
+
+
+@pytest.fixture
+def session(configuration: Configuration, tmp_path: Path) -> Session:
+    return Session(configuration, tmp_path)
+
+
+def told(session: Session, *lines: str) -> str:
+    """What the last line prints; every line is taken."""
+    for line in lines:
+        result = session.run(line)
+        assert result.error is None, (line, result.error)
+    return "\n".join(result.notices)
+
+
+def refused(session: Session, line: str) -> str:
+    """Why a line is refused, which has changed nothing."""
+    before = transfer.dumps(transfer.export(session.configuration))
+    result = session.run(line)
+    assert result.error is not None, line
+    assert transfer.dumps(transfer.export(session.configuration)) == before
+    assert session.open is None
+    return str(result.error)
+
+
+def one(configuration: Configuration, kind: str, name: str, tenant: str = "admin", cloud: str = "*") -> Document:
+    found = configuration.find(kind, name, tenant, cloud)
+    assert found is not None, (kind, name)
+    return found
+
+
+def services(configuration: Configuration) -> dict[str, plan.Service | None]:
+    with configuration.snapshot() as store:
+        return {**store.whole_plan().services}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_renamed_object_is_the_same_object(session: Session, kind: str) -> None:
+    stored = session.configuration.save(kind, {"name": "a b", **REQUIRED.get(kind, {})}, "admin").document
+    assert told(session, f'rename {kind} "a b" "c d"').startswith("Successfully renamed a b to c d.")
+    assert session.configuration.find(kind, "a b", "admin") is None
+    found = one(session.configuration, kind, "c d")
+    assert {**found, "_last_modified": ""} == {**stored, "name": "c d", "_last_modified": ""}
+    (commit,) = session.configuration.history(1)
+    assert (commit.action, commit.kind, commit.name, commit.number) == ("rename", kind, "c d", 2 + 5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("networkprofile", "vs1-profile"), ("pool", "vs1-pool"), ("vsvip", "vs1-vip"), ("virtualservice", "vs1")],
+)
+def test_what_refers_to_it_follows_and_forwarding_does_not_change(session: Session, kind: str, name: str) -> None:
+    configuration = session.configuration
+    exported = transfer.dumps(transfer.export(configuration))
+    before = services(configuration)
+    told(session, f"rename {kind} {name} other")
+    after = transfer.dumps(transfer.export(configuration))
+    quoted = exported.replace(f'"{name}"', '"other"').replace(f"={name}&", "=other&")
+    assert after == quoted != exported
+    assert bare(replay(transfer.running_config(configuration, "*"))) == bare(configuration)
+    (was,), (now,) = before.values(), services(configuration).values()
+    assert was is not None
+    assert now is not None
+    names = {field: getattr(was, field) for field in ("virtualservice", "pool", "version")}
+    assert replace(now, **names) == was
+    told(session, f"rename {kind} other {name}")
+    assert transfer.dumps(transfer.export(configuration)) == exported
+
+
+def test_a_renamed_cloud_takes_all_that_is_in_it_along(tmp_path: Path) -> None:
+    configuration = Configuration.in_memory()
+    transfer.import_(configuration, two_clouds())
+    exported = transfer.dumps(transfer.export(configuration))
+    told(Session(configuration, tmp_path), "rename cloud linux west")
+    renamed = exported.replace('"linux"', '"west"').replace("=linux&", "=west&").replace('=linux"', '=west"')
+    assert transfer.dumps(transfer.export(configuration)) == renamed
+    with configuration.snapshot() as store:
+        common = store.whole_plan().common
+    assert common is not None
+    assert "grp@west" in common.drivers
+    assert "grp@linux" not in common.drivers
+
+
+def test_a_renamed_group_is_renamed_in_the_plan(session: Session) -> None:
+    told(session, "configure serviceenginegroup edge se_use_dpdk 2", "save")
+    told(session, "configure virtualservice vs1 se_group_ref edge", "save", "rename serviceenginegroup edge west")
+    with session.configuration.snapshot() as store:
+        planned = store.whole_plan()
+    assert planned.common is not None
+    assert planned.common.drivers == {"Default-Group": 0, "west": 2}
+    assert [service.group for service in planned.services.values() if service] == ["west"]
+
+
+def test_what_may_not_be_renamed(session: Session) -> None:
+    told(session, "configure tenant t1", "save", "configure cloud linux vtype cloud_none", "save")
+    told(session, "configure pool p2", "save")
+    for line, why in {
+        "rename pool vs1-pool p2": "Pool vs1-pool: another Pool of tenant admin has the name p2",
+        "rename pool p2 p2": "Pool p2 is called so already",
+        "rename pool p3 p4": "there is no pool 'p3' in tenant admin",
+        "rename networkprofile System-TCP-Proxy x": "is a system default: it cannot be renamed",
+        "rename cloud Default-Cloud x": "is a system default: it cannot be renamed",
+        "rename tenant t1 t2": "a tenant cannot be renamed",
+        "rename pool p2": "Usage: 'rename pool <name> <new name>'. You must enter both names.",
+        "rename pool": "Usage: 'rename pool <name> <new name>'. You must enter both names.",
+        "rename pool p2 p3 p4": "'p4' is not possible after '<new name>' (a text of several words stands in",
+        "rename debugvirtualservice vs1 x": "'debugvirtualservice' is not possible after 'rename'",
+    }.items():
+        assert why in refused(session, line)
+    told(session, "switchto tenant t1")
+    assert "Pool p2 belongs to tenant admin" in refused(session, "rename pool p2 x")
+    told(session, "switchto tenant admin", "switchto cloud linux")
+    assert "Pool p2 belongs to cloud Default-Cloud" in refused(session, "rename pool p2 x")
+
+
+def test_names_are_offered_and_taken_from_files_too(
+    session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in ("rename",):
+        assert [found.word for found in session.offer(f"{verb} pool ").candidates] == ["vs1-pool"]
+        offer = session.offer(f"{verb} pool vs1-pool ")
+        assert (offer.candidates, offer.form) == ((), "<new name>")
+    file = tmp_path / "lines"
+    file.write_text("configure pool a\nsave\nconfigure pool b\nsave\nrename pool a c comment 'x'\nrename pool b c\n")
+    assert main(["--state", str(tmp_path / "state"), "--json", "-f", str(file)]) == 1
+    _, renamed, error = (json.loads(line) for line in capsys.readouterr().out.splitlines()[-3:])
+    assert renamed["data"]["name"] == "c"
+    assert (error["error"]["line"], error["error"]["path"]) == (6, "name")
