@@ -207,6 +207,7 @@ def root() -> tuple[Node, ...]:
             "delete an object",
             next=_each_kind("delete", schema.SEGMENTS, "Usage: 'delete {} <name>'. You must enter the object name."),
         ),
+        _two_names("copy", "store an object like another, under a name of its own"),
         _two_names("rename", "give an object another name; what refers to it follows"),
         Node(
             "debug",
@@ -317,7 +318,7 @@ def verb_help() -> dict[str, Node]:
 
 
 LACKING = frozenset(
-    """attach backup controller copy deactivate detach disable discover enable generate migrate move patch ping
+    """attach backup controller deactivate detach disable discover enable generate migrate move patch ping
     placement reboot rebalance reload reset resync restart restore retry rollback rotate scalein scaleout send
     shell shutdown ssh start stop switch switchover sync techsupport telnet test traceroute upgrade upload
     verify warmstart write

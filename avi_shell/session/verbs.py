@@ -279,6 +279,7 @@ HANDLERS: Mapping[str, Handler] = {
     "show.running_config": _show_running,
     "version": _version,
     "delete": _delete,
+    "copy": naming.copy,
     "rename": naming.rename,
     "switchto": _switch,
     "switchto.cloud": _switch_cloud,

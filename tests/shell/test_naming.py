@@ -1,4 +1,4 @@
-"""`rename`: what becomes of the object, of what refers to it, of the plan, and what is refused."""
+"""`copy` and `rename`: what becomes of the object, of what refers to it, of the plan, and what is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from avi_shell.__main__ import main
 from avi_shell.configuration import transfer
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.configuration.document import Document
+from avi_shell.configuration.document import Document, reference
 from avi_shell.session.session import Session
 from dataplane import plan
 from grammar import schema
@@ -154,16 +154,94 @@ def test_what_may_not_be_renamed(session: Session) -> None:
     assert "Pool p2 belongs to cloud Default-Cloud" in refused(session, "rename pool p2 x")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_copy_is_another_object_like_it(session: Session, kind: str) -> None:
+    fields = {"name": "a", "description": "one", "url": "https://10.1.1.1/api/x", **REQUIRED.get(kind, {})}
+    stored = session.configuration.save(kind, fields, "admin").document
+    assert told(session, f"copy {kind} a 'b").startswith("Successfully copied a to 'b.")
+    made = one(session.configuration, kind, "'b")
+    wanted = {**stored, "name": "'b", "uuid": made["uuid"], "_last_modified": made["_last_modified"]}
+    del wanted["url"]
+    if kind == "virtualservice":
+        wanted["traffic_enabled"] = False
+    assert made == wanted
+    assert made["uuid"] != stored["uuid"]
+    assert one(session.configuration, kind, "a") == stored
+
+
+def test_a_copied_service_takes_no_traffic_until_it_has_a_vip_and_a_pool_of_its_own(session: Session) -> None:
+    before = services(session.configuration)
+    assert told(session, 'copy virtualservice vs1 "v 2"').splitlines() == [
+        "Successfully copied vs1 to v 2.",
+        "VirtualService v 2 is stored, not forwarded: traffic_enabled is off",
+        "The copy's traffic is off: it has the VIPs, ports and pool of vs1. Once it has its own: "
+        'configure virtualservice "v 2" traffic_enabled',
+    ]
+    assert services(session.configuration) == before
+    told(session, 'configure virtualservice "v 2" traffic_enabled')
+    error = session.run("save").error
+    assert error is not None
+    assert "VIP 10.0.0.100 belongs to VirtualService vs1" in str(error)
+    told(session, "cancel", "copy vsvip vs1-vip v2", "configure vsvip v2 vip index 1 ip_address 10.0.0.102", "save")
+    told(session, "save", "copy pool vs1-pool p2")
+    told(session, 'configure virtualservice "v 2" traffic_enabled vsvip_ref v2 pool_ref p2', "save")
+    after = services(session.configuration)
+    assert {key: after[key] for key in before} == before
+    (made,) = (service for key, service in after.items() if key not in before)
+    (live,) = before.values()
+    assert made is not None
+    assert live is not None
+    assert (made.vip, made.virtualservice, made.pool) == ("10.0.0.102", "v 2", "p2")
+    assert [server.address for server in made.servers] == [server.address for server in live.servers]
+
+
+def test_a_copy_is_the_tenants_own(session: Session) -> None:
+    told(session, "configure tenant t1", "save", "switchto tenant t1")
+    told(session, "copy networkprofile System-TCP-Fast-Path System-TCP-Fast-Path", "copy pool vs1-pool mine")
+    for kind, name in (("networkprofile", "System-TCP-Fast-Path"), ("pool", "mine")):
+        assert one(session.configuration, kind, name, "t1")["tenant_ref"] == "/api/tenant/?name=t1"
+    assert one(session.configuration, "pool", "mine", "t1")["health_monitor_refs"] == [
+        reference("healthmonitor", "System-TCP")
+    ]
+    assert "another Pool of tenant t1 has the name mine" in refused(session, "copy pool vs1-pool mine")
+    told(session, "switchto tenant *")
+    assert "objects are copied in one tenant" in refused(session, "copy pool vs1-pool p9")
+
+
+def test_a_copy_in_a_cloud_refers_to_what_that_cloud_has(tmp_path: Path) -> None:
+    configuration = Configuration.in_memory()
+    transfer.import_(configuration, two_clouds())
+    session = Session(configuration, tmp_path)
+    told(session, "configure vsvip only", "save", "configure virtualservice v vsvip_ref only pool_ref x", "save")
+    told(session, "switchto cloud linux", "copy virtualservice v v")
+    made = one(configuration, "virtualservice", "v", cloud="linux")
+    assert made["cloud_ref"] == reference("cloud", "linux")
+    assert made["pool_ref"] == reference("pool", "x", cloud="linux")
+    assert made["vrf_context_ref"] == reference("vrfcontext", "global", cloud="linux")
+    assert made["vsvip_ref"] == reference("vsvip", "only")
+    told(session, "switchto cloud *", "configure pool y cloud_ref linux", "save", "copy pool y z")
+    assert one(configuration, "pool", "z")["cloud_ref"] == reference("cloud", "linux")
+    assert "another Pool of tenant admin of cloud linux has the name x" in refused(session, "copy pool y x")
+
+
+def test_secrets_are_copied_and_not_shown(session: Session) -> None:
+    told(session, "configure vrfcontext v bgp_profile ibgp local_as 65000", "peers peer_ip 10.0.0.9 md5_secret abc")
+    told(session, "save", "save", "save")
+    assert "abc" not in json.dumps(session.run("copy vrfcontext v w").data)
+    (peer,) = one(session.configuration, "vrfcontext", "w")["bgp_profile"]["peers"]
+    assert peer["md5_secret"] == "abc"
+
+
 def test_names_are_offered_and_taken_from_files_too(
     session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for verb in ("rename",):
+    for verb in ("copy", "rename"):
         assert [found.word for found in session.offer(f"{verb} pool ").candidates] == ["vs1-pool"]
         offer = session.offer(f"{verb} pool vs1-pool ")
         assert (offer.candidates, offer.form) == ((), "<new name>")
     file = tmp_path / "lines"
-    file.write_text("configure pool a\nsave\nconfigure pool b\nsave\nrename pool a c comment 'x'\nrename pool b c\n")
+    file.write_text("configure pool a\nsave\ncopy pool a b\nrename pool a c comment 'x'\nrename pool b c\n")
     assert main(["--state", str(tmp_path / "state"), "--json", "-f", str(file)]) == 1
-    _, renamed, error = (json.loads(line) for line in capsys.readouterr().out.splitlines()[-3:])
-    assert renamed["data"]["name"] == "c"
-    assert (error["error"]["line"], error["error"]["path"]) == (6, "name")
+    made, renamed, error = (json.loads(line) for line in capsys.readouterr().out.splitlines()[-3:])
+    assert (made["data"]["name"], renamed["data"]["name"]) == ("b", "c")
+    assert (error["error"]["line"], error["error"]["path"]) == (5, "name")
