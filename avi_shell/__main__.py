@@ -122,7 +122,7 @@ def _shell(arguments: argparse.Namespace) -> int:
     at_terminal = not sources and sys.stdin.isatty() and sys.stdout.isatty()
     try:
         configuration = Configuration.open(arguments.state)
-        audit = Audit(arguments.state / "audit.jsonl")
+        audit = Audit(arguments.state, configuration)
     except StoreError as exc:
         print(f"avi-shell: error: {exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)
         return NO_STORE

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from dataplane.errors import StateError
 
+AUDIT = ("audit.jsonl", *(f"audit.jsonl.{number}" for number in range(1, 8)))
+"""The files of the audit log, newest first."""
+
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -40,7 +43,7 @@ def check(path: Path) -> None:
     _own(path, told)
     if told.st_mode & _OTHERS:
         raise StateError(f"{path} may be written by other users", remedy=f"chmod go-w {path}")
-    for name in ("config.db", "config.db-wal", "config.db-shm", "audit.jsonl", "history", "run"):
+    for name in ("config.db", "config.db-wal", "config.db-shm", *AUDIT, "history", "run"):
         try:
             inner = os.lstat(path / name)
         except FileNotFoundError:

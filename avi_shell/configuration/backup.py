@@ -47,7 +47,8 @@ def restore(directory: Path, source: Path, by: Author) -> int:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
         _read(source, copy)
         configuration = _checked(source, copy)
-        with configuration.bulk("restore", by) as (_, made):
+        with configuration.bulk("restore", by) as (restored, made):
+            restored.outbox.clear()
             number = made.version
             identity, epoch = sqlite.identity(copy)
             sqlite.identify(copy, identity, max(epoch, _epoch(path, identity)) + 1)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avi_shell.configuration import defaults
+from avi_shell.configuration import defaults, outbox
 from avi_shell.configuration.document import ADMIN, ALL, DEFAULT_CLOUD, HIDDEN_STATE, Document, cloud_of, target
 from avi_shell.configuration.entry import Entry
 from avi_shell.configuration.record import Author, Commit, CommitRecord
@@ -169,6 +169,15 @@ class Configuration:
         """The last commits, newest last."""
         return self._store.history(limit)
 
+    @property
+    def commits(self) -> int:
+        """How many commits were made through this object."""
+        return self._store.commits
+
+    def audited(self, lines: Sequence[outbox.Waiting]) -> bool:
+        """Lines of the outbox stand in the audit log now. False: they could not be taken out; try again later."""
+        return self._store.outbox.forget(lines)
+
     @contextmanager
     def snapshot(self) -> Iterator[Store]:
         """The store for reading, everything of one moment."""
@@ -256,9 +265,8 @@ class Configuration:
 
     def _record(self, number: int, by: Author, tenant: str, action: str, kind: str, name: str) -> None:
         who = by.user, by.os_user, by.terminal
-        self._store.record(
-            Commit(number, time.time(), *who, tenant, by.origin, by.comment, action, kind, name, by.line)
-        )
+        made = Commit(number, time.time(), *who, tenant, by.origin, by.comment, action, kind, name, by.line)
+        self._store.record(made, outbox.of_commit(made, by))
 
     def _put_defaults(self) -> None:
         made = self._begin()

@@ -53,6 +53,10 @@ CREATE TABLE change (
     bodies BLOB NOT NULL          -- zlib: the body before, a line feed, the body after; "" where there is none
 );
 CREATE INDEX change_number ON change (number);
+CREATE TABLE outbox (             -- lines of commits that are not known to stand in the audit log yet
+    number INTEGER NOT NULL,      -- of the commit
+    line TEXT NOT NULL
+);
 CREATE TABLE foreign_kind (
     kind TEXT PRIMARY KEY,        -- imported, not of this object model
     body TEXT NOT NULL

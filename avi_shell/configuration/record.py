@@ -28,6 +28,8 @@ class Author:
     origin: str = ""  # of the line: "FILE:LINE"; "" at a terminal
     comment: str = ""  # what the operator says of it
     line: str = ""  # the command that made it
+    typed: str = ""  # for the audit: the line that was typed last, as the `save`; "" = `line`
+    typed_at: str = ""  # where that line comes from, as `origin`
 
 
 @dataclass(frozen=True, slots=True)

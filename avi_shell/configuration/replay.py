@@ -5,7 +5,7 @@ Nothing is checked or planned again: whoever made the commit did, on the same co
 
 from __future__ import annotations
 
-from avi_shell.configuration import assembly, document, holdings
+from avi_shell.configuration import assembly, document, holdings, outbox
 from avi_shell.configuration.document import Document
 from avi_shell.configuration.linking import followers, links, target
 from avi_shell.configuration.record import CommitRecord, ObjectChange
@@ -33,7 +33,7 @@ def apply(store: Store, record: CommitRecord) -> None:
         sqlite.copy(store.connection, number, record.plan)
     except PlanError as exc:
         raise Refused(f"the plan of commit {number}: {exc}") from exc
-    store.record(record.commit)
+    store.record(record.commit, outbox.of_commit(record.commit))
 
 
 def _leave(store: Store, change: ObjectChange, number: int) -> None:

@@ -27,6 +27,7 @@ from avi_shell.configuration.derived import Derived
 from avi_shell.configuration.document import Document, Target
 from avi_shell.configuration.entry import COLUMNS, Entry, entry_of, value_of
 from avi_shell.configuration.history import History, Journal
+from avi_shell.configuration.outbox import Outbox
 from avi_shell.configuration.record import Commit, CommitRecord, Content, ObjectChange, content
 from avi_shell.errors import StoreError
 from dataplane import plan
@@ -49,6 +50,9 @@ class Store:
         self.where = where
         self._history = History(connection, where)
         self._journal = Journal()
+        self.outbox = Outbox(connection, where)
+        self.commits = 0  # made through it
+        self._recorded = 0  # by the open transaction
         self._derived = Derived(connection)
 
     @classmethod
@@ -101,11 +105,13 @@ class Store:
         with self.guarded():
             self.connection.execute("BEGIN IMMEDIATE")
             self._journal.clear()
+            self._recorded = 0
             self._derived.begin()
             try:
                 yield
                 self._derived.write()
                 self.connection.execute("COMMIT")
+                self.commits += self._recorded
             except BaseException:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
@@ -251,9 +257,11 @@ class Store:
         """The number of the last commit, 0 before the first."""
         return self._history.version()
 
-    def record(self, commit: Commit) -> None:
-        """Add the open transaction's commit to the history, with all that it changed."""
+    def record(self, commit: Commit, line: str) -> None:
+        """Add the open transaction's commit to the history, with all that it changed. line: for the audit log."""
         self._history.add(commit, self._journal)
+        self.outbox.add(commit.number, line)
+        self._recorded += 1
 
     def history(self, limit: int) -> list[Commit]:
         """The last commits, newest last."""

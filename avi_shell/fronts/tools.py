@@ -42,12 +42,15 @@ def _restore(words: Sequence[str], user: str) -> None:
     from dataclasses import replace
 
     from avi_shell.configuration import backup
+    from avi_shell.session import audit
     from avi_shell.session.author import author
     from dataplane import client
 
+    audit.catch_up(arguments.state)
     by = replace(author(user), line=f"restore {arguments.file}")
     number = backup.restore(arguments.state, arguments.file, by)
     client.notify(arguments.state)
+    audit.catch_up(arguments.state)
     print(f"Successfully restored the store from {arguments.file}; it is commit {number}.")
 
 

@@ -6,6 +6,7 @@ Pure of terminals: the fronts (`terminal`, `batch`) give it lines and show its r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,7 @@ class Session(SessionState):
         start = prompt_end(typed)
         body = typed[start:].rstrip("\r\n")
         result = Result(body, start)
+        self.typed = body.strip()
         if is_comment(body):
             result.blank = True
         else:
@@ -126,9 +128,13 @@ class Session(SessionState):
                 _conceal(result)
             self.lines.append(SECRET if result.secret else body.strip())
         result.mode = self.mode
-        if self._audit is not None and not result.blank:
-            self._audit.record(result, self.author.user, self.tenant)
+        self._write_down(result)
+        self.typed = ""
         return result
+
+    def _write_down(self, result: Result) -> None:
+        if self._audit is not None and not result.blank:
+            self._audit.record(result, replace(self.author, typed_at=self.origin), self.tenant)
 
     def _too_long(self, typed: str) -> Result:
         result = Result(f"{typed[:60]}…")
@@ -136,8 +142,7 @@ class Session(SessionState):
             f"the line is longer than {LONGEST >> 10} KiB", hint="field file:PATH reads a long value"
         )
         result.mode = self.mode
-        if self._audit is not None:
-            self._audit.record(result, self.author.user, self.tenant)
+        self._write_down(result)
         return result
 
     def _refuse(self, result: Result, exc: LanguageError | ShellError) -> None:

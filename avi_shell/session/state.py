@@ -82,14 +82,15 @@ class TypedText:
 
 class SessionState:
     """What a session holds between lines. directory: the state directory, where engines are asked; author: who types;
-    origin: where the line comes from that is run, "FILE:LINE", "" at a terminal; tenant, cloud: "*" for all; closed:
-    the modes that `save` just closed."""
+    typed: the line that is run, "" between lines; origin: where it comes from, "FILE:LINE", "" at a terminal; tenant,
+    cloud: "*" for all; closed: the modes that `save` just closed."""
 
     def __init__(self, configuration: Configuration, directory: Path, author: Author) -> None:
         self.configuration = configuration
         self.directory = directory
         self.author = author
         self.origin = ""
+        self.typed = ""
         self.tenant = ADMIN
         self.cloud = ALL
         self.settings = Settings()
@@ -106,7 +107,8 @@ class SessionState:
 
     def by(self, line: str, origin: str | None = None) -> Author:
         """The author of a commit that a line makes. origin: the line's, where it is not the current one."""
-        return replace(self.author, line=line, origin=self.origin if origin is None else origin)
+        where = self.origin if origin is None else origin
+        return replace(self.author, line=line, origin=where, typed=self.typed or line, typed_at=self.origin)
 
     def names(self, kind: str) -> list[str]:
         """Names of the objects of a kind (segment or message name) that are seen in this tenant and cloud."""

@@ -43,7 +43,8 @@ def test_a_restore_is_the_backup_and_another_epoch(site: Site, tmp_path: Path) -
     found = rows(site.configuration)  # the shell that was open sees it
     assert found.pop("store") == [(before[0], before[1] + 1)]
     assert [row[0] for row in found.pop("history")] == [1, 2, 3, 4, 5]
-    for table in kept.keys() - {"store", "history"}:
+    assert [row[0] for row in found.pop("outbox")] == [5], "what the backup held was told where it was made"
+    for table in kept.keys() - {"store", "history", "outbox"}:
         assert found[table] == kept[table], table
     commit = site.configuration.history(1)[0]
     assert (commit.action, commit.line, commit.number) == ("restore", "restore it", 5)

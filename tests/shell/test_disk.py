@@ -59,7 +59,8 @@ def test_a_full_log_decides_no_command_and_is_told_once(tmp_path: Path) -> None:
     def work(say: Say) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-        session = Session(Configuration.open(tmp_path), tmp_path, audit=Audit(tmp_path / "audit.jsonl"))
+        configuration = Configuration.open(tmp_path)
+        session = Session(configuration, tmp_path, audit=Audit(tmp_path, configuration))
         results = [session.run(line) for line in ("configure pool p1", "save", "show pool")]
         say([[result.ok for result in results], [len(result.warnings) for result in results]])
 

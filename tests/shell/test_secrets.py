@@ -57,7 +57,7 @@ CLOUD = {
 
 def test_a_secret_is_shown_in_an_export_alone(session: Session, tmp_path: Path) -> None:
     (tmp_path / "cloud.json").write_text(json.dumps({"Cloud": [CLOUD]}))
-    session._audit = Audit(tmp_path / "audit.jsonl")
+    session._audit = Audit(tmp_path, session.configuration)
     assert session.run(f"import configuration file {tmp_path}/cloud.json").ok
     for line in LINES:
         result = session.run(line.format(tmp_path))

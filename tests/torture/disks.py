@@ -28,7 +28,7 @@ def _work(state: Path, room: int, say: Say) -> None:
     except ShellError:
         say("not opened")
         return
-    session = Session(configuration, state, audit=Audit(state / "audit.jsonl"))
+    session = Session(configuration, state, audit=Audit(state, configuration))
     warnings: list[str] = []
     for number in range(POOLS):
         session.run(f"configure pool q{number} description {'x' * 3000}")

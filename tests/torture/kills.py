@@ -1,27 +1,36 @@
-"""`kill -9` in commits: what was told as committed is there, nothing is there by half, and the plan is the
-configuration's."""
+"""`kill -9` in commits: what was told as committed is there, nothing is there by half, the plan is the configuration's,
+the history tells every change, and each commit has one line in the audit log."""
 
 from __future__ import annotations
 
+import json
 import random
 import select
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from avi_shell.configuration import transfer
+from avi_shell.configuration import outbox, transfer
 from avi_shell.configuration.configuration import Configuration
+from avi_shell.session import audit
 from avi_shell.session.session import Session
-from dataplane import plan
+from dataplane import plan, statedir
 from tests.torture.child import Child, Say, filled_state
 from tests.torture.parts import Run
 
 LONGEST = 0.03
 """Seconds from the first commit to the kill, at most: several commits."""
+SIZES = (6_000, audit.LARGEST)
+"""Bytes of a file of the audit log; the smaller ones hold what a step writes, in several files."""
 
 
 def _commits(state: Path, chance: random.Random, say: Say) -> None:
-    session = Session(Configuration.open(state), Path("/nonexistent"))
+    audit.LARGEST = chance.choice(SIZES)
+    configuration = Configuration.open(state)
+    if chance.random() < 0.5:
+        _linger(configuration)
+    session = Session(configuration, Path("/nonexistent"), audit=audit.Audit(state, configuration))
     for number in range(1, 10_000):
         last = chance.randrange(101, 250)
         ports = f"services port {chance.randrange(1, 60000)}"
@@ -32,6 +41,17 @@ def _commits(state: Path, chance: random.Random, say: Say) -> None:
             told = session.run(line)
             assert told.ok, (line, told.error)
         say(number)
+
+
+def _linger(configuration: Configuration) -> None:
+    """Make the moment long in which a line stands in the audit log and in the store: the kill finds it."""
+    real = configuration.audited
+
+    def audited(lines: Sequence[outbox.Waiting]) -> bool:
+        select.select([], [], [], LONGEST / 2)
+        return real(lines)
+
+    configuration.audited = audited  # type: ignore[method-assign]
 
 
 def run(run: Run) -> None:
@@ -59,7 +79,41 @@ def _check(state: Path, told: int) -> str:
         assert stored == compiled
         commits = [commit.number for commit in configuration.history(1 << 20)]
         assert commits == list(range(1, len(commits) + 1))
-    return "with what was told" if found == told else "with one commit more than was told"
+        _check_history(configuration)
+        with configuration.snapshot() as store:
+            waiting = [number for number, _ in store.outbox.waiting()]
+        begun = [number for number in waiting if number in _audited(state)]
+        for _ in range(2):
+            audit.Audit(state, configuration).close()
+            assert _audited(state) == commits
+    left = "with what was told" if found == told else "with one commit more than was told"
+    return left + (" (its line half moved)" if begun else " (its line to be moved)" if waiting else "")
+
+
+def _check_history(configuration: Configuration) -> None:
+    """Each change begins with what the one before left, the last one left what is stored, and the configurations before
+    and after a commit differ by what it changed."""
+    with configuration.snapshot() as store:
+        left: dict[int, object] = {}
+        numbers = [commit.number for commit in store.history(1 << 20)]
+        for number in numbers:
+            for change in store.changes(number):
+                assert left.setdefault(change.row, change.before) == change.before, (number, change.name)
+                left[change.row] = change.after
+        for row, after in left.items():
+            assert store.by_id(row).document == after
+        for number in numbers[-3:]:
+            before, after = ([d for kind in store.at(n).objects.values() for d in kind] for n in (number - 1, number))
+            changes = store.changes(number)
+            assert [d for d in before if d not in after] == [c.before for c in changes if c.before is not None]
+            assert [d for d in after if d not in before] == [c.after for c in changes if c.after is not None]
+
+
+def _audited(state: Path) -> list[int]:
+    """The commits of the audit log, in its order."""
+    files = [state / name for name in reversed(statedir.AUDIT)]
+    entries = [json.loads(line) for file in files if file.exists() for line in file.read_text().splitlines()]
+    return [entry["committed"] for entry in entries if entry["committed"] is not None]
 
 
 def _again(configuration: Configuration) -> Configuration:
