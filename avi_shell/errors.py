@@ -4,7 +4,7 @@
     ├── Refused              a command that cannot be done now: wrong mode, in use, a default object
     │   └── Conflict         somebody else changed the object since it was opened
     ├── InvalidObject        an object breaks a rule of its own or one across objects; nothing was stored
-    │   └── InvalidFile      several objects of a file do
+    │   └── InvalidFile      several objects, of a file or a session, do
     ├── NotFound             no object of that kind and name
     └── StoreError           the store cannot be opened, read or written
 
@@ -36,11 +36,22 @@ class Refused(ShellError):
 
 
 class Conflict(Refused):
-    """The object was changed since it was opened. stored: as it is now."""
+    """The object was changed since it was opened. stored: as it is now; before: as it was opened, where the kind
+    (segment) is given."""
 
-    def __init__(self, what: str, stored: dict[str, Any]) -> None:
-        super().__init__(what, hint="cancel, and configure it again")
+    def __init__(
+        self,
+        what: str,
+        stored: dict[str, Any],
+        *,
+        kind: str = "",
+        before: dict[str, Any] | None = None,
+        hint: str = "cancel, and configure it again",
+    ) -> None:
+        super().__init__(what, hint=hint)
         self.stored = stored
+        self.kind = kind
+        self.before = before
 
 
 class InvalidObject(ShellError):
@@ -50,10 +61,11 @@ class InvalidObject(ShellError):
 
 
 class InvalidFile(InvalidObject):
-    """Objects of a file break rules; nothing was stored. faults: each with its path in the file, in its order."""
+    """Several objects that were to be stored together break rules; nothing was stored. faults: each with its place in
+    the file, or with its object, in their order; meant: what was to be done."""
 
-    def __init__(self, faults: Sequence[ShellError]) -> None:
-        super().__init__(f"{len(faults)} faults, nothing was imported", path=faults[0].path)
+    def __init__(self, faults: Sequence[ShellError], meant: str = "imported") -> None:
+        super().__init__(f"{len(faults)} faults, nothing was {meant}", path=faults[0].path)
         self.faults = tuple(faults)
 
 

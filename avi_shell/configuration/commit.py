@@ -74,7 +74,7 @@ class Change:
 
         Raises InvalidObject for what is wrong with it by itself, Refused for what may not be done with it.
         """
-        new = completed(kind, {HIDDEN_STATE: "", **opened}, tenant, stored, self._exists, own=own)
+        new = self._completed(kind, {HIDDEN_STATE: "", **opened}, tenant, stored, own)
         if kind.segment == "debugvirtualservice" and "cloud_ref" not in opened:
             self._trace_in_cloud(new)
         self._note(*validation.settle_union(kind, new, stored.document if stored else None))
@@ -101,7 +101,7 @@ class Change:
 
     def remove(self, entry: Entry) -> None:
         """Remove an object. Raises Refused where it is referred to."""
-        users = self._store.referrers(entry.target)
+        users = self._users(entry)
         if entry.kind == "virtualservice":  # what is traced of it goes with it
             for id_ in [user[0] for user in users if user[1] == "debugvirtualservice"]:
                 self._store.remove(id_)
@@ -155,6 +155,13 @@ class Change:
         self._touched.common = True
         with suppress(ShellError, ValueError, TypeError, LookupError, AttributeError):
             self._plan({})
+
+    def _completed(self, kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None, own: bool) -> Document:
+        return completed(kind, opened, tenant, stored, self._exists, own=own)
+
+    def _users(self, entry: Entry) -> list[tuple[int, str, str, str]]:
+        """Who refers to an object that is to go."""
+        return self._store.referrers(entry.target)
 
     def _exists(self, ref: str) -> bool:
         return self._lookup(ref) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from avi_shell.configuration import defaults, outbox
 from avi_shell.configuration.document import ADMIN, ALL, DEFAULT_CLOUD, HIDDEN_STATE, Document, cloud_of, target
 from avi_shell.configuration.entry import Entry
-from avi_shell.configuration.record import Author, Commit, CommitRecord
+from avi_shell.configuration.record import Author, Commit, CommitRecord, ObjectChange
 from avi_shell.configuration.store import Store
 from avi_shell.errors import Conflict, NotFound, Refused, StoreError
 from grammar import relations, schema
@@ -43,9 +44,13 @@ class Saved:
 class Configuration:
     """An open configuration. Kinds are given by segment. Raises StoreError wherever the store fails."""
 
-    def __init__(self, store: Store, engine_addresses: Callable[[], Collection[str]] = tuple) -> None:
+    def __init__(
+        self, store: Store, engine_addresses: Callable[[], Collection[str]] = tuple, *, lenient: bool = False
+    ) -> None:
         self._store = store
         self._engine_addresses = engine_addresses
+        self._lenient = lenient
+        self.is_copy = False  # what is saved here is committed nowhere yet
         if not store.ready:
             with store.transaction():
                 if store.layout():
@@ -64,6 +69,16 @@ class Configuration:
     def in_memory(cls) -> Configuration:
         """A fresh configuration that nobody else sees."""
         return cls(Store.in_memory())
+
+    def copy(self, *, lenient: bool = False) -> Configuration:
+        """The same in memory, which nobody else sees. lenient: an object that breaks rules with others is saved there,
+        and a notice tells of each."""
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        with self._store.guarded():
+            self._store.connection.backup(connection)
+        copied = Configuration(Store(connection, self._store.where), self._engine_addresses, lenient=lenient)
+        copied.is_copy = True
+        return copied
 
     def close(self) -> None:
         """Close the store."""
@@ -108,6 +123,8 @@ class Configuration:
 
         opened: what was typed of a new object, or the stored document as it was changed. Raises InvalidObject, Refused.
         """
+        from avi_shell.configuration.notices import not_valid
+
         model = schema.kind(kind)
         engines = self._engine_addresses() if kind in _ADDRESS_KINDS else ()
         with self._store.transaction():
@@ -117,6 +134,8 @@ class Configuration:
             if not put.changed:
                 return Saved(put.entry.document, False, (), self._store.version(), False, False)
             notices, forwarded = made.finish()
+            if made.faults:
+                notices += not_valid(made.faults)
             action = "create" if put.created else "update"
             self._record(made.version, by, put.entry.tenant, action, kind, put.entry.name)
         return Saved(put.entry.document, put.created, tuple(notices), made.version, True, forwarded)
@@ -185,12 +204,40 @@ class Configuration:
             yield self._store
 
     @contextmanager
-    def bulk(self, action: str, by: Author = NOBODY) -> Iterator[tuple[Store, Change]]:
-        """Many changes as one commit. The block puts and removes, and calls `finish`; its end records the commit."""
-        with self._store.transaction():
+    def bulk(self, action: str, by: Author = NOBODY, *, dry_run: bool = False) -> Iterator[tuple[Store, Change]]:
+        """Many changes as one commit. The block puts and removes, and calls `finish`; its end records the commit.
+        dry_run: its end takes everything back."""
+        with self._commit(dry_run):
             made = self._begin(engines=self._engine_addresses())
             yield self._store, made
             self._record(made.version, by, ADMIN, action, "", "")
+
+    def change(
+        self, changes: Sequence[ObjectChange], action: str, by: Author = NOBODY, *, dry_run: bool = False
+    ) -> tuple[int, list[str], bool]:
+        """Make changes of whole objects as one commit, in whatever order they stand. dry_run: check them alone.
+
+        Returns the commit's version, notices, and whether the plan forwards for a virtual service that it is about.
+        Raises Conflict where an object is not what it was before its change; InvalidObject, Refused; InvalidFile for
+        several faults.
+        """
+        from avi_shell.configuration.changeset import ChangeSet
+
+        with self._commit(dry_run):
+            made = ChangeSet(self._store, self._engine_addresses())
+            notices, forwarded = made.apply(changes, lenient=self._lenient)
+            self._record(made.version, by, ADMIN, action, "", "")
+        return made.version, notices, forwarded
+
+    @contextmanager
+    def _commit(self, dry_run: bool) -> Iterator[None]:
+        try:
+            with self._store.transaction():
+                yield
+                if dry_run:
+                    raise _Undone
+        except _Undone:
+            pass
 
     def bound_history(self, commits: int, days: int) -> None:
         """Remember so many commits at most, of so many days; what is beyond goes with the next commit."""
@@ -210,7 +257,10 @@ class Configuration:
     def _begin(self, subject: tuple[str, str] = ("", ""), engines: Collection[str] = ()) -> Change:
         from avi_shell.configuration.commit import Change  # late: a shell that commits nothing does without
 
-        return Change(self._store, subject, engines)
+        made = Change(self._store, subject, engines)
+        if self._lenient:
+            made.gather()
+        return made
 
     def _existing(self, kind: str, name: str, tenant: str, cloud: str) -> Entry:
         entry = self._find(kind, name, tenant, cloud)
@@ -276,6 +326,10 @@ class Configuration:
                 own = {"uuid": ADMIN} if segment == "tenant" and new["name"] == ADMIN else {}
                 made.put(schema.kind(segment), {**new, **own}, ADMIN, None)
         made.finish()
+
+
+class _Undone(Exception):
+    """A dry run ends: what it put is taken back."""
 
 
 class _EngineAddresses:

@@ -79,16 +79,12 @@ def import_(
     collected = gc.isenabled()
     gc.disable()  # documents have no circles: to look for some among thousands costs a tenth of the time
     try:
-        with configuration.bulk("import", by) as (store, made):
+        with configuration.bulk("import", by, dry_run=dry_run) as (store, made):
             _Import(store, made, known, done, keep_uuid, tenant, progress).run()
             for name, body in foreign.items():
                 store.set_foreign(name, body)
                 done.kept[name] = len(body) if isinstance(body, list) else 1
             done.version = made.version
-            if dry_run:
-                raise _Undone
-    except _Undone:
-        pass
     finally:
         if collected:
             gc.enable()
@@ -96,10 +92,6 @@ def import_(
         kept = [f"{name} ({len(body)})" if isinstance(body, list) else name for name, body in foreign.items()]
         done.notices.append(f"kinds without effect here, kept for export: {', '.join(kept)}")
     return done
-
-
-class _Undone(Exception):
-    """A dry run ends: what it put is taken back."""
 
 
 class _Import:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from avi_shell.configuration.assembly import GLOBAL, Assembly
 from avi_shell.configuration.autofill import filled
 from avi_shell.configuration.document import ADMIN, Document, address_text, with_defaults
 from avi_shell.configuration.rules import CONSISTENT_HASH
+from avi_shell.errors import ShellError
 from dataplane import plan
 from grammar import schema
 
@@ -129,6 +130,11 @@ def _server_notices(assembly: Assembly) -> Iterator[str]:
 
 def _some(words: list[str]) -> str:
     return ", ".join(words) if len(words) <= 3 else f"{', '.join(words[:3])} and {len(words) - 3} more"
+
+
+def not_valid(faults: Iterable[tuple[str, str, ShellError]]) -> list[str]:
+    """What keeps a configuration that is not yet committed from being so. faults: as `Change.faults`."""
+    return [f"not valid yet: {fault}" + (f"; {fault.hint}" if fault.hint else "") for _, _, fault in faults]
 
 
 def without_effect(kind: schema.Kind, document: Document, stored: Document | None) -> list[str]:

@@ -192,6 +192,10 @@ class Store:
         self._journal.note(id_, place, before[0] if before else None, body)
         return Entry(id_, *place, uuid, document)
 
+    def set_aside(self, id_: int) -> None:
+        """Free an object's name and uuid for others until it is put again, in this transaction."""
+        self.connection.execute("UPDATE object SET name = '\n' || id, uuid = '\n' || id WHERE id = ?", (id_,))
+
     def remove(self, id_: int) -> None:
         """Remove an object and what the indexes hold of it."""
         *place, body = self._one("SELECT kind, tenant, cloud, name, body FROM object WHERE id = ?", id_)

@@ -1,0 +1,81 @@
+"""A candidate: a configuration in memory that begins as a copy of another; its changes become one commit there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from avi_shell.configuration.configuration import NOBODY, Configuration
+from avi_shell.configuration.document import HIDDEN_STATE
+from avi_shell.configuration.entry import value_of
+from avi_shell.configuration.record import Author, ObjectChange
+
+_BASE = """
+CREATE TEMP TABLE base AS SELECT id, kind, tenant, cloud, name, body FROM object
+UNION ALL SELECT 0, kind, '', '', kind, body FROM foreign_kind
+"""
+"""What the copy began with; row 0 for kinds that the object model does not have."""
+
+_NOW = """
+SELECT id, kind, tenant, cloud, name, body FROM object UNION ALL SELECT 0, kind, '', '', kind, body FROM foreign_kind
+"""
+
+_CHANGED = f"""
+SELECT n.id, n.kind, n.tenant, n.cloud, n.name, b.body, n.body FROM ({_NOW}) n
+LEFT JOIN base b ON b.id = n.id AND (n.id OR b.name = n.name) WHERE b.body IS NOT n.body
+UNION ALL
+SELECT b.id, b.kind, b.tenant, b.cloud, b.name, b.body, NULL FROM base b
+LEFT JOIN ({_NOW}) n ON n.id = b.id AND (b.id OR b.name = n.name) WHERE n.id IS NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What became of a candidate's changes."""
+
+    version: int  # of the commit; of the last one where nothing was changed
+    changed: bool  # there was something to commit
+    notices: tuple[str, ...]  # what the operator should know
+    needs_engine: bool  # the plan forwards for a virtual service that the commit is about
+
+
+class Candidate:
+    """A copy of a configuration. Objects are checked alone there as they are saved, and against all others when the
+    changes are committed. stored: the configuration that was copied."""
+
+    def __init__(self, stored: Configuration) -> None:
+        self.stored = stored
+        self.configuration = stored.copy(lenient=True)
+        with self.configuration.snapshot() as store:
+            pass
+        store.connection.execute(_BASE)
+
+    def changes(self) -> list[ObjectChange]:
+        """What differs from what was copied, each object once. `before` is as it was copied."""
+        with self.configuration.snapshot() as store:
+            found = []
+            for row, kind, tenant, cloud, name, *bodies in store.connection.execute(_CHANGED).fetchall():
+                before, after = (body and value_of(body, f"{kind} {name}", store.where) for body in bodies)
+                if not (row and before and after and {**before, HIDDEN_STATE: ""} == {**after, HIDDEN_STATE: ""}):
+                    found.append(ObjectChange(row, kind, tenant, cloud, "" if not row else name, before, after))
+            return found
+
+    def commit(self, action: str, by: Author = NOBODY, *, dry_run: bool = False) -> Committed:
+        """Make the changes in the configuration that was copied, as one commit. dry_run: check them alone.
+
+        Raises Conflict, InvalidObject, Refused or, for several faults, InvalidFile; nothing was stored then.
+        """
+        return commit(self.stored, self.changes(), action, by, dry_run=dry_run)
+
+    def close(self) -> None:
+        """Give the changes up."""
+        self.configuration.close()
+
+
+def commit(
+    stored: Configuration, changes: list[ObjectChange], action: str, by: Author = NOBODY, *, dry_run: bool = False
+) -> Committed:
+    """Make changes in a configuration, as one commit. See `Candidate.commit`."""
+    if not changes:
+        return Committed(stored.version(), False, (), False)
+    version, notices, forwarded = stored.change(changes, action, by, dry_run=dry_run)
+    return Committed(version, True, tuple(notices), forwarded)
