@@ -13,6 +13,7 @@ from typing import Any
 from dataplane.bpf.bpffs import BPFFS
 from dataplane.bpf.programs import Program
 from dataplane.kernel.objects import LINK, PIN, ROUTE, RULE, SETTING, TABLE, TRACE
+from dataplane.network import features
 from tests.netns import Namespace
 
 State = Mapping[tuple[str, str], str]
@@ -30,6 +31,8 @@ def seen(there: Namespace, instance: str) -> dict[tuple[str, str], str]:
         found[(ROUTE, f"table {table}") if own else ("route of the host", json.dumps(route, sort_keys=True))] = "there"
     for link in _json(there, "ip -j -d link"):
         found["interface", link["ifname"]] = str(link["ifindex"])
+        for key in (features.key(link["ifname"], name) for name in features.UNTAGGING):
+            found[SETTING, key] = there.run(lambda key=key: features.read(key))  # type: ignore[misc]
         if "xdp" in link:
             found[LINK, link["ifname"]] = str(link["xdp"]["mode"])
     for table in json.loads(there.sh("nft -j list tables"))["nftables"]:

@@ -192,7 +192,7 @@ class Engine:
         await self.vips.close()
         await self.conflicts.close()
         await self._paths.close()
-        self._settings.close()
+        self._settings.close(keep=keep)
         self.driver.close(keep=keep)
 
     def apply(self, change: plan.Plan) -> None:

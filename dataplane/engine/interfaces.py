@@ -59,7 +59,7 @@ class ServedInterfaces:
         for name, interface in found.items():
             if self._served.get(name) != interface:
                 try:
-                    self._settings.prepare(name)
+                    self._settings.prepare(name, tags=not self._driver.sees_stripped_tags)
                 except FileNotFoundError:  # it vanished since; the event that tells will come
                     continue
                 self._driver.put_interface(interface)

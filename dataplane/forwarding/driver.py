@@ -87,6 +87,8 @@ class Driver(Tables, Protocol):
 
     name: str
     """As it is registered (`dataplane.drivers.registry`)."""
+    sees_stripped_tags: bool
+    """Whether it knows of the VLAN tags that a network card took off frames."""
 
     def modes(self) -> Mapping[str, str]:
         """How each interface is served, by interface name ("native", "generic", "AF_PACKET")."""

@@ -14,8 +14,8 @@ class KernelObject(NamedTuple):
     """An object in the kernel."""
 
     kind: str  # one of those above
-    # an interface, a path, a family and a table, a preference and a selector, a table's number, a key of sysctl(8),
-    # a program
+    # an interface, a path, a family and a table, a preference and a selector, a table's number, a key of sysctl(8) or
+    # of `network.features`, a program
     name: str
 
     def __str__(self) -> str:

@@ -3,6 +3,8 @@
 Probes need loose rp_filter, and no ICMP redirects. Answers come from a VIP that may lie outside every network of this
 host. A server that forwards a probe because it lacks the VIP also sends a redirect, which would lead later probes past
 it (icmp(7), ip-sysctl: of accept_redirects, `all` or the interface's is enough).
+
+A driver that does not see the VLAN tags that cards take off frames needs cards that do not (`features`).
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ import socket
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 from dataplane.foreign import files, jsontext
 from dataplane.foreign.errors import ForeignError
 from dataplane.kernel.objects import SETTING, KernelObject
-from dataplane.network import namespace, rtnetlink, sysctl
+from dataplane.network import features, namespace, rtnetlink, sysctl
 
 log = logging.getLogger("avi-se")
 
@@ -32,7 +35,7 @@ class KernelSettings:
     def __init__(self, record: Path | None = None) -> None:
         self._record = record
         self._events: socket.socket | None = None
-        self._interfaces: dict[str, None] = {}
+        self._interfaces: dict[str, bool] = {}  # by name: whether tags are to stay in frames
         self._before: dict[str, str] = {}
         self._ours: dict[str, str] = {}
         if record is not None:
@@ -52,12 +55,12 @@ class KernelSettings:
                 pass
         wake()
 
-    def prepare(self, interface: str) -> None:
-        """Set what an interface needs, from now on. What cannot be set is missing (`missing`), and told of by the
-        registry. Raises FileNotFoundError where the interface is gone."""
-        for key, value in _wrong(interface).items():
+    def prepare(self, interface: str, *, tags: bool = False) -> None:
+        """Set what an interface needs, from now on. tags: its frames are to keep their VLAN tags. What cannot be set is
+        missing (`missing`), and told of by the registry. Raises FileNotFoundError where the interface is gone."""
+        for key, value in _wrong(interface, tags).items():
             self._set(key, value)
-        self._interfaces[interface] = None
+        self._interfaces[interface] = tags
 
     def release(self, interface: str) -> None:
         """Look after an interface no more."""
@@ -66,10 +69,8 @@ class KernelSettings:
     def rename(self, old: str, new: str) -> None:
         """An interface has another name: what there was before is put back under that."""
         if old in self._interfaces:
-            del self._interfaces[old]
-            self._interfaces[new] = None
-        for name in ("accept_redirects", "rp_filter"):
-            key, now = sysctl.conf(old, name), sysctl.conf(new, name)
+            self._interfaces[new] = self._interfaces.pop(old)
+        for key, now in zip(_keys(old), _keys(new), strict=True):
             for kept in (self._before, self._ours):
                 if key in kept:
                     kept[now] = kept.pop(key)
@@ -82,48 +83,52 @@ class KernelSettings:
     def missing(self) -> Collection[KernelObject]:
         """Those that somebody else changed to what harms."""
         found: dict[str, None] = {}
-        for interface in self._interfaces:
+        for interface, tags in self._interfaces.items():
             with suppress(OSError, ValueError):  # it vanished since; the event that tells will come
-                found.update(dict.fromkeys(_wrong(interface)))
+                found.update(dict.fromkeys(_wrong(interface, tags)))
         return [KernelObject(SETTING, key) for key in found]
 
     async def restore(self, missing: Collection[KernelObject]) -> Mapping[KernelObject, str]:
         """Set them again. What somebody else wished is what there will be after the engine's end."""
         outcome: dict[KernelObject, str] = {}
-        for interface in self._interfaces:
+        for interface, tags in self._interfaces.items():
             with suppress(FileNotFoundError):
-                for key, value in _wrong(interface).items():
+                for key, value in _wrong(interface, tags).items():
                     one = KernelObject(SETTING, key)
                     if one in missing:
                         outcome[one] = self._set(key, value)
         return outcome
 
-    def close(self) -> list[KernelObject]:
-        """Put back what there was, where nobody else changed it since. Returns what was put back."""
+    def close(self, *, keep: bool = False) -> list[KernelObject]:
+        """Put back what there was, where nobody else changed it since. keep: but for what cards do, which forwarding
+        without this process needs as it is. Returns what was put back."""
         if self._events is not None:
             asyncio.get_running_loop().remove_reader(self._events)
             self._events.close()
             self._events = None
         changed = []
-        for key, before in self._before.items():
+        for key in [key for key in self._before if not (keep and features.is_key(key))]:
+            before, ours = self._before.pop(key), self._ours.pop(key)
             with suppress(OSError):  # the interface may be gone
-                if sysctl.read(key) == self._ours[key] != before:
-                    sysctl.write(key, before)
-                    changed.append(KernelObject(SETTING, f"{key}={self._ours[key]}"))
+                if _place(key).read(key) == ours != before:
+                    _place(key).write(key, before)
+                    changed.append(KernelObject(SETTING, f"{key}={ours}"))
+        if self._before:
+            self._write()
+        elif self._record is not None:
+            self._record.unlink(missing_ok=True)
         self._before.clear()
         self._ours.clear()
         self._interfaces.clear()
-        if self._record is not None:
-            self._record.unlink(missing_ok=True)
         return changed
 
     def _set(self, key: str, value: str) -> str:
         """Returns why a key cannot be set, "" where it is. Raises FileNotFoundError where its interface is gone."""
         former = self._before.get(key), self._ours.get(key)
-        self._before[key], self._ours[key] = sysctl.read(key), value
+        self._before[key], self._ours[key] = _place(key).read(key), value
         self._write()
         try:
-            sysctl.write(key, value)
+            _place(key).write(key, value)
         except FileNotFoundError:
             raise
         except OSError as exc:  # a container's /proc/sys is for reading alone
@@ -133,7 +138,7 @@ class KernelSettings:
                 else:
                     kept[key] = value_before
             self._write()
-            return f"{exc.strerror or exc}; where it can be set: sysctl -w {key}={value}"
+            return f"{exc.strerror or exc}; where it can be set: {_place(key).command(key, value)}"
         return ""
 
     def _write(self) -> None:
@@ -153,13 +158,26 @@ def elsewhere(record: Path) -> bool:
     return told.get("boot") == namespace.boot() and told.get("namespace") != namespace.cookie()
 
 
-def _wrong(interface: str) -> dict[str, str]:
-    """What is to be set of an interface that is not so, by sysctl key. Raises OSError."""
+def _place(key: str) -> ModuleType:
+    """What reads and writes a key."""
+    return features if features.is_key(key) else sysctl
+
+
+def _keys(interface: str) -> list[str]:
+    """All that is set of an interface itself."""
+    own = [sysctl.conf(interface, name) for name in ("accept_redirects", "rp_filter")]
+    return [*own, *(features.key(interface, name) for name in features.UNTAGGING)]
+
+
+def _wrong(interface: str, tags: bool) -> dict[str, str]:
+    """What is to be set of an interface that is not so, by key. tags: its frames are to keep them. Raises OSError."""
     wanted = {sysctl.conf(name, "accept_redirects"): "0" for name in ("all", interface)}
     wrong = {key: value for key, value in wanted.items() if sysctl.read(key) != value}
     strict = [sysctl.conf(name, "rp_filter") for name in ("all", interface)]
     if max(map(sysctl.read, strict)) == "1":
         wrong[strict[1]] = "2"
+    if tags:
+        wrong.update(dict.fromkeys(features.untagging(interface), features.OFF))
     return wrong
 
 

@@ -25,6 +25,11 @@ def write(key: str, value: str) -> None:
     path(key).write_text(value + "\n", "ascii")
 
 
+def command(key: str, value: str) -> str:
+    """What an operator types to set a key."""
+    return f"sysctl -w {key}={value}"
+
+
 def conf(interface: str, name: str) -> str:
     """The key of an interface's IPv4 setting; `all` and `default` are interfaces too (ip-sysctl in the kernel)."""
     return f"net.ipv4.conf.{interface.replace('.', '/')}.{name}"

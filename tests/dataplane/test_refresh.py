@@ -45,6 +45,7 @@ class Memory(LookupTables):
     """A driver that only remembers."""
 
     name = "memory"
+    sees_stripped_tags = True
 
     def modes(self) -> Mapping[str, str]:
         return {}

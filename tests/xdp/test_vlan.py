@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dataplane.drivers import registry, selection
-from dataplane.drivers.xdp import attachment
 from dataplane.errors import DriverError
+from dataplane.network import ethtool
 from tests.netns import Namespace
 
 from .wire import instance
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.root
 def test_the_kernels_driver_of_an_interface_is_known() -> None:
     with Namespace() as there:
         there.sh("ip link add eth0 type veth peer name far0")
-        assert there.run(lambda: attachment.network_driver("eth0")) == "veth"
-        assert there.run(lambda: attachment.network_driver("nosuch")) == ""
+        assert there.run(lambda: ethtool.network_driver("eth0")) == "veth"
+        assert there.run(lambda: ethtool.network_driver("nosuch")) == ""
 
 
 def test_a_vlan_interface_is_served_by_the_pcap_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many kernels have no 8021q: what ethtool says of its interfaces is put in."""
-    monkeypatch.setattr(attachment, "network_driver", lambda name: "802.1Q VLAN Support" if "." in name else "veth")
+    monkeypatch.setattr(ethtool, "network_driver", lambda name: "802.1Q VLAN Support" if "." in name else "veth")
     with Namespace() as there:
         there.sh("ip link add eth0.7 type veth peer name far0")
         index = there.link("eth0.7")[0]

@@ -47,6 +47,7 @@ class PcapDriver:
     also where another process is this instance's driver."""
 
     name = "pcap"
+    sees_stripped_tags = True
 
     def __init__(self, instance: str) -> None:
         self._claim = hostguard.claim(instance)

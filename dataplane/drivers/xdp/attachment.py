@@ -5,14 +5,9 @@ One interface has one XDP program. Somebody else's is named and left alone.
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import fcntl
 import logging
-import os
 import socket
-import struct
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +18,7 @@ from dataplane.bpf.programs import Program
 from dataplane.drivers.xdp import pins
 from dataplane.drivers.xdp.pins import LINK, Holder
 from dataplane.errors import DriverError
+from dataplane.network import ethtool
 
 log = logging.getLogger("avi-se")
 
@@ -34,8 +30,6 @@ _NO_NATIVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ERANGE, errno.ENOMEM, errno.
 """What network drivers answer when they cannot run XDP themselves: at all, with this MTU, with these offloads, with
 these queues."""
 
-
-_SIOCETHTOOL, _GDRVINFO = 0x8946, 3  # linux/sockios.h, linux/ethtool.h
 _VLAN = "802.1Q VLAN Support"
 
 
@@ -201,11 +195,11 @@ def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None
     """What refuses the first of these interfaces (index by name) that is a VLAN's, or that has an XDP program not of
     this instance."""
     for name in interfaces:
-        if network_driver(name) == _VLAN:
+        if ethtool.network_driver(name) == _VLAN:
             return DriverError(
-                f"{name} is a VLAN interface: the XDP program would run where frames have not come to it yet, or only "
-                "generic, where it cannot see what senders' stacks left undone",
-                remedy="serve the interface under it, or take --driver pcap",
+                f"{name} is a VLAN interface: network cards run XDP on the interface under it alone, and generic XDP "
+                "drops what is not cut yet (segmentation offload, GRO)",
+                remedy="--driver pcap, or --interface with one to which this VLAN comes without tags",
             )
     own = pins.own_programs(instance)
     for name, index in interfaces.items():
@@ -213,15 +207,6 @@ def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None
         if there is not None and there.program not in own:
             return _occupied(name, index, there)
     return None
-
-
-def network_driver(name: str) -> str:
-    """The kernel's driver of an interface, as ethtool(8) -i names it; "" where there is none to ask."""
-    told = bytearray(_GDRVINFO.to_bytes(4, sys.byteorder) + bytes(192))  # struct ethtool_drvinfo of linux/ethtool.h
-    there = (ctypes.c_char * len(told)).from_buffer(told)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked, suppress(OSError):
-        fcntl.ioctl(asked, _SIOCETHTOOL, struct.pack("16sP16x", os.fsencode(name), ctypes.addressof(there)))
-    return bytes(told[4:36]).rstrip(b"\0").decode("ascii", "replace")
 
 
 def holder(instance: str, index: int) -> Holder | None:

@@ -67,6 +67,7 @@ class XdpDriver:
     whoever finds its program. Raises DriverError, also where another process is this instance's driver."""
 
     name = "xdp"
+    sees_stripped_tags = False
 
     def __init__(self, instance: str, state: Path | None = None) -> None:
         self._held = Pins(instance, state)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataplane.drivers.xdp import ethtool
 from dataplane.drivers.xdp.attachment import GENERIC, NATIVE
 from dataplane.drivers.xdp.sending import SendingWatch
 from dataplane.errors import DriverError
+from dataplane.network import ethtool, features
 
 _SOFTWARE_BUSES = ("", "N/A", "tun", "tap")
 """What interfaces that are no device of a bus tell as its address."""
@@ -15,6 +15,12 @@ _SEND_UNSEGMENTED = ("tun",)
 
 def unfit(watch: SendingWatch, name: str, index: int, mode: str) -> DriverError | None:
     """Why an interface that runs the program in a mode would lose frames; None: as far as can be seen it does not."""
+    if stripped := features.untagging(name, changeable=False):
+        return DriverError(
+            f"{name} takes VLAN tags off frames, which XDP then cannot tell from untagged ones, and its network driver "
+            f"cannot be told not to ({', '.join(stripped)}: fixed)",
+            remedy="--driver pcap",
+        )
     if mode == GENERIC or ethtool.network_driver(name) in _SEND_UNSEGMENTED:
         return _coalesced(name)
     fault = watch.fault(name, index) if mode == NATIVE else None

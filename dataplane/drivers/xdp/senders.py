@@ -10,11 +10,12 @@ from collections.abc import Collection, Iterable
 
 from dataplane.bpf.maps import Map
 from dataplane.bpf.objects import Object
-from dataplane.drivers.xdp import ethtool, farend
+from dataplane.drivers.xdp import farend
 from dataplane.drivers.xdp.tracing import TracingLinks
 from dataplane.forwarding.driver import OffloadingSender
 from dataplane.forwarding.program import SENDERS
 from dataplane.forwarding.values import Interface
+from dataplane.network import ethtool
 
 PROGRAM = "look"
 ENOUGH = 64

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from dataplane.drivers.xdp import ethtool, farend
+from dataplane.drivers.xdp import farend
 from dataplane.drivers.xdp.attachment import NATIVE
 from dataplane.drivers.xdp.losses import Losses
 from dataplane.drivers.xdp.tracing import TracingLinks
@@ -18,6 +18,7 @@ from dataplane.errors import DriverError
 from dataplane.forwarding.driver import RECENT, Sending
 from dataplane.forwarding.program import PASS
 from dataplane.forwarding.values import Interface
+from dataplane.network import ethtool
 
 
 class Fault(NamedTuple):
