@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -136,12 +137,9 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(reports, indent=1))
     elif reports:
-        from rich.console import Console
-
-        width = None if sys.stdout.isatty() else WIDTH
-        console = Console(markup=False, emoji=False, highlight=False, width=width)
-        for part in statustext.render(reports):
-            console.print(part)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
+        for part in statustext.render(reports, width):
+            print(part)
     else:
         start = f"avi-se run --state {shlex.quote(str(arguments.state))} --interface IF"
         print(f"no service engine runs on {arguments.state}; start one: {start}", file=sys.stderr)

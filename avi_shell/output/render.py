@@ -9,8 +9,8 @@ from typing import Any
 
 from avi_shell.configuration.document import SECRET
 from avi_shell.errors import InvalidFile, ShellError
-from avi_shell.output import table
 from avi_shell.output.result import Part, Prose, Result, Table, Words
+from dataplane import drawing
 from dataplane.foreign.text import visible
 from grammar.errors import LanguageError, LineError
 
@@ -31,7 +31,7 @@ def text_lines(parts: Iterable[Part], width: int | None = None) -> list[str]:
         elif isinstance(part, Prose) and width and len(part) > width:
             lines += _wrapped(part, width)
         else:
-            lines += (table.draw(part.columns, part.rows, width) if isinstance(part, Table) else part).split("\n")
+            lines += (drawing.draw(part.columns, part.rows, width) if isinstance(part, Table) else part).split("\n")
     return [line if line.isprintable() else visible(line) for line in lines]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from dataplane import client
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from dataplane import client, drawing
+from dataplane.foreign.text import visible
 
 HOST = {True: "answers", False: "silent", None: ""}
 """How `host` is shown."""
@@ -17,9 +16,14 @@ EVENTS = 10
 """How many events are shown."""
 
 
-def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
-    """Tables and lines for people, one engine after the other (rich renderables): as the shell shows them, and each
-    table fits a terminal of 80 columns."""
+def render(reports: Iterable[Mapping[str, Any]], width: int) -> Iterator[str]:
+    """Tables and sentences for people, one engine after the other, as the shell shows them; long sentences in several
+    lines. width: of the terminal, in columns; each table fits one of 80."""
+    for part in _parts(reports, width):
+        yield part if "\n" in part else textwrap.fill(visible(part), width, break_on_hyphens=False)
+
+
+def _parts(reports: Iterable[Mapping[str, Any]], width: int) -> Iterator[str]:
     for told in reports:
         modes = ", ".join(f"{name} {mode}" for name, mode in told["driver"]["interfaces"].items())
         yield f"Service engine {told['name']} ({told['group']}): driver {told['driver']['name']} on {modes}"
@@ -38,6 +42,7 @@ def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
                 (s["virtualservice"], s["vip"], s["protocol"], _ports(s), _word(s), s["packets"], s["bytes"])
                 for s in told["services"]
             ],
+            width,
         )
         for s in told["services"]:
             if s["reason"]:
@@ -46,7 +51,7 @@ def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
         for row in told["damaged"]:
             yield f"The plan of {row['key'] or 'the engines'} cannot be read: {row['reason']}"
         for pool in told["pools"]:
-            yield from _pool_rendered(pool)
+            yield from _pool_rendered(pool, width)
         for remedy, servers in _remedies(told["pools"]).items():
             yield f"To mend {', '.join(servers)}: {remedy}"
         drops = ", ".join(f"{reason} {n}" for reason, n in told["dropped"].items()) or "none"
@@ -59,7 +64,7 @@ def render(reports: Iterable[Mapping[str, Any]]) -> Iterable[Table | str]:
             yield f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(event['at']))} {event['text']}"
 
 
-def _pool_rendered(pool: Mapping[str, Any]) -> Iterable[Table | str]:
+def _pool_rendered(pool: Mapping[str, Any], width: int) -> Iterator[str]:
     up = sum(server["state"] == "up" for server in pool["servers"])
     yield f"Pool {pool['name']}: {_state(pool)}, {up} of {len(pool['servers'])} servers up"
     yield _table(
@@ -68,10 +73,12 @@ def _pool_rendered(pool: Mapping[str, Any]) -> Iterable[Table | str]:
             (s["address"], s["port"], _word(s), HOST[s["host"]], f"{100 * s['share']:.1f} %", s["packets"], s["bytes"])
             for s in pool["servers"]
         ],
+        width,
     )
     yield _table(
         "Server|Ratio|MAC Address|Interface",
         [(s["address"], s["weight"], s["mac"] or "", s["interface"] or "") for s in pool["servers"]],
+        width,
     )
     for server in pool["servers"]:
         if server["reason"]:
@@ -101,13 +108,6 @@ def _state(what: Mapping[str, Any]) -> str:
     return f"{_word(what)}: {what['reason']}" if what["reason"] else _word(what)
 
 
-def _table(head: str, rows: Iterable[tuple[Any, ...]]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.ASCII2)
-    for column in head.split("|"):
-        table.add_column(column, no_wrap=column not in ("Virtual Service", "Interface"), overflow="fold")
-    for row in rows:
-        table.add_row(*map(str, row))
-    return table
+def _table(head: str, rows: Iterable[tuple[Any, ...]], width: int) -> str:
+    shown = [tuple(map(str, row)) for row in rows]
+    return drawing.draw(head.split("|"), shown, width, folded=("Virtual Service", "Interface"))

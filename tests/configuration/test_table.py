@@ -1,9 +1,6 @@
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from avi_shell.configuration import document
 from avi_shell.output import table
+from dataplane import drawing
 from grammar import schema
 
 from .addresses import address, prefix
@@ -17,7 +14,7 @@ DSR = document.with_defaults(
 def test_an_object_as_the_appliance_prints_it() -> None:
     rows = table.object_rows(PROFILE, DSR)
     assert (
-        table.draw(("Field", "Value"), rows)
+        drawing.draw(("Field", "Value"), rows)
         == """\
 +---------------------------+-----------------------------+
 | Field                     | Value                       |
@@ -78,33 +75,3 @@ def test_hidden_fields_are_not_shown_and_carried_ones_are() -> None:
         ("networks[1]", ""),
         ("  server_filter", "x"),
     ]
-
-
-def test_long_values_continue_under_an_empty_name() -> None:
-    drawn = table.draw(("Field", "Value"), [("description", "y" * 200)]).splitlines()
-    cells = [[cell.strip() for cell in line.split("|")[1:3]] for line in drawn if line.startswith("|")]
-    assert cells[1:] == [["description", "y" * 80], ["", "y" * 80], ["", "y" * 40]]
-
-
-def test_brackets_stay() -> None:
-    assert "[admin:10-1-1-1]: :smile:" in table.draw(("A", "B"), [("[admin:10-1-1-1]: :smile:", "ü")], 60)
-
-
-def test_a_narrow_terminal_is_kept() -> None:
-    assert max(map(len, table.draw(("A", "B"), [("a" * 70, "b" * 70)], 60).splitlines())) == 60
-
-
-printable = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=80).filter(
-    lambda text: not text.endswith(" ")
-)
-
-
-@given(st.lists(st.tuples(printable, printable), max_size=5))
-def test_the_fast_path_draws_what_rich_draws(rows: list[tuple[str, str]]) -> None:
-    columns = ("Field", "Value")
-    assert table.draw(columns, rows) == table._wrapped(columns, rows, None)
-
-
-@pytest.mark.parametrize("width", [20, 40, 200])
-def test_no_rows_still_make_a_table(width: int) -> None:
-    assert table.draw(("Name", "UUID"), [], width).count("\n") == 3
