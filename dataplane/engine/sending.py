@@ -51,8 +51,7 @@ class SendingStates:
         return f"{recent} frames were lost by {self._name(index)} in the last {RECENT} s" if recent else ""
 
     def senders(self, vip: bytes) -> str:
-        """Which senders leave the checksums of packets to a VIP to a device that does not fill them in; "": none is
-        known."""
+        """Which senders leave something about packets to a VIP to a device that does not do it; "": none is known."""
         return "; ".join(offloading(sender) for sender in self._senders if sender.vip == vip)
 
     def losing(self) -> bool:
@@ -65,8 +64,14 @@ class SendingStates:
 
 def offloading(sender: OffloadingSender) -> str:
     """What an operator must know of such a sender."""
-    address, vip = socket.inet_ntoa(sender.address), socket.inet_ntoa(sender.vip)
+    who, vip = f"{socket.inet_ntoa(sender.address)} (MAC address {sender.mac.hex(':')})", socket.inet_ntoa(sender.vip)
+    if sender.vlan:
+        veth = sender.device
+        return (
+            f"{who} sends to {vip} in VLAN {sender.vlan}, and gets through: the veth {veth} carries the tag beside its "
+            f"frames, unseen by XDP; where {veth} is: ethtool -K {veth} txvlan off tx-vlan-stag-hw-insert off"
+        )
     return (
-        f"{address} (MAC address {sender.mac.hex(':')}) leaves checksums to its network device, which fills none in: "
+        f"{who} leaves checksums to its network device, which fills none in: "
         f"servers drop its packets to {vip}; on that host: ethtool -K IF tx off"
     )

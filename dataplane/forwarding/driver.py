@@ -71,11 +71,13 @@ class Sending(NamedTuple):
 
 
 class OffloadingSender(NamedTuple):
-    """A sender that leaves the checksums of its packets to a device which does not fill them in."""
+    """A sender that leaves to its network device what that does not do."""
 
     vip: bytes  # that it sends to
     address: bytes  # of the sender
     mac: bytes  # that its frames come from
+    vlan: int = 0  # whose tag is not put into its frames; 0: checksums are not filled in
+    device: str = ""  # the veth that does not put the tag in
 
 
 RECENT = 10
@@ -112,8 +114,8 @@ class Driver(Tables, Protocol):
         none was seen to leave yet, a test frame is sent. Asked about once a second."""
 
     def offloading_senders(self) -> list[OffloadingSender]:
-        """Senders whose packets reach the servers with checksums that nobody filled in, as far as samples tell. Asked
-        about once a second."""
+        """Senders whose packets reach the servers with checksums that nobody filled in, or from a VLAN whose tag nobody
+        put in, as far as samples tell. Asked about once a second."""
 
     def notes(self) -> list[str]:
         """What this driver, as it runs here, cannot do or see, each in a sentence with what mends it."""

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.broken.world import CLIENT
-from tests.field.world import curl, field, forwards
+from tests.broken.world import CLIENT, VIP, inet
+from tests.field import raw
+from tests.field.world import UDP, counted, curl, field, forwards, rejects_nothing
 from tests.polling import until
 
 pytestmark = pytest.mark.root
@@ -35,6 +36,34 @@ def test_a_sender_that_leaves_checksums_to_its_device_is_named_with_the_command(
 
         world.sh("client", COMMAND.replace("IF", "eth0"))
         forwards(world)
+
+
+def test_a_sender_in_a_vlan_whose_tag_a_veth_carries_beside_its_frames_is_named_with_the_command(
+    tmp_path: Path,
+) -> None:
+    """XDP takes its frames for untagged ones, until the tag is put into them."""
+    with field(tmp_path, "xdp", napi=True) as world:
+        world.is_well()
+        rejects_nothing(world)
+        client, engine = world.spaces["client"].link("eth0")[1], world.spaces["engine"].link("eth0")[1]
+        frame = raw.tagged(raw.datagram(engine, client, inet(CLIENT), inet(VIP), UDP, b"of VLAN 99"), 99)
+        world.spaces["client"].run(lambda: raw.exchanged("eth0", [frame], b"of VLAN 99"))
+
+        def told() -> str:
+            report = world.status()
+            return "; ".join(service["reason"] for service in report["services"]) if report else ""
+
+        named = (
+            f"{CLIENT} (MAC address {client.hex(':')}) sends to {VIP} in VLAN 99, and gets through: the veth engine0 "
+        )
+        until(lambda: named in told(), lambda: str(world.status()))
+        world.sh("switch", told().partition("where engine0 is: ")[2].partition(";")[0])
+        before = counted(world)
+        question = raw.datagram(engine, client, inet(CLIENT), inet(VIP), UDP, b"untagged")
+        came = world.spaces["client"].run(lambda: raw.exchanged("eth0", [frame, question], b"untagged"))
+        assert not [one for one in came if b"VLAN" in one]
+        until(lambda: counted(world) > before)
+        assert counted(world) == before + 1
 
 
 def test_the_pcap_driver_forwards_for_such_a_sender(tmp_path: Path) -> None:

@@ -48,6 +48,16 @@ def _datagram() -> bytes:
         return asking.recv(2000)
 
 
+def counted(world: World) -> int:
+    """The packets that the engine forwarded."""
+    return sum(service["packets"] for service in (world.status() or {"services": []})["services"])
+
+
+def rejects_nothing(world: World) -> None:
+    """The client says nothing of datagrams that nobody took: the engine would forward that, and count it."""
+    world.sh("client", "nft 'table ip t { chain c { type filter hook output priority 0; icmp type 3 drop; }; }'")
+
+
 def vip(world: World) -> dict[str, object]:
     """What the engine tells of the VIP."""
     told = world.status()

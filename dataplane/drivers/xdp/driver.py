@@ -202,7 +202,9 @@ class XdpDriver:
         if unseen := self._sending.unseen:
             told.append(f"not looked at is what network drivers lose after the program's verdict: {unseen}")
         if self._unsampled:
-            told.append(f"not looked for are senders that leave checksums to their cards: {self._unsampled}")
+            told.append(
+                f"not looked for are senders that leave checksums and VLAN tags to their cards: {self._unsampled}"
+            )
         return told
 
     def ends_with_process(self) -> str:

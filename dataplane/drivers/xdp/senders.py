@@ -1,10 +1,13 @@
-"""Senders that leave the checksums of their packets to a device, where no device fills them in: servers drop what they
-get. That is so on a veth: its frames come from this machine, whose kernel knows what is left undone. They are found by
+"""Senders that leave to a device what no device does: to fill in checksums, so that servers drop what they get; to put
+the tag of a VLAN into frames, so that they pass for untagged ones.
+
+That is so on a veth: its frames come from this machine, whose kernel knows what is left undone. They are found by
 samples: a program at a tracepoint (`senders.c`) looks at some frames now and then, and is taken away again.
 """
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Collection, Iterable
 
@@ -25,6 +28,7 @@ REST = 60.0
 _FORGOTTEN = 300.0
 """Seconds for which a sender is told of that was not seen again."""
 _FIRST = bytes(4)
+_SENDER = struct.Struct("=4s4s6sHI")  # struct sender of senders.c
 
 
 class SenderSamples:
@@ -38,6 +42,7 @@ class SenderSamples:
             self._program = loaded.program(PROGRAM)
             self._senders, self._looked_at = loaded.map("senders"), loaded.map("looked_at")
             self._far_ends = loaded.map("far_ends")
+        self._names: dict[int, str] = {}  # of far ends, by index
         self._due = 0.0
         self._seen: dict[OffloadingSender, float] = {}
 
@@ -66,15 +71,18 @@ class SenderSamples:
     def _follow(self, interfaces: Iterable[Interface]) -> bool:
         """Look at what enters these interfaces. Returns whether one of them is a veth."""
         veths = [i for i in interfaces if ethtool.network_driver(i.name) == "veth"]
-        wanted = {far.ifindex: i.mac for i in veths if (far := farend.of(i.index)) is not None}
+        wanted = {far: i.mac for i in veths if (far := farend.of(i.index)) is not None}
         _empty(self._far_ends)
-        for index, mac in wanted.items():
-            self._far_ends.update(index.to_bytes(4, "little"), mac + bytes(2))
+        for far, mac in wanted.items():
+            self._far_ends.update(far.ifindex.to_bytes(4, "little"), mac + bytes(2))
+        self._names = {far.ifindex: far.name for far in wanted}
         return bool(wanted)
 
     def _take(self, now: float) -> None:
         for key, _ in self._senders.items():
-            self._seen[OffloadingSender(key[4:8], key[:4], key[8:14])] = now
+            address, vip, mac, vlan, far = _SENDER.unpack(key)
+            sender = OffloadingSender(vip, address, mac, vlan, self._names.get(far, "") if vlan else "")
+            self._seen[sender] = now
 
     def _end(self, now: float) -> None:
         self._tracing.detach(PROGRAM)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Finds senders that leave checksums to their device, of frames that enter a veth: it fills none in, the XDP program at
- * its end forwards them as they are, and a server drops what it gets. Attached for as long as some frames take: the
- * tracepoint hears of every frame that the machine sends. */
+/* Finds senders that leave work to their device, of frames that enter a veth, which does none of it. Checksums: it fills
+ * none in, the XDP program at its end forwards them as they are, and a server drops what it gets. Tags: they stay beside
+ * the frame, and the program takes it for one without. Attached for as long as some frames take: the tracepoint hears of
+ * every frame that the machine sends. */
 #include <linux/bpf.h>
 #include <linux/types.h>
 #include <bpf/bpf_core_read.h>
@@ -12,6 +13,7 @@
 #define MAX_SENDERS 256
 #define MAX_VETHS 1024
 #define CHECKSUM_PARTIAL 3 /* linux/skbuff.h */
+#define VLAN_VID_MASK 0x0FFF /* linux/if_vlan.h */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct net_device {
@@ -20,7 +22,12 @@ struct net_device {
 
 struct sk_buff {
 	unsigned char *data;
+	__u16 vlan_tci;
 	__u8 ip_summed : 2;
+};
+
+struct sk_buff___before_6_2 {
+	__u8 vlan_present : 1; /* without it vlan_tci means nothing; later it is 0 then */
 };
 #pragma clang attribute pop
 
@@ -40,10 +47,12 @@ struct {
 struct sender {
 	__be32 address;
 	__be32 destination;
-	struct mac mac;
+	__u16 mac[3];
+	__u16 vlan;    /* whose tag was beside the frame; 0: none, its checksum was unfilled */
+	__u32 far_end; /* that the frame entered by */
 };
 
-/* How many frames with the checksum unfilled. */
+/* How many such frames. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, MAX_SENDERS);
@@ -58,6 +67,16 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } looked_at SEC(".maps");
+
+/* The identifier in a tag beside a frame; 0: there is none, or one with a priority alone. */
+static __always_inline __u16 vlan_of(const struct sk_buff *frame)
+{
+	const struct sk_buff___before_6_2 *before = (const void *)frame;
+
+	if (bpf_core_field_exists(before->vlan_present) && !BPF_CORE_READ_BITFIELD_PROBED(before, vlan_present))
+		return 0;
+	return BPF_CORE_READ(frame, vlan_tci) & VLAN_VID_MASK;
+}
 
 /* Arguments: the frame, and the interface that it is sent by. */
 SEC("tp_btf/net_dev_start_xmit")
@@ -81,13 +100,15 @@ int look(__u64 *arguments)
 	count = bpf_map_lookup_elem(&looked_at, &first);
 	if (count)
 		(*count)++;
-	if (BPF_CORE_READ_BITFIELD_PROBED(frame, ip_summed) != CHECKSUM_PARTIAL)
+	key.vlan = vlan_of(frame);
+	if (!key.vlan && BPF_CORE_READ_BITFIELD_PROBED(frame, ip_summed) != CHECKSUM_PARTIAL)
 		return 0;
 	if (bpf_probe_read_kernel(&ip, sizeof(ip), data + sizeof(eth)))
 		return 0;
 	key.address = ip.source;
 	key.destination = ip.destination;
-	__builtin_memcpy(key.mac.words, eth.src, sizeof(eth.src));
+	__builtin_memcpy(key.mac, eth.src, sizeof(eth.src));
+	key.far_end = index;
 	count = bpf_map_lookup_elem(&senders, &key);
 	if (count)
 		(*count)++;
