@@ -58,6 +58,10 @@ class Object:
         """Make a map of another size; before `load`."""
         check(f"resize {name}", call("bpf_map__set_max_entries", self._maps[name], entries))
 
+    def begin_with(self, name: str, value: bytes) -> None:
+        """Have global data hold this from the start; before `load`."""
+        check(f"fill {name}", call("bpf_map__set_initial_value", self._maps[name], value, len(value)))
+
     def load(self) -> None:
         """Make the maps, load the programs. Raises DriverError with the verifier's words."""
         result = call("bpf_object__load", self._object)

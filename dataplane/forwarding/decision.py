@@ -14,12 +14,25 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple, TypeVar
 
-from dataplane.forwarding import rewrite
+from dataplane.forwarding import handshakes, rewrite
 from dataplane.forwarding.dropreasons import DROP_REASONS
+from dataplane.forwarding.handshakes import ACK, SYN, TcpFlow
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.rewrite import MF, OFFSET
 from dataplane.forwarding.tracking import Flow, Flows, FragmentKey, MemberId, find_member
-from dataplane.forwarding.values import TCP, UDP, Counters, Interface, Pool, Service, ServiceKey, Tally, Target, Vip
+from dataplane.forwarding.values import (
+    TCP,
+    UDP,
+    Counters,
+    HandshakeTally,
+    Interface,
+    Pool,
+    Service,
+    ServiceKey,
+    Tally,
+    Target,
+    Vip,
+)
 from dataplane.plan import L2
 
 ETH_P_IP, ETH_P_ARP, ETH_P_8021Q = b"\x08\x00", b"\x08\x06", b"\x81\x00"
@@ -29,7 +42,6 @@ TCP_HLEN, UDP_HLEN, ICMP_HLEN = 20, 8, 8
 PORTS_LEN = 4
 VLAN_ID = 0x0FFF  # of a tag's 16 bits (IEEE 802.1Q); 0: the tag has a priority alone
 LARGEST_PACKET = 0xFFFF
-TCP_SYN, TCP_ACK = 0x02, 0x10
 ECHO_REQUEST = 8
 ICMP_ERRORS = (3, 11, 12)  # unreachable, time exceeded, parameter problem (RFC 792)
 NOWHERE = bytes(4)
@@ -56,6 +68,7 @@ class Verdict(NamedTuple):
     pool: str = ""  # of what is forwarded, as what follows
     server: bytes = b""
     size: int = 0  # the bytes counted: the client's IP packet
+    handshake: str = ""  # of what is forwarded: what it tells of a sampled TCP flow (`handshakes`)
 
 
 _TO_HOST = Verdict(HOST)
@@ -176,7 +189,17 @@ def _packet(
             pieces = rewrite.fragmented(packet, room)
         ethernet = target.mac + egress.mac + ETH_P_IP
         frames = tuple([ethernet + _tunnelled(piece, pool, target, flows) for piece in pieces])
-    return Verdict(FORWARDED, "", frames, egress.index, service.key, pool.uuid, target.address, size)
+    told = _handshake(packet, target, flows, now) if kind == _WHOLE and len(frames) == 1 else ""
+    return Verdict(FORWARDED, "", frames, egress.index, service.key, pool.uuid, target.address, size, told)
+
+
+def _handshake(packet: bytes, target: Target, flows: Flows, now: int) -> str:
+    """Step 11 of a whole packet that goes to a server as it is: what it tells of a sampled flow."""
+    if packet[9] != TCP:
+        return ""
+    tcp = packet[(packet[0] & 0x0F) * 4 :]
+    flow = TcpFlow(packet[12:16], packet[16:20], tcp[:4])
+    return flows.handshakes.note(flow, target.address, tcp, now) if flows.handshakes.samples(flow) else ""
 
 
 def _tunnelled(packet: bytes, pool: Pool, target: Target, flows: Flows) -> bytes:
@@ -243,7 +266,7 @@ def _subject(packet: bytes, values: LookupTables, flows: Flows, now: int) -> _Su
     pool = values.pools.get(service.pool) if service else None
     flow = Flow(packet[12:16], vip, protocol, client_port, port)
     flags = packet[header + 13] if protocol == TCP and len(packet) > header + 13 else 0
-    syn = flags & (TCP_SYN | TCP_ACK) == TCP_SYN
+    syn = flags & (SYN | ACK) == SYN
     return _Subject(_FIRST if fragment & MF else _WHOLE, service, pool, flow, syn)
 
 
@@ -326,6 +349,9 @@ def count(verdict: Verdict, counters: Counters) -> None:
     if verdict.action == FORWARDED and verdict.service is not None:
         _add(counters.services, verdict.service, verdict.size)
         _add(counters.servers, (verdict.pool, verdict.server), verdict.size)
+        if verdict.handshake:
+            _add_handshake(verdict.handshake, counters.service_handshakes, verdict.service)
+            _add_handshake(verdict.handshake, counters.server_handshakes, (verdict.pool, verdict.server))
     elif verdict.action == DROPPED:
         counters.dropped[verdict.reason] = counters.dropped.get(verdict.reason, 0) + 1
         if verdict.service is not None:
@@ -341,3 +367,10 @@ def _add(tallies: dict[K, Tally], key: K, size: int) -> None:
         tally = tallies[key] = Tally()
     tally.packets += 1
     tally.bytes += size
+
+
+def _add_handshake(event: str, tallies: dict[K, HandshakeTally], key: K) -> None:
+    tally = tallies.get(key)
+    if tally is None:
+        tally = tallies[key] = HandshakeTally()
+    handshakes.add(event, tally)

@@ -9,12 +9,13 @@ Times are in nanoseconds of one steady clock.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from dataplane.forwarding import poolnames
+from dataplane.forwarding.bounded import Bounded
+from dataplane.forwarding.handshakes import Handshakes
 from dataplane.forwarding.maglev import NO_SERVER, slot_of
 from dataplane.forwarding.values import STABLE, TRANSITION, Lingering, Pool, Service, ServiceKey, Target
 
@@ -28,9 +29,6 @@ SLOTS_KEPT = 1 << 14
 """Flows whose slot need not be computed again: some 4 MiB."""
 REPLIES_A_SECOND = 100
 """Too-big messages that may be sent in one second of the clock."""
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class Flow(NamedTuple):
@@ -80,21 +78,6 @@ class Fragment(NamedTuple):
     until: int  # the last moment that they do
 
 
-class Bounded(OrderedDict[K, V], Generic[K, V]):
-    """A dictionary of fixed size: what was longest untouched makes room."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
-    def put(self, key: K, value: V) -> None:
-        """Add or renew an entry."""
-        self[key] = value
-        self.move_to_end(key)
-        if len(self) > self.size:
-            self.popitem(last=False)
-
-
 class Flows:
     """All that is remembered from one packet to another."""
 
@@ -102,6 +85,7 @@ class Flows:
         self.elder: Bounded[Flow, Entry] = Bounded(flows)
         self.young: Bounded[Flow, Entry] = Bounded(flows)
         self.fragments: Bounded[FragmentKey, Fragment] = Bounded(fragments)
+        self.handshakes = Handshakes()
         self._identifications: dict[MemberId, int] = {}
         self._second, self._replies = 0, 0
 

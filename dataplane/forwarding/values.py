@@ -117,6 +117,28 @@ class Tally:
     packets: int = 0
     bytes: int = 0  # of the clients' IP packets
 
+    def add(self, other: Tally) -> None:
+        """Count what another one counted."""
+        self.packets += other.packets
+        self.bytes += other.bytes
+
+
+@dataclass(slots=True)
+class HandshakeTally:
+    """Sampled TCP flows (`handshakes`)."""
+
+    begun: int = 0
+    answered: int = 0  # the client went on after its SYN
+    unanswered: int = 0  # the client repeated its SYN again and again
+    late: int = 0  # of these: it went on after all, and is among those answered
+
+    def add(self, other: HandshakeTally) -> None:
+        """Count what another one counted."""
+        self.begun += other.begun
+        self.answered += other.answered
+        self.unanswered += other.unanswered
+        self.late += other.late
+
 
 @dataclass(slots=True)
 class Counters:
@@ -128,3 +150,6 @@ class Counters:
     servers: dict[tuple[str, bytes], Tally] = field(default_factory=dict)  # by pool uuid and server address
     # of the dropped packets those whose service was known, by service and reason
     service_drops: dict[ServiceKey, dict[str, int]] = field(default_factory=dict)
+    # of those that sampled flows came for
+    service_handshakes: dict[ServiceKey, HandshakeTally] = field(default_factory=dict)
+    server_handshakes: dict[tuple[str, bytes], HandshakeTally] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from dataplane.drivers.pcap.flowcache import FlowCache
 from dataplane.forwarding import decision
 from dataplane.forwarding.decision import Verdict
 from dataplane.forwarding.driver import Tables
+from dataplane.forwarding.handshakes import Handshakes
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import SECOND, Flows
 from dataplane.forwarding.values import Interface, Vip
@@ -45,9 +46,11 @@ class Both:
 
     @classmethod
     def of(cls, world: World) -> Both:
-        values, flows = LookupTables(), Flows()
+        values, defined, flows = LookupTables(), Flows(), Flows()
+        for one in (defined, flows):
+            one.handshakes = Handshakes(sampled_below=1 << 31)
         world.put(values)
-        return cls(values, Flows(), flows, Counted(values, flows))
+        return cls(values, defined, flows, Counted(values, flows))
 
     def decide(self, sent: bytes, interface: Interface, now: int = 0, segment: int = 0) -> Verdict:
         """What both say; they remember the same, too."""
@@ -60,6 +63,7 @@ class Both:
     def compare_memories(self) -> None:
         for name in ("elder", "young", "fragments", "_identifications"):
             assert list(getattr(self.defined, name).items()) == list(getattr(self.flows, name).items())
+        assert list(self.defined.handshakes.openings.items()) == list(self.flows.handshakes.openings.items())
 
 
 @pytest.mark.parametrize("row", CASES, ids=lambda row: row.what)

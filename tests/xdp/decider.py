@@ -7,15 +7,21 @@ index and that one's exchanged.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import starmap
+from typing import TypeVar
 
 from dataplane.drivers.maps import flowentries
 from dataplane.drivers.maps.flowentries import FlowEntry
 from dataplane.drivers.xdp.testrun import LOOPBACK, Ran, Trial
 from dataplane.forwarding import decision
+from dataplane.forwarding.handshakes import Opening, TcpFlow
 from dataplane.forwarding.tracking import Flow
-from dataplane.forwarding.values import Counters, Interface, Tally
+from dataplane.forwarding.values import Counters, HandshakeTally, Interface, Tally
 from tests.packets.world import World
+
+K = TypeVar("K")
 
 __all__ = ("LOOPBACK", "KernelDecider", "Ran", "difference", "expected", "received_on")
 
@@ -39,7 +45,7 @@ class KernelDecider(Trial):
 
     def forget(self) -> None:
         """Forget all that was remembered of packets."""
-        for name in ("elder", "young", "fragments"):
+        for name in ("elder", "young", "fragments", "openings"):
             for key, _ in self._maps[name].items():
                 self._maps[name].delete(key)
         used = self._maps["identifications"].read(1000)
@@ -53,6 +59,10 @@ class KernelDecider(Trial):
             for name in ("elder", "young")
         )
         return elder, young
+
+    def openings(self) -> dict[TcpFlow, Opening]:
+        """The sampled flows that were not answered yet."""
+        return dict(starmap(flowentries.read_opening, self._maps["openings"].items()))
 
     def deafen(self) -> None:
         """Have nobody listen to what the program hands over."""
@@ -78,7 +88,17 @@ def difference(after: Counters, before: Counters) -> Counters:
             for key, drops in after.service_drops.items()
             if (fewer := _fewer(drops, before.service_drops.get(key, {})))
         },
+        _fewer_handshakes(after.service_handshakes, before.service_handshakes),
+        _fewer_handshakes(after.server_handshakes, before.server_handshakes),
     )
+
+
+def _fewer_handshakes(after: Mapping[K, HandshakeTally], before: Mapping[K, HandshakeTally]) -> dict[K, HandshakeTally]:
+    return {k: _less_handshakes(t, before.get(k, HandshakeTally())) for k, t in after.items() if t != before.get(k)}
+
+
+def _less_handshakes(after: HandshakeTally, before: HandshakeTally) -> HandshakeTally:
+    return HandshakeTally(*(getattr(after, name) - getattr(before, name) for name in HandshakeTally.__slots__))
 
 
 def _fewer(after: dict[str, int], before: dict[str, int]) -> dict[str, int]:

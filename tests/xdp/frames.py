@@ -103,7 +103,8 @@ def _layer4(rnd: random.Random, protocol: int, source: int, destination: int) ->
     if protocol == TCP:
         offset = rnd.choice((5,) * 20 + (6, 8, 4, 15)) << 4
         flags = rnd.choice((SYN, SYN, ACK, ACK, ACK, SYN_ACK, FIN, RST))
-        return struct.pack("!HHIIBBHHH", source, destination, 1, 2, offset, flags, 100, 0, 0) + data
+        sequence = 2 if len(data) == 5 else 1  # a SYN in 14 is another connection's
+        return struct.pack("!HHIIBBHHH", source, destination, sequence, 2, offset, flags, 100, 0, 0) + data
     if protocol == UDP:
         length = 8 + len(data) + (rnd.randrange(-9, 3) if rnd.random() < 0.1 else 0)
         return struct.pack("!HHHH", source, destination, max(0, length), 0) + data

@@ -10,15 +10,18 @@ import argparse
 import random
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dataplane.drivers.maps import poolrecord
 from dataplane.drivers.maps.flowentries import FlowEntry
 from dataplane.forwarding import decision, poolnames
+from dataplane.forwarding.bounded import Bounded
 from dataplane.forwarding.driver import Tables
+from dataplane.forwarding.handshakes import ACK, BEGUN, Handshakes
 from dataplane.forwarding.lookup import LookupTables
-from dataplane.forwarding.tracking import SECOND, Bounded, Entry, Flow, Flows, find_member
+from dataplane.forwarding.tracking import SECOND, Entry, Flow, Flows, find_member
 from dataplane.forwarding.values import Counters, Pool, Vip
 from tests.packets.world import World
 
@@ -31,6 +34,10 @@ BATCH = 200
 """Frames between two looks at the counters, and between two changes of the world."""
 
 
+AGAIN = 0.15
+"""How often a frame is another one of a flow that just began."""
+SAMPLED_BELOW = 1 << 31
+"""Half of all TCP flows."""
 SLOW = (1, 1000)
 CLOCKS = (SLOW, (1, SECOND // 200), (1, SECOND // 200, SECOND // 2))
 """Nanoseconds from one frame to the next, of a batch."""
@@ -60,10 +67,11 @@ class Fuzz:
 
     seed: int
     frames: int = 0
+    told: set[str] = field(default_factory=set)  # of handshakes
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        self.decider = KernelDecider(1 << 14)
+        self.decider = KernelDecider(1 << 14, SAMPLED_BELOW)
         self.now = 1000 * SECOND
 
     def close(self) -> None:
@@ -78,6 +86,7 @@ class Fuzz:
     def _world(self) -> None:
         world = random_world(self.random)
         reference = Reference(LookupTables(), Flows())
+        reference.flows.handshakes = Handshakes(sampled_below=SAMPLED_BELOW)
         world.put(reference.values)
         self.decider.readopt()
         world.put(self.decider.tables)
@@ -91,9 +100,10 @@ class Fuzz:
         values, flows = reference.values, reference.flows
         interface = values.interfaces[LOOPBACK]
         want, before = Counters(), self.decider.tables.counters()
-        steps = self.random.choice(CLOCKS)
+        steps, recent = self.random.choice(CLOCKS), deque[bytes](maxlen=4)
         for _ in range(BATCH):
-            frame = random_frame(self.random, world)
+            again = recent and self.random.random() < AGAIN
+            frame = self._again(self.random.choice(recent)) if again else random_frame(self.random, world)
             self.now += self.random.choice(steps)
             if self.random.random() < 0.01 and steps is not SLOW:
                 self.now += self.random.choice((30, 59, 61, 301)) * SECOND
@@ -103,6 +113,9 @@ class Fuzz:
             if ran != expected(verdict, interface):
                 raise self._mismatch(f"{frame.hex()}\nreference: {verdict}\nprogram:   {ran}", world)
             decision.count(verdict, want)
+            self.told.add(verdict.handshake)
+            if verdict.handshake == BEGUN:
+                recent.append(frame)
             self.frames += 1
         counted = difference(self.decider.tables.counters(), before)
         if counted != want:
@@ -111,12 +124,23 @@ class Fuzz:
         if self.random.random() < 0.3:
             self._compare_lingering(world, reference)
 
+    def _again(self, syn: bytes) -> bytes:
+        """A client's next segment: mostly its SYN once more."""
+        if self.random.random() < 0.8:
+            return syn
+        start = decision.ETH_HLEN + (decision.VLAN_HLEN if syn[12:14] == decision.ETH_P_8021Q else 0)
+        flags = start + (syn[start] & 0x0F) * 4 + 13
+        return syn[:flags] + bytes([ACK]) + syn[flags + 1 :]
+
     def _compare_memories(self, world: World, flows: Flows) -> None:
         for name, held, found in zip(
             ("elder", "young"), (flows.elder, flows.young), self.decider.remembered(), strict=True
         ):
             if _entries(held) != found:
                 raise self._mismatch(f"{name}\nreference: {_entries(held)}\nprogram:   {found}", world)
+        openings, there = dict(flows.handshakes.openings), self.decider.openings()
+        if openings != there:
+            raise self._mismatch(f"openings\nreference: {openings}\nprogram:   {there}", world)
 
     def _compare_lingering(self, world: World, reference: Reference) -> None:
         pools, values = [*(pool.uuid for pool in world.pools), "nobody's"], reference.values

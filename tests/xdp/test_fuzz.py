@@ -8,6 +8,7 @@ import pytest
 
 from dataplane.forwarding import decision
 from dataplane.forwarding.dropreasons import DROP_REASONS
+from dataplane.forwarding.handshakes import ANSWERED, ANSWERED_LATE, BEGUN, UNANSWERED
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flows
 
@@ -26,6 +27,7 @@ def test_program_and_reference_agree(seed: int) -> None:
     finally:
         fuzz.close()
     assert fuzz.frames >= 12_000
+    assert {"", BEGUN, ANSWERED, ANSWERED_LATE, UNANSWERED} == fuzz.told
 
 
 def test_the_frames_reach_every_step() -> None:

@@ -1,6 +1,7 @@
 """Counters in the maps, one number a service and a server, and of what user space does in its stead.
 
-The program's are per processor; user space has its own beside them, so that neither waits for the other.
+The program's are per processor; user space has its own beside them, so that neither waits for the other. Those of
+handshakes are of all processors together, for they are few.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.allocators import Numbers
 from dataplane.drivers.maps.layout import u32
 from dataplane.forwarding.dropreasons import DROP_REASONS
-from dataplane.forwarding.values import Tally
+from dataplane.forwarding.values import Counters, HandshakeTally, ServiceKey, Tally
 
 _SERVICE_DROPS = "service_drops", "slow_service_drops"
 _BATCH = 512
@@ -32,20 +33,39 @@ class Snapshot:
         events: bytes,
         slow_events: bytes,
         service_drops: Mapping[tuple[int, int], int],
+        handshakes: bytes,
     ) -> None:
         self._cpus = maps.possible_cpus()
         self._counters, self._slow = memoryview(counters).cast("Q"), memoryview(slow).cast("Q")
         self._events, self._slow_events = memoryview(events).cast("Q"), memoryview(slow_events).cast("Q")
+        self._handshakes = memoryview(handshakes).cast("Q")
         self._service_drops: dict[int, dict[str, int]] = {}
         for (service, reason), number in service_drops.items():
             if number and reason < len(DROP_REASONS):
                 self._service_drops.setdefault(service, {})[DROP_REASONS[reason]] = number
+
+    def told(self, services: Mapping[ServiceKey, int], servers: Mapping[tuple[str, bytes], int]) -> Counters:
+        """All of them by services and servers, whose numbers are given."""
+        return Counters(
+            self.event(layout.ANSWERED),
+            {reason: self.event(number) for number, reason in enumerate(DROP_REASONS)},
+            {key: self.tally(number) for key, number in services.items()},
+            {key: self.tally(number) for key, number in servers.items()},
+            {key: drops for key, number in services.items() if (drops := self.drops_of_service(number))},
+            {key: found for key, number in services.items() if (found := self.handshakes(number))},
+            {key: found for key, number in servers.items() if (found := self.handshakes(number))},
+        )
 
     def tally(self, number: int) -> Tally:
         """A service's or a server's."""
         of_all = self._counters[number * 2 * self._cpus : (number + 1) * 2 * self._cpus]
         packets, size = self._slow[number * 2 : number * 2 + 2]
         return Tally(sum(of_all[::2]) + packets, sum(of_all[1::2]) + size)
+
+    def handshakes(self, number: int) -> HandshakeTally | None:
+        """A service's or a server's, None where no sampled flow came for it."""
+        counted = self._handshakes[number * 4 : number * 4 + 4]
+        return HandshakeTally(*counted) if any(counted) else None
 
     def event(self, number: int) -> int:
         """A drop reason's, or of another event."""
@@ -84,7 +104,8 @@ class MapCounters:
         with self.lock:
             numbers = [self._numbers.take() for _ in range(wanted)]
             keys = b"".join(map(u32, numbers))
-            for name, size in (("counters", 16 * maps.possible_cpus()), ("slow_counters", 16), ("identifications", 4)):
+            sizes = {"counters": 16 * maps.possible_cpus(), "slow_counters": 16, "identifications": 4, "handshakes": 32}
+            for name, size in sizes.items():
                 self._maps[name].update_all(keys, bytes(size * wanted))
             for number in self._of_former_services.intersection(numbers):
                 self._forget_drops(number)
@@ -104,6 +125,9 @@ class MapCounters:
             packets, size = sum(of_all[::2]) + slow[0], sum(of_all[1::2]) + slow[1]
             if packets:
                 self._add("slow_counters", u32(heir), packets, size)
+            handshakes = memoryview(self._maps["handshakes"].lookup(u32(number)) or bytes(32)).cast("Q")
+            if any(handshakes):
+                self._add("handshakes", u32(heir), *handshakes)
 
     def give_of_service(self, number: int) -> None:
         """Take a service's counter back. A packet may still count by it: its drops are forgotten when it is new."""
@@ -123,6 +147,7 @@ class MapCounters:
             self._maps["events"].read(events),
             self._maps["slow_events"].read(events),
             self._read_service_drops(),
+            self._maps["handshakes"].read(end),
         )
 
     def add(self, number: int, size: int) -> None:

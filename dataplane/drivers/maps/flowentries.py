@@ -9,12 +9,14 @@ from typing import NamedTuple
 from dataplane.bpf.maps import Map
 from dataplane.drivers.maps.layout import LIFE
 from dataplane.drivers.maps.poolrecord import family, pool_id
+from dataplane.forwarding.handshakes import Opening, TcpFlow
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import SECOND, Flow, MemberId, find_member, slot_for
 from dataplane.forwarding.values import Lingering, Pool, Service
 
 _FLOW = struct.Struct("=4s4s2s2sB3x")
 _ENTRY = struct.Struct("=16sQ")
+_OPENING = struct.Struct("=Q4s4sI4x")
 _ID = 8
 """Bytes of a pool's id, which an entry begins with."""
 
@@ -36,6 +38,13 @@ def read(key: bytes, value: bytes) -> FlowEntry:
     pool, address, generation = LIFE.unpack(where)
     flow = Flow(client, vip, protocol, int.from_bytes(client_port, "big"), int.from_bytes(port, "big"))
     return FlowEntry(flow, pool, address, generation, seen)
+
+
+def read_opening(key: bytes, value: bytes) -> tuple[TcpFlow, Opening]:
+    """An entry of `openings`."""
+    client, vip, client_port, port, _ = _FLOW.unpack(key)
+    seen, server, sequence, syns = _OPENING.unpack(value)
+    return TcpFlow(client, vip, client_port + port), Opening(server, sequence, syns, seen)
 
 
 def lingering(elder: Map, values: LookupTables, wanted: Collection[str], now: int) -> Lingering:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from dataplane.forwarding.values import Interface, ServiceKey
 
-LAYOUT = 6
+LAYOUT = 7
 """The version of all of this. Maps of another version are not adopted."""
 
 MAX_INTERFACES, INTERFACE_PROBES = 1024, 4

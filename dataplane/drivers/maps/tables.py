@@ -35,6 +35,8 @@ NAMES = (
     "counters",
     "events",
     "service_drops",
+    "openings",
+    "handshakes",
     "elder",
     "young",
     "fragments",
@@ -241,18 +243,12 @@ class MapTables:
 
     def counters(self) -> Counters:
         """A snapshot: processors are read one after the other."""
-        counted = self._counters.read()
-        return Counters(
-            answered=counted.event(layout.ANSWERED),
-            dropped={reason: counted.event(number) for number, reason in enumerate(DROP_REASONS)},
-            services={key: counted.tally(one.counter) for key, one in self._services.items()},
-            servers={
-                (uuid, address): counted.tally(number)
+        return self._counters.read().told(
+            {key: one.counter for key, one in self._services.items()},
+            {
+                (uuid, address): number
                 for uuid, held in list(self._pools.held.items())
                 for address, number in self._pools.counters(held).items()
-            },
-            service_drops={
-                key: drops for key, one in self._services.items() if (drops := counted.drops_of_service(one.counter))
             },
         )
 

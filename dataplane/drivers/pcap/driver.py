@@ -26,12 +26,23 @@ from dataplane.forwarding.driver import NOTHING_FOUND, Found, OffloadingSender, 
 from dataplane.forwarding.dropreasons import MISTAKEN, OVERRUN
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flows
-from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Tally, Vip
+from dataplane.forwarding.values import (
+    Counters,
+    HandshakeTally,
+    Interface,
+    Lingering,
+    Pool,
+    Service,
+    ServiceKey,
+    Tally,
+    Vip,
+)
 from dataplane.kernel.objects import Owner
 from dataplane.plan import L2
 from dataplane.runtime.worker import Worker
 
 K = TypeVar("K")
+T = TypeVar("T", Tally, HandshakeTally)
 
 log = logging.getLogger("avi-se")
 
@@ -155,7 +166,8 @@ class PcapDriver:
         if self._mistaken:
             dropped[MISTAKEN] = self._mistaken
         drops = {key: dict(of_service) for key, of_service in list(now.service_drops.items())}
-        return Counters(now.answered, dropped, _copied(now.services), _copied(now.servers), drops)
+        openings = _copied(now.service_handshakes), _copied(now.server_handshakes)
+        return Counters(now.answered, dropped, _copied(now.services), _copied(now.servers), drops, *openings)
 
     def sending(self) -> Mapping[int, Sending]:
         """Nothing beside the counters: what an interface does not take is dropped, and counted as that."""
@@ -222,14 +234,11 @@ class PcapDriver:
     def _forget_service(self, key: ServiceKey) -> None:
         self._counters.services.pop(key, None)
         self._counters.service_drops.pop(key, None)
+        self._counters.service_handshakes.pop(key, None)
 
     def _forget_pool(self, uuid: str, heir: str) -> None:
-        counted = self._counters.servers
-        for key in [key for key in counted if key[0] == uuid]:
-            tally = counted.pop(key)
-            if heir:
-                taken = counted.setdefault((heir, key[1]), Tally())
-                taken.packets, taken.bytes = taken.packets + tally.packets, taken.bytes + tally.bytes
+        _hand_over(self._counters.servers, uuid, heir)
+        _hand_over(self._counters.server_handshakes, uuid, heir)
 
     def _take_all(self) -> None:
         """Before a VIP or a MAC address is new the filters must take it; what they take too much does no harm."""
@@ -346,6 +355,16 @@ class PcapDriver:
         waiting.clear()
 
 
-def _copied(tallies: Mapping[K, Tally]) -> dict[K, Tally]:
+def _copied(tallies: Mapping[K, T]) -> dict[K, T]:
     """As they are now; the receiving thread counts on."""
     return {key: copy(tally) for key, tally in list(tallies.items())}
+
+
+def _hand_over(tallies: dict[tuple[str, bytes], T], pool: str, heir: str) -> None:
+    """Forget what was counted for a pool's servers; the heir's go on from there."""
+    for key in [key for key in tallies if key[0] == pool]:
+        tally = tallies.pop(key)
+        if heir and (heir, key[1]) in tallies:
+            tallies[heir, key[1]].add(tally)
+        elif heir:
+            tallies[heir, key[1]] = tally

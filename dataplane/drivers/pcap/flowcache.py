@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from dataplane.forwarding import decision, rewrite
 from dataplane.forwarding.decision import DROPPED, ETH_HLEN, ETH_P_IP, FORWARDED, IP_HLEN, TCP_HLEN, UDP_HLEN, Verdict
+from dataplane.forwarding.handshakes import TcpFlow
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.rewrite import DF, MF, OFFSET
 from dataplane.forwarding.tracking import Flow, Flows, MemberId, is_stable
@@ -41,6 +42,7 @@ class _Entry(NamedTuple):
     egress: int  # index of the interface
     service: ServiceKey
     member: MemberId  # the server
+    sampled: TcpFlow | None  # the flow itself, where its handshake is looked at
 
 
 def _well_formed(frame: bytes, size: int, protocol: int) -> bool:
@@ -82,10 +84,12 @@ class FlowCache:
             number = 0 if fragment & DF else self._flows.identification(entry.member)
             packet = entry.tunnel.packet(packet, number)
         frames = (entry.ethernet + packet,)
-        member = entry.member
+        member, told = entry.member, ""
+        if entry.sampled is not None:
+            told = self._flows.handshakes.note(entry.sampled, member.address, frame[_LAYER4:], now)
         # what Verdict(…) would do, without its own __new__: that takes a tenth of all the time here
         return tuple.__new__(
-            Verdict, (FORWARDED, "", frames, entry.egress, entry.service, member.pool, member.address, size)
+            Verdict, (FORWARDED, "", frames, entry.egress, entry.service, member.pool, member.address, size, told)
         )
 
     def _first(self, frame: bytes, interface: Interface, now: int, segment: int, key: _Key) -> Verdict:
@@ -114,9 +118,12 @@ class FlowCache:
         if target is None:
             return None
         ethernet, member = verdict.frames[0][:ETH_HLEN], MemberId.of(pool, target)
+        sampled = TcpFlow(ends[:4], ends[4:8], ends[8:]) if protocol == TCP else None
+        if sampled is not None and not self._flows.handshakes.samples(sampled):
+            sampled = None
         if pool.mode == L2:
-            return _Entry(egress.mtu, ethernet, None, egress.index, service.key, member)
+            return _Entry(egress.mtu, ethernet, None, egress.index, service.key, member, sampled)
         room = min(egress.mtu, target.path_mtu or egress.mtu) - rewrite.overhead(pool.mode)
         room = min(room, 0xFFFF - rewrite.overhead(pool.mode))
         tunnel = rewrite.Tunnel(pool.mode, target.source, target.address)
-        return _Entry(room, ethernet, tunnel, egress.index, service.key, member)
+        return _Entry(room, ethernet, tunnel, egress.index, service.key, member, sampled)

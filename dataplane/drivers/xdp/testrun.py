@@ -17,6 +17,7 @@ from dataplane.drivers.xdp import driver
 from dataplane.drivers.xdp.slowpath import SlowPath
 from dataplane.errors import DriverError
 from dataplane.forwarding import decision
+from dataplane.forwarding.handshakes import SAMPLED_BELOW
 
 LOOPBACK = 1
 LARGEST = 3500
@@ -42,15 +43,17 @@ class Ran(NamedTuple):
 
 
 class Trial:
-    """A program and its maps. Close it. flows: entries of `elder` and `young`. Raises DriverError.
+    """A program and its maps. Close it. flows: entries of `elder` and `young`; sampled_below: as in
+    `forwarding.handshakes`. Raises DriverError.
 
     tables: where values are put, with the counters.
     """
 
-    def __init__(self, flows: int = 1 << 12) -> None:
+    def __init__(self, flows: int = 1 << 12, sampled_below: int = SAMPLED_BELOW) -> None:
         with Object(driver.OBJECT) as loaded:
             for name in ("elder", "young"):
                 loaded.resize(name, flows)
+            loaded.begin_with("rodata", sampled_below.to_bytes(4, "little"))
             loaded.load()
             self._maps = {name: loaded.map(name) for name in NAMES}
             self._state, self._handed_over = loaded.map("data"), loaded.map(driver.SLOW)

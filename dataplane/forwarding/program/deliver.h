@@ -4,12 +4,14 @@
 #define AVI_DELIVER_H
 
 #include "answer.h"
+#include "handshakes.h"
 #include "tracking.h"
 
 #define IPV4_LEAST_MTU 68
 
 enum kind {
 	WHOLE,
+	SAMPLED, /* whole, of a sampled flow */
 	FIRST_FRAGMENT,
 	LATER_FRAGMENT,
 	ERROR
@@ -117,8 +119,9 @@ __noinline int too_big(struct xdp_md *ctx, const struct delivery *asked, __u32 r
 	return XDP_DROP;
 }
 
-/* Steps 9 to 11. */
-static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, __u32 tag, const struct delivery *what)
+/* Steps 9 to 11. rare: it may be SAMPLED. (Others would need stack and registers for what they are not.) */
+static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, __u32 tag, const struct delivery *what,
+				   int rare)
 {
 	struct leaving leaving = {&what->counter, 0, p->total, tag, p->left - p->total};
 	const struct interface *out;
@@ -136,6 +139,8 @@ static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, _
 	if (!(EGRESS(leaving.next_hop) & TARGET_TUNNEL)) {
 		if (unlikely(p->total > out->mtu))
 			return drop_of_service(what->counter, TOO_BIG_L2);
+		if (rare && what->kind == SAMPLED)
+			note_handshake(ctx, what->counter, what->place);
 		return forward_l2(ctx, target, out, &leaving);
 	}
 	place = what->place;
@@ -143,8 +148,11 @@ static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, _
 	if (!detail)
 		return drop_of_service(what->counter, NO_NEXT_HOP);
 	room = room_of(leaving.next_hop, detail, out);
-	if (likely(p->total <= room))
+	if (likely(p->total <= room)) {
+		if (rare && what->kind == SAMPLED)
+			note_handshake(ctx, what->counter, what->place);
 		return forward_in_tunnel(ctx, p->ip, target, detail, out, &leaving);
+	}
 	return too_big(ctx, what, room);
 }
 

@@ -11,6 +11,7 @@
 #include "deliver.h"
 #include "exceptions.h"
 #include "fastpath.h"
+#include "handshakes.h"
 #include "lookup.h"
 #include "maps.h"
 #include "packet.h"
@@ -61,7 +62,7 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 		struct delivery found = {0};
 		int action = fragment_or_icmp(ctx, vip, &found);
 
-		return action == DELIVER ? deliver_exception(ctx, &found) : action;
+		return action == DELIVER ? deliver_rare(ctx, &found) : action;
 	}
 	if (service && service->pool != NO_POOL && sent_on_by_server(eth, ip->source, service->pool))
 		return drop(LOOPED);
@@ -70,8 +71,12 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 	if (unlikely(!service))
 		return drop(NO_SERVICE);
 	place = find_server(service, ip->source, p.ports.source, p.ports.destination, is_syn(&p) ? BEGINS : CONTINUES);
+	if (unlikely(sampled(&p))) {
+		what = to_deliver(service, place, SAMPLED);
+		return deliver_rare(ctx, &what);
+	}
 	what = to_deliver(service, place, WHOLE);
-	return deliver(ctx, &p, tag, &what);
+	return deliver(ctx, &p, tag, &what, 0);
 }
 
 /* Step 1: whose frame it is; then the others, one by one. */

@@ -23,8 +23,8 @@ __noinline int remember_first(struct xdp_md *ctx, const struct delivery *what)
 	return 0;
 }
 
-/* Steps 9 to 11 for a fragment or an ICMP message. */
-__noinline int deliver_exception(struct xdp_md *ctx, const struct delivery *asked)
+/* Steps 9 to 11 for a fragment, an ICMP message, a segment of a sampled flow. */
+__noinline int deliver_rare(struct xdp_md *ctx, const struct delivery *asked)
 {
 	struct delivery what;
 	struct packet p;
@@ -35,7 +35,7 @@ __noinline int deliver_exception(struct xdp_md *ctx, const struct delivery *aske
 	what = *asked;
 	if (what.kind == FIRST_FRAGMENT && what.place != NOWHERE)
 		remember_first(ctx, &what);
-	return deliver(ctx, &p, tag, &what);
+	return deliver(ctx, &p, tag, &what, 1);
 }
 
 static __always_inline struct service *any_service(service_key key, __u32 vip)

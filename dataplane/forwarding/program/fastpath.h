@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The fast path, all steps for what most packets are: untagged, unpadded, no IP options, no fragment, TCP or UDP, a
- * service of one port, a stable slot, nothing against its source. Any other goes through the steps one by one; nothing
- * has been counted, remembered or changed by then. Short, so that what it needs stays in registers. */
+ * service of one port, a stable slot, nothing against its source, a flow that is not sampled. Any other goes through the
+ * steps one by one; nothing has been counted, remembered or changed by then. Short, so that what it needs stays in
+ * registers. */
 #ifndef AVI_FASTPATH_H
 #define AVI_FASTPATH_H
 
@@ -67,6 +68,8 @@ static __always_inline int fast_path(struct xdp_md *ctx)
 	if (total != bytes_between(ip, end) || !is_whole(ip->protocol, ip + 1, end, total - IP_HLEN))
 		return STEPWISE;
 	ports = *(const __u32 *)(ip + 1);
+	if (ip->protocol == TCP && is_sampled(ip->source, ports))
+		return STEPWISE;
 	service = indexed_service(key_of(ip->destination, ip->protocol, ports >> 16));
 	if (!service || (service->flags & usual) != usual)
 		return STEPWISE;

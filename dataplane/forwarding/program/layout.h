@@ -21,6 +21,7 @@
 #define MAX_SERVICE_DROPS 131072
 #define MAX_FLOWS (1 << 18)
 #define MAX_FRAGMENTS (1 << 16)
+#define MAX_OPENINGS (1 << 14)
 
 #define NO_POOL 0
 
@@ -177,6 +178,23 @@ struct flow {
 struct flow_entry {
 	struct life life;
 	__u64 seen; /* nanoseconds */
+};
+
+/* A sampled TCP flow whose client was not seen to go on after its SYN; its key is a `flow`. */
+struct opening {
+	__u64 seen; /* nanoseconds: the last SYN that counts */
+	__be32 server;
+	__be32 sequence; /* of the SYN */
+	__u32 syns;	 /* that were seen of it: UNANSWERED_SYNS at most */
+	__u32 unused;
+};
+
+/* Sampled TCP flows of a service or a server. */
+struct handshake_tally {
+	__u64 begun;
+	__u64 answered;	  /* the client went on after its SYN */
+	__u64 unanswered; /* the client repeated its SYN again and again */
+	__u64 late;	  /* of these: it went on after all, and is among those answered */
 };
 
 /* What all fragments of a packet share (RFC 791): key of `fragments`. */

@@ -113,6 +113,22 @@ struct flows {
 	__type(value, struct flow_entry);
 } elder SEC(".maps"), young SEC(".maps");
 
+/* Sampled TCP flows that were not answered yet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_OPENINGS);
+	__type(key, struct flow);
+	__type(value, struct opening);
+} openings SEC(".maps");
+
+/* By the places of services and servers in `counters`, of all processors together: two a sampled flow. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_COUNTERS);
+	__type(key, __u32);
+	__type(value, struct handshake_tally);
+} handshakes SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, MAX_FRAGMENTS);
