@@ -187,6 +187,26 @@ def _watch(show: Node) -> Node:
     return Node("watch", "repeat a show command until Ctrl-C", next=(Node("", slot=Slot.COMMAND, next=(show,)),))
 
 
+_ROLLBACK = Node(
+    "rollback",
+    "make an earlier configuration the configuration again",
+    next=(
+        Node(
+            "<commit>",
+            "its number in the history",
+            "rollback",
+            (
+                Node("preview", "say what would change, and change nothing", "rollback", argument="preview"),
+                Node("force", "without a question", "rollback", (comment("rollback"),), argument="force"),
+                comment("rollback"),
+            ),
+            Slot.NUMBER,
+            "number",
+        ),
+    ),
+)
+
+
 @cache
 def root() -> tuple[Node, ...]:
     """The commands of the root prompt."""
@@ -209,6 +229,7 @@ def root() -> tuple[Node, ...]:
         ),
         _two_names("copy", "store an object like another, under a name of its own"),
         _two_names("rename", "give an object another name; what refers to it follows"),
+        _ROLLBACK,
         Node(
             "debug",
             "open the debug settings of an object",
@@ -319,7 +340,7 @@ def verb_help() -> dict[str, Node]:
 
 LACKING = frozenset(
     """attach backup controller deactivate detach disable discover enable generate migrate move patch ping
-    placement reboot rebalance reload reset resync restart restore retry rollback rotate scalein scaleout send
+    placement reboot rebalance reload reset resync restart restore retry rotate scalein scaleout send
     shell shutdown ssh start stop switch switchover sync techsupport telnet test traceroute upgrade upload
     verify warmstart write
     """.split()

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from avi_shell.configuration import (
     assembly,
+    clashes,
     compiler,
     defaults,
     document,
@@ -23,11 +24,12 @@ from avi_shell.configuration import (
     unsupported,
     validation,
 )
-from avi_shell.configuration.assembly import Assembly, Part
+from avi_shell.configuration.assembly import Assembly
 from avi_shell.configuration.completed import completed
 from avi_shell.configuration.document import ADMIN, HIDDEN_STATE, Document, Target
 from avi_shell.configuration.entry import Entry
 from avi_shell.configuration.linking import followers, links, target
+from avi_shell.configuration.record import ObjectChange
 from avi_shell.configuration.store import Store
 from avi_shell.configuration.touched import Put, Touched
 from avi_shell.errors import InvalidObject, Refused, ShellError
@@ -109,7 +111,42 @@ class Change:
         if users:
             names = [f"{schema.SEGMENTS[kind]} {name}" for _, kind, _, name in users]
             raise Refused(f"Cannot delete, object is referred by: {names}")
-        self._touched.gone.update(_keys(self._store, entry.id))
+        self._forget(entry)
+
+    def restore(self, changes: Collection[ObjectChange]) -> None:
+        """Undo some changes: objects become again what they were before, whole and in their rows, and who came goes.
+        All that refers to one of these objects, then or now, must be among them. What is wrong today with one by itself
+        is refused, or gathered.
+        """
+        known = [change for change in changes if change.row]
+        for change in known:
+            if change.after is not None and change.before is None:
+                self._forget(self._store.by_id(change.row))
+            elif change.after is not None:
+                self._store.set_aside(change.row)  # another may need its name
+        for change in known:
+            if change.before is not None:
+                self._put_back(schema.kind(change.kind), change)
+        for change in changes:
+            if not change.row:
+                self._store.set_foreign(change.kind, change.before)
+
+    def _put_back(self, kind: schema.Kind, change: ObjectChange) -> None:
+        new = document.with_defaults(kind, change.before)
+        try:
+            validation.check(kind, new)
+        except InvalidObject as exc:
+            self._refuse(kind.segment, change.name, exc)
+            self.pass_over(kind, new)
+            return
+        self._raise(rules.alone(kind.segment, new))
+        new[HIDDEN_STATE] = _now(change.after)
+        entry = self._store.put(change.row, kind, new)
+        self._link(kind, entry)
+        self._touched.common |= kind.segment in _COMMON_KINDS
+
+    def _forget(self, entry: Entry) -> None:
+        self._touched.gone.update(self._store.planned_keys(entry.id))
         self._touched.common |= entry.kind in _COMMON_KINDS
         self._touched.entries.pop(entry.id, None)
         self._lookups.pop(entry.target, None)
@@ -128,13 +165,15 @@ class Change:
             if not (self._raise(rules.breaches(one)) and self._raise(unsupported.exceeded(one))):
                 del assemblies[id_]  # it cannot be planned
         changed = self._plan(assemblies)
+        for entry in self._touched.holders:
+            self._raise(clashes.of_holder(self._store, entry, self._assemble))
         suspects = (
             self._store.indexes.suspects(holdings.CLASHES) if len(assemblies) > linking.MANY else assemblies.keys()
         )
         for id_, one in assemblies.items():
             if id_ in suspects:
-                self._check_others(id_, one)
-            self._check_engines(one)
+                self._raise(clashes.with_others(self._store, id_, one))
+            self._raise(clashes.with_engines(one, self._engines))
             if one.is_dsr or id_ in self._touched.saved:
                 self._note(*notices.service_notices(one))
         return list(self._notices), changed
@@ -195,12 +234,9 @@ class Change:
             raise InvalidObject(f"{title}: {other.kind} {other.name} has the same uuid {new['uuid']}", path="uuid")
 
     def _write(self, kind: schema.Kind, new: Document, stored: Entry | None) -> Entry:
-        new[HIDDEN_STATE] = _now(stored)
+        new[HIDDEN_STATE] = _now(stored.document if stored else None)
         entry = self._store.put(stored.id if stored else None, kind, new)
-        found = list(document.references(kind, new))
-        self._store.set_links(entry.id, links(kind, new, found))
-        self._touched.entries[entry.id] = entry
-        self._touched.references[entry.id] = found
+        self._link(kind, entry)
         if stored is None:
             self._touched.created.add(entry.id)
         self._touched.common |= kind.segment in _COMMON_KINDS and (
@@ -212,6 +248,12 @@ class Change:
             self._good.clear()
         self._lookups[entry.target] = new
         return entry
+
+    def _link(self, kind: schema.Kind, entry: Entry) -> None:
+        found = list(document.references(kind, entry.document))
+        self._store.set_links(entry.id, links(kind, entry.document, found))
+        self._touched.entries[entry.id] = entry
+        self._touched.references[entry.id] = found
 
     def _move(self, old: Target, new: Target) -> None:
         """Let everybody who refers to an object that was renamed or moved refer to it as it is called now."""
@@ -235,12 +277,15 @@ class Change:
             if entry.kind == "virtualservice":
                 self._touched.services[entry.id] = None
             else:
-                self._hold(entry)
+                if entry.kind in holdings.HOLDERS:
+                    held = holdings.object_holdings(entry.kind, entry.document)
+                    if self._store.set_holdings(entry.id, held):
+                        self._touched.holders.append(entry)
                 changed.append(entry.target)
         self._touched.services.update(dict.fromkeys(followers(self._store, changed)))
 
     def _check_references(self, entry: Entry) -> None:
-        title = _title(entry)
+        title = entry.title
         for path, field_, ref in self._touched.references[entry.id]:
             if field_.scope != "l4" or (entry.tenant, ref) in self._good:
                 continue
@@ -265,65 +310,17 @@ class Change:
     def _unknown(self, entry: Entry, path: str, segment: str, name: str) -> InvalidObject:
         known = self._store.names(segment, {ADMIN, entry.tenant})
         return InvalidObject(
-            f"{_title(entry)}: {path} names {segment} {name}, which does not exist",
+            f"{entry.title}: {path} names {segment} {name}, which does not exist",
             path=self._path(entry, path),
             hint=f"one of {', '.join(known[:10])}" if known else f"configure {segment} {name}",
         )
-
-    def _hold(self, entry: Entry) -> None:
-        """Take over the addresses of a gateway or an engine, and refuse those that a virtual service has."""
-        if entry.kind not in holdings.HOLDERS:
-            return
-        if not self._store.set_holdings(entry.id, holdings.object_holdings(entry.kind, entry.document)):
-            return
-        for (first, second), sentence in holdings.CLASHES.items():
-            for value, other in self._store.indexes.holders(entry.id, second, first):
-                holder = self._store.by_id(other)
-                own = Part(entry.kind, entry.name, holdings.holding_path(entry.kind, entry.document, value))
-                what = sentence.format(value=value, one=_title(holder), other=_title(entry))
-                parts = (own, *holdings.held_parts(self._assemble(other), first, value))
-                self._raise([rules.Breach(what, parts, "one of its own for each")])
-
-    def _check_others(self, id_: int, one: Assembly) -> None:
-        """Refuse what a virtual service may not share with others."""
-        for claim, other in self._store.rivals(id_):
-            ports = f"port {claim.port}" if claim.port == claim.port_end else f"ports {claim.port}-{claim.port_end}"
-            places = [
-                one.part(f"services[{s.index}].port")
-                for s in one.services
-                if (s.protocol, *s.ports) == (claim.protocol, claim.port, claim.port_end)
-            ]
-            owner = _title(self._store.by_id(other))
-            what = f"{one.title}: {claim.protocol} {ports} of VIP {claim.vip} belongs to {owner}"
-            parts = (*places, *holdings.held_parts(one, holdings.VIP, claim.vip))
-            self._raise([rules.Breach(what, parts, "another VIP, protocol or port")])
-        for (first, second), sentence in holdings.CLASHES.items():
-            for mine, theirs in dict.fromkeys([(first, second), (second, first)]):
-                if mine not in (holdings.VIP, holdings.SERVER, holdings.POOL):
-                    continue
-                for value, other in self._store.indexes.holders(id_, mine, theirs):
-                    if first == second and other == id_:
-                        continue
-                    holders = (one.title, _title(self._store.by_id(other)))
-                    title, peer = holders if mine == first else holders[::-1]
-                    what = sentence.format(value=value, one=title, other=peer)
-                    roles = (mine, theirs) if other == id_ else (mine,)
-                    parts = tuple(part for role in roles for part in holdings.held_parts(one, role, value))
-                    self._raise([rules.Breach(what, parts, "one of its own for each")])
-
-    def _check_engines(self, one: Assembly) -> None:
-        """Refuse the addresses of running engines."""
-        for role, value in sorted(holdings.service_holdings(one)) if self._engines else ():
-            if role == holdings.VIP and value in self._engines:
-                what = f"{one.title}: {value} is an address of a running service engine's own interface"
-                self._raise([rules.Breach(what, holdings.held_parts(one, role, value), "an address of its own")])
 
     def _plan(self, assemblies: dict[int, Assembly]) -> bool:
         """Write claims, holdings and the plan of the assembled virtual services. Returns whether one is forwarded."""
         changed: dict[str, plan.Service] = {}
         gone, forwarded = set(self._touched.gone), False
         for id_, one in assemblies.items():
-            known = [] if id_ in self._touched.created else _keys(self._store, id_)
+            known = [] if id_ in self._touched.created else self._store.planned_keys(id_)
             previous = self._store.planned(known) if known else {}
             self._store.set_claims(id_, holdings.claims(one))
             self._store.set_holdings(id_, holdings.service_holdings(one))
@@ -376,10 +373,6 @@ class Change:
         self.faults.append((segment, name, fault))
 
 
-def _keys(store: Store, id_: int) -> list[str]:
-    return list({f"{claim.vip}/{claim.protocol}/{claim.port}-{claim.port_end}": None for claim in store.claims(id_)})
-
-
 def _common_part(entry: Entry) -> tuple[object, ...]:
     document = entry.document
     return entry.target, *(document.get(name) for name in _COMMON_FIELDS)
@@ -389,11 +382,7 @@ def _same(one: Document, other: Document) -> bool:
     return {**one, HIDDEN_STATE: ""} == {**other, HIDDEN_STATE: ""}
 
 
-def _title(entry: Entry) -> str:
-    return f"{schema.SEGMENTS[entry.kind]} {entry.name}"
-
-
-def _now(stored: Entry | None) -> str:
+def _now(stored: Document | None) -> str:
     """Microseconds since 1970, later than what is stored says, whatever the clock does."""
-    before = str(stored.document.get(HIDDEN_STATE, "")) if stored else ""
+    before = str(stored.get(HIDDEN_STATE, "")) if stored else ""
     return str(max(time.time_ns() // 1000, int(before) + 1 if before.isdecimal() else 0))

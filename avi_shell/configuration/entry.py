@@ -24,6 +24,11 @@ class Entry:
     document: Document  # as it was committed
 
     @property
+    def title(self) -> str:
+        """It in a sentence: "Pool p1"."""
+        return f"{schema.SEGMENTS[self.kind]} {self.name}"
+
+    @property
     def target(self) -> Target:
         """It, as links name it."""
         return Target(self.kind, self.tenant, self.cloud, self.name)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from avi_shell.configuration import document
-from avi_shell.configuration.document import Document
+from avi_shell.configuration.document import HIDDEN_STATE, Document
 from avi_shell.errors import Refused
 from grammar import schema
 
@@ -62,6 +62,13 @@ class ObjectChange:
     name: str
     before: Any  # the Document, or what was kept of an unknown kind; None = it was not there
     after: Any  # the same; None = it is gone
+
+    @property
+    def differs(self) -> bool:
+        """Whether more than the time of the last change differs."""
+        if not self.row or self.before is None or self.after is None:
+            return bool(self.before != self.after)
+        return {**self.before, HIDDEN_STATE: ""} != {**self.after, HIDDEN_STATE: ""}
 
     @property
     def uuid(self) -> str:

@@ -224,6 +224,10 @@ class Store:
         rows = self._rows("SELECT vrf, vip, protocol, port, port_end FROM claim WHERE source = ?", source)
         return [Claim(*row) for row in rows]
 
+    def planned_keys(self, source: int) -> list[str]:
+        """The keys that a virtual service's services have in the plan, if they are planned."""
+        return list({f"{c.vip}/{c.protocol}/{c.port}-{c.port_end}": None for c in self.claims(source)})
+
     def referrers(self, target: Target, kinds: Iterable[str] | None = None) -> list[tuple[int, str, str, str]]:
         """Who refers to an object: id, segment, tenant, name, sorted; of some kinds or all."""
         self._derived.write()

@@ -29,6 +29,7 @@ class Touched:
     references: dict[int, list[Reference]] = field(default_factory=dict)  # those in each of them
     created: set[int] = field(default_factory=set)  # of the objects, those that were not stored before
     saved: set[int] = field(default_factory=set)  # of those, the ones that the operator saved himself
+    holders: list[Entry] = field(default_factory=list)  # those whose own addresses changed
     common: bool = False  # what the engines share may have changed
     services: dict[int, None] = field(default_factory=dict)  # ids of virtual services to check and compile, in order
     gone: set[str] = field(default_factory=set)  # keys of the plan's services of what was removed

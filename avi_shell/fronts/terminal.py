@@ -10,7 +10,7 @@ import os
 import pydoc
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -24,7 +24,7 @@ from prompt_toolkit.shortcuts import clear
 
 from avi_shell.fronts.batch import DONE, REFUSED, WATCH_INTERVAL
 from avi_shell.output import render
-from avi_shell.output.result import Prose, Result
+from avi_shell.output.result import Part, Prose, Result
 from avi_shell.session.session import Session
 from dataplane import statedir
 from dataplane.foreign.text import visible
@@ -67,6 +67,7 @@ class Terminal:
     def __init__(self, session: Session, history: Path) -> None:
         self._session = session
         session.progress = self._tell
+        session.ask = self._ask
         self._history = _History(history)
         self._tabbed: str | None = None  # the line as the last TAB left it
         self._told = False  # that the history cannot be kept was said
@@ -148,6 +149,16 @@ class Terminal:
     def _tell(self, text: str) -> None:
         """What a long command does while it runs."""
         print(f"... {text}", flush=True)
+
+    def _ask(self, told: Sequence[Part], question: str) -> bool:
+        """Show what would be done, and ask. Anything but yes, and the end of the input, is no."""
+        for line in render.text_lines(told, self._width()):
+            print(line)
+        try:
+            return input(f"{question} (yes/no): ").strip().lower() in ("y", "yes")
+        except EOFError:
+            print()
+            return False
 
     def _watch(self, line: str, prompt: str) -> None:
         try:

@@ -23,7 +23,7 @@ from avi_shell.configuration.document import (
 )
 from avi_shell.configuration.record import Author
 from avi_shell.errors import Conflict, NotFound, Refused, ShellError
-from avi_shell.output.result import Result, Table
+from avi_shell.output.result import Part, Result, Table
 from avi_shell.output.table import object_rows
 from avi_shell.session import files
 from avi_shell.session.openobject import TEXT_WANTED, OpenObject
@@ -95,6 +95,7 @@ class SessionState:
         self.cloud = ALL
         self.settings = Settings()
         self.progress: Callable[[str], None] = lambda _text: None  # a front that a person looks at shows it
+        self.ask: Callable[[Sequence[Part], str], bool] | None = None  # of a front at which a person sits
         self.open: OpenObject | None = None
         self.closed: Closed | None = None
         self.text: TypedText | None = None
@@ -109,6 +110,13 @@ class SessionState:
         """The author of a commit that a line makes. origin: the line's, where it is not the current one."""
         where = self.origin if origin is None else origin
         return replace(self.author, line=line, origin=where, typed=self.typed or line, typed_at=self.origin)
+
+    def agreed(self, told: Sequence[Part], question: str, result: Result) -> bool:
+        """Whether what is told shall be done. A person is shown it and asked; elsewhere it is told and done."""
+        if self.ask is not None:
+            return self.ask(told, question)
+        result.parts += told
+        return True
 
     def names(self, kind: str) -> list[str]:
         """Names of the objects of a kind (segment or message name) that are seen in this tenant and cloud."""

@@ -10,7 +10,7 @@ from avi_shell.configuration.document import ADMIN, ALL, SECRET, Document, cloud
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
 from avi_shell.output.result import Result, Table, Words
-from avi_shell.session import files, naming
+from avi_shell.session import files, naming, undo
 from avi_shell.session.comment import comment_of
 from avi_shell.session.state import FIELD_VALUE, SessionState
 from avi_shell.views import live
@@ -281,6 +281,7 @@ HANDLERS: Mapping[str, Handler] = {
     "delete": _delete,
     "copy": naming.copy,
     "rename": naming.rename,
+    "rollback": undo.rollback,
     "switchto": _switch,
     "switchto.cloud": _switch_cloud,
     "export": _export,

@@ -1,0 +1,73 @@
+"""An earlier configuration made the configuration again: one new commit, checked like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from avi_shell.configuration.configuration import NOBODY, Configuration
+from avi_shell.configuration.record import Author, ObjectChange
+from avi_shell.configuration.store import Store
+from avi_shell.errors import InvalidFile, Refused
+
+AGAIN = "rollback"
+"""The action of such a commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """What going back would change."""
+
+    version: int  # of the commit that is the last one now
+    changes: tuple[ObjectChange, ...]  # each object once: as it is now, and as it would be
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What going back did."""
+
+    version: int  # of the commit that it is; of the last one where nothing changed
+    notices: tuple[str, ...]  # what the operator should know
+    changed: bool  # False where the configuration was the same already: there is no commit then
+    forwarded: bool  # the plan forwards for a virtual service that it changed
+
+
+def preview(configuration: Configuration, number: int) -> Going:
+    """What `back` would change. Raises NotFound where the history does not reach back so far."""
+    with configuration.snapshot() as store:
+        return Going(store.version(), _opposite(_since(store, number)))
+
+
+def back(configuration: Configuration, number: int, by: Author = NOBODY, *, seen: int | None = None) -> Gone:
+    """Make the configuration right after a commit (0: of the fresh store) the configuration again. Every object has its
+    uuid of then. seen: the last commit when the operator looked at what would change.
+
+    Raises NotFound; Refused where somebody else committed since; Refused, or InvalidFile with several faults, where a
+    rule of today, or what runs today, does not allow it.
+    """
+    now = preview(configuration, number)
+    if not now.changes:
+        return Gone(now.version, (), False, False)
+    by = replace(by, comment=by.comment or f"rollback to {number}")
+    with configuration.bulk(AGAIN, by) as (store, made):
+        if seen not in (None, made.version - 1):
+            raise Refused("somebody else committed meanwhile", hint=f"rollback {number} shows what it would change now")
+        changes = _since(store, number)
+        made.gather()
+        made.restore(changes)
+        notices, forwarded = made.finish()
+        faults = [fault for _, _, fault in made.faults]
+        if len(faults) == 1:
+            what = f"the configuration after commit {number} is not possible now: {faults[0].what}"
+            raise Refused(what, hint=faults[0].hint)
+        if faults:
+            raise InvalidFile(faults, "changed")
+        return Gone(made.version, tuple(notices), True, forwarded)
+
+
+def _since(store: Store, number: int) -> list[ObjectChange]:
+    return [change for change in store.since(number) if change.differs]
+
+
+def _opposite(changes: Sequence[ObjectChange]) -> tuple[ObjectChange, ...]:
+    return tuple(replace(change, before=change.after, after=change.before) for change in changes)

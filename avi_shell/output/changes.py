@@ -1,0 +1,63 @@
+"""What differs between two configurations, as people and programs read it: object by object. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from avi_shell.configuration import document
+from avi_shell.configuration.differences import compare
+from avi_shell.configuration.document import ADMIN, DEFAULT_CLOUD
+from avi_shell.configuration.record import ObjectChange
+from avi_shell.output import differences
+from grammar import schema
+
+COLUMNS = ("Object", "Field")
+"""The columns of a row before those of the two values."""
+
+
+def rows(changes: Iterable[ObjectChange]) -> list[tuple[str, str, str, str]]:
+    """A row for every field that differs, and one for each object that comes or goes: object, field, value before,
+    value after."""
+    found = []
+    for change in _ordered(changes):
+        name = title(change)
+        if change.before is None or change.after is None or not change.row:
+            there = "" if change.before is None else "stored"
+            then = "deleted" if change.after is None else "created" if change.before is None else "changed"
+            found.append((name, "", there, then))
+            continue
+        kind = schema.kind(change.kind)
+        shown = differences.rows(kind, compare(kind, change.before, change.after))
+        found += [(name, path, old, new) for path, old, new in shown]
+    return found
+
+
+def data(changes: Iterable[ObjectChange]) -> list[dict[str, Any]]:
+    """The same for programs: an object for each change."""
+    return [
+        {"kind": c.kind, "tenant": c.tenant, "cloud": c.cloud, "name": c.name, "uuid": c.uuid}
+        | {"change": "create" if c.before is None else "delete" if c.after is None else "update"}
+        | {"differences": _differences(c)}
+        for c in _ordered(changes)
+    ]
+
+
+def title(change: ObjectChange) -> str:
+    """The object of a change in words: "Pool p1", "Pool p1 of tenant t1 of cloud linux"."""
+    name = f"{schema.SEGMENTS.get(change.kind, change.kind)} {change.name}".rstrip()
+    owner = f" of tenant {change.tenant}" if change.tenant not in ("", ADMIN) else ""
+    return name + owner + (document.in_cloud(change.cloud) if change.cloud not in ("", DEFAULT_CLOUD) else "")
+
+
+def _differences(change: ObjectChange) -> list[dict[str, str | None]]:
+    if change.before is None or change.after is None or not change.row:
+        return []
+    kind = schema.kind(change.kind)
+    shown = differences.rows(kind, compare(kind, change.before, change.after))
+    return [{"path": path, "old": old or None, "new": new or None} for path, old, new in shown]
+
+
+def _ordered(changes: Iterable[ObjectChange]) -> list[ObjectChange]:
+    kinds = {segment: at for at, segment in enumerate(schema.SEGMENTS)}
+    return sorted(changes, key=lambda c: (kinds.get(c.kind, len(kinds)), c.kind, c.tenant, c.name, c.cloud))

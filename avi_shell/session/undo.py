@@ -1,0 +1,44 @@
+"""Undo: `rollback` makes an earlier configuration the configuration again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from avi_shell.configuration import undo
+from avi_shell.configuration.document import ADMIN, ALL
+from avi_shell.errors import Refused
+from avi_shell.output import changes
+from avi_shell.output.result import Part, Result, Table
+from avi_shell.session.comment import comment_of
+from avi_shell.session.state import SessionState
+from grammar.commands import Command
+
+
+def rollback(session: SessionState, command: Command, result: Result) -> None:
+    """`rollback N`: says what changes, asks where a person sits, and commits."""
+    number = int(command.text("number"))
+    if session.tenant not in (ADMIN, ALL):
+        raise Refused("a rollback is about the objects of every tenant", hint=f"switchto tenant {ADMIN}")
+    by = replace(session.by(result.command.strip()), comment=comment_of(command))
+    going = undo.preview(session.configuration, number)
+    result.data = {"version": going.version, "changes": changes.data(going.changes)}
+    if not going.changes:
+        result.parts.append(f"The configuration is what it was after commit {number}; nothing was changed.")
+        return
+    told: list[Part] = [Table((*changes.COLUMNS, "Now", f"After commit {number}"), changes.rows(going.changes))]
+    if command.text("preview"):
+        result.parts += told
+        return
+    if command.text("force"):
+        result.parts += told
+    elif not session.agreed(told, f"Make this the configuration? Commits after {number} stay in the history", result):
+        result.parts.append("Nothing was changed.")
+        return
+    gone = undo.back(session.configuration, number, by, seen=going.version)
+    result.parts += gone.notices
+    result.parts.append(
+        f"Successfully went back to the configuration after commit {number}; it is commit {gone.version}."
+    )
+    result.data["version"] = gone.version
+    result.committed = gone.version
+    session.tell_engines(gone.forwarded, result)
