@@ -25,8 +25,11 @@ _OUTPUT = re.compile(
     r"\s*(?:\+[-+]+\+|\|.*\||\^|error: .*"
     r"|New object being created|Overwriting the previously entered value for \S+"
     r"|Updating an existing object\. Currently, the object is:"
-    r"|Removed \S+ with \S+=.*|Switching to tenant \S+|Successfully deleted .*\.|Tenant: \S+"
-    r"|Please input the value for field \S+ \(Enter END to terminate input\):)\s*"
+    r"|Removed \S+ with \S+=.*|Switching to tenant \S+|Successfully (?:deleted|committed) .*\.|Tenant: \S+"
+    r"|Please input the value for field \S+ \(Enter END to terminate input\):"
+    r"|What is saved and deleted now is gathered: .*|not valid yet: .*|Not committed, in this session alone: .*"
+    r"|[0-9,]+ changed objects? can be committed\.|Discarded [0-9,]+ changed objects?\."
+    r"|Nothing (?:is|was) changed.*|No service engine runs.*)\s*"
 )
 
 

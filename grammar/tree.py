@@ -108,6 +108,7 @@ def _show(in_mode: bool) -> Node:
     others = (
         Node("history", "changes of the configuration, newest last", "show.history"),
         Node("running_config", "lines that recreate the configuration", "show.running_config"),
+        Node("session", "what the configuration session would change", "show.session"),
         Node("version", "version of this program", "version"),
     )
     if in_mode:
@@ -128,6 +129,10 @@ def comment(action: str, *after: Node) -> Node:
     """`comment <text>`, of a command that makes a commit. action: the command's."""
     text = Node("<text>", "several words in double quotes", action, after, Slot.TEXT, "comment")
     return Node("comment", "why, for the history", next=(text,))
+
+
+def _of_session(verb: str, help_: str, *after: Node) -> Node:
+    return Node(verb, help_, next=(Node("session", "the one that configure session opened", f"session.{verb}", after),))
 
 
 _TERMINAL = Node(
@@ -217,8 +222,11 @@ def root() -> tuple[Node, ...]:
         Node(
             "configure",
             "open an object, creating it when absent",
-            next=_each_kind(
-                "open", _CONFIGURABLE, "Usage: 'configure {} <name>'. You must enter the object name.", True
+            next=(
+                *_each_kind(
+                    "open", _CONFIGURABLE, "Usage: 'configure {} <name>'. You must enter the object name.", True
+                ),
+                Node("session", "gather changes that are stored together, or not at all", "session.open"),
             ),
         ),
         show,
@@ -227,6 +235,9 @@ def root() -> tuple[Node, ...]:
             "delete an object",
             next=_each_kind("delete", schema.SEGMENTS, "Usage: 'delete {} <name>'. You must enter the object name."),
         ),
+        _of_session("commit", "store the changes of a configuration session", comment("session.commit")),
+        _of_session("check", "say whether the changes of a configuration session can be stored"),
+        _of_session("discard", "give the changes of a configuration session up"),
         _two_names("copy", "store an object like another, under a name of its own"),
         _two_names("rename", "give an object another name; what refers to it follows"),
         _ROLLBACK,

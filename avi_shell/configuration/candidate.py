@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from avi_shell.configuration.configuration import NOBODY, Configuration
-from avi_shell.configuration.document import HIDDEN_STATE
 from avi_shell.configuration.entry import value_of
 from avi_shell.configuration.record import Author, ObjectChange
 
@@ -52,12 +51,11 @@ class Candidate:
     def changes(self) -> list[ObjectChange]:
         """What differs from what was copied, each object once. `before` is as it was copied."""
         with self.configuration.snapshot() as store:
-            found = []
+            found = list[ObjectChange]()
             for row, kind, tenant, cloud, name, *bodies in store.connection.execute(_CHANGED).fetchall():
                 before, after = (body and value_of(body, f"{kind} {name}", store.where) for body in bodies)
-                if not (row and before and after and {**before, HIDDEN_STATE: ""} == {**after, HIDDEN_STATE: ""}):
-                    found.append(ObjectChange(row, kind, tenant, cloud, "" if not row else name, before, after))
-            return found
+                found.append(ObjectChange(row, kind, tenant, cloud, name if row else "", before, after))
+            return [change for change in found if change.differs]
 
     def commit(self, action: str, by: Author = NOBODY, *, dry_run: bool = False) -> Committed:
         """Make the changes in the configuration that was copied, as one commit. dry_run: check them alone.

@@ -16,6 +16,7 @@ from typing import TextIO
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.output import render
 from avi_shell.output.result import Result
+from avi_shell.session import transaction
 from avi_shell.session.session import LONGEST, Session
 from dataplane.foreign import files
 from dataplane.foreign.text import visible
@@ -126,8 +127,8 @@ class Batch:
 
     def _end(self, status: int, where: tuple[str, int], told: bool = False) -> int:
         """What is still open is not committed: say so. Ends a transcript with the prompt."""
-        opened = self.session.open
-        if opened is not None:
+        opened, lost = self.session.open, transaction.unfinished(self.session)
+        if opened is not None or lost:
             status = max(status, REFUSED)
         if self.transcript:
             print(self.session.prompt, end="", file=self.out, flush=True)
@@ -136,6 +137,8 @@ class Batch:
             if self.session.collecting:
                 what = f"{opened.kind.segment} {opened.name} still waits for END of a text: it is not committed"
             self._complain(what, *where)
+        if lost and not told:
+            self._complain(f"{lost}; commit session is missing", *where)
         return status
 
 

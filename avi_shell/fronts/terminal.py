@@ -25,6 +25,7 @@ from prompt_toolkit.shortcuts import clear
 from avi_shell.fronts.batch import DONE, REFUSED, WATCH_INTERVAL
 from avi_shell.output import render
 from avi_shell.output.result import Part, Prose, Result
+from avi_shell.session import transaction
 from avi_shell.session.session import Session
 from dataplane import statedir
 from dataplane.foreign.text import visible
@@ -90,12 +91,12 @@ class Terminal:
                 continue
             except EOFError:
                 if self._may_leave():
-                    return DONE if self._session.open is None else REFUSED
+                    return self._left()
                 continue
             self._warned = False
             try:
                 if self._run(text):
-                    return DONE
+                    return self._left()
             except KeyboardInterrupt:
                 print()  # a command was interrupted: what it had not committed is not done
 
@@ -169,12 +170,19 @@ class Terminal:
             print()
 
     def _may_leave(self) -> bool:
-        opened = self._session.open
-        if opened is None or self._warned:
+        opened, lost = self._session.open, transaction.unfinished(self._session)
+        if self._warned or not (opened or lost):
             return True
         self._warned = True
-        print(f"{opened.kind.segment} {opened.name} is open and not saved: save or cancel. Ctrl-D again drops it.")
+        if opened is not None:
+            print(f"{opened.kind.segment} {opened.name} is open and not saved: save or cancel. Ctrl-D again drops it.")
+        if lost:
+            print(f"{lost}: commit session or discard session. Ctrl-D again drops them.")
         return False
+
+    def _left(self) -> int:
+        """The exit status: whether anything was lost."""
+        return REFUSED if self._session.open is not None or transaction.unfinished(self._session) else DONE
 
     def _bindings(self) -> KeyBindings:
         bindings = KeyBindings()

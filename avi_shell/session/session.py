@@ -17,7 +17,7 @@ from avi_shell.errors import NotFound, Refused, ShellError
 from avi_shell.output import secret
 from avi_shell.output.render import text_lines
 from avi_shell.output.result import Result
-from avi_shell.session import pipes, verbs
+from avi_shell.session import pipes, transaction, verbs
 from avi_shell.session.audit import Audit
 from avi_shell.session.openobject import OpenObject
 from avi_shell.session.state import LARGEST_VALUE, SessionState
@@ -67,7 +67,8 @@ class Session(SessionState):
             else:
                 inner = segments[1:] if len(segments) <= 3 else [segments[1], segments[-1]]
                 where = f"{segments[0]} {':'.join(inner)}" if inner else segments[0]
-        return f"[{self.tenant}:{self.controller}]: {where}> "
+        inside = ":session" if self.candidate is not None else ""
+        return f"[{self.tenant}:{self.controller}{inside}]: {where}> "
 
     @property
     def collecting(self) -> bool:
@@ -159,7 +160,12 @@ class Session(SessionState):
         if chosen.word in tree.PIPED:
             words, result.pipes = pipes.divide(words)
         command = commands.match(chosen, words)
+        if self.candidate is not None and command.action in transaction.NOT_INSIDE:
+            raise Refused("a configuration session is open", hint="commit session or discard session first")
         verbs.HANDLERS[command.action](self, command, result)
+        if self.configuration.is_copy:
+            result.committed = None  # it is stored nowhere yet
+        self.leaving = self.leaving and command.action == "exit"
         result.repeat = chosen.word == "watch"
         if command.action != "save":
             self.closed = None

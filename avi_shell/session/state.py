@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import (
@@ -33,6 +34,9 @@ from grammar.actions import Action, FromFile, Lines, Set
 from grammar.errors import BadValue, IncompleteLine, LanguageError
 from grammar.lexer import Word, nearest
 from grammar.parser import parse
+
+if TYPE_CHECKING:
+    from avi_shell.configuration.candidate import Candidate
 
 FIELD_VALUE = ("Field", "Value")
 """The columns of an object's table."""
@@ -96,6 +100,9 @@ class SessionState:
         self.settings = Settings()
         self.progress: Callable[[str], None] = lambda _text: None  # a front that a person looks at shows it
         self.ask: Callable[[Sequence[Part], str], bool] | None = None  # of a front at which a person sits
+        self.terminal = False  # a person looks
+        self.candidate: Candidate | None = None  # of the configuration session, whose configuration is then this one's
+        self.leaving = False  # the shell was to be left with a session open, and that was told
         self.open: OpenObject | None = None
         self.closed: Closed | None = None
         self.text: TypedText | None = None
@@ -232,7 +239,7 @@ class SessionState:
         try:
             saved = self.configuration.save(opened.kind.segment, opened.document, self.tenant, by)
         except Conflict as exc:
-            raise Conflict(f"{exc.what}: {_meanwhile(opened, exc.stored)}", exc.stored) from None
+            raise Conflict(f"{exc.what}: {meanwhile(opened.kind, opened.base, exc.stored)}", exc.stored) from None
         self.open = None
         result.parts.append(self.table(opened.kind, saved.document))
         result.parts += saved.notices
@@ -249,14 +256,17 @@ class SessionState:
 
     def tell_engines(self, needed: bool, result: Result) -> None:
         """After a commit: wake the engines; where one is needed and none runs, say so."""
+        if self.configuration.is_copy:
+            return
         from dataplane import client
 
         if client.engines(self.directory):
             client.notify(self.directory)
         elif needed:
-            name = (result.data or {}).get("name", "")
+            name = result.data.get("name") if isinstance(result.data, dict) else None
+            what = f"'{name}' is not" if name else "nothing is"
             result.parts.append(
-                f"No service engine runs, so '{name}' is not forwarded yet. Start one: {start_command(self.directory)}"
+                f"No service engine runs, so {what} forwarded yet. Start one: {start_command(self.directory)}"
             )
 
 
@@ -278,12 +288,12 @@ def _from_file(action: Action) -> Action:
     return Set(action.field, word, text.removesuffix("\n"))
 
 
-def _meanwhile(opened: OpenObject, stored: Document) -> str:
+def meanwhile(kind: schema.Kind, before: Document, stored: Document) -> str:
     """What somebody else changed of an object since it was opened."""
     from avi_shell.configuration.differences import compare
     from avi_shell.output import differences
 
-    return differences.sentence(opened.kind, compare(opened.kind, opened.base, stored)) or "nothing that is shown"
+    return differences.sentence(kind, compare(kind, before, stored)) or "nothing that is shown"
 
 
 def _did_you_mean(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from avi_shell.configuration.document import ADMIN, ALL, SECRET, Document, cloud
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
 from avi_shell.output.result import Result, Table, Words
-from avi_shell.session import files, naming, undo
+from avi_shell.session import files, naming, transaction, undo
 from avi_shell.session.comment import comment_of
 from avi_shell.session.state import FIELD_VALUE, SessionState
 from avi_shell.views import live
@@ -36,7 +36,7 @@ def _save(session: SessionState, command: Command, result: Result) -> None:
 
 def _exit(session: SessionState, command: Command, result: Result) -> None:
     if session.open is None:
-        result.ended = True
+        result.ended = transaction.may_leave(session, result)
     elif len(session.open.modes) > 1:
         session.open.leave_by_exit()
     else:
@@ -95,6 +95,7 @@ def _show_list(session: SessionState, command: Command, result: Result) -> None:
     documents = session.configuration.all(command.kind, session.tenant, session.cloud)
     result.data = documents
     result.parts += live.listing(session.configuration, session.directory, command.kind, documents)
+    transaction.mark(session, documents, result)
 
 
 def _show_object(session: SessionState, command: Command, result: Result) -> None:
@@ -105,6 +106,7 @@ def _show_object(session: SessionState, command: Command, result: Result) -> Non
         return
     document = session.find(command.kind, name)
     result.parts.append(session.table(schema.kind(command.kind), document))
+    transaction.mark(session, [document], result)
     result.data = document
 
 
@@ -264,6 +266,11 @@ Handler = Callable[[SessionState, Command, Result], None]
 
 HANDLERS: Mapping[str, Handler] = {
     "open": _open,
+    "session.open": transaction.open_,
+    "session.commit": transaction.commit,
+    "session.discard": transaction.discard,
+    "session.check": transaction.check,
+    "show.session": transaction.show,
     "save": _save,
     "exit": _exit,
     "cancel": _cancel,

@@ -1,0 +1,145 @@
+"""`configure session`: changes that are gathered, and committed together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from avi_shell.configuration.document import Document
+from avi_shell.configuration.record import ObjectChange
+from avi_shell.errors import Conflict, InvalidFile, Refused, ShellError
+from avi_shell.output import changes
+from avi_shell.output.result import Part, Prose, Result, Table
+from avi_shell.session.comment import comment_of
+from avi_shell.session.state import SessionState, meanwhile
+from grammar import schema
+from grammar.commands import Command
+
+if TYPE_CHECKING:
+    from avi_shell.configuration.candidate import Candidate
+
+NOT_INSIDE = frozenset({"rollback", "confirm"})
+"""Actions that are about commits: not in a session, whose changes are none yet."""
+
+
+def open_(session: SessionState, command: Command, result: Result) -> None:
+    """`configure session`."""
+    from avi_shell.configuration.candidate import Candidate  # late: few shells open one
+
+    if session.candidate is not None:
+        raise Refused("a configuration session is open already", hint="commit session or discard session ends it")
+    session.candidate = Candidate(session.configuration)
+    session.configuration = session.candidate.configuration
+    result.parts.append(Prose("What is saved and deleted now is gathered: commit session stores it, all or nothing."))
+
+
+def commit(session: SessionState, command: Command, result: Result) -> None:
+    """`commit session`. Where it is refused the session stays open."""
+    candidate = _candidate(session)
+    made = candidate.changes()
+    by = replace(session.by(result.command.strip()), comment=comment_of(command))
+    try:
+        done = candidate.commit("session", by)
+    except ShellError as exc:
+        raise told(exc) from None
+    _close(session)
+    result.parts += map(Prose, done.notices)
+    if not done.changed:
+        result.parts.append("Nothing was changed: there is no commit.")
+        result.data = {"version": done.version, "changes": []}
+        return
+    result.parts.append(f"Successfully committed {_objects(made)} as commit {done.version}.")
+    result.data = {"version": done.version, "changes": changes.data(made)}
+    result.committed = done.version
+    session.tell_engines(done.needs_engine, result)
+
+
+def discard(session: SessionState, command: Command, result: Result) -> None:
+    """`discard session`."""
+    made = _candidate(session).changes()
+    _close(session)
+    result.parts.append(f"Discarded {_objects(made)}.")
+    result.data = {"changes": changes.data(made)}
+
+
+def check(session: SessionState, command: Command, result: Result) -> None:
+    """`check session`: what `commit session` would say."""
+    candidate = _candidate(session)
+    made = candidate.changes()
+    try:
+        done = candidate.commit("session", session.by(result.command.strip()), dry_run=True)
+    except ShellError as exc:
+        raise told(exc) from None
+    result.parts += map(Prose, done.notices)
+    result.parts.append(f"{_objects(made)} can be committed." if done.changed else "Nothing is changed.")
+    result.data = {"changes": changes.data(made)}
+
+
+def show(session: SessionState, command: Command, result: Result) -> None:
+    """`show session`: what `commit session` would change."""
+    made = _candidate(session).changes()
+    result.parts += differences(made, "Stored", "In the session")
+    result.data = changes.data(made)
+
+
+def differences(made: Sequence[ObjectChange], before: str, after: str) -> list[Part]:
+    """What changes would change. before, after: headings of the values."""
+    if not made:
+        return ["Nothing is changed."]
+    return [Table((*changes.COLUMNS, before, after), changes.rows(made))]
+
+
+def mark(session: SessionState, documents: Iterable[Document], result: Result) -> None:
+    """Say which of the objects that are shown are not committed."""
+    if session.candidate is None:
+        return
+    known = {change.uuid: change for change in session.candidate.changes() if change.after is not None}
+    found = [known[one["uuid"]] for one in documents if one.get("uuid") in known]
+    if found:
+        names = [f"{one.name} ({'new' if one.before is None else 'changed'})" for one in found]
+        result.parts.append(Prose(f"Not committed, in this session alone: {', '.join(names)}"))
+
+
+def unfinished(session: SessionState) -> str:
+    """What is lost where the shell is left now; "" for nothing."""
+    made = session.candidate.changes() if session.candidate is not None else []
+    return f"a configuration session is open: {_objects(made)} not committed" if made else ""
+
+
+def may_leave(session: SessionState, result: Result) -> bool:
+    """Whether `exit` leaves the shell: a person is told first what is lost."""
+    lost = unfinished(session)
+    if not lost or session.leaving or not session.terminal:
+        return True
+    session.leaving = True
+    result.parts.append(Prose(f"{lost}: commit session or discard session. exit again drops them."))
+    return False
+
+
+def told(exc: ShellError) -> ShellError:
+    """A refusal, with what somebody else changed meanwhile."""
+    if isinstance(exc, InvalidFile):
+        return InvalidFile([told(fault) for fault in exc.faults], "committed")
+    if not isinstance(exc, Conflict) or not exc.kind:
+        return exc
+    differs = meanwhile(schema.kind(exc.kind), exc.before or {}, exc.stored)
+    made = Conflict(f"{exc.what}: {differs}", exc.stored, kind=exc.kind, before=exc.before, hint=exc.hint)
+    made.path = exc.path
+    return made
+
+
+def _candidate(session: SessionState) -> Candidate:
+    if session.candidate is None:
+        raise Refused("no configuration session is open", hint="configure session opens one")
+    return session.candidate
+
+
+def _close(session: SessionState) -> None:
+    candidate = _candidate(session)
+    session.candidate, session.configuration = None, candidate.stored
+    candidate.close()
+
+
+def _objects(made: Sequence[ObjectChange]) -> str:
+    return "1 changed object" if len(made) == 1 else f"{len(made):,} changed objects"
