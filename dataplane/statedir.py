@@ -23,8 +23,12 @@ def prepare(path: Path) -> None:
     is there is its user's alone. Raises StateError."""
     try:
         for folder in (*reversed(path.absolute().parents), path.absolute()):
-            if not folder.exists():
+            try:
                 folder.mkdir(0o700)
+            except FileExistsError:  # it was there, or another process makes it now, too
+                if not folder.is_dir():
+                    raise
+            else:
                 folder.chmod(0o700)
     except (FileExistsError, NotADirectoryError) as exc:
         raise StateError(f"{exc.filename} is no state directory: {exc.strerror}", remedy="--state names one") from exc

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
+from typing import NamedTuple
 
 from grammar import commands, schema, tree, values
 from grammar.errors import BadQuoting, LineError
@@ -16,8 +17,16 @@ from grammar.fields import INDEX, NO, is_mode, one_token, typable
 from grammar.lexer import Word, quote, split
 from grammar.parser import State, Walk
 
-Names = Callable[[str], Sequence[str]]
-"""The existing objects' names of a kind, by segment."""
+
+class Known(NamedTuple):
+    """Names of objects that begin alike."""
+
+    names: Sequence[str]  # sorted; where they are many, the first of them and the very last
+    more: bool = False  # there are others between the last two
+
+
+Names = Callable[[str, str], Known]
+"""The existing objects' names of a kind (segment) that begin with a text."""
 
 WIDTH = 20
 
@@ -40,6 +49,7 @@ class Offer:
     form: str = ""  # the form of a value that may stand here; "" = none may
     help: str = ""  # what the value is
     required: bool = False  # the object needs the value
+    more: bool = False  # there are others between the last two
 
     def replacement(self) -> str:
         """What TAB makes of the partial word: the only candidate and a blank, or what all candidates begin with."""
@@ -52,7 +62,10 @@ class Offer:
         """The lines that TAB TAB and `?` print. width: of the terminal; None: lines of any length."""
         note = ", ".join(text for text in (self.help, "required" if self.required else "") if text)
         rows = [(self.form, note)] if self.form else []
-        return listing([*rows, *((c.word, c.help) for c in self.candidates)], width)
+        lines = listing([*rows, *((c.word, c.help) for c in self.candidates)], width)
+        if self.more:
+            lines.insert(-1, "...")
+        return lines
 
 
 def listing(rows: Iterable[tuple[str, str]], width: int | None = None) -> list[str]:
@@ -137,6 +150,7 @@ def _of_nodes(node: tree.Node, words: Sequence[Word], start: int, partial: Word,
         node = commands.step(tree.Node(words[position - 1].text, next=nested.next) if nested else node, words[position])
     candidates: list[tuple[str, str]] = []
     form = help_ = ""
+    more = False
     for n in node.next:
         if n.slot is None:
             candidates.append((n.word, tree.about(n)))
@@ -150,8 +164,10 @@ def _of_nodes(node: tree.Node, words: Sequence[Word], start: int, partial: Word,
         else:
             form, help_ = n.word, n.help
             if n.slot is tree.Slot.OBJECT:
-                candidates += [(quote(name), "") for name in names(n.kind)]
-    return _made(partial, typed, candidates, form, help_, bool(form) and not node.action)
+                known = names(n.kind, partial.text)
+                candidates += [(quote(name), "") for name in known.names]
+                more = known.more
+    return _made(partial, typed, candidates, form, help_, bool(form) and not node.action, more)
 
 
 def _of_fields(
@@ -165,6 +181,7 @@ def _of_fields(
     if field is None:
         return _made(partial, typed, candidates)
     form = values.form(field, one_token(kind, field))
+    more = False
     if field.type == "enum":
         choices = schema.enums()[field.enum or ""]
         candidates += [(choice.lower(), "the default" if choice == field.default else "") for choice in choices]
@@ -173,8 +190,10 @@ def _of_fields(
         candidates += [("true", ""), ("false", "")]
         form = ""
     elif field.type == "ref" and field.ref is not None:
-        candidates += [(quote(name), "") for name in names(field.ref)]
-    return _made(partial, typed, candidates, form, field.help, _required(walk, field))
+        known = names(field.ref, partial.text)
+        candidates += [(quote(name), "") for name in known.names]
+        more = known.more
+    return _made(partial, typed, candidates, form, field.help, _required(walk, field), more)
 
 
 def _required(walk: Walk, field: schema.Field) -> bool:
@@ -189,10 +208,11 @@ def _made(
     form: str = "",
     help_: str = "",
     must: bool = False,
+    more: bool = False,
 ) -> Offer:
     fitting = {word: text for word, text in candidates if word.startswith(typed) or word.startswith(f'"{partial.text}')}
     fields = tuple(Candidate(word, text) for word, text in fitting.items())
-    return Offer(typed, partial.column, fields, form, help_, must)
+    return Offer(typed, partial.column, fields, form, help_, must, more)
 
 
 def _help(context: commands.Context, name: str, what: tree.Node | schema.Field | None) -> str:

@@ -89,6 +89,12 @@ class Configuration:
         its own objects are seen, and the default cloud's."""
         return self._store.names(kind, _visible(kind, tenant), _clouds(cloud))
 
+    def names_beginning(
+        self, kind: str, tenant: str, cloud: str = ALL, *, beginning: str, most: int
+    ) -> tuple[list[str], bool]:
+        """As `names`, those that begin with a text: the first `most` and the last, and whether there are others."""
+        return self._store.names_beginning(kind, _visible(kind, tenant), _clouds(cloud), beginning, most)
+
     def find(self, kind: str, name: str, tenant: str, cloud: str = ALL) -> Document | None:
         """The object of that name: the tenant's own, else admin's; of the cloud, else of the default cloud. cloud "*":
         of the default cloud, else of the one that has it; Refused where several have."""

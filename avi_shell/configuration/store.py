@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from avi_shell.configuration import document as docs
-from avi_shell.configuration import layout, storefile
+from avi_shell.configuration import layout, selection, storefile
 from avi_shell.configuration.assembly import Claim, Holding
 from avi_shell.configuration.derived import Derived
 from avi_shell.configuration.document import Document, Target
@@ -160,15 +160,21 @@ class Store:
         self, kind: str, tenants: Iterable[str] | None = None, clouds: Iterable[str] | None = None
     ) -> Iterator[Entry]:
         """The objects of a kind, of some tenants or all, and some clouds or all, by tenant, name and cloud."""
-        where, values = _of_kind(kind, tenants, clouds)
+        where, values = selection.of_kind(kind, tenants, clouds)
         for row in self._rows(f"SELECT {COLUMNS} FROM object WHERE {where} ORDER BY tenant, name, cloud", *values):
             yield entry_of(row, self.where)
 
     def names(self, kind: str, tenants: Iterable[str] | None = None, clouds: Iterable[str] | None = None) -> list[str]:
         """The names of a kind's objects, sorted, each once."""
-        where, values = _of_kind(kind, tenants, clouds)
+        where, values = selection.of_kind(kind, tenants, clouds)
         rows = self._rows(f"SELECT DISTINCT name FROM object WHERE {where} ORDER BY name", *values)
         return [name for (name,) in rows if isinstance(name, str)]
+
+    def names_beginning(
+        self, kind: str, tenants: Iterable[str] | None, clouds: Iterable[str] | None, beginning: str, most: int
+    ) -> tuple[list[str], bool]:
+        """As `selection.names_beginning`."""
+        return selection.names_beginning(self._rows, kind, tenants, clouds, beginning=beginning, most=most)
 
     def put(self, id_: int | None, kind: schema.Kind, document: Document) -> Entry:
         """Insert an object (id None, or one that no row has) or replace one."""
@@ -366,16 +372,6 @@ class Store:
         except (sqlite3.Error, UnicodeDecodeError) as exc:
             with self.guarded():
                 raise exc
-
-
-def _of_kind(kind: str, tenants: Iterable[str] | None, clouds: Iterable[str] | None) -> tuple[str, list[str]]:
-    where, values = "kind = ?", [kind]
-    for column, only in (("tenant", tenants), ("cloud", clouds if kind in relations.OF_A_CLOUD else None)):
-        if only is not None:
-            wanted = list(only)
-            where += f" AND {column} IN ({', '.join('?' * len(wanted))})"
-            values += wanted
-    return where, values
 
 
 def _text(value: Any) -> str:

@@ -28,9 +28,11 @@ from grammar.lexer import Word, is_comment, prompt_end, split
 from grammar.parser import parse
 
 if TYPE_CHECKING:
-    from grammar.completion import Offer
+    from grammar.completion import Known, Offer
 
 
+OFFERED = 100
+"""How many names TAB offers, beside the last."""
 LONGEST = 2304 << 10
 """Characters of a line: a value that a file may hold (1 MiB), with an escape for each of its characters."""
 
@@ -89,12 +91,14 @@ class Session(SessionState):
         start = prompt_end(text)
         return completion.complete(text[start:], self.context(), self._known)
 
-    def _known(self, kind: str) -> list[str]:
+    def _known(self, kind: str, beginning: str) -> Known:
         """Names to offer; none where the store cannot be read: the line that follows says why."""
+        from grammar.completion import Known
+
         try:
-            return self.names(kind)
+            return Known(*self.names_beginning(kind, beginning, OFFERED))
         except ShellError:
-            return []
+            return Known(())
 
     def run(self, typed: str) -> Result:
         """Carry out one line. Never raises for what is wrong with it: the result's `error` says so, and nothing has

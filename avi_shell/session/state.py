@@ -129,6 +129,12 @@ class SessionState:
         """Names of the objects of a kind (segment or message name) that are seen in this tenant and cloud."""
         return self.configuration.names(_SEGMENT_OF.get(kind, kind), self.tenant, self.cloud)
 
+    def names_beginning(self, kind: str, beginning: str, most: int) -> tuple[list[str], bool]:
+        """Names of those that begin with a text: the first `most` and the last, and whether there are others."""
+        return self.configuration.names_beginning(
+            _SEGMENT_OF.get(kind, kind), self.tenant, self.cloud, beginning=beginning, most=most
+        )
+
     def apply(self, actions: Sequence[Action], result: Result) -> None:
         """Carry out actions in the current mode; a text that follows on lines of its own is awaited afterwards."""
         assert self.open is not None

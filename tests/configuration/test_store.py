@@ -17,6 +17,7 @@ from avi_shell.configuration.store import FORMAT
 from avi_shell.errors import InvalidObject, NotFound, Refused, StoreError
 from dataplane import plan
 from dataplane.plan import sqlite
+from grammar import schema
 
 from .addresses import address
 from .conftest import Site
@@ -247,9 +248,53 @@ def test_a_commit_costs_the_same_however_much_is_stored(site: Site) -> None:
 
     alone = steps()
     with site.configuration.bulk("import") as (_, made):
-        from grammar import schema
-
         for number in range(2000):
             made.put(schema.kind("pool"), {"name": f"p{number}"}, "admin", None)
         made.finish()
     assert steps() < alone * 3
+
+
+def test_names_that_begin_alike_are_bounded(site: Site) -> None:
+    """As a model in Python over all names; a name of two tenants is there once."""
+    configuration = site.configuration
+    configuration.save("tenant", {"name": "t1"}, "admin")
+    with configuration.bulk("import") as (_, made):
+        for number in range(300):
+            made.put(schema.kind("pool"), {"name": f"web-{number:03}"}, "admin", None)
+        made.put(schema.kind("pool"), {"name": "web-000"}, "t1", None)
+        made.put(schema.kind("pool"), {"name": "über"}, "t1", None)
+        made.finish()
+    for tenant in ("admin", "t1", "*"):
+        every = configuration.names("pool", tenant)
+        for beginning in ("", "web", "web-1", "web-29", "web-299", "ü", "x"):
+            model = [name for name in every if name.startswith(beginning)]
+            found, more = configuration.names_beginning("pool", tenant, beginning=beginning, most=100)
+            assert more == (len(model) > 101)
+            assert found == ([*model[:100], model[-1]] if more else model)
+
+
+def test_many_names_take_no_longer_to_offer_than_some(site: Site) -> None:
+    def steps() -> int:
+        counted = 0
+
+        def count() -> int:
+            nonlocal counted
+            counted += 1
+            return 0
+
+        connection = site.configuration._store.connection
+        connection.set_progress_handler(count, 10)
+        site.configuration.names_beginning("pool", "admin", "Default-Cloud", beginning="", most=100)
+        connection.set_progress_handler(None, 0)
+        return counted
+
+    def make(first: int, last: int) -> None:
+        with site.configuration.bulk("import") as (_, made):
+            for number in range(first, last):
+                made.put(schema.kind("pool"), {"name": f"p{number}"}, "admin", None)
+            made.finish()
+
+    make(0, 120)
+    some = steps()
+    make(120, 3000)
+    assert steps() < some * 1.5

@@ -78,6 +78,19 @@ def test_what_others_can_have_touched_is_refused_by_every_program(
     assert target.read_text() == "as it was"
 
 
+def test_two_processes_make_it_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes second finds each directory there at the moment when it makes it."""
+    mkdir = Path.mkdir
+
+    def second(folder: Path, mode: int) -> None:
+        mkdir(folder, mode)
+        mkdir(folder, mode)
+
+    monkeypatch.setattr(Path, "mkdir", second)
+    statedir.prepare(tmp_path / "a" / "state")
+    assert (tmp_path / "a" / "state").is_dir()
+
+
 def test_a_file_is_never_opened_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     with pytest.raises(OSError, match="symbolic links"):

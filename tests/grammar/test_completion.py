@@ -13,8 +13,8 @@ from grammar.parser import parse
 NAMES = {"pool": ["p1", "my pool"], "Pool": ["p1", "my pool"], "networkprofile": ["System-TCP-Proxy"]}
 
 
-def names(kind: str) -> list[str]:
-    return NAMES.get(kind, ["one"])
+def names(kind: str, beginning: str) -> completion.Known:
+    return completion.Known([name for name in NAMES.get(kind, ["one"]) if name.startswith(beginning)])
 
 
 ROOT = commands.Context(tree.root(), elsewhere=tree.in_mode())
@@ -201,3 +201,14 @@ def test_quoting_of_names_survives_the_round_trip() -> None:
     assert [word.text for word in split(quote("my pool"))] == ["my pool"]
     assert re.fullmatch(r'".*"', quote("my pool"))
     assert split("p1") == [Word("p1", 0)]
+
+
+def test_of_many_names_the_first_and_the_last_are_offered() -> None:
+    """TAB completes what all begin with, the last of which proves it."""
+
+    def many(kind: str, beginning: str) -> completion.Known:
+        return completion.Known(["web-000", "web-001", "web-999"], more=True)
+
+    offer = completion.complete("show pool w", ROOT, many)
+    assert offer.replacement() == "web-"
+    assert offer.listing()[1:] == ["web-000", "web-001", "...", "web-999"]
