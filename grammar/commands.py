@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from grammar import schema
 from grammar.errors import BadValue, IncompleteLine, LineError, UnknownWord
 from grammar.fields import NO, typable
+from grammar.lacking import LACKING, LACKING_KINDS
 from grammar.lexer import Word, pick
 from grammar.parser import parse
-from grammar.tree import LACKING, LACKING_KINDS, Node, Slot, root, verb_help
+from grammar.tree import Node, Slot, root, verb_help
 
 
 @dataclass(slots=True)
@@ -205,7 +206,7 @@ def step(node: Node, word: Word) -> Node:
         matches = [n for w, n in keywords.items() if w.startswith(word.text)]
         if len(matches) == 1:
             return matches[0]
-    if slot.slot is Slot.NUMBER and not (word.text.isascii() and word.text.isdecimal() and len(word.text) < 7):
+    if slot.slot is Slot.NUMBER and not (word.text.isascii() and word.text.isdecimal() and len(word.text) < 10):
         raise BadValue(f"'{word.text}' is not a number", word.text, word.column, (slot.word,))
     if slot.slot is Slot.VERB:
         pick(word, verb_help(), "a command")

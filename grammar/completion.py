@@ -6,7 +6,7 @@ Pure, and built on the parser's own walk and tree: TAB, `?` and the parser canno
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
 from typing import NamedTuple
@@ -23,10 +23,11 @@ class Known(NamedTuple):
 
     names: Sequence[str]  # sorted; where they are many, the first of them and the very last
     more: bool = False  # there are others between the last two
+    help: Mapping[str, str] = {}  # what some of them are
 
 
 Names = Callable[[str, str], Known]
-"""The existing objects' names of a kind (segment) that begin with a text."""
+"""The existing objects' names of a kind (segment) that begin with a text; for "commit" the numbers of commits."""
 
 WIDTH = 20
 
@@ -163,9 +164,9 @@ def _of_nodes(node: tree.Node, words: Sequence[Word], start: int, partial: Word,
             candidates += [(word, verb.help) for word, verb in tree.verb_help().items()]
         else:
             form, help_ = n.word, n.help
-            if n.slot is tree.Slot.OBJECT:
+            if n.slot is tree.Slot.OBJECT or (n.slot is tree.Slot.NUMBER and n.kind):
                 known = names(n.kind, partial.text)
-                candidates += [(quote(name), "") for name in known.names]
+                candidates += [(quote(name), known.help.get(name, "")) for name in known.names]
                 more = known.more
     return _made(partial, typed, candidates, form, help_, bool(form) and not node.action, more)
 

@@ -17,7 +17,7 @@ class Slot(enum.Enum):
     """What a word may be where no keyword is meant."""
 
     OBJECT = enum.auto()  # the name of an object of the node's kind
-    NUMBER = enum.auto()
+    NUMBER = enum.auto()  # of the node's kind, where it has one: "commit", those of the history
     PATH = enum.auto()
     TEXT = enum.auto()
     VERB = enum.auto()  # any command's name
@@ -99,6 +99,7 @@ def _show(in_mode: bool) -> Node:
                     segment,
                     "show.object",
                     *VIEWS.get(segment, ()),
+                    _CHANGES,
                 ),
             ),
             kind=segment,
@@ -106,6 +107,7 @@ def _show(in_mode: bool) -> Node:
         for segment in schema.SEGMENTS
     )
     others = (
+        _CONFIGURATION,
         Node("history", "changes of the configuration, newest last", "show.history"),
         Node("running_config", "lines that recreate the configuration", "show.running_config"),
         Node("session", "what the configuration session would change", "show.session"),
@@ -117,12 +119,46 @@ def _show(in_mode: bool) -> Node:
     return Node("show", "show objects and state", next=(*listed, *others))
 
 
-def _number(argument: str, action: str, form: str) -> Node:
-    return Node(form, action=action, slot=Slot.NUMBER, argument=argument)
-
-
 def _path(action: str, *after: Node) -> Node:
     return Node("<file>", "a file", action, after, Slot.PATH, "path")
+
+
+def _number(argument: str, action: str, form: str, *after: Node, kind: str = "", help_: str = "") -> Node:
+    return Node(form, help_, action, after, Slot.NUMBER, argument, kind)
+
+
+def commit_number(argument: str, action: str, *after: Node, help_: str) -> Node:
+    """The number of a commit of the history. action: what is done if the line ends there."""
+    return _number(argument, action, "<commit>", *after, kind="commit", help_=help_)
+
+
+def _newest(help_: str, action: str) -> Node:
+    """`history [count]`: the newest commits."""
+    count = _number("count", action, "<1-999999>", help_="so many of them at most; 20 without it")
+    return Node("history", help_, action, (count,))
+
+
+_CHANGES = _newest("its commits, newest first, with what each changed", "show.changes")
+_CONFIGURATION = Node(
+    "configuration",
+    "the history of the whole configuration",
+    next=(
+        _newest("commits, newest first: who made them, when, from where, and of what", "show.commits"),
+        Node(
+            "diff",
+            "what differs from the configuration after a commit",
+            next=(
+                commit_number(
+                    "number",
+                    "show.difference",
+                    commit_number("other", "show.difference", help_="the commit to compare with; now without it"),
+                    help_="the commit; 0: the fresh store",
+                ),
+            ),
+        ),
+    ),
+)
+"""What there is to see of earlier configurations."""
 
 
 def comment(action: str, *after: Node) -> Node:
@@ -196,17 +232,13 @@ _ROLLBACK = Node(
     "rollback",
     "make an earlier configuration the configuration again",
     next=(
-        Node(
-            "<commit>",
-            "its number in the history",
-            "rollback",
-            (
-                Node("preview", "say what would change, and change nothing", "rollback", argument="preview"),
-                Node("force", "without a question", "rollback", (comment("rollback"),), argument="force"),
-                comment("rollback"),
-            ),
-            Slot.NUMBER,
+        commit_number(
             "number",
+            "rollback",
+            Node("preview", "say what would change, and change nothing", "rollback", argument="preview"),
+            Node("force", "without a question", "rollback", (comment("rollback"),), argument="force"),
+            comment("rollback"),
+            help_="its number in the history",
         ),
     ),
 )
@@ -347,29 +379,3 @@ def verb_help() -> dict[str, Node]:
     for node in in_mode():
         nodes.setdefault(node.word, node)
     return nodes
-
-
-LACKING = frozenset(
-    """attach backup controller deactivate detach disable discover enable generate migrate move patch ping
-    placement reboot rebalance reload reset resync restart restore retry rotate scalein scaleout send
-    shell shutdown ssh start stop switch switchover sync techsupport telnet test traceroute upgrade upload
-    verify warmstart write
-    """.split()
-)
-"""Verbs of the appliance that this product lacks."""
-
-LACKING_KINDS = frozenset(
-    """actiongroupconfig alertconfig alertemailconfig alertscriptconfig alertsyslogconfig analyticsprofile
-    applicationpersistenceprofile authprofile autoscalelaunchconfig backupconfiguration botdetectionpolicy
-    certificatemanagementprofile cloudconnectoruser cluster controllerportalregistration controllersite
-    customipamdnsprofile dnspolicy dynamicdnsrecord errorpagebody errorpageprofile fileobject geodb gslb
-    gslbgeodbprofile gslbservice hardwaresecuritymodulegroup httppolicyset icapprofile ipaddrgroup
-    ipamdnsproviderprofile ipreputationdb jwtprofile jwtserverprofile l4policyset labelgroup microservicegroup natpolicy
-    network networksecuritypolicy nsxtsegmentruntime pingaccessagent pkiprofile poolgroup poolgroupdeploymentpolicy
-    prioritylabels protocolparser role scheduler securitymanagerdata securitypolicy seproperties serverautoscalepolicy
-    siteversion snmptrapprofile sslkeyandcertificate sslprofile ssopolicy statediffoperation stringgroup
-    systemconfiguration systemlimits testsedatastorelevel1 trafficcloneprofile user useraccountprofile useractivity
-    vcenterserver vsdatascriptset vsgs wafapplicationsignatureprovider wafcrs wafpolicy wafpolicypsmgroup wafprofile
-    webapput webhook""".split()
-)
-"""Kinds of objects of the appliance that this product lacks."""

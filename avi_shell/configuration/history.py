@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from avi_shell.configuration import document, storefile
 from avi_shell.configuration.record import Commit, ObjectChange
-from avi_shell.errors import NotFound
+from avi_shell.errors import NotFound, StoreError
 from grammar import schema
 
 _NAMES = [field.name for field in fields(Commit)]
@@ -31,6 +31,16 @@ class Noted:
     place: tuple[str, str, str, str]  # kind, tenant, cloud, name; as they were, where it is gone
     before: str | None  # its body
     after: str | None
+
+
+class Touch(NamedTuple):
+    """What a commit did to an object; kind to name as in the ObjectChange."""
+
+    kind: str  # the segment
+    tenant: str  # that it belongs to
+    cloud: str  # that it belongs to; "" for kinds that belong to none
+    name: str  # the object's
+    what: str  # create, update or delete
 
 
 class Journal:
@@ -119,20 +129,34 @@ class History:
             raise NotFound(f"commit {number}: what it changed is not known: an older release made it")
         return [self._change(row) for row in self._rows("number = ?", number)]
 
-    def of_object(self, kind: str, tenant: str, name: str) -> list[tuple[int, ObjectChange]]:
-        """Every change of an object, with the commit's number, oldest first; under any name and cloud that it had."""
-        row = "SELECT row FROM change WHERE kind = ? AND tenant = ? AND name = ? AND row > 0"
+    def touched(self, number: int) -> list[Touch]:
+        """What a commit did to which objects, in the order in which it did; less work than `changes`."""
+        return [self._touch(row) for row in self._rows("number = ?", number)]
+
+    def of_object(self, kind: str, name: str, tenants: Sequence[str] | None) -> list[tuple[int, ObjectChange]]:
+        """Every change of the objects that ever had a name, with the commit's number, oldest first; under any name and
+        cloud that they had. tenants: whose objects they are; None: anybody's."""
+        owners = "" if tenants is None else f" AND tenant IN ({_marks(len(tenants))})"
+        row = f"SELECT row FROM change WHERE kind = ? AND name = ? AND row > 0{owners}"
         found = self._connection.execute(
-            f"SELECT {_CHANGE} FROM change WHERE row IN ({row}) ORDER BY rowid", (kind, tenant, name)
+            f"SELECT {_CHANGE} FROM change WHERE row IN ({row}) ORDER BY rowid", (kind, name, *(tenants or ()))
         )
         return [(row[0], self._change(row)) for row in found.fetchall()]
 
     def since(self, number: int) -> list[ObjectChange]:
         """What differs between the configuration after commit `number` (0: the fresh store) and now: each object once,
         `before` as it was then. Raises NotFound where the history does not reach back so far."""
-        self.reach(number)
+        return self.between(number, self.version())
+
+    def between(self, one: int, other: int) -> list[ObjectChange]:
+        """What differs between the configurations after two commits, each object once, `before` as it was after the
+        first of them, which may be the newer. Raises NotFound as `since` does."""
+        for number in (one, other):
+            self.reach(number)
+        if other < one:
+            return [ObjectChange(*_place_before(c), c.after, c.before) for c in self.between(other, one)]
         net: dict[int | str, ObjectChange] = {}
-        for row in self._rows("number > ?", number):
+        for row in self._rows("number > ? AND number <= ?", one, other):
             change = self._change(row)
             key = change.row or change.kind
             first = net.get(key, change)
@@ -154,16 +178,31 @@ class History:
         (oldest,) = self._connection.execute("SELECT min(number) FROM history WHERE content").fetchone()
         return int(broken or 0) if oldest is None else max(int(broken or 0), int(oldest) - 1)
 
-    def _rows(self, where: str, number: int) -> list[Any]:
-        found = self._connection.execute(
-            f"SELECT {_CHANGE} FROM change WHERE {where} ORDER BY number, rowid", (number,)
-        )
+    def size(self) -> int:
+        """How many commits are remembered."""
+        return int(self._connection.execute("SELECT count(*) FROM history").fetchone()[0])
+
+    def _rows(self, where: str, *numbers: int) -> list[Any]:
+        found = self._connection.execute(f"SELECT {_CHANGE} FROM change WHERE {where} ORDER BY number, rowid", numbers)
         return found.fetchall()
 
     def _commit(self, row: tuple[Any, ...]) -> Commit:
         if not (isinstance(row[1], float) and all(isinstance(text, str) for text in row[2:12]) and row[12] in (0, 1)):
             raise storefile.damaged(self._where, f"commit {row[0]} of the history")
         return Commit(**dict(zip(_NAMES, row, strict=True)) | {"content": bool(row[12])})
+
+    def _touch(self, row: tuple[Any, ...]) -> Touch:
+        try:
+            before, after = zlib.decompress(row[6]).split(b"\n")
+        except (zlib.error, ValueError, TypeError):
+            raise self._damaged(row) from None
+        if not all(isinstance(text, str) for text in row[2:6]):
+            raise self._damaged(row)
+        kind, tenant, cloud, name = row[2:6]
+        return Touch(kind, tenant, cloud, name, "create" if not before else "update" if after else "delete")
+
+    def _damaged(self, row: tuple[Any, ...]) -> StoreError:
+        return storefile.damaged(self._where, f"a change of commit {row[0]} in the history")
 
     def _change(self, row: tuple[Any, ...]) -> ObjectChange:
         try:
@@ -172,7 +211,7 @@ class History:
             if not (isinstance(made.row, int) and all(isinstance(text, str) for text in (*row[2:6], made.uuid))):
                 raise ValueError
         except (zlib.error, ValueError, TypeError, LookupError, AttributeError, RecursionError):
-            raise storefile.damaged(self._where, f"a change of commit {row[0]} in the history") from None
+            raise self._damaged(row) from None
         return made
 
     def _unknown(self, number: int) -> NotFound:

@@ -8,6 +8,7 @@ from typing import Any
 from avi_shell.configuration import document
 from avi_shell.configuration.differences import compare
 from avi_shell.configuration.document import ADMIN, DEFAULT_CLOUD
+from avi_shell.configuration.history import Touch
 from avi_shell.configuration.record import ObjectChange
 from avi_shell.output import differences
 from grammar import schema
@@ -43,7 +44,7 @@ def data(changes: Iterable[ObjectChange]) -> list[dict[str, Any]]:
     ]
 
 
-def title(change: ObjectChange) -> str:
+def title(change: ObjectChange | Touch) -> str:
     """The object of a change in words: "Pool p1", "Pool p1 of tenant t1 of cloud linux"."""
     name = f"{schema.SEGMENTS.get(change.kind, change.kind)} {change.name}".rstrip()
     owner = f" of tenant {change.tenant}" if change.tenant not in ("", ADMIN) else ""

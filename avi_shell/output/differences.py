@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
-from avi_shell.configuration.differences import Difference, Names, What
-from avi_shell.configuration.document import SECRET, token_text
+from avi_shell.configuration.differences import Difference, Names, What, compare
+from avi_shell.configuration.document import SECRET, Document, token_text, with_defaults
 from avi_shell.output.secret import is_secret
 from avi_shell.output.table import value_text
 from grammar import schema
@@ -19,6 +20,16 @@ def rows(kind: schema.Kind, differences: Iterable[Difference]) -> list[Row]:
     """A row for every shown field that differs. A message that came or went whole: a row for each of its fields; an
     element of a list, one row with what is not its default."""
     return [row for difference in differences for row in _rows(kind, difference)]
+
+
+def whole(kind: schema.Kind, before: Document | None, after: Document | None) -> list[Row]:
+    """A row for every shown field of an object that came (before None) or went (after None) but for what is at its
+    default, its name and its uuid."""
+    there = after if before is None else before
+    assert there is not None
+    plain = with_defaults(kind, {name: there[name] for name in ("name", "uuid") if name in there})
+    told = [(path, new) for path, _, new in rows(kind, compare(kind, plain, there)) if new]
+    return [(path, "", text) if before is None else (path, text, "") for path, text in told]
 
 
 def sentence(kind: schema.Kind, differences: Iterable[Difference], most: int = 5) -> str:
@@ -42,7 +53,7 @@ def _rows(kind: schema.Kind, difference: Difference) -> Iterator[Row]:
         if field is not None and field.scope == "hidden":
             return
         message = kind.message(field) if field is not None else None
-    place = difference.place
+    place = _place(difference)
     if difference.what is What.MOVED:
         last = difference.path[-1]
         yield place, f"position {(last.before or 0) + 1}", f"position {(last.after or 0) + 1}"
@@ -53,6 +64,18 @@ def _rows(kind: schema.Kind, difference: Difference) -> Iterator[Row]:
     else:
         for path, text in _leaves(kind, message, field, name, _value(difference), place):
             yield path, *_sides(difference, text)
+
+
+def _place(difference: Difference) -> str:
+    """Its path as text. A secret that is an element of a list is not named, but its position."""
+    path, name = [], ""
+    for step in difference.path:
+        if step.is_element and is_secret(name):
+            at = step.before if step.after is None else step.after
+            step = replace(step, name=str((at or 0) + 1))
+        name = name if step.is_element else step.name
+        path.append(step)
+    return replace(difference, path=tuple(path)).place
 
 
 def _value(difference: Difference) -> Any:
@@ -70,7 +93,8 @@ def _leaves(
     if isinstance(value, list) and value:
         names = Names(kind, field)
         for at, item in enumerate(value):
-            yield f"{place}[{names.of(item, at)}]", _text(kind, field, name, item)
+            element = str(at + 1) if is_secret(name) else names.of(item, at)
+            yield f"{place}[{element}]", _text(kind, field, name, item)
     elif isinstance(value, dict) and value and not (message is not None and message.one_token):
         for held, key, item in _fields(message, value):
             below = kind.message(held) if held is not None else None

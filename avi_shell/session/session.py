@@ -96,6 +96,11 @@ class Session(SessionState):
         from grammar.completion import Known
 
         try:
+            if kind == "commit":
+                from avi_shell.session import history
+
+                found = history.numbers(self)
+                return Known(list(found), help=found)
             return Known(*self.names_beginning(kind, beginning, OFFERED))
         except ShellError:
             return Known(())

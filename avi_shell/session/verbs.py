@@ -10,7 +10,7 @@ from avi_shell.configuration.document import ADMIN, ALL, SECRET, Document, cloud
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
 from avi_shell.output.result import Result, Table, Words
-from avi_shell.session import files, naming, transaction, undo
+from avi_shell.session import files, history, naming, transaction, undo
 from avi_shell.session.comment import comment_of
 from avi_shell.session.state import FIELD_VALUE, SessionState
 from avi_shell.views import live
@@ -283,6 +283,9 @@ HANDLERS: Mapping[str, Handler] = {
     "show.diagnose": _show_diagnose,
     "show.setup": _show_setup,
     "show.history": _show_history,
+    "show.commits": history.commits,
+    "show.difference": history.difference,
+    "show.changes": history.of_object,
     "show.running_config": _show_running,
     "version": _version,
     "delete": _delete,

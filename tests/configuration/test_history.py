@@ -112,7 +112,7 @@ def test_a_commit_tells_who_made_it_and_each_object_before_and_after(site: Site)
         assert [(c.before, c.after) for c in found] == [(None, first), (first, second), (second, None)]
         assert {c.uuid for c in found} == {first["uuid"]}
         assert len({c.row for c in found}) == 1
-        assert [number for number, _ in store.log.of_object("pool", "admin", "p2")] == [1, 2, 3]
+        assert [number for number, _ in store.log.of_object("pool", "p2", ["admin"])] == [1, 2, 3]
         assert store.since(0) == []
         assert [c.name for c in store.since(1)] == ["p1"]
 

@@ -13,7 +13,12 @@ from grammar.parser import parse
 NAMES = {"pool": ["p1", "my pool"], "Pool": ["p1", "my pool"], "networkprofile": ["System-TCP-Proxy"]}
 
 
+COMMITS = {"7": "2026-11-29 06:48:26+00:00 alice (admin): as asked for", "6": "2026-11-28 00:00:00+00:00 admin: x"}
+
+
 def names(kind: str, beginning: str) -> completion.Known:
+    if kind == "commit":
+        return completion.Known(list(COMMITS), help=COMMITS)
     return completion.Known([name for name in NAMES.get(kind, ["one"]) if name.startswith(beginning)])
 
 
@@ -66,9 +71,15 @@ def test_a_listing_pads_words_to_twenty_columns() -> None:
         "detail               live state of the pool",
         "server               live state of each server",
         "server-setup         commands that make a host ready to be a server of this pool",
+        "history              its commits, newest first, with what each changed",
     ]
     (address,) = completion.complete("show pool p1 server diagnose ", ROOT, names).listing()
     assert address == "<x.x.x.x>            address of one server; all without it"
+
+
+@pytest.mark.parametrize("line", ["show configuration diff ", "show configuration diff 7 "])
+def test_commits_are_offered_with_what_they_are(line: str) -> None:
+    assert completion.complete(line, ROOT, names).listing()[1:] == [f"{n:20} {told}" for n, told in COMMITS.items()]
 
 
 def test_a_listing_breaks_help_between_words_and_longer_words_keep_the_column() -> None:

@@ -46,6 +46,9 @@ LINES = (
     "show running_config",
     "history",
     "show history",
+    "show configuration history",
+    "show configuration diff 0",
+    "show cloud vc history",
 )
 CLOUD = {
     "name": "vc",

@@ -25,6 +25,7 @@ LINES = (
     *(f"show {segment}" for segment in schema.SEGMENTS),
     *("show pool p1", "show virtualservice vs1 detail", "show pool p1 server-setup", "show pool p1 server"),
     *("show vrfcontext v1", "show networkprofile dsr", "show healthmonitor h1", "show running_config", "show history"),
+    *("show configuration history", "show configuration diff 3 1", "show pool p1 history"),
     *("configure pool p1", "show", "where", "show diff", "description x", "save", "cancel", "cancel"),
     *("configure virtualservice vs1", "description x", "save", "cancel", "configure vsvip v9", "save", "cancel"),
     *("export configuration file {}/export.json", "import configuration file {}/export.json", "switchto tenant *"),

@@ -1,0 +1,136 @@
+"""`show configuration history`, `show configuration diff`, `show <kind> <name> history`: what commits did, and when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from avi_shell.configuration.document import ADMIN, ALL, DEFAULT_CLOUD
+from avi_shell.errors import NotFound
+from avi_shell.output.result import Part, Prose, Result, Table
+from avi_shell.session.state import SessionState
+from grammar import schema
+from grammar.commands import Command
+from grammar.errors import BadValue
+
+if TYPE_CHECKING:
+    from avi_shell.configuration.history import History
+    from avi_shell.configuration.record import ObjectChange
+
+NEWEST = 20
+"""How many commits are shown where the line does not say."""
+
+
+def commits(session: SessionState, command: Command, result: Result) -> None:
+    """`show configuration history`: the newest commits, and how far back configurations are known."""
+    from avi_shell.output import history
+
+    count = _count(command)
+    with session.configuration.snapshot() as store:
+        log = store.log
+        found = [(commit, log.touched(commit.number)) for commit in log.last(count)[::-1]]
+        size, (most, days) = log.size(), log.bounds()
+        reach = {"first": log.first_reached(), "last": log.version()}
+    result.data = {
+        "commits": [
+            history.data(commit) | {"objects": [one._asdict() for one in touched]} for commit, touched in found
+        ],
+        "known": reach,
+        "bounds": {"commits": most, "days": days},
+    }
+    if not found:
+        result.parts.append("There is no commit yet.")
+        return
+    result.parts.append(Table(history.COLUMNS, [history.row(commit, touched) for commit, touched in found]))
+    if len(found) < size:
+        result.parts.append(Prose(f"These are {len(found)} of {size:,} commits: show configuration history {size}"))
+    known = f"The configuration is known as it was after commits {reach['first']} to {reach['last']}"
+    result.parts.append(Prose(f"{known}; at most {most:,} commits of {days} days are remembered."))
+
+
+def difference(session: SessionState, command: Command, result: Result) -> None:
+    """`show configuration diff N [M]`: what differs between the configurations right after two commits, or now."""
+    from avi_shell.output import changes
+
+    one, other = int(command.text("number")), command.text("other")
+    with session.configuration.snapshot() as store:
+        found = store.log.between(one, int(other) if other else store.log.version())
+    differing = [change for change in found if change.differs]
+    result.data = changes.data(differing)
+    if differing:
+        columns = *changes.COLUMNS, f"After commit {one}", f"After commit {other}" if other else "Now"
+        result.parts.append(Table(columns, changes.rows(differing)))
+    else:
+        then = f"after commit {other}" if other else "now"
+        result.parts.append(f"The configuration after commit {one} is the one {then}.")
+
+
+def of_object(session: SessionState, command: Command, result: Result) -> None:
+    """`show <kind> <name> history`: the commits that changed what has, or had, the name."""
+    from avi_shell.output import changes, history
+
+    kind, name, count = command.kind, command.text("name"), _count(command)
+    with session.configuration.snapshot() as store:
+        every = _changes(session, store.log, kind, name)
+        found = every[-count:][::-1]
+        made = {number: store.log.commit(number) for number, _ in found}
+        since = store.log.first_reached()
+    if not found:
+        _find(session, kind, name)
+        result.data = []
+        known = f"No commit that is known changed {schema.SEGMENTS[kind]} {name}"
+        result.parts.append(f"{known}; changes are known since commit {since}.")
+        return
+    result.data = [history.data(made[number]) | {"objects": changes.data([change])} for number, change in found]
+    several = len({change.row for _, change in every}) > 1
+    for number, change in found:
+        result.parts += _told(history.title(made[number]), change, several)
+
+
+def _told(title: str, change: ObjectChange, several: bool) -> list[Part]:
+    """A commit's part of an object's history. several: other objects had the name, so the uuid is told."""
+    from avi_shell.configuration.differences import compare
+    from avi_shell.output import changes, differences
+
+    done = "created" if change.before is None else "deleted" if change.after is None else "changed"
+    which = f"{changes.title(change)} ({change.uuid})" if several else changes.title(change)
+    kind = schema.kind(change.kind)
+    if change.before is None or change.after is None:
+        rows = differences.whole(kind, change.before, change.after)
+    else:
+        rows = differences.rows(kind, compare(kind, change.before, change.after))
+    table: list[Part] = [Table(("Field", "Before", "After"), rows)] if rows else []
+    return [Prose(title), Prose(f"  {done} {which}"), *table]
+
+
+def _changes(session: SessionState, log: History, kind: str, name: str) -> list[tuple[int, ObjectChange]]:
+    """The changes of what has, or had, the name in this tenant or admin's, and in this cloud or the default one."""
+    found = log.of_object(kind, name, None if session.tenant == ALL else [session.tenant, ADMIN])
+    last = {change.row: change.cloud for _, change in found}
+    seen = {row for row, cloud in last.items() if session.cloud == ALL or cloud in ("", session.cloud, DEFAULT_CLOUD)}
+    return [(number, change) for number, change in found if change.row in seen]
+
+
+def _find(session: SessionState, kind: str, name: str) -> None:
+    """See that there is such an object. Raises NotFound where none has the name, and none had."""
+    try:
+        session.find(kind, name)
+    except NotFound as exc:
+        raise NotFound(f"{exc.what}, nor was there one", hint=exc.hint) from None
+
+
+def numbers(session: SessionState) -> dict[str, str]:
+    """The newest commits for completion: number → when, by whom, what for."""
+    from avi_shell.output import history
+
+    with session.configuration.snapshot() as store:
+        newest = [(commit, store.log.touched(commit.number)) for commit in store.log.last(NEWEST)[::-1]]
+    return {str(c.number): f"{history.when(c)} {history.who(c)}: {c.comment or history.what(c, t)}" for c, t in newest}
+
+
+def _count(command: Command) -> int:
+    word = command.arguments.get("count")
+    if word is None:
+        return NEWEST
+    if not int(word.text):
+        raise BadValue("0 commits cannot be shown", word.text, word.column, ("<1-999999>",))
+    return int(word.text)

@@ -1,0 +1,28 @@
+"""Words of the appliance that this product lacks: they are refused by name."""
+
+from __future__ import annotations
+
+LACKING = frozenset(
+    """attach backup controller deactivate detach disable discover enable generate migrate move patch ping
+    placement reboot rebalance reload reset resync restart restore retry rotate scalein scaleout send
+    shell shutdown ssh start stop switch switchover sync techsupport telnet test traceroute upgrade upload
+    verify warmstart write
+    """.split()
+)
+"""Verbs of the appliance that this product lacks."""
+
+LACKING_KINDS = frozenset(
+    """actiongroupconfig alertconfig alertemailconfig alertscriptconfig alertsyslogconfig analyticsprofile
+    applicationpersistenceprofile authprofile autoscalelaunchconfig backupconfiguration botdetectionpolicy
+    certificatemanagementprofile cloudconnectoruser cluster controllerportalregistration controllersite
+    customipamdnsprofile dnspolicy dynamicdnsrecord errorpagebody errorpageprofile fileobject geodb gslb
+    gslbgeodbprofile gslbservice hardwaresecuritymodulegroup httppolicyset icapprofile ipaddrgroup
+    ipamdnsproviderprofile ipreputationdb jwtprofile jwtserverprofile l4policyset labelgroup microservicegroup natpolicy
+    network networksecuritypolicy nsxtsegmentruntime pingaccessagent pkiprofile poolgroup poolgroupdeploymentpolicy
+    prioritylabels protocolparser role scheduler securitymanagerdata securitypolicy seproperties serverautoscalepolicy
+    siteversion snmptrapprofile sslkeyandcertificate sslprofile ssopolicy statediffoperation stringgroup
+    systemconfiguration systemlimits testsedatastorelevel1 trafficcloneprofile user useraccountprofile useractivity
+    vcenterserver vsdatascriptset vsgs wafapplicationsignatureprovider wafcrs wafpolicy wafpolicypsmgroup wafprofile
+    webapput webhook""".split()
+)
+"""Kinds of objects of the appliance that this product lacks."""
