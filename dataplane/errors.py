@@ -6,6 +6,7 @@
     ├── DriverError        a driver cannot start or apply: no BPF, a foreign program, no such interface
     ├── NetworkError       the network lacks what is needed: an interface, an address, a route
     ├── EngineError        no engine runs, it does not answer, or one runs already
+    ├── ClusterError       etcd, which several hosts share, does not answer or refuses
     ├── ServerError        a pool member cannot be prepared
     └── LabError           a laboratory cannot be built
 
@@ -42,6 +43,16 @@ class NetworkError(DataplaneError):
 
 class EngineError(DataplaneError):
     """No engine runs, it does not answer, or one runs already."""
+
+
+class ClusterError(DataplaneError):
+    """etcd does not answer, refuses, or holds what is not understood. code: gRPC's, 0 where there is none; uncertain:
+    what was asked for may have been done all the same."""
+
+    def __init__(self, what: str, *, remedy: str = "", code: int = 0, uncertain: bool = False) -> None:
+        super().__init__(what, remedy=remedy)
+        self.code = code
+        self.uncertain = uncertain
 
 
 class ServerError(DataplaneError):

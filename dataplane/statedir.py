@@ -47,7 +47,7 @@ def check(path: Path) -> None:
     _own(path, told)
     if told.st_mode & _OTHERS:
         raise StateError(f"{path} may be written by other users", remedy=f"chmod go-w {path}")
-    for name in ("config.db", "config.db-wal", "config.db-shm", *AUDIT, "history", "run"):
+    for name in ("config.db", "config.db-wal", "config.db-shm", "cluster.json", *AUDIT, "history", "run"):
         try:
             inner = os.lstat(path / name)
         except FileNotFoundError:

@@ -36,6 +36,7 @@ LONG = (
     "tests/test_readme.py::test_make_demo",
     "tests/server",
     "tests/dataplane",
+    "tests/cluster",
     "tests/xdp",
     "tests/shell",
     "tests/bench",
