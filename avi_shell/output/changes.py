@@ -17,9 +17,9 @@ COLUMNS = ("Object", "Field")
 """The columns of a row before those of the two values."""
 
 
-def rows(changes: Iterable[ObjectChange]) -> list[tuple[str, str, str, str]]:
+def rows(changes: Iterable[ObjectChange], *, whole: bool = False) -> list[tuple[str, str, str, str]]:
     """A row for every field that differs, and one for each object that comes or goes: object, field, value before,
-    value after."""
+    value after. whole: also what came or went with such an object."""
     found = []
     for change in _ordered(changes):
         name = title(change)
@@ -27,19 +27,16 @@ def rows(changes: Iterable[ObjectChange]) -> list[tuple[str, str, str, str]]:
             there = "" if change.before is None else "stored"
             then = "deleted" if change.after is None else "created" if change.before is None else "changed"
             found.append((name, "", there, then))
-            continue
-        kind = schema.kind(change.kind)
-        shown = differences.rows(kind, compare(kind, change.before, change.after))
-        found += [(name, path, old, new) for path, old, new in shown]
+        found += [(name, *row) for row in _fields(change, whole)]
     return found
 
 
-def data(changes: Iterable[ObjectChange]) -> list[dict[str, Any]]:
+def data(changes: Iterable[ObjectChange], *, whole: bool = False) -> list[dict[str, Any]]:
     """The same for programs: an object for each change."""
     return [
         {"kind": c.kind, "tenant": c.tenant, "cloud": c.cloud, "name": c.name, "uuid": c.uuid}
         | {"change": "create" if c.before is None else "delete" if c.after is None else "update"}
-        | {"differences": _differences(c)}
+        | {"differences": [{"path": p, "old": old or None, "new": new or None} for p, old, new in _fields(c, whole)]}
         for c in _ordered(changes)
     ]
 
@@ -51,12 +48,13 @@ def title(change: ObjectChange | Touch) -> str:
     return name + owner + (document.in_cloud(change.cloud) if change.cloud not in ("", DEFAULT_CLOUD) else "")
 
 
-def _differences(change: ObjectChange) -> list[dict[str, str | None]]:
-    if change.before is None or change.after is None or not change.row:
+def _fields(change: ObjectChange, whole: bool) -> list[differences.Row]:
+    if not change.row:
         return []
     kind = schema.kind(change.kind)
-    shown = differences.rows(kind, compare(kind, change.before, change.after))
-    return [{"path": path, "old": old or None, "new": new or None} for path, old, new in shown]
+    if change.before is not None and change.after is not None:
+        return differences.rows(kind, compare(kind, change.before, change.after))
+    return differences.whole(kind, change.before, change.after) if whole else []
 
 
 def _ordered(changes: Iterable[ObjectChange]) -> list[ObjectChange]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from avi_shell.configuration.differences import Difference, Names, What, compare
-from avi_shell.configuration.document import SECRET, Document, token_text, with_defaults
+from avi_shell.configuration.differences import Difference, Names, What
+from avi_shell.configuration.document import SECRET, Document, token_text
 from avi_shell.output.secret import is_secret
 from avi_shell.output.table import value_text
 from grammar import schema
@@ -27,8 +27,8 @@ def whole(kind: schema.Kind, before: Document | None, after: Document | None) ->
     default, its name and its uuid."""
     there = after if before is None else before
     assert there is not None
-    plain = with_defaults(kind, {name: there[name] for name in ("name", "uuid") if name in there})
-    told = [(path, new) for path, _, new in rows(kind, compare(kind, plain, there)) if new]
+    document = {name: value for name, value in there.items() if name not in ("name", "uuid")}
+    told = _leaves(kind, kind.root, None, "", document, "", brief=True)
     return [(path, "", text) if before is None else (path, text, "") for path, text in told]
 
 
@@ -87,9 +87,17 @@ def _sides(difference: Difference, text: str) -> tuple[str, str]:
 
 
 def _leaves(
-    kind: schema.Kind, message: schema.Message | None, field: schema.Field | None, name: str, value: Any, place: str
+    kind: schema.Kind,
+    message: schema.Message | None,
+    field: schema.Field | None,
+    name: str,
+    value: Any,
+    place: str,
+    *,
+    brief: bool = False,
 ) -> Iterator[tuple[str, str]]:
-    """Path and text of everything in a value that came or went; elements of a list as a whole."""
+    """Path and text of everything in a value that came or went; elements of a list as a whole. brief: without what is
+    at its default."""
     if isinstance(value, list) and value:
         names = Names(kind, field)
         for at, item in enumerate(value):
@@ -97,8 +105,10 @@ def _leaves(
             yield f"{place}[{element}]", _text(kind, field, name, item)
     elif isinstance(value, dict) and value and not (message is not None and message.one_token):
         for held, key, item in _fields(message, value):
+            if brief and held is not None and held.default is not None and item == held.default:
+                continue
             below = kind.message(held) if held is not None else None
-            yield from _leaves(kind, below, held, key, item, f"{place}.{key}" if place else key)
+            yield from _leaves(kind, below, held, key, item, f"{place}.{key}" if place else key, brief=brief)
     else:
         yield place, "" if value in ({}, []) else _text(kind, field, name, value)
 

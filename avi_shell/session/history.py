@@ -25,7 +25,7 @@ def commits(session: SessionState, command: Command, result: Result) -> None:
     from avi_shell.output import history
 
     count = _count(command)
-    with session.configuration.snapshot() as store:
+    with session.stored.snapshot() as store:
         log = store.log
         found = [(commit, log.touched(commit.number)) for commit in log.last(count)[::-1]]
         size, (most, days) = log.size(), log.bounds()
@@ -52,13 +52,13 @@ def difference(session: SessionState, command: Command, result: Result) -> None:
     from avi_shell.output import changes
 
     one, other = int(command.text("number")), command.text("other")
-    with session.configuration.snapshot() as store:
+    with session.stored.snapshot() as store:
         found = store.log.between(one, int(other) if other else store.log.version())
     differing = [change for change in found if change.differs]
-    result.data = changes.data(differing)
+    result.data = changes.data(differing, whole=True)
     if differing:
         columns = *changes.COLUMNS, f"After commit {one}", f"After commit {other}" if other else "Now"
-        result.parts.append(Table(columns, changes.rows(differing)))
+        result.parts.append(Table(columns, changes.rows(differing, whole=True)))
     else:
         then = f"after commit {other}" if other else "now"
         result.parts.append(f"The configuration after commit {one} is the one {then}.")
@@ -69,7 +69,7 @@ def of_object(session: SessionState, command: Command, result: Result) -> None:
     from avi_shell.output import changes, history
 
     kind, name, count = command.kind, command.text("name"), _count(command)
-    with session.configuration.snapshot() as store:
+    with session.stored.snapshot() as store:
         every = _changes(session, store.log, kind, name)
         found = every[-count:][::-1]
         made = {number: store.log.commit(number) for number, _ in found}
@@ -80,7 +80,9 @@ def of_object(session: SessionState, command: Command, result: Result) -> None:
         known = f"No commit that is known changed {schema.SEGMENTS[kind]} {name}"
         result.parts.append(f"{known}; changes are known since commit {since}.")
         return
-    result.data = [history.data(made[number]) | {"objects": changes.data([change])} for number, change in found]
+    result.data = [
+        history.data(made[number]) | {"objects": changes.data([change], whole=True)} for number, change in found
+    ]
     several = len({change.row for _, change in every}) > 1
     for number, change in found:
         result.parts += _told(history.title(made[number]), change, several)
@@ -88,16 +90,11 @@ def of_object(session: SessionState, command: Command, result: Result) -> None:
 
 def _told(title: str, change: ObjectChange, several: bool) -> list[Part]:
     """A commit's part of an object's history. several: other objects had the name, so the uuid is told."""
-    from avi_shell.configuration.differences import compare
-    from avi_shell.output import changes, differences
+    from avi_shell.output import changes
 
     done = "created" if change.before is None else "deleted" if change.after is None else "changed"
     which = f"{changes.title(change)} ({change.uuid})" if several else changes.title(change)
-    kind = schema.kind(change.kind)
-    if change.before is None or change.after is None:
-        rows = differences.whole(kind, change.before, change.after)
-    else:
-        rows = differences.rows(kind, compare(kind, change.before, change.after))
+    rows = [row[1:] for row in changes.rows([change], whole=True) if row[1]]
     table: list[Part] = [Table(("Field", "Before", "After"), rows)] if rows else []
     return [Prose(title), Prose(f"  {done} {which}"), *table]
 
@@ -122,7 +119,7 @@ def numbers(session: SessionState) -> dict[str, str]:
     """The newest commits for completion: number → when, by whom, what for."""
     from avi_shell.output import history
 
-    with session.configuration.snapshot() as store:
+    with session.stored.snapshot() as store:
         newest = [(commit, store.log.touched(commit.number)) for commit in store.log.last(NEWEST)[::-1]]
     return {str(c.number): f"{history.when(c)} {history.who(c)}: {c.comment or history.what(c, t)}" for c, t in newest}
 

@@ -109,6 +109,11 @@ class SessionState:
         self.lines: list[str] = []
 
     @property
+    def stored(self) -> Configuration:
+        """The configuration that is stored, whatever a configuration session makes of its copy."""
+        return self.candidate.stored if self.candidate is not None else self.configuration
+
+    @property
     def mode(self) -> list[str]:
         """The open modes, outermost first."""
         return self.open.segments() if self.open is not None else []

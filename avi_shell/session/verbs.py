@@ -133,8 +133,7 @@ def _show_setup(session: SessionState, command: Command, result: Result) -> None
 def _show_history(session: SessionState, command: Command, result: Result) -> None:
     columns = ("version", "time", "user", "tenant", "action", "kind", "name", "line")
     result.data = [
-        asdict(commit) | {"version": commit.number, "time": str(commit.time)}
-        for commit in session.configuration.history()
+        asdict(commit) | {"version": commit.number, "time": str(commit.time)} for commit in session.stored.history()
     ]
     for entry in result.data:
         entry["line"] = SECRET if secret.suspected(entry["line"]) is not None else entry["line"]

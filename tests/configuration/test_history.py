@@ -9,11 +9,14 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from avi_shell.configuration import layout, transfer
 from avi_shell.configuration.configuration import Configuration
+from avi_shell.configuration.differences import apply, compare
 from avi_shell.configuration.document import HIDDEN_STATE, Document, reference
-from avi_shell.configuration.record import Author, CommitRecord, Content
+from avi_shell.configuration.record import Author, CommitRecord, Content, ObjectChange
 from avi_shell.configuration.store import Store
 from avi_shell.errors import NotFound, Refused, ShellError
 from dataplane.plan import sqlite
@@ -91,6 +94,46 @@ def test_the_configuration_after_every_commit_is_known_and_is_the_same_where_the
             assert all(before != after for before, after in net.values())
             assert bool(net) == (store.at(number) != store.at(len(exports) - 1))
     assert rows(other) == rows(configuration)
+
+
+@pytest.fixture(scope="module")
+def changed() -> Configuration:
+    """A configuration after random steps."""
+    return walked(11, 60)[0]
+
+
+@given(one=st.integers(0, 20), other=st.integers(0, 20))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck), deadline=None)
+def test_what_differs_between_two_configurations_leads_from_each_to_the_other(
+    changed: Configuration, one: int, other: int
+) -> None:
+    with changed.snapshot() as store:
+        before, after = content_of(store.at(one)), content_of(store.at(other))
+        forward, backward = store.log.between(one, other), store.log.between(other, one)
+    assert applied(before, forward) == after
+    assert applied(after, backward) == before
+    for change in forward:
+        if change.row and change.before is not None and change.after is not None:
+            kind = schema.kind(change.kind)
+            found = compare(kind, change.before, change.after)
+            assert apply(change.before, found) == change.after
+            assert apply(change.after, found, backward=True) == change.before
+
+
+def content_of(content: Content) -> dict[str, Any]:
+    """A configuration's objects by uuid, and foreign kinds by name."""
+    return {one["uuid"]: one for same in content.objects.values() for one in same} | dict(content.foreign)
+
+
+def applied(found: dict[str, Any], changes: list[ObjectChange]) -> dict[str, Any]:
+    """The configuration that has the changes."""
+    made = dict(found)
+    for change in changes:
+        key = change.uuid if change.row else change.kind
+        assert made.pop(key, None) == change.before
+        if change.after is not None:
+            made[key] = change.after
+    return made
 
 
 def test_a_commit_tells_who_made_it_and_each_object_before_and_after(site: Site) -> None:

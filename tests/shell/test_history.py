@@ -157,13 +157,19 @@ def test_an_empty_history_is_told(session: Session) -> None:
                 ["Pool p2", "description", "", "x"],
             ],
         ),
-        ("diff 4 5", [["Pool p2", "", "stored", "deleted"]]),
-        ("diff 5 4", [["Pool p2", "", "", "created"]]),
         (
-            "diff 3",
-            [["Pool p2", "", "stored", "deleted"], ["Pool p2", "", "", "created"], ["Tenant t1", "", "", "created"]],
+            "diff 4 5",
+            [
+                ["Pool p2", "", "stored", "deleted"],
+                ["Pool p2", "servers[10.1.1.11:80]", "ip 10.1.1.11 port 80 hostname 10.1.1.11", ""],
+                ["Pool p2", "vrf_ref", "global", ""],
+                ["Pool p2", "description", "x", ""],
+                ["Pool p2", "tenant_ref", "admin", ""],
+                ["Pool p2", "cloud_ref", "Default-Cloud", ""],
+            ],
         ),
-        ("diff 0 4", [["Pool p2", "", "", "created"], ["Tenant t1", "", "", "created"]]),
+        ("diff 3 4", [["Tenant t1", "", "", "created"]]),
+        ("diff 4 3", [["Tenant t1", "", "stored", "deleted"]]),
     ],
 )
 def test_what_differs_between_two_configurations(filled: Session, line: str, rows: list[list[str]]) -> None:
@@ -227,6 +233,15 @@ def test_the_history_of_an_object_follows_its_renames_and_outlives_it(filled: Se
         ["tenant_ref", "", "admin"],
         ["cloud_ref", "", "Default-Cloud"],
     ]
+
+
+def test_a_configuration_session_hides_nothing_of_the_history(filled: Session) -> None:
+    for line in ("configure session", "configure pool p9", "save"):
+        assert filled.run(line).ok
+    assert filled.run("show configuration history").data["known"]["last"] == 6
+    assert shown(filled.run("show configuration diff 6")) == ["The configuration after commit 6 is the one now."]
+    assert [entry["number"] for entry in filled.run("show history").data] == [1, 2, 3, 4, 5, 6]
+    assert "changes are known since commit 0" in shown(filled.run("show pool p9 history"))[0]
 
 
 def test_objects_that_had_one_name_are_told_apart(filled: Session) -> None:
