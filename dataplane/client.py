@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -37,6 +37,12 @@ def _untold(_text: str) -> None:
 def state_words(state: str, reason: str) -> str:
     """A service's state with its reason: "down: no server is up", "up, but 02:… also announces its VIP"."""
     return f"{state}, but {reason}" if state == "up" else f"{state}: {reason}"
+
+
+def unanswered(server: Mapping[str, Any]) -> str:
+    """The part of a reported server's new TCP flows whose clients get no answer, "" where none is known: "12.5 %"."""
+    share = server.get("handshakes", {}).get("share")
+    return "" if share is None else f"{100 * share:.1f} %"
 
 
 def default_state() -> Path:

@@ -43,8 +43,14 @@ def diagnosis(directory: Path, document: Document, server: str, tell: Callable[[
     return parts, found
 
 
-UNSEEN = "no fault seen; the way back to clients was not seen"
-"""The verdict on a server without a fault: its answers to clients go past the engine."""
+UNSEEN = "the way back to clients was not seen"
+"""Its answers go past the engine, and of late no client of it was looked at."""
+
+
+def _faultless(entry: Report) -> str:
+    """The verdict on a server without a fault."""
+    seen = entry.get("way_back")
+    return f"no fault seen; of the way back to clients: {seen}" if seen else f"no fault seen; {UNSEEN}"
 
 
 def _grave(entry: Report) -> bool:
@@ -58,7 +64,7 @@ def _verdicts(found: Iterable[Report]) -> Table:
             entry["address"],
             entry["vip"],
             live.state(entry["state"]),
-            entry["verdict"] or UNSEEN,
+            entry["verdict"] or _faultless(entry),
         )
         for engine in found
         for entry in engine["servers"]

@@ -307,9 +307,14 @@ def _servers(pool: Report) -> Parts:
 
 
 def _next_hops(pool: Report) -> Parts:
-    """What each server weighs, and where its packets are sent."""
-    rows = [(s["address"], str(s["weight"]), s["mac"] or "", s["interface"] or "") for s in pool["servers"]]
-    return [Table(("Server", "Ratio", "MAC Address", "Interface"), rows)]
+    """What each server weighs, where its packets are sent, and what part of its clients gets no answer."""
+    from dataplane import client
+
+    rows = [
+        (s["address"], str(s["weight"]), s["mac"] or "", s["interface"] or "", client.unanswered(s))
+        for s in pool["servers"]
+    ]
+    return [Table(("Server", "Ratio", "MAC Address", "Interface", "Unanswered"), rows)]
 
 
 def _engine(report: Report) -> Parts:

@@ -1,10 +1,11 @@
 """The diagnosis of a pool: examines its servers and tells, for each, what is wrong and what mends it.
 
     {"pool", "uuid", "servers": [{"address", "vip", "state", "reason", "verdict", "probes": {name: result},
-        "findings": [{"what", "host": server|engine, "on": address, "commands": [text], "because": text,
-                      "advice": text, "grave": bool}]}]}
+        "way_back": text, "findings": [{"what", "host": server|engine, "on": address, "commands": [text],
+                                        "because": text, "advice": text, "grave": bool}]}]}
 
-One entry a server and VIP. `verdict` is the first grave finding, "" where there is none. It ends within LIMIT seconds,
+One entry a server and VIP. `verdict` is the first grave finding, "" where there is none. `way_back` is
+what is known of whether its answers reach the clients, "" where nothing is. It ends within LIMIT seconds,
 whatever the number of servers: those that are down come first, and those whose turn does not come are told.
 """
 
@@ -57,13 +58,21 @@ async def diagnose(engine: Engine, pool: str, server: str, tell: Tell) -> dict[s
     async def one(service: plan.Service, member: plan.Server) -> dict[str, Any]:
         address = socket.inet_aton(member.address)
         state, reason = _state(engine, service, member)
-        told = {"address": member.address, "vip": service.vip, "state": state, "reason": reason}
+        told = {
+            "address": member.address,
+            "vip": service.vip,
+            "state": state,
+            "reason": reason,
+            "way_back": engine.handshakes.seen(pool, address),
+        }
         try:
             async with asyncio.timeout_at(deadline), turns:
                 facts = await engine.members.examiner.examine(_checks(engine, service, member), names, tell)
         except TimeoutError:
             return {**told, "verdict": "not examined: out of time", "probes": {}, "findings": []}
         found = [*_own_host(engine, service, address), *findings.findings(facts)]
+        if unheard := engine.handshakes.words(pool, address):
+            found.append(Finding(unheard, because="clients repeat their SYN to it, and do not go on"))
         where = {findings.SERVER: member.address, findings.ENGINE: facts.engine}
         return {
             **told,

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from dataplane import plan
 from dataplane.engine import operstate
 from dataplane.engine.engine import Engine
+from dataplane.engine.handshakewatch import Key
 from dataplane.engine.operstate import Flows, Grace, Seen, State
 from dataplane.forwarding import maglev, translate
-from dataplane.forwarding.values import Counters, Tally, Vip
+from dataplane.forwarding.values import Counters, HandshakeTally, Tally, Vip
 from dataplane.vip import defence
 
 AT_ONCE = 20
@@ -56,7 +57,7 @@ async def report(engine: Engine) -> dict[str, Any]:
                else has it}}}],
      "services": [{"virtualservice", "tenant", "uuid", "vip", "protocol", "port", "port_end", "pool", "pool_uuid",
                    "state": up|down|disabled|initializing, "reason", "changed", "packets", "bytes",
-                   "dropped": {reason: packets}}],
+                   "dropped": {reason: packets}, "handshakes": as of a server}],
      "pools": [{"name", "tenant", "uuid", "state": up|down|disabled|initializing, "reason", "changed", "slots",
                 "tables": one, or more where servers are up for some of its VIPs alone,
                 "servers": [{"address", "port", "weight", "enabled", "state": up|down|disabled|unknown, "reason",
@@ -67,7 +68,10 @@ async def report(engine: Engine) -> dict[str, Any]:
                  seconds since the last packet of any, null where there is none,
                  "host": true|false|null (whether it answers on its own address),
                  "failed_checks": its probes that failed, "failed_by_monitor": {name: those of that monitor},
-                 "in_table", "share", "mac", "interface", "packets", "bytes"}]}],
+                 "in_table", "share", "mac", "interface", "packets", "bytes",
+                 "handshakes": {"sampled": TCP flows that were looked at, "answered": those whose client went on after
+                 its SYN, "unanswered": those whose client repeated it again and again instead, "share": the part
+                 unanswered of these two, of the last five minutes, null where there were none}}]}],
      "damaged": [{"key": of a row of the plan that cannot be read, "reason": what is wrong with it}],
      "monitors": {"checks": how many run, "probes": ended so far, "late": {"median", "p99"}: seconds that the last
                   probes began after they were due},
@@ -146,7 +150,7 @@ def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _S
     vip = socket.inet_aton(service.vip)
     strangers, refusal = engine.conflicts.strangers(vip), engine.vips.refusal(vip)
     who = f"VIP {service.vip} is not announced: {refusal}" if refusal else defence.words(service.vip, strangers)
-    against = [*engine.kernel.words(), who, engine.sending.senders(vip)]
+    against = [*engine.kernel.words(), who, engine.sending.senders(vip), engine.handshakes.words(service.pool_uuid)]
     pool, servers = seen.of_vips[service.vip]
     state = operstate.service(service, pool, servers, "; ".join(filter(None, against)))
     return {
@@ -165,6 +169,9 @@ def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _S
         "packets": tally.packets,
         "bytes": tally.bytes,
         "dropped": dict(counters.service_drops.get(translate.key(service), {})),
+        "handshakes": _handshakes(
+            engine, translate.key(service), counters.service_handshakes.get(translate.key(service), HandshakeTally())
+        ),
     }
 
 
@@ -205,9 +212,17 @@ async def _seen(
             states[server.address] = _server_state(engine, service, member, grace, socket.inet_aton(vip))
         tallies = [counters.servers.get((name, address), Tally()) for name in names]
         tally = Tally(sum(one.packets for one in tallies), sum(one.bytes for one in tallies))
+        handshakes = HandshakeTally()
+        for name in names:
+            handshakes.add(counters.server_handshakes.get((name, address), HandshakeTally()))
         share = max((shares[index] / service.slots for shares in owned), default=0.0)
         vips = {vip: states[server.address] for vip, states in by_vip.items() if states}
-        told.append(_server(engine, service, member, state, grace, share, tally, vips))
+        told.append(
+            {
+                **_server(engine, service, member, state, grace, share, tally, vips),
+                "handshakes": _handshakes(engine, (uuid, address), handshakes),
+            }
+        )
     if len(by_vip) == 1:
         by_vip = dict.fromkeys(by_vip, servers)
     pools = {vip: _pool_state(engine, one, by_vip[vip]) for vip, one in of_vips.items()}
@@ -273,6 +288,16 @@ def _server(
         "interface": next((i.name for i in engine.interfaces.served() if i.index == interface), None),
         "packets": tally.packets,
         "bytes": tally.bytes,
+    }
+
+
+def _handshakes(engine: Engine, key: Key, tally: HandshakeTally) -> dict[str, Any]:
+    share = engine.handshakes.share(key)
+    return {
+        "sampled": tally.begun,
+        "answered": tally.answered,
+        "unanswered": max(0, tally.unanswered - tally.late),
+        "share": None if share is None else round(share, 4),
     }
 
 

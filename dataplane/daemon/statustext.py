@@ -76,8 +76,11 @@ def _pool_rendered(pool: Mapping[str, Any], width: int) -> Iterator[str]:
         width,
     )
     yield _table(
-        "Server|Ratio|MAC Address|Interface",
-        [(s["address"], s["weight"], s["mac"] or "", s["interface"] or "") for s in pool["servers"]],
+        "Server|Ratio|MAC Address|Interface|Unanswered",
+        [
+            (s["address"], s["weight"], s["mac"] or "", s["interface"] or "", client.unanswered(s))
+            for s in pool["servers"]
+        ],
         width,
     )
     for server in pool["servers"]:

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataplane import plan
 from dataplane.engine import operstate
 from dataplane.engine.dirty import DirtySet
+from dataplane.engine.handshakewatch import HandshakeWatch
 from dataplane.engine.housekeeping import Housekeeping
 from dataplane.engine.interfaces import ServedInterfaces
 from dataplane.engine.members import MemberStates
@@ -90,6 +91,7 @@ class Engine:
             lambda old, new: self.members.renamed(old, new),
         )
         self.sending = SendingStates(driver, self.interfaces.served, self.events.add)
+        self.handshakes = HandshakeWatch(driver, self.events.add, lambda pool, server: self.members.named(pool, server))
         self.next_hops = NextHops(network, self._path_mtus, self.interfaces.served)
         self.conflicts = MemberConflicts(
             network.neighbour, self._conflicts_changed, lambda vip: self.vips.conflict_again(vip)
@@ -102,6 +104,7 @@ class Engine:
             self._path_mtus,
             self.next_hops,
             self.sending,
+            self.handshakes,
             self.conflicts,
             self.changes,
             self._member_changed,
@@ -167,6 +170,7 @@ class Engine:
                 self._housekeeping.measure(),
                 self.members.run(),
                 self.kernel.watch(),
+                self.handshakes.run(),
             )
         ]
         try:

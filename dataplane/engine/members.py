@@ -12,6 +12,7 @@ from dataplane.diagnosis import findings
 from dataplane.diagnosis.blackhole import BlackholeDetector
 from dataplane.diagnosis.examiner import Examiner
 from dataplane.engine import operstate
+from dataplane.engine.handshakewatch import HandshakeWatch
 from dataplane.engine.interfaces import ServedInterfaces
 from dataplane.engine.sending import SendingStates
 from dataplane.engine.statechanges import StateChanges
@@ -52,6 +53,7 @@ class MemberStates:
         path_mtus: PathMtus,
         next_hops: NextHops,
         sending: SendingStates,
+        handshakes: HandshakeWatch,
         conflicts: MemberConflicts,
         changes: StateChanges,
         changed: Callable[[str, bytes, bytes, bool], None],
@@ -61,7 +63,7 @@ class MemberStates:
         self._now = now
         self._network, self._index, self._interfaces = network, index, interfaces
         self._path_mtus, self._next_hops, self._conflicts = path_mtus, next_hops, conflicts
-        self._sending = sending
+        self._sending, self._handshakes = sending, handshakes
         self._changes, self._changed, self._tell = changes, changed, tell
         self._requirements = Requirements()
         self._told: dict[str, dict[bytes, str]] = {}
@@ -185,7 +187,8 @@ class MemberStates:
                 failing.setdefault(self.health.reason(check), set()).add(check.vip)
         vips, down = {check.vip for check in checks}, self.down_for(pool, server) if vip is None else ()
         reasons = sorted(_about(reason, of, vips, down) for reason, of in failing.items())
-        return "; ".join(filter(None, (lossy, *conflicts, *sizes, "; ".join(reasons))))
+        unheard = self._handshakes.words(pool, server)
+        return "; ".join(filter(None, (lossy, *conflicts, *sizes, "; ".join(reasons), unheard)))
 
     def failed_checks(self, pool: str, server: bytes) -> tuple[int, dict[str, int]]:
         """How many probes of a server failed since its checks began: of all, and of each monitor by its name."""
@@ -214,6 +217,16 @@ class MemberStates:
             return fault
         failing = [check for check in self.checks(pool, server) if not self.health.state(check).up]
         return next(filter(None, map(self.health.remedy, failing)), "")
+
+    def named(self, pool: str, server: bytes) -> str:
+        """A pool member, for an event; without an address the pool itself."""
+        name = next((service.pool for service in self._index.of_pool(pool)), pool)
+        if not server:
+            return f"pool {name}"
+        address, (servers, addresses) = socket.inet_ntoa(server), self._index.members(pool)
+        at = bisect_left(addresses, server)
+        port = f":{servers[at].port}" if addresses[at : at + 1] == (server,) else ""  # it may be leaving
+        return f"server {address}{port} of pool {name}"
 
     def follow_checks(self, pools: Collection[str]) -> None:
         """Run the checks that the services of these pools require now, and no others."""
@@ -281,7 +294,7 @@ class MemberStates:
             told = "up" if up and not some else f"{'up' if up else 'down'}: {self.why(uuid, server)}"
             if self._told.setdefault(uuid, {}).get(server) != told:
                 self._told[uuid][server] = told
-                self._tell(f"{self._named(uuid, server)} is {told}")
+                self._tell(f"{self.named(uuid, server)} is {told}")
 
     def _word(self, service: plan.Service, server: plan.Server, address: bytes) -> str:
         uuid = service.pool_uuid
@@ -301,14 +314,6 @@ class MemberStates:
     def _egress(self, mode: str, server: bytes) -> int | None:
         """The interface that frames for a server leave by."""
         return self._next_hops.of((server,), mode)[0].interface
-
-    def _named(self, pool: str, server: bytes) -> str:
-        """A pool member, for an event."""
-        address, (servers, addresses) = socket.inet_ntoa(server), self._index.members(pool)
-        at = bisect_left(addresses, server)
-        port = f":{servers[at].port}" if addresses[at : at + 1] == (server,) else ""  # it may be leaving
-        name = next((service.pool for service in self._index.of_pool(pool)), pool)
-        return f"server {address}{port} of pool {name}"
 
     def _fits_in_tunnel(self, check: Check, size: int) -> None:
         self._path_mtus.learn(check.server, size + rewrite.overhead(check.mode) if size else 0)

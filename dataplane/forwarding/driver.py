@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple, Protocol
 
 from dataplane.forwarding import poolnames
-from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
+from dataplane.forwarding.values import Counters, HandshakeTally, Interface, Lingering, Pool, Service, ServiceKey, Vip
 from dataplane.kernel.objects import Owner
 
 
@@ -61,6 +61,13 @@ class Found(NamedTuple):
 NOTHING_FOUND = Found({}, {})
 
 
+class HandshakeCounts(NamedTuple):
+    """What was counted of sampled TCP flows (`handshakes`), of those that had any."""
+
+    services: Mapping[ServiceKey, HandshakeTally]
+    servers: Mapping[tuple[str, bytes], HandshakeTally]  # by the driver's name of the pool, and the server's address
+
+
 class Sending(NamedTuple):
     """How an interface sends what a driver decided to send by it."""
 
@@ -108,6 +115,13 @@ class Driver(Tables, Protocol):
 
     def counters(self) -> Counters:
         """A snapshot of the counters."""
+
+    def handshakes(self) -> HandshakeCounts:
+        """A snapshot of these alone, for any thread."""
+
+    def unanswered_clients(self) -> Mapping[tuple[str, bytes], Set[bytes]]:
+        """The clients of sampled TCP flows that were not answered, as far as they are remembered; by the driver's name
+        of the pool and the server's address. For any thread."""
 
     def sending(self) -> Mapping[int, Sending]:
         """How the interfaces send, by index, as far as that can be seen. Looks anew: where frames were lost, and where

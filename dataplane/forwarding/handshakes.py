@@ -9,7 +9,7 @@ refuses by an RST falls silent, and counts as neither.
 One TCP flow in 64 is looked at, chosen by its client and ports: whole packets that are forwarded as they are. A SYN
 begins a flow; one of another sequence number, or to another server, begins it anew. A repetition counts half a second
 after the SYN before, so that copies of a frame are none. A flow that is answered is forgotten; of those that were not
-the one that was longest silent makes room. What the counts say of a server is judged in `dataplane.engine.returnpath`.
+the one that was longest silent makes room. What the counts say of a server is judged in `dataplane.engine.wayback`.
 
 `program/handshakes.h` is the same in C.
 """
@@ -17,10 +17,12 @@ the one that was longest silent makes room. What the counts say of a server is j
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from dataplane.forwarding.bounded import Bounded
-from dataplane.forwarding.values import HandshakeTally
+from dataplane.forwarding.lookup import LookupTables
+from dataplane.forwarding.values import TCP, HandshakeTally
 
 OPENINGS = 1 << 14
 """Flows that are remembered."""
@@ -100,3 +102,16 @@ def add(event: str, tally: HandshakeTally) -> None:
         tally.answered += 1
         if event == ANSWERED_LATE:
             tally.late += 1
+
+
+def unanswered_clients(
+    openings: Iterable[tuple[TcpFlow, Opening]], values: LookupTables
+) -> dict[tuple[str, bytes], set[bytes]]:
+    """The clients of flows that were not answered, by pool and server."""
+    found: dict[tuple[str, bytes], set[bytes]] = {}
+    for flow, opening in openings:
+        if opening.syns >= UNANSWERED_SYNS:
+            service = values.service(flow.vip, TCP, int.from_bytes(flow.ports[2:], "big"))
+            if service is not None:
+                found.setdefault((service.pool, opening.server), set()).add(flow.client)
+    return found

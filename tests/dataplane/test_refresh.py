@@ -7,7 +7,7 @@ import asyncio
 import random
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from dataplane import plan
 from dataplane.engine.engine import Engine
 from dataplane.forwarding import poolnames, translate
-from dataplane.forwarding.driver import NOTHING_FOUND, Found, OffloadingSender, Sending
+from dataplane.forwarding.driver import NOTHING_FOUND, Found, HandshakeCounts, OffloadingSender, Sending
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.values import Counters, Lingering
 from dataplane.health.probes.check import Check
@@ -61,6 +61,12 @@ class Memory(LookupTables):
 
     def counters(self) -> Counters:
         return Counters()
+
+    def handshakes(self) -> HandshakeCounts:
+        return HandshakeCounts({}, {})
+
+    def unanswered_clients(self) -> Mapping[tuple[str, bytes], Set[bytes]]:
+        return {}
 
     def sending(self) -> Mapping[int, Sending]:
         return {}

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from dataplane import plan
-from dataplane.daemon import status
+from dataplane.daemon import status, statustext
 from dataplane.engine.engine import Engine
 from dataplane.forwarding import translate
-from dataplane.forwarding.values import Counters
+from dataplane.forwarding.driver import HandshakeCounts
+from dataplane.forwarding.values import Counters, HandshakeTally
 from dataplane.health.probes.check import Check
 from dataplane.network.state import Network
 from dataplane.vip.gratuitous import GratuitousArp
@@ -114,6 +116,46 @@ def test_drops_are_told_of_the_service_that_they_belong_to() -> None:
         assert [service["dropped"] for service in told["services"] if service["port"] == 81] == [{}]
 
     on_site(job, Dropping())
+
+
+def test_a_server_whose_answers_arrive_nowhere_stays_up_and_says_so() -> None:
+    uuid, second = PLANNED.pool_uuid, ip("10.0.0.12")
+    silent, heard = HandshakeTally(31, 0, 30), HandshakeTally(90, 90)
+
+    class Counting(Memory):
+        def handshakes(self) -> HandshakeCounts:
+            counted = self.counters()
+            return HandshakeCounts(counted.service_handshakes, counted.server_handshakes)
+
+        def counters(self) -> Counters:
+            of_servers = {(uuid, FIRST): silent, (uuid, second): heard} if sent else {}
+            return Counters(service_handshakes={translate.key(PLANNED): silent}, server_handshakes=of_servers)
+
+        def unanswered_clients(self) -> Mapping[tuple[str, bytes], Set[bytes]]:
+            return {(uuid, FIRST): {ip("192.0.2.7"), ip("192.0.2.8"), ip("192.0.2.9")}}
+
+    async def job(site: Site) -> None:
+        for address in (FIRST, second) * 2:
+            site.hear(address, True, FAST, SLOW)
+        for _ in range(2):
+            site.engine.handshakes.take(site.engine.handshakes.look())
+            sent.append(True)
+        service, pool, server = await site.report()
+        assert server["handshakes"] == {"sampled": 31, "answered": 0, "unanswered": 30, "share": 1.0}
+        assert service["handshakes"] == {"sampled": 31, "answered": 0, "unanswered": 30, "share": None}
+        assert (server["state"], service["state"], service["reason"]) == ("up", "up", "")
+        assert server["reason"].startswith(
+            "100 % of new TCP connections (30 of 30 looked at) get no answer at the client"
+        )
+        assert pool["servers"][1]["reason"] == ""
+        assert [event.text.partition(":")[0] for event in site.engine.events.last][-1] == "server 10.0.0.11"
+        told = await status.report(site.engine)
+        text = "\n".join(statustext.render([{**told, "pid": 1, "driver": {**told["driver"], "reason": ""}}], 80))
+        assert re.search(r"10\.0\.0\.11 .* 100\.0 % ", text)
+        assert re.search(r"10\.0\.0\.12 .* 0\.0 % ", text)
+
+    sent: list[bool] = []
+    on_site(job, Counting())
 
 
 def test_each_state_tells_since_when_it_is_so() -> None:

@@ -10,8 +10,8 @@ import pytest
 from dataplane.bpf.objects import Object
 from dataplane.drivers.maps import layout, poolrecord
 from dataplane.drivers.maps.allocators import Runs
+from dataplane.drivers.maps.layout import NAMES
 from dataplane.drivers.maps.memory import Filter
-from dataplane.drivers.maps.tables import NAMES
 from dataplane.drivers.xdp.driver import OBJECT, SLOW
 from dataplane.errors import DriverError
 from dataplane.forwarding.dropreasons import DROP_REASONS

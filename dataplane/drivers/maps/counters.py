@@ -8,19 +8,35 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from dataplane.bpf import maps
 from dataplane.bpf.maps import Map
 from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.allocators import Numbers
 from dataplane.drivers.maps.layout import u32
+from dataplane.forwarding.driver import HandshakeCounts
 from dataplane.forwarding.dropreasons import DROP_REASONS
 from dataplane.forwarding.values import Counters, HandshakeTally, ServiceKey, Tally
+
+K = TypeVar("K")
 
 _SERVICE_DROPS = "service_drops", "slow_service_drops"
 _BATCH = 512
 """Drops by service that are read at once: each has a number for every processor."""
+
+
+class _Handshakes:
+    """What is counted of them, by number."""
+
+    def __init__(self, counted: bytes) -> None:
+        self._words = memoryview(counted).cast("Q")
+
+    def of(self, numbers: Mapping[K, int]) -> dict[K, HandshakeTally]:
+        """Of those that sampled flows came for."""
+        found = ((key, self._words[number * 4 : number * 4 + 4]) for key, number in numbers.items())
+        return {key: HandshakeTally(*counted) for key, counted in found if any(counted)}
 
 
 class Snapshot:
@@ -38,7 +54,7 @@ class Snapshot:
         self._cpus = maps.possible_cpus()
         self._counters, self._slow = memoryview(counters).cast("Q"), memoryview(slow).cast("Q")
         self._events, self._slow_events = memoryview(events).cast("Q"), memoryview(slow_events).cast("Q")
-        self._handshakes = memoryview(handshakes).cast("Q")
+        self._handshakes = _Handshakes(handshakes)
         self._service_drops: dict[int, dict[str, int]] = {}
         for (service, reason), number in service_drops.items():
             if number and reason < len(DROP_REASONS):
@@ -52,8 +68,8 @@ class Snapshot:
             {key: self.tally(number) for key, number in services.items()},
             {key: self.tally(number) for key, number in servers.items()},
             {key: drops for key, number in services.items() if (drops := self.drops_of_service(number))},
-            {key: found for key, number in services.items() if (found := self.handshakes(number))},
-            {key: found for key, number in servers.items() if (found := self.handshakes(number))},
+            self._handshakes.of(services),
+            self._handshakes.of(servers),
         )
 
     def tally(self, number: int) -> Tally:
@@ -61,11 +77,6 @@ class Snapshot:
         of_all = self._counters[number * 2 * self._cpus : (number + 1) * 2 * self._cpus]
         packets, size = self._slow[number * 2 : number * 2 + 2]
         return Tally(sum(of_all[::2]) + packets, sum(of_all[1::2]) + size)
-
-    def handshakes(self, number: int) -> HandshakeTally | None:
-        """A service's or a server's, None where no sampled flow came for it."""
-        counted = self._handshakes[number * 4 : number * 4 + 4]
-        return HandshakeTally(*counted) if any(counted) else None
 
     def event(self, number: int) -> int:
         """A drop reason's, or of another event."""
@@ -149,6 +160,17 @@ class MapCounters:
             self._read_service_drops(),
             self._maps["handshakes"].read(end),
         )
+
+    def handshakes(
+        self, services: Callable[[], Mapping[ServiceKey, int]], servers: Callable[[], Mapping[tuple[str, bytes], int]]
+    ) -> HandshakeCounts:
+        """What is counted of handshakes. Who has which number is asked where anything is, and before it is read: a
+        number that another one has meanwhile brings nothing with it."""
+        if not self._maps["handshakes"].read(self._numbers.end).strip(b"\0"):
+            return HandshakeCounts({}, {})
+        of_services, of_servers = services(), servers()
+        counted = _Handshakes(self._maps["handshakes"].read(self._numbers.end))
+        return HandshakeCounts(counted.of(of_services), counted.of(of_servers))
 
     def add(self, number: int, size: int) -> None:
         """Count a packet of `size` bytes that user space forwarded."""

@@ -14,6 +14,31 @@ from dataplane.forwarding.values import Interface, ServiceKey
 LAYOUT = 7
 """The version of all of this. Maps of another version are not adopted."""
 
+NAMES = (
+    "egress",
+    "addresses",
+    "services",
+    "ranges",
+    "slabs",
+    "details",
+    "lives",
+    "source_macs",
+    "counters",
+    "events",
+    "service_drops",
+    "openings",
+    "handshakes",
+    "elder",
+    "young",
+    "fragments",
+    "identifications",
+    "slow_counters",
+    "slow_events",
+    "slow_service_drops",
+    "bss",
+)
+"""The maps that outlive the program; `bss` is its memory."""
+
 MAX_INTERFACES, INTERFACE_PROBES = 1024, 4
 NO_POOL, MAX_POOLS = 0, 32768
 ANSWERED = 63

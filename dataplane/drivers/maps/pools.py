@@ -123,6 +123,14 @@ class MapPools:
         at = held.first * _WORDS + 1
         return {t.address: words[at + i * _WORDS] >> 32 for i, t in enumerate(held.value.targets)}
 
+    def counters_of(self, uuid: str) -> dict[bytes, int]:
+        """The same by a pool's name, for any thread: of one that is replaced meanwhile, those that it has then."""
+        while (held := self.held.get(uuid)) is not None:
+            found = self.counters(held)
+            if self.held.get(uuid) is held:
+                return found
+        return {}
+
     def _replace(self, before: Held | None, pool: Pool) -> None:
         """Targets, table, source MACs and lives first, then the word, then the services; what is no longer used
         goes last. `lives` leads to the new targets before the word does."""

@@ -17,36 +17,12 @@ from dataplane.drivers.maps.memory import Filter, State
 from dataplane.drivers.maps.pools import MapPools
 from dataplane.drivers.maps.servicelookup import ServiceLookup
 from dataplane.errors import DriverError
+from dataplane.forwarding import handshakes
 from dataplane.forwarding.decision import ANSWERED, DROPPED, Verdict
-from dataplane.forwarding.driver import NOTHING_FOUND, Found
+from dataplane.forwarding.driver import NOTHING_FOUND, Found, HandshakeCounts
 from dataplane.forwarding.dropreasons import DROP_REASONS
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
-
-NAMES = (
-    "egress",
-    "addresses",
-    "services",
-    "ranges",
-    "slabs",
-    "details",
-    "lives",
-    "source_macs",
-    "counters",
-    "events",
-    "service_drops",
-    "openings",
-    "handshakes",
-    "elder",
-    "young",
-    "fragments",
-    "identifications",
-    "slow_counters",
-    "slow_events",
-    "slow_service_drops",
-    "bss",
-)
-"""The maps that outlive the program; `bss` is its memory."""
 
 
 @dataclass(slots=True)
@@ -251,6 +227,22 @@ class MapTables:
                 for address, number in self._pools.counters(held).items()
             },
         )
+
+    def handshakes(self) -> HandshakeCounts:
+        """Driver.handshakes, for any thread."""
+        return self._counters.handshakes(
+            lambda: {key: one.counter for key, one in list(self._services.items())},
+            lambda: {
+                (uuid, address): number
+                for uuid in list(self._pools.held)
+                for address, number in self._pools.counters_of(uuid).items()
+            },
+        )
+
+    def unanswered_clients(self) -> dict[tuple[str, bytes], set[bytes]]:
+        """Driver.unanswered_clients."""
+        openings = (flowentries.read_opening(*entry) for entry in self._maps["openings"].items())
+        return handshakes.unanswered_clients(openings, self.values)
 
     def count(self, verdict: Verdict) -> None:
         """Count what was done in the program's stead, from another thread than the one that puts."""

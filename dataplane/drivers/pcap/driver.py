@@ -21,9 +21,10 @@ from typing import Any, TypeVar
 from dataplane.drivers.pcap import hostguard, offload, socketfilter
 from dataplane.drivers.pcap.flowcache import FlowCache
 from dataplane.drivers.pcap.packetsocket import BATCH, NOTHING_UNDONE, ROOM, PacketSocket
-from dataplane.forwarding import decision
-from dataplane.forwarding.driver import NOTHING_FOUND, Found, OffloadingSender, Sending
+from dataplane.forwarding import decision, handshakes
+from dataplane.forwarding.driver import NOTHING_FOUND, Found, HandshakeCounts, OffloadingSender, Sending
 from dataplane.forwarding.dropreasons import MISTAKEN, OVERRUN
+from dataplane.forwarding.handshakes import Opening, TcpFlow
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flows
 from dataplane.forwarding.values import (
@@ -168,6 +169,17 @@ class PcapDriver:
         drops = {key: dict(of_service) for key, of_service in list(now.service_drops.items())}
         openings = _copied(now.service_handshakes), _copied(now.server_handshakes)
         return Counters(now.answered, dropped, _copied(now.services), _copied(now.servers), drops, *openings)
+
+    def handshakes(self) -> HandshakeCounts:
+        """A snapshot."""
+        now = self._counters
+        return HandshakeCounts(_copied(now.service_handshakes), _copied(now.server_handshakes))
+
+    def unanswered_clients(self) -> Mapping[tuple[str, bytes], set[bytes]]:
+        """Of the flows that are remembered."""
+        openings: list[tuple[TcpFlow, Opening]] = []
+        self._do(lambda: openings.extend(self._flows.handshakes.openings.items()))
+        return handshakes.unanswered_clients(openings, self._values)
 
     def sending(self) -> Mapping[int, Sending]:
         """Nothing beside the counters: what an interface does not take is dropped, and counted as that."""

@@ -18,7 +18,8 @@ from dataplane.bpf.maps import Map
 from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import Program
 from dataplane.drivers.maps import layout
-from dataplane.drivers.maps.tables import NAMES, MapTables
+from dataplane.drivers.maps.layout import NAMES
+from dataplane.drivers.maps.tables import MapTables
 from dataplane.drivers.xdp import fitness
 from dataplane.drivers.xdp.attachment import Attachments
 from dataplane.drivers.xdp.keeper import XdpKeeper
@@ -28,7 +29,7 @@ from dataplane.drivers.xdp.sending import SendingWatch
 from dataplane.drivers.xdp.slowpath import Sender, SlowPath
 from dataplane.drivers.xdp.tracing import TracingLinks
 from dataplane.errors import DriverError
-from dataplane.forwarding.driver import Found, OffloadingSender, Sending
+from dataplane.forwarding.driver import Found, HandshakeCounts, OffloadingSender, Sending
 from dataplane.forwarding.dropreasons import TX_LOST
 from dataplane.forwarding.program import DSR
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
@@ -178,6 +179,14 @@ class XdpDriver:
         if lost := self._sending.lost():
             counted.dropped[TX_LOST] = lost
         return counted
+
+    def handshakes(self) -> HandshakeCounts:
+        """A snapshot."""
+        return self._tables.handshakes()
+
+    def unanswered_clients(self) -> Mapping[tuple[str, bytes], set[bytes]]:
+        """Of the flows that the map remembers."""
+        return self._tables.unanswered_clients()
 
     def sending(self) -> Mapping[int, Sending]:
         """How the interfaces send, as far as the kernel tells."""

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from dataplane.bpf.maps import Map
 from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX
-from dataplane.drivers.maps.tables import NAMES, MapTables
+from dataplane.drivers.maps.layout import NAMES
+from dataplane.drivers.maps.tables import MapTables
 from dataplane.drivers.xdp import driver
 from dataplane.drivers.xdp.slowpath import SlowPath
 from dataplane.errors import DriverError
