@@ -142,6 +142,10 @@ ROWS = (
         {"2,000 services": at_most(1200, 2500)},
     ),
     Row(
+        "history", "10,000 commits: what the history keeps, and the time of one", "", "commits:history",
+        {"room": at_most(2, 3), "commit": at_most(1.5, 3)},
+    ),
+    Row(
         "start", "engine start, 1,000 virtual services × 100 servers", "", "control:engine_start",
         {"cold": at_most(4, 10), "adopting": at_most(1, 3)},
     ),

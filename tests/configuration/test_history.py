@@ -21,6 +21,7 @@ from avi_shell.configuration.store import Store
 from avi_shell.errors import NotFound, Refused, ShellError
 from dataplane.plan import sqlite
 from grammar import schema
+from tests.bench.commits import Work
 
 from .conftest import Site
 from .test_consistency import STEPS
@@ -134,6 +135,12 @@ def applied(found: dict[str, Any], changes: list[ObjectChange]) -> dict[str, Any
         if change.after is not None:
             made[key] = change.after
     return made
+
+
+def test_the_history_takes_little_more_than_what_was_changed() -> None:
+    done = Work(300)
+    assert done.changed == done.count == 300
+    assert 0 < done.room() <= 2 * done.objects
 
 
 def test_a_commit_tells_who_made_it_and_each_object_before_and_after(site: Site) -> None:
