@@ -17,13 +17,11 @@ from avi_shell.fronts.batch import (
     NO_STORE,
     NOT_APPLIED,
     REFUSED,
-    STDIN,
     USAGE,
     Batch,
-    Source,
     applied,
-    from_file,
 )
+from avi_shell.session.source import STDIN, Source, from_file
 from dataplane.client import default_state
 
 if TYPE_CHECKING:

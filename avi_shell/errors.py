@@ -29,6 +29,7 @@ class ShellError(Exception):
         self.what = what
         self.path = path
         self.hint = hint
+        self.about = ("", "")  # the object, as segment and name, where several could be meant
 
 
 class Refused(ShellError):
@@ -65,7 +66,8 @@ class InvalidFile(InvalidObject):
     the file, or with its object, in their order; meant: what was to be done."""
 
     def __init__(self, faults: Sequence[ShellError], meant: str = "imported") -> None:
-        super().__init__(f"{len(faults)} faults, nothing was {meant}", path=faults[0].path)
+        count = "1 fault" if len(faults) == 1 else f"{len(faults):,} faults"
+        super().__init__(f"{count}, nothing was {meant}", path=faults[0].path)
         self.faults = tuple(faults)
 
 

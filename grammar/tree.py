@@ -167,6 +167,9 @@ def comment(action: str, *after: Node) -> Node:
     return Node("comment", "why, for the history", next=(text,))
 
 
+_LOADED = _path("load", comment("load"))
+
+
 def _of_session(verb: str, help_: str, *after: Node) -> Node:
     return Node(verb, help_, next=(Node("session", "the one that configure session opened", f"session.{verb}", after),))
 
@@ -323,6 +326,14 @@ def root() -> tuple[Node, ...]:
                         ),
                     ),
                 ),
+            ),
+        ),
+        Node(
+            "load",
+            "make a file of commands or an export one commit, told first",
+            next=(
+                Node("merge", "with the file's objects as they are there", next=(_LOADED,), argument="how"),
+                Node("replace", "as an empty shell becomes by the file", next=(_LOADED,), argument="how"),
             ),
         ),
         _watch(show),

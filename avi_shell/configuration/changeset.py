@@ -67,7 +67,8 @@ class ChangeSet(Change):
             try:
                 self.put(kind, change.after, document.owner(kind, change.after), stored[change.uuid], own=True)
             except (InvalidObject, Refused) as exc:
-                faults.append(_placed(change.kind, change.name, exc))
+                others = exc.others if isinstance(exc, InvalidObject) else ()
+                faults += [_placed(change.kind, change.name, fault) for fault in (exc, *others)]
                 self.pass_over(kind, change.after)
         self._move_others({entry.id for entry in stored.values() if entry is not None})
         faults += self._still_used([change for change in known if change.after is None])
@@ -81,34 +82,29 @@ class ChangeSet(Change):
         foreign = self._store.foreign()
         leaving = {entry.id for entry in stored.values() if entry is not None}
         for change in changes:
-            title = f"{schema.SEGMENTS.get(change.kind, change.kind)} {change.name}".rstrip()
             if not change.row:
                 if foreign.get(change.kind) != change.before:
-                    yield Refused(f"{title} was changed by somebody else meanwhile", path=change.kind, hint=_AGAIN)
+                    yield _meanwhile(change, "changed")
                 continue
             entry = stored[change.uuid]
-            place = f"{change.kind} {change.name}"
             if change.before is None:
                 other = entry or self._store.at_target(_place(change, change.after))
                 if other is not None and (entry or other.id not in leaving):
-                    yield Refused(f"{title} was created by somebody else meanwhile", path=place, hint=_AGAIN)
+                    yield _meanwhile(change, "created")
             elif entry is None and change.after is not None:
-                yield Refused(f"{title} was deleted by somebody else meanwhile", path=place, hint=_AGAIN)
+                yield _meanwhile(change, "deleted")
             elif entry is not None and entry.document.get(HIDDEN_STATE) != change.before.get(HIDDEN_STATE):
-                what = f"{title} was changed by somebody else meanwhile"
-                fault = Conflict(what, entry.document, kind=change.kind, before=change.before, hint=_AGAIN)
-                fault.path = place
-                yield fault
+                yield _meanwhile(change, "changed", entry.document)
 
-    def _still_used(self, gone: Sequence[ObjectChange]) -> Iterator[Refused]:
+    def _still_used(self, gone: Sequence[ObjectChange]) -> Iterator[ShellError]:
         """Refuse what would leave a reference to an object that goes, unless another has its name now."""
         for change in gone:
             place = _place(change, change.before)
             users = self._store.referrers(place) if self._store.at_target(place) is None else []
             if users:
                 names = [f"{schema.SEGMENTS[kind]} {name}" for _, kind, _, name in users]
-                what = f"{schema.SEGMENTS[change.kind]} {change.name}: cannot delete, object is referred by: {names}"
-                yield Refused(what, path=f"{change.kind} {change.name}")
+                what = f"{_title(change)}: cannot delete, object is referred by: {names}"
+                yield _placed(change.kind, change.name, Refused(what))
 
     def _completed(self, kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None, own: bool) -> Document:
         return opened
@@ -144,7 +140,21 @@ def _place(change: ObjectChange, found: Document) -> Target:
     return document.place(schema.kind(change.kind), found)
 
 
+def _title(change: ObjectChange) -> str:
+    return f"{schema.SEGMENTS.get(change.kind, change.kind)} {change.name}".rstrip()
+
+
+def _meanwhile(change: ObjectChange, what: str, stored: Document | None = None) -> ShellError:
+    """The refusal of a change of what somebody else changed, created or deleted. stored: as he left it."""
+    told = f"{_title(change)} was {what} by somebody else meanwhile"
+    if stored is None:
+        return _placed(change.kind, change.name, Refused(told, hint=_AGAIN))
+    conflict = Conflict(told, stored, kind=change.kind, before=change.before, hint=_AGAIN)
+    return _placed(change.kind, change.name, conflict)
+
+
 def _placed(segment: str, name: str, fault: ShellError) -> ShellError:
     """A fault that says which object it is about."""
+    fault.about = segment, name
     fault.path = f"{segment} {name} {fault.path}".rstrip()
     return fault

@@ -80,6 +80,12 @@ class Configuration:
         copied.is_copy = True
         return copied
 
+    def blank(self) -> Configuration:
+        """A fresh one in memory, as lenient as a candidate, in which what this one must not have is refused."""
+        made = Configuration(Store.in_memory(), self._engine_addresses, lenient=True)
+        made.is_copy = True
+        return made
+
     def close(self) -> None:
         """Close the store."""
         self._store.close()

@@ -152,7 +152,7 @@ def _lists(
 ) -> Iterator[Difference]:
     if same(old, new):
         return
-    pairs = _pairs(kind, inner, old, new)
+    pairs = paired(kind, inner, old, new)
     moved = _moved(pairs)
     names = Names(kind, field)
 
@@ -175,7 +175,7 @@ def _lists(
             yield Difference((*path, step(item, None, at)), What.ADDED, None, item)
 
 
-def _pairs(kind: schema.Kind, inner: schema.Message | None, old: list[Any], new: list[Any]) -> dict[int, int]:
+def paired(kind: schema.Kind, inner: schema.Message | None, old: list[Any], new: list[Any]) -> dict[int, int]:
     """Which elements are the same one: position before → position after. Equal ones first, then those of one key, of
     one first field of a key; at last messages without a key, in order."""
     pairs: dict[int, int] = {}

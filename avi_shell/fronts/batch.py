@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from io import TextIOBase
 from pathlib import Path
 from typing import TextIO
 
@@ -17,52 +16,15 @@ from avi_shell.configuration.configuration import Configuration
 from avi_shell.output import render
 from avi_shell.output.result import Result
 from avi_shell.session import transaction
-from avi_shell.session.session import LONGEST, Session
-from dataplane.foreign import files
+from avi_shell.session.session import Session
+from avi_shell.session.source import Source
 from dataplane.foreign.text import visible
-from grammar.lexer import is_output, prompt_end
 
 DONE, REFUSED, USAGE, NOT_APPLIED, NO_STORE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 """Exit statuses."""
 
 WATCH_INTERVAL = 2.0
 """Seconds between two runs of `watch`."""
-
-STDIN = "<stdin>"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where lines come from."""
-
-    name: str  # for messages
-    lines: Iterable[str]  # without prompts or with them
-    first: int = 1  # the number of the first line
-
-    def __iter__(self) -> Iterator[tuple[int, str]]:
-        """Numbers and lines. What a pasted session shows as output is left out."""
-        pasted = False
-        for number, line in enumerate(_bounded(self.lines), self.first):
-            pasted = pasted or prompt_end(line) > 0
-            if not (pasted and is_output(line)):
-                yield number, line
-
-
-def _bounded(lines: Iterable[str]) -> Iterator[str]:
-    """Lines; of a stream, no more of one than tells that it is too long."""
-    if not isinstance(lines, TextIOBase):
-        yield from lines
-        return
-    while line := lines.readline(LONGEST + 2):
-        yield line
-        while line and not line.endswith("\n"):
-            line = lines.readline(LONGEST + 2)
-
-
-def from_file(path: str) -> Source:
-    """The lines of a regular file. Raises OSError, or ValueError where it is too large, a pipe, or not UTF-8."""
-    text = files.read_text(Path(path))
-    return Source(path, text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from avi_shell.output.result import Result
 from avi_shell.session import pipes, transaction, verbs
 from avi_shell.session.audit import Audit
 from avi_shell.session.openobject import OpenObject
+from avi_shell.session.source import LONGEST
 from avi_shell.session.state import LARGEST_VALUE, SessionState
 from grammar import commands, tree
 from grammar.actions import Action, Remove, RemoveAt
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 OFFERED = 100
 """How many names TAB offers, beside the last."""
-LONGEST = 2304 << 10
-"""Characters of a line: a value that a file may hold (1 MiB), with an escape for each of its characters."""
 
 
 class Session(SessionState):
@@ -72,17 +71,16 @@ class Session(SessionState):
         inside = ":session" if self.candidate is not None else ""
         return f"[{self.tenant}:{self.controller}{inside}]: {where}> "
 
-    @property
-    def collecting(self) -> bool:
-        """Whether the next line is text for a field, up to END."""
-        return self.text is not None
-
     def context(self) -> commands.Context:
         """What a line may speak of now."""
         closed = self.closed.places() if self.closed is not None else ()
         if self.open is None:
             return commands.Context(tree.root(), None, closed, tree.in_mode())
         return commands.Context(tree.in_mode(), self.open.place(), closed, tree.root())
+
+    def another(self, configuration: Configuration) -> Session:
+        """A fresh session of the same author over another configuration, that is not audited."""
+        return Session(configuration, self.directory, author=self.author)
 
     def offer(self, text: str) -> Offer:
         """What may follow a line's beginning, for TAB and `?`."""
@@ -124,7 +122,7 @@ class Session(SessionState):
                 words = split(body)
                 self._run([Word(w.text, w.column + start, w.quoted) for w in words] if start else words, result)
                 result.data = secret.hidden(result.data)
-                if result.pipes:
+                if result.pipes and not self.rehearsing:
                     lines = text_lines(result.parts, self.settings.width or None)
                     pipes.apply(result, lines, terminal=self.terminal)
             except (LanguageError, ShellError) as exc:
@@ -171,6 +169,8 @@ class Session(SessionState):
         command = commands.match(chosen, words)
         if self.candidate is not None and command.action in transaction.NOT_INSIDE:
             raise Refused("a configuration session is open", hint="commit session or discard session first")
+        if self.rehearsing and verbs.is_for_the_eye(command.action):
+            return
         verbs.HANDLERS[command.action](self, command, result)
         if self.configuration.is_copy:
             result.committed = None  # it is stored nowhere yet
@@ -229,7 +229,7 @@ class Session(SessionState):
         result = Result(text, secret=field.sensitive)
         if text.strip() == "END":
             self.text = None
-            if lines == [SECRET]:
+            if lines == [SECRET] and not self.loading:
                 result.error = BadValue(
                     f"{SECRET} stands for a secret that is not shown", SECRET, 0, (), (), field.name
                 )

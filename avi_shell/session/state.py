@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -84,7 +85,7 @@ class TypedText:
     size: int = 0  # characters, with the line ends
 
 
-class SessionState:
+class SessionState(ABC):
     """What a session holds between lines. directory: the state directory, where engines are asked; author: who types;
     typed: the line that is run, "" between lines; origin: where it comes from, "FILE:LINE", "" at a terminal; tenant,
     cloud: "*" for all; closed: the modes that `save` just closed."""
@@ -102,11 +103,30 @@ class SessionState:
         self.ask: Callable[[Sequence[Part], str], bool] | None = None  # of a front at which a person sits
         self.terminal = False  # a person looks
         self.candidate: Candidate | None = None  # of the configuration session, whose configuration is then this one's
+        self.rehearsing = False  # lines are tried on a copy: they write no file, and show nothing
+        self.loading = False  # they are those of a file that is loaded
         self.leaving = False  # the shell was to be left with a session open, and that was told
         self.open: OpenObject | None = None
         self.closed: Closed | None = None
         self.text: TypedText | None = None
         self.lines: list[str] = []
+
+    @abstractmethod
+    def run(self, typed: str) -> Result:
+        """Carry out one line."""
+
+    @abstractmethod
+    def context(self) -> commands.Context:
+        """What a line may speak of now."""
+
+    @abstractmethod
+    def another(self, configuration: Configuration) -> SessionState:
+        """A fresh session of the same author over another configuration, that is not audited."""
+
+    @property
+    def collecting(self) -> bool:
+        """Whether the next line is text for a field, up to END."""
+        return self.text is not None
 
     @property
     def stored(self) -> Configuration:
@@ -130,6 +150,11 @@ class SessionState:
         result.parts += told
         return True
 
+    @property
+    def owner(self) -> str:
+        """Whose objects an export and an import are about: a tenant's own; admin's session has those of all."""
+        return ALL if self.tenant == ADMIN else self.tenant
+
     def names(self, kind: str) -> list[str]:
         """Names of the objects of a kind (segment or message name) that are seen in this tenant and cloud."""
         return self.configuration.names(_SEGMENT_OF.get(kind, kind), self.tenant, self.cloud)
@@ -148,7 +173,7 @@ class SessionState:
             raise BadValue("'--' must end the line", "--", wanted[0].word.column)
         plain = [_from_file(action) for action in actions if action not in wanted]
         for action in plain:
-            if getattr(action, "value", None) == SECRET:
+            if getattr(action, "value", None) == SECRET and not self.loading:
                 what = f"{SECRET} stands for a secret that is not shown"
                 raise BadValue(what, SECRET, action.word.column, ("the secret itself",), (), action.field.name)
         result.secret = any(action.field.sensitive and isinstance(action, Set) for action in actions)

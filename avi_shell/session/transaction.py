@@ -49,7 +49,7 @@ def commit(session: SessionState, command: Command, result: Result) -> None:
         result.parts.append("Nothing was changed: there is no commit.")
         result.data = {"version": done.version, "changes": []}
         return
-    result.parts.append(f"Successfully committed {_objects(made)} as commit {done.version}.")
+    result.parts.append(f"Successfully committed {counted(made)} as commit {done.version}.")
     result.data = {"version": done.version, "changes": changes.data(made)}
     result.committed = done.version
     session.tell_engines(done.needs_engine, result)
@@ -59,7 +59,7 @@ def discard(session: SessionState, command: Command, result: Result) -> None:
     """`discard session`."""
     made = _candidate(session).changes()
     _close(session)
-    result.parts.append(f"Discarded {_objects(made)}.")
+    result.parts.append(f"Discarded {counted(made)}.")
     result.data = {"changes": changes.data(made)}
 
 
@@ -72,7 +72,7 @@ def check(session: SessionState, command: Command, result: Result) -> None:
     except ShellError as exc:
         raise told(exc) from None
     result.parts += map(Prose, done.notices)
-    result.parts.append(f"{_objects(made)} can be committed." if done.changed else "Nothing is changed.")
+    result.parts.append(f"{counted(made)} can be committed." if done.changed else "Nothing is changed.")
     result.data = {"changes": changes.data(made)}
 
 
@@ -104,7 +104,7 @@ def mark(session: SessionState, documents: Iterable[Document], result: Result) -
 def unfinished(session: SessionState) -> str:
     """What is lost where the shell is left now; "" for nothing."""
     made = session.candidate.changes() if session.candidate is not None else []
-    return f"a configuration session is open: {_objects(made)} not committed" if made else ""
+    return f"a configuration session is open: {counted(made)} not committed" if made else ""
 
 
 def may_leave(session: SessionState, result: Result) -> bool:
@@ -125,7 +125,7 @@ def told(exc: ShellError) -> ShellError:
         return exc
     differs = meanwhile(schema.kind(exc.kind), exc.before or {}, exc.stored)
     made = Conflict(f"{exc.what}: {differs}", exc.stored, kind=exc.kind, before=exc.before, hint=exc.hint)
-    made.path = exc.path
+    made.path, made.about = exc.path, exc.about
     return made
 
 
@@ -141,5 +141,6 @@ def _close(session: SessionState) -> None:
     candidate.close()
 
 
-def _objects(made: Sequence[ObjectChange]) -> str:
+def counted(made: Sequence[ObjectChange]) -> str:
+    """How many objects are changed, in words."""
     return "1 changed object" if len(made) == 1 else f"{len(made):,} changed objects"

@@ -182,16 +182,11 @@ def _switch_cloud(session: SessionState, command: Command, result: Result) -> No
     result.parts.append(f"Switching to cloud {name}")
 
 
-def _owner(session: SessionState) -> str:
-    """Whose objects an export and an import are about: a tenant's own; admin's session has those of all tenants."""
-    return ALL if session.tenant == ADMIN else session.tenant
-
-
 def _export(session: SessionState, command: Command, result: Result) -> None:
     from avi_shell.configuration import transfer
 
     path = command.text("path")
-    data = transfer.export(session.configuration, _owner(session))
+    data = transfer.export(session.configuration, session.owner)
     files.write(path, transfer.dumps(data), mode=0o600)  # it holds the secrets
     result.parts.append(f"Successfully exported the configuration to {path}.")
     result.data = {"file": path, "objects": sum(len(v) for v in data.values() if isinstance(v, list))}
@@ -211,7 +206,7 @@ def _import(session: SessionState, command: Command, result: Result) -> None:
         data,
         keep_uuid=bool(command.text("keep")),
         by=session.by(result.command.strip()),
-        tenant=_owner(session),
+        tenant=session.owner,
         dry_run=dry_run,
         progress=session.progress,
     )
@@ -223,6 +218,12 @@ def _import(session: SessionState, command: Command, result: Result) -> None:
     result.parts.append(f"Successfully imported the configuration from {path}.")
     result.committed = done.version
     session.tell_engines(False, result)
+
+
+def _load(session: SessionState, command: Command, result: Result) -> None:
+    from avi_shell.session.load import load
+
+    load(session, command, result)
 
 
 def _length(session: SessionState, command: Command, result: Result) -> None:
@@ -295,6 +296,7 @@ HANDLERS: Mapping[str, Handler] = {
     "switchto.cloud": _switch_cloud,
     "export": _export,
     "import": _import,
+    "load": _load,
     "terminal.length": _length,
     "terminal.width": _width,
     "terminal.output": _output,
@@ -304,3 +306,8 @@ HANDLERS: Mapping[str, Handler] = {
     "help": _help,
 }
 """Action → function."""
+
+
+def is_for_the_eye(action: str) -> bool:
+    """Whether a command only shows or writes out what there is, and is not refused because of it."""
+    return action == "export" or (action.startswith("show.") and action not in ("show.object", "show.session"))

@@ -21,8 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.fronts.batch import Batch, Source
+from avi_shell.fronts.batch import Batch
 from avi_shell.session.session import Session
+from avi_shell.session.source import Source
 from grammar import lexer, schema
 from grammar.parser import parse
 

@@ -12,9 +12,10 @@ from avi_shell.configuration import linking, transfer
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import Document, reference
 from avi_shell.errors import InvalidFile, InvalidObject, Refused, ShellError
-from avi_shell.fronts.batch import Batch, Source
+from avi_shell.fronts.batch import Batch
 from avi_shell.output import imported, render
 from avi_shell.session.session import Session
+from avi_shell.session.source import Source
 from tests.bench.importing import export
 from tests.configuration.addresses import address
 from tests.configuration.conftest import Site

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from avi_shell.fronts.batch import Batch, Source
+from avi_shell.fronts.batch import Batch
 from avi_shell.output import render, secret
 from avi_shell.session.audit import Audit
 from avi_shell.session.session import Session
+from avi_shell.session.source import Source
 from grammar import schema
 from tests.shell.conftest import Run
 

@@ -117,6 +117,13 @@ def test_what_is_told_as_committed_is(sessions: tuple[Session, Session]) -> None
     assert numbers == [None, None, None, None, mine.configuration.version()]
 
 
+def test_the_history_is_that_of_commits(session: Session) -> None:
+    type_(session, "configure pool p1", "save", "configure session", "configure pool p2", "save")
+    assert len(session.run("show configuration history").data["commits"]) == 1
+    assert [len(session.run(f"show pool {name} history").data) for name in ("p1", "p2")] == [1, 0]
+    assert type_(session, "show configuration diff 1") == ["The configuration after commit 1 is the one now."]
+
+
 def test_what_is_about_commits_is_refused_in_a_session(session: Session) -> None:
     type_(session, "configure session", "configure pool p1", "save")
     assert refused(session, "rollback 0") == [

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.fronts.batch import Batch, Source
+from avi_shell.fronts.batch import Batch
 from avi_shell.session.session import Session
+from avi_shell.session.source import Source
 from grammar.lexer import is_output
 
 FOLDER = Path(__file__).parent / "transcripts"

@@ -1,0 +1,159 @@
+"""Lines that are run on a copy of the configuration: every fault is told once, at its line, and nothing else happens.
+
+What follows from a fault is none of its own: fields of an object that could not be opened, references to one that was
+refused.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from avi_shell.errors import InvalidFile, NotFound, Refused, ShellError
+from avi_shell.output import render
+from avi_shell.session import transaction
+from avi_shell.session.openobject import OpenObject
+from avi_shell.session.source import Source
+from avi_shell.session.state import SessionState
+from grammar import commands, schema, tree
+from grammar.errors import BadQuoting, BadValue, LanguageError, LineError
+from grammar.lexer import Word, is_comment, pick, prompt_end, split
+
+_BEGINNINGS = tuple(node.word for node in tree.root() if node.word not in ("save", "exit", "quit"))
+"""Commands that begin something at the root prompt."""
+
+_PACE = 2.0
+"""Seconds between two words of how far it is."""
+
+Object = tuple[str, str]
+"""An object's segment and name."""
+
+
+class Rehearsal:
+    """A run on a copy. session: over that copy."""
+
+    def __init__(self, session: SessionState) -> None:
+        session.rehearsing = True
+        self.faults: list[ShellError] = []  # each with FILE:LINE as its path
+        self.places: dict[Object, str] = {}  # where objects were opened last, as FILE:LINE
+        self.doubtful: set[Object] = set()  # objects of which a line was refused
+        self.lines = 0  # that were run
+        self._session = session
+        self._refused: set[Object] = set()  # of the doubtful, those that are not there
+        self._lost = False  # in the lines of an object that could not be opened
+        self._told = time.monotonic()
+
+    def run(self, sources: Iterable[Source]) -> None:
+        """Run every line, up to an `exit` at the root prompt."""
+        place = ""
+        for source in sources:
+            for number, line in source:
+                place = f"{source.name}:{number}"
+                if self._line(line.rstrip("\r\n"), place):
+                    self._end(place)
+                    return
+        self._end(place)
+
+    def place(self, fault: ShellError) -> str:
+        """Where in the files the object of a fault was opened; the object, where it was not."""
+        return self.places.get(fault.about) or fault.path
+
+    def _line(self, text: str, place: str) -> bool:
+        """Run a line. Returns whether it leaves the shell."""
+        session, before = self._session, self._session.open
+        words = [] if session.collecting else _words(text)
+        if self._lost and not _verb(words):
+            return False
+        self._lost = False
+        session.origin = place
+        result = session.run(text)
+        self.lines += not result.blank
+        if time.monotonic() - self._told >= _PACE:
+            self._told = time.monotonic()
+            session.progress(f"{place}: {self.lines:,} lines")
+        opened = session.open
+        if result.error is not None:
+            self._fault(result.error, before, words, place)
+        elif opened is not None and opened is not before:
+            self.places[opened.kind.segment, opened.name] = place
+        return result.ended
+
+    def _fault(
+        self, error: LanguageError | ShellError, before: OpenObject | None, words: Sequence[Word], place: str
+    ) -> None:
+        session = self._session
+        if before is None:
+            about = _named(words)
+            follows = (about in self._refused and isinstance(error, NotFound)) or self._is_missing(error)
+            self._lost = _verb(words) in ("configure", "debug")
+            if self._lost and about is not None:
+                self._refused.add(about)
+                self.doubtful.add(about)
+        else:
+            about = before.kind.segment, before.name
+            follows = self._is_missing(error)
+            if session.open is before and self._stores(words) and not isinstance(error, LineError):
+                follows = about in self.doubtful  # it was told already
+                session.open = session.text = None
+                self._refused.add(about)
+            self.doubtful.add(about)
+        if not follows:
+            self._tell(error, place)
+
+    def _is_missing(self, error: LanguageError | ShellError) -> bool:
+        """Whether an object is missing because it was refused."""
+        return isinstance(error, BadValue) and any(
+            error.what == f"there is no {segment} '{name}'" for segment, name in self._refused
+        )
+
+    def _stores(self, words: Sequence[Word]) -> bool:
+        """Whether a line stores the open object."""
+        opened = self._session.open
+        try:
+            chosen = commands.resolve(self._session.context(), words)
+        except LineError:
+            return False
+        is_end = isinstance(chosen, tree.Node) and chosen.action in ("save", "exit")
+        return is_end and opened is not None and len(opened.modes) == 1
+
+    def _tell(self, error: LanguageError | ShellError, place: str) -> None:
+        if isinstance(error, InvalidFile):
+            for fault in error.faults:
+                self.faults.append(Refused(render.message(fault), path=f"{place}: {fault.path}"))
+        else:
+            self.faults.append(Refused(render.message(error), path=place))
+
+    def _end(self, place: str) -> None:
+        opened, lost = self._session.open, transaction.unfinished(self._session)
+        if opened is not None:
+            what = f"{opened.kind.segment} {opened.name} is still open: save or cancel is missing"
+            self.faults.append(Refused(what, path=place))
+        if lost:
+            self.faults.append(Refused(f"{lost}; commit session is missing", path=place))
+
+
+def _words(text: str) -> list[Word]:
+    body = text[prompt_end(text) :]
+    try:
+        return [] if is_comment(body) else split(body)
+    except (BadQuoting, LineError):
+        return []
+
+
+def _verb(words: Sequence[Word]) -> str:
+    """The command that begins something, "" for any other line."""
+    try:
+        return pick(words[0], _BEGINNINGS, "") if words else ""
+    except LineError:
+        return ""
+
+
+def _named(words: Sequence[Word]) -> Object | None:
+    """The object that a command of the root prompt names."""
+    if len(words) < 3 or not _verb(words):
+        return None
+    try:
+        segment = pick(words[1], schema.SEGMENTS, "")
+    except LineError:
+        return None
+    return "debugvirtualservice" if _verb(words) == "debug" else segment, words[2].text

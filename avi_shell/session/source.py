@@ -1,0 +1,54 @@
+"""Where lines come from: a file, standard input, the command line; pasted sessions too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from io import TextIOBase
+from pathlib import Path
+
+from dataplane.foreign import files
+from grammar.lexer import is_output, prompt_end
+
+LONGEST = 2304 << 10
+"""Characters of a line: a value that a file may hold (1 MiB), with an escape for each of its characters."""
+
+STDIN = "<stdin>"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where lines come from."""
+
+    name: str  # for messages
+    lines: Iterable[str]  # without prompts or with them
+    first: int = 1  # the number of the first line
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        """Numbers and lines. What a pasted session shows as output is left out."""
+        pasted = False
+        for number, line in enumerate(_bounded(self.lines), self.first):
+            pasted = pasted or prompt_end(line) > 0
+            if not (pasted and is_output(line)):
+                yield number, line
+
+
+def _bounded(lines: Iterable[str]) -> Iterator[str]:
+    """Lines; of a stream, no more of one than tells that it is too long."""
+    if not isinstance(lines, TextIOBase):
+        yield from lines
+        return
+    while line := lines.readline(LONGEST + 2):
+        yield line
+        while line and not line.endswith("\n"):
+            line = lines.readline(LONGEST + 2)
+
+
+def from_file(path: str) -> Source:
+    """The lines of a regular file. Raises OSError, or ValueError where it is too large, a pipe, or not UTF-8."""
+    return of_text(path, files.read_text(Path(path)))
+
+
+def of_text(name: str, text: str) -> Source:
+    """The lines of a text. name: for messages."""
+    return Source(name, text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
