@@ -99,10 +99,10 @@ class HandshakeWatch:
         self._told: dict[Server, Told] = {}
 
     async def run(self) -> None:
-        """Look, for ever."""
+        """Look, for ever: what was counted when it begins is not of now."""
         while True:
-            await asyncio.sleep(LOOK_EVERY)
             self.take(await asyncio.to_thread(self.look))
+            await asyncio.sleep(LOOK_EVERY)
 
     def look(self) -> dict[Server, Told]:
         """What is to be told now, by server; of a whole pool by NOBODY in a server's place."""
