@@ -62,6 +62,10 @@ def _history(words: Sequence[str], user: str) -> None:
     from contextlib import closing
 
     from avi_shell.configuration.configuration import Configuration
+    from avi_shell.configuration.document import ADMIN
+    from avi_shell.output.result import Result
+    from avi_shell.session.audit import Audit
+    from avi_shell.session.author import author
 
     with closing(Configuration.open(arguments.state)) as configuration:
         with configuration.snapshot() as store:
@@ -70,6 +74,8 @@ def _history(words: Sequence[str], user: str) -> None:
             commits = commits if arguments.commits is None else arguments.commits
             days = days if arguments.days is None else arguments.days
             configuration.bound_history(commits, days)
+            with closing(Audit(arguments.state, configuration)) as audit:
+                audit.record(Result(f"history --commits {commits} --days {days}"), author(user), ADMIN)
         print(f"At most {commits} commits of the last {days} days are remembered.")
 
 

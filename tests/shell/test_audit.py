@@ -226,3 +226,23 @@ def test_a_restore_is_written_down_and_takes_nothing_away(folder: Path) -> None:
     ]
     assert main(["--state", str(folder / "new"), "restore", copy]) == 0
     assert [e["committed"] for e in entries(folder / "new")] == [2], "the others were made elsewhere"
+
+
+def test_a_history_that_is_to_be_shorter_is_written_down(folder: Path) -> None:
+    state = folder / "state"
+    assert main(["--state", str(state), "history", "--commits", "3"]) == 0
+    assert main(["--state", str(state), "history"]) == 0
+    assert [(e["command"], e["committed"]) for e in entries(state)] == [("history --commits 3 --days 365", None)]
+
+
+def test_a_configuration_session_is_one_commit_and_each_of_its_lines_is_there(
+    configuration: Configuration, folder: Path
+) -> None:
+    session = Session(configuration, folder, audit=Audit(folder, configuration))
+    lines = ["configure session", "configure pool p1", "save", "configure pool p2", "save", "commit session"]
+    for line in lines:
+        assert session.run(line).ok, line
+    assert [(e["command"], e["committed"]) for e in entries(folder)] == [(line, None) for line in lines[:5]] + [
+        ("commit session", 1)
+    ]
+    assert waiting(configuration) == 0
