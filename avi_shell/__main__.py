@@ -42,7 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         tool = tools.chosen(words)
         if tool is not None:
             return tools.run(tool, USER)
-        return _shell(_parser().parse_args(words))
+        parser = _parser()
+        arguments = parser.parse_args(words)
+        if arguments.check and (arguments.engine or arguments.wait is not None or arguments.transcript):
+            parser.error("--check runs nothing: no --engine, --wait or --transcript")
+        return _shell(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -87,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="one object for each command")
     form.add_argument("--transcript", action="store_true", help="print what a terminal would show")
     parser.add_argument("--on-error", choices=("stop", "continue"), default="stop", help="after a refused line")
+    parser.add_argument("--check", action="store_true", help="say what the lines would do, and change nothing")
     parser.add_argument("--wait", type=_seconds, metavar="SECONDS", help="wait for engines to apply what is committed")
     parser.add_argument("-c", dest="inputs", action=_Input, default=[], metavar="LINE", help="run a line; may repeat")
     parser.add_argument(
@@ -112,6 +117,8 @@ def _shell(arguments: argparse.Namespace) -> int:
         reason = f"{exc.filename}: {exc.strerror}" if isinstance(exc, OSError) else str(exc)
         print(f"avi-shell: error: cannot read {reason}", file=sys.stderr)
         return USAGE
+    if arguments.check:
+        return _check(arguments, sources)
     from avi_shell.configuration.configuration import Configuration
     from avi_shell.session.audit import Audit
     from avi_shell.session.author import author
@@ -156,10 +163,7 @@ def _front(arguments: argparse.Namespace, session: Session, sources: list[Source
 
         return Terminal(session, arguments.state / "history").run()
     batch = Batch(session, arguments.on_error == "continue", arguments.json, arguments.transcript)
-    if not sources:
-        sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")  # type: ignore[union-attr]
-        sources = [Source(STDIN, sys.stdin)]
-    status = batch.run(sources)
+    status = batch.run(sources or [_stdin()])
     if (
         status == DONE
         and arguments.wait is not None
@@ -171,6 +175,25 @@ def _front(arguments: argparse.Namespace, session: Session, sources: list[Source
     return status
 
 
+def _check(arguments: argparse.Namespace, sources: list[Source]) -> int:
+    from avi_shell.fronts.check import check
+    from avi_shell.session.author import author
+
+    if not sources and sys.stdin.isatty():
+        print("avi-shell: error: --check is about lines: -f FILE, -c LINE, or standard input", file=sys.stderr)
+        return USAGE
+    try:
+        return check(arguments.state, sources or [_stdin()], author(USER), as_json=arguments.json)
+    except StoreError as exc:
+        print(f"avi-shell: error: {exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)
+        return NO_STORE
+
+
+def _stdin() -> Source:
+    sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")  # type: ignore[union-attr]
+    return Source(STDIN, sys.stdin)
+
+
 def _sources(inputs: Sequence[tuple[str, str]]) -> list[Source]:
     """The sources in the order given. Files are read at once: a missing one is found before anything is done."""
     sources = []
@@ -178,8 +201,7 @@ def _sources(inputs: Sequence[tuple[str, str]]) -> list[Source]:
         if option == "c":
             sources.append(Source("-c", value.split("\n"), number))
         elif value == "-":
-            sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")  # type: ignore[union-attr]
-            sources.append(Source(STDIN, sys.stdin))
+            sources.append(_stdin())
         else:
             try:
                 sources.append(from_file(value))

@@ -2,7 +2,8 @@
 
     ShellError
     ├── Refused              a command that cannot be done now: wrong mode, in use, a default object
-    │   └── Conflict         somebody else changed the object since it was opened
+    │   ├── Conflict         somebody else changed the object since it was opened
+    │   └── RefusedLine      a line of a file, which was tried
     ├── InvalidObject        an object breaks a rule of its own or one across objects; nothing was stored
     │   └── InvalidFile      several objects, of a file or a session, do
     ├── NotFound             no object of that kind and name
@@ -53,6 +54,16 @@ class Conflict(Refused):
         self.stored = stored
         self.kind = kind
         self.before = before
+
+
+class RefusedLine(Refused):
+    """A line of a file is refused. file, line: where it stands, from 1; inner: the place in what the line reads."""
+
+    def __init__(self, what: str, file: str, line: int, inner: str = "") -> None:
+        super().__init__(what, path=f"{file}:{line}" + (f": {inner}" if inner else ""))
+        self.file = file
+        self.line = line
+        self.inner = inner
 
 
 class InvalidObject(ShellError):

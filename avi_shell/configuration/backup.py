@@ -72,19 +72,12 @@ def _apart(path: Path, other: Path) -> None:
 def _read(source: Path, copy: sqlite3.Connection) -> None:
     try:
         files.opened(source).close()
-        with closing(_opened(source)) as backup:
+        with closing(storefile.for_reading(source)) as backup:
             backup.backup(copy)
     except OSError as exc:
         raise Refused(f"{source}: {exc.strerror}") from exc
     except (ValueError, sqlite3.Error) as exc:
         raise Refused(f"{source} is no backup of a store: {exc}") from exc
-
-
-def _opened(source: Path) -> sqlite3.Connection:
-    """A database for reading, with the log beside it where there is one; also in a folder that cannot be written."""
-    name = source.absolute().as_uri()
-    beside = source.with_name(f"{source.name}-wal").exists()
-    return sqlite3.connect(f"{name}?mode=ro" if beside else f"{name}?immutable=1", uri=True)
 
 
 def _checked(source: Path, copy: sqlite3.Connection) -> Configuration:

@@ -39,11 +39,11 @@ class Committed:
 
 class Candidate:
     """A copy of a configuration. Objects are checked alone there as they are saved, and against all others when the
-    changes are committed. stored: the configuration that was copied."""
+    changes are committed; not lenient: as they are saved, too. stored: the configuration that was copied."""
 
-    def __init__(self, stored: Configuration) -> None:
+    def __init__(self, stored: Configuration, *, lenient: bool = True) -> None:
         self.stored = stored
-        self.configuration = stored.copy(lenient=True)
+        self.configuration = stored.copy(lenient=lenient)
         with self.configuration.snapshot() as store:
             pass
         store.connection.execute(_BASE)

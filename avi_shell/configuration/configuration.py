@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avi_shell.configuration import defaults, outbox
+from avi_shell.configuration import defaults, outbox, storefile
 from avi_shell.configuration.document import ADMIN, ALL, DEFAULT_CLOUD, HIDDEN_STATE, Document, cloud_of, target
+from avi_shell.configuration.engineaddresses import EngineAddresses
 from avi_shell.configuration.entry import Entry
 from avi_shell.configuration.record import Author, Commit, CommitRecord, ObjectChange
 from avi_shell.configuration.store import Store
@@ -25,8 +26,6 @@ DATABASE = "config.db"
 NOBODY = Author()
 """The author of a commit that nobody asks for: the shell's only user."""
 _ADDRESS_KINDS = ("virtualservice", "vsvip", "pool")
-_FRESH = 5.0
-"""Seconds for which the running engines' addresses are believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,15 @@ class Configuration:
     @classmethod
     def open(cls, directory: Path) -> Configuration:
         """Open the configuration of a state directory, creating what is missing: folder 0700, file 0600, defaults."""
-        return cls(Store.open(directory / DATABASE), _EngineAddresses(directory))
+        return cls(Store.open(directory / DATABASE), EngineAddresses(directory))
+
+    @classmethod
+    def look(cls, directory: Path) -> Configuration:
+        """A copy in memory of a state directory's configuration: nothing is made there, nothing written."""
+        path = directory / DATABASE
+        copied = cls(Store(storefile.copied(path), str(path)), EngineAddresses(directory))
+        copied.is_copy = True
+        return copied
 
     @classmethod
     def in_memory(cls) -> Configuration:
@@ -342,32 +349,6 @@ class Configuration:
 
 class _Undone(Exception):
     """A dry run ends: what it put is taken back."""
-
-
-class _EngineAddresses:
-    """The own addresses of the engines that run on a state directory, asked for now and then."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._until = 0.0
-        self._known: frozenset[str] = frozenset()
-
-    def __call__(self) -> frozenset[str]:
-        if not (self._directory / "run").is_dir():
-            return frozenset()
-        if time.monotonic() >= self._until:
-            self._known = frozenset(self._ask())
-            self._until = time.monotonic() + _FRESH
-        return self._known
-
-    def _ask(self) -> Iterator[str]:
-        from dataplane import client  # sockets are slow to import, and few commits need them
-        from dataplane.errors import EngineError
-
-        try:
-            yield from client.addresses(self._directory)
-        except EngineError:
-            return  # what an engine does not tell cannot be checked here; it refuses such a VIP itself
 
 
 def _clouds(cloud: str) -> set[str] | None:

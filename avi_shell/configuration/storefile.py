@@ -61,6 +61,22 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def for_reading(path: Path) -> sqlite3.Connection:
+    """A database for reading, with the log beside it where there is one; also in a folder that cannot be written."""
+    name = path.absolute().as_uri()
+    beside = path.with_name(f"{path.name}-wal").exists()
+    return sqlite3.connect(f"{name}?mode=ro" if beside else f"{name}?immutable=1", uri=True)
+
+
+def copied(path: Path) -> sqlite3.Connection:
+    """A copy of a database in memory; an empty one where there is none. Raises StoreError."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    if path.exists():
+        with guarded(str(path)), closing(for_reading(path)) as stored:
+            stored.backup(copy)
+    return copy
+
+
 @contextmanager
 def guarded(where: str) -> Iterator[None]:
     """SQLite's errors as StoreError. where: the file, for messages."""

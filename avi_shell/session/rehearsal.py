@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from avi_shell.errors import InvalidFile, NotFound, Refused, ShellError
+from avi_shell.errors import InvalidFile, NotFound, RefusedLine, ShellError
 from avi_shell.output import render
 from avi_shell.session import transaction
 from avi_shell.session.openobject import OpenObject
@@ -34,38 +34,38 @@ class Rehearsal:
 
     def __init__(self, session: SessionState) -> None:
         session.rehearsing = True
-        self.faults: list[ShellError] = []  # each with FILE:LINE as its path
+        self.faults: list[RefusedLine] = []  # in the order of the lines
         self.places: dict[Object, str] = {}  # where objects were opened last, as FILE:LINE
         self.doubtful: set[Object] = set()  # objects of which a line was refused
         self.lines = 0  # that were run
         self._session = session
         self._refused: set[Object] = set()  # of the doubtful, those that are not there
+        self._at = "", 0  # the line that is run: its file and number
         self._lost = False  # in the lines of an object that could not be opened
         self._told = time.monotonic()
 
     def run(self, sources: Iterable[Source]) -> None:
         """Run every line, up to an `exit` at the root prompt."""
-        place = ""
         for source in sources:
             for number, line in source:
-                place = f"{source.name}:{number}"
-                if self._line(line.rstrip("\r\n"), place):
-                    self._end(place)
+                self._at = source.name, number
+                if self._line(line.rstrip("\r\n")):
+                    self._end()
                     return
-        self._end(place)
+        self._end()
 
     def place(self, fault: ShellError) -> str:
         """Where in the files the object of a fault was opened; the object, where it was not."""
         return self.places.get(fault.about) or fault.path
 
-    def _line(self, text: str, place: str) -> bool:
+    def _line(self, text: str) -> bool:
         """Run a line. Returns whether it leaves the shell."""
         session, before = self._session, self._session.open
         words = [] if session.collecting else _words(text)
         if self._lost and not _verb(words):
             return False
         self._lost = False
-        session.origin = place
+        session.origin = place = "{}:{}".format(*self._at)
         result = session.run(text)
         self.lines += not result.blank
         if time.monotonic() - self._told >= _PACE:
@@ -73,14 +73,12 @@ class Rehearsal:
             session.progress(f"{place}: {self.lines:,} lines")
         opened = session.open
         if result.error is not None:
-            self._fault(result.error, before, words, place)
+            self._fault(result.error, before, words)
         elif opened is not None and opened is not before:
             self.places[opened.kind.segment, opened.name] = place
         return result.ended
 
-    def _fault(
-        self, error: LanguageError | ShellError, before: OpenObject | None, words: Sequence[Word], place: str
-    ) -> None:
+    def _fault(self, error: LanguageError | ShellError, before: OpenObject | None, words: Sequence[Word]) -> None:
         session = self._session
         if before is None:
             about = _named(words)
@@ -98,7 +96,7 @@ class Rehearsal:
                 self._refused.add(about)
             self.doubtful.add(about)
         if not follows:
-            self._tell(error, place)
+            self._tell(error)
 
     def _is_missing(self, error: LanguageError | ShellError) -> bool:
         """Whether an object is missing because it was refused."""
@@ -116,20 +114,19 @@ class Rehearsal:
         is_end = isinstance(chosen, tree.Node) and chosen.action in ("save", "exit")
         return is_end and opened is not None and len(opened.modes) == 1
 
-    def _tell(self, error: LanguageError | ShellError, place: str) -> None:
-        if isinstance(error, InvalidFile):
-            for fault in error.faults:
-                self.faults.append(Refused(render.message(fault), path=f"{place}: {fault.path}"))
-        else:
-            self.faults.append(Refused(render.message(error), path=place))
+    def _tell(self, error: LanguageError | ShellError) -> None:
+        several = isinstance(error, InvalidFile)
+        for fault in error.faults if isinstance(error, InvalidFile) else [error]:
+            inner = fault.path if several and isinstance(fault, ShellError) else ""
+            self.faults.append(RefusedLine(render.message(fault), *self._at, inner))
 
-    def _end(self, place: str) -> None:
+    def _end(self) -> None:
         opened, lost = self._session.open, transaction.unfinished(self._session)
         if opened is not None:
             what = f"{opened.kind.segment} {opened.name} is still open: save or cancel is missing"
-            self.faults.append(Refused(what, path=place))
+            self.faults.append(RefusedLine(what, *self._at))
         if lost:
-            self.faults.append(Refused(f"{lost}; commit session is missing", path=place))
+            self.faults.append(RefusedLine(f"{lost}; commit session is missing", *self._at))
 
 
 def _words(text: str) -> list[Word]:
