@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -84,11 +84,10 @@ class Kind:
     verb: str  # "configure", or "debug" for debugvirtualservice
     help: str  # one line for the operator
     messages: Mapping[str, Message]  # its own and those inside, by name
+    root: Message = field(init=False)  # its own message
 
-    @property
-    def root(self) -> Message:
-        """The kind's own message."""
-        return self.messages[self.name]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", self.messages[self.name])
 
     def message(self, field: Field) -> Message | None:
         """The message a field holds; None where it is a scalar or its message is not modelled here (carried)."""

@@ -50,11 +50,10 @@ class Vip:
 
     document: Document  # the model's message `Vip`
     part: Part  # where it is configured
+    address: str = field(init=False)  # as text, "" where it has none
 
-    @property
-    def address(self) -> str:
-        """Its address as text, "" where it has none."""
-        return address_text(self.document.get("ip_address", {}))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "address", address_text(self.document.get("ip_address", {})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +106,17 @@ class Assembly:
     dsr_services: tuple[Service, ...] = field(init=False)  # the services that are forwarded by direct server return
     # whether the rules of direct server return apply: a service has a `dsr_profile`, or would get one
     is_dsr: bool = field(init=False)
+    vrf: Target = field(init=False)  # its VRF context
+    has_traffic: bool = field(init=False)  # whether it takes traffic: only then its VIPs and ports belong to it alone
+    is_planned: bool = field(init=False)  # whether engines are told of it: they forward in `global` of any cloud alone
 
     def __post_init__(self) -> None:
         chosen = tuple(service for service in self.services if service.dsr is not None)
         object.__setattr__(self, "dsr_services", chosen)
         object.__setattr__(self, "is_dsr", bool(chosen or not (self.services or self._whole.dsr is None)))
+        object.__setattr__(self, "vrf", target(self.document["vrf_context_ref"]))
+        object.__setattr__(self, "has_traffic", bool(self.document["traffic_enabled"]))
+        object.__setattr__(self, "is_planned", self.is_dsr and self.has_traffic and self.vrf.name == GLOBAL)
 
     @property
     def name(self) -> str:
@@ -141,21 +146,6 @@ class Assembly:
         """The pool's servers."""
         found: Sequence[Document] = (self.pool or {}).get("servers", ())
         return found
-
-    @property
-    def vrf(self) -> Target:
-        """Its VRF context."""
-        return target(self.document["vrf_context_ref"])
-
-    @property
-    def has_traffic(self) -> bool:
-        """Whether it takes traffic: only then do its VIPs and ports belong to it alone."""
-        return bool(self.document["traffic_enabled"])
-
-    @property
-    def is_planned(self) -> bool:
-        """Whether engines are told of it: they forward in the VRF context `global` of any cloud."""
-        return self.is_dsr and self.has_traffic and self.vrf.name == GLOBAL
 
     def servers(self) -> Iterator[tuple[Part, Document]]:
         """The pool's servers and where each is configured."""

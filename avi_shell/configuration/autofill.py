@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from avi_shell.configuration.document import (
     DEFAULT_CLOUD,
@@ -67,25 +67,46 @@ def filled(
     to objects of its own cloud where there are such. own: the document is filled in itself; its references are
     canonical already."""
     new = document if own else canonical(kind, document)
-    if "tenant_ref" in kind.root.fields:
+    segment = kind.segment
+    wanted = _wanted(segment)
+    if wanted.tenant:
         new.setdefault("tenant_ref", reference("tenant", tenant))
-    wanted = dict(OWN_REFERENCES)
-    if kind.segment == "virtualservice":
-        wanted.update(SERVICE_REFERENCES)
     there = cloud_of(kind, new)
-    for name, (segment, called) in wanted.items():
-        if name in kind.root.fields and name not in new:
-            inside = there not in ("", DEFAULT_CLOUD) and segment in relations.OF_A_CLOUD
-            ref = reference(segment, called, cloud=there) if inside else ""
-            new[name] = ref if inside and exists(ref) else reference(segment, called)
-    for name, value in OWN_VALUES.get(kind.segment, {}).items():
+    for name, ref in wanted.references.items():
+        if name not in new:
+            inside = _in_cloud(ref, there)
+            new[name] = inside if inside and exists(inside) else ref
+    for name, value in OWN_VALUES.get(segment, {}).items():
         new.setdefault(name, copy(value))
-    for name, fill in _ELEMENTS.get(kind.segment, {}).items():
-        elements = _messages(new, name)
-        before = _messages(stored or {}, name)
-        for index, element in enumerate(elements):
-            fill(element, index, elements, before[index] if index < len(before) else {})
+    for name, fill in _ELEMENTS.get(segment, {}).items():
+        if name in new:
+            elements = _messages(new, name)
+            before = _messages(stored, name) if stored else ()
+            for index, element in enumerate(elements):
+                fill(element, index, elements, before[index] if index < len(before) else {})
     return new
+
+
+class _Wanted(NamedTuple):
+    """What the objects of a kind get where they have none."""
+
+    tenant: bool  # whether they belong to one
+    references: Mapping[str, str]  # field → the reference
+
+
+@cache
+def _wanted(segment: str) -> _Wanted:
+    fields = schema.kind(segment).root.fields
+    chosen = {**OWN_REFERENCES, **(SERVICE_REFERENCES if segment == "virtualservice" else {})}
+    return _Wanted("tenant_ref" in fields, {name: reference(*to) for name, to in chosen.items() if name in fields})
+
+
+def _in_cloud(ref: str, cloud: str) -> str:
+    """A reference as another cloud would have it; "" where that is no other one, or the kind belongs to none."""
+    if cloud in ("", DEFAULT_CLOUD):
+        return ""
+    known = target(ref)
+    return known._replace(cloud=cloud).reference if known.kind in relations.OF_A_CLOUD else ""
 
 
 def canonical(kind: schema.Kind, document: Document) -> Document:

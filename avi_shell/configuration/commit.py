@@ -53,7 +53,7 @@ class Change:
         self._touched = Touched()
         self._notices: dict[str, None] = {}
         self._lookups: dict[Target, Document | None] = {}
-        self._good: set[tuple[str, str]] = set()  # tenants and references that lead where they may
+        self._good: dict[str, set[str]] = {}  # by tenant, references that lead where they may
         self._gathers = False
         self._passed: set[Target] = set()
         self._reached = False  # something that was passed over was looked up
@@ -250,7 +250,7 @@ class Change:
         return entry
 
     def _link(self, kind: schema.Kind, entry: Entry) -> None:
-        found = list(document.references(kind, entry.document))
+        found = document.references(kind, entry.document)
         self._store.set_links(entry.id, links(kind, entry.document, found))
         self._touched.entries[entry.id] = entry
         self._touched.references[entry.id] = found
@@ -286,8 +286,9 @@ class Change:
 
     def _check_references(self, entry: Entry) -> None:
         title = entry.title
+        good = self._good.setdefault(entry.tenant, set())
         for path, field_, ref in self._touched.references[entry.id]:
-            if field_.scope != "l4" or (entry.tenant, ref) in self._good:
+            if ref in good or field_.scope != "l4":
                 continue
             segment, tenant, cloud, name = document.target(ref)
             if tenant not in (ADMIN, entry.tenant) and segment != "tenant":
@@ -298,7 +299,7 @@ class Change:
                 called = name + document.in_cloud(cloud)
                 self._refuse(entry.kind, entry.name, self._unknown(entry, path, segment, called))
             else:
-                self._good.add((entry.tenant, ref))
+                good.add(ref)
         if entry.kind == "debugvirtualservice" and not self._traced(entry):
             self._refuse(entry.kind, entry.name, self._unknown(entry, "name", "virtualservice", entry.name))
 

@@ -16,10 +16,7 @@ class Entry:
     """A stored object."""
 
     id: int  # of its row
-    kind: str  # its segment
-    tenant: str  # that it belongs to
-    cloud: str  # that it belongs to; "" for kinds that belong to none
-    name: str  # unique among its kind, tenant and cloud
+    target: Target  # by which it is found, and links name it; no other object has it
     uuid: str  # unique
     document: Document  # as it was committed
 
@@ -29,9 +26,24 @@ class Entry:
         return f"{schema.SEGMENTS[self.kind]} {self.name}"
 
     @property
-    def target(self) -> Target:
-        """It, as links name it."""
-        return Target(self.kind, self.tenant, self.cloud, self.name)
+    def kind(self) -> str:
+        """Its segment."""
+        return self.target.kind
+
+    @property
+    def tenant(self) -> str:
+        """The tenant that it belongs to."""
+        return self.target.tenant
+
+    @property
+    def cloud(self) -> str:
+        """The cloud that it belongs to; "" for kinds that belong to none."""
+        return self.target.cloud
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.target.name
 
 
 COLUMNS = "id, kind, tenant, cloud, name, uuid, body"
@@ -46,7 +58,7 @@ def entry_of(row: tuple[int, str, str, str, str, str, str], where: str) -> Entry
     document = value_of(row[6], title, where)
     if not isinstance(document, dict):
         raise storefile.damaged(where, f"{title} is no document")
-    return Entry(*row[:6], document)
+    return Entry(row[0], Target(*row[1:5]), row[5], document)
 
 
 def value_of(body: Any, title: str, where: str) -> Any:

@@ -51,6 +51,7 @@ class _Object:
     kind: schema.Kind
     place: str  # in the file: "Pool[3]"
     document: Document
+    target: Target | None = None  # by which it is found; None: it has no name
     refused: bool = False  # it has a fault of its own
 
 
@@ -201,7 +202,7 @@ class _Import:
             new, segment = one.document, one.kind.segment
             if not isinstance(new.get("name"), str):
                 continue
-            where = document.place(one.kind, new)
+            where = one.target = document.place(one.kind, new)
             other = names.setdefault(where, one)
             if other is not one:
                 there = f"tenant {where.tenant}{document.in_cloud(where.cloud)}"
@@ -220,15 +221,14 @@ class _Import:
 
     def _put(self, one: _Object) -> None:
         kind, new, name = one.kind, one.document, one.kind.name
-        owner = document.owner(kind, new)
         try:
-            stored = self._stored(kind, new)
+            stored = self._stored(one)
             new.pop(HIDDEN_STATE, None)
             if not self._keep_uuid:
                 new.pop("uuid", None)
             if not isinstance(new.get("uuid", ""), str):
                 raise InvalidObject(f"{name} {new.get('name')}: uuid is {new['uuid']!r}, not text", path="uuid")
-            put = self._made.put(kind, new, owner, stored, own=True)
+            put = self._made.put(kind, new, one.target.tenant if one.target else ADMIN, stored, own=True)
             self._moved |= stored is not None and stored.target != put.entry.target
         except InvalidObject as exc:
             self._fault(one, exc, *exc.others)
@@ -237,18 +237,19 @@ class _Import:
         else:
             (self._done.created if put.created else self._done.changed if put.changed else self._done.same)[name] += 1
 
-    def _stored(self, kind: schema.Kind, new: Document) -> Entry | None:
+    def _stored(self, one: _Object) -> Entry | None:
         """The object that one of the file replaces. Raises Refused."""
-        name, uuid = new.get("name"), new.get("uuid")
+        kind, uuid = one.kind, one.document.get("uuid")
         if self._keep_uuid and isinstance(uuid, str) and (uuid in self._places or self._moved):
             stored = self._store.by_uuid(uuid)
             if stored is not None and stored.kind == kind.segment:
                 if self._tenant not in (ALL, stored.tenant):
-                    what = f"{kind.name} {name}: its uuid belongs to tenant {stored.tenant}"
+                    what = f"{kind.name} {one.document.get('name')}: its uuid belongs to tenant {stored.tenant}"
                     raise Refused(what, hint="no keep_uuid")
                 return stored
-        place = Target(kind.segment, document.owner(kind, new), document.cloud_of(kind, new), str(name))
-        return self._store.at_target(place) if place in self._places or self._moved else None
+        if one.target is None or not (one.target in self._places or self._moved):
+            return None
+        return self._store.at_target(one.target)
 
     def _fault(self, one: _Object, *faults: ShellError) -> None:
         for fault in faults:

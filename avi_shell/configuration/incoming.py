@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from avi_shell.configuration.document import SECRET, Document, copy
 from avi_shell.errors import InvalidObject
@@ -59,8 +59,8 @@ class _Reader:
         made: Document = {}
         rows = _rows(self._kind.segment, message.name)
         for name, value in document.items():
-            known, plain = rows.get(name, _UNKNOWN)
-            if type(value) is plain and value != SECRET:
+            known, plain, words = rows.get(name, _UNKNOWN)
+            if type(value) is plain and (value in words if words else value != SECRET):
                 made[name] = value
             elif known is None:
                 self._secrets(value, f"{path}{name}")
@@ -137,14 +137,29 @@ class _Reader:
         return value
 
 
-_UNKNOWN: tuple[schema.Field | None, type | None] = None, None
+class _Row(NamedTuple):
+    """A field, and what of its values needs no closer look."""
+
+    field: schema.Field | None = None  # None: the model does not know it
+    plain: type | None = None  # the type of such values; None: there are none
+    words: Collection[str] = ()  # an enumeration's; others: every value
+
+
+_UNKNOWN = _Row()
 
 
 @cache
-def _rows(segment: str, name: str) -> Mapping[str, tuple[schema.Field | None, type | None]]:
-    """The fields of a message, and the type of what needs no closer look."""
+def _rows(segment: str, name: str) -> Mapping[str, _Row]:
+    """The fields of a message."""
     fields = schema.kind(segment).messages[name].fields
-    return {name: (field, None if field.repeated else _PLAIN.get(field.type)) for name, field in fields.items()}
+    return {name: _row(field) for name, field in fields.items()}
+
+
+def _row(field: schema.Field) -> _Row:
+    if field.repeated:
+        return _Row(field)
+    words = frozenset(schema.enums().get(field.enum or "", ())) if field.type == "enum" else ()
+    return _Row(field, str if words else _PLAIN.get(field.type), words)
 
 
 _NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")

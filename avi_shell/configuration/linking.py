@@ -48,10 +48,13 @@ def _followers(store: Store, changed: Place, users: Mapping[Place, list[tuple[in
 
 def links(kind: schema.Kind, new: Document, found: Iterable[tuple[str, schema.Field, str]]) -> set[Target]:
     """Whom an object refers to. found: the references in it."""
-    targets = {target(ref) for _, _, ref in found}
+    try:
+        targets = {document.target(ref) for _, _, ref in found}
+    except ValueError:  # some are in a form of their own
+        targets = {known for known in (target(ref) for _, _, ref in found) if known is not None}
     if kind.segment == "debugvirtualservice":
         targets.add(Target("virtualservice", document.tenant_of(new), document.cloud_of(kind, new), new["name"]))
-    return {known for known in targets if known is not None}
+    return targets
 
 
 def target(ref: str) -> Target | None:

@@ -140,7 +140,7 @@ def not_valid(faults: Iterable[tuple[str, str, ShellError]]) -> list[str]:
 def without_effect(kind: schema.Kind, document: Document, stored: Document | None) -> list[str]:
     """Fields that were changed and change nothing about forwarding here; what a save fills in is no change."""
     before = _new(kind.segment) if stored is None else stored
-    found = _without_effect(kind, kind.root, document, before)
+    found = _without_effect(kind, kind.root, document, before, has_defaults=stored is None)
     return sorted(found) if found else []
 
 
@@ -151,10 +151,13 @@ def _new(segment: str) -> Document:
     return with_defaults(kind, filled(kind, {}, ADMIN))
 
 
-def _without_effect(kind: schema.Kind, message: schema.Message, document: Document, stored: Document) -> set[str]:
+def _without_effect(
+    kind: schema.Kind, message: schema.Message, document: Document, stored: Document, *, has_defaults: bool = False
+) -> set[str]:
+    """has_defaults: stored has every default, or nothing."""
     found = set()
     telling = _telling(kind.segment, message.name)
-    for name in telling.looked_at(document, stored):
+    for name in telling.looked_at(document, {} if has_defaults else stored):
         field, inner = telling.fields[name]
         value = document.get(name)
         before = stored.get(name, field.default)

@@ -150,43 +150,44 @@ def _addresses(assembly: Assembly) -> Iterator[Breach]:
             )
         else:
             yield from (Breach(f"{assembly.title}: {b.what}", b.parts, b.hint) for b in _vip_address(vip))
-    seen: dict[str, str] = {}
-    for part, server in assembly.servers():
-        title = f"{assembly.title}: {part.path} of its pool {part.name}"
+    seen: dict[str, int] = {}
+    for index, server in enumerate(assembly.members, 1):
         address = address_text(server["ip"])
-        parts = (_under(part, "ip"), assembly.part("pool_ref"))
         if server["ip"]["type"] != "V4":
-            yield Breach(f"{title} is {address}; direct server return needs IPv4 addresses", parts, "an IPv4 address")
+            what, hint = f"is {address}; direct server return needs IPv4 addresses", "an IPv4 address"
         elif not _can_be_a_host(address):
-            yield Breach(f"{title} is {address}, which no host can have", parts, "the address of a server")
+            what, hint = f"is {address}, which no host can have", "the address of a server"
         elif address in seen:
-            yield Breach(
-                f"{title} has the address {address} of {seen[address]}; direct server return delivers on the service's "
-                "port, a second port would only double the server's weight",
-                parts,
-                "each address once; ratio sets a server's weight",
+            what = (
+                f"has the address {address} of servers[{seen[address]}]; direct server return delivers on the "
+                "service's port, a second port would only double the server's weight"
             )
-        seen.setdefault(address, part.path)
+            hint = "each address once; ratio sets a server's weight"
+        else:
+            seen[address] = index
+            continue
+        seen.setdefault(address, index)
+        part = assembly.pool_part(f"servers[{index}]")
+        title = f"{assembly.title}: {part.path} of its pool {part.name}"
+        yield Breach(f"{title} {what}", (_under(part, "ip"), assembly.part("pool_ref")), hint)
 
 
 def _vip_address(vip: Vip) -> Iterator[Breach]:
     value = vip.document.get("ip_address", {})
     if value.get("type") != "V4":
         return
-    title, parts = f"{vip.part.path}.ip_address", (_under(vip.part, "ip_address"),)
-    if not _can_be_a_host(vip.address):
-        yield Breach(f"{title} is {vip.address}, which no VIP can be", parts, "a unicast IPv4 address")
-        return
+    what = hint = ""
     subnet = vip.document.get("subnet", {})
     base = subnet.get("ip_addr", {})
-    if base.get("type") == "V4" and subnet.get("mask", 32) < 31:
+    if not _can_be_a_host(vip.address):
+        what, hint = "which no VIP can be", "a unicast IPv4 address"
+    elif base.get("type") == "V4" and subnet.get("mask", 32) < 31:
         network = ipaddress.ip_network(f"{base['addr']}/{subnet['mask']}", strict=False)
         if ipaddress.ip_address(vip.address) in (network.network_address, network.broadcast_address):
-            yield Breach(
-                f"{title} is {vip.address}, the network or broadcast address of its subnet {network}",
-                parts,
-                "an address between the two",
-            )
+            what, hint = f"the network or broadcast address of its subnet {network}", "an address between the two"
+    if what:
+        part = _under(vip.part, "ip_address")
+        yield Breach(f"{part.path} is {vip.address}, {what}", (part,), hint)
 
 
 def _can_be_a_host(address: str) -> bool:

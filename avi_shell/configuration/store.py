@@ -196,7 +196,7 @@ class Store:
             )
         assert id_ is not None
         self._journal.note(id_, place, before[0] if before else None, body)
-        return Entry(id_, *place, uuid, document)
+        return Entry(id_, place, uuid, document)
 
     def set_aside(self, id_: int) -> None:
         """Free an object's name and uuid for others until it is put again, in this transaction."""
@@ -211,13 +211,13 @@ class Store:
         for table in ("link", "holding", "claim"):
             self.connection.execute(f"DELETE FROM {table} WHERE source = ?", (id_,))
 
-    def set_links(self, source: int, targets: Iterable[Target]) -> None:
+    def set_links(self, source: int, targets: set[Target]) -> None:
         """Replace whom an object refers to."""
-        self._derived.replace("link", "kind, tenant, cloud, name", source, set(targets))
+        self._derived.replace("link", "kind, tenant, cloud, name", source, targets)
 
-    def set_holdings(self, source: int, holdings: Iterable[Holding]) -> bool:
+    def set_holdings(self, source: int, holdings: set[Holding]) -> bool:
         """Replace what an object holds. Returns whether it changed."""
-        return self._derived.replace("holding", "role, value", source, set(holdings))
+        return self._derived.replace("holding", "role, value", source, holdings)
 
     def set_claims(self, source: int, claims: Iterable[Claim]) -> bool:
         """Replace a virtual service's claims. Returns whether they changed."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from avi_shell.configuration.entry import Entry
-from grammar import schema
+from avi_shell.configuration.walks import Reference
 
 
 class Put(NamedTuple):
@@ -15,10 +15,6 @@ class Put(NamedTuple):
     entry: Entry  # as stored now
     created: bool  # no such object was stored before
     changed: bool  # False where it is what was stored already
-
-
-Reference = tuple[str, schema.Field, str]
-"""A reference in a document: the field's path, the field, the text."""
 
 
 @dataclass(slots=True)

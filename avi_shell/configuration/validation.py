@@ -141,8 +141,12 @@ class _Checker:
             self._refuse(place, f"has {len(value)} elements, at most {field.max_items} are possible")
         if field.min_items is not None and len(value) < field.min_items:
             self._refuse(place, f"has {len(value)} elements, at least {field.min_items} are needed")
+        inner = self._kind.message(field)
         for index, item in enumerate(value, 1):
-            self._value(field, item, f"{place}[{index}]")
+            if inner is not None and not inner.one_token and type(item) is dict:
+                self.message(inner, item, f"{place}[{index}].")
+            else:
+                self._value(field, item, f"{place}[{index}]")
         self._keys(field, value, place)
 
     def _value(self, field: schema.Field, value: Any, place: str) -> None:
@@ -199,19 +203,20 @@ class _Checker:
                 self._refuse(place, f"has the prefix length {mask!r}", hint=f"<0-{widest}>")
 
     def _keys(self, field: schema.Field, items: list[Any], place: str) -> None:
-        held = self._kind.message(field)
-        if len(items) < 2 or held is None or held.name not in relations.KEYS or held.name == "Service":
-            return  # a service's port may stand twice, once a protocol: rules across objects tell
-        names = relations.KEYS[held.name][0]
+        if len(items) < 2:
+            return
+        keys = _keyed(self._kind.segment, field.message or "")
+        if not keys:
+            return
         seen: dict[tuple[Any, ...], int] = {}
         for index, item in enumerate(items, 1):
             if not isinstance(item, dict):
                 continue
-            key = tuple(_key_text(self._kind, held, name, item.get(name)) for name in names)
+            key = tuple([_key_text(inner, item.get(name)) for name, inner in keys])
             if key[0] is None:
                 continue
             if key in seen:
-                shown = ", ".join(f"{n}={v}" for n, v in zip(names, key, strict=True) if v is not None)
+                shown = ", ".join(f"{n}={v}" for (n, _), v in zip(keys, key, strict=True) if v is not None)
                 self._refuse(f"{place}[{index}]", f"is the same as {field.name}[{seen[key]}]: {shown}")
             seen[key] = index
 
@@ -234,10 +239,20 @@ class _Checker:
         self.faults.append(InvalidObject(f"{self._subject}: {place} {rule}", path=place, hint=hint))
 
 
-def _key_text(kind: schema.Kind, message: schema.Message | None, name: str, value: Any) -> Any:
-    if not isinstance(value, dict) or message is None:
+@cache
+def _keyed(segment: str, name: str) -> list[tuple[str, schema.Message | None]]:
+    """The fields that are the key of a message in a list, and the messages that they hold; of a service's none: its
+    port may stand twice, once a protocol, rules across objects tell."""
+    kind = schema.kind(segment)
+    if name not in kind.messages or name not in relations.KEYS or name == "Service":
+        return []
+    fields = kind.messages[name].fields
+    return [(key, kind.message(fields[key])) for key in relations.KEYS[name][0]]
+
+
+def _key_text(inner: schema.Message | None, value: Any) -> Any:
+    if not isinstance(value, dict):
         return value
-    inner = kind.message(message.fields[name])
     return token_text(inner, value) if inner is not None else address_text(value)
 
 
@@ -260,9 +275,10 @@ class _References:
     def __init__(self, kind: str | None) -> None:
         self._segments = frozenset(segment for segment, name in schema.SEGMENTS.items() if name == kind)
 
-    def __contains__(self, value: object) -> bool:
+    @lru_cache(1 << 14)  # noqa: B019  # one of these for each field of the model, for ever
+    def __contains__(self, value: str) -> bool:
         try:
-            return isinstance(value, str) and reference_parts(value)[0] in self._segments
+            return reference_parts(value)[0] in self._segments
         except ValueError:
             return False
 

@@ -5,7 +5,7 @@ What a walk looks for is prepared once for every message of the model: an import
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -115,27 +115,32 @@ def _mapped(kind: schema.Kind, known: _Path, value: Any, change: Callable[[schem
     return _map_references(kind, known.inner, value, change) if isinstance(value, dict) else copy(value)
 
 
-def references(kind: schema.Kind, document: Document) -> Iterator[tuple[str, schema.Field, str]]:
-    """Every reference in a document to a kind of the model: the field's path, the field, the reference."""
-    return _references(kind, kind.root, document, "")
+Reference = tuple[str, schema.Field, str]
+"""A reference in a document: the field's path, the field, the text."""
+
+
+def references(kind: schema.Kind, document: Document) -> list[Reference]:
+    """Every reference in a document to a kind of the model."""
+    found: list[Reference] = []
+    _references(kind, kind.root, document, "", found)
+    return found
 
 
 def _references(
-    kind: schema.Kind, message: schema.Message, document: Document, path: str
-) -> Iterator[tuple[str, schema.Field, str]]:
-    for name, known in _paths_in(kind.segment, message.name, tuple(document)):
-        value = document[name]
-        places = (
-            [(f"{path}{name}[{index}]", item) for index, item in enumerate(value, 1)]
-            if isinstance(value, list)
-            else [(f"{path}{name}", value)]
-        )
-        for place, item in places:
-            if known.inner is None:
-                if isinstance(item, str) and known.field.ref in _KINDS:
-                    yield place, known.field, item
-            elif isinstance(item, dict):
-                yield from _references(kind, known.inner, item, f"{place}.")
+    kind: schema.Kind, message: schema.Message, document: Document, path: str, found: list[Reference]
+) -> None:
+    for name, field, inner in _paths_in(kind.segment, message.name, tuple(document)):
+        value, place = document[name], f"{path}{name}"
+        if inner is None and type(value) is str:
+            found.append((place, field, value))
+            continue
+        items = enumerate(value, 1) if type(value) is list else ((0, value),)
+        for index, item in items:
+            there = f"{place}[{index}]" if index else place
+            if inner is None and isinstance(item, str):
+                found.append((there, field, item))
+            elif inner is not None and isinstance(item, dict):
+                _references(kind, inner, item, f"{there}.", found)
 
 
 class _Path(NamedTuple):
@@ -152,9 +157,10 @@ def _paths(segment: str, name: str) -> Mapping[str, _Path]:
 
 
 @lru_cache(4096)
-def _paths_in(segment: str, name: str, there: tuple[str, ...]) -> list[tuple[str, _Path]]:
-    """The same, of a message with certain fields."""
-    return [(field, path) for field, path in _paths(segment, name).items() if field in there]
+def _paths_in(segment: str, name: str, there: tuple[str, ...]) -> list[tuple[str, schema.Field, schema.Message | None]]:
+    """The same, of a message with certain fields: those that lead to kinds of the model."""
+    paths = [(name, *path) for name, path in _paths(segment, name).items() if name in there]
+    return [(name, field, inner) for name, field, inner in paths if inner is not None or field.ref in _KINDS]
 
 
 def _leading(kind: schema.Kind, message: schema.Message, above: frozenset[str]) -> dict[str, _Path]:
