@@ -1,18 +1,19 @@
-"""`kill -9` in commits: what was told as committed is there, nothing is there by half, the plan is the configuration's,
-the history tells every change, and each commit has one line in the audit log."""
+"""`kill -9` in commits, a configuration session's too: what was told as committed is there, nothing is there by half,
+the plan is the configuration's, the history tells every change, and each commit has one line in the audit log."""
 
 from __future__ import annotations
 
 import json
 import random
 import select
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from avi_shell.configuration import outbox, transfer
 from avi_shell.configuration.configuration import Configuration
+from avi_shell.configuration.document import Document
 from avi_shell.session import audit
 from avi_shell.session.session import Session
 from dataplane import plan, statedir
@@ -31,16 +32,21 @@ def _commits(state: Path, chance: random.Random, say: Say) -> None:
     if chance.random() < 0.5:
         _linger(configuration)
     session = Session(configuration, Path("/nonexistent"), audit=audit.Audit(state, configuration))
+    together = chance.random() < 0.5
     for number in range(1, 10_000):
         last = chance.randrange(101, 250)
         ports = f"services port {chance.randrange(1, 60000)}"
-        for line in (
+        lines = [
             *("configure pool p1", f"description {number}", "no servers", f"servers ip 10.1.1.{last} port 80"),
             *("save", "save", "configure virtualservice vs1", "no services", ports, "save", "save"),
-        ):
+        ]
+        if together:
+            other = ("configure pool other", f"description {number}", "save")
+            lines = ["configure session", *lines, *other, "commit session"]
+        for line in lines:
             told = session.run(line)
             assert told.ok, (line, told.error)
-        say(number)
+        say([number, together])
 
 
 def _linger(configuration: Configuration) -> None:
@@ -64,17 +70,19 @@ def run(run: Run) -> None:
             child.kill()
             told = [told, *child.everything()][-1]
             assert child.close() == -9
-            assert isinstance(told, int)
-            run.ended(_check(state, told))
+            assert isinstance(told, list)
+            run.ended(_check(state, *told))
 
 
-def _check(state: Path, told: int) -> str:
+def _check(state: Path, told: int, together: bool) -> str:
     with closing(Configuration.open(state)) as configuration:
         assert configuration.damage() is None
         pool = configuration.find("pool", "p1", "admin")
         assert pool is not None
         found = int(pool["description"])
         assert found in (told, told + 1), f"{told} was told as committed, {found} is there"
+        other = configuration.find("pool", "other", "admin")
+        assert (int(other["description"]) if other else None) == (found if together else None)
         stored, compiled = _plan(configuration), _plan(_again(configuration))
         assert stored == compiled
         commits = [commit.number for commit in configuration.history(1 << 20)]
@@ -87,6 +95,7 @@ def _check(state: Path, told: int) -> str:
             audit.Audit(state, configuration).close()
             assert _audited(state) == commits
     left = "with what was told" if found == told else "with one commit more than was told"
+    left = f"sessions, {left}" if together else left
     return left + (" (its line half moved)" if begun else " (its line to be moved)" if waiting else "")
 
 
@@ -105,8 +114,12 @@ def _check_history(configuration: Configuration) -> None:
         for number in numbers[-3:]:
             before, after = ([d for kind in store.at(n).objects.values() for d in kind] for n in (number - 1, number))
             changes = store.changes(number)
-            assert [d for d in before if d not in after] == [c.before for c in changes if c.before is not None]
-            assert [d for d in after if d not in before] == [c.after for c in changes if c.after is not None]
+            assert _ordered(d for d in before if d not in after) == _ordered(c.before for c in changes if c.before)
+            assert _ordered(d for d in after if d not in before) == _ordered(c.after for c in changes if c.after)
+
+
+def _ordered(documents: Iterable[Document]) -> list[Document]:
+    return sorted(documents, key=lambda one: str(one["uuid"]))
 
 
 def _audited(state: Path) -> list[int]:
