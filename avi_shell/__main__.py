@@ -1,4 +1,5 @@
-"""`avi-shell`: the operator's shell, at a terminal or in batch; and `compile`, `backup`, `restore`, `history`."""
+"""`avi-shell`: the operator's shell, at a terminal or in batch; and `compile`, `backup`, `restore`, `history`,
+`undo-unconfirmed`."""
 
 from __future__ import annotations
 
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="avi-shell",
         description="Configure a Direct Server Return load balancer. Also: avi-shell compile EXPORT.json PLAN.json, "
-        "backup FILE, restore FILE, history [--commits N] [--days N]; each with --help",
+        "backup FILE, restore FILE, history [--commits N] [--days N], undo-unconfirmed; each with --help",
         epilog="exit status: 0 done, 1 refused or not saved, 2 wrong command line, 3 not applied within --wait, "
         "4 no store, 130 interrupted",
     )
@@ -140,6 +141,8 @@ def _shell(arguments: argparse.Namespace) -> int:
             terminal=at_terminal,
             audit=audit,
         )
+        for warning in session.begin():
+            print(f"avi-shell: warning: {warning}", file=sys.stderr, flush=True)
         if arguments.engine:
             from avi_shell.fronts import launch
 

@@ -13,8 +13,9 @@ from grammar.errors import BadValue, IncompleteLine, LineError, UnknownWord
 from grammar.fields import NO, typable
 from grammar.lacking import LACKING, LACKING_KINDS
 from grammar.lexer import Word, pick
+from grammar.nodes import Node, Slot
 from grammar.parser import parse
-from grammar.tree import Node, Slot, root, verb_help
+from grammar.tree import UNABBREVIATED, root, verb_help
 
 
 @dataclass(slots=True)
@@ -118,8 +119,9 @@ def _owner(modes: Sequence[Place], name: str) -> Place | None:
 
 def _pick(context: Context, word: Word, vocabulary: Collection[str], what: str) -> str:
     try:
-        return pick(word, vocabulary, what)
+        return pick(word, [name for name in vocabulary if name not in UNABBREVIATED], what)
     except UnknownWord as exc:
+        exc.nearest = (*(name for name in UNABBREVIATED if name.startswith(word.text)), *exc.nearest)
         if word.text in LACKING:
             lacking = f"'{word.text}' is a command of the appliance that avi-shell does not have"
             raise UnknownWord(lacking, word.text, word.column) from None

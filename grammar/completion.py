@@ -15,6 +15,7 @@ from grammar import commands, schema, tree, values
 from grammar.errors import BadQuoting, LineError
 from grammar.fields import INDEX, NO, is_mode, one_token, typable
 from grammar.lexer import Word, quote, split
+from grammar.nodes import Node, Slot
 from grammar.parser import State, Walk
 
 
@@ -106,11 +107,13 @@ def complete(text: str, context: commands.Context, names: Names) -> Offer:
 def _offer(done: list[Word], partial: Word, typed: str, context: commands.Context, names: Names) -> Offer:
     piped = _piped(done, context)
     if piped is not None:
-        nodes: tuple[tree.Node, ...] = tree.PIPES
-        return _of_nodes(tree.Node("|", next=nodes), piped, 0, partial, typed, names)
+        nodes: tuple[Node, ...] = tree.PIPES
+        return _of_nodes(Node("|", next=nodes), piped, 0, partial, typed, names)
     if not done:
         vocabulary = context.vocabulary()
-        return _made(partial, typed, ((name, _help(context, name, what)) for name, what in vocabulary.items()))
+        shorter = {n for n in vocabulary if n.startswith(typed)} - tree.UNABBREVIATED if typed else set()
+        shown = {n: what for n, what in vocabulary.items() if not (shorter and n in tree.UNABBREVIATED)}
+        return _made(partial, typed, ((name, _help(context, name, what)) for name, what in shown.items()))
     if len(done) == 1 and done[0].text == NO and context.modes():
         return _after_no(context, partial, typed)
     chosen = commands.resolve(context, done)
@@ -140,31 +143,31 @@ def _after_no(context: commands.Context, partial: Word, typed: str) -> Offer:
     return _made(partial, typed, ((n, field_help(homes[n].kind, f)) for n, f in fields.items()))
 
 
-def _of_nodes(node: tree.Node, words: Sequence[Word], start: int, partial: Word, typed: str, names: Names) -> Offer:
+def _of_nodes(node: Node, words: Sequence[Word], start: int, partial: Word, typed: str, names: Names) -> Offer:
     """Walk the tree of commands along the words, then offer what its node has next."""
     for position in range(start, len(words)):
-        rest = next((n for n in node.next if n.slot is tree.Slot.FIELDS), None)
+        rest = next((n for n in node.next if n.slot is Slot.FIELDS), None)
         if rest is not None:
             kind = schema.kind(rest.kind)
             return _of_fields(kind, kind.root, words[position:], partial, typed, names)
-        nested = next((n for n in node.next if n.slot is tree.Slot.COMMAND), None)
-        node = commands.step(tree.Node(words[position - 1].text, next=nested.next) if nested else node, words[position])
+        nested = next((n for n in node.next if n.slot is Slot.COMMAND), None)
+        node = commands.step(Node(words[position - 1].text, next=nested.next) if nested else node, words[position])
     candidates: list[tuple[str, str]] = []
     form = help_ = ""
     more = False
     for n in node.next:
         if n.slot is None:
             candidates.append((n.word, tree.about(n)))
-        elif n.slot is tree.Slot.COMMAND:
+        elif n.slot is Slot.COMMAND:
             candidates += [(inner.word, inner.help) for inner in n.next]
-        elif n.slot is tree.Slot.FIELDS:
+        elif n.slot is Slot.FIELDS:
             kind = schema.kind(n.kind)
             return _of_fields(kind, kind.root, (), partial, typed, names)
-        elif n.slot is tree.Slot.VERB:
+        elif n.slot is Slot.VERB:
             candidates += [(word, verb.help) for word, verb in tree.verb_help().items()]
         else:
             form, help_ = n.word, n.help
-            if n.slot is tree.Slot.OBJECT or (n.slot is tree.Slot.NUMBER and n.kind):
+            if n.slot is Slot.OBJECT or (n.slot is Slot.NUMBER and n.kind):
                 known = names(n.kind, partial.text)
                 candidates += [(quote(name), known.help.get(name, "")) for name in known.names]
                 more = known.more
@@ -216,8 +219,8 @@ def _made(
     return Offer(typed, partial.column, fields, form, help_, must, more)
 
 
-def _help(context: commands.Context, name: str, what: tree.Node | schema.Field | None) -> str:
-    if isinstance(what, tree.Node):
+def _help(context: commands.Context, name: str, what: Node | schema.Field | None) -> str:
+    if isinstance(what, Node):
         return what.help
     if what is None:
         return _NO_HELP

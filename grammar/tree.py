@@ -5,38 +5,11 @@ One tree serves the parser, completion and help.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 
 from grammar import schema
-
-
-class Slot(enum.Enum):
-    """What a word may be where no keyword is meant."""
-
-    OBJECT = enum.auto()  # the name of an object of the node's kind
-    NUMBER = enum.auto()  # of the node's kind, where it has one: "commit", those of the history
-    PATH = enum.auto()
-    TEXT = enum.auto()
-    VERB = enum.auto()  # any command's name
-    FIELDS = enum.auto()  # the rest of the line: fields of the kind
-    COMMAND = enum.auto()  # the rest of the line: a command out of `next`
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A keyword, or a slot with `word` as its form (`<name>`)."""
-
-    word: str  # a keyword, or a slot's form
-    help: str = ""  # "" for a kind: the model's
-    action: str = ""  # what is done if the line ends here; "" = it cannot end
-    next: tuple[Node, ...] = ()  # what may follow
-    slot: Slot | None = None  # None = a keyword
-    argument: str = ""  # the name under which the word is handed on
-    kind: str = ""  # the segment that an OBJECT or FIELDS slot speaks of
-    usage: str = ""  # what to say when the line ends here and cannot
+from grammar.nodes import Node, Slot, comment, commit_number, commit_options, number
 
 
 def _object(segment: str, action: str, *after: Node) -> Node:
@@ -123,18 +96,9 @@ def _path(action: str, *after: Node) -> Node:
     return Node("<file>", "a file", action, after, Slot.PATH, "path")
 
 
-def _number(argument: str, action: str, form: str, *after: Node, kind: str = "", help_: str = "") -> Node:
-    return Node(form, help_, action, after, Slot.NUMBER, argument, kind)
-
-
-def commit_number(argument: str, action: str, *after: Node, help_: str) -> Node:
-    """The number of a commit of the history. action: what is done if the line ends there."""
-    return _number(argument, action, "<commit>", *after, kind="commit", help_=help_)
-
-
 def _newest(help_: str, action: str) -> Node:
     """`history [count]`: the newest commits."""
-    count = _number("count", action, "<1-999999>", help_="so many of them at most; 20 without it")
+    count = number("count", action, "<1-999999>", help_="so many of them at most; 20 without it")
     return Node("history", help_, action, (count,))
 
 
@@ -161,13 +125,7 @@ _CONFIGURATION = Node(
 """What there is to see of earlier configurations."""
 
 
-def comment(action: str, *after: Node) -> Node:
-    """`comment <text>`, of a command that makes a commit. action: the command's."""
-    text = Node("<text>", "several words in double quotes", action, after, Slot.TEXT, "comment")
-    return Node("comment", "why, for the history", next=(text,))
-
-
-_LOADED = _path("load", comment("load"))
+_LOADED = _path("load", *commit_options("load"))
 
 
 def _of_session(verb: str, help_: str, *after: Node) -> Node:
@@ -178,10 +136,8 @@ _TERMINAL = Node(
     "terminal",
     "settings of this session's output",
     next=(
-        Node("length", "rows of a page, 0 = no pages", next=(_number("number", "terminal.length", "<0-9999>"),)),
-        Node(
-            "width", "columns of a line, 0 = as the terminal", next=(_number("number", "terminal.width", "<0-9999>"),)
-        ),
+        Node("length", "rows of a page, 0 = no pages", next=(number("number", "terminal.length", "<0-9999>"),)),
+        Node("width", "columns of a line, 0 = as the terminal", next=(number("number", "terminal.width", "<0-9999>"),)),
         Node(
             "output",
             "brief leaves defaults out of tables",
@@ -200,6 +156,9 @@ _TERMINAL = Node(
         ),
     ),
 )
+_CONFIRM = Node("confirm", "keep what save confirm stored; never abbreviated", "confirm")
+UNABBREVIATED = frozenset({"confirm"})
+"""Commands that are typed in full: to keep what may have gone wrong, and `conf` has always been configure."""
 _HELP = Node("help", "commands and what they do", "help", (Node("<command>", "", "help", (), Slot.VERB, "verb"),))
 _EVERYWHERE = (
     Node("where", "tenant, and what is set in this mode", "where"),
@@ -239,8 +198,8 @@ _ROLLBACK = Node(
             "number",
             "rollback",
             Node("preview", "say what would change, and change nothing", "rollback", argument="preview"),
-            Node("force", "without a question", "rollback", (comment("rollback"),), argument="force"),
-            comment("rollback"),
+            Node("force", "without a question", "rollback", commit_options("rollback"), argument="force"),
+            *commit_options("rollback"),
             help_="its number in the history",
         ),
     ),
@@ -270,7 +229,7 @@ def root() -> tuple[Node, ...]:
             "delete an object",
             next=_each_kind("delete", schema.SEGMENTS, "Usage: 'delete {} <name>'. You must enter the object name."),
         ),
-        _of_session("commit", "store the changes of a configuration session", comment("session.commit")),
+        _of_session("commit", "store the changes of a configuration session", *commit_options("session.commit")),
         _of_session("check", "say whether the changes of a configuration session can be stored"),
         _of_session("discard", "give the changes of a configuration session up"),
         _two_names("copy", "store an object like another, under a name of its own"),
@@ -338,7 +297,8 @@ def root() -> tuple[Node, ...]:
         ),
         _watch(show),
         *_EVERYWHERE,
-        Node("save", "nothing is open here", "save", (comment("save"),)),
+        _CONFIRM,
+        Node("save", "nothing is open here", "save", commit_options("save")),
         Node("exit", "leave the shell", "exit"),
         Node("quit", "leave the shell", "exit"),
     )
@@ -350,10 +310,11 @@ def in_mode() -> tuple[Node, ...]:
     show = _show(False)
     from_root = (show, _watch(show), *_EVERYWHERE)
     return (
-        Node("save", "close this mode; at the object, store it", "save", (comment("save"),)),
+        Node("save", "close this mode; at the object, store it", "save", commit_options("save")),
         Node("exit", "leave this mode and keep what was entered; at the object, store it", "exit"),
         Node("quit", "the same as exit", "exit"),
         Node("cancel", "drop what was entered in this mode", "cancel"),
+        _CONFIRM,
         _show(True),
         Node(
             "do",

@@ -14,7 +14,7 @@ from avi_shell.configuration.record import Author
 from avi_shell.configuration.store import Store
 from avi_shell.errors import Refused, StoreError
 from dataplane.foreign import files
-from dataplane.plan import sqlite
+from dataplane.plan import sqlite, unconfirmed
 
 _NO_STORE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 """Result codes of a file that is no database, or a damaged one."""
@@ -50,6 +50,7 @@ def restore(directory: Path, source: Path, by: Author) -> int:
         with configuration.bulk("restore", by) as (restored, made):
             restored.outbox.clear()
             number = made.version
+            unconfirmed.clear(copy)  # its time was another
             identity, epoch = sqlite.identity(copy)
             sqlite.identify(copy, identity, max(epoch, _epoch(path, identity)) + 1)
         try:

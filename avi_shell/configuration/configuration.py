@@ -17,6 +17,7 @@ from avi_shell.configuration.entry import Entry
 from avi_shell.configuration.record import Author, Commit, CommitRecord, ObjectChange
 from avi_shell.configuration.store import Store
 from avi_shell.errors import Conflict, NotFound, Refused, StoreError
+from dataplane.plan import unconfirmed
 from grammar import relations, schema
 
 if TYPE_CHECKING:
@@ -258,12 +259,18 @@ class Configuration:
         except _Undone:
             pass
 
+    @contextmanager
+    def transaction(self) -> Iterator[Store]:
+        """The store for writing what is no commit, all or nothing."""
+        with self._store.transaction():
+            yield self._store
+
     def bound_history(self, commits: int, days: int) -> None:
         """Remember so many commits at most, of so many days; what is beyond goes with the next commit."""
         if commits < 1 or days < 1:
             raise Refused("the history holds at least 1 commit of at least 1 day")
-        with self._store.transaction():
-            self._store.log.bound(commits, days)
+        with self.transaction() as store:
+            store.log.bound(commits, days)
 
     def apply(self, record: CommitRecord) -> None:
         """Apply a commit that another store of the same identity and epoch made. Raises Refused where it does not
@@ -336,6 +343,8 @@ class Configuration:
         who = by.user, by.os_user, by.terminal
         made = Commit(number, time.time(), *who, tenant, by.origin, by.comment, action, kind, name, by.line)
         self._store.record(made, outbox.of_commit(made, by))
+        if by.confirm:
+            unconfirmed.add(self._store.connection, [number], by.confirm)
 
     def _put_defaults(self) -> None:
         made = self._begin()

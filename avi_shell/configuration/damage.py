@@ -10,7 +10,7 @@ from avi_shell.configuration.storefile import damaged
 from avi_shell.errors import ShellError, StoreError
 from dataplane import plan
 from dataplane.foreign import jsontext
-from dataplane.plan import sqlite
+from dataplane.plan import sqlite, unconfirmed
 from grammar import schema
 
 
@@ -34,6 +34,9 @@ def _objects(store: Store) -> StoreError | None:
         if commit.content:
             store.changes(commit.number)
     store.foreign()
+    (waits,) = store.connection.execute("SELECT count(*) FROM unconfirmed").fetchone()
+    if waits and unconfirmed.read(store.connection) is None:
+        return damaged(store.where, "what waits to be confirmed")
     for (id_,) in store.connection.execute("SELECT id FROM object").fetchall():
         entry = store.by_id(id_)
         kind = schema.kind(entry.kind)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from avi_shell.configuration import document, storefile
 from avi_shell.configuration.record import Commit, ObjectChange
 from avi_shell.errors import NotFound, StoreError
+from dataplane.plan import unconfirmed
 from grammar import schema
 
 _NAMES = [field.name for field in fields(Commit)]
@@ -97,6 +98,8 @@ class History:
             "SELECT number FROM history WHERE number >= ? AND (time >= ? OR number = ?) ORDER BY number LIMIT 1",
             (commit.number - commits + 1, commit.time - days * _DAY, commit.number),
         ).fetchone()
+        waits = unconfirmed.read(self._connection)
+        young = young if waits is None else min(young, waits.commits[0])  # how it was before must be known
         run("DELETE FROM history WHERE number < ?", (young,))
         run("DELETE FROM change WHERE number < ?", (young,))
 

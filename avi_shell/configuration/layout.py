@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from avi_shell.configuration import document
-from dataplane.plan import sqlite
+from dataplane.plan import sqlite, unconfirmed
 from grammar import schema
 
 HISTORY_COMMITS, HISTORY_DAYS = 10_000, 365
@@ -69,7 +69,7 @@ CREATE TABLE setting (            -- one row
 
 def create(connection: sqlite3.Connection) -> None:
     """Make the tables of a fresh store, in the open transaction."""
-    _run(connection, f"{TABLES}{sqlite.SCHEMA}")
+    _run(connection, f"{TABLES}{sqlite.SCHEMA}{unconfirmed.SCHEMA}")
     connection.execute("INSERT INTO setting VALUES (?, ?)", (HISTORY_COMMITS, HISTORY_DAYS))
     sqlite.identify(connection, str(uuid4()))
     connection.execute(f"PRAGMA user_version = {sqlite.STORE_FORMAT}")

@@ -30,6 +30,7 @@ class Author:
     line: str = ""  # the command that made it
     typed: str = ""  # for the audit: the line that was typed last, as the `save`; "" = `line`
     typed_at: str = ""  # where that line comes from, as `origin`
+    confirm: float = 0.0  # seconds after which it is undone unless somebody confirms it; 0: it stays
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from avi_shell.configuration.configuration import NOBODY, Configuration
 from avi_shell.configuration.record import Author, ObjectChange
 from avi_shell.configuration.store import Store
 from avi_shell.errors import InvalidFile, Refused
+from dataplane.plan import unconfirmed
+
+if TYPE_CHECKING:
+    from avi_shell.configuration.commit import Change
 
 AGAIN = "rollback"
 """The action of such a commit."""
@@ -53,16 +58,25 @@ def back(configuration: Configuration, number: int, by: Author = NOBODY, *, seen
         if seen not in (None, made.version - 1):
             raise Refused("somebody else committed meanwhile", hint=f"rollback {number} shows what it would change now")
         changes = _since(store, number)
-        made.gather()
-        made.restore(changes)
-        notices, forwarded = made.finish()
-        faults = [fault for _, _, fault in made.faults]
-        if len(faults) == 1:
-            what = f"the configuration after commit {number} is not possible now: {faults[0].what}"
-            raise Refused(what, hint=faults[0].hint)
-        if faults:
-            raise InvalidFile(faults, "changed")
+        notices, forwarded = restore(made, changes, number)
+        waits = unconfirmed.read(store.connection)
+        if waits is not None and number <= waits.before and not by.confirm:
+            unconfirmed.clear(store.connection)  # that is undone now
         return Gone(made.version, tuple(notices), True, forwarded)
+
+
+def restore(made: Change, changes: Sequence[ObjectChange], number: int) -> tuple[list[str], bool]:
+    """Undo changes in an open commit, and check everything. Returns what `finish` does. Raises as `back` does."""
+    made.gather()
+    made.restore(changes)
+    done = made.finish()
+    faults = [fault for _, _, fault in made.faults]
+    if len(faults) == 1:
+        what = f"the configuration after commit {number} is not possible now: {faults[0].what}"
+        raise Refused(what, hint=faults[0].hint)
+    if faults:
+        raise InvalidFile(faults, "changed")
+    return done
 
 
 def _since(store: Store, number: int) -> list[ObjectChange]:

@@ -6,6 +6,7 @@ leaves; while an object is open it takes two, because what was entered is then l
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pydoc
 import shutil
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.application import get_app, run_in_terminal
 from prompt_toolkit.formatted_text import AnyFormattedText
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -31,6 +32,9 @@ from dataplane import statedir
 from dataplane.foreign.text import visible
 from grammar.errors import BadQuoting
 from grammar.lexer import split
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks at the time while a line is typed."""
 
 
 class _History(FileHistory):
@@ -85,7 +89,7 @@ class Terminal:
         """Read and run lines until the operator leaves. Returns the exit status."""
         while True:
             try:
-                text = self._editor.prompt()
+                text = self._editor.prompt(pre_run=self._keep_time)
             except KeyboardInterrupt:
                 self._session.drop_text()
                 continue
@@ -99,6 +103,21 @@ class Terminal:
                     return self._left()
             except KeyboardInterrupt:
                 print()  # a command was interrupted: what it had not committed is not done
+
+    def _keep_time(self) -> None:
+        """While a line is typed, look whether something was to be confirmed by now."""
+        get_app().create_background_task(self._look_at_time())
+
+    async def _look_at_time(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if told := self._session.undo_overdue():
+                await run_in_terminal(lambda told=told: self._warn(told))  # type: ignore[misc]
+
+    def _warn(self, told: Iterable[str]) -> None:
+        for warning in told:
+            for line in render.text_lines([Prose(f"warning: {warning}")], self._width()):
+                print(line)
 
     def _message(self) -> AnyFormattedText:
         """The prompt. A cell without any style loses its trailing blank to a cursor movement, and a program that waits
@@ -133,8 +152,7 @@ class Terminal:
         else:
             for line in lines:
                 print(line)
-        for warning in result.warnings:
-            print(f"warning: {warning}")
+        self._warn(result.warnings)
         if result.error is not None:
             pointer = render.caret(result.error, len(prompt))
             if pointer is not None:

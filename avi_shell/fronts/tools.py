@@ -1,4 +1,4 @@
-"""What `avi-shell` does beside running lines: `compile`, `backup`, `restore`, `history`."""
+"""What `avi-shell` does beside running lines: `compile`, `backup`, `restore`, `history`, `undo-unconfirmed`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from avi_shell.errors import ShellError, StoreError
+from avi_shell.errors import Refused, ShellError, StoreError
 from avi_shell.fronts.batch import DONE, NO_STORE, REFUSED
 from dataplane.client import default_state
 
@@ -79,6 +79,39 @@ def _history(words: Sequence[str], user: str) -> None:
         print(f"At most {commits} commits of the last {days} days are remembered.")
 
 
+def _undo_unconfirmed(words: Sequence[str], user: str) -> None:
+    parser = _parser(
+        "undo-unconfirmed",
+        "Undo what save confirm stored and nobody confirmed, if its time is over. Engines run this at the deadline.",
+    )
+    parser.add_argument("--deadline", type=float, metavar="SECONDS", help="of which deadline, whatever the clock says")
+    arguments = parser.parse_args(words)
+    from contextlib import closing
+    from dataclasses import replace
+
+    from avi_shell.configuration import confirming
+    from avi_shell.configuration.configuration import DATABASE, Configuration
+    from avi_shell.session import audit
+    from avi_shell.session.author import author
+    from avi_shell.session.confirming import LINE, sentence
+    from dataplane import client
+
+    if not (arguments.state / DATABASE).exists():
+        raise StoreError(f"{arguments.state / DATABASE}: there is no store", hint="--state names the state folder")
+    with closing(Configuration.open(arguments.state)) as configuration:
+        deadline = confirming.overdue(configuration) if arguments.deadline is None else arguments.deadline
+        by = replace(author(user), line=LINE)
+        done = None if deadline is None else confirming.undo_over(configuration, deadline, by)
+    if done is None:
+        print("Nothing is to be undone now.")
+        return
+    audit.catch_up(arguments.state)
+    if done.fault:
+        raise Refused(sentence(done))
+    client.notify(arguments.state)
+    print(f"{sentence(done)}.".capitalize())
+
+
 def _parser(word: str, description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"avi-shell {word}", description=description)
     parser.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
@@ -90,6 +123,7 @@ TOOLS: Mapping[str, Callable[[Sequence[str], str], None]] = {
     "backup": _backup,
     "restore": _restore,
     "history": _history,
+    "undo-unconfirmed": _undo_unconfirmed,
 }
 """First word of the command line → what it does; it gets the words behind it and the shell's user."""
 

@@ -55,6 +55,10 @@ class Audit:
             self._told = True
             result.warnings.append(f"commands are not written down: {self._paths[0]}: {self._fault}")
 
+    def settle(self) -> None:
+        """Write down what was committed without a command."""
+        self._write([])
+
     def close(self) -> None:
         """Write down what is still to be, and close the file."""
         self._write([])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from avi_shell.configuration.document import ADMIN, ALL, DEFAULT_CLOUD
 from avi_shell.errors import NotFound
 from avi_shell.output.result import Part, Prose, Result, Table
+from avi_shell.session import confirming
 from avi_shell.session.state import SessionState
+from dataplane.plan import unconfirmed
 from grammar import schema
 from grammar.commands import Command
 from grammar.errors import BadValue
@@ -30,17 +33,20 @@ def commits(session: SessionState, command: Command, result: Result) -> None:
         found = [(commit, log.touched(commit.number)) for commit in log.last(count)[::-1]]
         size, (most, days) = log.size(), log.bounds()
         reach = {"first": log.first_reached(), "last": log.version()}
+        waits = unconfirmed.read(store.connection)
     result.data = {
         "commits": [
             history.data(commit) | {"objects": [one._asdict() for one in touched]} for commit, touched in found
         ],
         "known": reach,
+        "unconfirmed": None if waits is None else asdict(waits),
         "bounds": {"commits": most, "days": days},
     }
     if not found:
         result.parts.append("There is no commit yet.")
         return
     result.parts.append(Table(history.COLUMNS, [history.row(commit, touched) for commit, touched in found]))
+    confirming.tell(session, result)
     if len(found) < size:
         result.parts.append(Prose(f"These are {len(found)} of {size:,} commits: show configuration history {size}"))
     known = f"The configuration is known as it was after commits {reach['first']} to {reach['last']}"

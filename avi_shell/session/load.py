@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from avi_shell.configuration import loading
 from avi_shell.configuration.candidate import Candidate
@@ -13,8 +12,7 @@ from avi_shell.configuration.record import ObjectChange
 from avi_shell.errors import InvalidFile, InvalidObject, Refused, ShellError
 from avi_shell.output import changes
 from avi_shell.output.result import Prose, Result
-from avi_shell.session import files, transaction
-from avi_shell.session.comment import comment_of
+from avi_shell.session import confirming, files, transaction
 from avi_shell.session.rehearsal import Rehearsal
 from avi_shell.session.source import of_text
 from avi_shell.session.state import SessionState
@@ -44,7 +42,7 @@ def load(session: SessionState, command: Command, result: Result) -> None:
         return
     if stored.version() != version:
         raise Refused("somebody else committed meanwhile", hint=f"load {how} shows what it would change now")
-    by = replace(session.by(result.command.strip()), comment=comment_of(command))
+    by = confirming.author_of(session, command, result)
     number, notices, forwarded = stored.change(made, "load", by)
     result.parts += map(Prose, notices)
     where = "" if stored.is_copy else f" as commit {number}"

@@ -54,6 +54,7 @@ class OpenObject:
     opened_by: str = ""  # the line that opened it
     origin: str = ""  # where that line comes from
     comment: str = ""  # what a `save` in a sub-mode said of the commit to come
+    confirm: float = 0.0  # seconds that a `save` in a sub-mode gave the commit to come to be confirmed
     base: Document = field(default_factory=dict)  # the object as it was when it was opened
     modes: list[Mode] = field(default_factory=list)  # outermost first; the object itself is the first
     _journal: list[Callable[[], None]] = field(default_factory=list)  # each change's opposite, oldest first

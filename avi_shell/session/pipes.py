@@ -11,8 +11,9 @@ from avi_shell.session import files
 from grammar import commands, tree
 from grammar.errors import IncompleteLine
 from grammar.lexer import Word
+from grammar.nodes import Node
 
-_STAGE = tree.Node("|", next=tree.PIPES)
+_STAGE = Node("|", next=tree.PIPES)
 
 
 def divide(words: Sequence[Word]) -> tuple[list[Word], tuple[Pipe, ...]]:

@@ -18,6 +18,7 @@ from avi_shell.session.state import SessionState
 from grammar import commands, schema, tree
 from grammar.errors import BadQuoting, BadValue, LanguageError, LineError
 from grammar.lexer import Word, is_comment, pick, prompt_end, split
+from grammar.nodes import Node
 
 _BEGINNINGS = tuple(node.word for node in tree.root() if node.word not in ("save", "exit", "quit"))
 """Commands that begin something at the root prompt."""
@@ -111,7 +112,7 @@ class Rehearsal:
             chosen = commands.resolve(self._session.context(), words)
         except LineError:
             return False
-        is_end = isinstance(chosen, tree.Node) and chosen.action in ("save", "exit")
+        is_end = isinstance(chosen, Node) and chosen.action in ("save", "exit")
         return is_end and opened is not None and len(opened.modes) == 1
 
     def _tell(self, error: LanguageError | ShellError) -> None:

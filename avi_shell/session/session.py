@@ -17,7 +17,7 @@ from avi_shell.errors import NotFound, Refused, ShellError
 from avi_shell.output import secret
 from avi_shell.output.render import text_lines
 from avi_shell.output.result import Result
-from avi_shell.session import pipes, transaction, verbs
+from avi_shell.session import confirming, pipes, transaction, verbs
 from avi_shell.session.audit import Audit
 from avi_shell.session.openobject import OpenObject
 from avi_shell.session.source import LONGEST
@@ -54,6 +54,7 @@ class Session(SessionState):
         self.controller = controller
         self.terminal = terminal
         self._audit = audit
+        self._overdue = confirming.Overdue(self)
 
     @property
     def prompt(self) -> str:
@@ -103,6 +104,19 @@ class Session(SessionState):
         except ShellError:
             return Known(())
 
+    def begin(self) -> list[str]:
+        """Before the first line: undo what was to be confirmed and was not. Returns what there is to say, sentences."""
+        return self._settled(self._overdue.begin())
+
+    def undo_overdue(self) -> list[str]:
+        """Undo what was to be confirmed by now and was not. Returns what there is to say, sentences."""
+        return self._settled(self._overdue.undo())
+
+    def _settled(self, told: list[str]) -> list[str]:
+        if told and self._audit is not None:
+            self._audit.settle()
+        return told
+
     def run(self, typed: str) -> Result:
         """Carry out one line. Never raises for what is wrong with it: the result's `error` says so, and nothing has
         changed then."""
@@ -112,7 +126,7 @@ class Session(SessionState):
             return self._collect(typed)
         start = prompt_end(typed)
         body = typed[start:].rstrip("\r\n")
-        result = Result(body, start)
+        result = Result(body, start, warnings=self.undo_overdue())
         self.typed = body.strip()
         if is_comment(body):
             result.blank = True
@@ -172,6 +186,8 @@ class Session(SessionState):
         if self.rehearsing and verbs.is_for_the_eye(command.action):
             return
         verbs.HANDLERS[command.action](self, command, result)
+        if result.committed is not None and self.candidate is None:
+            confirming.tell(self, result)
         if self.configuration.is_copy:
             result.committed = None  # it is stored nowhere yet
         self.leaving = self.leaving and command.action == "exit"

@@ -252,9 +252,9 @@ class SessionState(ABC):
         there = {"cloud_ref": reference("cloud", self.cloud)} if self.cloud not in (ALL, DEFAULT_CLOUD) else {}
         return {"name": name, **(there if kind.segment in relations.OF_A_CLOUD else {})}
 
-    def leave_by_save(self, result: Result, comment: str = "") -> None:
-        """`save`: close a sub-mode, at the object store it; at root nothing is open and nothing is done. comment: of
-        the commit, now or when the object is stored; "" keeps one that was given in a sub-mode."""
+    def leave_by_save(self, result: Result, comment: str = "", confirm: float = 0.0) -> None:
+        """`save`: close a sub-mode, at the object store it; at root nothing is open and nothing is done. comment,
+        confirm: of the commit, now or when the object is stored; "" and 0 keep what was given in a sub-mode."""
         opened = self.open
         if opened is None:
             return
@@ -262,16 +262,17 @@ class SessionState(ABC):
         if len(opened.modes) > 1:
             self.closed = Closed(opened.kind, "", known + opened.leave_by_save())
             opened.comment = comment or opened.comment
+            opened.confirm = confirm or opened.confirm
             return
-        name = self.store(result, comment)
+        name = self.store(result, comment, confirm)
         self.closed = Closed(opened.kind, name, [*known, []])
 
-    def store(self, result: Result, comment: str = "") -> str:
+    def store(self, result: Result, comment: str = "", confirm: float = 0.0) -> str:
         """Commit the open object and return to root. Returns its name. Raises ShellError, and the object stays open."""
         opened = self.open
         assert opened is not None
-        comment = comment or opened.comment
-        by = replace(self.by(opened.opened_by, opened.origin), comment=comment)
+        comment, confirm = comment or opened.comment, confirm or opened.confirm
+        by = replace(self.by(opened.opened_by, opened.origin), comment=comment, confirm=confirm)
         try:
             saved = self.configuration.save(opened.kind.segment, opened.document, self.tenant, by)
         except Conflict as exc:
@@ -281,6 +282,8 @@ class SessionState(ABC):
         result.parts += saved.notices
         if comment and not saved.changed:
             result.parts.append("Nothing was changed, so there is no commit that has the comment.")
+        if confirm and not saved.changed:
+            result.parts.append("Nothing was changed, so there is no commit to be confirmed.")
         result.data = saved.document
         result.committed = saved.version
         self.tell_engines(saved.needs_engine, result)

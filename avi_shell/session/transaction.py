@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from avi_shell.configuration.document import Document
@@ -11,7 +10,7 @@ from avi_shell.configuration.record import ObjectChange
 from avi_shell.errors import Conflict, InvalidFile, Refused, ShellError
 from avi_shell.output import changes
 from avi_shell.output.result import Part, Prose, Result, Table
-from avi_shell.session.comment import comment_of
+from avi_shell.session import confirming
 from avi_shell.session.state import SessionState, meanwhile
 from grammar import schema
 from grammar.commands import Command
@@ -19,8 +18,8 @@ from grammar.commands import Command
 if TYPE_CHECKING:
     from avi_shell.configuration.candidate import Candidate
 
-NOT_INSIDE = frozenset({"rollback", "confirm"})
-"""Actions that are about commits: not in a session, whose changes are none yet."""
+NOT_INSIDE = frozenset({"rollback"})
+"""Actions that make a commit of another configuration: not in a session, whose changes are none yet."""
 
 
 def open_(session: SessionState, command: Command, result: Result) -> None:
@@ -38,7 +37,7 @@ def commit(session: SessionState, command: Command, result: Result) -> None:
     """`commit session`. Where it is refused the session stays open."""
     candidate = _candidate(session)
     made = candidate.changes()
-    by = replace(session.by(result.command.strip()), comment=comment_of(command))
+    by = confirming.author_of(session, command, result)
     try:
         done = candidate.commit("session", by)
     except ShellError as exc:

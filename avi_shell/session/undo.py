@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from avi_shell.configuration import undo
 from avi_shell.configuration.document import ADMIN, ALL
 from avi_shell.errors import Refused
 from avi_shell.output import changes
 from avi_shell.output.result import Part, Result, Table
-from avi_shell.session.comment import comment_of
+from avi_shell.session import confirming
 from avi_shell.session.state import SessionState
 from grammar.commands import Command
 
@@ -19,7 +17,7 @@ def rollback(session: SessionState, command: Command, result: Result) -> None:
     number = int(command.text("number"))
     if session.tenant not in (ADMIN, ALL):
         raise Refused("a rollback is about the objects of every tenant", hint=f"switchto tenant {ADMIN}")
-    by = replace(session.by(result.command.strip()), comment=comment_of(command))
+    by = confirming.author_of(session, command, result)
     going = undo.preview(session.configuration, number)
     result.data = {"version": going.version, "changes": changes.data(going.changes)}
     if not going.changes:

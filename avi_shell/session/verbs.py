@@ -10,14 +10,15 @@ from avi_shell.configuration.document import ADMIN, ALL, SECRET, Document, cloud
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
 from avi_shell.output.result import Result, Table, Words
-from avi_shell.session import files, history, naming, transaction, undo
+from avi_shell.session import confirming, files, history, naming, transaction, undo
 from avi_shell.session.comment import comment_of
 from avi_shell.session.state import FIELD_VALUE, SessionState
 from avi_shell.views import live
 from grammar import schema
 from grammar.commands import Command
 from grammar.lexer import pick
-from grammar.tree import Slot, about, in_mode, root, verb_help
+from grammar.nodes import Slot
+from grammar.tree import about, in_mode, root, verb_help
 
 
 def _open(session: SessionState, command: Command, result: Result) -> None:
@@ -28,10 +29,15 @@ def _open(session: SessionState, command: Command, result: Result) -> None:
 
 
 def _save(session: SessionState, command: Command, result: Result) -> None:
-    comment = comment_of(command)
+    comment, confirm = comment_of(command), confirming.seconds_of(command)
     if comment and session.open is None:
         raise Refused("nothing is open, so there is no commit that the comment could be about")
-    session.leave_by_save(result, comment)
+    if confirm:
+        confirming.outside_session(session)
+    if confirm and session.open is None:
+        confirming.extend(session, confirm, result)
+        confirming.tell(session, result)
+    session.leave_by_save(result, comment, confirm)
 
 
 def _exit(session: SessionState, command: Command, result: Result) -> None:
@@ -292,6 +298,7 @@ HANDLERS: Mapping[str, Handler] = {
     "copy": naming.copy,
     "rename": naming.rename,
     "rollback": undo.rollback,
+    "confirm": confirming.confirm,
     "switchto": _switch,
     "switchto.cloud": _switch_cloud,
     "export": _export,

@@ -21,6 +21,7 @@ from typing import Any
 from dataplane import statedir
 from dataplane.daemon import leftovers
 from dataplane.daemon.requests import Requests
+from dataplane.daemon.undoing import Undoing
 from dataplane.drivers import registry, selection
 from dataplane.engine.engine import Engine
 from dataplane.errors import DataplaneError, EngineError, NetworkError, PlanError
@@ -153,8 +154,9 @@ class Daemon:
             gc.freeze()
             gc.set_threshold(GARBAGE)
             gc.enable()
-            requests = Requests(engine, self._reason, self._source.wake)
-            jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, requests))]
+            requests = Requests(engine, self._reason, self._source.wake, lambda: self._source.unconfirmed)
+            undoing = Undoing(self._settings.state, self._source, engine.events)
+            jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, requests), undoing.run())]
             ends = engine.driver.ends_with_process()
             ended = f"forwarding ended with it: {ends}" if ends else "the kernel forwards on"
             keep = True  # where something failed, what the kernel forwards by itself is not the worse for it

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from dataplane.client import short_path
-from dataplane.daemon import diagnose, questions, status
+from dataplane.daemon import diagnose, questions, status, undoing
 from dataplane.engine.engine import Engine
 from dataplane.errors import EngineError
 from dataplane.foreign.errors import ForeignError
 from dataplane.foreign.text import harmless
 from dataplane.plan import Mark
+from dataplane.plan.unconfirmed import Unconfirmed
 
 log = logging.getLogger("avi-se")
 
@@ -79,11 +80,17 @@ class _Clients:
 class Requests:
     """Answers for an engine that has started.
 
-    chosen: why the driver was chosen; look: has the plan looked at now.
+    chosen: why the driver was chosen; look: has the plan looked at now; waiting: what waits to be confirmed.
     """
 
-    def __init__(self, engine: Engine, chosen: str, look: Callable[[], None]) -> None:
-        self._engine, self._chosen, self._look = engine, chosen, look
+    def __init__(
+        self,
+        engine: Engine,
+        chosen: str,
+        look: Callable[[], None],
+        waiting: Callable[[], Unconfirmed | None] = lambda: None,
+    ) -> None:
+        self._engine, self._chosen, self._look, self._waiting = engine, chosen, look, waiting
         self._applied = asyncio.Condition()
         self._clients = _Clients()
 
@@ -161,6 +168,7 @@ class Requests:
             case "status":
                 told = await status.report(engine)
                 told["pid"] = os.getpid()
+                told["unconfirmed"] = undoing.report(self._waiting())
                 told["driver"]["reason"] = self._chosen
                 return told
             case "addresses":

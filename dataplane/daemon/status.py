@@ -48,7 +48,8 @@ async def report(engine: Engine) -> dict[str, Any]:
 
     {"name", "group", "version": plan version applied, "store": {"identity", "epoch"} that it is of, "started": when the
      engine started,
-     ("pid"), "driver": {"name", ("reason": why this one), "interfaces": {name: mode},
+     ("pid"), ("unconfirmed": as `undoing.report` tells it),
+     "driver": {"name", ("reason": why this one), "interfaces": {name: mode},
                           "notes": [what it cannot do or see here]},
      "interfaces": [{"name", "mac", "mtu", "addresses", "lost": frames that its network driver did not take,
                      "fault": why no frame leaves by it, ""}],

@@ -23,11 +23,24 @@ def render(reports: Iterable[Mapping[str, Any]], width: int) -> Iterator[str]:
         yield part if "\n" in part else textwrap.fill(visible(part), width, break_on_hyphens=False)
 
 
+def _unconfirmed(waits: Mapping[str, Any] | None) -> Iterable[str]:
+    if waits is None:
+        return
+    numbers = ", ".join(map(str, waits["commits"]))
+    commits = f"commit{'s' if len(waits['commits']) > 1 else ''} {numbers}"
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(waits["deadline"]))
+    if waits["fault"]:
+        yield f"{commits}: not confirmed, and not undone at {at}: {waits['fault']}"
+    else:
+        yield f"{commits}: undone at {at} unless somebody confirms (avi-shell -c confirm)"
+
+
 def _parts(reports: Iterable[Mapping[str, Any]], width: int) -> Iterator[str]:
     for told in reports:
         modes = ", ".join(f"{name} {mode}" for name, mode in told["driver"]["interfaces"].items())
         yield f"Service engine {told['name']} ({told['group']}): driver {told['driver']['name']} on {modes}"
         yield f"version applied {told['version']}, process {told['pid']}"
+        yield from _unconfirmed(told.get("unconfirmed"))
         yield f"driver chosen because {told['driver']['reason']}"
         for one in told["kernel"]:
             yield f"{one['object']} is missing: {one['reason']}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from dataplane.plan import Mark, Plan
+from dataplane.plan.unconfirmed import Unconfirmed
 
 
 class PlanSource(Protocol):
@@ -21,6 +22,10 @@ class PlanSource(Protocol):
         """Wait until there is a newer version than `after`, and return what changed since; the whole plan where it is
         of another store, or of one that went back. Raises PlanError where the plan cannot be read: once, however long
         that lasts. Whoever asks again waits for the next change."""
+
+    @property
+    def unconfirmed(self) -> Unconfirmed | None:
+        """What is undone at a time unless somebody confirms it, as it was at the last look at the plan."""
 
     def wake(self) -> None:
         """There may be a newer version: look at once."""

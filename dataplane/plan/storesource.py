@@ -17,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dataplane.errors import PlanError
-from dataplane.plan import Mark, Plan, sqlite
+from dataplane.plan import Mark, Plan, sqlite, unconfirmed
+from dataplane.plan.unconfirmed import Unconfirmed
 
 LOOK_EVERY = 0.1
 """Seconds between looks at the store when nobody wakes."""
@@ -42,6 +43,7 @@ class StoreSource:
         self._thread = ThreadPoolExecutor(1, "avi-se-plan")
         self._wake = threading.Event()
         self._closing = False
+        self.unconfirmed: Unconfirmed | None = None  # written by the thread, read by the loop
         # What follows is the thread's.
         self._looked = False
         self._failing = ""
@@ -104,7 +106,10 @@ class StoreSource:
         nothing did, or there is no store."""
         try:
             with self._connection() as connection:
-                return None if connection is None else self._plan(connection, after)
+                if connection is None:
+                    return None
+                self.unconfirmed = unconfirmed.read(connection)
+                return self._plan(connection, after)
         except PlanError as exc:
             raise PlanError(f"{self._path}: {exc}") from exc
         except sqlite3.Error as exc:

@@ -8,6 +8,7 @@ from grammar import commands, completion, schema, tree
 from grammar.errors import AmbiguousWord, LineError, UnknownWord
 from grammar.fields import NO, typable
 from grammar.lexer import Word, quote, split
+from grammar.nodes import Node
 from grammar.parser import parse
 
 NAMES = {"pool": ["p1", "my pool"], "Pool": ["p1", "my pool"], "networkprofile": ["System-TCP-Proxy"]}
@@ -193,7 +194,7 @@ def _assert_others_refused(here: commands.Context, beginning: str, offered: set[
 
 
 @pytest.mark.parametrize("nodes", [tree.root(), tree.in_mode()], ids=["root", "mode"])
-def test_every_path_through_the_commands_offers_what_the_parser_takes(nodes: tuple[tree.Node, ...]) -> None:
+def test_every_path_through_the_commands_offers_what_the_parser_takes(nodes: tuple[Node, ...]) -> None:
     where = commands.Context(nodes) if nodes is tree.root() else context("pool")
     lines = [""]
     seen = 0

@@ -1,0 +1,189 @@
+"""Commits that wait to be confirmed: `save confirm`. Whoever finds their time over undoes them, once.
+
+They are undone alone where that is possible: what others committed meanwhile stays as long as it is about other objects
+and is right without them. Where it is not, the configuration before the first of them comes back as a whole: the
+operator who cannot reach his network any more is served first, and what others did stays in the history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from avi_shell.configuration import document, undo
+from avi_shell.configuration.configuration import NOBODY, Configuration
+from avi_shell.configuration.record import Author, ObjectChange
+from avi_shell.configuration.store import Store
+from avi_shell.errors import InvalidFile, NotFound, Refused
+from dataplane.plan import unconfirmed
+from dataplane.plan.unconfirmed import Unconfirmed, Watch
+from grammar import schema
+
+_BACK = "not confirmed: back to"
+"""How the comment of a commit that undoes begins."""
+_RECENT = 20
+"""Commits among which one is looked for that undid what somebody wants to confirm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What became of commits whose time was over."""
+
+    commits: tuple[int, ...]  # that had not been confirmed
+    before: int  # the commit before the first of them
+    version: int  # of the commit that undid them; of the last one where nothing of them was left to undo
+    kept: tuple[int, ...] = ()  # commits since then that stay
+    lost: tuple[int, ...] = ()  # commits of others that were undone with them
+    fault: str = ""  # why they could not be undone
+
+
+def waiting(configuration: Configuration) -> Unconfirmed | None:
+    """What waits to be confirmed."""
+    with configuration.snapshot() as store:
+        return unconfirmed.read(store.connection)
+
+
+def overdue(configuration: Configuration) -> float | None:
+    """The deadline of what waits, where the time of day is past it."""
+    found = waiting(configuration)
+    return found.deadline if found is not None and Watch().over(found) else None
+
+
+def confirm(configuration: Configuration) -> Unconfirmed:
+    """Keep what waits. Returns what it was. Raises Refused where nothing does."""
+    with configuration.transaction() as store:
+        found = unconfirmed.read(store.connection)
+        if found is None:
+            raise Refused("nothing waits to be confirmed", hint=_undone_last(store))
+        unconfirmed.clear(store.connection)
+    return found
+
+
+def extend(configuration: Configuration, seconds: float) -> None:
+    """What waits has so many seconds from now on. Raises Refused where nothing does."""
+    with configuration.transaction() as store:
+        if unconfirmed.read(store.connection) is None:
+            raise Refused("nothing waits to be confirmed", hint=_undone_last(store))
+        unconfirmed.add(store.connection, (), seconds)
+
+
+def undo_over(configuration: Configuration, deadline: float, by: Author = NOBODY) -> Undone | None:
+    """Undo what waits with that very deadline, in one commit. None: it does not wait any more, whoever saw to that.
+
+    What cannot be undone stays, and so does why; it is not tried again. Raises StoreError.
+    """
+    alone = True
+    while True:
+        try:
+            with configuration.snapshot() as store:
+                choice = _choose(store, deadline, alone)
+            if choice is None:
+                return None
+            done = _go(configuration, choice, by)
+        except (Refused, NotFound, InvalidFile) as exc:
+            if alone and not isinstance(exc, NotFound):
+                alone = False
+                continue
+            faults = exc.faults if isinstance(exc, InvalidFile) else (exc,)
+            return _fail(configuration, deadline, "; ".join(fault.what for fault in faults))
+        if done is not None:
+            return done  # else somebody committed meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """How they are undone."""
+
+    waits: Unconfirmed
+    version: int  # of the last commit when it was chosen
+    changes: tuple[ObjectChange, ...]  # to be undone
+    kept: tuple[int, ...]  # commits of others that stay
+    lost: tuple[int, ...]  # commits of others that are undone, too
+
+
+def _choose(store: Store, deadline: float, alone: bool) -> _Choice | None:
+    found, version = _still(store, deadline), store.version()
+    if found is None:
+        return None
+    changes = tuple(change for change in store.since(found.before) if change.differs)
+    others = tuple(number for number in range(found.before + 1, version + 1) if number not in found.commits)
+    own = _touched(store, found.commits)
+    if alone and not own & _touched(store, others):
+        alone_changes = tuple(change for change in changes if _key(change) in own)
+        if _has_room(store, alone_changes):
+            return _Choice(found, version, alone_changes, others, ())
+    return _Choice(found, version, changes, (), others)
+
+
+def _go(configuration: Configuration, choice: _Choice, by: Author) -> Undone | None:
+    before = choice.waits.before
+    done = Undone(choice.waits.commits, before, choice.version, choice.kept, choice.lost)
+    if not choice.changes:
+        with configuration.transaction() as store:
+            if store.version() != choice.version or _still(store, choice.waits.deadline) is None:
+                return None
+            unconfirmed.clear(store.connection)
+        return done
+    but = f", but for {', '.join(map(str, choice.kept))}" if choice.kept else ""
+    try:
+        with configuration.bulk(undo.AGAIN, replace(by, comment=f"{_BACK} {before}{but}")) as (store, made):
+            if store.version() != choice.version or _still(store, choice.waits.deadline) is None:
+                raise _Meanwhile
+            undo.restore(made, choice.changes, before)
+            if choice.kept:
+                _refuse_dangling(store, choice.changes)
+            unconfirmed.clear(store.connection)
+    except _Meanwhile:
+        return None
+    return replace(done, version=made.version)
+
+
+def _has_room(store: Store, changes: tuple[ObjectChange, ...]) -> bool:
+    """Whether no other object has a name or uuid that one of the changes gives back."""
+    rows = {change.row for change in changes}
+    for change in changes:
+        if change.row and change.before is not None:
+            place = document.place(schema.kind(change.kind), change.before)
+            taken = (store.at_target(place), store.by_uuid(change.before["uuid"]))
+            if any(entry is not None and entry.id not in rows for entry in taken):
+                return False
+    return True
+
+
+def _refuse_dangling(store: Store, changes: tuple[ObjectChange, ...]) -> None:
+    """Refuse what left references to an object that is gone, or has another name. Raises Refused."""
+    for change in changes:
+        if change.row and change.after is not None:
+            place = document.place(schema.kind(change.kind), change.after)
+            if store.at_target(place) is None and store.referrers(place):
+                raise Refused(f"{schema.SEGMENTS[change.kind]} {change.name} is in use by now")
+
+
+class _Meanwhile(Exception):
+    """Somebody else was faster."""
+
+
+def _fail(configuration: Configuration, deadline: float, fault: str) -> Undone | None:
+    with configuration.transaction() as store:
+        found = _still(store, deadline)
+        if found is None:
+            return None
+        unconfirmed.fail(store.connection, fault)
+        return Undone(found.commits, found.before, store.version(), fault=fault)
+
+
+def _still(store: Store, deadline: float) -> Unconfirmed | None:
+    found = unconfirmed.read(store.connection)
+    return found if found is not None and found.deadline == deadline and not found.fault else None
+
+
+def _touched(store: Store, numbers: tuple[int, ...]) -> set[int | str]:
+    return {_key(change) for number in numbers for change in store.changes(number)}
+
+
+def _key(change: ObjectChange) -> int | str:
+    return change.row or change.kind
+
+
+def _undone_last(store: Store) -> str:
+    last = next((one for one in reversed(store.history(_RECENT)) if one.comment.startswith(_BACK)), None)
+    return f"commit {last.number}: {last.comment}" if last is not None else ""

@@ -1,0 +1,152 @@
+"""`save confirm <minutes>` and `confirm`: a commit that is undone unless the operator says that all is well."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from avi_shell.configuration import confirming
+from avi_shell.configuration.confirming import Undone
+from avi_shell.configuration.record import Author
+from avi_shell.errors import Refused, ShellError
+from avi_shell.output.result import Prose, Result
+from avi_shell.session.comment import comment_of
+from avi_shell.session.state import SessionState
+from dataplane.plan.unconfirmed import Unconfirmed, Watch
+from grammar.commands import Command
+from grammar.errors import BadValue
+
+LONGEST = 1440
+"""Minutes."""
+LINE = "undo-unconfirmed"
+"""What stands in the history as the command of a commit that undoes."""
+
+
+def seconds_of(command: Command) -> float:
+    """The time of `confirm <minutes>` in a command; 0 without it. Raises BadValue."""
+    word = command.arguments.get("confirm")
+    if word is None:
+        return 0.0
+    if not 1 <= int(word.text) <= LONGEST:
+        raise BadValue(f"'{word.text}' is no time to confirm in", word.text, word.column, (f"<1-{LONGEST}> min",))
+    return int(word.text) * 60.0
+
+
+def author_of(session: SessionState, command: Command, result: Result) -> Author:
+    """The author of a commit that a line makes by itself, with what it says of it. Raises BadValue."""
+    by = session.by(result.command.strip())
+    return replace(by, comment=comment_of(command), confirm=seconds_of(command))
+
+
+def confirm(session: SessionState, command: Command, result: Result) -> None:
+    """`confirm`: what waits stays."""
+    kept = confirming.confirm(session.stored)
+    result.parts.append(f"{commits(kept.commits).capitalize()} {_plural(kept.commits, 'stays', 'stay')}.")
+    result.data = {"commits": list(kept.commits)}
+
+
+def extend(session: SessionState, seconds: float, result: Result) -> None:
+    """`save confirm <minutes>` where nothing is open: what waits has that time from now on."""
+    if confirming.waiting(session.stored) is None:
+        raise Refused("nothing is open, so there is no commit to be confirmed")
+    confirming.extend(session.stored, seconds)
+    tell(session, result)
+
+
+def tell(session: SessionState, result: Result) -> None:
+    """After a commit: say what is undone when, unless it is confirmed."""
+    waits = confirming.waiting(session.stored)
+    if waits is None:
+        return
+    which, until = commits(waits.commits), clock(waits.deadline)
+    if waits.fault:
+        result.parts.append(Prose(not_undone(waits)))
+    elif result.committed is None or result.committed in waits.commits:
+        what = f"{which.capitalize()} will be undone at {until} unless confirm is typed."
+        result.parts.append(Prose(what))
+    else:
+        waiting = f"{which.capitalize()} {_plural(waits.commits, 'waits', 'wait')} for confirm until {until}"
+        what = "without it, what was saved since of the same objects, or needs them, is undone as well"
+        result.parts.append(Prose(f"{waiting}; {what}."))
+
+
+class Overdue:
+    """Undoes for a session what waits, when its time is over."""
+
+    def __init__(self, session: SessionState) -> None:
+        self._session = session
+        self._watch = Watch()
+
+    def begin(self) -> list[str]:
+        """At the start of a session: what there is to say, sentences."""
+        told, waits = self.undo(), self._waiting()
+        return [not_undone(waits)] if waits is not None and waits.fault and not told else told
+
+    def undo(self) -> list[str]:
+        """Undo what is to be undone now. Returns what there is to say, sentences."""
+        session, waits = self._session, self._waiting()
+        if waits is None or not self._watch.over(waits):
+            return []
+        try:
+            done = confirming.undo_over(session.stored, waits.deadline, replace(session.author, line=LINE))
+        except ShellError as exc:
+            return [f"{commits(waits.commits)} {_plural(waits.commits, 'is', 'are')} not undone yet: {exc.what}"]
+        if done is None:
+            return []
+        if not done.fault:
+            from dataplane import client
+
+            client.notify(session.directory)
+        return [sentence(done)]
+
+    def _waiting(self) -> Unconfirmed | None:
+        try:
+            return confirming.waiting(self._session.stored)
+        except ShellError:
+            return None  # the line that needs the store says why
+
+
+def sentence(done: Undone) -> str:
+    """What became of commits that were not confirmed."""
+    which = f"{commits(done.commits)} {_plural(done.commits, 'was', 'were')} not confirmed"
+    if done.fault:
+        return f"{which}, and cannot be undone: {done.fault}; {_EITHER}"
+    told = f"{which}: {_plural(done.commits, 'it is', 'they are')} undone by commit {done.version}"
+    if done.kept:
+        told += f"; {commits(done.kept)} of the time since {_plural(done.kept, 'stays', 'stay')}"
+    if done.lost:
+        told += f", and {commits(done.lost)} with {_plural(done.commits, 'it', 'them')}"
+        told += f": rollback {done.version - 1} brings all back"
+    return told
+
+
+def not_undone(waits: Unconfirmed) -> str:
+    """That what waited could not be undone."""
+    which = f"{commits(waits.commits)} {_plural(waits.commits, 'was', 'were')} not confirmed"
+    return f"{which}, and could not be undone at {clock(waits.deadline)}: {waits.fault}; {_EITHER}"
+
+
+_EITHER = "confirm keeps what is there, rollback goes back to what is possible"
+
+
+def commits(numbers: tuple[int, ...]) -> str:
+    """Commits in words: "commit 3", "commits 3, 4"."""
+    return f"{_plural(numbers, 'commit', 'commits')} {', '.join(map(str, numbers))}"
+
+
+def clock(at: float) -> str:
+    """A time of day, with its date where that is not today's. at: seconds since 1970."""
+    then, now = time.localtime(at), time.localtime()
+    return time.strftime("%H:%M:%S" if then[:3] == now[:3] else "%Y-%m-%d %H:%M:%S", then)
+
+
+def _plural(numbers: tuple[int, ...], one: str, many: str) -> str:
+    return one if len(numbers) == 1 else many
+
+
+def outside_session(session: SessionState) -> None:
+    """Refuse what is about single commits while changes are gathered."""
+    if session.candidate is not None:
+        raise Refused("nothing is committed in a configuration session", hint="commit session confirm <minutes>")
+    if session.loading:
+        raise Refused("a file that is loaded is one commit", hint="load merge FILE confirm <minutes>")

@@ -1,0 +1,236 @@
+"""Commits that wait to be confirmed: kept where somebody says so, undone once where nobody does."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from avi_shell.configuration import backup, confirming, undo
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.configuration.confirming import Undone
+from avi_shell.configuration.document import reference
+from avi_shell.configuration.record import Author
+from avi_shell.configuration.store import Store
+from avi_shell.errors import Refused
+from dataplane.plan.unconfirmed import Unconfirmed, Watch
+
+from .addresses import address
+from .conftest import Site
+from .test_history import rows
+from .test_undo import look
+
+MINUTE = Author(confirm=60.0)
+
+
+def save(site: Site, kind: str, by: Author = MINUTE, **fields: object) -> None:
+    stored = site.configuration.find(kind, str(fields["name"]), "admin") or {}
+    site.configuration.save(kind, {**stored, **fields}, "admin", by)
+
+
+def waits(site: Site) -> Unconfirmed:
+    found = confirming.waiting(site.configuration)
+    assert found is not None
+    return found
+
+
+def time_over(site: Site) -> Undone | None:
+    return confirming.undo_over(site.configuration, waits(site).deadline)
+
+
+def test_what_nobody_confirms_is_undone_in_one_commit(site: Site) -> None:
+    site.save("pool", name="p1", description="a")
+    before = look(site.configuration)
+    save(site, "pool", name="p1", description="b")
+    assert waits(site).commits == (2,)
+    assert time_over(site) == Undone((2,), 1, 3)
+    assert look(site.configuration) == before
+    commit = site.configuration.history()[-1]
+    assert (commit.number, commit.action, commit.comment) == (3, "rollback", "not confirmed: back to 1")
+    assert confirming.waiting(site.configuration) is None
+
+
+def test_what_is_confirmed_stays(site: Site) -> None:
+    save(site, "pool", name="p1")
+    deadline = waits(site).deadline
+    assert confirming.confirm(site.configuration).commits == (1,)
+    before = rows(site.configuration)
+    assert confirming.undo_over(site.configuration, deadline) is None
+    assert rows(site.configuration) == before
+    with pytest.raises(Refused, match="nothing waits to be confirmed"):
+        confirming.confirm(site.configuration)
+
+
+def test_another_time_counts_for_all_that_waits_and_goes_back_before_the_first(site: Site) -> None:
+    site.save("pool", name="p1", description="a")
+    before = look(site.configuration)
+    save(site, "pool", name="p1", description="b")
+    first = waits(site)
+    save(site, "pool", Author(confirm=600.0), name="p1", description="c")
+    second = waits(site)
+    assert second.commits == (2, 3)
+    assert 500 < second.deadline - first.deadline < 600
+    assert confirming.undo_over(site.configuration, first.deadline) is None
+    confirming.extend(site.configuration, 900.0)
+    third = waits(site)
+    assert (third.commits, third.seconds) == ((2, 3), 900.0)
+    assert third.deadline > second.deadline + 200
+    assert time_over(site) == Undone((2, 3), 1, 4)
+    assert look(site.configuration) == before
+
+
+def test_of_several_who_find_the_time_over_one_undoes(tmp_path: Path) -> None:
+    opened = [Configuration.open(tmp_path / "state") for _ in range(2)]
+    save(Site(opened[0]), "pool", name="p1")
+    deadline = waits(Site(opened[0])).deadline
+    assert [confirming.undo_over(one, deadline) for one in opened] == [Undone((1,), 0, 2), None]
+    assert [one.version() for one in opened] == [2, 2]
+    for one in opened:
+        one.close()
+
+
+def test_commits_of_others_about_other_objects_stay(site: Site) -> None:
+    site.save("pool", name="p1", description="a")
+    save(site, "pool", name="p1", description="b")
+    site.save("pool", name="p2")
+    save(site, "pool", name="p3")
+    site.save("pool", name="p2", description="later")
+    assert time_over(site) == Undone((2, 4), 1, 6, kept=(3, 5))
+    pools = [(p["name"], p.get("description")) for p in site.configuration.all("pool", "admin")]
+    assert pools == [("p1", "a"), ("p2", "later")]
+    assert site.configuration.history()[-1].comment == "not confirmed: back to 1, but for 3, 5"
+
+
+def test_commits_of_others_about_the_same_objects_are_undone_with_them(site: Site) -> None:
+    site.save("pool", name="p1", description="a")
+    before = look(site.configuration)
+    save(site, "pool", name="p1", description="b")
+    site.save("pool", name="p2")
+    site.save("pool", name="p1", enabled=False)
+    assert time_over(site) == Undone((2,), 1, 5, lost=(3, 4))
+    assert look(site.configuration) == before
+    undo.back(site.configuration, 4)
+    assert site.configuration.find("pool", "p2", "admin")
+
+
+def test_commits_of_others_that_need_them_are_undone_with_them(site: Site) -> None:
+    site.dsr()
+    before, there = look(site.configuration), site.configuration.version()
+    save(site, "vsvip", name="v2", vip=[{"ip_address": address("10.0.0.7")}])
+    site.save("virtualservice", name="vs1", vsvip_ref=reference("vsvip", "v2"))
+    assert time_over(site) == Undone((there + 1,), there, there + 3, lost=(there + 2,))
+    assert look(site.configuration) == before
+
+
+def test_a_name_that_another_has_by_now_is_free_again_when_both_are_undone(site: Site) -> None:
+    site.save("pool", name="p1")
+    before = look(site.configuration)
+    stored = site.configuration.find("pool", "p1", "admin")
+    assert stored is not None
+    site.configuration.save("pool", {**stored, "name": "p2"}, "admin", MINUTE)
+    site.save("pool", name="p1")
+    assert time_over(site) == Undone((2,), 1, 4, lost=(3,))
+    assert look(site.configuration) == before
+
+
+def test_what_others_undid_already_needs_no_commit(site: Site) -> None:
+    save(site, "pool", name="p1")
+    site.configuration.delete("pool", "p1", "admin")
+    assert time_over(site) == Undone((1,), 0, 2, lost=(2,))
+    assert site.configuration.version() == 2
+    assert confirming.waiting(site.configuration) is None
+
+
+def test_what_cannot_be_undone_says_why_and_is_not_tried_again() -> None:
+    own: set[str] = set()
+    configuration = Configuration(Store.in_memory(), lambda: own)
+    site = Site(configuration)
+    site.dsr(vip="10.0.0.100")
+    save(site, "vsvip", name="vs1-vip", vip=[{"ip_address": address("10.0.0.101")}])
+    own.add("10.0.0.100")
+    version, deadline = configuration.version(), waits(site).deadline
+    done = time_over(site)
+    assert done is not None
+    assert "10.0.0.100 is an address of a running service engine" in done.fault
+    assert (configuration.version(), waits(site).fault) == (version, done.fault)
+    assert not Watch().over(waits(site))
+    own.clear()
+    assert confirming.undo_over(configuration, deadline) is None
+    confirming.extend(configuration, 60.0)
+    assert waits(site).fault == ""
+    assert time_over(site) is not None
+    assert configuration.version() == version + 1
+
+
+def test_a_rollback_to_before_them_leaves_nothing_to_undo(site: Site) -> None:
+    save(site, "pool", name="p1")
+    save(site, "pool", name="p2")
+    undo.back(site.configuration, 1)
+    assert waits(site).commits == (1, 2)
+    undo.back(site.configuration, 0, MINUTE)
+    assert waits(site).commits == (1, 2, 4)
+    undo.back(site.configuration, 2)
+    undo.back(site.configuration, 0)
+    assert confirming.waiting(site.configuration) is None
+
+
+def test_the_history_remembers_what_they_go_back_to(site: Site) -> None:
+    site.configuration.bound_history(2, 1)
+    site.save("pool", name="p1", description="a")
+    save(site, "pool", name="p1", description="b")
+    for number in range(5):
+        site.save("pool", name="p2", description=str(number))
+    assert time_over(site) == Undone((2,), 1, 8, kept=(3, 4, 5, 6, 7))
+    assert [commit.number for commit in site.configuration.history()] == [7, 8]
+
+
+def test_nothing_waits_in_a_store_that_was_restored(site: Site, tmp_path: Path) -> None:
+    save(site, "pool", name="p1")
+    backup.save(tmp_path / "state", tmp_path / "copy")
+    backup.restore(tmp_path / "other", tmp_path / "copy", Author())
+    with closing(Configuration.open(tmp_path / "other")) as other:
+        assert confirming.waiting(other) is None
+        assert other.find("pool", "p1", "admin")
+    assert waits(site).commits == (1,)
+
+
+def test_a_commit_that_was_refused_does_not_wait(site: Site) -> None:
+    with pytest.raises(Refused):
+        site.configuration.delete("cloud", "Default-Cloud", "admin", MINUTE)
+    assert confirming.waiting(site.configuration) is None
+
+
+def test_the_time_is_that_of_the_clock_until_a_process_sees_it_and_then_that_which_went_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    day, gone = [1e9], [100.0]
+    monkeypatch.setattr(time, "time", lambda: day[0])
+    monkeypatch.setattr(time, "clock_gettime", lambda _clock: gone[0])
+    one = Unconfirmed((3,), 1e9 + 60, 60.0, "")
+    watch = Watch()
+    assert not watch.over(one)
+    day[0] += 3600  # the clock is set
+    gone[0] += 59
+    assert not watch.over(one)
+    assert Watch().over(one)  # who comes later has no other clock
+    gone[0] += 1
+    assert watch.over(one)
+    day[0] -= 7200
+    late = Watch()
+    assert not late.over(one)
+    gone[0] += 60  # never more than there was to begin with
+    assert late.over(one)
+    assert not late.over(Unconfirmed((3,), 1e9 + 120, 600.0, ""))
+    assert not late.over(None)
+
+
+def test_a_row_that_this_product_did_not_write_is_named(site: Site, tmp_path: Path) -> None:
+    assert site.configuration.damage() is None
+    with sqlite3.connect(tmp_path / "state" / "config.db") as connection:
+        connection.execute("INSERT INTO unconfirmed VALUES (1, 'soon', 60.0, '')")
+    connection.close()
+    assert confirming.waiting(site.configuration) is None
+    assert "what waits to be confirmed" in str(site.configuration.damage())
