@@ -271,16 +271,22 @@ class _Import:
 
 
 def _sorted(data: Any) -> tuple[dict[str, list[Document]], dict[str, Any]]:
-    """An export's objects by segment, and what is of no kind of the model. Raises Refused for another shape."""
+    """An export's objects by segment, and what is of no kind of the model. The names of kinds may be written in any
+    case: what is meant must not be taken for a kind without effect. Raises Refused for another shape."""
     if not isinstance(data, dict):
         raise Refused("not an export", hint="a JSON object: {kind: [objects]}")
+    names: dict[str, str] = {}
+    for name in data:
+        if name.lower() in schema.SEGMENTS and names.setdefault(name.lower(), name) != name:
+            raise Refused(
+                f"not an export: {names[name.lower()]} and {name} are one kind", hint="all of a kind in one list"
+            )
     known: dict[str, list[Document]] = {}
-    for segment, name in schema.SEGMENTS.items():
-        objects = data.get(name, [])
+    for segment in schema.SEGMENTS:
+        objects = data.get(names.get(segment, ""), [])
         if not isinstance(objects, list) or not all(isinstance(new, dict) for new in objects):
-            raise Refused(f"not an export: {name} is not a list of objects")
+            raise Refused(f"not an export: {names[segment]} is not a list of objects")
         known[segment] = objects
-    names = {META, *schema.SEGMENTS.values()}
-    if not names & data.keys() and not all(isinstance(body, list) for body in data.values()):
+    if not names and META not in data and not all(isinstance(body, list) for body in data.values()):
         raise Refused("not an export: it holds no kind of objects", hint="export configuration file F writes one")
-    return known, {name: body for name, body in data.items() if name not in names}
+    return known, {name: body for name, body in data.items() if name != META and name.lower() not in names}

@@ -97,6 +97,17 @@ def test_what_it_does_not_allow_is_refused_with_its_path(field: str, written: An
     assert path.startswith(f"Pool[2].{field}")
 
 
+@pytest.mark.parametrize("name", ["Pool", "pool", "POOL"])
+def test_a_kind_is_known_in_any_case(name: str) -> None:
+    configuration = after({name: [{"name": "p"}]})
+    assert configuration.names("pool", "admin") == ["p"]
+    assert "POOL" not in transfer.export(configuration)
+    with pytest.raises(Refused, match=f"not an export: {name} is not a list of objects"):
+        after({name: {"name": "p"}})
+    with pytest.raises(Refused, match=f"{name} and pOol are one kind"):
+        after({name: [{"name": "p"}], "pOol": [{"name": "q"}]})
+
+
 def test_enumerations_by_number_are_told() -> None:
     done = transfer.import_(Configuration.in_memory(), {"Pool": [{"name": "p", "lb_algorithm": 1}]})
     assert done.notices == ["Pool p: lb_algorithm 1 = LB_ALGORITHM_ROUND_ROBIN"]
