@@ -9,14 +9,19 @@
 #define CLASSES 4
 #define PORTS 65536
 #define PROCESSORS 64
+#define AT_ONCE 1000
+#define SEGMENTS 10
+#define SYN 0x02
+#define ACK 0x10
 
 /* Where in a frame: IP checksum, last words of source and destination address, source port, last byte of the TCP
- * sequence number or the UDP checksum. */
+ * sequence number or the UDP checksum, TCP flags. */
 #define CHECKSUM 24
 #define SOURCE 28
 #define DESTINATION 32
 #define PORT 34
 #define CLASS 41
+#define FLAGS 47
 
 #define swapped(word) ((__u16)__builtin_bswap16(word))
 
@@ -44,7 +49,7 @@ struct {
 
 /* frame: to the first service, from port 0 of the first source; sum: of its IP header without checksum and the three
  * words that change. A flow is a number: port, source and service follow from it. services: VIPs side by side; random: or
- * one flow after the other, from `next` on. */
+ * one flow after the other, from `next` on; whole: or AT_ONCE flows of TCP at a time, a SYN of each, then ACKs. */
 struct {
 	__u32 frame[16];
 	__u32 flows;
@@ -52,6 +57,7 @@ struct {
 	__u32 sum;
 	__u32 random;
 	__u32 next;
+	__u32 whole;
 	__u32 which;
 } sent SEC(".data");
 
@@ -71,6 +77,15 @@ static __always_inline __u32 any_number(void)
 	return *number;
 }
 
+/* The flow of the next frame, where flows are whole; its TCP flags are put in. */
+static __always_inline __u32 whole_flow(void *frame)
+{
+	__u32 number = sent.next++, round = number / AT_ONCE;
+
+	*(__u8 *)(frame + FLAGS) = round % SEGMENTS ? ACK : SYN;
+	return (round / SEGMENTS * AT_ONCE + number % AT_ONCE) % sent.flows;
+}
+
 /* A page begins as `frame` and is recycled with what the last program made of it, its data back at the first byte: that
  * may have been anything in the Ethernet header, and in the IP header only the first words that differ by flow. Short,
  * for each nanosecond here counts for every program alike and hides what is between them. */
@@ -86,7 +101,10 @@ SEC("xdp") int generate(struct xdp_md *ctx)
 	words[1] = sent.frame[1];
 	words[2] = sent.frame[2];
 	words[3] = sent.frame[3];
-	flow = sent.random ? (__u64)any_number() * sent.flows >> 32 : sent.next++ % sent.flows;
+	if (sent.random)
+		flow = (__u64)any_number() * sent.flows >> 32;
+	else
+		flow = sent.whole ? whole_flow(words) : sent.next++ % sent.flows;
 	*(__u16 *)((void *)words + PORT) = flow;
 	if (sent.flows > PORTS || sent.services > 1) {
 		source = swapped(flow >> 16);

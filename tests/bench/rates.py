@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import Program
-from dataplane.drivers.maps.layout import u32
-from dataplane.drivers.xdp.driver import XdpDriver
+from dataplane.drivers.maps.layout import NAMES, u32
+from dataplane.drivers.xdp.driver import OBJECT, PROGRAM, XdpDriver
 from dataplane.forwarding import maglev as hashing
 from dataplane.forwarding.driver import Tables
 from dataplane.forwarding.tracking import Flow, slot_for
@@ -33,6 +34,8 @@ SERVERS = 10
 FRAMES = 400_000
 """Of one repetition at full effort."""
 BARE = "bare redirect"
+FLOWS = 1_000_000
+"""Of TCP, before the first one comes again."""
 FLOODERS = bytes((172, 17, 0, 0))
 """First source of a flood."""
 OWN = bytes((10, 0, 0, 1))
@@ -120,6 +123,37 @@ def forwarding(effort: Effort) -> Iterator[Samples]:
             there.send()
             ours, bare = paired(effort.rounds, lambda: there.own(frames), lambda: there.bare(frames))
             yield Samples(name, "Mpps", ours, bare, BARE)
+
+
+def handshakes(effort: Effort) -> Iterator[Samples]:
+    """Flows of TCP, a SYN and nine ACKs each, against the same program when it looks at no handshake."""
+    frames = effort.times(FRAMES, 2000)
+    with balanced() as there, _without_handshakes(there.driver) as without:
+        for name, mode in LINES.items():
+            there.put(pool(mode, there.wire.second.index), service(0, TCP))
+            there.wire.traffic.send(wire.frame(there.wire.first.mac, TCP), flows=FLOWS, whole=True)
+
+            def other() -> float:
+                there.use(without)
+                rate = there.own(frames)
+                there.use(there.driver._program)
+                return rate
+
+            ours, theirs = paired(effort.rounds, lambda: there.own(frames), other)
+            assert there.driver.handshakes().services, "no flow was looked at"
+            yield Samples(name, "Mpps", ours, theirs, "no handshake looked at")
+
+
+@contextmanager
+def _without_handshakes(driver: XdpDriver) -> Iterator[Program]:
+    """The driver's program on its maps, that samples no flow."""
+    with Object(OBJECT) as loaded:
+        for name in NAMES:
+            loaded.reuse(name, driver._tables._maps[name])
+        loaded.begin_with("rodata", bytes(4))
+        loaded.load()
+        with loaded.program(PROGRAM) as program:
+            yield program
 
 
 def two_cores(effort: Effort) -> Iterator[Samples]:

@@ -84,6 +84,10 @@ ROWS = (
         dict.fromkeys(("1,000 flows", "100,000 flows"), at_least(0.85, 0.7)),
     ),
     Row(
+        "handshakes", "TCP flows of a SYN and nine ACKs, one in 64 looked at", "the same, none looked at",
+        "rates:handshakes", dict.fromkeys(("L2", "L3"), at_least(0.97, 0.93)),
+    ),
+    Row(
         "flood", "SYN flood: flows lost", "without the flood", "rates:syn_flood",
         {
             "stable: established": at_most(0, 0), "stable: new": at_most(0, None),

@@ -76,13 +76,23 @@ class Traffic:
     data: Map
     frame: bytes = bytes(FRAME)
 
-    def send(self, first: bytes, *, flows: int = 1, services: int = 1, random: bool = True, start: int = 0) -> None:
-        """Frames like the first one, of so many flows; not random: one flow after the other."""
+    def send(
+        self,
+        first: bytes,
+        *,
+        flows: int = 1,
+        services: int = 1,
+        random: bool = True,
+        start: int = 0,
+        whole: bool = False,
+    ) -> None:
+        """Frames like the first one, of so many flows; not random: one flow after the other; whole: flows of TCP as
+        they are, a SYN and nine ACKs, a thousand at a time."""
         unsummed = first[14:24] + b"\0\0" + first[26:28] + b"\0\0" + first[30:32] + b"\0\0"
         total = sum(struct.unpack("=10H", unsummed))
         total = (total & 0xFFFF) + (total >> 16)
         self.frame = first
-        words = struct.pack("=6I", flows, services, total, random, start, 0)
+        words = struct.pack("=7I", flows, services, total, random and not whole, start, whole, 0)
         self.data.update(bytes(4), first.ljust(64, b"\0") + words)
 
     def choose(self, which: int) -> None:
