@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from dataplane.engine import wayback
 from dataplane.engine.wayback import NO_FLOWS, Sample
+from dataplane.errors import DriverError
 from dataplane.forwarding import poolnames
 from dataplane.forwarding.driver import Driver
 from dataplane.forwarding.values import HandshakeTally, ServiceKey
@@ -97,11 +98,21 @@ class HandshakeWatch:
         self._driver, self._tell, self._name, self._clock = driver, tell, name, clock
         self._window = Window()
         self._told: dict[Server, Told] = {}
+        self._fault = ""
 
     async def run(self) -> None:
         """Look, for ever: what was counted when it begins is not of now."""
         while True:
-            self.take(await asyncio.to_thread(self.look))
+            looking = asyncio.ensure_future(asyncio.to_thread(self.look))
+            try:
+                self.take(await asyncio.shield(looking))
+                self._fault = ""
+            except DriverError as exc:  # what is forwarded does not depend on it
+                if str(exc) != self._fault:
+                    self._tell(f"whether clients get answers is not looked at: {exc}")
+                self._fault = str(exc)
+            finally:  # nobody closes what the thread reads
+                await asyncio.wait((looking,))
             await asyncio.sleep(LOOK_EVERY)
 
     def look(self) -> dict[Server, Told]:

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,7 +139,10 @@ def _maps(running: subprocess.Popen[bytes]) -> int:
     """Bytes that the kernel holds for the maps that a process has open (fdinfo of BPF maps)."""
     held: dict[str, int] = {}
     for path in Path(f"/proc/{running.pid}/fdinfo").iterdir():
-        told = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+        text = ""
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            text = path.read_text()
+        told = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
         if "map_id" in told:
             held[told["map_id"].strip()] = int(told["memlock"])
     return sum(held.values())

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Set
 
-from dataplane.engine import wayback
+import pytest
+
+from dataplane.engine import handshakewatch, wayback
 from dataplane.engine.handshakewatch import LOOK_EVERY, NOBODY, SPAN, SPANS, HandshakeWatch
+from dataplane.errors import DriverError
 from dataplane.forwarding.driver import HandshakeCounts
 from dataplane.forwarding.values import HandshakeTally, ServiceKey
 
@@ -151,3 +155,26 @@ def test_of_a_pool_whose_clients_hear_nothing_it_is_told_without_blame() -> None
     assert site.watch.words("pool") in event
     assert (site.watch.words("pool", BAD), site.watch.words("pool", GOOD)) == ("", "")
     assert NOBODY == b""
+
+
+def test_a_driver_that_cannot_be_asked_is_told_of_once_and_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handshakewatch, "LOOK_EVERY", 0.0)
+    site, asked = Site(), list[int]()
+
+    def handshakes() -> HandshakeCounts:
+        asked.append(len(asked))
+        if len(asked) < 4:
+            raise DriverError("no memory")
+        return HandshakeCounts({}, {})
+
+    async def run() -> None:
+        running = asyncio.create_task(site.watch.run())
+        while len(asked) < 6:
+            await asyncio.sleep(0.001)
+        running.cancel()
+        await asyncio.wait((running,))
+        assert running.cancelled()
+
+    monkeypatch.setattr(site.driver, "handshakes", handshakes)
+    asyncio.run(run())
+    assert site.events == ["whether clients get answers is not looked at: no memory"]
