@@ -48,6 +48,7 @@ CASES: list[tuple[str, Callable[[Path], None], str]] = [
     ("another user's", _foreign, "state belongs to another user"),
     ("another user's store", _made("config.db", _foreign), "config.db belongs to another user"),
     ("a link as the log", _linked("audit.jsonl"), "audit.jsonl is a link"),
+    ("a link as an older file of the log", _linked("audit.jsonl.7"), "audit.jsonl.7 is a link"),
     ("a link as the store", _linked("config.db"), "config.db is a link"),
     ("a link as the history", _linked("history"), "history is a link"),
     ("a link as run", _linked("run"), "run is a link"),
