@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import reference
 from avi_shell.errors import InvalidObject
+from avi_shell.session.session import Session
 from dataplane import plan
+from tests.shell.test_transcripts import FOLDER, typed_lines
 
 from .addresses import address
 from .conftest import Site, tcp_profile
@@ -41,6 +45,23 @@ def test_the_two_tiers_of_the_vendor_are_accepted(site: Site, read: Callable[...
         "VirtualService tier2 is stored, not forwarded: its network profile System-TCP-Proxy has no dsr_profile"
     ]
     assert read().services == {KEY: live}
+
+
+def test_of_two_tiers_typed_as_a_session_the_first_is_forwarded() -> None:
+    """The session of the transcript `two_tiers`: the first tier's plan does not change by one of the second's lines."""
+    session = Session(Configuration.in_memory(), Path("/nonexistent"))
+    plans = []
+    for line in typed_lines((FOLDER / "two_tiers.txt").read_text("utf-8"), session):
+        session.run(line)
+        with session.configuration.snapshot() as store:
+            plans.append(store.whole_plan().services)
+    begun = next(number for number, services in enumerate(plans) if services)
+    (live,) = plans[begun].values()
+    assert live is not None
+    assert (live.virtualservice, live.key, live.mode) == ("tier1", "10.1.1.100/tcp/80-80", plan.L3_IPIP)
+    assert [server.address for server in live.servers] == ["10.1.100.10", "10.1.100.11"]
+    assert {service for services in plans[begun:] for service in services.values()} == {live}
+    assert session.configuration.find("virtualservice", "tier2", "admin") is not None
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def to_port(port: int) -> tuple[str, ...]:
     return "configure virtualservice vs1", "no services", f"services port {port}", "save", "save"
 
 
-def test_the_engine_follows_a_restore_in_place_by_mv_and_of_another_store(place: Place, tmp_path: Path) -> None:
+def test_the_engine_follows_a_restore_in_place_by_mv_and_of_another_hosts_store(place: Place, tmp_path: Path) -> None:
     state, kept, moved = place.state, tmp_path / "kept.db", tmp_path / "moved.db"
     assert place.shell("--engine", "avi0", "--wait", "30", stdin=VIRTUAL_SERVICE).returncode == 0
     assert ports(state) == [("10.1.1.100", 80)]
@@ -59,12 +59,22 @@ def test_the_engine_follows_a_restore_in_place_by_mv_and_of_another_store(place:
     assert run(state) == 0
     assert ports(state) == [("10.1.1.100", 80)]
 
-    with closing(Configuration.open(tmp_path / "other")) as configuration:  # of another host
+    other = tmp_path / "other"  # of another host, which has made fewer commits
+    with closing(Configuration.open(other)) as configuration:
         configuration.save("pool", {"name": "alone"}, "admin")
-    assert main(["backup", str(kept), "--state", str(tmp_path / "other")]) == 0
+    assert main(["backup", str(kept), "--state", str(other)]) == 0
     assert main(["restore", str(kept), "--state", str(state)]) == 0
     assert run(state) == 0
     assert ports(state) == []
+
+    (tmp_path / "lines").write_text(VIRTUAL_SERVICE.replace("services port 80", "services port 83"))
+    assert main(["--state", str(other), "-f", str(tmp_path / "lines")]) == 0
+    shutil.copy(other / "config.db", moved)  # what was copied from there as a file
+    moved.replace(state / "config.db")
+    assert run(state) == 0
+    assert ports(state) == [("10.1.1.100", 83)]
+    assert run(state, *to_port(84)) == 0
+    assert ports(state) == [("10.1.1.100", 84)]
     (report,) = client.status(state)
     with closing(Configuration.open(state)) as configuration, configuration.snapshot() as store:
         assert (report["store"]["identity"], report["store"]["epoch"]) == store.identity()
