@@ -7,7 +7,7 @@ REQUESTS ?= 100
 SECONDS ?= 60
 FRAMES ?= 1000000
 KERNEL ?= 6.1
-KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/server
+KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/server tests/kernels/vlans.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint soak fuzz torture bench bench-shell test-kernel install-demo install-test xdp clean
@@ -59,9 +59,9 @@ fuzz: install-test ## a million random frames through program and reference (FRA
 torture: install-test ## kills, damage, full disks, mutated input: every part (TORTURE="kills=50 starts": those alone)
 	@$(BIN)/python -m tests.torture $(TORTURE)
 
-test-kernel: install-test ## the XDP program and avi-server on another kernel of Debian's, emulated (KERNEL=6.1)
+test-kernel: install-test ## the XDP program, avi-server and VLANs on another kernel of Debian's, emulated (KERNEL=6.1)
 	@.ci/install kernel
-	@$(BIN)/python -m tests.kernels.boot --kernel $(KERNEL) $(BIN)/pytest -v --color=no -o timeout=900 -p no:cacheprovider $(KERNEL_TESTS)
+	@$(BIN)/python -m tests.kernels.boot --kernel $(KERNEL) $(BIN)/pytest -n 2 -v --color=no -o timeout=900 -p no:cacheprovider $(KERNEL_TESTS)
 
 bench: install-test ## measure every row in one run: table, build/bench/ (QUICK=1, ONLY="latency pcap", AGAINST=COMMIT)
 	@$(BIN)/python -m tests.bench$(if $(AGAINST),.against $(AGAINST)) $(if $(QUICK),--quick) $(addprefix --only ,$(ONLY))

@@ -120,7 +120,7 @@ class World:
 
     def refused(self) -> tuple[str, str]:
         """Run an engine that does not start. Returns what is wrong and the command that is to be tried."""
-        done = subprocess.run(self._engine_argv(), capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(self._engine_argv(), capture_output=True, text=True, timeout=90, check=False)
         assert done.returncode == 1, done
         wrong, _, remedy = done.stderr.partition("\navi-se: try: ")
         return wrong, remedy.strip()
@@ -201,8 +201,8 @@ def built(
     **changed: Any,
 ) -> Iterator[World]:
     """The network, well: both servers are up. napi: the far end of the engine's veth takes what XDP sends; kind: what
-    the engine makes of its veth to serve it ("veth", "bridge", "macvlan"); runs: the engine is started; changed: of the
-    service."""
+    the engine makes of its veth to serve it ("veth", "bridge", "macvlan", "vlan"); runs: the engine is started;
+    changed: of the service."""
     with ExitStack() as stack:
         names = ("switch", "engine", "client", *HOSTS, *(("router",) if mode == "l3" else ()))
         spaces = {name: stack.enter_context(Namespace()) for name in names}
@@ -230,13 +230,17 @@ def end(process: subprocess.Popen[Any], signum: int) -> None:
 
 
 def _change_kind(world: World, kind: str) -> None:
-    """Give the engine's address to a bridge over its veth, or to a macvlan."""
-    made = {
-        "bridge": "ip link add lan0 type bridge; ip link set eth0 master lan0",
-        "macvlan": "ip link add lan0 link eth0 type macvlan mode bridge",
+    """Give the engine's address to a bridge over its veth, to a macvlan or a VLAN interface."""
+    name, made = {
+        "bridge": ("lan0", "ip link add lan0 type bridge; ip link set eth0 master lan0"),
+        "macvlan": ("lan0", "ip link add lan0 link eth0 type macvlan mode bridge"),
+        "vlan": ("eth0.10", "ip link add eth0.10 link eth0 type vlan id 10"),
     }[kind]
-    world.spaces["engine"].sh(f"ip addr flush dev eth0; {made}; ip link set lan0 up; ip addr add {ENGINE}/24 dev lan0")
-    world.serves = ["lan0"]
+    world.sh("engine", f"ip addr flush dev eth0; {made}; ip link set {name} up; ip addr add {ENGINE}/24 dev {name}")
+    if kind == "vlan":  # a trunk to the engine, and ports of the VLAN to the others
+        world.sh("switch", "ip link set br0 type bridge vlan_default_pvid 10")
+        world.sh("switch", "ip link set br0 type bridge vlan_filtering 1; bridge vlan add dev engine0 vid 10")
+    world.serves = [name]
 
 
 def _wire(world: World, napi: bool) -> None:

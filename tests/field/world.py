@@ -18,7 +18,7 @@ UPLOAD = 3_000_000
 @contextmanager
 def field(folder: Path, driver: str, *, napi: bool = False, kind: str = "veth", runs: bool = True) -> Iterator[World]:
     """An engine as in a container: its veth ends at a bridge that has no NAPI there. kind: "veth", or what the engine
-    makes of it: "bridge", "macvlan"."""
+    makes of it: "bridge", "macvlan", "vlan"."""
     with built(folder, "l2", driver, napi=napi, kind=kind, runs=runs, port=TCP, port_end=TCP) as world:
         for name in HOSTS:
             world.serve(name, "tests.field.server", TCP, UDP)

@@ -21,8 +21,13 @@ CHECKOUT = Path(__file__).parent.parent.parent
 CACHE = CHECKOUT / "build" / "kernels"
 NEEDED = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 """Modules that the guest needs to find its root."""
-MODULES = ("veth", "bridge", "tun", "ipip", "ip_gre", "nf_tables", "nft_chain_nat", "sch_ingress", "cls_bpf", "act_bpf")
-"""Modules that the project needs and a guest without udev does not load by itself."""
+MODULES = (
+    *("veth", "bridge", "tun", "ipip", "ip_gre", "nf_tables", "nft_chain_nat", "sch_ingress", "cls_bpf", "act_bpf"),
+    *("8021q", "bonding", "e1000e"),
+)
+"""Modules that the project and its tests need and a guest without udev does not load by itself."""
+CARDS = ("near", "far")
+"""Network cards of the guest, joined by a wire: they take VLAN tags off frames, and have no XDP of their own."""
 ENDED = "the command ended with status "
 
 INIT = """#!/bin/busybox sh
@@ -129,6 +134,8 @@ def _qemu(image: Path, initial: Path, memory: str) -> list[str]:
     words += ["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]  # nested KVM may hang: emulation always works
     words += ["-kernel", str(image), "-initrd", str(initial)]
     words += ["-append", "console=ttyS0 quiet panic=-1 sysrq_always_enabled"]
+    for name in CARDS:
+        words += ["-netdev", f"hubport,id={name},hubid=0", "-device", f"e1000e,netdev={name},romfile="]
     return [*words, "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"]
 
 
