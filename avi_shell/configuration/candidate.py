@@ -57,23 +57,20 @@ class Candidate:
                 found.append(ObjectChange(row, kind, tenant, cloud, name if row else "", before, after))
             return [change for change in found if change.differs]
 
-    def commit(self, action: str, by: Author = NOBODY, *, dry_run: bool = False) -> Committed:
-        """Make the changes in the configuration that was copied, as one commit. dry_run: check them alone.
+    def commit(
+        self, action: str, by: Author = NOBODY, *, changes: list[ObjectChange] | None = None, dry_run: bool = False
+    ) -> Committed:
+        """Make the changes in the configuration that was copied, as one commit. changes: what `changes` returned, where
+        that is known; dry_run: check them alone.
 
         Raises Conflict, InvalidObject, Refused or, for several faults, InvalidFile; nothing was stored then.
         """
-        return commit(self.stored, self.changes(), action, by, dry_run=dry_run)
+        made = self.changes() if changes is None else changes
+        if not made:
+            return Committed(self.stored.version(), False, (), False)
+        version, notices, forwarded = self.stored.change(made, action, by, dry_run=dry_run)
+        return Committed(version, True, tuple(notices), forwarded)
 
     def close(self) -> None:
         """Give the changes up."""
         self.configuration.close()
-
-
-def commit(
-    stored: Configuration, changes: list[ObjectChange], action: str, by: Author = NOBODY, *, dry_run: bool = False
-) -> Committed:
-    """Make changes in a configuration, as one commit. See `Candidate.commit`."""
-    if not changes:
-        return Committed(stored.version(), False, (), False)
-    version, notices, forwarded = stored.change(changes, action, by, dry_run=dry_run)
-    return Committed(version, True, tuple(notices), forwarded)

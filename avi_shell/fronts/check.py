@@ -37,13 +37,13 @@ def check(directory: Path, sources: Iterable[Source], author: Author, *, as_json
             {"file": fault.file, "line": fault.line, "path": fault.inner, "message": render.message(fault)}
             for fault in tried.faults
         ]
-        told = {"ok": not faults, "lines": tried.lines, "faults": faults, "changes": changes.data(made)}
+        told = {"ok": not faults, "lines": tried.lines, "faults": faults, "changes": changes.data(made, whole=True)}
         print(json.dumps(told))
     elif tried.faults:
         for fault in tried.faults:
             print(visible(f"{fault.path}: error: {render.message(fault)}"), file=sys.stderr)
     else:
-        for line in render.text_lines(transaction.differences(made, "Now", "Afterwards")):
+        for line in render.text_lines(transaction.differences(made, "Now", "Afterwards", whole=True)):
             print(line)
         lines = "1 line" if tried.lines == 1 else f"{tried.lines:,} lines"
         print(f"{lines} can be run: {transaction.counted(made)}.")

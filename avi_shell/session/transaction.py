@@ -39,7 +39,7 @@ def commit(session: SessionState, command: Command, result: Result) -> None:
     made = candidate.changes()
     by = confirming.author_of(session, command, result)
     try:
-        done = candidate.commit("session", by)
+        done = candidate.commit("session", by, changes=made)
     except ShellError as exc:
         raise told(exc) from None
     _close(session)
@@ -67,7 +67,7 @@ def check(session: SessionState, command: Command, result: Result) -> None:
     candidate = _candidate(session)
     made = candidate.changes()
     try:
-        done = candidate.commit("session", session.by(result.command.strip()), dry_run=True)
+        done = candidate.commit("session", changes=made, dry_run=True)
     except ShellError as exc:
         raise told(exc) from None
     result.parts += map(Prose, done.notices)
@@ -78,15 +78,16 @@ def check(session: SessionState, command: Command, result: Result) -> None:
 def show(session: SessionState, command: Command, result: Result) -> None:
     """`show session`: what `commit session` would change."""
     made = _candidate(session).changes()
-    result.parts += differences(made, "Stored", "In the session")
-    result.data = changes.data(made)
+    result.parts += differences(made, "Stored", "In the session", whole=True)
+    result.data = changes.data(made, whole=True)
 
 
-def differences(made: Sequence[ObjectChange], before: str, after: str) -> list[Part]:
-    """What changes would change. before, after: headings of the values."""
+def differences(made: Sequence[ObjectChange], before: str, after: str, *, whole: bool = False) -> list[Part]:
+    """What changes would change. before, after: headings of the values; whole: also what comes or goes with an object
+    that does."""
     if not made:
         return ["Nothing is changed."]
-    return [Table((*changes.COLUMNS, before, after), changes.rows(made))]
+    return [Table((*changes.COLUMNS, before, after), changes.rows(made, whole=whole))]
 
 
 def mark(session: SessionState, documents: Iterable[Document], result: Result) -> None:

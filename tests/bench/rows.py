@@ -146,6 +146,10 @@ ROWS = (
         {"2,000 services": at_most(1200, 2500)},
     ),
     Row(
+        "session", "a configuration session: its beginning, and its commit", "", "sessions:session",
+        {"begin": at_most(100, 200), "commit": at_most(1.5, 2.5)},
+    ),
+    Row(
         "history", "10,000 commits: what the history keeps, and the time of one", "", "commits:history",
         {"room": at_most(2, 3), "commit": at_most(1.5, 3)},
     ),
