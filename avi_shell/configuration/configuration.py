@@ -143,8 +143,6 @@ class Configuration:
 
         opened: what was typed of a new object, or the stored document as it was changed. Raises InvalidObject, Refused.
         """
-        from avi_shell.configuration.notices import not_valid
-
         model = schema.kind(kind)
         engines = self._engine_addresses() if kind in _ADDRESS_KINDS else ()
         with self._store.transaction():
@@ -153,9 +151,7 @@ class Configuration:
             put = made.put(model, opened, stored.tenant if stored else tenant, stored)
             if not put.changed:
                 return Saved(put.entry.document, False, (), self._store.version(), False, False)
-            notices, forwarded = made.finish()
-            if made.faults:
-                notices += not_valid(made.faults)
+            notices, forwarded = self._finish(made)
             action = "create" if put.created else "update"
             self._record(made.version, by, put.entry.tenant, action, kind, put.entry.name)
         return Saved(put.entry.document, put.created, tuple(notices), made.version, True, forwarded)
@@ -189,7 +185,7 @@ class Configuration:
             made = self._begin((kind, new_name))
             put = made.put(model, {**entry.document, "name": new_name}, entry.tenant, entry)
             self._owned(entry, tenant, cloud)
-            notices, forwarded = made.finish()
+            notices, forwarded = self._finish(made)
             self._record(made.version, by, entry.tenant, "rename", kind, new_name)
         return Saved(put.entry.document, False, tuple(notices), made.version, True, forwarded)
 
@@ -287,6 +283,13 @@ class Configuration:
         if self._lenient:
             made.gather()
         return made
+
+    def _finish(self, made: Change) -> tuple[list[str], bool]:
+        """Check what was put, and plan; a lenient configuration tells in notices what is not valid."""
+        from avi_shell.configuration.notices import not_valid
+
+        notices, forwarded = made.finish()
+        return [*notices, *(not_valid(made.faults) if made.faults else ())], forwarded
 
     def _existing(self, kind: str, name: str, tenant: str, cloud: str) -> Entry:
         entry = self._find(kind, name, tenant, cloud)

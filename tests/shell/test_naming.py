@@ -245,3 +245,16 @@ def test_names_are_offered_and_taken_from_files_too(
     made, renamed, error = (json.loads(line) for line in capsys.readouterr().out.splitlines()[-3:])
     assert (made["data"]["name"], renamed["data"]["name"]) == ("b", "c")
     assert (error["error"]["line"], error["error"]["path"]) == (5, "name")
+
+
+def test_in_a_configuration_session_both_are_gathered_and_say_what_is_not_valid_yet(session: Session) -> None:
+    version = session.configuration.version()
+    told(session, "configure session", "configure pool vs1-pool lb_algorithm lb_algorithm_round_robin", "save")
+    assert "not valid yet: VirtualService vs1: its pool p has lb_algorithm" in told(session, "rename pool vs1-pool p")
+    told(session, "copy pool p q", "configure pool p lb_algorithm lb_algorithm_consistent_hash", "save")
+    told(session, "commit session")
+    assert session.configuration.version() == version + 1
+    assert session.configuration.names("pool", "admin") == ["p", "q"]
+    told(session, f"rollback {version}")
+    assert one(session.configuration, "virtualservice", "vs1")["pool_ref"] == reference("pool", "vs1-pool")
+    assert session.configuration.names("pool", "admin") == ["vs1-pool"]
