@@ -6,11 +6,13 @@ DRIVER ?= auto
 REQUESTS ?= 100
 SECONDS ?= 60
 FRAMES ?= 1000000
+COMMITS ?= 500
+KILLS ?= 200
 KERNEL ?= 6.1
 KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/server tests/kernels/vlans.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint soak fuzz torture bench bench-shell test-kernel install-demo install-test xdp clean
+.PHONY: help demo test lint soak fuzz torture fleet bench bench-shell test-kernel install-demo install-test xdp clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -58,6 +60,9 @@ fuzz: install-test ## a million random frames through program and reference (FRA
 
 torture: install-test ## kills, damage, full disks, mutated input: every part (TORTURE="kills=50 starts": those alone)
 	@$(BIN)/python -m tests.torture $(TORTURE)
+
+fleet: install-test ## two hosts commit while members of etcd, and hosts, are killed (COMMITS=500 KILLS=200)
+	@$(BIN)/python -m tests.cluster.fleet --commits $(COMMITS) --kills $(KILLS)
 
 test-kernel: install-test ## the XDP program, avi-server and VLANs on another kernel of Debian's, emulated (KERNEL=6.1)
 	@.ci/install kernel

@@ -1,5 +1,4 @@
-"""`avi-shell`: the operator's shell, at a terminal or in batch; and `compile`, `backup`, `restore`, `history`,
-`undo-unconfirmed`."""
+"""`avi-shell`: the operator's shell, at a terminal or in batch; and what it does beside (`fronts.tools`)."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avi_shell.errors import ShellError, StoreError
-from avi_shell.fronts import tools
+from avi_shell.fronts import storeoptions, tools
 from avi_shell.fronts.batch import (
     DONE,
     INTERRUPTED,
@@ -79,11 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="avi-shell",
         description="Configure a Direct Server Return load balancer. Also: avi-shell compile EXPORT.json PLAN.json, "
-        "backup FILE, restore FILE, history [--commits N] [--days N], undo-unconfirmed; each with --help",
+        "backup FILE, restore FILE, history [--commits N] [--days N], undo-unconfirmed, "
+        "cluster status | seed | reload | leave, follow; each with --help",
         epilog="exit status: 0 done, 1 refused or not saved, 2 wrong command line, 3 not applied within --wait, "
         "4 no store, 130 interrupted",
     )
     parser.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
+    storeoptions.add(parser)
     parser.add_argument("--controller", default="10-1-1-1", metavar="NAME", help="second element of the prompt")
     parser.add_argument(
         "--engine", action="append", default=[], metavar="IF", help="start a service engine if none runs; may repeat"
@@ -120,18 +121,20 @@ def _shell(arguments: argparse.Namespace) -> int:
         return USAGE
     if arguments.check:
         return _check(arguments, sources)
-    from avi_shell.configuration.configuration import Configuration
     from avi_shell.session.audit import Audit
     from avi_shell.session.author import author
     from avi_shell.session.session import Session
 
     at_terminal = not sources and sys.stdin.isatty() and sys.stdout.isatty()
     try:
-        configuration = Configuration.open(arguments.state)
+        configuration = storeoptions.configuration(arguments)
         audit = Audit(arguments.state, configuration)
     except StoreError as exc:
         print(f"avi-shell: error: {exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)
         return NO_STORE
+    except storeoptions.UsageError as exc:
+        print(f"avi-shell: error: {exc}", file=sys.stderr)
+        return USAGE
     try:
         session = Session(
             configuration,

@@ -15,6 +15,9 @@ from dataplane.errors import StateError
 AUDIT = ("audit.jsonl", *(f"audit.jsonl.{number}" for number in range(1, 8)))
 """The files of the audit log, newest first."""
 
+SHARED = "cluster.json"
+"""The file that says whom a host shares its configuration with (`dataplane.cluster.address`)."""
+
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -47,7 +50,7 @@ def check(path: Path) -> None:
     _own(path, told)
     if told.st_mode & _OTHERS:
         raise StateError(f"{path} may be written by other users", remedy=f"chmod go-w {path}")
-    for name in ("config.db", "config.db-wal", "config.db-shm", "cluster.json", *AUDIT, "history", "run"):
+    for name in ("config.db", "config.db-wal", "config.db-shm", SHARED, *AUDIT, "history", "run"):
         try:
             inner = os.lstat(path / name)
         except FileNotFoundError:

@@ -21,8 +21,8 @@ TOP_LEVEL = {
 BEYOND = {"grammar": (), "dataplane": (), "avi_shell": ("grammar", "dataplane")}
 """Of each room, the other rooms that it may know at all."""
 KNOWN_OF_DATAPLANE = {
-    "dataplane.plan", "dataplane.client", "dataplane.drawing", "dataplane.errors", "dataplane.foreign",
-    "dataplane.statedir", "dataplane.server.recipe",
+    "dataplane.plan", "dataplane.client", "dataplane.cluster", "dataplane.drawing", "dataplane.errors",
+    "dataplane.foreign", "dataplane.statedir", "dataplane.server.recipe",
 }  # fmt: skip
 """All that the shell may know of the dataplane."""
 LONGEST = 400

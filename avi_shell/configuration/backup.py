@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from avi_shell.configuration.configuration import DATABASE, Configuration
 from avi_shell.configuration.record import Author
 from avi_shell.configuration.store import Store
 from avi_shell.errors import Refused, StoreError
+from dataplane import statedir
 from dataplane.foreign import files
 from dataplane.plan import sqlite, unconfirmed
 
@@ -40,19 +42,17 @@ def restore(directory: Path, source: Path, by: Author) -> int:
     """Put a backup in the place of the store of a state directory, which need not be there. Engines follow it as
     another epoch of the store. Returns the number of the commit that it is then.
 
-    Raises Refused for a file that is no sound store, StoreError where the store cannot be written.
+    Raises Refused for a file that is no sound store, and where other hosts share the store; StoreError where it cannot
+    be written.
     """
     path = directory / DATABASE
+    if (directory / statedir.SHARED).exists():
+        what = f"{directory} shares its configuration with other hosts, which would not have what is restored"
+        raise Refused(what, hint=f"avi-shell cluster seed {source} --replace")
     _apart(path, source)
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
-        _read(source, copy)
-        configuration = _checked(source, copy)
-        with configuration.bulk("restore", by) as (restored, made):
-            restored.outbox.clear()
-            number = made.version
-            unconfirmed.clear(copy)  # its time was another
-            identity, epoch = sqlite.identity(copy)
-            sqlite.identify(copy, identity, max(epoch, _epoch(path, identity)) + 1)
+        read(source, copy)
+        number = begin_anew(copy, str(source), "restore", by, lambda identity: _epoch(path, identity))
         try:
             with closing(storefile.connect(path)) as stored, storefile.guarded(str(path)):
                 copy.backup(stored)
@@ -65,12 +65,32 @@ def restore(directory: Path, source: Path, by: Author) -> int:
     return number
 
 
+def begin_anew(copy: sqlite3.Connection, source: str, action: str, by: Author, known: Callable[[str], int]) -> int:
+    """Let a copy of a store be another epoch of it, by a commit. source: where it comes from, for messages; known: the
+    last epoch of an identity that anybody has seen. Returns the commit's number. Raises Refused for no sound store."""
+    configuration = _checked(source, copy)
+    with configuration.bulk(action, by) as (store, made):
+        store.outbox.clear()
+        unconfirmed.clear(copy)  # its time was another
+        identity, epoch = sqlite.identity(copy)
+        sqlite.identify(copy, identity, max(epoch, known(identity)) + 1)
+    return made.version
+
+
+def image(copy: sqlite3.Connection) -> bytes:
+    """A copy of a store as the bytes of a file, which needs no log beside it."""
+    data = bytearray(copy.serialize())
+    data[18:20] = _ROLLBACK
+    return bytes(data)
+
+
 def _apart(path: Path, other: Path) -> None:
     if other.exists() and path.exists() and os.path.samefile(path, other):
         raise Refused(f"{other} is the store itself", hint="another file")
 
 
-def _read(source: Path, copy: sqlite3.Connection) -> None:
+def read(source: Path, copy: sqlite3.Connection) -> None:
+    """Read a backup. Raises Refused for what is none."""
     try:
         files.opened(source).close()
         with closing(storefile.for_reading(source)) as backup:
@@ -81,12 +101,12 @@ def _read(source: Path, copy: sqlite3.Connection) -> None:
         raise Refused(f"{source} is no backup of a store: {exc}") from exc
 
 
-def _checked(source: Path, copy: sqlite3.Connection) -> Configuration:
+def _checked(source: str, copy: sqlite3.Connection) -> Configuration:
     """The configuration of a backup, of this release's format now. Raises Refused."""
     try:
         if not copy.execute("PRAGMA user_version").fetchone()[0]:
             raise Refused(f"{source} is no backup of a store", hint="avi-shell backup FILE writes one")
-        configuration = Configuration(Store(copy, str(source)))
+        configuration = Configuration(Store(copy, source))
         damage = configuration.damage()
     except (StoreError, sqlite3.Error) as exc:
         raise Refused(f"{source} is no backup of a store: {exc}", hint=getattr(exc, "hint", "")) from exc
@@ -109,9 +129,7 @@ def _epoch(path: Path, identity: str) -> int:
 
 
 def _write(copy: sqlite3.Connection, target: Path) -> None:
-    data = bytearray(copy.serialize())
-    data[18:20] = _ROLLBACK
     try:
-        files.write(target, bytes(data), mode=0o600)
+        files.write(target, image(copy), mode=0o600)
     except (OSError, ValueError) as exc:
         raise Refused(f"{target}: {getattr(exc, 'strerror', None) or exc}") from exc

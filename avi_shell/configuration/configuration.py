@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from avi_shell.configuration import defaults, outbox, storefile
 from avi_shell.configuration.document import ADMIN, ALL, DEFAULT_CLOUD, HIDDEN_STATE, Document, cloud_of, target
@@ -22,6 +22,8 @@ from grammar import relations, schema
 
 if TYPE_CHECKING:
     from avi_shell.configuration.commit import Change
+
+T = TypeVar("T")
 
 DATABASE = "config.db"
 NOBODY = Author()
@@ -145,7 +147,7 @@ class Configuration:
         """
         model = schema.kind(kind)
         engines = self._engine_addresses() if kind in _ADDRESS_KINDS else ()
-        with self._store.transaction():
+        with self._commit():
             stored = self._opened(model, opened, tenant)
             made = self._begin((kind, str(opened.get("name", ""))), engines)
             put = made.put(model, opened, stored.tenant if stored else tenant, stored)
@@ -158,7 +160,7 @@ class Configuration:
 
     def delete(self, kind: str, name: str, tenant: str, by: Author = NOBODY, *, cloud: str = ALL) -> int:
         """Delete an object. Returns the commit's version. Raises NotFound; Refused for defaults and what is in use."""
-        with self._store.transaction():
+        with self._commit():
             entry = self._existing(kind, name, tenant, cloud)
             if defaults.is_default(*entry.target):
                 raise Refused(f"{schema.SEGMENTS[kind]} {name} is a system default: it cannot be deleted")
@@ -178,7 +180,7 @@ class Configuration:
         taken.
         """
         model = schema.kind(kind)
-        with self._store.transaction():
+        with self._commit():
             entry = self._existing(kind, name, tenant, cloud)
             if name == new_name:
                 raise Refused(f"{model.name} {name} is called so already")
@@ -204,10 +206,24 @@ class Configuration:
         """The last commits, newest last."""
         return self._store.history(limit)
 
+    def follow(self, age: float = 0.0) -> str:
+        """Apply what other hosts committed, where several share the configuration; not if that was done in the last
+        `age` seconds. Returns why it cannot be, "" where nothing is wrong."""
+        return ""
+
+    def again(self, once: Callable[[], T]) -> T:
+        """Do what makes one commit; again, where several share the configuration and another was faster."""
+        return once()
+
     @property
     def commits(self) -> int:
         """How many commits were made through this object."""
         return self._store.commits
+
+    @property
+    def applied(self) -> int:
+        """How many commits of other stores were applied through this object."""
+        return self._store.applied
 
     def audited(self, lines: Sequence[outbox.Waiting]) -> bool:
         """Lines of the outbox stand in the audit log now. False: they could not be taken out; try again later."""
@@ -246,13 +262,13 @@ class Configuration:
         return made.version, notices, forwarded
 
     @contextmanager
-    def _commit(self, dry_run: bool) -> Iterator[None]:
+    def _commit(self, dry_run: bool = False) -> Iterator[None]:
         try:
             with self._store.transaction():
                 yield
                 if dry_run:
-                    raise _Undone
-        except _Undone:
+                    raise Undone
+        except Undone:
             pass
 
     @contextmanager
@@ -359,8 +375,8 @@ class Configuration:
         made.finish()
 
 
-class _Undone(Exception):
-    """A dry run ends: what it put is taken back."""
+class Undone(Exception):
+    """A commit is given up: what it put is taken back, and nobody is told of a fault."""
 
 
 def _clouds(cloud: str) -> set[str] | None:

@@ -65,11 +65,11 @@ class Journal:
 
     def rows(self, number: int) -> Iterator[tuple[Any, ...]]:
         """The rows of the table `change` for a commit."""
-        level = 0 if len(self._noted) > _MANY else _LEVEL
-        for row, noted in self._noted.items():
-            if noted.before != noted.after:
-                bodies = f"{noted.before or ''}\n{noted.after or ''}".encode()
-                yield number, 0 if isinstance(row, str) else row, *noted.place, zlib.compress(bodies, level)
+        changed = [(row, noted) for row, noted in self._noted.items() if noted.before != noted.after]
+        level = 0 if len(changed) > _MANY else _LEVEL
+        for row, noted in changed:
+            bodies = f"{noted.before or ''}\n{noted.after or ''}".encode()
+            yield number, 0 if isinstance(row, str) else row, *noted.place, zlib.compress(bodies, level)
 
 
 class History:

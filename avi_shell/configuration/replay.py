@@ -23,6 +23,7 @@ def apply(store: Store, record: CommitRecord) -> None:
         raise Refused(f"commit {number} is of another store or of another epoch of it")
     if number != last + 1:
         raise Refused(f"commit {number} does not follow commit {last}, the last one here")
+    store.foresee(record.changes)
     for change in record.changes:
         _leave(store, change, number)
     for change in record.changes:
@@ -33,7 +34,7 @@ def apply(store: Store, record: CommitRecord) -> None:
         sqlite.copy(store.connection, number, record.plan)
     except PlanError as exc:
         raise Refused(f"the plan of commit {number}: {exc}") from exc
-    store.record(record.commit, outbox.of_commit(record.commit))
+    store.record(record.commit, outbox.of_commit(record.commit), made=False)
 
 
 def _leave(store: Store, change: ObjectChange, number: int) -> None:

@@ -52,6 +52,7 @@ class Store:
         self._journal = Journal()
         self.outbox = Outbox(connection, where)
         self.commits = 0  # made through it
+        self.applied = 0  # of other stores, through it
         self._recorded = 0  # by the open transaction
         self._derived = Derived(connection)
 
@@ -271,11 +272,22 @@ class Store:
         """The number of the last commit, 0 before the first."""
         return self._history.version()
 
-    def record(self, commit: Commit, line: str) -> None:
-        """Add the open transaction's commit to the history, with all that it changed. line: for the audit log."""
+    def record(self, commit: Commit, line: str, *, made: bool = True) -> None:
+        """Add the open transaction's commit to the history, with all that it changed. line: for the audit log; made:
+        here, and not by another store."""
         self._history.add(commit, self._journal)
         self.outbox.add(commit.number, line)
-        self._recorded += 1
+        if made:
+            self._recorded += 1
+        else:
+            self.applied += 1
+
+    def foresee(self, changes: Iterable[ObjectChange]) -> None:
+        """The open transaction will make these changes: let the history have them in this order."""
+        for change in changes:
+            before = None if change.before is None else _text(change.before)
+            place = change.kind, change.tenant, change.cloud, change.name
+            self._journal.note(change.row or change.kind, place, before, before)
 
     def history(self, limit: int) -> list[Commit]:
         """The last commits, newest last."""

@@ -1,4 +1,5 @@
-"""What `avi-shell` does beside running lines: `compile`, `backup`, `restore`, `history`, `undo-unconfirmed`."""
+"""What `avi-shell` does beside running lines: `compile`, `backup`, `restore`, `history`, `undo-unconfirmed`,
+`cluster`, `follow`."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from avi_shell.errors import Refused, ShellError, StoreError
-from avi_shell.fronts.batch import DONE, NO_STORE, REFUSED
+from avi_shell.fronts import storeoptions
+from avi_shell.fronts.batch import DONE, NO_STORE, REFUSED, USAGE
+from avi_shell.fronts.storeoptions import UsageError
 from dataplane.client import default_state
 
 
@@ -84,13 +87,14 @@ def _undo_unconfirmed(words: Sequence[str], user: str) -> None:
         "undo-unconfirmed",
         "Undo what save confirm stored and nobody confirmed, if its time is over. Engines run this at the deadline.",
     )
+    storeoptions.add(parser)
     parser.add_argument("--deadline", type=float, metavar="SECONDS", help="of which deadline, whatever the clock says")
     arguments = parser.parse_args(words)
     from contextlib import closing
     from dataclasses import replace
 
     from avi_shell.configuration import confirming
-    from avi_shell.configuration.configuration import DATABASE, Configuration
+    from avi_shell.configuration.configuration import DATABASE
     from avi_shell.session import audit
     from avi_shell.session.author import author
     from avi_shell.session.confirming import LINE, sentence
@@ -98,7 +102,7 @@ def _undo_unconfirmed(words: Sequence[str], user: str) -> None:
 
     if not (arguments.state / DATABASE).exists():
         raise StoreError(f"{arguments.state / DATABASE}: there is no store", hint="--state names the state folder")
-    with closing(Configuration.open(arguments.state)) as configuration:
+    with closing(storeoptions.configuration(arguments)) as configuration:
         deadline = confirming.overdue(configuration) if arguments.deadline is None else arguments.deadline
         by = replace(author(user), line=LINE)
         done = None if deadline is None else confirming.undo_over(configuration, deadline, by)
@@ -110,6 +114,18 @@ def _undo_unconfirmed(words: Sequence[str], user: str) -> None:
         raise Refused(sentence(done))
     client.notify(arguments.state)
     print(f"{sentence(done)}.".capitalize())
+
+
+def _cluster(words: Sequence[str], user: str) -> None:
+    from avi_shell.fronts import cluster
+
+    cluster.run(words, user)
+
+
+def _follow(words: Sequence[str], user: str) -> None:
+    from avi_shell.fronts import follow
+
+    follow.run(words)
 
 
 def _parser(word: str, description: str) -> argparse.ArgumentParser:
@@ -124,6 +140,8 @@ TOOLS: Mapping[str, Callable[[Sequence[str], str], None]] = {
     "restore": _restore,
     "history": _history,
     "undo-unconfirmed": _undo_unconfirmed,
+    "cluster": _cluster,
+    "follow": _follow,
 }
 """First word of the command line → what it does; it gets the words behind it and the shell's user."""
 
@@ -136,6 +154,9 @@ def run(words: Sequence[str], user: str) -> int:
         path = f"{exc.path}: " if exc.path and exc.path not in exc.what else ""
         print(f"avi-shell: error: {path}{exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)
         return NO_STORE if isinstance(exc, StoreError) else REFUSED
+    except UsageError as exc:
+        print(f"avi-shell: error: {exc}", file=sys.stderr)
+        return USAGE
     return DONE
 
 

@@ -37,7 +37,8 @@ class Audit:
         self._paths = [directory / name for name in statedir.AUDIT]
         self._configuration = configuration
         self._file: int | None = None
-        self._commits = configuration.commits  # whose lines were moved
+        self._commits = configuration.commits  # made here, whose lines were moved
+        self._applied = configuration.applied  # of other hosts, whose lines were moved
         self._behind = True  # lines of others may wait
         self._moved = (0, 0, 0)  # the log's device, inode and size when the outbox was last empty
         self._fault = ""  # why it cannot be written; told already once `_told` is set
@@ -68,11 +69,11 @@ class Audit:
 
     def _write(self, lines: Sequence[str]) -> None:
         """Move what waits in the store, then append lines."""
-        commits = self._configuration.commits
+        commits, applied = self._configuration.commits, self._configuration.applied
         try:
             with self._held():
-                if self._behind or commits != self._commits:
-                    self._commits, self._behind = commits, True
+                if self._behind or (commits, applied) != (self._commits, self._applied):
+                    self._commits, self._applied, self._behind = commits, applied, True
                     self._move()
                 if lines:
                     self._append([line.encode() for line in lines])

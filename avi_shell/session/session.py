@@ -36,6 +36,10 @@ OFFERED = 100
 """How many names TAB offers, beside the last."""
 
 
+_FRESH = 1.0
+"""Seconds for which a line of fields takes what other hosts committed for known."""
+
+
 class Session(SessionState):
     """A session over a configuration. terminal: whether a person looks (`| more` makes sense); audit: where every
     command is written down."""
@@ -55,6 +59,7 @@ class Session(SessionState):
         self.terminal = terminal
         self._audit = audit
         self._overdue = confirming.Overdue(self)
+        self._behind = False  # what other hosts commit is not known, and that was told
 
     @property
     def prompt(self) -> str:
@@ -175,6 +180,7 @@ class Session(SessionState):
 
     def _run(self, words: Sequence[Word], result: Result) -> None:
         chosen = commands.resolve(self.context(), words)
+        self._follow(result, _FRESH if isinstance(chosen, commands.Place) else 0.0)
         if isinstance(chosen, commands.Place):
             self._fields(chosen, words, result)
             return
@@ -194,6 +200,13 @@ class Session(SessionState):
         result.repeat = chosen.word == "watch"
         if command.action != "save":
             self.closed = None
+
+    def _follow(self, result: Result, age: float) -> None:
+        """See what other hosts committed; what keeps this one from it is told once."""
+        fault = self.configuration.follow(age)
+        if fault and not self._behind:
+            result.warnings.append(f"this is what is known here; other hosts may have changed it: {fault}")
+        self._behind = bool(fault)
 
     # Fields
 

@@ -207,14 +207,16 @@ def _import(session: SessionState, command: Command, result: Result) -> None:
     if not isinstance(data, dict):
         raise Refused(f"{path} is not an export", hint="expected a JSON object keyed by kinds")
     dry_run = bool(command.text("dry_run"))
-    done = transfer.import_(
-        session.configuration,
-        data,
-        keep_uuid=bool(command.text("keep")),
-        by=session.by(result.command.strip()),
-        tenant=session.owner,
-        dry_run=dry_run,
-        progress=session.progress,
+    done = session.configuration.again(
+        lambda: transfer.import_(
+            session.configuration,
+            data,
+            keep_uuid=bool(command.text("keep")),
+            by=session.by(result.command.strip()),
+            tenant=session.owner,
+            dry_run=dry_run,
+            progress=session.progress,
+        )
     )
     result.parts += imported.lines(done, verbose=bool(command.text("verbose")))
     result.data = imported.data(done)

@@ -19,7 +19,6 @@ from dataplane.errors import ClusterError
 PORT = 2379
 """etcd's port for clients."""
 FORM = "etcd://[USER@]HOST[:PORT],HOST[:PORT],…/CLUSTER"
-_FILE = "cluster.json"
 _URL = re.compile(r"etcd://(?:(?P<user>[^@/:,]+)@)?(?P<hosts>[^@/]+)/(?P<cluster>[A-Za-z0-9][A-Za-z0-9_.-]{0,60})")
 _HOST = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9][A-Za-z0-9_.-]*))(?::(?P<port>[0-9]{1,5}))?")
 
@@ -81,7 +80,7 @@ def shown(endpoint: tuple[str, int]) -> str:
 
 def remembered(directory: Path) -> StoreAddress | None:
     """The cluster that a state directory belongs to; None where it is this host's alone. Raises ClusterError."""
-    path = directory / _FILE
+    path = directory / statedir.SHARED
     if not path.exists():
         return None
     try:
@@ -94,7 +93,7 @@ def remembered(directory: Path) -> StoreAddress | None:
 def remember(directory: Path, address: StoreAddress) -> None:
     """Let a state directory belong to a cluster. Raises ClusterError."""
     told = {"store": address.url, "password_file": address.password_file, "ca": address.ca}
-    path, fresh = directory / _FILE, directory / f".{_FILE}.{os.getpid()}"
+    path, fresh = directory / statedir.SHARED, directory / f".{statedir.SHARED}.{os.getpid()}"
     try:
         file = statedir.open_file(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
         with os.fdopen(file, "w", encoding="utf-8") as out:
@@ -107,9 +106,9 @@ def remember(directory: Path, address: StoreAddress) -> None:
 def forget(directory: Path) -> bool:
     """Let a state directory be this host's alone again. False where it was. Raises ClusterError."""
     try:
-        (directory / _FILE).unlink()
+        (directory / statedir.SHARED).unlink()
     except FileNotFoundError:
         return False
     except OSError as exc:
-        raise ClusterError(f"{directory / _FILE}: {exc.strerror}") from exc
+        raise ClusterError(f"{directory / statedir.SHARED}: {exc.strerror}") from exc
     return True

@@ -18,7 +18,7 @@ from typing import Any
 from dataplane.cluster import operations
 from dataplane.cluster.address import StoreAddress, shown
 from dataplane.cluster.answers import Compacted, Unanswered, failure, reason, understood, value
-from dataplane.cluster.operations import Answer, Json, KeyValue, encoded
+from dataplane.cluster.operations import Answer, Json, KeyValue
 from dataplane.errors import ClusterError
 from dataplane.foreign.text import harmless
 
@@ -97,11 +97,14 @@ class Etcd:
         told = self._call("/v3/maintenance/alarm", {"action": "GET"})
         return [(str(one.get("memberID", "")), str(one.get("alarm", ""))) for one in told.get("alarms", [])]
 
-    def watch(self, key: str, end: str, revision: int, idle: float) -> Iterator[list[str]]:
-        """The keys from `key` up to before `end` that change from a revision on, as they do, at the member that
-        answered last; an empty list where none does for `idle` seconds. Raises Compacted where the revision is not
-        kept any more. Whoever sees it end or fail watches anew."""
-        create = {"key": encoded(key), "range_end": encoded(end), "start_revision": str(revision)}
+    def watch(self, ranges: Sequence[tuple[str, str]], revision: int, idle: float) -> Iterator[list[str]]:
+        """The keys that change from a revision on, as they do, at the member that answered last; an empty list where
+        none does for `idle` seconds. ranges: first key, and the one behind the last ("": it alone). Raises Compacted
+        where the revision is not kept any more. Whoever sees it end or fail watches anew."""
+        body = b"".join(
+            json.dumps({"create_request": {**operations.between(*one), "start_revision": str(revision)}}).encode()
+            for one in ranges
+        )
         endpoint = self.address.endpoints[self._at]
         until = time.monotonic() + self.patience
         try:
@@ -109,7 +112,7 @@ class Etcd:
                 self._authenticate(endpoint, until)
             connection = self._connect(endpoint, self.patience)
             try:
-                response = self._sent(connection, "/v3/watch", json.dumps({"create_request": create}).encode())
+                response = self._sent(connection, "/v3/watch", body)
                 if response.status != 200:
                     raise failure(endpoint, response.status, response.read(1 << 16))
                 assert connection.sock is not None

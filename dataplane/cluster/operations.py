@@ -43,6 +43,11 @@ def following(prefix: str) -> str:
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
+def between(key: str, end: str = "") -> Json:
+    """A key, or those from `key` up to before `end`."""
+    return {"key": encoded(key), "range_end": encoded(end)} if end else {"key": encoded(key)}
+
+
 def absent(key: str) -> Json:
     """The comparison: there is no such key."""
     return {"key": encoded(key), "target": "CREATE", "result": "EQUAL", "create_revision": "0"}
@@ -53,9 +58,23 @@ def unchanged(key: str, revision: int) -> Json:
     return {"key": encoded(key), "target": "MOD", "result": "EQUAL", "mod_revision": str(revision)}
 
 
+def present(key: str) -> Json:
+    """The comparison: there is such a key."""
+    return {"key": encoded(key), "target": "CREATE", "result": "GREATER", "create_revision": "0"}
+
+
 def get(key: str, end: str = "", *, limit: int = 0) -> Json:
     """Read a key, or those from `key` up to before `end`, by their order; `limit` of them at most (0: all)."""
-    return {"request_range": {"key": encoded(key), "limit": str(limit), **_until(end)}}
+    return {"request_range": {**between(key, end), "limit": str(limit)}}
+
+
+def last(key: str, end: str) -> Json:
+    """Read the last key of those from `key` up to before `end`, without its value."""
+    return {
+        "request_range": {
+            **between(key, end), "limit": "1", "sort_order": "DESCEND", "sort_target": "KEY", "keys_only": True
+        }
+    }  # fmt: skip
 
 
 def put(key: str, value: bytes, *, lease: int = 0) -> Json:
@@ -70,7 +89,7 @@ def keep(key: str) -> Json:
 
 def delete(key: str, end: str = "") -> Json:
     """Remove a key, or those from `key` up to before `end`."""
-    return {"request_delete_range": {"key": encoded(key), **_until(end)}}
+    return {"request_delete_range": between(key, end)}
 
 
 def answer(told: Json) -> Answer:
@@ -89,7 +108,3 @@ def key_value(told: Json) -> KeyValue:
         int(told.get("mod_revision", 0)),
         int(told.get("lease", 0)),
     )
-
-
-def _until(end: str) -> Json:
-    return {"range_end": encoded(end)} if end else {}

@@ -76,6 +76,10 @@ class Members:
         """Let a member stand still, with its connections."""
         self.processes[index].send_signal(signal.SIGSTOP)
 
+    def go_on(self, index: int) -> None:
+        """Let a member that stood still go on."""
+        self.processes[index].send_signal(signal.SIGCONT)
+
     def leader(self) -> int:
         """The member that leads."""
         found: list[int] = []

@@ -59,12 +59,13 @@ def test_a_watch_tells_what_changed_from_a_revision_on_and_that_it_is_compacted(
         first = etcd.txn((), [op.put("/w/1", b"")]).revision
         etcd.put("/w/2", b"")
         etcd.put("/other", b"")
-        told = [key for keys in etcd.watch("/w/", "/w0", first, 0.3) for key in keys]
-        assert told == ["/w/1", "/w/2"]
+        etcd.put("/v", b"")
+        told = sorted(key for keys in etcd.watch([("/w/", "/w0"), ("/v", "")], first, 0.3) for key in keys)
+        assert told == ["/v", "/w/1", "/w/2"]
         etcd.compact(first + 1)
         etcd.compact(first + 1)
         with pytest.raises(Compacted) as caught:
-            list(etcd.watch("/w/", "/w0", first, 0.3))
+            list(etcd.watch([("/w/", "/w0"), ("/v", "")], first, 0.3))
         assert caught.value.revision == first + 1
 
     member.run(body)
@@ -149,7 +150,7 @@ def test_a_member_with_tls_and_users(secured: Members, certificates: Path, tmp_p
     def body() -> None:
         etcd = secured.client(10.0, secured.address("test", **fields))
         etcd.put("/avi/test/x", b"1")
-        assert list(etcd.watch("/avi/", "/avi0", 1, 0.2))[0] == ["/avi/test/x"]
+        assert list(etcd.watch([("/avi/", "/avi0")], 1, 0.2))[0] == ["/avi/test/x"]
         with pytest.raises(ClusterError, match="permission denied"):
             etcd.put("/other", b"")
         assert etcd.status(("127.0.0.1", 2379))["version"].startswith("3.")
@@ -159,7 +160,7 @@ def test_a_member_with_tls_and_users(secured: Members, certificates: Path, tmp_p
         etcd.patience = 20.0
         assert etcd.get("/avi/test/x"), "the member knows no token any more"
         etcd.patience = 1.0
-        list(etcd.watch("/avi/", "/avi0", 1, 0.2))
+        list(etcd.watch([("/avi/", "/avi0")], 1, 0.2))
         assert etcd.get("/avi/test/x")
 
     def ask(address: StoreAddress) -> None:

@@ -1,0 +1,330 @@
+"""A configuration that several hosts share: commits stand in a log in etcd, and each host's store is what it applied.
+
+A commit is checked and planned here, on all that was committed before; then it is created in the log, if nobody else
+was faster; then it is committed here. Whoever is killed between applies it like a commit of another host.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from avi_shell.configuration import backup
+from avi_shell.configuration.configuration import DATABASE, Configuration, Saved, Undone
+from avi_shell.configuration.engineaddresses import EngineAddresses
+from avi_shell.configuration.record import CommitRecord
+from avi_shell.configuration.store import Store
+from avi_shell.errors import Refused, StoreError
+from dataplane.cluster import address as addresses
+from dataplane.cluster.address import StoreAddress
+from dataplane.cluster.etcd import PATIENCE, Etcd
+from dataplane.cluster.log import Head, Log, Logged
+from dataplane.errors import ClusterError, StateError
+from dataplane.plan import sqlite
+
+T = TypeVar("T")
+
+SNAPSHOT_EVERY = 1000
+"""Commits after which whoever commits writes a new snapshot."""
+_OPENING = 5.0
+"""Seconds for etcd to answer when a configuration is opened."""
+_GLANCE = 2.0
+"""Seconds for it to answer before a command that can do without."""
+_SILENCE = 5.0
+"""Seconds for which an etcd that did not answer is not asked before such a command."""
+_AUDIT, _WAITS = "outbox", "unconfirmed"
+_OWN = (_AUDIT, "setting", _WAITS)
+"""Tables that are each host's own: its audit log, what is to be confirmed there, how much history it keeps."""
+_PERSISTENCE = 30.0
+"""Seconds for which a commit is made again while others are faster."""
+
+
+class Overtaken(Refused):
+    """Another host committed at the same moment; nothing was stored."""
+
+    def __init__(self) -> None:
+        super().__init__("another host committed at the same moment: nothing was stored", hint="try again")
+
+
+class SharedConfiguration(Configuration):
+    """An open configuration that several hosts share. What etcd refuses, and that it does not answer, is Refused."""
+
+    def __init__(self, store: Store, log: Log, engine_addresses: Callable[[], Collection[str]] = tuple) -> None:
+        super().__init__(store, engine_addresses)
+        self.log = log
+        self._asked = float("-inf")
+        self._fault = ""
+
+    @classmethod
+    def join(cls, directory: Path, address: StoreAddress, *, anew: bool = False) -> SharedConfiguration:
+        """Open the configuration of a cluster, with a state directory for what this host applies of it; both remember
+        each other from then on. anew: whatever is there is replaced.
+
+        Raises StoreError where etcd does not answer or nobody seeded the cluster, and where the directory has commits
+        that the cluster does not.
+        """
+        log = Log(Etcd(address, _OPENING))
+        try:
+            with _as(StoreError):
+                known = addresses.remembered(directory)
+                if known is not None and known.cluster != address.cluster:
+                    raise StoreError(
+                        f"{directory} belongs to cluster {known.cluster}", hint="avi-shell cluster leave ends that"
+                    )
+                found, _ = log.read(0)
+                head = _seeded(found, address)
+                made = cls(Store.open(directory / DATABASE), log, EngineAddresses(directory))
+                try:
+                    made._begin_with(head, known is not None, anew)
+                    if known != address:
+                        addresses.remember(directory, address)
+                except BaseException:
+                    made.close()
+                    raise
+        except BaseException:
+            log.etcd.close()
+            raise
+        log.etcd.patience = PATIENCE
+        return made
+
+    def close(self) -> None:
+        """Close the store, and the connections to etcd."""
+        super().close()
+        self.log.etcd.close()
+
+    def follow(self, age: float = 0.0) -> str:
+        """As in Configuration. A host that cannot ask etcd shows what it applied before."""
+        if time.monotonic() - self._asked < (max(age, _SILENCE) if self._fault else age):
+            return self._fault
+        self.log.etcd.patience, self._fault = _GLANCE, ""
+        try:
+            self.catch_up()
+        except ClusterError as exc:
+            self._fault = exc.what
+        finally:
+            self.log.etcd.patience = PATIENCE
+            self._asked = time.monotonic()
+        return self._fault
+
+    def catch_up(self) -> int:
+        """Apply what other hosts committed, each commit in a transaction of its own. Returns how many there were.
+
+        Raises ClusterError; StoreError where it cannot be stored, or does not fit what is here.
+        """
+        applied = 0
+        while True:
+            version = self._store.version()
+            found, logged = self.log.read(version)
+            head = _seeded(found, self.log.etcd.address)
+            if not self._fits(head, logged, version):
+                applied += self._load(head)
+            elif logged:
+                applied += sum(self._apply_logged(one) for one in logged)
+            else:
+                return applied
+
+    def again(self, once: Callable[[], T]) -> T:
+        """As in Configuration."""
+        until = time.monotonic() + _PERSISTENCE
+        while True:
+            try:
+                return once()
+            except Overtaken:
+                if time.monotonic() > until:
+                    raise
+
+    def save(self, *args: Any, **options: Any) -> Saved:
+        """As in Configuration."""
+        return self.again(lambda: super(SharedConfiguration, self).save(*args, **options))
+
+    def delete(self, *args: Any, **options: Any) -> int:
+        """As in Configuration."""
+        return self.again(lambda: super(SharedConfiguration, self).delete(*args, **options))
+
+    def rename(self, *args: Any, **options: Any) -> Saved:
+        """As in Configuration."""
+        return self.again(lambda: super(SharedConfiguration, self).rename(*args, **options))
+
+    def change(self, *args: Any, **options: Any) -> tuple[int, list[str], bool]:
+        """As in Configuration."""
+        return self.again(lambda: super(SharedConfiguration, self).change(*args, **options))
+
+    def write_snapshot(self) -> bool:
+        """Let new hosts begin with what is stored here now; older commits leave the log. False: somebody else did."""
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy, self._store.guarded():
+            self._store.connection.backup(copy)
+            for table in _OWN:
+                copy.execute(f"DELETE FROM {table}")
+            version = Store(copy, self._store.where).version()
+            head, _ = self.log.read(version)
+            before = self.log.revision
+            if head is None or sqlite.identity(copy) != (head.identity, head.epoch) or version <= head.version:
+                return False
+            written = self.log.replace(head, (head.identity, head.epoch, version), backup.image(copy))
+        if written:
+            self.log.etcd.compact(before)
+        return written
+
+    @contextmanager
+    def _commit(self, dry_run: bool = False) -> Iterator[None]:
+        number, since = 0, 0
+        try:
+            with _as(Refused, "nothing was stored: "):
+                while not number:
+                    with super()._commit(dry_run):
+                        version = self._store.version()
+                        found, logged = self.log.read(version)
+                        head = _seeded(found, self.log.etcd.address)
+                        if logged or not self._fits(head, logged, version):
+                            raise Undone  # what others committed is applied first, each in a transaction of its own
+                        yield
+                        number = -1 if dry_run else self._publish(head, version)
+                        since = number - head.version
+                    if not number:
+                        self.catch_up()
+        except StoreError as exc:
+            if number > 0:
+                what = f"commit {number} stands in etcd for all hosts, but could not be stored on this one: {exc.what}"
+                raise StoreError(what, hint="it is applied here as soon as it can be") from exc
+            raise
+        if since >= SNAPSHOT_EVERY:
+            with suppress(ClusterError, StoreError):  # the next commit does it
+                self.write_snapshot()
+
+    def _publish(self, head: Head, before: int) -> int:
+        """Create the open transaction's commit in the log. Returns its number, -1 where there is none."""
+        number = self._store.version()
+        if number == before:
+            return -1
+        self._store.indexes.write()
+        content = json.dumps(self._store.commit_record(number).to_json(), separators=(",", ":")).encode()
+        try:
+            created = self.log.append(number, content, head)
+        except ClusterError as exc:
+            if exc.uncertain:
+                what = f"whether commit {number} was stored is not known: {exc.what}"
+                raise Refused(what, hint="show configuration history tells, when etcd answers again") from exc
+            raise
+        if not created:
+            raise Overtaken
+        return number
+
+    def _fits(self, head: Head, logged: Sequence[Logged], version: int) -> bool:
+        """Whether commits can be applied to what is here, at a version: else the snapshot comes first."""
+        next_ = logged[0].number if logged else max(version, head.version) + 1
+        return self._store.identity() == (head.identity, head.epoch) and next_ == version + 1
+
+    def _begin_with(self, head: Head, belongs: bool, anew: bool) -> None:
+        """See that what is here may follow the cluster, and let it."""
+        identity, version = self._store.identity(), self._store.version()
+        where = self.log.etcd.address.cluster
+        if anew:
+            self._load(head)
+        elif identity[0] != head.identity and version and not belongs:
+            what = f"{self._store.where} has {version} commits of its own, which cluster {where} does not know"
+            hint = "avi-shell cluster reload takes the cluster's configuration instead, cluster seed makes this one its"
+            raise StoreError(what, hint=hint)
+        elif identity == (head.identity, head.epoch) and version > head.version:
+            _, logged = self.log.read(version - 1)
+            if not logged or _record(logged[0]).commit != self._store.log.commit(version):
+                what = f"commit {version} of {self._store.where} is not the one of cluster {where}"
+                raise StoreError(what, hint="avi-shell backup FILE keeps it; avi-shell cluster reload replaces it")
+        self.catch_up()
+
+    def _apply_logged(self, one: Logged) -> bool:
+        from avi_shell.configuration import replay
+
+        with self._store.transaction():
+            if one.number <= self._store.version():
+                return False  # another process of this host did
+            try:
+                replay.apply(self._store, _record(one))
+            except Refused as exc:
+                hint = "avi-shell cluster reload brings what is here in line"
+                raise StoreError(f"{self._store.where}: {exc.what}", hint=hint) from exc
+        return True
+
+    def _load(self, head: Head) -> bool:
+        """Put the snapshot in the place of what is here. False: there is another one meanwhile."""
+        content = self.log.content(head)
+        if content is None:
+            return False
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+            try:
+                copy.deserialize(content)
+                found = Store(copy, "the snapshot in etcd")
+                Configuration(found)
+                told = *found.identity(), found.version()
+            except sqlite3.Error as exc:
+                raise ClusterError(f"the snapshot in etcd is damaged: {exc}") from exc
+            if told != (head.identity, head.epoch, head.version):
+                raise ClusterError(f"the snapshot in etcd is damaged: it is of commit {told[2]}, not {head.version}")
+            anew = self._store.identity() != (head.identity, head.epoch)
+            with self._store.guarded():
+                own = {table: self._store.connection.execute(f"SELECT * FROM {table}").fetchall() for table in _OWN}
+                copy.backup(self._store.connection)
+        with self._store.transaction():
+            for table, rows in own.items():
+                if table != _AUDIT:  # of a seed it has the line of that commit
+                    self._store.connection.execute(f"DELETE FROM {table}")
+                for row in () if anew and table == _WAITS else rows:
+                    self._store.connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+        self._store.applied += 1
+        return True
+
+
+def seed(directory: Path, address: StoreAddress, source: Path | None, by: Any, *, replace: bool = False) -> int:
+    """Let a cluster begin with the store of a state directory, or with a backup of one: as another epoch of it, and the
+    number of the commit that it is then. replace: also where the cluster has a configuration, which is lost.
+
+    Raises Refused; StoreError where etcd does not answer.
+    """
+    with (
+        closing(Etcd(address)) as etcd,
+        closing(sqlite3.connect(":memory:", isolation_level=None)) as copy,
+        _as(StoreError),
+    ):
+        log = Log(etcd)
+        head, logged = log.read((1 << 39) - 1)
+        if head is not None and not replace:
+            what = f"cluster {address.cluster} has a configuration already, of commit {head.version} or later"
+            raise Refused(what, hint="--replace puts this one in its place, on all its hosts")
+        if source is not None:
+            backup.read(source, copy)
+        else:
+            with closing(Configuration.open(directory)) as own, own.snapshot() as store:
+                store.connection.backup(copy)
+        epoch = head.epoch if head is not None else int(time.time())
+        number = backup.begin_anew(copy, str(source or directory / DATABASE), "seed", by, lambda _: epoch)
+        if not log.replace(head, (*sqlite.identity(copy), number), backup.image(copy), seed=True):
+            raise Overtaken
+        addresses.remember(directory, address)
+    return number
+
+
+def _seeded(head: Head | None, address: StoreAddress) -> Head:
+    if head is None:
+        what = f"etcd holds no configuration of cluster {address.cluster}"
+        raise ClusterError(what, remedy="avi-shell cluster seed puts the one of a host there")
+    return head
+
+
+def _record(one: Logged) -> CommitRecord:
+    try:
+        return CommitRecord.from_json(json.loads(one.content))
+    except (ValueError, RecursionError) as exc:
+        raise ClusterError(f"commit {one.number} in etcd is not JSON: {exc}") from exc
+
+
+@contextmanager
+def _as(error: type[Refused] | type[StoreError], meant: str = "") -> Iterator[None]:
+    """Faults of etcd and of the state directory as errors of the shell. meant: what did not happen."""
+    try:
+        yield
+    except (ClusterError, StateError) as exc:
+        raise error(meant + exc.what, hint=exc.remedy) from exc

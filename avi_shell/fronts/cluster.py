@@ -1,0 +1,152 @@
+"""`avi-shell cluster`: what several hosts share in etcd: its state, its beginning, and this host's part in it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from avi_shell.configuration import shared
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.errors import Refused, StoreError
+from avi_shell.fronts import storeoptions
+from avi_shell.session import audit
+from avi_shell.session.author import author
+from dataplane import client, drawing
+from dataplane.client import default_state
+from dataplane.cluster import address as addresses
+from dataplane.cluster.address import StoreAddress, shown
+from dataplane.cluster.etcd import Etcd
+from dataplane.cluster.log import Log
+from dataplane.errors import ClusterError
+
+_PATIENCE = 3.0
+"""Seconds for each member to answer."""
+
+
+def run(words: Sequence[str], user: str) -> None:
+    """Do what the words say. Raises ShellError, UsageError."""
+    arguments = _parser().parse_args(words)
+    _DOES[arguments.what](arguments, user)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="avi-shell cluster", description="The configuration that hosts share in etcd."
+    )
+    verbs = parser.add_subparsers(required=True, metavar="status | seed | reload | leave", dest="what")
+    for word, told in (
+        ("status", "members, sizes and alarms of etcd; how far its log is, and this host"),
+        ("seed", "let a cluster begin with this host's configuration, or with a backup of one"),
+        ("reload", "put the cluster's configuration in the place of what this host has"),
+        ("leave", "let this host keep what it has, for itself alone"),
+    ):
+        verb = verbs.add_parser(word, help=told, description=told)
+        verb.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
+        storeoptions.add(verb)
+        if word == "seed":
+            verb.add_argument("file", type=Path, nargs="?", metavar="FILE", help="made by avi-shell backup")
+            verb.add_argument("--replace", action="store_true", help="also where there is one, which is lost")
+    return parser
+
+
+def _address(arguments: argparse.Namespace) -> StoreAddress:
+    found = storeoptions.address(arguments)
+    if found is None:
+        raise Refused(f"{arguments.state} belongs to no cluster", hint=f"--store {addresses.FORM} names one")
+    return found
+
+
+def _seed(arguments: argparse.Namespace, user: str) -> None:
+    address = _address(arguments)
+    audit.catch_up(arguments.state)
+    by = replace(author(user), line="cluster seed" + (f" {arguments.file}" if arguments.file is not None else ""))
+    number = shared.seed(arguments.state, address, arguments.file, by, replace=arguments.replace)
+    print(f"Successfully seeded cluster {address.cluster}; it begins with commit {number}.")
+    _join(arguments, address)
+
+
+def _reload(arguments: argparse.Namespace, user: str) -> None:
+    address = _address(arguments)
+    audit.catch_up(arguments.state)
+    number = _join(arguments, address, anew=True)
+    print(f"Successfully loaded the configuration of cluster {address.cluster}; it is at commit {number}.")
+
+
+def _join(arguments: argparse.Namespace, address: StoreAddress, *, anew: bool = False) -> int:
+    with closing(shared.SharedConfiguration.join(arguments.state, address, anew=anew)) as configuration:
+        number = configuration.version()
+    client.notify(arguments.state)
+    audit.catch_up(arguments.state)
+    return number
+
+
+def _leave(arguments: argparse.Namespace, user: str) -> None:
+    try:
+        if not addresses.forget(arguments.state):
+            raise Refused(f"{arguments.state} belongs to no cluster")
+    except ClusterError as exc:
+        raise StoreError(exc.what, hint=exc.remedy) from exc
+    print("This host keeps its configuration, and follows the cluster no more.")
+
+
+def _status(arguments: argparse.Namespace, user: str) -> None:
+    address = _address(arguments)
+    rows = list[tuple[str, ...]]()
+    with closing(Etcd(address, _PATIENCE)) as etcd:
+        try:
+            alarms = _alarms(etcd)
+        except ClusterError as exc:
+            alarms, fault = {}, exc.what
+        else:
+            fault = ""
+        for endpoint in address.endpoints:
+            rows.append((shown(endpoint), *_member(etcd, endpoint, alarms)))
+        print(drawing.draw(("Member", "State", "Version", "Size", "In use", "Alarms"), rows))
+        if fault:
+            raise StoreError(fault)
+        log = Log(etcd)
+        try:
+            head, _ = log.read((1 << 39) - 1)
+            last = log.last()
+        except ClusterError as exc:
+            raise StoreError(exc.what, hint=exc.remedy) from exc
+    if head is None:
+        raise StoreError(f"etcd holds no configuration of cluster {address.cluster}", hint="avi-shell cluster seed")
+    with closing(Configuration.open(arguments.state)) as own:
+        here = own.version()
+    print(f"Cluster {address.cluster} is at commit {max(last, head.version)}, this host at {here}.")
+    print(f"The last snapshot is of commit {head.version}; the next is written after commit {_next(head.version)}.")
+
+
+def _next(version: int) -> int:
+    return version + shared.SNAPSHOT_EVERY
+
+
+def _alarms(etcd: Etcd) -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for member, alarm in etcd.alarms():
+        found.setdefault(member, []).append(alarm)
+    return found
+
+
+def _member(etcd: Etcd, endpoint: tuple[str, int], alarms: Mapping[str, list[str]]) -> Iterator[str]:
+    try:
+        told = etcd.status(endpoint)
+        leads = told.get("leader") == told["header"]["member_id"]
+        raised = ", ".join(alarms.get(told["header"]["member_id"], ())) or "none"
+        sizes = (f"{int(told.get(name, 0)) / (1 << 20):.1f} MiB" for name in ("dbSize", "dbSizeInUse"))
+        state = "leads" if leads else "follows" if int(told.get("leader", 0)) else "knows no leader"
+        yield from (state, str(told.get("version", "")), *sizes, raised)
+    except (ClusterError, ValueError, TypeError, LookupError) as exc:
+        yield from (exc.what if isinstance(exc, ClusterError) else "is not understood", "", "", "", "")
+
+
+_DOES: Mapping[str, Callable[[argparse.Namespace, str], None]] = {
+    "status": _status,
+    "seed": _seed,
+    "reload": _reload,
+    "leave": _leave,
+}

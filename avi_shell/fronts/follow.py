@@ -1,0 +1,102 @@
+"""`avi-shell follow`: applies what other hosts commit as soon as it is committed, and wakes this host's engines.
+
+One process does it for a state directory, others wait until it ends. It goes on while etcd does not answer. One of a
+cluster's hosts, by a lease, has etcd forget once an hour what keys held more than an hour ago: etcd never does so by
+itself, and would be full one day.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from avi_shell.configuration.shared import SharedConfiguration
+from avi_shell.errors import Refused, StoreError
+from avi_shell.fronts import storeoptions
+from avi_shell.session.audit import Audit
+from dataplane import client, statedir
+from dataplane.client import default_state
+from dataplane.cluster.address import FORM, StoreAddress
+from dataplane.cluster.answers import Compacted
+from dataplane.cluster.housekeeping import Housekeeping
+from dataplane.errors import ClusterError, StateError
+
+_IDLE = 10.0
+"""Seconds without news after which etcd is asked, whether or not the watch still lives."""
+_AGAIN = 1.0
+"""Seconds between two tries to reach etcd."""
+
+
+def run(words: Sequence[str]) -> None:
+    """Follow until a signal ends it. Raises ShellError, UsageError."""
+    parser = argparse.ArgumentParser(
+        prog="avi-shell follow", description="Apply what other hosts commit as soon as it is committed."
+    )
+    parser.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
+    parser.add_argument("--while-input", action="store_true", help="end when standard input does")
+    storeoptions.add(parser)
+    arguments = parser.parse_args(words)
+    address = storeoptions.address(arguments)
+    if address is None:
+        raise Refused(f"{arguments.state} belongs to no cluster", hint=f"--store {FORM} names one")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if arguments.while_input:
+        threading.Thread(target=_end_with_input, daemon=True).start()
+    with _alone(arguments.state):
+        told = ""
+        while True:
+            try:
+                _follow(arguments.state, address)
+            except (StoreError, ClusterError) as exc:
+                what = f"{exc.what}; {exc.hint}" if isinstance(exc, StoreError) and exc.hint else exc.what
+                if what != told:
+                    print(f"avi-shell: error: {what}", file=sys.stderr, flush=True)
+                told = what
+            else:
+                told = ""
+            time.sleep(_AGAIN)
+
+
+def _follow(directory: Path, address: StoreAddress) -> None:
+    """Follow until something fails, or the watch ends."""
+    with closing(SharedConfiguration.join(directory, address)) as configuration:
+        audit = Audit(directory, configuration)
+        client.notify(directory)
+        keeping = Housekeeping(configuration.log.etcd)
+        try:
+            while True:
+                with suppress(Compacted):
+                    next(configuration.log.wait(_IDLE), None)
+                if configuration.catch_up():
+                    client.notify(directory)
+                    audit.settle()
+                keeping.due(configuration.log.revision)
+        finally:
+            audit.close()
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Hold the lock of those who follow for a state directory; wait for it."""
+    try:
+        statedir.prepare(directory / "run")
+        file = statedir.open_file(directory / "run" / "follow.lock", os.O_CREAT | os.O_RDWR)
+    except (OSError, StateError) as exc:
+        raise StoreError(f"{directory}: {exc}") from exc
+    with os.fdopen(file) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _end_with_input() -> None:
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,139 @@
+"""`avi-shell --store`, `avi-shell cluster` and `avi-shell follow`, over a real member of etcd."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from avi_shell.__main__ import main
+from avi_shell.configuration import shared
+from avi_shell.fronts import cluster
+
+from .hosts import dump
+from .members import Members, until
+
+pytestmark = pytest.mark.root
+
+Shell = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def shell(member: Members, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Runs `avi-shell`, in the members' namespace. Returns status, output, errors."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        status = member.run(lambda: main([str(word) for word in words]))
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def url(member: Members, tmp_path: Path) -> str:
+    return member.address(f"c{tmp_path.name}"[:40]).url
+
+
+def test_two_shells_of_two_hosts(shell: Shell, url: str, tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    status, _, told = shell("--state", one, "--store", url, "-c", "show pool")
+    assert status == 4
+    assert told.startswith("avi-shell: error: etcd holds no configuration of cluster ctest_two")
+    assert "avi-shell cluster seed" in told
+    assert not one.exists()
+    status, told, _ = shell("cluster", "seed", "--state", one, "--store", url)
+    assert (status, told.split(";")[1]) == (0, " it begins with commit 1.\n")
+    assert shell("--state", one, "-c", "configure pool p1", "-c", "save")[0] == 0
+    status, told, _ = shell(
+        "--state",
+        other,
+        "--store",
+        url,
+        "-c",
+        "configure pool p1 enabled false",
+        "-c",
+        "save",
+        "-c",
+        "show pool p1",
+    )
+    assert status == 0
+    assert "Updating an existing object" in told
+    assert shell("--state", one, "-c", "configure pool p2", "-c", "save")[0] == 0
+    assert json.loads(shell("--state", other, "--json", "-c", "show pool p2")[1])["data"]["name"] == "p2"
+    assert dump(one) == dump(other)
+    lines = [json.loads(line) for line in (one / "audit.jsonl").read_text().splitlines()]
+    assert [line["committed"] for line in lines if line["committed"]] == [1, 2, 3, 4]
+    assert [line["command"] for line in lines if not line["committed"]] == ["configure pool p1", "configure pool p2"]
+    status, told, _ = shell("cluster", "status", "--state", one)
+    assert status == 0
+    assert "127.0.0.1:2379 | leads | 3.4" in told
+    assert "is at commit 4, this host at 4.\nThe last snapshot is of commit 1;" in told
+
+
+def test_what_is_refused_names_what_helps(shell: Shell, url: str, tmp_path: Path) -> None:
+    one = tmp_path / "one"
+    assert shell("--state", one, "--store", "http://h/c", "-c", "show pool")[::2] == (
+        2,
+        "avi-shell: error: argument --store: 'http://h/c': expected etcd://[USER@]HOST[:PORT],HOST[:PORT],…/CLUSTER\n",
+    )
+    assert shell("cluster", "seed", "--state", one, "--store", "etcd://h")[0] == 2
+    assert "belongs to no cluster" in shell("cluster", "status", "--state", one)[2]
+    assert "belongs to no cluster" in shell("follow", "--state", one)[2]
+    assert "belongs to no cluster" in shell("cluster", "leave", "--state", one)[2]
+    assert shell("cluster", "seed", "--state", one, "--store", url)[0] == 0
+    assert shell("--state", one, "-c", "configure pool p1", "-c", "save")[0] == 0
+    backup = tmp_path / "backup"
+    assert shell("backup", backup, "--state", one)[0] == 0
+    status, _, told = shell("restore", backup, "--state", one)
+    assert status == 1
+    assert told.endswith(f"which would not have what is restored; avi-shell cluster seed {backup} --replace\n")
+    status, _, told = shell("cluster", "seed", backup, "--state", one)
+    assert status == 1
+    assert "has a configuration already" in told
+    assert shell("--state", one, "-c", "configure pool p2", "-c", "save")[0] == 0
+    status, told, _ = shell("cluster", "seed", backup, "--replace", "--state", one)
+    assert (status, "it begins with commit 3" in told) == (0, True)
+    assert "p2" not in shell("--state", one, "-c", "show pool")[1]
+    assert shell("cluster", "reload", "--state", one)[1].endswith("it is at commit 3.\n")
+    assert shell("cluster", "leave", "--state", one)[0] == 0
+    assert shell("--state", one, "-c", "configure pool own", "-c", "save")[0] == 0
+    assert "commit 4 of" in shell("--state", one, "--store", url, "-c", "show pool")[2]
+
+
+def test_an_etcd_that_is_not_there(shell: Shell, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = tmp_path / "one"
+    assert shell("cluster", "seed", "--state", one, "--store", url)[0] == 0
+    monkeypatch.setattr(shared, "_OPENING", 0.3)
+    monkeypatch.setattr(cluster, "_PATIENCE", 0.3)
+    elsewhere = url.replace("127.0.0.1", "127.0.0.9")
+    status, _, told = shell("--state", one, "--store", elsewhere, "-c", "show pool")
+    assert (status, told) == (
+        4,
+        "avi-shell: error: etcd does not answer: 127.0.0.9:2379: Connection refused\n",
+    )
+    status, told, errors = shell("cluster", "status", "--state", one, "--store", elsewhere)
+    assert status == 4
+    assert "127.0.0.9:2379 | Connection refused" in told
+    assert shell("--state", one, "-c", "show pool")[0] == 0, "it remembers the members that answered"
+
+
+def test_a_host_without_a_shell_follows(member: Members, shell: Shell, url: str, tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    argv = [sys.executable, "-m", "avi_shell", "follow", "--while-input", "--state"]
+    where = ["nsenter", f"--net={member.namespace.path}"]
+    with subprocess.Popen(
+        [*where, *argv, other, "--store", url], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stdin is not None
+        assert "etcd holds no configuration" in process.stderr.readline()
+        assert shell("cluster", "seed", "--state", one, "--store", url)[0] == 0
+        assert shell("--state", one, "-c", "configure pool p1", "-c", "save")[0] == 0
+        until(lambda: (other / "config.db").exists() and (other / "cluster.json").exists() and dump(one) == dump(other))
+        assert shell("--state", one, "-c", "configure pool p2", "-c", "save")[0] == 0
+        until(lambda: dump(one) == dump(other))
+        until(lambda: '"committed": 3' in (other / "audit.jsonl").read_text())
+        process.stdin.close()
+        assert process.wait(20) == 0

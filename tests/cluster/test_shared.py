@@ -1,0 +1,322 @@
+"""A configuration that several hosts share, over real members of etcd."""
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avi_shell.configuration import shared
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.configuration.importing import import_
+from avi_shell.configuration.record import Author
+from avi_shell.configuration.shared import Overtaken, SharedConfiguration
+from avi_shell.errors import Conflict, InvalidObject, Refused, StoreError
+from dataplane.cluster import log as logs
+from dataplane.cluster.answers import Compacted
+from dataplane.cluster.housekeeping import Housekeeping
+from dataplane.errors import ClusterError
+from tests.configuration.addresses import address
+
+from . import fleet
+from .hosts import Hosts, dump
+from .members import Members
+
+pytestmark = pytest.mark.root
+
+Run = Callable[[Callable[[Hosts], None]], None]
+
+
+@pytest.fixture
+def hosts(member: Members, tmp_path: Path) -> Run:
+    """Runs a test with two hosts, in the namespace of their etcd."""
+
+    def run(body: Callable[[Hosts], None]) -> None:
+        def inside() -> None:
+            with Hosts(tmp_path, member.address(f"c{tmp_path.name}"[:40])) as hosts:
+                body(hosts)
+
+        member.run(inside)
+
+    return run
+
+
+def test_commits_of_two_hosts_are_the_same_on_both(hosts: Run) -> None:
+    def body(hosts: Hosts) -> None:
+        one, other = hosts.sites
+        one.dsr("vs1", "10.0.0.100")
+        other.dsr("vs2", "10.0.0.101")
+        one.save("pool", name="vs2-pool", servers=[{"ip": address("10.1.9.9"), "port": 80}])
+        one.configuration.rename("pool", "vs2-pool", "p2", "admin")
+        other.configuration.delete("virtualservice", "vs1", "admin")
+        other.save("vsvip", name="vs1-vip", vip=[{"ip_address": address("10.0.0.105")}])
+        import_(one.configuration, {"Pool": [{"name": "i"}, {"name": "j"}], "Strange": [{"a": 1}], "Other": []})
+        import_(other.configuration, {"Pool": [{"name": "k"}], "Strange": [{"a": 2}]})
+        import_(
+            one.configuration,
+            {"Pool": [{"name": "l"}, {"name": "k", "description": "created after l, before m"}, {"name": "m"}]},
+        )
+        hosts.equal()
+        assert other.configuration.find("virtualservice", "vs2", "admin") is not None
+        assert one.configuration.version() == other.configuration.version() == hosts.open[0].log.last()
+
+    hosts(body)
+
+
+def test_what_one_host_committed_binds_the_other(hosts: Run) -> None:
+    def body(hosts: Hosts) -> None:
+        one, other = hosts.sites
+        one.dsr("vs1", "10.0.0.100")
+        hosts.open[1].follow()
+        opened = other.configuration.find("pool", "vs1-pool", "admin")
+        one.save("pool", name="vs1-pool", enabled=False)
+        with pytest.raises(Conflict):
+            other.configuration.save("pool", {**(opened or {}), "description": "x"}, "admin")
+        with pytest.raises(InvalidObject, match="belongs to VirtualService vs1"):
+            other.dsr("vs2", "10.0.0.100")
+        with pytest.raises(Refused, match="Cannot delete"):
+            other.configuration.delete("pool", "vs1-pool", "admin")
+        hosts.equal()
+
+    hosts(body)
+
+
+def test_whoever_is_overtaken_commits_behind(hosts: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def body(hosts: Hosts) -> None:
+        one, other = hosts.open
+        append, left = one.log.append, iter(range(3))
+
+        def overtaken(*arguments: Any) -> bool:
+            for number in left:
+                hosts.save(1, f"faster{number}")
+                break
+            return append(*arguments)
+
+        monkeypatch.setattr(one.log, "append", overtaken)
+        number = hosts.save(0, "slower")
+        assert number == other.version() + 1 == hosts.open[0].log.last()
+        assert one.commits == 1
+        hosts.equal()
+        left = iter([9])
+        with pytest.raises(Overtaken), one.bulk("import") as (_, made):
+            made.finish()
+        hosts.equal()
+
+    hosts(body)
+
+
+def test_a_commit_without_an_answer_is_found_or_will_never_be(hosts: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def body(hosts: Hosts) -> None:
+        etcd = hosts.open[0].log.etcd
+        real, lost = etcd.txn, list[Any]()
+
+        def silent(compare: Any, success: Any, failure: Any = ()) -> Any:
+            if compare and "request_put" in success[0]:
+                monkeypatch.setattr(etcd, "txn", real)
+                lost.append((compare, success, failure))
+                if arrives:
+                    real(compare, success, failure)
+                raise ClusterError("no answer in time", uncertain=True)
+            return real(compare, success, failure)
+
+        arrives = True
+        monkeypatch.setattr(etcd, "txn", silent)
+        number = hosts.save(0, "stored")
+        hosts.equal()
+        arrives = False
+        monkeypatch.setattr(etcd, "txn", silent)
+        with pytest.raises(Refused, match="nothing was stored: no answer in time"):
+            hosts.save(0, "lost")
+        assert not real(*lost[-1]).succeeded, "it arrived after it was given up"
+        assert hosts.open[0].version() == number == hosts.open[0].log.last()
+        hosts.equal()
+
+    hosts(body)
+
+
+@pytest.mark.parametrize("expires", [False, True])
+def test_a_commit_larger_than_etcd_takes(hosts: Run, monkeypatch: pytest.MonkeyPatch, expires: bool) -> None:
+    def body(hosts: Hosts) -> None:
+        etcd = hosts.open[0].log.etcd
+        lease, granted = etcd.lease, list[int]()
+
+        def short(seconds: int) -> int:
+            granted.append(lease(seconds))
+            return granted[-1]
+
+        put = etcd.put
+
+        def late(key: str, value: bytes, **options: int) -> None:
+            put(key, value, **options)
+            if key.endswith("/002") and len(granted) == 1:
+                etcd.revoke(granted[0])
+
+        monkeypatch.setattr(etcd, "lease", short)
+        if expires:
+            monkeypatch.setattr(etcd, "put", late)
+        texts = random.Random(1)
+        pools = [{"name": f"p{i}", "description": texts.randbytes(8000).hex()} for i in range(150)]
+        import_(hosts.open[0], {"Pool": pools})
+        assert len(granted) == 1 + expires
+        hosts.equal()
+        assert len(hosts.open[1].names("pool", "admin")) == 150
+        for id_ in granted:
+            assert not etcd.keep_alive(id_)
+        hosts.open[1].close()
+        hosts.open[1] = SharedConfiguration.join(hosts.folders[1].with_name("new"), hosts.address)
+        assert len(hosts.open[1].names("pool", "admin")) == 150
+
+    hosts(body)
+
+
+def test_a_snapshot_takes_the_place_of_old_commits(hosts: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def body(hosts: Hosts) -> None:
+        monkeypatch.setattr(shared, "SNAPSHOT_EVERY", 8)
+        monkeypatch.setattr(logs, "KEPT", 3)
+        log = hosts.open[0].log
+        head, _ = log.read(0)
+        assert head is not None
+        begun = head.version
+        for number in range(8):
+            hosts.save(0, f"p{number}")
+        head, kept = log.read(0)
+        assert head is not None
+        assert head.version == begun + 8
+        assert [one.number for one in kept] == [begun + 6, begun + 7, begun + 8]
+        assert len(log.etcd.get(f"/avi/{hosts.address.cluster}/part/", f"/avi/{hosts.address.cluster}/part0")) == 1
+        hosts.save(0, "later")
+        hosts.equal()
+        new = hosts.folders[0].with_name("new")
+        SharedConfiguration.join(new, hosts.address).close()
+        assert dump(new) == dump(hosts.folders[0])
+
+    hosts(body)
+
+
+def test_a_watch_is_woken_and_survives_compaction(hosts: Run) -> None:
+    def body(hosts: Hosts) -> None:
+        one, other = hosts.open
+        other.catch_up()
+        watched = other.log.wait(10.0)
+        hosts.save(0, "first")
+        assert next(watched) is True
+        del watched
+        hosts.save(0, "second")
+        keeping = Housekeeping(one.log.etcd, period=0.0)
+        other_keeping = Housekeeping(other.log.etcd, period=0.0)
+        one.catch_up()
+        assert keeping.due(one.log.revision)
+        assert not other_keeping.due(one.log.revision)
+        assert keeping.due(one.log.revision)
+        with pytest.raises(Compacted):
+            next(other.log.wait(10.0))
+        hosts.equal()
+        assert list(other.log.wait(0.2)) == [False]
+
+    hosts(body)
+
+
+def test_a_cluster_that_is_seeded_anew_is_followed(hosts: Run, tmp_path: Path) -> None:
+    def body(hosts: Hosts) -> None:
+        hosts.save(0, "before")
+        hosts.save(1, "other")
+        with pytest.raises(Refused, match="has a configuration already"):
+            shared.seed(tmp_path / "third", hosts.address, None, Author())
+        own = Configuration.open(tmp_path / "third")
+        own.save("pool", {"name": "third"}, "admin")
+        own.close()
+        number = shared.seed(tmp_path / "third", hosts.address, None, Author(), replace=True)
+        hosts.equal()
+        assert hosts.open[0].names("pool", "admin") == ["third"]
+        assert hosts.save(1, "next") == number + 1
+        hosts.equal()
+
+    hosts(body)
+
+
+def test_a_host_with_commits_of_its_own_does_not_join(hosts: Run, tmp_path: Path) -> None:
+    def body(hosts: Hosts) -> None:
+        own = Configuration.open(tmp_path / "third")
+        own.save("pool", {"name": "third"}, "admin")
+        own.close()
+        with pytest.raises(StoreError, match="has 1 commits of its own") as caught:
+            SharedConfiguration.join(tmp_path / "third", hosts.address)
+        assert "cluster reload" in caught.value.hint
+        assert Configuration.open(tmp_path / "third").names("pool", "admin") == ["third"]
+        SharedConfiguration.join(tmp_path / "third", hosts.address, anew=True).close()
+        assert dump(tmp_path / "third") == dump(hosts.folders[0])
+        stray = Configuration.open(hosts.folders[1])
+        stray.save("pool", {"name": "stray"}, "admin")
+        stray.close()
+        with pytest.raises(StoreError, match=r"commit 2 of .* is not the one of cluster"):
+            SharedConfiguration.join(hosts.folders[1], hosts.address)
+        hosts.save(0, "other")
+        with pytest.raises(StoreError, match=r"commit 2 of .* is not the one of cluster"):
+            SharedConfiguration.join(hosts.folders[1], hosts.address)
+        with pytest.raises(StoreError, match="belongs to cluster"):
+            SharedConfiguration.join(hosts.folders[0], hosts.address.__class__(hosts.address.endpoints, "another"))
+
+    hosts(body)
+
+
+def test_what_etcd_holds_is_checked(hosts: Run) -> None:
+    def body(hosts: Hosts) -> None:
+        log, prefix = hosts.open[0].log, f"/avi/{hosts.address.cluster}/"
+        number = hosts.save(0, "p")
+        key = f"{prefix}log/{number:012}"
+        (stored,) = log.etcd.get(key)
+        for damaged, told in (
+            (b"nonsense", "not understood: nonsense"),
+            (stored.value[:-10], "is cut short"),
+            (stored.value.replace(b"\n", b"\n?"), "is damaged"),
+        ):
+            log.etcd.put(key, damaged)
+            with pytest.raises(ClusterError, match=told):
+                hosts.open[1].catch_up()
+        assert "is damaged" in hosts.open[1].follow()
+        log.etcd.put(key, stored.value)
+        hosts.equal()
+
+    hosts(body)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
+    with Members(tmp_path_factory.mktemp("etcd") / "data", 3) as members:
+        yield members
+
+
+def test_commits_while_leaders_die(three: Members, tmp_path: Path) -> None:
+    told = fleet.leaders(three, tmp_path, commits=10, pause=0.5)
+    assert told["stored"] >= 10
+
+
+def test_a_host_killed_between_the_commit_in_etcd_and_its_own(member: Members, tmp_path: Path) -> None:
+    assert fleet.killed(member, tmp_path, 5) == 5
+
+
+def test_without_a_quorum_nothing_is_stored(three: Members, tmp_path: Path) -> None:
+    def body() -> None:
+        with Hosts(tmp_path, three.address("quorum")) as hosts:
+            hosts.save(0, "before")
+            before = dump(hosts.folders[0])
+            leader = three.leader()
+            others = [index for index in range(3) if index != leader]
+            for index in others:
+                three.stop(index)
+            for configuration in hosts.open:
+                configuration.log.etcd.patience = 1.0
+            with pytest.raises(Refused, match="nothing was stored: etcd does not answer"):
+                hosts.save(0, "meanwhile")
+            assert "etcd does not answer" in hosts.open[0].follow()
+            assert dump(hosts.folders[0]) == before
+            assert hosts.open[0].names("pool", "admin") == ["before"]
+            for index in others:
+                three.go_on(index)
+            for configuration in hosts.open:
+                configuration.log.etcd.patience = 20.0
+            hosts.save(0, "after")
+            hosts.equal()
+
+    three.run(body)
