@@ -29,6 +29,9 @@ def load(session: SessionState, command: Command, result: Result) -> None:
         raise Refused("a file that is loaded loads no other")
     if how == "replace" and session.tenant not in (ADMIN, ALL):
         raise Refused("load replace is about the objects of every tenant", hint=f"switchto tenant {ADMIN}")
+    by = confirming.author_of(session, command, result)
+    if by.confirm:
+        confirming.outside_session(session)
     stored, version = session.configuration, session.configuration.version()
     draft = stored.blank() if how == "replace" else Candidate(stored)
     made = _made(session, draft, path)
@@ -42,10 +45,9 @@ def load(session: SessionState, command: Command, result: Result) -> None:
         return
     if stored.version() != version:
         raise Refused("somebody else committed meanwhile", hint=f"load {how} shows what it would change now")
-    by = confirming.author_of(session, command, result)
     number, notices, forwarded = stored.change(made, "load", by)
     result.parts += map(Prose, notices)
-    where = "" if stored.is_copy else f" as commit {number}"
+    where = ", in the session alone" if stored.is_copy else f" as commit {number}"
     result.parts.append(f"Successfully loaded {path}: {transaction.counted(made)}{where}.")
     result.data["version"] = result.committed = number
     session.tell_engines(forwarded, result)

@@ -108,6 +108,8 @@ class Rehearsal:
     def _stores(self, words: Sequence[Word]) -> bool:
         """Whether a line stores the open object."""
         opened = self._session.open
+        if not words:
+            return False
         try:
             chosen = commands.resolve(self._session.context(), words)
         except LineError:

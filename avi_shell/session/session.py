@@ -196,6 +196,8 @@ class Session(SessionState):
             confirming.tell(self, result)
         if self.configuration.is_copy:
             result.committed = None  # it is stored nowhere yet
+        if self.candidate is not None and "comment" in command.arguments:
+            result.parts.append("The comment is kept nowhere: commit session comment says why.")
         self.leaving = self.leaving and command.action == "exit"
         result.repeat = chosen.word == "watch"
         if command.action != "save":

@@ -1,5 +1,6 @@
 """`avi-shell --check`: what lines would do; nothing is changed by it."""
 
+import io
 import json
 import os
 import pty
@@ -7,11 +8,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from avi_shell.__main__ import main
+from avi_shell.configuration import transfer
+from avi_shell.configuration.candidate import Candidate
 from avi_shell.configuration.configuration import Configuration
+from avi_shell.fronts.batch import Batch
+from avi_shell.session.rehearsal import Rehearsal
+from avi_shell.session.session import Session
+from avi_shell.session.source import Source
+from tests.configuration.test_candidate import stepped
 
 from .conftest import ROOT, VIRTUAL_SERVICE, Run
 
@@ -85,6 +94,37 @@ def test_what_passes_can_be_run(state: Path, tmp_path: Path, capsys: pytest.Capt
     for text in (VIRTUAL_SERVICE, f"configure session\n{VIRTUAL_SERVICE}commit session\n"):
         assert checked(state, *text.splitlines()) == 0
         assert main(["--state", str(state), "-c", text]) == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_checked_is_what_is_run(seed: int) -> None:
+    random, stored, other = Random(seed), Configuration.in_memory(), Configuration.in_memory()
+    stepped(stored, random, 6)
+    stepped(other, random, 14)
+    lines = transfer.running_config(other, "*")
+    for _ in range(random.choice([0, 1, 2, 5])):
+        at = random.randrange(len(lines))
+        odd = [
+            "configure session",
+            "commit session",
+            "delete pool p1",
+            '"x',
+            "exit",
+            "save",
+            "rollback 1",
+            lines[at][:-1],
+        ]
+        lines[at : at + random.randrange(2)] = [random.choice(odd)]
+    candidate = Candidate(stored, lenient=False)
+    tried = Rehearsal(Session(candidate.configuration, Path("/nonexistent")))
+    tried.run([Source("file", list(lines))])
+    out, err = io.StringIO(), io.StringIO()
+    status = Batch(Session(stored, Path("/nonexistent")), out=out, err=err).run([Source("file", lines)])
+    if status == 0:
+        assert tried.faults == []
+        assert transfer.running_config(stored, "*") == transfer.running_config(candidate.configuration, "*")
+    else:
+        assert tried.faults[0].path.split(": ")[0] == err.getvalue().split(": error")[0]
 
 
 def test_no_state_directory_is_made(shell: Run, state: Path) -> None:

@@ -151,6 +151,9 @@ class TestFaults:
             "delete pool p2",
             "delete pool nosuch",
             '"never ends',
+            "configure networkprofile n",
+            '"nor does this',
+            "cancel",
             "configure networkprofile np",
             "save",
             "configure virtualservice vs4 network_profile_ref np",
@@ -158,10 +161,10 @@ class TestFaults:
             "configure pool p9",
         )
         found = faults(session, f"load merge {path}")
-        assert [place for place, _ in found] == [f"file:{n}" for n in (1, 10, 22, 23, 25, 28)]
+        assert [place for place, _ in found] == [f"file:{n}" for n in (1, 10, 22, 23, 25, 28, 31)]
         assert found[2][1] == "there is no pool 'nosuch' in tenant admin"
         assert found[3][1].startswith("a double quote opens here and does not close")
-        assert found[5][1] == "pool p9 is still open: save or cancel is missing"
+        assert found[6][1] == "pool p9 is still open: save or cancel is missing"
         assert rows(session.configuration) == before
 
     def test_between_objects(self, session: Session, file: Callable[..., str]) -> None:
@@ -225,7 +228,8 @@ def test_a_person_is_asked(session: Session, file: Callable[..., str]) -> None:
 
 def test_in_a_session_it_changes_the_session_alone(session: Session, file: Callable[..., str]) -> None:
     type_(session, *LINES, "configure session")
-    assert "Successfully loaded" in type_(session, f"load replace {file('configure pool p2', 'save')}")[-1]
+    told = type_(session, f"load replace {file('configure pool p2', 'save')}")[-1]
+    assert told.endswith(": 5 changed objects, in the session alone.")
     assert session.stored.names("pool", "*") == ["p1"]
     type_(session, "commit session")
     assert session.configuration.names("pool", "*") == ["p2"]

@@ -124,8 +124,12 @@ def test_the_history_is_that_of_commits(session: Session) -> None:
     assert type_(session, "show configuration diff 1") == ["The configuration after commit 1 is the one now."]
 
 
-def test_what_is_about_commits_is_refused_in_a_session(session: Session) -> None:
-    type_(session, "configure session", "configure pool p1", "save")
+def test_what_is_about_commits_is_refused_in_a_session(session: Session, tmp_path: Path) -> None:
+    type_(session, "configure session", "configure pool p1")
+    assert type_(session, "save comment why")[-1] == "The comment is kept nowhere: commit session comment says why."
+    assert refused(session, f"load merge {tmp_path / 'file'} confirm 5") == [
+        "nothing is committed in a configuration session; commit session confirm <minutes>"
+    ]
     assert refused(session, "rollback 0") == [
         "a configuration session is open; commit session or discard session first"
     ]
