@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from avi_shell.configuration import confirming
-from avi_shell.configuration.confirming import Undone
 from avi_shell.configuration.record import Author
 from avi_shell.errors import Refused, ShellError
 from avi_shell.output.result import Prose, Result
 from avi_shell.session.comment import comment_of
 from avi_shell.session.state import SessionState
+from dataplane.plan import unconfirmed
 from dataplane.plan.unconfirmed import Unconfirmed, Watch
 from grammar.commands import Command
 from grammar.errors import BadValue
+
+if TYPE_CHECKING:
+    from avi_shell.configuration.confirming import Undone
 
 LONGEST = 1440
 """Minutes."""
@@ -40,6 +43,8 @@ def author_of(session: SessionState, command: Command, result: Result) -> Author
 
 def confirm(session: SessionState, command: Command, result: Result) -> None:
     """`confirm`: what waits stays."""
+    from avi_shell.configuration import confirming
+
     kept = confirming.confirm(session.stored)
     result.parts.append(f"{commits(kept.commits).capitalize()} {_plural(kept.commits, 'stays', 'stay')}.")
     result.data = {"commits": list(kept.commits)}
@@ -47,15 +52,23 @@ def confirm(session: SessionState, command: Command, result: Result) -> None:
 
 def extend(session: SessionState, seconds: float, result: Result) -> None:
     """`save confirm <minutes>` where nothing is open: what waits has that time from now on."""
-    if confirming.waiting(session.stored) is None:
+    from avi_shell.configuration import confirming
+
+    if waiting(session) is None:
         raise Refused("nothing is open, so there is no commit to be confirmed")
     confirming.extend(session.stored, seconds)
     tell(session, result)
 
 
+def waiting(session: SessionState) -> Unconfirmed | None:
+    """What waits to be confirmed."""
+    with session.stored.snapshot() as store:
+        return unconfirmed.read(store.connection)
+
+
 def tell(session: SessionState, result: Result) -> None:
     """After a commit: say what is undone when, unless it is confirmed."""
-    waits = confirming.waiting(session.stored)
+    waits = waiting(session)
     if waits is None:
         return
     which, until = commits(waits.commits), clock(waits.deadline)
@@ -65,9 +78,9 @@ def tell(session: SessionState, result: Result) -> None:
         what = f"{which.capitalize()} will be undone at {until} unless confirm is typed."
         result.parts.append(Prose(what))
     else:
-        waiting = f"{which.capitalize()} {_plural(waits.commits, 'waits', 'wait')} for confirm until {until}"
+        told = f"{which.capitalize()} {_plural(waits.commits, 'waits', 'wait')} for confirm until {until}"
         what = "without it, what was saved since of the same objects, or needs them, is undone as well"
-        result.parts.append(Prose(f"{waiting}; {what}."))
+        result.parts.append(Prose(f"{told}; {what}."))
 
 
 class Overdue:
@@ -87,6 +100,8 @@ class Overdue:
         session, waits = self._session, self._waiting()
         if waits is None or not self._watch.over(waits):
             return []
+        from avi_shell.configuration import confirming
+
         try:
             done = confirming.undo_over(session.stored, waits.deadline, replace(session.author, line=LINE))
         except ShellError as exc:
@@ -101,7 +116,7 @@ class Overdue:
 
     def _waiting(self) -> Unconfirmed | None:
         try:
-            return confirming.waiting(self._session.stored)
+            return waiting(self._session)
         except ShellError:
             return None  # the line that needs the store says why
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from avi_shell.configuration import undo
 from avi_shell.configuration.document import ADMIN, ALL
 from avi_shell.errors import Refused
-from avi_shell.output import changes
 from avi_shell.output.result import Part, Result, Table
 from avi_shell.session import confirming
 from avi_shell.session.state import SessionState
@@ -14,6 +12,9 @@ from grammar.commands import Command
 
 def rollback(session: SessionState, command: Command, result: Result) -> None:
     """`rollback N`: says what changes, asks where a person sits, and commits."""
+    from avi_shell.configuration import undo
+    from avi_shell.output import changes
+
     number = int(command.text("number"))
     if session.tenant not in (ADMIN, ALL):
         raise Refused("a rollback is about the objects of every tenant", hint=f"switchto tenant {ADMIN}")

@@ -156,7 +156,8 @@ class Daemon:
             gc.enable()
             requests = Requests(engine, self._reason, self._source.wake, lambda: self._source.unconfirmed)
             undoing = Undoing(self._settings.state, self._source, engine.events)
-            jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, requests), undoing.run())]
+            jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, requests))]
+            jobs.append(tasks.once(undoing.run()))  # whatever becomes of it, forwarding goes on
             ends = engine.driver.ends_with_process()
             ended = f"forwarding ended with it: {ends}" if ends else "the kernel forwards on"
             keep = True  # where something failed, what the kernel forwards by itself is not the worse for it

@@ -23,7 +23,8 @@ def render(reports: Iterable[Mapping[str, Any]], width: int) -> Iterator[str]:
         yield part if "\n" in part else textwrap.fill(visible(part), width, break_on_hyphens=False)
 
 
-def _unconfirmed(waits: Mapping[str, Any] | None) -> Iterable[str]:
+def waiting(waits: Mapping[str, Any] | None) -> Iterable[str]:
+    """What waits to be confirmed, lines. waits: as `undoing.report` tells it."""
     if waits is None:
         return
     numbers = ", ".join(map(str, waits["commits"]))
@@ -40,7 +41,7 @@ def _parts(reports: Iterable[Mapping[str, Any]], width: int) -> Iterator[str]:
         modes = ", ".join(f"{name} {mode}" for name, mode in told["driver"]["interfaces"].items())
         yield f"Service engine {told['name']} ({told['group']}): driver {told['driver']['name']} on {modes}"
         yield f"version applied {told['version']}, process {told['pid']}"
-        yield from _unconfirmed(told.get("unconfirmed"))
+        yield from waiting(told.get("unconfirmed"))
         yield f"driver chosen because {told['driver']['reason']}"
         for one in told["kernel"]:
             yield f"{one['object']} is missing: {one['reason']}"

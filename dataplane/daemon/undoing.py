@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
@@ -26,6 +27,8 @@ AGAIN_AFTER = 10.0
 """Seconds until the program is started again, where it did not end what was to be ended."""
 PATIENCE = 120.0
 """Seconds that it has."""
+_HERE = str(Path(__file__).parents[2])
+"""The folder of this engine's own code, and so of the program that goes with it."""
 _SAID = 500
 """Characters of what it said that are told."""
 
@@ -48,10 +51,16 @@ class Undoing:
             await asyncio.sleep(LOOK_EVERY)
 
     async def _undo(self, waits: Unconfirmed) -> None:
-        command = [sys.executable, "-m", "avi_shell", "undo-unconfirmed", "--state", str(self._state)]
+        # -P: a module that somebody else put into the engine's working directory is not run
+        command = [sys.executable, "-P", "-m", "avi_shell", "undo-unconfirmed", "--state", str(self._state.absolute())]
         try:
             process = await asyncio.create_subprocess_exec(
-                *command, "--deadline", repr(waits.deadline), stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
+                *command,
+                *("--deadline", repr(waits.deadline)),
+                stdin=DEVNULL,
+                stdout=PIPE,
+                stderr=STDOUT,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_HERE, os.environ.get("PYTHONPATH"))))},
             )
         except OSError as exc:
             self._tell(f"{sys.executable}: {exc.strerror}")

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from avi_shell.configuration import backup, confirming, undo
+from avi_shell.configuration import backup, confirming, transfer, undo
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.confirming import Undone
-from avi_shell.configuration.document import reference
+from avi_shell.configuration.document import HIDDEN_STATE, reference
 from avi_shell.configuration.record import Author
 from avi_shell.configuration.store import Store
-from avi_shell.errors import Refused
+from avi_shell.errors import Refused, ShellError
+from dataplane.plan import unconfirmed
 from dataplane.plan.unconfirmed import Unconfirmed, Watch
 
 from .addresses import address
 from .conftest import Site
+from .test_consistency import services_of
 from .test_history import rows
-from .test_undo import look
+from .test_undo import MORE, fresh, look
 
 MINUTE = Author(confirm=60.0)
 
@@ -134,6 +142,53 @@ def test_a_name_that_another_has_by_now_is_free_again_when_both_are_undone(site:
     site.save("pool", name="p1")
     assert time_over(site) == Undone((2,), 1, 4, lost=(3,))
     assert look(site.configuration) == before
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.tuples(st.sampled_from(MORE), st.booleans()), min_size=2, max_size=8),
+    st.randoms(use_true_random=False),
+)
+def test_whatever_waits_among_whatever_others_did_is_undone_alone_or_with_all_since(
+    steps: list[tuple[Callable[[Site, Random], None], bool]], random: Random
+) -> None:
+    site = Site(fresh())
+    configuration = site.configuration
+    states = {configuration.version(): bodies(configuration)}
+    for step, waiting in steps:
+        with contextlib.suppress(ShellError):
+            step(site, random)
+        if (number := configuration.version()) not in states:
+            made = range(max(states) + 1, number + 1)
+            states[number] = bodies(configuration)
+            if waiting:
+                with configuration.transaction() as store:
+                    unconfirmed.add(store.connection, made, 60.0)
+    found, last = confirming.waiting(configuration), configuration.version()
+    if found is None:
+        return
+    with configuration.snapshot() as store:
+        own = {change.row for number in found.commits for change in store.changes(number)}
+    done = time_over(site)
+    assert done is not None
+    assert (done.before, done.fault) == (found.before, "")
+    assert {*done.kept, *done.lost, *found.commits} == set(range(found.before + 1, last + 1))
+    before, after, now = states[found.before], states[last], bodies(configuration)
+    if done.kept:
+        assert now == {row: b for row, b in after.items() if row not in own} | {
+            row: b for row, b in before.items() if row in own
+        }
+    else:
+        assert now == before
+    assert configuration.damage() is None
+    again = Configuration.in_memory()
+    transfer.import_(again, transfer.export(configuration), keep_uuid=True)
+    assert services_of(again) == services_of(configuration)
+
+
+def bodies(configuration: Configuration) -> dict[int, str]:
+    """Every object by its row, without the time of its last change."""
+    return {row[0]: re.sub(rf'"{HIDDEN_STATE}":"[0-9]*"', "", row[-1]) for row in rows(configuration)["object"]}
 
 
 def test_what_others_undid_already_needs_no_commit(site: Site) -> None:

@@ -90,10 +90,10 @@ def _check(state: Path, told: int, together: bool) -> str:
         _check_history(configuration)
         with configuration.snapshot() as store:
             waiting = [number for number, _ in store.outbox.waiting()]
-        begun = [number for number in waiting if number in _audited(state)]
+        begun = [number for number in waiting if number in audited(state)]
         for _ in range(2):
             audit.Audit(state, configuration).close()
-            assert _audited(state) == commits
+            assert audited(state) == commits
     left = "with what was told" if found == told else "with one commit more than was told"
     left = f"sessions, {left}" if together else left
     return left + (" (its line half moved)" if begun else " (its line to be moved)" if waiting else "")
@@ -122,7 +122,7 @@ def _ordered(documents: Iterable[Document]) -> list[Document]:
     return sorted(documents, key=lambda one: str(one["uuid"]))
 
 
-def _audited(state: Path) -> list[int]:
+def audited(state: Path) -> list[int]:
     """The commits of the audit log, in its order."""
     files = [state / name for name in reversed(statedir.AUDIT)]
     entries = [json.loads(line) for file in files if file.exists() for line in file.read_text().splitlines()]

@@ -73,6 +73,7 @@ PARTS = {
     for part in (
         Part("lines", "lines of examples and transcripts, mutated: a session never raises", 1_000_000, 2_000, "lines"),
         Part("kills", "kill -9 in commits: none is torn, plan, history and audit are complete", 1_000, 10, "kills"),
+        Part("confirms", "kill -9 of who undoes what nobody confirms: undone once, or kept", 500, 10, "confirms"),
         Part("disks", "disks full at some byte: what is told is what is stored, reads work", 200, 10, "disks"),
         Part("damaged", "stores damaged somewhere: what is damaged is told, nothing raises", 500, 30, "damaged"),
         Part("imports", "exports with something changed: imported or refused with the path", 10_000, 150, "imports"),
