@@ -30,10 +30,11 @@ def prepare(path: Path) -> None:
                 folder.mkdir(0o700)
             except FileExistsError:  # it was there, or another process makes it now, too
                 if not folder.is_dir():
-                    raise
+                    what = f"{folder} is no state directory: it is no directory"
+                    raise StateError(what, remedy="--state names one") from None
             else:
                 folder.chmod(0o700)
-    except (FileExistsError, NotADirectoryError) as exc:
+    except NotADirectoryError as exc:
         raise StateError(f"{exc.filename} is no state directory: {exc.strerror}", remedy="--state names one") from exc
     check(path)
 
