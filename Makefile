@@ -9,7 +9,7 @@ FRAMES ?= 1000000
 COMMITS ?= 500
 KILLS ?= 200
 KERNEL ?= 6.1
-KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/server tests/kernels/vlans.py
+KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_handshakes.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/server tests/kernels/vlans.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint soak fuzz torture fleet bench bench-shell test-kernel install-demo install-test xdp clean

@@ -6,9 +6,10 @@ handshakes are of all processors together, for they are few.
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from dataplane.bpf import maps
@@ -23,20 +24,11 @@ from dataplane.forwarding.values import Counters, HandshakeTally, ServiceKey, Ta
 K = TypeVar("K")
 
 _SERVICE_DROPS = "service_drops", "slow_service_drops"
+_HANDSHAKE = struct.Struct("=4Q")
+_HANDSHAKES = 2048
+"""Tallies of handshakes that are read at once."""
 _BATCH = 512
 """Drops by service that are read at once: each has a number for every processor."""
-
-
-class _Handshakes:
-    """What is counted of them, by number."""
-
-    def __init__(self, counted: bytes) -> None:
-        self._words = memoryview(counted).cast("Q")
-
-    def of(self, numbers: Mapping[K, int]) -> dict[K, HandshakeTally]:
-        """Of those that sampled flows came for."""
-        found = ((key, self._words[number * 4 : number * 4 + 4]) for key, number in numbers.items())
-        return {key: HandshakeTally(*counted) for key, counted in found if any(counted)}
 
 
 class Snapshot:
@@ -49,12 +41,12 @@ class Snapshot:
         events: bytes,
         slow_events: bytes,
         service_drops: Mapping[tuple[int, int], int],
-        handshakes: bytes,
+        handshakes: Mapping[int, HandshakeTally],
     ) -> None:
         self._cpus = maps.possible_cpus()
         self._counters, self._slow = memoryview(counters).cast("Q"), memoryview(slow).cast("Q")
         self._events, self._slow_events = memoryview(events).cast("Q"), memoryview(slow_events).cast("Q")
-        self._handshakes = _Handshakes(handshakes)
+        self._handshakes = handshakes
         self._service_drops: dict[int, dict[str, int]] = {}
         for (service, reason), number in service_drops.items():
             if number and reason < len(DROP_REASONS):
@@ -68,8 +60,8 @@ class Snapshot:
             {key: self.tally(number) for key, number in services.items()},
             {key: self.tally(number) for key, number in servers.items()},
             {key: drops for key, number in services.items() if (drops := self.drops_of_service(number))},
-            self._handshakes.of(services),
-            self._handshakes.of(servers),
+            _whose(self._handshakes, services),
+            _whose(self._handshakes, servers),
         )
 
     def tally(self, number: int) -> Tally:
@@ -158,7 +150,7 @@ class MapCounters:
             self._maps["events"].read(events),
             self._maps["slow_events"].read(events),
             self._read_service_drops(),
-            self._maps["handshakes"].read(end),
+            dict(self._handshakes()),
         )
 
     def handshakes(
@@ -166,11 +158,24 @@ class MapCounters:
     ) -> HandshakeCounts:
         """What is counted of handshakes. Who has which number is asked where anything is, and before it is read: a
         number that another one has meanwhile brings nothing with it."""
-        if not self._maps["handshakes"].read(self._numbers.end).strip(b"\0"):
+        if next(self._handshakes(), None) is None:
             return HandshakeCounts({}, {})
         of_services, of_servers = services(), servers()
-        counted = _Handshakes(self._maps["handshakes"].read(self._numbers.end))
-        return HandshakeCounts(counted.of(of_services), counted.of(of_servers))
+        counted = dict(self._handshakes())
+        return HandshakeCounts(_whose(counted, of_services), _whose(counted, of_servers))
+
+    def _handshakes(self) -> Iterator[tuple[int, HandshakeTally]]:
+        """By number, of those that sampled flows came for. Read in pieces: all of them are megabytes."""
+        first, end = 0, self._numbers.end
+        for _, values, entries in self._maps["handshakes"].batches(_HANDSHAKES):
+            piece = bytes(values)
+            for at in range(first, first + entries) if piece.strip(b"\0") else ():
+                counted = _HANDSHAKE.unpack_from(piece, (at - first) * _HANDSHAKE.size)
+                if any(counted):
+                    yield at, HandshakeTally(*counted)
+            first += entries
+            if first >= end:
+                return
 
     def add(self, number: int, size: int) -> None:
         """Count a packet of `size` bytes that user space forwarded."""
@@ -202,3 +207,8 @@ class MapCounters:
         for name in _SERVICE_DROPS:
             for reason in range(len(DROP_REASONS)):
                 self._maps[name].delete(layout.service_drop(number, reason))
+
+
+def _whose(counted: Mapping[int, HandshakeTally], numbers: Mapping[K, int]) -> dict[K, HandshakeTally]:
+    """Tallies by number as those of who has the number."""
+    return {key: counted[number] for key, number in numbers.items() if number in counted}
