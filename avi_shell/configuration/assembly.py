@@ -103,6 +103,8 @@ class Assembly:
     pool: Document | None  # None = it names none
     monitors: tuple[Document, ...]  # in the pool's order
     cloud: Document  # in which it stands
+    context: Document  # its VRF context
+    holder: Document  # its VsVip, else itself
     dsr_services: tuple[Service, ...] = field(init=False)  # the services that are forwarded by direct server return
     # whether the rules of direct server return apply: a service has a `dsr_profile`, or would get one
     is_dsr: bool = field(init=False)
@@ -131,6 +133,11 @@ class Assembly:
     def part(self, path: str) -> Part:
         """A field of the virtual service itself."""
         return Part("virtualservice", self.name, path)
+
+    def holder_part(self, path: str) -> Part:
+        """A field of whoever has its VIPs."""
+        segment = "vsvip" if "vsvip_ref" in self.document else "virtualservice"
+        return Part(segment, str(self.holder.get("name", "")), path)
 
     def pool_part(self, path: str) -> Part:
         """A field of its pool."""
@@ -180,24 +187,25 @@ def assemble(document: Document, lookup: Lookup) -> Assembly:
             )
         )
     pool = lookup(document["pool_ref"]) if "pool_ref" in document else None
+    holder, segment = document, "virtualservice"  # its own VIPs count where it names no VsVip
+    if "vsvip_ref" in document:
+        holder, segment = lookup(document["vsvip_ref"]) or {}, "vsvip"
     monitors = [lookup(ref) or {} for ref in (pool or {}).get("health_monitor_refs", ())]
     return Assembly(
         document,
         lookup(profile) or {},
         lookup(application) or {},
         tuple(services),
-        _vips(document, lookup),
+        _vips(segment, holder),
         pool,
         tuple(monitors),
         lookup(document.get("cloud_ref", "")) or {},
+        lookup(document["vrf_context_ref"]) or {},
+        holder,
     )
 
 
-def _vips(document: Document, lookup: Lookup) -> tuple[Vip, ...]:
-    """A VsVip's VIPs; a virtual service's own ones count where it names no VsVip."""
-    holder, segment = document, "virtualservice"
-    if "vsvip_ref" in document:
-        holder, segment = lookup(document["vsvip_ref"]) or {}, "vsvip"
+def _vips(segment: str, holder: Document) -> tuple[Vip, ...]:
     return tuple(
         Vip(vip, Part(segment, holder["name"], f"vip[{index}]")) for index, vip in enumerate(holder.get("vip", ()), 1)
     )

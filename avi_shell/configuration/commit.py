@@ -25,6 +25,7 @@ from avi_shell.configuration import (
     validation,
 )
 from avi_shell.configuration.assembly import Assembly
+from avi_shell.configuration.breach import Breach
 from avi_shell.configuration.completed import completed
 from avi_shell.configuration.document import ADMIN, HIDDEN_STATE, Document, Target
 from avi_shell.configuration.entry import Entry
@@ -37,8 +38,11 @@ from dataplane import plan
 from dataplane.plan import sqlite
 from grammar import schema
 
-_COMMON_KINDS = ("serviceengine", "serviceenginegroup")
-_COMMON_FIELDS = ("se_use_dpdk", "enable_gratarp_permanent", "gratarp_permanent_periodicity", "se_group_ref")
+_COMMON_KINDS = ("serviceengine", "serviceenginegroup", "vrfcontext")
+_COMMON_FIELDS = (
+    *("se_use_dpdk", "enable_gratarp_permanent", "gratarp_permanent_periodicity", "se_group_ref", "cloud_ref"),
+    *("bgp_profile", "bfd_profile"),
+)
 """The kinds, and their fields, that the plan's common document is made of."""
 
 
@@ -95,10 +99,7 @@ class Change:
         if names:
             self._note(f"{kind.name} {new['name']}: {notices.WITHOUT_EFFECT}: {', '.join(names)}")
             self.without_effect.update(f"{kind.name}.{name}" for name in names)
-        if kind.segment == "networkprofile":
-            self._note(*notices.profile_notices(new))
-        if kind.segment == "pool":
-            self._note(*notices.pool_notices(new))
+        self._note(*notices.object_notices(kind.segment, new))
         return Put(entry, created=stored is None, changed=True)
 
     def remove(self, entry: Entry) -> None:
@@ -336,8 +337,11 @@ class Change:
         return forwarded
 
     def _common(self) -> plan.Common:
-        groups = (entry.document for entry in self._store.entries("serviceenginegroup"))
-        return compiler.common(groups, (entry.document for entry in self._store.entries("serviceengine")))
+        groups, engines, contexts = (
+            [entry.document for entry in self._store.entries(kind)]
+            for kind in ("serviceenginegroup", "serviceengine", "vrfcontext")
+        )
+        return compiler.common(groups, engines, contexts)
 
     def _assemble(self, id_: int) -> Assembly:
         return assembly.assemble((self._touched.entries.get(id_) or self._store.by_id(id_)).document, self._lookup)
@@ -358,7 +362,7 @@ class Change:
     def _path(self, entry: Entry, path: str) -> str:
         return path if self._subject in ((entry.kind, entry.name), ("", "")) else ""
 
-    def _raise(self, breaches: Iterator[rules.Breach] | list[rules.Breach]) -> bool:
+    def _raise(self, breaches: Iterator[Breach] | list[Breach]) -> bool:
         """Refuse the first breach, or gather all. Returns whether there is none."""
         kept = True
         for breach in breaches:

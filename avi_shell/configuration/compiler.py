@@ -6,8 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 
-from avi_shell.configuration.assembly import Assembly, Service, Vip
-from avi_shell.configuration.document import Document, address_text, owned_name, reference_name, target, tenant_of
+from avi_shell.configuration import bgp
+from avi_shell.configuration.assembly import GLOBAL, Assembly, Service, Vip
+from avi_shell.configuration.document import (
+    ADMIN,
+    Document,
+    address_text,
+    owned_name,
+    reference_name,
+    target,
+    tenant_of,
+)
 from dataplane import plan
 from grammar import schema
 
@@ -80,9 +89,9 @@ def changes(
     return changed, [key for key in previous if key not in planned]
 
 
-def common(groups: Iterable[Document], engines: Iterable[Document]) -> plan.Common:
-    """What the engines share: driver and announcements of each service engine group, and the group of each named
-    engine."""
+def common(groups: Iterable[Document], engines: Iterable[Document], contexts: Iterable[Document]) -> plan.Common:
+    """What the engines share: driver, announcements and BGP of each service engine group, and the group of each named
+    engine. contexts: the VRF contexts; that of a group's BGP is `global` of its cloud."""
     named = {owned_name(group["name"], tenant_of(group), reference_name(group["cloud_ref"])): group for group in groups}
     drivers = {name: group.get("se_use_dpdk", 0) for name, group in named.items()}
     announcing = {
@@ -90,7 +99,19 @@ def common(groups: Iterable[Document], engines: Iterable[Document]) -> plan.Comm
         for name, group in named.items()
         if group.get("enable_gratarp_permanent")
     }
-    return plan.Common(drivers, {engine["name"]: _group(engine) for engine in engines}, announcing=announcing)
+    speaking = {
+        reference_name(context["cloud_ref"]): context
+        for context in contexts
+        if (context["name"], tenant_of(context)) == (GLOBAL, ADMIN) and "bgp_profile" in context
+    }
+    speakers = {
+        name: bgp.speakers(speaking[cloud])
+        for name, group in named.items()
+        if (cloud := reference_name(group["cloud_ref"])) in speaking
+    }
+    return plan.Common(
+        drivers, {engine["name"]: _group(engine) for engine in engines}, announcing=announcing, bgp=speakers
+    )
 
 
 def seed_of(pool_uuid: str) -> int:
@@ -129,6 +150,7 @@ def _service(
         monitors_needed=pool.get("min_health_monitors_up", 0),
         servers_needed=pool.get("min_servers_up", 0),
         pool_tenant=tenant_of(pool) if tenant_of(pool) != tenant_of(document) else "",
+        route=bgp.route(assembly, vip.address),
     )
 
 

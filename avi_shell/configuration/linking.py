@@ -16,6 +16,7 @@ FOLLOWERS = {
     "networkprofile": ("virtualservice",),
     "applicationprofile": ("virtualservice",),
     "cloud": ("virtualservice",),
+    "vrfcontext": ("virtualservice",),
     "healthmonitor": ("pool",),
 }
 """Whose rules and plan may change with an object of a kind: the kinds of its referrers to look at again."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
+from avi_shell.configuration import bgp
 from avi_shell.configuration.assembly import GLOBAL, Assembly
 from avi_shell.configuration.autofill import filled
 from avi_shell.configuration.document import ADMIN, Document, address_text, with_defaults
@@ -67,6 +68,16 @@ def new_vips(
             f"alone; prepare them first: avi-server apply --vip {vip} --mode {mode} --interface IF "
             f"(show pool {name} server-setup)"
         )
+
+
+def object_notices(segment: str, document: Document) -> Iterator[str]:
+    """What an operator should know of an object by itself."""
+    if segment == "networkprofile":
+        yield from profile_notices(document)
+    elif segment == "pool":
+        yield from pool_notices(document)
+    elif segment == "vrfcontext" and "bgp_profile" in document:
+        yield from bgp.notices(document)
 
 
 def profile_notices(profile: Document) -> Iterator[str]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-from avi_shell.configuration.assembly import FAST_PATHS, Assembly, Part, Service, Vip
+from avi_shell.configuration import bgprules
+from avi_shell.configuration.assembly import FAST_PATHS, GLOBAL, Assembly, Part, Service, Vip
+from avi_shell.configuration.breach import Breach
 from avi_shell.configuration.compiler import HASH_KEYS
 from avi_shell.configuration.document import Document, address_text
 from dataplane.plan import variables
@@ -19,19 +20,6 @@ CONSISTENT_HASH = "LB_ALGORITHM_CONSISTENT_HASH"
 L4 = "APPLICATION_PROFILE_TYPE_L4"
 CLOUDS = ("CLOUD_VCENTER", "CLOUD_NONE", "CLOUD_LINUXSERVER")
 """The clouds in which the appliance has direct server return: VMware write, VMware no access, Linux server."""
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """A rule that is broken."""
-
-    what: str  # a sentence naming object and field
-    parts: tuple[Part, ...]  # the fields that could mend it, the most likely first
-    hint: str = ""  # what would be accepted
-
-    def path_in(self, segment: str, name: str) -> str:
-        """The field of that object that the rule is about, "" where it is about others."""
-        return next((part.path for part in self.parts if (part.segment, part.name) == (segment, name)), "")
 
 
 def breaches(assembly: Assembly) -> Iterator[Breach]:
@@ -43,7 +31,7 @@ def breaches(assembly: Assembly) -> Iterator[Breach]:
 
 
 def alone(kind: str, document: Document) -> Iterator[Breach]:
-    """Rules of one object, used or not: a VIP's address, the variables of a monitor's script."""
+    """Rules of one object, used or not: a VIP's address, the variables of a monitor's script, BGP's peers."""
     if kind in ("vsvip", "virtualservice"):
         for index, vip in enumerate(document.get("vip", ()), 1):
             yield from _vip_address(Vip(vip, Part(kind, document["name"], f"vip[{index}]")))
@@ -54,6 +42,8 @@ def alone(kind: str, document: Document) -> Iterator[Breach]:
             part = Part(kind, document["name"], "external_monitor.command_variables")
             hint = "words NAME=VALUE; none that steers the dynamic loader or the C library, such as LD_PRELOAD"
             yield Breach(f"HealthMonitor {document['name']}: {exc}", (part,), hint)
+    elif kind == "vrfcontext" and document["name"] == GLOBAL and "bgp_profile" in document:
+        yield from bgprules.profile(document)
 
 
 def _overlaps(assembly: Assembly) -> Iterator[Breach]:
@@ -207,4 +197,5 @@ _DSR_RULES: tuple[Callable[[Assembly], Iterator[Breach]], ...] = (
     _profile,
     _algorithm,
     _addresses,
+    bgprules.injection,
 )

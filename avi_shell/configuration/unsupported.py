@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from avi_shell.configuration.assembly import GLOBAL, Assembly, Part, Service
-from avi_shell.configuration.rules import Breach
+from avi_shell.configuration.breach import Breach
 from dataplane import plan
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dataplane.plan.bgp import Bgp, Peer, Route
     from dataplane.plan.model import (
         BY_ADDRESS,
         BY_ADDRESS_AND_PORT,
@@ -49,11 +50,14 @@ __all__ = [
     "MONITOR_TCP",
     "MONITOR_UDP",
     "SLOTS",
+    "Bgp",
     "Common",
     "Former",
     "Mark",
     "Monitor",
+    "Peer",
     "Plan",
+    "Route",
     "Server",
     "Service",
 ]
@@ -66,7 +70,7 @@ if not TYPE_CHECKING:
         without."""
         if name not in __all__:
             raise AttributeError(f"module {__name__} has no attribute {name}")
-        from dataplane.plan import model
+        from dataplane.plan import bgp, model
 
-        globals().update({one: getattr(model, one) for one in __all__})
+        globals().update({one: getattr(model, one, None) or getattr(bgp, one) for one in __all__})
         return globals()[name]

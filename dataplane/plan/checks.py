@@ -29,6 +29,7 @@ LONGEST_UUID = 60 - len("/255.255.255.255")
 LONGEST = 1 << 20
 _U16, _U32, _U63 = 0xFFFF, 0xFFFFFFFF, (1 << 63) - 1
 _SECONDS = 1 << 40
+_WORD = range(_U32 + 1)
 
 
 class Rule(NamedTuple):
@@ -85,6 +86,24 @@ def are_addresses(texts: Sequence[str]) -> bool:
 
 def _is_prime(number: int) -> bool:
     return number > 2 and all(number % divisor for divisor in range(2, int(number**0.5) + 1))
+
+
+def is_network(text: str) -> bool:
+    """Whether a text is an IPv4 network: an address in it, and the length of its prefix."""
+    address, _, length = text.partition("/")
+    return is_address(address) and length.isdecimal() and len(length) < 3 and int(length) <= 32
+
+
+def is_community(text: str) -> bool:
+    """Whether a text is a community: two numbers of 16 bits (RFC 1997)."""
+    parts = text.split(":")
+    return len(parts) == 2 and all(p.isascii() and p.isdecimal() and len(p) < 6 and int(p) <= _U16 for p in parts)
+
+
+def is_secret(text: str) -> bool:
+    """Whether a text can be the secret of a BGP session: a key of TCP has 80 bytes (linux/tcp.h), and BIRD reads it
+    between quotes."""
+    return text.isascii() and text.isprintable() and '"' not in text and len(text) <= 80
 
 
 _FLAG = Rule(frozenset({bool}), "true or false")
@@ -148,6 +167,36 @@ SERVICE: Mapping[str, Rule] = {
     "servers_needed": _integer(0, _U32),
     "pool_tenant": _text(),
 }
+_AS, _TIMER = _integer(1, _U32), _integer(1, _U16)
+SECRET = Rule(frozenset({str}), "text of at most 80 bytes in one line, without quotes", is_secret)
+_COMMUNITY = Rule(frozenset({str}), "two numbers up to 65535, as 65000:100", is_community)
+ROUTE: Mapping[str, Rule] = {
+    "local_preference": Rule(
+        frozenset({int, type(None)}), "a whole number, or null", lambda n: n is None or n in _WORD
+    ),
+    "prepend": _integer(0, 10),
+}
+PEER: Mapping[str, Rule] = {
+    "address": _ADDRESS,
+    "local_as": _AS,
+    "remote_as": _AS,
+    "subnet": Rule(frozenset({str}), "an IPv4 network, as 10.0.0.0/24", lambda text: not text or is_network(text)),
+    "label": _text(),
+    "secret": SECRET,
+    "bfd": _FLAG,
+    "advertise": _FLAG,
+    "shutdown": _FLAG,
+    "connect_timer": _TIMER,
+    "keepalive": _TIMER,
+    "hold_time": _integer(3, _U16),
+    "multihop": _integer(0, 255),
+}
+BGP: Mapping[str, Rule] = {
+    "local_as": _AS,
+    "bfd_multiplier": _integer(1, 255),
+    "bfd_transmit": _integer(10, _U32),
+    "bfd_receive": _integer(10, _U32),
+}
 _VERSION = _integer(-1, _U63)
 _GROUPS = {"drivers": _integer(0, 100), "engines": _text(), "announcing": _seconds(0)}
 
@@ -201,14 +250,19 @@ def each(rule: Rule, value: Any, place: str) -> tuple[Any, ...]:
     return tuple(value)
 
 
-def codes(value: Any, place: str) -> tuple[str, ...]:
-    """Groups of HTTP statuses. Raises PlanError."""
-    return each(_text(), value, place)
-
-
 def statuses(value: Any, place: str) -> tuple[int, ...]:
     """HTTP statuses. Raises PlanError."""
     return each(_STATUS, value, place)
+
+
+def texts(value: Any, place: str) -> tuple[str, ...]:
+    """Words. Raises PlanError."""
+    return each(_text(), value, place)
+
+
+def communities(value: Any, place: str) -> tuple[str, ...]:
+    """Communities of a route. Raises PlanError."""
+    return each(_COMMUNITY, value, place)
 
 
 def former(body: Mapping[str, Any], place: str) -> None:
@@ -227,6 +281,7 @@ def former(body: Mapping[str, Any], place: str) -> None:
 def common(body: Any) -> None:
     """What the engines share: names of groups and engines to values. Raises PlanError."""
     listed(body, "what the engines share", dict)
+    listed(body.get("bgp", {}), "bgp", dict)
     for name, rule in _GROUPS.items():
         for key, value in listed(body.get(name, {}), name, dict).items():
             if not rule.allows(value):

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from dataplane.errors import PlanError
 from dataplane.foreign.text import harmless
 from dataplane.plan import checks
+from dataplane.plan.bgp import Bgp, Peer, Route
 from dataplane.plan.model import Common, Former, Monitor, Server, Service
 
 T = TypeVar("T")
@@ -31,7 +32,8 @@ def document(value: Service | Common) -> dict[str, Any]:
 
 
 def brief_document(service: Service) -> dict[str, Any]:
-    """A service's document without what is its servers' default: of thousands of servers it is read at every start."""
+    """A service's document without what is its servers' default: of thousands of servers it is read at every start. One
+    that routers are not told of reads as it did before there were routes."""
     body = {name: getattr(service, name) for name in _PLAIN}
     body["servers"] = [
         {name: value for name, default in _SERVER if (value := getattr(server, name)) != default}
@@ -39,6 +41,10 @@ def brief_document(service: Service) -> dict[str, Any]:
     ]
     body["monitors"] = [asdict(monitor) for monitor in service.monitors]
     body["former"] = [asdict(former) for former in service.former]
+    if service.route is None:
+        del body["route"]
+    else:
+        body["route"] = asdict(service.route)
     return body
 
 
@@ -63,6 +69,8 @@ def _service(body: dict[str, Any], version: int) -> Service:
     known["servers"] = servers
     known["former"] = tuple(_former(one, f"former[{at}]") for at, one in enumerate(former))
     known["monitors"] = _monitors(checks.listed(body.get("monitors", []), "monitors"))
+    if known.get("route") is not None:
+        known["route"] = _route(checks.listed(body["route"], "route", dict))
     known["version"] = version
     service = _made(Service, known, "")
     checks.whole(body, list(map(_ADDRESS, servers)))
@@ -101,7 +109,7 @@ def _monitors(bodies: list[Any]) -> tuple[Monitor, ...]:
 def _monitor(body: dict[str, Any], place: str) -> Monitor:
     known = dict(_known(Monitor, body))
     checks.check(checks.MONITOR, body, f"{place}.")
-    known["codes"] = checks.codes(known.get("codes", []), f"{place}.codes")
+    known["codes"] = checks.texts(known.get("codes", []), f"{place}.codes")
     known["maintenance_codes"] = checks.statuses(known.get("maintenance_codes", []), f"{place}.maintenance_codes")
     return _made(Monitor, known, f"{place}.")
 
@@ -111,11 +119,35 @@ def _former(body: dict[str, Any], place: str) -> Former:
     return Former(body["until"], tuple((a, w, g) for a, w, g in body["servers"]))
 
 
+def _route(body: dict[str, Any]) -> Route:
+    known = dict(_known(Route, body))
+    checks.check(checks.ROUTE, body, "route.")
+    known["labels"] = checks.texts(body.get("labels", []), "route.labels")
+    known["communities"] = checks.communities(body.get("communities", []), "route.communities")
+    return _made(Route, known, "route.")
+
+
+def _bgp(group: str, body: Any) -> Bgp:
+    place = f"bgp.{harmless(group, 60)}"
+    known = {name: value for name, value in checks.listed(body, place, dict).items() if name in _names(Bgp)}
+    checks.check(checks.BGP, known, f"{place}.")
+    peers = checks.objects(known.get("peers", []), f"{place}.peers")
+    known["peers"] = tuple(_peer(one, f"{place}.peers[{at}].") for at, one in enumerate(peers))
+    return _made(Bgp, known, f"{place}.")
+
+
+def _peer(body: dict[str, Any], place: str) -> Peer:
+    known = {name: value for name, value in body.items() if name in _names(Peer)}
+    checks.check(checks.PEER, known, place)
+    return _made(Peer, known, place)
+
+
 def read_common(body: Any, version: Any) -> Common:
     """What the engines share, of its document. Fields that only a newer version knows are passed over. Raises
     PlanError."""
     checks.common(body)
     known = {name: body[name] for name in _names(Common) & body.keys()}
+    known["bgp"] = {group: _bgp(group, one) for group, one in known.get("bgp", {}).items()}
     return Common(**known | {"version": checks.version(version)})
 
 

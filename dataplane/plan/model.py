@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from dataplane.plan.bgp import Bgp, Route
+
 L2 = "l2"
 L3_IPIP = "l3-ipip"
 L3_GRE = "l3-gre"
@@ -111,6 +113,7 @@ class Service:
     # who shared the table before, oldest first, as long as flows of theirs may live: an engine that has never seen them
     # keeps them all the same
     former: tuple[Former, ...] = ()
+    route: Route | None = None  # how routers are told of the VIP, None: they are not
     version: int = 0  # the commit that last changed it
 
     @property
@@ -129,6 +132,7 @@ class Common:
     version: int = 0  # the commit that last changed it
     # seconds after which the engines of a group announce their VIPs again, for groups that do
     announcing: Mapping[str, float] = field(default_factory=dict)
+    bgp: Mapping[str, Bgp] = field(default_factory=dict)  # of each service engine group whose VRF context has BGP
 
 
 class Mark(NamedTuple):

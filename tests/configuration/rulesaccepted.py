@@ -183,7 +183,7 @@ ACCEPTED: list[tuple[str, list[Step], list[str]]] = [
     (
         "BGP",
         [lambda s: s.save("vrfcontext", name="v", bgp_profile={"local_as": 65000})],
-        ["VrfContext v: stored, without effect here: bgp_profile"],
+        ["VrfContext v: bgp_profile has no effect: service engines forward in the VRF context global alone"],
     ),
     (
         "nothing yet to forward",

@@ -3,7 +3,7 @@
 import json
 import re
 import sqlite3
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,11 @@ SERVICE = plan.Service(
     servers=(plan.Server("10.0.0.11", 80), plan.Server("10.0.0.12", 80, weight=3, enabled=False)),
     monitors=(plan.Monitor("hm", "HEALTH_MONITOR_TCP", send_interval=1),), version=3,
 )  # fmt: skip
-COMMON = plan.Common({"Default-Group": 2}, {"se-1": "Default-Group"}, 3, {"Default-Group": 300.0})
+BGP = plan.Bgp(65001, (plan.Peer("10.0.0.254", 65001, 65000, "10.0.0.0/24", secret="s"),), bfd_transmit=500)
+COMMON = plan.Common(
+    {"Default-Group": 2}, {"se-1": "Default-Group"}, 3, {"Default-Group": 300.0}, {"Default-Group": BGP}
+)
+ROUTED = replace(SERVICE, route=plan.Route(("a",), ("65000:1",), 0, 2))
 
 
 @pytest.fixture
@@ -36,8 +40,16 @@ def test_what_is_written_is_read(store: sqlite3.Connection) -> None:
     assert sqlite.read(store) == plan.Plan(3, {"10.0.0.100/tcp/80-80": SERVICE}, COMMON)
 
 
+def test_a_plan_of_a_vip_that_routers_are_not_told_of_reads_as_before(store: sqlite3.Connection) -> None:
+    sqlite.write(store, 3, [SERVICE], plan.Common())
+    (text,) = store.execute("SELECT document FROM plan WHERE key = ?", (SERVICE.key,)).fetchone()
+    assert "route" not in json.loads(text)  # engines of an older release read it
+    sqlite.write(store, 4, [replace(ROUTED, version=4)], None)
+    assert sqlite.read(store).services == {SERVICE.key: replace(ROUTED, version=4)}
+
+
 def test_what_the_engines_share_is_read_whole() -> None:
-    assert codec.read_common(codec.document(COMMON), 3) == COMMON
+    assert codec.read_common(json.loads(json.dumps(codec.document(COMMON))), 3) == COMMON
     assert codec.read_common({"drivers": COMMON.drivers, "of a newer version": 1}, 3) == plan.Common(
         COMMON.drivers, version=3
     )
@@ -54,8 +66,9 @@ def test_an_empty_plan_has_the_version_asked_after(store: sqlite3.Connection) ->
     assert sqlite.read(store, -1) == plan.Plan(-1, {}, None)
 
 
-def test_a_file_holds_the_whole_plan(tmp_path: Path) -> None:
-    whole = plan.Plan(3, {SERVICE.key: SERVICE}, COMMON)
+@pytest.mark.parametrize("service", [SERVICE, ROUTED])
+def test_a_file_holds_the_whole_plan(service: plan.Service, tmp_path: Path) -> None:
+    whole = plan.Plan(3, {service.key: service}, COMMON)
     file.save(whole, tmp_path / "plan.json")
     assert file.load(tmp_path / "plan.json") == whole
 
@@ -112,6 +125,11 @@ WRONG: tuple[tuple[dict[str, object], str], ...] = (
     ({"former": [{"until": "now", "servers": []}]}, r"former\[0\].until"),
     ({"former": [{"until": 1, "servers": [["10.0.0.1", 1]]}]}, r"former\[0\].servers\[0\] has 2 values"),
     ({"former": [{"until": 1}]}, r"former\[0\].servers is None"),
+    ({"route": []}, r"route is \[\], expected an object"),
+    ({"route": {"communities": ["65000"]}}, r"route.communities\[0\] is '65000', expected two numbers"),
+    ({"route": {"labels": [1]}}, r"route.labels\[0\] is 1"),
+    ({"route": {"prepend": 11}}, "route.prepend is 11, expected a whole number from 0 to 10"),
+    ({"route": {"local_preference": "7"}}, "route.local_preference is '7'"),
 )
 
 
@@ -134,6 +152,24 @@ def test_values_of_other_types_or_out_of_their_range_are_refused_by_their_place(
 
 def test_a_pool_of_the_longest_uuid_has_room_for_a_vip_in_its_name() -> None:
     assert len(poolnames.of_vip("x" * checks.LONGEST_UUID, b"\xff" * 4)) == layout.NAME_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("bgp", "told"),
+    [
+        ([], "bgp is .., expected an object"),
+        ({"g": {"local_as": 0}}, "bgp.g.local_as is 0"),
+        ({"g": {}}, "bgp.g.local_as is missing"),
+        ({"g": {"local_as": 1, "peers": [{}]}}, r"bgp.g.peers\[0\].address is missing"),
+        (
+            {"g": {"local_as": 1, "peers": [{"address": "10.0.0.1", "local_as": 1, "remote_as": 2, "secret": '"'}]}},
+            r"bgp.g.peers\[0\].secret is",
+        ),
+    ],
+)
+def test_speakers_that_cannot_be_are_refused_by_their_place(bgp: object, told: str) -> None:
+    with pytest.raises(PlanError, match=told):
+        codec.read_common({"bgp": bgp}, 3)
 
 
 def test_a_service_under_anothers_key_is_refused(tmp_path: Path) -> None:
@@ -161,7 +197,10 @@ def test_every_field_has_a_rule() -> None:
     for cls, rules, others in (
         (plan.Server, checks.SERVER, set()),
         (plan.Monitor, checks.MONITOR, {"codes", "maintenance_codes"}),
-        (plan.Service, checks.SERVICE, {"servers", "monitors", "former", "version"}),
+        (plan.Service, checks.SERVICE, {"servers", "monitors", "former", "route", "version"}),
+        (plan.Route, checks.ROUTE, {"labels", "communities"}),
+        (plan.Peer, checks.PEER, set()),
+        (plan.Bgp, checks.BGP, {"peers"}),
     ):
         assert rules.keys() | others == {field.name for field in fields(cls)}
 
