@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterator
 
 from avi_shell.configuration import holdings
 from avi_shell.configuration.assembly import Assembly, Part
-from avi_shell.configuration.entry import Entry
 from avi_shell.configuration.breach import Breach
+from avi_shell.configuration.entry import Entry
 from avi_shell.configuration.store import Store
 
 _HINT = "one of its own for each"

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from dataplane import statedir
-from dataplane.daemon import leftovers
+from dataplane.daemon import leftovers, speaking
 from dataplane.daemon.requests import Requests
+from dataplane.daemon.speaking import Speaking
 from dataplane.daemon.undoing import Undoing
 from dataplane.drivers import registry, selection
 from dataplane.engine.engine import Engine
@@ -95,7 +96,8 @@ async def clean(state: Path, name: str) -> list[str]:
     run, record = state / "run", leftovers.record(state, name)
     statedir.check(state)
     with _locked(run / f"{name}.pid", name) if run.is_dir() else nullcontext():
-        done = removed(await leftovers.remove(instance(state, name), record))
+        done = speaking.end(speaking.folder(run, name))  # while what it forwards with is there
+        done += removed(await leftovers.remove(instance(state, name), record))
         for path in (run / f"{name}.sock",):
             if path.exists():
                 path.unlink()
@@ -131,6 +133,7 @@ class Daemon:
         self._settings = settings
         self._instance = instance(settings.state, settings.name)
         self._record = leftovers.record(settings.state, settings.name)
+        self._speaks_in = speaking.folder(settings.state / "run", settings.name)
         self._source = source
         self._engine: Engine | None = None
         self._reason = ""
@@ -154,9 +157,13 @@ class Daemon:
             gc.freeze()
             gc.set_threshold(GARBAGE)
             gc.enable()
-            requests = Requests(engine, self._reason, self._source.wake, lambda: self._source.unconfirmed)
+            speaker = Speaking(engine, self._speaks_in)
+            speaker.follow()
+            requests = Requests(
+                engine, self._reason, self._source.wake, lambda: self._source.unconfirmed, speaker.report
+            )
             undoing = Undoing(self._settings.state, self._source, engine.events)
-            jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, requests))]
+            jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, speaker, requests))]
             jobs.append(tasks.once(undoing.run()))  # whatever becomes of it, forwarding goes on
             ends = engine.driver.ends_with_process()
             ended = f"forwarding ended with it: {ends}" if ends else "the kernel forwards on"
@@ -168,7 +175,11 @@ class Daemon:
                 for job in jobs:
                     job.cancel()
                 await asyncio.gather(*jobs, return_exceptions=True)
-                await engine.close(keep=keep)
+                try:
+                    if ends or not keep:  # routers are told first: what they still send is forwarded meanwhile
+                        await engine.vips.retire()
+                finally:
+                    await engine.close(keep=keep)
             log.info("stopped%s", f"; {ended}" if keep else "")
         finally:
             gc.enable()
@@ -189,6 +200,7 @@ class Daemon:
                 raise
         keep = await self._stop
         if not keep:
+            await asyncio.to_thread(speaking.end, self._speaks_in)
             await leftovers.remove(self._instance, self._record)
         log.info("stopped while starting")
         return None
@@ -238,11 +250,12 @@ class Daemon:
         )
         return engine
 
-    async def _follow(self, engine: Engine, requests: Requests) -> None:
+    async def _follow(self, engine: Engine, speaker: Speaking, requests: Requests) -> None:
         while True:
             try:
                 engine.apply(await self._source.newer(engine.mark))
                 engine.refresh()
+                speaker.follow()
                 await requests.applied()
             except DataplaneError as exc:
                 engine.events.add(f"the plan was not applied: {exc}")

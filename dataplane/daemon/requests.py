@@ -80,7 +80,8 @@ class _Clients:
 class Requests:
     """Answers for an engine that has started.
 
-    chosen: why the driver was chosen; look: has the plan looked at now; waiting: what waits to be confirmed.
+    chosen: why the driver was chosen; look: has the plan looked at now; waiting: what waits to be confirmed; bgp: what
+    there is to tell of BGP.
     """
 
     def __init__(
@@ -89,8 +90,9 @@ class Requests:
         chosen: str,
         look: Callable[[], None],
         waiting: Callable[[], Unconfirmed | None] = lambda: None,
+        bgp: Callable[[], dict[str, Any] | None] = lambda: None,
     ) -> None:
-        self._engine, self._chosen, self._look, self._waiting = engine, chosen, look, waiting
+        self._engine, self._chosen, self._look, self._waiting, self._bgp = engine, chosen, look, waiting, bgp
         self._applied = asyncio.Condition()
         self._clients = _Clients()
 
@@ -170,6 +172,7 @@ class Requests:
                 told["pid"] = os.getpid()
                 told["unconfirmed"] = undoing.report(self._waiting())
                 told["driver"]["reason"] = self._chosen
+                told["bgp"] = self._bgp()
                 return told
             case "addresses":
                 own = [address for interface in engine.interfaces.served() for address in interface.addresses]

@@ -53,7 +53,8 @@ async def report(engine: Engine) -> dict[str, Any]:
                           "notes": [what it cannot do or see here]},
      "interfaces": [{"name", "mac", "mtu", "addresses", "lost": frames that its network driver did not take,
                      "fault": why no frame leaves by it, ""}],
-     "vips": [{"address", "up", "announced",
+     ("bgp": of `BgpAnnouncer.report`, null where the engine has no BGP),
+     "vips": [{"address", "up", "announced": somebody is told of it, "answers_arp", "routed": routers are to be told,
                "announcers": {how it is announced: {"state": announced|withdrawn|failed, "reason": why it failed, or who
                else has it}}}],
      "services": [{"virtualservice", "tenant", "uuid", "vip", "protocol", "port", "port_end", "pool", "pool_uuid",
@@ -134,7 +135,9 @@ def _vip(engine: Engine, vip: Vip) -> dict[str, Any]:
     return {
         "address": socket.inet_ntoa(vip.address),
         "up": vip.up,
-        "announced": vip.owned,
+        "announced": vip.owned or engine.vips.is_routed(vip.address),
+        "answers_arp": vip.owned,
+        "routed": engine.vips.is_routed(vip.address),
         "announcers": announcements,
     }
 
@@ -151,7 +154,10 @@ def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _S
     vip = socket.inet_aton(service.vip)
     strangers, refusal = engine.conflicts.strangers(vip), engine.vips.refusal(vip)
     who = f"VIP {service.vip} is not announced: {refusal}" if refusal else defence.words(service.vip, strangers)
-    against = [*engine.kernel.words(), who, engine.sending.senders(vip), engine.handshakes.words(service.pool_uuid)]
+    unheard = engine.vips.unheard(vip)
+    routers = f"routers are not told of VIP {service.vip}: {unheard}" if unheard else ""
+    answers = engine.handshakes.words(service.pool_uuid)
+    against = [*engine.kernel.words(), who, routers, engine.sending.senders(vip), answers]
     pool, servers = seen.of_vips[service.vip]
     state = operstate.service(service, pool, servers, "; ".join(filter(None, against)))
     return {

@@ -114,7 +114,15 @@ class Engine:
         self.pools = Pools(driver, self.index, self.members.of, self.members.ups, self.members.is_known, self.clock.now)
         self._first_use = FirstUse(record, self.conflicts.others, self._vip_answered, self.events.add)
         self.vips = VipOwner(
-            driver, self.index, self.pools.is_up, announcers, self.events.add, self._taken, self._first_use
+            driver,
+            self.index,
+            self.pools.is_up,
+            announcers,
+            self.events.add,
+            self._taken,
+            self._first_use,
+            self.interfaces.attach,
+            lambda: self.bgp is not None,
         )
         self._housekeeping = Housekeeping(
             network,
@@ -140,6 +148,11 @@ class Engine:
     def group(self) -> str:
         """The service engine group this engine belongs to."""
         return self.common.engines.get(self.name, "Default-Group")
+
+    @property
+    def bgp(self) -> plan.Bgp | None:
+        """The routers that it tells of VIPs; None where it tells none."""
+        return self.common.bgp.get(self.group)
 
     async def start(self, first: plan.Plan) -> None:
         """Take the interfaces, adopt what runs already, put the whole plan. Raises DriverError, NetworkError."""
@@ -202,7 +215,7 @@ class Engine:
     def apply(self, change: plan.Plan) -> None:
         """Take over what changed in the plan; `refresh` puts it."""
         changed = self._replacing(change) if change.whole else change.services
-        group, keys = self.group, set(changed)
+        group, spoke, keys = self.group, self.bgp, set(changed)
         self._note_damage(change)
         if change.common is not None:
             self.common = change.common
@@ -213,6 +226,8 @@ class Engine:
                 self._planned[key] = translate.timed(service, self.clock.of_wall)
         if self.group != group:
             keys |= self._planned.keys()
+        if (spoke is None) != (self.bgp is None):
+            self._dirty.mark_vips(self.index.vips)
         touched = [service for key in sorted(keys) for service in self._take(key)]
         pools = {service.pool_uuid for service in touched}
         self._dirty.mark_pools(pools)

@@ -27,10 +27,17 @@ class ServedInterfaces:
         self._network, self._driver, self._settings, self._tell = network, driver, settings, tell
         self._renamed = renamed
         self._served: dict[str, Interface] = {}
+        self._attached = -1, network.prefixes(())  # their networks, and the layout that these are of
 
     def served(self) -> Collection[Interface]:
         """Those that are there."""
         return self._served.values()
+
+    def attach(self, address: bytes) -> bool:
+        """Whether one of them is in the network of an address."""
+        if self._attached[0] != self._network.layout:
+            self._attached = self._network.layout, self._network.prefixes(self.served())
+        return self._attached[1].find(address) is not None
 
     @property
     def by_name(self) -> Mapping[str, Interface]:

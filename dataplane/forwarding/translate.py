@@ -209,9 +209,30 @@ def service(planned: plan.Service, pool: str = "") -> values.Service:
     return values.Service(key(planned), planned.virtualservice, pool, by_port, planned.per_packet, planned.idle_timeout)
 
 
-def vip(address: bytes, services: Iterable[plan.Service], is_up: Callable[[plan.Service], bool]) -> values.Vip:
+def vip(
+    address: bytes, services: Iterable[plan.Service], is_up: Callable[[plan.Service], bool], *, on_segment: bool = True
+) -> values.Vip:
     """A VIP's forwarding value, of all services on it: up with one service up; withdrawn when every one is down or
-    disabled, unless a down one is to be advertised all the same."""
+    disabled, unless a down one is to be advertised all the same. on_segment: a network of the engine's holds it; where
+    routers are told of it, ARP for it is answered there alone."""
     enabled = [s for s in services if s.enabled]
     up = any(is_up(s) for s in enabled)
-    return values.Vip(address, up, up or any(s.advertise_down for s in enabled))
+    claimed = on_segment or all(s.route is None for s in enabled)
+    return values.Vip(address, up, claimed and (up or any(s.advertise_down for s in enabled)))
+
+
+def route(services: Iterable[plan.Service], is_up: Callable[[plan.Service], bool]) -> plan.Route | None:
+    """How routers are told of a VIP, of all services on it; None where they are not. Of services that say different
+    things, whoever is told by one is told, and the better route counts."""
+    routes = [s.route for s in services if s.route is not None and s.enabled and (s.advertise_down or is_up(s))]
+    if not routes:
+        return None
+    everybody = any(not one.labels for one in routes)
+    return plan.Route(
+        labels=() if everybody else tuple(dict.fromkeys(label for one in routes for label in one.labels)),
+        communities=tuple(dict.fromkeys(community for one in routes for community in one.communities)),
+        local_preference=max(
+            (one.local_preference for one in routes if one.local_preference is not None), default=None
+        ),
+        prepend=min(one.prepend for one in routes),
+    )

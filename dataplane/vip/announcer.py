@@ -1,7 +1,7 @@
 """The interface of whoever makes VIPs known, so that their packets come to this engine.
 
-`gratuitous` tells the neighbours on the engine's segments, by ARP. A routing protocol that tells routers is another
-implementation; an engine may have several, and each hears of every VIP.
+`gratuitous` tells the neighbours on the engine's segments, by ARP; `dataplane.bgp` tells routers. An engine may have
+several, and each says which VIPs it takes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from dataplane import plan
 from dataplane.forwarding.values import Interface
 
 
@@ -28,6 +29,14 @@ class Announcement(NamedTuple):
     reason: str = ""  # why it failed, or who else has the VIP, in words for an operator
 
 
+class Known(NamedTuple):
+    """How a VIP is to be known."""
+
+    address: bytes  # 4 bytes
+    by_arp: bool  # the engine answers ARP for it
+    route: plan.Route | None = None  # how routers are told of it, None: they are not
+
+
 class Announcer(Protocol):
     """Announces VIPs and withdraws them, on the engine's event loop. Calls return at once: what they ask for may take
     its time, and `state` tells what became of it."""
@@ -38,8 +47,12 @@ class Announcer(Protocol):
     def follow(self, interfaces: Iterable[Interface]) -> None:
         """The engine serves these interfaces from now on."""
 
-    def announce(self, vip: bytes) -> None:
-        """Make a VIP known. One that is announced already is made known anew, to those who forgot or were misled."""
+    def takes(self, vip: Known) -> bool:
+        """Whether this is how a VIP is to be known."""
+
+    def announce(self, vip: Known) -> None:
+        """Make a VIP known. One that is announced already is made known anew, to those who forgot or were misled, or
+        as it is now."""
 
     def withdraw(self, vip: bytes) -> None:
         """Make a VIP known no more. One that is not announced stays so."""
@@ -47,5 +60,8 @@ class Announcer(Protocol):
     def state(self, vip: bytes) -> Announcement:
         """What became of a VIP."""
 
+    async def retire(self) -> None:
+        """Withdraw everything, and return when others have had the time to hear it."""
+
     async def close(self) -> None:
-        """End. What others know stays: the engine that ends withdraws first what is to be withdrawn."""
+        """End. What others know stays, unless it was withdrawn."""

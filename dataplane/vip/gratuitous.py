@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataplane.forwarding.values import Interface
 from dataplane.runtime import tasks
 from dataplane.vip import arp
-from dataplane.vip.announcer import Announcement, State
+from dataplane.vip.announcer import Announcement, Known, State
 
 REPEATS = 3
 INTERVAL = 1.0
@@ -38,11 +38,16 @@ class GratuitousArp:
         """Announce on these from the next `announce` on."""
         self._interfaces = tuple(interfaces)
 
-    def announce(self, vip: bytes) -> None:
+    def takes(self, vip: Known) -> bool:
+        """What the engine answers ARP for."""
+        return vip.by_arp
+
+    def announce(self, vip: Known) -> None:
         """Announce now, and again every INTERVAL seconds, REPEATS times in all."""
-        self.withdraw(vip)
-        self._states[vip] = Announcement(State.ANNOUNCED)
-        self._tasks[vip] = tasks.once(self._repeat(vip, self._interfaces))
+        address = vip.address
+        self.withdraw(address)
+        self._states[address] = Announcement(State.ANNOUNCED)
+        self._tasks[address] = tasks.once(self._repeat(address, self._interfaces))
 
     def withdraw(self, vip: bytes) -> None:
         """Stop repeating. ARP cannot take an address back: caches run out, or follow the next owner's call."""
@@ -54,6 +59,9 @@ class GratuitousArp:
     def state(self, vip: bytes) -> Announcement:
         """Failed where the last call left by none of the interfaces."""
         return self._states.get(vip, Announcement(State.WITHDRAWN))
+
+    async def retire(self) -> None:
+        """ARP cannot take an address back."""
 
     async def close(self) -> None:
         """Stop everything."""

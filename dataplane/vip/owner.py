@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from dataplane.forwarding import translate
 from dataplane.forwarding.driver import Driver
 from dataplane.forwarding.values import Interface, Vip
 from dataplane.plan.index import ServiceIndex
-from dataplane.vip.announcer import Announcement, Announcer, State
+from dataplane.vip.announcer import Announcement, Announcer, Known, State
 from dataplane.vip.conflicts import Conflict
 from dataplane.vip.defence import Defence
 from dataplane.vip.firstuse import FirstUse
@@ -22,10 +23,11 @@ class VipOwner:
     """Made and used on the engine's event loop.
 
     is_up: whether a service has a server that takes new flows; tell: gets the text of an event; taken: why a VIP must
-    not be this engine's at all, "" = it may; first_use: asks for VIPs that are new, None: all may be announced.
+    not be this engine's at all, "" = it may; first_use: asks for VIPs that are new, None: all may be announced;
+    on_segment: whether a network of the engine's holds a VIP; speaks: whether the engine tells routers at all.
 
-    A VIP that is not to be announced is put into the driver as not owned: nothing answers ARP for it. What reaches the
-    engine all the same is forwarded.
+    A VIP that nothing answers ARP for is put into the driver as not owned: one that is not to be announced, or that
+    routers alone are told of. What reaches the engine all the same is forwarded.
     """
 
     def __init__(
@@ -37,19 +39,43 @@ class VipOwner:
         tell: Callable[[str], None],
         taken: Callable[[bytes], str] = lambda vip: "",
         first_use: FirstUse | None = None,
+        on_segment: Callable[[bytes], bool] = lambda vip: True,
+        speaks: Callable[[], bool] = lambda: False,
     ) -> None:
         self._taken, self._first_use = taken, first_use
+        self._on_segment, self._speaks = on_segment, speaks
         self._refused: dict[bytes, str] = {}
         self._driver, self._index, self._is_up = driver, index, is_up
-        self._announcers, self._tell = announcers, tell
+        self._announcers, self._tell = list(announcers), tell
         self._put: dict[bytes, Vip] = {}
+        self._known: dict[bytes, Known] = {}  # those that are announced somehow
+        self._interfaces: Collection[Interface] = ()
         self._defence = Defence(tell, self._announce)
         self._rounds = Rounds()
         self._reached: set[tuple[int, bytes]] = set()
 
+    def add(self, announcer: Announcer) -> None:
+        """Have another announcer make VIPs known, too."""
+        self._announcers.append(announcer)
+        announcer.follow(self._interfaces)
+        for known in self._known.values():
+            if announcer.takes(known):
+                announcer.announce(known)
+
     def served(self) -> Collection[Vip]:
         """The VIPs as the driver has them."""
         return self._put.values()
+
+    def is_routed(self, vip: bytes) -> bool:
+        """Whether routers are to be told of a VIP."""
+        return vip in self._known and self._known[vip].route is not None
+
+    def unheard(self, vip: bytes) -> str:
+        """Why routers are not told of a VIP that they are to be told of, in words; "" where they are."""
+        if not self.is_routed(vip):
+            return ""
+        found = [(one.name, one.state(vip)) for one in self._announcers if one.takes(self._known[vip])]
+        return "; ".join(f"{name}: {made.reason}" for name, made in found if made.state is State.FAILED)
 
     def announcements(self, vip: bytes) -> Mapping[str, Announcement]:
         """What each announcer, by its name, made of a VIP."""
@@ -68,6 +94,7 @@ class VipOwner:
         self._reached = {(i.index, i.mac) for i in interfaces if has_carrier(i.index)}
         if self._first_use is not None:
             self._first_use.follow(interfaces)
+        self._interfaces = interfaces
         for announcer in self._announcers:
             announcer.follow(interfaces)
         if self._reached - before:
@@ -79,31 +106,45 @@ class VipOwner:
         for address in vips:
             services = self._index.of_vip(address)
             if services:
-                wanted[address] = self._permitted(translate.vip(address, services, self._is_up))
+                wanted[address] = self._permitted(*self._wanted(address, services))
             elif address in self._put:
                 self._remove(address)
-        for address, value in wanted.items():
+        for address, (value, known) in wanted.items():
             before = self._put.get(address)
             if before != value:
                 self._driver.put_vip(value)
                 self._put[address] = value
-                self._changed(before, value)
+            if before != value or self._known.get(address) != known:
+                self._changed(before, value, known)
 
     def look_again(self) -> list[bytes]:
-        """The VIPs that must not be this engine's are others than before: which."""
-        return [vip for vip in self._put if self._taken(vip) != self._refused.get(vip, "")]
+        """The VIPs that must not be this engine's are others than before, or stand on other segments: which."""
+        return [
+            vip
+            for vip, value in self._put.items()
+            if self._taken(vip) != self._refused.get(vip, "")
+            or (self.is_routed(vip) and value.owned != self._on_segment(vip))
+        ]
 
-    def _permitted(self, value: Vip) -> Vip:
-        """A VIP as it may be put: not owned while somebody else has it, or may have it."""
+    def _wanted(self, address: bytes, services: Iterable[plan.Service]) -> tuple[Vip, Known | None]:
+        """A VIP as it is to be put, and as it is to be known."""
+        routed = self._speaks() and any(service.route is not None for service in services)
+        on_segment = not routed or self._on_segment(address)
+        value = translate.vip(address, services, self._is_up, on_segment=on_segment)
+        route = translate.route(services, self._is_up) if routed else None
+        return value, Known(address, value.owned, route) if value.owned or route else None
+
+    def _permitted(self, value: Vip, known: Known | None) -> tuple[Vip, Known | None]:
+        """A VIP as it may be put and known: not at all while somebody else has it, or may have it."""
         address, reason = value.address, self._taken(value.address)
         if reason and self._refused.get(address) != reason:
             self._tell(f"VIP {socket.inet_ntoa(address)} is not announced: {reason}")
         self._refused.pop(address, None)
         if reason:
             self._refused[address] = reason
-        if value.owned and (reason or not (self._first_use is None or self._first_use.allows(address))):
-            return replace(value, owned=False)
-        return value
+        if reason or (value.owned and not (self._first_use is None or self._first_use.allows(address))):
+            return replace(value, owned=False), None
+        return value, known
 
     def announce_again(self, period: float, now: float) -> None:
         """Announce all owned VIPs anew if a period is over. period: its seconds, 0 = there is none; now: of a monotonic
@@ -122,6 +163,10 @@ class VipOwner:
     def conflict_again(self, vip: bytes) -> None:
         """A stranger claims a VIP once more."""
         self._defence.heard_again(vip, owned=self._owns(vip))
+
+    async def retire(self) -> None:
+        """Have announcers withdraw what can be withdrawn, and wait until others have heard it."""
+        await asyncio.gather(*(announcer.retire() for announcer in self._announcers))
 
     async def close(self) -> None:
         """Announce no more."""
@@ -143,13 +188,21 @@ class VipOwner:
         self._driver.remove_vip(address)
         self._tell(f"VIP {socket.inet_ntoa(address)} is no longer served")
 
-    def _changed(self, before: Vip | None, now: Vip) -> None:
-        state = "up" if now.up else "down"
-        self._tell(f"VIP {socket.inet_ntoa(now.address)} is {state}{', announced' if now.owned else ''}")
-        if now.owned and not (before and before.owned):
-            self._announce(now.address)
-        elif not now.owned:
-            self._withdraw(now.address)
+    def _changed(self, before: Vip | None, now: Vip, known: Known | None) -> None:
+        address = now.address
+        was = self._known.pop(address, None)
+        if known is not None:
+            self._known[address] = known
+        said, says = (_words(vip, one) for vip, one in ((before, was), (now, known)))
+        if said != says:
+            self._tell(f"VIP {socket.inet_ntoa(address)} is {says}")
+        for announcer in self._announcers:
+            takes, took = (one is not None and announcer.takes(one) for one in (known, was))
+            if known is not None and takes:
+                if not took or known != was:
+                    announcer.announce(known)
+            elif took or known is None:
+                announcer.withdraw(address)
 
     def _announce_owned(self) -> None:
         for vip in self._put.values():
@@ -157,9 +210,20 @@ class VipOwner:
                 self._announce(vip.address)
 
     def _announce(self, vip: bytes) -> None:
+        known = self._known.get(vip)
         for announcer in self._announcers:
-            announcer.announce(vip)
+            if known is not None and announcer.takes(known):
+                announcer.announce(known)
 
     def _withdraw(self, vip: bytes) -> None:
+        self._known.pop(vip, None)
         for announcer in self._announcers:
             announcer.withdraw(vip)
+
+
+def _words(vip: Vip | None, known: Known | None) -> str:
+    """What a VIP is, for people; "" of one that is not served."""
+    if vip is None:
+        return ""
+    told = [", announced"] * bool(known and known.by_arp) + [", told to routers"] * bool(known and known.route)
+    return f"{'up' if vip.up else 'down'}{''.join(told)}"

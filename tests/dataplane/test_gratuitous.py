@@ -10,7 +10,7 @@ import pytest
 
 from dataplane.forwarding.values import Interface
 from dataplane.vip import arp
-from dataplane.vip.announcer import Announcement, State
+from dataplane.vip.announcer import Announcement, Known, State
 from dataplane.vip.gratuitous import GratuitousArp, frames
 from tests.netns import Namespace
 
@@ -31,7 +31,7 @@ async def announced(*interfaces: Interface) -> list[Announcement]:
     arping = GratuitousArp()
     arping.follow(interfaces)
     told = [arping.state(VIP)]
-    arping.announce(VIP)
+    arping.announce(Known(VIP, by_arp=True))
     await asyncio.sleep(0)
     told.append(arping.state(VIP))
     arping.withdraw(VIP)

@@ -11,7 +11,7 @@ import pytest
 from dataplane import plan
 from dataplane.forwarding.values import Interface
 from dataplane.plan.index import ServiceIndex
-from dataplane.vip.announcer import Announcement, State
+from dataplane.vip.announcer import Announcement, Known, State
 from dataplane.vip.conflicts import Conflict, Kind
 from dataplane.vip.owner import VipOwner
 
@@ -36,7 +36,10 @@ class Notes:
     def follow(self, interfaces: Iterable[Interface]) -> None:
         pass
 
-    def announce(self, vip: bytes) -> None:
+    def takes(self, vip: Known) -> bool:
+        return vip.by_arp
+
+    def announce(self, vip: Known) -> None:
         self.calls.append("announce")
 
     def withdraw(self, vip: bytes) -> None:
@@ -44,6 +47,9 @@ class Notes:
 
     def state(self, vip: bytes) -> Announcement:
         return Announcement(State.FAILED, self.failing) if self.failing else Announcement(State.ANNOUNCED)
+
+    async def retire(self) -> None:
+        pass
 
     async def close(self) -> None:
         pass

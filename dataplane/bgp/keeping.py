@@ -1,0 +1,164 @@
+"""The engine's side of its keeper: found or started, told every second that the engine lives, started again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from dataplane.bgp import birdcontrol, keeper
+from dataplane.client import short_path
+from dataplane.runtime import locks, tasks
+
+_BEGINS_WITHIN = 10.0
+"""Seconds for a keeper to listen."""
+_AGAIN = 1.0
+"""Seconds until a keeper is started again that ended soon."""
+_ENDS_WITHIN = 10.0
+"""Seconds for a keeper to end that was told to."""
+
+
+class Keeping:
+    """A connection to the keeper of a folder, for as long as the engine runs. forwards_on: the kernel forwards when the
+    engine's process has ended; heard: gets what the keeper says; tell: gets the text of an event."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        forwards_on: bool,
+        heard: Callable[[Mapping[str, Any]], None],
+        tell: Callable[[str], None],
+        patience: keeper.Patience | None = None,
+    ) -> None:
+        self._folder, self._forwards_on, self._heard, self._tell = folder, forwards_on, heard, tell
+        self._patience = patience or keeper.Patience()
+        self._writer: asyncio.StreamWriter | None = None
+        self._jobs: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin."""
+        self._jobs = [tasks.forever(job) for job in (self._follow(), self._live())]
+
+    async def close(self, *, end: bool) -> None:
+        """Leave the keeper. end: it ends, and BIRD with it; else it waits for the next engine."""
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        if self._writer is not None:
+            if end:
+                self._say({"end": True})
+                with suppress(OSError):
+                    await self._writer.drain()
+                await asyncio.to_thread(_wait_until_gone, self._folder)
+            self._writer.close()
+            with suppress(OSError):
+                await self._writer.wait_closed()
+
+    async def _follow(self) -> None:
+        """Be connected, for ever."""
+        known = False
+        while True:
+            begun = time.monotonic()
+            with suppress(OSError):
+                reader = await self._connected()
+                self._say({"forwards_on": self._forwards_on})
+                if known:
+                    self._tell("the keeper of BIRD ended, and was started again")
+                known = True
+                while line := await reader.readline():
+                    self._heard(json.loads(line))
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+            if time.monotonic() < begun + _AGAIN:
+                await asyncio.sleep(_AGAIN)
+
+    async def _connected(self) -> asyncio.StreamReader:
+        """A connection to the keeper that is there, or to a new one. Raises OSError."""
+        try:
+            return await self._connect()
+        except OSError:
+            await asyncio.to_thread(self._spawn)
+        deadline = time.monotonic() + _BEGINS_WITHIN
+        while True:
+            try:
+                return await self._connect()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.01)
+
+    async def _connect(self) -> asyncio.StreamReader:
+        with short_path(self._folder / keeper.SOCKET) as name:
+            reader, self._writer = await asyncio.open_unix_connection(name)
+        return reader
+
+    def _spawn(self) -> None:
+        argv = [sys.executable, "-m", "dataplane.bgp.keeper", *map(str, self._patience)]
+        with (self._folder / keeper.LOG).open("ab") as log:
+            subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                start_new_session=True,
+                check=False,
+            )
+
+    async def _live(self) -> None:
+        """Say so, every second."""
+        while True:
+            self._say({})
+            await asyncio.sleep(keeper.HEARD_EVERY)
+
+    def _say(self, what: Mapping[str, Any]) -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(json.dumps(what).encode() + b"\n")
+
+
+def end(folder: Path) -> list[str]:
+    """Withdraw and end what an engine that does not run left of BGP: its keeper and its BIRD. Returns what was there,
+    in words."""
+    found = []
+    pid = birdcontrol.process(folder)
+    if _told_to_end(folder):
+        found.append("ended the keeper of BIRD")
+        _wait_until_gone(folder)
+    if pid:
+        birdcontrol.end(pid)
+        found.append(f"ended BIRD, process {pid}")
+    return found
+
+
+def _told_to_end(folder: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, suppress(OSError):
+        with short_path(folder / keeper.SOCKET) as name:
+            connection.connect(name)
+        connection.sendall(b'{"end": true}\n')
+        connection.settimeout(_ENDS_WITHIN)
+        while connection.recv(1 << 16):
+            pass
+        return True
+    return False
+
+
+def _wait_until_gone(folder: Path) -> None:
+    """Until the keeper has let go of its lock, or has not in time."""
+    deadline = time.monotonic() + _ENDS_WITHIN
+    while time.monotonic() < deadline:
+        with suppress(OSError):
+            held = locks.hold(folder / keeper.LOCK, os.O_RDWR | os.O_CREAT)
+            if held is not None:
+                os.close(held)
+                return
+        time.sleep(0.01)

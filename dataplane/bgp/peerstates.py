@@ -1,0 +1,82 @@
+"""What BIRD tells of its peers, and what follows from it for an operator. Pure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from dataplane import plan
+from dataplane.bgp import birdconfig
+from dataplane.bgp.birdcontrol import Line
+
+ESTABLISHED, SHUTDOWN, ELSEWHERE = "established", "shutdown", "not here"
+"""States of a peer besides BIRD's other words for them (RFC 4271 section 8.2.2): its session is up; it is switched off;
+no interface of the engine is in its subnet."""
+_HEAD, _DETAILS, _BFD = 1002, 1006, 1020
+
+
+@dataclass(frozen=True, slots=True)
+class PeerState:
+    """What is known of a session."""
+
+    state: str  # ESTABLISHED, or another word of BGP's states
+    since: float = 0.0  # seconds since the epoch
+    error: str = ""  # what ended the last session, or keeps one from beginning
+    prefixes: int = 0  # that the peer is told of
+    bfd: str = ""  # BFD's word for the peer; "" where BFD does not watch it
+
+
+def parse(protocols: Iterable[Line], bfd: Iterable[Line] = ()) -> dict[str, PeerState]:
+    """States by BIRD's names for the peers. protocols: its answer to `show protocols all`; bfd: that to `show bfd
+    sessions`."""
+    watched = _watched(bfd)
+    found: dict[str, PeerState] = {}
+    name = ""
+    for code, text in protocols:
+        words = text.split()
+        if code == _HEAD:
+            name = words[0] if words[1:2] == ["BGP"] else ""
+            if name:
+                found[name] = PeerState("idle", _time(words[4:6]))
+        elif code == _DETAILS and name:
+            field, _, value = (part.strip() for part in text.partition(":"))
+            before = found[name]
+            if field == "BGP state":
+                found[name] = replace(before, state=value.lower())
+            elif field == "Last error":
+                found[name] = replace(before, error=value)
+            elif field == "Neighbor address":
+                found[name] = replace(before, bfd=watched.get(value, ""))
+            elif field == "Routes":
+                told = [part.split()[0] for part in value.split(",") if part.strip().endswith(" exported")]
+                found[name] = replace(before, prefixes=int(told[0]) if told else 0)
+    return found
+
+
+def _watched(lines: Iterable[Line]) -> dict[str, str]:
+    """BFD's state by address."""
+    rows = (text.split() for code, text in lines if code == _BFD)
+    return {row[0]: row[2].lower() for row in rows if len(row) > 4 and row[0].count(".") == 3}
+
+
+def _time(words: Sequence[str]) -> float:
+    with suppress(ValueError, OverflowError):
+        return time.mktime(time.strptime(" ".join(words).partition(".")[0], "%Y-%m-%d %H:%M:%S"))
+    return 0.0
+
+
+def of_peers(
+    peers: Iterable[plan.Peer], here: Iterable[plan.Peer], told: Mapping[str, PeerState]
+) -> dict[plan.Peer, PeerState]:
+    """The state of every peer of the plan. here: those that this engine has; told: BIRD's, by its names."""
+    present = set(here)
+    return {
+        peer: PeerState(ELSEWHERE)
+        if peer not in present
+        else PeerState(SHUTDOWN)
+        if peer.shutdown
+        else told.get(birdconfig.name(peer), PeerState("idle"))
+        for peer in peers
+    }

@@ -1,0 +1,39 @@
+"""Segments that the kernel dropped for their TCP MD5 signature (RFC 2385): it tells nobody but its counters, and a
+session whose secrets differ never begins (netstat in proc(5), TcpExt)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Dropped(NamedTuple):
+    """How many, since the network namespace was made."""
+
+    missing: int  # without a signature, where one was expected
+    unexpected: int  # with one, where none was
+    wrong: int  # with one that is of another secret
+
+
+def dropped() -> Dropped:
+    """As the kernel counts them now."""
+    try:
+        lines = Path("/proc/thread-self/net/netstat").read_text("ascii").splitlines()
+    except OSError:
+        return Dropped(0, 0, 0)
+    for names, values in zip(lines[::2], lines[1::2], strict=False):
+        if names.startswith("TcpExt:"):
+            known = dict(zip(names.split()[1:], map(int, values.split()[1:]), strict=True))
+            return Dropped(*(known.get(f"TCPMD5{name}", 0) for name in ("NotFound", "Unexpected", "Failure")))
+    return Dropped(0, 0, 0)
+
+
+def words(before: Dropped, now: Dropped) -> str:
+    """What came meanwhile says of the secrets; "" where nothing did."""
+    if now.wrong > before.wrong:
+        return "segments come that are signed with another secret: md5_secret here and there differ"
+    if now.missing > before.missing:
+        return "segments come that are not signed: the router has no secret for this engine, or is not the peer"
+    if now.unexpected > before.unexpected:
+        return "segments come that are signed: the router has a secret for this engine, and md5_secret is not set"
+    return ""

@@ -1,0 +1,50 @@
+"""BGP for an engine whose plan has it: what is needed for that is loaded with the first `bgp_profile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataplane.engine.engine import Engine
+
+if TYPE_CHECKING:
+    from dataplane.bgp.announcer import BgpAnnouncer
+
+
+def folder(run: Path, name: str) -> Path:
+    """Where an engine's BIRD and its keeper have their files. run: the folder of what runs on a state directory."""
+    return run / f"{name}.bgp"
+
+
+class Speaking:
+    """Of one engine that has started. there: the folder for it."""
+
+    def __init__(self, engine: Engine, there: Path) -> None:
+        self._engine, self._folder = engine, there
+        self._announcer: BgpAnnouncer | None = None
+
+    def follow(self) -> None:
+        """The engine has taken over a plan."""
+        bgp = self._engine.bgp
+        if self._announcer is None:
+            if bgp is None:
+                return
+            from dataplane.bgp.announcer import BgpAnnouncer
+
+            forwards_on = not self._engine.driver.ends_with_process()
+            self._announcer = BgpAnnouncer(self._folder, forwards_on=forwards_on, tell=self._engine.events.add)
+            self._engine.vips.add(self._announcer)
+        self._announcer.speak(bgp)
+
+    def report(self) -> dict[str, Any] | None:
+        """What there is to tell; None of an engine that never had BGP."""
+        return None if self._announcer is None else self._announcer.report()
+
+
+def end(there: Path) -> list[str]:
+    """Withdraw and end what an engine that does not run left. Returns what was there, in words."""
+    if not there.is_dir():
+        return []
+    from dataplane.bgp import keeping
+
+    return keeping.end(there)

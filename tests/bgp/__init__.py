@@ -1,0 +1,1 @@
+"""VIPs told to routers: the announcer, its keeper, and engines behind a router."""

@@ -1,0 +1,132 @@
+"""Two engines of two hosts behind a router, one a driver: what each event does to the router's route and to traffic."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from dataplane.bgp import birdcontrol
+from dataplane.bgp.keeper import LOCK
+from dataplane.runtime import locks
+
+from .world import ENGINES, VIP, World
+
+pytestmark = pytest.mark.root
+DRIVERS = {"a": "xdp", "b": "pcap"}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with ExitStack() as stack:
+        yield World(stack, tmp_path_factory.mktemp("routed"), DRIVERS)
+
+
+@pytest.fixture
+def world(built: World) -> World:
+    """The network, well: the router knows both engines."""
+    built.hops(*ENGINES)
+    return built
+
+
+def test_a_routed_vip_is_not_claimed_on_the_segment(world: World) -> None:
+    for engine in world.engines.values():
+        (vip,) = engine.status()["vips"]
+        assert (vip["announced"], vip["answers_arp"], vip["routed"]) == (True, False, True)
+        assert vip["announcers"] == {
+            "arp": {"state": "withdrawn", "reason": ""},
+            "bgp": {"state": "announced", "reason": ""},
+        }
+    with world.traffic() as traffic:
+        traffic.flows()
+    assert traffic.lost == 0
+    told = world.engines["a"].status()
+    assert told["services"][0]["packets"] > 0
+    assert told["bgp"]["peers"][0]["state"] == "established"
+
+
+def test_a_vip_that_is_down_is_withdrawn(world: World) -> None:
+    world.serve(vip=False)
+    world.hops()
+    world.serve(vip=True)
+    world.hops(*ENGINES)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_that_is_told_to_end_loses_nothing(name: str, world: World) -> None:
+    engine = world.engines[name]
+    with world.traffic() as traffic:
+        traffic.flows()
+        engine.end()
+        world.hops(*(ENGINES.keys() - {name}))
+        traffic.flows()
+    assert traffic.lost == 0
+    assert not list((engine.folder / "run").glob("*.bgp/*.conf"))
+    engine.start()
+
+
+def test_an_engine_that_is_killed_is_forwarded_for_by_the_kernel(world: World) -> None:
+    engine = world.engines["a"]
+    bgp = engine.folder / "run" / "se-1.bgp"
+    bird = birdcontrol.process(bgp)
+    with world.traffic() as traffic:
+        traffic.flows()
+        engine.end(signal.SIGKILL)
+        traffic.flows()
+        world.hops(*ENGINES)
+        engine.start()
+        until_back = time.monotonic() + 20
+        while not engine.status().get("bgp") and time.monotonic() < until_back:
+            traffic.flows(20)
+        traffic.flows()
+        world.hops(*ENGINES)
+    assert traffic.lost == 0
+    assert birdcontrol.process(bgp) == bird
+
+
+def test_bird_and_keeper_of_an_engine_are_killed(world: World) -> None:
+    bgp = world.engines["a"].folder / "run" / "se-1.bgp"
+    with world.traffic() as traffic:
+        traffic.flows()
+        os.kill(locks.holder(bgp / LOCK), signal.SIGKILL)
+        traffic.flows()
+        os.kill(birdcontrol.process(bgp), signal.SIGKILL)
+        traffic.flows()
+        world.hops(*ENGINES)
+    assert traffic.lost == 0
+    assert world.engines["a"].tells("the keeper of BIRD ended, and was started again")
+    assert world.engines["a"].tells("BIRD was started again")
+
+
+def test_a_host_that_dies_is_left_out(world: World) -> None:
+    world.spaces["switch"].sh("ip link set b0 down")
+    world.hops("a")
+    world.spaces["switch"].sh("ip link set b0 up")
+    world.hops(*ENGINES)
+
+
+def test_an_engine_on_packet_sockets_that_is_killed_is_withdrawn_from(world: World) -> None:
+    engine = world.engines["b"]
+    engine.end(signal.SIGKILL)
+    world.hops("a")
+    engine.start()
+    world.hops(*ENGINES)
+
+
+def test_a_vip_on_the_segment_is_claimed_there_too(world: World) -> None:
+    engine = world.engines["b"]
+    world.spaces["b"].sh(f"ip addr add {VIP[:-1]}2/24 dev eth0")
+
+    def claimed() -> bool:
+        (vip,) = engine.status()["vips"]
+        return bool(vip["answers_arp"]) and bool(vip["routed"])
+
+    from tests.polling import until
+
+    until(claimed, engine.log)
+    world.spaces["b"].sh(f"ip addr del {VIP[:-1]}2/24 dev eth0")
+    until(lambda: not claimed(), engine.log)
