@@ -55,7 +55,10 @@ VIEWS: Mapping[str, tuple[Node, ...]] = {
         ),
         Node("server-setup", "commands that make a host ready to be a server of this pool", "show.setup"),
     ),
-    "serviceengine": (_view("detail", "live state: driver, interfaces, drops"),),
+    "serviceengine": (
+        _view("detail", "live state: driver, interfaces, drops"),
+        _view("bgp", "its BGP peers: state, since when, prefixes told, and what is wrong"),
+    ),
 }
 """What there is to see of an object besides its configuration, by kind."""
 

@@ -25,6 +25,7 @@ LONG = (
     "tests/bench/test_bench.py::test_every_row_can_be_measured[crowd]",
     "tests/bench/test_bench.py::test_every_row_can_be_measured[monitors]",
     "tests/broken/test_announcements.py",
+    "tests/bgp",
     "tests/l3",
     "tests/lab",
     "tests/broken",

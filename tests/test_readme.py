@@ -16,6 +16,7 @@ BIN = Path(sys.executable).parent
 
 SCRIPTS = re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 SESSION = re.findall(r"<!-- session -->\n```\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+LATER_SESSIONS = re.findall(r"<!-- session after (\S+) -->\n```\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 SELECTIONS = re.findall(r"`\.venv/bin/pytest ([^`]+)`", TEXT)
 
 
@@ -34,6 +35,16 @@ def test_the_session_works_as_printed(tmp_path: Path) -> None:
         assert line in shown
     done = run(["avi-shell", "-c", "show networkprofile dsr-l2"], tmp_path / "state")
     assert "DSR_TYPE_L2" in done.stdout
+
+
+@pytest.mark.parametrize(("before", "session"), LATER_SESSIONS, ids=[before for before, _ in LATER_SESSIONS])
+def test_a_session_works_after_another_as_printed(before: str, session: str, tmp_path: Path) -> None:
+    (tmp_path / "session").write_text(session, "utf-8")
+    done = run(["avi-shell", "--transcript", "-f", before, "-f", str(tmp_path / "session")], tmp_path / "state")
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.splitlines()
+    for line in session.splitlines():
+        assert line in shown
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.splitlines()[0])

@@ -209,6 +209,10 @@ def view(directory: Path, segment: str, name: str, document: Document | None, wo
         if report is None:
             start = start_command(directory).replace("--interface", f"--name {name} --interface")
             return [f"Service engine {name} does not run. Start it: {start}"], None
+        if word == "bgp":
+            from avi_shell.views import bgp
+
+            return bgp.parts(report), report.get("bgp")
         return _engine(report), report
     assert document is not None
     if not live:
@@ -335,7 +339,11 @@ def _engine(report: Report) -> Parts:
         rows += [(f"  {what}", str(interface[what])) for what in ("lost", "fault") if interface.get(what)]
     for i, vip in enumerate(report["vips"], 1):
         state = "up" if vip["up"] else "down"
-        rows.append((f"vips[{i}]", f"{vip['address']} {state}{', announced' if vip['announced'] else ''}"))
+        known = ", announced" if vip["announced"] else ""
+        known += ", to routers" if vip.get("routed") else ""
+        rows.append((f"vips[{i}]", f"{vip['address']} {state}{known}"))
+    for peer in (report.get("bgp") or {}).get("peers", ()):
+        rows.append((f"BGP peer {peer['address']}", f"{peer['state']}{': ' * bool(peer['reason'])}{peer['reason']}"))
     rows += [(f"missing: {one['object']}", str(one["reason"])) for one in report["kernel"]]
     rows.append(("answered (ARP, ping, too big)", str(report["answered"])))
     rows += [(f"dropped {reason}", str(count)) for reason, count in report["dropped"].items()]

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dataplane import plan, statedir
+from dataplane import plan
 from dataplane.bgp import birdconfig, birdcontrol, peerstates
 from dataplane.bgp.birdcontrol import Line
 from dataplane.bgp.keeper import SPREAD, Patience
@@ -40,7 +40,10 @@ class BgpAnnouncer:
         self, folder: Path, *, forwards_on: bool, tell: Callable[[str], None], patience: Patience | None = None
     ) -> None:
         self._folder, self._tell = folder, tell
-        self._keeping = Keeping(folder, forwards_on=forwards_on, heard=self._heard, tell=tell, patience=patience)
+        self._keeping = Keeping(
+            folder, forwards_on=forwards_on, prepare=self._prepare, heard=self._heard, tell=tell, patience=patience
+        )
+        self._kept = False  # there is a keeper: nobody else writes BIRD's files
         self._bgp: plan.Bgp | None = None
         self._addresses: tuple[bytes, ...] = ()
         self._routes: dict[bytes, plan.Route] = {}
@@ -136,7 +139,7 @@ class BgpAnnouncer:
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
-        await self._keeping.close(end=self._retired)
+        await self._keeping.close(ending=self._retired)
 
     def _peers(self) -> tuple[plan.Peer, ...]:
         """Those that this engine has a session with, or is to have."""
@@ -149,13 +152,20 @@ class BgpAnnouncer:
             await self._dirty.wait()
             await asyncio.sleep(TOGETHER)
             self._dirty.clear()
-            await self._put()
-            if self._peers() and not keeping:  # its files are there, and are of now
+            if self._peers() and not keeping:
                 self._keeping.start()
                 keeping = True
+            await self._put()
+
+    async def _prepare(self) -> None:
+        """A keeper was met: BIRD's files are to be there before it hears anything."""
+        self._kept, self._written = True, {}
+        await self._put()
 
     async def _put(self) -> None:
         """Have BIRD's files, and BIRD, be as they are to be."""
+        if not self._kept:
+            return
         async with self._busy:
             bgp, routes = self._bgp or plan.Bgp(1), dict(self._routes)
             met = birdconfig.met(bgp.peers, self._addresses)
@@ -197,7 +207,6 @@ class BgpAnnouncer:
 
     def _write(self, before: Mapping[str, str], wanted: Mapping[str, str]) -> None:
         """Each file as a whole: another speaker may read the routes at any moment. The speaker's holds secrets."""
-        statedir.prepare(self._folder)
         for name, text in wanted.items():
             if before.get(name) == text:
                 continue

@@ -6,9 +6,9 @@ the engine's process, packet sockets, loses them at once.
 
 The engine is there while its connection to the keeper's socket is: the kernel closes that with its process. It says
 something every second, so that one that stands still is told from one that is busy. (Blocking on the engine's lock
-would tell of its end alone, and would take the lock from the engine that comes next.) Lines of JSON go both ways:
+would tell of its end alone, and would take the lock from the engine that comes next.) Lines of JSON go to and fro:
 
-    engine: {"forwards_on": bool}                what its end means; the first line
+    engine: {"forwards_on": bool}                what its end means, and that BIRD's files are there; the first line
             {}                                   it lives
             {"end": true}                        everything is withdrawn: end BIRD, and yourself
     keeper: {"bird": its process, "why": ""}     it runs; why: what ended the one before
@@ -42,6 +42,8 @@ SPREAD = 0.5
 """Seconds that routers have to follow a withdrawal, before what it was for happens."""
 _BEGINS_WITHIN = 5.0
 """Seconds for a BIRD to answer."""
+_ENDS_WITHIN = 8.0
+"""Seconds for the keeper before this one to end."""
 _AGAIN, _AGAIN_AT_MOST = 0.1, 10.0
 """Seconds until a BIRD that ended is started again: first, and doubled up to the second where it ends again soon."""
 _SOON = 10.0
@@ -86,7 +88,7 @@ class Keeper:
                 return self._finish("the engine is gone")
             if self._engine is not None and not self._withdrawn and now >= self._heard + self._patience.silent:
                 self._withdraw(f"the engine stood still for {self._patience.silent:.0f} s")
-            if self._bird is None and now >= self._start_at:
+            if self._is_to_start and now >= self._start_at:
                 self._start()
             watched: list[Any] = [self._listener]
             watched += [one for one in (self._engine, self._bird) if one is not None]
@@ -97,6 +99,11 @@ class Keeper:
                     self._ended()
                 elif ready is self._engine and self._listen():
                     return self._finish("the engine has ended")
+
+    @property
+    def _is_to_start(self) -> bool:
+        """Whether BIRD is to run, and does not. Before an engine has come its files are those of nobody."""
+        return self._bird is None and self._forwards_on is not None
 
     def _leave(self) -> float:
         """Seconds for which routes stay without an engine. One that was there said what its end means."""
@@ -110,7 +117,7 @@ class Keeper:
             due.append(self._gone + self._leave())
         if self._engine is not None and not self._withdrawn:
             due.append(self._heard + self._patience.silent)
-        if self._bird is None:
+        if self._is_to_start:
             due.append(self._start_at)
         return max(0.0, min(due) - now)
 
@@ -228,14 +235,16 @@ class Keeper:
             birdcontrol.ask(_FOLDER, "configure")
 
     def _finish(self, why: str) -> None:
-        """Withdraw, give routers the time to follow, end."""
+        """Withdraw, give routers the time to follow, end. An engine that comes meanwhile waits for another keeper."""
+        Path(SOCKET).unlink(missing_ok=True)
+        self._listener.close()
         there = Path(birdconfig.ROUTES)
         if self._pid and there.exists() and there.stat().st_size:
             self._withdraw(why)
             time.sleep(SPREAD)
         if self._pid:
             birdcontrol.end(self._pid)
-        for name in (SOCKET, birdconfig.ROUTES, birdconfig.LABELS, birdconfig.SPEAKER):
+        for name in (birdconfig.ROUTES, birdconfig.LABELS, birdconfig.SPEAKER):
             Path(name).unlink(missing_ok=True)
 
 
@@ -245,9 +254,11 @@ def main() -> int:
         os._exit(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an operator's Ctrl-C is for the engine
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    held = locks.hold(Path(LOCK), os.O_RDWR | os.O_CREAT)
-    if held is None:
-        return 1
+    deadline = time.monotonic() + _ENDS_WITHIN
+    while locks.hold(Path(LOCK), os.O_RDWR | os.O_CREAT) is None:
+        if time.monotonic() > deadline:
+            return 1
+        time.sleep(0.02)
     Keeper(Patience(*map(float, sys.argv[1:]))).run()
     return 0
 

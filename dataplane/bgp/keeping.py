@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,21 @@ _ENDS_WITHIN = 10.0
 
 class Keeping:
     """A connection to the keeper of a folder, for as long as the engine runs. forwards_on: the kernel forwards when the
-    engine's process has ended; heard: gets what the keeper says; tell: gets the text of an event."""
+    engine's process has ended; prepare: writes BIRD's files anew, for a keeper that is met; heard: gets what the keeper
+    says; tell: gets the text of an event."""
 
     def __init__(
         self,
         folder: Path,
         *,
         forwards_on: bool,
+        prepare: Callable[[], Awaitable[None]],
         heard: Callable[[Mapping[str, Any]], None],
         tell: Callable[[str], None],
         patience: keeper.Patience | None = None,
     ) -> None:
-        self._folder, self._forwards_on, self._heard, self._tell = folder, forwards_on, heard, tell
+        self._folder, self._forwards_on, self._tell = folder, forwards_on, tell
+        self._prepare, self._heard = prepare, heard
         self._patience = patience or keeper.Patience()
         self._writer: asyncio.StreamWriter | None = None
         self._jobs: list[asyncio.Task[None]] = []
@@ -48,17 +51,14 @@ class Keeping:
         """Begin."""
         self._jobs = [tasks.forever(job) for job in (self._follow(), self._live())]
 
-    async def close(self, *, end: bool) -> None:
-        """Leave the keeper. end: it ends, and BIRD with it; else it waits for the next engine."""
+    async def close(self, *, ending: bool) -> None:
+        """Leave the keeper. ending: it ends, and BIRD with it; else it waits for the next engine."""
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
+        if ending:
+            await asyncio.to_thread(end, self._folder)
         if self._writer is not None:
-            if end:
-                self._say({"end": True})
-                with suppress(OSError):
-                    await self._writer.drain()
-                await asyncio.to_thread(_wait_until_gone, self._folder)
             self._writer.close()
             with suppress(OSError):
                 await self._writer.wait_closed()
@@ -70,6 +70,7 @@ class Keeping:
             begun = time.monotonic()
             with suppress(OSError):
                 reader = await self._connected()
+                await self._prepare()
                 self._say({"forwards_on": self._forwards_on})
                 if known:
                     self._tell("the keeper of BIRD ended, and was started again")
@@ -103,6 +104,7 @@ class Keeping:
         return reader
 
     def _spawn(self) -> None:
+        self._folder.mkdir(0o700, exist_ok=True)
         argv = [sys.executable, "-m", "dataplane.bgp.keeper", *map(str, self._patience)]
         with (self._folder / keeper.LOG).open("ab") as log:
             subprocess.run(

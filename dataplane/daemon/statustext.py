@@ -50,6 +50,7 @@ def _parts(reports: Iterable[Mapping[str, Any]], width: int) -> Iterator[str]:
             if interface.get("lost") or interface.get("fault"):
                 why = f": {interface['fault']}" if interface["fault"] else ""
                 yield f"interface {interface['name']}: {interface['lost']} frames lost by its network driver{why}"
+        yield from _bgp(told.get("bgp"))
         yield _table(
             "Virtual Service|VIP|Protocol|Port|State|Packets|Bytes",
             [
@@ -76,6 +77,16 @@ def _parts(reports: Iterable[Mapping[str, Any]], width: int) -> Iterator[str]:
             yield f"monitors: {monitors['checks']} checks, {monitors['probes']} probes so far, {late}"
         for event in told["events"][-EVENTS:]:
             yield f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(event['at']))} {event['text']}"
+
+
+def _bgp(told: Mapping[str, Any] | None) -> Iterator[str]:
+    if told is None:
+        return
+    if told["fault"]:
+        yield f"BGP: {told['fault']}"
+    for peer in told["peers"]:
+        why = f": {peer['reason']}" if peer["reason"] else ""
+        yield f"BGP peer {peer['address']} (AS {peer['remote_as']}) {peer['state']}, {peer['prefixes']} prefixes{why}"
 
 
 def _pool_rendered(pool: Mapping[str, Any], width: int) -> Iterator[str]:

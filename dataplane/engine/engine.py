@@ -364,6 +364,7 @@ class Engine:
 
     def _follow_interfaces(self, *, required: bool) -> None:
         if self.interfaces.follow(required=required):
+            self._dirty.mark_vips(self.vips.look_again())
             self._follow_tunnels()
             self.conflicts.follow(self.services.values(), self.interfaces.served())
 

@@ -57,6 +57,7 @@ class ServedInterfaces:
                 found[name] = interface
         if found == self._served:
             return False
+        self._attached = -1, self._network.prefixes(())
         for name, old in list(self._served.items()):
             if name not in found or found[name].index != old.index:
                 self._driver.remove_interface(old.index)

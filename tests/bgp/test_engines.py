@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
+from avi_shell.output.result import Table
+from avi_shell.views import live
 from dataplane.bgp import birdcontrol
 from dataplane.bgp.keeper import LOCK
+from dataplane.daemon.statustext import render
 from dataplane.runtime import locks
+from tests.polling import until
 
 from .world import ENGINES, VIP, World
 
@@ -44,9 +47,17 @@ def test_a_routed_vip_is_not_claimed_on_the_segment(world: World) -> None:
     with world.traffic() as traffic:
         traffic.flows()
     assert traffic.lost == 0
-    told = world.engines["a"].status()
-    assert told["services"][0]["packets"] > 0
-    assert told["bgp"]["peers"][0]["state"] == "established"
+    engine = world.engines["a"]
+    assert engine.status()["services"][0]["packets"] > 0
+    shown, told = live.view(engine.folder, "serviceengine", "se-1", None, "bgp")
+    (peer,) = told["peers"]
+    assert (peer["state"], peer["prefixes"], peer["reason"]) == ("established", 1, "")
+    assert shown[0] == f"AS 65001: routes to 1 VIPs; BIRD is process {told['bird']}"
+    assert isinstance(shown[1], Table)
+    assert shown[1].rows[0][:3] == ("10.9.0.254", "65000", "established")
+    assert any(
+        "BGP peer 10.9.0.254 (AS 65000) established, 1 prefixes" in str(p) for p in render([engine.status()], 160)
+    )
 
 
 def test_a_vip_that_is_down_is_withdrawn(world: World) -> None:
@@ -79,13 +90,24 @@ def test_an_engine_that_is_killed_is_forwarded_for_by_the_kernel(world: World) -
         traffic.flows()
         world.hops(*ENGINES)
         engine.start()
-        until_back = time.monotonic() + 20
-        while not engine.status().get("bgp") and time.monotonic() < until_back:
-            traffic.flows(20)
+        until(lambda: engine.status().get("bgp"), engine.log)
         traffic.flows()
         world.hops(*ENGINES)
     assert traffic.lost == 0
     assert birdcontrol.process(bgp) == bird
+
+
+def test_what_a_killed_engine_left_is_taken_away_after_its_routes(world: World) -> None:
+    engine = world.engines["a"]
+    with world.traffic() as traffic:
+        traffic.flows()
+        engine.end(signal.SIGKILL)
+        done = engine.clean()
+        world.hops("b")
+        traffic.flows()
+    assert traffic.lost == 0
+    assert done.startswith("ended the keeper of BIRD\nended BIRD, process ")
+    engine.start()
 
 
 def test_bird_and_keeper_of_an_engine_are_killed(world: World) -> None:
@@ -103,9 +125,9 @@ def test_bird_and_keeper_of_an_engine_are_killed(world: World) -> None:
 
 
 def test_a_host_that_dies_is_left_out(world: World) -> None:
-    world.spaces["switch"].sh("ip link set b0 down")
+    world.spaces["switch"].sh("ip link set b0 nomaster")
     world.hops("a")
-    world.spaces["switch"].sh("ip link set b0 up")
+    world.spaces["switch"].sh("ip link set b0 master br0")
     world.hops(*ENGINES)
 
 
@@ -124,8 +146,6 @@ def test_a_vip_on_the_segment_is_claimed_there_too(world: World) -> None:
     def claimed() -> bool:
         (vip,) = engine.status()["vips"]
         return bool(vip["answers_arp"]) and bool(vip["routed"])
-
-    from tests.polling import until
 
     until(claimed, engine.log)
     world.spaces["b"].sh(f"ip addr del {VIP[:-1]}2/24 dev eth0")

@@ -29,15 +29,16 @@ class Notes:
 
     name = "notes"
 
-    def __init__(self) -> None:
+    def __init__(self, *, routes: bool = False) -> None:
         self.calls: list[str] = []
+        self.routes = routes  # it tells routers, and nobody else
         self.failing = ""
 
     def follow(self, interfaces: Iterable[Interface]) -> None:
         pass
 
     def takes(self, vip: Known) -> bool:
-        return vip.by_arp
+        return vip.route is not None if self.routes else vip.by_arp
 
     def announce(self, vip: Known) -> None:
         self.calls.append("announce")
@@ -123,6 +124,42 @@ def test_a_link_that_comes_back_and_a_new_mac_address_are_announced_on(owned: Ow
     assert owned.notes.heard() == ["announce"]
     owned.owner.follow([replace(ETH0, mac=mac(2))], lambda index: True)
     assert owned.notes.heard() == ["announce"]
+
+
+def test_a_vip_is_told_to_routers_and_claimed_on_its_own_segments_alone() -> None:
+    made = Owned()
+    segments = [False]
+    notes, routers, events = Notes(), Notes(routes=True), list[str]()
+    owner = VipOwner(
+        made.driver,
+        made.index,
+        lambda service: made.up,
+        [notes],
+        events.append,
+        on_segment=lambda vip: segments[0],
+        speaks=lambda: True,
+    )
+    made.owner = owner
+    made.plan(replace(SERVICE, route=plan.Route(("a",))))
+    owner.add(routers)  # which hears what is known
+    assert (notes.heard(), routers.heard()) == ([], ["announce"])
+    assert (owner.is_routed(VIP), [vip.owned for vip in owner.served()]) == (True, [False])
+    made.plan(replace(SERVICE, route=plan.Route(("b",))))
+    assert (notes.heard(), routers.heard()) == ([], ["announce"])
+    assert owner.look_again() == []
+    segments[0] = True
+    assert owner.look_again() == [VIP]
+    owner.put([VIP])
+    assert (notes.heard(), [vip.owned for vip in owner.served()]) == (["announce"], [True])
+    routers.failing = "why"
+    assert owner.unheard(VIP) == "notes: why"
+    made.plan(SERVICE)
+    assert (notes.heard()[-1:], routers.heard()[-1:]) == (["announce"], ["withdraw"])
+    assert owner.unheard(VIP) == ""
+    assert events == [
+        f"VIP {SERVICE.vip} is {what}"
+        for what in ("up, told to routers", "up, announced, told to routers", "up, announced")
+    ]
 
 
 def test_every_period_announces_what_is_owned_then(owned: Owned) -> None:

@@ -89,6 +89,34 @@ def test_a_vip_is_up_and_announced_as_its_services_are(
     assert (value.up, value.owned) == expected
 
 
+ROUTED = dataclasses.replace(SERVICE, route=plan.Route(("a",), ("1:1",), 5, 3))
+BETTER = dataclasses.replace(SERVICE, port=81, port_end=81, route=plan.Route(("b", "a"), ("1:2",), None, 1))
+
+
+@pytest.mark.parametrize(
+    ("services", "is_up", "expected"),
+    [
+        ([SERVICE], True, None),
+        ([ROUTED], True, ROUTED.route),
+        ([ROUTED], False, None),
+        ([dataclasses.replace(ROUTED, advertise_down=True)], False, ROUTED.route),
+        ([dataclasses.replace(ROUTED, enabled=False)], True, None),
+        ([SERVICE, ROUTED], True, ROUTED.route),
+        ([ROUTED, BETTER], True, plan.Route(("a", "b"), ("1:1", "1:2"), 5, 1)),
+        ([ROUTED, dataclasses.replace(BETTER, route=plan.Route())], True, plan.Route((), ("1:1",), 5, 0)),
+    ],
+)
+def test_routers_are_told_of_a_vip_as_its_services_are(
+    services: list[plan.Service], is_up: bool, expected: plan.Route | None
+) -> None:
+    assert translate.route(services, lambda service: is_up) == expected
+    routed = any(one.route for one in services if one.enabled)
+    for on_segment in (True, False):
+        value = translate.vip(b"\x0a\0\0\x64", services, lambda service: is_up, on_segment=on_segment)
+        here = translate.vip(b"\x0a\0\0\x64", services, lambda service: is_up)
+        assert value.owned == (here.owned and (on_segment or not routed))
+
+
 def test_a_service_is_keyed_as_frames_show_it() -> None:
     value = translate.service(dataclasses.replace(SERVICE, protocol="udp", port_end=90))
     assert value == values.Service(
