@@ -38,13 +38,13 @@ class Refused(ShellError):
 
 
 class Conflict(Refused):
-    """The object was changed since it was opened. stored: as it is now; before: as it was opened, where the kind
-    (segment) is given."""
+    """The object was changed since it was opened. stored: as it is now, None where it is gone; before: as it was when
+    the changes began, where the kind (segment) is given."""
 
     def __init__(
         self,
         what: str,
-        stored: dict[str, Any],
+        stored: dict[str, Any] | None,
         *,
         kind: str = "",
         before: dict[str, Any] | None = None,

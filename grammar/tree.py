@@ -234,7 +234,15 @@ def root() -> tuple[Node, ...]:
         ),
         _of_session("commit", "store the changes of a configuration session", *commit_options("session.commit")),
         _of_session("check", "say whether the changes of a configuration session can be stored"),
-        _of_session("discard", "give the changes of a configuration session up"),
+        _of_session(
+            "discard",
+            "give the changes of a configuration session up",
+            *_each_kind(
+                "session.discard",
+                schema.SEGMENTS,
+                "Usage: 'discard session {} <name>'. You must enter the object name.",
+            ),
+        ),
         _two_names("copy", "store an object like another, under a name of its own"),
         _two_names("rename", "give an object another name; what refers to it follows"),
         _ROLLBACK,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 
+from avi_shell.configuration import document
 from avi_shell.configuration.configuration import NOBODY, Configuration
+from avi_shell.configuration.document import Target
 from avi_shell.configuration.entry import value_of
 from avi_shell.configuration.record import Author, ObjectChange
 
@@ -70,6 +73,29 @@ class Candidate:
             return Committed(self.stored.version(), False, (), False)
         version, notices, forwarded = self.stored.change(made, action, by, dry_run=dry_run)
         return Committed(version, True, tuple(notices), forwarded)
+
+    def drop(self, change: ObjectChange) -> list[str]:
+        """Take an object as it is in the configuration that was copied, and give up one of its changes. Returns the
+        notices. Raises Refused where others refer to an object that goes so."""
+        with self.stored.snapshot() as there:
+            found = there.by_uuid(change.uuid)
+            if found is None and change.before is None:
+                found = there.at_target(Target(change.kind, change.tenant, change.cloud, change.name))
+        back: list[ObjectChange] = []
+        if change.after is not None and (found is None or found.uuid != change.uuid):
+            back.append(replace(change, before=change.after, after=None))
+        if found is not None:
+            before = change.after if found.uuid == change.uuid else None
+            back.append(ObjectChange(change.row, *found.target, before, document.copy(found.document)))
+        _, notices, _ = self.configuration.change(back, "session")
+        with self.configuration.snapshot() as store:
+            here = store.by_uuid(found.uuid) if found is not None else None
+        run = store.connection.execute
+        run("DELETE FROM base WHERE id IN (?, ?)", (change.row, here.id if here else change.row))
+        if here is not None and found is not None:  # as it is there: what is changed next is compared with that
+            body = json.dumps(found.document)
+            run("INSERT INTO base VALUES (?, ?, ?, ?, ?, ?)", (here.id, *here.target, body))
+        return notices
 
     def close(self) -> None:
         """Give the changes up."""

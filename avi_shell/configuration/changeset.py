@@ -14,8 +14,6 @@ from avi_shell.configuration.store import Store
 from avi_shell.errors import Conflict, InvalidFile, InvalidObject, Refused, ShellError
 from grammar import schema
 
-_AGAIN = "discard session, and configure it again"
-
 
 class ChangeSet(Change):
     """A commit of whole objects, each as it is to be: nothing is filled in. They are known by their uuids."""
@@ -90,7 +88,7 @@ class ChangeSet(Change):
             if change.before is None:
                 other = entry or self._store.at_target(_place(change, change.after))
                 if other is not None and (entry or other.id not in leaving):
-                    yield _meanwhile(change, "created")
+                    yield _meanwhile(change, "created", other.document)
             elif entry is None and change.after is not None:
                 yield _meanwhile(change, "deleted")
             elif entry is not None and entry.document.get(HIDDEN_STATE) != change.before.get(HIDDEN_STATE):
@@ -147,10 +145,8 @@ def _title(change: ObjectChange) -> str:
 def _meanwhile(change: ObjectChange, what: str, stored: Document | None = None) -> ShellError:
     """The refusal of a change of what somebody else changed, created or deleted. stored: as he left it."""
     told = f"{_title(change)} was {what} by somebody else meanwhile"
-    if stored is None:
-        return _placed(change.kind, change.name, Refused(told, hint=_AGAIN))
-    conflict = Conflict(told, stored, kind=change.kind, before=change.before, hint=_AGAIN)
-    return _placed(change.kind, change.name, conflict)
+    before = change.before if change.row else None
+    return _placed(change.kind, change.name, Conflict(told, stored, kind=change.kind, before=before, hint=""))
 
 
 def _placed(segment: str, name: str, fault: ShellError) -> ShellError:

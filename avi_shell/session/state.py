@@ -276,7 +276,7 @@ class SessionState(ABC):
         try:
             saved = self.configuration.save(opened.kind.segment, opened.document, self.tenant, by)
         except Conflict as exc:
-            raise Conflict(f"{exc.what}: {meanwhile(opened.kind, opened.base, exc.stored)}", exc.stored) from None
+            raise Conflict(f"{exc.what}: {meanwhile(opened.kind, opened.base, exc.stored or {})}", exc.stored) from None
         self.open = None
         result.parts.append(self.table(opened.kind, saved.document))
         result.parts += saved.notices

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from avi_shell.configuration.document import Document
+from avi_shell.configuration.document import ALL, Document
 from avi_shell.configuration.record import ObjectChange
-from avi_shell.errors import Conflict, InvalidFile, Refused, ShellError
+from avi_shell.errors import Conflict, InvalidFile, NotFound, Refused, ShellError
 from avi_shell.output import changes
 from avi_shell.output.result import Part, Prose, Result, Table
 from avi_shell.session import confirming
 from avi_shell.session.state import SessionState, meanwhile
 from grammar import schema
 from grammar.commands import Command
+from grammar.lexer import quote
 
 if TYPE_CHECKING:
     from avi_shell.configuration.candidate import Candidate
@@ -55,11 +56,33 @@ def commit(session: SessionState, command: Command, result: Result) -> None:
 
 
 def discard(session: SessionState, command: Command, result: Result) -> None:
-    """`discard session`."""
+    """`discard session`; of one object, `discard session KIND NAME`."""
+    if command.kind:
+        _discard_one(session, command.kind, command.text("name"), result)
+        return
     made = _candidate(session).changes()
     _close(session)
     result.parts.append(f"Discarded {counted(made)}.")
     result.data = {"changes": changes.data(made)}
+
+
+def _discard_one(session: SessionState, segment: str, name: str, result: Result) -> None:
+    candidate = _candidate(session)
+    found = [
+        change
+        for change in candidate.changes()
+        if (change.kind, change.name) == (segment, name)
+        and session.tenant in (ALL, change.tenant)
+        and session.cloud in (ALL, change.cloud or session.cloud)
+    ]
+    if not found:
+        raise NotFound(f"{segment} {name} is not changed in this session", hint="show session tells what is")
+    if len(found) > 1:
+        places = ", ".join(changes.title(change) for change in found)
+        raise Refused(f"several are meant: {places}", hint="switchto tenant NAME, switchto cloud NAME")
+    result.parts += map(Prose, candidate.drop(found[0]))
+    result.parts.append(f"{changes.title(found[0])} is again what is stored.")
+    result.data = {"changes": changes.data(found)}
 
 
 def check(session: SessionState, command: Command, result: Result) -> None:
@@ -123,8 +146,12 @@ def told(exc: ShellError) -> ShellError:
         return InvalidFile([told(fault) for fault in exc.faults], "committed")
     if not isinstance(exc, Conflict) or not exc.kind:
         return exc
-    differs = meanwhile(schema.kind(exc.kind), exc.before or {}, exc.stored)
-    made = Conflict(f"{exc.what}: {differs}", exc.stored, kind=exc.kind, before=exc.before, hint=exc.hint)
+    what, hint = exc.what, "discard session, and do it again"
+    if exc.kind in schema.SEGMENTS:
+        hint = f"discard session {exc.kind} {quote(exc.about[1])} takes it as it is now"
+    if exc.before is not None and exc.stored is not None:
+        what += f": {meanwhile(schema.kind(exc.kind), exc.before, exc.stored)}"
+    made = Conflict(what, exc.stored, kind=exc.kind, before=exc.before, hint=hint)
     made.path, made.about = exc.path, exc.about
     return made
 

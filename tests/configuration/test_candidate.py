@@ -171,6 +171,7 @@ class TestRefused:
         conflict = faults["pool vs1-pool"]
         assert isinstance(conflict, Conflict)
         assert conflict.before is not None
+        assert conflict.stored is not None
         assert (conflict.before["enabled"], conflict.stored["enabled"]) == (True, False)
         assert rows(stored) == before
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from avi_shell.configuration import transfer
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.errors import Conflict, InvalidFile
 from avi_shell.output import render
@@ -80,7 +81,7 @@ def test_the_second_of_two_sessions_on_an_object_is_refused_with_the_difference(
     before = dump(tmp_path)
     assert refused(mine, "check session") == [
         "Pool p1 was changed by somebody else meanwhile: servers[10.1.1.11:80] is new: ip 10.1.1.11 port 80 "
-        "hostname 10.1.1.11, enabled is now False; discard session, and configure it again"
+        "hostname 10.1.1.11, enabled is now False; discard session pool p1 takes it as it is now"
     ]
     assert isinstance(mine.run("commit session").error, Conflict)
     type_(theirs, "configure pool p2", "save")
@@ -91,6 +92,50 @@ def test_the_second_of_two_sessions_on_an_object_is_refused_with_the_difference(
     type_(theirs, "delete pool p2")
     assert [line for line in dump(tmp_path) if "p2" in line and "INTO object" in line] == []
     assert len(before) < len(dump(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        (["configure pool p1 description mine", "save"], ["configure pool p1 description theirs", "save"]),
+        (["configure pool new description mine", "save"], ["configure pool new description theirs", "save"]),
+        (["delete pool free"], ["configure pool free description theirs", "save"]),
+        (["configure pool free description mine", "save"], ["delete pool free"]),
+        (["rename pool p1 other"], ["configure pool p1 description theirs", "save"]),
+        (["configure pool free description mine", "save"], ["configure pool x", "save"]),
+    ],
+)
+def test_an_object_of_a_session_is_given_up(
+    sessions: tuple[Session, Session], mine: list[str], theirs: list[str]
+) -> None:
+    one, other = sessions
+    type_(other, "configure pool free", "save")
+    type_(one, "configure session", "configure pool keep", "save", *mine)
+    type_(other, *theirs)
+    wanted = transfer.export(other.configuration)["Pool"]
+    conflict = one.run("commit session").error if "pool x" not in theirs[0] else None
+    if isinstance(conflict, Conflict):
+        type_(one, conflict.hint.removesuffix(" takes it as it is now"))
+    else:
+        type_(one, "discard session pool free")
+    assert [change.name for change in one.candidate.changes()] == ["keep"] if one.candidate else False
+    type_(one, "commit session")
+    assert [pool for pool in transfer.export(other.configuration)["Pool"] if pool["name"] != "keep"] == wanted
+    assert other.configuration.find("pool", "keep", "admin") is not None
+
+
+def test_what_was_taken_is_changed_again(sessions: tuple[Session, Session]) -> None:
+    mine, theirs = sessions
+    type_(mine, "configure session", "configure pool p1 description mine", "save")
+    type_(theirs, "configure pool p1 description theirs", "save")
+    type_(mine, "discard session pool p1", "configure pool p1 no enabled", "save", "commit session")
+    pool = theirs.configuration.find("pool", "p1", "admin")
+    assert pool is not None
+    assert (pool["description"], pool["enabled"]) == ("theirs", False)
+    type_(mine, "configure session")
+    assert refused(mine, "discard session pool p1") == [
+        "pool p1 is not changed in this session; show session tells what is"
+    ]
 
 
 def test_nobody_sees_a_session_before_its_commit(sessions: tuple[Session, Session]) -> None:
