@@ -58,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--driver", choices=registry.CHOICES, help=f"overrides the group's se_use_dpdk; {registry.explained()}"
     )
+    run.add_argument("--store", metavar="URL", help="share the configuration: etcd://[USER@]HOST[:PORT],…/CLUSTER")
+    run.add_argument("--store-password-file", metavar="FILE", help="holds USER's password (mode 0600)")
+    run.add_argument("--store-ca", metavar="FILE", help="use TLS, with members that it has signed")
     run.set_defaults(command=_run)
     replay = verbs.add_parser("replay", help="the forwarding decision on a capture file")
     replay.add_argument("--plan", type=Path, required=True, metavar="PLAN.json", help="made by avi-shell compile")
@@ -92,14 +95,30 @@ def _run(arguments: argparse.Namespace) -> int:
     from dataplane.runtime import endsignals
 
     endsignals.note()  # first: what follows takes its time
+    try:
+        store = _store(arguments)
+    except ValueError as exc:
+        print(f"avi-se: error: argument --store: {exc}", file=sys.stderr)
+        return RUN_USAGE
     import asyncio
 
     from dataplane.daemon import process
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
-    settings = process.Settings(arguments.state, arguments.name, tuple(arguments.interface), arguments.driver)
+    settings = process.Settings(arguments.state, arguments.name, tuple(arguments.interface), arguments.driver, store)
     asyncio.run(process.serve(settings))
     return RUN_OK
+
+
+def _store(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The options that name a cluster. Raises ValueError."""
+    if arguments.store is None:
+        return ()
+    from dataplane.cluster import address
+
+    found = address.parse(arguments.store, arguments.store_password_file or "", arguments.store_ca or "")
+    given = (("--store-password-file", found.password_file), ("--store-ca", found.ca))
+    return ("--store", found.url, *(word for option in given if option[1] for word in option))
 
 
 def _clean(arguments: argparse.Namespace) -> int:

@@ -44,35 +44,44 @@ def run(words: Sequence[str]) -> None:
     parser.add_argument("--while-input", action="store_true", help="end when standard input does")
     storeoptions.add(parser)
     arguments = parser.parse_args(words)
-    address = storeoptions.address(arguments)
-    if address is None:
+    if storeoptions.address(arguments) is None:
         raise Refused(f"{arguments.state} belongs to no cluster", hint=f"--store {FORM} names one")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if arguments.while_input:
         threading.Thread(target=_end_with_input, daemon=True).start()
     with _alone(arguments.state):
-        told = ""
-        while True:
+        faults = _Faults()
+        while (address := storeoptions.address(arguments)) is not None:
             try:
-                _follow(arguments.state, address)
+                _follow(arguments.state, address, faults)
+                arguments.store = None
             except (StoreError, ClusterError) as exc:
-                what = f"{exc.what}; {exc.hint}" if isinstance(exc, StoreError) and exc.hint else exc.what
-                if what != told:
-                    print(f"avi-shell: error: {what}", file=sys.stderr, flush=True)
-                told = what
-            else:
-                told = ""
+                faults.tell(f"{exc.what}; {exc.hint}" if isinstance(exc, StoreError) and exc.hint else exc.what)
             time.sleep(_AGAIN)
 
 
-def _follow(directory: Path, address: StoreAddress) -> None:
-    """Follow until something fails, or the watch ends."""
+class _Faults:
+    """What keeps it from following: each is told once, until it is gone."""
+
+    def __init__(self) -> None:
+        self.last = ""
+
+    def tell(self, what: str) -> None:
+        """Tell it, unless it was told."""
+        if what != self.last:
+            print(f"avi-shell: error: {what}", file=sys.stderr, flush=True)
+        self.last = what
+
+
+def _follow(directory: Path, address: StoreAddress, faults: _Faults) -> None:
+    """Follow until something fails, or the state directory belongs to the cluster no more."""
     with closing(SharedConfiguration.join(directory, address)) as configuration:
+        faults.last = ""
         audit = Audit(directory, configuration)
         client.notify(directory)
         keeping = Housekeeping(configuration.log.etcd)
         try:
-            while True:
+            while (directory / statedir.SHARED).exists():
                 with suppress(Compacted):
                     next(configuration.log.wait(_IDLE), None)
                 if configuration.catch_up():
@@ -88,12 +97,14 @@ def _alone(directory: Path) -> Iterator[None]:
     """Hold the lock of those who follow for a state directory; wait for it."""
     try:
         statedir.prepare(directory / "run")
-        file = statedir.open_file(directory / "run" / "follow.lock", os.O_CREAT | os.O_RDWR)
+        folder = os.open(directory / "run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except (OSError, StateError) as exc:
         raise StoreError(f"{directory}: {exc}") from exc
-    with os.fdopen(file) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(folder)
 
 
 def _end_with_input() -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 from dataplane import statedir
 from dataplane.daemon import leftovers, speaking
+from dataplane.daemon.following import Following
 from dataplane.daemon.requests import Requests
 from dataplane.daemon.speaking import Speaking
 from dataplane.daemon.undoing import Undoing
@@ -51,6 +52,8 @@ class Settings:
     # empty for all Ethernet links that are up, have an address, and are not held by another engine
     interfaces: Sequence[str] = ()
     driver: str | None = None  # None for what the service engine group says
+    # options that name a cluster whose configuration the host shares; empty where the state directory knows
+    store: Sequence[str] = ()
 
 
 def instance(state: Path, name: str) -> str:
@@ -164,7 +167,9 @@ class Daemon:
             )
             undoing = Undoing(self._settings.state, self._source, engine.events)
             jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, speaker, requests))]
-            jobs.append(tasks.once(undoing.run()))  # whatever becomes of it, forwarding goes on
+            following = Following(self._settings.state, self._settings.store, engine.events)
+            # Whatever becomes of these, forwarding goes on.
+            jobs += [tasks.once(job) for job in (undoing.run(), following.run())]
             ends = engine.driver.ends_with_process()
             ended = f"forwarding ended with it: {ends}" if ends else "the kernel forwards on"
             keep = True  # where something failed, what the kernel forwards by itself is not the worse for it

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from pathlib import Path
 from typing import Any
 
+from dataplane.daemon import shellprogram
 from dataplane.foreign.text import harmless
 from dataplane.plan.source import PlanSource
 from dataplane.plan.unconfirmed import Unconfirmed, Watch
@@ -27,8 +27,6 @@ AGAIN_AFTER = 10.0
 """Seconds until the program is started again, where it did not end what was to be ended."""
 PATIENCE = 120.0
 """Seconds that it has."""
-_HERE = str(Path(__file__).parents[2])
-"""The folder of this engine's own code, and so of the program that goes with it."""
 _SAID = 500
 """Characters of what it said that are told."""
 
@@ -51,8 +49,7 @@ class Undoing:
             await asyncio.sleep(LOOK_EVERY)
 
     async def _undo(self, waits: Unconfirmed) -> None:
-        # -P: a module that somebody else put into the engine's working directory is not run
-        command = [sys.executable, "-P", "-m", "avi_shell", "undo-unconfirmed", "--state", str(self._state.absolute())]
+        command = shellprogram.command("undo-unconfirmed", self._state)
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -60,7 +57,7 @@ class Undoing:
                 stdin=DEVNULL,
                 stdout=PIPE,
                 stderr=STDOUT,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_HERE, os.environ.get("PYTHONPATH"))))},
+                env=shellprogram.environment(),
             )
         except OSError as exc:
             self._tell(f"{sys.executable}: {exc.strerror}")

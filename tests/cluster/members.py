@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,10 +12,10 @@ from typing import Any, TypeVar
 from dataplane.cluster.address import StoreAddress
 from dataplane.cluster.etcd import Etcd
 from dataplane.errors import ClusterError
+from tests import polling
 from tests.netns import Namespace
 
 T = TypeVar("T")
-DEADLINE = 20.0
 
 
 class Members:
@@ -113,13 +112,12 @@ class Members:
 
 
 def until(done: Callable[[], bool]) -> None:
-    """Poll until something is so."""
-    end = time.monotonic() + DEADLINE
-    while True:
+    """Poll until something is so, whatever etcd says meanwhile."""
+
+    def quiet() -> bool:
         try:
-            if done():
-                return
+            return done()
         except ClusterError:
-            pass
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.05)
+            return False
+
+    polling.until(quiet)

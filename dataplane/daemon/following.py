@@ -1,0 +1,75 @@
+"""Follows the configuration that several hosts share: by the shell's program, as a process of its own.
+
+What other hosts commit, the program applies to the store of the state directory, and the engine's plan source sees it
+there. So an engine starts, and goes on, by what was applied last, whether or not anybody can be asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataplane import statedir
+from dataplane.daemon import shellprogram
+from dataplane.foreign.text import harmless
+from dataplane.runtime.eventlog import Events
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at whether there is something to follow."""
+PATIENCE = 10.0
+"""Seconds that the program has to end."""
+_SAID = 500
+"""Characters of what it said that are told."""
+
+
+class Following:
+    """Has the program run while the state directory belongs to a cluster. state: the state directory; store: options
+    that name the cluster, for one that does not yet; events: where it is told what went wrong."""
+
+    def __init__(self, state: Path, store: Sequence[str], events: Events) -> None:
+        self._state, self._store, self._events = state, store, events
+
+    async def run(self) -> None:
+        """Goes on for ever."""
+        while True:
+            if self._store or (self._state / statedir.SHARED).exists():
+                await self._follow()
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _follow(self) -> None:
+        """Until the program ends."""
+        command = [*shellprogram.command("follow", self._state), "--while-input", *self._store]
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=DEVNULL, stderr=PIPE, limit=1 << 20, env=shellprogram.environment()
+            )
+        except OSError as exc:
+            self._tell(f"{sys.executable}: {exc.strerror}")
+            return
+        try:
+            assert process.stderr is not None
+            async for line in process.stderr:
+                self._tell(line.decode("utf-8", "replace"))
+            await process.wait()
+        finally:
+            await _end(process)
+
+    def _tell(self, said: str) -> None:
+        why = harmless(said.strip().removeprefix("avi-shell: error: "), _SAID)
+        self._events.add(f"what other hosts commit is not followed: {why}")
+
+
+async def _end(process: Process) -> None:
+    """End a process that may have ended. Its standard input ends with this one, whatever happens to it."""
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

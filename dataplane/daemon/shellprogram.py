@@ -1,0 +1,21 @@
+"""The shell's program, as a process of an engine's own: it does what needs the model of the configuration."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+_HERE = str(Path(__file__).resolve().parents[2])
+"""Where the packages of this program are: the shell's that belongs to it, wherever the engine was started."""
+
+
+def command(word: str, state: Path) -> list[str]:
+    """The command line of what it does for a state directory; more words may follow."""
+    # -P: a module that somebody else put into the engine's working directory is not run
+    return [sys.executable, "-P", "-m", "avi_shell", word, "--state", str(state.absolute())]
+
+
+def environment() -> dict[str, str]:
+    """The environment that it needs."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_HERE, os.environ.get("PYTHONPATH"))))}
