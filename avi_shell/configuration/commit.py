@@ -286,14 +286,13 @@ class Change:
         self._touched.services.update(dict.fromkeys(followers(self._store, changed)))
 
     def _check_references(self, entry: Entry) -> None:
-        title = entry.title
         good = self._good.setdefault(entry.tenant, set())
         for path, field_, ref in self._touched.references[entry.id]:
             if ref in good or field_.scope != "l4":
                 continue
             segment, tenant, cloud, name = document.target(ref)
             if tenant not in (ADMIN, entry.tenant) and segment != "tenant":
-                what = f"{title}: {path} refers to {segment} {name} of tenant {tenant}"
+                what = f"{entry.title}: {path} refers to {segment} {name} of tenant {tenant}"
                 hint = f"an object of tenant {entry.tenant} or {ADMIN}"
                 self._refuse(entry.kind, entry.name, InvalidObject(what, path=self._path(entry, path), hint=hint))
             elif target(ref) not in self._passed and self._lookup(ref) is None:
@@ -357,7 +356,8 @@ class Change:
         return self._lookups[known]
 
     def _note(self, *notices: str) -> None:
-        self._notices.update(dict.fromkeys(notices))
+        if notices:
+            self._notices.update(dict.fromkeys(notices))
 
     def _path(self, entry: Entry, path: str) -> str:
         return path if self._subject in ((entry.kind, entry.name), ("", "")) else ""

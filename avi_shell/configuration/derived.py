@@ -20,8 +20,8 @@ class Derived:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._made: set[int] = set()  # objects of the open transaction
-        self._known: set[tuple[str, int]] = set()  # of these, by table, those that have rows already
-        self._waiting: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+        self._known: dict[str, set[int]] = {}  # of these, by table, those that have rows already
+        self._waiting: dict[tuple[str, str], list[tuple[int, set[Any]]]] = {}  # by table and columns: object, its rows
 
     def begin(self) -> None:
         """A transaction begins."""
@@ -39,12 +39,13 @@ class Derived:
 
     def replace(self, table: str, columns: str, source: int, wanted: set[Any]) -> bool:
         """Make a table's rows of one object the wanted ones, touching only what differs. Returns whether it changed."""
-        if source in self._made and (table, source) not in self._known:
-            self._known.add((table, source))
-            if wanted:
-                rows = self._waiting.setdefault((table, columns), [])
-                rows.extend([(source, *row) for row in wanted])
-            return bool(wanted)
+        if source in self._made:
+            known = self._known.setdefault(table, set())
+            if source not in known:
+                known.add(source)
+                if wanted:
+                    self._waiting.setdefault((table, columns), []).append((source, wanted))
+                return bool(wanted)
         self.write()
         statement = f"SELECT {columns} FROM {table} WHERE source = ?"
         found = {tuple(row) for row in self._connection.execute(statement, (source,)).fetchall()}
@@ -60,8 +61,8 @@ class Derived:
         """Write what waits."""
         if self._waiting:
             waiting, self._waiting = self._waiting, {}
-            for (table, columns), rows in waiting.items():
-                self._insert(table, columns, rows)
+            for (table, columns), made in waiting.items():
+                self._insert(table, columns, [(source, *row) for source, rows in made for row in rows])
 
     def referrers(self, there: Place) -> list[tuple[int, Place]]:
         """Who refers to an object: id and place."""

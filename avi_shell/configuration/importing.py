@@ -149,10 +149,12 @@ class _Import:
                 found = incoming.read(kind, raw, partial(self._names.by_name, owner=owner))
                 one = _Object(kind, place, found.document)
                 self._done.notices += found.numbered
-                self._fault(one, *found.faults)
-                if not one.refused:
+                if found.faults:
+                    self._fault(one, *found.faults)
+                else:
                     self._names.fill(kind, one.document)
-                    yield from self._vips_apart(one)
+                    if "vip" in one.document and segment == "virtualservice":
+                        yield from self._vips_apart(one)
                     try:
                         self._own(one)
                     except Refused as exc:
@@ -166,7 +168,7 @@ class _Import:
     def _vips_apart(self, one: _Object) -> Iterator[_Object]:
         """The VIPs that stand in a virtual service (releases before 17.1, converters) as a VsVip of its own."""
         service = one.document
-        if one.kind.segment != "virtualservice" or not service.get("vip") or "vsvip_ref" in service:
+        if not service.get("vip") or "vsvip_ref" in service:
             return
         owner, cloud = self._owner(service), document.reference_name(str(service.get("cloud_ref", "Default-Cloud")))
         name = f"vsvip-{service.get('name')}-{cloud}"
