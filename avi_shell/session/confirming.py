@@ -98,7 +98,7 @@ class Overdue:
     def undo(self) -> list[str]:
         """Undo what is to be undone now. Returns what there is to say, sentences."""
         session, waits = self._session, self._waiting()
-        if waits is None or not self._watch.over(waits):
+        if session.stored.is_copy or waits is None or not self._watch.over(waits):
             return []
         from avi_shell.configuration import confirming
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from avi_shell.__main__ import main
 from avi_shell.configuration import confirming
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.errors import InvalidFile
+from avi_shell.errors import InvalidFile, StoreError
 from avi_shell.output.render import message
 from avi_shell.session.session import Session
 
@@ -191,6 +192,41 @@ def test_what_cannot_be_undone_is_told_by_every_shell(session: Session, tmp_path
     assert ": it is so; confirm keeps" in told[0]
     assert session.run("confirm").ok
     assert Session(session.stored, tmp_path).begin() == []
+
+
+def test_what_cannot_be_undone_now_is_told_at_every_line(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    for line in (NEW, "save confirm 5"):
+        session.run(line)
+    over(session)
+
+    def full(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(confirming, "undo_over", full)
+        told = [session.run("show pool").warnings for _ in range(2)]
+    assert told == [["commit 1 is not undone yet: the disk is full"]] * 2
+    assert session.run("show pool").warnings == ["commit 1 was not confirmed: it is undone by commit 2"]
+
+
+def test_the_program_that_undoes_fails_where_nothing_can_be_undone(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Configuration.open(state).close()
+    undone = confirming.Undone((7, 8), 6, 9, fault="it is so")
+    monkeypatch.setattr(confirming, "undo_over", lambda *_: undone)
+    assert main(["undo-unconfirmed", "--state", str(state), "--deadline", "5"]) == 1
+    told = "avi-shell: error: commits 7, 8 were not confirmed, and cannot be undone: it is so; confirm keeps"
+    assert capsys.readouterr().err.startswith(told)
+
+
+def test_a_file_that_is_tried_undoes_nothing(shell: Run, state: Path) -> None:
+    assert shell("-c", NEW, "-c", "save confirm 1").returncode == 0
+    hasten(state, 0)
+    tried = shell("--check", "-c", "delete pool p1")
+    assert (tried.returncode, tried.stderr) == (0, "")
+    with closing(Configuration.open(state)) as configuration:
+        assert configuration.version() == 1
 
 
 def test_the_next_shell_undoes_before_its_first_line(shell: Run, state: Path) -> None:
