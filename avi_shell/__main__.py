@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parser.parse_args(words)
         if arguments.check and (arguments.engine or arguments.wait is not None or arguments.transcript):
             parser.error("--check runs nothing: no --engine, --wait or --transcript")
+        if arguments.check and arguments.store is not None:
+            parser.error("--check looks at what the state directory has: no --store")
         return _shell(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -300,10 +300,15 @@ def root() -> tuple[Node, ...]:
         ),
         Node(
             "load",
-            "make a file of commands or an export one commit, told first",
+            "take over a file of commands or an export, as one commit",
             next=(
-                Node("merge", "with the file's objects as they are there", next=(_LOADED,), argument="how"),
-                Node("replace", "as an empty shell becomes by the file", next=(_LOADED,), argument="how"),
+                Node("merge", "add and change what the file has", next=(_LOADED,), argument="how"),
+                Node(
+                    "replace",
+                    "make the configuration what an empty shell becomes by the file",
+                    next=(_LOADED,),
+                    argument="how",
+                ),
             ),
         ),
         _watch(show),
