@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from avi_shell.output.result import Table
+from avi_shell.views import diagnose, live
 from dataplane import client
 
 from .conftest import ROOT, VIRTUAL_SERVICE
@@ -170,3 +172,18 @@ def test_an_engine_that_cannot_start_is_told(place: Place) -> None:
     assert (
         "did not start: a service engine may not run here: Operation not permitted; try: run it as root" in done.stderr
     )
+
+
+def test_what_is_known_of_the_way_back_to_clients_is_shown() -> None:
+    entry = {"address": "10.0.0.11", "vip": "10.0.0.100", "state": "up", "verdict": "", "way_back": ""}
+    seen = {**entry, "way_back": "39 of 40 TCP connections looked at were answered"}
+    shown = diagnose._verdicts([{"service_engine": "se-1", "servers": [entry, seen]}])
+    assert [row[-1] for row in shown.rows] == [
+        "no fault seen; the way back to clients was not seen",
+        "no fault seen; of the way back to clients: 39 of 40 TCP connections looked at were answered",
+    ]
+    server = {"address": "10.0.0.11", "weight": 1, "mac": None, "interface": None}
+    reported = [server, {**server, "handshakes": {"share": 0.025}}, {**server, "handshakes": {"share": None}}]
+    (table,) = live._next_hops({"servers": reported})
+    assert isinstance(table, Table)
+    assert [row[-1] for row in table.rows] == ["", "2.5 %", ""]
