@@ -75,7 +75,7 @@ class Keeping:
                 if known:
                     self._tell("the keeper of BIRD ended, and was started again")
                 known = True
-                while line := await reader.readline():
+                while (line := await reader.readline()).endswith(b"\n"):  # of one that was killed the last is cut off
                     self._heard(json.loads(line))
             if self._writer is not None:
                 self._writer.close()
@@ -93,8 +93,10 @@ class Keeping:
         while True:
             try:
                 return await self._connect()
-            except OSError:
+            except OSError as exc:
                 if time.monotonic() > deadline:
+                    said = (self._folder / keeper.LOG).read_text("utf-8", "replace").strip().rpartition("\n")[2]
+                    self._heard({"fault": f"the keeper of BIRD does not start: {said or exc}"})
                     raise
                 await asyncio.sleep(0.01)
 

@@ -206,7 +206,8 @@ def check(rules: Mapping[str, Rule], body: Mapping[str, Any], place: str) -> Non
     for name, value in body.items():
         rule = rules.get(name)
         if rule is not None and not rule.allows(value):
-            raise PlanError(f"{place}{name} is {_shown(value)}, expected {rule.words}")
+            shown = "a secret that cannot be" if rule is SECRET else _shown(value)
+            raise PlanError(f"{place}{name} is {shown}, expected {rule.words}")
 
 
 def columns(values: Mapping[str, Sequence[Any]]) -> None:

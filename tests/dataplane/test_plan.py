@@ -163,7 +163,7 @@ def test_a_pool_of_the_longest_uuid_has_room_for_a_vip_in_its_name() -> None:
         ({"g": {"local_as": 1, "peers": [{}]}}, r"bgp.g.peers\[0\].address is missing"),
         (
             {"g": {"local_as": 1, "peers": [{"address": "10.0.0.1", "local_as": 1, "remote_as": 2, "secret": '"'}]}},
-            r"bgp.g.peers\[0\].secret is",
+            r"bgp.g.peers\[0\].secret is a secret that cannot be, expected text",
         ),
     ],
 )
