@@ -92,21 +92,33 @@ def crashes(run: Run) -> None:
 
 
 def hangs(run: Run) -> None:
-    """An engine that stands still: it goes on by itself, or is killed and another one comes."""
+    """An engine that stands still: it goes on by itself, or is killed and another one comes.
+
+    One that stands still while SQLite closes the store for it (some microseconds) has the store locked: a commit is
+    refused until it goes on or ends.
+    """
     with laboratory() as lab:
         for chance in run.steps():
             assert lab.engine is not None
+            locked = False
             with asking(lab, run):
                 lab.engine.send_signal(signal.SIGSTOP)
-                version, weights = _publish(lab, chance)
+                try:
+                    version, weights = _publish(lab, chance)
+                except sqlite3.OperationalError as exc:
+                    if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                        raise
+                    locked = True
                 time.sleep(chance.random() * 0.2)
             if killed := run.at % 2 == 1:
                 lab.stop_engine(signal.SIGKILL)
                 lab.start_engine()
             else:
                 lab.engine.send_signal(signal.SIGCONT)
+            if locked:
+                version, weights = _publish(lab, chance)
             until(lambda v=version, w=weights: _follows(lab, v, w), lab.status)  # type: ignore[misc]
-            run.ended("killed" if killed else "went on")
+            run.ended(f"{'killed' if killed else 'went on'}{', the store was locked' if locked else ''}")
 
 
 def floods(run: Run) -> None:
