@@ -8,6 +8,7 @@ operator who cannot reach his network any more is served first, and what others 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from avi_shell.configuration import document, undo
 from avi_shell.configuration.configuration import NOBODY, Configuration
@@ -78,7 +79,7 @@ def undo_over(configuration: Configuration, deadline: float, by: Author = NOBODY
                 choice = _choose(store, deadline, alone)
             if choice is None:
                 return None
-            done = _go(configuration, choice, by)
+            done = configuration.again(partial(_go, configuration, choice, by))
         except (Refused, NotFound, InvalidFile) as exc:
             if alone and not isinstance(exc, NotFound):
                 alone = False

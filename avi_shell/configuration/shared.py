@@ -52,7 +52,7 @@ class Overtaken(Refused):
 
 
 class SharedConfiguration(Configuration):
-    """An open configuration that several hosts share. What etcd refuses, and that it does not answer, is Refused."""
+    """An open configuration that several hosts share. That etcd refuses or does not answer is a StoreError."""
 
     def __init__(self, store: Store, log: Log, engine_addresses: Callable[[], Collection[str]] = tuple) -> None:
         super().__init__(store, engine_addresses)
@@ -70,7 +70,7 @@ class SharedConfiguration(Configuration):
         """
         log = Log(Etcd(address, _OPENING))
         try:
-            with _as(StoreError):
+            with _as():
                 known = addresses.remembered(directory)
                 if known is not None and known.cluster != address.cluster:
                     raise StoreError(
@@ -174,7 +174,7 @@ class SharedConfiguration(Configuration):
     def _commit(self, dry_run: bool = False) -> Iterator[None]:
         number, since = 0, 0
         try:
-            with _as(Refused, "nothing was stored: "):
+            with _as("nothing was stored: "):
                 while not number:
                     with super()._commit(dry_run):
                         version = self._store.version()
@@ -208,7 +208,7 @@ class SharedConfiguration(Configuration):
         except ClusterError as exc:
             if exc.uncertain:
                 what = f"whether commit {number} was stored is not known: {exc.what}"
-                raise Refused(what, hint="show configuration history tells, when etcd answers again") from exc
+                raise StoreError(what, hint="show configuration history tells, when etcd answers again") from exc
             raise
         if not created:
             raise Overtaken
@@ -287,7 +287,7 @@ def seed(directory: Path, address: StoreAddress, source: Path | None, by: Any, *
     with (
         closing(Etcd(address)) as etcd,
         closing(sqlite3.connect(":memory:", isolation_level=None)) as copy,
-        _as(StoreError),
+        _as(),
     ):
         log = Log(etcd)
         head, logged = log.read((1 << 39) - 1)
@@ -322,9 +322,9 @@ def _record(one: Logged) -> CommitRecord:
 
 
 @contextmanager
-def _as(error: type[Refused] | type[StoreError], meant: str = "") -> Iterator[None]:
-    """Faults of etcd and of the state directory as errors of the shell. meant: what did not happen."""
+def _as(meant: str = "") -> Iterator[None]:
+    """Faults of etcd and of the state directory as StoreError. meant: what did not happen."""
     try:
         yield
     except (ClusterError, StateError) as exc:
-        raise error(meant + exc.what, hint=exc.remedy) from exc
+        raise StoreError(meant + exc.what, hint=exc.remedy) from exc

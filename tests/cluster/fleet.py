@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from avi_shell.configuration.shared import SharedConfiguration
-from avi_shell.errors import Refused
+from avi_shell.errors import Refused, StoreError
 from dataplane.cluster import address as addresses
 
 from .hosts import Hosts
@@ -96,7 +96,7 @@ def _write(folder: Path, url: str, count: int) -> None:
         try:
             configuration.save("pool", {"name": name}, "admin")
             print("stored", name)
-        except Refused as exc:
+        except (Refused, StoreError) as exc:
             print("not known" if "is not known" in exc.what else "refused", name, exc.what)
     configuration.close()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from avi_shell.configuration import shared
+from avi_shell.configuration import confirming, shared
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.importing import import_
 from avi_shell.configuration.record import Author
@@ -126,7 +126,7 @@ def test_a_commit_without_an_answer_is_found_or_will_never_be(hosts: Run, monkey
         hosts.equal()
         arrives = False
         monkeypatch.setattr(etcd, "txn", silent)
-        with pytest.raises(Refused, match="nothing was stored: no answer in time"):
+        with pytest.raises(StoreError, match="nothing was stored: no answer in time"):
             hosts.save(0, "lost")
         assert not real(*lost[-1]).succeeded, "it arrived after it was given up"
         assert hosts.open[0].version() == number == hosts.open[0].log.last()
@@ -281,6 +281,60 @@ def test_what_etcd_holds_is_checked(hosts: Run) -> None:
     hosts(body)
 
 
+def test_a_role_on_the_cluster_s_keys_is_enough(secured: Members, certificates: Path, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("secret")
+    password.chmod(0o600)
+    options = {"user": "avi", "password_file": str(password), "ca": f"{certificates}/member.pem"}
+
+    def body() -> None:
+        with Hosts(tmp_path, secured.address("test", **options)) as hosts:
+            hosts.save(0, "small")
+            large = "".join(random.Random(1).choices("0123456789abcdef", k=2_000_000))
+            import_(hosts.open[0], {"Pool": [{"name": f"p{i}", "description": large[i::3]} for i in range(3)]})
+            hosts.equal()
+            assert hosts.open[0].write_snapshot()
+            assert Housekeeping(hosts.open[0].log.etcd, period=0.0).due(hosts.open[0].log.revision)
+            hosts.save(1, "later")
+            hosts.equal()
+
+    secured.run(body)
+
+
+def test_what_is_not_confirmed_is_undone_on_all_hosts(hosts: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def body(hosts: Hosts) -> None:
+        one, other = hosts.open
+        hosts.save(1, "others")
+        one.follow()
+        one.save("pool", {"name": "tried"}, "admin", Author(confirm=60.0))
+        waits = confirming.waiting(one)
+        assert waits is not None
+        hosts.equal()
+        assert confirming.waiting(other) is None
+        etcd = one.log.etcd
+        with monkeypatch.context() as away:
+            away.setattr(etcd, "patience", 0.2)
+            away.setattr(etcd, "address", etcd.address.__class__((("127.0.0.9", 2379),), etcd.address.cluster))
+            with pytest.raises(StoreError, match="etcd does not answer"):
+                confirming.undo_over(one, waits.deadline)
+        append, left = one.log.append, iter(range(2))
+
+        def overtaken(*arguments: Any) -> bool:
+            for number in left:
+                hosts.save(1, f"faster{number}")
+                break
+            return append(*arguments)
+
+        monkeypatch.setattr(one.log, "append", overtaken)
+        done = confirming.undo_over(one, waits.deadline)
+        assert done is not None
+        assert (done.fault, done.lost, len(done.kept)) == ("", (), 2)
+        hosts.equal()
+        assert other.names("pool", "admin") == ["faster0", "faster1", "others"]
+
+    hosts(body)
+
+
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
     with Members(tmp_path_factory.mktemp("etcd") / "data", 3) as members:
@@ -307,7 +361,7 @@ def test_without_a_quorum_nothing_is_stored(three: Members, tmp_path: Path) -> N
                 three.stop(index)
             for configuration in hosts.open:
                 configuration.log.etcd.patience = 1.0
-            with pytest.raises(Refused, match="nothing was stored: etcd does not answer"):
+            with pytest.raises(StoreError, match="nothing was stored: etcd does not answer"):
                 hosts.save(0, "meanwhile")
             assert "etcd does not answer" in hosts.open[0].follow()
             assert dump(hosts.folders[0]) == before
