@@ -66,7 +66,7 @@ fleet: install-test ## two hosts commit while members of etcd, and hosts, are ki
 
 test-kernel: install-test ## the XDP program, avi-server and VLANs on another kernel of Debian's, emulated (KERNEL=6.1)
 	@.ci/install kernel
-	@$(BIN)/python -m tests.kernels.boot --kernel $(KERNEL) $(BIN)/pytest -n 2 -v --color=no -o timeout=900 -p no:cacheprovider $(KERNEL_TESTS)
+	@$(BIN)/python -m tests.kernels.boot --kernel $(KERNEL) $(BIN)/pytest -n 2 -v --color=no -o timeout=900 -p no:cacheprovider --durations=15 $(KERNEL_TESTS)
 
 bench: install-test ## measure every row in one run: table, build/bench/ (QUICK=1, ONLY="latency pcap", AGAINST=COMMIT)
 	@$(BIN)/python -m tests.bench$(if $(AGAINST),.against $(AGAINST)) $(if $(QUICK),--quick) $(addprefix --only ,$(ONLY))

@@ -19,6 +19,8 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).parent.parent.parent
 CACHE = CHECKOUT / "build" / "kernels"
+FAST = "clocksource=tsc tsc=reliable norandmaps mitigations=off"
+"""Of the guest's command line: each look at the clock, and each program at other addresses, costs an emulator much."""
 NEEDED = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 """Modules that the guest needs to find its root."""
 MODULES = (
@@ -131,9 +133,10 @@ def _listen(guest: subprocess.Popen[bytes], seconds: int) -> int:
 
 def _qemu(image: Path, initial: Path, memory: str) -> list[str]:
     words = ["qemu-system-x86_64", "-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio", "-m", memory]
-    words += ["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]  # nested KVM may hang: emulation always works
+    words += ["-accel", "tcg,thread=multi", "-smp", "2"]  # nested KVM may hang: emulation always works
+    words += ["-cpu", "Nehalem"]  # without AVX, which the C library would use and emulation is slow at
     words += ["-kernel", str(image), "-initrd", str(initial)]
-    words += ["-append", "console=ttyS0 quiet panic=-1 sysrq_always_enabled"]
+    words += ["-append", f"console=ttyS0 quiet panic=-1 sysrq_always_enabled {FAST}"]
     for name in CARDS:
         words += ["-netdev", f"hubport,id={name},hubid=0", "-device", f"e1000e,netdev={name},romfile="]
     return [*words, "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"]
