@@ -63,14 +63,21 @@ __all__ = [
 ]
 
 
+_OF_BGP = ("Bgp", "Peer", "Route")
+
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         """A value of `model`, which is loaded when the first one is asked for: a shell that commits nothing does
-        without."""
-        if name not in __all__:
-            raise AttributeError(f"module {__name__} has no attribute {name}")
-        from dataplane.plan import bgp, model
+        without; or of `bgp`, which most plans do without."""
+        if name in _OF_BGP:
+            from dataplane.plan import bgp
 
-        globals().update({one: getattr(model, one, None) or getattr(bgp, one) for one in __all__})
+            globals().update({one: getattr(bgp, one) for one in _OF_BGP})
+        elif name in __all__:
+            from dataplane.plan import model
+
+            globals().update({one: getattr(model, one) for one in __all__ if one not in _OF_BGP})
+        else:
+            raise AttributeError(f"module {__name__} has no attribute {name}")
         return globals()[name]

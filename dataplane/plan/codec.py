@@ -8,13 +8,15 @@ from dataclasses import MISSING, asdict, fields
 from functools import cache
 from itertools import repeat
 from operator import attrgetter, itemgetter
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataplane.errors import PlanError
 from dataplane.foreign.text import harmless
 from dataplane.plan import checks
-from dataplane.plan.bgp import Bgp, Peer, Route
 from dataplane.plan.model import Common, Former, Monitor, Server, Service
+
+if TYPE_CHECKING:
+    from dataplane.plan.bgp import Bgp, Peer, Route
 
 T = TypeVar("T")
 
@@ -120,6 +122,8 @@ def _former(body: dict[str, Any], place: str) -> Former:
 
 
 def _route(body: dict[str, Any]) -> Route:
+    from dataplane.plan.bgp import Route  # late: most plans have none
+
     known = dict(_known(Route, body))
     checks.check(checks.ROUTE, body, "route.")
     known["labels"] = checks.texts(body.get("labels", []), "route.labels")
@@ -128,6 +132,8 @@ def _route(body: dict[str, Any]) -> Route:
 
 
 def _bgp(group: str, body: Any) -> Bgp:
+    from dataplane.plan.bgp import Bgp
+
     place = f"bgp.{harmless(group, 60)}"
     known = {name: value for name, value in checks.listed(body, place, dict).items() if name in _names(Bgp)}
     checks.check(checks.BGP, known, f"{place}.")
@@ -137,6 +143,8 @@ def _bgp(group: str, body: Any) -> Bgp:
 
 
 def _peer(body: dict[str, Any], place: str) -> Peer:
+    from dataplane.plan.bgp import Peer
+
     known = {name: value for name, value in body.items() if name in _names(Peer)}
     checks.check(checks.PEER, known, place)
     return _made(Peer, known, place)

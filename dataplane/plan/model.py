@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from dataplane.plan.bgp import Bgp, Route
+if TYPE_CHECKING:
+    from dataplane.plan.bgp import Bgp, Route
 
 L2 = "l2"
 L3_IPIP = "l3-ipip"

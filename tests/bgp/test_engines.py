@@ -95,11 +95,13 @@ def test_an_engine_that_is_killed_is_forwarded_for_by_the_kernel(world: World) -
     assert birdcontrol.process(bgp) == bird
 
 
-def test_what_a_killed_engine_left_is_taken_away_after_its_routes(world: World) -> None:
+def test_what_an_engine_left_by_sighup_is_taken_away_after_its_routes(world: World) -> None:
     engine = world.engines["a"]
     with world.traffic() as traffic:
         traffic.flows()
-        engine.end(signal.SIGKILL)
+        engine.end(signal.SIGHUP)
+        traffic.flows()
+        world.hops(*ENGINES)
         done = engine.clean()
         world.hops("b")
         traffic.flows()
