@@ -38,8 +38,9 @@ def parse(protocols: Iterable[Line], bfd: Iterable[Line] = ()) -> dict[str, Peer
         words = text.split()
         if code == _HEAD:
             name = words[0] if words[1:2] == ["BGP"] else ""
-            if name:
-                found[name] = PeerState("idle", _time(words[4:6]))
+            if name:  # a session that cannot begin has its error here alone
+                info = " ".join(words[6:])
+                found[name] = PeerState("idle", _time(words[4:6]), info if info.startswith("Error: ") else "")
         elif code == _DETAILS and name:
             field, _, value = (part.strip() for part in text.partition(":"))
             before = found[name]

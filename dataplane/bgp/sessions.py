@@ -17,6 +17,8 @@ LATELY = 300.0
 """Seconds for which a loss is remembered."""
 FLAPPING = 3
 """Losses in that time that are told as a peer that flaps."""
+_NO_PORT = "Error: No listening socket"
+"""BIRD's word for a port 179 that is free, and that it may not have: the keeper tells of one that is taken."""
 _WAITING = {
     "connect": "it does not answer",
     "active": "it does not answer, or refuses the connection",
@@ -112,6 +114,7 @@ class Sessions:
         words = []
         if state.state != ESTABLISHED:
             words.append(session.signatures or state.error or _WAITING.get(state.state, ""))
+            words.append("BIRD lacks the capability NET_BIND_SERVICE" if state.error == _NO_PORT else "")
         if session.flaps:
             words.append(f"it flaps: lost {len(session.losses)} times in {LATELY / 60:.0f} minutes")
         return "; ".join(filter(None, words))

@@ -67,9 +67,11 @@ def test_states_of_peers_are_read() -> None:
         Line(1006, "  BGP state:          Connect"),
         Line(1006, "    Last error:       Socket: Connection refused"),
     ]
+    protocols.append(Line(1002, "peer_10_7_0_252 BGP  ---  down  2026-11-29 06:53:45  Error: No listening socket"))
     bfd = [Line(1020, " IP address  Interface  State  Since  Interval  Timeout")]
     bfd.append(Line(1020, " 10.7.0.254                eth0       Up         2026-11-29 06:53:45    0.500    2.500"))
     found = peerstates.parse(protocols, bfd)
+    assert found.pop("peer_10_7_0_252").error == "Error: No listening socket"
     assert found.keys() == {"peer_10_7_0_254", "peer_10_7_0_253"}
     up, down = found["peer_10_7_0_254"], found["peer_10_7_0_253"]
     assert (up.state, up.prefixes, up.bfd, up.since > 0) == ("established", 12, "up", True)
