@@ -89,7 +89,7 @@ class Walk:
         if state is State.TRUTH:
             fields |= {"true": None, "false": None}
         if state is State.ELEMENT:
-            fields["index"] = None
+            fields.setdefault("index", None)
         fields[NO] = None
         return fields
 
@@ -163,7 +163,7 @@ class Walk:
             if name == NO:
                 self.state, self.word = State.NO, word
                 return
-            if name == "index":
+            if name == "index" and name not in fields:
                 self.state = State.INDEX
                 return
             if name in ("true", "false"):
@@ -230,7 +230,7 @@ class Walk:
             assert obvious is not None
             self.actions.append(Set(obvious, word, self._value(obvious, word)))
             self.state = State.FIELD
-        elif word.text == "index" and self.state is State.ELEMENT:
+        elif word.text == "index" and self.state is State.ELEMENT and self.vocabulary()["index"] is None:
             self.state = State.INDEX
         else:
             self._field_step(word)
@@ -281,7 +281,7 @@ class Walk:
             self.key[obvious.name] = value_of(self.kind, obvious, word)
         else:
             name = pick(word, vocabulary, f"a key of {self.field.name}" if self.field else "a key")
-            if name == "index":
+            if name == "index" and vocabulary[name] is None:
                 self.state = State.NO_INDEX
                 return
             self.word = word
@@ -306,6 +306,8 @@ class Walk:
         self.state = State.FIELD
 
     def _pick(self, word: Word, vocabulary: Mapping[str, Any]) -> str:
+        if word.text in self.message.fields:  # one that is not typed is no abbreviation of another
+            raise self._explained(UnknownWord("", word.text, word.column), word)
         try:
             return pick(word, vocabulary, f"a field of {self._place()}")
         except UnknownWord as exc:

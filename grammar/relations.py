@@ -22,6 +22,11 @@ KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
         "GatewayMonitor": (("gateway_ip",),),
         "LinuxServerHost": (("host_ip",),),
         "RoleFilterMatchLabel": (("key",),),
+        "KeyValue": (("key",),),
+        "CustomTag": (("tag_key",),),
+        "HostAttributes": (("attr_key",),),
+        "DnsResolver": (("resolver_name",),),
+        "L4Policies": (("index",),),  # its field of that name hides the number of an element
     }
 )
 """Message → its keys, each a tuple of fields; the first key whose first field is typed counts. Others: by index."""
@@ -30,13 +35,8 @@ COMPARED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         **{message: keys[0] for message, keys in KEYS.items()},
         "Service": ("port", "override_network_profile_ref"),
-        "KeyValue": ("key",),
-        "CustomTag": ("tag_key",),
-        "HostAttributes": ("attr_key",),
-        "DnsResolver": ("resolver_name",),
         "DnsInfo": ("fqdn",),
         "vNIC": ("if_name",),
-        "L4Policies": ("index",),
         "NetworkFilter": ("network_ref",),
         "VipPlacementNetwork": ("network_ref",),
         "PlacementNetwork": ("network_ref",),
@@ -83,7 +83,7 @@ ALTERNATIVES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "HealthMonitor": MappingProxyType(
             {
                 f"{name}_monitor": f"HEALTH_MONITOR_{name.upper()}"
-                for name in ("tcp", "http", "https", "external", "udp")
+                for name in ("tcp", "http", "https", "external", "udp", "sctp")
             }
         ),
     }

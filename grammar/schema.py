@@ -21,6 +21,7 @@ from typing import Any
 from grammar.errors import ModelError
 
 SCALARS = frozenset({"bool", "int32", "uint32", "uint64", "float", "double", "string", "enum", "ref"})
+_SCOPES = ("l4", "stored", "carried", "hidden")
 INTEGERS = frozenset({"int32", "uint32", "uint64"})
 _NATURAL_RANGE = {"int32": (-(2**31), 2**31 - 1), "uint32": (0, 2**32 - 1), "uint64": (0, 2**64 - 1)}
 _FIELD_KEYS = frozenset(
@@ -35,7 +36,7 @@ class Field:
 
     name: str  # as the appliance spells it
     type: str  # bool, int32, uint32, uint64, float, double, string, enum, ref or message
-    scope: str  # l4: offered by the shell; carried: kept through import and export; hidden: kept, never shown
+    scope: str  # l4, stored: offered by the shell, stored has no effect; carried, hidden: kept, hidden is never shown
     order: int  # its row in tables
     help: str = ""  # one line for the operator
     enum: str | None = None  # the enumeration whose values it takes
@@ -57,9 +58,14 @@ class Field:
     no_effect: bool = False  # it changes nothing about forwarding here
 
     @property
+    def described(self) -> bool:
+        """Whether its values are understood: checked, completed with defaults, and typed unless it is read-only."""
+        return self.scope in ("l4", "stored")
+
+    @property
     def typable(self) -> bool:
         """Whether the shell offers it."""
-        return self.scope == "l4" and not self.read_only and not self.hidden_in_cli
+        return self.described and not self.read_only and not self.hidden_in_cli
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +179,8 @@ def _field(name: str, facts: dict[str, Any], where: str) -> Field:
         raise ModelError(f"{where}: {exc} is missing") from exc
     if type_ not in SCALARS and type_ != "message":
         raise ModelError(f"{where}: type {type_!r} is none of {sorted(SCALARS | {'message'})}")
-    if scope not in ("l4", "carried", "hidden"):
-        raise ModelError(f"{where}: scope {scope!r} is none of l4, carried, hidden")
+    if scope not in _SCOPES:
+        raise ModelError(f"{where}: scope {scope!r} is none of {', '.join(_SCOPES)}")
     for needed in ("enum", "ref", "message"):
         if (type_ == needed) != (needed in facts):
             raise ModelError(f"{where}: a {needed} field, and only that, names its {needed}")
@@ -201,5 +207,5 @@ def _field(name: str, facts: dict[str, Any], where: str) -> Field:
         sensitive=facts.get("sensitive", False),
         hidden_in_cli=facts.get("hidden_in_cli", False),
         deprecated=facts.get("deprecated"),
-        no_effect=facts.get("no_effect", False),
+        no_effect=facts.get("no_effect", scope == "stored"),
     )

@@ -112,7 +112,7 @@ def _in_cloud(ref: str, cloud: str) -> str:
 def canonical(kind: schema.Kind, document: Document) -> Document:
     """A copy with every reference to a kind of the model in the one form that this product writes."""
 
-    return map_references(kind, document, lambda field, ref: one_form(ref) if field.scope == "l4" else ref)
+    return map_references(kind, document, lambda field, ref: one_form(ref) if field.described else ref)
 
 
 @lru_cache(1 << 14)

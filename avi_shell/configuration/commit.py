@@ -97,7 +97,7 @@ class Change:
         self._touched.saved.add(entry.id)
         names = notices.without_effect(kind, new, stored.document if stored else None)
         if names:
-            self._note(f"{kind.name} {new['name']}: {notices.WITHOUT_EFFECT}: {', '.join(names)}")
+            self._note(notices.stored_alone(f"{kind.name} {new['name']}", names))
             self.without_effect.update(f"{kind.name}.{name}" for name in names)
         self._note(*notices.object_notices(kind.segment, new))
         return Put(entry, created=stored is None, changed=True)
@@ -288,7 +288,7 @@ class Change:
     def _check_references(self, entry: Entry) -> None:
         good = self._good.setdefault(entry.tenant, set())
         for path, field_, ref in self._touched.references[entry.id]:
-            if ref in good or field_.scope != "l4":
+            if ref in good or not field_.described:
                 continue
             segment, tenant, cloud, name = document.target(ref)
             if tenant not in (ADMIN, entry.tenant) and segment != "tenant":

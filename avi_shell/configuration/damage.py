@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from avi_shell.configuration import document, incoming, validation
 from avi_shell.configuration.store import Store
@@ -45,10 +46,10 @@ def _objects(store: Store) -> StoreError | None:
             jsontext.loads(store.connection.execute("SELECT body FROM object WHERE id = ?", (id_,)).fetchone()[0])
             incoming.check(kind, entry.document)
             validation.check(kind, entry.document)
-            if document.with_defaults(kind, entry.document) != entry.document:
+            if _lacks(kind, kind.root, entry.document, document.with_defaults(kind, entry.document)):
                 return damaged(store.where, f"{title} lacks a value that every one has")
             for _, field, ref in document.references(kind, entry.document):
-                if field.scope == "l4":
+                if field.described:
                     document.reference_parts(ref)
         except ShellError as exc:
             return damaged(store.where, str(exc))
@@ -59,6 +60,25 @@ def _objects(store: Store) -> StoreError | None:
         if known != (entry.name, entry.uuid, entry.tenant, entry.cloud):
             return damaged(store.where, f"{title} has another name, uuid, tenant or cloud in its document")
     return None
+
+
+def _lacks(kind: schema.Kind, message: schema.Message, found: Any, complete: Any) -> bool:
+    """Whether a message lacks a value that it always has; an older release gave fields without effect none."""
+    if not isinstance(found, dict) or not isinstance(complete, dict):
+        return bool(found != complete)
+    for name, value in complete.items():
+        field = message.fields.get(name)
+        if name not in found:
+            if field is None or not field.no_effect:
+                return True
+            continue
+        inner = kind.message(field) if field is not None else None
+        if inner is not None and isinstance(value, list):
+            if any(_lacks(kind, inner, *pair) for pair in zip(found[name], value, strict=True)):
+                return True
+        elif inner is not None and _lacks(kind, inner, found[name], value):
+            return True
+    return False
 
 
 def _indexes(store: Store) -> StoreError | None:

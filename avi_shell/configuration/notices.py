@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from avi_shell.configuration import bgp
 from avi_shell.configuration.assembly import GLOBAL, Assembly
 from avi_shell.configuration.autofill import filled
-from avi_shell.configuration.document import ADMIN, Document, address_text, with_defaults
+from avi_shell.configuration.document import ADMIN, Document, address_text, message_with_defaults, with_defaults
 from avi_shell.configuration.rules import CONSISTENT_HASH
 from avi_shell.errors import ShellError
 from dataplane import plan
@@ -143,6 +143,16 @@ def _some(words: list[str]) -> str:
     return ", ".join(words) if len(words) <= 3 else f"{', '.join(words[:3])} and {len(words) - 3} more"
 
 
+def stored_alone(title: str, names: list[str]) -> str:
+    """The notice of an object's fields that change nothing about forwarding."""
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"{title}: {WITHOUT_EFFECT}: {', '.join(names[:_LISTED])}{more}"
+
+
+_LISTED = 12
+"""How many fields a notice lists."""
+
+
 def not_valid(faults: Iterable[tuple[str, str, ShellError]]) -> list[str]:
     """What keeps a configuration that is not yet committed from being so. faults: as `Change.faults`."""
     return [f"not valid yet: {fault}" + (f"; {fault.hint}" if fault.hint else "") for _, _, fault in faults]
@@ -175,13 +185,20 @@ def _without_effect(
         if value is None or value == before:
             continue
         if inner is None:
-            found.add(name)
+            if not _is_empty(kind, field, value):
+                found.add(name)
             continue
         olds = before if isinstance(before, list) else [before]
         for index, item in enumerate(value if isinstance(value, list) else [value]):
             old = olds[index] if index < len(olds) and isinstance(olds[index], dict) else {}
             found |= _without_effect(kind, inner, item, old)
     return found
+
+
+def _is_empty(kind: schema.Kind, field: schema.Field, value: Any) -> bool:
+    """Whether a value is a message in which everything has its default."""
+    held = kind.message(field)
+    return held is not None and isinstance(value, dict) and value == message_with_defaults(kind, held, {})
 
 
 class _Telling(NamedTuple):

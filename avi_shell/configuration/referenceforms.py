@@ -108,7 +108,7 @@ class Names:
         names what is in the owner's cloud, else what is in the default one. What is in none of the forms stays as it
         is. Raises InvalidObject for a uuid that nobody has."""
         if ref.startswith("/api/") and "/?name=" in ref and "#" not in ref:
-            return one_form(self._within(ref, owner.cloud)) if field.scope == "l4" else self._within(ref, owner.cloud)
+            return one_form(self._within(ref, owner.cloud)) if field.described else self._within(ref, owner.cloud)
         said = form(ref)
         if said is None or said.segment not in schema.SEGMENTS:
             return ref
@@ -123,7 +123,7 @@ class Names:
             clouds = (owner.cloud or DEFAULT_CLOUD, DEFAULT_CLOUD) if said.segment in relations.OF_A_CLOUD else ("",)
             known = [Target(said.segment, t, c, said.name) for t in (owner.tenant, ADMIN) for c in clouds]
             return next((one for one in known if self.there(one)), known[-1]).reference
-        if field.scope != "l4":
+        if not field.described:
             return ref
         what = f"{place} names {said.segment} {said.uuid}, which is neither in the file nor stored"
         raise InvalidObject(what, path=place)

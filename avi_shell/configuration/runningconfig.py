@@ -255,7 +255,7 @@ def _carried(kind: schema.Kind, message: schema.Message, found: Document, before
         field = message.fields.get(name)
         if field is None or field.scope == "carried":
             names |= {name} if value != known.get(name) else set()
-        elif (held := kind.message(field)) is not None and field.scope == "l4":
+        elif (held := kind.message(field)) is not None and field.described:
             for item in value if isinstance(value, list) else [value]:
                 names |= _carried(kind, held, item, known.get(name))
     return names

@@ -123,7 +123,7 @@ class _Checker:
 
     def _in_table_order(self, message: schema.Message, document: Document, path: str) -> None:
         for field in message.fields.values():
-            if field.scope != "l4":
+            if not field.described:
                 continue
             if field.name in document:
                 self._field(field, document[field.name], f"{path}{field.name}")
@@ -344,7 +344,7 @@ _APART = ("string", "ref", "message")
 @cache
 def _rows(segment: str, name: str) -> _Rows:
     message = schema.kind(segment).messages[name]
-    fields = [field for field in message.fields.values() if field.scope == "l4"]
+    fields = [field for field in message.fields.values() if field.described]
     return _Rows(
         frozenset(field.name for field in fields if field.required),
         {field.name: _row(field) for field in fields},

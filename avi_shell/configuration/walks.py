@@ -66,7 +66,7 @@ def _shape(segment: str, name: str, there: tuple[str, ...]) -> _Shape:
     for field in message.fields.values():
         if field.name in there:
             template[field.name] = None
-        elif field.scope == "l4":
+        elif field.described:
             value = _union_type(message, there) if field.name == "type" else None
             value = field.default if value is None else value
             if value is not None:
@@ -77,7 +77,7 @@ def _shape(segment: str, name: str, there: tuple[str, ...]) -> _Shape:
 
 def _completed(kind: schema.Kind, message: schema.Message, name: str) -> schema.Message | None:
     field = message.fields.get(name)
-    return kind.message(field) if field is not None and field.scope == "l4" else None
+    return kind.message(field) if field is not None and field.described else None
 
 
 def _union_type(message: schema.Message, there: tuple[str, ...]) -> str | None:

@@ -331,7 +331,12 @@ REFUSED: list[tuple[str, list[Step], str, str]] = [
             lambda s: s.save(
                 "serviceengine",
                 name="se1",
-                data_vnics=[{"vnic_networks": [{"ip": {"ip_addr": address("10.0.0.100"), "mask": 24}}]}],
+                data_vnics=[
+                    {
+                        "mac_address": "02:00:00:00:00:01",
+                        "vnic_networks": [{"ip": {"ip_addr": address("10.0.0.100"), "mask": 24}}],
+                    }
+                ],
             ),
             lambda s: s.dsr(),
         ],

@@ -28,7 +28,20 @@ NAMES = {
     "ApplicationProfile": "System-DNS",
 }
 SEGMENTS = {name: segment for segment, name in schema.SEGMENTS.items()}
-UNIQUE = {"ip", "vip_id", "peer_ip", "route_id", "gateway_ip", "host_ip", "key", "port"}
+UNIQUE = {
+    "ip",
+    "vip_id",
+    "peer_ip",
+    "route_id",
+    "gateway_ip",
+    "host_ip",
+    "key",
+    "port",
+    "tag_key",
+    "attr_key",
+    "resolver_name",
+    "index",
+}
 """Key fields: elements of one list may not share them."""
 
 
@@ -74,7 +87,8 @@ def _field(kind: schema.Kind, field: schema.Field, depth: int) -> st.SearchStrat
     value = _value(kind, field, depth)
     if not field.repeated:
         return value
-    return st.lists(value, min_size=1, max_size=3, unique_by=_key if field.type == "message" else None)
+    most = min(3, field.max_items or 3)
+    return st.lists(value, min_size=1, max_size=most, unique_by=_key if field.type == "message" else None)
 
 
 def _key(element: Document) -> Any:

@@ -168,6 +168,16 @@ def test_saving_what_only_a_save_fills_tells_nothing(site: Site) -> None:
     assert site.save("pool", name="p").notices == ()
 
 
+def test_many_fields_without_effect_are_one_short_notice(site: Site) -> None:
+    group = schema.kind("serviceenginegroup").root
+    numbers = [f for f in group.typable() if f.scope == "stored" and f.type == "uint32" and f.minimum == 0]
+    changed: Document = {f.name: 7 for f in numbers if (f.maximum or 0) >= 7 and f.default != 7}
+    (notice,) = site.save("serviceenginegroup", name="g", **changed, se_rl_prop={}).notices
+    told = notice.partition("effect here: ")[2]
+    assert told.count(", ") == 11
+    assert told.endswith(f" and {len(changed) - 12} more"), "a message with its defaults alone is none of them"
+
+
 def test_a_monitors_time_and_port_reach_its_servers(site: Site, read: Any) -> None:
     """Several monitors a pool: each has its own times."""
     for name, seconds in (("a", 1), ("b", 7)):

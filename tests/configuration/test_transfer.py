@@ -68,7 +68,7 @@ def filled(site: Site) -> Configuration:
     site.save("vrfcontext", name="global", static_routes=[route], bgp_profile={"local_as": 65000, "ibgp": False})
     override = {"override_network_profile_ref": reference("networkprofile", "System-UDP-Fast-Path")}
     site.save("virtualservice", name="dns", services=[{"port": 53}, {"port": 53, **override}], enabled=False)
-    site.configuration.save("pool", {"name": "p1", "networks": [{"server_filter": "x"}], "unknown": {"a": [1]}}, "t1")
+    site.configuration.save("pool", {"name": "p1", "server_reselect": {"x": 1}, "unknown": {"a": [1]}}, "t1")
     site.configuration.save("virtualservice", {"name": "vs2", "pool_ref": reference("pool", "p1", "t1")}, "t1")
     return site.configuration
 
@@ -117,7 +117,7 @@ def test_an_import_that_is_refused_stores_nothing(site: Site) -> None:
 
 def test_what_is_not_known_is_kept() -> None:
     data: dict[str, Any] = {
-        "Pool": [{"name": "p", "future_field": {"x": 1}, "sni_enabled": False, "url": "u"}],
+        "Pool": [{"name": "p", "future_field": {"x": 1}, "server_reselect": {"enabled": True}, "url": "u"}],
         "WafPolicy": [{"name": "w"}],
         "GslbSomething": [{"name": "g"}, {"name": "h"}],
     }
@@ -176,11 +176,11 @@ def test_the_running_configuration_recreates_it(site: Site) -> None:
     lines = transfer.running_config(filled(site), "*")
     again = replay(lines)
     assert [line for line in lines if line.startswith("#")] == [
-        "# pool 'p1': not typed, kept by export and import: networks, unknown"
+        "# pool 'p1': not typed, kept by export and import: server_reselect, unknown"
     ]
     wanted = bare(site.configuration)
     for pool in wanted["Pool"]:
-        for name in ("networks", "unknown"):
+        for name in ("server_reselect", "unknown"):
             pool.pop(name, None)
     assert bare(again) == wanted
     assert transfer.running_config(again, "*") == [line for line in lines if not line.startswith("#")]

@@ -33,7 +33,7 @@ def test_the_two_tiers_of_the_vendor_are_accepted(site: Site, read: Callable[...
     that takes no traffic of its own, in another VRF context."""
     site.configuration._engine_addresses = lambda: ["10.1.100.10", "10.1.100.11"]
     interface = {"vnic_networks": [{"ip": {"ip_addr": address("10.1.100.10"), "mask": 24}}]}
-    site.save("serviceengine", name="tier2-se1", data_vnics=[interface])
+    site.save("serviceengine", name="tier2-se1", data_vnics=[{"mac_address": "02:00:00:00:00:01", **interface}])
     site.dsr()
     assert site.save("networkprofile", name="vs1-profile", profile=tcp_profile()).notices == ()
     live = read().services[KEY]

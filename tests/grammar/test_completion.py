@@ -1,6 +1,8 @@
 """Completion: what is offered is what the parser takes, at every place of the whole schema."""
 
 import re
+from functools import cache
+from itertools import islice
 
 import pytest
 
@@ -51,7 +53,7 @@ def words(text: str, where: commands.Context = ROOT) -> list[str]:
         ("show pool p1 server-", "show pool p1 server-setup "),
         ("configure pool p1 lb_algorithm lb_algorithm_r", "configure pool p1 lb_algorithm lb_algorithm_r"),
         ("configure pool p1 lb_algorithm lb_algorithm_ro", "configure pool p1 lb_algorithm lb_algorithm_round_robin "),
-        ("configure pool p1 no enab", "configure pool p1 no enabled "),
+        ("configure pool p1 no inli", "configure pool p1 no inline_health_monitor "),
         ("configure pool p1 servers ind", "configure pool p1 servers index "),
         ("terminal o", "terminal output "),
         ("show pool | g", "show pool | grep "),
@@ -132,8 +134,9 @@ def test_no_command_has_a_fields_name() -> None:
     """A field that is spelled like a command could never be typed."""
     verbs = set(tree.verb_help()) | {NO}
     for kind in schema.kinds():
-        for message in kind.messages.values():
-            assert not verbs & {field.name for field in message.typable()}
+        entered = {kind.name} | {f.message for m in kind.messages.values() for f in m.typable() if f.message}
+        for name in entered & kind.messages.keys():
+            assert not verbs & set(typable(kind.segment, name))
 
 
 EVERY_MODE = [
@@ -154,10 +157,13 @@ def test_every_place_of_every_mode_offers_what_the_parser_takes(kind: str, messa
     for beginning in beginnings:
         offer = completion.complete(beginning, here, names)
         listed = [entry.split("  ")[0].split(" ")[0] for entry in offer.listing()]
-        for candidate in offer.candidates:
-            assert candidate.word.split(" ")[0] in listed  # `?` lists what TAB offers
-            _assert_accepted(here, beginning, candidate.word)
-        if beginning in ("", "no "):
+        offered = [candidate.word for candidate in offer.candidates]
+        assert {word.split(" ")[0] for word in offered} <= set(listed)  # `?` lists what TAB offers
+        own = [word for word in offered if word in fields]
+        behind_field = beginning not in ("", "no ")  # where another field may begin, each of them may
+        for word in [*(word for word in offered if word not in fields), *(own[-2:] if behind_field else own)]:
+            _assert_accepted(here, beginning, word)
+        if not behind_field:
             assert set(fields) <= {candidate.word for candidate in offer.candidates}
         _assert_others_refused(here, beginning, {candidate.word for candidate in offer.candidates})
 
@@ -183,14 +189,18 @@ def _assert_others_refused(here: commands.Context, beginning: str, offered: set[
     """A field's name of this mode that is not offered here is refused here, unless it is taken as a text or a name."""
     assert here.mode is not None
     model = here.mode.kind
-    foreign = {f.name for m in model.messages.values() for f in m.typable()}
-    foreign -= {name for name in foreign if any(word.startswith(name) for word in offered)}
     offer = completion.complete(beginning, here, names)
     if offer.form in ("<text>", "<name>") or beginning == "":
         return
-    for name in sorted(foreign)[:5]:
+    foreign = (name for name in _every_field(model.segment) if not any(word.startswith(name) for word in offered))
+    for name in islice(foreign, 5 if beginning == "no " else 1):
         with pytest.raises(LineError):
             parse(model, here.mode.message, split(beginning + name))
+
+
+@cache
+def _every_field(segment: str) -> list[str]:
+    return sorted({field.name for message in schema.kind(segment).messages.values() for field in message.typable()})
 
 
 @pytest.mark.parametrize("nodes", [tree.root(), tree.in_mode()], ids=["root", "mode"])

@@ -58,6 +58,8 @@ CASES: list[tuple[str, str, list[tuple[Any, ...]]]] = [
     ("pool", "servers index 2 ratio 3", [("ElementAt", "servers", 2), ("Set", "ratio", 3)]),
     ("pool", "no servers", [("Clear", "servers")]),
     ("pool", "no servers index 2", [("RemoveAt", "servers", 2)]),
+    ("virtualservice", "l4_policies index 2", [("Element", "l4_policies", {"index": 2})]),
+    ("virtualservice", "no l4_policies index 2", [("Remove", "l4_policies", {"index": 2})]),
     ("pool", "no servers ip 10.1.1.1 port 80", [("Remove", "servers", {"ip": ip("10.1.1.1"), "port": 80})]),
     (
         "pool",
