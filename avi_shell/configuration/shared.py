@@ -76,8 +76,7 @@ class SharedConfiguration(Configuration):
                     raise StoreError(
                         f"{directory} belongs to cluster {known.cluster}", hint="avi-shell cluster leave ends that"
                     )
-                found, _ = log.read(0)
-                head = _seeded(found, address)
+                head = _seeded(log.head(), address)
                 made = cls(Store.open(directory / DATABASE), log, EngineAddresses(directory))
                 try:
                     made._begin_with(head, known is not None, anew)
@@ -215,9 +214,15 @@ class SharedConfiguration(Configuration):
         return number
 
     def _fits(self, head: Head, logged: Sequence[Logged], version: int) -> bool:
-        """Whether commits can be applied to what is here, at a version: else the snapshot comes first."""
-        next_ = logged[0].number if logged else max(version, head.version) + 1
-        return self._store.identity() == (head.identity, head.epoch) and next_ == version + 1
+        """Whether commits can be applied to what is here, at a version, behind which the log was just read: else the
+        snapshot comes first. Raises ClusterError where etcd has lost a commit."""
+        if self._store.identity() != (head.identity, head.epoch):
+            return False
+        if version > head.version and not self.log.reached:
+            what = f"commit {version} of this host is not in etcd, which has lost it or never had it"
+            remedy = "avi-shell cluster seed --replace puts what is here there, avi-shell cluster reload gives it up"
+            raise ClusterError(what, remedy=remedy)
+        return (logged[0].number if logged else max(version, head.version) + 1) == version + 1
 
     def _begin_with(self, head: Head, belongs: bool, anew: bool) -> None:
         """See that what is here may follow the cluster, and let it."""
@@ -290,7 +295,7 @@ def seed(directory: Path, address: StoreAddress, source: Path | None, by: Any, *
         _as(),
     ):
         log = Log(etcd)
-        head, logged = log.read((1 << 39) - 1)
+        head = log.head()
         if head is not None and not replace:
             what = f"cluster {address.cluster} has a configuration already, of commit {head.version} or later"
             raise Refused(what, hint="--replace puts this one in its place, on all its hosts")

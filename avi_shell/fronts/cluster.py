@@ -109,8 +109,7 @@ def _status(arguments: argparse.Namespace, user: str) -> None:
             raise StoreError(fault)
         log = Log(etcd)
         try:
-            head, _ = log.read((1 << 39) - 1)
-            last = log.last()
+            head, last = log.head(), log.last()
         except ClusterError as exc:
             raise StoreError(exc.what, hint=exc.remedy) from exc
     if head is None:

@@ -76,15 +76,23 @@ class Log:
         self._prefix = f"/avi/{etcd.address.cluster}/"
         self._snapshot = f"{self._prefix}snapshot"
         self.revision = 0  # of etcd, when the log was read last
+        self.reached = False  # the commit behind which it was read last was in it
+
+    def head(self) -> Head | None:
+        """The head as it is now. None: nobody has seeded the cluster."""
+        found = self.etcd.get(self._snapshot)
+        return self._head(found[0]) if found else None
 
     def read(self, after: int) -> tuple[Head | None, list[Logged]]:
         """The head, and commits behind a number, of one moment: the next ones, not always all. None: nobody has seeded
         the cluster. Linearizable: whatever was committed before is seen."""
         commits = op.get(self._log(after + 1), f"{self._prefix}log0", limit=_PAGE)
+        known = op.last(self._log(after), self._log(after + 1))
         for _ in range(_TIMES):
-            answer = self.etcd.txn((), [op.get(self._snapshot), commits])
+            answer = self.etcd.txn((), [op.get(self._snapshot), commits, known])
             self.revision = answer.revision
             head = self._head(answer.found[0][0]) if answer.found[0] else None
+            self.reached = bool(answer.found[2])
             logged = [self._logged(one) for one in answer.found[1]]
             found = [one for one in logged if one is not None]
             if len(found) == len(logged):

@@ -14,6 +14,7 @@ from avi_shell.configuration.record import Author
 from avi_shell.configuration.shared import Overtaken, SharedConfiguration
 from avi_shell.errors import Conflict, InvalidObject, Refused, StoreError
 from dataplane.cluster import log as logs
+from dataplane.cluster import operations as op
 from dataplane.cluster.answers import Compacted
 from dataplane.cluster.housekeeping import Housekeeping
 from dataplane.errors import ClusterError
@@ -231,6 +232,30 @@ def test_a_cluster_that_is_seeded_anew_is_followed(hosts: Run, tmp_path: Path) -
         assert hosts.open[0].names("pool", "admin") == ["third"]
         assert hosts.save(1, "next") == number + 1
         hosts.equal()
+
+    hosts(body)
+
+
+def test_an_etcd_that_lost_commits_is_filled_again_by_command_alone(hosts: Run) -> None:
+    def body(hosts: Hosts) -> None:
+        hosts.save(0, "p1")
+        number = hosts.save(0, "p2")
+        one, other = hosts.open
+        log, prefix = one.log, f"/avi/{hosts.address.cluster}/"
+        log.etcd.txn((), [op.delete(f"{prefix}log/{number:012}")])
+        with pytest.raises(StoreError, match=f"nothing was stored: commit {number} of this host is not in etcd"):
+            hosts.save(0, "p3")
+        assert f"commit {number} of this host is not in etcd" in one.follow()
+        assert hosts.save(1, "q2") == number, "this host knows nothing of what was lost"
+        with pytest.raises(StoreError, match=f"commit {number} of .* is not the one of cluster"):
+            SharedConfiguration.join(hosts.folders[0], hosts.address)
+        log.etcd.txn((), [op.delete(prefix, op.following(prefix))])
+        for index in range(2):
+            with pytest.raises(StoreError, match="etcd holds no configuration of cluster"):
+                hosts.open[index].save("pool", {"name": "p4"}, "admin")
+        shared.seed(hosts.folders[0], hosts.address, None, Author())
+        hosts.equal()
+        assert other.names("pool", "admin") == ["p1", "p2"]
 
     hosts(body)
 
