@@ -80,14 +80,22 @@ def _follow(directory: Path, address: StoreAddress, faults: _Faults) -> None:
         audit = Audit(directory, configuration)
         client.notify(directory)
         keeping = Housekeeping(configuration.log.etcd)
+
+        def apply() -> None:
+            if configuration.catch_up():
+                client.notify(directory)
+                audit.settle()
+
         try:
-            while (directory / statedir.SHARED).exists():
+            while True:
+                # One watch for as long as it lives: etcd looks after one that begins in the past every 100 ms only.
                 with suppress(Compacted):
-                    next(configuration.log.wait(_IDLE), None)
-                if configuration.catch_up():
-                    client.notify(directory)
-                    audit.settle()
-                keeping.due(configuration.log.revision)
+                    for _ in configuration.log.wait(_IDLE):
+                        if not (directory / statedir.SHARED).exists():
+                            return
+                        apply()
+                        keeping.due(configuration.log.revision)
+                apply()
         finally:
             audit.close()
 

@@ -1,11 +1,12 @@
 """Members that several tests share; each test uses a cluster or keys of its own in them."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from .hosts import Hosts, Run
 from .members import Members, until
 
 
@@ -50,3 +51,17 @@ def secured(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Ite
 
         members.run(grant)
         yield members
+
+
+@pytest.fixture
+def hosts(member: Members, tmp_path: Path) -> Run:
+    """Runs a test with two hosts, in the namespace of their etcd."""
+
+    def run(body: Callable[[Hosts], None]) -> None:
+        def inside() -> None:
+            with Hosts(tmp_path, member.address(f"c{tmp_path.name}"[:40])) as hosts:
+                body(hosts)
+
+        member.run(inside)
+
+    return run

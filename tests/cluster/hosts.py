@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ _AS_THEY_ARE = ("object", "history", "change", "foreign_kind", "plan", "store", 
 """Tables that are equal on all hosts, row ids and order included."""
 _DERIVED = ("link", "holding", "claim")
 """Tables that are equal on all hosts but for their order."""
+
+
+Run = Callable[[Callable[["Hosts"], None]], None]
+"""Runs a test with two hosts, in the namespace of their etcd."""
 
 
 class _Site(Site):
