@@ -114,9 +114,12 @@ class History:
         """Set how much is remembered; both at least 1."""
         self._connection.execute("UPDATE setting SET history_commits = ?, history_days = ?", (commits, days))
 
-    def last(self, limit: int) -> list[Commit]:
-        """The last commits, newest last."""
-        rows = self._connection.execute(f"SELECT {_COMMIT} FROM history ORDER BY number DESC LIMIT ?", (limit,))
+    def last(self, limit: int, tenants: Sequence[str] | None = None) -> list[Commit]:
+        """The last commits, newest last. tenants: those that are about an object of theirs; None: all."""
+        where, values = _about(tenants)
+        rows = self._connection.execute(
+            f"SELECT {_COMMIT} FROM history WHERE {where} ORDER BY number DESC LIMIT ?", (*values, limit)
+        )
         return [self._commit(row) for row in rows.fetchall()][::-1]
 
     def commit(self, number: int) -> Commit:
@@ -132,19 +135,29 @@ class History:
             raise NotFound(f"commit {number}: what it changed is not known: an older release made it")
         return [self._change(row) for row in self._rows("number = ?", number)]
 
-    def touched(self, number: int) -> list[Touch]:
-        """What a commit did to which objects, in the order in which it did; less work than `changes`."""
-        return [self._touch(row) for row in self._rows("number = ?", number)]
+    def touched(self, number: int, tenants: Sequence[str] | None = None) -> list[Touch]:
+        """What a commit did to which objects, in the order in which it did; less work than `changes`. tenants: whose
+        objects; None: anybody's."""
+        rows = self._rows("number = ?", number)
+        return [self._touch(row) for row in rows if tenants is None or row[3] in tenants]
 
-    def of_object(self, kind: str, name: str, tenants: Sequence[str] | None) -> list[tuple[int, ObjectChange]]:
-        """Every change of the objects that ever had a name, with the commit's number, oldest first; under any name and
-        cloud that they had. tenants: whose objects they are; None: anybody's."""
+    def of_object(
+        self, kind: str, name: str, tenants: Sequence[str] | None, clouds: Sequence[str] | None, most: int
+    ) -> tuple[list[tuple[int, ObjectChange]], int]:
+        """The last `most` changes of the objects that ever had a name, with the commits' numbers, oldest first; under
+        any name and cloud that they had. Of how many objects all their changes are. tenants, clouds: whose objects, and
+        of which cloud they are, or were when they went; None: of any."""
+        run = self._connection.execute
         owners = "" if tenants is None else f" AND tenant IN ({_marks(len(tenants))})"
         row = f"SELECT row FROM change WHERE kind = ? AND name = ? AND row > 0{owners}"
-        found = self._connection.execute(
-            f"SELECT {_CHANGE} FROM change WHERE row IN ({row}) ORDER BY rowid", (kind, name, *(tenants or ()))
-        )
-        return [(row[0], self._change(row)) for row in found.fetchall()]
+        places: list[tuple[int, int, str]] = run(
+            f"SELECT rowid, row, cloud FROM change WHERE row IN ({row}) ORDER BY rowid", (kind, name, *(tenants or ()))
+        ).fetchall()
+        last = {row: cloud for _, row, cloud in places}
+        seen = {row for row, cloud in last.items() if clouds is None or cloud in clouds}
+        wanted = [at for at, row, _ in places if row in seen][-most:]  # a body may be large, and it may change often
+        found = [run(f"SELECT {_CHANGE} FROM change WHERE rowid = ?", (at,)).fetchone() for at in wanted]
+        return [(row[0], self._change(row)) for row in found], len(seen)
 
     def since(self, number: int) -> list[ObjectChange]:
         """What differs between the configuration after commit `number` (0: the fresh store) and now: each object once,
@@ -158,14 +171,18 @@ class History:
             self.reach(number)
         if other < one:
             return [ObjectChange(*_place_before(c), c.after, c.before) for c in self.between(other, one)]
-        net: dict[int | str, ObjectChange] = {}
+        ends: dict[int | str, tuple[Any, Any]] = {}  # the first and the last row of each object, whatever is between
         for row in self._rows("number > ? AND number <= ?", one, other):
-            change = self._change(row)
-            key = change.row or change.kind
-            first = net.get(key, change)
-            place = _place_before(first) if change.after is None else _place(change)
-            net[key] = ObjectChange(*place, first.before, change.after)
-        return [change for change in net.values() if change.before != change.after]
+            key = row[1] or row[2]
+            ends[key] = ends.get(key, (row, row))[0], row
+        net = (self._net(self._change(first), self._change(last)) for first, last in ends.values())
+        return [change for change in net if change.before != change.after]
+
+    @staticmethod
+    def _net(first: ObjectChange, last: ObjectChange) -> ObjectChange:
+        """Several changes of an object as one."""
+        place = _place_before(first) if last.after is None else _place(last)
+        return ObjectChange(*place, first.before, last.after)
 
     def reach(self, number: int) -> None:
         """See that the configuration after a commit can be told. Raises NotFound naming those for which it can."""
@@ -181,13 +198,13 @@ class History:
         (oldest,) = self._connection.execute("SELECT min(number) FROM history WHERE content").fetchone()
         return int(broken or 0) if oldest is None else max(int(broken or 0), int(oldest) - 1)
 
-    def size(self) -> int:
-        """How many commits are remembered."""
-        return int(self._connection.execute("SELECT count(*) FROM history").fetchone()[0])
+    def size(self, tenants: Sequence[str] | None = None) -> int:
+        """How many commits are remembered. tenants: as for `last`."""
+        where, values = _about(tenants)
+        return int(self._connection.execute(f"SELECT count(*) FROM history WHERE {where}", values).fetchone()[0])
 
-    def _rows(self, where: str, *numbers: int) -> list[Any]:
-        found = self._connection.execute(f"SELECT {_CHANGE} FROM change WHERE {where} ORDER BY number, rowid", numbers)
-        return found.fetchall()
+    def _rows(self, where: str, *numbers: int) -> sqlite3.Cursor:
+        return self._connection.execute(f"SELECT {_CHANGE} FROM change WHERE {where} ORDER BY number, rowid", numbers)
 
     def _commit(self, row: tuple[Any, ...]) -> Commit:
         if not (isinstance(row[1], float) and all(isinstance(text, str) for text in row[2:12]) and row[12] in (0, 1)):
@@ -232,6 +249,15 @@ def _place_before(change: ObjectChange) -> tuple[int, str, str, str, str]:
     if not change.row or change.before is None:
         return _place(change)
     return change.row, *document.place(schema.kind(change.kind), change.before)
+
+
+def _about(tenants: Sequence[str] | None) -> tuple[str, tuple[str, ...]]:
+    """The condition on commits that are about an object of some tenants, and its values."""
+    if tenants is None:
+        return "TRUE", ()
+    theirs = f"tenant IN ({_marks(len(tenants))})"
+    touches = f"EXISTS (SELECT 1 FROM change c WHERE c.number = history.number AND c.{theirs})"
+    return f"CASE WHEN content THEN {touches} ELSE {theirs} END", (*tenants, *tenants)
 
 
 def _marks(count: int) -> str:

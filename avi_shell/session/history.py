@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NEWEST = 20
 """How many commits are shown where the line does not say."""
+_OTHERS = "What other tenants have is not told here: switchto tenant admin shows it."
 
 
 def commits(session: SessionState, command: Command, result: Result) -> None:
@@ -29,9 +30,9 @@ def commits(session: SessionState, command: Command, result: Result) -> None:
 
     count = _count(command)
     with session.stored.snapshot() as store:
-        log = store.log
-        found = [(commit, log.touched(commit.number)) for commit in log.last(count)[::-1]]
-        size, (most, days) = log.size(), log.bounds()
+        log, tenants = store.log, session.tenants
+        found = [(commit, log.touched(commit.number, tenants)) for commit in log.last(count, tenants)[::-1]]
+        size, others, (most, days) = log.size(tenants), log.size() > log.size(tenants), log.bounds()
         reach = {"first": log.first_reached(), "last": log.version()}
         waits = unconfirmed.read(store.connection)
     result.data = {
@@ -43,10 +44,14 @@ def commits(session: SessionState, command: Command, result: Result) -> None:
         "bounds": {"commits": most, "days": days},
     }
     if not found:
-        result.parts.append("There is no commit yet.")
+        result.parts.append(
+            "There is no commit yet." if not others else f"No commit is about what tenant {session.tenant} sees."
+        )
         return
     result.parts.append(Table(history.COLUMNS, [history.row(commit, touched) for commit, touched in found]))
     confirming.tell(session, result)
+    if others:
+        result.parts.append(Prose(_OTHERS))
     if len(found) < size:
         result.parts.append(Prose(f"These are {len(found)} of {size:,} commits: show configuration history {size}"))
     known = f"The configuration is known as it was after commits {reach['first']} to {reach['last']}"
@@ -60,14 +65,18 @@ def difference(session: SessionState, command: Command, result: Result) -> None:
     one, other = int(command.text("number")), command.text("other")
     with session.stored.snapshot() as store:
         found = store.log.between(one, int(other) if other else store.log.version())
-    differing = [change for change in found if change.differs]
+    tenants, every = session.tenants, [change for change in found if change.differs]
+    differing = [change for change in every if tenants is None or change.tenant in tenants]
     result.data = changes.data(differing, whole=True)
     if differing:
         columns = *changes.COLUMNS, f"After commit {one}", f"After commit {other}" if other else "Now"
         result.parts.append(Table(columns, changes.rows(differing, whole=True)))
     else:
         then = f"after commit {other}" if other else "now"
-        result.parts.append(f"The configuration after commit {one} is the one {then}.")
+        seen = f", as far as tenant {session.tenant} sees it," if every else ""
+        result.parts.append(f"The configuration after commit {one}{seen} is the one {then}.")
+    if differing and len(differing) < len(every):
+        result.parts.append(Prose(_OTHERS))
 
 
 def of_object(session: SessionState, command: Command, result: Result) -> None:
@@ -76,8 +85,8 @@ def of_object(session: SessionState, command: Command, result: Result) -> None:
 
     kind, name, count = command.kind, command.text("name"), _count(command)
     with session.stored.snapshot() as store:
-        every = _changes(session, store.log, kind, name)
-        found = every[-count:][::-1]
+        oldest_first, objects = _changes(session, store.log, kind, name, count)
+        found = oldest_first[::-1]
         made = {number: store.log.commit(number) for number, _ in found}
         since = store.log.first_reached()
     if not found:
@@ -89,9 +98,8 @@ def of_object(session: SessionState, command: Command, result: Result) -> None:
     result.data = [
         history.data(made[number]) | {"objects": changes.data([change], whole=True)} for number, change in found
     ]
-    several = len({change.row for _, change in every}) > 1
     for number, change in found:
-        result.parts += _told(history.title(made[number]), change, several)
+        result.parts += _told(history.title(made[number]), change, objects > 1)
 
 
 def _told(title: str, change: ObjectChange, several: bool) -> list[Part]:
@@ -105,12 +113,14 @@ def _told(title: str, change: ObjectChange, several: bool) -> list[Part]:
     return [Prose(title), Prose(f"  {done} {which}"), *table]
 
 
-def _changes(session: SessionState, log: History, kind: str, name: str) -> list[tuple[int, ObjectChange]]:
-    """The changes of what has, or had, the name in this tenant or admin's, and in this cloud or the default one."""
-    found = log.of_object(kind, name, None if session.tenant == ALL else [session.tenant, ADMIN])
-    last = {change.row: change.cloud for _, change in found}
-    seen = {row for row, cloud in last.items() if session.cloud == ALL or cloud in ("", session.cloud, DEFAULT_CLOUD)}
-    return [(number, change) for number, change in found if change.row in seen]
+def _changes(
+    session: SessionState, log: History, kind: str, name: str, count: int
+) -> tuple[list[tuple[int, ObjectChange]], int]:
+    """The newest changes of what has, or had, the name in this tenant or admin's, and in this cloud or the default one,
+    oldest first; and of how many objects all of them are."""
+    tenants = None if session.tenant == ALL else (session.tenant, ADMIN)
+    clouds = None if session.cloud == ALL else ("", session.cloud, DEFAULT_CLOUD)
+    return log.of_object(kind, name, tenants, clouds, count)
 
 
 def _find(session: SessionState, kind: str, name: str) -> None:
@@ -126,7 +136,8 @@ def numbers(session: SessionState) -> dict[str, str]:
     from avi_shell.output import history
 
     with session.stored.snapshot() as store:
-        newest = [(commit, store.log.touched(commit.number)) for commit in store.log.last(NEWEST)[::-1]]
+        log, tenants = store.log, session.tenants
+        newest = [(commit, log.touched(commit.number, tenants)) for commit in log.last(NEWEST, tenants)[::-1]]
     return {str(c.number): f"{history.when(c)} {history.who(c)}: {c.comment or history.what(c, t)}" for c, t in newest}
 
 

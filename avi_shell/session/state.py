@@ -155,6 +155,11 @@ class SessionState(ABC):
         """Whose objects an export and an import are about: a tenant's own; admin's session has those of all."""
         return ALL if self.tenant == ADMIN else self.tenant
 
+    @property
+    def tenants(self) -> tuple[str, ...] | None:
+        """Whose objects the history tells of: a tenant's own and admin's; to admin's session those of all (None)."""
+        return None if self.owner == ALL else (self.tenant, ADMIN)
+
     def names(self, kind: str) -> list[str]:
         """Names of the objects of a kind (segment or message name) that are seen in this tenant and cloud."""
         return self.configuration.names(_SEGMENT_OF.get(kind, kind), self.tenant, self.cloud)
@@ -241,8 +246,6 @@ class SessionState(ABC):
         except (LanguageError, ShellError):
             self.open = None
             raise
-        if result.secret:
-            opened.opened_by = SECRET
         if result.secret:
             opened.opened_by = f"configure {segment} {name.text}"
         result.data = document

@@ -138,9 +138,9 @@ def _show_setup(session: SessionState, command: Command, result: Result) -> None
 
 def _show_history(session: SessionState, command: Command, result: Result) -> None:
     columns = ("version", "time", "user", "tenant", "action", "kind", "name", "line")
-    result.data = [
-        asdict(commit) | {"version": commit.number, "time": str(commit.time)} for commit in session.stored.history()
-    ]
+    with session.stored.snapshot() as store:
+        found = store.log.last(100, session.tenants)
+    result.data = [asdict(commit) | {"version": commit.number, "time": str(commit.time)} for commit in found]
     for entry in result.data:
         entry["line"] = SECRET if secret.suspected(entry["line"]) is not None else entry["line"]
     rows = [[str(entry[name]) for name in columns] for entry in result.data]

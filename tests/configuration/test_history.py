@@ -16,6 +16,7 @@ from avi_shell.configuration import layout, transfer
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.differences import apply, compare
 from avi_shell.configuration.document import HIDDEN_STATE, Document, reference
+from avi_shell.configuration.history import History
 from avi_shell.configuration.record import Author, CommitRecord, Content, ObjectChange
 from avi_shell.configuration.store import Store
 from avi_shell.errors import NotFound, Refused, ShellError
@@ -162,9 +163,31 @@ def test_a_commit_tells_who_made_it_and_each_object_before_and_after(site: Site)
         assert [(c.before, c.after) for c in found] == [(None, first), (first, second), (second, None)]
         assert {c.uuid for c in found} == {first["uuid"]}
         assert len({c.row for c in found}) == 1
-        assert [number for number, _ in store.log.of_object("pool", "p2", ["admin"])] == [1, 2, 3]
+        assert [number for number, _ in store.log.of_object("pool", "p2", ["admin"], None, 9)[0]] == [1, 2, 3]
         assert store.since(0) == []
         assert [c.name for c in store.since(1)] == ["p1"]
+
+
+def test_what_a_large_object_was_in_between_is_not_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 21):
+        pool = site.configuration.find("pool", "p1", "admin") or {"name": "p1"}
+        site.configuration.save("pool", {**pool, "description": str(number)}, "admin")
+    read: list[int] = []
+
+    def change(log: History, row: Any) -> ObjectChange:
+        read.append(row[0])
+        return real(log, row)
+
+    real = History._change
+    monkeypatch.setattr(History, "_change", change)
+    with site.configuration.snapshot() as store:
+        (net,) = store.log.between(3, 17)
+        assert (net.before["description"], net.after["description"]) == ("3", "17")
+        assert read == [4, 17]
+        del read[:]
+        found, objects = store.log.of_object("pool", "p1", ["admin"], None, 3)
+        assert ([number for number, _ in found], objects) == ([18, 19, 20], 1)
+        assert read == [18, 19, 20]
 
 
 def test_a_row_is_never_used_again(site: Site) -> None:

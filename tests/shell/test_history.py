@@ -271,6 +271,46 @@ def test_a_tenant_sees_the_history_of_its_own_objects_and_admins(filled: Session
     assert len(filled.run("show pool p1 history").data) == 4
 
 
+def test_a_tenant_sees_no_commit_of_another_ones_objects(filled: Session) -> None:
+    for tenant in ("t2", "t1", "t2"):
+        lines = (
+            f"switchto tenant admin;configure tenant {tenant};save;switchto tenant {tenant};configure pool of-{tenant}"
+        )
+        for line in [*lines.split(";"), "save"]:
+            assert filled.run(line).ok, line
+    filled.run("switchto tenant admin")
+    both = {
+        "Pool": [
+            {"name": f"of-{tenant}", "tenant_ref": f"/api/tenant/?name={tenant}", "enabled": False}
+            for tenant in ("t1", "t2")
+        ]
+    }
+    transfer.import_(filled.configuration, both)
+    views = (
+        "show configuration history",
+        "show configuration diff 6",
+        "show configuration diff 9",
+        "show configuration diff 7 8",
+        "show history",
+    )
+    for line in views:
+        assert "of-t2" in render.as_json(filled.run(line)), line
+    filled.run("switchto tenant t1")
+    for line in views:
+        assert "of-t2" not in render.as_json(filled.run(line)), line
+    assert not any("of-t2" in c.help for c in filled.offer("show configuration diff ").candidates)
+    rows = cells(filled.run("show configuration history"))
+    assert [row[0] for row in rows] == ["10", "9", "7", "6", "5", "4", "3", "2", "1"]
+    assert rows[0][5] == "import: changed Pool of-t1 of tenant t1"
+    other = "What other tenants have is not told here: switchto tenant admin shows it."
+    assert other in shown(filled.run("show configuration history"))
+    assert "These are 1 of 9 commits: show configuration history 9" in shown(filled.run("show configuration history 1"))
+    assert shown(filled.run("show configuration diff 6"))[-1] == other
+    assert shown(filled.run("show configuration diff 7 8")) == [
+        "The configuration after commit 7, as far as tenant t1 sees it, is the one after commit 8."
+    ]
+
+
 def test_commits_of_an_older_release_are_shown_without_what_they_changed(state: Path) -> None:
     from tests.configuration.test_history import format_1
 
