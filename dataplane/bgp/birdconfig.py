@@ -66,7 +66,7 @@ def _peer(bgp: plan.Bgp, peer: plan.Peer, own: Sequence[ipaddress.IPv4Address]) 
         f"multihop {peer.multihop};" if peer.multihop else "direct;",
         f"hold time {peer.hold_time}; keepalive time {peer.keepalive};",
         f"connect delay time 1; connect retry time {peer.connect_timer};",
-        f"error wait time {peer.connect_timer}, {max(60, peer.connect_timer)};",
+        f"error wait time {peer.connect_timer}, {peer.connect_timer};",
         "graceful restart off;",
     ]
     if peer.secret:
@@ -89,8 +89,8 @@ def _filter(bgp: plan.Bgp, peer: plan.Peer) -> str:
         words.append("if net ~ labelled then reject;")
     if peer.local_as != bgp.local_as:  # what stands in the path before is of the speaker's usual system
         steps = "".join(f" if n > {i} then bgp_path.prepend({peer.local_as});" for i in range(_MOST_PREPENDED))
-        words[:0] = ["int n;"]
-        words.append(f"n = bgp_path.len; bgp_path.empty;{steps}")
+        words[:0] = ["int n = bgp_path.len;"]
+        words.append(f"bgp_path.empty;{steps}")
     return " ".join((*words, "accept;"))
 
 

@@ -35,9 +35,10 @@ def test_a_router_learns_a_vip_as_it_is_to_be_known(wire: Wire, router: Router, 
         assert not router.hops(OTHER_VIP)
         speaker.announcer.announce(known(communities=("65001:8",)))
         await speaker.until(lambda: communities(router.ask(f"show route all for {VIP}")) == {"65001:8"})
-        # The peer gets the label, and another system of the engine's: its session begins anew.
-        speaker.announcer.speak(bgp(replace(PEER, label="core", local_as=ENGINES_AS, bfd=False)))
+        # The peer gets the label, and the profile another system than the peer knows.
+        speaker.announcer.speak(replace(bgp(replace(PEER, label="core", bfd=False)), local_as=7))
         await speaker.until(lambda: router.hops(OTHER_VIP))
+        assert f"as_path: {ENGINES_AS} {ENGINES_AS}\n" in router.ask(f"show route all for {OTHER_VIP}")
         speaker.announcer.withdraw(vip)
         await speaker.until(lambda: not router.hops(VIP))
         assert router.hops(OTHER_VIP)
@@ -45,7 +46,7 @@ def test_a_router_learns_a_vip_as_it_is_to_be_known(wire: Wire, router: Router, 
         assert (report["routes"], report["peers"][0]["label"]) == (1, "core")
 
     first = known(communities=("65001:7", "65535:65281"), prepend=2)
-    wire.speak(tmp_path / "se.bgp", test, vips=(first, known(OTHER_VIP, labels=("core",))))
+    wire.speak(tmp_path / "se.bgp", test, vips=(first, known(OTHER_VIP, labels=("core",), prepend=1)))
     assert not router.hops(OTHER_VIP)
     assert not list((tmp_path / "se.bgp").glob("*.conf"))
 
