@@ -131,6 +131,8 @@ class _Reader:
 
     def _refuse(self, place: str, value: Any, expected: str) -> Any:
         shown = ascii(value)
+        if value and isinstance(value, dict | list):  # what it holds may be a secret
+            shown = "an object" if isinstance(value, dict) else "a list"
         shown = shown if len(shown) <= 60 else f"{shown[:59]}…"
         fault = f"must be {expected}, not {shown}" if expected == "a list" else f"is {shown}, not {expected}"
         self._found.faults.append(InvalidObject(f"{self._subject}: {place} {fault}", path=place))

@@ -36,15 +36,19 @@ def seconds_of(command: Command) -> float:
 
 
 def author_of(session: SessionState, command: Command, result: Result) -> Author:
-    """The author of a commit that a line makes by itself, with what it says of it. Raises BadValue."""
-    by = session.by(result.command.strip())
-    return replace(by, comment=comment_of(command), confirm=seconds_of(command))
+    """The author of a commit that a line makes by itself, with what it says of it. Raises BadValue; Refused where a
+    file that is loaded asks for a time."""
+    by = replace(session.by(result.command.strip()), comment=comment_of(command), confirm=seconds_of(command))
+    if by.confirm:
+        _outside_file(session, "load merge FILE confirm <minutes>")
+    return by
 
 
 def confirm(session: SessionState, command: Command, result: Result) -> None:
     """`confirm`: what waits stays."""
     from avi_shell.configuration import confirming
 
+    _outside_file(session, "confirm once it is loaded")
     kept = confirming.confirm(session.stored)
     result.parts.append(f"{commits(kept.commits).capitalize()} {_plural(kept.commits, 'stays', 'stay')}.")
     result.data = {"commits": list(kept.commits)}
@@ -163,5 +167,10 @@ def outside_session(session: SessionState) -> None:
     """Refuse what is about single commits while changes are gathered."""
     if session.candidate is not None:
         raise Refused("nothing is committed in a configuration session", hint="commit session confirm <minutes>")
+    _outside_file(session, "load merge FILE confirm <minutes>")
+
+
+def _outside_file(session: SessionState, hint: str) -> None:
+    """Refuse what a file that is loaded, as one commit, cannot do to single ones."""
     if session.loading:
-        raise Refused("a file that is loaded is one commit", hint="load merge FILE confirm <minutes>")
+        raise Refused("a file that is loaded is one commit", hint=hint)

@@ -123,8 +123,19 @@ def test_nothing_waits_in_a_configuration_session_or_where_nothing_is_open(sessi
     assert session.mode == ["pool"]
 
 
-def test_a_file_that_is_loaded_is_one_commit(session: Session, tmp_path: Path) -> None:
-    (tmp_path / "lines").write_text(f"{NEW}\nsave confirm 5\n")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"{NEW}\nsave confirm 5\n",
+        f"configure session\n{NEW}\nsave\ncommit session confirm 5\ndiscard session\n",
+        f"{NEW}\nsave\nrollback 0 confirm 5\n",
+        f"{NEW}\nsave\nconfirm\n",
+    ],
+)
+def test_a_file_that_is_loaded_is_one_commit(session: Session, tmp_path: Path, lines: str) -> None:
+    session.run("configure tenant t1")
+    assert session.run("save confirm 5").ok
+    (tmp_path / "lines").write_text(lines)
     error = session.run(f"load merge {tmp_path}/lines").error
     assert isinstance(error, InvalidFile)
     assert ["a file that is loaded is one commit" in fault.what for fault in error.faults] == [True]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from avi_shell.errors import InvalidFile, InvalidObject
 from avi_shell.fronts.batch import Batch
 from avi_shell.output import render, secret
 from avi_shell.session.audit import Audit
@@ -82,6 +83,22 @@ def test_a_refused_line_with_a_secret_is_not_repeated(shell: Run, state: Path) -
     assert "topsecret" not in done.stdout + done.stderr + (state / "audit.jsonl").read_text()
     done = shell("-c", LINES[14])
     assert "topsecret" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("how", ["import configuration file", "load merge", "load replace"])
+@pytest.mark.parametrize(
+    "profile", [{"peers": [{"md5_secret": ["topsecret"]}]}, {"peers": {"md5_secret": "topsecret"}}, ["topsecret"]]
+)
+def test_a_secret_where_none_can_be_is_not_repeated(
+    session: Session, tmp_path: Path, how: str, profile: dict[str, object]
+) -> None:
+    (tmp_path / "vrf.json").write_text(json.dumps({"VrfContext": [{"name": "global", "bgp_profile": profile}]}))
+    error = session.run(f"{how} {tmp_path}/vrf.json").error
+    assert isinstance(error, InvalidObject)
+    faults = error.faults if isinstance(error, InvalidFile) else [error]
+    told = [f"{fault.path} {render.message(fault)}" for fault in faults]
+    assert any("VrfContext global: bgp_profile" in fault for fault in told)
+    assert not any("topsecret" in fault for fault in told)
 
 
 def test_what_stands_for_a_secret_is_no_value(session: Session, tmp_path: Path) -> None:
