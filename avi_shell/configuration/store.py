@@ -42,12 +42,13 @@ FORMAT = sqlite.STORE_FORMAT
 class Store:
     """An open store. Methods raise StoreError where SQLite fails, or holds what was not written by this product.
 
-    where: its file, for messages.
+    where: its file, for messages; placed: the same, where it is one.
     """
 
-    def __init__(self, connection: sqlite3.Connection, where: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, where: str, placed: storefile.Placed | None = None) -> None:
         self.connection = connection
         self.where = where
+        self._placed = placed
         self._history = History(connection, where)
         self._journal = Journal()
         self.outbox = Outbox(connection, where)
@@ -60,7 +61,7 @@ class Store:
     def open(cls, path: Path) -> Store:
         """Open or create the database, for reading alone where the disk is full or may not be written. Its tables may
         still be missing: see `layout`."""
-        return cls(storefile.connect(path), str(path))
+        return cls(storefile.connect(path), str(path), storefile.Placed(path))
 
     @classmethod
     def in_memory(cls) -> Store:
@@ -109,6 +110,8 @@ class Store:
             self._recorded = 0
             self._derived.begin()
             try:
+                if self._placed is not None:
+                    self._placed.check()
                 yield
                 self._derived.write()
                 self.connection.execute("COMMIT")

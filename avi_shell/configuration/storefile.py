@@ -61,6 +61,28 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+class Placed:
+    """The file that an open database is, as long as it has the path. path: by which it was opened just now."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known = self._found()
+
+    def check(self) -> None:
+        """Raises StoreError where another file has the path, or none: whoever opens the database next finds nothing of
+        what is written to this one."""
+        if self._found() != self._known:
+            what = f"{self._path}: it was replaced or removed since this shell opened it; nothing was stored"
+            raise StoreError(what, hint="leave this shell, and start it again")
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
 def for_reading(path: Path) -> sqlite3.Connection:
     """A database for reading, with the log beside it where there is one; also in a folder that cannot be written."""
     name = path.absolute().as_uri()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from avi_shell.configuration import backup
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import reference
 from avi_shell.configuration.store import FORMAT
@@ -298,3 +299,20 @@ def test_many_names_take_no_longer_to_offer_than_some(site: Site) -> None:
     some = steps()
     make(120, 3000)
     assert steps() < some * 1.5
+
+
+@pytest.mark.parametrize("taken", ["replaced", "removed"])
+def test_nothing_is_committed_to_a_file_that_is_the_store_no_more(tmp_path: Path, taken: str) -> None:
+    place, other = tmp_path / "config.db", tmp_path / "other.db"
+    configuration = Configuration.open(tmp_path)
+    configuration.save("pool", {"name": "p1"}, "admin")
+    backup.save(tmp_path, other)
+    if taken == "replaced":
+        other.replace(place)
+    else:
+        place.unlink()
+    with pytest.raises(StoreError, match="config.db: it was replaced or removed since") as refused:
+        configuration.save("pool", {"name": "p2"}, "admin")
+    assert "start it again" in refused.value.hint
+    assert (configuration.version(), configuration.names("pool", "admin")) == (1, ["p1"])
+    configuration.close()
