@@ -244,11 +244,12 @@ class SharedConfiguration(Configuration):
     def _apply_logged(self, one: Logged) -> bool:
         from avi_shell.configuration import replay
 
+        record = _record(one)
         with self._store.transaction():
             if one.number <= self._store.version():
                 return False  # another process of this host did
             try:
-                replay.apply(self._store, _record(one))
+                replay.apply(self._store, record)
             except Refused as exc:
                 hint = "avi-shell cluster reload brings what is here in line"
                 raise StoreError(f"{self._store.where}: {exc.what}", hint=hint) from exc
@@ -322,6 +323,8 @@ def _seeded(head: Head | None, address: StoreAddress) -> Head:
 def _record(one: Logged) -> CommitRecord:
     try:
         return CommitRecord.from_json(json.loads(one.content))
+    except Refused as exc:
+        raise ClusterError(f"commit {one.number} in etcd: {exc.what}") from exc
     except (ValueError, RecursionError) as exc:
         raise ClusterError(f"commit {one.number} in etcd is not JSON: {exc}") from exc
 

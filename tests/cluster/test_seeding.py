@@ -1,5 +1,6 @@
 """Where the hosts of a cluster begin: seeds, snapshots, hosts that may not join, and an etcd that lost what it had."""
 
+import zlib
 from pathlib import Path
 
 import pytest
@@ -115,9 +116,14 @@ def test_what_etcd_holds_is_checked(hosts: Run) -> None:
         number = hosts.save(0, "p")
         key = f"{prefix}log/{number:012}"
         (stored,) = log.etcd.get(key)
+        line = stored.value.partition(b"\n")[0]
         for damaged, told in (
             (b"nonsense", "not understood: nonsense"),
             (stored.value[:-10], "is cut short"),
+            (
+                line + b"\n" + zlib.compress(b'{"format": 99}'),
+                "commit 2 in etcd: .* format 99",
+            ),
             (stored.value.replace(b"\n", b"\n?"), "is damaged"),
         ):
             log.etcd.put(key, damaged)

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from avi_shell.configuration import confirming
+from avi_shell.configuration import confirming, shared
 from avi_shell.configuration.importing import import_
 from avi_shell.configuration.record import Author
 from avi_shell.configuration.shared import Overtaken, SharedConfiguration
 from avi_shell.errors import Conflict, InvalidObject, Refused, StoreError
+from avi_shell.session.session import Session
 from dataplane.cluster.answers import Compacted
 from dataplane.cluster.housekeeping import Housekeeping
 from dataplane.errors import ClusterError
@@ -171,6 +172,32 @@ def test_a_watch_is_woken_and_survives_compaction(hosts: Run) -> None:
             next(other.log.wait(10.0))
         hosts.equal()
         assert list(other.log.wait(0.2)) == [False]
+
+    hosts(body)
+
+
+def test_a_session_shows_what_it_knows_while_etcd_is_away(hosts: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def body(hosts: Hosts) -> None:
+        one, session = hosts.open[0], Session(hosts.open[0], hosts.folders[0])
+        monkeypatch.setattr(shared, "_GLANCE", 0.2)
+        monkeypatch.setattr(shared, "_SILENCE", 0.0)
+        hosts.save(1, "p1")
+        with monkeypatch.context() as away:
+            away.setattr(one.log.etcd, "address", one.log.etcd.address.__class__((("127.0.0.9", 2379),), "x"))
+            first, second = session.run("show pool"), session.run("show pool p1")
+            assert first.ok
+            assert [warning.split(": ")[:2] for warning in first.warnings] == [
+                ["this is what is known here; other hosts may have changed it", "etcd does not answer"]
+            ]
+            assert (second.ok, second.warnings) == (False, [])
+            session.run("configure pool p2")
+            away.setattr(shared, "PATIENCE", 0.2)
+            refused = session.run("save")
+            assert str(refused.error).startswith("nothing was stored: etcd does not answer: 127.0.0.9:2379: Conn")
+            assert session.mode == ["pool"]
+        assert session.run("save").ok
+        assert session.run("show pool p1").ok
+        hosts.equal()
 
     hosts(body)
 
