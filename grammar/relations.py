@@ -15,7 +15,7 @@ OF_A_CLOUD = frozenset(
 KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
     {
         "Server": (("ip", "port"),),
-        "Vip": (("vip_id",),),
+        "Vip": (("vip_id",), ("ip_address",)),
         "Service": (("port",),),
         "BgpPeer": (("peer_ip",),),
         "StaticRoute": (("route_id",), ("prefix",)),

@@ -102,7 +102,7 @@ CASES: list[tuple[str, str, list[tuple[Any, ...]]]] = [
     ("virtualservice", "services 80", [("Element", "services", {"port": 80})]),
     ("virtualservice", "snat_ip 10.1.1.1", [("Append", "snat_ip", ip("10.1.1.1"))]),
     ("virtualservice", "no snat_ip 10.1.1.1", [("Discard", "snat_ip", ip("10.1.1.1"))]),
-    ("virtualservice", "vip 10.1.1.1", [("Element", "vip", {}), ("Set", "ip_address", ip("10.1.1.1"))]),
+    ("virtualservice", "vip 10.1.1.1", [("Element", "vip", {"ip_address": ip("10.1.1.1")})]),
     ("debugvirtualservice", "no flags index 1", [("RemoveAt", "flags", 1)]),
 ]
 

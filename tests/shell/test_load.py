@@ -77,6 +77,14 @@ def test_what_is_there_already_makes_no_commit(session: Session, file: Callable[
     assert rows(session.configuration) == before
 
 
+def test_the_session_of_the_document_run_twice_is_run_once(session: Session) -> None:
+    path = Path(__file__).parents[2] / "examples" / "l2_dsr.avi"
+    for line in path.read_text().splitlines():
+        assert session.run(line).error is None
+    told = session.run(f"load merge {path}").parts
+    assert told == [f"The configuration has all of {path} already; nothing was changed."]
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 def test_replace_makes_what_an_empty_shell_makes_of_the_file(
     session: Session, file: Callable[..., str], as_json: bool, tmp_path: Path
