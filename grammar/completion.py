@@ -105,10 +105,10 @@ def complete(text: str, context: commands.Context, names: Names) -> Offer:
 
 
 def _offer(done: list[Word], partial: Word, typed: str, context: commands.Context, names: Names) -> Offer:
-    piped = _piped(done, context)
+    piped, inside = _piped(done, context), context.mode is not None
     if piped is not None:
         nodes: tuple[Node, ...] = tree.PIPES
-        return _of_nodes(Node("|", next=nodes), piped, 0, partial, typed, names)
+        return _of_nodes(Node("|", next=nodes), piped, 0, partial, typed, names, inside)
     if not done:
         vocabulary = context.vocabulary()
         shorter = {n for n in vocabulary if n.startswith(typed)} - tree.UNABBREVIATED if typed else set()
@@ -119,7 +119,7 @@ def _offer(done: list[Word], partial: Word, typed: str, context: commands.Contex
     chosen = commands.resolve(context, done)
     if isinstance(chosen, commands.Place):
         return _of_fields(chosen.kind, chosen.message, done, partial, typed, names)
-    return _of_nodes(chosen, done, 1, partial, typed, names)
+    return _of_nodes(chosen, done, 1, partial, typed, names, inside)
 
 
 def _piped(done: Sequence[Word], context: commands.Context) -> list[Word] | None:
@@ -143,7 +143,9 @@ def _after_no(context: commands.Context, partial: Word, typed: str) -> Offer:
     return _made(partial, typed, ((n, field_help(homes[n].kind, f)) for n, f in fields.items()))
 
 
-def _of_nodes(node: Node, words: Sequence[Word], start: int, partial: Word, typed: str, names: Names) -> Offer:
+def _of_nodes(
+    node: Node, words: Sequence[Word], start: int, partial: Word, typed: str, names: Names, inside: bool
+) -> Offer:
     """Walk the tree of commands along the words, then offer what its node has next."""
     for position in range(start, len(words)):
         rest = next((n for n in node.next if n.slot is Slot.FIELDS), None)
@@ -164,7 +166,7 @@ def _of_nodes(node: Node, words: Sequence[Word], start: int, partial: Word, type
             kind = schema.kind(n.kind)
             return _of_fields(kind, kind.root, (), partial, typed, names)
         elif n.slot is Slot.VERB:
-            candidates += [(word, verb.help) for word, verb in tree.verb_help().items()]
+            candidates += [(word, verb.help) for word, verb in tree.verb_help(inside=inside).items()]
         else:
             form, help_ = n.word, n.help
             if n.slot is Slot.OBJECT or (n.slot is Slot.NUMBER and n.kind):

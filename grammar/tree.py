@@ -314,7 +314,7 @@ def root() -> tuple[Node, ...]:
         _watch(show),
         *_EVERYWHERE,
         _CONFIRM,
-        Node("save", "nothing is open here", "save", commit_options("save")),
+        Node("save", "nothing is open; save confirm gives what waits more time", "save", commit_options("save")),
         Node("exit", "leave the shell", "exit"),
         Node("quit", "leave the shell", "exit"),
     )
@@ -361,9 +361,10 @@ def about(node: Node) -> str:
     return node.help or (schema.kind(node.kind).help if node.kind and node.slot is None else "")
 
 
-def verb_help() -> dict[str, Node]:
-    """Every command by its word, those of root first."""
-    nodes = {node.word: node for node in root()}
-    for node in in_mode():
+def verb_help(*, inside: bool = False) -> dict[str, Node]:
+    """Every command by its word; of one that both prompts have, the root's, or what it is inside an open object."""
+    first, second = (in_mode(), root()) if inside else (root(), in_mode())
+    nodes = {node.word: node for node in first}
+    for node in second:
         nodes.setdefault(node.word, node)
     return nodes

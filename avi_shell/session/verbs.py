@@ -261,11 +261,13 @@ def _clear(session: SessionState, command: Command, result: Result) -> None:
 
 def _help(session: SessionState, command: Command, result: Result) -> None:
     typed = command.arguments.get("verb")
-    verb = pick(typed, verb_help(), "a command") if typed is not None else ""
-    nodes = verb_help()[verb].next if verb else (root() if session.open is None else in_mode())
+    inside = session.open is not None
+    verbs = verb_help(inside=inside)
+    verb = pick(typed, verbs, "a command") if typed is not None else ""
+    nodes = verbs[verb].next if verb else (in_mode() if inside else root())
     nodes = tuple(inner for node in nodes for inner in (node.next if node.slot is Slot.COMMAND else (node,)))
     if verb:
-        result.parts.append(f"{verb}: {verb_help()[verb].help}")
+        result.parts.append(f"{verb}: {verbs[verb].help}")
     result.data = {node.word: about(node) for node in nodes if node.word}
     result.parts.append(Words(list(result.data.items())))
 
