@@ -83,7 +83,8 @@ def tell(session: SessionState, result: Result) -> None:
         result.parts.append(Prose(what))
     else:
         told = f"{which.capitalize()} {_plural(waits.commits, 'waits', 'wait')} for confirm until {until}"
-        what = "without it, what was saved since of the same objects, or needs them, is undone as well"
+        these = _plural(waits.commits, "that commit is undone", "those commits are undone")
+        what = f"without it, {these}, and all saved since, too, if any of that is about the same objects or needs them"
         result.parts.append(Prose(f"{told}; {what}."))
 
 
