@@ -101,7 +101,8 @@ def _peer(found: Document, peer: Document) -> Iterator[tuple[str, str, str]]:
     if found["ibgp"] and remote not in (None, own):
         yield "remote_as", f"is {remote}, but with ibgp peers are of the own system {own}", f"{own}; or no ibgp"
     if not found["ibgp"] and remote is None:
-        yield "remote_as", "is not set, and peers are of other systems without ibgp", "the peer's autonomous system"
+        what = "is not set; without ibgp a peer is of another autonomous system"
+        yield "remote_as", what, "remote_as with the peer's; or ibgp"
     if not found["ibgp"] and remote == own:
         yield "remote_as", f"is {own}, the own system; ibgp is not set", "another one's number; or ibgp"
     if not checks.is_secret(peer.get("md5_secret", "")):

@@ -82,6 +82,7 @@ def test_an_engine_that_is_killed_is_forwarded_for_by_the_kernel(world: World) -
     engine = world.engines["a"]
     bgp = engine.folder / "run" / "se-1.bgp"
     bird = birdcontrol.process(bgp)
+    learned = world.router.ask(f"show route for {VIP}")  # with the time of each route
     with world.traffic() as traffic:
         traffic.flows()
         engine.end(signal.SIGKILL)
@@ -93,6 +94,7 @@ def test_an_engine_that_is_killed_is_forwarded_for_by_the_kernel(world: World) -
         world.hops(*ENGINES)
     assert traffic.lost == 0
     assert birdcontrol.process(bgp) == bird
+    assert world.router.ask(f"show route for {VIP}") == learned
 
 
 def test_what_an_engine_left_by_sighup_is_taken_away_after_its_routes(world: World) -> None:
