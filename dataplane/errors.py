@@ -7,6 +7,7 @@
     ├── NetworkError       the network lacks what is needed: an interface, an address, a route
     ├── EngineError        no engine runs, it does not answer, or one runs already
     ├── ClusterError       etcd, which several hosts share, does not answer or refuses
+    ├── PlacementError     an engine cannot be given a VIP, or cannot lose it
     ├── ServerError        a pool member cannot be prepared
     └── LabError           a laboratory cannot be built
 
@@ -53,6 +54,10 @@ class ClusterError(DataplaneError):
         super().__init__(what, remedy=remedy)
         self.code = code
         self.uncertain = uncertain
+
+
+class PlacementError(DataplaneError):
+    """What an operator asks for, placement does not allow."""
 
 
 class ServerError(DataplaneError):

@@ -1,0 +1,51 @@
+"""How much room engines have for VIPs, and why each of a VIP's engines has it, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dataplane.placement.model import Cause, Group, Member, Mode, Situation
+
+
+def used(situation: Situation) -> Counter[str]:
+    """VIPs of each engine. Those that leave it do not count."""
+    found: Counter[str] = Counter()
+    for uuid, vip in situation.vips.items():
+        place = situation.places.get(uuid)
+        for name in place.engines if place else ():
+            engine = situation.engines.get(name)
+            if engine is not None and engine.group == vip.group:
+                found[name] += 1
+    return found
+
+
+def short_of_spare(situation: Situation, name: str) -> str:
+    """What an operator should know of a group whose engines have less room than `buffer_se` of them would take; ""
+    where there is enough, and where engines do not stand in for each other by their room."""
+    group = situation.groups[name]
+    if group.mode is not Mode.N_PLUS_M:
+        return ""
+    count, wanted = used(situation), group.spare * group.max_vips
+    taking = [engine.name for engine in situation.engines.values() if engine.group == name and engine.takes]
+    free = sum(max(0, group.max_vips - count[one]) for one in taking)
+    if free >= wanted:
+        return ""
+    return (
+        f"group {name} has room for {free} more VIPs on {len(taking)} engines, and buffer_se {group.spare} wants room "
+        f"for {wanted}"
+    )
+
+
+def why(group: Group, member: Member) -> str:
+    """Why an engine has a VIP."""
+    had = f"{member.had} VIP" + ("" if member.had == 1 else "s")
+    return {
+        Cause.EMPTIEST: f"it had {had}, the fewest of {member.among} engines that could have it",
+        Cause.FULLEST: f"it had {had}, the most below {group.max_vips} of {member.among} engines that could have it",
+        Cause.STILL_THERE: "it had not yet withdrawn it",
+        Cause.ACTIVE: "it is the active engine of the pair",
+        Cause.TAG: "its active_standby_se_tag names this engine",
+        Cause.STANDBY: "it is the standby of the pair",
+        Cause.FAILOVER: "it was the next when the first engine left it",
+        Cause.REQUESTED: "an operator asked for it",
+    }[member.cause]

@@ -1,0 +1,1 @@
+"""Placement: decisions and what they are made of."""
