@@ -116,13 +116,19 @@ def _messages(
     fields = message.fields if message is not None else {}
     there = {**before, **after}
     for name in [*(name for name in fields if name in there), *(name for name in there if name not in fields)]:
+        old, new = before.get(name), after.get(name)
+        if type(old) in _SCALARS and type(new) is type(old) and new == old:
+            continue  # as most are
         place = (*path, Step(name))
         if name not in before or name not in after:
-            yield _whole(place, before.get(name), after.get(name), name not in before)
+            yield _whole(place, old, new, name not in before)
             continue
         field = fields.get(name)
         inner = kind.message(field) if field is not None else None
-        yield from _values(kind, field, inner, before[name], after[name], place)
+        yield from _values(kind, field, inner, old, new, place)
+
+
+_SCALARS = frozenset((str, int, float, bool))
 
 
 def _values(

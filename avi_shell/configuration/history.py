@@ -7,6 +7,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
+from itertools import islice
 from typing import Any, NamedTuple
 
 from avi_shell.configuration import document, storefile
@@ -135,11 +136,12 @@ class History:
             raise NotFound(f"commit {number}: what it changed is not known: an older release made it")
         return [self._change(row) for row in self._rows("number = ?", number)]
 
-    def touched(self, number: int, tenants: Sequence[str] | None = None) -> list[Touch]:
+    def touched(self, number: int, tenants: Sequence[str] | None = None, most: int | None = None) -> list[Touch]:
         """What a commit did to which objects, in the order in which it did; less work than `changes`. tenants: whose
-        objects; None: anybody's."""
+        objects; None: anybody's. most: no more of them than so many; None: all."""
         rows = self._rows("number = ?", number)
-        return [self._touch(row) for row in rows if tenants is None or row[3] in tenants]
+        theirs = (row for row in rows if tenants is None or row[3] in tenants)
+        return [self._touch(row) for row in islice(theirs, most)]
 
     def of_object(
         self, kind: str, name: str, tenants: Sequence[str] | None, clouds: Sequence[str] | None, most: int

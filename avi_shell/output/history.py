@@ -18,7 +18,7 @@ from grammar import schema
 COLUMNS = ("Commit", "Time", "By", "From", "Tenant", "What", "Comment")
 
 _DONE = {"create": "created", "update": "changed", "delete": "deleted"}
-_NAMED = 3
+NAMED = 3
 """How many objects of a commit are named; of more, each kind's number is told."""
 
 
@@ -44,12 +44,18 @@ def what(commit: Commit, touched: Sequence[Touch]) -> str:
         name = f"{schema.SEGMENTS.get(commit.kind, commit.kind)} {commit.name}"
         return f"{done} {name}" if done else commit.action
     before = "" if commit.action in _DONE else f"{commit.action}: "
-    if len(touched) <= _NAMED:
+    if len(touched) <= NAMED:
         told = [f"{_DONE[one.what]} {changes.title(one)}" for one in touched]
     else:
         counted = Counter((one.what, schema.SEGMENTS.get(one.kind, one.kind)) for one in touched)
         told = [f"{_DONE[what]} {count:,} {kind}" for (what, kind), count in counted.items()]
     return before + (", ".join(told) or "nothing")
+
+
+def brief(commit: Commit, beginning: Sequence[Touch]) -> str:
+    """Why it was made, or what it did. beginning: what it did to one object more than are named, or to
+    all."""
+    return commit.comment or what(commit, beginning[:NAMED]) + (", …" if len(beginning) > NAMED else "")
 
 
 def row(commit: Commit, touched: Sequence[Touch]) -> tuple[str, ...]:

@@ -136,9 +136,9 @@ def numbers(session: SessionState) -> dict[str, str]:
     from avi_shell.output import history
 
     with session.stored.snapshot() as store:
-        log, tenants = store.log, session.tenants
-        newest = [(commit, log.touched(commit.number, tenants)) for commit in log.last(NEWEST, tenants)[::-1]]
-    return {str(c.number): f"{history.when(c)} {history.who(c)}: {c.comment or history.what(c, t)}" for c, t in newest}
+        log, tenants, most = store.log, session.tenants, history.NAMED + 1
+        newest = [(commit, log.touched(commit.number, tenants, most)) for commit in log.last(NEWEST, tenants)[::-1]]
+    return {str(c.number): f"{history.when(c)} {history.who(c)}: {history.brief(c, t)}" for c, t in newest}
 
 
 def _count(command: Command) -> int:

@@ -13,6 +13,7 @@ import pytest
 
 from avi_shell.configuration import transfer
 from avi_shell.configuration.configuration import Configuration
+from avi_shell.configuration.history import History, Touch
 from avi_shell.configuration.record import Author
 from avi_shell.configuration.store import Store
 from avi_shell.output import render
@@ -335,6 +336,24 @@ def test_commits_are_offered_by_completion(filled: Session) -> None:
         ("5", "2023-11-14 04:40:00+02:00 alice as root (admin): deleted Pool p2"),
     ]
     assert ("2", "one less") in [(c.word, c.help.split(": ")[1]) for c in offer.candidates]
+
+
+def test_completion_reads_no_more_of_a_large_commit_than_it_tells(
+    filled: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transfer.import_(filled.configuration, {"Pool": [{"name": f"q{n}"} for n in range(60)]})
+    read: list[int] = []
+
+    def touch(log: History, row: Any) -> Touch:
+        read.append(row[0])
+        return real(log, row)
+
+    real = History._touch
+    monkeypatch.setattr(History, "_touch", touch)
+    newest = filled.offer("show configuration diff ").candidates[0]
+    assert newest.word == "7"
+    assert newest.help.endswith(" admin: import: created Pool q0, created Pool q1, created Pool q2, …")
+    assert read.count(7) == 4
 
 
 def test_the_views_are_there_in_every_mode_and_as_json(filled: Session) -> None:
