@@ -72,7 +72,7 @@ class Candidate:
         if not made:
             return Committed(self.stored.version(), False, (), False)
         version, notices, forwarded = self.stored.change(made, action, by, dry_run=dry_run)
-        return Committed(version, True, tuple(notices), forwarded)
+        return Committed(version or self.stored.version(), version > 0, tuple(notices), forwarded)
 
     def drop(self, change: ObjectChange) -> list[str]:
         """Take an object as it is in the configuration that was copied, and give up one of its changes. Returns the

@@ -250,6 +250,7 @@ class Configuration:
         """Make changes of whole objects as one commit, in whatever order they stand. dry_run: check them alone.
 
         Returns the commit's version, notices, and whether the plan forwards for a virtual service that it is about.
+        Version 0: there is no commit, as somebody else did all that already.
         Raises Conflict where an object is not what it was before its change; InvalidObject, Refused; InvalidFile for
         several faults.
         """
@@ -258,6 +259,8 @@ class Configuration:
         with self._commit(dry_run):
             made = ChangeSet(self._store, self._engine_addresses())
             notices, forwarded = made.apply(changes, lenient=self._lenient)
+            if not self._store.changed:
+                return 0, notices, False
             self._record(made.version, by, ADMIN, action, "", "")
         return made.version, notices, forwarded
 

@@ -64,9 +64,13 @@ class Journal:
         """Nothing happened yet."""
         self._noted.clear()
 
+    def changed(self) -> list[tuple[int | str, Noted]]:
+        """Of what objects something is left."""
+        return [(row, noted) for row, noted in self._noted.items() if noted.before != noted.after]
+
     def rows(self, number: int) -> Iterator[tuple[Any, ...]]:
         """The rows of the table `change` for a commit."""
-        changed = [(row, noted) for row, noted in self._noted.items() if noted.before != noted.after]
+        changed = self.changed()
         level = 0 if len(changed) > _MANY else _LEVEL
         for row, noted in changed:
             bodies = f"{noted.before or ''}\n{noted.after or ''}".encode()

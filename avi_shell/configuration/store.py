@@ -42,13 +42,13 @@ FORMAT = sqlite.STORE_FORMAT
 class Store:
     """An open store. Methods raise StoreError where SQLite fails, or holds what was not written by this product.
 
-    where: its file, for messages; placed: the same, where it is one.
+    where: its file, for messages; placed: the same, as it was found.
     """
 
     def __init__(self, connection: sqlite3.Connection, where: str, placed: storefile.Placed | None = None) -> None:
         self.connection = connection
         self.where = where
-        self._placed = placed
+        self._placed = placed or storefile.Placed(None)
         self._history = History(connection, where)
         self._journal = Journal()
         self.outbox = Outbox(connection, where)
@@ -110,8 +110,7 @@ class Store:
             self._recorded = 0
             self._derived.begin()
             try:
-                if self._placed is not None:
-                    self._placed.check()
+                self._placed.check()
                 yield
                 self._derived.write()
                 self.connection.execute("COMMIT")
@@ -274,6 +273,11 @@ class Store:
     def version(self) -> int:
         """The number of the last commit, 0 before the first."""
         return self._history.version()
+
+    @property
+    def changed(self) -> bool:
+        """Whether the open transaction changed an object."""
+        return bool(self._journal.changed())
 
     def record(self, commit: Commit, line: str, *, made: bool = True) -> None:
         """Add the open transaction's commit to the history, with all that it changed. line: for the audit log; made:

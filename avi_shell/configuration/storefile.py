@@ -62,9 +62,10 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 class Placed:
-    """The file that an open database is, as long as it has the path. path: by which it was opened just now."""
+    """The file that an open database is, as long as it has the path. path: by which it was opened just now; None:
+    it is none."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path = path
         self._known = self._found()
 
@@ -76,6 +77,8 @@ class Placed:
             raise StoreError(what, hint="leave this shell, and start it again")
 
     def _found(self) -> tuple[int, int] | None:
+        if self._path is None:
+            return None
         try:
             found = os.stat(self._path)
         except OSError:

@@ -20,6 +20,8 @@ from dataplane.foreign import jsontext
 from grammar import schema
 from grammar.commands import Command
 
+_NOTHING = "The configuration has all of {} already; nothing was changed."
+
 
 def load(session: SessionState, command: Command, result: Result) -> None:
     """`load merge FILE`: the configuration with what the file has. `load replace FILE`: what an empty shell makes of
@@ -37,7 +39,7 @@ def load(session: SessionState, command: Command, result: Result) -> None:
     made = _made(session, draft, path)
     result.data = {"file": path, "version": version, "changes": changes.data(made)}
     if not made:
-        result.parts.append(f"The configuration has all of {path} already; nothing was changed.")
+        result.parts.append(_NOTHING.format(path))
         return
     told = transaction.differences(made, "Now", "After load")
     if not session.agreed(told, f"Load {path}?", result):
@@ -47,6 +49,9 @@ def load(session: SessionState, command: Command, result: Result) -> None:
         raise Refused("somebody else committed meanwhile", hint=f"load {how} shows what it would change now")
     number, notices, forwarded = stored.change(made, "load", by)
     result.parts += map(Prose, notices)
+    if not number:
+        result.parts.append(_NOTHING.format(path))
+        return
     where = ", in the session alone" if stored.is_copy else f" as commit {number}"
     result.parts.append(f"Successfully loaded {path}: {transaction.counted(made)}{where}.")
     result.data["version"] = result.committed = number

@@ -162,6 +162,20 @@ def test_what_is_told_as_committed_is(sessions: tuple[Session, Session]) -> None
     assert numbers == [None, None, None, None, mine.configuration.version()]
 
 
+def test_what_somebody_else_did_already_is_no_commit(sessions: tuple[Session, Session]) -> None:
+    mine, theirs = sessions
+    for line in ("configure pool gone", "save"):
+        assert theirs.run(line).ok
+    for line in ("configure session", "delete pool gone"):
+        assert mine.run(line).ok
+    assert theirs.run("delete pool gone").ok
+    before = theirs.configuration.version()
+    done = mine.run("commit session")
+    assert done.parts[-1] == "Nothing was changed: there is no commit."
+    assert (done.data, theirs.configuration.version()) == ({"version": before, "changes": []}, before)
+    assert mine.candidate is None
+
+
 def test_the_history_is_that_of_commits(session: Session) -> None:
     type_(session, "configure pool p1", "save", "configure session", "configure pool p2", "save")
     assert len(session.run("show configuration history").data["commits"]) == 1
