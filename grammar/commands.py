@@ -9,9 +9,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from grammar import schema
-from grammar.errors import BadValue, IncompleteLine, LineError, UnknownWord
+from grammar.errors import BadValue, IncompleteLine, LineError, UnknownWord, Usage
 from grammar.fields import NO, typable
-from grammar.lacking import LACKING, LACKING_KINDS
+from grammar.lacking import LACKING, LACKING_AFTER, LACKING_KINDS
 from grammar.lexer import Word, pick
 from grammar.nodes import Node, Slot
 from grammar.parser import parse
@@ -176,7 +176,10 @@ def match(node: Node, words: Sequence[Word], start: int = 1) -> Command:
         command.action = node.action
     if not node.action:
         end = words[-1].column + len(words[-1].text) + 1
-        raise IncompleteLine(_usage(node), "", end, () if node.usage else tuple(n.word for n in node.next))
+        if node.usage:
+            raise Usage(node.usage, "", end)
+        missing = f"the line ends after '{node.word}', where more must follow"
+        raise IncompleteLine(missing, "", end, tuple(n.word for n in node.next))
     return command
 
 
@@ -200,6 +203,9 @@ def step(node: Node, word: Word) -> Node:
         after = " (a text of several words stands in double quotes)" if node.slot is Slot.TEXT else ""
         if not keywords:
             raise UnknownWord(f"nothing is expected after '{node.word}'{after}", word.text, word.column)
+        if f"{node.word} {word.text}" in LACKING_AFTER:
+            what = f"'{node.word} {word.text}' is a command of the appliance that avi-shell does not have"
+            raise UnknownWord(what, word.text, word.column)
         if word.text in LACKING_KINDS and word.text not in keywords:
             what = f"'{word.text}' is a kind of object of the appliance that avi-shell does not have"
             raise UnknownWord(what, word.text, word.column)
@@ -215,9 +221,3 @@ def step(node: Node, word: Word) -> Node:
     if not word.text:
         raise BadValue(f"an empty word is no {slot.word}", "", word.column, (slot.word,))
     return slot
-
-
-def _usage(node: Node) -> str:
-    if node.usage:
-        return node.usage
-    return f"the line ends after '{node.word}', where more must follow"

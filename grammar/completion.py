@@ -14,7 +14,7 @@ from typing import NamedTuple
 from grammar import commands, schema, tree, values
 from grammar.errors import BadQuoting, LineError
 from grammar.fields import INDEX, NO, is_mode, one_token, typable
-from grammar.lexer import Word, quote, split
+from grammar.lexer import Word, cut, quote, split
 from grammar.nodes import Node, Slot
 from grammar.parser import State, Walk
 
@@ -58,6 +58,8 @@ class Offer:
         words = [candidate.word for candidate in self.candidates]
         if len(words) == 1:
             return words[0] + " "
+        if self.form and not self.partial:
+            return ""  # a value may stand here, too
         return commonprefix(words) if words and all(word.startswith(self.partial) for word in words) else self.partial
 
     def listing(self, width: int | None = None) -> list[str]:
@@ -89,26 +91,43 @@ def listing(rows: Iterable[tuple[str, str]], width: int | None = None) -> list[s
 
 def complete(text: str, context: commands.Context, names: Names) -> Offer:
     """What may follow a line's beginning, up to the cursor. An earlier word that is wrong gives an empty offer."""
+    at, stage = _stage(text, context)
+    done, partial = _begun(text[at:])
+    typed = text[at + partial.column :]
+    partial = partial._replace(column=at + partial.column)
     try:
-        words = split(text)
-    except BadQuoting as exc:
-        words = split(text[: exc.column]) + [Word(text[exc.column + 1 :], exc.column, True)]
-        done, partial = words[:-1], words[-1]
-    else:
-        begun = bool(words) and not text[-1].isspace() if text else False
-        done, partial = (words[:-1], words[-1]) if begun else (words, Word("", len(text)))
-    typed = text[partial.column :]
-    try:
+        if stage is not None:
+            return _of_nodes(stage, done, 0, partial, typed, names, inside=False)
         return _offer(done, partial, typed, context, names)
     except LineError:
         return Offer(typed, partial.column)
 
 
+def _begun(text: str) -> tuple[list[Word], Word]:
+    """The words before the cursor, and the one that it stands in or would begin."""
+    try:
+        words = split(text)
+    except BadQuoting as exc:
+        words = split(text[: exc.column]) + [Word(text[exc.column + 1 :], exc.column, True)]
+        return words[:-1], words[-1]
+    begun = bool(words) and not text[-1].isspace() if text else False
+    return (words[:-1], words[-1]) if begun else (words, Word("", len(text)))
+
+
+def _stage(text: str, context: commands.Context) -> tuple[int, Node | None]:
+    """Where the last stage of a line begins, and what may stand there; 0 and None where its output is not piped."""
+    head, stages = cut(text)
+    try:
+        chosen = commands.resolve(context, split(head)) if stages and head.strip() else None
+    except LineError:
+        chosen = None
+    if chosen is None or isinstance(chosen, commands.Place) or chosen.word not in tree.PIPED:
+        return 0, None
+    return stages[-1][0], Node("|", next=tree.PIPES)
+
+
 def _offer(done: list[Word], partial: Word, typed: str, context: commands.Context, names: Names) -> Offer:
-    piped, inside = _piped(done, context), context.mode is not None
-    if piped is not None:
-        nodes: tuple[Node, ...] = tree.PIPES
-        return _of_nodes(Node("|", next=nodes), piped, 0, partial, typed, names, inside)
+    inside = context.mode is not None
     if not done:
         vocabulary = context.vocabulary()
         shorter = {n for n in vocabulary if n.startswith(typed)} - tree.UNABBREVIATED if typed else set()
@@ -120,17 +139,6 @@ def _offer(done: list[Word], partial: Word, typed: str, context: commands.Contex
     if isinstance(chosen, commands.Place):
         return _of_fields(chosen.kind, chosen.message, done, partial, typed, names)
     return _of_nodes(chosen, done, 1, partial, typed, names, inside)
-
-
-def _piped(done: Sequence[Word], context: commands.Context) -> list[Word] | None:
-    """The words after the last `|`, if the line is a command whose output may be piped."""
-    if not done or not any(word.text == "|" and not word.quoted for word in done):
-        return None
-    chosen = commands.resolve(context, done)
-    if isinstance(chosen, commands.Place) or chosen.word not in tree.PIPED:
-        return None
-    last = max(i for i, word in enumerate(done) if word.text == "|" and not word.quoted)
-    return list(done[last + 1 :])
 
 
 def _after_no(context: commands.Context, partial: Word, typed: str) -> Offer:

@@ -6,6 +6,7 @@
         ├── UnknownWord       the word is none of those possible here
         ├── AmbiguousWord     the word abbreviates several
         ├── IncompleteLine    a word or a value is missing at the end of the line
+        │   └── Usage         a name is: told by the bare sentence that says how the command is typed
         ├── BadValue          the value does not fit the field's type or range
         └── BadQuoting        a double quote is not closed
 
@@ -50,6 +51,10 @@ class AmbiguousWord(LineError):
 
 class IncompleteLine(LineError):
     """The line ends where a word or a value must follow."""
+
+
+class Usage(IncompleteLine):
+    """The name that a command is about is missing; `what` is the whole sentence to print."""
 
 
 class BadValue(LineError):

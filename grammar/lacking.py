@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 LACKING = frozenset(
-    """attach backup controller deactivate detach disable discover enable generate migrate move patch ping
-    placement reboot rebalance reload reset resync restart restore retry rotate scalein scaleout send
-    shell shutdown ssh start stop switch switchover sync techsupport telnet test traceroute upgrade upload
-    verify warmstart write
-    """.split()
+    """attach backup bash controller convert deactivate detach disable discover enable generate
+    initialplacement migrate move patch ping placement purge rebalance reboot rediscover reload reset
+    restart restore resync retry rotate scalein scaleout send shell shutdown ssh start stop switch
+    switchover sync techsupport telnet test traceroute upgrade upload verify verifylogin warmstart write""".split()
 )
 """Verbs of the appliance that this product lacks."""
 
@@ -17,12 +16,16 @@ LACKING_KINDS = frozenset(
     certificatemanagementprofile cloudconnectoruser cluster controllerportalregistration controllersite
     customipamdnsprofile dnspolicy dynamicdnsrecord errorpagebody errorpageprofile fileobject geodb gslb
     gslbgeodbprofile gslbservice hardwaresecuritymodulegroup httppolicyset icapprofile ipaddrgroup
-    ipamdnsproviderprofile ipreputationdb jwtprofile jwtserverprofile l4policyset labelgroup microservicegroup natpolicy
-    network networksecuritypolicy nsxtsegmentruntime pingaccessagent pkiprofile poolgroup poolgroupdeploymentpolicy
-    prioritylabels protocolparser role scheduler securitymanagerdata securitypolicy seproperties serverautoscalepolicy
+    ipamdnsproviderprofile ipreputationdb jwtprofile jwtserverprofile l4policyset labelgroup
+    microservicegroup natpolicy network networksecuritypolicy networkservice nsxtsegmentruntime
+    pingaccessagent pkiprofile poolgroup poolgroupdeploymentpolicy prioritylabels protocolparser role
+    scheduler securitymanagerdata securitypolicy seproperties serverautoscalepolicy serviceengineproperties
     siteversion snmptrapprofile sslkeyandcertificate sslprofile ssopolicy statediffoperation stringgroup
-    systemconfiguration systemlimits testsedatastorelevel1 trafficcloneprofile user useraccountprofile useractivity
-    vcenterserver vsdatascriptset vsgs wafapplicationsignatureprovider wafcrs wafpolicy wafpolicypsmgroup wafprofile
-    webapput webhook""".split()
+    systemconfiguration systemlimits testsedatastorelevel1 trafficcloneprofile user useraccountprofile
+    useractivity vcenterserver vsdatascriptset vsgs wafapplicationsignatureprovider wafcrs wafpolicy
+    wafpolicypsmgroup wafprofile webapput webhook""".split()
 )
 """Kinds of objects of the appliance that this product lacks."""
+
+LACKING_AFTER = frozenset({"debug serviceengine", "terminal mode", "terminal session_timeout", "terminal timezone"})
+"""Commands of the appliance whose first word is here, and whose second this product lacks."""

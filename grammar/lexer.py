@@ -1,14 +1,15 @@
 """A typed line as words: quoting, comments, pasted prompts, abbreviations.
 
 Double quotes keep blanks together; inside them a backslash makes `\\"`, `\\\\`, `\\n`, `\\r` and `\\t`; before any
-other character it is itself. `quote` writes what `split` reads, for every text.
+other character it is itself. `quote` writes what `split` reads, for every text. A word that begins with `#` begins a
+comment to the end of the line, one that begins with `/*` one to the next `*/`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from grammar.errors import AmbiguousWord, BadQuoting, LineError, UnknownWord
@@ -21,12 +22,16 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 _ESCAPED = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"})
 _SAFE = re.compile(r"[A-Za-z0-9_.*+@%=,~^/-][A-Za-z0-9_.:*+@%=,~^/-]*")
 _PROMPT = re.compile(r"\s*\[[^\[\]\s]*:[^\[\]\s]*\]: ?(?:[A-Za-z0-9_]+(?:[ :][A-Za-z0-9_]+)*)?>[ \t]*")
+_APART = re.compile(r""""(?:[^"\\]|\\.)*"?|(?<!\S)\#.*|(?<!\S)/\*.*?\*/|(?<![^\s|=])'[^']*'|\\.|\|""", re.DOTALL)
+"""What may hold a `|` that is none, or is one."""
 _OUTPUT = re.compile(
     r"\s*(?:\+[-+]+\+|\|.*\||\^|error: .*"
     r"|New object being created|Overwriting the previously entered value for \S+"
     r"|Updating an existing object\. Currently, the object is:"
     r"|Removed \S+ with \S+=.*|Switching to tenant \S+|Successfully (?:deleted|committed) .*\.|Tenant: \S+"
     r"|Please input the value for field \S+ \(Enter END to terminate input\):"
+    r"|Usage: '.*'\. You must enter (?:the object name|both names)\."
+    r"|Completed writing the export configuration to .*|Successfully imported the configuration file"
     r"|What is saved and deleted now is gathered: .*|not valid yet: .*|Not committed, in this session alone: .*"
     r"|[0-9,]+ changed objects? can be committed\.|Discarded [0-9,]+ changed objects?\."
     r"|Nothing (?:is|was) changed.*|No service engine runs.*)\s*"
@@ -49,15 +54,28 @@ class Word(NamedTuple):
     quoted: bool = False  # any of it was quoted
 
 
-def split(line: str) -> list[Word]:
-    """The words of a line. Raises BadQuoting for a quote that does not close, LineError for too many words."""
-    if '"' not in line:
+def split(line: str, *, apostrophes: bool = False) -> list[Word]:
+    """The words of a line. Raises BadQuoting for a quote or comment that does not close, LineError for too many words.
+
+    apostrophes: a word in single quotes is taken as it stands, as a POSIX shell does.
+    """
+    if '"' not in line and "#" not in line and "/*" not in line and not (apostrophes and "'" in line):
         words = [Word(match.group(), match.start()) for match in islice(_BARE.finditer(line), MOST_WORDS + 1)]
         return _few(words)
     words = []
     position = _end(_BLANK, line, 0)
     while position < len(line) and len(words) <= MOST_WORDS:
+        if line[position] == "#":
+            break
+        if line.startswith("/*", position):
+            end = line.find("*/", position + 2)
+            if end < 0:
+                raise BadQuoting("a comment opens here and does not close", line[position:], position, ("*/",))
+            position = _end(_BLANK, line, end + 2)
+            continue
         start, text, quoted = position, "", False
+        if apostrophes and line[position] == "'" and (end := line.find("'", position + 1)) > 0:
+            text, quoted, position = line[position + 1 : end], True, end + 1
         while position < len(line) and not line[position].isspace():
             piece = _PIECE.match(line, position)
             if piece is None:
@@ -69,6 +87,14 @@ def split(line: str) -> list[Word]:
         words.append(Word(text, start, quoted))
         position = _end(_BLANK, line, position)
     return _few(words)
+
+
+def cut(line: str) -> tuple[str, list[tuple[int, str]]]:
+    """A line up to its first `|`, and what follows each: its column and text. A `|` in quotes, in a comment or behind a
+    backslash is a character."""
+    bars = [match.start() for match in _APART.finditer(line) if match.group() == "|"]
+    stages = [(bar + 1, line[bar + 1 : end]) for bar, end in pairwise([*bars, len(line)])]
+    return line[: bars[0]] if bars else line, stages
 
 
 def _few(words: list[Word]) -> list[Word]:
@@ -88,7 +114,7 @@ def _unescape(match: re.Match[str]) -> str:
 
 def quote(text: str) -> str:
     """A text as one word that `split` reads back; bare where that is safe."""
-    if _SAFE.fullmatch(text) and text != "--" and not text.startswith("file:"):
+    if _SAFE.fullmatch(text) and text != "--" and not text.startswith(("file:", "/*")):
         return text
     return f'"{text.translate(_ESCAPED)}"'
 
@@ -100,7 +126,7 @@ def prompt_end(line: str) -> int:
 
 
 def is_comment(line: str) -> bool:
-    """Whether a line (without its prompt) is empty or a comment."""
+    """Whether a line (without its prompt) is empty, or a comment from its beginning to its end."""
     stripped = line.lstrip()
     return not stripped or stripped.startswith("#")
 

@@ -188,7 +188,7 @@ class Walk:
 
     def _truth_step(self, word: Word) -> None:
         if values.is_truth(word):
-            self._truth(word.text.lower() == "true", word)
+            self._truth(values.is_true(word), word)
         else:
             self._field_step(word)
 

@@ -342,10 +342,29 @@ def in_mode() -> tuple[Node, ...]:
     )
 
 
+_FLAGS = (
+    ("-i", "in small and capital letters alike"),
+    ("-v", "lines that do not have it"),
+    ("-c", "how many lines"),
+)
+
+
+def _searched(action: str, flags: Sequence[tuple[str, str]] = _FLAGS) -> tuple[Node, ...]:
+    """What grep takes: options, and a pattern."""
+    pattern = Node("<pattern>", "a regular expression, as grep's: 'a\\|b' finds a or b", action, (), Slot.TEXT, "text")
+    one = Node("-e", "one of several patterns", next=(pattern,))
+    return (*(Node(f, told, "", _searched(action, [o for o in flags if o[0] != f])) for f, told in flags), one, pattern)
+
+
 PIPES: tuple[Node, ...] = (
-    Node("grep", "only lines with a word", next=(Node("<text>", "", "grep", (), Slot.TEXT, "text"),)),
-    Node("except", "only lines without a word", next=(Node("<text>", "", "except", (), Slot.TEXT, "text"),)),
-    Node("count", "the number of lines", "count"),
+    Node("grep", "only lines with a pattern", next=_searched("grep")),
+    Node("match", "the same as grep", next=_searched("grep")),
+    Node("include", "the same as grep", next=_searched("grep")),
+    Node("except", "only lines without a pattern", next=_searched("except")),
+    Node("begin", "from the first line with a pattern on", next=_searched("begin", _FLAGS[:1])),
+    Node("last", "the last lines; 10 without a number", "last", (number("number", "last", "<1-9999>"),)),
+    Node("count", "the number of objects or rows, behind another | of lines", "count"),
+    Node("no-more", "not page by page", "no-more"),
     Node("json", "the data as JSON", "json"),
     Node("save", "write the output to a file", next=(_path("save"),)),
     Node("more", "page by page", "more"),

@@ -169,12 +169,17 @@ def _enumerations(name: str, values: Sequence[str]) -> Reader:
 
 
 def _booleans(word: Word) -> bool:
-    return _parsed("true or false", word, ("true", "false")) == "true"
+    return is_true(word) if is_truth(word) else _parsed("true or false", word, ("true", "false")) == "true"
+
+
+def is_true(word: Word) -> bool:
+    """Which of the two it is."""
+    return word.text.lower() in ("true", "1")
 
 
 def is_truth(word: Word) -> bool:
     """Whether a word after a boolean field is its value."""
-    return word.text in ("true", "false", "True", "False")
+    return word.text in ("true", "false", "True", "False", "1", "0")
 
 
 def _text(word: Word) -> str:

@@ -112,7 +112,7 @@ def transcript(result: Result, prompt: str, width: int | None = None) -> Iterato
         pointer = render.caret(result.error, len(prompt) - result.offset)
         if pointer is not None:
             yield pointer
-        yield f"error: {render.message(result.error)}"
+        yield render.refusal(result.error)
         yield from map(visible, render.faults(result.error))
 
 

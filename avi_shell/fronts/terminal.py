@@ -157,7 +157,7 @@ class Terminal:
             pointer = render.caret(result.error, len(prompt))
             if pointer is not None:
                 print(pointer)
-            told = [f"error: {render.message(result.error)}", *render.faults(result.error)]
+            told = [render.refusal(result.error), *render.faults(result.error)]
             for line in render.text_lines(map(Prose, told), self._width()):
                 print(line)
 

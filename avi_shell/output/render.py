@@ -12,7 +12,7 @@ from avi_shell.errors import InvalidFile, ShellError
 from avi_shell.output.result import Part, Prose, Result, Table, Words
 from dataplane import drawing
 from dataplane.foreign.text import visible
-from grammar.errors import LanguageError, LineError
+from grammar.errors import LanguageError, LineError, Usage
 
 _SHOWN = 12
 """How many expected words a message lists."""
@@ -50,6 +50,11 @@ def message(error: LanguageError | ShellError) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def refusal(error: LanguageError | ShellError) -> str:
+    """What a terminal prints of an error."""
+    return message(error) if isinstance(error, Usage) else f"error: {message(error)}"
+
+
 def faults(error: LanguageError | ShellError) -> list[str]:
     """The lines under an error that is about several objects of a file: one for each, as far as a few screens go."""
     if not isinstance(error, InvalidFile):
@@ -70,7 +75,7 @@ def _hints(error: LineError) -> str:
 
 def column(error: LanguageError | ShellError) -> int | None:
     """Where in the line a caret points, from 0; None where an error is about no word."""
-    return error.column if isinstance(error, LineError) else None
+    return error.column if isinstance(error, LineError) and not isinstance(error, Usage) else None
 
 
 def caret(error: LanguageError | ShellError, indent: int = 0) -> str | None:

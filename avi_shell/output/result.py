@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from avi_shell.errors import ShellError
+from avi_shell.output.grep import Search
 from grammar.errors import LanguageError
 
 
@@ -39,8 +40,9 @@ Part = str | Table | Words
 class Pipe:
     """One stage after `|`."""
 
-    action: str  # grep, except, count, json, save or more
+    action: str  # grep, except, begin, last, count, no-more, json, save or more
     argument: str = ""  # its word; "" = none
+    search: Search | None = None  # what grep, except and begin look for
 
 
 @dataclass(slots=True)

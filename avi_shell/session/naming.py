@@ -10,7 +10,7 @@ from avi_shell.configuration.record import Author
 from avi_shell.errors import Refused
 from avi_shell.output.result import Prose, Result
 from avi_shell.session.comment import comment_of
-from avi_shell.session.state import SessionState
+from avi_shell.session.state import SessionState, check_name
 from grammar import relations, schema
 from grammar.commands import Command
 from grammar.lexer import quote
@@ -23,6 +23,7 @@ def copy(session: SessionState, command: Command, result: Result) -> None:
         raise Refused("objects are copied in one tenant", hint=f"switchto tenant {ADMIN}")
     kind, name = schema.kind(command.kind), command.text("new_name")
     source = session.find(command.kind, command.arguments["name"])
+    check_name(command.arguments["new_name"])
     new = _copied(session, kind, source, name)
     place = document.place(kind, new)
     if session.configuration.referenced(place.reference) is not None:
@@ -43,6 +44,7 @@ def rename(session: SessionState, command: Command, result: Result) -> None:
     """Give an object another name."""
     name, new_name = command.text("name"), command.text("new_name")
     session.find(command.kind, command.arguments["name"])
+    check_name(command.arguments["new_name"])
     by = _author(session, command, result)
     saved = session.configuration.rename(command.kind, name, new_name, session.tenant, by, cloud=session.cloud)
     result.parts.append(f"Successfully renamed {name} to {new_name}.")

@@ -164,10 +164,10 @@ class OpenObject:
                 self._push(target, self._at(action, action.index), action.index)
                 return []
             case Remove():
-                return self._remove(action, self._found(action))
+                return self._remove(action, self._found(action), action.key)
             case RemoveAt():
                 self._at(action, action.index)
-                return self._remove(action, action.index - 1)
+                return self._remove(action, action.index - 1, {"index": action.index})
         raise AssertionError(action)  # Lines and FromFile end a line and are the session's
 
     def _value(self, action: Action, value: Any, resolve: Resolver) -> Any:
@@ -277,14 +277,11 @@ class OpenObject:
         what = f"{action.field.name} has {how_many} with {_key_text(action.key)}"
         raise BadValue(what, action.word.text, action.word.column)
 
-    def _remove(self, action: Action, position: int) -> list[str]:
+    def _remove(self, action: Action, position: int, typed: Mapping[str, Any]) -> list[str]:
         items = list(self.mode.value[action.field.name])
-        gone = items.pop(position)
+        del items[position]
         self._put_list(action.field.name, items)
-        message = self.kind.message(action.field)
-        names = relations.KEYS.get(message.name if message else "", ())
-        shown = next(({k: gone[k] for k in key if k in gone} for key in names if key[0] in gone), {})
-        return [f"Removed {action.field.name} with {_key_text(shown or {'index': position + 1})}"]
+        return [f"Removed {action.field.name} with {_key_text(typed)}"]
 
     def _put_list(self, name: str, items: list[Any]) -> None:
         if items:

@@ -25,7 +25,8 @@ from avi_shell.session.state import LARGEST_VALUE, SessionState
 from grammar import commands, tree
 from grammar.actions import Action, Remove, RemoveAt
 from grammar.errors import BadValue, LanguageError, LineError
-from grammar.lexer import Word, is_comment, prompt_end, split
+from grammar.lexer import Word, cut, is_comment, prompt_end, split
+from grammar.nodes import Node
 from grammar.parser import parse
 
 if TYPE_CHECKING:
@@ -138,8 +139,7 @@ class Session(SessionState):
         else:
             try:
                 _check_text(typed)
-                words = split(body)
-                self._run([Word(w.text, w.column + start, w.quoted) for w in words] if start else words, result)
+                self._run(result)
                 result.data = secret.hidden(result.data)
                 if result.pipes and not self.rehearsing:
                     lines = text_lines(result.parts, self.settings.width or None)
@@ -153,7 +153,8 @@ class Session(SessionState):
                 self._refuse(result, damaged)
             if result.error is not None:
                 _conceal(result)
-            self.lines.append(SECRET if result.secret else body.strip())
+            if not result.blank:
+                self.lines.append(SECRET if result.secret else body.strip())
         result.mode = self.mode
         self._write_down(result)
         self.typed = ""
@@ -178,14 +179,26 @@ class Session(SessionState):
         mode = self.open.path if self.open is not None and isinstance(exc, LineError) else ""
         result.path = ".".join(part for part in (mode, path) if part)
 
-    def _run(self, words: Sequence[Word], result: Result) -> None:
-        chosen = commands.resolve(self.context(), words)
+    def _understood(self, result: Result) -> tuple[list[Word], Node | commands.Place | None]:
+        """A line's words up to its pipes, and what the first ones choose; no words where all of it is a comment."""
+        head, stages = cut(result.command)
+        if stages and (words := _words(head, result.offset)):
+            chosen = commands.resolve(self.context(), words)
+            if not isinstance(chosen, commands.Place) and chosen.word in tree.PIPED:
+                result.pipes = pipes.stages(stages, result.offset)
+                return words, chosen
+        words = _words(result.command, result.offset)
+        return words, commands.resolve(self.context(), words) if words else None
+
+    def _run(self, result: Result) -> None:
+        words, chosen = self._understood(result)
+        if chosen is None:
+            result.blank = True
+            return
         self._follow(result, _FRESH if isinstance(chosen, commands.Place) else 0.0)
         if isinstance(chosen, commands.Place):
             self._fields(chosen, words, result)
             return
-        if chosen.word in tree.PIPED:
-            words, result.pipes = pipes.divide(words)
         command = commands.match(chosen, words)
         if self.candidate is not None and command.action in transaction.NOT_INSIDE:
             raise Refused("a configuration session is open", hint="commit session or discard session first")
@@ -285,6 +298,11 @@ class Session(SessionState):
     def drop_text(self) -> None:
         """Give up a text that is being collected (Ctrl-C)."""
         self.text = None
+
+
+def _words(text: str, offset: int) -> list[Word]:
+    words = split(text)
+    return [Word(w.text, w.column + offset, w.quoted) for w in words] if offset else words
 
 
 def _conceal(result: Result) -> None:

@@ -85,6 +85,12 @@ class TypedText:
     size: int = 0  # characters, with the line ends
 
 
+def check_name(name: Word) -> None:
+    """Raises BadValue for a name that no object may get."""
+    if "$" in name.text:
+        raise BadValue("a name may not contain '$'", name.text, name.column, ("another character",), path="name")
+
+
 class SessionState(ABC):
     """What a session holds between lines. directory: the state directory, where engines are asked; author: who types;
     typed: the line that is run, "" between lines; origin: where it comes from, "FILE:LINE", "" at a terminal; tenant,
@@ -178,6 +184,8 @@ class SessionState(ABC):
             raise BadValue("'--' must end the line", "--", wanted[0].word.column)
         plain = [_from_file(action) for action in actions if action not in wanted]
         for action in plain:
+            if isinstance(action, Set) and action.field.name == "name" and len(self.open.modes) == 1:
+                check_name(action.word)
             if getattr(action, "value", None) == SECRET and not self.loading:
                 what = f"{SECRET} stands for a secret that is not shown"
                 raise BadValue(what, SECRET, action.word.column, ("the secret itself",), (), action.field.name)
@@ -234,12 +242,17 @@ class SessionState(ABC):
         kind = schema.kind(segment)
         actions = parse(kind, kind.root, fields, segment) if fields else []
         document = self.own(segment, name.text)
+        if document is None:
+            check_name(name)
         opened = OpenObject(
             kind, name.text, document or self._new(kind, name.text), document is not None, result.command, self.origin
         )
-        if document is not None:
+        there = document
+        if kind.segment == "debugvirtualservice":  # it is there with its virtual service, whatever was typed of it
+            there = document or self.configuration.prepared(segment, opened.document, self.tenant)
+        if there is not None:
             result.parts.append("Updating an existing object. Currently, the object is:")
-            result.parts.append(self.table(kind, document))
+            result.parts.append(self.table(kind, there))
         self.open = opened
         try:
             self.apply(actions, result)

@@ -194,7 +194,7 @@ def _export(session: SessionState, command: Command, result: Result) -> None:
     path = command.text("path")
     data = transfer.export(session.configuration, session.owner)
     files.write(path, transfer.dumps(data), mode=0o600)  # it holds the secrets
-    result.parts.append(f"Successfully exported the configuration to {path}.")
+    result.parts.append(f"Completed writing the export configuration to {path}")
     result.data = {"file": path, "objects": sum(len(v) for v in data.values() if isinstance(v, list))}
 
 
@@ -223,7 +223,7 @@ def _import(session: SessionState, command: Command, result: Result) -> None:
     if dry_run:
         result.parts.append(f"{path} can be imported; nothing was changed.")
         return
-    result.parts.append(f"Successfully imported the configuration from {path}.")
+    result.parts.append("Successfully imported the configuration file")
     result.committed = done.version
     session.tell_engines(False, result)
 

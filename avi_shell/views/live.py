@@ -98,15 +98,17 @@ def _virtual_services(configuration: Configuration, directory: Path, documents: 
     rows = [
         (
             str(document["name"]),
-            ", ".join(_addresses(configuration, document)),
-            ", ".join(_ports(service) for service in document.get("services", [])),
+            ", ".join(_addresses(configuration, document, "ip_address")) or "-",
+            ", ".join(_addresses(configuration, document, "ip6_address")) or "-",
+            ",".join(_ports(service) for service in document.get("services", [])) or "-",
             _cloud(document),
             service_state(document, live) if not live.silent else _doubted(service_state(document, live)),
             str(document.get("type", "")),
+            reference_name(document.get("vh_parent_vs_ref", "")) or "-",
         )
         for document in documents
     ]
-    columns = ("Name", "IP Address", "Services", "Cloud", "Oper State", "Type")
+    columns = ("Name", "IP Address", "IP6 Address", "Services", "Cloud", "Oper State", "Type", "Parent")
     parts: Parts = [Table(columns, rows), *live.told()]
     return parts if live or live.silent else [*parts, no_engine(directory)]
 
@@ -125,12 +127,13 @@ def _pools_listed(directory: Path, documents: Sequence[Document]) -> Parts:
     return parts if live or live.silent else [*parts, no_engine(directory)]
 
 
-def _addresses(configuration: Configuration, document: Document) -> list[str]:
+def _addresses(configuration: Configuration, document: Document, field: str) -> list[str]:
+    """The addresses of a virtual service's VIPs. field: of a VIP."""
     vips = list(document.get("vip", []))
     ref = document.get("vsvip_ref")
     if ref:
         vips += (configuration.referenced(ref) or {}).get("vip", [])
-    return list(dict.fromkeys(address_text(vip["ip_address"]) for vip in vips if "ip_address" in vip))
+    return list(dict.fromkeys(address_text(vip[field]) for vip in vips if field in vip))
 
 
 def _ports(service: Document) -> str:

@@ -58,6 +58,8 @@ def words(text: str, where: commands.Context = ROOT) -> list[str]:
         ("terminal o", "terminal output "),
         ("show pool | g", "show pool | grep "),
         ("show pool | grep ", "show pool | grep "),
+        ("show pool|cou", "show pool|count "),
+        ("show pool | grep 'a|b' | la", "show pool | grep 'a|b' | last "),
         ("watch ", "watch show "),
         ("nonsense ", "nonsense "),
         ("configure pool p1 nonsense ", "configure pool p1 nonsense "),

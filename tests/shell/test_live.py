@@ -95,7 +95,7 @@ def test_an_engine_started_beside_the_shell_applies_and_tells(place: Place) -> N
     (engine,) = place.engines()
 
     listed = place.shell("-c", "show virtualservice", "-c", "show serviceengine").stdout
-    assert "| vs1  | 10.1.1.100 | 80       | Default-Cloud | OPER_UP " in listed
+    assert "| vs1  | 10.1.1.100 | -           | 80       | Default-Cloud | OPER_UP " in listed
     assert "10.1.1.1 | Default-Cloud | OPER_UP" in listed
     assert "driver" in listed
 
