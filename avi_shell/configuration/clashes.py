@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
-from avi_shell.configuration import holdings
+from avi_shell.configuration import grouprules, holdings
 from avi_shell.configuration.assembly import Assembly, Part
 from avi_shell.configuration.breach import Breach
 from avi_shell.configuration.entry import Entry
+from avi_shell.configuration.linking import target
 from avi_shell.configuration.store import Store
 
 _HINT = "one of its own for each"
@@ -21,6 +22,17 @@ def of_holder(store: Store, entry: Entry, assemble: Callable[[int], Assembly]) -
             own = Part(entry.kind, entry.name, holdings.holding_path(entry.kind, entry.document, value))
             what = sentence.format(value=value, one=holder.title, other=entry.title)
             yield Breach(what, (own, *holdings.held_parts(assemble(other), first, value)), _HINT)
+
+
+def in_pair(store: Store, entry: Entry) -> Iterator[Breach]:
+    """Engines that a group of two has beyond two, where the group or one of them is saved."""
+    group: Entry | None = entry
+    if entry.kind == "serviceengine":
+        found = target(entry.document.get("se_group_ref", ""))
+        group = store.at_target(found) if found else None
+    if group is not None and group.document.get("ha_mode") == grouprules.ACTIVE_STANDBY:
+        engines = [name for *_, name in store.referrers(group.target, ("serviceengine",))]
+        yield from grouprules.pair(group.document, engines, entry.name if entry is not group else "")
 
 
 def with_others(store: Store, id_: int, one: Assembly) -> Iterator[Breach]:

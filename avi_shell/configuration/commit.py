@@ -168,6 +168,9 @@ class Change:
         changed = self._plan(assemblies)
         for entry in self._touched.holders:
             self._raise(clashes.of_holder(self._store, entry, self._assemble))
+        for entry in self._touched.entries.values():
+            if entry.kind in _COMMON_KINDS:
+                self._raise(clashes.in_pair(self._store, entry))
         suspects = (
             self._store.indexes.suspects(holdings.CLASHES) if len(assemblies) > linking.MANY else assemblies.keys()
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterator
 
-from avi_shell.configuration import bgprules
+from avi_shell.configuration import bgprules, grouprules
 from avi_shell.configuration.assembly import FAST_PATHS, GLOBAL, Assembly, Part, Service, Vip
 from avi_shell.configuration.breach import Breach
 from avi_shell.configuration.compiler import HASH_KEYS
@@ -31,7 +31,8 @@ def breaches(assembly: Assembly) -> Iterator[Breach]:
 
 
 def alone(kind: str, document: Document) -> Iterator[Breach]:
-    """Rules of one object, used or not: a VIP's address, the variables of a monitor's script, BGP's peers."""
+    """Rules of one object, used or not: a VIP's address, the variables of a monitor's script, BGP's peers, a
+    group's numbers."""
     if kind in ("vsvip", "virtualservice"):
         for index, vip in enumerate(document.get("vip", ()), 1):
             yield from _vip_address(Vip(vip, Part(kind, document["name"], f"vip[{index}]")))
@@ -44,6 +45,8 @@ def alone(kind: str, document: Document) -> Iterator[Breach]:
             yield Breach(f"HealthMonitor {document['name']}: {exc}", (part,), hint)
     elif kind == "vrfcontext" and document["name"] == GLOBAL and "bgp_profile" in document:
         yield from bgprules.profile(document)
+    elif kind == "serviceenginegroup":
+        yield from grouprules.numbers(document)
 
 
 def _overlaps(assembly: Assembly) -> Iterator[Breach]:

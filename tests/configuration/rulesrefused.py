@@ -12,6 +12,12 @@ def saved(vip: Document) -> list[Step]:
     return [lambda site: site.save("vsvip", name="v", vip=[vip])]
 
 
+def engine(name: str) -> Step:
+    """Save an engine of the group g."""
+    return lambda site: site.save("serviceengine", name=name, se_group_ref=reference("serviceenginegroup", "g"))
+
+
+PAIR = "HA_MODE_LEGACY_ACTIVE_STANDBY"
 REFUSED: list[tuple[str, list[Step], str, str]] = [
     # what is tried | the last step is refused | the field it points at | what the refusal says
     (
@@ -442,5 +448,34 @@ REFUSED: list[tuple[str, list[Step], str, str]] = [
         ],
         "profile.type",
         r"profile.type is PROTOCOL_TYPE_UDP_FAST_PATH, but profile.tcp_fast_path_profile is entered",
+    ),
+    (
+        "more engines at least than at most",
+        [lambda s: s.save("serviceenginegroup", name="g", min_scaleout_per_vs=5)],
+        "max_scaleout_per_vs",
+        r"ServiceEngineGroup g: min_scaleout_per_vs is 5, max_scaleout_per_vs 4",
+    ),
+    (
+        "active engines of which there is one",
+        [lambda s: s.save("serviceenginegroup", name="g", ha_mode="HA_MODE_SHARED_PAIR", max_scaleout_per_vs=1)],
+        "max_scaleout_per_vs",
+        r"with ha_mode HA_MODE_SHARED_PAIR a virtual service has two engines at least, and max_scaleout_per_vs is 1",
+    ),
+    (
+        "a third engine of a pair, at the engine",
+        [lambda s: s.save("serviceenginegroup", name="g", ha_mode=PAIR), *map(engine, "abc")],
+        "se_group_ref",
+        r"ServiceEngineGroup g: with ha_mode HA_MODE_LEGACY_ACTIVE_STANDBY it has two engines, and engine c would be "
+        r"one more than a, b",
+    ),
+    (
+        "a third engine of a pair, at the group",
+        [
+            lambda s: s.save("serviceenginegroup", name="g"),
+            *map(engine, "abc"),
+            lambda s: s.save("serviceenginegroup", name="g", ha_mode=PAIR),
+        ],
+        "ha_mode",
+        r"it has two engines, not a, b, c",
     ),
 ]
