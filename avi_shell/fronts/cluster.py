@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from dataplane.cluster.etcd import Etcd
 from dataplane.cluster.log import Log
 from dataplane.errors import ClusterError
 
+_COLUMNS = ("member", "state", "version", "size", "in use", "alarms")
 _PATIENCE = 3.0
 """Seconds for each member to answer."""
 
@@ -46,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(word, help=told, description=told)
         verb.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
         storeoptions.add(verb)
+        if word == "status":
+            verb.add_argument("--json", action="store_true", help="one object, for programs")
         if word == "seed":
             verb.add_argument("file", type=Path, nargs="?", metavar="FILE", help="made by avi-shell backup")
             verb.add_argument("--replace", action="store_true", help="also where there is one, which is lost")
@@ -94,17 +98,14 @@ def _leave(arguments: argparse.Namespace, user: str) -> None:
 
 def _status(arguments: argparse.Namespace, user: str) -> None:
     address = _address(arguments)
-    rows = list[tuple[str, ...]]()
     with closing(Etcd(address, _PATIENCE)) as etcd:
         try:
-            alarms = _alarms(etcd)
+            alarms, fault = _alarms(etcd), ""
         except ClusterError as exc:
             alarms, fault = {}, exc.what
-        else:
-            fault = ""
-        for endpoint in address.endpoints:
-            rows.append((shown(endpoint), *_member(etcd, endpoint, alarms)))
-        print(drawing.draw(("Member", "State", "Version", "Size", "In use", "Alarms"), rows))
+        rows = [(shown(endpoint), *_member(etcd, endpoint, alarms)) for endpoint in address.endpoints]
+        if not arguments.json:
+            print(drawing.draw([name.capitalize() for name in _COLUMNS], rows))
         if fault:
             raise StoreError(fault)
         log = Log(etcd)
@@ -116,12 +117,14 @@ def _status(arguments: argparse.Namespace, user: str) -> None:
         raise StoreError(f"etcd holds no configuration of cluster {address.cluster}", hint="avi-shell cluster seed")
     with closing(Configuration.open(arguments.state)) as own:
         here = own.version()
-    print(f"Cluster {address.cluster} is at commit {max(last, head.version)}, this host at {here}.")
-    print(f"The last snapshot is of commit {head.version}; the next is written after commit {_next(head.version)}.")
-
-
-def _next(version: int) -> int:
-    return version + shared.SNAPSHOT_EVERY
+    last, snapshot = max(last, head.version), head.version
+    if arguments.json:
+        members = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+        told = {"cluster": address.cluster, "commit": last, "here": here, "snapshot": snapshot, "members": members}
+        print(json.dumps(told, indent=1))
+        return
+    print(f"Cluster {address.cluster} is at commit {last}, this host at {here}.")
+    print(f"The last snapshot is of commit {snapshot}; the next follows commit {snapshot + shared.SNAPSHOT_EVERY}.")
 
 
 def _alarms(etcd: Etcd) -> Mapping[str, list[str]]:
@@ -131,16 +134,16 @@ def _alarms(etcd: Etcd) -> Mapping[str, list[str]]:
     return found
 
 
-def _member(etcd: Etcd, endpoint: tuple[str, int], alarms: Mapping[str, list[str]]) -> Iterator[str]:
+def _member(etcd: Etcd, endpoint: tuple[str, int], alarms: Mapping[str, list[str]]) -> tuple[str, ...]:
     try:
         told = etcd.status(endpoint)
         leads = told.get("leader") == told["header"]["member_id"]
         raised = ", ".join(alarms.get(told["header"]["member_id"], ())) or "none"
-        sizes = (f"{int(told.get(name, 0)) / (1 << 20):.1f} MiB" for name in ("dbSize", "dbSizeInUse"))
+        sizes = [f"{int(told.get(name, 0)) / (1 << 20):.1f} MiB" for name in ("dbSize", "dbSizeInUse")]
         state = "leads" if leads else "follows" if int(told.get("leader", 0)) else "knows no leader"
-        yield from (state, str(told.get("version", "")), *sizes, raised)
+        return (state, str(told.get("version", "")), *sizes, raised)
     except (ClusterError, ValueError, TypeError, LookupError) as exc:
-        yield from (exc.what if isinstance(exc, ClusterError) else "is not understood", "", "", "", "")
+        return (exc.what if isinstance(exc, ClusterError) else "is not understood", "", "", "", "")
 
 
 _DOES: Mapping[str, Callable[[argparse.Namespace, str], None]] = {

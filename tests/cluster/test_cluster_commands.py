@@ -70,6 +70,11 @@ def test_two_shells_of_two_hosts(shell: Shell, url: str, tmp_path: Path) -> None
     assert status == 0
     assert "127.0.0.1:2379 | leads | 3.4" in told
     assert "is at commit 4, this host at 4.\nThe last snapshot is of commit 1;" in told
+    told = json.loads(shell("cluster", "status", "--json", "--state", one)[1])
+    assert {name: told[name] for name in ("commit", "here", "snapshot")} == {"commit": 4, "here": 4, "snapshot": 1}
+    assert [(row["member"], row["state"], row["alarms"]) for row in told["members"]] == [
+        ("127.0.0.1:2379", "leads", "none")
+    ]
 
 
 def test_what_is_refused_names_what_helps(shell: Shell, url: str, tmp_path: Path) -> None:

@@ -263,15 +263,16 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
 
 
 def test_commits_while_leaders_die(three: Members, tmp_path: Path) -> None:
-    told = fleet.leaders(three, tmp_path, commits=10, pause=0.5)
+    told = fleet.leaders(three, tmp_path, commits=20, most=2)
     assert told["stored"] >= 10
+    assert told["leaders"] >= 1
 
 
 def test_a_host_killed_between_the_commit_in_etcd_and_its_own(member: Members, tmp_path: Path) -> None:
     assert fleet.killed(member, tmp_path, 5) == 5
 
 
-def test_without_a_quorum_nothing_is_stored(three: Members, tmp_path: Path) -> None:
+def test_without_a_quorum_nothing_is_stored(three: Members, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def body() -> None:
         with Hosts(tmp_path, three.address("quorum")) as hosts:
             hosts.save(0, "before")
@@ -280,11 +281,12 @@ def test_without_a_quorum_nothing_is_stored(three: Members, tmp_path: Path) -> N
             others = [index for index in range(3) if index != leader]
             for index in others:
                 three.stop(index)
-            for configuration in hosts.open:
-                configuration.log.etcd.patience = 1.0
-            with pytest.raises(StoreError, match="nothing was stored: etcd does not answer"):
-                hosts.save(0, "meanwhile")
-            assert "etcd does not answer" in hosts.open[0].follow()
+            with monkeypatch.context() as hurried:
+                for name in ("PATIENCE", "_GLANCE"):
+                    hurried.setattr(shared, name, 1.0)
+                assert "etcd does not answer" in hosts.open[0].follow()
+                with pytest.raises(StoreError, match="nothing was stored: etcd does not answer"):
+                    hosts.save(0, "meanwhile")
             assert dump(hosts.folders[0]) == before
             assert hosts.open[0].names("pool", "admin") == ["before"]
             for index in others:
