@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avi_shell.errors import ShellError, StoreError
-from avi_shell.fronts import storeoptions, tools
+from avi_shell.fronts import appliance, storeoptions, tools
 from avi_shell.fronts.batch import (
     DONE,
     INTERRUPTED,
@@ -73,7 +73,7 @@ class _Input(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         earlier: list[tuple[str, str]] = getattr(namespace, self.dest) or []
-        setattr(namespace, self.dest, [*earlier, ((option_string or "")[:2].strip("-"), str(values))])
+        setattr(namespace, self.dest, [*earlier, ((option_string or "").strip("-"), str(values))])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,6 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-f", dest="inputs", action=_Input, metavar="FILE", help="run a file's lines (-: standard input); may repeat"
     )
+    parser.add_argument(
+        "--file", dest="inputs", action=_Input, metavar="FILE", help="the same; alone, --json prints bare objects"
+    )
+    appliance.add(parser)
     return parser
 
 
@@ -127,7 +131,7 @@ def _shell(arguments: argparse.Namespace) -> int:
     from avi_shell.session.author import author
     from avi_shell.session.session import Session
 
-    at_terminal = not sources and sys.stdin.isatty() and sys.stdout.isatty()
+    at_terminal = not (sources or arguments.batch_mode) and sys.stdin.isatty() and sys.stdout.isatty()
     try:
         configuration = storeoptions.configuration(arguments)
         audit = Audit(arguments.state, configuration)
@@ -146,6 +150,11 @@ def _shell(arguments: argparse.Namespace) -> int:
             terminal=at_terminal,
             audit=audit,
         )
+        if arguments.tenant is not None:
+            session.work_in(arguments.tenant)
+        told = appliance.notice(arguments)
+        if told and sys.stderr.isatty():
+            print(f"avi-shell: {told}", file=sys.stderr, flush=True)
         for warning in session.begin():
             print(f"avi-shell: warning: {warning}", file=sys.stderr, flush=True)
         if arguments.engine:
@@ -153,9 +162,9 @@ def _shell(arguments: argparse.Namespace) -> int:
 
             process = launch.start(arguments.state, arguments.engine)
             if process is not None:
-                told = sys.stderr if arguments.json or arguments.transcript else sys.stdout
+                stream = sys.stderr if arguments.json or arguments.transcript else sys.stdout
                 stays = f"A service engine runs now, as process {process}. It stays when this shell ends"
-                print(f"{stays}; to stop it: kill {process}", file=told, flush=True)
+                print(f"{stays}; to stop it: kill {process}", file=stream, flush=True)
         return _front(arguments, session, sources, at_terminal)
     except ShellError as exc:
         print(f"avi-shell: error: {exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)
@@ -170,7 +179,8 @@ def _front(arguments: argparse.Namespace, session: Session, sources: list[Source
         from avi_shell.fronts.terminal import Terminal
 
         return Terminal(session, arguments.state / "history").run()
-    batch = Batch(session, arguments.on_error == "continue", arguments.json, arguments.transcript)
+    batch = Batch(session, arguments.on_error == "continue", arguments.json, bare=appliance.is_bare(arguments))
+    batch.transcript = arguments.transcript
     status = batch.run(sources or [_stdin()])
     if (
         status == DONE
@@ -191,10 +201,11 @@ def _check(arguments: argparse.Namespace, sources: list[Source]) -> int:
         print("avi-shell: error: --check is about lines: -f FILE, -c LINE, or standard input", file=sys.stderr)
         return USAGE
     try:
-        return check(arguments.state, sources or [_stdin()], author(USER), as_json=arguments.json)
-    except StoreError as exc:
+        tenant = arguments.tenant or ""
+        return check(arguments.state, sources or [_stdin()], author(USER), as_json=arguments.json, tenant=tenant)
+    except ShellError as exc:
         print(f"avi-shell: error: {exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)
-        return NO_STORE
+        return NO_STORE if isinstance(exc, StoreError) else REFUSED
 
 
 def _stdin() -> Source:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from avi_shell.configuration.configuration import Configuration
+from avi_shell.fronts import appliance
 from avi_shell.output import render
 from avi_shell.output.result import Result
 from avi_shell.session import transaction
@@ -34,6 +35,7 @@ class Batch:
     session: Session  # which runs the lines
     keep_going: bool = False  # go on after a refused line
     as_json: bool = False  # print an object for each command
+    bare: bool = False  # print what is shown and saved alone, as JSON
     transcript: bool = False  # print what a terminal would show
     out: TextIO = field(default_factory=lambda: sys.stdout)  # where output goes
     err: TextIO = field(default_factory=lambda: sys.stderr)  # where errors go
@@ -67,6 +69,9 @@ class Batch:
         if self.transcript:
             for shown in transcript(result, prompt, self.session.settings.width or None):
                 print(shown, file=self.out)
+        elif self.bare:
+            if (text := appliance.bare(self.session.configuration, result)) is not None:
+                print(text, file=self.out)
         elif self.as_json:
             if not result.blank:
                 print(render.as_json(result, file, number), file=self.out)

@@ -20,12 +20,17 @@ from avi_shell.session.source import Source
 from dataplane.foreign.text import visible
 
 
-def check(directory: Path, sources: Iterable[Source], author: Author, *, as_json: bool) -> int:
+def check(directory: Path, sources: Iterable[Source], author: Author, *, as_json: bool, tenant: str = "") -> int:
     """Say what lines would change in the configuration of a state directory, or every fault of theirs. Returns the exit
-    status: whether all of them can be run. Raises StoreError where the store cannot be read."""
+    status: whether all of them can be run. tenant: where they begin, "" for admin.
+
+    Raises StoreError where the store cannot be read, NotFound where there is no such tenant.
+    """
     with closing(Configuration.look(directory)) as stored:
         candidate = Candidate(stored, lenient=False)
         session = Session(candidate.configuration, directory, author=author)
+        if tenant:
+            session.work_in(tenant)
         tried = Rehearsal(session)
         tried.run(sources)
         if session.candidate is not None:

@@ -53,6 +53,7 @@ class Result:
     offset: int = 0  # how many characters long that prompt was
     parts: list[Part] = field(default_factory=list)  # what to print, in order: text, tables, words
     data: Any = None  # the same for programs: the stored object, a list of them, …
+    kind: str = ""  # the segment of what `show` showed or `save` stored, where `data` holds such objects
     error: LanguageError | ShellError | None = None  # why the line was refused; it then changed nothing
     mode: list[str] = field(default_factory=list)  # the open modes, outermost first
     pipes: tuple[Pipe, ...] = ()  # the stages after `|`

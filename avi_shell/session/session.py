@@ -204,7 +204,12 @@ class Session(SessionState):
             raise Refused("a configuration session is open", hint="commit session or discard session first")
         if self.rehearsing and verbs.is_for_the_eye(command.action):
             return
+        opened = self.open.kind.segment if self.open is not None else ""
         verbs.HANDLERS[command.action](self, command, result)
+        if command.action in ("show.object", "show.list"):
+            result.kind = command.kind
+        elif command.action in ("show.open", "save", "exit"):
+            result.kind = opened
         if result.committed is not None and self.candidate is None:
             confirming.tell(self, result)
         if self.configuration.is_copy:

@@ -166,6 +166,13 @@ class SessionState(ABC):
         """Whose objects the history tells of: a tenant's own and admin's; to admin's session those of all (None)."""
         return None if self.owner == ALL else (self.tenant, ADMIN)
 
+    def work_in(self, tenant: str) -> None:
+        """Work in a tenant, "*" in all. Raises NotFound."""
+        if tenant != ALL and self.configuration.find("tenant", tenant, ADMIN) is None:
+            names = self.configuration.names("tenant", ALL)
+            raise NotFound(f"there is no tenant '{tenant}'", hint=f"expected: {', '.join([*names, ALL])}")
+        self.tenant = tenant
+
     def names(self, kind: str) -> list[str]:
         """Names of the objects of a kind (segment or message name) that are seen in this tenant and cloud."""
         return self.configuration.names(_SEGMENT_OF.get(kind, kind), self.tenant, self.cloud)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 from avi_shell import VERSION
-from avi_shell.configuration.document import ADMIN, ALL, SECRET, Document, cloud_of
+from avi_shell.configuration.document import ALL, SECRET, Document, cloud_of
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
 from avi_shell.output.result import Result, Table, Words
@@ -172,10 +172,7 @@ def _delete(session: SessionState, command: Command, result: Result) -> None:
 
 def _switch(session: SessionState, command: Command, result: Result) -> None:
     name = command.text("name")
-    if name != ALL and session.configuration.find("tenant", name, ADMIN) is None:
-        names = session.configuration.names("tenant", ALL)
-        raise NotFound(f"there is no tenant '{name}'", hint=f"expected: {', '.join([*names, ALL])}")
-    session.tenant = name
+    session.work_in(name)
     result.parts.append(f"Switching to tenant {name}")
 
 

@@ -1,0 +1,89 @@
+"""What scripts expect that call the appliance's own shell: its options, and bare objects as JSON.
+
+Such a script runs `shell --address A --user U --password P --file F --json` and gives what is printed to jq.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from avi_shell.configuration import document
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.output import secret
+from avi_shell.output.result import Result
+from grammar import schema
+
+_ACCEPTED = (
+    ("--address", "ADDRESS", "the controller's; accepted, the store is local"),
+    ("--user", "USER", "accepted: there is no login"),
+    ("--password", "PASSWORD", "accepted: there is no login"),
+    ("--token", "TOKEN", "accepted: there is no login"),
+)
+IGNORED = ("address", "user", "password", "token")
+"""The options that have no effect because nobody is called and nobody logs in."""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options of the appliance's shell that are not this one's."""
+    group = parser.add_argument_group("as the appliance's shell has them")
+    group.add_argument("--tenant", metavar="NAME", help="begin in this tenant")
+    for option, metavar, told in _ACCEPTED:
+        group.add_argument(option, metavar=metavar, help=told)
+    group.add_argument("--batch-mode", action="store_true", help="no terminal's front, whatever standard input is")
+    group.add_argument("--min-output", action="store_true", help="accepted: batch prints no more than results")
+
+
+def notice(arguments: argparse.Namespace) -> str:
+    """What a person is told of options without effect; "" where there are none."""
+    given = [f"--{name}" for name in IGNORED if getattr(arguments, name) is not None]
+    if not given:
+        return ""
+    return f"{', '.join(given)} {'have' if len(given) > 1 else 'has'} no effect: the store is {arguments.state}"
+
+
+def is_bare(arguments: argparse.Namespace) -> bool:
+    """Whether --json prints bare objects: the lines come by --file alone."""
+    return bool(arguments.json and arguments.inputs and {option for option, _ in arguments.inputs} == {"file"})
+
+
+def bare(configuration: Configuration, result: Result) -> str | None:
+    """What a `show` showed or a `save` stored as one line of JSON, references joined; None for every other line."""
+    if not result.kind or not result.ok or result.data is None:
+        return None
+    kind = schema.kind(result.kind)
+    data = result.data
+    if not result.pipes:
+        data = [_joined(configuration, kind, d) for d in data] if isinstance(data, list) else data
+        data = _joined(configuration, kind, data) if isinstance(data, dict) else data
+    return json.dumps(secret.hidden(data))
+
+
+def _joined(configuration: Configuration, kind: schema.Kind, found: Any) -> Any:
+    """A document in which every `x_ref` is followed by `x_ref_data`, the object that it names; a list likewise."""
+    return _message(configuration, kind, kind.root, found) if isinstance(found, dict) else found
+
+
+def _message(
+    configuration: Configuration, kind: schema.Kind, message: schema.Message, found: document.Document
+) -> document.Document:
+    made: document.Document = {}
+    for name, value in found.items():
+        made[name] = value
+        field = message.fields.get(name)
+        if field is None:
+            continue
+        inner = kind.message(field)
+        if field.type == "ref":
+            named = [configuration.referenced(ref) if isinstance(ref, str) else None for ref in _list(value)]
+            if None not in named:
+                made[f"{name}_data"] = named if isinstance(value, list) else named[0]
+        elif inner is not None and not inner.one_token:
+            items = [_message(configuration, kind, inner, v) if isinstance(v, dict) else v for v in _list(value)]
+            made[name] = items if isinstance(value, list) else items[0]
+    return made
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
