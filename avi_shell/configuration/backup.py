@@ -16,7 +16,7 @@ from avi_shell.configuration.store import Store
 from avi_shell.errors import Refused, StoreError
 from dataplane import statedir
 from dataplane.foreign import files
-from dataplane.plan import sqlite, unconfirmed
+from dataplane.plan import sqlite
 
 _NO_STORE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 """Result codes of a file that is no database, or a damaged one."""
@@ -35,6 +35,7 @@ def save(directory: Path, target: Path) -> None:
     with closing(storefile.connect(path)) as stored, closing(sqlite3.connect(":memory:")) as copy:
         with storefile.guarded(str(path)):
             stored.backup(copy)
+            _leave_out(copy)
         _write(copy, target)
 
 
@@ -70,11 +71,18 @@ def begin_anew(copy: sqlite3.Connection, source: str, action: str, by: Author, k
     last epoch of an identity that anybody has seen. Returns the commit's number. Raises Refused for no sound store."""
     configuration = _checked(source, copy)
     with configuration.bulk(action, by) as (store, made):
-        store.outbox.clear()
-        unconfirmed.clear(copy)  # its time was another
+        _leave_out(store.connection)
         identity, epoch = sqlite.identity(copy)
         sqlite.identify(copy, identity, max(epoch, known(identity)) + 1)
     return made.version
+
+
+def _leave_out(copy: sqlite3.Connection) -> None:
+    """Take out of a copy of a store what is of its moment and host alone: what waits to be confirmed, and lines for the
+    audit log."""
+    for table in ("unconfirmed", "outbox"):
+        if copy.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]:
+            copy.execute(f"DELETE FROM {table}")
 
 
 def image(copy: sqlite3.Connection) -> bytes:

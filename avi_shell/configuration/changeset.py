@@ -23,13 +23,17 @@ class ChangeSet(Change):
         self.gather()
         self._moved: dict[Target, Target] = {}
 
-    def apply(self, changes: Sequence[ObjectChange], *, lenient: bool = False) -> tuple[list[str], bool]:
-        """Make the changes, and check everything. Returns what `finish` does. lenient: what breaks rules between
-        objects is told among the notices.
+    def apply(
+        self, changes: Sequence[ObjectChange], seen: int | None = None, *, lenient: bool = False
+    ) -> tuple[list[str], bool]:
+        """Make the changes, and check everything. Returns what `finish` does. seen: the last commit when somebody
+        looked at them; lenient: what breaks rules between objects is told among the notices.
 
-        Raises Conflict where an object is not any more what it was before its change, InvalidObject and Refused for
-        one fault, InvalidFile for several.
+        Raises Conflict where an object is not any more what it was before its change, Refused where there is a commit
+        since `seen`, InvalidObject and Refused for one fault, InvalidFile for several.
         """
+        if seen not in (None, self.version - 1):
+            raise Refused("somebody else committed meanwhile", hint="the same again shows what it would change now")
         known = [change for change in changes if change.row]
         stored = {change.uuid: self._store.by_uuid(change.uuid) for change in known}
         faults = list(self._conflicts(changes, stored))

@@ -245,20 +245,27 @@ class Configuration:
             self._record(made.version, by, ADMIN, action, "", "")
 
     def change(
-        self, changes: Sequence[ObjectChange], action: str, by: Author = NOBODY, *, dry_run: bool = False
+        self,
+        changes: Sequence[ObjectChange],
+        action: str,
+        by: Author = NOBODY,
+        *,
+        dry_run: bool = False,
+        seen: int | None = None,
     ) -> tuple[int, list[str], bool]:
-        """Make changes of whole objects as one commit, in whatever order they stand. dry_run: check them alone.
+        """Make changes of whole objects as one commit, in whatever order they stand. dry_run: check them alone;
+        seen: the last commit when the operator looked at what would change.
 
         Returns the commit's version, notices, and whether the plan forwards for a virtual service that it is about.
         Version 0: there is no commit, as somebody else did all that already.
-        Raises Conflict where an object is not what it was before its change; InvalidObject, Refused; InvalidFile for
-        several faults.
+        Raises Conflict where an object is not what it was before its change, Refused where somebody else committed
+        since `seen`; InvalidObject, Refused; InvalidFile for several faults.
         """
         from avi_shell.configuration.changeset import ChangeSet
 
         with self._commit(dry_run):
             made = ChangeSet(self._store, self._engine_addresses())
-            notices, forwarded = made.apply(changes, lenient=self._lenient)
+            notices, forwarded = made.apply(changes, seen, lenient=self._lenient)
             if not self._store.changed:
                 return 0, notices, False
             self._record(made.version, by, ADMIN, action, "", "")

@@ -88,7 +88,3 @@ class Outbox:
             run("PRAGMA synchronous = FULL")
             run(f"PRAGMA busy_timeout = {int(storefile.PATIENCE * 1000)}")
         return True
-
-    def clear(self) -> None:
-        """Take all lines out, in the open transaction: they are of commits that were made elsewhere."""
-        self._connection.execute("DELETE FROM outbox")

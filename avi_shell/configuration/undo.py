@@ -11,6 +11,7 @@ from avi_shell.configuration.record import Author, ObjectChange
 from avi_shell.configuration.store import Store
 from avi_shell.errors import InvalidFile, Refused
 from dataplane.plan import unconfirmed
+from grammar import schema
 
 if TYPE_CHECKING:
     from avi_shell.configuration.commit import Change
@@ -70,12 +71,16 @@ def restore(made: Change, changes: Sequence[ObjectChange], number: int) -> tuple
     made.gather()
     made.restore(changes)
     done = made.finish()
-    faults = [fault for _, _, fault in made.faults]
-    if len(faults) == 1:
-        what = f"the configuration after commit {number} is not possible now: {faults[0].what}"
-        raise Refused(what, hint=faults[0].hint)
-    if faults:
-        raise InvalidFile(faults, "changed")
+    if len(made.faults) == 1:
+        ((segment, name, fault),) = made.faults
+        named = fault.what.partition(" ")[0] in schema.SEGMENTS.values()  # else it tells a field alone
+        title = "" if named else f"{schema.SEGMENTS[segment]} {name}: "
+        what = f"the configuration after commit {number} is not possible now: {title}{fault.what}"
+        raise Refused(what, hint=fault.hint)
+    for segment, name, fault in made.faults:
+        fault.path = f"{segment} {name} {fault.path}".rstrip()
+    if made.faults:
+        raise InvalidFile([fault for _, _, fault in made.faults], "changed")
     return done
 
 

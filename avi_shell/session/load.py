@@ -45,9 +45,7 @@ def load(session: SessionState, command: Command, result: Result) -> None:
     if not session.agreed(told, f"Load {path}?", result):
         result.parts.append("Nothing was changed.")
         return
-    if stored.version() != version:
-        raise Refused("somebody else committed meanwhile", hint=f"load {how} shows what it would change now")
-    number, notices, forwarded = stored.change(made, "load", by)
+    number, notices, forwarded = stored.change(made, "load", by, seen=version)
     result.parts += map(Prose, notices)
     if not number:
         result.parts.append(_NOTHING.format(path))

@@ -252,6 +252,22 @@ def test_nothing_waits_in_a_store_that_was_restored(site: Site, tmp_path: Path) 
     assert waits(site).commits == (1,)
 
 
+def test_nothing_waits_in_a_backup_that_is_moved_into_place(site: Site, tmp_path: Path) -> None:
+    save(site, "pool", name="p1")
+    with site.configuration.snapshot() as store, closing(sqlite3.connect(tmp_path / "copied")) as copied:
+        store.connection.backup(copied)  # a copy of the file has all that is in it
+    backup.save(tmp_path / "state", tmp_path / "copy")
+    (tmp_path / "moved").mkdir(mode=0o700)
+    (tmp_path / "copy").replace(tmp_path / "moved" / "config.db")
+    assert backup.restore(tmp_path / "restored", tmp_path / "copied", Author()) == 2
+    for place, lines in (("moved", []), ("restored", [2])):
+        with closing(Configuration.open(tmp_path / place)) as other, other.snapshot() as store:
+            assert confirming.waiting(other) is None
+            assert [number for number, _ in store.outbox.waiting()] == lines
+            assert other.find("pool", "p1", "admin")
+    assert waits(site).commits == (1,)
+
+
 def test_a_commit_that_was_refused_does_not_wait(site: Site) -> None:
     with pytest.raises(Refused):
         site.configuration.delete("cloud", "Default-Cloud", "admin", MINUTE)

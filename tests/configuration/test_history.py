@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,11 +20,12 @@ from avi_shell.configuration.document import HIDDEN_STATE, Document, reference
 from avi_shell.configuration.history import History
 from avi_shell.configuration.record import Author, CommitRecord, Content, ObjectChange
 from avi_shell.configuration.store import Store
-from avi_shell.errors import NotFound, Refused, ShellError
+from avi_shell.errors import InvalidObject, NotFound, Refused, ShellError
 from dataplane.plan import sqlite
 from grammar import schema
 from tests.bench.commits import Work
 
+from .addresses import address
 from .conftest import Site
 from .test_consistency import STEPS
 
@@ -337,6 +339,22 @@ def test_a_store_of_format_1_is_brought_up_to_date_without_loss(tmp_path: Path) 
     again = Configuration.open(tmp_path / "state")
     assert rows(again)["store"] == found["store"]
     again.close()
+
+
+def test_what_objects_of_a_store_of_format_1_hold_is_nobody_elses(tmp_path: Path) -> None:
+    with format_1(tmp_path / "state") as old:
+        id_, text = old.execute("SELECT id, body FROM object WHERE kind = 'vrfcontext' AND name = 'global'").fetchone()
+        body = json.dumps({**json.loads(text), "gateway_mon": [{"gateway_ip": address("10.1.1.77")}]})
+        old.execute("UPDATE object SET body = ? WHERE id = ?", (body, id_))
+        old.execute("INSERT INTO holding (source, role, value) VALUES (?, 'gateway', '10.1.1.77')", (id_,))
+    old.close()
+    with closing(Configuration.open(tmp_path / "state")) as configuration:
+        service = configuration.find("virtualservice", "vs1", "admin")
+        assert service is not None
+        vip = configuration.referenced(service["vsvip_ref"])
+        assert vip is not None
+        with pytest.raises(InvalidObject, match="10.1.1.77 is a VIP of VirtualService vs1 and a gateway in VrfContext"):
+            configuration.save("vsvip", {**vip, "vip": [{"ip_address": address("10.1.1.77")}]}, "admin")
 
 
 def test_an_upgrade_that_fails_leaves_the_old_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,6 +191,31 @@ def test_what_is_not_possible_any_more_is_refused_with_the_reason_and_nothing_ch
     assert rows(configuration) == before
 
 
+@pytest.mark.parametrize(
+    ("check", "kind", "wrong", "told"),
+    [
+        ("validation.check", "pool", {"lb_algorithm": "BOGUS"}, "lb_algorithm is BOGUS, which it cannot be"),
+        (
+            "rules.alone",
+            "vsvip",
+            {"vip": [{"ip_address": address("224.0.0.1")}]},
+            "VsVip x: vip.1..ip_address is 224",
+        ),
+    ],
+)
+def test_what_an_older_release_took_is_refused_as_it_is_today(
+    site: Site, monkeypatch: pytest.MonkeyPatch, check: str, kind: str, wrong: dict[str, Any], told: str
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(f"avi_shell.configuration.commit.{check}", lambda *_: ())
+        site.save(kind, name="x", **wrong)
+    site.configuration.delete(kind, "x", "admin")
+    before = rows(site.configuration)
+    with pytest.raises(Refused, match=f"after commit 1 is not possible now: .*{told}"):
+        undo.back(site.configuration, 1)
+    assert rows(site.configuration) == before
+
+
 def test_what_the_operator_did_not_see_is_not_done(site: Site) -> None:
     site.save("pool", name="p1")
     going = undo.preview(site.configuration, 0)

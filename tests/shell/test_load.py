@@ -255,3 +255,18 @@ def test_lines_that_only_show_do_nothing(session: Session, file: Callable[..., s
     type_(session, f"load merge {file(*lines)}")
     assert session.configuration.names("pool", "*") == ["p1"]
     assert not target.exists()
+
+
+@pytest.mark.parametrize("how", ["merge", "replace"])
+def test_what_somebody_else_committed_while_it_was_asked_is_not_overwritten(
+    session: Session, file: Callable[..., str], how: str
+) -> None:
+    def agree(*_: object) -> bool:
+        session.configuration.save("pool", {"name": "theirs"}, "admin")
+        return True
+
+    session.ask = agree
+    error = session.run(f"load {how} {file('configure pool p1', 'save')}").error
+    assert error is not None
+    assert render.message(error).startswith("somebody else committed meanwhile")
+    assert session.configuration.names("pool", "admin") == ["theirs"]
