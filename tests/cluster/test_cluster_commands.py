@@ -142,3 +142,14 @@ def test_a_host_without_a_shell_follows(member: Members, shell: Shell, url: str,
         until(lambda: '"committed": 3' in (other / "audit.jsonl").read_text())
         process.stdin.close()
         assert process.wait(20) == 0
+
+
+def test_a_host_alone_loads_nothing_of_it(tmp_path: Path) -> None:
+    program = (
+        "import sys; from avi_shell.__main__ import main; "
+        f"main(['--state', {str(tmp_path / 'one')!r}, '-c', 'configure pool p1', '-c', 'save', '-c', 'show pool']); "
+        "print([name for name in sys.modules if 'cluster' in name or 'shared' in name or name == 'http.client'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "p1" in done.stdout
