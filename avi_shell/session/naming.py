@@ -28,7 +28,7 @@ def copy(session: SessionState, command: Command, result: Result) -> None:
     place = document.place(kind, new)
     if session.configuration.referenced(place.reference) is not None:
         there = f"tenant {place.tenant}{document.in_cloud(place.cloud)}"
-        raise Refused(f"another {kind.name} of {there} has the name {name}", hint="another name")
+        raise Refused(f"another {kind.name} of {there} has the name {name}")
     saved = session.configuration.save(kind.segment, new, session.tenant, _author(session, command, result))
     result.parts.append(f"Successfully copied {source['name']} to {name}.")
     result.parts += saved.notices
