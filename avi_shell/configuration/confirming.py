@@ -12,7 +12,7 @@ from functools import partial
 
 from avi_shell.configuration import document, undo
 from avi_shell.configuration.configuration import NOBODY, Configuration
-from avi_shell.configuration.record import Author, ObjectChange
+from avi_shell.configuration.record import Author, Commit, ObjectChange
 from avi_shell.configuration.store import Store
 from avi_shell.errors import InvalidFile, NotFound, Refused
 from dataplane.plan import unconfirmed
@@ -185,6 +185,18 @@ def _key(change: ObjectChange) -> int | str:
     return change.row or change.kind
 
 
+def undone_by(configuration: Configuration, waited: Unconfirmed) -> int:
+    """The commit that undid what waited; 0 where it was confirmed."""
+    with configuration.snapshot() as store:
+        last = _last_undo(store)
+    undone = last is not None and last.comment.partition(",")[0] == f"{_BACK} {waited.before}"
+    return last.number if last is not None and undone and last.number > max(waited.commits) else 0
+
+
 def _undone_last(store: Store) -> str:
-    last = next((one for one in reversed(store.history(_RECENT)) if one.comment.startswith(_BACK)), None)
+    last = _last_undo(store)
     return f"commit {last.number}: {last.comment}" if last is not None else ""
+
+
+def _last_undo(store: Store) -> Commit | None:
+    return next((one for one in reversed(store.history(_RECENT)) if one.comment.startswith(_BACK)), None)

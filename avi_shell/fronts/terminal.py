@@ -26,7 +26,7 @@ from prompt_toolkit.shortcuts import clear
 from avi_shell.fronts.batch import DONE, REFUSED, WATCH_INTERVAL
 from avi_shell.output import render
 from avi_shell.output.result import Part, Prose, Result
-from avi_shell.session import transaction
+from avi_shell.session import confirming, transaction
 from avi_shell.session.session import Session
 from dataplane import statedir
 from dataplane.foreign.text import visible
@@ -199,7 +199,9 @@ class Terminal:
         return False
 
     def _left(self) -> int:
-        """The exit status: whether anything was lost."""
+        """The exit status: whether anything was lost. Says what waits to be confirmed."""
+        for line in render.text_lines(map(Prose, confirming.leaving(self._session)), self._width()):
+            print(line)
         return REFUSED if self._session.open is not None or transaction.unfinished(self._session) else DONE
 
     def _bindings(self) -> KeyBindings:

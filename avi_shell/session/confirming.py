@@ -88,12 +88,28 @@ def tell(session: SessionState, result: Result) -> None:
         result.parts.append(Prose(f"{told}; {what}."))
 
 
+def leaving(session: SessionState) -> list[str]:
+    """What there is to say to who leaves: what still waits, and who undoes it then. Sentences."""
+    try:
+        waits = waiting(session)
+    except ShellError:
+        return []
+    if waits is None or waits.fault:
+        return []
+    which = f"{commits(waits.commits).capitalize()} {_plural(waits.commits, 'waits', 'wait')} for confirm"
+    it = _plural(waits.commits, "it", "them")
+    return [
+        f"{which} until {clock(waits.deadline)}; then a shell or engine that runs undoes {it}, or the next to start."
+    ]
+
+
 class Overdue:
     """Undoes for a session what waits, when its time is over."""
 
     def __init__(self, session: SessionState) -> None:
         self._session = session
         self._watch = Watch()
+        self._seen: Unconfirmed | None = None  # what waited at the last look
 
     def begin(self) -> list[str]:
         """At the start of a session: what there is to say, sentences."""
@@ -102,7 +118,10 @@ class Overdue:
 
     def undo(self) -> list[str]:
         """Undo what is to be undone now. Returns what there is to say, sentences."""
-        session, waits = self._session, self._waiting()
+        session, waits, seen = self._session, self._waiting(), self._seen
+        self._seen = waits
+        if waits is None and seen is not None and not session.stored.is_copy:
+            return self._elsewhere(seen)
         if session.stored.is_copy or waits is None or not self._watch.over(waits):
             return []
         from avi_shell.configuration import confirming
@@ -114,10 +133,23 @@ class Overdue:
         if done is None:
             return []
         if not done.fault:
+            self._seen = None
             from dataplane import client
 
             client.notify(session.directory)
         return [sentence(done)]
+
+    def _elsewhere(self, waited: Unconfirmed) -> list[str]:
+        """What another shell, or an engine, undid."""
+        from avi_shell.configuration import confirming
+
+        try:
+            number = confirming.undone_by(self._session.stored, waited)
+        except ShellError:
+            return []  # the line that needs the store says why
+        which = f"{commits(waited.commits)} {_plural(waited.commits, 'was', 'were')} not confirmed"
+        changed = f"show configuration diff {number - 1} {number} says what that changed"
+        return [f"{which}, and undone elsewhere by commit {number}; {changed}"] if number else []
 
     def _waiting(self) -> Unconfirmed | None:
         try:

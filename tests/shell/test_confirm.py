@@ -142,6 +142,23 @@ def test_a_file_that_is_loaded_is_one_commit(session: Session, tmp_path: Path, l
     assert pools(session) == []
 
 
+def test_a_shell_is_told_what_another_one_undid(session: Session) -> None:
+    other = session.another(session.stored)
+    for line in (NEW, "save confirm 5"):
+        session.run(line)
+    assert other.run("show pool").warnings == []
+    over(session)
+    assert len(session.undo_overdue()) == 1
+    (told,) = other.run("show pool").warnings
+    assert told.startswith("commit 1 was not confirmed, and undone elsewhere by commit 2; show configuration diff 1 2 ")
+    assert other.run("show pool").warnings == session.run("show pool").warnings == []
+    session.run(NEW)
+    session.run("save confirm 5")
+    assert other.run("show pool").warnings == []
+    assert session.run("confirm").ok
+    assert other.run("show pool").warnings == []
+
+
 def test_every_commit_says_what_waits(session: Session) -> None:
     session.run(NEW)
     first = session.run("save confirm 5").notices[-1]
@@ -270,7 +287,12 @@ def test_a_terminal_undoes_while_nobody_types(terminal: Callable[..., Typist], s
     at.expect_exact("show po")
     at.send("ol\r")
     at.expect_exact("No service engine runs")
+    at.send(f"{NEW}\r")
+    at.expect_exact("pool> ")
+    at.send("save confirm 5\r")
+    at.expect_exact("Commit 3 will be undone at")
     at.send("exit\r")
+    at.expect_exact("Commit 3 waits for confirm until")
     assert at.finish() == 0
 
 
