@@ -24,6 +24,9 @@ _MANY = 50
 """Changes of one commit from on which they are kept in zlib's form without compression: of an import's thousands that
 takes less than twice the room, and a tenth of the whole import less time."""
 _DAY = 86400.0
+_NEWEST = 20
+"""Commits of which none is too old, and by the earliest of which others are: while the clock is wrong for a few commits
+nothing is forgotten."""
 
 
 @dataclass(slots=True)
@@ -99,9 +102,11 @@ class History:
         oldest, begun = run("SELECT number, time FROM history ORDER BY number LIMIT 1").fetchone()
         if oldest > commit.number - commits and begun >= commit.time - days * _DAY:
             return
+        newest = "SELECT time FROM history ORDER BY number DESC LIMIT ?"
+        (now,) = run(f"SELECT min(time) FROM ({newest})", (_NEWEST,)).fetchone()
         (young,) = run(
-            "SELECT number FROM history WHERE number >= ? AND (time >= ? OR number = ?) ORDER BY number LIMIT 1",
-            (commit.number - commits + 1, commit.time - days * _DAY, commit.number),
+            "SELECT number FROM history WHERE number >= ? AND time >= ? ORDER BY number LIMIT 1",
+            (commit.number - commits + 1, now - days * _DAY),
         ).fetchone()
         waits = unconfirmed.read(self._connection)
         young = young if waits is None else min(young, waits.commits[0])  # how it was before must be known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -226,13 +227,27 @@ def test_the_history_is_bounded_by_commits_and_by_days(site: Site, monkeypatch: 
         assert [one["name"] for one in store.at(2).objects["pool"]] == ["p0", "p1"]
         with pytest.raises(NotFound, match="no commit 2"):
             store.changes(2)
+    site.configuration.bound_history(100, 2)
     now = site.configuration.history()[-1].time
     monkeypatch.setattr("avi_shell.configuration.configuration.time.time", lambda: now + 3 * 86400)
-    site.save("pool", name="later")
-    assert [commit.number for commit in site.configuration.history()] == [6]
-    assert rows(site.configuration)["change"][0][0] == 6
+    for number in range(19):
+        site.save("pool", name="later", description=str(number))
+    assert [commit.number for commit in site.configuration.history()] == list(range(3, 25))
+    site.save("pool", name="later", description="the twentieth")
+    assert [commit.number for commit in site.configuration.history()] == list(range(6, 26))
+    assert min(row[0] for row in rows(site.configuration)["change"]) == 6
     with pytest.raises(Refused, match="at least 1"):
         site.configuration.bound_history(0, 2)
+
+
+def test_a_clock_that_is_wrong_for_some_commits_costs_no_history(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = time.time()
+    for number, wrong in enumerate((0, 0, 1e9, 1e9, 0, -1e9, -1e9, 0)):
+        monkeypatch.setattr("avi_shell.configuration.configuration.time.time", lambda wrong=wrong: right + wrong)
+        site.save("pool", name=f"p{number}")
+    assert [commit.number for commit in site.configuration.history()] == list(range(1, 9))
+    with site.configuration.snapshot() as store:
+        assert store.at(0).objects["pool"] == []
 
 
 def test_a_commit_that_does_not_follow_is_refused(site: Site) -> None:

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from avi_shell.__main__ import main
-from avi_shell.configuration import outbox
+from avi_shell.configuration import outbox, storefile
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.record import Author
 from avi_shell.session import audit
@@ -202,7 +203,10 @@ def test_another_shell_that_commits_meanwhile_keeps_nobody_waiting(configuration
         def while_another_commits(lines: list[outbox.Waiting]) -> bool:
             with other.bulk("import") as (_, made):
                 made.finish()
-                return real(lines)
+                begun = time.monotonic()
+                done = real(lines)
+                assert time.monotonic() < begun + 20 < begun + storefile.PATIENCE
+                return done
 
         configuration.audited = while_another_commits  # type: ignore[method-assign,assignment]
         session.run("save")
