@@ -28,7 +28,10 @@ class Known(NamedTuple):
 
 
 Names = Callable[[str, str], Known]
-"""The existing objects' names of a kind (segment) that begin with a text; for "commit" the numbers of commits."""
+"""The existing objects' names of a kind (segment) that begin with a text; for "commit" the numbers of commits, for
+FILE the paths of files, those of folders with a slash behind them."""
+
+FILE = "file"
 
 WIDTH = 20
 
@@ -54,10 +57,11 @@ class Offer:
     more: bool = False  # there are others between the last two
 
     def replacement(self) -> str:
-        """What TAB makes of the partial word: the only candidate and a blank, or what all candidates begin with."""
+        """What TAB makes of the partial word: the only candidate and a blank, or what all candidates begin with. Behind
+        a folder something follows in the same word."""
         words = [candidate.word for candidate in self.candidates]
         if len(words) == 1:
-            return words[0] + " "
+            return words[0] if words[0].endswith("/") else words[0] + " "
         if self.form and not self.partial:
             return ""  # a value may stand here, too
         return commonprefix(words) if words and all(word.startswith(self.partial) for word in words) else self.partial
@@ -177,8 +181,9 @@ def _of_nodes(
             candidates += [(word, verb.help) for word, verb in tree.verb_help(inside=inside).items()]
         else:
             form, help_ = n.word, n.help
-            if n.slot is Slot.OBJECT or (n.slot is Slot.NUMBER and n.kind):
-                known = names(n.kind, partial.text)
+            kind_ = FILE if n.slot is Slot.PATH else n.kind
+            if n.slot in (Slot.OBJECT, Slot.PATH) or (n.slot is Slot.NUMBER and kind_):
+                known = names(kind_, partial.text)
                 candidates += [(quote(name), known.help.get(name, "")) for name in known.names]
                 more = known.more
     return _made(partial, typed, candidates, form, help_, bool(form) and not node.action, more)

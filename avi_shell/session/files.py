@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,25 @@ def write(name: str, text: str, *, mode: int = 0o666) -> None:
         files.write(Path(name).expanduser(), text.encode(), mode=mode)
     except (OSError, ValueError, RuntimeError) as exc:
         raise Refused(f"cannot write {name}: {_reason(exc)}") from None
+
+
+def beginning(path: str, most: int) -> tuple[list[str], bool]:
+    """Paths of files that begin with a text, folders with a slash behind them: the first `most` and the last, and
+    whether there are others. Hidden files where the name begun is hidden, none of a folder that cannot be read."""
+    folder, slash, start = path.rpartition("/")
+    try:
+        with os.scandir(Path(folder + slash or ".").expanduser()) as entries:
+            found = [
+                f"{folder}{slash}{entry.name}{'/' if entry.is_dir() else ''}"
+                for entry in entries
+                if entry.name.startswith(start)
+                and (start.startswith(".") or not entry.name.startswith("."))
+                and entry.name.isprintable()
+            ]
+    except (OSError, ValueError, RuntimeError):
+        return [], False
+    found.sort()
+    return [*found[:most], *found[most:][-1:]], len(found) > most + 1
 
 
 def _reason(exc: Exception) -> str:

@@ -98,8 +98,12 @@ class Session(SessionState):
 
     def _known(self, kind: str, beginning: str) -> Known:
         """Names to offer; none where the store cannot be read: the line that follows says why."""
-        from grammar.completion import Known
+        from grammar.completion import FILE, Known
 
+        if kind == FILE:
+            from avi_shell.session import files
+
+            return Known(*files.beginning(beginning, OFFERED))
         try:
             if kind == "commit":
                 from avi_shell.session import history

@@ -21,6 +21,24 @@ def test_tab_completes(terminal: Start) -> None:
     assert at.finish() == 0
 
 
+def test_tab_completes_the_path_of_a_file(terminal: Start, tmp_path: Path) -> None:
+    (tmp_path / "exports" / "old").mkdir(parents=True)
+    (tmp_path / "exports" / "site one.json").write_text("{}")
+    (tmp_path / "exports" / ".hidden").touch()
+    at = terminal()
+    at.expect_exact(ROOT_PROMPT)
+    at.send("load merge exp\ts\t?")
+    at.expect_exact('load merge "exports/site one.json" ')
+    at.expect_exact("confirm              undo it")
+    at.sendcontrol("c")
+    at.send(f"import configuration file {tmp_path}/exports/?")
+    at.expect_exact(f"{tmp_path}/exports/old/\r\n")
+    at.expect_exact(f'"{tmp_path}/exports/site one.json"')
+    at.sendcontrol("c")
+    at.sendline("exit")
+    assert at.finish() == 0
+
+
 def test_tab_tab_lists_and_keeps_the_line(terminal: Start) -> None:
     at = terminal()
     at.expect_exact(ROOT_PROMPT)
@@ -107,8 +125,8 @@ def test_watch_repeats_until_ctrl_c(terminal: Start) -> None:
     at = terminal()
     at.expect_exact(ROOT_PROMPT)
     at.send("watch show tenant | count\r")
-    at.expect_exact("\n5\r")
-    at.expect_exact("\n5\r")
+    at.expect_exact("\n1\r")
+    at.expect_exact("\n1\r")
     at.sendcontrol("c")
     at.expect_exact(ROOT_PROMPT)
     at.send("exit\r")
