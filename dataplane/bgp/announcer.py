@@ -218,8 +218,9 @@ class BgpAnnouncer:
     def _heard(self, told: Mapping[str, Any]) -> None:
         """What the keeper says."""
         if "bird" in told:
-            if self._bird != told["bird"] and told.get("why"):
-                self._tell(f"{told['why']}; BIRD was started again, as process {told['bird']}")
+            why = told["why"] or (f"BIRD, process {self._bird}, ended" if self._bird else "")
+            if self._bird != told["bird"] and why:
+                self._tell(f"{why}; BIRD was started again, as process {told['bird']}")
             self._bird, self._read, self._fault = told["bird"], False, ""
         elif "fault" in told:
             if self._fault != told["fault"]:

@@ -161,6 +161,7 @@ class Keeper:
         """What there is to say of BIRD."""
         if self._pid:
             self._say({"bird": self._pid, "why": self._why})
+            self._why = "" if self._engine is not None else self._why
         elif self._fault:
             self._say({"fault": self._fault})
 

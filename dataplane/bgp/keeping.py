@@ -20,8 +20,8 @@ from dataplane.runtime import locks, tasks
 
 _BEGINS_WITHIN = 10.0
 """Seconds for a keeper to listen."""
-_AGAIN = 1.0
-"""Seconds until a keeper is started again that ended soon."""
+_AGAIN, _AGAIN_AT_MOST = 0.02, 2.0
+"""Seconds until a keeper is looked for again: first, and doubled up to the second while none says anything."""
 _ENDS_WITHIN = 10.0
 """Seconds for a keeper to end that was told to."""
 
@@ -64,24 +64,24 @@ class Keeping:
                 await self._writer.wait_closed()
 
     async def _follow(self) -> None:
-        """Be connected, for ever."""
-        known = False
+        """Be connected, for ever. A keeper that is being killed may still be connected to, and says nothing."""
+        met, pause = False, _AGAIN
         while True:
-            begun = time.monotonic()
             with suppress(OSError):
                 reader = await self._connected()
                 await self._prepare()
                 self._say({"forwards_on": self._forwards_on})
-                if known:
-                    self._tell("the keeper of BIRD ended, and was started again")
-                known = True
+                heard = False
                 while (line := await reader.readline()).endswith(b"\n"):  # of one that was killed the last is cut off
+                    if met and not heard:
+                        self._tell("the keeper of BIRD ended, and was started again")
+                    met, heard, pause = True, True, _AGAIN
                     self._heard(json.loads(line))
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
-            if time.monotonic() < begun + _AGAIN:
-                await asyncio.sleep(_AGAIN)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _AGAIN_AT_MOST)
 
     async def _connected(self) -> asyncio.StreamReader:
         """A connection to the keeper that is there, or to a new one. Raises OSError."""
