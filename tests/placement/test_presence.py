@@ -118,6 +118,17 @@ def test_the_next_engine_takes_what_placement_would_give_it(there: Situation, na
             assert after.members == decisions[uuid].place.members[: len(others)]
 
 
+def test_only_the_next_engine_takes_what_a_dead_one_was_the_first_of() -> None:
+    there = settled(situation(Group(GROUP, Mode.ACTIVE_ACTIVE, min_scaleout=3), 3, 6))
+    for uuid, place in there.places.items():
+        first, second, third = place.engines
+        presences = {first: DEAD, second: SUSPECT, third: UP}
+        taken = {me: arbitration.successions({uuid: place}, presences, me, 7.0) for me in place.engines}
+        assert (taken[first], taken[third]) == ({}, {})
+        assert taken[second][uuid].engines == (second, third)
+        assert (taken[second][uuid].members[0].since, taken[second][uuid].epoch) == (7.0, place.epoch)
+
+
 def test_a_host_that_dies_is_followed_by_the_next_engine_and_nobody_else_moves() -> None:
     network = Network(3, 6)
     network.run(LEASE + 2)
