@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from avi_shell.configuration import defaults, outbox, storefile
 from avi_shell.configuration.document import ADMIN, ALL, DEFAULT_CLOUD, HIDDEN_STATE, Document, cloud_of, target
 from avi_shell.configuration.engineaddresses import EngineAddresses
-from avi_shell.configuration.entry import Entry
+from avi_shell.configuration.entry import Entry, only
 from avi_shell.configuration.record import Author, Commit, CommitRecord, ObjectChange
 from avi_shell.configuration.store import Store
 from avi_shell.errors import Conflict, NotFound, Refused, StoreError
@@ -113,7 +113,8 @@ class Configuration:
 
     def find(self, kind: str, name: str, tenant: str, cloud: str = ALL) -> Document | None:
         """The object of that name: the tenant's own, else admin's; of the cloud, else of the default cloud. cloud "*":
-        of the default cloud, else of the one that has it; Refused where several have."""
+        of the default cloud, else of the one that has it; tenant "*": admin's, else the only one. Refused where several
+        have it."""
         entry = self._find(kind, name, tenant, cloud)
         return entry.document if entry else None
 
@@ -332,12 +333,9 @@ class Configuration:
                     return own
             if cloud == ALL and kind in relations.OF_A_CLOUD:
                 found = self._store.in_any_cloud(kind, owner, name)
-                if len(found) > 1:
-                    there = ", ".join(entry.cloud for entry in found)
-                    raise Refused(f"several clouds have a {kind} {name}: {there}", hint="switchto cloud NAME")
                 if found:
-                    return found[0]
-        return next(iter(self._store.in_any_cloud(kind, None, name)), None) if tenant == ALL else None
+                    return only(found, "cloud")
+        return only(self._store.in_any_cloud(kind, None, name), "tenant") if tenant == ALL else None
 
     def _opened(self, model: schema.Kind, opened: Document, tenant: str) -> Entry | None:
         """The entry that an open document is a newer version of. Refuses where somebody else was faster."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from avi_shell.configuration import storefile
-from avi_shell.configuration.document import Document, Target
+from avi_shell.configuration.document import Document, Target, in_cloud
+from avi_shell.errors import Refused
 from grammar import schema
 
 
@@ -44,6 +46,16 @@ class Entry:
     def name(self) -> str:
         """Its name."""
         return self.target.name
+
+
+def only(found: Sequence[Entry], apart: str) -> Entry | None:
+    """The only one of some objects of a kind and name. apart: what they would be told apart by, "tenant" or "cloud".
+    None: there is none. Raises Refused where there are several."""
+    if len(found) > 1:
+        whose = [entry.cloud if apart == "cloud" else f"{entry.tenant}{in_cloud(entry.cloud)}" for entry in found]
+        what = f"several {apart}s have a {found[0].kind} {found[0].name}: {', '.join(whose)}"
+        raise Refused(what, hint=f"switchto {apart} NAME")
+    return found[0] if found else None
 
 
 COLUMNS = "id, kind, tenant, cloud, name, uuid, body"

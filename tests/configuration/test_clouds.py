@@ -202,6 +202,19 @@ def test_a_name_that_several_other_clouds_have_is_asked_for(both: Configuration)
     assert told.value.hint == "switchto cloud NAME"
 
 
+def test_a_name_that_several_tenants_have_is_neither_shown_nor_deleted_for_all_of_them(both: Configuration) -> None:
+    for tenant in ("t1", "t2"):
+        both.save("tenant", {"name": tenant}, "admin")
+        both.save("pool", {"name": "shared"}, tenant)
+    for ask in (both.find, both.delete):
+        with pytest.raises(ShellError, match="several tenants have a pool shared: t1, t2") as told:
+            ask("pool", "shared", "*")
+        assert told.value.hint == "switchto tenant NAME"
+    both.delete("pool", "shared", "t2")
+    both.delete("pool", "shared", "*")
+    assert both.find("pool", "shared", "t1") is None
+
+
 def test_tracing_follows_the_cloud_of_the_virtual_service(site: Site) -> None:
     site.save("cloud", name="linux", vtype="CLOUD_LINUXSERVER")
     site.save("virtualservice", name="v", cloud_ref=reference("cloud", "linux"))
