@@ -81,8 +81,8 @@ class Change:
         Raises InvalidObject for what is wrong with it by itself, Refused for what may not be done with it.
         """
         new = self._completed(kind, {HIDDEN_STATE: "", **opened}, tenant, stored, own)
-        if kind.segment == "debugvirtualservice" and "cloud_ref" not in opened:
-            self._trace_in_cloud(new)
+        if kind.segment == "debugvirtualservice":
+            self._trace(new, opened, is_new=stored is None)
         self._note(*validation.settle_union(kind, new, stored.document if stored else None))
         validation.check(kind, new)
         self._raise(rules.alone(kind.segment, new))
@@ -209,13 +209,15 @@ class Change:
     def _exists(self, ref: str) -> bool:
         return self._lookup(ref) is not None
 
-    def _trace_in_cloud(self, new: Document) -> None:
-        """What is traced of a virtual service is in its cloud."""
-        for tenant in dict.fromkeys((document.tenant_of(new), ADMIN)):
-            found = self._store.in_any_cloud("virtualservice", tenant, str(new.get("name")))
-            if found:
-                new["cloud_ref"] = found[0].document["cloud_ref"]
-                return
+    def _trace(self, new: Document, opened: Document, *, is_new: bool) -> None:
+        """What is traced of a virtual service is in its cloud, and has its uuid behind the word `debug`."""
+        owners = dict.fromkeys((document.tenant_of(new), ADMIN))
+        found = [e for t in owners for e in self._store.in_any_cloud("virtualservice", t, str(new.get("name")))]
+        if found and "cloud_ref" not in opened:
+            new["cloud_ref"] = found[0].document["cloud_ref"]
+        traced = next((e for e in found if e.document["cloud_ref"] == new["cloud_ref"]), None)
+        if traced and is_new and "uuid" not in opened and self._store.by_uuid(f"debug{traced.uuid}") is None:
+            new["uuid"] = f"debug{traced.uuid}"
 
     def _check_identity(self, kind: schema.Kind, new: Document, stored: Entry | None) -> None:
         if stored is not None and document.place(kind, new) != stored.target:

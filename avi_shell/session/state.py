@@ -256,7 +256,9 @@ class SessionState(ABC):
         )
         there = document
         if kind.segment == "debugvirtualservice":  # it is there with its virtual service, whatever was typed of it
+            traced = self.find("virtualservice", name)
             there = document or self.configuration.prepared(segment, opened.document, self.tenant)
+            there = {"uuid": f"debug{traced['uuid']}", **there}
         if there is not None:
             result.parts.append("Updating an existing object. Currently, the object is:")
             result.parts.append(self.table(kind, there))

@@ -126,8 +126,10 @@ def test_positions_ports_and_host_names_are_filled(site: Site) -> None:
 
 
 def test_a_debugged_virtual_service_takes_its_debug_object_along(site: Site) -> None:
-    site.save("virtualservice", name="a")
-    site.save("debugvirtualservice", name="a", capture=True)
+    traced = site.save("virtualservice", name="a").document
+    made = site.save("debugvirtualservice", name="a", capture=True).document
+    assert made["uuid"] == f"debug{traced['uuid']}"
+    assert site.save("debugvirtualservice", name="a", capture=False).document["uuid"] == made["uuid"]
     stored = site.configuration.find("virtualservice", "a", "admin") or {}
     site.configuration.save("virtualservice", {**stored, "name": "b"}, "admin")
     assert site.configuration.names("debugvirtualservice", "admin") == ["b"]

@@ -225,11 +225,11 @@ def test_a_copy_in_a_cloud_refers_to_what_that_cloud_has(tmp_path: Path) -> None
 
 
 def test_secrets_are_copied_and_not_shown(session: Session) -> None:
-    told(session, "configure vrfcontext v bgp_profile ibgp local_as 65000", "peers peer_ip 10.0.0.9 md5_secret abc")
+    told(session, "configure vrfcontext v bgp_profile ibgp local_as 65000", "peers peer_ip 10.0.0.9 md5_secret hush")
     told(session, "save", "save", "save")
-    assert "abc" not in json.dumps(session.run("copy vrfcontext v w").data)
+    assert "hush" not in json.dumps(session.run("copy vrfcontext v w").data)
     (peer,) = one(session.configuration, "vrfcontext", "w")["bgp_profile"]["peers"]
-    assert peer["md5_secret"] == "abc"
+    assert peer["md5_secret"] == "hush"
 
 
 def test_names_are_offered_and_taken_from_files_too(
