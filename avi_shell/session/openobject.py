@@ -198,9 +198,10 @@ class OpenObject:
     def _clear(self, target: schema.Field) -> list[str]:
         if target.type == "bool" and not target.repeated:
             return self._set(target, False)
+        gone = self.mode.value.get(target.name, []) if target.repeated and self.kind.message(target) else []
         self._drop(self.mode.value, target.name)
         self.mode.typed = True
-        return []
+        return [f"Removed all {len(gone)} {target.name}"] if len(gone) > 1 else []
 
     def _discard(self, action: Discard, value: Any) -> list[str]:
         items = list(self.mode.value.get(action.field.name, []))
