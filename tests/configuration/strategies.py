@@ -49,7 +49,13 @@ UNIQUE = {
 def documents(segment: str) -> st.SearchStrategy[Document]:
     """Documents of a kind, without its name, that are right by themselves."""
     kind = schema.kind(segment)
-    return _messages(kind, kind.root, 0).map(lambda found: {k: v for k, v in found.items() if k != "name"})
+    return _messages(kind, kind.root, 0).map(lambda found: _agreeing({k: v for k, v in found.items() if k != "name"}))
+
+
+def _agreeing(found: Document) -> Document:
+    """A document in which the numbers of a service engine group allow each other."""
+    least = max(2, found.get("min_scaleout_per_vs", 1))
+    return found | {"max_scaleout_per_vs": least} if found.get("max_scaleout_per_vs", 4) < least else found
 
 
 def _messages(kind: schema.Kind, message: schema.Message, depth: int) -> st.SearchStrategy[Document]:

@@ -13,6 +13,7 @@ import pytest
 from avi_shell.__main__ import main
 from avi_shell.configuration.configuration import Configuration
 from dataplane import client
+from tests.polling import until
 from tests.shell.conftest import VIRTUAL_SERVICE
 from tests.shell.test_live import Place
 from tests.shell.test_live import place as place  # the fixture
@@ -36,6 +37,11 @@ def ports(state: Path) -> list[tuple[str, int]]:
     return [(service["vip"], service["port"]) for service in report["services"]]
 
 
+def put_away(state: Path) -> None:
+    """Wait until nobody reads the store and all is in its file: the engine does for a moment after each commit."""
+    until(lambda: not (state / "config.db-wal").exists())
+
+
 def to_port(port: int) -> tuple[str, ...]:
     return "configure virtualservice vs1", "no services", f"services port {port}", "save", "save"
 
@@ -45,7 +51,8 @@ def test_the_engine_follows_a_restore_in_place_by_mv_and_of_another_hosts_store(
     assert place.shell("--engine", "avi0", "--wait", "30", stdin=VIRTUAL_SERVICE).returncode == 0
     assert ports(state) == [("10.1.1.100", 80)]
     assert main(["backup", str(kept), "--state", str(state)]) == 0
-    shutil.copy(state / "config.db", moved)  # no shell runs: all is in it
+    put_away(state)
+    shutil.copy(state / "config.db", moved)
     assert run(state, *to_port(81)) == 0
     assert ports(state) == [("10.1.1.100", 81)]
 
@@ -55,6 +62,7 @@ def test_the_engine_follows_a_restore_in_place_by_mv_and_of_another_hosts_store(
     assert run(state, *to_port(82)) == 0
     assert ports(state) == [("10.1.1.100", 82)]
 
+    put_away(state)
     moved.replace(state / "config.db")  # an older state of the same store, of an older epoch
     assert run(state) == 0
     assert ports(state) == [("10.1.1.100", 80)]
@@ -70,6 +78,7 @@ def test_the_engine_follows_a_restore_in_place_by_mv_and_of_another_hosts_store(
     (tmp_path / "lines").write_text(VIRTUAL_SERVICE.replace("services port 80", "services port 83"))
     assert main(["--state", str(other), "-f", str(tmp_path / "lines")]) == 0
     shutil.copy(other / "config.db", moved)  # what was copied from there as a file
+    put_away(state)
     moved.replace(state / "config.db")
     assert run(state) == 0
     assert ports(state) == [("10.1.1.100", 83)]
