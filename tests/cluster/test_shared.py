@@ -65,23 +65,29 @@ def test_what_one_host_committed_binds_the_other(hosts: Run) -> None:
     hosts(body)
 
 
+def overtaken(hosts: Hosts, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Before the first host's next commits reach the log, the second has one there."""
+    log, left = hosts.open[0].log, iter(range(times))
+    append = log.append
+
+    def late(*arguments: Any) -> bool:
+        for number in left:
+            hosts.save(1, f"faster{times}{number}")
+            break
+        return append(*arguments)
+
+    monkeypatch.setattr(log, "append", late)
+
+
 def test_whoever_is_overtaken_commits_behind(hosts: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def body(hosts: Hosts) -> None:
         one, other = hosts.open
-        append, left = one.log.append, iter(range(3))
-
-        def overtaken(*arguments: Any) -> bool:
-            for number in left:
-                hosts.save(1, f"faster{number}")
-                break
-            return append(*arguments)
-
-        monkeypatch.setattr(one.log, "append", overtaken)
+        overtaken(hosts, monkeypatch, 3)
         number = hosts.save(0, "slower")
         assert number == other.version() + 1 == hosts.open[0].log.last()
         assert one.commits == 1
         hosts.equal()
-        left = iter([9])
+        overtaken(hosts, monkeypatch, 1)
         with pytest.raises(Overtaken), one.bulk("import") as (_, made):
             made.finish()
         hosts.equal()
@@ -238,20 +244,12 @@ def test_what_is_not_confirmed_is_undone_on_all_hosts(hosts: Run, monkeypatch: p
             away.setattr(etcd, "address", etcd.address.__class__((("127.0.0.9", 2379),), etcd.address.cluster))
             with pytest.raises(StoreError, match="etcd does not answer"):
                 confirming.undo_over(one, waits.deadline)
-        append, left = one.log.append, iter(range(2))
-
-        def overtaken(*arguments: Any) -> bool:
-            for number in left:
-                hosts.save(1, f"faster{number}")
-                break
-            return append(*arguments)
-
-        monkeypatch.setattr(one.log, "append", overtaken)
+        overtaken(hosts, monkeypatch, 2)
         done = confirming.undo_over(one, waits.deadline)
         assert done is not None
         assert (done.fault, done.lost, len(done.kept)) == ("", (), 2)
         hosts.equal()
-        assert other.names("pool", "admin") == ["faster0", "faster1", "others"]
+        assert other.names("pool", "admin") == ["faster20", "faster21", "others"]
 
     hosts(body)
 

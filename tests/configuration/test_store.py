@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -230,22 +231,28 @@ def test_a_killed_process_leaves_whole_commits(tmp_path: Path) -> None:
     configuration.close()
 
 
+def steps_of(site: Site, work: Callable[[], object]) -> int:
+    """Tens of instructions of SQLite's that some work takes."""
+    counted = 0
+
+    def count() -> int:
+        nonlocal counted
+        counted += 1
+        return 0
+
+    connection = site.configuration._store.connection
+    connection.set_progress_handler(count, 10)
+    work()
+    connection.set_progress_handler(None, 0)
+    return counted
+
+
 def test_a_commit_costs_the_same_however_much_is_stored(site: Site) -> None:
     """Counts SQLite's rows instead of seconds: a commit among 2,000 pools touches as few as among none."""
-    store = site.configuration._store
 
     def steps() -> int:
-        counted = 0
-
-        def count() -> int:
-            nonlocal counted
-            counted += 1
-            return 0
-
-        store.connection.set_progress_handler(count, 10)
-        site.save("pool", name=f"measured-{time.monotonic_ns()}", servers=[{"ip": address("10.9.9.9")}])
-        store.connection.set_progress_handler(None, 0)
-        return counted
+        name = f"measured-{time.monotonic_ns()}"
+        return steps_of(site, lambda: site.save("pool", name=name, servers=[{"ip": address("10.9.9.9")}]))
 
     alone = steps()
     with site.configuration.bulk("import") as (_, made):
@@ -276,18 +283,8 @@ def test_names_that_begin_alike_are_bounded(site: Site) -> None:
 
 def test_many_names_take_no_longer_to_offer_than_some(site: Site) -> None:
     def steps() -> int:
-        counted = 0
-
-        def count() -> int:
-            nonlocal counted
-            counted += 1
-            return 0
-
-        connection = site.configuration._store.connection
-        connection.set_progress_handler(count, 10)
-        site.configuration.names_beginning("pool", "admin", "Default-Cloud", beginning="", most=100)
-        connection.set_progress_handler(None, 0)
-        return counted
+        names = site.configuration.names_beginning
+        return steps_of(site, lambda: names("pool", "admin", "Default-Cloud", beginning="", most=100))
 
     def make(first: int, last: int) -> None:
         with site.configuration.bulk("import") as (_, made):
