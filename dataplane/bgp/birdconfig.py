@@ -45,7 +45,7 @@ def speaker(bgp: plan.Bgp, peers: Sequence[plan.Peer], addresses: Sequence[bytes
     head = f"""\
 log "bird.log" {_LOG_SIZE} "bird.log.1" {{ info, warning, error, fatal, bug, auth, remote }};
 router id {router};
-timeformat protocol iso long;
+timeformat protocol iso long us;
 protocol device {{ scan time 10; }}
 protocol bfd {{ }}
 include "{LABELS}";

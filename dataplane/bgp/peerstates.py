@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from dataplane import plan
 from dataplane.bgp import birdconfig
@@ -63,8 +63,9 @@ def _watched(lines: Iterable[Line]) -> dict[str, str]:
 
 
 def _time(words: Sequence[str]) -> float:
+    """Local time as BIRD writes it, with microseconds: a session may be lost and begin again within one look."""
     with suppress(ValueError, OverflowError):
-        return time.mktime(time.strptime(" ".join(words).partition(".")[0], "%Y-%m-%d %H:%M:%S"))
+        return datetime.fromisoformat(" ".join(words)).timestamp()
     return 0.0
 
 

@@ -81,6 +81,7 @@ def test_a_peer_that_flaps_is_said(wire: Wire, router: Router, tmp_path: Path) -
             await speaker.until(lambda n=time: sum("is lost: " in event for event in speaker.events) == n)  # type: ignore[misc]
         await speaker.told(f"BGP peer {PEER.address} (AS 65000) flaps: lost 3 times in 5 minutes")
         await speaker.reports("established", "it flaps: lost 3 times in 5 minutes")
+        assert speaker.announcer.report()["peers"][0]["since"] % 1, "BIRD's microseconds"
 
     wire.speak(tmp_path / "se.bgp", test, replace(PEER, bfd=False))
 

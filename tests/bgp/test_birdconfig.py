@@ -56,7 +56,7 @@ def test_states_of_peers_are_read() -> None:
         Line(1002, "vips       Static     master4    up     2026-11-29 06:53:44"),
         Line(1006, "  Channel ipv4"),
         Line(1006, "    Routes:         2 imported, 0 exported, 2 preferred"),
-        Line(1002, "peer_10_7_0_254 BGP        ---        up     2026-11-29 06:53:45  Established"),
+        Line(1002, "peer_10_7_0_254 BGP        ---        up     2026-11-29 06:53:45.250000  Established"),
         Line(1006, "  BGP state:          Established"),
         Line(1006, "    Neighbor address: 10.7.0.254"),
         Line(1006, "    Routes:         0 imported, 12 exported, 0 preferred"),
@@ -74,7 +74,7 @@ def test_states_of_peers_are_read() -> None:
     assert found.pop("peer_10_7_0_252").error == "Error: No listening socket"
     assert found.keys() == {"peer_10_7_0_254", "peer_10_7_0_253"}
     up, down = found["peer_10_7_0_254"], found["peer_10_7_0_253"]
-    assert (up.state, up.prefixes, up.bfd, up.since > 0) == ("established", 12, "up", True)
+    assert (up.state, up.prefixes, up.bfd, up.since % 1) == ("established", 12, "up", 0.25)
     assert (down.state, down.error, down.bfd) == ("connect", "Socket: Connection refused", "")
 
 
