@@ -101,7 +101,9 @@ def test_check_names_what_was_harmed_and_its_command_mends_it(member: Namespace,
 @pytest.mark.parametrize("existing", ["clsact", "ingress"])
 def test_programs_of_others_stay(member: Namespace, existing: str) -> None:
     member.sh(f"tc qdisc add dev eth0 {existing}")
-    member.sh(f"tc filter add dev eth0 ingress pref 200 bpf da obj {decapsulation.OBJECT} sec tc")
+    load = f"tc filter add dev eth0 ingress pref 200 bpf da obj {decapsulation.OBJECT} sec tc"
+    # tc makes folders in /sys/fs/bpf and leaves them: it has one of its own.
+    member.sh(f"unshare --mount sh -ec 'mount -t bpf none /sys/fs/bpf; {load}'")
     before = everything(member)
     applied = avi_server(member, "apply", "--vip", VIP, *L3)
     assert applied.returncode == 0, applied.stderr
