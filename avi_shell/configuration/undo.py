@@ -46,13 +46,12 @@ def preview(configuration: Configuration, number: int) -> Going:
 
 def back(configuration: Configuration, number: int, by: Author = NOBODY, *, seen: int | None = None) -> Gone:
     """Make the configuration right after a commit (0: of the fresh store) the configuration again. Every object has its
-    uuid of then. seen: the last commit when the operator looked at what would change.
+    uuid of then. seen: the last commit when the operator looked, and there was something to change.
 
     Raises NotFound; Refused where somebody else committed since; Refused, or InvalidFile with several faults, where a
     rule of today, or what runs today, does not allow it.
     """
-    now = preview(configuration, number)
-    if not now.changes:
+    if seen is None and not (now := preview(configuration, number)).changes:
         return Gone(now.version, (), False, False)
     by = replace(by, comment=by.comment or f"rollback to {number}")
     with configuration.bulk(AGAIN, by) as (store, made):
