@@ -61,7 +61,7 @@ fuzz: install-test ## a million random frames through program and reference (FRA
 torture: install-test ## kills, damage, full disks, mutated input: every part (TORTURE="kills=50 starts": those alone)
 	@$(BIN)/python -m tests.torture $(TORTURE)
 
-fleet: install-test ## two hosts commit while members of etcd, and hosts, are killed (COMMITS=500 KILLS=200)
+fleet: install-test ## hosts commit and follow while members of etcd, and hosts, are killed (COMMITS=500 KILLS=200)
 	@$(BIN)/python -m tests.cluster.fleet --commits $(COMMITS) --kills $(KILLS)
 
 test-kernel: install-test ## the XDP program, avi-server and VLANs on another kernel of Debian's, emulated (KERNEL=6.1)

@@ -1,4 +1,4 @@
-"""Two hosts that commit while members of etcd and hosts die: `python -m tests.cluster.fleet`; short in the suite."""
+"""Hosts commit and follow while members of etcd and hosts die: `python -m tests.cluster.fleet`; short in the suite."""
 
 from __future__ import annotations
 
@@ -9,30 +9,39 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from avi_shell.configuration.importing import import_
 from avi_shell.configuration.shared import SharedConfiguration
 from avi_shell.errors import Refused, StoreError
 from dataplane.cluster import address as addresses
 
-from .hosts import Hosts
-from .members import Members
+from .hosts import Hosts, dump
+from .members import Members, until
 
 _PAUSE = 1.0
 """Seconds that a member is dead at most; as many, or twice as many, pass until the next leader dies."""
+_LARGE = 50
+"""Every so many commits of a host one is larger than etcd takes at once, by its size and by its objects."""
+_OBJECTS, _BYTES = 150, 12_000
+"""Of a large commit: its objects, and what each holds that does not compress."""
 
 
 def leaders(members: Members, folder: Path, commits: int, most: int) -> dict[str, int]:
-    """Two hosts make so many commits each while the leader is killed and started again, time after time, `most` times
-    at most. Whatever was stored is in both stores, in the same place, and nothing that was refused. Returns how many
-    were stored, how many refused, and how many leaders died."""
+    """Two hosts make so many commits each, and a third one follows, while the leader is killed and started again, time
+    after time, `most` times at most, and etcd forgets each time what was before. Whatever was stored is in all stores,
+    in the same place, and nothing that was refused. Returns how many were stored, how many refused, and how many
+    leaders died."""
     address = members.address(f"leaders{os.getpid()}")
     told = {"stored": 0, "refused": 0, "leaders": 0}
 
     def body() -> None:
-        with Hosts(folder, address) as hosts:
+        with Hosts(folder, address) as hosts, _following(folder / "third", address.url):
             writers = [
                 subprocess.Popen(
                     [sys.executable, "-m", "tests.cluster.fleet", "--write", str(commits), str(host), address.url],
@@ -47,6 +56,7 @@ def leaders(members: Members, folder: Path, commits: int, most: int) -> dict[str
                 members.kill(leader)
                 time.sleep(rest.uniform(0, _PAUSE))
                 members.start(leader)
+                until(lambda: _forgotten(members))
                 told["leaders"] += 1
                 time.sleep(rest.uniform(_PAUSE, 2 * _PAUSE))
             lines = "".join(writer.communicate()[0] for writer in writers).split("\n")
@@ -58,10 +68,11 @@ def leaders(members: Members, folder: Path, commits: int, most: int) -> dict[str
             for configuration in hosts.open:
                 configuration.log.etcd.patience = 20.0
             hosts.equal()
-            found = set(hosts.open[0].names("pool", "admin"))
-            assert stored <= found <= stored | unknown
+            found = _committed(hosts.open[0].names("pool", "admin"))
+            assert stored <= set(found) <= stored | unknown
             history = [commit.name for commit in hosts.open[1].history(1 << 30)]
-            assert sorted(name for name in history if name) == sorted(found)
+            assert sorted(name for name in history if name) == sorted(name for name in found if "large" not in name)
+            until(lambda: dump(folder / "third") == dump(hosts.folders[0]))
             told.update(stored=len(stored), refused=len(refused))
 
     members.run(body)
@@ -93,16 +104,54 @@ def killed(members: Members, folder: Path, count: int) -> int:
     return len(found)
 
 
+@contextmanager
+def _following(folder: Path, url: str) -> Iterator[None]:
+    """A host that follows, and whose watch of the log nothing ends for good."""
+    argv = [sys.executable, "-m", "avi_shell", "follow", "--state", str(folder), "--store", url]
+    process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+    try:
+        yield
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _forgotten(members: Members) -> bool:
+    """Have etcd forget what was before now."""
+    etcd = members.client(10.0)
+    etcd.compact(etcd.txn((), ()).revision)
+    etcd.close()
+    return True
+
+
+def _committed(pools: Sequence[str]) -> list[str]:
+    """What was committed, of the pools that there are: a large commit whole, or not at all."""
+    large = Counter(name.rpartition("-")[0] for name in pools if name.startswith("large"))
+    assert set(large.values()) <= {_OBJECTS}
+    return [*large, *(name for name in pools if not name.startswith("large"))]
+
+
 def _write(folder: Path, url: str, count: int) -> None:
     configuration = SharedConfiguration.join(folder, addresses.parse(url))
     for number in range(count):
-        name = f"{folder.name}-{number}"
+        large = number % _LARGE == _LARGE - 1
+        name = f"{'large-' * large}{folder.name}-{number}"
         try:
-            configuration.save("pool", {"name": name}, "admin")
+            if large:
+                configuration.again(partial(import_, configuration, {"Pool": _pools(name)}))
+            else:
+                configuration.save("pool", {"name": name}, "admin")
             print("stored", name)
         except (Refused, StoreError) as exc:
             print("not known" if "is not known" in exc.what else "refused", name, exc.what)
     configuration.close()
+
+
+def _pools(name: str) -> list[dict[str, str]]:
+    """The pools of a large commit."""
+    texts = random.Random(name)
+    return [{"name": f"{name}-{index}", "description": texts.randbytes(_BYTES).hex()} for index in range(_OBJECTS)]
 
 
 def _die(folder: Path, url: str, count: int) -> None:

@@ -145,7 +145,7 @@ def test_a_commit_larger_than_etcd_takes(hosts: Run, monkeypatch: pytest.MonkeyP
         if expires:
             monkeypatch.setattr(etcd, "put", late)
         texts = random.Random(1)
-        pools = [{"name": f"p{i}", "description": texts.randbytes(8000).hex()} for i in range(150)]
+        pools = [{"name": f"p{i}", "description": texts.randbytes(12_000).hex()} for i in range(150)]
         import_(hosts.open[0], {"Pool": pools})
         assert len(granted) == 1 + expires
         hosts.equal()
