@@ -45,6 +45,34 @@ def unanswered(server: Mapping[str, Any]) -> str:
     return "" if share is None else f"{100 * share:.1f} %"
 
 
+OTHERS = ("Service Engine", "Host", "SE Group", "Address", "Version", "BGP")
+"""What is shown of the engines of other hosts."""
+
+
+def others(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The engines of other hosts that a reporting engine knows, a row each."""
+    membership = report.get("membership")
+    return [
+        (one["name"], one["host"], one["group"], ", ".join(one["addresses"]), str(one["version"]), one["bgp"])
+        for one in (membership["engines"] if membership else ())
+        if one["name"] != report["name"]
+    ]
+
+
+def followed(following: Mapping[str, Any]) -> str:
+    """Whether what other hosts commit is followed, in words."""
+    store = following["store"] or "what other hosts commit"
+    return f"{store} is not followed: {following['fault']}" if following["fault"] else f"{store} is followed"
+
+
+def standing(membership: Mapping[str, Any]) -> str:
+    """How an engine stands with the others of its cluster, in words."""
+    if membership["state"] == "member":
+        return f"member of {membership['cluster']}"
+    why = f": {membership['reason']}" if membership["reason"] else ""
+    return f"not a member of {membership['cluster']}: {membership['state']}{why}"
+
+
 def default_state() -> Path:
     """The state directory: $AVI_SHELL_STATE, else /var/lib/avi-shell for root, else in the XDG state folder."""
     if named := os.environ.get("AVI_SHELL_STATE"):

@@ -77,6 +77,7 @@ def _follow(directory: Path, address: StoreAddress, faults: _Faults) -> None:
     """Follow until something fails, or the state directory belongs to the cluster no more."""
     with closing(SharedConfiguration.join(directory, address)) as configuration:
         faults.last = ""
+        print(f"following {address.url}", flush=True)
         audit = Audit(directory, configuration)
         client.notify(directory)
         keeping = Housekeeping(configuration.log.etcd)

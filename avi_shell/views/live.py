@@ -185,19 +185,25 @@ def _engines(directory: Path, documents: Sequence[Document]) -> Parts:
     reported = reports(directory)
     live = {report["name"]: report for report in reported}
     stored = {str(document["name"]) for document in documents}
-    others: list[Document] = [{"name": name} for name in {*live, *reported.silent} - stored]
+    elsewhere = {name: (group, address) for report in reported for name, _, group, address, *_ in _others(report)}
+    others: list[Document] = [{"name": name} for name in {*live, *reported.silent, *elsewhere} - stored]
     rows = []
     for document in sorted([*documents, *others], key=lambda document: str(document["name"])):
         name = str(document["name"])
         report = live.get(name)
         group = report["group"] if report else reference_name(document.get("se_group_ref", ""))
         addresses = [a for i in report["interfaces"] for a in i["addresses"]] if report else []
+        if report is None and name in elsewhere:
+            group, told = elsewhere[name]
+            addresses = told.split(", ")
         down = _STATES["unknown" if name in reported.silent else "down"]
-        rows.append((name, str(group), ", ".join(addresses[:1]), _cloud(document), "OPER_UP" if report else down))
+        up = report or name in elsewhere
+        rows.append((name, str(group), ", ".join(addresses[:1]), _cloud(document), "OPER_UP" if up else down))
     parts: Parts = [Table(("Name", "SE Group", "Mgmt IP", "Cloud", "Oper State"), rows)]
     for name, report in sorted(live.items()):
         modes = ", ".join(f"{interface}: {mode}" for interface, mode in report["driver"]["interfaces"].items())
         parts.append(f"{name}: driver {report['driver']['name']}" + (f" ({modes})" if modes else ""))
+        parts += [Prose(f"{name}: {told}") for told in _shared(report).values()]
     parts += reported.told()
     return parts if live or reported.silent else [*parts, no_engine(directory)]
 
@@ -324,12 +330,29 @@ def _next_hops(pool: Report) -> Parts:
     return [Table(("Server", "Ratio", "MAC Address", "Interface", "Unanswered"), rows)]
 
 
+def _others(report: Report) -> list[tuple[str, ...]]:
+    """The engines of other hosts that one knows, as `client.others` has them."""
+    from dataplane import client
+
+    return client.others(report)
+
+
+def _shared(report: Report) -> dict[str, str]:
+    """How an engine stands with what its host shares with others."""
+    from dataplane import client
+
+    following, membership = report.get("following"), report.get("membership")
+    told = {"store": client.followed(following)} if following else {}
+    return told | ({"cluster": client.standing(membership)} if membership else {})
+
+
 def _engine(report: Report) -> Parts:
     rows = [
         ("name", str(report["name"])),
         ("se_group", str(report["group"])),
         ("version applied", str(report["version"])),
         ("process", str(report["pid"])),
+        *_shared(report).items(),
         ("driver", str(report["driver"]["name"])),
         ("  chosen because", str(report["driver"]["reason"])),
     ]
@@ -351,6 +374,10 @@ def _engine(report: Report) -> Parts:
     rows.append(("answered (ARP, ping, too big)", str(report["answered"])))
     rows += [(f"dropped {reason}", str(count)) for reason, count in report["dropped"].items()]
     parts: Parts = [Table(("Field", "Value"), rows)]
+    if others := _others(report):
+        from dataplane import client
+
+        parts.append(Table(client.OTHERS, others))
     return parts + [Prose(f"{_when(event['at'])} {event['text']}") for event in report["events"][-10:]]
 
 

@@ -24,7 +24,7 @@ from dataplane.foreign.text import harmless
 
 PATIENCE = 10.0
 """Seconds within which a request is answered or has failed."""
-_ATTEMPT = 4.0
+ATTEMPT = 4.0
 """Seconds for one member to answer; one without a quorum says so only after seven."""
 _PAUSE = 0.1
 """Seconds to wait when every member was asked in vain."""
@@ -34,11 +34,13 @@ _UNAUTHENTICATED = 16
 
 
 class Etcd:
-    """A client of the etcd of a cluster. Methods raise ClusterError; `patience` is what they wait."""
+    """A client of the etcd of a cluster. Methods raise ClusterError; `patience` is what they wait, `attempt` what one
+    member has of it."""
 
-    def __init__(self, address: StoreAddress, patience: float = PATIENCE) -> None:
+    def __init__(self, address: StoreAddress, patience: float = PATIENCE, attempt: float = ATTEMPT) -> None:
         self.address = address
         self.patience = patience
+        self.attempt = attempt
         self._at = 0  # the member that answered last
         self._open: dict[tuple[str, int], http.client.HTTPConnection] = {}
         self._token = ""
@@ -181,7 +183,7 @@ class Etcd:
         self._token = str(told.get("token", ""))
 
     def _post(self, endpoint: tuple[str, int], path: str, data: bytes, until: float) -> Json:
-        left = max(0.05, min(_ATTEMPT, until - time.monotonic()))
+        left = max(0.05, min(self.attempt, until - time.monotonic()))
         connection = self._open.pop(endpoint, None)
         if connection is not None and connection.sock is not None:
             connection.sock.settimeout(left)

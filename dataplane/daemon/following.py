@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Sequence
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from dataplane import statedir
 from dataplane.daemon import shellprogram
@@ -31,12 +32,22 @@ class Following:
 
     def __init__(self, state: Path, store: Sequence[str], events: Events) -> None:
         self._state, self._store, self._events = state, store, events
+        self._url, self._fault = "", ""
+
+    def report(self) -> dict[str, Any] | None:
+        """What there is to tell; None where the host shares nothing.
+
+        {"store": that is followed, "" until it was reached once, "fault": why it is not followed, ""}
+        """
+        return {"store": self._url, "fault": self._fault} if self._url or self._fault else None
 
     async def run(self) -> None:
         """Goes on for ever."""
         while True:
             if self._store or (self._state / statedir.SHARED).exists():
                 await self._follow()
+            else:
+                self._url = self._fault = ""
             await asyncio.sleep(LOOK_EVERY)
 
     async def _follow(self) -> None:
@@ -44,22 +55,30 @@ class Following:
         command = [*shellprogram.command("follow", self._state), "--while-input", *self._store]
         try:
             process = await asyncio.create_subprocess_exec(
-                *command, stdin=PIPE, stdout=DEVNULL, stderr=PIPE, limit=1 << 20, env=shellprogram.environment()
+                *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=1 << 20, env=shellprogram.environment()
             )
         except OSError as exc:
             self._tell(f"{sys.executable}: {exc.strerror}")
             return
         try:
+            assert process.stdout is not None
             assert process.stderr is not None
-            async for line in process.stderr:
-                self._tell(line.decode("utf-8", "replace"))
+            await asyncio.gather(self._hear(process.stdout, self._follows), self._hear(process.stderr, self._tell))
             await process.wait()
         finally:
             await _end(process)
 
+    async def _hear(self, stream: asyncio.StreamReader, take: Callable[[str], None]) -> None:
+        async for line in stream:
+            take(harmless(line.decode("utf-8", "replace").strip(), _SAID))
+
+    def _follows(self, said: str) -> None:
+        """It reached the store."""
+        self._url, self._fault = said.removeprefix("following "), ""
+
     def _tell(self, said: str) -> None:
-        why = harmless(said.strip().removeprefix("avi-shell: error: "), _SAID)
-        self._events.add(f"what other hosts commit is not followed: {why}")
+        self._fault = said.removeprefix("avi-shell: error: ")
+        self._events.add(f"what other hosts commit is not followed: {self._fault}")
 
 
 async def _end(process: Process) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from dataplane import statedir
 from dataplane.daemon import leftovers, speaking
 from dataplane.daemon.following import Following
+from dataplane.daemon.joining import Joining
 from dataplane.daemon.requests import Requests
 from dataplane.daemon.speaking import Speaking
 from dataplane.daemon.undoing import Undoing
@@ -138,14 +139,23 @@ class Daemon:
         self._record = leftovers.record(settings.state, settings.name)
         self._speaks_in = speaking.folder(settings.state / "run", settings.name)
         self._source = source
+        self._joining = Joining(settings.state, settings.name, self._instance)
         self._engine: Engine | None = None
         self._reason = ""
+        self._leaves = True  # the engines of other hosts hear of its end at once
         self._stop: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
         """Start, follow, stop."""
         asyncio.get_running_loop().set_exception_handler(self._unexpected)
         endsignals.take_over(self._end)
+        try:
+            await self._joining.begin()
+            await self._serve()
+        finally:
+            await self._joining.close(leave=self._leaves)
+
+    async def _serve(self) -> None:
         network = Network(self._network_changed)
         gc.disable()  # what a start makes stays: to look through it again and again is much of its time
         try:
@@ -162,14 +172,18 @@ class Daemon:
             gc.enable()
             speaker = Speaking(engine, self._speaks_in)
             speaker.follow()
-            requests = Requests(
-                engine, self._reason, self._source.wake, lambda: self._source.unconfirmed, speaker.report
-            )
             undoing = Undoing(self._settings.state, self._source, engine.events)
-            jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, speaker, requests))]
             following = Following(self._settings.state, self._settings.store, engine.events)
+
+            def beside() -> dict[str, Any]:
+                membership = self._joining.report()
+                return {"bgp": speaker.report(), "following": following.report(), "membership": membership}
+
+            requests = Requests(engine, self._reason, self._source.wake, lambda: self._source.unconfirmed, beside)
+            jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, speaker, requests))]
+            joining = self._joining.run(engine, speaker.report)
             # Whatever becomes of these, forwarding goes on.
-            jobs += [tasks.once(job) for job in (undoing.run(), following.run())]
+            jobs += [tasks.once(job) for job in (undoing.run(), following.run(), joining)]
             ends = engine.driver.ends_with_process()
             ended = f"forwarding ended with it: {ends}" if ends else "the kernel forwards on"
             keep = True  # where something failed, what the kernel forwards by itself is not the worse for it
@@ -180,6 +194,7 @@ class Daemon:
                 for job in jobs:
                     job.cancel()
                 await asyncio.gather(*jobs, return_exceptions=True)
+                self._leaves = bool(ends) or not keep
                 try:
                     if ends or not keep:  # routers are told first: what they still send is forwarded meanwhile
                         await engine.vips.retire()

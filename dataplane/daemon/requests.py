@@ -80,8 +80,8 @@ class _Clients:
 class Requests:
     """Answers for an engine that has started.
 
-    chosen: why the driver was chosen; look: has the plan looked at now; waiting: what waits to be confirmed; bgp: what
-    there is to tell of BGP.
+    chosen: why the driver was chosen; look: has the plan looked at now; waiting: what waits to be confirmed; beside:
+    what the status tells of what stands beside the engine.
     """
 
     def __init__(
@@ -90,9 +90,9 @@ class Requests:
         chosen: str,
         look: Callable[[], None],
         waiting: Callable[[], Unconfirmed | None] = lambda: None,
-        bgp: Callable[[], dict[str, Any] | None] = lambda: None,
+        beside: Callable[[], dict[str, Any]] = dict,
     ) -> None:
-        self._engine, self._chosen, self._look, self._waiting, self._bgp = engine, chosen, look, waiting, bgp
+        self._engine, self._chosen, self._look, self._waiting, self._beside = engine, chosen, look, waiting, beside
         self._applied = asyncio.Condition()
         self._clients = _Clients()
 
@@ -172,8 +172,7 @@ class Requests:
                 told["pid"] = os.getpid()
                 told["unconfirmed"] = undoing.report(self._waiting())
                 told["driver"]["reason"] = self._chosen
-                told["bgp"] = self._bgp()
-                return told
+                return told | self._beside()
             case "addresses":
                 own = [address for interface in engine.interfaces.served() for address in interface.addresses]
                 return {"addresses": sorted(map(socket.inet_ntoa, own))}

@@ -54,6 +54,7 @@ async def report(engine: Engine) -> dict[str, Any]:
      "interfaces": [{"name", "mac", "mtu", "addresses", "lost": frames that its network driver did not take,
                      "fault": why no frame leaves by it, ""}],
      ("bgp": of `BgpAnnouncer.report`, null where the engine has no BGP),
+     ("following": of `Following.report`, "membership": of `Membership.report`, null where the host shares no store),
      "vips": [{"address", "up", "announced": somebody is told of it, "answers_arp", "routed": routers are to be told,
                "announcers": {how it is announced: {"state": announced|withdrawn|failed, "reason": why it failed, or who
                else has it}}}],

@@ -42,6 +42,7 @@ def _parts(reports: Iterable[Mapping[str, Any]], width: int) -> Iterator[str]:
         yield f"Service engine {told['name']} ({told['group']}): driver {told['driver']['name']} on {modes}"
         yield f"version applied {told['version']}, process {told['pid']}"
         yield from waiting(told.get("unconfirmed"))
+        yield from _shared(told, width)
         yield f"driver chosen because {told['driver']['reason']}"
         for one in told["kernel"]:
             yield f"{one['object']} is missing: {one['reason']}"
@@ -77,6 +78,17 @@ def _parts(reports: Iterable[Mapping[str, Any]], width: int) -> Iterator[str]:
             yield f"monitors: {monitors['checks']} checks, {monitors['probes']} probes so far, {late}"
         for event in told["events"][-EVENTS:]:
             yield f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(event['at']))} {event['text']}"
+
+
+def _shared(told: Mapping[str, Any], width: int) -> Iterator[str]:
+    """How an engine stands with what its host shares with others."""
+    following, membership = told.get("following"), told.get("membership")
+    if following is not None:
+        yield client.followed(following)
+    if membership is not None:
+        yield client.standing(membership)
+        if others := client.others(told):
+            yield _table("|".join(client.OTHERS), others, width)
 
 
 def _bgp(told: Mapping[str, Any] | None) -> Iterator[str]:

@@ -31,7 +31,7 @@ class Members:
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Members:
-        self.namespace.__enter__()
+        self._enter()
         for index in range(self.count):
             self.start(index)
         if self.scheme == "http":
@@ -41,19 +41,33 @@ class Members:
     def __exit__(self, *error: object) -> None:
         for index in list(self.processes):
             self.kill(index)
-        self.namespace.__exit__()
+        self._leave()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _enter(self) -> None:
+        self.namespace.__enter__()
+
+    def _leave(self) -> None:
+        self.namespace.__exit__()
 
     def address(self, cluster: str, **fields: Any) -> StoreAddress:
         """A cluster's store on these members."""
-        return StoreAddress(tuple((f"127.0.0.{i + 1}", 2379) for i in range(self.count)), cluster, **fields)
+        return StoreAddress(tuple((self.host(i), 2379) for i in range(self.count)), cluster, **fields)
+
+    def host(self, index: int) -> str:
+        """The address of a member."""
+        return f"127.0.0.{index + 1}"
+
+    def space(self, index: int) -> Namespace:
+        """The namespace of a member."""
+        return self.namespace
 
     def start(self, index: int) -> None:
         """Start a member, or start it again."""
-        here = f"127.0.0.{index + 1}"
-        everybody = ",".join(f"m{i}=http://127.0.0.{i + 1}:2380" for i in range(self.count))
+        here = self.host(index)
+        everybody = ",".join(f"m{i}=http://{self.host(i)}:2380" for i in range(self.count))
         argv = [
-            "nsenter", f"--net={self.namespace.path}", "etcd", "--name", f"m{index}", "--logger", "zap",
+            "nsenter", f"--net={self.space(index).path}", "etcd", "--name", f"m{index}", "--logger", "zap",
             "--log-level", "error", "--data-dir", str(self.folder / f"m{index}"),
             "--listen-client-urls", f"{self.scheme}://{here}:2379",
             "--advertise-client-urls", f"{self.scheme}://{here}:2379",
@@ -87,7 +101,7 @@ class Members:
             client = self.client(1.0)
             for index in self.processes:
                 try:
-                    told = client.status((f"127.0.0.{index + 1}", 2379))
+                    told = client.status((self.host(index), 2379))
                 except ClusterError:
                     continue
                 if told.get("leader") == told["header"]["member_id"]:

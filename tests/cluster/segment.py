@@ -1,0 +1,194 @@
+"""Hosts with an engine each on one segment, which share a configuration by an etcd on a network of its own.
+
+    data   10.0.0.0/24   engines a .1, b .2, …; server .11; client .50; VIPs from .100 on
+    store  10.2.0.0/24   the same hosts; members of etcd .201, …
+
+A host is cut from either by its link.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from avi_shell.configuration import shared
+from avi_shell.configuration.document import reference
+from avi_shell.configuration.record import Author
+from avi_shell.configuration.shared import SharedConfiguration
+from dataplane import client
+from dataplane.errors import EngineError
+from tests.configuration.addresses import address
+from tests.configuration.conftest import Site, tcp_profile
+from tests.netns import Namespace
+from tests.polling import until
+
+from .members import Members
+
+SERVER, CLIENT = "10.0.0.11", "10.0.0.50"
+
+
+def vip(index: int) -> str:
+    """The address of a VIP, from 0 on."""
+    return f"10.0.{index // 100}.{100 + index % 100}"
+
+
+class _Members(Members):
+    """Members in namespaces of their own, which are there. shell: where the others of their network are asked from."""
+
+    def __init__(self, folder: Path, spaces: Sequence[Namespace], shell: Namespace) -> None:
+        super().__init__(folder, len(spaces))
+        self.namespace, self._spaces = shell, spaces
+
+    def _enter(self) -> None:
+        pass
+
+    def _leave(self) -> None:
+        pass
+
+    def host(self, index: int) -> str:
+        return f"10.2.0.{201 + index}"
+
+    def space(self, index: int) -> Namespace:
+        return self._spaces[index]
+
+
+class Host:
+    """A host with an engine of its own name."""
+
+    def __init__(self, name: str, there: Namespace, state: Path, url: str) -> None:
+        self.name, self.there, self.state, self._url = name, there, state, url
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *words: str) -> None:
+        """Run its engine."""
+        argv = [sys.executable, "-m", "dataplane", "run", "--state", str(self.state), "--interface", "eth0"]
+        argv += ["--name", self.name, "--store", self._url, *(words or ("--driver", "pcap"))]
+        self.state.mkdir(mode=0o700, exist_ok=True)
+        with (self.state / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                ["nsenter", f"--net={self.there.path}", *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def end(self, signum: int = signal.SIGTERM) -> int | None:
+        """End the engine, and wait until it has. Returns its exit status."""
+        if self.process is None:
+            return None
+        process, self.process = self.process, None
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(signum)
+        return process.wait(30)
+
+    def status(self) -> dict[str, Any]:
+        """What the engine reports; empty while it does not answer."""
+        with suppress(EngineError):
+            return client.ask(self.state, self.name, "status")
+        return {}
+
+    def members(self) -> set[str]:
+        """The engines that it knows to be there."""
+        membership = self.status().get("membership") or {}
+        return {one["name"] for one in membership.get("engines", ())}
+
+    def tells(self, text: str) -> bool:
+        """Whether an event has a text in it."""
+        return any(text in event["text"] for event in self.status().get("events", ()))
+
+    def log(self) -> str:
+        """What the engine said."""
+        return (self.state / "log").read_text("utf-8", "replace")[-3000:]
+
+    def link(self, network: str, state: str) -> None:
+        """Cut the host from a network ("data", "store"), or connect it again: "down", "up"."""
+        self.there.sh(f"ip link set {'eth0' if network == 'data' else 'eth1'} {state}")
+
+
+class Segment:
+    """The network with its hosts; the members of etcd run, and the cluster is seeded with a fresh configuration."""
+
+    def __init__(self, stack: ExitStack, folder: Path, names: Sequence[str], members: int = 1) -> None:
+        self.spaces = {
+            name: stack.enter_context(Namespace())
+            for name in ("switch", "server", "client", *names, *(f"m{i}" for i in range(members)))
+        }
+        self._wire(names, members)
+        self.etcd = stack.enter_context(
+            _Members(folder / "etcd", [self.spaces[f"m{i}"] for i in range(members)], self.spaces["client"])
+        )
+        self._store = self.etcd.address("fleet")
+        self._folder = folder / "shell"
+        self.etcd.run(lambda: shared.seed(self._folder, self._store, None, Author()))
+        self.hosts = {name: Host(name, self.spaces[name], folder / name, self._store.url) for name in names}
+        for host in self.hosts.values():
+            stack.callback(host.end, signal.SIGKILL)
+
+    def configure(self, work: Callable[[Site], None]) -> None:
+        """Commit something, on a host without an engine."""
+
+        def inside() -> None:
+            configuration = SharedConfiguration.join(self._folder, self._store)
+            try:
+                work(Site(configuration))
+            finally:
+                configuration.close()
+
+        self.etcd.run(inside)
+
+    def serve(self, count: int) -> None:
+        """Configure so many virtual services, of one pool and of a VIP each."""
+
+        def work(site: Site) -> None:
+            site.save("networkprofile", name="dsr", profile=tcp_profile(dsr_type="DSR_TYPE_L2"))
+            servers = [{"ip": address(SERVER), "port": 80}]
+            site.save("pool", name="pool", lb_algorithm="LB_ALGORITHM_CONSISTENT_HASH", servers=servers)
+            for index in range(count):
+                site.save("vsvip", name=f"vip{index}", vip=[{"ip_address": address(vip(index))}])
+                site.save(
+                    "virtualservice",
+                    name=f"vs{index}",
+                    application_profile_ref=reference("applicationprofile", "System-L4-Application"),
+                    network_profile_ref=reference("networkprofile", "dsr"),
+                    pool_ref=reference("pool", "pool"),
+                    vsvip_ref=reference("vsvip", f"vip{index}"),
+                    services=[{"port": 80}],
+                )
+
+        self.configure(work)
+
+    def start(self, *names: str) -> None:
+        """Run these hosts' engines, all by default, and wait until they know each other."""
+        chosen = names or tuple(self.hosts)
+        for name in chosen:
+            self.hosts[name].start()
+        for name in chosen:
+            until(lambda n=name: self.hosts[n].members() >= set(chosen), self.hosts[name].log, 60)  # type: ignore[misc]
+
+    def _wire(self, names: Sequence[str], members: int) -> None:
+        spaces, switch = self.spaces, self.spaces["switch"]
+        for space in spaces.values():
+            space.sh("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")
+        switch.sh(
+            "ip link add data type bridge; ip link set data up; ip link add store type bridge; ip link set store up"
+        )
+        hosts = {name: f".{number}" for number, name in enumerate(names, 1)}
+        data = {**hosts, "server": ".11", "client": ".50"}
+        store = {**hosts, "client": ".50", **{f"m{i}": f".{201 + i}" for i in range(members)}}
+        for bridge, interface, net, ends in (("data", "eth0", "10.0.0", data), ("store", "eth1", "10.2.0", store)):
+            for name, last in ends.items():
+                spaces[name].sh(
+                    f"ip link add {interface} type veth peer name {name}-{bridge} netns {switch.path}\n"
+                    f"ip addr add {net}{last}/{16 if bridge == 'data' else 24} dev {interface}\n"
+                    f"ip link set {interface} up"
+                )
+                switch.sh(f"ip link set {name}-{bridge} master {bridge} up")
+
+
+@contextmanager
+def segment(folder: Path, names: Sequence[str], members: int = 1) -> Iterator[Segment]:
+    """Hosts of these names, which are gone afterwards."""
+    with ExitStack() as stack:
+        yield Segment(stack, folder, names, members)

@@ -1,0 +1,88 @@
+"""Engines of several hosts that share a store know each other."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dataplane import client
+from dataplane.daemon import statustext
+from tests.polling import until
+
+from .segment import Host, Segment, segment
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segment]:
+    with segment(tmp_path_factory.mktemp("segment"), ["a", "b"]) as made:
+        made.start()
+        yield made
+
+
+def test_engines_tell_what_they_know_of_each_other(there: Segment) -> None:
+    a, b = there.hosts.values()
+    told = {one["name"]: one for one in a.status()["membership"]["engines"]}
+    until(lambda: "10.0.0.2" in str(a.status()["membership"]["engines"]))
+    told = {one["name"]: one for one in a.status()["membership"]["engines"]}
+    assert told["b"]["addresses"] == ["10.0.0.2"]
+    assert told["b"]["macs"] == [b.status()["interfaces"][0]["mac"]]
+    assert told["b"]["group"] == "Default-Group"
+    until(lambda: a.status()["following"] == {"store": there.etcd.address("fleet").url, "fault": ""})
+    shown = "\n".join(statustext.render(client.status(a.state), 160))
+    assert f"member of {there.etcd.address('fleet').url}" in shown
+    assert f"{there.etcd.address('fleet').url} is followed" in shown
+    argv = [sys.executable, "-m", "avi_shell", "--state", str(a.state), "-c"]
+    listed = there.etcd.run(
+        lambda: subprocess.run([*argv, "show serviceengine"], capture_output=True, text=True)
+    ).stdout
+    assert "| b    | Default-Group | 10.0.0.2 | Default-Cloud | OPER_UP    |" in listed
+    assert (
+        "| b              |"
+        in there.etcd.run(
+            lambda: subprocess.run([*argv, "show serviceengine a"], capture_output=True, text=True)
+        ).stdout
+    )
+
+
+def test_an_engine_that_ends_is_known_to_be_gone_at_once(there: Segment) -> None:
+    a, b = there.hosts.values()
+    assert b.end() == 0
+    until(lambda: a.members() == {"a"}, a.log, 2)
+    until(lambda: a.tells("service engine b of host"))
+    there.start("b")
+    b.end(signal.SIGKILL)
+    begun = time.monotonic()
+    there.start("b")  # of the same state directory: nothing is waited for
+    assert time.monotonic() - begun < 4.9, "it waited for the lease"
+
+
+def test_a_second_engine_of_a_name_is_refused(there: Segment, tmp_path: Path) -> None:
+    a, b = there.hosts.values()
+    other = Host("a", b.there, tmp_path / "other", there.etcd.address("fleet").url)
+    other.state.mkdir(mode=0o700)
+    (other.state / "cluster.json").write_bytes((a.state / "cluster.json").read_bytes())
+    other.start()
+    assert other.process is not None
+    assert other.process.wait(20) == 1
+    assert "avi-se: error: an engine a runs already, on host " in other.log()
+    assert "--name gives another one a name" in other.log()
+    assert a.members() == {"a", "b"}
+
+
+def test_an_engine_that_etcd_does_not_answer_says_so_and_forwards_on(there: Segment) -> None:
+    a, b = there.hosts.values()
+    a.link("store", "down")
+    until(lambda: a.status()["membership"]["state"] == "cut off", a.log)
+    until(
+        lambda: a.tells("the engines of other hosts do not hear of this one, and it not of them: etcd does not answer")
+    )
+    until(lambda: b.members() == {"b"}, b.log)
+    a.link("store", "up")
+    until(lambda: a.status()["membership"]["state"] == "member", a.log)
+    until(lambda: b.members() == {"a", "b"}, b.log)
