@@ -44,8 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return tools.run(tool, USER)
         parser = _parser()
         arguments = parser.parse_args(words)
-        if arguments.check and (arguments.engine or arguments.wait is not None or arguments.transcript):
-            parser.error("--check runs nothing: no --engine, --wait or --transcript")
+        running = arguments.engine or arguments.wait is not None or arguments.transcript or arguments.record
+        if arguments.check and running:
+            parser.error("--check runs nothing: no --engine, --wait, --transcript or --record")
         if arguments.check and arguments.store is not None:
             parser.error("--check looks at what the state directory has: no --store")
         return _shell(arguments)
@@ -94,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one object for each command")
     form.add_argument("--transcript", action="store_true", help="print what a terminal would show")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write the session's transcript to a new file")
     parser.add_argument("--on-error", choices=("stop", "continue"), default="stop", help="after a refused line")
     parser.add_argument("--check", action="store_true", help="say what the lines would do, and change nothing")
     parser.add_argument("--wait", type=_seconds, metavar="SECONDS", help="wait for engines to apply what is committed")
@@ -165,13 +167,26 @@ def _shell(arguments: argparse.Namespace) -> int:
                 stream = sys.stderr if arguments.json or arguments.transcript else sys.stdout
                 stays = f"A service engine runs now, as process {process}. It stays when this shell ends"
                 print(f"{stays}; to stop it: kill {process}", file=stream, flush=True)
-        return _front(arguments, session, sources, at_terminal)
+        return _recorded(arguments, session, sources, at_terminal)
     except ShellError as exc:
         print(f"avi-shell: error: {exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)
         return REFUSED
     finally:
         audit.close()
         configuration.close()
+
+
+def _recorded(arguments: argparse.Namespace, session: Session, sources: list[Source], at_terminal: bool) -> int:
+    if arguments.record is None:
+        return _front(arguments, session, sources, at_terminal)
+    from avi_shell.transcripts.record import Recorder
+
+    columns = (os.get_terminal_size(sys.stdout.fileno()).columns or 80) if at_terminal else None
+    recorder = Recorder(session, arguments.record, columns)
+    try:
+        return _front(arguments, session, sources, at_terminal)
+    finally:
+        recorder.close()
 
 
 def _front(arguments: argparse.Namespace, session: Session, sources: list[Source], at_terminal: bool) -> int:

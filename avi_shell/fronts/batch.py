@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -67,7 +67,7 @@ class Batch:
 
     def _show(self, result: Result, prompt: str, line: str, file: str, number: int) -> None:
         if self.transcript:
-            for shown in transcript(result, prompt, self.session.settings.width or None):
+            for shown in render.transcript(result, prompt, self.session.settings.width or None):
                 print(shown, file=self.out)
         elif self.bare:
             if (text := appliance.bare(self.session.configuration, result)) is not None:
@@ -107,18 +107,6 @@ class Batch:
         if lost and not told:
             self._complain(f"{lost}; commit session is missing", *where)
         return status
-
-
-def transcript(result: Result, prompt: str, width: int | None = None) -> Iterator[str]:
-    """The lines that a terminal shows for a result: prompt and line, then its output or its error."""
-    yield visible(prompt + result.command)
-    yield from render.text_lines(result.parts, width)
-    if result.error is not None:
-        pointer = render.caret(result.error, len(prompt) - result.offset)
-        if pointer is not None:
-            yield pointer
-        yield render.refusal(result.error)
-        yield from map(visible, render.faults(result.error))
 
 
 def applied(configuration: Configuration, directory: Path, seconds: float) -> bool:

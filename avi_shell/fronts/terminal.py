@@ -28,6 +28,7 @@ from avi_shell.output import render
 from avi_shell.output.result import Part, Prose, Result
 from avi_shell.session import confirming, transaction
 from avi_shell.session.session import Session
+from avi_shell.session.state import QUESTION
 from dataplane import statedir
 from dataplane.foreign.text import visible
 from grammar.errors import BadQuoting
@@ -157,8 +158,7 @@ class Terminal:
             pointer = render.caret(result.error, len(prompt))
             if pointer is not None:
                 print(pointer)
-            told = [render.refusal(result.error), *render.faults(result.error)]
-            for line in render.text_lines(map(Prose, told), self._width()):
+            for line in render.text_lines(render.refused(result.error), self._width()):
                 print(line)
 
     def _width(self) -> int:
@@ -174,7 +174,7 @@ class Terminal:
         for line in render.text_lines(told, self._width()):
             print(line)
         try:
-            return input(f"{question} (yes/no): ").strip().lower() in ("y", "yes")
+            return input(QUESTION.format(question)).strip().lower() in ("y", "yes")
         except EOFError:
             print()
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from avi_shell.configuration.document import SECRET
@@ -73,6 +73,11 @@ def _hints(error: LineError) -> str:
     return f"; expected: {shown}" + (", …" if len(error.expected) > _SHOWN else "")
 
 
+def refused(error: LanguageError | ShellError) -> list[Part]:
+    """What a terminal prints of an error, its faults too."""
+    return [Prose(told) for told in (refusal(error), *faults(error))]
+
+
 def column(error: LanguageError | ShellError) -> int | None:
     """Where in the line a caret points, from 0; None where an error is about no word."""
     return error.column if isinstance(error, LineError) and not isinstance(error, Usage) else None
@@ -82,6 +87,17 @@ def caret(error: LanguageError | ShellError, indent: int = 0) -> str | None:
     """The line under the refused one that points at the word. indent: columns that stand before the line."""
     at = column(error)
     return None if at is None else " " * max(0, at + indent) + "^"
+
+
+def transcript(result: Result, prompt: str, width: int | None = None) -> Iterator[str]:
+    """The lines that a terminal shows for a result: prompt and line, then its output or its error."""
+    yield visible(prompt + result.command)
+    yield from text_lines([*result.asked, *result.parts], width)
+    if result.error is not None:
+        pointer = caret(result.error, len(prompt) - result.offset)
+        if pointer is not None:
+            yield pointer
+        yield from text_lines(refused(result.error), width)
 
 
 def as_json(result: Result, file: str = "", number: int = 0) -> str:

@@ -52,6 +52,7 @@ class Result:
     command: str  # the line without a pasted prompt
     offset: int = 0  # how many characters long that prompt was
     parts: list[Part] = field(default_factory=list)  # what to print, in order: text, tables, words
+    asked: list[Part] = field(default_factory=list)  # what a person was shown before, and asked, with the answer
     data: Any = None  # the same for programs: the stored object, a list of them, …
     kind: str = ""  # the segment of what `show` showed or `save` stored, where `data` holds such objects
     error: LanguageError | ShellError | None = None  # why the line was refused; it then changed nothing

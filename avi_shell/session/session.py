@@ -130,6 +130,13 @@ class Session(SessionState):
     def run(self, typed: str) -> Result:
         """Carry out one line. Never raises for what is wrong with it: the result's `error` says so, and nothing has
         changed then."""
+        prompt = self.prompt
+        result = self._carried_out(typed)
+        if self.observer is not None:
+            self.observer(prompt, result)
+        return result
+
+    def _carried_out(self, typed: str) -> Result:
         if len(typed) > LONGEST:
             return self._too_long(typed)
         if self.text is not None:

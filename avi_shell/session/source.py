@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from io import TextIOBase
 from pathlib import Path
 
+from avi_shell.session.openobject import TEXT_WANTED
 from dataplane.foreign import files
 from grammar.lexer import is_output, prompt_end
 
@@ -14,6 +15,9 @@ LONGEST = 2304 << 10
 """Characters of a line: a value that a file may hold (1 MiB), with an escape for each of its characters."""
 
 STDIN = "<stdin>"
+TRANSCRIPT = ".transcript"
+"""Ends the names of files in which all is output but what stands behind a prompt, and the lines of a text."""
+_TEXT_WANTED = TEXT_WANTED.partition("{}")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +30,27 @@ class Source:
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         """Numbers and lines. What a pasted session shows as output is left out."""
+        if self.name.endswith(TRANSCRIPT):
+            yield from self._typed()
+            return
         pasted = False
         for number, line in enumerate(_bounded(self.lines), self.first):
             pasted = pasted or prompt_end(line) > 0
             if not (pasted and is_output(line)):
                 yield number, line
+
+    def _typed(self) -> Iterator[tuple[int, str]]:
+        """Of a transcript the lines that were typed."""
+        text = False
+        for number, line in enumerate(self.lines, self.first):
+            if text or is_prompted(line):
+                yield number, line
+            text = line.startswith(_TEXT_WANTED) or (text and line.strip() != "END")
+
+
+def is_prompted(line: str) -> bool:
+    """Whether a line of a transcript begins with a prompt."""
+    return line.startswith("[") and prompt_end(line) > 0
 
 
 def _bounded(lines: Iterable[str]) -> Iterator[str]:

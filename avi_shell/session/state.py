@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 FIELD_VALUE = ("Field", "Value")
 """The columns of an object's table."""
+QUESTION = "{} (yes/no): "
+"""What a person is asked, who answers behind it."""
 
 _SEGMENT_OF = {name: segment for segment, name in schema.SEGMENTS.items()}
 
@@ -107,6 +109,7 @@ class SessionState(ABC):
         self.settings = Settings()
         self.progress: Callable[[str], None] = lambda _text: None  # a front that a person looks at shows it
         self.ask: Callable[[Sequence[Part], str], bool] | None = None  # of a front at which a person sits
+        self.observer: Callable[[str, Result], None] | None = None  # is told each line's prompt and result
         self.terminal = False  # a person looks
         self.candidate: Candidate | None = None  # of the configuration session, whose configuration is then this one's
         self.rehearsing = False  # lines are tried on a copy: they write no file, and show nothing
@@ -152,7 +155,9 @@ class SessionState(ABC):
     def agreed(self, told: Sequence[Part], question: str, result: Result) -> bool:
         """Whether what is told shall be done. A person is shown it and asked; elsewhere it is told and done."""
         if self.ask is not None:
-            return self.ask(told, question)
+            agreed = self.ask(told, question)
+            result.asked += [*told, QUESTION.format(question) + ("yes" if agreed else "no")]
+            return agreed
         result.parts += told
         return True
 

@@ -8,16 +8,15 @@ from typing import Any
 
 import pytest
 
-from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import reference
 from avi_shell.errors import InvalidObject
-from avi_shell.session.session import Session
+from avi_shell.transcripts import document, play
 from dataplane import plan
-from tests.shell.test_transcripts import FOLDER, typed_lines
 
 from .addresses import address
 from .conftest import Site, tcp_profile
 
+TRANSCRIPTS = Path(__file__).parents[1] / "shell" / "transcripts"
 KEY = "10.0.0.100/tcp/80-80"
 BLUE = reference("vrfcontext", "blue")
 
@@ -47,12 +46,11 @@ def test_the_two_tiers_of_the_vendor_are_accepted(site: Site, read: Callable[...
     assert read().services == {KEY: live}
 
 
-def test_of_two_tiers_typed_as_a_session_the_first_is_forwarded() -> None:
+def test_of_two_tiers_typed_as_a_session_the_first_is_forwarded(tmp_path: Path) -> None:
     """The session of the transcript `two_tiers`: the first tier's plan does not change by one of the second's lines."""
-    session = Session(Configuration.in_memory(), Path("/nonexistent"))
-    plans = []
-    for line in typed_lines((FOLDER / "two_tiers.txt").read_text("utf-8"), session):
-        session.run(line)
+    player = play.Player(document.read(TRANSCRIPTS / "two_tiers.transcript"), tmp_path, None)
+    session, plans = player.session, []
+    for _ in player.steps():
         with session.configuration.snapshot() as store:
             plans.append(store.whole_plan().services)
     begun = next(number for number, services in enumerate(plans) if services)

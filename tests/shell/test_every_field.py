@@ -11,8 +11,8 @@ import pytest
 
 from avi_shell.configuration import transfer
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.fronts.batch import transcript
 from avi_shell.output import table
+from avi_shell.output.render import transcript
 from avi_shell.session.session import Session
 from grammar import relations, schema
 from grammar.fields import is_mode, one_token

@@ -30,7 +30,7 @@ OTHER = (
 def corpus() -> tuple[tuple[str, ...], ...]:
     """The lines of each example and transcript, but those that write files."""
     found = []
-    for path in [*ROOT.glob("examples/*.avi"), *ROOT.glob("tests/shell/transcripts/*.txt")]:
+    for path in [*ROOT.glob("examples/*.avi"), *ROOT.glob("tests/shell/transcripts/*.transcript")]:
         lines = [line[prompt_end(line) :] for line in path.read_text("utf-8").split("\n") if not is_output(line)]
         found.append(tuple(line for line in lines if not _writes(line)))
     return tuple(found)
