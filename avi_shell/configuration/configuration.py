@@ -6,7 +6,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,6 +14,7 @@ from avi_shell.configuration.document import ADMIN, ALL, DEFAULT_CLOUD, HIDDEN_S
 from avi_shell.configuration.engineaddresses import EngineAddresses
 from avi_shell.configuration.entry import Entry, only
 from avi_shell.configuration.record import Author, Commit, CommitRecord, ObjectChange
+from avi_shell.configuration.saved import Saved, Settling
 from avi_shell.configuration.store import Store
 from avi_shell.errors import Conflict, NotFound, Refused, StoreError
 from dataplane.plan import unconfirmed
@@ -29,18 +29,6 @@ DATABASE = "config.db"
 NOBODY = Author()
 """The author of a commit that nobody asks for: the shell's only user."""
 _ADDRESS_KINDS = ("virtualservice", "vsvip", "pool")
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What a save did."""
-
-    document: Document  # as stored
-    created: bool  # no such object was stored before
-    notices: tuple[str, ...]  # what the operator should know
-    version: int  # of the commit; of the last one where nothing changed
-    changed: bool  # False where it was stored like this already
-    needs_engine: bool  # the plan forwards for a virtual service that this commit is about
 
 
 class Configuration:
@@ -287,6 +275,13 @@ class Configuration:
         """The store for writing what is no commit, all or nothing."""
         with self._store.transaction():
             yield self._store
+
+    @contextmanager
+    def settling(self, action: str, by: Author = NOBODY) -> Iterator[Settling]:
+        """Change what waits to be confirmed, all or nothing. Where several hosts share the configuration that is a
+        commit, which changes no object: every host knows it then."""
+        with self._store.transaction():
+            yield Settling(self._store)
 
     def bound_history(self, commits: int, days: int) -> None:
         """Remember so many commits at most, of so many days; what is beyond goes with the next commit."""

@@ -49,22 +49,37 @@ def overdue(configuration: Configuration) -> float | None:
     return found.deadline if found is not None and Watch().over(found) else None
 
 
-def confirm(configuration: Configuration) -> Unconfirmed:
-    """Keep what waits. Returns what it was. Raises Refused where nothing does."""
-    with configuration.transaction() as store:
-        found = unconfirmed.read(store.connection)
-        if found is None:
-            raise Refused("nothing waits to be confirmed", hint=_undone_last(store))
-        unconfirmed.clear(store.connection)
+def confirm(configuration: Configuration, by: Author = NOBODY) -> tuple[Unconfirmed, int]:
+    """Keep what waits. Returns what it was, and the commit that tells other hosts, 0 without any. Raises Refused where
+    nothing waits."""
+
+    def once() -> tuple[Unconfirmed, int]:
+        with configuration.settling("confirm", by) as made:
+            found = _waiting(made.store)
+            unconfirmed.clear(made.store.connection)
+        return found, made.version
+
+    return configuration.again(once)
+
+
+def extend(configuration: Configuration, seconds: float, by: Author = NOBODY) -> int:
+    """What waits has so many seconds from now on. Returns the commit that tells other hosts, 0 without any. Raises
+    Refused where nothing waits."""
+
+    def once() -> int:
+        with configuration.settling("confirm later", by) as made:
+            _waiting(made.store)
+            unconfirmed.add(made.store.connection, (), seconds)
+        return made.version
+
+    return configuration.again(once)
+
+
+def _waiting(store: Store) -> Unconfirmed:
+    found = unconfirmed.read(store.connection)
+    if found is None:
+        raise Refused("nothing waits to be confirmed", hint=_undone_last(store))
     return found
-
-
-def extend(configuration: Configuration, seconds: float) -> None:
-    """What waits has so many seconds from now on. Raises Refused where nothing does."""
-    with configuration.transaction() as store:
-        if unconfirmed.read(store.connection) is None:
-            raise Refused("nothing waits to be confirmed", hint=_undone_last(store))
-        unconfirmed.add(store.connection, (), seconds)
 
 
 def undo_over(configuration: Configuration, deadline: float, by: Author = NOBODY) -> Undone | None:
@@ -85,7 +100,8 @@ def undo_over(configuration: Configuration, deadline: float, by: Author = NOBODY
                 alone = False
                 continue
             faults = exc.faults if isinstance(exc, InvalidFile) else (exc,)
-            return _fail(configuration, deadline, "; ".join(fault.what for fault in faults))
+            fault = "; ".join(fault.what for fault in faults)
+            return configuration.again(partial(_fail, configuration, deadline, fault, by))
         if done is not None:
             return done  # else somebody committed meanwhile
 
@@ -106,7 +122,8 @@ def _choose(store: Store, deadline: float, alone: bool) -> _Choice | None:
     if found is None:
         return None
     changes = tuple(change for change in store.since(found.before) if change.differs)
-    others = tuple(number for number in range(found.before + 1, version + 1) if number not in found.commits)
+    since = (number for number in range(found.before + 1, version + 1) if number not in found.commits)
+    others = tuple(number for number in since if store.changes(number))
     own = _touched(store, found.commits)
     if alone and not own & _touched(store, others):
         alone_changes = tuple(change for change in changes if _key(change) in own)
@@ -119,11 +136,15 @@ def _go(configuration: Configuration, choice: _Choice, by: Author) -> Undone | N
     before = choice.waits.before
     done = Undone(choice.waits.commits, before, choice.version, choice.kept, choice.lost)
     if not choice.changes:
-        with configuration.transaction() as store:
-            if store.version() != choice.version or _still(store, choice.waits.deadline) is None:
-                return None
-            unconfirmed.clear(store.connection)
-        return done
+        try:
+            with configuration.settling(undo.AGAIN, replace(by, comment=f"{_BACK} {before}")) as settling:
+                store = settling.store
+                if store.version() != choice.version or _still(store, choice.waits.deadline) is None:
+                    raise _Meanwhile
+                unconfirmed.clear(store.connection)
+        except _Meanwhile:
+            return None
+        return replace(done, version=settling.version or done.version)
     but = f", but for {', '.join(map(str, choice.kept))}" if choice.kept else ""
     try:
         with configuration.bulk(undo.AGAIN, replace(by, comment=f"{_BACK} {before}{but}")) as (store, made):
@@ -163,13 +184,17 @@ class _Meanwhile(Exception):
     """Somebody else was faster."""
 
 
-def _fail(configuration: Configuration, deadline: float, fault: str) -> Undone | None:
-    with configuration.transaction() as store:
-        found = _still(store, deadline)
-        if found is None:
-            return None
-        unconfirmed.fail(store.connection, fault)
-        return Undone(found.commits, found.before, store.version(), fault=fault)
+def _fail(configuration: Configuration, deadline: float, fault: str, by: Author) -> Undone | None:
+    try:
+        with configuration.settling("not confirmed", by) as made:
+            found = _still(made.store, deadline)
+            if found is None:
+                raise _Meanwhile
+            unconfirmed.fail(made.store.connection, fault)
+            version = made.version or made.store.version()
+    except _Meanwhile:
+        return None
+    return Undone(found.commits, found.before, version, fault=fault)
 
 
 def _still(store: Store, deadline: float) -> Unconfirmed | None:

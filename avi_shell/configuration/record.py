@@ -12,6 +12,7 @@ from typing import Any
 from avi_shell.configuration import document
 from avi_shell.configuration.document import HIDDEN_STATE, Document
 from avi_shell.errors import Refused
+from dataplane.plan.unconfirmed import Unconfirmed
 from grammar import schema
 
 RECORD_FORMAT = 2
@@ -107,6 +108,8 @@ class CommitRecord:
     changes: tuple[ObjectChange, ...]  # each object once
     # rows of the plan that it wrote and no later commit did: documents by key; None = that service is gone
     plan: Mapping[str, Any] = field(default_factory=dict)
+    # what waits to be confirmed after it, while it is the last commit: one, or none; None = it does not tell
+    waits: tuple[Unconfirmed, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -117,6 +120,7 @@ class CommitRecord:
             "commit": asdict(self.commit),
             "changes": [{f.name: getattr(change, f.name) for f in fields(ObjectChange)} for change in self.changes],
             "plan": dict(self.plan),
+            **({} if self.waits is None else {"waits": [asdict(one) for one in self.waits]}),
         }
 
     @classmethod
@@ -142,12 +146,23 @@ class CommitRecord:
         for key, row in data["plan"].items():
             if not isinstance(row, dict | None):
                 raise Refused(f"the record of a commit: plan[{key!r:.60}] is {row!r:.40}, not an object or null")
-        return cls(data["identity"], data["epoch"], made, tuple(changes), data["plan"])
+        waits = None if "waits" not in data else _waits(data["waits"])
+        return cls(data["identity"], data["epoch"], made, tuple(changes), data["plan"], waits)
 
 
 _TEXTS = ("kind", "tenant", "cloud", "name")
 _TYPES: Mapping[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "bool": bool}
 _COMMIT = {f.name: _TYPES.get(str(f.type), str) for f in fields(Commit)}
+
+
+def _waits(told: Any) -> tuple[Unconfirmed, ...]:
+    if not isinstance(told, list) or len(told) > 1:
+        raise Refused(f"the record of a commit: waits is {told!r:.40}")
+    for one in told:
+        _typed("waits.", one, {"commits": list, "deadline": float, "seconds": float, "fault": str})
+        if not one["commits"] or not all(type(number) is int for number in one["commits"]):
+            raise Refused(f"the record of a commit: waits.commits is {one['commits']!r:.40}")
+    return tuple(Unconfirmed(tuple(one["commits"]), one["deadline"], one["seconds"], one["fault"]) for one in told)
 
 
 def _is_body(value: Any, row: int) -> bool:

@@ -12,7 +12,7 @@ from avi_shell.configuration.record import CommitRecord, ObjectChange
 from avi_shell.configuration.store import Store
 from avi_shell.errors import Refused, StoreError
 from dataplane.errors import PlanError
-from dataplane.plan import sqlite
+from dataplane.plan import sqlite, unconfirmed
 from grammar import schema
 
 
@@ -34,7 +34,11 @@ def apply(store: Store, record: CommitRecord) -> None:
         sqlite.copy(store.connection, number, record.plan)
     except PlanError as exc:
         raise Refused(f"the plan of commit {number}: {exc}") from exc
+    if not record.waits and record.waits is not None:
+        unconfirmed.clear(store.connection)  # first, as where it was made: what waits keeps the history from forgetting
     store.record(record.commit, outbox.of_commit(record.commit), made=False)
+    if record.waits:
+        unconfirmed.write(store.connection, record.waits[0])
 
 
 def _leave(store: Store, change: ObjectChange, number: int) -> None:

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from avi_shell.configuration import backup
-from avi_shell.configuration.configuration import DATABASE, Configuration, Saved, Undone
+from avi_shell.configuration.configuration import DATABASE, NOBODY, Configuration, Undone
+from avi_shell.configuration.document import ADMIN
 from avi_shell.configuration.engineaddresses import EngineAddresses
-from avi_shell.configuration.record import CommitRecord
+from avi_shell.configuration.record import Author, CommitRecord
+from avi_shell.configuration.saved import Saved, Settling
 from avi_shell.configuration.store import Store
 from avi_shell.errors import Refused, StoreError
 from dataplane.cluster import address as addresses
@@ -37,9 +39,9 @@ _GLANCE = 2.0
 """Seconds for it to answer before a command that can do without."""
 _SILENCE = 5.0
 """Seconds for which an etcd that did not answer is not asked before such a command."""
-_AUDIT, _WAITS = "outbox", "unconfirmed"
-_OWN = (_AUDIT, "setting", _WAITS)
-"""Tables that are each host's own: its audit log, what is to be confirmed there, how much history it keeps."""
+_AUDIT = "outbox"
+_OWN = (_AUDIT, "setting")
+"""Tables that are each host's own: its audit log, how much history it keeps."""
 _PERSISTENCE = 30.0
 """Seconds for which a commit is made again while others are faster."""
 
@@ -152,6 +154,14 @@ class SharedConfiguration(Configuration):
     def change(self, *args: Any, **options: Any) -> tuple[int, list[str], bool]:
         """As in Configuration."""
         return self.again(lambda: super(SharedConfiguration, self).change(*args, **options))
+
+    @contextmanager
+    def settling(self, action: str, by: Author = NOBODY) -> Iterator[Settling]:
+        """As in Configuration."""
+        with self._commit():
+            made = Settling(self._store, self._store.version() + 1)
+            yield made
+            self._record(made.version, by, ADMIN, action, "", "")
 
     def write_snapshot(self) -> bool:
         """Let new hosts begin with what is stored here now; older commits leave the log. False: somebody else did."""
@@ -270,7 +280,6 @@ class SharedConfiguration(Configuration):
                 raise ClusterError(f"the snapshot in etcd is damaged: {exc}") from exc
             if told != (head.identity, head.epoch, head.version):
                 raise ClusterError(f"the snapshot in etcd is damaged: it is of commit {told[2]}, not {head.version}")
-            anew = self._store.identity() != (head.identity, head.epoch)
             with self._store.guarded():
                 own = {table: self._store.connection.execute(f"SELECT * FROM {table}").fetchall() for table in _OWN}
                 copy.backup(self._store.connection)
@@ -278,7 +287,7 @@ class SharedConfiguration(Configuration):
             for table, rows in own.items():
                 if table != _AUDIT:  # of a seed it has the line of that commit
                     self._store.connection.execute(f"DELETE FROM {table}")
-                for row in () if anew and table == _WAITS else rows:
+                for row in rows:
                     self._store.connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
         self._store.applied += 1
         return True

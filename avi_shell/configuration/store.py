@@ -32,7 +32,7 @@ from avi_shell.configuration.record import Commit, CommitRecord, Content, Object
 from avi_shell.errors import StoreError
 from dataplane import plan
 from dataplane.errors import PlanError
-from dataplane.plan import sqlite
+from dataplane.plan import sqlite, unconfirmed
 from grammar import relations, schema
 
 FORMAT = sqlite.STORE_FORMAT
@@ -332,8 +332,8 @@ class Store:
         with self.snapshot():
             rows = self._rows("SELECT key, document FROM plan WHERE version = ? ORDER BY key", number)
             planned = {key: text and value_of(text, f"the plan of {key}", self.where) for key, text in rows}
-            changes = tuple(self._history.changes(number))
-            return CommitRecord(*self.identity(), self._history.commit(number), changes, planned)
+            changes, waits = tuple(self._history.changes(number)), unconfirmed.listed(self.connection)
+            return CommitRecord(*self.identity(), self._history.commit(number), changes, planned, waits)
 
     def identity(self) -> tuple[str, int]:
         """The store's identity and epoch."""

@@ -49,7 +49,7 @@ def confirm(session: SessionState, command: Command, result: Result) -> None:
     from avi_shell.configuration import confirming
 
     _outside_file(session, "confirm once it is loaded")
-    kept = confirming.confirm(session.stored)
+    kept, _ = confirming.confirm(session.stored, session.by(result.command.strip()))
     result.parts.append(f"{commits(kept.commits).capitalize()} {_plural(kept.commits, 'stays', 'stay')}.")
     result.data = {"commits": list(kept.commits)}
 
@@ -60,8 +60,7 @@ def extend(session: SessionState, seconds: float, result: Result) -> None:
 
     if waiting(session) is None:
         raise Refused("nothing is open, so there is no commit to be confirmed")
-    confirming.extend(session.stored, seconds)
-    tell(session, result)
+    confirming.extend(session.stored, seconds, session.by(result.command.strip()))
 
 
 def waiting(session: SessionState) -> Unconfirmed | None:

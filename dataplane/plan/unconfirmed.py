@@ -49,11 +49,25 @@ def read(connection: sqlite3.Connection) -> Unconfirmed | None:
     return Unconfirmed(tuple(row[0] for row in rows), deadline, seconds, fault)
 
 
+def listed(connection: sqlite3.Connection) -> tuple[Unconfirmed, ...]:
+    """What waits in a store: one, or none. Raises sqlite3.Error."""
+    found = read(connection)
+    return () if found is None else (found,)
+
+
 def add(connection: sqlite3.Connection, numbers: Sequence[int], seconds: float) -> None:
     """In the open transaction: more commits wait, or none more, and all have so many seconds from now on."""
     deadline = time.time() + seconds
     connection.executemany("INSERT INTO unconfirmed VALUES (?, ?, ?, '')", [(n, deadline, seconds) for n in numbers])
     connection.execute("UPDATE unconfirmed SET deadline = ?, seconds = ?, fault = ''", (deadline, seconds))
+
+
+def write(connection: sqlite3.Connection, waits: Unconfirmed | None) -> None:
+    """In the open transaction: this waits, and nothing else."""
+    clear(connection)
+    if waits is not None:
+        rows = [(number, waits.deadline, waits.seconds, waits.fault) for number in waits.commits]
+        connection.executemany("INSERT INTO unconfirmed VALUES (?, ?, ?, ?)", rows)
 
 
 def fail(connection: sqlite3.Connection, fault: str) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from avi_shell.configuration import shared
-from avi_shell.configuration.configuration import Saved
 from avi_shell.configuration.record import Author
+from avi_shell.configuration.saved import Saved
 from avi_shell.configuration.shared import SharedConfiguration
 from dataplane.cluster.address import StoreAddress
 
 from ..configuration.conftest import Site
 
-_AS_THEY_ARE = ("object", "history", "change", "foreign_kind", "plan", "store", "sqlite_sequence")
+_AS_THEY_ARE = ("object", "history", "change", "foreign_kind", "plan", "store", "unconfirmed", "sqlite_sequence")
 """Tables that are equal on all hosts, row ids and order included."""
 _DERIVED = ("link", "holding", "claim")
 """Tables that are equal on all hosts but for their order."""

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,22 @@ def test_an_engine_follows_what_other_hosts_commit_and_starts_without_etcd(membe
         assert process.wait(20) == 0
     assert not followers()
     assert list((state / "run").iterdir()) == []
+
+
+def test_what_a_host_did_that_died_is_undone_by_an_engine_of_another(members: Members, tmp_path: Path) -> None:
+    state, other, address = tmp_path / "state", tmp_path / "other", members.address("engines")
+
+    def commit() -> None:
+        shared.seed(other, address, None, Author())
+        with closing(SharedConfiguration.join(other, address)) as configuration:
+            configuration.save("pool", {"name": "kept"}, "admin")
+            configuration.save("pool", {"name": "tried"}, "admin", Author(confirm=1.0))
+
+    members.run(commit)
+    with engine(members, state, "--store", address.url) as process:
+        until(lambda: client.engines(state) == ["se-1"], process.poll)
+        until(lambda: "Commit 3 was not confirmed: it is undone by commit 4" in events(state), lambda: events(state))
+    assert [row[5] for row in dump(state)["object"] if row[2] == "pool"] == ["kept"]
 
 
 def test_a_store_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

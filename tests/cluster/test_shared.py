@@ -9,7 +9,7 @@ import pytest
 
 from avi_shell.configuration import confirming, shared
 from avi_shell.configuration.importing import import_
-from avi_shell.configuration.record import Author
+from avi_shell.configuration.record import Author, CommitRecord
 from avi_shell.configuration.shared import Overtaken, SharedConfiguration
 from avi_shell.errors import Conflict, InvalidObject, Refused, StoreError
 from avi_shell.session.session import Session
@@ -228,7 +228,57 @@ def test_a_role_on_the_cluster_s_keys_is_enough(secured: Members, certificates: 
     secured.run(body)
 
 
-def test_what_is_not_confirmed_is_undone_on_all_hosts(hosts: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_is_known_on_all_hosts_and_any_of_them_confirms_it(hosts: Run, tmp_path: Path) -> None:
+    def body(hosts: Hosts) -> None:
+        one, other = hosts.open
+        one.save("pool", {"name": "p1"}, "admin", Author(confirm=60.0))
+        other.save("pool", {"name": "p2"}, "admin", Author(confirm=90.0))
+        waits = confirming.waiting(other)
+        assert waits is not None
+        assert (waits.commits, waits.seconds) == ((2, 3), 90.0)
+        assert confirming.extend(one, 300.0, Author(user="alice")) == 4
+        hosts.equal()
+        later = confirming.waiting(other)
+        assert later is not None
+        assert later.deadline > waits.deadline + 200
+        assert other.write_snapshot()
+        new = SharedConfiguration.join(tmp_path / "new", hosts.address)
+        assert confirming.waiting(new) == later
+        kept, number = confirming.confirm(new, Author(user="bob"))
+        new.close()
+        assert (kept, number) == (later, 5)
+        hosts.equal()
+        assert confirming.waiting(one) is None
+        with pytest.raises(Refused, match="nothing waits to be confirmed"):
+            confirming.confirm(one)
+        told = [(commit.action, commit.user) for commit in one.history(2)]
+        assert told == [("confirm later", "alice"), ("confirm", "bob")]
+        assert one.version() == 5
+
+    hosts(body)
+
+
+def test_what_a_host_of_an_older_release_commits_says_nothing_of_what_waits(
+    hosts: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def body(hosts: Hosts) -> None:
+        one, other = hosts.open
+        one.save("pool", {"name": "tried"}, "admin", Author(confirm=60.0))
+        before, told = confirming.waiting(one), CommitRecord.to_json
+
+        def older(record: CommitRecord) -> dict[str, Any]:
+            return {name: value for name, value in told(record).items() if name != "waits"}
+
+        with monkeypatch.context() as old:
+            old.setattr(CommitRecord, "to_json", older)
+            other.save("pool", {"name": "others"}, "admin")
+        hosts.equal()
+        assert confirming.waiting(one) == before
+
+    hosts(body)
+
+
+def test_what_is_not_confirmed_is_undone_once_by_whoever_is_there(hosts: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def body(hosts: Hosts) -> None:
         one, other = hosts.open
         hosts.save(1, "others")
@@ -236,8 +286,10 @@ def test_what_is_not_confirmed_is_undone_on_all_hosts(hosts: Run, monkeypatch: p
         one.save("pool", {"name": "tried"}, "admin", Author(confirm=60.0))
         waits = confirming.waiting(one)
         assert waits is not None
-        hosts.equal()
-        assert confirming.waiting(other) is None
+        assert confirming.extend(other, 60.0)
+        assert confirming.undo_over(one, waits.deadline) is None, "it has another deadline by now"
+        waits = confirming.waiting(one)
+        assert waits is not None
         etcd = one.log.etcd
         with monkeypatch.context() as away:
             away.setattr(etcd, "patience", 0.2)
@@ -249,6 +301,8 @@ def test_what_is_not_confirmed_is_undone_on_all_hosts(hosts: Run, monkeypatch: p
         assert done is not None
         assert (done.fault, done.lost, len(done.kept)) == ("", (), 2)
         hosts.equal()
+        assert confirming.waiting(other) is None
+        assert confirming.undo_over(other, waits.deadline) is None
         assert other.names("pool", "admin") == ["faster20", "faster21", "others"]
 
     hosts(body)

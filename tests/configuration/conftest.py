@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from avi_shell.configuration.configuration import Configuration, Saved
+from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import Document, reference
+from avi_shell.configuration.saved import Saved
 from dataplane import plan
 from dataplane.plan import sqlite
 

@@ -64,7 +64,8 @@ def test_what_nobody_confirms_is_undone_in_one_commit(site: Site) -> None:
 def test_what_is_confirmed_stays(site: Site) -> None:
     save(site, "pool", name="p1")
     deadline = waits(site).deadline
-    assert confirming.confirm(site.configuration).commits == (1,)
+    kept, commit = confirming.confirm(site.configuration)
+    assert (kept.commits, commit) == ((1,), 0), "alone it is no commit"
     before = rows(site.configuration)
     assert confirming.undo_over(site.configuration, deadline) is None
     assert rows(site.configuration) == before
