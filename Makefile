@@ -8,6 +8,7 @@ SECONDS ?= 60
 FRAMES ?= 1000000
 COMMITS ?= 500
 KILLS ?= 200
+CONNECTIONS ?= 1000
 KERNEL ?= 6.1
 KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_handshakes.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/server tests/kernels/vlans.py
 
@@ -61,8 +62,9 @@ fuzz: install-test ## a million random frames through program and reference (FRA
 torture: install-test ## kills, damage, full disks, mutated input: every part (TORTURE="kills=50 starts": those alone)
 	@$(BIN)/python -m tests.torture $(TORTURE)
 
-fleet: install-test ## hosts commit and follow while members of etcd, and hosts, are killed (COMMITS=500 KILLS=200)
+fleet: install-test ## several engines and hosts, and what befalls them (COMMITS=500 KILLS=200 CONNECTIONS=1000)
 	@$(BIN)/python -m tests.cluster.fleet --commits $(COMMITS) --kills $(KILLS)
+	@$(BIN)/python -m tests.bgp.events --connections $(CONNECTIONS)
 
 test-kernel: install-test ## the XDP program, avi-server and VLANs on another kernel of Debian's, emulated (KERNEL=6.1)
 	@.ci/install kernel

@@ -17,6 +17,9 @@ LATELY = 300.0
 """Seconds for which a loss is remembered."""
 FLAPPING = 3
 """Losses in that time that are told as a peer that flaps."""
+_SAME = 0.1
+"""Seconds: two sessions that began within it are one. BIRD tells when one began by two clocks, read one after the
+other, and so a little differently each time."""
 _NO_PORT = "Error: No listening socket"
 """BIRD's word for a port 179 that is free, and that it may not have: the keeper tells of one that is taken."""
 _WAITING = {
@@ -32,21 +35,24 @@ class _Session:
     """What is remembered of one."""
 
     state: PeerState = PeerState("idle")
+    begun: float = 0.0  # monotonic, of the session that is established
     losses: deque[float] = field(default_factory=lambda: deque(maxlen=100))  # monotonic
     signatures: str = ""  # what is wrong with the segments' signatures, since it was lost
     flaps: bool = False  # that was told
 
 
 class Sessions:
-    """tell: gets the text of an event; dropped: as the kernel counts them; clock: monotonic, in seconds."""
+    """tell: gets the text of an event; dropped: as the kernel counts them; clock: monotonic, in seconds; wall:
+    seconds since the epoch."""
 
     def __init__(
         self,
         tell: Callable[[str], None],
         dropped: Callable[[], Dropped] = tcpsignatures.dropped,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        self._tell, self._dropped, self._clock = tell, dropped, clock
+        self._tell, self._dropped, self._clock, self._wall = tell, dropped, clock, wall
         self._before = dropped()
         self._known: dict[str, _Session] = {}
 
@@ -122,7 +128,11 @@ class Sessions:
     def _follow(self, peer: plan.Peer, session: _Session, before: PeerState, signatures: str) -> None:
         title, state = f"BGP peer {peer.address} (AS {peer.remote_as})", session.state
         was, is_ = before.state == ESTABLISHED, state.state == ESTABLISHED
-        if was and (not is_ or state.since != before.since):
+        begun = self._clock() - (self._wall() - state.since)  # by a clock that nobody sets
+        another = was and is_ and abs(begun - session.begun) > _SAME
+        if is_:
+            session.begun = begun
+        if was and (not is_ or another):
             session.losses.append(self._clock())
             self._tell(f"{title} is lost: {state.error or 'its session ended'}")
         flaps = len(self._lately(session)) >= FLAPPING
@@ -131,7 +141,7 @@ class Sessions:
         session.flaps = flaps
         if is_:
             session.signatures = ""
-            if not was or state.since != before.since:
+            if not was or another:
                 self._tell(f"{title} is established")
         elif signatures and signatures != session.signatures and state.state not in (ELSEWHERE, SHUTDOWN):
             session.signatures = signatures

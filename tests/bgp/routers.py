@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,15 +69,19 @@ def hops(there: Namespace, vip: str) -> set[str]:
 
 
 @contextmanager
-def frr(there: Namespace, address: str, engine: str) -> Iterator[Path]:
-    """FRR's zebra, bgpd and bfdd, as the manual's page configures them, with one neighbour. Gives their folder."""
+def frr(there: Namespace, address: str, engines: Sequence[str], secret: str = "") -> Iterator[Path]:
+    """FRR's zebra, bgpd and bfdd, as the manual's page configures them. Gives their folder."""
+    neighbours = "".join(
+        f" neighbor {engine} remote-as {ENGINES_AS}\n neighbor {engine} bfd\n neighbor {engine} timers connect 1\n"
+        + (f" neighbor {engine} password {secret}\n" if secret else "")
+        for engine in engines
+    )
+    learned = "".join(f"  neighbor {engine} prefix-list VIPS in\n" for engine in engines)
+    watched = "".join(f" peer {engine}\n  receive-interval 300\n  transmit-interval 300\n" for engine in engines)
     text = (
         "ip prefix-list VIPS permit 0.0.0.0/0 ge 32\n"
         f"router bgp {AS}\n bgp router-id {address}\n no bgp ebgp-requires-policy\n"
-        f" neighbor {engine} remote-as {ENGINES_AS}\n neighbor {engine} password secret\n neighbor {engine} bfd\n"
-        f" neighbor {engine} timers connect 1\n"
-        f" address-family ipv4 unicast\n  neighbor {engine} prefix-list VIPS in\n  maximum-paths 8\n"
-        f"bfd\n peer {engine}\n  receive-interval 300\n  transmit-interval 300\n"
+        f"{neighbours} address-family ipv4 unicast\n{learned}  maximum-paths 8\nbfd\n{watched}"
     )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="frr-")))  # its users may go there

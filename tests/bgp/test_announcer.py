@@ -222,7 +222,7 @@ def test_frr_learns_a_vip(wire: Wire, tmp_path: Path) -> None:
         assert "\n  65001 65001\n" in told
         await speaker.until(lambda: speaker.announcer.report()["peers"][0]["bfd"] == "up")
 
-    with frr(wire.router, PEER.address, "10.7.0.1") as folder:
+    with frr(wire.router, PEER.address, ["10.7.0.1"], "secret") as folder:
         secret = replace(PEER, secret="secret")
         wire.speak(tmp_path / "se.bgp", test, secret, vips=(known(communities=("65001:7",), prepend=1),))
         assert not hops(wire.router, VIP)

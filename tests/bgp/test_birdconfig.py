@@ -12,8 +12,6 @@ import pytest
 from dataplane import plan
 from dataplane.bgp import birdconfig, birdcontrol, peerstates
 from dataplane.bgp.birdcontrol import Line
-from dataplane.bgp.sessions import Sessions
-from dataplane.bgp.tcpsignatures import Dropped
 
 from .conftest import PEER, bgp
 
@@ -76,20 +74,3 @@ def test_states_of_peers_are_read() -> None:
     up, down = found["peer_10_7_0_254"], found["peer_10_7_0_253"]
     assert (up.state, up.prefixes, up.bfd, up.since % 1) == ("established", 12, "up", 0.25)
     assert (down.state, down.error, down.bfd) == ("connect", "Socket: Connection refused", "")
-
-
-def test_losses_are_forgotten_and_a_peer_that_is_quiet_flaps_no_more() -> None:
-    clock, events = [0.0], list[str]()
-    sessions = Sessions(events.append, lambda: Dropped(0, 0, 0), lambda: clock[0])
-    name = birdconfig.name(PEER)
-    for since in range(1, 5):
-        sessions.take((PEER,), (PEER,), {name: peerstates.PeerState("established", since=float(since))})
-    (told,) = sessions.report((PEER,))
-    assert (told["lost"], told["reason"]) == (3, "it flaps: lost 3 times in 5 minutes")
-    assert [event for event in events if "flaps" in event] == [
-        f"BGP peer {PEER.address} (AS 65000) flaps: lost 3 times in 5 minutes"
-    ]
-    clock[0] = 301.0
-    sessions.take((PEER,), (PEER,), {name: peerstates.PeerState("established", since=4.0)})
-    (told,) = sessions.report((PEER,))
-    assert (told["lost"], told["reason"]) == (0, "")

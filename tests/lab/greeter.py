@@ -1,4 +1,5 @@
-"""A server that says its name and then echoes lines: `python -m tests.lab.greeter NAME PORT`; TCP and UDP."""
+"""A server that says its name and then echoes lines: `python -m tests.lab.greeter NAME PORT [VIP]`; TCP and
+UDP."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ class Echo(asyncio.DatagramProtocol):
         self.transport.sendto(self.name.encode() + b" " + data, addr)
 
 
-async def main(name: str, port: int) -> None:
+async def main(name: str, port: int, vip: str = "10.10.10.100") -> None:
     """Serve until the program is ended."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,11 +36,11 @@ async def main(name: str, port: int) -> None:
             writer.close()
 
     # The VIP alone is listened on: answers of a UDP socket that listens everywhere would come from the host's address.
-    server = await asyncio.start_server(serve, "10.10.10.100", port, backlog=4096)
-    await asyncio.get_running_loop().create_datagram_endpoint(lambda: Echo(name), local_addr=("10.10.10.100", port))
+    server = await asyncio.start_server(serve, vip, port, backlog=4096)
+    await asyncio.get_running_loop().create_datagram_endpoint(lambda: Echo(name), local_addr=(vip, port))
     print("ready", flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:]))

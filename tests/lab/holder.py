@@ -1,4 +1,5 @@
-"""A client that holds connections open: `python -m tests.lab.holder IP PORT`, commanded by lines on standard input.
+"""A client that holds connections open: `python -m tests.lab.holder IP PORT [PATIENCE]`, commanded by lines on standard
+input. PATIENCE: seconds for which a connection may stall.
 
     open FIRST COUNT     opens COUNT connections from source ports FIRST on
     ping                 sends a line over every connection and waits for its echo
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Coroutine
 
 PATIENCE = 5.0
+"""Seconds for an answer, where nothing else is said."""
 TRIES = 12
 """Of a datagram, as any client does: a server that others flood loses some."""
 
@@ -22,14 +24,14 @@ TRIES = 12
 class Held:
     """One connection from a port of its own."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, patience: float) -> None:
+        self.port, self.patience = port, patience
         self.server = "!not open"
 
     async def open(self, to: tuple[str, int]) -> str:
         try:
-            async with asyncio.timeout(PATIENCE):
-                self.reader, self.writer = await asyncio.open_connection(*to, local_addr=("10.10.10.50", self.port))
+            async with asyncio.timeout(self.patience):
+                self.reader, self.writer = await asyncio.open_connection(*to, local_addr=("0.0.0.0", self.port))
                 self.server = (await self.reader.readline()).decode().strip() or "!closed"
         except OSError as exc:
             self.server = f"!{exc or type(exc).__name__}"
@@ -39,7 +41,7 @@ class Held:
         if self.server.startswith("!"):
             return self.server
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self.patience):
                 self.writer.write(b"are you there?\n")
                 if await self.reader.readline() != b"are you there?\n":
                     self.server = "!closed"
@@ -53,7 +55,7 @@ async def datagram(to: tuple[str, int], port: int) -> str:
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
         wire.setblocking(False)
-        wire.bind(("10.10.10.50", port))
+        wire.bind(("", port))
         wire.connect(to)
         for _ in range(TRIES):
             try:
@@ -65,7 +67,7 @@ async def datagram(to: tuple[str, int], port: int) -> str:
     return "!timed out"
 
 
-async def main(host: str, port: int) -> None:
+async def main(host: str, port: int, patience: float = PATIENCE) -> None:
     """Obey the commands until standard input ends."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
@@ -83,7 +85,7 @@ async def main(host: str, port: int) -> None:
         else:
             ports = range(int(line[1]), int(line[1]) + int(line[2]))
             if line[0] == "open":
-                held.update({p: Held(p) for p in ports})
+                held.update({p: Held(p, patience) for p in ports})
                 jobs = {p: held[p].open((host, port)) for p in ports}
             else:
                 jobs = {p: datagram((host, port), p) for p in ports}
@@ -92,4 +94,4 @@ async def main(host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), *map(float, sys.argv[3:])))

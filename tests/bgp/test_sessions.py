@@ -1,0 +1,62 @@
+"""What is told of a session with a peer as time passes."""
+
+from dataplane import plan
+from dataplane.bgp import birdconfig
+from dataplane.bgp.peerstates import ESTABLISHED, PeerState
+from dataplane.bgp.sessions import Sessions
+from dataplane.bgp.tcpsignatures import Dropped
+
+PEER = plan.Peer("10.0.0.1", 65001, 65000)
+
+
+class Watched:
+    """A peer's sessions, at a time that the test sets: of the clock, and of the day."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.now, self.day = 1000.0, 1e9
+        self.sessions = Sessions(self.events.append, lambda: Dropped(0, 0, 0), lambda: self.now, lambda: self.day)
+
+    def look(self, state: str, since: float, later: float = 1.0) -> list[str]:
+        """What a look tells, some seconds after the one before. since: of the day, as BIRD tells it."""
+        self.now, self.day = self.now + later, self.day + later
+        told = {birdconfig.name(PEER): PeerState(state, since)}
+        self.events.clear()
+        self.sessions.take([PEER], [PEER], told)
+        return list(self.events)
+
+
+def test_a_session_that_goes_on_is_none_that_was_lost() -> None:
+    watched = Watched()
+    since = watched.day
+    assert watched.look(ESTABLISHED, since) == ["BGP peer 10.0.0.1 (AS 65000) is established"]
+    for off in (0.000003, -0.000004, 0.02):  # BIRD reads two clocks to tell it
+        assert watched.look(ESTABLISHED, since + off) == []
+    watched.day += 3600  # somebody sets the clock: BIRD tells of another time of the day
+    assert watched.look(ESTABLISHED, since + 3600) == []
+    assert watched.sessions.report([PEER])[0]["lost"] == 0
+
+
+def test_a_session_that_is_lost_between_two_looks_is_told() -> None:
+    watched = Watched()
+    watched.look(ESTABLISHED, watched.day)
+    lost, again = watched.look(ESTABLISHED, watched.day + 0.5)
+    assert (lost, again) == (
+        "BGP peer 10.0.0.1 (AS 65000) is lost: its session ended",
+        "BGP peer 10.0.0.1 (AS 65000) is established",
+    )
+    assert watched.look("idle", watched.day) == ["BGP peer 10.0.0.1 (AS 65000) is lost: its session ended"]
+    assert watched.sessions.report([PEER])[0]["lost"] == 2
+
+
+def test_losses_are_forgotten_and_a_peer_that_is_quiet_flaps_no_more() -> None:
+    watched = Watched()
+    flapping = "BGP peer 10.0.0.1 (AS 65000) flaps: lost 3 times in 5 minutes"
+    assert [flapping in watched.look(ESTABLISHED, watched.day) for _ in range(5)] == [False, False, False, True, False]
+    (told,) = watched.sessions.report([PEER])
+    assert (told["lost"], told["reason"]) == (4, "it flaps: lost 4 times in 5 minutes")
+    since = watched.day
+    watched.look(ESTABLISHED, since)
+    watched.look(ESTABLISHED, since, later=301.0)
+    (told,) = watched.sessions.report([PEER])
+    assert (told["lost"], told["reason"]) == (0, "")
