@@ -1,0 +1,287 @@
+"""The forwarder's process: started, taken over from a former engine, and started again when it dies.
+
+It is no part of the engine's process: it goes on when that is killed. What it forwards by lies in files, so that
+another one of it goes on where the first was killed.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dataplane.drivers.dpdk import program
+from dataplane.drivers.dpdk.control import Control, Event, Lost
+from dataplane.drivers.dpdk.program import Options
+from dataplane.errors import DriverError
+from dataplane.runtime.worker import Worker
+
+log = logging.getLogger("avi-se")
+
+CONTROL, LOG = "control", "forwarder.log"
+"""In the folder of the tables."""
+STARTS, WITHIN = 3, 10.0
+"""So often, within so many seconds, a forwarder that died is started again."""
+START_PATIENCE = 30.0
+"""Seconds that its start may take: PCI cards are slow."""
+END_PATIENCE = 2
+"""Seconds in which it may end by itself."""
+_LOOK = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A device of DPDK's for an interface."""
+
+    index: int  # of the interface
+    name: str  # of the interface
+    device: str  # DPDK's name of it
+    arguments: str = ""  # behind that
+    queues: int = 1
+    mtu: int = 1500
+    xsks: str = ""  # where the map of AF_XDP sockets is pinned
+    first: int = 0  # the place there of its first queue's
+    twin: str = ""  # the interface by which its other frames come to the host
+    receives: bool = True
+
+
+class Forwarder:
+    """folder: of the tables, where its socket and its log are too; slow: gets the frames that are left to the engine;
+    link: gets an interface's index and whether its device has a link now. Raises DriverError where none can be had."""
+
+    def __init__(
+        self, folder: Path, options: Options, slow: Callable[[bytes], None], link: Callable[[int, bool], None]
+    ) -> None:
+        self._folder, self._options, self._slow, self._link = folder, options, slow, link
+        self._lock = threading.RLock()
+        self._ports: dict[int, Port] = {}
+        self._told: dict[int, Mapping[str, Any]] = {}
+        self._starts: deque[float] = deque(maxlen=STARTS + 1)
+        self._news: deque[str] = deque()
+        self._broken = ""
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK)
+        self.adopted = False
+        self._control = self._begun()
+        self._worker = Worker("the forwarder's control", self._turn)
+        self._worker.start()
+
+    @property
+    def process(self) -> int:
+        """Its number."""
+        return self._control.process
+
+    @property
+    def hello(self) -> Event:
+        """What it said of itself."""
+        return self._control.hello
+
+    def ports(self) -> Mapping[int, Mapping[str, Any]]:
+        """What it said of its ports, by the index of their interfaces."""
+        return dict(self._told)
+
+    def add(self, port: Port) -> Mapping[str, Any]:
+        """Make a port, in the place of another one of this interface that is not the same. Returns what it says of it.
+        Raises DriverError."""
+        with self._lock:
+            if self._ports.get(port.index) == port:
+                return self._told[port.index]
+            self.remove(port.index)
+            self._ports[port.index] = port
+            try:
+                self._told[port.index] = self._asked("add", **asdict(port))
+            except Lost:  # the next one makes it
+                self._told[port.index] = {}
+            except DriverError:
+                del self._ports[port.index]
+                raise
+            return self._told[port.index]
+
+    def remove(self, index: int) -> None:
+        """Take a port away, if there is one."""
+        with self._lock:
+            if self._ports.pop(index, None) is not None:
+                self._told.pop(index, None)
+                with suppress(Lost):
+                    self._asked("remove", index=index)
+
+    def set_mtu(self, index: int, mtu: int) -> None:
+        """A port's interface has this MTU now. Raises DriverError."""
+        with self._lock, suppress(Lost):
+            self._asked("mtu", index=index, mtu=mtu)
+
+    def statistics(self) -> Mapping[str, Any]:
+        """Of all its ports; nothing while it is not there."""
+        with self._lock:
+            try:
+                return self._asked("stats")
+            except Lost:
+                return {}
+
+    def faults(self) -> list[str]:
+        """What is new. Raises DriverError when there is no forwarder any more."""
+        told = self._worker.faults()
+        while self._news:
+            told.append(self._news.popleft())
+        if self._broken:
+            raise DriverError(self._broken)
+        return told
+
+    def close(self, *, keep: bool) -> None:
+        """End. keep: the forwarder goes on."""
+        self._worker.end(lambda: os.eventfd_write(self._wake, 1))
+        os.close(self._wake)
+        if not keep and not self._broken:
+            process = self._control.process
+            with suppress(DriverError):
+                self._control.ask(self._event, "stop")
+            self._control.close()
+            end(process)
+        else:
+            self._control.close()
+
+    def _begun(self) -> Control:
+        """The forwarder that runs, if it is of these sources and options; else another one. Raises DriverError."""
+        try:
+            there = Control(self._folder / CONTROL)
+        except Lost:
+            return self._started()
+        fits = (
+            there.hello["sources"] == program.sources()
+            and there.hello["workers"] == self._options.workers
+            and there.hello["frame"] == self._options.frame
+        )
+        if fits:
+            self.adopted = True
+            for told in there.hello["ports"]:
+                self._told[told["index"]] = told
+            return there
+        log.info("process %d forwards by another program or in another manner: another one takes over", there.process)
+        there.close()
+        end(there.process)
+        return self._started()
+
+    def _started(self) -> Control:
+        """A forwarder that is ready. Raises DriverError."""
+        control, written = self._folder / CONTROL, self._folder / LOG
+        control.unlink(missing_ok=True)
+        self._starts.append(time.monotonic())
+        made = _spawned(program.command(self._folder, control, self._options), written)
+        until = time.monotonic() + START_PATIENCE
+        while True:
+            with suppress(Lost):
+                return Control(control)
+            if _has_ended(made) or time.monotonic() > until:
+                end(made)
+                raise DriverError(f"the forwarder does not start: {_last_words(written)}")
+            time.sleep(_LOOK)
+
+    def _turn(self) -> None:
+        waiting = select.poll()
+        waiting.register(self._wake, select.POLLIN)
+        if not self._broken:
+            waiting.register(self._control, select.POLLIN)
+        if self._wake in (fd for fd, _ in waiting.poll()):
+            return
+        with self._lock:  # an answer is not taken from whoever waits for it
+            try:
+                if select.select([self._control], [], [], 0)[0]:
+                    self._event(self._control.event())
+            except Lost:
+                self._again()
+
+    def _event(self, told: Event) -> None:
+        if told["event"] == "slow":
+            self._slow(base64.b64decode(told["frame"]))
+        elif told["event"] == "link":
+            self._link(told["index"], told["up"])
+        elif told["event"] == "fault":
+            self._news.append(str(told["what"]))
+
+    def _asked(self, do: str, **fields: object) -> Mapping[str, Any]:
+        return self._control.ask(self._event, do, **fields)
+
+    def _again(self) -> None:
+        """The forwarder is gone: start another one, which has the same ports."""
+        began, former = time.monotonic(), self._control.process
+        self._control.close()
+        end(former)
+        often = len(self._starts) > STARTS and began - self._starts[0] < WITHIN
+        try:
+            if often:
+                raise DriverError(f"it died {STARTS} times in {WITHIN:g} seconds: {_last_words(self._folder / LOG)}")
+            self._control = self._started()
+            for port in self._ports.values():
+                self._told[port.index] = self._asked("add", **asdict(port))
+        except DriverError as exc:
+            self._broken = f"the forwarder, process {former}, ended, and there is no other: {exc.what}"
+            return
+        took = time.monotonic() - began
+        self._news.append(f"the forwarder, process {former}, ended; another one forwards since {took:.1f} s after it")
+
+
+def end(process: int) -> None:
+    """End a forwarder that is to be there no more, and wait for that: at first it may end by itself."""
+    with suppress(ProcessLookupError):
+        held = os.pidfd_open(process)
+        try:
+            ended = select.poll()
+            ended.register(held, select.POLLIN)
+            if not ended.poll(END_PATIENCE * 1000):
+                signal.pidfd_send_signal(held, signal.SIGKILL)
+                ended.poll()
+        finally:
+            os.close(held)
+    with suppress(ChildProcessError):
+        os.waitpid(process, 0)
+
+
+def stop(folder: Path) -> bool:
+    """End the forwarder that runs on a folder, if one does. Returns whether one did."""
+    try:
+        there = Control(folder / CONTROL)
+    except Lost:
+        return False
+    with suppress(DriverError):
+        there.ask(lambda event: None, "stop")
+    there.close()
+    end(there.process)
+    return True
+
+
+def _spawned(command: list[str], written: Path) -> int:
+    """A process that lives in a session of its own: what ends the engine's does not end it. Its words go into a file.
+    Returns its number."""
+    out = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    files = (
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(written), out, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    )
+    try:
+        return os.posix_spawn(command[0], command, os.environ, file_actions=files, setsid=True)
+    except OSError as exc:
+        raise DriverError(f"the forwarder does not start: {exc.strerror}", remedy=program.BUILD) from exc
+
+
+def _has_ended(process: int) -> bool:
+    """Whether a process that this one started is there no more."""
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _last_words(written: Path) -> str:
+    """Of a log: what says why it ended."""
+    try:
+        lines = [line for line in written.read_text("utf-8", "replace").splitlines() if line.strip()]
+    except OSError:
+        return "it left no log"
+    return "; ".join(lines[-3:]) or "it said nothing"

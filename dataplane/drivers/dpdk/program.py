@@ -1,0 +1,75 @@
+"""The forwarder's program: built by `make dpdk` on the machine where it is to run, and run with DPDK's options."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from dataplane.errors import DriverError
+from dataplane.forwarding import program
+
+FOLDER = Path(__file__).parent / "forwarder"
+"""Its sources, and where it is built."""
+BINARY = FOLDER / "forwarder"
+BUILD = "make dpdk"
+FREE_PAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
+ENOUGH_PAGES = 128
+"""Huge pages of 2 MiB that the forwarder takes; where fewer are free it takes ordinary memory."""
+HUGEPAGES = "sysctl -w vm.nr_hugepages=256"
+_ORDINARY = "512"
+"""MiB of ordinary memory: only what is used of it is taken."""
+
+
+class Options(NamedTuple):
+    """How a forwarder is run."""
+
+    instance: str  # the engine's, among all on this machine
+    workers: int = 1
+    nap: int = 300  # microseconds, 0: none
+    frame: int = 2048  # bytes of the largest frame
+    cards: Sequence[str] = ()  # network cards on the PCI bus, by their addresses
+    decides: bool = True  # False: it exchanges MAC addresses and sends every frame back, to be measured
+
+
+def missing() -> DriverError | None:
+    """What lacks of the program, with its remedy; None: nothing."""
+    try:
+        told = subprocess.run([BINARY, "--sources"], capture_output=True, text=True, check=False)
+    except OSError:
+        return DriverError("the forwarder is not built here", remedy=BUILD)
+    if told.returncode:
+        return DriverError(f"the forwarder does not run: {told.stderr.strip()}", remedy=BUILD)
+    if told.stdout.strip() != sources():
+        return DriverError("the forwarder was built of other sources", remedy=BUILD)
+    return None
+
+
+def sources() -> str:
+    """A hash of all that the program is built of, as the Makefile makes it."""
+    own = sorted([*FOLDER.glob("*.c"), *FOLDER.glob("*.h")])
+    found = [*sorted(program.FOLDER.glob("*.h")), program.FOLDER / "dsr.c", *own]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in found)).hexdigest()[:16]
+
+
+def free_pages() -> int:
+    """Huge pages of 2 MiB that are free."""
+    try:
+        return int(FREE_PAGES.read_text("ascii"))
+    except OSError:
+        return 0
+
+
+def command(folder: Path, control: Path, options: Options) -> list[str]:
+    """The command that runs it. folder: of the tables. Raises DriverError where memory for network cards lacks."""
+    huge = free_pages() >= ENOUGH_PAGES
+    if options.cards and not huge:
+        what = f"{free_pages()} huge pages of 2 MiB are free, {ENOUGH_PAGES} are needed for {options.cards[0]}"
+        raise DriverError(what, remedy=HUGEPAGES)
+    memory = ["--in-memory", "-m", str(2 * ENOUGH_PAGES)] if huge else ["--no-huge", "--no-shconf", "-m", _ORDINARY]
+    bus = [word for card in options.cards for word in ("-a", card)] or ["--no-pci"]
+    tables = ["--tables", folder] if options.decides else []
+    own = [*tables, "--control", control, "--workers", options.workers, "--nap", options.nap, "--frame", options.frame]
+    return [*map(str, (BINARY, *own)), "--", *memory, *bus, "--file-prefix", options.instance]
