@@ -25,6 +25,7 @@ from avi_shell.session.source import STDIN, Source, from_file
 from dataplane.client import default_state
 
 if TYPE_CHECKING:
+    from avi_shell.fronts.keyboard import Keyboard
     from avi_shell.session.session import Session
 
 
@@ -92,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--engine", action="append", default=[], metavar="IF", help="start a service engine if none runs; may repeat"
     )
+    parser.add_argument(
+        "--plain", action="store_true", help="at a terminal: no escape sequences (default: as TERM says)"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one object for each command")
     form.add_argument("--transcript", action="store_true", help="print what a terminal would show")
@@ -129,11 +133,20 @@ def _shell(arguments: argparse.Namespace) -> int:
         return USAGE
     if arguments.check:
         return _check(arguments, sources)
+    if sources or arguments.batch_mode or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return _opened(arguments, sources, None)
+    from avi_shell.fronts.keyboard import Keyboard
+
+    with Keyboard(sys.stdin.fileno()) as keyboard:  # early: what is typed ahead is echoed once
+        return _opened(arguments, sources, keyboard)
+
+
+def _opened(arguments: argparse.Namespace, sources: list[Source], keyboard: Keyboard | None) -> int:
+    """A session on the store. keyboard: of the terminal, if there is one."""
     from avi_shell.session.audit import Audit
     from avi_shell.session.author import author
     from avi_shell.session.session import Session
 
-    at_terminal = not (sources or arguments.batch_mode) and sys.stdin.isatty() and sys.stdout.isatty()
     try:
         configuration = storeoptions.configuration(arguments)
         audit = Audit(arguments.state, configuration)
@@ -149,7 +162,7 @@ def _shell(arguments: argparse.Namespace) -> int:
             arguments.state,
             controller=arguments.controller,
             author=author(USER),
-            terminal=at_terminal,
+            terminal=keyboard is not None,
             audit=audit,
         )
         if arguments.tenant is not None:
@@ -167,7 +180,7 @@ def _shell(arguments: argparse.Namespace) -> int:
                 stream = sys.stderr if arguments.json or arguments.transcript else sys.stdout
                 stays = f"A service engine runs now, as process {process}. It stays when this shell ends"
                 print(f"{stays}; to stop it: kill {process}", file=stream, flush=True)
-        return _recorded(arguments, session, sources, at_terminal)
+        return _recorded(arguments, session, sources, keyboard)
     except ShellError as exc:
         print(f"avi-shell: error: {exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)
         return REFUSED
@@ -176,24 +189,24 @@ def _shell(arguments: argparse.Namespace) -> int:
         configuration.close()
 
 
-def _recorded(arguments: argparse.Namespace, session: Session, sources: list[Source], at_terminal: bool) -> int:
+def _recorded(arguments: argparse.Namespace, session: Session, sources: list[Source], keyboard: Keyboard | None) -> int:
     if arguments.record is None:
-        return _front(arguments, session, sources, at_terminal)
+        return _front(arguments, session, sources, keyboard)
     from avi_shell.transcripts.record import Recorder
 
-    columns = (os.get_terminal_size(sys.stdout.fileno()).columns or 80) if at_terminal else None
+    columns = (os.get_terminal_size(sys.stdout.fileno()).columns or None) if keyboard else None
     recorder = Recorder(session, arguments.record, columns)
     try:
-        return _front(arguments, session, sources, at_terminal)
+        return _front(arguments, session, sources, keyboard)
     finally:
         recorder.close()
 
 
-def _front(arguments: argparse.Namespace, session: Session, sources: list[Source], at_terminal: bool) -> int:
-    if at_terminal:
-        from avi_shell.fronts.terminal import Terminal
+def _front(arguments: argparse.Namespace, session: Session, sources: list[Source], keyboard: Keyboard | None) -> int:
+    if keyboard is not None:
+        from avi_shell.fronts import choice
 
-        return Terminal(session, arguments.state / "history").run()
+        return choice.run(session, keyboard, arguments.state / "history", plain=arguments.plain)
     batch = Batch(session, arguments.on_error == "continue", arguments.json, bare=appliance.is_bare(arguments))
     batch.transcript = arguments.transcript
     status = batch.run(sources or [_stdin()])

@@ -97,6 +97,15 @@ def cut(line: str) -> tuple[str, list[tuple[int, str]]]:
     return line[: bars[0]] if bars else line, stages
 
 
+def in_quotes(line: str) -> bool:
+    """Whether the end of a line stands inside an open double quote."""
+    try:
+        split(line)
+    except BadQuoting as exc:
+        return exc.expected == ('"',)
+    return False
+
+
 def _few(words: list[Word]) -> list[Word]:
     if len(words) > MOST_WORDS:
         raise LineError(f"the line has more than {MOST_WORDS} words", "", words[-1].column)

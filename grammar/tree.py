@@ -157,6 +157,7 @@ _TERMINAL = Node(
                 Node("path", "every mode", "terminal.prompt", argument="value"),
             ),
         ),
+        Node("plain", "no escape sequences, as terminals and programs want it that know none", "terminal.plain"),
     ),
 )
 _CONFIRM = Node("confirm", "keep what save confirm stored; never abbreviated", "confirm")

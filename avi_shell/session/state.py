@@ -54,6 +54,7 @@ class Settings:
     length: int | None = None  # rows of a page; 0 = no pages
     width: int = 0  # columns of a line; 0 = as the terminal, off one as wide as needed
     brief: bool = False  # tables leave defaults out
+    plain: bool = False  # no escape sequences are sent to the terminal
     path_prompt: bool = False  # every mode stands in the prompt, instead of the outermost and innermost
 
 

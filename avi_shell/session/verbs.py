@@ -247,6 +247,10 @@ def _prompt(session: SessionState, command: Command, result: Result) -> None:
     session.settings.path_prompt = command.text("value") == "path"
 
 
+def _plain(session: SessionState, command: Command, result: Result) -> None:
+    session.settings.plain = True
+
+
 def _history(session: SessionState, command: Command, result: Result) -> None:
     result.data = list(session.lines)
     result.parts += [f"{number:5}  {line}" for number, line in enumerate(session.lines, 1)]
@@ -309,6 +313,7 @@ HANDLERS: Mapping[str, Handler] = {
     "terminal.width": _width,
     "terminal.output": _output,
     "terminal.prompt": _prompt,
+    "terminal.plain": _plain,
     "history": _history,
     "clear": _clear,
     "help": _help,

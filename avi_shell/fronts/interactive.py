@@ -1,0 +1,152 @@
+"""What both fronts of a terminal do, the one with line editing and the plain one: show, ask, watch, leave."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+from avi_shell.fronts.batch import DONE, REFUSED, WATCH_INTERVAL
+from avi_shell.fronts.keyboard import Keyboard
+from avi_shell.output import render
+from avi_shell.output.result import Part, Prose, Result
+from avi_shell.session import confirming, transaction
+from avi_shell.session.session import Session
+from avi_shell.session.state import QUESTION
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks at the time while a line is typed."""
+
+
+class Interactive(ABC):
+    """A session at a terminal. keyboard: what is typed there."""
+
+    def __init__(self, session: Session, keyboard: Keyboard) -> None:
+        self._session = session
+        self._keyboard = keyboard
+        session.progress = self._tell
+        session.ask = self._ask
+        self._warned = False  # Ctrl-D was pressed once with an object open
+
+    def run(self) -> int | None:
+        """Read and run lines until the operator leaves. Returns the exit status; None where the terminal is to be a
+        plain one from now on, and this front is none."""
+        while not self._is_over():
+            try:
+                text = self._read()
+            except KeyboardInterrupt:
+                self._session.drop_text()
+                continue
+            except EOFError:
+                if self._may_leave():
+                    return self._left()
+                continue
+            self._warned = False
+            try:
+                if self._run(text):
+                    return self._left()
+            except KeyboardInterrupt:
+                self._keyboard.drop()
+                print()  # a command was interrupted: what it had not committed is not done
+        return None
+
+    @abstractmethod
+    def _read(self) -> str:
+        """What is typed behind the prompt. Raises EOFError, and KeyboardInterrupt where it is dropped."""
+
+    @abstractmethod
+    def _answer(self, question: str) -> str:
+        """What is typed behind a question. Raises EOFError."""
+
+    @abstractmethod
+    def _page(self, text: str) -> None:
+        """Show a long text."""
+
+    @abstractmethod
+    def _clear(self) -> None:
+        """Clear the screen."""
+
+    def _is_over(self) -> bool:
+        """Whether another front is to go on."""
+        return False
+
+    def _run(self, line: str) -> bool:
+        """Run a line. Returns whether the shell is to be left."""
+        prompt = self._session.prompt
+        result = self._carried_out(line)
+        self._show(result, prompt)
+        if result.repeat:
+            self._watch(line, prompt)
+        return result.ended
+
+    def _carried_out(self, line: str) -> Result:
+        """The result of a line."""
+        return self._session.run(line)
+
+    def _show(self, result: Result, prompt: str) -> None:
+        if result.clear:
+            self._clear()
+        lines = render.text_lines(result.parts, self._width())
+        if any(pipe.action == "more" for pipe in result.pipes) and self._session.settings.length != 0:
+            self._page("\n".join(lines))
+        else:
+            self._print(lines)
+        self._warn(result.warnings)
+        if result.error is not None:
+            pointer = render.caret(result.error, len(prompt))
+            told = render.text_lines(render.refused(result.error), self._width())
+            self._print([*([] if pointer is None else [pointer]), *told])
+
+    def _print(self, lines: Sequence[str]) -> None:
+        if lines:
+            print("\n".join(lines))
+
+    def _prose(self, told: Iterable[str]) -> list[str]:
+        return render.text_lines(map(Prose, told), self._width())
+
+    def _warn(self, told: Iterable[str]) -> None:
+        self._print(self._prose(f"warning: {warning}" for warning in told))
+
+    def _width(self) -> int | None:
+        """Columns of a line: as `terminal width` says, else those that the terminal has; None where it tells none."""
+        return self._session.settings.width or os.get_terminal_size(sys.stdout.fileno()).columns or None
+
+    def _tell(self, text: str) -> None:
+        """What a long command does while it runs."""
+        print(f"... {text}", flush=True)
+
+    def _ask(self, told: Sequence[Part], question: str) -> bool:
+        """Show what would be done, and ask. Anything but yes, and the end of the input, is no."""
+        self._print(render.text_lines(told, self._width()))
+        try:
+            return self._answer(QUESTION.format(question)).strip().lower() in ("y", "yes")
+        except EOFError:
+            print()
+            return False
+
+    def _watch(self, line: str, prompt: str) -> None:
+        try:
+            while True:
+                time.sleep(WATCH_INTERVAL)
+                self._show(self._session.run(line), prompt)
+        except KeyboardInterrupt:
+            self._keyboard.drop()
+            print()
+
+    def _may_leave(self) -> bool:
+        opened, lost = self._session.open, transaction.unfinished(self._session)
+        if self._warned or not (opened or lost):
+            return True
+        self._warned = True
+        if opened is not None:
+            print(f"{opened.kind.segment} {opened.name} is open and not saved: save or cancel. Ctrl-D again drops it.")
+        if lost:
+            print(f"{lost}: commit session or discard session. Ctrl-D again drops them.")
+        return False
+
+    def _left(self) -> int:
+        """The exit status: whether anything was lost. Says what waits to be confirmed."""
+        self._print(self._prose(confirming.leaving(self._session)))
+        return REFUSED if self._session.open is not None or transaction.unfinished(self._session) else DONE
