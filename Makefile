@@ -29,9 +29,10 @@ lint: install-test ## ruff and mypy --strict
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-xdp: ## rebuild the shipped XDP objects and the native loops from their source
+xdp: ## rebuild the shipped XDP objects, the native loops and the native decision from their source
 	@$(MAKE) --no-print-directory -C dataplane/forwarding/program
 	@$(MAKE) --no-print-directory -C dataplane/native
+	@$(MAKE) --no-print-directory -C dataplane/native/decision
 
 dpdk: ## install DPDK, and build what the DPDK driver forwards by (2 minutes)
 	@.ci/install dpdk
@@ -60,7 +61,7 @@ $(VENV)/installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
 soak: install-test ## a minute of traffic while the plan changes ten times a second (SECONDS=60)
 	@$(BIN)/python -m tests.lab.soak --seconds $(SECONDS)
 
-fuzz: install-test ## a million random frames through program and reference (FRAMES=1000000)
+fuzz: install-test ## a million random frames through XDP program, native decision and reference (FRAMES=1000000)
 	@$(BIN)/python -m tests.xdp.fuzz --frames $(FRAMES) --seconds 1800
 
 torture: install-test ## kills, damage, full disks, mutated input: every part (TORTURE="kills=50 starts": those alone)

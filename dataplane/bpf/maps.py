@@ -80,9 +80,10 @@ class Map(Handle):
             word(info, 4 * n) for n in range(6)
         )
         self.name = info[24:40].split(b"\0")[0].decode()
-        self._room = self.value_size
+        self._room, self.copies = self.value_size, 1
         if self.type in (5, 6, 21):  # per-CPU hash, array, cgroup storage: a value for every processor
-            self._room = -(-self.value_size // 8) * 8 * possible_cpus()
+            self.copies = possible_cpus()
+            self._room = -(-self.value_size // 8) * 8 * self.copies
 
     @property
     def shape(self) -> Shape:
@@ -193,6 +194,27 @@ class Map(Handle):
         if result != -errno.ENOENT:  # which tells that the end was reached
             check(f"read {self.name}", result)
         return values.raw[: count.value * self._room]
+
+    def inner(self, number: int) -> Map | None:
+        """The map that stands at a place of an array of maps, or None. Raises DriverError."""
+        found = self.lookup(number.to_bytes(4, "little"))
+        return None if found is None else Map.by_id(int.from_bytes(found, "little"))
+
+    def add_inner(self, first: int, number: int, value_size: int, entries: int) -> list[Map]:
+        """Make arrays that can be mapped, and put them into this array of maps from a place on: one call, in which the
+        kernel waits as in `settle`. Raises DriverError."""
+        made = [Map.create(MAP_TYPE_ARRAY, "avi_slab", 4, value_size, entries, F_MMAPABLE) for _ in range(number)]
+        places, files = array("I", range(first, first + number)), array("I", [one.fd for one in made])
+        self.update_all(places.tobytes(), files.tobytes())
+        return made
+
+    def settle(self) -> None:
+        """Wait until programs are done that began before (about 10 ms): so does the kernel whenever a map in a map is
+        replaced. Raises DriverError."""
+        first = self.inner(0)
+        if first is not None:
+            with first:
+                self.update(bytes(4), first.fd.to_bytes(4, "little"))
 
     def mapped(self) -> mmap.mmap:
         """The memory of an array that was made for this (BPF_F_MMAPABLE), such as global data. Raises DriverError."""

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
+from dataplane.bpf.maps import Map
 from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import Program
 from dataplane.drivers.maps.layout import NAMES, u32
@@ -149,7 +151,7 @@ def _without_handshakes(driver: XdpDriver) -> Iterator[Program]:
     """The driver's program on its maps, that samples no flow."""
     with Object(OBJECT) as loaded:
         for name in NAMES:
-            loaded.reuse(name, driver._tables._maps[name])
+            loaded.reuse(name, cast(Map, driver._tables._maps[name]))
         loaded.begin_with("rodata", bytes(4))
         loaded.load()
         with loaded.program(PROGRAM) as program:

@@ -1,7 +1,7 @@
-"""Random worlds and frames through the XDP program and the reference: every verdict, byte, counter and memory must be
+"""Random worlds and frames through the compiled decision and the reference: every verdict, byte, counter and memory is
 equal, while the worlds change and a clock of the test's own goes on.
 
-python -m tests.xdp.fuzz [--frames N] [--seconds S] [--seed X]
+python -m tests.xdp.fuzz [--frames N] [--seconds S] [--seed X] [--decider xdp|native]…
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dataplane.drivers.maps import poolrecord
@@ -25,7 +25,8 @@ from dataplane.forwarding.tracking import SECOND, Entry, Flow, Flows, find_membe
 from dataplane.forwarding.values import Counters, Pool, Vip
 from tests.packets.world import World
 
-from .decider import LOOPBACK, KernelDecider, difference, expected
+from .decider import LOOPBACK, difference, expected
+from .deciders import MAKERS, Make
 from .frames import random_frame
 from .worlds import changed_pool, random_address, random_mac, random_pool, random_service, random_world
 
@@ -36,6 +37,8 @@ BATCH = 200
 
 AGAIN = 0.15
 """How often a frame is another one of a flow that just began."""
+FLOWS = 1 << 17
+"""Room in the tables of flows: more than a world has, in any set."""
 SAMPLED_BELOW = 1 << 31
 """Half of all TCP flows."""
 SLOW = (1, 1000)
@@ -44,7 +47,7 @@ CLOCKS = (SLOW, (1, SECOND // 200), (1, SECOND // 200, SECOND // 2))
 
 
 class Mismatch(Exception):
-    """The two disagree; the text says on what."""
+    """They disagree; the text says on what."""
 
 
 @dataclass
@@ -63,19 +66,21 @@ class Reference:
 
 @dataclass
 class Fuzz:
-    """One seeded run. The program is loaded once; a world replaces the other as one plan replaces another."""
+    """One seeded run. Deciders are made once; a world replaces the other as one plan replaces another."""
 
     seed: int
+    makers: Mapping[str, Make] = field(default_factory=lambda: MAKERS)
     frames: int = 0
     told: set[str] = field(default_factory=set)  # of handshakes
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        self.decider = KernelDecider(1 << 14, SAMPLED_BELOW)
+        self.deciders = {name: make(FLOWS, SAMPLED_BELOW) for name, make in self.makers.items()}
         self.now = 1000 * SECOND
 
     def close(self) -> None:
-        self.decider.close()
+        for decider in self.deciders.values():
+            decider.close()
 
     def run(self, frames: int, seconds: float) -> None:
         """Raises Mismatch."""
@@ -88,10 +93,11 @@ class Fuzz:
         reference = Reference(LookupTables(), Flows())
         reference.flows.handshakes = Handshakes(sampled_below=SAMPLED_BELOW)
         world.put(reference.values)
-        self.decider.readopt()
-        world.put(self.decider.tables)
-        self.decider.tables.prune()
-        self.decider.forget()
+        for decider in self.deciders.values():
+            decider.readopt()
+            world.put(decider.tables)
+            decider.tables.prune()
+            decider.forget()
         for _ in range(FRAMES_A_WORLD // BATCH):
             self._batch(world, reference)
             world = self._change(world, reference)
@@ -99,7 +105,7 @@ class Fuzz:
     def _batch(self, world: World, reference: Reference) -> None:
         values, flows = reference.values, reference.flows
         interface = values.interfaces[LOOPBACK]
-        want, before = Counters(), self.decider.tables.counters()
+        want, before = Counters(), {name: decider.tables.counters() for name, decider in self.deciders.items()}
         steps, recent = self.random.choice(CLOCKS), deque[bytes](maxlen=4)
         for _ in range(BATCH):
             again = recent and self.random.random() < AGAIN
@@ -107,19 +113,21 @@ class Fuzz:
             self.now += self.random.choice(steps)
             if self.random.random() < 0.01 and steps is not SLOW:
                 self.now += self.random.choice((30, 59, 61, 301)) * SECOND
-            self.decider.set_clock(self.now)
             verdict = decision.decide(frame, interface, values, flows, self.now)
-            ran = self.decider.run(frame)
-            if ran != expected(verdict, interface):
-                raise self._mismatch(f"{frame.hex()}\nreference: {verdict}\nprogram:   {ran}", world)
+            for name, decider in self.deciders.items():
+                decider.set_clock(self.now)
+                ran = decider.run(frame)
+                if ran != expected(verdict, interface):
+                    raise self._mismatch(frame.hex(), verdict, name, ran, world)
             decision.count(verdict, want)
             self.told.add(verdict.handshake)
             if verdict.handshake == BEGUN:
                 recent.append(frame)
             self.frames += 1
-        counted = difference(self.decider.tables.counters(), before)
-        if counted != want:
-            raise self._mismatch(f"counters\nreference: {want}\nprogram:   {counted}", world)
+        for name, decider in self.deciders.items():
+            counted = difference(decider.tables.counters(), before[name])
+            if counted != want:
+                raise self._mismatch("counters", want, name, counted, world)
         self._compare_memories(world, flows)
         if self.random.random() < 0.3:
             self._compare_lingering(world, reference)
@@ -133,26 +141,26 @@ class Fuzz:
         return syn[:flags] + bytes([ACK]) + syn[flags + 1 :]
 
     def _compare_memories(self, world: World, flows: Flows) -> None:
-        for name, held, found in zip(
-            ("elder", "young"), (flows.elder, flows.young), self.decider.remembered(), strict=True
-        ):
-            if _entries(held) != found:
-                raise self._mismatch(f"{name}\nreference: {_entries(held)}\nprogram:   {found}", world)
-        openings, there = dict(flows.handshakes.openings), self.decider.openings()
-        if openings != there:
-            raise self._mismatch(f"openings\nreference: {openings}\nprogram:   {there}", world)
+        elder, young, openings = _entries(flows.elder), _entries(flows.young), dict(flows.handshakes.openings)
+        for name, decider in self.deciders.items():
+            if decider.remembered() != (elder, young):
+                raise self._mismatch("elder, young", (elder, young), name, decider.remembered(), world)
+            if decider.openings() != openings:
+                raise self._mismatch("openings", openings, name, decider.openings(), world)
 
     def _compare_lingering(self, world: World, reference: Reference) -> None:
         pools, values = [*(pool.uuid for pool in world.pools), "nobody's"], reference.values
         told = reference.flows.lingering(values.service, values.pools, pools, self.now)
-        there = self.decider.tables.lingering(pools, self.now)
-        want, found = ({pool: sorted(flows) for pool, flows in found.items()} for found in (told, there))
-        if found != want:
-            raise self._mismatch(f"lingering\nreference: {want}\nprogram:   {found}", world)
+        for name, decider in self.deciders.items():
+            there = decider.tables.lingering(pools, self.now)
+            want, found = ({pool: sorted(flows) for pool, flows in found.items()} for found in (told, there))
+            if found != want:
+                raise self._mismatch("lingering", want, name, found, world)
         self._compare_memories(world, reference.flows)
 
-    def _mismatch(self, what: str, world: World) -> Mismatch:
-        return Mismatch(f"seed {self.seed}, frame {self.frames}: {what}\n{world}")
+    def _mismatch(self, what: str, wanted: object, name: str, found: object, world: World) -> Mismatch:
+        where = f"seed {self.seed}, frame {self.frames}"
+        return Mismatch(f"{where}: {what}\nreference: {wanted}\n{name}: {found}\n{world}")
 
     def _move(self, world: World, reference: Reference, both: Callable[[Callable[[Tables], None]], None]) -> World:
         """A service goes over to another pool of the same family, which begins as its own is now."""
@@ -177,7 +185,8 @@ class Fuzz:
 
         def both(change: Callable[[Tables], None]) -> None:
             change(reference.values)
-            change(self.decider.tables)
+            for decider in self.deciders.values():
+                change(decider.tables)
 
         rnd = self.random
         choice = rnd.randrange(13)
@@ -212,10 +221,10 @@ class Fuzz:
             return replace(world, addresses=addresses)
         if choice < 12:
             return self._move(world, reference, both)
-        self.decider.readopt()
-        if self.decider.tables.found.pools != reference.values.pools:
-            found = self.decider.tables.found.pools
-            raise self._mismatch(f"found again\nput:   {reference.values.pools}\nfound: {found}", world)
+        for name, decider in self.deciders.items():
+            decider.readopt()
+            if decider.tables.found.pools != reference.values.pools:
+                raise self._mismatch("pools", reference.values.pools, name, decider.tables.found.pools, world)
         return world
 
 
@@ -233,10 +242,11 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--decider", action="append", choices=MAKERS, help="one of them alone")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().getrandbits(32)
     print(f"seed {seed}", flush=True)
-    fuzz = Fuzz(seed)
+    fuzz = Fuzz(seed, {name: MAKERS[name] for name in options.decider or MAKERS})
     started = time.monotonic()
     try:
         fuzz.run(options.frames, options.seconds)
@@ -245,7 +255,7 @@ def main() -> int:
         return 1
     finally:
         fuzz.close()
-    print(f"{fuzz.frames} frames agree, in {time.monotonic() - started:.0f} s")
+    print(f"{fuzz.frames} frames agree ({', '.join(fuzz.deciders)}), in {time.monotonic() - started:.0f} s")
     return 0
 
 

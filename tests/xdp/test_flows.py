@@ -1,4 +1,4 @@
-"""Tracking on the XDP program: the very tests of the reference's memory, each of their packets sent as a frame."""
+"""Tracking on the compiled decision: the very tests of the reference's memory, their packets sent as frames."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.packets.cases import frame
 from tests.packets.world import ip, mac, service
 
 from .decider import LOOPBACK, KernelDecider, Ran
+from .deciders import EVERY, Decider, Make
 
-pytestmark = pytest.mark.root
 START = 1000
 """Seconds on the program's clock when the tests' begins."""
 NOT_FOR_FRAMES = {
@@ -37,10 +37,10 @@ ROWS = {
 }
 
 
-class KernelFlows:
+class DeciderFlows:
     """flows.Flows as far as the tests use it."""
 
-    def __init__(self, decider: KernelDecider) -> None:
+    def __init__(self, decider: Decider) -> None:
         self._decider = decider
         decider.tables.put_interface(Interface(LOOPBACK, "lo", mac(1), 1500))
 
@@ -87,9 +87,9 @@ def _protocol(packet: Any, service: Service) -> int:
     return values.UDP if UDP in packet else service.key.protocol
 
 
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[KernelDecider]:
-    decider = KernelDecider()
+@pytest.fixture(scope="module", params=EVERY)
+def decider(request: pytest.FixtureRequest) -> Iterator[Decider]:
+    decider: Decider = request.param()
     yield decider
     decider.close()
 
@@ -100,17 +100,18 @@ def arguments(test: Callable[..., None]) -> list[dict[str, bool]]:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_row(name: str, kernel: KernelDecider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row(name: str, decider: Decider, monkeypatch: pytest.MonkeyPatch) -> None:
     for given in arguments(ROWS[name]):
-        kernel.forget()
-        monkeypatch.setattr(test_tracking, "Flows", lambda: KernelFlows(kernel))
+        decider.forget()
+        monkeypatch.setattr(test_tracking, "Flows", lambda: DeciderFlows(decider))
         ROWS[name](**given)
 
 
-def test_a_flood_of_syns_pushes_out_no_connection_that_lives() -> None:
-    decider = KernelDecider(flows=512)
+@pytest.mark.parametrize("make", EVERY)
+def test_a_flood_of_syns_pushes_out_no_connection_that_lives(make: Make) -> None:
+    decider = make(flows=512)
     try:
-        flows = KernelFlows(decider)
+        flows = DeciderFlows(decider)
         pool = test_tracking.pool(values.TRANSITION)
         assert test_tracking.send(flows, pool, syn=False) == "old"  # type: ignore[arg-type]
         for n in range(2000):
@@ -123,7 +124,7 @@ def test_a_flood_of_syns_pushes_out_no_connection_that_lives() -> None:
         decider.close()
 
 
-def tunnel(decider: KernelDecider) -> None:
+def tunnel(decider: Decider) -> None:
     """A UDP service whose one server takes 1,500 bytes, tunnel and all."""
     far = Target(ip("172.16.0.1"), True, mac(0x11), LOOPBACK, ip("10.0.0.1"))
     decider.tables.put_interface(Interface(LOOPBACK, "lo", mac(1), 1500))
@@ -137,42 +138,46 @@ def large(flags: str) -> bytes:
     return frame(IP(src="192.0.2.1", dst="10.0.0.100", flags=flags) / UDP(sport=1, dport=53) / bytes(1453))
 
 
-def test_fragments_are_forgotten_after_their_time(kernel: KernelDecider) -> None:
-    tunnel(kernel)
-    kernel.forget()
+def test_fragments_are_forgotten_after_their_time(decider: Decider) -> None:
+    tunnel(decider)
+    decider.forget()
     first, later = (
         frame(IP(src="192.0.2.1", dst="10.0.0.100", id=5, proto=17, flags=flags, frag=at) / bytes([0, 9, 0, 53] * 6))
         for flags, at in (("MF", 0), (0, 3))
     )
     for seconds, action in ((0, decision.DROPPED), (1, "sent"), (30, "sent"), (31, decision.DROPPED)):
         if seconds == 1:
-            kernel.set_clock(START * SECOND)
-            assert kernel.run(first).action == "sent"
-        kernel.set_clock((START + seconds) * SECOND)
-        assert kernel.run(later).action == action, seconds
+            decider.set_clock(START * SECOND)
+            assert decider.run(first).action == "sent"
+        decider.set_clock((START + seconds) * SECOND)
+        assert decider.run(later).action == action, seconds
 
 
-def test_too_big_messages_are_limited_a_second(kernel: KernelDecider) -> None:
-    tunnel(kernel)
-    kernel.forget()
-    kernel.set_clock(START * SECOND)
+def test_too_big_messages_are_limited_a_second(decider: Decider) -> None:
+    tunnel(decider)
+    decider.forget()
+    decider.set_clock(START * SECOND)
     asked = REPLIES_A_SECOND + 50
-    assert sum(kernel.run(large("DF")).action == "sent" for _ in range(asked)) == REPLIES_A_SECOND
-    assert kernel.tables.counters().dropped["too_big_rate_limited"] == 50
-    drops = kernel.tables.counters().service_drops.values()
+    assert sum(decider.run(large("DF")).action == "sent" for _ in range(asked)) == REPLIES_A_SECOND
+    assert decider.tables.counters().dropped["too_big_rate_limited"] == 50
+    drops = decider.tables.counters().service_drops.values()
     assert [of_service["too_big_rate_limited"] for of_service in drops if "too_big_rate_limited" in of_service] == [50]
-    kernel.set_clock((START + 1) * SECOND)
-    assert kernel.run(large("DF")).action == "sent"
+    decider.set_clock((START + 1) * SECOND)
+    assert decider.run(large("DF")).action == "sent"
 
 
-def test_what_nobody_cuts_up_is_counted(kernel: KernelDecider) -> None:
-    tunnel(kernel)
-    ran, counted = kernel.counted(large(""))
+def test_what_is_too_big_is_cut_up(decider: Decider) -> None:
+    tunnel(decider)
+    ran, counted = decider.counted(large(""))
     assert ran.slow
     assert len(ran.frames) == 2
     assert counted.dropped == {}
     assert [tally.packets for tally in counted.services.values()] == [1]
-    decider = KernelDecider()
+
+
+@pytest.mark.parametrize("make", EVERY)
+def test_what_nobody_cuts_up_is_counted(make: Make) -> None:
+    decider = make()
     try:
         tunnel(decider)
         decider.deafen()
@@ -184,6 +189,7 @@ def test_what_nobody_cuts_up_is_counted(kernel: KernelDecider) -> None:
         decider.close()
 
 
+@pytest.mark.root
 def test_a_mistake_in_user_space_is_counted_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     decider = KernelDecider()
     try:

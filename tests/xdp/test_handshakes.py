@@ -1,4 +1,4 @@
-"""The table of handshakes on the XDP program; and what becomes of its counts when services and pools come and go."""
+"""The table of handshakes on the compiled decision; what becomes of its counts when services and pools come and go."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from tests.packets.handshakes import ROWS, SYN, Row, thrice
 from tests.packets.test_handshakes import START, check
 from tests.packets.world import ETH0, WEB1, WORLD, ip
 
-from .decider import KernelDecider, difference, received_on
+from .decider import difference, received_on
+from .deciders import EVERY, Decider, Make
 
-pytestmark = pytest.mark.root
 
-
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[KernelDecider]:
-    decider = KernelDecider()
+@pytest.fixture(scope="module", params=EVERY)
+def decider(request: pytest.FixtureRequest) -> Iterator[Decider]:
+    decider: Decider = request.param()
     received_on(WORLD, ETH0).put(decider.tables)
     yield decider
     decider.close()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.what)
-def test_row(row: Row, kernel: KernelDecider) -> None:
-    kernel.forget()
-    before = kernel.tables.counters()
+def test_row(row: Row, decider: Decider) -> None:
+    decider.forget()
+    before = decider.tables.counters()
     for seconds, sent in row.sent:
-        kernel.set_clock(int((START + seconds) * SECOND))
-        kernel.run(sent)
-    check(row, difference(kernel.tables.counters(), before), len(kernel.openings()))
+        decider.set_clock(int((START + seconds) * SECOND))
+        decider.run(sent)
+    check(row, difference(decider.tables.counters(), before), len(decider.openings()))
 
 
-def test_counts_go_with_service_and_pool_and_are_handed_over() -> None:
-    decider = KernelDecider()
+@pytest.mark.parametrize("make", EVERY)
+def test_counts_go_with_service_and_pool_and_are_handed_over(make: Make) -> None:
+    decider = make()
     try:
         received_on(WORLD, ETH0).put(decider.tables)
         for seconds, sent in thrice(SYN):

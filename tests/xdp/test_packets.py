@@ -1,4 +1,4 @@
-"""The packet table on the XDP program: every case, byte by byte, with what it counts."""
+"""The packet table on the compiled decision: every case, byte by byte, with what it counts."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from dataplane.forwarding.values import Counters, Tally
 from tests.packets.cases import CASES, Case
 from tests.packets.world import WORLD, ip
 
-from .decider import KernelDecider, Ran, received_on
+from .decider import Ran, received_on
+from .deciders import EVERY, Decider, Make
 
-pytestmark = pytest.mark.root
-Deciders = dict[int, KernelDecider]
+Deciders = dict[int, Decider]
 
 
-@pytest.fixture(scope="module")
-def deciders() -> Iterator[Deciders]:
+@pytest.fixture(scope="module", params=EVERY)
+def deciders(request: pytest.FixtureRequest) -> Iterator[Deciders]:
     """One for each interface that frames are received on."""
     made: Deciders = {}
     try:
         for interface in WORLD.interfaces:
-            made[interface.index] = KernelDecider()
+            made[interface.index] = request.param()
             received_on(WORLD, interface).put(made[interface.index].tables)
         yield made
     finally:
@@ -69,8 +69,9 @@ def test_the_same_after_everything_is_read_back_from_the_maps(deciders: Deciders
                 test_case(row, deciders)
 
 
-def test_what_is_taken_away_is_the_hosts_again() -> None:
-    decider = KernelDecider()
+@pytest.mark.parametrize("make", EVERY)
+def test_what_is_taken_away_is_the_hosts_again(make: Make) -> None:
+    decider = make()
     try:
         world = received_on(WORLD, WORLD.interfaces[0])
         world.put(decider.tables)

@@ -1,7 +1,7 @@
 """Counters in the maps, one number a service and a server, and of what user space does in its stead.
 
-The program's are per processor; user space has its own beside them, so that neither waits for the other. Those of
-handshakes are of all processors together, for they are few.
+The program's are per processor, or per worker; user space has its own beside them, so that neither waits for the other.
+Those of handshakes are of all processors together, for they are few.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from dataplane.bpf import maps
-from dataplane.bpf.maps import Map
 from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.allocators import Numbers
+from dataplane.drivers.maps.heldmap import HeldMap
 from dataplane.drivers.maps.layout import u32
 from dataplane.forwarding.driver import HandshakeCounts
 from dataplane.forwarding.dropreasons import DROP_REASONS
@@ -42,8 +41,10 @@ class Snapshot:
         slow_events: bytes,
         service_drops: Mapping[tuple[int, int], int],
         handshakes: Mapping[int, HandshakeTally],
+        copies: int,
     ) -> None:
-        self._cpus = maps.possible_cpus()
+        """copies: of counters and events, side by side."""
+        self._copies = copies
         self._counters, self._slow = memoryview(counters).cast("Q"), memoryview(slow).cast("Q")
         self._events, self._slow_events = memoryview(events).cast("Q"), memoryview(slow_events).cast("Q")
         self._handshakes = handshakes
@@ -66,13 +67,13 @@ class Snapshot:
 
     def tally(self, number: int) -> Tally:
         """A service's or a server's."""
-        of_all = self._counters[number * 2 * self._cpus : (number + 1) * 2 * self._cpus]
+        of_all = self._counters[number * 2 * self._copies : (number + 1) * 2 * self._copies]
         packets, size = self._slow[number * 2 : number * 2 + 2]
         return Tally(sum(of_all[::2]) + packets, sum(of_all[1::2]) + size)
 
     def event(self, number: int) -> int:
         """A drop reason's, or of another event."""
-        return sum(self._events[number * self._cpus : (number + 1) * self._cpus]) + self._slow_events[number]
+        return sum(self._events[number * self._copies : (number + 1) * self._copies]) + self._slow_events[number]
 
     def drops_of_service(self, number: int) -> dict[str, int]:
         """A service's drops, by reason; none of reasons that it has no drop of."""
@@ -85,7 +86,7 @@ class MapCounters:
     lock: held while user space counts, and while a counter begins anew.
     """
 
-    def __init__(self, held: Mapping[str, Map]) -> None:
+    def __init__(self, held: Mapping[str, HeldMap]) -> None:
         self._maps = held
         self._numbers = Numbers(held["counters"].max_entries, "services and servers together")
         self._of_former_services: set[int] = set()
@@ -107,9 +108,8 @@ class MapCounters:
         with self.lock:
             numbers = [self._numbers.take() for _ in range(wanted)]
             keys = b"".join(map(u32, numbers))
-            sizes = {"counters": 16 * maps.possible_cpus(), "slow_counters": 16, "identifications": 4, "handshakes": 32}
-            for name, size in sizes.items():
-                self._maps[name].update_all(keys, bytes(size * wanted))
+            for name, size in (("counters", 16), ("slow_counters", 16), ("identifications", 4), ("handshakes", 32)):
+                self._maps[name].update_all(keys, bytes(size * self._maps[name].copies * wanted))
             for number in self._of_former_services.intersection(numbers):
                 self._forget_drops(number)
             self._of_former_services.difference_update(numbers)
@@ -121,9 +121,8 @@ class MapCounters:
 
     def hand_over(self, number: int, heir: int) -> None:
         """Add what was counted by one number to another's."""
-        cpus = maps.possible_cpus()
         with self.lock:
-            of_all = memoryview(self._maps["counters"].lookup(u32(number)) or bytes(16 * cpus)).cast("Q")
+            of_all = memoryview(self._maps["counters"].lookup(u32(number)) or b"").cast("Q")
             slow = memoryview(self._maps["slow_counters"].lookup(u32(number)) or bytes(16)).cast("Q")
             packets, size = sum(of_all[::2]) + slow[0], sum(of_all[1::2]) + slow[1]
             if packets:
@@ -151,6 +150,7 @@ class MapCounters:
             self._maps["slow_events"].read(events),
             self._read_service_drops(),
             dict(self._handshakes()),
+            self._maps["counters"].copies,
         )
 
     def handshakes(

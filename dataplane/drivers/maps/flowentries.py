@@ -6,7 +6,7 @@ import struct
 from collections.abc import Collection
 from typing import NamedTuple
 
-from dataplane.bpf.maps import Map
+from dataplane.drivers.maps.heldmap import HeldMap
 from dataplane.drivers.maps.layout import LIFE
 from dataplane.drivers.maps.poolrecord import family, pool_id
 from dataplane.forwarding.handshakes import Opening, TcpFlow
@@ -47,7 +47,7 @@ def read_opening(key: bytes, value: bytes) -> tuple[TcpFlow, Opening]:
     return TcpFlow(client, vip, client_port + port), Opening(server, sequence, syns, seen)
 
 
-def lingering(elder: Map, values: LookupTables, wanted: Collection[str], now: int) -> Lingering:
+def lingering(elder: HeldMap, values: LookupTables, wanted: Collection[str], now: int) -> Lingering:
     """Driver.lingering, over the map `elder`. now: nanoseconds of the system's monotonic clock."""
     found: dict[str, list[tuple[int, tuple[bytes, int], int]]] = {name: [] for name in wanted}
     families = {family(pool_id(name)) for name in wanted}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 
-from dataplane.bpf.maps import Map
+from dataplane.drivers.maps.heldmap import HeldMap
 from dataplane.drivers.maps.layout import u32
 
 
 class Lives:
     """The map `lives`."""
 
-    def __init__(self, held: Map) -> None:
+    def __init__(self, held: HeldMap) -> None:
         self._map = held
 
     def lead(self, lives: Sequence[bytes], first: int) -> None:

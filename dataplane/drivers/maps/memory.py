@@ -11,8 +11,8 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable
 
-from dataplane.bpf.maps import Map
 from dataplane.drivers.maps import layout
+from dataplane.drivers.maps.heldmap import HeldMap
 from dataplane.native.library import address
 
 
@@ -20,7 +20,7 @@ class State:
     """Parts of the memory as views: bytes, but `index` in words and `pools` in double ones. next_hops: the double words
     of `targets`, the first of each pair a target's next hop. Close it before the map."""
 
-    def __init__(self, bss: Map) -> None:
+    def __init__(self, bss: HeldMap) -> None:
         self._memory, self._barrier = bss.mapped(), threading.Lock()
         whole = memoryview(self._memory)
         self._views = [whole]

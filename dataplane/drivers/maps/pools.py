@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import cast
 
-from dataplane.bpf.maps import Map
 from dataplane.drivers.maps import layout, poolrecord, tablerecord
 from dataplane.drivers.maps.allocators import Numbers, Retired, Runs
 from dataplane.drivers.maps.counters import MapCounters
+from dataplane.drivers.maps.heldmap import HeldMap, HeldSlabs
 from dataplane.drivers.maps.layout import DETAIL_SIZE, HEAD_PLACES, TARGET_SIZE
 from dataplane.drivers.maps.lives import Lives
 from dataplane.drivers.maps.memory import State
@@ -46,7 +47,7 @@ class MapPools:
 
     def __init__(
         self,
-        maps: Mapping[str, Map],
+        maps: Mapping[str, HeldMap],
         state: State,
         counters: MapCounters,
         places: Mapping[int, int],
@@ -56,7 +57,7 @@ class MapPools:
         self._lives, self._source_macs = Lives(maps["lives"]), SourceMacs(maps["source_macs"], state.source_macs)
         self._details_map = maps["details"].mapped()
         self._details = memoryview(self._details_map)
-        self._slabs = Slabs(maps["slabs"])
+        self._slabs = Slabs(cast(HeldSlabs, maps["slabs"]))
         self._numbers = Numbers(layout.MAX_POOLS, "pools", first=1)
         self._runs = Runs(layout.MAX_TARGETS, "servers")
         self._retired = Retired[tuple[int, int]](lambda run: self._runs.give(*run))

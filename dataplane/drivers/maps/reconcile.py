@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ctypes import c_uint32, c_void_p
 from typing import NamedTuple
 
-from dataplane.bpf.maps import Map
+from dataplane.drivers.maps.heldmap import HeldMap
 from dataplane.drivers.maps.layout import DETAIL_SIZE, TARGET_SIZE
 from dataplane.drivers.maps.memory import FILTER_PLACES
 from dataplane.native.library import address, function
@@ -40,7 +40,7 @@ class Consistency:
     """What `lives` and `source_macs` hold, read by a thread of its own from the moment that this is made: the keys come
     while other things are read."""
 
-    def __init__(self, lives: Map, source_macs: Map) -> None:
+    def __init__(self, lives: HeldMap, source_macs: HeldMap) -> None:
         self._reader = ThreadPoolExecutor(1, "avi-se-reconcile")
         self._lives, self._source_macs = (self._reader.submit(_sum, held) for held in (lives, source_macs))
         self._reader.shutdown(wait=False)
@@ -69,7 +69,7 @@ class Consistency:
         return places if self._source_macs.result() == wanted else None
 
 
-def _sum(held: Map) -> array[int] | None:
+def _sum(held: HeldMap) -> array[int] | None:
     native = function(*_ENTRY)
     if native is None:
         return None

@@ -11,9 +11,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from dataplane.bpf.maps import Map
 from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.allocators import Retired
+from dataplane.drivers.maps.heldmap import HeldMap
 from dataplane.drivers.maps.layout import ENTRY_SIZE
 from dataplane.drivers.maps.memory import State
 
@@ -21,7 +21,7 @@ from dataplane.drivers.maps.memory import State
 class ServiceLookup:
     """Entries by key; `services` is the hash table that they stand for. It takes over what it finds."""
 
-    def __init__(self, state: State, services: Map, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, state: State, services: HeldMap, clock: Callable[[], float] = time.monotonic) -> None:
         self._index, self._entries = state.index, state.entries
         self._places: dict[bytes, tuple[int, int]] = {}
         self._taken: set[int] = set()
@@ -70,7 +70,7 @@ class ServiceLookup:
         self._end += 1
         return self._end - 1
 
-    def _read(self, services: Map) -> None:
+    def _read(self, services: HeldMap) -> None:
         """What a process that was killed left half done is not taken over: the hash table is right."""
         used = set()
         for place, number in enumerate(self._index.tolist()):

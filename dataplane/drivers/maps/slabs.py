@@ -13,9 +13,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from dataplane.bpf.maps import F_MMAPABLE, MAP_TYPE_ARRAY, Map
-from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.allocators import Retired
+from dataplane.drivers.maps.heldmap import Array, HeldSlabs
 from dataplane.drivers.maps.layout import SLAB_TABLES, TABLE_SIZE, TABLE_SLOTS, u32
 from dataplane.errors import DriverError
 from dataplane.forwarding.maglev import Owners
@@ -95,9 +94,9 @@ class Slabs:
     """Tables by number. outer: the array of slabs; slabs found in it are taken over, their tables free but for those
     that `start` names."""
 
-    def __init__(self, outer: Map) -> None:
+    def __init__(self, outer: HeldSlabs) -> None:
         self._outer = outer
-        self._maps: list[Map] = []
+        self._maps: list[Array] = []
         self._memories: list[mmap.mmap] = []
         self._views: list[memoryview] = []
         self._numbers: list[memoryview] = []
@@ -107,10 +106,10 @@ class Slabs:
         self.retired = Retired[int](self._release)
         """Tables that packets may still read."""
         for number in range(outer.max_entries):
-            found = outer.lookup(u32(number))
+            found = outer.inner(number)
             if found is None:
                 break
-            self._open(Map.by_id(int.from_bytes(found, "little")))
+            self._open(found)
         if not self._maps:
             self._grow(1)
         self._write(0, b"\xff" * TABLE_SIZE)
@@ -148,9 +147,8 @@ class Slabs:
             self._grow(-(-missing // SLAB_TABLES))
 
     def settle(self) -> None:
-        """Wait until packets are done that began before (about 10 ms): so does the kernel whenever a map in a map is
-        replaced."""
-        self._outer.update(u32(0), u32(self._maps[0].fd))
+        """Wait until packets are done that began before."""
+        self._outer.settle()
         self.retired.release()
 
     def trim(self) -> None:
@@ -198,16 +196,13 @@ class Slabs:
         slabs = min(slabs, most - first)
         if not slabs:
             raise DriverError(f"there is room for no more than {most * SLAB_TABLES - 1} tables of pools")
-        for _ in range(slabs):
-            self._open(_slab())
-        new = self._maps[first:]
-        keys, values = (b"".join(map(u32, ns)) for ns in (range(first, first + slabs), [one.fd for one in new]))
-        self._outer.update_all(keys, values)
+        for slab in self._outer.add_inner(first, slabs, TABLE_SIZE, SLAB_TABLES):
+            self._open(slab)
         for number in range(max(_FIRST, first * SLAB_TABLES), len(self._maps) * SLAB_TABLES):
             heapq.heappush(self._free, number)
         self.retired.release()  # the call has waited for all packets
 
-    def _open(self, slab: Map) -> None:
+    def _open(self, slab: Array) -> None:
         self._maps.append(slab)
         self._memories.append(slab.mapped())
         self._views.append(memoryview(self._memories[-1]))
@@ -222,7 +217,3 @@ class Slabs:
     def _write(self, number: int, data: bytes | memoryview) -> None:
         at = number % SLAB_TABLES * TABLE_SIZE
         self._views[number // SLAB_TABLES][at : at + len(data)] = data
-
-
-def _slab() -> Map:
-    return Map.create(MAP_TYPE_ARRAY, "avi_slab", 4, TABLE_SIZE, layout.SLAB_TABLES, F_MMAPABLE)

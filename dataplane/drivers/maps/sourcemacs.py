@@ -9,8 +9,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Set
 
-from dataplane.bpf.maps import Map
 from dataplane.drivers.maps import layout
+from dataplane.drivers.maps.heldmap import HeldMap
 from dataplane.drivers.maps.layout import u32
 from dataplane.drivers.maps.memory import Filter
 from dataplane.plan import L2
@@ -22,7 +22,7 @@ Known = Set[tuple[bytes, bytes]]
 class SourceMacs:
     """The map `source_macs`, with its filter in the program's memory."""
 
-    def __init__(self, held: Map, bits: memoryview) -> None:
+    def __init__(self, held: HeldMap, bits: memoryview) -> None:
         self._map, self._filter = held, Filter(bits)
 
     def add(self, number: int, mode: str, before: Known, after: Known) -> None:

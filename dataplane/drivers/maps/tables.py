@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from dataplane.bpf.maps import Map
 from dataplane.drivers.maps import flowentries, layout
 from dataplane.drivers.maps.counters import MapCounters
+from dataplane.drivers.maps.heldmap import HeldMap
 from dataplane.drivers.maps.layout import INTERFACE_SIZE, ServiceEntry, u32
 from dataplane.drivers.maps.memory import Filter, State
 from dataplane.drivers.maps.pools import MapPools
@@ -48,7 +48,7 @@ class MapTables:
     values: the same once more, for what the program leaves to the reference decision.
     """
 
-    def __init__(self, maps: Mapping[str, Map]) -> None:
+    def __init__(self, maps: Mapping[str, HeldMap]) -> None:
         self._maps = dict(maps)
         self._state = State(maps["bss"])
         self.values = LookupTables()

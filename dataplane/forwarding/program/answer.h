@@ -24,11 +24,11 @@ struct icmp {
 
 static __always_inline void turn_round(struct eth *eth)
 {
-	__u16 own[3] = {eth->dst[0], eth->dst[1], eth->dst[2]};
+	__u16 ours[3] = {eth->dst[0], eth->dst[1], eth->dst[2]};
 
 	for (int i = 0; i < 3; i++) {
 		eth->dst[i] = eth->src[i];
-		eth->src[i] = own[i];
+		eth->src[i] = ours[i];
 	}
 }
 

@@ -12,9 +12,6 @@
 #define UNANSWERED_SYNS 3
 #define REPEATED_AFTER (SECOND / 2)
 
-/* The hashes of sampled flows are below this one. 0: nothing is sampled. It is set before the program is loaded. */
-const volatile __u32 sampled_below = 1u << 26;
-
 /* ports: both, as they stand in the frame. */
 static __always_inline int is_sampled(__be32 client, __u32 ports)
 {

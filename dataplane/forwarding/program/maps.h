@@ -183,4 +183,7 @@ struct {
 	__u64 replies;
 } own SEC(".data");
 
+/* The hashes of sampled flows are below this one. 0: nothing is sampled. It is set before the program is loaded. */
+const volatile __u32 sampled_below = 1u << 26;
+
 #endif

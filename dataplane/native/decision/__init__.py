@@ -1,0 +1,1 @@
+"""The forwarding decision compiled for this processor, and its maps in memory that processes share."""

@@ -1,0 +1,87 @@
+"""The native decision: the library is what its source gives; its maps as their writers need them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dataplane.drivers.maps.layout import NAMES
+from dataplane.errors import DriverError
+from dataplane.native.decision.library import FOLDER, MAX_WORKERS
+from dataplane.native.decision.maps import SharedMaps
+from dataplane.native.decision.worker import Worker
+
+
+def test_rebuilding_gives_the_shipped_library(tmp_path: Path) -> None:
+    subprocess.run(["make", "-s", "-C", FOLDER, f"OUT={tmp_path}"], check=True)
+    built, shipped = tmp_path / "decision.x86_64.so", FOLDER / "decision.x86_64.so"
+    assert built.read_bytes() == shipped.read_bytes(), "run `make xdp`"
+
+
+@pytest.fixture
+def maps() -> Iterator[SharedMaps]:
+    made = SharedMaps(flows=1 << 10, workers=2)
+    yield made
+    made.close()
+
+
+def test_there_is_a_map_for_each_of_the_programs(maps: SharedMaps) -> None:
+    assert set(NAMES) < set(maps)
+
+
+def test_a_hash_that_is_full_says_so_and_has_room_again(maps: SharedMaps) -> None:
+    addresses = maps["addresses"]
+    keys = [n.to_bytes(4, "big") for n in range(addresses.max_entries)]
+    for key in keys:
+        addresses.update(key, key[::-1])
+    with pytest.raises(DriverError, match="the map addresses is full: it holds 16384 entries"):
+        addresses.update(b"\xff\xff\xff\xff", bytes(4))
+    assert dict(addresses.items()) == {key: key[::-1] for key in keys}
+    for key in keys[::2]:
+        addresses.delete(key)
+    for key in keys[::2]:
+        assert addresses.lookup(key) is None
+        addresses.update(key, key)
+    assert dict(addresses.items(64)) == {key: key if n % 2 == 0 else key[::-1] for n, key in enumerate(keys)}
+
+
+def test_a_value_that_changes_again_and_again_needs_no_room(maps: SharedMaps) -> None:
+    addresses = maps["addresses"]
+    for n in range(3 * addresses.max_entries):
+        addresses.update(b"key!", n.to_bytes(4, "little"))
+    assert list(addresses.items()) == [(b"key!", n.to_bytes(4, "little"))]
+
+
+def test_what_is_in_a_folder_is_adopted(tmp_path: Path) -> None:
+    first = SharedMaps(tmp_path, flows=1 << 10, workers=3)
+    first["addresses"].update(b"aaaa", b"1111")
+    first["counters"].update(bytes(4), bytes(range(48)))
+    first["elder"].update(b"f" * 16, b"e" * 24)
+    first.close()
+    second = SharedMaps(tmp_path, flows=1 << 10)
+    assert second.workers == 3
+    assert second["addresses"].lookup(b"aaaa") == b"1111"
+    assert second["counters"].lookup(bytes(4)) == bytes(range(48))
+    assert dict(second["elder"].items()) == {b"f" * 16: b"e" * 24}
+    second.close()
+
+
+def test_what_is_of_another_layout_is_refused(tmp_path: Path) -> None:
+    SharedMaps(tmp_path, flows=1 << 10).close()
+    with pytest.raises(DriverError, match="elder is of another layout"):
+        SharedMaps(tmp_path, flows=1 << 11)
+    with (tmp_path / "workers").open("r+b") as file:
+        file.write(b"another!")
+    with pytest.raises(DriverError, match="the maps cannot be opened"):
+        SharedMaps(tmp_path, flows=1 << 10)
+
+
+def test_a_worker_without_counters_is_refused(maps: SharedMaps) -> None:
+    Worker(maps, 1).end()
+    with pytest.raises(DriverError, match="worker 2 cannot begin"):
+        Worker(maps, 2)
+    with pytest.raises(DriverError, match="there are counters for at most"):
+        SharedMaps(workers=MAX_WORKERS + 1)
