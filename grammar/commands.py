@@ -15,7 +15,7 @@ from grammar.lacking import LACKING, LACKING_AFTER, LACKING_KINDS
 from grammar.lexer import Word, pick
 from grammar.nodes import Node, Slot
 from grammar.parser import parse
-from grammar.tree import UNABBREVIATED, root, verb_help
+from grammar.tree import UNABBREVIATED, root, topics
 
 
 @dataclass(slots=True)
@@ -217,7 +217,7 @@ def step(node: Node, word: Word) -> Node:
     if slot.slot is Slot.NUMBER and not (word.text.isascii() and word.text.isdecimal() and len(word.text) < 10):
         raise BadValue(f"'{word.text}' is not a number", word.text, word.column, (slot.word,))
     if slot.slot is Slot.VERB:
-        pick(word, verb_help(), "a command")
+        pick(word, topics(), "a command or a page of the manual")
     if not word.text:
         raise BadValue(f"an empty word is no {slot.word}", "", word.column, (slot.word,))
     return slot

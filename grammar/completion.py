@@ -178,7 +178,7 @@ def _of_nodes(
             kind = schema.kind(n.kind)
             return _of_fields(kind, kind.root, (), partial, typed, names)
         elif n.slot is Slot.VERB:
-            candidates += [(word, verb.help) for word, verb in tree.verb_help(inside=inside).items()]
+            candidates += tree.topics(inside=inside).items()
         else:
             form, help_ = n.word, n.help
             kind_ = FILE if n.slot is Slot.PATH else n.kind

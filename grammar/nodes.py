@@ -13,7 +13,7 @@ class Slot(enum.Enum):
     NUMBER = enum.auto()  # of the node's kind, where it has one: "commit", those of the history
     PATH = enum.auto()
     TEXT = enum.auto()
-    VERB = enum.auto()  # any command's name
+    VERB = enum.auto()  # any command's name, or a page's of the manual
     FIELDS = enum.auto()  # the rest of the line: fields of the kind
     COMMAND = enum.auto()  # the rest of the line: a command out of `next`
 

@@ -10,6 +10,7 @@ from functools import cache
 
 from grammar import schema
 from grammar.nodes import Node, Slot, comment, commit_number, commit_options, number
+from grammar.pages import PAGES
 
 
 def _object(segment: str, action: str, *after: Node) -> Node:
@@ -163,7 +164,8 @@ _TERMINAL = Node(
 _CONFIRM = Node("confirm", "keep what save confirm stored; never abbreviated", "confirm")
 UNABBREVIATED = frozenset({"confirm"})
 """Commands that are typed in full: to keep what may have gone wrong, and `conf` has always been configure."""
-_HELP = Node("help", "commands and what they do", "help", (Node("<command>", "", "help", (), Slot.VERB, "verb"),))
+_TOPIC = Node("<command or page>", "", "help", (), Slot.VERB, "verb")
+_HELP = Node("help", "commands and what they do, and the pages of the manual", "help", (_TOPIC,))
 _EVERYWHERE = (
     Node("where", "tenant, and what is set in this mode", "where"),
     _TERMINAL,
@@ -379,6 +381,11 @@ PIPED = frozenset({"show", "where", "do", "watch", "history", "version", "help"}
 def about(node: Node) -> str:
     """A node's help; a kind's is the model's own."""
     return node.help or (schema.kind(node.kind).help if node.kind and node.slot is None else "")
+
+
+def topics(*, inside: bool = False) -> dict[str, str]:
+    """What `help` tells about: every command and every page of the manual, by name, with its help."""
+    return {**PAGES, **{word: node.help for word, node in verb_help(inside=inside).items()}}
 
 
 def verb_help(*, inside: bool = False) -> dict[str, Node]:

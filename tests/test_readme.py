@@ -1,4 +1,4 @@
-"""The README's commands and session, as they stand there."""
+"""README and manual: their commands and sessions work as printed, and their pages can be shown."""
 
 import os
 import re
@@ -8,16 +8,24 @@ from pathlib import Path
 
 import pytest
 
+from avi_shell import manual
+from grammar.pages import PAGES
+from grammar.tree import verb_help
 from tests.drivers import every_driver
 
 ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "README.md").read_text("utf-8")
+README = ROOT / "README.md"
+PAGES_OF_FILES = [README, *sorted(manual.HERE.glob("*.md"))]
 BIN = Path(sys.executable).parent
 
-SCRIPTS = re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-SESSION = re.findall(r"<!-- session -->\n```\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-LATER_SESSIONS = re.findall(r"<!-- session after (\S+) -->\n```\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-SELECTIONS = re.findall(r"`\.venv/bin/pytest ([^`]+)`", TEXT)
+_BLOCK = re.compile(r"^```(\w*)(?: after (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = [(page.name, *found) for page in PAGES_OF_FILES for found in _BLOCK.findall(page.read_text("utf-8"))]
+"""Page, language, what a session stands on ("" for a fresh store), text."""
+SCRIPTS = [(page, text) for page, language, _, text in BLOCKS if language == "sh"]
+SESSIONS = [(page, before, text) for page, language, before, text in BLOCKS if language == "session"]
+TEXTS = [(page, text) for page, language, _, text in BLOCKS if language == "text"]
+SEEN = (ROOT / "tests" / "README.md").read_text("utf-8").split("## Seen to work")[1]
+SELECTIONS = re.findall(r"`\.venv/bin/pytest ([^`]+)`", SEEN)
 
 
 def run(words: list[str], state: Path) -> "subprocess.CompletedProcess[str]":
@@ -25,37 +33,60 @@ def run(words: list[str], state: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_the_session_works_as_printed(tmp_path: Path) -> None:
-    (session,) = SESSION
+@pytest.mark.parametrize(
+    ("page", "before", "session"), SESSIONS, ids=[f"{page}-{text[:30]!r}" for page, _, text in SESSIONS]
+)
+def test_a_session_works_as_printed(page: str, before: str, session: str, tmp_path: Path) -> None:
     (tmp_path / "session").write_text(session, "utf-8")
-    done = run(["avi-shell", "--transcript", "-f", str(tmp_path / "session")], tmp_path / "state")
+    files = [word for path in (before, str(tmp_path / "session")) if path for word in ("-f", path)]
+    done = run(["avi-shell", "--transcript", *files], tmp_path / "state")
     assert done.returncode == 0, done.stderr
     shown = done.stdout.splitlines()
     for line in session.splitlines():
-        assert line in shown
-    done = run(["avi-shell", "-c", "show networkprofile dsr-l2"], tmp_path / "state")
-    assert "DSR_TYPE_L2" in done.stdout
+        assert any(line == one or one.endswith(f"> {line}") for one in shown), line
 
 
-@pytest.mark.parametrize(("before", "session"), LATER_SESSIONS, ids=[before for before, _ in LATER_SESSIONS])
-def test_a_session_works_after_another_as_printed(before: str, session: str, tmp_path: Path) -> None:
+def test_the_readmes_service_is_twenty_lines_and_becomes_a_service(tmp_path: Path) -> None:
+    (session,) = (text for page, _, text in SESSIONS if page == README.name)
+    assert len(session.splitlines()) == 20
     (tmp_path / "session").write_text(session, "utf-8")
-    done = run(["avi-shell", "--transcript", "-f", before, "-f", str(tmp_path / "session")], tmp_path / "state")
+    asked = ["-c", "show virtualservice | count", "-c", "export configuration file " + str(tmp_path / "export.json")]
+    done = run(["avi-shell", "-f", str(tmp_path / "session"), *asked], tmp_path / "state")
     assert done.returncode == 0, done.stderr
-    shown = done.stdout.splitlines()
-    for line in session.splitlines():
-        assert line in shown
+    assert done.stdout.splitlines()[-2] == "1"
+    done = run(["avi-shell", "compile", str(tmp_path / "export.json"), str(tmp_path / "plan.json")], tmp_path / "state")
+    assert done.returncode == 0, done.stderr
+    assert "192.168.1.100" in (tmp_path / "plan.json").read_text("utf-8")
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.splitlines()[0])
-def test_the_commands_work_as_printed(script: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("page", "script"), SCRIPTS, ids=[f"{s[0]} {s[1][:30]!r}" for s in SCRIPTS])
+def test_the_commands_work_as_printed(page: str, script: str, tmp_path: Path) -> None:
     done = run(["bash", "-euc", script.replace("/tmp/avi", str(tmp_path / "avi"))], tmp_path / "state")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_there_is_something_to_run() -> None:
-    assert len(SCRIPTS) >= 1
-    assert len(SELECTIONS) >= 5
+def test_every_block_says_what_it_is() -> None:
+    assert {language for _, language, _, _ in BLOCKS} == {"sh", "session", "text"}
+    assert len(SCRIPTS) >= 2
+    assert len(SESSIONS) >= 3
+
+
+def test_the_pages_that_help_lists_are_the_files() -> None:
+    assert set(PAGES) == {path.stem for path in manual.HERE.glob("*.md")}
+    assert not set(PAGES) & set(verb_help())
+    linked = re.findall(r"\]\(avi_shell/manual/([\w-]+)\.md\)", README.read_text("utf-8"))
+    assert set(linked) == set(PAGES)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_help_shows_a_page(name: str, tmp_path: Path) -> None:
+    done = run(["avi-shell", "-c", f"help {name}"], tmp_path / "state")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip("\n") == manual.page(name)
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text("utf-8").splitlines()) <= 120
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +107,7 @@ def test_the_named_tests_exist(selection: str, collected: list[str]) -> None:
 def test_the_page_about_tests_names_what_is_there() -> None:
     tests = Path(__file__).parent
     page = (tests / "README.md").read_text("utf-8")
+    assert len(SELECTIONS) >= 5
     folders = {path.parent.name for path in tests.glob("*/__init__.py")}
     assert set(re.findall(r"^\| `(\w+)/` \|", page, re.MULTILINE)) == folders
     for path in re.findall(r"`([\w/]+/[\w.]+\.\w+)`", page):

@@ -28,11 +28,14 @@ from prompt_toolkit.shortcuts import clear
 
 from avi_shell.fronts.interactive import LOOK_EVERY, Interactive
 from avi_shell.fronts.keyboard import Keyboard
-from avi_shell.output.result import Result
+from avi_shell.output.result import Page, Result
 from avi_shell.session.session import Session
 from dataplane import statedir
 from dataplane.foreign.text import visible
 from grammar.lexer import in_quotes
+
+PAGE_WIDTH = 100
+"""Columns of a page of the manual on a terminal that does not tell its own."""
 
 
 class _History(FileHistory):
@@ -168,11 +171,24 @@ class Terminal(Interactive):
             result.warnings.append(self._history.fault)
         return result
 
+    def _show(self, result: Result, prompt: str) -> None:
+        page = next((part for part in result.parts if isinstance(part, Page)), None)
+        if page is None:
+            super()._show(result, prompt)
+            return
+        from avi_shell.output.markdown import formatted  # late: only pages of the manual need rich
+
+        shown = formatted(page, self._width() or PAGE_WIDTH, colour=True)
+        if self._session.settings.length == 0:
+            print(shown)
+        else:
+            self._page(shown)
+
     def _page(self, text: str) -> None:
-        """Page by page. `less` has a shell, an editor and files behind its keys: not here."""
+        """Page by page, unless all of it has room. The shell, editor and files behind the keys of `less` are off."""
         if shutil.which("less"):
             os.environ.update(LESSSECURE="1", LESSHISTFILE="-")
-            pydoc.pipepager(text, "less")
+            pydoc.pipepager(text, "less -FR")
         else:
             pydoc.plainpager(text)
 

@@ -33,6 +33,12 @@ class Prose(str):
     __slots__ = ()
 
 
+class Page(str):
+    """A page of the manual, in Markdown. A terminal shows it formatted, others get it as it is."""
+
+    __slots__ = ()
+
+
 Part = str | Table | Words
 
 

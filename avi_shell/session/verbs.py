@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
-from avi_shell import VERSION
+from avi_shell import VERSION, manual
 from avi_shell.configuration.document import ALL, SECRET, Document, cloud_of
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
-from avi_shell.output.result import Result, Table, Words
+from avi_shell.output.result import Page, Result, Table, Words
 from avi_shell.session import confirming, files, history, naming, transaction, undo
 from avi_shell.session.comment import comment_of
 from avi_shell.session.state import FIELD_VALUE, SessionState
@@ -18,7 +18,8 @@ from grammar import schema
 from grammar.commands import Command
 from grammar.lexer import pick
 from grammar.nodes import Slot
-from grammar.tree import about, in_mode, root, verb_help
+from grammar.pages import PAGES
+from grammar.tree import about, in_mode, root, topics, verb_help
 
 
 def _open(session: SessionState, command: Command, result: Result) -> None:
@@ -264,13 +265,19 @@ def _help(session: SessionState, command: Command, result: Result) -> None:
     typed = command.arguments.get("verb")
     inside = session.open is not None
     verbs = verb_help(inside=inside)
-    verb = pick(typed, verbs, "a command") if typed is not None else ""
+    verb = pick(typed, topics(inside=inside), "a command or a page of the manual") if typed is not None else ""
+    if verb and verb not in verbs:
+        result.data = manual.page(verb)
+        result.parts.append(Page(result.data))
+        return
     nodes = verbs[verb].next if verb else (in_mode() if inside else root())
     nodes = tuple(inner for node in nodes for inner in (node.next if node.slot is Slot.COMMAND else (node,)))
     if verb:
         result.parts.append(f"{verb}: {verbs[verb].help}")
     result.data = {node.word: about(node) for node in nodes if node.word}
     result.parts.append(Words(list(result.data.items())))
+    if not verb:
+        result.parts += ["", "The manual, by `help PAGE`:", Words(list(PAGES.items()))]
 
 
 Handler = Callable[[SessionState, Command, Result], None]

@@ -1,5 +1,5 @@
 """Every field of HealthMonitor, Pool and Server that the model offers acts, each shown by a test, or says that it does
-not: in its help, when it is saved, and in the README. The walk is over the model: a new field fails until it is placed.
+not: in its help, when it is saved, and in the manual. The walk is over the model: a new field fails until it is placed.
 """
 
 from __future__ import annotations
@@ -159,8 +159,8 @@ def test_what_has_no_effect_says_so_and_has_none(path: str, site: Site, read: An
     assert field.help.endswith("(no effect here)")
 
 
-def test_the_readme_lists_them() -> None:
-    text = (ROOT / "README.md").read_text("utf-8")
+def test_the_manual_lists_them() -> None:
+    text = (ROOT / "avi_shell" / "manual" / "limits.md").read_text("utf-8")
     assert [path for path in WITHOUT if f"`{path.rpartition('.')[2]}`" not in text] == []
 
 

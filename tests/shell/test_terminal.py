@@ -224,3 +224,18 @@ def test_the_pager_has_no_shell_behind_it(terminal: Start) -> None:
     at.expect_exact(ROOT_PROMPT)
     assert "got-a-23" not in at.before
     at.sendline("exit")
+
+
+def test_a_page_of_the_manual_is_shown_formatted_and_paged(terminal: Start) -> None:
+    at = terminal(LESS="-X")
+    at.expect_exact(ROOT_PROMPT)
+    at.sendline("help undo")
+    at.expect_exact("History and undo")
+    assert "# History" not in at.before
+    at.send("q")
+    at.sendline("terminal length 0")
+    at.expect_exact(ROOT_PROMPT)
+    at.expect_exact(ROOT_PROMPT)
+    at.sendline("help undo | grep -c rollback")
+    at.expect(r"\x1b\[\?2004l\d+\r\n")
+    at.sendline("exit")

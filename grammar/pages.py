@@ -1,0 +1,22 @@
+"""The manual's pages by name, as `help` offers them. The texts are the shell's (`avi_shell/manual/`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+PAGES: Mapping[str, str] = {
+    "install": "what a machine needs: kernel, packages, rights, units, containers",
+    "shell": "modes, completion, pipes, configuration sessions, tenants and clouds",
+    "layer2": "a whole layer-2 set-up, with the server's side",
+    "layer3": "a whole layer-3 set-up: tunnels to servers behind routers",
+    "several-engines": "several hosts with one configuration, and VIPs told to routers by BGP",
+    "drivers": "XDP and packet sockets: which one is taken, and what each needs",
+    "monitors": "health monitors: types, paths, and what follows from their results",
+    "operating": "status, states, drop reasons, and how a packet is decided",
+    "undo": "history, rollback, confirmed commits, backup and restore",
+    "capacity": "limits of size, and measured speed",
+    "replay": "a configuration tried on a capture, without a network",
+    "automation": "scripts: options, JSON and exit statuses",
+    "limits": "what does not work here, and fields without effect",
+}
+"""Page → what it is about."""
