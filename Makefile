@@ -6,6 +6,7 @@ DRIVER ?= auto
 REQUESTS ?= 100
 SECONDS ?= 60
 FRAMES ?= 1000000
+CHECKED ?= 200000
 COMMITS ?= 500
 KILLS ?= 200
 CONNECTIONS ?= 1000
@@ -61,8 +62,9 @@ $(VENV)/installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
 soak: install-test ## a minute of traffic while the plan changes ten times a second (SECONDS=60)
 	@$(BIN)/python -m tests.lab.soak --seconds $(SECONDS)
 
-fuzz: install-test ## a million random frames through XDP program, native decision and reference (FRAMES=1000000)
+fuzz: install-test ## random frames through XDP program, native decision, reference (FRAMES=1000000 CHECKED=200000)
 	@$(BIN)/python -m tests.xdp.fuzz --frames $(FRAMES) --seconds 1800
+	@$(BIN)/python -m tests.xdp.checked --frames $(CHECKED) --seconds 1800
 
 torture: install-test ## kills, damage, full disks, mutated input: every part (TORTURE="kills=50 starts": those alone)
 	@$(BIN)/python -m tests.torture $(TORTURE)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 from dataplane.drivers.maps.layout import NAMES
 from dataplane.errors import DriverError
 from dataplane.native.decision.library import FOLDER, MAX_WORKERS
-from dataplane.native.decision.maps import SharedMaps
+from dataplane.native.decision.maps import SharedMap, SharedMaps, SharedSlabs
 from dataplane.native.decision.worker import Worker
 
 
@@ -77,6 +80,65 @@ def test_what_is_of_another_layout_is_refused(tmp_path: Path) -> None:
         file.write(b"another!")
     with pytest.raises(DriverError, match="the maps cannot be opened"):
         SharedMaps(tmp_path, flows=1 << 10)
+
+
+def test_what_is_taken_away_is_used_again_when_each_burst_is_over(maps: SharedMaps) -> None:
+    addresses, first, second = maps["addresses"], Worker(maps, 0), Worker(maps, 1)
+    first.online(1)
+    addresses.update(b"key!", b"old.")
+    addresses.update(b"key!", b"new.")
+    assert places(addresses) == 2
+    addresses.update(b"else", b"....")
+    assert places(addresses) == 3, "the first one's place rests while a worker may look at it"
+    second.online(1)
+    first.online(2)  # its next burst
+    addresses.update(b"more", b"....")
+    assert places(addresses) == 3
+    for worker in (first, second):
+        worker.end()
+
+
+def test_the_engine_waits_for_bursts_and_not_for_ever(maps: SharedMaps) -> None:
+    slabs, worker = maps["slabs"], Worker(maps)
+    assert isinstance(slabs, SharedSlabs)
+    begun = time.monotonic()
+    slabs.settle()
+    assert time.monotonic() - begun < 0.5, "nobody is online"
+    worker.online(1)
+    ending = threading.Timer(0.2, worker.offline)
+    ending.start()
+    slabs.settle()
+    assert 0.2 <= time.monotonic() - begun < 1
+    worker.online(1)
+    slabs.settle()
+    assert time.monotonic() - begun >= 1.2
+    worker.end()
+
+
+def places(held: SharedMap) -> int:
+    """How many places of a hash were ever in use."""
+    return int.from_bytes(os.pread(held._file, 4, 0), "little")
+
+
+TABLE_OF_ONE_SET = 8
+"""Flows."""
+
+
+def test_a_lock_that_a_killed_process_held_costs_its_set_alone_and_is_let_go_by_the_next(tmp_path: Path) -> None:
+    maps = SharedMaps(tmp_path, flows=TABLE_OF_ONE_SET)
+    maps["elder"].update(b"f" * 16, b"e" * 24)
+    held, first = maps["elder"]._file, (MAX_WORKERS * 64) + 128  # the engine's member in `workers`
+    engine = (MAX_WORKERS + 1).to_bytes(4, "little")
+    os.pwrite(held, engine, 0)
+    assert maps["elder"].lookup(b"f" * 16) is None
+    with pytest.raises(DriverError, match="elder"):
+        maps["elder"].update(b"g" * 16, b"e" * 24)
+    number = list(maps).index("elder")
+    os.pwrite(maps["workers"]._file, ((number << 32) + 1).to_bytes(8, "little"), first + 8)
+    maps.close()
+    maps = SharedMaps(tmp_path, flows=TABLE_OF_ONE_SET)
+    assert maps["elder"].lookup(b"f" * 16) == b"e" * 24
+    maps.close()
 
 
 def test_a_worker_without_counters_is_refused(maps: SharedMaps) -> None:

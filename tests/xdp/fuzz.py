@@ -13,6 +13,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 from dataplane.drivers.maps import poolrecord
 from dataplane.drivers.maps.flowentries import FlowEntry
@@ -23,11 +25,13 @@ from dataplane.forwarding.handshakes import ACK, BEGUN, Handshakes
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import SECOND, Entry, Flow, Flows, find_member
 from dataplane.forwarding.values import Counters, Pool, Vip
+from dataplane.native.decision import library
 from tests.packets.world import World
 
 from .decider import LOOPBACK, difference, expected
 from .deciders import MAKERS, Make
 from .frames import random_frame
+from .nativedecider import NativeDecider
 from .worlds import changed_pool, random_address, random_mac, random_pool, random_service, random_world
 
 FRAMES_A_WORLD = 2000
@@ -243,10 +247,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--decider", action="append", choices=MAKERS, help="one of them alone")
+    parser.add_argument("--library", type=Path, help="the native decision as it is built there")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().getrandbits(32)
     print(f"seed {seed}", flush=True)
-    fuzz = Fuzz(seed, {name: MAKERS[name] for name in options.decider or MAKERS})
+    makers = {name: MAKERS[name] for name in options.decider or MAKERS}
+    if options.library:
+        makers["native"] = partial(NativeDecider, library=library.opened(options.library))
+    fuzz = Fuzz(seed, makers)
     started = time.monotonic()
     try:
         fuzz.run(options.frames, options.seconds)

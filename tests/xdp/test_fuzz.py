@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -12,13 +13,13 @@ from dataplane.forwarding.handshakes import ANSWERED, ANSWERED_LATE, BEGUN, UNAN
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flows
 
+from . import checked
 from .frames import random_frame
 from .fuzz import Fuzz
 from .worlds import random_world
 
-pytestmark = pytest.mark.root
 
-
+@pytest.mark.root
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_program_and_reference_agree(seed: int) -> None:
     fuzz = Fuzz(seed)
@@ -30,6 +31,13 @@ def test_program_and_reference_agree(seed: int) -> None:
     assert {"", BEGUN, ANSWERED, ANSWERED_LATE, UNANSWERED} == fuzz.told
 
 
+def test_no_access_is_beyond_a_frame_and_nothing_is_undefined(tmp_path: Path) -> None:
+    done = checked.fuzz(tmp_path, frames=4000, seed=1, seconds=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4000 frames agree (native)" in done.stdout
+
+
+@pytest.mark.root
 def test_the_frames_reach_every_step() -> None:
     fuzz = Fuzz(0)
     seen: Counter[str] = Counter()

@@ -58,6 +58,8 @@ _FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "workers_ended": (None, c_void_p),
     "worker_begin": (c_void_p, c_void_p, c_uint32, c_int),
     "worker_end": (None, c_void_p),
+    "worker_online": (None, c_void_p, c_uint64),
+    "worker_offline": (None, c_void_p),
     "worker_sample": (None, c_void_p, c_uint32),
     "slow_frame_of": (c_void_p, c_void_p),
     "decide_copy": (c_int, c_void_p, c_char_p, c_uint64, POINTER(Frame), c_void_p),

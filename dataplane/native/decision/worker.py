@@ -36,6 +36,14 @@ class Worker:
         if not self.begun:
             raise DriverError(f"worker {number} cannot begin: {os.strerror(ctypes.get_errno())}")
 
+    def online(self, now: int) -> None:
+        """A burst begins; now: nanoseconds."""
+        self._library.worker_online(self.begun, now)
+
+    def offline(self) -> None:
+        """It is over."""
+        self._library.worker_offline(self.begun)
+
     def sample(self, below: int) -> None:
         """Look at the TCP flows whose hashes are below this one."""
         self._library.worker_sample(self.begun, below)
