@@ -40,6 +40,16 @@ class BatchOpts(Structure):
     _fields_ = [("sz", c_size_t), ("elem_flags", c_uint64), ("flags", c_uint64)]
 
 
+class ProgLoadOpts(Structure):
+    """struct bpf_prog_load_opts, as far as `prog_flags`."""
+
+    _fields_ = [
+        ("sz", c_size_t),
+        ("attempts", c_int),
+        *((name, c_uint32) for name in ("expected_attach_type", "prog_btf_fd", "prog_flags")),
+    ]
+
+
 class TestRunOpts(Structure):
     """struct bpf_test_run_opts."""
 

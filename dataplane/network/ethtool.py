@@ -9,7 +9,7 @@ import struct
 from contextlib import suppress
 from typing import NamedTuple
 
-_SIOCGIFFLAGS, _SIOCGIFHWADDR, _SIOCETHTOOL = 0x8913, 0x8927, 0x8946
+_SIOCGIFFLAGS, _SIOCGIFMTU, _SIOCGIFHWADDR, _SIOCETHTOOL = 0x8913, 0x8921, 0x8927, 0x8946
 _SIOCBONDSLAVEINFOQUERY, _SIOCBONDINFOQUERY = 0x8993, 0x8994
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
 _GDRVINFO, _GSTRINGS, _GGRO, _GSSET_INFO, _GFEATURES, _SFEATURES = 0x03, 0x1B, 0x2B, 0x37, 0x3A, 0x3B
@@ -98,6 +98,13 @@ def mac(name: str) -> bytes:
     """Its MAC address. Raises OSError."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         return fcntl.ioctl(asking, _SIOCGIFHWADDR, struct.pack("16s24x", name.encode()))[18:24]
+
+
+def mtu(name: str) -> int:
+    """Its MTU. Raises OSError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        (told,) = struct.unpack_from("i", fcntl.ioctl(asking, _SIOCGIFMTU, struct.pack("16s24x", name.encode())), _NAME)
+    return int(told)
 
 
 def _text(name: str, part: slice) -> str:

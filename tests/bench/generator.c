@@ -140,7 +140,7 @@ SEC("xdp") int count(struct xdp_md *ctx)
 }
 
 /* The frame as it first was, whatever the last run made of it; then the program asked for. */
-SEC("xdp") int again(struct xdp_md *ctx)
+SEC("xdp.frags") int again(struct xdp_md *ctx)
 {
 	__u32 *words = (void *)(long)ctx->data;
 
@@ -157,17 +157,17 @@ SEC("xdp") int again(struct xdp_md *ctx)
 	return XDP_ABORTED;
 }
 
-SEC("xdp") int empty(struct xdp_md *ctx)
+SEC("xdp.frags") int empty(struct xdp_md *ctx)
 {
 	return XDP_TX;
 }
 
-SEC("xdp") int grow(struct xdp_md *ctx)
+SEC("xdp.frags") int grow(struct xdp_md *ctx)
 {
 	return bpf_xdp_adjust_head(ctx, -TUNNEL) ? XDP_ABORTED : XDP_TX;
 }
 
-SEC("xdp") int grow_twice(struct xdp_md *ctx)
+SEC("xdp.frags") int grow_twice(struct xdp_md *ctx)
 {
 	if (bpf_xdp_adjust_head(ctx, -TUNNEL) || bpf_xdp_adjust_head(ctx, TUNNEL))
 		return XDP_ABORTED;

@@ -146,13 +146,13 @@ LARGE = ((0, 0), (0, "DF"), (1436, 0), (1436, "DF"), (1437, 0), (1437, "DF"))
 
 
 def test_a_frame_too_large_to_be_tried_is_named_and_the_others_are_decided(folder: Path) -> None:
-    wrpcap(str(folder / "in.pcap"), [Ether(frame(tcp(data=bytes(size)))) for size in (0, 4000, 0)])
+    wrpcap(str(folder / "in.pcap"), [Ether(frame(tcp()) + bytes(size)) for size in (0, 80_000, 0)])
     done = replay(folder, "--neighbours", "net.json", "--driver", "xdp")
     assert done.returncode == 1
-    assert "frame 2 has 4054 bytes" in done.stderr
+    assert "frame 2 has 80054 bytes" in done.stderr
     told = json.loads(done.stdout)
     assert (told["frames"], told["forwarded"], told["host"]) == (3, 2, 0)
-    assert told["left_out"] == [{"frame": 2, "bytes": 4054}]
+    assert told["left_out"] == [{"frame": 2, "bytes": 80054}]
     assert "--driver pcap" in done.stderr
     assert "Traceback" not in done.stderr
 

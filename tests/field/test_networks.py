@@ -141,19 +141,14 @@ def test_the_firewall_of_the_host_is_reloaded(driver: str, tmp_path: Path) -> No
 
 
 def test_a_segment_of_9000_bytes(tmp_path: Path) -> None:
-    """A veth runs no program of its own on such frames."""
-    with field(tmp_path, "xdp", runs=False) as world:
+    with well(tmp_path, "xdp") as world:
+        world.end_engine()
         for name in ("client", "engine", *HOSTS):
             world.sh("switch", f"ip link set {name[:9]}0 mtu 9000")
             world.sh(name, "ip link set eth0 mtu 9000")
-        wrong, remedy = world.refused()
-        assert "eth0 (veth) has generic XDP only" in wrong
-        assert remedy.startswith("--driver pcap")
-        world.driver = "auto"
         world.start_engine()
+        world.is_well()
         told = world.status()
         assert told is not None
-        assert told["driver"]["name"] == "pcap"
-        assert "eth0 (veth) has generic XDP only" in told["driver"]["reason"]
-        world.is_well()
+        assert told["driver"]["interfaces"] == {"eth0": "native"}
         forwards(world)

@@ -48,7 +48,7 @@ def service(there: Topology) -> plan.Service:
         protocol=there.protocol,
         port=there.port,
         port_end=there.port,
-        mode=plan.L2,
+        mode=plan.L3_IPIP if there.router else plan.L2,
         hash_key=plan.BY_ADDRESS_AND_PORT,
         idle_timeout=300,
         pool="p1",

@@ -24,9 +24,11 @@ from .world import (
     DOWN_VIP,
     ETH0,
     ETH1,
+    ETH2,
     FAR1,
     FAR2,
     FAR3,
+    JUMBO,
     MACS,
     ON_ETH1,
     ROUTER_MAC,
@@ -534,21 +536,22 @@ def through(
     return Expected(decision.FORWARDED, "", (out,), egress.index, server, len(data))
 
 
-def told(packet: Packet | bytes, mtu: int, tag: bytes = b"") -> Expected:
+def told(packet: Packet | bytes, mtu: int, tag: bytes = b"", interface: Interface = ETH0) -> Expected:
     """The client is told what fits."""
     data = bytes(packet)
     header = (data[0] & 15) * 4
     message = ICMP(type=3, code=4, nexthopmtu=mtu) / Raw(data[: header + 8])
     reply = IP(src=VIP, dst=CLIENT, ttl=64, tos=0xC0, flags="DF", id=0) / message
-    out = CLIENT_MAC + ETH0.mac + tag + b"\x08\x00" + bytes(reply)
-    return Expected(decision.ANSWERED, "", (out,), ETH0.index)
+    out = CLIENT_MAC + interface.mac + tag + b"\x08\x00" + bytes(reply)
+    return Expected(decision.ANSWERED, "", (out,), interface.index)
 
 
-def many(server: str, packet: Packet, size: int) -> Expected:
+def many(server: str, packet: Packet, size: int, egress: Interface = ETH0) -> Expected:
     """The packet in fragments that each fit `size` bytes, each in a tunnel of its own."""
     fragsize = (size - 20) & ~7
-    parts = [through(server, piece, number=n).frames[0] for n, piece in enumerate(packet.fragment(fragsize), 1)]
-    return Expected(decision.FORWARDED, "", tuple(parts), ETH0.index, server, len(packet))
+    pieces = enumerate(packet.fragment(fragsize), 1)
+    parts = [through(server, piece, egress=egress, number=n).frames[0] for n, piece in pieces]
+    return Expected(decision.FORWARDED, "", tuple(parts), egress.index, server, len(packet))
 
 
 def tunnels() -> Iterator[Case]:
@@ -614,6 +617,63 @@ def tunnels() -> Iterator[Case]:
         frame(later),
         drop("too_big_unreported", 92),
         before=(frame(first),),
+    )
+
+
+def jumbo() -> Iterator[Case]:
+    """Frames that a card receives in several pieces, to and from interfaces with an MTU of 9000."""
+
+    def from_jumbo(ip_packet: Packet | bytes, **more: Any) -> bytes:
+        return frame(ip_packet, dst=ETH2.mac, **more)
+
+    def filled(size: int, port: int, **more: Any) -> Any:
+        return tcp(port, data=bytes(n * 7 & 0xFF for n in range(size - 40)), **more)
+
+    whole = filled(9000, 96)
+    yield case("9,000 bytes", from_jumbo(whole), to(JUMBO, whole, ETH2), ETH2)
+    padded = filled(8960, 96)
+    yield case("8,960 bytes with padding", from_jumbo(padded) + bytes(40), to(JUMBO, padded, ETH2), ETH2)
+    yield case("9,000 bytes with a priority tag", from_jumbo(whole, vlan=0xA000), to(JUMBO, whole, ETH2), ETH2)
+    short = filled(100, 96)
+    yield case("100 bytes with 6,000 behind them", from_jumbo(short) + bytes(6000), to(JUMBO, short, ETH2), ETH2)
+    yield case("9,001 bytes", from_jumbo(filled(9001, 96)), drop("too_big_l2", 96), ETH2)
+    yield case("9,000 bytes to where 1,500 fit", from_jumbo(filled(9000, 80)), drop("too_big_l2", 80), ETH2)
+    narrow = filled(1500, 80)
+    yield case("1,500 bytes with 7,500 behind them", from_jumbo(narrow) + bytes(7500), to(WEB1, narrow), ETH2)
+    yield case("9,000 bytes of which the last is missing", from_jumbo(whole)[:-1], drop("malformed"), ETH2)
+    datagram = udp(96, data=bytes(8972))
+    yield case("a datagram of 9,000 bytes", from_jumbo(datagram), to(JUMBO, datagram, ETH2), ETH2)
+    yield case(
+        "a datagram longer than its packet of 9,000 bytes",
+        from_jumbo(patched(datagram, (24, 0xFF))), drop("malformed"), ETH2,
+    )  # fmt: skip
+    for flags in ("", "DF"):
+        fits = filled(8980, 97, flags=flags)
+        what = f"9,000 bytes with their IP-in-IP header{', DF' if flags else ''}"
+        yield case(what, from_jumbo(fits), through(FAR1, fits, egress=ETH2), ETH2)
+        padded = filled(8960, 97, flags=flags)
+        yield case(f"{what}, padded", from_jumbo(padded) + bytes(20), through(FAR1, padded, egress=ETH2), ETH2)
+        fits = filled(8976, 98, flags=flags)
+        what = f"9,000 bytes with their GRE header{', DF' if flags else ''}"
+        yield case(what, from_jumbo(fits), through(FAR2, fits, gre=True, egress=ETH2), ETH2)
+    over = filled(8981, 97, flags="DF")
+    yield case("DF, and one byte too many for a large tunnel", from_jumbo(over), told(over, 8980, interface=ETH2), ETH2)
+    over = udp(97, data=bytes(range(256)) * 34 + bytes(249), id=5)
+    yield case("8,981 bytes without DF: two fragments", from_jumbo(over), many(FAR1, over, 8980, ETH2), ETH2)
+    over = udp(90, data=bytes(range(256)) * 34, id=6)
+    yield case("8,732 bytes without DF into 1,480: six fragments", from_jumbo(over), many(FAR1, over, 1480), ETH2)
+    for size, padding in ((9000, 0), (8960, 40)):
+        echo = ICMP(id=1, seq=2) / Raw(bytes(size - 28))
+        ping, pong = IP(src=CLIENT, dst=VIP, ttl=63) / echo, IP(src=VIP, dst=CLIENT, ttl=64) / echo
+        pong[ICMP].type = 0
+        answer = CLIENT_MAC + ETH2.mac + b"\x08\x00" + bytes(pong)
+        answered = Expected(decision.ANSWERED, "", (answer,), ETH2.index)
+        yield case(f"a ping of {size:,} bytes", from_jumbo(ping) + bytes(padding), answered, ETH2)
+    first = IP(src=CLIENT, dst=VIP, ttl=63, proto=17, id=7, flags="MF") / Raw(bytes(datagram)[20:])
+    later = IP(src=CLIENT, dst=VIP, ttl=63, proto=17, id=7, frag=1122) / Raw(bytes(5000))
+    yield case("a first fragment of 9,000 bytes", from_jumbo(first), to(JUMBO, first, ETH2), ETH2)
+    yield case(
+        "a later fragment of 5,020 bytes", from_jumbo(later), to(JUMBO, later, ETH2), ETH2, before=(from_jumbo(first),)
     )
 
 
@@ -713,6 +773,7 @@ CASES = tuple(
         fragments,
         icmp,
         tunnels,
+        jumbo,
         services,
         servers,
         arp,

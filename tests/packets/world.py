@@ -1,4 +1,5 @@
-"""The small world that the packet table plays in: two interfaces, a few VIPs, services and pools."""
+"""The small world that the packet table plays in: three interfaces, one of them for jumbo frames; a few VIPs, services
+and pools."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ SEED = 42
 
 ETH0 = Interface(2, "eth0", mac(1), 1500, (ip("10.0.0.1"),))
 ETH1 = Interface(3, "eth1", mac(2), 1400, (ip("10.1.0.1"),))
+ETH2 = Interface(4, "eth2", mac(3), 9000, (ip("10.2.0.1"),))
 
 VIP = "10.0.0.100"
 DOWN_ANNOUNCED_VIP = "10.0.0.101"
@@ -34,7 +36,8 @@ DNS = "10.0.0.21"
 UNRESOLVED = "10.0.0.31"
 ELSEWHERE = "172.16.0.1"
 ON_ETH1 = "10.1.0.11"
-MACS = {WEB1: mac(0x11), WEB2: mac(0x12), WEB3: mac(0x13), DNS: mac(0x21), ON_ETH1: mac(0x41)}
+JUMBO = "10.2.0.11"
+MACS = {WEB1: mac(0x11), WEB2: mac(0x12), WEB3: mac(0x13), DNS: mac(0x21), ON_ETH1: mac(0x41), JUMBO: mac(0x51)}
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,8 @@ def service(
 
 
 WORLD = World(
-    (ETH0, ETH1),
-    frozenset({ip("10.0.0.1"), ip("10.1.0.1")}),
+    (ETH0, ETH1, ETH2),
+    frozenset({ip("10.0.0.1"), ip("10.1.0.1"), ip("10.2.0.1")}),
     (
         pool("one", target(WEB1)),
         pool("three", target(WEB1), target(WEB2), target(WEB3)),
@@ -114,6 +117,9 @@ WORLD = World(
         pool("narrowest", far(FAR3, path_mtu=576), mode=L3_IPIP),
         pool("beyond", far(FAR1, ETH1, path_mtu=1500), mode=L3_GRE),
         pool("unrouted", Target(ip(FAR1), True, None, None), mode=L3_IPIP),
+        pool("jumbo", target(JUMBO, interface=ETH2.index)),
+        pool("jumbo-ipip", far(FAR1, ETH2), mode=L3_IPIP),
+        pool("jumbo-gre", far(FAR2, ETH2), mode=L3_GRE),
         pool("twins", target(WEB1), Target(ip("10.0.0.19"), True, MACS[WEB1], ETH0.index)),
     ),
     (
@@ -142,6 +148,12 @@ WORLD = World(
         service("beyond", TCP, 93),
         service("unrouted", TCP, 94),
         service("three", UDP, 8000, per_packet=True),
+        service("jumbo", TCP, 96),
+        service("jumbo", UDP, 96),
+        service("jumbo-ipip", TCP, 97),
+        service("jumbo-ipip", UDP, 97),
+        service("jumbo-gre", TCP, 98),
+        service("jumbo-gre", UDP, 98),
         service("one", TCP, 65535),
         service("dns", UDP, 1),
     ),

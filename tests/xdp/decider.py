@@ -22,6 +22,10 @@ from dataplane.forwarding.values import Counters, HandshakeTally, Interface, Tal
 from tests.packets.world import World
 
 K = TypeVar("K")
+CUTS = tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (6, 18)
+"""Whether a test run takes a frame's first piece as small as it is asked to. Others fill a page."""
+HEADERS = 200
+"""Bytes that a first piece has at least: all that the program looks at is within."""
 
 __all__ = ("LOOPBACK", "KernelDecider", "Ran", "difference", "expected", "received_on")
 
@@ -69,10 +73,10 @@ class KernelDecider(Trial):
         self._slow.close()
         self._handed_over.close()
 
-    def counted(self, frame: bytes) -> tuple[Ran, Counters]:
-        """A frame's run, and what it added to the counters."""
+    def counted(self, frame: bytes, first: int = 0) -> tuple[Ran, Counters]:
+        """A frame's run, and what it added to the counters. first: bytes in its first piece."""
         before = self.tables.counters()
-        ran = self.run(frame)
+        ran = self.run(frame, first)
         return ran, difference(self.tables.counters(), before)
 
 

@@ -9,11 +9,14 @@ from dataplane.forwarding import rewrite
 from dataplane.forwarding.values import TCP, UDP, ServiceKey
 from tests.packets.world import World
 
+from .decider import CUTS, HEADERS
 from .worlds import random_address, random_mac
 
 ICMP = 1
 SYN, SYN_ACK, ACK, FIN, RST = 0x02, 0x12, 0x10, 0x11, 0x04
 LENGTHS = (0, 0, 5, 18, 500, 536, 556, 940, 960, 1240, 1432, 1440, 1460, 1461)
+JUMBO = (3440, 4096, 8000, 8932, 8940, 8960, 8961)
+"""Bytes of data: rare, since these frames are slow to compare."""
 
 
 def random_frame(rnd: random.Random, world: World) -> bytes:
@@ -31,13 +34,23 @@ def random_frame(rnd: random.Random, world: World) -> bytes:
             tag += b"\x81\x00" + rnd.randbytes(2)
     frame = bytearray(dst + random_mac(rnd) + tag + ether + body)
     if rnd.random() < 0.2:
-        frame += rnd.randbytes(rnd.choice((1, 2, 6, 40)))
+        frame += rnd.randbytes(rnd.choice((1, 2, 6, 40) if rnd.random() < 0.98 else (3000, 5000)))
     if rnd.random() < 0.04:
         del frame[rnd.randrange(14, len(frame) + 1) :]
     if rnd.random() < 0.04 and len(frame) > 14:
         for _ in range(rnd.randrange(1, 4)):
             frame[rnd.randrange(len(frame))] = rnd.getrandbits(8)
     return bytes(frame.ljust(14, b"\0"))
+
+
+def first_piece(rnd: random.Random, frame: bytes) -> int:
+    """Bytes of a frame's first piece, 0: as the kernel cuts it. No card cuts right behind a packet that fits a usual
+    frame, as if the padding were what is too much."""
+    if not CUTS or len(frame) <= HEADERS or rnd.random() < 0.5:
+        return 0
+    first = rnd.choice((HEADERS, rnd.randrange(HEADERS, len(frame))))
+    ends = {start + int.from_bytes(frame[start + 2 : start + 4], "big") for start in (14, 18)}
+    return 0 if first in ends else first
 
 
 def _arp(rnd: random.Random, world: World) -> bytes:
@@ -99,7 +112,7 @@ def _port(rnd: random.Random, service: ServiceKey) -> int:
 
 
 def _layer4(rnd: random.Random, protocol: int, source: int, destination: int) -> bytes:
-    data = rnd.randbytes(rnd.choice(LENGTHS))
+    data = rnd.randbytes(rnd.choice(LENGTHS if rnd.random() < 0.97 else JUMBO))
     if protocol == TCP:
         offset = rnd.choice((5,) * 20 + (6, 8, 4, 15)) << 4
         flags = rnd.choice((SYN, SYN, ACK, ACK, ACK, SYN_ACK, FIN, RST))

@@ -30,7 +30,7 @@ from tests.packets.world import World
 
 from .decider import LOOPBACK, difference, expected
 from .deciders import MAKERS, Make
-from .frames import random_frame
+from .frames import first_piece, random_frame
 from .nativedecider import NativeDecider
 from .worlds import changed_pool, random_address, random_mac, random_pool, random_service, random_world
 
@@ -118,9 +118,10 @@ class Fuzz:
             if self.random.random() < 0.01 and steps is not SLOW:
                 self.now += self.random.choice((30, 59, 61, 301)) * SECOND
             verdict = decision.decide(frame, interface, values, flows, self.now)
+            first = first_piece(self.random, frame)
             for name, decider in self.deciders.items():
                 decider.set_clock(self.now)
-                ran = decider.run(frame)
+                ran = decider.run(frame, first)
                 if ran != expected(verdict, interface):
                     raise self._mismatch(frame.hex(), verdict, name, ran, world)
             decision.count(verdict, want)

@@ -46,8 +46,8 @@ class NativeDecider:
         """Nanoseconds, more than 0."""
         self._now = now
 
-    def run(self, frame: bytes) -> Ran:
-        """What it does with a frame."""
+    def run(self, frame: bytes, first: int = 0) -> Ran:
+        """What it does with a frame, which is in one piece here, whatever its first one is elsewhere."""
         decided = self._worker.decide(frame, LOOPBACK, self._now)
         if decided.verdict == worker.SENT:
             return Ran("sent", (decided.frame,), decided.interface != LOOPBACK)
@@ -92,10 +92,10 @@ class NativeDecider:
         self._worker = Worker(self._maps, listens=False)
         self._worker.sample(self._sampled_below)
 
-    def counted(self, frame: bytes) -> tuple[Ran, Counters]:
-        """A frame's run, and what it added to the counters."""
+    def counted(self, frame: bytes, first: int = 0) -> tuple[Ran, Counters]:
+        """A frame's run, and what it added to the counters. first: as of `run`."""
         before = self.tables.counters()
-        ran = self.run(frame)
+        ran = self.run(frame, first)
         return ran, difference(self.tables.counters(), before)
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,11 @@ from dataplane.drivers.maps import layout
 from dataplane.drivers.xdp import attachment, pins
 from dataplane.drivers.xdp.driver import OBJECT
 from dataplane.errors import DriverError
+from dataplane.forwarding import rewrite
 from dataplane.forwarding.driver import NOTHING_FOUND
 from dataplane.forwarding.values import UDP, Service, ServiceKey, Tally, Vip
+from dataplane.network import xdpfeatures
+from dataplane.plan import MODES
 from tests.packets.cases import CLIENT_MAC, arp_request, frame
 from tests.packets.world import VIP, ip
 from tests.xdp import publisher
@@ -91,32 +95,80 @@ def test_arp_is_answered_and_drops_are_counted(two: Wire, name: str) -> None:
 
 
 def test_a_link_without_native_xdp_makes_all_generic(name: str) -> None:
-    with wire(mtu=9000) as big:  # more than a veth's native XDP takes
-        driver = big.start(name)
+    with wire(generic=(0, 1)) as slow:
+        driver = slow.start(name)
         try:
-            big.put(driver)
+            slow.put(driver)
             assert driver.modes() == {"v0": "generic", "v1": "generic"}
             for sport in range(20):
-                big.send(big.query(sport))
-            assert {f[:6] for f in big.receive(20)} == {address for _, address in SERVERS.values()}
+                slow.send(slow.query(sport))
+            assert {f[:6] for f in slow.receive(20)} == {address for _, address in SERVERS.values()}
             assert sum(t.packets for t in driver.counters().servers.values()) == 20
         finally:
             driver.close(keep=False)
 
 
-def test_the_first_generic_interface_takes_the_native_ones_along(two: Wire, name: str) -> None:
-    two.segment.sh("ip link set p1 mtu 9000")
-    driver = two.start(name)
+@pytest.fixture
+def jumbo() -> Iterator[Wire]:
+    with wire(mtu=9000) as made:
+        yield made
+
+
+def sends_pieces() -> bool:
+    """Whether the kernel redirects frames of several pieces (Linux 6.3), and says so."""
+    return xdpfeatures.told(1) is not None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_frames_of_9000_bytes(mode: str, jumbo: Wire, name: str) -> None:
+    """Natively where the kernel can send such, else generic; half of them leave by where they came, half do not."""
+    driver = jumbo.start(name)
     try:
-        two.balancer.run(lambda: driver.put_interface(two.interfaces[0]))
-        assert driver.modes() == {"v0": "native"}
-        two.put(driver)
-        assert driver.modes() == {"v0": "generic", "v1": "generic"}
-        for sport in range(20):
-            two.send(two.query(sport))
-        assert len(two.receive(20)) == 20
+        jumbo.put(driver, mode=mode)
+        expected = "native" if sends_pieces() else "generic"
+        assert driver.modes() == {"v0": expected, "v1": expected}
+        data = bytes(n % 251 for n in range(9000 - 28 - rewrite.overhead(mode)))
+        queries = {jumbo.query(sport, data)[14:] for sport in range(40)}
+        for query in queries:
+            jumbo.send(jumbo.query(0)[:14] + query)
+        received = jumbo.receive(40)
+        assert {len(frame) for frame in received} == {9014}
+        assert {frame[14 + rewrite.overhead(mode) :] for frame in received} == queries
+        assert {frame[:6] for frame in received} == {address for _, address in SERVERS.values()}
+        assert not any(driver.counters().dropped.values())
     finally:
         driver.close(keep=False)
+
+
+def test_an_mtu_that_grows_later(two: Wire, name: str) -> None:
+    """The program that runs takes the larger frames, or runs generically from then on."""
+    driver = two.start(name)
+    try:
+        two.put(driver, FIRST)
+        for space, interface in ((two.segment, "p0"), (two.balancer, "v0")):
+            space.sh(f"ip link set {interface} mtu 9000")
+        grown = replace(two.interfaces[0], mtu=9000)
+        two.balancer.run(lambda: driver.put_interface(grown))
+        assert driver.modes()["v0"] == ("native" if sends_pieces() else "generic")
+        two.send(two.query(1, bytes(8900)))
+        assert [len(frame) for frame in two.receive(1)] == [14 + 28 + 8900]
+    finally:
+        driver.close(keep=False)
+
+
+def test_the_first_generic_interface_takes_the_native_ones_along(name: str) -> None:
+    with wire(generic=(1,)) as mixed:
+        driver = mixed.start(name)
+        try:
+            mixed.balancer.run(lambda: driver.put_interface(mixed.interfaces[0]))
+            assert driver.modes() == {"v0": "native"}
+            mixed.put(driver)
+            assert driver.modes() == {"v0": "generic", "v1": "generic"}
+            for sport in range(20):
+                mixed.send(mixed.query(sport))
+            assert len(mixed.receive(20)) == 20
+        finally:
+            driver.close(keep=False)
 
 
 def test_a_foreign_program_is_named_and_left_alone(two: Wire, name: str) -> None:

@@ -11,7 +11,7 @@ from dataplane.forwarding.values import Counters, Tally
 from tests.packets.cases import CASES, Case
 from tests.packets.world import WORLD, ip
 
-from .decider import Ran, received_on
+from .decider import CUTS, HEADERS, KernelDecider, Ran, received_on
 from .deciders import EVERY, Decider, Make
 
 Deciders = dict[int, Decider]
@@ -33,11 +33,25 @@ def deciders(request: pytest.FixtureRequest) -> Iterator[Deciders]:
 
 @pytest.mark.parametrize("row", CASES, ids=lambda row: row.what)
 def test_case(row: Case, deciders: Deciders) -> None:
+    """As the kernel cuts it: frames of more than a page are in several pieces."""
+    holds(row, deciders)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("deciders", [pytest.param(KernelDecider, id="xdp")], indirect=True)
+@pytest.mark.parametrize("row", [row for row in CASES if CUTS and len(row.frame) > HEADERS], ids=lambda row: row.what)
+def test_case_in_pieces(row: Case, deciders: Deciders) -> None:
+    """Not one byte more in the first piece than the program must see."""
+    holds(row, deciders, HEADERS)
+
+
+def holds(row: Case, deciders: Deciders, first: int = 0) -> None:
+    """What becomes of a case's frame, and what is counted. first: bytes in its first piece."""
     decider = deciders[row.interface.index]
     decider.forget()
     for earlier in row.before:
         decider.run(earlier)
-    ran, counted = decider.counted(row.frame)
+    ran, counted = decider.counted(row.frame, first)
     want = row.expected
     if want.action in (decision.FORWARDED, decision.ANSWERED):
         slow = len(want.frames) > 1
@@ -66,7 +80,7 @@ def test_the_same_after_everything_is_read_back_from_the_maps(deciders: Deciders
         assert decider.tables.counters() == before
         for row in CASES:
             if row.interface == interface:
-                test_case(row, deciders)
+                holds(row, deciders)
 
 
 @pytest.mark.parametrize("make", EVERY)

@@ -18,12 +18,14 @@ from dataplane.drivers.xdp.driver import XdpDriver
 from dataplane.forwarding import maglev
 from dataplane.forwarding.driver import Tables
 from dataplane.forwarding.values import UDP, Interface, Pool, Service, ServiceKey, Target, Vip
+from dataplane.plan import L2
 from tests.netns import Namespace
 from tests.packets.cases import frame, udp
 from tests.packets.world import VIP, ip, mac
 
 SERVERS = {"10.0.0.11": (0, mac(0x11)), "10.0.0.12": (1, mac(0x12))}
 """Interface and MAC address by address."""
+OWN = ip("10.0.0.1")
 DEADLINE = 10.0
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 _ETH_P_ALL = 3
@@ -51,9 +53,9 @@ class Wire(NamedTuple):
         """A driver in the balancer's namespace."""
         return self.balancer.run(lambda: XdpDriver(name))
 
-    def put(self, driver: XdpDriver, *servers: str) -> None:
+    def put(self, driver: XdpDriver, *servers: str, mode: str = L2) -> None:
         """A UDP service on port 53 of the VIP, on these servers."""
-        self.balancer.run(lambda: put(driver, self.interfaces, *(servers or SERVERS)))
+        self.balancer.run(lambda: put(driver, self.interfaces, *(servers or SERVERS), mode=mode))
 
     def pool(self, *servers: str, seed: int = 1) -> Pool:
         """The service's pool, of these servers."""
@@ -77,49 +79,53 @@ class Wire(NamedTuple):
             if not ready:
                 raise TimeoutError(f"{len(found)} of {wanted} frames")
             for one in ready:
-                received = one.recv(2048)
+                received = one.recv(1 << 16)
                 if received[:6] in destinations:
                     found.append(received)
         return found
 
 
-def put(tables: Tables, interfaces: Sequence[Interface], *servers: str) -> None:
+def put(tables: Tables, interfaces: Sequence[Interface], *servers: str, mode: str = L2) -> None:
     """A UDP service on port 53 of the VIP, on these servers."""
     for interface in interfaces:
         tables.put_interface(interface)
-    tables.put_addresses(frozenset({ip("10.0.0.1")}))
-    tables.put_pool(pool(interfaces, *servers))
+    tables.put_addresses(frozenset({OWN}))
+    tables.put_pool(pool(interfaces, *servers, mode=mode))
     tables.put_service(Service(ServiceKey(ip(VIP), UDP, 53, 53), "vs", "pool", True))
     tables.put_vip(Vip(ip(VIP), True, True))
 
 
-def pool(interfaces: Sequence[Interface], *servers: str, seed: int = 1) -> Pool:
+def pool(interfaces: Sequence[Interface], *servers: str, seed: int = 1, mode: str = L2) -> Pool:
     """The service's pool, of these servers."""
     table = maglev.build_table([(ip(s), 1) for s in servers], 251, seed)
-    targets = tuple(Target(ip(s), True, SERVERS[s][1], interfaces[SERVERS[s][0]].index) for s in servers)
-    return Pool("pool", seed, table, targets)
+    targets = tuple(Target(ip(s), True, SERVERS[s][1], interfaces[SERVERS[s][0]].index, OWN) for s in servers)
+    return Pool("pool", seed, table, targets, mode)
 
 
 @contextmanager
-def wire(*, mtu: int = 1500) -> Iterator[Wire]:
+def wire(*, mtu: int = 1500, generic: Sequence[int] = ()) -> Iterator[Wire]:
+    """generic: the numbers of the balancer's interfaces that have no native XDP."""
     with ExitStack() as stack:
         balancer, segment = stack.enter_context(Namespace()), stack.enter_context(Namespace())
-        pairs = [_pair(balancer, segment, n, mtu) for n in (0, 1)]
+        pairs = [_pair(balancer, segment, n, mtu, generic=n in generic) for n in (0, 1)]
         for _, opened in pairs:
             stack.enter_context(opened)
         (first, at_first), (second, at_second) = pairs
         yield Wire(balancer, segment, (first, second), (at_first, at_second))
 
 
-def _pair(balancer: Namespace, segment: Namespace, n: int, mtu: int) -> tuple[Interface, socket.socket]:
+def _pair(
+    balancer: Namespace, segment: Namespace, n: int, mtu: int, *, generic: bool
+) -> tuple[Interface, socket.socket]:
     mine, peer = f"v{n}", f"p{n}"
-    link = f"ip link add {mine} mtu {mtu} type veth peer name {peer} mtu {mtu} netns {segment.name}"
+    queues = 2 if generic else 1  # a veth runs no program with fewer queues than its far end sends by
+    far = f"peer name {peer} mtu {mtu} numtxqueues {queues} netns {segment.name}"
+    link = f"ip link add {mine} mtu {mtu} numtxqueues 1 type veth {far}"
     balancer.sh(f"{link}; ip link set {mine} up")
     segment.sh(f"ip link set {peer} up")
-    if mtu == 1500:
-        segment.run(lambda: attachment.attach_pass(peer))
+    segment.run(lambda: attachment.attach_pass(peer))
     opened = segment.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
     opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 22)
     opened.bind((peer, _ETH_P_ALL))
     index, address = balancer.link(mine)
-    return Interface(index, mine, address, 1500), opened
+    return Interface(index, mine, address, mtu), opened

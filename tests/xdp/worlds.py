@@ -49,7 +49,7 @@ def random_target(rnd: random.Random, address: bytes) -> Target:
         OWN,
         rnd.random() < 0.8,
         rnd.choice((0, 0, 1, 77)),
-        rnd.choice((0, 0, 0, 86, 576, 1000, 1400, 9000)),
+        rnd.choice((0, 0, 0, 0, 86, 576, 1000, 1400, 9000)),
     )
 
 
@@ -100,7 +100,7 @@ def changed_pool(rnd: random.Random, pool: Pool) -> Pool:
 
 def random_world(rnd: random.Random) -> World:
     indices = (LOOPBACK, 2, 3)
-    interfaces = tuple(Interface(i, f"eth{i}", random_mac(rnd), rnd.choice((576, 1280, 1500))) for i in indices)
+    interfaces = tuple(Interface(i, f"eth{i}", random_mac(rnd), rnd.choice((576, 1280, 1500, 9000))) for i in indices)
     vips = {random_address(rnd): None for _ in range(rnd.randrange(1, 6))}
     pools = tuple(random_pool(rnd, f"pool-{n}") for n in range(rnd.randrange(1, 5)))
     services = []

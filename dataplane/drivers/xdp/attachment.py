@@ -18,7 +18,7 @@ from dataplane.bpf.programs import Program
 from dataplane.drivers.xdp import pins
 from dataplane.drivers.xdp.pins import LINK, Holder
 from dataplane.errors import DriverError
-from dataplane.network import ethtool
+from dataplane.network import ethtool, xdpfeatures
 
 log = logging.getLogger("avi-se")
 
@@ -30,6 +30,8 @@ _NO_NATIVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ERANGE, errno.ENOMEM, errno.
 """What network drivers answer when they cannot run XDP themselves: at all, with this MTU, with these offloads, with
 these queues."""
 
+_ONE_PIECE = 3506
+"""The largest MTU whose frames a page holds, beside the room in front and what the kernel keeps behind."""
 _VLAN = "802.1Q VLAN Support"
 
 
@@ -128,7 +130,9 @@ class Attachments:
         if GENERIC not in self._modes.values():
             try:
                 self._link(index, NATIVE)
-                return
+                if not _loses_pieces(name, index, ethtool.mtu(name)):
+                    return
+                self.detach(index)
             except OSError as exc:
                 if exc.errno not in _NO_NATIVE:
                     raise _refused(name, exc) from exc
@@ -137,10 +141,13 @@ class Attachments:
             self._link(index, GENERIC)
         except OSError as exc:
             raise _refused(name, exc) from exc
-        for other, mode in list(self._modes.items()):
-            if mode == NATIVE:
-                self.detach(other)
-                self._link(other, GENERIC)
+        self._make_generic()
+
+    def follow_mtu(self, index: int, mtu: int) -> None:
+        """An attached interface has this MTU now: all become generic where a native program would lose its largest
+        frames. Raises DriverError."""
+        if self._modes[index] == NATIVE and _loses_pieces(self._names[index], index, mtu):
+            self._make_generic()
 
     def detach(self, index: int) -> None:
         """End the program on an interface, if it runs there."""
@@ -165,6 +172,16 @@ class Attachments:
         for link in self._links.values():
             link.close()
         self._links.clear()
+
+    def _make_generic(self) -> None:
+        """Raises DriverError."""
+        for index, mode in list(self._modes.items()):
+            if mode == NATIVE:
+                self.detach(index)
+                try:
+                    self._link(index, GENERIC)
+                except OSError as exc:
+                    raise _refused(self._names[index], exc) from exc
 
     def _link(self, index: int, mode: str) -> None:
         """Raises OSError with the kernel's reason."""
@@ -215,6 +232,18 @@ def holder(instance: str, index: int) -> Holder | None:
     if there is None or there.program in pins.own_programs(instance):
         return None
     return pins.holder(there.program)
+
+
+def _loses_pieces(name: str, index: int, mtu: int) -> bool:
+    """Whether frames as large as an interface's MTU come in several pieces, and a native program could not send such:
+    Linux before 6.3 redirects none, and tells nothing of an interface; later it is the network driver's matter."""
+    if mtu <= _ONE_PIECE:
+        return False
+    told = xdpfeatures.told(index)
+    if told is not None and told & (xdpfeatures.SENDS | xdpfeatures.SENDS_PIECES) != xdpfeatures.SENDS:
+        return False
+    log.info("%s cannot send frames as large as its MTU from native XDP: generic", name)
+    return True
 
 
 def _name(index: int) -> str:

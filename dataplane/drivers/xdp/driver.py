@@ -110,6 +110,7 @@ class XdpDriver:
         self._tables.put_interface(interface)
         if interface.index in self.attachments:
             self.attachments.rename(interface.index, interface.name)
+            self.attachments.follow_mtu(interface.index, interface.mtu)
             return
         try:
             self.attachments.attach(interface.name, interface.index)

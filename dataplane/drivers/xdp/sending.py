@@ -100,7 +100,7 @@ class SendingWatch:
         far = farend.of(index) if is_veth else None
         if far is not None and not far.has_program:
             what = f"no frame that XDP sends leaves by {name}: its far end, the veth {far.name}, has no XDP program"
-            return Fault(what, f"ip link set dev {far.name} xdpdrv obj {PASS} sec xdp  # where {far.name} is")
+            return Fault(what, f"ip link set dev {far.name} xdpdrv obj {PASS} sec xdp.frags  # where {far.name} is")
         try:
             error = losses.send_test(index, ethtool.mac(name))
         except (DriverError, OSError) as exc:  # the interface is gone, or the kernel sends no test frames

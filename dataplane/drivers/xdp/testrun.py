@@ -21,8 +21,8 @@ from dataplane.forwarding import decision
 from dataplane.forwarding.handshakes import SAMPLED_BELOW
 
 LOOPBACK = 1
-LARGEST = 3500
-"""Bytes of a frame that surely fit the one page that the kernel runs the program on."""
+LARGEST = 70_000
+"""Bytes of a frame that surely fit the pieces that the kernel makes of it: a page, and 17 more."""
 _ACTIONS = {XDP_PASS: decision.HOST, XDP_DROP: decision.DROPPED, XDP_TX: "sent", XDP_REDIRECT: "sent"}
 
 
@@ -72,12 +72,13 @@ class Trial:
         held = self._state.lookup(bytes(4)) or b""
         self._state.update(bytes(4), now.to_bytes(8, "little") + held[8:])
 
-    def run(self, frame: bytes) -> Ran:
-        """What the program does with a frame of at least 14 bytes. Raises DriverError for one above LARGEST."""
+    def run(self, frame: bytes, first: int = 0) -> Ran:
+        """What the program does with a frame of at least 14 bytes. first: bytes of it in its first piece, as in
+        `Program.test_run`. Raises DriverError for one above LARGEST."""
         if len(frame) > LARGEST:
             what = f"a frame of {len(frame)} bytes is larger than the XDP program can be tried on ({LARGEST})"
             raise DriverError(what, remedy="--driver pcap decides it")
-        ran = self._program.test_run(frame)
+        ran = self._program.test_run(frame, first=first)
         action = _ACTIONS[ran.result]
         if action == "sent":
             return Ran(action, (ran.data,), ran.result == XDP_REDIRECT)

@@ -80,7 +80,7 @@ __noinline int echo_options(struct xdp_md *ctx, int record)
 /* A ping becomes its answer in place. */
 static __always_inline int answer_ping(struct xdp_md *ctx)
 {
-	__u32 sum, tag, options = 0;
+	__u32 sum, tag, padding, options = 0;
 	struct icmp *icmp;
 	struct packet p;
 	struct eth *eth;
@@ -110,7 +110,8 @@ static __always_inline int answer_ping(struct xdp_md *ctx)
 	sum = bpf_ntohs(icmp->checksum) + (ECHO_REQUEST << 8); /* RFC 1624 */
 	icmp->checksum = bpf_htons((sum & 0xFFFF) + (sum >> 16));
 	icmp->type = 0;
-	if (p.left > p.total && bpf_xdp_adjust_tail(ctx, -(int)(p.left - p.total)))
+	padding = padding_behind(ctx, &p, tag);
+	if (padding && bpf_xdp_adjust_tail(ctx, -(int)padding))
 		return drop(ENCAP_FAILED);
 	count_event(ANSWERED);
 	return XDP_TX;
@@ -130,12 +131,12 @@ static __always_inline int tell_mtu(struct xdp_md *ctx, const struct packet *p, 
 	struct ip *ip;
 	void *data, *end;
 
-	if (quoted > p->total || p->left < quoted || (void *)(eth + 1) + VLAN_HLEN > p->end)
+	if (quoted > p->total || (void *)(eth + 1) + VLAN_HLEN > p->end)
 		return drop_of_service(service, ENCAP_FAILED);
-	surplus = p->left - quoted;
 	turn_round(eth);
 	ether = *eth;
 	vlan = *(struct vlan *)(eth + 1);
+	surplus = bytes_left(ctx, tag) - quoted;
 	if (surplus && bpf_xdp_adjust_tail(ctx, -(int)surplus))
 		return drop_of_service(service, ENCAP_FAILED);
 	if (bpf_xdp_adjust_head(ctx, -(int)front))

@@ -108,7 +108,7 @@ __noinline int too_big(struct xdp_md *ctx, const struct delivery *asked, __u32 r
 	}
 	if (room < IPV4_LEAST_MTU)
 		return drop_of_service(what.counter, ENCAP_FAILED);
-	handed.size = p.left + sizeof(struct eth) + tag;
+	handed.size = frame_length(ctx);
 	handed.service = what.service;
 	handed.port_end = what.port_end;
 	handed.address = detail->life.address;
@@ -123,7 +123,7 @@ __noinline int too_big(struct xdp_md *ctx, const struct delivery *asked, __u32 r
 static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, __u32 tag, const struct delivery *what,
 				   int rare)
 {
-	struct leaving leaving = {&what->counter, 0, p->total, tag, p->left - p->total};
+	struct leaving leaving = {&what->counter, 0, p->total, tag, 0};
 	const struct interface *out;
 	const union target *target;
 	__u32 place, room;
@@ -141,6 +141,7 @@ static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, _
 			return drop_of_service(what->counter, TOO_BIG_L2);
 		if (rare && what->kind == SAMPLED)
 			note_handshake(ctx, what->counter, what->place);
+		leaving.padding = padding_behind(ctx, p, tag);
 		return forward_l2(ctx, target, out, &leaving);
 	}
 	place = what->place;
@@ -151,6 +152,7 @@ static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, _
 	if (likely(p->total <= room)) {
 		if (rare && what->kind == SAMPLED)
 			note_handshake(ctx, what->counter, what->place);
+		leaving.padding = padding_behind(ctx, p, tag);
 		return forward_in_tunnel(ctx, p->ip, target, detail, out, &leaving);
 	}
 	return too_big(ctx, what, room);

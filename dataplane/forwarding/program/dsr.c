@@ -32,8 +32,7 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 		return XDP_PASS;
 	p.header = (ip->version_ihl & 0x0F) * 4;
 	p.total = bpf_ntohs(ip->total);
-	p.left = bytes_between(ip, end);
-	whole = well_formed(ctx, &p);
+	whole = well_formed(ctx, &p, tag);
 
 	/* The service tells the state of its VIP: only what has none needs the VIP looked up. */
 	usual = whole && !is_fragment(&p) && has_ports(&p);
@@ -116,7 +115,7 @@ __noinline int stepwise(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int dsr(struct xdp_md *ctx)
 {
 	int action = fast_path(ctx);

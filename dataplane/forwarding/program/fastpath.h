@@ -65,7 +65,7 @@ static __always_inline int fast_path(struct xdp_md *ctx)
 	if (ip->version_ihl != 0x45 || ip->fragment & FRAGMENT_MASK || !sums_up(words))
 		return STEPWISE;
 	total = bpf_ntohs(ip->total);
-	if (total != bytes_between(ip, end) || !is_whole(ip->protocol, ip + 1, end, total - IP_HLEN))
+	if (!fills_frame(ctx, ip, end, total, 0) || !is_whole(ip->protocol, ip + 1, end, total - IP_HLEN))
 		return STEPWISE;
 	ports = *(const __u32 *)(ip + 1);
 	if (ip->protocol == TCP && is_sampled(ip->source, ports))

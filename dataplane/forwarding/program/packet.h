@@ -4,9 +4,11 @@
 #define AVI_PACKET_H
 
 #include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
 
 #include "parse.h"
 
+#define FIRST_PIECE 1500 /* bytes of a packet that a card has in one piece: what ends there has no padding in another */
 #define MAX_OPTIONS 40
 #define OPTION_END 0
 #define OPTION_NOP 1
@@ -18,12 +20,24 @@
 /* A packet as far as it has been looked at. */
 struct packet {
 	struct ip *ip;
-	void *end;
+	void *end;    /* of what can be looked at: the frame's first piece */
 	__u32 header; /* bytes of the IP header */
 	__u32 total;  /* bytes of the IP packet */
-	__u32 left;   /* bytes of the frame from the IP header on */
 	struct ports ports;
 };
+
+/* Bytes of a whole frame. A large one comes in several pieces, and ctx->data_end is where the first one ends. The call
+ * is a quarter of what a frame costs: only frames that may have several pieces pay it. */
+static __always_inline __u32 frame_length(struct xdp_md *ctx)
+{
+	return bpf_xdp_get_buff_len(ctx);
+}
+
+/* Bytes of a frame from its IP header on. tag: bytes of the 802.1Q tag in front of it. */
+static __always_inline __u32 bytes_left(struct xdp_md *ctx, __u32 tag)
+{
+	return frame_length(ctx) - sizeof(struct eth) - tag;
+}
 
 /* Pointers are subtracted in 64 bits, whatever becomes of the difference: the verifier asks for it. */
 static __always_inline __u32 bytes_between(const void *from, const void *to)
@@ -32,6 +46,18 @@ static __always_inline __u32 bytes_between(const void *from, const void *to)
 
 	hide(bytes);
 	return bytes;
+}
+
+/* Whether a packet ends where its frame does. */
+static __always_inline int fills_frame(struct xdp_md *ctx, const struct ip *ip, const void *end, __u32 total, __u32 tag)
+{
+	return total == bytes_between(ip, end) && (likely(total <= FIRST_PIECE) || total == bytes_left(ctx, tag));
+}
+
+/* Bytes of the frame behind a packet. */
+static __always_inline __u32 padding_behind(struct xdp_md *ctx, const struct packet *p, __u32 tag)
+{
+	return likely(fills_frame(ctx, p->ip, p->end, p->total, tag)) ? 0 : bytes_left(ctx, tag) - p->total;
 }
 
 /* The packet of a frame that is known to hold an IP header, looked at anew: no pointer into it survives a change of the
@@ -52,7 +78,6 @@ static __always_inline int look_again(struct xdp_md *ctx, struct packet *p, __u3
 	if (ip + IP_HLEN > p->end)
 		return 0;
 	p->ip = ip;
-	p->left = bytes_between(ip, p->end);
 	p->header = (p->ip->version_ihl & 0x0F) * 4;
 	p->total = bpf_ntohs(p->ip->total);
 	return 1;
@@ -160,11 +185,11 @@ static __always_inline int has_ports(const struct packet *p)
 	return p->ip->protocol == TCP || p->ip->protocol == UDP;
 }
 
-static __always_inline int well_formed(struct xdp_md *ctx, struct packet *p)
+static __always_inline int well_formed(struct xdp_md *ctx, struct packet *p, __u32 tag)
 {
 	if (p->ip->version_ihl >> 4 != 4 || p->header < IP_HLEN)
 		return 0;
-	if (p->total < p->header || p->total > p->left)
+	if (p->total < p->header || (p->total > bytes_between(p->ip, p->end) && p->total > bytes_left(ctx, tag)))
 		return 0;
 	if (!checksum_is_right(ctx, p))
 		return 0;

@@ -3,7 +3,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-SEC("xdp")
+SEC("xdp.frags")
 int pass(struct xdp_md *ctx __attribute__((unused)))
 {
 	return XDP_PASS;

@@ -138,6 +138,12 @@ static __always_inline long bpf_redirect_map(const void *map, __u64 key, __u64 f
 	return view.egress ? XDP_REDIRECT : flags;
 }
 
+/* A frame is in one piece here. */
+static __always_inline __u64 bpf_xdp_get_buff_len(struct xdp_md *ctx)
+{
+	return ctx->data_end - ctx->data;
+}
+
 static __always_inline long bpf_xdp_adjust_head(struct xdp_md *ctx, int delta)
 {
 	__u64 begin = ctx->data + delta;
