@@ -115,7 +115,7 @@ def ask_all(state: Path, request: str, seconds: float, **arguments: Any) -> Answ
         thread.join(max(0.0, deadline - time.monotonic()) + _GRACE)
     for name in names:
         if name not in told:
-            silent.setdefault(name, _late(name, seconds))
+            silent.setdefault(name, late(name, seconds))
     return Answers({name: told[name] for name in names if name in told and name not in silent}, silent)
 
 
@@ -128,9 +128,10 @@ def status(state: Path) -> list[dict[str, Any]]:
     return list(answers.told.values())
 
 
-def reports(state: Path) -> Answers:
-    """What each running engine reports of itself, and which do not answer."""
-    return ask_all(state, "status", TIMEOUT)
+def reports(state: Path, about: str = "") -> Answers:
+    """What each running engine reports of itself, and which do not answer. about: as `dataplane.daemon.aspect` has it,
+    to hear of some services and pools alone; an engine of an older release tells all."""
+    return ask_all(state, "status", TIMEOUT, about=about)
 
 
 def addresses(state: Path) -> list[str]:
@@ -182,7 +183,7 @@ def ask(
                         break
                     tell(str(answer["progress"]))
     except TimeoutError as exc:
-        raise _late(name, patience) from exc
+        raise late(name, patience) from exc
     except (OSError, ValueError) as exc:
         raise EngineError(f"service engine {name} does not answer: {exc}", remedy="avi-se run") from exc
     if not isinstance(answer, dict) or "error" in answer:
@@ -190,7 +191,8 @@ def ask(
     return answer
 
 
-def _late(name: str, seconds: float) -> EngineError:
+def late(name: str, seconds: float) -> EngineError:
+    """That an engine did not answer in time."""
     return EngineError(f"service engine {name} does not answer within {seconds:g} s", remedy="avi-se status")
 
 

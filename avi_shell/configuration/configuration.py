@@ -22,6 +22,7 @@ from grammar import relations, schema
 
 if TYPE_CHECKING:
     from avi_shell.configuration.commit import Change
+    from dataplane.cluster.asking import Asking
 
 T = TypeVar("T")
 
@@ -199,6 +200,10 @@ class Configuration:
         """Apply what other hosts committed, where several share the configuration; not if that was done in the last
         `age` seconds. Returns why it cannot be, "" where nothing is wrong."""
         return ""
+
+    def asking(self) -> Asking | None:
+        """Asks the engines of other hosts, where several share the configuration."""
+        return None
 
     def again(self, once: Callable[[], T]) -> T:
         """Do what makes one commit; again, where several share the configuration and another was faster."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from avi_shell.configuration import backup
 from avi_shell.configuration.configuration import DATABASE, NOBODY, Configuration, Undone
@@ -28,6 +28,9 @@ from dataplane.cluster.etcd import PATIENCE, Etcd
 from dataplane.cluster.log import Head, Log, Logged
 from dataplane.errors import ClusterError, StateError
 from dataplane.plan import sqlite
+
+if TYPE_CHECKING:
+    from dataplane.cluster.asking import Asking
 
 T = TypeVar("T")
 
@@ -60,6 +63,7 @@ class SharedConfiguration(Configuration):
         super().__init__(store, engine_addresses)
         self.log = log
         self._asked = float("-inf")
+        self._asks: Asking | None = None
         self._fault = ""
 
     @classmethod
@@ -97,6 +101,16 @@ class SharedConfiguration(Configuration):
         """Close the store, and the connections to etcd."""
         super().close()
         self.log.etcd.close()
+        if self._asks is not None:
+            self._asks.close()
+
+    def asking(self) -> Asking:
+        """As in Configuration."""
+        if self._asks is None:
+            from dataplane.cluster.asking import Asking  # late: commits ask nobody
+
+            self._asks = Asking(self.log.etcd.address)
+        return self._asks
 
     def follow(self, age: float = 0.0) -> str:
         """As in Configuration. A host that cannot ask etcd shows what it applied before."""

@@ -72,6 +72,7 @@ class Batch:
         elif self.bare:
             if (text := appliance.bare(self.session.configuration, result)) is not None:
                 print(text, file=self.out)
+            result.warnings += result.silent.values()
         elif self.as_json:
             if not result.blank:
                 print(render.as_json(result, file, number), file=self.out)

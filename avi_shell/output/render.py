@@ -122,6 +122,10 @@ def as_json(result: Result, file: str = "", number: int = 0) -> str:
         "data": result.data,
         "error": error,
     }
+    if result.live is not None:
+        facts["live"] = result.live
+    if result.silent:
+        facts["silent"] = result.silent
     if result.notices and (result.data is None or result.committed is not None):
         facts["notices"] = result.notices
     return json.dumps(facts)  # ASCII: bytes that were no UTF-8 are told, not fatal

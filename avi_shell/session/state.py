@@ -38,6 +38,7 @@ from grammar.parser import parse
 
 if TYPE_CHECKING:
     from avi_shell.configuration.candidate import Candidate
+    from avi_shell.views.gathering import Engines
 
 FIELD_VALUE = ("Field", "Value")
 """The columns of an object's table."""
@@ -137,6 +138,13 @@ class SessionState(ABC):
     def collecting(self) -> bool:
         """Whether the next line is text for a field, up to END."""
         return self.text is not None
+
+    @property
+    def engines(self) -> Engines:
+        """The engines that can be asked."""
+        from avi_shell.views.gathering import Engines
+
+        return Engines(self.stored, self.directory)
 
     @property
     def stored(self) -> Configuration:

@@ -101,15 +101,22 @@ def _show_diff(session: SessionState, command: Command, result: Result) -> None:
 def _show_list(session: SessionState, command: Command, result: Result) -> None:
     documents = session.configuration.all(command.kind, session.tenant, session.cloud)
     result.data = documents
-    result.parts += live.listing(session.configuration, session.directory, command.kind, documents)
+    engines = session.engines
+    parts = live.listing(session.configuration, engines, command.kind, documents)
+    result.parts += parts
+    result.silent = engines.silent
+    if command.kind in live.LIVE:
+        result.live = live.rows(parts)
     transaction.mark(session, documents, result)
 
 
 def _show_object(session: SessionState, command: Command, result: Result) -> None:
     name = command.arguments["name"]
     stored = session.configuration.find(command.kind, name.text, session.tenant, session.cloud)
-    if command.kind == "serviceengine" and (stored is None or live.is_running(session.directory, name.text)):
-        result.parts, result.data = live.view(session.directory, "serviceengine", name.text, None, "detail")
+    engines = session.engines
+    if command.kind == "serviceengine" and (stored is None or engines.is_running(name.text)):
+        result.parts, result.data = live.view(engines, "serviceengine", name.text, None, "detail")
+        result.silent = engines.silent
         return
     document = session.find(command.kind, name)
     result.parts.append(session.table(schema.kind(command.kind), document))
@@ -120,7 +127,9 @@ def _show_object(session: SessionState, command: Command, result: Result) -> Non
 def _show_view(session: SessionState, command: Command, result: Result) -> None:
     name = command.arguments["name"].text
     document = None if command.kind == "serviceengine" else session.find(command.kind, command.arguments["name"])
-    result.parts, result.data = live.view(session.directory, command.kind, name, document, command.text("view"))
+    engines = session.engines
+    result.parts, result.data = live.view(engines, command.kind, name, document, command.text("view"))
+    result.silent = engines.silent
 
 
 def _show_diagnose(session: SessionState, command: Command, result: Result) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from avi_shell.configuration.document import Document
 from avi_shell.errors import Refused
 from avi_shell.output.result import Prose, Table
-from avi_shell.views import live
+from avi_shell.views import gathering, live
 from avi_shell.views.live import Parts, Report
 
 _HOSTS = {"server": "server", "engine": "the service engine's host, of"}
@@ -20,9 +20,9 @@ def diagnosis(directory: Path, document: Document, server: str, tell: Callable[[
     from dataplane import client
     from dataplane.errors import EngineError
 
-    reports = live.reports(directory)
+    reports = gathering.local(directory)
     if not reports:
-        return reports.told() or [live.no_engine(directory)], None
+        return [*reports.told()] or [live.no_engine(directory)], None
     found = []
     for report in reports:
         if any(pool["uuid"] == document.get("uuid") for pool in report["pools"]):

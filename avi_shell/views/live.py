@@ -1,7 +1,4 @@
-"""Lists of objects and live views: what is stored, beside what the service engines report of themselves.
-
-directory: the state directory, where engines are asked.
-"""
+"""Lists of objects and live views: what is stored, beside what the service engines report of themselves."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from typing import Any
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import DEFAULT_CLOUD, Document, address_text, reference_name
 from avi_shell.output.result import Part, Prose, Table
+from avi_shell.views.gathering import NONE, STATES, Engines
 from grammar import relations
 
 Report = Mapping[str, Any]
@@ -43,44 +41,28 @@ def start_command(directory: Path) -> str:
     return f"avi-se run --state {quote(str(directory))} --interface IF"
 
 
-class Reports(list[dict[str, Any]]):
-    """What each running engine reports that answers. silent: why others do not, by engine."""
-
-    silent: dict[str, str]
-
-    def told(self) -> Parts:
-        """What to say of the engines that do not answer, and where none runs."""
-        return [f"{why}: what it forwards is unknown." for why in self.silent.values()]
-
-
-def reports(directory: Path) -> Reports:
-    """What each running engine reports, all asked at once."""
-    from dataplane import client
-
-    answers = client.reports(directory)
-    found = Reports(answers.told.values())
-    found.silent = {name: f"S{exc.what[1:]}" for name, exc in answers.silent.items()}
-    return found
-
-
-def is_running(directory: Path, name: str) -> bool:
-    """Whether an engine of this name runs."""
-    from dataplane import client
-
-    return name in client.engines(directory)
-
-
-def listing(configuration: Configuration, directory: Path, segment: str, documents: Sequence[Document]) -> Parts:
+def listing(configuration: Configuration, engines: Engines, segment: str, documents: Sequence[Document]) -> Parts:
     """The list of a kind's objects, one row an object: by name, those of one name in the order in which they come."""
     documents = sorted(documents, key=lambda document: str(document.get("name", "")))
     if segment == "virtualservice":
-        return _virtual_services(configuration, directory, documents)
+        return _virtual_services(configuration, engines, documents)
     if segment == "serviceengine":
-        return _engines(directory, documents)
+        return _engines(engines, documents)
     if segment == "pool":
-        return _pools_listed(directory, documents)
+        return _pools_listed(engines, documents)
     columns = _NAMED + _CLOUD if segment in relations.OF_A_CLOUD - _CLOUD_NOT_SHOWN else _NAMED
     return [Table(columns, [_named(document, columns) for document in documents])]
+
+
+LIVE = ("virtualservice", "serviceengine", "pool")
+"""Kinds whose lists show what engines report."""
+
+
+def rows(parts: Parts) -> list[dict[str, str]]:
+    """The rows of a list for programs: cells by the names of their columns, in small letters with underscores."""
+    table = next(part for part in parts if isinstance(part, Table))
+    names = [column.lower().replace(" ", "_") for column in table.columns]
+    return [dict(zip(names, row, strict=True)) for row in table.rows]
 
 
 def _named(document: Document, columns: Sequence[str]) -> tuple[str, ...]:
@@ -93,8 +75,8 @@ def _cloud(document: Document) -> str:
     return reference_name(document.get("cloud_ref", "")) or DEFAULT_CLOUD
 
 
-def _virtual_services(configuration: Configuration, directory: Path, documents: Sequence[Document]) -> Parts:
-    live = reports(directory)
+def _virtual_services(configuration: Configuration, engines: Engines, documents: Sequence[Document]) -> Parts:
+    live = engines.reports(STATES)
     rows = [
         (
             str(document["name"]),
@@ -102,7 +84,7 @@ def _virtual_services(configuration: Configuration, directory: Path, documents: 
             ", ".join(_addresses(configuration, document, "ip6_address")) or "-",
             ",".join(_ports(service) for service in document.get("services", [])) or "-",
             _cloud(document),
-            service_state(document, live) if not live.silent else _doubted(service_state(document, live)),
+            service_state(document, live) if not live.doubtful else _doubted(service_state(document, live)),
             str(document.get("type", "")),
             reference_name(document.get("vh_parent_vs_ref", "")) or "-",
         )
@@ -110,21 +92,21 @@ def _virtual_services(configuration: Configuration, directory: Path, documents: 
     ]
     columns = ("Name", "IP Address", "IP6 Address", "Services", "Cloud", "Oper State", "Type", "Parent")
     parts: Parts = [Table(columns, rows), *live.told()]
-    return parts if live or live.silent else [*parts, no_engine(directory)]
+    return parts if live or live.doubtful else [*parts, no_engine(engines.directory)]
 
 
-def _pools_listed(directory: Path, documents: Sequence[Document]) -> Parts:
-    live = reports(directory)
+def _pools_listed(engines: Engines, documents: Sequence[Document]) -> Parts:
+    live = engines.reports(STATES)
     rows = []
     for document in documents:
         found = [pool for _, pool in _pools(str(document.get("uuid")), live)]
         servers = [server for pool in found[:1] for server in pool["servers"]]
         up = f"{sum(s['state'] == 'up' for s in servers)} of {len(servers)}" if found else ""
         state = _best(pool["state"] for pool in found) or _unserved(document)
-        state = _doubted(state) if live.silent else state
+        state = _doubted(state) if live.doubtful else state
         rows.append((*_named(document, _NAMED), up, _cloud(document), state))
     parts: Parts = [Table((*_NAMED, "Servers Up", *_CLOUD, "Oper State"), rows), *live.told()]
-    return parts if live or live.silent else [*parts, no_engine(directory)]
+    return parts if live or live.doubtful else [*parts, no_engine(engines.directory)]
 
 
 def _addresses(configuration: Configuration, document: Document, field: str) -> list[str]:
@@ -181,8 +163,8 @@ def no_engine(directory: Path) -> str:
     return f"No service engine runs. Start one: {start_command(directory)}"
 
 
-def _engines(directory: Path, documents: Sequence[Document]) -> Parts:
-    reported = reports(directory)
+def _engines(engines: Engines, documents: Sequence[Document]) -> Parts:
+    reported = engines.reports(NONE)
     live = {report["name"]: report for report in reported}
     stored = {str(document["name"]) for document in documents}
     elsewhere = {name: (group, address) for report in reported for name, _, group, address, *_ in _others(report)}
@@ -196,36 +178,25 @@ def _engines(directory: Path, documents: Sequence[Document]) -> Parts:
         if report is None and name in elsewhere:
             group, told = elsewhere[name]
             addresses = told.split(", ")
-        down = _STATES["unknown" if name in reported.silent else "down"]
-        up = report or name in elsewhere
-        rows.append((name, str(group), ", ".join(addresses[:1]), _cloud(document), "OPER_UP" if up else down))
+        down = _STATES["unknown" if name in reported.silent or reported.fault else "down"]
+        rows.append((name, str(group), ", ".join(addresses[:1]), _cloud(document), "OPER_UP" if report else down))
     parts: Parts = [Table(("Name", "SE Group", "Mgmt IP", "Cloud", "Oper State"), rows)]
     for name, report in sorted(live.items()):
         modes = ", ".join(f"{interface}: {mode}" for interface, mode in report["driver"]["interfaces"].items())
         parts.append(f"{name}: driver {report['driver']['name']}" + (f" ({modes})" if modes else ""))
         parts += [Prose(f"{name}: {told}") for told in _shared(report).values()]
     parts += reported.told()
-    return parts if live or reported.silent else [*parts, no_engine(directory)]
+    return parts if live or reported.doubtful else [*parts, no_engine(engines.directory)]
 
 
-def view(directory: Path, segment: str, name: str, document: Document | None, word: str) -> tuple[Parts, Any]:
+def view(engines: Engines, segment: str, name: str, document: Document | None, word: str) -> tuple[Parts, Any]:
     """A live view of one object: what to print, and the same as data."""
-    live = reports(directory)
     if segment == "serviceengine":
-        report = next((r for r in live if r["name"] == name), None)
-        if report is None and name in live.silent:
-            return live.told(), None
-        if report is None:
-            start = start_command(directory).replace("--interface", f"--name {name} --interface")
-            return [f"Service engine {name} does not run. Start it: {start}"], None
-        if word == "bgp":
-            from avi_shell.views import bgp
-
-            return bgp.parts(report), report.get("bgp")
-        return _engine(report), report
+        return _engine_view(engines, name, word)
     assert document is not None
+    live = engines.reports(str(document.get("uuid")))
     if not live:
-        return ([*live.told(), *_configured(document)] if live.silent else [no_engine(directory)]), None
+        return [*live.told(), *_configured(document)] if live.doubtful else [no_engine(engines.directory)], None
     if segment == "virtualservice":
         parts, data = _virtual_service(document, live)
         return [*live.told(), *parts], data
@@ -233,7 +204,7 @@ def view(directory: Path, segment: str, name: str, document: Document | None, wo
     data = [{"service_engine": engine, **pool} for engine, pool in found]
     if not found:
         return [*live.told(), not_forwarded("pool", name)], data
-    parts = live.told()
+    parts = [*live.told()]
     for engine, pool in found:
         parts += [
             f"Service engine {engine}",
@@ -242,6 +213,21 @@ def view(directory: Path, segment: str, name: str, document: Document | None, wo
             *(_next_hops(pool) if word == "detail" else ()),
         ]
     return parts, data
+
+
+def _engine_view(engines: Engines, name: str, word: str) -> tuple[Parts, Any]:
+    live = engines.reports(NONE if word == "bgp" else "", name)
+    report = next((r for r in live if r["name"] == name), None)
+    if report is None and (name in live.silent or live.fault):
+        return [*live.told()], None
+    if report is None:
+        start = start_command(engines.directory).replace("--interface", f"--name {name} --interface")
+        return [f"Service engine {name} does not run. Start it: {start}"], None
+    if word == "bgp":
+        from avi_shell.views import bgp
+
+        return bgp.parts(report), report.get("bgp")
+    return _engine(report), report
 
 
 def _configured(document: Document) -> Parts:

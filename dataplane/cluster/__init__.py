@@ -1,1 +1,1 @@
-"""The store that several hosts share: a client of etcd, and the log of commits in it."""
+"""What several hosts share: a client of etcd, the log of commits in it, and what they ask each other through it."""

@@ -14,6 +14,7 @@ from dataplane.engine.engine import Engine
 from dataplane.errors import ClusterError, EngineError
 
 if TYPE_CHECKING:
+    from dataplane.membership.answering import Answer
     from dataplane.membership.membership import Membership
     from dataplane.membership.record import EngineRecord
 
@@ -32,6 +33,7 @@ class Joining:
         self._membership: Membership | None = None
         self._fault = ""  # why it is not known which store the host shares
         self._news: list[str] = []  # what happened before there was somebody to tell
+        self.answer: Answer = _not_yet  # answers what other hosts ask
 
     async def begin(self) -> None:
         """Before the engine takes anything: raises EngineError where another one has its name."""
@@ -78,7 +80,9 @@ class Joining:
             return
         if found is not None:
             self._fault = ""
-            self._membership = Membership(found, self._name, self._record(None, None), self._news.append)
+            self._membership = Membership(
+                found, self._name, self._record(None, None), self._news.append, lambda line: self.answer(line)
+            )
             self._membership.start()
 
     def _record(self, engine: Engine | None, bgp: Mapping[str, Any] | None) -> EngineRecord:
@@ -101,3 +105,7 @@ class Joining:
             version=max(0, engine.version),
             bgp=f"{up} of {len(peers)} peers established" if peers else "",
         )
+
+
+async def _not_yet(_: bytes) -> dict[str, Any]:
+    return {"error": "it is starting"}

@@ -180,6 +180,7 @@ class Daemon:
                 return {"bgp": speaker.report(), "following": following.report(), "membership": membership}
 
             requests = Requests(engine, self._reason, self._source.wake, lambda: self._source.unconfirmed, beside)
+            self._joining.answer = requests.answer
             jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, speaker, requests))]
             joining = self._joining.run(engine, speaker.report)
             # Whatever becomes of these, forwarding goes on.

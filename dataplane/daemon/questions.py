@@ -48,7 +48,7 @@ def _text(value: Any) -> str:
 
 
 REQUESTS: Mapping[str, Mapping[str, _Field]] = {
-    "status": {},
+    "status": {"about": _Field(_text, "")},
     "addresses": {},
     "notify": {},
     "wait": {

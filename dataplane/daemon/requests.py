@@ -15,6 +15,7 @@ from typing import Any
 
 from dataplane.client import short_path
 from dataplane.daemon import diagnose, questions, status, undoing
+from dataplane.daemon.aspect import Aspect
 from dataplane.engine.engine import Engine
 from dataplane.errors import EngineError
 from dataplane.foreign.errors import ForeignError
@@ -144,7 +145,7 @@ class Requests:
         if not line:
             return None
         client.asked = True
-        work = asyncio.create_task(self._answer(line, lambda text: _write(client.writer, {"progress": text})))
+        work = asyncio.create_task(self.answer(line, lambda text: _write(client.writer, {"progress": text})))
         gone = asyncio.create_task(client.gone())
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -154,7 +155,7 @@ class Requests:
                 task.cancel()
             await asyncio.gather(work, gone, return_exceptions=True)
 
-    async def _answer(self, line: bytes, tell: Callable[[str], None]) -> dict[str, Any]:
+    async def answer(self, line: bytes, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
         """The answer to a request, or its error. tell: writes a line of its own about what goes on meanwhile."""
         try:
             return await self._answered(questions.read(line), tell)
@@ -168,7 +169,7 @@ class Requests:
         engine, fields = self._engine, asked.fields
         match asked.request:
             case "status":
-                told = await status.report(engine)
+                told = await status.report(engine, Aspect(fields["about"]))
                 told["pid"] = os.getpid()
                 told["unconfirmed"] = undoing.report(self._waiting())
                 told["driver"]["reason"] = self._chosen

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from dataplane import plan
+from dataplane.daemon.aspect import WHOLE, Aspect
 from dataplane.engine import operstate
 from dataplane.engine.engine import Engine
 from dataplane.engine.handshakewatch import Key
@@ -42,9 +43,9 @@ class Turns:
         return True
 
 
-async def report(engine: Engine) -> dict[str, Any]:
-    """The engine's whole state. Others have the loop in between: of thousands of servers each is as it is when its turn
-    comes. Who answers for the process adds what is in parentheses.
+async def report(engine: Engine, aspect: Aspect = WHOLE) -> dict[str, Any]:
+    """The engine's state, of which services and pools an aspect says. Others have the loop in between: of thousands of
+    servers each is as it is when its turn comes. Who answers for the process adds what is in parentheses.
 
     {"name", "group", "version": plan version applied, "store": {"identity", "epoch"} that it is of, "started": when the
      engine started,
@@ -90,13 +91,16 @@ async def report(engine: Engine) -> dict[str, Any]:
     largest where VIPs have different servers up. flows: a flow is tracked from its first packet after its server was
     disabled until it was idle for as long as its service allows; those that were silent since are not counted.
     """
-    version, services = engine.version, dict(sorted(engine.services.items()))
+    version, services, chosen = engine.version, dict(sorted(engine.services.items())), aspect.of(engine.services)
     counters, now = engine.driver.counters(), engine.clock.now()
     pools: dict[str, dict[str, plan.Service]] = {}
-    for service in services.values():
+    for service in services.values() if chosen else ():
         pools.setdefault(service.pool_uuid, {})[service.vip] = service
     turns = Turns()
-    seen = {uuid: await _seen(engine, of_vips, counters, now, turns) for uuid, of_vips in pools.items()}
+    wanted = {service.pool_uuid for service in chosen}
+    seen = {uuid: await _seen(engine, pools[uuid], counters, now, turns) for uuid in pools if uuid in wanted}
+    found = [_service(engine, service, counters, seen[service.pool_uuid]) for service in chosen]
+    members = [_pool(engine, one.service, one) for one in sorted(seen.values(), key=lambda one: one.service.pool)]
     return {
         "name": engine.name,
         "group": engine.group,
@@ -120,8 +124,8 @@ async def report(engine: Engine) -> dict[str, Any]:
             for i in engine.interfaces.served()
         ],
         "vips": [_vip(engine, vip) for vip in engine.vips.served()],
-        "services": [_service(engine, service, counters, seen[service.pool_uuid]) for service in services.values()],
-        "pools": [_pool(engine, one.service, one) for one in sorted(seen.values(), key=lambda one: one.service.pool)],
+        "services": aspect.services(found),
+        "pools": aspect.pools(members),
         "damaged": [{"key": key, "reason": why} for key, why in sorted(engine.damaged.items())],
         "monitors": _monitors(engine),
         "kernel": [{"object": str(one), "reason": reason} for one, reason in engine.kernel.faults.items()],

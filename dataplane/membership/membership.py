@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from dataplane.cluster.address import StoreAddress
 from dataplane.cluster.operations import KeyValue
 from dataplane.membership import record
+from dataplane.membership.answering import Answer, Answering
 from dataplane.membership.link import Link, Standing, State
 from dataplane.membership.record import EngineRecord
 
@@ -34,15 +35,19 @@ class Known:
 
 class Membership:
     """Made and used on an event loop. name: the engine's; said: what it says of itself at first; tell: gets the text of
-    an event."""
+    an event; answer: answers what other hosts ask."""
 
-    def __init__(self, address: StoreAddress, name: str, said: EngineRecord, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, address: StoreAddress, name: str, said: EngineRecord, tell: Callable[[str], None], answer: Answer
+    ) -> None:
         self._address, self.name, self._said, self._tell = address, name, said, tell
         self._loop = asyncio.get_running_loop()
         self.engines: Mapping[str, Known] = {}
         self._read = False  # whether `engines` was read at all
         self.link = Link(address, f"{record.FOLDER}{name}", self._foreign, self._handed(self._moved))
         self.link.follow(record.FOLDER, self._handed(self._heard))
+        answering = Answering(self.link, name, answer)
+        self.link.follow(answering.folder, self._handed(answering.heard))
 
     def start(self) -> None:
         """Begin; whoever wants more of etcd has told the link so."""
@@ -103,7 +108,7 @@ class Membership:
         records = {name: Known(made, one.changed) for name, one in found.items() if (made := record.read(one.value))}
         before, self.engines = self.engines, records
         if self._read:
-            for name in sorted(records.keys() ^ before.keys() - {self.name}):
+            for name in sorted((records.keys() ^ before.keys()) - {self.name}):
                 one = (records.get(name) or before[name]).record
                 self._tell(f"service engine {name} of host {one.host} {'is there' if name in records else 'is gone'}")
         self._read = True

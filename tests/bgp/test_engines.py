@@ -9,8 +9,10 @@ from contextlib import ExitStack
 
 import pytest
 
+from avi_shell.configuration.configuration import Configuration
 from avi_shell.output.result import Table
 from avi_shell.views import live
+from avi_shell.views.gathering import Engines
 from dataplane.daemon.statustext import render
 from tests.polling import until
 
@@ -45,7 +47,7 @@ def test_a_routed_vip_is_not_claimed_on_the_segment(world: World) -> None:
         assert (vip["announced"], vip["answers_arp"], vip["routed"]) == (True, False, True)
     engine = world.engines["a"]
     assert all(service["packets"] > 0 for service in engine.status()["services"])
-    shown, told = live.view(engine.folder, "serviceengine", "se-1", None, "bgp")
+    shown, told = live.view(Engines(Configuration.in_memory(), engine.folder), "serviceengine", "se-1", None, "bgp")
     (peer,) = told["peers"]
     assert (peer["state"], peer["prefixes"], peer["reason"]) == ("established", 2, "")
     assert shown[0] == f"AS 65001: routes to 2 VIPs; BIRD is process {told['bird']}"

@@ -120,8 +120,8 @@ class Segment:
             _Members(folder / "etcd", [self.spaces[f"m{i}"] for i in range(members)], self.spaces["client"])
         )
         self._store = self.etcd.address("fleet")
-        self._folder = folder / "shell"
-        self.etcd.run(lambda: shared.seed(self._folder, self._store, None, Author()))
+        self.shell = folder / "shell"  # the state directory of a host without an engine
+        self.etcd.run(lambda: shared.seed(self.shell, self._store, None, Author()))
         self.hosts = {name: Host(name, self.spaces[name], folder / name, self._store.url) for name in names}
         for host in self.hosts.values():
             stack.callback(host.end, signal.SIGKILL)
@@ -130,7 +130,7 @@ class Segment:
         """Commit something, on a host without an engine."""
 
         def inside() -> None:
-            configuration = SharedConfiguration.join(self._folder, self._store)
+            configuration = SharedConfiguration.join(self.shell, self._store)
             try:
                 work(Site(configuration))
             finally:

@@ -12,7 +12,6 @@ import pytest
 
 from dataplane.daemon import requests, status
 from dataplane.daemon.requests import Requests
-from dataplane.engine.engine import Engine
 from tests.torture.requests import EmptyEngine, ask
 
 WAIT = b'{"request":"wait",'
@@ -92,7 +91,7 @@ def test_work_stops_when_its_client_has_gone(half: bool, tmp_path: Path, monkeyp
     """One that only says no more (a shell's pipe into `nc -U`) still listens."""
     begun, ended = asyncio.Event(), asyncio.Event()
 
-    async def long(_engine: Engine) -> dict[str, Any]:
+    async def long(*_: object) -> dict[str, Any]:
         begun.set()
         try:
             await asyncio.sleep(1 if half else 60)

@@ -14,6 +14,7 @@ import pytest
 
 from dataplane import plan
 from dataplane.daemon import status, statustext
+from dataplane.daemon.aspect import NONE, STATES, Aspect
 from dataplane.engine.engine import Engine
 from dataplane.forwarding import translate
 from dataplane.forwarding.driver import HandshakeCounts
@@ -88,6 +89,30 @@ def test_the_engines_start_is_told() -> None:
     async def job(site: Site) -> None:
         told = await status.report(site.engine)
         assert before <= told["started"] <= time.time()
+
+    on_site(job)
+
+
+def test_of_services_and_pools_as_much_is_told_as_is_asked_for() -> None:
+    other = replace(PLANNED, port=81, port_end=81, uuid="other", pool_uuid="others", pool="others")
+
+    async def job(site: Site) -> None:
+        site.put(other)
+        told = {
+            about: await status.report(site.engine, Aspect(about)) for about in ("", NONE, STATES, "other", "others")
+        }
+        whole = told[""]
+        assert (told[NONE]["services"], told[NONE]["pools"], told[NONE]["vips"]) == ([], [], whole["vips"])
+        assert [len(whole["services"]), len(whole["pools"])] == [2, 2]
+        for kind in ("services", "pools"):
+            states = [(one["uuid"], one["state"]) for one in whole[kind]]
+            assert [(one["uuid"], one["state"]) for one in told[STATES][kind]] == states
+        assert told[STATES]["services"][0].keys() == {"uuid", "state"}
+        servers = [server["state"] for server in whole["pools"][0]["servers"]]
+        assert told[STATES]["pools"][0]["servers"] == [{"state": state} for state in servers]
+        for about in ("other", "others"):
+            assert told[about]["services"] == [one for one in whole["services"] if one["port"] == 81]
+            assert told[about]["pools"] == [one for one in whole["pools"] if one["uuid"] == "others"]
 
     on_site(job)
 

@@ -1,0 +1,99 @@
+"""What the engines report, gathered from this host and from all that share its configuration, with one deadline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from avi_shell.configuration.configuration import Configuration
+
+if TYPE_CHECKING:
+    from dataplane.client import Answers
+
+NONE, STATES = "none", "states"
+"""What is wanted of services and pools: nothing, or their states alone; else a uuid, or "" for all."""
+
+
+_GLANCE = 2.0
+"""Seconds for etcd to say which engines there are."""
+
+
+class Reports(list[dict[str, Any]]):
+    """What each engine reports that answers."""
+
+    silent: dict[str, str]  # why others do not, by engine
+    fault: str = ""  # why the engines of other hosts could not be asked
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether there may be more than what they tell."""
+        return bool(self.silent or self.fault)
+
+    def told(self) -> list[str]:
+        """What to say of the engines that do not answer."""
+        others = [f"The engines of other hosts were not asked: {self.fault}."] if self.fault else []
+        return [*(f"{why}: what it forwards is unknown." for why in self.silent.values()), *others]
+
+
+class Engines:
+    """The engines that can be asked. stored: the configuration that they forward by; directory: the state directory,
+    where those of this host are asked."""
+
+    def __init__(self, stored: Configuration, directory: Path) -> None:
+        self._stored, self.directory = stored, directory
+        self.silent: dict[str, str] = {}  # why engines did not answer that were asked so far
+
+    def reports(self, about: str = "", only: str = "") -> Reports:
+        """What each engine reports, all asked at once. about: of which services and pools; only: the one of another
+        host that is to be asked."""
+        from dataplane import client
+
+        found: list[Answers] = []
+        local = Thread(target=lambda: found.append(client.reports(self.directory, about)))
+        local.start()
+        others, fault = self._elsewhere(about, only)
+        local.join()
+        made = Reports(report for _, report in sorted((n, r) for one in (*found, *others) for n, r in one.told.items()))
+        made.silent = {n: f"S{exc.what[1:]}" for one in (*found, *others) for n, exc in sorted(one.silent.items())}
+        made.fault = fault
+        self.silent |= made.silent | ({"of other hosts": fault} if fault else {})
+        return made
+
+    def is_running(self, name: str) -> bool:
+        """Whether an engine of this name runs, here or on another host."""
+        from dataplane import client
+        from dataplane.errors import ClusterError
+
+        if name in client.engines(self.directory):
+            return True
+        asking = self._stored.asking()
+        try:
+            return asking is not None and name in asking.engines(client.AT_ONCE)
+        except ClusterError:
+            return False
+
+    def _elsewhere(self, about: str, only: str) -> tuple[list[Answers], str]:
+        """What engines of other hosts say; and why they cannot be asked."""
+        asking = self._stored.asking()
+        if asking is None:
+            return [], ""
+        from dataplane import client
+        from dataplane.errors import ClusterError
+
+        here = client.engines(self.directory)
+        try:
+            names = [name for name in asking.engines(_GLANCE) if name not in here and only in ("", name)]
+            return [asking.ask(names, {"request": "status", "about": about}, client.TIMEOUT)] if names else [], ""
+        except ClusterError as exc:
+            return [], exc.what
+
+
+def local(directory: Path) -> Reports:
+    """What the engines of a state directory report."""
+    from dataplane import client
+
+    answers = client.reports(directory)
+    made = Reports(answers.told.values())
+    made.silent = {name: f"S{exc.what[1:]}" for name, exc in answers.silent.items()}
+    return made

@@ -1,0 +1,46 @@
+"""Which services and pools whoever asks an engine wants to hear of: the report of all has megabytes where there are
+thousands of servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dataplane import plan
+
+NONE, STATES = "none", "states"
+"""Of none; of all, but of each its state alone."""
+
+
+class Aspect:
+    """about: NONE, STATES, the uuid of a virtual service or pool, or "": of all, with all that there is to tell."""
+
+    def __init__(self, about: str) -> None:
+        self._about = about
+
+    def of(self, services: Mapping[str, plan.Service]) -> list[plan.Service]:
+        """The services that are told, by their keys; also the pools of these are."""
+        if self._about == NONE:
+            return []
+        ordered = [service for _, service in sorted(services.items())]
+        if self._about in ("", STATES):
+            return ordered
+        return [service for service in ordered if self._about in (service.uuid, service.pool_uuid)]
+
+    def services(self, told: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What of the reports of services is told."""
+        return [_brief(one, "uuid") for one in told] if self._about == STATES else list(told)
+
+    def pools(self, told: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What of the reports of pools is told."""
+        if self._about != STATES:
+            return list(told)
+        return [_brief(one, "uuid") | {"servers": [_brief(server) for server in one["servers"]]} for one in told]
+
+
+def _brief(report: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: report[name] for name in (*names, "state")}
+
+
+WHOLE = Aspect("")
+"""All of it."""
