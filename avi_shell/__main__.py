@@ -167,8 +167,7 @@ def _opened(arguments: argparse.Namespace, sources: list[Source], keyboard: Keyb
         )
         if arguments.tenant is not None:
             session.work_in(arguments.tenant)
-        told = appliance.notice(arguments)
-        if told and sys.stderr.isatty():
+        for told in appliance.notices(arguments) if sys.stderr.isatty() else ():
             print(f"avi-shell: {told}", file=sys.stderr, flush=True)
         for warning in session.begin():
             print(f"avi-shell: warning: {warning}", file=sys.stderr, flush=True)

@@ -15,32 +15,44 @@ from avi_shell.output import secret
 from avi_shell.output.result import Result
 from grammar import schema
 
-_ACCEPTED = (
+_ELSEWHERE = (
     ("--address", "ADDRESS", "the controller's; accepted, the store is local"),
+    ("--server", "SERVER", "the same; accepted"),
+    ("--port", "PORT", "the controller's; accepted"),
     ("--user", "USER", "accepted: there is no login"),
     ("--password", "PASSWORD", "accepted: there is no login"),
     ("--token", "TOKEN", "accepted: there is no login"),
 )
-IGNORED = ("address", "user", "password", "token")
-"""The options that have no effect because nobody is called and nobody logs in."""
+"""Options without effect because nobody is called and nobody logs in: option, metavar, help."""
+_LOGGING = ("--debug", "--log")
+"""Options without effect because what is done is written down anyhow."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of the appliance's shell that are not this one's."""
     group = parser.add_argument_group("as the appliance's shell has them")
     group.add_argument("--tenant", metavar="NAME", help="begin in this tenant")
-    for option, metavar, told in _ACCEPTED:
+    for option, metavar, told in _ELSEWHERE:
         group.add_argument(option, metavar=metavar, help=told)
+    group.add_argument("--local", action="store_true", help="accepted: the store always is")
     group.add_argument("--batch-mode", action="store_true", help="no terminal's front, whatever standard input is")
     group.add_argument("--min-output", action="store_true", help="accepted: batch prints no more than results")
+    group.add_argument("--debug", action="store_true", default=None, help="accepted")
+    group.add_argument("--log", nargs="?", const="", metavar="FILE", help="accepted: audit.jsonl tells what was done")
 
 
-def notice(arguments: argparse.Namespace) -> str:
-    """What a person is told of options without effect; "" where there are none."""
-    given = [f"--{name}" for name in IGNORED if getattr(arguments, name) is not None]
-    if not given:
-        return ""
-    return f"{', '.join(given)} {'have' if len(given) > 1 else 'has'} no effect: the store is {arguments.state}"
+def notices(arguments: argparse.Namespace) -> list[str]:
+    """What a person is told of options without effect."""
+    audit = arguments.state / "audit.jsonl"
+    told = (
+        ([option for option, _, _ in _ELSEWHERE], f"the store is {arguments.state}"),
+        (_LOGGING, f"what is done is written down in {audit}"),
+    )
+    return [
+        f"{', '.join(given)} {'have' if len(given) > 1 else 'has'} no effect: {why}"
+        for options, why in told
+        if (given := [option for option in options if getattr(arguments, option.strip("-")) is not None])
+    ]
 
 
 def is_bare(arguments: argparse.Namespace) -> bool:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from .conftest import VIRTUAL_SERVICE, Run, Typist
 
-LOGIN = ("--address", "10.0.0.1", "--user", "admin", "--password", "x", "--token", "t", "--batch-mode", "--min-output")
+LOGIN = (
+    *("--address", "10.0.0.1", "--server", "10.0.0.1", "--port", "443", "--user", "admin", "--password", "x"),
+    *("--token", "t", "--local", "--debug", "--log", "--batch-mode", "--min-output"),
+)
 
 
 def jq(path: str, text: str) -> list[str]:
@@ -73,8 +76,9 @@ def test_the_tenant_that_a_script_begins_in(shell: Run) -> None:
 
 
 def test_a_person_is_told_once_that_nobody_is_called(terminal: Callable[..., Typist], state: Path) -> None:
-    at = terminal("--address", "10.0.0.1", "--password", "x", "--tenant", "admin")
+    at = terminal("--address", "10.0.0.1", "--password", "x", "--tenant", "admin", "--local", "--log", "/tmp/x")
     at.expect_exact(f"avi-shell: --address, --password have no effect: the store is {state}")
+    at.expect_exact(f"avi-shell: --log has no effect: what is done is written down in {state / 'audit.jsonl'}")
     at.expect_exact("[admin:10-1-1-1]: > ")
     at.sendline("exit")
     assert at.finish() == 0
