@@ -1,1 +1,1 @@
-"""A laboratory of network namespaces: client, service engine and servers."""
+"""A laboratory of network namespaces: client, service engines and servers, a router, members of etcd."""

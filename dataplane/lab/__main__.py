@@ -22,6 +22,8 @@ from dataplane.runtime import commandline
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from dataplane.lab.laboratory import Lab
+
 OK, FAILED, INTERRUPTED = 0, 1, 130
 MOST_REQUESTS = 40_000
 """Each needs a source port of its own."""
@@ -69,33 +71,43 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    from dataplane.lab import demo, topology
+def _lab(arguments: argparse.Namespace) -> Lab:
+    """The laboratory that is asked for. Raises LabError."""
+    from dataplane.lab import topology
+    from dataplane.lab.grouplaboratory import GroupLab
     from dataplane.lab.laboratory import Lab
 
     wanted = topology.load(topology.find(arguments.example))
-    console = _console()
-    lab = Lab(wanted, name=arguments.name, driver=arguments.driver, state=arguments.state)
+    if not isinstance(wanted, topology.Group):
+        return Lab(wanted, name=arguments.name, driver=arguments.driver, state=arguments.state)
+    if arguments.state is not None:
+        raise LabError("--state is for one engine: of several each has a state directory of its own")
+    return GroupLab(wanted, name=arguments.name, driver=arguments.driver)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from dataplane.lab import demo
+
+    lab, console = _lab(arguments), _console()
     proved = demo.run(lab, console, arguments.requests)
     console.print("everything was seen" if proved else "not everything was seen")
     return OK if proved else FAILED
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    from dataplane.lab import demo, topology
-    from dataplane.lab.laboratory import Lab
+    from dataplane.lab import demo
 
-    wanted = topology.load(topology.find(arguments.example))
     console = _console()
-    with Lab(wanted, name=arguments.name, driver=arguments.driver, state=arguments.state) as lab:
+    with _lab(arguments) as lab:
         console.print(demo.prepare(lab, lambda text: console.print(f"• {text}")), soft_wrap=True)
         console.print(demo.hosts(lab))
         lab.leave()
-    client, url = lab.hosts["client"], f"http://{wanted.vip}:{wanted.port}/"
+    client, url = lab.hosts["client"], f"http://{lab.topology.vip}:{lab.topology.port}/"
+    there = f"nsenter --net={lab.hosts[lab.topology.engine.name].path} "
     for about, line in (
         ("a request", f"nsenter --net={client.path} curl {url}"),
         ("the engine", f"avi-se status --state {lab.state}"),
-        ("the shell", f"avi-shell --state {lab.state}"),
+        ("the shell", f"{there}avi-shell --state {lab.state}"),
         ("its end", f"avi-lab down {lab.name}"),
     ):
         console.print(f"{about + ':':12} {line}", soft_wrap=True)

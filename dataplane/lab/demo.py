@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dataplane.errors import LabError
-from dataplane.lab import evidence
+from dataplane.lab import evidence, groupevents
 from dataplane.lab.evidence import Flow, Frame, Seen
+from dataplane.lab.grouplaboratory import GroupLab
 from dataplane.lab.laboratory import Lab
-from dataplane.lab.topology import CLIENT, ENGINE, Topology
+from dataplane.lab.topology import CLIENT, Group, Topology
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,16 +39,22 @@ def run(lab: Lab, console: Console, requests: int) -> bool:
         with lab:
             console.print(prepare(lab, step), soft_wrap=True)
             console.print(hosts(lab))
-            lab.capture(ENGINE)
-            lab.capture(CLIENT)
+            for node in (*topology.forwarders, topology.client):
+                lab.capture(node.name)
             step(f"the client asks {requests} times, each time from another port")
             answered = ask(lab, requests)
             lab.finish_captures()
             step("reading the captures")
-            at_engine, at_client = (evidence.read(lab.folder / f"{port}.pcap", topology) for port in (ENGINE, CLIENT))
-            seen = evidence.sort(at_engine, at_client, topology)
+            at_client = evidence.read(lab.folder / f"{CLIENT}.pcap", topology)
+            seen_at = [
+                evidence.sort(evidence.read(lab.folder / f"{node.name}.pcap", topology), at_client, topology)
+                for node in topology.forwarders
+            ]
+            seen = evidence.joined(seen_at)
             found = evidence.findings(seen, answered, requests, topology)
             told = lab.status() or {}
+            if isinstance(lab, GroupLab):
+                found += groupevents.run(lab, seen_at, step)
             step("taking it down")
     console.print()
     console.print(_answers(answered, topology))
@@ -63,7 +70,8 @@ def run(lab: Lab, console: Console, requests: int) -> bool:
 def prepare(lab: Lab, step: Callable[[str], None]) -> str:
     """Start everything, replay the topology's session, wait until it works. Returns the session's transcript."""
     topology = lab.topology
-    step(f"starting the service engine {topology.engine_name}")
+    engines = lab.engine_states()
+    step(f"starting the service engine{'s' if len(engines) > 1 else ''} {', '.join(engines)}")
     lab.start_engine()
     step(f"preparing {len(topology.servers)} servers with avi-server and starting them")
     lab.start_servers()
@@ -107,22 +115,27 @@ def _curl_lines(topology: Topology, port: int) -> str:
 
 
 def hosts(lab: Lab) -> Table:
-    """Who is on the segment. The engine must answer."""
+    """Who is on the segments. The engine must answer."""
     topology, told = lab.topology, lab.status()
     if told is None:
-        raise LabError(f"the service engine does not answer: {lab.tail(ENGINE)}")
-    modes = ", ".join(f"{told['driver']['name']} ({mode})" for mode in told["driver"]["interfaces"].values())
+        raise LabError(f"the service engine does not answer: {lab.tail(topology.engine.name)}")
     states = {server["address"]: server for pool in told["pools"] for server in pool["servers"]}
     table = _table("Host", "Address", "MAC address", "What it is")
     table.add_row("client", topology.client.address, topology.client.mac, "asks the VIP")
-    table.add_row("engine", topology.engine.address, topology.engine.mac, f"{told['name']}, driver {modes}")
-    table.add_row("", topology.vip, topology.engine.mac, f"the VIP, {topology.protocol} port {topology.port}")
+    for node, name in zip(topology.forwarders, lab.engine_states(), strict=True):
+        its = lab.status(name) or told
+        modes = ", ".join(f"{its['driver']['name']} ({mode})" for mode in its["driver"]["interfaces"].values())
+        table.add_row(node.name, node.address, node.mac, f"{name}, driver {modes}")
+    where = topology.engine.mac if len(topology.forwarders) == 1 else ""
+    table.add_row("", topology.vip, where, f"the VIP, {topology.protocol} port {topology.port}")
     for node in topology.servers:
         server = states[node.address]
         about = f"{server['state']}, {server['share']:.1%} of the table; the VIP on its loopback"
         table.add_row(node.name, node.address, node.mac, about)
     if topology.router:
-        for node, about in ((topology.router.near, "client and engine"), (topology.router.far, "the servers")):
+        far = isinstance(topology, Group)
+        near, beyond = ("engines and servers", "the client") if far else ("client and engine", "the servers")
+        for node, about in ((topology.router.near, near), (topology.router.far, beyond)):
             table.add_row(node.name, node.address, node.mac, f"the default gateway of {about}")
     return table
 

@@ -126,29 +126,40 @@ def sort(at_engine: Iterable[Frame], at_client: Iterable[Frame], topology: Topol
     """Tell the frames of both captures apart."""
     at_engine = list(at_engine)
     requests = [frame for frame in at_engine if frame.target == topology.vip]
+    engines = {node.mac for node in topology.forwarders}
     return Seen(
-        [frame for frame in requests if frame.source_mac != topology.engine.mac],
-        [frame for frame in requests if frame.source_mac == topology.engine.mac],
+        [frame for frame in requests if frame.source_mac not in engines],
+        [frame for frame in requests if frame.source_mac in engines],
         [frame for frame in at_engine if frame.source == topology.vip],
         [frame for frame in at_client if frame.source == topology.vip],
+    )
+
+
+def joined(seen_at: Sequence[Seen]) -> Seen:
+    """The frames at several engines as one: what was seen at the client is the same for each."""
+    return Seen(
+        [frame for seen in seen_at for frame in seen.to_engine],
+        [frame for seen in seen_at for frame in seen.from_engine],
+        [frame for seen in seen_at for frame in seen.answers_at_engine],
+        seen_at[0].answers,
     )
 
 
 def findings(seen: Seen, answered: Mapping[Flow, str], asked: int, topology: Topology) -> list[Finding]:
     """Everything that the captures and the answers are to prove. answered: which server (by name) answered each flow;
     asked: how many requests were made, each a flow."""
-    l2 = topology.router is None
+    l2 = topology.mode == "l2"
     servers = {node.mac if l2 else node.address: node for node in topology.servers}
     checks: tuple[Callable[[], Finding], ...] = (
         lambda: _all_answered(answered, asked),
         lambda: _shared(answered, asked, topology.servers),
-        lambda: _all_forwarded(seen, asked),
-        lambda: _no_answers(seen),
+        lambda: _all_forwarded(seen, asked, topology),
+        lambda: _no_answers(seen, topology),
         lambda: _before(seen, topology),
         lambda: _after(seen, topology, servers) if l2 else _in_tunnel(seen, topology, servers),
         lambda: _unchanged(seen),
         lambda: _one_server_a_flow(seen, answered, servers),
-        lambda: _direct(seen, answered, servers) if l2 else _by_router(seen, topology),
+        lambda: _by_router(seen, topology) if topology.exit else _direct(seen, answered, servers),
     )
     return [check() for check in checks]
 
@@ -164,33 +175,41 @@ def _shared(answered: Mapping[Flow, str], asked: int, servers: Sequence[Node]) -
     return Finding(f"at least {least} servers answered", len(used) >= least, seen)
 
 
-def _all_forwarded(seen: Seen, asked: int) -> Finding:
+def _all_forwarded(seen: Seen, asked: int, topology: Topology) -> Finding:
+    who = "the engines" if len(topology.forwarders) > 1 else "the engine"
     flows = {(frame.source, frame.source_port) for frame in seen.from_engine}
     facts = f"{len(seen.to_engine)} frames in, {len(seen.from_engine)} out, of {len(flows)} flows"
     holds = len(seen.to_engine) == len(seen.from_engine) > 0 and len(flows) == asked
-    return Finding("the engine forwarded every frame of every request, once", holds, facts)
+    return Finding(f"{who} forwarded every frame of every request, once", holds, facts)
 
 
-def _no_answers(seen: Seen) -> Finding:
+def _no_answers(seen: Seen, topology: Topology) -> Finding:
     through = sum(len(frame.packet) for frame in seen.answers_at_engine)
     passed = sum(len(frame.packet) for frame in seen.answers)
     return Finding(
-        "not one byte of the answers passed the engine",
+        f"not one byte of the answers passed {'an' if len(topology.forwarders) > 1 else 'the'} engine",
         through == 0 and passed > 0,
-        f"{through} bytes at the engine, {passed} at the client",
+        f"{through} bytes at the engine{'s' if len(topology.forwarders) > 1 else ''}, {passed} at the client",
     )
 
 
 def _before(seen: Seen, topology: Topology) -> Finding:
     pairs = {(frame.source_mac, frame.target_mac) for frame in seen.to_engine}
-    holds = pairs == {(topology.client.mac, topology.engine.mac)}
-    return Finding("requests arrive with the client's and the engine's MAC address", holds, _pairs(pairs))
+    engines = {node.mac for node in topology.forwarders}
+    holds = bool(pairs) and {source for source, _ in pairs} == {topology.entry.mac} and {t for _, t in pairs} <= engines
+    claim = f"requests arrive with the {topology.entry.name}'s and {_engines(topology)} MAC address"
+    return Finding(claim, holds, _pairs(pairs))
 
 
 def _after(seen: Seen, topology: Topology, servers: Mapping[str, Node]) -> Finding:
     pairs = {(frame.source_mac, frame.target_mac) for frame in seen.from_engine}
-    holds = bool(pairs) and all(source == topology.engine.mac and target in servers for source, target in pairs)
-    return Finding("requests leave with the engine's and a server's MAC address", holds, _pairs(pairs))
+    engines = {node.mac for node in topology.forwarders}
+    holds = bool(pairs) and all(source in engines and target in servers for source, target in pairs)
+    return Finding(f"requests leave with {_engines(topology)} and a server's MAC address", holds, _pairs(pairs))
+
+
+def _engines(topology: Topology) -> str:
+    return "an engine's" if len(topology.forwarders) > 1 else "the engine's"
 
 
 def _in_tunnel(seen: Seen, topology: Topology, servers: Mapping[str, Node]) -> Finding:
@@ -246,10 +265,10 @@ def _direct(seen: Seen, answered: Mapping[Flow, str], servers: Mapping[str, Node
 
 
 def _by_router(seen: Seen, topology: Topology) -> Finding:
-    assert topology.router is not None
+    assert topology.exit is not None
     pairs = {(frame.source_mac, frame.source) for frame in seen.answers}
     claim = "answers reach the client from the router's MAC address, with the VIP as their source and no tunnel"
-    holds = pairs == {(topology.router.near.mac, topology.vip)} and not any(frame.tunnel for frame in seen.answers)
+    holds = pairs == {(topology.exit.mac, topology.vip)} and not any(frame.tunnel for frame in seen.answers)
     return Finding(claim, holds, f"{_pairs(pairs)}, TTL {_ttls(seen.answers)}")
 
 

@@ -1,7 +1,7 @@
 """Which laboratories there are on this machine, so that what a killed one left can be found and removed.
 
 Each has a folder `/run/avi-lab/NAME` with its record, `lab.json`, its logs, captures and state directory, and
-namespaces named `avi-lab-NAME-…`; nothing of it lies anywhere else, but for the pins of its engine, which the record
+namespaces named `avi-lab-NAME-…`; nothing of it lies anywhere else, but for the pins of its engines, which the record
 names, and the records of avi-server in its servers' namespaces.
 """
 
@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import signal
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class Record:
 
     name: str
     owner: tuple[int, int]  # the process that holds it and the time it started; (0, 0) once it is left standing
-    engine: str  # its engine's name among all on this machine
+    engines: tuple[str, ...]  # the names of its engines among all on this machine
 
     @property
     def held(self) -> bool:
@@ -51,7 +52,7 @@ def folder(name: str) -> Path:
     return FOLDER / name
 
 
-def claim(name: str, engine: str) -> Path:
+def claim(name: str, engines: Iterable[str]) -> Path:
     """Make a new laboratory's folder and record; returns the folder. Raises LabError when the name is taken."""
     path = folder(check_name(name))
     try:
@@ -60,22 +61,22 @@ def claim(name: str, engine: str) -> Path:
         raise LabError(f"a laboratory {name} is there already", remedy=f"avi-lab down {name}") from None
     except OSError as exc:
         raise LabError(f"cannot make {path}: {exc.strerror}", remedy="run it as root") from exc
-    _write(Record(name, (os.getpid(), namespaces.started(os.getpid()) or 0), engine))
+    _write(Record(name, (os.getpid(), namespaces.started(os.getpid()) or 0), tuple(engines)))
     return path
 
 
 def release(name: str) -> None:
     """Leave a laboratory standing when its process ends."""
-    _write(Record(name, (0, 0), read(name).engine))
+    _write(Record(name, (0, 0), read(name).engines))
 
 
 def read(name: str) -> Record:
     """A laboratory's record. One whose maker was killed before it could write it has none: nobody holds that."""
     try:
         data = json.loads((folder(name) / "lab.json").read_text("utf-8"))
-        return Record(name, (data["owner"][0], data["owner"][1]), data["engine"])
+        return Record(name, (data["owner"][0], data["owner"][1]), tuple(data["engines"]))
     except (OSError, ValueError, KeyError):
-        return Record(name, (0, 0), "")
+        return Record(name, (0, 0), ())
 
 
 def names() -> list[str]:
@@ -92,7 +93,7 @@ def remove(name: str) -> None:
     for each in there:
         record.forget(each.path.stat().st_ino)
         each.remove()
-    if engine := read(name).engine:
+    for engine in read(name).engines:
         selection.remove_leftovers(engine)
     shutil.rmtree(folder(name), ignore_errors=True)
 

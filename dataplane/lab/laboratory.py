@@ -68,10 +68,11 @@ class Lab:
         """Make the network. Raises LabError, and leaves nothing behind then."""
         if os.geteuid() != 0:
             raise LabError("a laboratory needs root: it makes network namespaces", remedy="sudo avi-lab …")
-        inventory.claim(self.name, instance(self.state, self.topology.engine_name))
+        inventory.claim(self.name, (instance(state, name) for name, state in self.engine_states().items()))
         try:
             self._segments.create()
-            inside(self.switch, partial(selection.prepare_peer, self.driver, ENGINE))
+            for node in self.topology.forwarders:
+                inside(self.switch, partial(selection.prepare_peer, self.driver, node.name))
         except BaseException:
             self.close()
             raise
@@ -82,12 +83,15 @@ class Lab:
         try:
             for capture in self._captures:
                 capture.stop()
-            for process in (self.engine, *self._servers.values()):
-                if process is not None:
-                    stop(process)
+            for process in self._running():
+                stop(process)
             inventory.remove(self.name)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _running(self) -> list[subprocess.Popen[bytes]]:
+        """What is to be ended, the engine first."""
+        return [*([self.engine] if self.engine else []), *self._servers.values()]
 
     def leave(self) -> None:
         """Let it stand when this process ends; `avi-lab down` removes it."""
@@ -95,6 +99,10 @@ class Lab:
         self._standing = True
 
     # the engine
+
+    def engine_states(self) -> dict[str, Path]:
+        """The state directory of each engine, by its name."""
+        return {self.topology.engine_name: self.state}
 
     def start_engine(self) -> None:
         """Run `avi-se run` in the engine's namespace and wait until it answers. Raises LabError with what it said."""
@@ -112,12 +120,14 @@ class Lab:
         self.engine = None
         return status
 
-    def status(self) -> Mapping[str, Any] | None:
-        """What the engine reports; None while it does not answer. Raises LabError when it ended by itself."""
+    def status(self, name: str = "") -> Mapping[str, Any] | None:
+        """What the engine, or one of several by its name, reports; None while it does not answer. Raises LabError when
+        it ended by itself."""
         if self.engine is not None and self.engine.poll() is not None:
             raise LabError(f"the service engine ended: {self.tail(ENGINE)}")
+        name = name or self.topology.engine_name
         try:
-            return client.ask(self.state, self.topology.engine_name, "status")
+            return client.ask(self.engine_states()[name], name, "status")
         except EngineError:
             return None
 
@@ -174,16 +184,15 @@ class Lab:
 
     def configure(self, session: Path | None = None) -> str:
         """Replay a session of the shell; its transcript. Raises LabError with the transcript when a line is refused."""
-        words = [sys.executable, "-m", "avi_shell", "--state", str(self.state), "--transcript"]
-        run = subprocess.run(
-            [*words, "-f", str(session or self.topology.session)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
+        run = self.shell("--transcript", "-f", str(session or self.topology.session))
         if run.returncode:
             raise LabError(f"avi-shell refused the session (status {run.returncode}): {run.stderr}{run.stdout}".strip())
         return run.stdout
+
+    def shell(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run the shell on the state directory, to its end."""
+        argv = [sys.executable, "-m", "avi_shell", *words, "--state", str(self.state)]
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
     # looking and waiting
 
@@ -200,10 +209,10 @@ class Lab:
         wanted = {node.address: "up" for node in self.topology.servers}
         self.wait(lambda: self.servers() == wanted and self.announced(), "every server to be up")
 
-    def servers(self) -> dict[str, str]:
+    def servers(self, engine: str = "") -> dict[str, str]:
         """State by address, as the engine tells it, of the servers whose state is settled in the table: `up` means that
         it has a share."""
-        told = self.status()
+        told = self.status(engine)
         pools = told["pools"] if told else ()
         return {
             server["address"]: server["state"]
@@ -245,8 +254,8 @@ class Lab:
         if not inside(self.hosts[CLIENT], partial(ping.answered, self.topology.vip, READY)):
             raise LabError(f"{self.topology.vip} did not answer a ping for {READY:.0f} s")
         mark = f"end of capture {os.urandom(8).hex()}"
-        target = f"/dev/udp/{self.topology.engine.address}/9"
-        self.hosts[CLIENT].call("bash", "-c", f"printf %s '{mark}' > {target}")
+        for node in self.topology.forwarders:
+            self.hosts[CLIENT].call("bash", "-c", f"printf %s '{mark}' > /dev/udp/{node.address}/9")
         for capture in self._captures:
             self.wait(partial(capture.holds, mark.encode()), f"the capture of {capture.port}")
             capture.stop()

@@ -1,8 +1,7 @@
 """The network of a laboratory: a namespace a host, a bridge a segment.
 
 Every host has one interface, eth0; the switch is a bridge in a namespace of its own whose ports bear the hosts' names.
-Where servers are behind a router, they have a second bridge, and the router two interfaces: eth0 on the first one, eth1
-on theirs.
+Those behind a router have a second bridge, and the router two interfaces: eth0 on the first one, eth1 on theirs.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ class Segments:
                 node,
                 self.hosts[node.name],
                 "eth0",
-                FAR_BRIDGE if router and node in self._topology.servers else BRIDGE,
+                FAR_BRIDGE if self._topology.is_far(node) else BRIDGE,
             )
             for node in self._topology.nodes
         ]

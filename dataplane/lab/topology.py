@@ -10,6 +10,15 @@ port = 80
 [router]                     only for layer 3: the servers are behind it, on a segment of their own
   address                    on the segment of client and engine, whose default gateway it is
   servers = "10.20.20.1/24"  on the servers' segment, whose default gateway it is
+
+Several engines that share a configuration in etcd, with servers on their segment and the client behind the router:
+
+[engines] name = address     in the place of [engine], at least two
+[router]
+  address                    on the segment of engines and servers, whose default gateway it is
+  clients = "10.30.30.1/24"  on the client's segment, whose default gateway it is
+  system = 65000             its autonomous system, where it learns the VIP by BGP
+[witness] name, address      only where two engines alone are there: a host with nothing but a member of etcd
 """
 
 from __future__ import annotations
@@ -45,11 +54,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """The host between the first segment and the servers' own."""
+    """The host between the engine's segment and another one."""
 
-    near: Node  # its end on the segment of client and engine
-    far: Node  # its end on the servers' segment
-    network: ipaddress.IPv4Network  # of the servers' segment
+    near: Node  # its end on the engine's segment
+    far: Node  # its end on the other one
+    network: ipaddress.IPv4Network  # of the other one
+    system: int = 0  # its autonomous system, 0 = it does not speak BGP
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +86,36 @@ class Topology:
     @property
     def nodes(self) -> tuple[Node, ...]:
         """Everybody but the router."""
-        return (self.client, self.engine, *self.servers)
+        return (self.client, *self.forwarders, *self.servers)
+
+    @property
+    def forwarders(self) -> tuple[Node, ...]:
+        """The hosts of the engines, which bear their names where there are several."""
+        return (self.engine,)
+
+    def is_far(self, node: Node) -> bool:
+        """Whether the router is between a host and the engine."""
+        return self.router is not None and node in self.servers
 
     def segment(self, node: Node) -> ipaddress.IPv4Network:
         """The network of the segment that a host is on."""
-        return self.router.network if self.router and node in self.servers else self.network
+        return self.router.network if self.router and self.is_far(node) else self.network
 
     def gateway(self, node: Node) -> Node | None:
         """The router's end on a host's segment."""
         if self.router is None:
             return None
-        return self.router.far if node in self.servers else self.router.near
+        return self.router.far if self.is_far(node) else self.router.near
+
+    @property
+    def entry(self) -> Node:
+        """Whose MAC address requests have when they arrive at an engine."""
+        return self.client
+
+    @property
+    def exit(self) -> Node | None:
+        """Whose MAC address answers have when they arrive at the client; None: the server's."""
+        return self.router.near if self.router else None
 
     def server(self, name: str) -> Node:
         """A server by its name or address. Raises LabError naming those there are."""
@@ -94,6 +123,51 @@ class Topology:
             if name in (node.name, node.address):
                 return node
         raise LabError(f"no server {name!r}; there are {', '.join(n.name for n in self.servers)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Group(Topology):
+    """A laboratory of several engines that share a configuration. The client is behind the router; `engine` is the
+    first of them, on whose host the shell runs."""
+
+    engines: tuple[Node, ...] = ()
+    witness: Node | None = None  # a host with a member of etcd alone
+
+    @property
+    def mode(self) -> str:
+        """Servers are on the engines' segment."""
+        return "l2"
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Everybody but the router."""
+        return (self.client, *self.engines, *((self.witness,) if self.witness else ()), *self.servers)
+
+    @property
+    def forwarders(self) -> tuple[Node, ...]:
+        """The hosts of the engines, which bear their names."""
+        return self.engines
+
+    @property
+    def members(self) -> tuple[Node, ...]:
+        """The hosts that have a member of etcd."""
+        return (*self.engines, *((self.witness,) if self.witness else ()))
+
+    def is_far(self, node: Node) -> bool:
+        """Whether the router is between a host and the engines."""
+        return node is self.client
+
+    @property
+    def entry(self) -> Node:
+        """The router's end."""
+        assert self.router is not None
+        return self.router.near
+
+    @property
+    def exit(self) -> Node | None:
+        """The router's other end."""
+        assert self.router is not None
+        return self.router.far
 
 
 def find(example: str) -> Path:
@@ -128,19 +202,22 @@ def _topology(data: Mapping[str, Any], path: Path) -> Topology:
     if not (isinstance(data["port"], int) and 0 < data["port"] < 65536):
         raise ValueError(f"port {data['port']!r}: expected 1 to 65535")
     ipaddress.IPv4Address(data["vip"])
-    topology = Topology(
-        data["title"],
-        path.parent / data["session"],
-        network,
-        data["vip"],
-        data["protocol"],
-        data["port"],
-        _engine(data["engine"]["name"]),
-        Node(CLIENT, data["client"]["address"]),
-        Node(ENGINE, data["engine"]["address"]),
-        servers,
-        _router(data["router"]) if "router" in data else None,
-    )
+    values: dict[str, Any] = {
+        "title": data["title"],
+        "session": path.parent / data["session"],
+        "network": network,
+        "vip": data["vip"],
+        "protocol": data["protocol"],
+        "port": data["port"],
+        "client": Node(CLIENT, data["client"]["address"]),
+        "servers": servers,
+        "router": _router(data["router"]) if "router" in data else None,
+    }
+    if "engines" in data:
+        topology: Topology = _group(data, values)
+    else:
+        engine = Node(ENGINE, data["engine"]["address"])
+        topology = Topology(**values, engine_name=_engine(data["engine"]["name"]), engine=engine)
     seen: dict[str, str] = {topology.vip: "the VIP"}
     there = [(node, topology.segment(node)) for node in topology.nodes]
     if router := topology.router:
@@ -154,16 +231,24 @@ def _topology(data: Mapping[str, Any], path: Path) -> Topology:
     return topology
 
 
+def _group(data: Mapping[str, Any], values: dict[str, Any]) -> Group:
+    engines = tuple(Node(_word(name), address) for name, address in data["engines"].items())
+    if len(engines) < 2 or "clients" not in data.get("router", ()):
+        raise ValueError("expected at least two engines, and a router with clients")
+    witness = Node(_word(data["witness"]["name"]), data["witness"]["address"]) if "witness" in data else None
+    return Group(**values, engine_name=engines[0].name, engine=engines[0], engines=engines, witness=witness)
+
+
 def _router(data: Mapping[str, Any]) -> Router:
-    far = ipaddress.IPv4Interface(data["servers"])
-    return Router(Node(ROUTER, data["address"]), Node(ROUTER, str(far.ip)), far.network)
+    far = ipaddress.IPv4Interface(data["clients" if "clients" in data else "servers"])
+    return Router(Node(ROUTER, data["address"]), Node(ROUTER, str(far.ip)), far.network, data.get("system", 0))
 
 
 def _word(name: str) -> str:
     if not (
         name.isascii() and name.isalnum() and len(name) <= 12 and name not in (CLIENT, ENGINE, ROUTER, FAR, SWITCH)
     ):
-        raise ValueError(f"server name {name!r}: expected up to 12 letters and digits")
+        raise ValueError(f"host name {name!r}: expected up to 12 letters and digits")
     return name
 
 

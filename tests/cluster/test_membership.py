@@ -55,6 +55,7 @@ def test_an_engine_that_ends_is_known_to_be_gone_at_once(there: Segment) -> None
     assert b.end() == 0
     until(lambda: a.members() == {"a"}, a.log, 2)
     until(lambda: a.tells("service engine b of host"))
+    assert not a.tells("service engine a of host"), "of itself it tells nothing"
     there.start("b")
     b.end(signal.SIGKILL)
     begun = time.monotonic()

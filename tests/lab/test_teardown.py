@@ -112,9 +112,9 @@ def test_down_names_the_laboratories_there_are() -> None:
 
 def test_a_process_is_known_by_its_number_and_its_start() -> None:
     ticks = namespaces.started(os.getpid())
-    assert inventory.Record("x", (os.getpid(), ticks or 0), "").held
-    assert not inventory.Record("x", (os.getpid(), 1), "").held
-    assert not inventory.Record("x", (0, 0), "").held
+    assert inventory.Record("x", (os.getpid(), ticks or 0), ()).held
+    assert not inventory.Record("x", (os.getpid(), 1), ()).held
+    assert not inventory.Record("x", (0, 0), ()).held
 
 
 def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

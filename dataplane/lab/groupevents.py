@@ -1,0 +1,92 @@
+"""What befalls a group of engines in a demonstration, under requests, and what is to be seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from dataplane.lab.evidence import Finding, Seen
+from dataplane.lab.grouplaboratory import GroupLab
+from dataplane.lab.steady import Steady
+from dataplane.lab.topology import Node
+
+_FOLLOWS = 2.5
+"""Seconds in which the router is to do without a host that died: BFD finds out after three packets, 500 ms apart."""
+_REPEATED = 1.0
+"""Seconds after which a client repeats a SYN (RFC 6298 section 2): no request that takes less has lost a packet."""
+
+
+def run(lab: GroupLab, seen_at: Sequence[Seen], step: Callable[[str], None]) -> Iterator[Finding]:
+    """Have one thing after the other happen; what was seen of each. seen_at: the frames of each engine before."""
+    engines = lab.group.engines
+    yield _spread(seen_at, engines)
+    yield from _frozen(lab, step)
+    yield _drained(lab, engines[1], step)
+    yield _dead(lab, engines[2], step)
+
+
+def _spread(seen_at: Sequence[Seen], engines: Sequence[Node]) -> Finding:
+    """The router spreads flows over all engines. seen_at: the frames of each one."""
+    flows = [{(frame.source, frame.source_port) for frame in seen.from_engine} for seen in seen_at]
+    told = ", ".join(f"{node.name} {len(its)}" for node, its in zip(engines, flows, strict=True))
+    twice = sum(map(len, flows)) - len(set().union(*flows))
+    holds = all(flows) and not twice
+    return Finding("the router spread the flows over all engines, each flow over one", holds, f"flows: {told}")
+
+
+def _frozen(lab: GroupLab, step: Callable[[str], None]) -> Iterator[Finding]:
+    """etcd agrees to nothing for a while."""
+    others = lab.group.members[1:]
+    step(f"etcd's members on {' and '.join(node.name for node in others)} stand still, under requests")
+    words = ("-c", "configure healthmonitor dsr-tcp", "-c", "failed_checks 3", "-c", "save")
+    before, hops = _commits(lab)[lab.group.engine_name], lab.hops()
+    with Steady(lab) as steady:
+        lab.freeze()
+        refused = lab.shell(*words)
+        lab.thaw()
+    said = refused.stderr.strip().splitlines()[-1:] or ["nothing"]
+    yield Finding("a change is refused while etcd agrees to nothing", refused.returncode != 0, said[0])
+    still = lab.hops() == hops
+    holds = not steady.unanswered and steady.slowest < _REPEATED and still
+    yield Finding("meanwhile nothing is lost, and no route moves", holds, steady.words())
+    step("etcd goes on: the same change again")
+    taken = before + 1
+    lab.wait(lambda: not lab.shell(*words).returncode, "a change to be taken again")
+    lab.wait(lambda: set(_commits(lab).values()) == {taken}, f"all engines to have commit {taken}")
+    told = ", ".join(f"{name} {commit}" for name, commit in _commits(lab).items())
+    yield Finding("afterwards it is taken, and every engine has it", True, f"commit {before} before, now: {told}")
+
+
+def _commits(lab: GroupLab) -> dict[str, int]:
+    """The commit that each engine has applied; 0 of one that does not answer."""
+    return {name: int((lab.status(name) or {}).get("version", 0)) for name in lab.engine_states()}
+
+
+def _drained(lab: GroupLab, engine: Node, step: Callable[[str], None]) -> Finding:
+    """An engine is told to end, as for an upgrade."""
+    step(f"{engine.name} is told to end (SIGTERM), under requests")
+    others = lab.engine_states().keys() - {engine.name}
+    with Steady(lab) as steady:
+        took = lab.sends_to(others, lambda: lab.signal_one(engine))
+    lab.end_one(engine)
+    lab.start_one(engine)
+    lab.sends_to(lab.engine_states())
+    return Finding(
+        f"{engine.name} withdraws the VIP before it ends: nothing is lost",
+        not steady.unanswered and steady.slowest < _REPEATED,
+        f"gone at the router after {took:.2f} s; {steady.words()}",
+    )
+
+
+def _dead(lab: GroupLab, engine: Node, step: Callable[[str], None]) -> Finding:
+    """A host dies."""
+    step(f"the host of {engine.name} is cut off, under requests")
+    others = lab.engine_states().keys() - {engine.name}
+    with Steady(lab) as steady:
+        took = lab.sends_to(others, lambda: lab.pull(engine))
+    lab.plug(engine)
+    lab.sends_to(lab.engine_states())
+    return Finding(
+        f"the router does without {engine.name} within {_FOLLOWS} s, and every request is answered in the end",
+        took < _FOLLOWS and not steady.unanswered,
+        f"gone at the router after {took:.2f} s; {steady.words()}",
+    )

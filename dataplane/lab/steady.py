@@ -1,0 +1,56 @@
+"""Requests all the while, each over a connection of its own, while something happens."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+from dataplane.lab.laboratory import Lab
+from dataplane.lab.requests import Answer
+
+FIRST_PORT, AT_ONCE = 30_001, 100
+INTERVAL = 0.01
+"""Seconds between two requests."""
+PATIENCE = 30.0
+"""Seconds that a client waits for an answer, as browsers do at least."""
+
+
+class Steady:
+    """`with Steady(lab) as steady: …`, then `steady.answers`, in the order in which they were asked for."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab, self._ending = lab, threading.Event()
+        self.answers: list[Answer] = []
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> Steady:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._thread.join()
+
+    @property
+    def unanswered(self) -> int:
+        """How many requests got no answer at all."""
+        return sum(answer.server is None for answer in self.answers)
+
+    @property
+    def slowest(self) -> float:
+        """Seconds that the slowest answer took."""
+        return max((answer.took for answer in self.answers), default=0.0)
+
+    def words(self) -> str:
+        """What came of it, for people."""
+        told = f"{len(self.answers)} requests, {self.unanswered} of them unanswered"
+        return f"{told}, the slowest took {self.slowest:.2f} s"
+
+    def _ask(self) -> None:
+        first = FIRST_PORT
+        while not self._ending.is_set():
+            words = ("--interval", str(INTERVAL), "--timeout", str(PATIENCE), "--at-once", str(AT_ONCE))
+            self.answers += self._lab.ask(range(first, first + AT_ONCE), *words)
+            first = FIRST_PORT if first > FIRST_PORT + 20 * AT_ONCE else first + AT_ONCE
