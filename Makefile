@@ -30,6 +30,9 @@ lint: install-test ## ruff and mypy --strict
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+manual: install-test ## rewrite what of the manual is made from the product
+	@$(BIN)/python -m tests.manualpages
+
 xdp: ## rebuild the shipped XDP objects, the native loops and the native decision from their source
 	@$(MAKE) --no-print-directory -C dataplane/forwarding/program
 	@$(MAKE) --no-print-directory -C dataplane/native

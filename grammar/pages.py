@@ -14,9 +14,11 @@ PAGES: Mapping[str, str] = {
     "monitors": "health monitors: types, paths, and what follows from their results",
     "operating": "status, states, drop reasons, and how a packet is decided",
     "undo": "history, rollback, confirmed commits, backup and restore",
+    "troubleshooting": "symptoms, their causes, and what mends them",
     "capacity": "limits of size, and measured speed",
     "replay": "a configuration tried on a capture, without a network",
     "automation": "scripts: options, JSON and exit statuses",
+    "glossary": "the words of this manual",
     "limits": "what does not work here, and fields without effect",
 }
 """Page → what it is about."""
