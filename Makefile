@@ -10,6 +10,7 @@ CHECKED ?= 200000
 COMMITS ?= 500
 KILLS ?= 200
 CONNECTIONS ?= 1000
+BEFORE ?= d94569b
 KERNEL ?= 6.1
 KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_handshakes.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/server tests/kernels/vlans.py
 
@@ -72,9 +73,11 @@ fuzz: install-test ## random frames through XDP program, native decision, refere
 torture: install-test ## kills, damage, full disks, mutated input: every part (TORTURE="kills=50 starts": those alone)
 	@$(BIN)/python -m tests.torture $(TORTURE)
 
-fleet: install-test ## several engines and hosts, and what befalls them (COMMITS=500 KILLS=200 CONNECTIONS=1000)
+fleet: install-test ## several engines and hosts, and what befalls them (COMMITS=500 KILLS=200 CONNECTIONS=1000 BEFORE=COMMIT)
 	@$(BIN)/python -m tests.cluster.fleet --commits $(COMMITS) --kills $(KILLS)
 	@$(BIN)/python -m tests.bgp.events --connections $(CONNECTIONS)
+	@$(BIN)/python -m tests.cluster.upgrade --before $(BEFORE)
+	@$(BIN)/python -m tests.bgp.upgrade --before $(BEFORE) --connections $(CONNECTIONS)
 
 test-kernel: install-test ## the XDP program, avi-server and VLANs on another kernel of Debian's, emulated (KERNEL=6.1)
 	@.ci/install kernel

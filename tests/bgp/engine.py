@@ -15,6 +15,7 @@ from typing import Any
 from dataplane import client, plan
 from dataplane.errors import EngineError
 from dataplane.plan import sqlite
+from tests import earlier
 from tests.netns import Namespace
 
 from .routers import AS, ENGINES_AS
@@ -52,6 +53,7 @@ class Engine:
 
     def __init__(self, there: Namespace, folder: Path, driver: str, address: str) -> None:
         self.there, self.folder, self.driver, self.address = there, folder, driver, address
+        self.code = earlier.ROOT  # the checkout whose programs it runs
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(mode=0o700)
         self.publish()
@@ -74,7 +76,10 @@ class Engine:
         words = ["run", "--state", str(self.folder), "--driver", self.driver, "--interface", "eth0"]
         argv = ["nsenter", f"--net={self.there.path}", sys.executable, "-m", "dataplane", *words]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd=self.code, env=earlier.environment(self.code),
+            )  # fmt: skip
 
     def send(self, signum: int) -> None:
         """Send it a signal."""

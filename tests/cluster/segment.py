@@ -22,6 +22,7 @@ from avi_shell.configuration.record import Author
 from avi_shell.configuration.shared import SharedConfiguration
 from dataplane import client
 from dataplane.errors import EngineError
+from tests import earlier
 from tests.configuration.addresses import address
 from tests.configuration.conftest import Site, tcp_profile
 from tests.netns import Namespace
@@ -62,6 +63,7 @@ class Host:
 
     def __init__(self, name: str, there: Namespace, state: Path, url: str) -> None:
         self.name, self.there, self.state, self._url = name, there, state, url
+        self.code = earlier.ROOT  # the checkout whose programs it runs
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *words: str) -> None:
@@ -71,8 +73,18 @@ class Host:
         self.state.mkdir(mode=0o700, exist_ok=True)
         with (self.state / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                ["nsenter", f"--net={self.there.path}", *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+                ["nsenter", f"--net={self.there.path}", *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd=self.code, env=earlier.environment(self.code),
+            )  # fmt: skip
+
+    def shell(self, lines: str) -> str:
+        """Run lines of a shell there. Returns what it printed. Raises CalledProcessError where one was refused."""
+        argv = [sys.executable, "-m", "avi_shell", "--state", str(self.state), "--store", self._url]
+        done = subprocess.run(
+            ["nsenter", f"--net={self.there.path}", *argv], input=lines, stdout=subprocess.PIPE, text=True, check=True,
+            cwd=self.code, env=earlier.environment(self.code),
+        )  # fmt: skip
+        return done.stdout
 
     def end(self, signum: int = signal.SIGTERM) -> int | None:
         """End the engine, and wait until it has. Returns its exit status."""

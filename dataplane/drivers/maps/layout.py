@@ -14,8 +14,7 @@ from dataplane.forwarding.values import Interface, ServiceKey
 LAYOUT = 7
 """The version of all of this. Maps of another version are not adopted."""
 
-NAMES = (
-    "egress",
+PINNED = (
     "addresses",
     "services",
     "ranges",
@@ -38,6 +37,11 @@ NAMES = (
     "bss",
 )
 """The maps that outlive the program; `bss` is its memory."""
+EGRESS = "egress"
+"""The map of the interfaces that the program sends to. Each program has its own, filled from `bss`: the kernel lets no
+program use one that another had first, unless both take frames of several pieces, or none does."""
+NAMES = (EGRESS, *PINNED)
+"""All the maps that are written here."""
 
 MAX_INTERFACES, INTERFACE_PROBES = 1024, 4
 NO_POOL, MAX_POOLS = 0, 32768

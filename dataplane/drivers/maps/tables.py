@@ -7,6 +7,7 @@ which counters are whose. What was found counts as put, until `prune` drops what
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from dataplane.drivers.maps import flowentries, layout
@@ -89,7 +90,7 @@ class MapTables:
         place = self._places.get(interface.index)
         if place is None:
             place = self._free_place(interface.index)
-            self._maps["egress"].update(u32(place), u32(interface.index))
+            self._maps[layout.EGRESS].update(u32(place), u32(interface.index))
         self._write_interface(place, layout.interface(interface))
         self._interfaces[interface.index] = interface
         self.values.put_interface(interface)
@@ -107,7 +108,7 @@ class MapTables:
         self.values.remove_interface(index)
         self._pools.resolve(index)
         self._write_interface(place, layout.FREE_INTERFACE)
-        self._maps["egress"].delete(u32(place))
+        self._maps[layout.EGRESS].delete(u32(place))
 
     def put_addresses(self, addresses: frozenset[bytes]) -> None:
         """Replace the engines' own addresses."""
@@ -264,6 +265,8 @@ class MapTables:
         for place, entry in layout.read_interfaces(bytes(self._state.interfaces)):
             self._places[entry.ifindex] = place
             self._interfaces[entry.ifindex] = Interface(entry.ifindex, "", entry.mac, entry.mtu)
+            with suppress(DriverError):  # it is gone, and nothing can be sent there
+                self._maps[layout.EGRESS].update(u32(place), u32(entry.ifindex))
 
     def _read(self) -> None:
         """Take over what stands in the maps."""

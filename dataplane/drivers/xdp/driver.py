@@ -18,7 +18,7 @@ from dataplane.bpf.maps import Map
 from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import Program
 from dataplane.drivers.maps import layout
-from dataplane.drivers.maps.layout import NAMES
+from dataplane.drivers.maps.layout import NAMES, PINNED
 from dataplane.drivers.maps.tables import MapTables
 from dataplane.drivers.xdp import fitness
 from dataplane.drivers.xdp.attachment import Attachments
@@ -89,7 +89,7 @@ class XdpDriver:
         self._slow.start()
         self.attachments = Attachments(self._program, self._pins)
         self.attachments.adopt()
-        self._keeper = XdpKeeper(self.attachments, self._held, self._pins, maps)
+        self._keeper = XdpKeeper(self.attachments, self._held, self._pins, {name: maps[name] for name in PINNED})
         self._tracing = TracingLinks()
         self._sending = SendingWatch(self._tracing)
         self._samples, self._unsampled = _samples(self._tracing)
@@ -260,8 +260,8 @@ class XdpDriver:
             loaded.load()
             maps = {name: loaded.map(name) for name in NAMES}
             if found is None:
-                for name, one in maps.items():
-                    one.pin(self._pins / name)
+                for name in PINNED:
+                    maps[name].pin(self._pins / name)
             return loaded.program(PROGRAM), maps, loaded.map(SLOW)
 
     def _pinned_maps(self, loaded: Object) -> dict[str, Map] | None:
@@ -270,7 +270,7 @@ class XdpDriver:
             return None
         found: dict[str, Map] = {}
         try:
-            for name in NAMES:
+            for name in PINNED:
                 found[name] = Map.pinned(self._pins / name)
                 if found[name].shape != loaded.shape(name):
                     raise DriverError(f"{name} has another shape")
