@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
-from avi_shell.configuration import grouprules, holdings
+from avi_shell.configuration import grouprules, holdings, redundancy
 from avi_shell.configuration.assembly import Assembly, Part
 from avi_shell.configuration.breach import Breach
 from avi_shell.configuration.entry import Entry
@@ -30,7 +30,9 @@ def in_pair(store: Store, entry: Entry) -> Iterator[Breach]:
     if entry.kind == "serviceengine":
         found = target(entry.document.get("se_group_ref", ""))
         group = store.at_target(found) if found else None
-    if group is not None and group.document.get("ha_mode") == grouprules.ACTIVE_STANDBY:
+    if group is not None and redundancy.mode(group.document) == grouprules.ACTIVE_STANDBY:
+        if entry is not group:
+            yield from grouprules.of_pair(group.document, entry.document)
         engines = [name for *_, name in store.referrers(group.target, ("serviceengine",))]
         yield from grouprules.pair(group.document, engines, entry.name if entry is not group else "")
 

@@ -20,6 +20,7 @@ from avi_shell.configuration import (
     holdings,
     linking,
     notices,
+    redundancy,
     rules,
     unsupported,
     validation,
@@ -41,7 +42,7 @@ from grammar import schema
 _COMMON_KINDS = ("serviceengine", "serviceenginegroup", "vrfcontext")
 _COMMON_FIELDS = (
     *("se_use_dpdk", "enable_gratarp_permanent", "gratarp_permanent_periodicity", "se_group_ref", "cloud_ref"),
-    *("bgp_profile", "bfd_profile"),
+    *("bgp_profile", "bfd_profile", "enable_state", *redundancy.FIELDS),
 )
 """The kinds, and their fields, that the plan's common document is made of."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 
-from avi_shell.configuration import bgp
+from avi_shell.configuration import bgp, redundancy
 from avi_shell.configuration.assembly import GLOBAL, Assembly, Service, Vip
 from avi_shell.configuration.document import (
     ADMIN,
@@ -18,6 +18,7 @@ from avi_shell.configuration.document import (
     tenant_of,
 )
 from dataplane import plan
+from dataplane.plan.redundancy import Redundancy
 from grammar import schema
 
 HASH_KEYS = {
@@ -29,6 +30,7 @@ HASH_KEYS = {
 _FORMER = 16
 """Former shares that a plan carries: changes that follow one another faster than flows end."""
 
+_ENABLED = "SE_STATE_ENABLED"
 _TUNNELS = {"ENCAP_IPINIP": plan.L3_IPIP, "ENCAP_GRE": plan.L3_GRE}
 
 
@@ -90,8 +92,8 @@ def changes(
 
 
 def common(groups: Iterable[Document], engines: Iterable[Document], contexts: Iterable[Document]) -> plan.Common:
-    """What the engines share: driver, announcements and BGP of each service engine group, and the group of each named
-    engine. contexts: the VRF contexts; that of a group's BGP is `global` of its cloud."""
+    """What the engines share: driver, announcements, BGP and redundancy of each service engine group; group and state
+    of each named engine. contexts: the VRF contexts; that of a group's BGP is `global` of its cloud."""
     named = {owned_name(group["name"], tenant_of(group), reference_name(group["cloud_ref"])): group for group in groups}
     drivers = {name: group.get("se_use_dpdk", 0) for name, group in named.items()}
     announcing = {
@@ -109,8 +111,18 @@ def common(groups: Iterable[Document], engines: Iterable[Document], contexts: It
         for name, group in named.items()
         if (cloud := reference_name(group["cloud_ref"])) in speaking
     }
+    standing_in = {name: redundancy.of_group(group) for name, group in named.items()}
+    usual = Redundancy()
+    known = list(engines)
     return plan.Common(
-        drivers, {engine["name"]: _group(engine) for engine in engines}, announcing=announcing, bgp=speakers
+        drivers,
+        {engine["name"]: _group(engine) for engine in known},
+        announcing=announcing,
+        bgp=speakers,
+        redundancy={name: one for name, one in standing_in.items() if one != usual},
+        disabled={
+            engine["name"]: state for engine in known if (state := engine.get("enable_state", _ENABLED)) != _ENABLED
+        },
     )
 
 
@@ -151,6 +163,7 @@ def _service(
         servers_needed=pool.get("min_servers_up", 0),
         pool_tenant=tenant_of(pool) if tenant_of(pool) != tenant_of(document) else "",
         route=bgp.route(assembly, vip.address),
+        tag=2 if document.get("active_standby_se_tag") == "ACTIVE_STANDBY_SE_2" else 1,
     )
 
 

@@ -30,6 +30,19 @@ def numbers(group: Document) -> Iterator[Breach]:
         )
 
 
+def of_pair(group: Document, engine: Document) -> Iterator[Breach]:
+    """Whether an engine of a group of two is enabled: the other one stands by for it, and takes over when it is told
+    to."""
+    state, name = engine.get("enable_state", ""), engine["name"]
+    if state in ("SE_STATE_DISABLED", "SE_STATE_DISABLED_FORCE"):
+        yield Breach(
+            f"ServiceEngine {name}: an engine of a pair (ServiceEngineGroup {group['name']}, ha_mode {ACTIVE_STANDBY}) "
+            f"cannot have enable_state {state}",
+            (Part("serviceengine", name, "enable_state"),),
+            f"switchover serviceengine {name}",
+        )
+
+
 def pair(group: Document, engines: Collection[str], engine: str = "") -> Iterator[Breach]:
     """How many engines a group of two has. engines: the names of all that are of the group; engine: the one that is
     saved, "" where it is the group."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import platform
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataplane import statedir
+from dataplane import plan, statedir
 from dataplane.engine.engine import Engine
 from dataplane.errors import ClusterError, EngineError
+from dataplane.vip.placed import Placed, Share
 
 if TYPE_CHECKING:
     from dataplane.membership.answering import Answer
@@ -21,16 +23,23 @@ if TYPE_CHECKING:
 LOOK_EVERY = 0.2
 """Seconds between two looks at what the engine says of itself, and at whether its host shares a store."""
 FIRST = 1.0
-"""Seconds that a start waits for whether another engine has its name. It goes on where etcd does not answer."""
+"""Seconds that a start waits for what etcd has of the engine's name and of places. It goes on where none answers."""
+LEAVING = 3.0
+"""Seconds that an end waits for others to take its VIPs."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Joining:
-    """Of one engine. state: the state directory; name: the engine's; instance: its name among all on this machine."""
+class Joining(Placed):
+    """Of one engine. state: the state directory; name: the engine's; instance: its name among all on this machine;
+    joins: the host is to share a store, which the state directory does not say yet."""
 
-    def __init__(self, state: Path, name: str, instance: str) -> None:
+    def __init__(self, state: Path, name: str, instance: str, *, joins: bool) -> None:
         self._shared, self._name, self._instance = state / statedir.SHARED, name, instance
+        self._memory, self._joins = state / f"{name}.places", joins
         self._membership: Membership | None = None
+        self._engine: Engine | None = None
+        self._mark: plan.Mark | None = None  # of the plan that is followed
+        self._others = frozenset[bytes](), frozenset[bytes]()  # addresses and MAC addresses that the engine was told
         self._fault = ""  # why it is not known which store the host shares
         self._news: list[str] = []  # what happened before there was somebody to tell
         self.answer: Answer = _not_yet  # answers what other hosts ask
@@ -41,19 +50,58 @@ class Joining:
         if self._membership is not None and (why := await self._membership.refusal(FIRST)):
             raise EngineError(why, remedy="--name gives another one a name")
 
+    def follow(self, planned: plan.Plan) -> None:
+        """This is the plan of an engine that is about to start."""
+        if self._membership is not None:
+            services = [service for service in planned.services.values() if service is not None]
+            self._membership.follow(planned.common or plan.Common(), services)
+
+    def applied(self, engine: Engine) -> None:
+        """An engine has taken over a plan, which it is to put."""
+        if self._membership is not None and engine.mark != self._mark:
+            self._membership.follow(engine.common, engine.planned)
+            self._mark = engine.mark
+
     async def run(self, engine: Engine, bgp: Callable[[], Mapping[str, Any] | None]) -> None:
         """Say what becomes of the engine, for ever. bgp: what there is to tell of its sessions with routers."""
+        self._engine = engine
         while True:
             await self._look()
             if self._membership is not None:
-                self._membership.say(self._record(engine, bgp()))
+                self.applied(engine)
+                carrier = any(engine.network.is_up(one.index) for one in engine.interfaces.served())
+                self._membership.say(self._record(engine, bgp()), carrier=carrier)
+                others = self._membership.addresses, self._membership.macs
+                if others != self._others:
+                    self._others = others
+                    engine.others_changed()
             while self._news:
                 engine.events.add(self._news.pop(0))
             await asyncio.sleep(LOOK_EVERY)
 
+    def share(self, vip: bytes) -> Share | None:
+        """The engine's share in a VIP, by the VIP's place."""
+        if self._membership is None:
+            return None if self._joins else Share()
+        role = self._membership.role(vip)
+        return None if role is None else Share(role.answers, role.tells)
+
+    def addresses(self) -> frozenset[bytes]:
+        """The IPv4 addresses of the other engines."""
+        return self._membership.addresses if self._membership else frozenset()
+
+    def macs(self) -> frozenset[bytes]:
+        """The MAC addresses of the other engines."""
+        return self._membership.macs if self._membership else frozenset()
+
     def report(self) -> dict[str, Any] | None:
         """What there is to tell; None where the host shares no store."""
         return None if self._membership is None else self._membership.report()
+
+    async def leave(self) -> None:
+        """The engine ends: have others take its VIPs."""
+        if self._membership is not None:
+            await self._membership.leave(LEAVING)
 
     async def close(self, *, leave: bool) -> None:
         """End. leave: the others hear of it at once."""
@@ -66,7 +114,8 @@ class Joining:
             return
         if self._membership is not None:
             await self._membership.close(leave=True)
-            self._membership = None
+            self._membership, self._mark = None, None
+            self._changed(self._engine.index.vips if self._engine else ())
             return
         from dataplane.cluster import address
         from dataplane.membership.membership import Membership
@@ -79,11 +128,22 @@ class Joining:
             self._fault = exc.what
             return
         if found is not None:
-            self._fault = ""
+            self._fault, self._joins = "", False
+            said = self._record(self._engine, None)
             self._membership = Membership(
-                found, self._name, self._record(None, None), self._news.append, lambda line: self.answer(line)
+                found,
+                self._name,
+                said,
+                self._memory,
+                self._news.append,
+                self._changed,
+                lambda line: self.answer(line),
             )
             self._membership.start()
+
+    def _changed(self, vips: Collection[bytes]) -> None:
+        if self._engine is not None:
+            self._engine.shares_changed(vips)
 
     def _record(self, engine: Engine | None, bgp: Mapping[str, Any] | None) -> EngineRecord:
         """What is said of the engine. None: of one that has not started yet."""
@@ -93,17 +153,25 @@ class Joining:
         said = EngineRecord(f"{_BOOT.read_text('ascii').strip()} {self._instance}", platform.node())
         if engine is None:
             return said
-        interfaces = engine.interfaces.served()
+        attached = [
+            (address, str(IPv4Network((address, length), strict=False)))
+            for one in engine.interfaces.served()
+            for address, length in engine.network.networks(one.index)
+        ]
         peers = bgp["peers"] if bgp else ()
         up = sum(peer["state"] == "established" for peer in peers)
         return EngineRecord(
             said.identity,
             said.host,
             engine.group,
-            tuple(sorted(socket.inet_ntoa(address) for one in interfaces for address in one.addresses)),
-            tuple(sorted(one.mac.hex(":") for one in interfaces)),
+            tuple(socket.inet_ntoa(address) for address, _ in attached),
+            tuple(one.mac.hex(":") for one in engine.interfaces.served()),
+            tuple(network for _, network in attached),
             version=max(0, engine.version),
             bgp=f"{up} of {len(peers)} peers established" if peers else "",
+            peerless=bool(peers) and not up,
+            announced=tuple(sorted(socket.inet_ntoa(vip) for vip in engine.vips.announced())),
+            forwards_on=not engine.driver.ends_with_process(),
         )
 
 

@@ -139,7 +139,7 @@ class Daemon:
         self._record = leftovers.record(settings.state, settings.name)
         self._speaks_in = speaking.folder(settings.state / "run", settings.name)
         self._source = source
-        self._joining = Joining(settings.state, settings.name, self._instance)
+        self._joining = Joining(settings.state, settings.name, self._instance, joins=bool(settings.store))
         self._engine: Engine | None = None
         self._reason = ""
         self._leaves = True  # the engines of other hosts hear of its end at once
@@ -191,6 +191,8 @@ class Daemon:
             try:
                 async with requests.listening(self._settings.state / "run" / f"{self._settings.name}.sock"):
                     keep = await self._stop
+                    if ends or not keep:
+                        await self._joining.leave()
             finally:
                 for job in jobs:
                     job.cancel()
@@ -255,7 +257,9 @@ class Daemon:
         try:
             record = KernelSettings(self._record)
             announced = VipRecord(settings.state / f"{settings.name}{SUFFIX}")
-            engine = Engine(settings.name, interfaces, driver, network, [GratuitousArp()], record, announced)
+            self._joining.follow(first)
+            arp = GratuitousArp()
+            engine = Engine(settings.name, interfaces, driver, network, [arp], record, announced, self._joining)
             await engine.start(first)
         except BaseException:
             if engine is None:
@@ -275,6 +279,7 @@ class Daemon:
         while True:
             try:
                 engine.apply(await self._source.newer(engine.mark))
+                self._joining.applied(engine)
                 engine.refresh()
                 speaker.follow()
                 await requests.applied()

@@ -126,7 +126,7 @@ async def report(engine: Engine, aspect: Aspect = WHOLE) -> dict[str, Any]:
         "vips": [_vip(engine, vip) for vip in engine.vips.served()],
         "services": aspect.services(found),
         "pools": aspect.pools(members),
-        "damaged": [{"key": key, "reason": why} for key, why in sorted(engine.damaged.items())],
+        "damaged": [{"key": key, "reason": why} for key, why in sorted(engine.damage.by_key.items())],
         "monitors": _monitors(engine),
         "kernel": [{"object": str(one), "reason": reason} for one, reason in engine.kernel.faults.items()],
         "answered": counters.answered,

@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dataplane import plan
-from dataplane.engine import operstate
+from dataplane.engine.damage import Damage
 from dataplane.engine.dirty import DirtySet
 from dataplane.engine.handshakewatch import HandshakeWatch
 from dataplane.engine.housekeeping import Housekeeping
@@ -40,6 +40,7 @@ from dataplane.vip.announcer import Announcer
 from dataplane.vip.firstuse import FirstUse
 from dataplane.vip.memberconflicts import MemberConflicts
 from dataplane.vip.owner import VipOwner
+from dataplane.vip.placed import Alone, Placed
 from dataplane.vip.record import VipRecord
 
 REFRESH_SHARE, REFRESH_REST = 3.0, 0.2
@@ -62,7 +63,9 @@ class Engine:
         announcers: Sequence[Announcer],
         settings: KernelSettings | None = None,
         record: VipRecord | None = None,
+        placed: Placed | None = None,
     ) -> None:
+        self._placed = placed or Alone()
         self.name = name
         self.driver = driver
         self.network = network
@@ -73,7 +76,7 @@ class Engine:
         self.events = Events()
         self.index = ServiceIndex()
         self.changes = StateChanges(self.index)
-        self.damaged: dict[str, str] = {}
+        self.damage = Damage(self.events.add)
         self._planned: dict[str, plan.Service] = {}
         self._put: dict[str, values.Service] = {}
         self._dirty = DirtySet()
@@ -89,12 +92,16 @@ class Engine:
             self._settings,
             self.events.add,
             lambda old, new: self.members.renamed(old, new),
+            self._placed.addresses,
         )
         self.sending = SendingStates(driver, self.interfaces.served, self.events.add)
         self.handshakes = HandshakeWatch(driver, self.events.add, lambda pool, server: self.members.named(pool, server))
         self.next_hops = NextHops(network, self._path_mtus, self.interfaces.served)
         self.conflicts = MemberConflicts(
-            network.neighbour, self._conflicts_changed, lambda vip: self.vips.conflict_again(vip)
+            network.neighbour,
+            self._conflicts_changed,
+            lambda vip: self.vips.conflict_again(vip),
+            self._placed.macs,
         )
         self.members = MemberStates(
             network,
@@ -112,7 +119,9 @@ class Engine:
             self.clock.now,
         )
         self.pools = Pools(driver, self.index, self.members.of, self.members.ups, self.members.is_known, self.clock.now)
-        self._first_use = FirstUse(record, self.conflicts.others, self._vip_answered, self.events.add)
+        self._first_use = FirstUse(
+            record, self.conflicts.others, self._vip_answered, self.events.add, self._placed.macs
+        )
         self.vips = VipOwner(
             driver,
             self.index,
@@ -123,6 +132,7 @@ class Engine:
             self._first_use,
             self.interfaces.attach,
             lambda: self.bgp is not None,
+            self._placed,
         )
         self._housekeeping = Housekeeping(
             network,
@@ -138,6 +148,11 @@ class Engine:
     def services(self) -> Mapping[str, plan.Service]:
         """The services that this engine forwards, by their keys in the plan."""
         return self.index.services
+
+    @property
+    def planned(self) -> Collection[plan.Service]:
+        """The services of all engines."""
+        return self._planned.values()
 
     @property
     def version(self) -> int:
@@ -216,7 +231,7 @@ class Engine:
         """Take over what changed in the plan; `refresh` puts it."""
         changed = self._replacing(change) if change.whole else change.services
         group, spoke, keys = self.group, self.bgp, set(changed)
-        self._note_damage(change)
+        self.damage.note(change, changed, self._planned)
         if change.common is not None:
             self.common = change.common
         for key, service in changed.items():
@@ -249,19 +264,8 @@ class Engine:
         if self.mark.version >= 0 and self.mark != change.mark:
             self.events.add("the store is another one, or went back: its whole plan is taken over")
         gone = dict.fromkeys(self._planned.keys() - change.services.keys() - change.damaged.keys())
-        for key in self.damaged.keys() - change.damaged.keys() - {""}:
-            del self.damaged[key]
+        self.damage.gone(change)
         return {**gone, **change.services}
-
-    def _note_damage(self, change: plan.Plan) -> None:
-        """What cannot be read of the plan: `damaged`, why by key. What was read before is forwarded on."""
-        for key in {*change.services, *([""] if change.common is not None else [])} & self.damaged.keys():
-            del self.damaged[key]
-        for key, why in change.damaged.items():
-            self.damaged[key] = why
-            known = key in self._planned or not key
-            then = "what was read before stays" if known else "it is not forwarded; save its virtual service again"
-            self.events.add(f"the plan of {key or 'the engines'} cannot be read ({why}): {then}")
 
     def _take(self, key: str) -> list[plan.Service]:
         """Take one service of the plan over. Returns what it was and what it is, as far as it is this engine's."""
@@ -292,6 +296,16 @@ class Engine:
         self._dirty.mark_vips(self.vips.look_again())
         self._dirty.wake()
 
+    def shares_changed(self, vips: Iterable[bytes]) -> None:
+        """The engine has another share in some VIPs than before."""
+        self._dirty.mark_vips(vip for vip in vips if vip in self.index.vips)
+        self._dirty.wake()
+
+    def others_changed(self) -> None:
+        """The other engines are others than before, or have other addresses."""
+        self.interfaces.put_addresses()
+        self.conflicts.match()
+
     def _path_mtu_changed(self) -> None:
         """Routers reported what fits into a tunnel."""
         self._dirty.mark_pools(service.pool_uuid for service in self.services.values() if service.mode != plan.L2)
@@ -317,7 +331,7 @@ class Engine:
         vips.update(socket.inet_aton(service.vip) for uuid in put for service in self.index.of_pool(uuid))
         self._put_services(sorted(services.union(self.pools.moved())))
         self.vips.put(sorted(vips))
-        self._note_states(put)
+        self.changes.put(put, self.pools)
         self.pools.sweep()
         for uuid in dirty.keys() - self.index.pools:
             self.pools.remove(uuid)
@@ -349,18 +363,6 @@ class Engine:
             if self._put.get(key) != value:
                 self.driver.put_service(value)
                 self._put[key] = value
-
-    def _note_states(self, pools: Iterable[str]) -> None:
-        """The states of these pools and their services may have changed."""
-        for uuid in pools:
-            services, servers = self.index.of_pool(uuid), bool(self.index.members(uuid).servers)
-            of_pool = []
-            for service in services:
-                settled, up = self.pools.is_settled(service), self.pools.is_up(service)
-                word = operstate.pool_word(service, servers=servers, settled=settled, up=up)
-                self.changes.service(service.key, operstate.service_word(service, word))
-                of_pool.append(word)
-            self.changes.pool(uuid, operstate.best(of_pool))
 
     def _follow_interfaces(self, *, required: bool) -> None:
         if self.interfaces.follow(required=required):

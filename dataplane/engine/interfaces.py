@@ -12,7 +12,7 @@ from dataplane.network.state import Network
 
 class ServedInterfaces:
     """Followed as they come, change and go. names: of those to be served; tell: gets the text of an event;
-    renamed: gets the old and the new name of one."""
+    renamed: gets the old and the new name of one; others: the addresses of engines of other hosts."""
 
     def __init__(
         self,
@@ -22,7 +22,9 @@ class ServedInterfaces:
         settings: KernelSettings,
         tell: Callable[[str], None],
         renamed: Callable[[str, str], None] = lambda old, new: None,
+        others: Callable[[], frozenset[bytes]] = frozenset,
     ) -> None:
+        self._others = others
         self.names = tuple(names)
         self._network, self._driver, self._settings, self._tell = network, driver, settings, tell
         self._renamed = renamed
@@ -72,8 +74,12 @@ class ServedInterfaces:
                     continue
                 self._driver.put_interface(interface)
                 self._served[name] = interface
-        self._driver.put_addresses(self._network.own_addresses())
+        self.put_addresses()
         return True
+
+    def put_addresses(self) -> None:
+        """Have the driver know the addresses of all engines: who asks from one is an engine that probes."""
+        self._driver.put_addresses(self._network.own_addresses() | self._others())
 
     def _rename(self) -> None:
         """An interface is its index: one that has another name now is served on under that."""

@@ -9,11 +9,15 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dataplane import plan
+from dataplane.engine import operstate
 from dataplane.engine.operstate import DISABLED, UNKNOWN, UP
 from dataplane.plan.index import Members, ServiceIndex
+
+if TYPE_CHECKING:
+    from dataplane.engine.pools import Pools
 
 Word = Callable[[plan.Service, plan.Server, bytes], str]
 """The state of a pool's server, which is at an address, in one word."""
@@ -74,6 +78,18 @@ class StateChanges:
             for address in known.servers.keys() - set(members.addresses):
                 del known.servers[address]
             known.service, known.members = service, members
+
+    def put(self, uuids: Iterable[str], pools: Pools) -> None:
+        """The states of these pools and their services may have changed."""
+        for uuid in uuids:
+            services, servers = self._index.of_pool(uuid), bool(self._index.members(uuid).servers)
+            of_pool = []
+            for service in services:
+                settled, up = pools.is_settled(service), pools.is_up(service)
+                word = operstate.pool_word(service, servers=servers, settled=settled, up=up)
+                self.service(service.key, operstate.service_word(service, word))
+                of_pool.append(word)
+            self.pool(uuid, operstate.best(of_pool))
 
     def server(self, pool: str, address: bytes, word: Word) -> None:
         """Something is known of a server that was not, or is no longer."""

@@ -82,7 +82,6 @@ class Link:
         self._lease = 0
         self._due = 0.0  # when the lease is to be kept alive
         self.state = State()
-        self._told = threading.Event()
         self._answered = self._answering = float("-inf")  # last, and since when without a break
         self._ending = threading.Event()
         self._threads = [threading.Thread(target=job, daemon=True) for job in (self._write, self._watch)]
@@ -101,11 +100,6 @@ class Link:
         self._wanted = value
         for thread in self._threads:
             thread.start()
-
-    def settled(self, seconds: float) -> State:
-        """The state, when there is one or this time is over."""
-        self._told.wait(seconds)
-        return self.state
 
     def say(self, value: bytes) -> None:
         """Have the own key hold this. It is written where it is another value than before."""
@@ -207,8 +201,6 @@ class Link:
         if (standing, reason) != (self.state.standing, self.state.reason):
             self.state = State(standing, reason, time.time())
             self._moved(self.state)
-        if standing is not Standing.JOINING:
-            self._told.set()
 
     def _watch(self) -> None:
         etcd = Etcd(self._address, PATIENCE, ATTEMPT)

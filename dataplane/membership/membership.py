@@ -1,76 +1,145 @@
-"""One engine among those of its cluster: what it says, and what it knows of the others."""
+"""One engine among those of its cluster: what it says, what it knows of the others, and what follows for its VIPs."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
 from time import time
 from typing import Any, TypeVar
 
+from dataplane import plan
 from dataplane.cluster.address import StoreAddress
 from dataplane.cluster.operations import KeyValue
-from dataplane.membership import record
+from dataplane.membership import conclusions, places, record, situation
+from dataplane.membership import memory as remembered
 from dataplane.membership.answering import Answer, Answering
+from dataplane.membership.arbiter import Arbiter
+from dataplane.membership.conclusions import Known, Role
+from dataplane.membership.heartbeats import Heard, Heartbeats, Peer, Told
+from dataplane.membership.knowledge import Knowledge
 from dataplane.membership.link import Link, Standing, State
+from dataplane.membership.memory import Remembered
+from dataplane.membership.places import Placer
 from dataplane.membership.record import EngineRecord
+from dataplane.placement.hearing import Timing
+from dataplane.placement.model import Presence
+from dataplane.plan.redundancy import Redundancy
 
 T = TypeVar("T")
 
+SKEW = 1.0
+"""Seconds by which two clocks may differ: times of the plan cross hosts."""
+_REMEMBER = 0.5
+"""Seconds after which what is new is remembered."""
+_SECRET = "secret"
 _UNHEARD = {
     Standing.CUT: "the engines of other hosts do not hear of this one, and it not of them: ",
     Standing.REFUSED: "this engine is none of the cluster's: ",
 }
 """What begins to be so with a state."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """An engine that is registered."""
-
-    record: EngineRecord
-    revision: int  # of etcd, that wrote it last
+_USUAL = Redundancy()
 
 
 class Membership:
-    """Made and used on an event loop. name: the engine's; said: what it says of itself at first; tell: gets the text of
-    an event; answer: answers what other hosts ask."""
+    """Made and used on an event loop.
+
+    name: the engine's; said: what it says of itself at first; memory: the file in which it remembers what etcd had;
+    tell: gets the text of an event; changed: gets the addresses of VIPs for which it is to do something else than
+    before; answer: answers what other hosts ask.
+    """
 
     def __init__(
-        self, address: StoreAddress, name: str, said: EngineRecord, tell: Callable[[str], None], answer: Answer
+        self,
+        address: StoreAddress,
+        name: str,
+        said: EngineRecord,
+        memory: Path,
+        tell: Callable[[str], None],
+        changed: Callable[[Collection[bytes]], None],
+        answer: Answer,
     ) -> None:
-        self._address, self.name, self._said, self._tell = address, name, said, tell
+        self._address, self.name, self._tell, self._changed = address, name, tell, changed
         self._loop = asyncio.get_running_loop()
-        self.engines: Mapping[str, Known] = {}
-        self._read = False  # whether `engines` was read at all
+        self._said, self._base = said, said
+        self._carrier, self._leaving = True, False
+        self.addresses: frozenset[bytes] = frozenset()  # IPv4, of the other engines
+        self.macs: frozenset[bytes] = frozenset()  # of the other engines
+        self._memory, self._due, self._remembered = memory, False, Remembered()
+        known = remembered.read(memory, address.url)
+        self.known = Knowledge(name, placer=known.placer, places=known.places)
+        self._secret = known.secret
+        self._paths = dict(known.engines)  # what each engine said last, also of those that are gone
+        self._heard = Heard()
+        self._roles: Mapping[bytes, Role] = {}
+        self._read: set[str] = set()  # what of etcd was read at all
+        self._knows = bool(known.cluster)  # where VIPs are, or were
+        self._skewed: set[str] = set()
+        self._beats = Heartbeats(Told(name), self._handed(self._hear))
         self.link = Link(address, f"{record.FOLDER}{name}", self._foreign, self._handed(self._moved))
-        self.link.follow(record.FOLDER, self._handed(self._heard))
         answering = Answering(self.link, name, answer)
-        self.link.follow(answering.folder, self._handed(answering.heard))
+        for folder, take in (
+            (record.FOLDER, self._take_engines),
+            (places.PLACER, self._take_placer),
+            (places.FOLDER, self._take_places),
+            (_SECRET, self._take_secret),
+            (answering.folder, answering.heard),
+        ):
+            self.link.follow(folder, self._handed(take))
+        self._arbiter = Arbiter(self.known, self.link, self._conclude)
 
     def start(self) -> None:
         """Begin; whoever wants more of etcd has told the link so."""
         self.link.start(self._said.text())
+        self._beats.start()
+        self._arbiter.start()
 
     async def refusal(self, seconds: float) -> str:
-        """Why this engine can be none of the cluster's, in words, as far as that is known within a time; else ""."""
-        state = await asyncio.to_thread(self.link.settled, seconds)
-        return state.reason if state.standing is Standing.REFUSED else ""
+        """Wait until it is known what etcd has, or for a time. Returns why this engine can be none of the cluster's, in
+        words, as far as that is known; else ""."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.link.state.standing is Standing.JOINING or not self._has_read:
+                    if self.link.state.standing in _UNHEARD:
+                        break
+                    await asyncio.sleep(0.005)
+        return self.link.state.reason if self.link.state.standing is Standing.REFUSED else ""
 
-    def say(self, said: EngineRecord) -> None:
-        """This is so of the engine from now on; the others hear of it where something is new."""
-        if not said.same(self._said):
-            self._said = replace(said, clock=time())
-            self.link.say(self._said.text())
+    def follow(self, common: plan.Common, services: Iterable[plan.Service]) -> None:
+        """This is the plan from now on: what engines share, and the services of all groups."""
+        self.known.common, self.known.vips = common, situation.vips(services)
+        self._decide()
+
+    def say(self, said: EngineRecord, *, carrier: bool) -> None:
+        """This is so of the engine from now on; the others hear of it where something is new. carrier: a link of its
+        has one."""
+        self._base, self._carrier = said, carrier
+        self._say()
+        self._beat()
+        self._look_at_clocks()
+
+    def role(self, address: bytes) -> Role | None:
+        """What the engine is to do for an address of a VIP. None: the same as before, since nobody has said yet."""
+        if self.link.state.standing is Standing.REFUSED:
+            return Role()
+        return self._roles.get(address)
+
+    @property
+    def placed(self) -> bool:
+        """Whether a VIP is, by its place, this engine's to announce."""
+        return any(role.answers or role.tells for role in self._roles.values())
 
     def report(self) -> dict[str, Any]:
         """What there is to tell.
 
         {"cluster": URL of the store, "state": joining|member|refused|cut off, "reason": why it is not a member,
-         "since": seconds since the epoch,
-         "engines": [{"name", "identity", "host", "group", "addresses", "macs", "format", "version", "bgp", "clock"}] as
-                    etcd had them last, this one among them}
+         "since": seconds since the epoch, "placer": the engine that places, "",
+         "engines": [{"name", "presence": up|suspect|cut|dead|"" (not yet concluded), and the fields of an
+                      `EngineRecord`} as etcd had them last, this one among them}],
         """
         state = self.link.state
         return {
@@ -78,12 +147,82 @@ class Membership:
             "state": str(state.standing),
             "reason": state.reason,
             "since": state.since,
-            "engines": [{"name": name, **asdict(known.record)} for name, known in sorted(self.engines.items())],
+            "placer": self.known.placer.engine if self.known.placer else "",
+            "engines": [
+                {"name": name, "presence": self._presence(name), **asdict(known.record)}
+                for name, known in sorted(self.known.engines.items())
+            ],
         }
+
+    async def leave(self, seconds: float) -> None:
+        """Have others take this engine's VIPs, and wait for that at most so long."""
+        self._leaving = True
+        self._say()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.placed and len(self.known.engines) > 1:
+                    await asyncio.sleep(0.02)
 
     async def close(self, *, leave: bool) -> None:
         """End. leave: the others hear of it at once."""
+        await self._arbiter.close()
+        await asyncio.to_thread(self._beats.close)
         await asyncio.to_thread(self.link.close, leave=leave)
+
+    def _presence(self, name: str) -> str:
+        return self.known.presences[name].value if name in self.known.presences else ""
+
+    def _say(self) -> None:
+        silent, ended = (tuple(sorted(names)) for names in (self._heard.silent, self._heard.ended))
+        said = replace(self._base, silent=silent if self._carrier else (), ended=ended, leaving=self._leaving)
+        if not said.same(self._said):
+            self._said = replace(said, clock=time())
+            self.link.say(self._said.text())
+
+    def _beat(self) -> None:
+        """Have heartbeats tell and listen to what is so now."""
+        redundancy = self.known.common.redundancy.get(self._base.group, _USUAL)
+        wanted = {name for name, known in self.known.engines.items() if known.record.group == self._base.group}
+        if self.known.placer is not None:
+            wanted |= {
+                name
+                for name, group in self.known.placer.groups.items()
+                if group == self._base.group and self.known.presences.get(name) is not Presence.DEAD
+            }
+        peers = {name: self._peers(name) for name in wanted - {self.name} - self.known.left}
+        epochs = {address: role.epoch for address, role in self._roles.items() if role.answers}
+        timing = Timing(redundancy.heartbeat, redundancy.heartbeats)
+        self._beats.tell(Told(self.name, self._secret, peers, timing, epochs, self._carrier))
+
+    def _peers(self, name: str) -> tuple[Peer, ...]:
+        """The paths to another engine: on every network that both are in, or by routers to its first address."""
+        known = self._paths.get(name)
+        if known is None:
+            return ()
+        found = []
+        for text, network in zip(self._base.addresses, self._base.networks, strict=False):
+            inside = IPv4Interface(f"{text}/{network.partition('/')[2]}").network
+            found += [Peer(text, one, known.forwards_on) for one in known.addresses if IPv4Address(one) in inside]
+        return tuple(found) or tuple(Peer("", one, known.forwards_on) for one in known.addresses[:1])
+
+    def _conclude(self, presences: Mapping[str, Presence]) -> None:
+        """It was concluded who is there."""
+        before, self.known.presences = self.known.presences, presences
+        for name, one in sorted(presences.items()):
+            was = before.get(name)
+            if was is not one and name != self.name and was is not None:
+                self._tell(f"service engine {name} is {_PRESENCE[one]}")
+        self._beat()
+
+    def _look_at_clocks(self) -> None:
+        skewed = {name: skew for name, skew in self._beats.skews().items() if abs(skew) > SKEW}
+        for name in sorted(skewed.keys() - self._skewed):
+            behind = "behind" if skewed[name] > 0 else "ahead of"
+            self._tell(
+                f"the clock of service engine {name} is {abs(skewed[name]):.1f} s {behind} this one's: times of the "
+                "configuration are not the same on both; have both follow NTP"
+            )
+        self._skewed = set(skewed)
 
     def _foreign(self, value: bytes) -> str:
         found = record.read(value)
@@ -103,12 +242,99 @@ class Membership:
     def _moved(self, state: State) -> None:
         if state.standing in _UNHEARD:
             self._tell(f"{_UNHEARD[state.standing]}{state.reason}")
+        self._decide()
 
-    def _heard(self, found: Mapping[str, KeyValue]) -> None:
+    def _hear(self, heard: Heard) -> None:
+        if heard.fault and heard.fault != self._heard.fault:
+            self._tell(f"this engine's heartbeats do not reach others: {heard.fault}")
+        self._heard = heard
+        self._say()
+        self._decide()
+
+    def _take_engines(self, found: Mapping[str, KeyValue]) -> None:
         records = {name: Known(made, one.changed) for name, one in found.items() if (made := record.read(one.value))}
-        before, self.engines = self.engines, records
-        if self._read:
+        before, self.known.engines = self.known.engines, records
+        left = {name for name in before.keys() - records.keys() if before[name].record.leaving}
+        self.known.left = (self.known.left - records.keys()) | left
+        self._paths |= {name: known.record for name, known in records.items()}
+        others = [known.record for name, known in records.items() if name != self.name]
+        self.addresses = frozenset(socket.inet_aton(one) for other in others for one in other.addresses)
+        self.macs = frozenset(bytes.fromhex(one.replace(":", "")) for other in others for one in other.macs)
+        if record.FOLDER in self._read:
             for name in sorted((records.keys() ^ before.keys()) - {self.name}):
                 one = (records.get(name) or before[name]).record
                 self._tell(f"service engine {name} of host {one.host} {'is there' if name in records else 'is gone'}")
-        self._read = True
+        self._read.add(record.FOLDER)
+        self._beat()
+        self._decide()
+
+    def _take_placer(self, found: Mapping[str, KeyValue]) -> None:
+        one = found.get("")
+        read = places.read_placer(one.value, one.changed) if one else None
+        if one is not None and read is None:
+            read = Placer("", revision=one.changed)  # whoever is there takes its place
+        if read is None and self.known.placer is not None:
+            read = replace(self.known.placer, engine="", revision=0)  # what was concluded is still so
+        self.known.placer = read
+        self._read.add(places.PLACER)
+        self._decide()
+
+    def _take_places(self, found: Mapping[str, KeyValue]) -> None:
+        self.known.places = {name: made for name, one in found.items() if (made := places.read(one.value, one.changed))}
+        self._read.add(places.FOLDER)
+        self._knows = True
+        self._decide()
+
+    def _take_secret(self, found: Mapping[str, KeyValue]) -> None:
+        self._secret = found[""].value if "" in found else b""
+        self._read.add(_SECRET)
+        self._beat()
+        self._decide()
+
+    def _decide(self) -> None:
+        """Something is known that was not: see what follows."""
+        self._follow_roles()
+        self._remember()
+        if self._has_read:
+            self._arbiter.wake(makes_secret=not self._secret)
+
+    @property
+    def _has_read(self) -> bool:
+        return {record.FOLDER, places.PLACER, places.FOLDER, _SECRET} <= self._read
+
+    def _remember(self) -> None:
+        """Write what is known to the file, soon."""
+        if not self._due and self._knows and self._secret:
+            self._due = True
+            self._loop.call_later(_REMEMBER, self._write)
+
+    def _write(self) -> None:
+        self._due = False
+        engines = {name: known.record for name, known in self.known.engines.items()}
+        known = Remembered(self._address.url, self._secret, self.known.placer, self.known.places, self._paths | engines)
+        if known != self._remembered:
+            self._remembered = known
+            with suppress(OSError):  # it is written at the next change
+                remembered.write(self._memory, known)
+
+    def _follow_roles(self) -> None:
+        if not self._knows:
+            return
+        heard: dict[bytes, int] = {}
+        for epochs in self._heard.epochs.values():
+            for address, epoch in epochs.items():
+                heard[address] = max(heard.get(address, 0), epoch)
+        before = self._roles
+        self._roles = conclusions.roles(self.name, self.known.situation(time()), self._base.group, heard)
+        moved = {one for one in before.keys() | self._roles.keys() if before.get(one) != self._roles.get(one)}
+        if moved:
+            self._beat()
+            self._changed(moved)
+
+
+_PRESENCE = {
+    Presence.UP: "there",
+    Presence.SUSPECT: "not heard by some: it keeps the VIPs that it has",
+    Presence.CUT: "cut off from etcd: its VIPs go to others",
+    Presence.DEAD: "dead: its VIPs go to others",
+}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from dataplane.foreign import jsontext
 from dataplane.foreign.errors import ForeignError
+from dataplane.plan import checks
 
 FOLDER = "engine/"
 """Below the cluster's keys, where every engine's is."""
@@ -25,9 +26,16 @@ class EngineRecord:
     group: str = "Default-Group"
     addresses: tuple[str, ...] = ()  # of its interfaces, IPv4
     macs: tuple[str, ...] = ()  # of its interfaces
+    networks: tuple[str, ...] = ()  # of its interfaces, as 10.0.0.0/24
     format: int = FORMAT  # the latest format of a plan that it reads
     version: int = 0  # of the configuration, that it has applied
     bgp: str = ""  # its sessions with routers, in words; "" where it has none
+    peerless: bool = False  # it is to have sessions with routers, and has none
+    silent: tuple[str, ...] = ()  # the engines of its group that it does not hear
+    ended: tuple[str, ...] = ()  # those of which the process has ended, and the kernel forwards on
+    announced: tuple[str, ...] = ()  # the VIPs that it announces, by their lowest addresses
+    forwards_on: bool = False  # its kernel forwards on when its process has ended
+    leaving: bool = False  # it is about to end
     clock: float = 0.0  # what time it was there when this was written, seconds since the epoch
 
     def text(self) -> bytes:
@@ -45,18 +53,33 @@ def read(text: bytes) -> EngineRecord | None:
     """The record that etcd holds. None: it is none. What a newer release added is passed over."""
     try:
         told = jsontext.loads(text)
-        known = {one.name: told[one.name] for one in fields(EngineRecord) if one.name in told}
-        known |= {name: _texts(known.get(name, ())) for name in ("addresses", "macs")}
+        known = {one.name: _value(told[one.name], one.type) for one in fields(EngineRecord) if one.name in told}
         made = EngineRecord(**known)
+        addresses, networks = map(checks.is_address, made.addresses), map(checks.is_network, made.networks)
+        return made if all(addresses) and all(networks) and all(map(_is_mac, made.macs)) else None
     except (ForeignError, TypeError, LookupError):
         return None
-    plain = (made.identity, made.host, made.group, made.bgp)
-    numbers = (made.format, made.version)
-    good = all(isinstance(one, str) for one in plain) and all(type(one) is int for one in numbers)
-    return made if good and isinstance(made.clock, int | float) else None
+
+
+_TYPES = {"str": str, "int": int, "bool": bool}
+
+
+def _value(told: Any, kind: Any) -> Any:
+    """A field's value. Raises TypeError for one of another type."""
+    if kind == "tuple[str, ...]":
+        return _texts(told)
+    if kind == "float" and type(told) in (int, float):
+        return float(told)
+    if type(told) is not _TYPES.get(kind):
+        raise TypeError(kind)
+    return told
 
 
 def _texts(told: Any) -> tuple[str, ...]:
-    if not isinstance(told, Iterable) or not all(isinstance(one, str) for one in told):
+    if not isinstance(told, list) or not all(isinstance(one, str) for one in told):
         raise TypeError
     return tuple(told)
+
+
+def _is_mac(text: str) -> bool:
+    return re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", text) is not None

@@ -166,6 +166,7 @@ SERVICE: Mapping[str, Rule] = {
     "monitors_needed": _integer(0, _U32),
     "servers_needed": _integer(0, _U32),
     "pool_tenant": _text(),
+    "tag": _integer(1, 2),
 }
 _AS, _TIMER = _integer(1, _U32), _integer(1, _U16)
 SECRET = Rule(frozenset({str}), "text of at most 80 bytes in one line, without quotes", is_secret)
@@ -197,8 +198,26 @@ BGP: Mapping[str, Rule] = {
     "bfd_transmit": _integer(10, _U32),
     "bfd_receive": _integer(10, _U32),
 }
+REDUNDANCY: Mapping[str, Rule] = {
+    "mode": _one_of("HA_MODE_SHARED", "HA_MODE_SHARED_PAIR", "HA_MODE_LEGACY_ACTIVE_STANDBY"),
+    "algorithm": _one_of("PLACEMENT_ALGO_PACKED", "PLACEMENT_ALGO_DISTRIBUTED"),
+    "min_scaleout": _integer(1, _U16),
+    "max_scaleout": _integer(1, _U16),
+    "max_vips": _integer(1, _U16),
+    "spare": _integer(0, _U16),
+    "distributed": _FLAG,
+    "redistributed": _FLAG,
+    "drain": _seconds(0),
+    "ready": _seconds(0),
+    "heartbeat": _seconds(0),
+    "heartbeats": _integer(1, _U16),
+    "with_peers": _FLAG,
+}
 _VERSION = _integer(-1, _U63)
-_GROUPS = {"drivers": _integer(0, 100), "engines": _text(), "announcing": _seconds(0)}
+_STATES = ("SE_STATE_DISABLED_FOR_PLACEMENT", "SE_STATE_DISABLED", "SE_STATE_DISABLED_FORCE")
+_GROUPS = {
+    "drivers": _integer(0, 100), "engines": _text(), "announcing": _seconds(0), "disabled": _one_of(*_STATES)
+}  # fmt: skip
 
 
 def check(rules: Mapping[str, Rule], body: Mapping[str, Any], place: str) -> None:
@@ -282,7 +301,8 @@ def former(body: Mapping[str, Any], place: str) -> None:
 def common(body: Any) -> None:
     """What the engines share: names of groups and engines to values. Raises PlanError."""
     listed(body, "what the engines share", dict)
-    listed(body.get("bgp", {}), "bgp", dict)
+    for name in ("bgp", "redundancy"):
+        listed(body.get(name, {}), name, dict)
     for name, rule in _GROUPS.items():
         for key, value in listed(body.get(name, {}), name, dict).items():
             if not rule.allows(value):

@@ -17,6 +17,7 @@ from dataplane.plan.model import Common, Former, Monitor, Server, Service
 
 if TYPE_CHECKING:
     from dataplane.plan.bgp import Bgp, Peer, Route
+    from dataplane.plan.redundancy import Redundancy
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ def document(value: Service | Common) -> dict[str, Any]:
 
 def brief_document(service: Service) -> dict[str, Any]:
     """A service's document without what is its servers' default: of thousands of servers it is read at every start. One
-    that routers are not told of reads as it did before there were routes."""
+    that routers are not told of, or has the usual tag, reads as it did before there were routes and tags."""
     body = {name: getattr(service, name) for name in _PLAIN}
     body["servers"] = [
         {name: value for name, default in _SERVER if (value := getattr(server, name)) != default}
@@ -47,6 +48,8 @@ def brief_document(service: Service) -> dict[str, Any]:
         del body["route"]
     else:
         body["route"] = asdict(service.route)
+    if service.tag == 1:
+        del body["tag"]
     return body
 
 
@@ -150,12 +153,22 @@ def _peer(body: dict[str, Any], place: str) -> Peer:
     return _made(Peer, known, place)
 
 
+def _redundancy(group: str, body: Any) -> Redundancy:
+    from dataplane.plan.redundancy import Redundancy
+
+    place = f"redundancy.{harmless(group, 60)}"
+    known = {name: value for name, value in checks.listed(body, place, dict).items() if name in _names(Redundancy)}
+    checks.check(checks.REDUNDANCY, known, f"{place}.")
+    return Redundancy(**known)
+
+
 def read_common(body: Any, version: Any) -> Common:
     """What the engines share, of its document. Fields that only a newer version knows are passed over. Raises
     PlanError."""
     checks.common(body)
     known = {name: body[name] for name in _names(Common) & body.keys()}
     known["bgp"] = {group: _bgp(group, one) for group, one in known.get("bgp", {}).items()}
+    known["redundancy"] = {group: _redundancy(group, one) for group, one in known.get("redundancy", {}).items()}
     return Common(**known | {"version": checks.version(version)})
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from dataplane.plan.bgp import Bgp, Route
+    from dataplane.plan.redundancy import Redundancy
 
 L2 = "l2"
 L3_IPIP = "l3-ipip"
@@ -115,6 +116,7 @@ class Service:
     # keeps them all the same
     former: tuple[Former, ...] = ()
     route: Route | None = None  # how routers are told of the VIP, None: they are not
+    tag: int = 1  # which engine of a pair is the active one for it (`active_standby_se_tag`): 1 or 2
     version: int = 0  # the commit that last changed it
 
     @property
@@ -134,6 +136,10 @@ class Common:
     # seconds after which the engines of a group announce their VIPs again, for groups that do
     announcing: Mapping[str, float] = field(default_factory=dict)
     bgp: Mapping[str, Bgp] = field(default_factory=dict)  # of each service engine group whose VRF context has BGP
+    # how engines stand in for each other, of each service engine group that does not have the defaults
+    redundancy: Mapping[str, Redundancy] = field(default_factory=dict)
+    # `enable_state` of each named service engine that is not enabled
+    disabled: Mapping[str, str] = field(default_factory=dict)
 
 
 class Mark(NamedTuple):

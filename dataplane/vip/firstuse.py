@@ -25,7 +25,7 @@ class FirstUse:
 
     record: the VIPs that were announced before, None: all were; ask: finds who answers for a VIP, by MAC address;
     changed: gets a VIP that may be announced now, or that somebody else was found to have; tell: gets the text of an
-    event.
+    event; engines: the MAC addresses of engines of other hosts, which may have it.
     """
 
     def __init__(
@@ -34,8 +34,9 @@ class FirstUse:
         ask: Callable[[bytes], Awaitable[Collection[bytes]]],
         changed: Callable[[bytes], None],
         tell: Callable[[str], None],
+        engines: Callable[[], Collection[bytes]] = frozenset,
     ) -> None:
-        self._record, self._ask, self._changed, self._tell = record, ask, changed, tell
+        self._record, self._ask, self._changed, self._tell, self._engines = record, ask, changed, tell, engines
         self._asking: dict[bytes, asyncio.Task[None]] = {}
         self._holders: dict[bytes, tuple[str, ...]] = {}
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -100,5 +101,5 @@ class FirstUse:
     async def _answering(self, vip: bytes) -> tuple[str, ...]:
         async with self._room:
             found = await self._ask(vip)
-        others = self._record.others() if found and self._record is not None else frozenset()
+        others = self._record.others().union(self._engines()) if found and self._record is not None else frozenset()
         return tuple(sorted(mac.hex(":") for mac in found if mac not in others))

@@ -24,14 +24,17 @@ _NONE: frozenset[Conflict] = frozenset()
 
 class MemberConflicts:
     """Who claims the VIPs of some services. neighbour: the MAC address of an address on an interface; changed: gets the
-    VIP whose conflicts changed, and the members whose own did; repeated: gets a VIP that strangers claim again."""
+    VIP whose conflicts changed, and the members whose own did; repeated: gets a VIP that strangers claim again;
+    engines: the MAC addresses of the other engines, which are no strangers."""
 
     def __init__(
         self,
         neighbour: Callable[[int, bytes], bytes | None],
         changed: Callable[[bytes, Collection[Key]], None],
         repeated: Callable[[bytes], None] = lambda vip: None,
+        engines: Callable[[], Collection[bytes]] = frozenset,
     ) -> None:
+        self._engines = engines
         self._neighbour = neighbour
         self._changed = changed
         self._repeated = repeated
@@ -82,7 +85,7 @@ class MemberConflicts:
 
     def strangers(self, vip: bytes) -> tuple[Conflict, ...]:
         """The conflicts over a VIP that are no member's."""
-        return tuple(conflict for conflict in self.watch.of(vip) if conflict not in self._theirs)
+        return tuple(conflict for conflict in self.watch.of(vip) if self._is_strange(conflict))
 
     async def others(self, vip: bytes) -> frozenset[bytes]:
         """Who else has a VIP, asked now: the MAC addresses of those who answer for it and are no members of its pools.
@@ -106,8 +109,11 @@ class MemberConflicts:
         self._changed(vip, self.match())
 
     def _heard_again(self, conflict: Conflict) -> None:
-        if conflict not in self._theirs:
+        if self._is_strange(conflict):
             self._repeated(conflict.vip)
+
+    def _is_strange(self, conflict: Conflict) -> bool:
+        return conflict not in self._theirs and conflict.mac not in self._engines()
 
 
 def words(conflict: Conflict) -> str:

@@ -16,6 +16,7 @@ from dataplane.vip.announcer import Announcement, Announcer, Known, State
 from dataplane.vip.conflicts import Conflict
 from dataplane.vip.defence import Defence
 from dataplane.vip.firstuse import FirstUse
+from dataplane.vip.placed import Alone, Placed, Share
 from dataplane.vip.rounds import Rounds
 
 
@@ -24,7 +25,8 @@ class VipOwner:
 
     is_up: whether a service has a server that takes new flows; tell: gets the text of an event; taken: why a VIP must
     not be this engine's at all, "" = it may; first_use: asks for VIPs that are new, None: all may be announced;
-    on_segment: whether a network of the engine's holds a VIP; speaks: whether the engine tells routers at all.
+    on_segment: whether a network of the engine's holds a VIP; speaks: whether the engine tells routers at all; placed:
+    says whose VIPs are that other engines have, too.
 
     A VIP that nothing answers ARP for is put into the driver as not owned: one that is not to be announced, or that
     routers alone are told of. What reaches the engine all the same is forwarded.
@@ -41,7 +43,9 @@ class VipOwner:
         first_use: FirstUse | None = None,
         on_segment: Callable[[bytes], bool] = lambda vip: True,
         speaks: Callable[[], bool] = lambda: False,
+        placed: Placed | None = None,
     ) -> None:
+        self._placed = placed or Alone()
         self._taken, self._first_use = taken, first_use
         self._on_segment, self._speaks = on_segment, speaks
         self._refused: dict[bytes, str] = {}
@@ -69,6 +73,15 @@ class VipOwner:
     def is_routed(self, vip: bytes) -> bool:
         """Whether routers are to be told of a VIP."""
         return vip in self._known and self._known[vip].route is not None
+
+    def announced(self) -> list[bytes]:
+        """The VIPs that are announced: the engine answers ARP for them, or routers have been told of them."""
+        return [
+            vip
+            for vip, known in self._known.items()
+            if known.by_arp
+            or any(one.takes(known) and one.state(vip).state is State.ANNOUNCED for one in self._announcers)
+        ]
 
     def unheard(self, vip: bytes) -> str:
         """Why routers are not told of a VIP that they are to be told of, in words; "" where they are."""
@@ -132,7 +145,17 @@ class VipOwner:
         on_segment = not routed or self._on_segment(address)
         value = translate.vip(address, services, self._is_up, on_segment=on_segment)
         route = translate.route(services, self._is_up) if routed else None
+        share = self._placed.share(address) or self._as_before(address)
+        if value.owned and not share.answers:
+            if self._first_use is not None:
+                self._first_use.allows(address)  # asked for now, it need not be when it is this engine's
+            value = replace(value, owned=False)
+        route = route if share.tells else None
         return value, Known(address, value.owned, route) if value.owned or route else None
+
+    def _as_before(self, address: bytes) -> Share:
+        known = self._known.get(address)
+        return Share(known is not None and known.by_arp, known is not None and known.route is not None)
 
     def _permitted(self, value: Vip, known: Known | None) -> tuple[Vip, Known | None]:
         """A VIP as it may be put and known: not at all while somebody else has it, or may have it."""

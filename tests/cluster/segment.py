@@ -28,6 +28,7 @@ from tests.configuration.conftest import Site, tcp_profile
 from tests.netns import Namespace
 from tests.polling import until
 
+from .arpasking import Asking
 from .members import Members
 
 SERVER, CLIENT = "10.0.0.11", "10.0.0.50"
@@ -114,6 +115,10 @@ class Host:
         """What the engine said."""
         return (self.state / "log").read_text("utf-8", "replace")[-3000:]
 
+    def mac(self) -> bytes:
+        """The MAC address of its interface on the segment."""
+        return self.there.link("eth0")[1]
+
     def link(self, network: str, state: str) -> None:
         """Cut the host from a network ("data", "store"), or connect it again: "down", "up"."""
         self.there.sh(f"ip link set {'eth0' if network == 'data' else 'eth1'} {state}")
@@ -150,26 +155,40 @@ class Segment:
 
         self.etcd.run(inside)
 
-    def serve(self, count: int) -> None:
-        """Configure so many virtual services, of one pool and of a VIP each."""
+    def serve(self, count: int, **group: Any) -> None:
+        """Configure so many virtual services, of a pool and a VIP each, and of one server. group: fields of the service
+        engine group."""
 
         def work(site: Site) -> None:
+            site.save("serviceenginegroup", name="Default-Group", max_vs_per_se=1000, **group)
             site.save("networkprofile", name="dsr", profile=tcp_profile(dsr_type="DSR_TYPE_L2"))
             servers = [{"ip": address(SERVER), "port": 80}]
-            site.save("pool", name="pool", lb_algorithm="LB_ALGORITHM_CONSISTENT_HASH", servers=servers)
             for index in range(count):
+                site.save("pool", name=f"pool{index}", lb_algorithm="LB_ALGORITHM_CONSISTENT_HASH", servers=servers)
                 site.save("vsvip", name=f"vip{index}", vip=[{"ip_address": address(vip(index))}])
                 site.save(
                     "virtualservice",
                     name=f"vs{index}",
                     application_profile_ref=reference("applicationprofile", "System-L4-Application"),
                     network_profile_ref=reference("networkprofile", "dsr"),
-                    pool_ref=reference("pool", "pool"),
+                    pool_ref=reference("pool", f"pool{index}"),
                     vsvip_ref=reference("vsvip", f"vip{index}"),
                     services=[{"port": 80}],
                 )
 
         self.configure(work)
+
+    def owner(self, asking: Asking, address: str, among: Sequence[str] = ()) -> Host:
+        """Wait until one engine alone, of some hosts or of any, answers ARP for a VIP."""
+        found: list[Host] = []
+
+        def one() -> bool:
+            macs = asking.answering(address)
+            found[:] = [host for name, host in self.hosts.items() if host.mac() in macs and name in (among or name)]
+            return len(macs) == 1 == len(found)
+
+        until(one, lambda: "\n".join(host.log() for host in self.hosts.values()), 30)
+        return found[0]
 
     def start(self, *names: str) -> None:
         """Run these hosts' engines, all by default, and wait until they know each other."""

@@ -46,7 +46,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segment]:
 
 def _monitor(site: Site) -> None:
     """The server is down then: nobody listens there."""
-    site.save("pool", name="pool", health_monitor_refs=[reference("healthmonitor", "System-TCP")])
+    site.save("pool", name="pool0", health_monitor_refs=[reference("healthmonitor", "System-TCP")])
 
 
 def shown(there: Segment, line: str, host: str = "") -> tuple[str, Any]:
@@ -79,7 +79,7 @@ def test_engines_of_all_hosts_are_seen_from_any(there: Segment) -> None:
         assert "b: driver pcap" in text
         text, data = shown(there, "show virtualservice", host=host)
         assert [(one["name"], one["oper_state"]) for one in data["live"]] == [("vs0", "OPER_DOWN")]
-        text, data = shown(there, "show pool pool server", host=host)
+        text, data = shown(there, "show pool pool0 server", host=host)
         assert [(one["service_engine"], len(one["servers"])) for one in data["data"]] == [("a", 1), ("b", 1)]
         assert text.index("Service engine a") < text.index("Service engine b")
         assert "10.0.0.11 is down: " in text
@@ -87,7 +87,7 @@ def test_engines_of_all_hosts_are_seen_from_any(there: Segment) -> None:
         assert [one["service_engine"] for one in data["data"]] == ["a", "b"]
         text, data = shown(there, "show serviceengine b", host=host)
         assert data["data"]["membership"]["state"] == "member"
-        assert [one["name"] for one in data["data"]["pools"]] == ["pool"]
+        assert [one["name"] for one in data["data"]["pools"]] == ["pool0"]
         assert "Service engine b has no BGP" in shown(there, "show serviceengine b bgp", host=host)[0]
     assert left(there) == []
 

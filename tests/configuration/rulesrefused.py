@@ -478,4 +478,20 @@ REFUSED: list[tuple[str, list[Step], str, str]] = [
         "ha_mode",
         r"it has two engines, not a, b, c",
     ),
+    (
+        "a pair by its older name",
+        [lambda s: s.save("serviceenginegroup", name="g", active_standby=True), *map(engine, "abc")],
+        "se_group_ref",
+        r"it has two engines, and engine c would be one more than a, b",
+    ),
+    (
+        "an engine of a pair that is disabled",
+        [
+            lambda s: s.save("serviceenginegroup", name="g", ha_mode=PAIR),
+            engine("a"),
+            lambda s: s.save("serviceengine", name="a", enable_state="SE_STATE_DISABLED"),
+        ],
+        "enable_state",
+        r"ServiceEngine a: an engine of a pair \(ServiceEngineGroup g, .*\) cannot have enable_state SE_STATE_DISABLED",
+    ),
 ]

@@ -9,6 +9,7 @@ import pytest
 from avi_shell.configuration import compiler
 from avi_shell.configuration.document import Document, reference
 from dataplane import plan
+from dataplane.plan.redundancy import Redundancy
 
 from .addresses import address
 from .conftest import Site, tcp_profile, udp_profile
@@ -351,6 +352,26 @@ def test_groups_say_how_often_vips_are_announced(site: Site, read: Any) -> None:
     saved = site.save("serviceenginegroup", **group, enable_gratarp_permanent=True)
     assert not [notice for notice in saved.notices if "gratarp" in notice]
     assert read().common.announcing == {"edge": 300.0}
+
+
+def test_how_engines_stand_in_for_each_other(site: Site, read: Any) -> None:
+    group: Document = {"name": "edge"}
+    site.save("serviceenginegroup", **group)
+    assert read().common.redundancy == {}, "a group with the defaults"
+    site.save(
+        "serviceenginegroup",
+        **group,
+        active_standby=True,
+        aggressive_failure_detection=True,
+        dp_aggressive_hb_frequency=50,
+        max_vs_per_se=20,
+    )
+    wanted = Redundancy("HA_MODE_LEGACY_ACTIVE_STANDBY", max_vips=20, heartbeat=0.05)
+    assert read().common.redundancy == {"edge": wanted}
+    site.save("serviceengine", name="se1", enable_state="SE_STATE_DISABLED")
+    assert read().common.disabled == {"se1": "SE_STATE_DISABLED"}
+    site.dsr(active_standby_se_tag="ACTIVE_STANDBY_SE_2")
+    assert read().services[KEY].tag == 2
 
 
 def test_seeds_are_the_same_everywhere() -> None:

@@ -13,6 +13,7 @@ from dataplane.drivers.maps import layout
 from dataplane.errors import PlanError
 from dataplane.forwarding import poolnames
 from dataplane.plan import checks, codec, file, sqlite
+from dataplane.plan.redundancy import Redundancy
 
 SERVICE = plan.Service(
     virtualservice="vs1", uuid="virtualservice-1", tenant="admin", vip="10.0.0.100", protocol="tcp", port=80,
@@ -23,8 +24,9 @@ SERVICE = plan.Service(
 )  # fmt: skip
 BGP = plan.Bgp(65001, (plan.Peer("10.0.0.254", 65001, 65000, "10.0.0.0/24", secret="s"),), bfd_transmit=500)
 COMMON = plan.Common(
-    {"Default-Group": 2}, {"se-1": "Default-Group"}, 3, {"Default-Group": 300.0}, {"Default-Group": BGP}
-)
+    {"Default-Group": 2}, {"se-1": "Default-Group"}, 3, {"Default-Group": 300.0}, {"Default-Group": BGP},
+    {"Default-Group": Redundancy(max_vips=20)}, {"se-1": "SE_STATE_DISABLED"},
+)  # fmt: skip
 ROUTED = replace(SERVICE, route=plan.Route(("a",), ("65000:1",), 0, 2))
 
 
@@ -40,12 +42,12 @@ def test_what_is_written_is_read(store: sqlite3.Connection) -> None:
     assert sqlite.read(store) == plan.Plan(3, {"10.0.0.100/tcp/80-80": SERVICE}, COMMON)
 
 
-def test_a_plan_of_a_vip_that_routers_are_not_told_of_reads_as_before(store: sqlite3.Connection) -> None:
+def test_a_plan_without_a_route_and_a_tag_reads_as_before(store: sqlite3.Connection) -> None:
     sqlite.write(store, 3, [SERVICE], plan.Common())
     (text,) = store.execute("SELECT document FROM plan WHERE key = ?", (SERVICE.key,)).fetchone()
-    assert "route" not in json.loads(text)  # engines of an older release read it
-    sqlite.write(store, 4, [replace(ROUTED, version=4)], None)
-    assert sqlite.read(store).services == {SERVICE.key: replace(ROUTED, version=4)}
+    assert not {"route", "tag"} & json.loads(text).keys()  # engines of an older release read it
+    sqlite.write(store, 4, [replace(ROUTED, version=4, tag=2)], None)
+    assert sqlite.read(store).services == {SERVICE.key: replace(ROUTED, version=4, tag=2)}
 
 
 def test_what_the_engines_share_is_read_whole() -> None:
@@ -170,6 +172,19 @@ def test_a_pool_of_the_longest_uuid_has_room_for_a_vip_in_its_name() -> None:
 def test_speakers_that_cannot_be_are_refused_by_their_place(bgp: object, told: str) -> None:
     with pytest.raises(PlanError, match=told):
         codec.read_common({"bgp": bgp}, 3)
+
+
+@pytest.mark.parametrize(
+    ("redundancy", "what"),
+    [
+        ({"mode": "BOTH"}, "redundancy.g.mode is 'BOTH', expected one of HA_MODE_SHARED"),
+        ({"heartbeat": "1"}, "redundancy.g.heartbeat is '1', expected a number of seconds"),
+        ([], r"redundancy.g is \[\], expected an object"),
+    ],
+)
+def test_how_engines_stand_in_for_each_other_is_checked(redundancy: object, what: str) -> None:
+    with pytest.raises(PlanError, match=what):
+        codec.read_common({"redundancy": {"g": redundancy}}, 3)
 
 
 def test_a_service_under_anothers_key_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""What cannot be read of the plan, and is told; what was read before is forwarded on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from dataplane import plan
+
+
+class Damage:
+    """tell: gets the text of an event."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self.by_key: dict[str, str] = {}
+        """Why each row cannot be read, by its key; "" is what engines share."""
+
+    def gone(self, change: plan.Plan) -> None:
+        """A whole plan came: what it does not have, it does not have damaged either."""
+        for key in self.by_key.keys() - change.damaged.keys() - {""}:
+            del self.by_key[key]
+
+    def note(self, change: plan.Plan, changed: Mapping[str, plan.Service | None], known: Collection[str]) -> None:
+        """A change of the plan came. changed: the services that it changes; known: those that were read before."""
+        for key in {*changed, *([""] if change.common is not None else [])} & self.by_key.keys():
+            del self.by_key[key]
+        for key, why in change.damaged.items():
+            self.by_key[key] = why
+            then = "what was read before stays" if key in known or not key else "it is not forwarded; " + _AGAIN
+            self._tell(f"the plan of {key or 'the engines'} cannot be read ({why}): {then}")
+
+
+_AGAIN = "save its virtual service again"

@@ -1,0 +1,122 @@
+"""VIPs that engines of several hosts answer ARP for: one engine each, whatever befalls engines, networks and etcd.
+
+Bounds are those of a machine that does nothing else, and a second more.
+"""
+
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.polling import until
+
+from .arpasking import EVERY, Asking
+from .segment import Host, Segment, segment, vip
+
+pytestmark = pytest.mark.root
+LOADED = 1.0
+"""Seconds that a machine full of tests may add."""
+SILENCE, BEAT = 1.0, 0.1
+"""Seconds without heartbeats after which an engine is taken for dead, and between two of them."""
+VIPS = [vip(index) for index in range(3)]
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segment]:
+    with segment(tmp_path_factory.mktemp("segment"), ["a", "b", "c"]) as made:
+        made.serve(len(VIPS))
+        made.start()
+        yield made
+
+
+@pytest.fixture
+def asking(there: Segment) -> Iterator[Asking]:
+    """Clients that ask for the VIPs all the while; each VIP has an owner."""
+    with Asking(there.spaces["client"], VIPS) as made:
+        for address in VIPS:
+            there.owner(made, address)
+        made.rounds.clear()
+        yield made
+
+
+def settled(there: Segment) -> None:
+    """Wait until all engines know each other, and etcd has answered for longer than a lease."""
+    for host in there.hosts.values():
+        until(lambda h=host: h.members() == set(there.hosts), host.log, 30)  # type: ignore[misc]
+
+
+def followed(there: Segment, asking: Asking, dead: Host, begun: float) -> float:
+    """Seconds from a time until another engine answers for the first VIP."""
+    others = [host for host in there.hosts.values() if host is not dead]
+    found: list[float] = []
+
+    def taken() -> bool:
+        times = [asking.first(VIPS[0], host.mac(), begun) for host in others]
+        found[:] = [when - begun for when in times if when is not None]
+        return bool(found)
+
+    until(taken, lambda: "\n".join(host.log() for host in others), 20)
+    return min(found)
+
+
+def test_a_host_that_dies_is_followed_within_the_time_of_its_heartbeats(there: Segment, asking: Asking) -> None:
+    owner = there.owner(asking, VIPS[0])
+    time.sleep(6)  # etcd has answered for a lease: before, nobody is found dead
+    begun = time.monotonic()
+    owner.link("store", "down")
+    owner.link("data", "down")
+    assert followed(there, asking, owner, begun) <= SILENCE + 0.2 + LOADED
+    until(lambda: any(h.tells(f"engine {owner.name} is dead: its VIPs go to others") for h in there.hosts.values()))
+    owner.link("store", "up")
+    owner.link("data", "up")  # it still has them, by a place that is older
+    settled(there)
+    there.owner(asking, VIPS[0], [name for name in there.hosts if name != owner.name])
+    assert asking.longest(VIPS[0], 2) <= BEAT + 2 * EVERY + LOADED
+
+
+def test_an_engine_that_ends_hands_its_vips_over(there: Segment, asking: Asking) -> None:
+    owner = there.owner(asking, VIPS[0])
+    assert owner.end(signal.SIGTERM) == 0
+    there.owner(asking, VIPS[0], [name for name in there.hosts if name != owner.name])
+    assert asking.longest(VIPS[0], 0) <= 2 * EVERY + LOADED / 4
+    there.start(owner.name)
+
+
+def test_an_engine_that_stands_still_loses_its_vips_and_does_not_keep_them(there: Segment, asking: Asking) -> None:
+    settled(there)
+    owner = there.owner(asking, VIPS[0])
+    assert owner.process is not None
+    owner.process.send_signal(signal.SIGSTOP)
+    assert followed(there, asking, owner, time.monotonic()) <= SILENCE + 0.2 + LOADED
+    owner.process.send_signal(signal.SIGCONT)
+    there.owner(asking, VIPS[0], [name for name in there.hosts if name != owner.name])
+    assert asking.longest(VIPS[0], 2) <= BEAT + 2 * EVERY + LOADED
+    settled(there)
+
+
+def test_without_etcd_nobody_moves_and_afterwards_neither(there: Segment, asking: Asking) -> None:
+    settled(there)
+    before = {address: there.owner(asking, address).name for address in VIPS}
+    there.etcd.kill(0)
+    until(lambda: all(h.status()["membership"]["state"] == "cut off" for h in there.hosts.values()))
+    time.sleep(6)  # all leases have ended
+    there.etcd.start(0)
+    settled(there)
+    time.sleep(6)  # deaths are believed again
+    assert {address: there.owner(asking, address).name for address in VIPS} == before
+    for address in VIPS:
+        assert asking.longest(address, 0) <= 2 * EVERY + LOADED / 4
+        assert asking.longest(address, 2) == 0
+
+
+def test_an_owner_that_is_cut_from_etcd_is_followed_without_a_gap(there: Segment, asking: Asking) -> None:
+    owner = there.owner(asking, VIPS[0])
+    begun = time.monotonic()
+    owner.link("store", "down")
+    assert followed(there, asking, owner, begun) <= 5.5 + LOADED
+    there.owner(asking, VIPS[0], [name for name in there.hosts if name != owner.name])
+    assert asking.longest(VIPS[0], 0) <= 2 * EVERY + LOADED / 4
+    assert asking.longest(VIPS[0], 2) <= BEAT + 2 * EVERY + LOADED
+    owner.link("store", "up")
+    settled(there)

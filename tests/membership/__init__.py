@@ -1,0 +1,1 @@
+"""Engines that know each other: values, conclusions, heartbeats."""
