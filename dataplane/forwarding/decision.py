@@ -12,6 +12,7 @@ too.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from dataplane.forwarding import handshakes, rewrite
@@ -188,7 +189,7 @@ def _packet(
                 return dropped("encap_failed", service.key)
             pieces = rewrite.fragmented(packet, room)
         ethernet = target.mac + egress.mac + ETH_P_IP
-        frames = tuple([ethernet + _tunnelled(piece, pool, target, flows) for piece in pieces])
+        frames = tuple([ethernet + packet for packet in _tunnelled(pieces, pool, target, flows)])
     told = _handshake(packet, target, flows, now) if kind == _WHOLE and len(frames) == 1 else ""
     return Verdict(FORWARDED, "", frames, egress.index, service.key, pool.uuid, target.address, size, told)
 
@@ -202,10 +203,14 @@ def _handshake(packet: bytes, target: Target, flows: Flows, now: int) -> str:
     return flows.handshakes.note(flow, target.address, tcp, now) if flows.handshakes.samples(flow) else ""
 
 
-def _tunnelled(packet: bytes, pool: Pool, target: Target, flows: Flows) -> bytes:
+def _tunnelled(pieces: Sequence[bytes], pool: Pool, target: Target, flows: Flows) -> list[bytes]:
     """Step 9, layer 3: outer headers that cannot be fragmented need no identification (RFC 6864)."""
-    identification = 0 if packet[6] & 0x40 else flows.identification(MemberId.of(pool, target))
-    return rewrite.tunnelled(packet, pool.mode, target.source, target.address, identification)
+    if len(pieces) > 1:
+        first = flows.identifications(target.address, len(pieces))
+    else:
+        first = 0 if pieces[0][6] & 0x40 else flows.identification(target.address)
+    ends = target.source, target.address
+    return [rewrite.tunnelled(piece, pool.mode, *ends, first + n & 0xFFFF) for n, piece in enumerate(pieces)]
 
 
 def well_formed(frame: bytes, start: int) -> int:

@@ -27,6 +27,11 @@ FRAGMENT_LIFE = 30 * SECOND
 """How long the later fragments of a packet may follow its first (RFC 791 leaves 15 s, RFC 1122 60 to 120 s)."""
 SLOTS_KEPT = 1 << 14
 """Flows whose slot need not be computed again: some 4 MiB."""
+TAKEN_AT_ONCE = 64
+"""Identifications of outer headers that a processor takes for itself."""
+OLD = 1 << 14
+"""How many all processors take until one takes others than those it has left: a quarter of all there are."""
+_IDENTIFIED_FACTOR = 0x9E3779B1
 REPLIES_A_SECOND = 100
 """Too-big messages that may be sent in one second of the clock."""
 
@@ -86,7 +91,8 @@ class Flows:
         self.young: Bounded[Flow, Entry] = Bounded(flows)
         self.fragments: Bounded[FragmentKey, Fragment] = Bounded(fragments)
         self.handshakes = Handshakes()
-        self._identifications: dict[MemberId, int] = {}
+        self._taken: dict[int, int] = {}
+        self._used: dict[int, int] = {}
         self._second, self._replies = 0, 0
 
     def server(self, flow: Flow, service: Service, pool: Pool, now: int, *, syn: bool) -> Target | None:
@@ -170,10 +176,24 @@ class Flows:
         found = self.fragments.get(key)
         return found if found is not None and now <= found.until else None
 
-    def identification(self, member_id: MemberId) -> int:
-        """The next identification of an outer header to a member."""
-        number = self._identifications[member_id] = (self._identifications.get(member_id, 0) + 1) & 0xFFFF
-        return number
+    def identification(self, server: bytes) -> int:
+        """The next identification of an outer header to a server's address: no two packets to one destination share one
+        while fragments live (RFC 6864 section 4.3), whatever pools it is in. Several processors of one engine take
+        TAKEN_AT_ONCE at a time, and others once these are OLD; this is one of them."""
+        place = _identified(server)
+        used, taken = self._used.get(place, 0), self._taken.get(place, 0)
+        if used % TAKEN_AT_ONCE == 0 or taken - used > OLD:
+            used = taken
+            self._taken[place] = taken + TAKEN_AT_ONCE
+        self._used[place] = used + 1
+        return (used + 1) & 0xFFFF
+
+    def identifications(self, server: bytes, number: int) -> int:
+        """The first of so many side by side, for the pieces of one packet."""
+        place = _identified(server)
+        taken = self._taken.get(place, 0)
+        self._taken[place] = taken + -(-number // TAKEN_AT_ONCE) * TAKEN_AT_ONCE
+        return (taken + 1) & 0xFFFF
 
     def may_reply(self, now: int) -> bool:
         """Whether one more too-big message may be sent in this second."""
@@ -181,6 +201,11 @@ class Flows:
             self._second, self._replies = now // SECOND, 0
         self._replies += 1
         return self._replies <= REPLIES_A_SECOND
+
+
+def _identified(server: bytes) -> int:
+    """The place of a server's address among the counters of identifications: the address as the program reads it."""
+    return (int.from_bytes(server, "little") * _IDENTIFIED_FACTOR & 0xFFFFFFFF) >> 16
 
 
 def is_stable(flow: Flow, service: Service, pool: Pool) -> bool:

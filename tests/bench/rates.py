@@ -159,7 +159,8 @@ def _without_handshakes(driver: XdpDriver) -> Iterator[Program]:
 
 
 def two_cores(effort: Effort) -> Iterator[Samples]:
-    """L2 by two queues on two cores, against the bare redirect."""
+    """Two queues on two cores: L2 against the bare redirect; L3 without DF, whose outer headers need an identification,
+    against L3 with it."""
     if len(os.sched_getaffinity(0)) < 2:
         raise Unmeasurable("one processor only")
     frames = effort.times(FRAMES, 2000)
@@ -168,6 +169,14 @@ def two_cores(effort: Effort) -> Iterator[Samples]:
         there.send()
         ours, bare = paired(effort.rounds, lambda: there.own(frames), lambda: there.bare(frames))
         yield Samples("two cores", "Mpps", ours, bare, BARE + " on two")
+        there.put(pool(L3_IPIP, there.wire.second.index), service(0))
+
+        def tunnelled(*, df: bool) -> float:
+            there.wire.traffic.send(wire.frame(there.wire.first.mac, df=df), flows=1000)
+            return there.own(frames)
+
+        plain, whole = paired(effort.rounds, lambda: tunnelled(df=False), lambda: tunnelled(df=True))
+        yield Samples("L3 without DF", "Mpps", plain, whole, "L3 with DF on two")
 
 
 def flows(effort: Effort) -> Iterator[Samples]:

@@ -41,14 +41,20 @@ SYN, ACK = 0x02, 0x10
 
 
 def frame(
-    destination: bytes, protocol: int = UDP, kind: int = 0, flags: int = ACK, client: bytes = FIRST_CLIENT
+    destination: bytes,
+    protocol: int = UDP,
+    kind: int = 0,
+    flags: int = ACK,
+    client: bytes = FIRST_CLIENT,
+    *,
+    df: bool = False,
 ) -> bytes:
-    """A frame of flow 0 to service 0. destination: MAC address; kind: class of a TCP frame."""
+    """A frame of flow 0 to service 0. destination: MAC address; kind: class of a TCP frame; df: nobody cuts it up."""
     if protocol == TCP:
         layer4 = struct.pack("!HHIIBBHHH", 0, PORT, kind, 0, 0x50, flags, 100, 0, 0) + bytes(6)
     else:
         layer4 = struct.pack("!HHHH", 0, PORT, FRAME - 34, 0) + bytes(FRAME - 42)
-    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, FRAME - 14, 0, 0, 64, protocol, 0, client, FIRST_VIP)
+    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, FRAME - 14, 0, df << 14, 64, protocol, 0, client, FIRST_VIP)
     checksum = rewrite.checksum(header).to_bytes(2, "big")
     return destination + b"\2\0\0\0\xff\x77\x08\0" + header[:10] + checksum + header[12:] + layer4
 

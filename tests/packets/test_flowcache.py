@@ -61,7 +61,7 @@ class Both:
         return want
 
     def compare_memories(self) -> None:
-        for name in ("elder", "young", "fragments", "_identifications"):
+        for name in ("elder", "young", "fragments", "_taken", "_used"):
             assert list(getattr(self.defined, name).items()) == list(getattr(self.flows, name).items())
         assert list(self.defined.handshakes.openings.items()) == list(self.flows.handshakes.openings.items())
 

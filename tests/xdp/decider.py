@@ -7,6 +7,7 @@ index and that one's exchanged.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import starmap
@@ -14,6 +15,7 @@ from typing import TypeVar
 
 from dataplane.drivers.maps import flowentries
 from dataplane.drivers.maps.flowentries import FlowEntry
+from dataplane.drivers.maps.heldmap import HeldMap
 from dataplane.drivers.xdp.testrun import LOOPBACK, Ran, Trial
 from dataplane.forwarding import decision
 from dataplane.forwarding.handshakes import Opening, TcpFlow
@@ -52,8 +54,7 @@ class KernelDecider(Trial):
         for name in ("elder", "young", "fragments", "openings"):
             for key, _ in self._maps[name].items():
                 self._maps[name].delete(key)
-        used = self._maps["identifications"].read(1000)
-        self._maps["identifications"].write(bytes(len(used)))
+        forget_identifications(self._maps)
         self._state.update(bytes(4), bytes(self._state.value_size))
 
     def remembered(self) -> tuple[dict[Flow, FlowEntry], dict[Flow, FlowEntry]]:
@@ -78,6 +79,14 @@ class KernelDecider(Trial):
         before = self.tables.counters()
         ran = self.run(frame, first)
         return ran, difference(self.tables.counters(), before)
+
+
+def forget_identifications(maps: Mapping[str, HeldMap]) -> None:
+    """Have the outer headers to every server be identified from the first number on."""
+    taken = maps["identifications"].read(maps["identifications"].max_entries)
+    for place in {found.start() // 4 for found in re.finditer(rb"[^\0]+", taken)}:
+        for name, size in (("identifications", 4), ("used_identifications", 8)):
+            maps[name].update(place.to_bytes(4, "little"), bytes(size * maps[name].copies))
 
 
 def difference(after: Counters, before: Counters) -> Counters:

@@ -23,8 +23,8 @@ from dataplane.forwarding.bounded import Bounded
 from dataplane.forwarding.driver import Tables
 from dataplane.forwarding.handshakes import ACK, BEGUN, Handshakes
 from dataplane.forwarding.lookup import LookupTables
-from dataplane.forwarding.tracking import SECOND, Entry, Flow, Flows, find_member
-from dataplane.forwarding.values import Counters, Pool, Vip
+from dataplane.forwarding.tracking import SECOND, Entry, Flow, Flows
+from dataplane.forwarding.values import Counters, Vip
 from dataplane.native.decision import library
 from tests.packets.world import World
 
@@ -60,12 +60,6 @@ class Reference:
 
     values: LookupTables
     flows: Flows
-
-    def forget_numbers(self, pool: Pool) -> None:
-        """Under XDP the identifications of a member's outer headers end with the member."""
-        numbers = self.flows._identifications
-        for member in [m for m in numbers if m.pool == pool.uuid and find_member(pool, m) is None]:
-            del numbers[member]
 
 
 @dataclass
@@ -178,7 +172,6 @@ class Fuzz:
         moved = replace(service, pool=other.uuid)
         both(lambda tables: tables.put_pool(other))
         both(lambda tables: tables.put_service(moved))
-        reference.forget_numbers(other)
         return replace(
             world,
             pools=(*(p for p in world.pools if p.uuid != other.uuid), other),
@@ -199,7 +192,6 @@ class Fuzz:
             pool = rnd.choice(world.pools)
             changed = random_pool(rnd, pool.uuid) if choice == 0 else changed_pool(rnd, pool)
             both(lambda tables: tables.put_pool(changed))
-            reference.forget_numbers(changed)
             return replace(world, pools=tuple(changed if p is pool else p for p in world.pools))
         if choice == 5:
             vip = rnd.choice(world.vips)

@@ -18,7 +18,7 @@ from dataplane.native.decision import worker
 from dataplane.native.decision.maps import SharedMaps
 from dataplane.native.decision.worker import Worker
 
-from .decider import difference
+from .decider import difference, forget_identifications
 
 _ACTIONS = {worker.HOSTS: decision.HOST, worker.DROPPED: decision.DROPPED}
 _TABLES = "elder", "young", "fragments", "openings"
@@ -69,8 +69,7 @@ class NativeDecider:
         for name in _TABLES:
             for key, _ in list(self._maps[name].items()):
                 self._maps[name].delete(key)
-        identifications = self._maps["identifications"]
-        identifications.write(bytes(len(identifications.read(1000))))
+        forget_identifications(self._maps)
         self._maps["data"].write(bytes(self._maps["data"].value_size))
         self._now = 0
 

@@ -108,7 +108,7 @@ class MapCounters:
         with self.lock:
             numbers = [self._numbers.take() for _ in range(wanted)]
             keys = b"".join(map(u32, numbers))
-            for name, size in (("counters", 16), ("slow_counters", 16), ("identifications", 4), ("handshakes", 32)):
+            for name, size in (("counters", 16), ("slow_counters", 16), ("handshakes", 32)):
                 self._maps[name].update_all(keys, bytes(size * self._maps[name].copies * wanted))
             for number in self._of_former_services.intersection(numbers):
                 self._forget_drops(number)
@@ -135,10 +135,6 @@ class MapCounters:
         """Take a service's counter back. A packet may still count by it: its drops are forgotten when it is new."""
         self._of_former_services.add(number)
         self._numbers.give(number)
-
-    def number_anew(self, number: int) -> None:
-        """A server begins another life: so do the identifications of the outer headers to it."""
-        self._maps["identifications"].update(u32(number), u32(0))
 
     def read(self) -> Snapshot:
         """All of them: processors are read one after the other."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from dataplane.forwarding.values import Interface, ServiceKey
 
-LAYOUT = 7
+LAYOUT = 8
 """The version of all of this. Maps of another version are not adopted."""
 
 PINNED = (
@@ -31,6 +31,7 @@ PINNED = (
     "young",
     "fragments",
     "identifications",
+    "used_identifications",
     "slow_counters",
     "slow_events",
     "slow_service_drops",

@@ -255,15 +255,9 @@ class MapPools:
 
     def _counters_of(self, pool: Pool, before: Held | None) -> dict[bytes, int]:
         known = self.counters(before) if before else {}
-        lives = {(t.address, t.generation) for t in before.value.targets} if before else set()
         new = [target.address for target in pool.targets if target.address not in known]
         counters = dict(zip(new, self._counters.new(len(new)), strict=True))
-        for target in pool.targets:
-            if target.address in known:
-                counters[target.address] = known[target.address]
-                if (target.address, target.generation) not in lives:
-                    self._counters.number_anew(known[target.address])
-        return counters
+        return counters | {target.address: known[target.address] for target in pool.targets if target.address in known}
 
     def _take(self, take: Callable[..., int], *wanted: int) -> int:
         """Places, with those that rested long enough; raises DriverError when there are none after a wait."""

@@ -62,7 +62,7 @@ class Decided(Flows):
         super().__init__(0, 0)
         self._member = MemberId(pool, handed.address, handed.generation)
         self._service = handed.service
-        self._next = handed.id
+        self._first = handed.id
 
     def server(self, flow: Flow, service: Service, pool: Pool, now: int, *, syn: bool) -> Target | None:
         """The server that the program chose."""
@@ -79,7 +79,10 @@ class Decided(Flows):
         """What the program remembered."""
         return Fragment(self._service, self._member, now)
 
-    def identification(self, member_id: MemberId) -> int:
-        """One of those that the program took for this packet."""
-        number, self._next = self._next, (self._next + 1) & 0xFFFF
-        return number
+    def identification(self, server: bytes) -> int:
+        """The first of those that the program took for this packet."""
+        return self._first
+
+    def identifications(self, server: bytes, number: int) -> int:
+        """The same: it took as many as there are pieces."""
+        return self._first

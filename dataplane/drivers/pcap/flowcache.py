@@ -81,7 +81,7 @@ class FlowCache:
             return decision.decide(frame, interface, values, self._flows, now, segment)
         packet = frame[ETH_HLEN : ETH_HLEN + size]
         if entry.tunnel is not None:
-            number = 0 if fragment & DF else self._flows.identification(entry.member)
+            number = 0 if fragment & DF else self._flows.identification(entry.member.address)
             packet = entry.tunnel.packet(packet, number)
         frames = (entry.ethernet + packet,)
         member, told = entry.member, ""

@@ -113,7 +113,7 @@ __noinline int too_big(struct xdp_md *ctx, const struct delivery *asked, __u32 r
 	handed.port_end = what.port_end;
 	handed.address = detail->life.address;
 	handed.generation = detail->life.generation;
-	handed.id = identification(target_at(what.place), pieces_of(&p, copied_options(ctx), room));
+	handed.id = identifications_for(target_at(what.place), pieces_of(&p, copied_options(ctx), room));
 	if (bpf_perf_event_output(ctx, &slow, BPF_F_CURRENT_CPU | (__u64)handed.size << 32, &handed, sizeof(handed)))
 		return drop_of_service(what.counter, ENCAP_FAILED);
 	return XDP_DROP;

@@ -22,6 +22,7 @@
 #define MAX_FLOWS (1 << 18)
 #define MAX_FRAGMENTS (1 << 16)
 #define MAX_OPENINGS (1 << 14)
+#define MAX_IDENTIFIED (1 << 16)
 
 #define NO_POOL 0
 

@@ -136,13 +136,21 @@ struct {
 	__type(value, struct fragment);
 } fragments SEC(".maps");
 
-/* Identifications of outer headers, by the server's place in `counters`. */
+/* How many identifications of outer headers processors have taken, by a hash of the server's address; and the last one that
+ * each processor used. Servers that share a place have no two packets of the same one either. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MAX_COUNTERS);
+	__uint(max_entries, MAX_IDENTIFIED);
 	__type(key, __u32);
 	__type(value, __u32);
 } identifications SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MAX_IDENTIFIED);
+	__type(key, __u32);
+	__type(value, __u64);
+} used_identifications SEC(".maps");
 
 /* What user space forwards and drops in the program's stead. */
 struct {

@@ -12,6 +12,9 @@
 #define GRE_HLEN 4
 #define PROTOCOL_IPIP 4
 #define PROTOCOL_GRE 47
+#define IDENTIFIED_FACTOR 0x9E3779B1u
+#define TAKEN_AT_ONCE 64
+#define OLD_IDENTIFICATION 16384
 
 /* What is counted, and how the frame differs from the packet in it. */
 struct leaving {
@@ -57,12 +60,34 @@ static __always_inline int forward_l2(struct xdp_md *ctx, const union target *ta
 	return leave(ctx, target, out, what);
 }
 
-/* The next identification of an outer header to a server, and so many more. */
-static __always_inline __u16 identification(const union target *target, __u32 pieces)
+static __always_inline __u32 identified(const union target *target)
 {
-	__u32 *count = bpf_map_lookup_elem(&identifications, &target->counter);
+	return target->address * IDENTIFIED_FACTOR >> 16;
+}
 
-	return count ? __sync_fetch_and_add(count, pieces) + 1 : 0;
+/* The next identification of an outer header to a server. A processor takes some at a time, for what all of them write costs
+ * each of them a fifth of a frame's time; and others where those have become old: before they come round again. */
+static __always_inline __u16 identification(const union target *target)
+{
+	__u32 place = identified(target), number;
+	__u32 *taken = bpf_map_lookup_elem(&identifications, &place);
+	__u64 *used = bpf_map_lookup_elem(&used_identifications, &place);
+
+	if (!taken || !used)
+		return 0;
+	number = *used;
+	if (unlikely(!(number % TAKEN_AT_ONCE) || *taken - number > OLD_IDENTIFICATION))
+		number = __sync_fetch_and_add(taken, TAKEN_AT_ONCE);
+	*used = ++number;
+	return number;
+}
+
+/* The first of so many side by side, which nobody else uses. */
+static __always_inline __u16 identifications_for(const union target *target, __u32 pieces)
+{
+	__u32 place = identified(target), *taken = bpf_map_lookup_elem(&identifications, &place);
+
+	return taken ? __sync_fetch_and_add(taken, (pieces + TAKEN_AT_ONCE - 1) & -TAKEN_AT_ONCE) + 1 : 0;
 }
 
 /* IP-in-IP (RFC 2003) or GRE (RFC 2784): TOS and DF are those of the client's packet. */
@@ -88,7 +113,7 @@ static __always_inline int forward_in_tunnel(struct xdp_md *ctx, const struct ip
 	ip->version_ihl = 0x45;
 	ip->tos = tos;
 	ip->total = bpf_htons(IP_HLEN + gre + what->total);
-	ip->id = df ? 0 : bpf_htons(identification(target, 1));
+	ip->id = df ? 0 : bpf_htons(identification(target));
 	ip->fragment = df;
 	ip->ttl = TTL;
 	ip->protocol = gre ? PROTOCOL_GRE : PROTOCOL_IPIP;

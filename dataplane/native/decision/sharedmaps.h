@@ -33,6 +33,7 @@
 	EACH(handshakes)                                                                                               \
 	EACH(fragments)                                                                                                \
 	EACH(identifications)                                                                                          \
+	EACH(used_identifications)                                                                                     \
 	EACH(slow_counters)                                                                                            \
 	EACH(slow_events)                                                                                              \
 	EACH(slow_service_drops)
