@@ -84,6 +84,7 @@ def _show(in_mode: bool) -> Node:
         for segment in schema.SEGMENTS
     )
     others = (
+        Node("cluster", "the store that hosts share: its members, its log, its engines", "show.cluster"),
         _CONFIGURATION,
         Node("history", "changes of the configuration, newest last", "show.history"),
         Node("running_config", "lines that recreate the configuration", "show.running_config"),

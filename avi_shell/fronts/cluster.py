@@ -18,12 +18,11 @@ from avi_shell.session.author import author
 from dataplane import client, drawing
 from dataplane.client import default_state
 from dataplane.cluster import address as addresses
-from dataplane.cluster.address import StoreAddress, shown
+from dataplane.cluster import overview
+from dataplane.cluster.address import StoreAddress
 from dataplane.cluster.etcd import Etcd
-from dataplane.cluster.log import Log
 from dataplane.errors import ClusterError
 
-_COLUMNS = ("member", "state", "version", "size", "in use", "alarms")
 _PATIENCE = 3.0
 """Seconds for each member to answer."""
 
@@ -99,51 +98,26 @@ def _leave(arguments: argparse.Namespace, user: str) -> None:
 def _status(arguments: argparse.Namespace, user: str) -> None:
     address = _address(arguments)
     with closing(Etcd(address, _PATIENCE)) as etcd:
-        try:
-            alarms, fault = _alarms(etcd), ""
-        except ClusterError as exc:
-            alarms, fault = {}, exc.what
-        rows = [(shown(endpoint), *_member(etcd, endpoint, alarms)) for endpoint in address.endpoints]
+        members, fault = overview.members(etcd)
         if not arguments.json:
-            print(drawing.draw([name.capitalize() for name in _COLUMNS], rows))
+            print(drawing.draw([name.replace("_", " ").capitalize() for name in overview.Member._fields], members))
         if fault:
             raise StoreError(fault)
-        log = Log(etcd)
         try:
-            head, last = log.head(), log.last()
+            reach = overview.reach(etcd)
         except ClusterError as exc:
             raise StoreError(exc.what, hint=exc.remedy) from exc
-    if head is None:
+    if reach is None:
         raise StoreError(f"etcd holds no configuration of cluster {address.cluster}", hint="avi-shell cluster seed")
     with closing(Configuration.open(arguments.state)) as own:
         here = own.version()
-    last, snapshot = max(last, head.version), head.version
     if arguments.json:
-        members = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
-        told = {"cluster": address.cluster, "commit": last, "here": here, "snapshot": snapshot, "members": members}
-        print(json.dumps(told, indent=1))
+        told = {"cluster": address.cluster, **reach._asdict(), "here": here}
+        print(json.dumps({**told, "members": [one._asdict() for one in members]}, indent=1))
         return
-    print(f"Cluster {address.cluster} is at commit {last}, this host at {here}.")
-    print(f"The last snapshot is of commit {snapshot}; the next follows commit {snapshot + shared.SNAPSHOT_EVERY}.")
-
-
-def _alarms(etcd: Etcd) -> Mapping[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for member, alarm in etcd.alarms():
-        found.setdefault(member, []).append(alarm)
-    return found
-
-
-def _member(etcd: Etcd, endpoint: tuple[str, int], alarms: Mapping[str, list[str]]) -> tuple[str, ...]:
-    try:
-        told = etcd.status(endpoint)
-        leads = told.get("leader") == told["header"]["member_id"]
-        raised = ", ".join(alarms.get(told["header"]["member_id"], ())) or "none"
-        sizes = [f"{int(told.get(name, 0)) / (1 << 20):.1f} MiB" for name in ("dbSize", "dbSizeInUse")]
-        state = "leads" if leads else "follows" if int(told.get("leader", 0)) else "knows no leader"
-        return (state, str(told.get("version", "")), *sizes, raised)
-    except (ClusterError, ValueError, TypeError, LookupError) as exc:
-        return (exc.what if isinstance(exc, ClusterError) else "is not understood", "", "", "", "")
+    print(f"Cluster {address.cluster} is at commit {reach.commit}, this host at {here}.")
+    following = reach.snapshot + shared.SNAPSHOT_EVERY
+    print(f"The last snapshot is of commit {reach.snapshot}; the next follows commit {following}.")
 
 
 _DOES: Mapping[str, Callable[[argparse.Namespace, str], None]] = {

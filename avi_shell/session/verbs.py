@@ -139,6 +139,12 @@ def _show_diagnose(session: SessionState, command: Command, result: Result) -> N
     result.parts, result.data = diagnosis(session.directory, document, command.text("server"), session.progress)
 
 
+def _show_cluster(session: SessionState, command: Command, result: Result) -> None:
+    from avi_shell.views.cluster import cluster
+
+    result.parts, result.data = cluster(session.stored)
+
+
 def _show_setup(session: SessionState, command: Command, result: Result) -> None:
     from avi_shell.views.serversetup import setup
 
@@ -309,6 +315,7 @@ HANDLERS: Mapping[str, Handler] = {
     "show.view": _show_view,
     "show.diagnose": _show_diagnose,
     "show.setup": _show_setup,
+    "show.cluster": _show_cluster,
     "show.history": _show_history,
     "show.commits": history.commits,
     "show.difference": history.difference,

@@ -59,6 +59,7 @@ class Asking:
     """A host that asks. One object is one thread's."""
 
     def __init__(self, address: StoreAddress) -> None:
+        self.address = address
         self._etcd = Etcd(address, attempt=_ATTEMPT)
         self._prefix = f"/avi/{address.cluster}/"
 

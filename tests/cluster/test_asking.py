@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import reference
 from avi_shell.configuration.shared import SharedConfiguration
+from avi_shell.errors import Refused
 from avi_shell.output.result import Result
 from avi_shell.session.session import Session
 from dataplane.cluster import asking
@@ -92,6 +94,24 @@ def test_engines_of_all_hosts_are_seen_from_any(there: Segment) -> None:
     assert left(there) == []
 
 
+def test_a_shell_shows_how_far_etcd_and_each_engine_is(there: Segment) -> None:
+    text, data = shown(there, "show cluster")
+    told = data["data"]
+    assert [(one["member"], one["state"], one["alarms"]) for one in told["members"]] == [
+        ("10.2.0.201:2379", "leads", "none")
+    ]
+    assert [(one["name"], one["group"], one["state"]) for one in told["engines"]] == [
+        ("a", "Default-Group", "up to date"),
+        ("b", "Default-Group", "up to date"),
+    ]
+    assert (told["cluster"], told["commit"], told["snapshot"], told["fault"]) == ("fleet", told["here"], 1, "")
+    assert f"Cluster fleet is at commit {told['here']}, this host at {told['here']}." in text
+    alone = Configuration.in_memory()
+    refused = Session(alone, there.shell).run("show cluster").error
+    assert isinstance(refused, Refused)
+    assert refused.what == "this host shares its configuration with no other"
+
+
 def test_an_engine_that_does_not_answer_is_named_in_time(there: Segment) -> None:
     process = there.hosts["b"].process
     assert process is not None
@@ -116,13 +136,14 @@ def test_an_engine_that_does_not_answer_is_named_in_time(there: Segment) -> None
 def test_a_host_that_etcd_is_cut_from_says_what_it_cannot_know(there: Segment) -> None:
     a = there.hosts["a"]
 
-    def body() -> Result:
+    def body() -> tuple[Result, Result]:
         with closing(SharedConfiguration.join(a.state, there.etcd.address("fleet"))) as configuration:
             a.link("store", "down")
-            return Session(configuration, a.state).run("show serviceengine")
+            session = Session(configuration, a.state)
+            return session.run("show serviceengine"), session.run("show cluster")
 
     try:
-        result = a.there.run(body)
+        result, cluster = a.there.run(body)
     finally:
         a.link("store", "up")
     (told,) = [part for part in result.notices if part.startswith("The engines of other hosts were not asked")]
@@ -130,6 +151,8 @@ def test_a_host_that_etcd_is_cut_from_says_what_it_cannot_know(there: Segment) -
     assert result.silent == {"of other hosts": told.removeprefix("The engines of other hosts were not asked: ")[:-1]}
     assert result.live is not None
     assert [(one["name"], one["oper_state"]) for one in result.live] == [("a", "OPER_UP"), ("b", "OPER_UNKNOWN")]
+    assert cluster.data["members"][0]["state"] in cluster.data["fault"]
+    assert (cluster.data["commit"], cluster.data["engines"]) == (None, [])
     until(lambda: a.members() == {"a", "b"})
 
 

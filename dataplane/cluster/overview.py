@@ -1,0 +1,90 @@
+"""What there is to tell of a cluster: the members of its etcd, how far its log is, and the engines that are there."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dataplane.cluster import operations as op
+from dataplane.cluster.address import shown
+from dataplane.cluster.asking import ENGINES
+from dataplane.cluster.etcd import Etcd
+from dataplane.cluster.log import Log
+from dataplane.errors import ClusterError
+from dataplane.foreign import jsontext
+from dataplane.foreign.errors import ForeignError
+from dataplane.foreign.text import harmless
+
+
+class Member(NamedTuple):
+    """A member of etcd, in words. Where it does not answer, `state` says why, and nothing else is known."""
+
+    member: str  # HOST:PORT
+    state: str  # leads, follows, knows no leader
+    version: str = ""
+    size: str = ""  # of its database
+    in_use: str = ""  # of that
+    alarms: str = ""  # those that are raised
+
+
+class Engine(NamedTuple):
+    """An engine that is there, as it says of itself."""
+
+    name: str
+    host: str
+    group: str
+    version: int  # of the plan, that it has applied
+
+
+class Reach(NamedTuple):
+    """How far the log is."""
+
+    commit: int  # the last one
+    snapshot: int  # the commit that the snapshot is of
+
+
+def members(etcd: Etcd) -> tuple[list[Member], str]:
+    """The members, and why their alarms are not known, "" where they are."""
+    raised: dict[str, list[str]] = {}
+    fault = ""
+    try:
+        for member, alarm in etcd.alarms():
+            raised.setdefault(member, []).append(alarm)
+    except ClusterError as exc:
+        fault = exc.what
+    return [_member(etcd, endpoint, raised) for endpoint in etcd.address.endpoints], fault
+
+
+def reach(etcd: Etcd) -> Reach | None:
+    """How far the log is; None: nobody has seeded the cluster. Raises ClusterError."""
+    log = Log(etcd)
+    head, last = log.head(), log.last()
+    return None if head is None else Reach(max(last, head.version), head.version)
+
+
+def engines(etcd: Etcd) -> list[Engine]:
+    """The engines that are there, by name. Raises ClusterError."""
+    first = f"/avi/{etcd.address.cluster}/{ENGINES}"
+    found = []
+    for one in etcd.get(first, op.following(first)):
+        try:
+            told = jsontext.loads(one.value)
+            host, group = (harmless(str(told.get(name, ""))) for name in ("host", "group"))
+            found.append(Engine(one.key.removeprefix(first), host, group, int(told.get("version", 0))))
+        except (ForeignError, ValueError, TypeError, AttributeError):
+            found.append(Engine(one.key.removeprefix(first), "not understood", "", 0))
+    return found
+
+
+def _member(etcd: Etcd, endpoint: tuple[str, int], raised: dict[str, list[str]]) -> Member:
+    try:
+        told = etcd.status(endpoint)
+        number = told["header"]["member_id"]
+        state = "leads" if told.get("leader") == number else "follows"
+        state = state if int(told.get("leader", 0)) else "knows no leader"
+        size, in_use = (f"{int(told.get(name, 0)) / (1 << 20):.1f} MiB" for name in ("dbSize", "dbSizeInUse"))
+        alarms = ", ".join(raised.get(number, ())) or "none"
+        return Member(shown(endpoint), state, str(told.get("version", "")), size, in_use, alarms)
+    except ClusterError as exc:
+        return Member(shown(endpoint), exc.what)
+    except (ValueError, TypeError, LookupError):
+        return Member(shown(endpoint), "is not understood")
