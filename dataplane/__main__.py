@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--store", metavar="URL", help="share the configuration: etcd://[USER@]HOST[:PORT],…/CLUSTER")
     run.add_argument("--store-password-file", metavar="FILE", help="holds USER's password (mode 0600)")
     run.add_argument("--store-ca", metavar="FILE", help="use TLS, with members that it has signed")
+    run.add_argument(
+        "--metrics", type=_endpoint, metavar="ADDRESS:PORT", help="serve metrics for Prometheus there (/metrics)"
+    )
     run.set_defaults(command=_run)
     replay = verbs.add_parser("replay", help="the forwarding decision on a capture file")
     replay.add_argument("--plan", type=Path, required=True, metavar="PLAN.json", help="made by avi-shell compile")
@@ -91,6 +94,13 @@ def _name(text: str) -> str:
     return text
 
 
+def _endpoint(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected ADDRESS:PORT, such as 127.0.0.1:9100")
+    return host, int(port)
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from dataplane.runtime import endsignals
 
@@ -105,7 +115,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from dataplane.daemon import process
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
-    settings = process.Settings(arguments.state, arguments.name, tuple(arguments.interface), arguments.driver, store)
+    settings = process.Settings(
+        arguments.state, arguments.name, tuple(arguments.interface), arguments.driver, store, arguments.metrics
+    )
     asyncio.run(process.serve(settings))
     return RUN_OK
 

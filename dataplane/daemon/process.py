@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dataplane import statedir
-from dataplane.daemon import leftovers, speaking
+from dataplane.daemon import leftovers, observing, speaking
 from dataplane.daemon.following import Following
 from dataplane.daemon.joining import Joining
 from dataplane.daemon.requests import Requests
@@ -55,6 +55,7 @@ class Settings:
     driver: str | None = None  # None for what the service engine group says
     # options that name a cluster whose configuration the host shares; empty where the state directory knows
     store: Sequence[str] = ()
+    metrics: tuple[str, int] | None = None  # the address and port on which Prometheus finds them
 
 
 def instance(state: Path, name: str) -> str:
@@ -189,7 +190,8 @@ class Daemon:
             ended = f"forwarding ended with it: {ends}" if ends else "the kernel forwards on"
             keep = True  # where something failed, what the kernel forwards by itself is not the worse for it
             try:
-                async with requests.listening(self._settings.state / "run" / f"{self._settings.name}.sock"):
+                socket = self._settings.state / "run" / f"{self._settings.name}.sock"
+                async with requests.listening(socket), observing.served(engine, self._settings.metrics):
                     keep = await self._stop
                     if ends or not keep:
                         await self._joining.leave()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dataplane import plan
@@ -16,31 +14,11 @@ from dataplane.engine.handshakewatch import Key
 from dataplane.engine.operstate import Flows, Grace, Seen, State
 from dataplane.forwarding import maglev, translate
 from dataplane.forwarding.values import Counters, HandshakeTally, Tally, Vip
+from dataplane.runtime.turns import Turns
 from dataplane.vip import defence
 
 AT_ONCE = 20
 """Servers looked at before the clock is."""
-AT_LEAST, AT_MOST = 0.005, 0.05
-"""Seconds that a report has the loop before others have it."""
-
-
-class Turns:
-    """Who answers has the loop for as long as the others had it: half of it, where thousands of probes a second want
-    all. clock: in seconds."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._begun, self._share = clock(), AT_LEAST
-
-    async def give(self) -> bool:
-        """Give the loop to the others, if this turn has had its time. Returns whether it did."""
-        now = self._clock()
-        if now - self._begun < self._share:
-            return False
-        await asyncio.sleep(0)
-        self._begun = self._clock()
-        self._share = min(AT_MOST, max(AT_LEAST, self._begun - now))
-        return True
 
 
 async def report(engine: Engine, aspect: Aspect = WHOLE) -> dict[str, Any]:

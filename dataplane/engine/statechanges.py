@@ -126,6 +126,18 @@ class StateChanges:
         since = self._pools.get(uuid)
         return None if since is None else since.at
 
+    def word_of_service(self, key: str) -> str:
+        """A service's state in one word, "" where it has none yet."""
+        since = self._services.get(key)
+        return "" if since is None else since.word
+
+    def states(self, uuid: str) -> list[Since]:
+        """The states of a pool's servers, by address, each with its time; none where there is no such pool."""
+        known = self._known.get(uuid)
+        if known is None:
+            return []
+        return [known.servers.get(one) or Since(known.word(one), known.came) for one in known.members.addresses]
+
     def of_service(self, key: str) -> float | None:
         """When a service's state last changed; None where it has none yet."""
         since = self._services.get(key)

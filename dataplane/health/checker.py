@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -27,10 +27,14 @@ from dataplane.network import tunnels
 from dataplane.network.reachability import NO_FAULT, Fault
 from dataplane.plan import L2
 from dataplane.runtime import tasks
+from dataplane.runtime.histogram import Histogram
 
 LOOK_EVERY = 5.0
 """Seconds between two looks at one server, at least. Routers limit how many unreachable messages they send: the looks
 must leave some for the probes."""
+
+DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Seconds: bounds of the buckets that probes are counted in by how long they took."""
 
 LOOKS = 25
 """Looks begun a second, at all servers: when hundreds fall silent at once, the others' probes must stay on time."""
@@ -98,7 +102,8 @@ class HealthChecker:
 
     find_route: finds the route of a check's probes; probe: makes what runs a check; look: takes a second look at a
     server; changed: called when a check went up or down, and when a look found a new reason; explain: tells why a run
-    cannot have reached its server. `probes` counts the outcomes.
+    cannot have reached its server. `probes` counts the outcomes; `durations` and `failures` do so by type of monitor.
+    `failing` are the addresses of servers of which any probe failed.
     """
 
     def __init__(
@@ -120,6 +125,9 @@ class HealthChecker:
         self._looks: deque[_Watch] = deque()
         self._next_look: asyncio.TimerHandle | None = None
         self.probes = 0
+        self.durations: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(DURATIONS))
+        self.failures: Counter[str] = Counter()
+        self.failing: set[bytes] = set()
         self.schedule = Scheduler(running_limit())
 
     def follow(self, new: Mapping[Check, bool | None], gone: Iterable[Check] = ()) -> None:
@@ -223,6 +231,7 @@ class HealthChecker:
         del host.watches[watch.check]
         if not host.watches:
             del self._hosts[watch.check.server]
+            self.failing.discard(watch.check.server)
             if host.task is not None:
                 host.task.cancel()
 
@@ -271,6 +280,7 @@ class HealthChecker:
     def _ended(self, running: _Running, outcome: Outcome) -> None:
         self._over(running)
         watch = running.watch
+        self.durations[watch.check.monitor.type].observe(time.monotonic() - running.began)
         if isinstance(outcome, ProbeFailed):
             against = self._explain(watch.check, running.began) if outcome.silent else NO_FAULT
             silent = outcome.silent and not against.reason
@@ -286,6 +296,9 @@ class HealthChecker:
         state, monitor = watch.state, watch.check.monitor
         self.probes += 1
         passed = not fault.reason
+        if not passed:
+            self.failures[monitor.type] += 1
+            self.failing.add(watch.check.server)
         fell_silent, watch.heard = watch.heard and not heard and not passed, heard or passed
         if fell_silent:
             watch.host.answers = None  # what was heard before is out of date

@@ -152,23 +152,23 @@ class GroupLab(Lab):
         """The state directory of each engine, by its name."""
         return {node.name: self.folder / node.name for node in self.group.engines}
 
-    def start_engine(self) -> None:
-        """Start etcd, the router's BGP and all engines, and wait until they answer."""
+    def start_engine(self, *options: str) -> None:
+        """Start etcd, the router's BGP and all engines, with options of `avi-se run`, and wait until they answer."""
         self.start_members()
         if self._routes:
             self.start_router()
         for node in self.group.engines:
-            self.start_one(node)
+            self.start_one(node, *options)
         for node in self.group.engines:
             self.wait(lambda name=node.name: self.status(name) is not None, f"{node.name} to answer")  # type: ignore[misc]
 
-    def start_one(self, node: Node) -> None:
+    def start_one(self, node: Node, *options: str) -> None:
         """Start an engine."""
         state = self.engine_states()[node.name]
         state.mkdir(mode=0o700, exist_ok=True)
         words = [sys.executable, "-m", "dataplane", "run", "--state", str(state), "--interface", "eth0"]
         words += ["--name", node.name, "--store", self.store, *(("--driver", self.driver) if self.driver else ())]
-        self._engines[node.name] = self.hosts[node.name].spawn(words, self.log(node.name))
+        self._engines[node.name] = self.hosts[node.name].spawn([*words, *options], self.log(node.name))
 
     def signal_one(self, node: Node, signum: int = signal.SIGTERM) -> None:
         """Send an engine a signal."""

@@ -104,12 +104,13 @@ class Lab:
         """The state directory of each engine, by its name."""
         return {self.topology.engine_name: self.state}
 
-    def start_engine(self) -> None:
-        """Run `avi-se run` in the engine's namespace and wait until it answers. Raises LabError with what it said."""
+    def start_engine(self, *options: str) -> None:
+        """Run `avi-se run` with these options in the engine's namespace, and wait for its answer. Raises LabError with
+        what it said."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         words = [sys.executable, "-m", "dataplane", "run", "--state", str(self.state), "--interface", "eth0"]
         words += ["--name", self.topology.engine_name, *(("--driver", self.driver) if self.driver else ())]
-        self.engine = self.hosts[ENGINE].spawn(words, self.log(ENGINE))
+        self.engine = self.hosts[ENGINE].spawn([*words, *options], self.log(ENGINE))
         self.wait(lambda: self.status() is not None, "the service engine to answer")
 
     def stop_engine(self, signum: int = signal.SIGTERM) -> int:

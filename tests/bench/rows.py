@@ -134,6 +134,10 @@ ROWS = (
         "monitors:verdicts", {"1 pool": at_most(300, 1000)},
     ),
     Row(
+        "metrics", "metrics of 100,000 servers, asked for every 15 s", "", "metering:exposition",
+        {"100,000 servers": at_most(5, 8)},
+    ),
+    Row(
         "failure", "one server of 1,000 pools fails: decision to last table", "", "control:server_of_pools",
         {"1,000 pools": at_most(300, 1000)},
     ),

@@ -12,6 +12,7 @@ import pytest
 
 from dataplane.daemon import requests, status
 from dataplane.daemon.requests import Requests
+from dataplane.runtime.turns import Turns
 from tests.torture.requests import EmptyEngine, ask
 
 WAIT = b'{"request":"wait",'
@@ -127,7 +128,7 @@ def test_a_report_has_the_loop_for_half_of_the_time_at_least_where_probes_want_a
             asyncio.get_running_loop().call_soon(others)
 
         asyncio.get_running_loop().call_soon(others)
-        turns = status.Turns(lambda: now)
+        turns = Turns(lambda: now)
         for _ in range(3000):
             now += 0.0001
             await turns.give()

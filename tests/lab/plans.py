@@ -68,11 +68,11 @@ def publish(lab: Lab) -> None:
         sqlite.write(store, 1, [service(lab.topology)], plan.Common())
 
 
-def start(lab: Lab) -> None:
-    """Everything runs and takes its share."""
+def start(lab: Lab, *options: str) -> None:
+    """Everything runs and takes its share. options: of `avi-se run`."""
     publish(lab)
     lab.start_servers()
-    lab.start_engine()
+    lab.start_engine(*options)
     lab.wait_ready()
 
 

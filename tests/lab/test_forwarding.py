@@ -10,16 +10,22 @@ from scapy.utils import RawPcapReader
 
 from dataplane.lab import demo, evidence
 from dataplane.lab.namespaces import inside
+from dataplane.metrics import text
+from tests.dataplane.test_metrics import get, of, parsed
 from tests.drivers import REFERENCE
 from tests.lab import plans
 from tests.polling import until
 
+METRICS = 9100
+"""The port, in the engine's namespace, on which its metrics are."""
+
 
 @pytest.mark.parametrize("example", ["l2_dsr", "udp_echo"])
 def test_every_claim_about_a_hundred_requests_holds(example: str, driver: str) -> None:
-    """Answered, by at least two servers, not one byte of the answers through the engine, packets unchanged."""
+    """Answered, by at least two servers, not one byte of the answers through the engine, packets unchanged. Status and
+    metrics count what was seen."""
     with plans.new_lab(example, driver) as lab:
-        plans.start(lab)
+        plans.start(lab, "--metrics", f"127.0.0.1:{METRICS}")
         lab.capture("engine")
         lab.capture("client")
         answered = demo.ask(lab, 100)
@@ -33,6 +39,11 @@ def test_every_claim_about_a_hundred_requests_holds(example: str, driver: str) -
         assert told["driver"]["name"] == driver
         assert told["services"][0]["packets"] == len(seen.to_engine)
         assert told["services"][0]["bytes"] == sum(len(frame.packet) for frame in seen.to_engine)
+        series = parsed(inside(lab.hosts["engine"], lambda: get(METRICS, "/metrics")))
+        assert of(series, text.SERVICE_PACKETS) == len(seen.to_engine)
+        assert of(series, text.SERVICE_BYTES) == told["services"][0]["bytes"]
+        for server in told["pools"][0]["servers"]:
+            assert of(series, text.SERVER_PACKETS, ("server", server["address"])) == server["packets"]
         wanted = plans.owners(lab.topology, [port for _, port in answered], lab.topology.servers)
         assert {port: name for (_, port), name in answered.items()} == wanted
 
