@@ -34,10 +34,11 @@ lint: install-test ## ruff and mypy --strict
 manual: install-test ## rewrite what of the manual is made from the product
 	@$(BIN)/python -m tests.manualpages
 
-xdp: ## rebuild the shipped XDP objects, the native loops and the native decision from their source
+xdp: ## rebuild the shipped XDP objects, native loops and native decision from their source
 	@$(MAKE) --no-print-directory -C dataplane/forwarding/program
 	@$(MAKE) --no-print-directory -C dataplane/native
 	@$(MAKE) --no-print-directory -C dataplane/native/decision
+	@$(MAKE) --no-print-directory -C dataplane/drivers/pcap
 
 dpdk: ## install DPDK, and build what the DPDK driver forwards by (2 minutes)
 	@.ci/install dpdk

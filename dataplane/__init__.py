@@ -4,7 +4,7 @@ plan         what crosses from configuration to forwarding: one flat document a 
 hashing      the consistent hash table and the flow hash
 forwarding   the values a driver forwards by: VIPs, services, pools, servers, interfaces
 decision     what happens to one frame, as a pure function: the reference
-drivers      pcap (the reference on AF_PACKET sockets), xdp (the same decision in C, in the kernel)
+drivers      xdp (the decision in C, in the kernel), pcap (the same C on AF_PACKET sockets)
 network      links, addresses, neighbours, as rtnetlink tells them
 health       monitors on the data's path
 engine       the daemon that joins them; client asks it

@@ -127,10 +127,10 @@ DRIVERS = (
     Entry(
         name="pcap",
         title="pcap",
-        about="the reference decision on packet sockets",
+        about="the compiled decision on packet sockets",
         numbers=(0, 2),
         outlives_process=False,
-        slower=100,
+        slower=10,
         completes_offloads=True,
         capabilities=(),
         load=_pcap,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dataplane.drivers import pcap
 from dataplane.drivers.maps.layout import NAMES
 from dataplane.errors import DriverError
 from dataplane.native.decision.library import FOLDER, MAX_WORKERS
@@ -18,10 +19,13 @@ from dataplane.native.decision.maps import SharedMap, SharedMaps, SharedSlabs
 from dataplane.native.decision.worker import Worker
 
 
-def test_rebuilding_gives_the_shipped_library(tmp_path: Path) -> None:
-    subprocess.run(["make", "-s", "-C", FOLDER, f"OUT={tmp_path}"], check=True)
-    built, shipped = tmp_path / "decision.x86_64.so", FOLDER / "decision.x86_64.so"
-    assert built.read_bytes() == shipped.read_bytes(), "run `make xdp`"
+@pytest.mark.parametrize(
+    "built", [FOLDER / "decision", Path(pcap.__path__[0]) / "packetloop"], ids=lambda path: path.name
+)
+def test_rebuilding_gives_the_shipped_library(built: Path, tmp_path: Path) -> None:
+    subprocess.run(["make", "-s", "-C", built.parent, f"OUT={tmp_path}"], check=True)
+    name = f"{built.name}.x86_64.so"
+    assert (tmp_path / name).read_bytes() == (built.parent / name).read_bytes(), "run `make xdp`"
 
 
 @pytest.fixture
@@ -120,6 +124,14 @@ def places(held: SharedMap) -> int:
     return int.from_bytes(os.pread(held._file, 4, 0), "little")
 
 
+def test_looking_through_a_table_takes_no_memory_for_what_is_empty() -> None:
+    maps = SharedMaps(workers=MAX_WORKERS)
+    for name in ("elder", "service_drops"):
+        assert list(maps[name].items()) == []
+        assert os.fstat(maps[name]._file).st_blocks * 512 < 1 << 16
+    maps.close()
+
+
 TABLE_OF_ONE_SET = 8
 """Flows."""
 
@@ -129,7 +141,7 @@ def test_a_lock_that_a_killed_process_held_costs_its_set_alone_and_is_let_go_by_
     maps["elder"].update(b"f" * 16, b"e" * 24)
     held, first = maps["elder"]._file, (MAX_WORKERS * 64) + 128  # the engine's member in `workers`
     engine = (MAX_WORKERS + 1).to_bytes(4, "little")
-    os.pwrite(held, engine, 0)
+    os.pwrite(held, engine, 4096)  # behind the bits of the sets
     assert maps["elder"].lookup(b"f" * 16) is None
     with pytest.raises(DriverError, match="elder"):
         maps["elder"].update(b"g" * 16, b"e" * 24)

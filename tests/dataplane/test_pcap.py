@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import platform
 import socket
 import subprocess
 import sys
@@ -11,18 +12,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from scapy.layers.inet import IP
 
-from dataplane.drivers.pcap import packetsocket
+from dataplane.drivers.pcap import nativemover, packetsocket
 from dataplane.drivers.pcap.driver import PcapDriver
+from dataplane.drivers.pcap.nativemover import NativeMover
+from dataplane.drivers.pcap.pythonmover import PythonMover
 from dataplane.forwarding import decision, dropreasons
 from dataplane.forwarding.values import Counters, Interface, Tally, Target, Vip
+from dataplane.native.decision import library
 
 from ..netns import Namespace
-from ..packets.cases import CASES, Case, Expected, arp_reply, arp_request, frame, tcp, to
+from ..packets.cases import CASES, Case, Expected, arp_reply, arp_request, frame, tcp, to, udp
 from ..packets.world import ETH0, VIP, WEB1, WORLD, ip
 
 pytestmark = pytest.mark.root
@@ -85,8 +88,8 @@ def wired(engine: Namespace, far: Namespace, interface: Interface) -> Interface:
     return dataclasses.replace(interface, index=engine.link(name)[0])
 
 
-@pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
+@pytest.fixture(scope="module", params=[True, False], ids=["native", "python"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     with Namespace() as engine, Namespace() as far:
         real = {i.index: wired(engine, far, i) for i in WORLD.interfaces}
 
@@ -98,7 +101,7 @@ def bench() -> Iterator[Bench]:
             return wire
 
         wires = {index: far.run(partial(listen, i.name)) for index, i in real.items()}
-        driver = engine.run(lambda: PcapDriver("test"))
+        driver = engine.run(lambda: PcapDriver("test", native=request.param))
         try:
             engine.run(lambda: _put(driver, real))
             yield Bench(engine, driver, wires, real)
@@ -249,13 +252,14 @@ def _forwarded(engine: Namespace) -> int:
     return int(numbers[names.index("ForwDatagrams")])
 
 
-def test_real_tcp_with_offloads_arrives_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("native", [True, False], ids=["native", "python"])
+def test_real_tcp_with_offloads_arrives_whole(native: bool, tmp_path: Path) -> None:
     """A megabyte through the driver, the sender's checksum and segmentation offload on: frames of many segments come
     through as they are, and the server's own stack finds every checksum right."""
     data = bytes(range(256)) * 4096
     with Namespace() as client, Namespace() as engine, Namespace() as server:
         server_mac, front = _chain(client, engine, server)
-        driver = engine.run(lambda: PcapDriver("test-tcp"))
+        driver = engine.run(lambda: PcapDriver("test-tcp", native=native))
         try:
             engine.run(lambda: _one_server(driver, front, server_mac))
             (tmp_path / "sent").write_bytes(data)
@@ -307,21 +311,52 @@ def _one_server(driver: PcapDriver, front: Interface, server_mac: bytes) -> None
     driver.put_vip(Vip(ip(VIP), True, True))
 
 
-def test_a_frame_that_meets_a_mistake_stops_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    decide, wire = bench.driver._cache.decide, bench.wires[ETH0.index]
-    cursed = frame(tcp(sport=6666))
+def curse(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> tuple[bytes, str]:
+    """Have a frame meet a mistake of ours. Returns it, and what it is counted as."""
+    mover, raises = bench.driver._mover, RuntimeError("a mistake")
+    if isinstance(mover, NativeMover):  # what it leaves to Python
 
-    def mistaken(data: bytes, *others: Any) -> decision.Verdict:
+        def mistaken(*_: object) -> decision.Verdict:
+            raise raises
+
+        monkeypatch.setattr(decision, "decide", mistaken)
+        return frame(udp(90, data=bytes(1473))), "encap_failed"
+    assert isinstance(mover, PythonMover)
+    decide, cursed = mover._cache.decide, frame(tcp(sport=6666))
+
+    def decided(data: bytes, interface: Interface, now: int, segment: int = 0) -> decision.Verdict:
         if data == cursed:
-            raise RuntimeError("a mistake")
-        return decide(data, *others)
+            raise raises
+        return decide(data, interface, now, segment)
 
-    monkeypatch.setattr(bench.driver._cache, "decide", mistaken)
-    before = bench.driver.counters().dropped.get(dropreasons.MISTAKEN, 0)
+    monkeypatch.setattr(mover._cache, "decide", decided)
+    return cursed, dropreasons.MISTAKEN
+
+
+def test_a_frame_that_meets_a_mistake_stops_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire, (cursed, reason) = bench.wires[ETH0.index], curse(bench, monkeypatch)
+    before = bench.driver.counters().dropped.get(reason, 0)
     for data in (cursed, frame(tcp(sport=1234)), cursed, frame(tcp(sport=1234))):
         wire.send(data)
     for _ in range(2):
         assert bench.arrives(ETH0.index) == to(WEB1, tcp(sport=1234)).frames[0]
-    bench.wait(lambda now: now.dropped.get(dropreasons.MISTAKEN, 0) == before + 2)
+    bench.wait(lambda now: now.dropped.get(reason, 0) == before + 2)
     (told,) = bench.driver.faults()
     assert "2 times: RuntimeError: a mistake" in told
+
+
+def test_frames_are_moved_in_python_where_no_library_is_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cached in (library.shipped, nativemover._loops):
+        cached.cache_clear()
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    with Namespace() as engine:
+        driver = engine.run(lambda: PcapDriver("test-note"))
+        (told,) = driver.notes()
+        engine.run(lambda: driver.close(keep=False))
+    assert "decided on in Python" in told
+    assert "for this processor" in told
+    monkeypatch.undo()
+    with Namespace() as engine:
+        driver = engine.run(lambda: PcapDriver("test-note"))
+        assert driver.notes() == []
+        engine.run(lambda: driver.close(keep=False))

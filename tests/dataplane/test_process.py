@@ -111,7 +111,7 @@ def ask() -> None:
     ("mistake", "told"),
     [
         (
-            "dataplane.drivers.pcap.driver PcapDriver _receive",
+            "dataplane.drivers.pcap.nativemover NativeMover run",
             "the pcap driver has ended: ZeroDivisionError: division by zero",
         ),
         (

@@ -77,18 +77,21 @@ _sendmmsg.restype = ctypes.c_int
 
 
 class PacketSocket:
-    """One thread receives and sends; `lost` and `attach` are anyone's. Raises DriverError when it cannot be opened."""
+    """One thread receives and sends; `lost` and `attach` are anyone's. Raises DriverError when it cannot be opened.
+
+    ring, slot: the memory of the ring, and bytes of a slot in it, for who reads them natively.
+    """
 
     def __init__(self, interface: Interface) -> None:
         self._socket = _open(interface)
-        self._slot = max(ROOM, 1 << (interface.mtu + HEADROOM - 1).bit_length())
+        self.slot = max(ROOM, 1 << (interface.mtu + HEADROOM - 1).bit_length())
         self._lock = threading.Lock()
         self._lost = 0
         try:
-            block = max(BLOCK, self._slot)
-            request = _RING.pack(block, RING // block, self._slot, RING // self._slot)
+            block = max(BLOCK, self.slot)
+            request = _RING.pack(block, RING // block, self.slot, RING // self.slot)
             self._socket.setsockopt(SOL_PACKET, PACKET_RX_RING, request)
-            self._ring = mmap.mmap(self._socket.fileno(), RING)
+            self.ring = mmap.mmap(self._socket.fileno(), RING)
             self._socket.bind((interface.name, ETH_P_ALL))
         except OSError as exc:
             self._socket.close()
@@ -104,7 +107,7 @@ class PacketSocket:
     def received(self, most: int) -> Iterator[tuple[bytes, bytes, bytes]]:
         """The frames that have come, at most so many: each without its outermost tag, that tag or nothing, and the
         virtio_net_hdr."""
-        ring, slot = self._ring, self._slot
+        ring, slot = self.ring, self.slot
         for _ in range(most):
             at = self._at
             status, length, here, offset, tci, tpid = _SLOT.unpack_from(ring, at)
@@ -165,7 +168,7 @@ class PacketSocket:
         """End; `lost` still tells."""
         self.lost()
         with self._lock:
-            self._ring.close()
+            self.ring.close()
             self._socket.close()
 
 

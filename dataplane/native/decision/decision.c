@@ -10,11 +10,12 @@
 #include <bpf/bpf_endian.h>
 
 #include "../../forwarding/program/parse.h"
-#include "sharedmaps.h"
+#include "hash.h"
+#include "table.h"
 
 /* What the program sees. Its address is never taken, so that the compiler keeps what it read of it. */
 static __thread struct {
-	struct worker *worker;
+	__u64 life; /* whose it is */
 	char *at[NUMBER_OF_MAPS]; /* of counts: the worker's own */
 	struct member *member;
 	__u64 seed, flow_sets, now;
@@ -27,9 +28,10 @@ static __thread struct {
 
 struct worker {
 	struct maps *maps;
+	__u64 life; /* no other worker of this process had it */
+	__u64 now;
 	__u32 number;
 	__u32 sampled_below;
-	__u64 now;
 	int listens;
 	struct slow_frame slow;
 };
@@ -198,6 +200,7 @@ static __always_inline __u64 bpf_ktime_get_ns(void)
 
 struct worker *worker_begin(struct maps *maps, unsigned number, int listens)
 {
+	static __u64 lives;
 	struct worker *worker;
 
 	if (number >= maps->workers->number) {
@@ -208,6 +211,7 @@ struct worker *worker_begin(struct maps *maps, unsigned number, int listens)
 	if (!worker)
 		return 0;
 	*worker = (struct worker){.maps = maps, .number = number, .sampled_below = sampled_below, .listens = listens};
+	worker->life = __atomic_add_fetch(&lives, 1, __ATOMIC_RELAXED);
 	member_begins(maps, number);
 	return worker;
 }
@@ -215,15 +219,13 @@ struct worker *worker_begin(struct maps *maps, unsigned number, int listens)
 void worker_end(struct worker *worker)
 {
 	worker_offline(worker);
-	if (view.worker == worker)
-		view.worker = 0;
 	free(worker);
 }
 
 void worker_sample(struct worker *worker, uint32_t below)
 {
 	worker->sampled_below = below;
-	view.worker = 0;
+	view.life = 0;
 }
 
 void worker_online(struct worker *worker, uint64_t now)
@@ -255,7 +257,7 @@ static void look_through(struct worker *worker)
 	view.who = worker->number + 1;
 	view.listens = worker->listens;
 	view.sampled_below = worker->sampled_below;
-	view.worker = worker;
+	view.life = worker->life;
 }
 
 enum verdict decide(struct worker *worker, struct frame *frame)
@@ -263,7 +265,7 @@ enum verdict decide(struct worker *worker, struct frame *frame)
 	struct xdp_md ctx;
 	int action;
 
-	if (unlikely(view.worker != worker))
+	if (unlikely(view.life != worker->life))
 		look_through(worker);
 	view.now = worker->now;
 	view.surplus = frame->surplus;
@@ -310,7 +312,7 @@ void not_sent(struct worker *worker, const struct sent *what)
 {
 	__u64 *events;
 
-	if (unlikely(view.worker != worker))
+	if (unlikely(view.life != worker->life))
 		look_through(worker);
 	if (what->server) {
 		uncount(what->service, what->bytes);

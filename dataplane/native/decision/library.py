@@ -43,6 +43,12 @@ class Frame(ctypes.Structure):
     )
 
 
+class Sent(ctypes.Structure):
+    """struct sent of decision.h."""
+
+    _fields_ = (("service", c_void_p), ("server", c_void_p), ("bytes", c_uint32))
+
+
 _FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "map_told": (Told, c_uint32, c_uint32),
     "maps_attach": (c_void_p, POINTER(c_int), c_uint32, c_uint32, c_uint64, c_int),
@@ -61,6 +67,8 @@ _FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "worker_online": (None, c_void_p, c_uint64),
     "worker_offline": (None, c_void_p),
     "worker_sample": (None, c_void_p, c_uint32),
+    "sent_counters": (Sent, c_void_p),
+    "not_sent": (None, c_void_p, POINTER(Sent)),
     "slow_frame_of": (c_void_p, c_void_p),
     "decide_copy": (c_int, c_void_p, c_char_p, c_uint64, POINTER(Frame), c_void_p),
 }

@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 #include "../../forwarding/program/parse.h"
-#include "sharedmaps.h"
+#include "hash.h"
+#include "table.h"
 #include "writer.h"
 
 static const char *const names[NUMBER_OF_MAPS + 1] = {
@@ -37,6 +38,11 @@ static __u64 sets_of_map(const struct maps *maps, __u32 map)
 	return map == MAP_elder || map == MAP_young ? maps->workers->flow_sets : sets_of(shapes[map]);
 }
 
+static struct set *set_at(const struct maps *maps, __u32 map, __u64 number)
+{
+	return (void *)(maps->at[map] + sets_begin(sets_of_map(maps, map)) + number * set_size(shapes[map]));
+}
+
 struct told map_told(__u32 map, __u32 flows)
 {
 	struct shape shape = shapes[map < NUMBER_OF_MAPS ? map : 0];
@@ -55,7 +61,7 @@ struct told map_told(__u32 map, __u32 flows)
 	else if (shape.kind == HASH)
 		told.size = HASH_BEGIN + 4ull * chains(shape.entries) + (shape.entries + 1) * entry_size(shape);
 	else if (shape.kind == TABLE)
-		told.size = chains(told.entries) / SEATS * set_size(shape);
+		told.size = sets_begin(chains(told.entries) / SEATS) + chains(told.entries) / SEATS * set_size(shape);
 	return told;
 }
 
@@ -152,7 +158,7 @@ void member_begins(struct maps *maps, __u32 number)
 
 	member->seen = OFFLINE;
 	if (member->holding && map < NUMBER_OF_MAPS && shapes[map].kind == TABLE && set < sets_of_map(maps, map)) {
-		struct set *held = (void *)(maps->at[map] + set * set_size(shapes[map]));
+		struct set *held = set_at(maps, map, set);
 		__u32 who = number + 1;
 
 		__atomic_compare_exchange_n(&held->lock, &who, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);

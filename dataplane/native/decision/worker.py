@@ -58,6 +58,11 @@ class Worker:
             left = ctypes.string_at(self._library.slow_frame_of(self.begun), SLOW_FRAME_SIZE) + left
         return Decided(verdict, left, asked.interface)
 
+    def not_sent(self) -> None:
+        """The frame that was just decided to be SENT could not be: it is counted as that."""
+        sent = self._library.sent_counters(self.begun)
+        self._library.not_sent(self.begun, byref(sent))
+
     def end(self) -> None:
         """No frame is decided any more."""
         begun, self.begun = self.begun, None

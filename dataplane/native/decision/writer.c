@@ -3,7 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "sharedmaps.h"
+#include "hash.h"
+#include "table.h"
 #include "writer.h"
 
 /* Of a hash, in the process that writes it. */
@@ -216,9 +217,10 @@ static __u32 table_batch(struct maps *maps, __u32 map, uint64_t *position, char 
 	__u32 found = 0;
 
 	for (; number < sets && found + SEATS <= most; number++) {
-		struct where where = {(void *)(maps->at[map] + number * set_size(shape)), 0, number};
+		struct where where = {set_at(maps, map, number), 0, number, (__u64 *)maps->at[map]};
 
-		if (!where.set->clock || !take(engine(maps), ENGINE + 1, map, where))
+		if (!(__atomic_load_n(&where.used[number / 64], __ATOMIC_ACQUIRE) >> number % 64 & 1) ||
+		    !take(engine(maps), ENGINE + 1, map, where))
 			continue;
 		for (__u32 seat = 0; seat < SEATS; seat++) {
 			char *at = seat_at(where.set, seat, shape);

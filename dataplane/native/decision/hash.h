@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Hashes, as sharedmaps.h tells of them: how they are read. */
+#ifndef AVI_HASH_H
+#define AVI_HASH_H
+
+#include "sharedmaps.h"
+
+/* The beginning of a hash's file; heads of chains follow, then entries, of which the first stays empty. */
+#define HASH_BEGIN 4096
+
+struct hash {
+	__u32 end;	  /* entries that were ever in use */
+	__u32 prefixes[65]; /* of `ranges`: keys by their bits */
+};
+
+struct entry {
+	__u32 next;
+	__u32 live; /* for whoever reads all of them */
+	char key[]; /* the value follows */
+};
+
+static __always_inline __u64 entry_size(struct shape shape)
+{
+	return sizeof(struct entry) + rounded(shape.key) + rounded(shape.value);
+}
+
+static __always_inline __u32 *chain_of(char *hash, const void *key, struct shape shape, __u64 seed)
+{
+	return (__u32 *)(hash + HASH_BEGIN) + (hash_of(key, shape.key, seed) >> 32 & (chains(shape.entries) - 1));
+}
+
+static __always_inline struct entry *entry_at(char *hash, __u32 number, struct shape shape)
+{
+	return (void *)(hash + HASH_BEGIN + 4ull * chains(shape.entries) + number * entry_size(shape));
+}
+
+static __always_inline void *value_of(struct entry *entry, struct shape shape)
+{
+	return entry->key + rounded(shape.key);
+}
+
+/* An entry's value, or NULL. A chain is as long as chance has it; one that a killed writer left in a circle ends. */
+static __always_inline void *hash_lookup(char *hash, const void *key, struct shape shape, __u64 seed)
+{
+	__u32 number = __atomic_load_n(chain_of(hash, key, shape, seed), __ATOMIC_ACQUIRE);
+
+	while (number && number <= shape.entries) {
+		struct entry *entry = entry_at(hash, number, shape);
+
+		if (same(entry->key, key, shape.key))
+			return value_of(entry, shape);
+		number = __atomic_load_n(&entry->next, __ATOMIC_ACQUIRE);
+	}
+	return 0;
+}
+
+/* The longest prefix of an address that there is. key: a range_key of 64 bits. */
+static __always_inline void *prefix_lookup(char *hash, const struct range_key *asked, struct shape shape, __u64 seed)
+{
+	const __u32 *prefixes = ((struct hash *)hash)->prefixes;
+
+	for (__u32 bits = 64; bits >= 48; bits--) {
+		struct range_key key = *asked;
+		void *found;
+
+		if (!__atomic_load_n(&prefixes[bits], __ATOMIC_ACQUIRE))
+			continue;
+		key.bits = bits;
+		key.port = bpf_htons(bpf_ntohs(key.port) & 0xFFFF0000u >> (bits - 48));
+		found = hash_lookup(hash, &key, shape, seed);
+		if (found)
+			return found;
+	}
+	return 0;
+}
+
+#endif
