@@ -177,8 +177,7 @@ def _opened(arguments: argparse.Namespace, sources: list[Source], keyboard: Keyb
             process = launch.start(arguments.state, arguments.engine)
             if process is not None:
                 stream = sys.stderr if arguments.json or arguments.transcript else sys.stdout
-                stays = f"A service engine runs now, as process {process}. It stays when this shell ends"
-                print(f"{stays}; to stop it: kill {process}", file=stream, flush=True)
+                print(launch.started(process), file=stream, flush=True)
         return _recorded(arguments, session, sources, keyboard)
     except ShellError as exc:
         print(f"avi-shell: error: {exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from dataplane.client import default_state
 from dataplane.drivers import registry
-from dataplane.errors import DataplaneError, NetworkError
+from dataplane.errors import DataplaneError, NetworkError, command
 from dataplane.runtime import commandline
 
 WIDTH = 160
@@ -172,7 +171,7 @@ def _status(arguments: argparse.Namespace) -> int:
         for part in statustext.render(reports, width):
             print(part)
     else:
-        start = f"avi-se run --state {shlex.quote(str(arguments.state))} --interface IF"
+        start = command("avi-se run --state {} --interface IF", arguments.state)
         print(f"no service engine runs on {arguments.state}; start one: {start}", file=sys.stderr)
     return RUN_OK if reports else RUN_FAILED
 

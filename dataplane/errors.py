@@ -11,10 +11,19 @@
     ├── ServerError        a pool member cannot be prepared
     └── LabError           a laboratory cannot be built
 
-An error carries what was wrong, and where it helps, `remedy`: the command or the change that mends it.
+An error carries what was wrong, and where it helps, `remedy`: the command or the change that mends it. Whatever is
+printed to be pasted into a shell is made by `command`.
 """
 
 from __future__ import annotations
+
+
+def command(line: str, *values: object) -> str:
+    """A command line that bash and dash take as it stands, whatever the values are. line: with a `{}` for each value,
+    which is quoted where it must be."""
+    from shlex import quote
+
+    return line.format(*(quote(str(value)) for value in values))
 
 
 class DataplaneError(Exception):

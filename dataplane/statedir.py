@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from dataplane.errors import StateError
+from dataplane.errors import StateError, command
 
 AUDIT = ("audit.jsonl", *(f"audit.jsonl.{number}" for number in range(1, 8)))
 """The files of the audit log, newest first."""
@@ -50,19 +50,21 @@ def check(path: Path) -> None:
         raise StateError(f"{path} is no state directory: it is no directory", remedy="--state names one")
     _own(path, told)
     if told.st_mode & _OTHERS:
-        raise StateError(f"{path} may be written by other users", remedy=f"chmod go-w {path}")
+        raise StateError(f"{path} may be written by other users", remedy=command("chmod go-w {}", path))
     for name in ("config.db", "config.db-wal", "config.db-shm", SHARED, *AUDIT, "history", "run"):
         try:
             inner = os.lstat(path / name)
         except FileNotFoundError:
             continue
         if stat.S_ISLNK(inner.st_mode):
-            raise StateError(f"{path / name} is a link", remedy=f"rm {path / name}")
+            raise StateError(f"{path / name} is a link", remedy=command("rm {}", path / name))
         if name != "run" and not stat.S_ISREG(inner.st_mode):
-            raise StateError(f"{path / name} is no regular file", remedy=f"rm {path / name}")
+            raise StateError(f"{path / name} is no regular file", remedy=command("rm {}", path / name))
         _own(path / name, inner)
         if name == "run" and inner.st_mode & _OTHERS:
-            raise StateError(f"{path / name} may be written by other users", remedy=f"chmod go-w {path / name}")
+            raise StateError(
+                f"{path / name} may be written by other users", remedy=command("chmod go-w {}", path / name)
+            )
 
 
 def open_file(path: Path, flags: int) -> int:
@@ -72,5 +74,6 @@ def open_file(path: Path, flags: int) -> int:
 
 def _own(path: Path, told: os.stat_result) -> None:
     if told.st_uid != os.geteuid():
-        remedy = f"chown -R {os.geteuid()} {path}, if what is in it can be trusted; or --state names another"
+        own = command("chown -R {} {}", os.geteuid(), path)
+        remedy = f"{own}, if what is in it can be trusted; or --state names another"
         raise StateError(f"{path} belongs to another user (uid {told.st_uid})", remedy=remedy)

@@ -15,6 +15,7 @@ from avi_shell.configuration.record import Author
 from avi_shell.configuration.store import Store
 from avi_shell.errors import Refused, StoreError
 from dataplane import statedir
+from dataplane.errors import command
 from dataplane.foreign import files
 from dataplane.plan import sqlite
 
@@ -49,7 +50,7 @@ def restore(directory: Path, source: Path, by: Author) -> int:
     path = directory / DATABASE
     if (directory / statedir.SHARED).exists():
         what = f"{directory} shares its configuration with other hosts, which would not have what is restored"
-        raise Refused(what, hint=f"avi-shell cluster seed {source} --replace")
+        raise Refused(what, hint=command("avi-shell cluster seed {} --replace", source))
     _apart(path, source)
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
         read(source, copy)

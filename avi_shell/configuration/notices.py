@@ -13,6 +13,7 @@ from avi_shell.configuration.document import ADMIN, Document, address_text, mess
 from avi_shell.configuration.rules import CONSISTENT_HASH
 from avi_shell.errors import ShellError
 from dataplane import plan
+from dataplane.errors import command
 from grammar import schema
 
 WITHOUT_EFFECT = "stored, without effect here"
@@ -63,10 +64,10 @@ def new_vips(
     name = assembly.pool["name"]
     for vip, of_vip in modes.items():
         mode = "l2" if of_vip == {plan.L2} else "l3"
+        prepare = command("avi-server apply --vip {} --mode {} --interface IF", vip, mode)
         yield (
             f"{assembly.title}: servers of pool {name} that do not have the VIP {vip} yet are down for it, and for it "
-            f"alone; prepare them first: avi-server apply --vip {vip} --mode {mode} --interface IF "
-            f"(show pool {name} server-setup)"
+            f"alone; prepare them first: {prepare} (show pool {name} server-setup)"
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from avi_shell.errors import Refused
 from dataplane import client, statedir
+from dataplane.errors import command
 
 _ERROR, _TRY = "avi-se: error: ", "avi-se: try: "
 PATIENCE = 20.0
@@ -28,14 +29,11 @@ def start(directory: Path, interfaces: Sequence[str]) -> int | None:
     folder = directory / "run"
     statedir.prepare(folder)
     log = folder / "avi-se.log"
-    command = [sys.executable, "-m", "dataplane", "run", "--state", str(directory)]
-    for interface in interfaces:
-        command += ["--interface", interface]
+    words = ["--state", str(directory), *(word for interface in interfaces for word in ("--interface", interface))]
     with open(statedir.open_file(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY), "ab") as stream:
         before = log.stat().st_size
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
-        )
+        argv = [sys.executable, "-m", "dataplane", "run", *words]
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)
     deadline = time.monotonic() + PATIENCE
     while not client.engines(directory):
         if process.poll() is not None or time.monotonic() > deadline:
@@ -43,7 +41,13 @@ def start(directory: Path, interfaces: Sequence[str]) -> int | None:
             lines = log.read_bytes()[before:].decode("utf-8", "replace").strip().splitlines()
             said = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)][-1:] or lines[-1:]
             tries = [line.removeprefix(_TRY) for line in lines[-1:] if line.startswith(_TRY)]
-            hint = f"try: {tries[0]}" if tries else " ".join(["avi-se", *command[3:]])
+            hint = f"try: {tries[0]}" if tries else command(f"avi-se run{' {}' * len(words)}", *words)
             raise Refused(f"the service engine did not start: {said[0] if said else f'see {log}'}", hint=hint)
         time.sleep(0.05)
     return process.pid
+
+
+def started(process: int) -> str:
+    """What a person is told of an engine that was started. process: its number."""
+    stop = command("kill {}", process)
+    return f"A service engine runs now, as process {process}. It stays when this shell ends; to stop it: {stop}"

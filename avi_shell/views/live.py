@@ -11,6 +11,7 @@ from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import DEFAULT_CLOUD, Document, address_text, reference_name
 from avi_shell.output.result import Part, Prose, Table
 from avi_shell.views.gathering import NONE, STATES, Engines
+from dataplane.errors import command
 from grammar import relations
 
 Report = Mapping[str, Any]
@@ -36,9 +37,7 @@ _HOST = {True: "answers", False: "silent", None: ""}
 
 def start_command(directory: Path) -> str:
     """The command that starts a service engine on a state directory."""
-    from shlex import quote
-
-    return f"avi-se run --state {quote(str(directory))} --interface IF"
+    return command("avi-se run --state {} --interface IF", directory)
 
 
 def listing(configuration: Configuration, engines: Engines, segment: str, documents: Sequence[Document]) -> Parts:

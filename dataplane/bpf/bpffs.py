@@ -6,7 +6,7 @@ import ctypes
 import os
 from pathlib import Path
 
-from dataplane.errors import DriverError
+from dataplane.errors import DriverError, command
 
 BPFFS = Path("/sys/fs/bpf")
 BPF_FS_MAGIC = 0xCAFE4A11  # linux/magic.h
@@ -22,7 +22,8 @@ def file_system() -> Path:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"bpf", os.fsencode(BPFFS), b"bpf", 0, b"mode=0700"):
         reason = os.strerror(ctypes.get_errno())
-        remedy = f"run as root: mount -t bpf bpf {BPFFS}" if os.geteuid() else f"mount -t bpf bpf {BPFFS}"
+        mount = command("mount -t bpf bpf {}", BPFFS)
+        remedy = f"run as root: {mount}" if os.geteuid() else mount
         raise DriverError(f"{BPFFS} has no BPF file system, and it cannot be mounted: {reason}", remedy=remedy)
     _mounted_here = True
     return BPFFS

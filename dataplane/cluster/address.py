@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataplane import statedir
-from dataplane.errors import ClusterError
+from dataplane.errors import ClusterError, command
 
 PORT = 2379
 """etcd's port for clients."""
@@ -48,7 +48,7 @@ class StoreAddress:
         try:
             with open(path, encoding="utf-8") as file:
                 if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                    raise ClusterError(f"{path}: others may read the password", remedy=f"chmod 600 {path}")
+                    raise ClusterError(f"{path}: others may read the password", remedy=command("chmod 600 {}", path))
                 return file.readline().rstrip("\r\n")
         except (OSError, ValueError) as exc:
             raise ClusterError(f"{path}: {getattr(exc, 'strerror', None) or exc}") from exc

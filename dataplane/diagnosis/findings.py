@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dataplane.errors import command
 from dataplane.health.checkstate import VIP_MISSING
 from dataplane.network import tunnels
 from dataplane.network.reachability import NO_FAULT, Fault
@@ -108,7 +109,8 @@ def findings(facts: Facts) -> list[Finding]:
     if facts.no_route:
         advice = "its address must be on a network of an interface that the engine serves; or use DSR_TYPE_L3"
         if facts.mode != L2:
-            advice = f"add a route on the engine's host: ip route add {facts.server}/32 via GATEWAY"
+            route = command("ip route add {}/32 via GATEWAY", facts.server)
+            advice = f"add a route on the engine's host: {route}"
         return [Finding(facts.no_route, ENGINE, advice=advice)]
     if facts.own.reason:  # what is said of a server that this host does not hear, or does not speak to, is a guess
         commands = (facts.own.remedy,) if facts.own.remedy else ()
@@ -136,7 +138,7 @@ def _neighbour(facts: Facts) -> list[Finding]:
     server, engine = facts.server, facts.engine
     if not facts.answers and facts.unsigned:
         what = f"server answers ARP, but drops what comes from {engine}: rp_filter? Its route back leaves elsewhere"
-        advice = f"if it stays down: `ip route get {engine}` on it must lead back to this segment"
+        advice = f"if it stays down: `{_lookup(engine)}` on it must lead back to this segment"
         return [Finding(what, commands=(_loose(),), advice=advice)]
     if not facts.answers and not facts.reached:
         advice = f"is it switched on, its cable and switch port in this VLAN, and {server} its address?"
@@ -146,7 +148,7 @@ def _neighbour(facts: Facts) -> list[Finding]:
         now = ", ".join(sorted(facts.answers))
         what = f"server's MAC address changed from {facts.neighbour} to {now}"
         what += ": the neighbour entry is fixed by hand" if facts.permanent else ": the kernel learns it now"
-        commands = (f"ip neigh del {server} dev {facts.interface}",) if facts.permanent else ()
+        commands = (command("ip neigh del {} dev {}", server, facts.interface),) if facts.permanent else ()
         found.append(Finding(what, ENGINE, commands))
     if len(facts.answers) > 1 and not facts.owners & facts.macs:  # else `_vip_owners` names the same setting
         what = f"{len(facts.answers)} MAC addresses answer ARP for {server}: {', '.join(sorted(facts.answers))}"
@@ -160,7 +162,8 @@ def _vip_owners(facts: Facts) -> list[Finding]:
     found = []
     if facts.owners & facts.macs:
         what = f"server answers ARP for the VIP {facts.vip}: clients go past the engine"
-        advice = f"if it still answers: the VIP is on one of its cards (`ip addr show to {facts.vip}`), not on lo alone"
+        look = command("ip addr show to {}", facts.vip)
+        advice = f"if it still answers: the VIP is on one of its cards (`{look}`), not on lo alone"
         found.append(Finding(what, commands=silent_arp(), advice=advice))
     for mac in sorted(facts.owners - facts.macs - facts.others.keys()):  # another server's is a finding of that one
         what = f"a stranger, {mac}, answers ARP for the VIP {facts.vip}"
@@ -175,18 +178,18 @@ def _unreached(facts: Facts) -> list[Finding]:
         advice = "is that router switched on, in this VLAN, and is the route on the engine's host right?"
         return [Finding(facts.next_hop, ENGINE, advice=advice)]
     if facts.refusal:
-        return [Finding(facts.refusal, ENGINE, advice=f"`ip route get {facts.server}` on the routers in between")]
+        return [Finding(facts.refusal, ENGINE, advice=f"`{_lookup(facts.server)}` on the routers in between")]
     if facts.on_link:
-        advice = f"a firewall on it? `nft list ruleset`, `ip route get {facts.engine}` there"
+        advice = f"a firewall on it? `nft list ruleset`, `{_lookup(facts.engine)}` there"
         return [Finding("server answers ARP, and neither ping nor TCP on its own address", advice=advice)]
-    advice = f"is it switched on? `ip route get {facts.engine}` on it, a firewall, the routers in between"
+    advice = f"is it switched on? `{_lookup(facts.engine)}` on it, a firewall, the routers in between"
     return [Finding("server does not answer", advice=advice)]
 
 
 def _silent_vip(facts: Facts) -> list[Finding]:
     """Judge a server that answers at its own address, and not for the VIP."""
     # ARP is silenced first: a server that answers ARP for the VIP even for a moment takes the engine's clients away.
-    address = (*silent_arp(), f"ip addr replace {facts.vip}/32 dev lo")
+    address = (*silent_arp(), command("ip addr replace {}/32 dev lo", facts.vip))
     if facts.last == EXPIRES:
         return [Finding(VIP_MISSING, commands=address, because=f"it forwards packets for {facts.vip} instead")]
     if facts.mode == L2:
@@ -194,19 +197,21 @@ def _silent_vip(facts: Facts) -> list[Finding]:
         return [Finding(VIP_MISSING, commands=address, advice=advice)]
     tunnel = tunnels.NAMES[facts.mode]
     if facts.refusal:
-        mend = (f"avi-server apply --vip {facts.vip} --mode l3 --interface {facts.server}",)
-        return [Finding(f"server answers, VIP does not: {facts.refusal}", commands=mend)]
+        mend = command("avi-server apply --vip {} --mode l3 --interface {}", facts.vip, facts.server)
+        return [Finding(f"server answers, VIP does not: {facts.refusal}", commands=(mend,))]
     if facts.inner == REPLIES:
         because = "packets for its own address it does take out of the tunnel"
         return [Finding(VIP_MISSING, commands=address, because=because)]
     what = f"server answers, VIP does not: rp_filter drops what comes out of the {tunnel} tunnel, or VIP missing there?"
-    advice = f"if it stays down: `avi-server check --vip {facts.vip} --mode l3 --interface {facts.server}` on it"
+    check = command("avi-server check --vip {} --mode l3 --interface {}", facts.vip, facts.server)
+    advice = f"if it stays down: `{check}` on it"
     return [Finding(what, commands=(_loose(), *address), advice=advice)]
 
 
 def _service(facts: Facts) -> list[Finding]:
     """Judge why monitors fail although the VIP answers."""
-    look = f"`ss -ltnp 'sport = :{facts.port}'`"
+    listeners = command("ss -ltnp 'sport = :'{}", facts.port)
+    look = f"`{listeners}`"
     if facts.tcp and facts.vip_port == SILENT:
         what = f"the VIP answers ping, its port {facts.port} does not: a firewall, or its program takes no connections"
         return [Finding(what, advice=f"`nft list ruleset` on it; {look} shows the connections that wait")]
@@ -230,9 +235,11 @@ def _size(facts: Facts) -> list[Finding]:
     if facts.mode != L2:
         note = f"{what}: the engine makes do with it and tells clients"
         return [Finding(note, ENGINE, advice="find the link with the smaller MTU", grave=False)]
-    card = f"$(ip -o -4 addr show to {facts.server} | awk '{{print $2; exit}}')"
+    mend = command(
+        "ip link set dev \"$(ip -o -4 addr show to {} | awk '{{print $2; exit}}')\" mtu {}", facts.server, facts.mtu
+    )
     advice = f"if its card has {facts.mtu} already: a switch or bridge in between has less"
-    return [Finding(what, commands=(f"ip link set dev {card} mtu {facts.mtu}",), advice=advice)]
+    return [Finding(what, commands=(mend,), advice=advice)]
 
 
 def _far(facts: Facts) -> list[Finding]:
@@ -241,11 +248,16 @@ def _far(facts: Facts) -> list[Finding]:
         return []
     what = f"it may not answer clients beyond its own networks? It was silent for one (asked as {FAR})"
     advice = (
-        f"no matter where this segment has no router or all clients are near; else see `ip route get {FAR}` on it: "
+        f"no matter where this segment has no router or all clients are near; else see `{_lookup(FAR)}` on it: "
         f"unreachable = it lacks a route to the clients (ip route add default via GATEWAY), by another interface = "
         f"its rp_filter is strict ({_loose()})"
     )
     return [Finding(what, advice=advice, grave=False)]
+
+
+def _lookup(address: str) -> str:
+    """The command that shows a host's route to an address."""
+    return command("ip route get {}", address)
 
 
 def lost_on_the_path(full: int, fits: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterable, Mapping
 
+from dataplane.errors import command
 from dataplane.forwarding.driver import RECENT, Driver, OffloadingSender, Sending
 from dataplane.forwarding.values import Interface
 
@@ -67,9 +68,10 @@ def offloading(sender: OffloadingSender) -> str:
     who, vip = f"{socket.inet_ntoa(sender.address)} (MAC address {sender.mac.hex(':')})", socket.inet_ntoa(sender.vip)
     if sender.vlan:
         veth = sender.device
+        mend = command("ethtool -K {} txvlan off tx-vlan-stag-hw-insert off", veth)
         return (
             f"{who} sends to {vip} in VLAN {sender.vlan}, and gets through: the veth {veth} carries the tag beside its "
-            f"frames, unseen by XDP; where {veth} is: ethtool -K {veth} txvlan off tx-vlan-stag-hw-insert off"
+            f"frames, unseen by XDP; where {veth} is: {mend}"
         )
     return (
         f"{who} leaves checksums to its network device, which fills none in: "

@@ -27,6 +27,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import reduce
 from typing import NamedTuple, TypeVar
 
+from dataplane.errors import command
+
 HIGH, LOW = 0.2, 0.05
 """Parts of a server's flows that were not answered: that names it, that is as usual."""
 FLOWS, CLIENTS = 5, 3
@@ -130,7 +132,7 @@ def words(seen: Sample, client: str) -> str:
     """Of a server that is named, for an operator. client: one that hears nothing."""
     return (
         f"{_counted(seen)} at the client, and those of other servers do: is its gateway or route to the clients wrong "
-        f"(on the server: ip route get {client}), or the listen queue of its program full?"
+        f"(on the server: {command('ip route get {}', client)}), or the listen queue of its program full?"
     )
 
 

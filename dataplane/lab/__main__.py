@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from dataplane.drivers import registry
-from dataplane.errors import DataplaneError, LabError
+from dataplane.errors import DataplaneError, LabError, command
 from dataplane.runtime import commandline
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="avi-lab", description="A laboratory of network namespaces for DSR.")
     verbs = parser.add_subparsers(required=True, metavar="run | up | down")
-    for name, command, about in (
+    for name, run, about in (
         ("run", _run, "a demonstration with its proof; nothing of it stays"),
         ("up", _up, "build and configure it, and leave it standing"),
     ):
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--driver", choices=registry.CHOICES, help="as for avi-se run")
         verb.add_argument("--state", type=Path, help="state directory (default: one that goes with the laboratory)")
         verb.add_argument("--name", default="", help="the laboratory's name (default: made of the process number)")
-        verb.set_defaults(command=command)
+        verb.set_defaults(command=run)
         if name == "run":
             verb.add_argument("--requests", type=_count, default=100, metavar="N", help="default: %(default)s")
     down = verbs.add_parser("down", help="remove laboratories that nobody holds")
@@ -103,12 +103,12 @@ def _up(arguments: argparse.Namespace) -> int:
         console.print(demo.hosts(lab))
         lab.leave()
     client, url = lab.hosts["client"], f"http://{lab.topology.vip}:{lab.topology.port}/"
-    there = f"nsenter --net={lab.hosts[lab.topology.engine.name].path} "
+    engine = lab.hosts[lab.topology.engine.name]
     for about, line in (
-        ("a request", f"nsenter --net={client.path} curl {url}"),
-        ("the engine", f"avi-se status --state {lab.state}"),
-        ("the shell", f"{there}avi-shell --state {lab.state}"),
-        ("its end", f"avi-lab down {lab.name}"),
+        ("a request", command("nsenter --net={} curl {}", client.path, url)),
+        ("the engine", command("avi-se status --state {}", lab.state)),
+        ("the shell", command("nsenter --net={} avi-shell --state {}", engine.path, lab.state)),
+        ("its end", command("avi-lab down {}", lab.name)),
     ):
         console.print(f"{about + ':':12} {line}", soft_wrap=True)
     return OK
@@ -125,7 +125,7 @@ def _down(arguments: argparse.Namespace) -> int:
         if record.held:
             told = f"laboratory {name} is held by process {record.owner[0]}, which takes it down at its end"
             if arguments.name:
-                raise LabError(told, remedy=f"kill {record.owner[0]}")
+                raise LabError(told, remedy=command("kill {}", record.owner[0]))
             print(told)
             continue
         inventory.remove(name)

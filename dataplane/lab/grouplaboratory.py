@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dataplane.errors import LabError
+from dataplane.errors import LabError, command
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.namespaces import Namespace, stop
 from dataplane.lab.segments import BRIDGE
@@ -60,7 +60,7 @@ class GroupLab(Lab):
             if shutil.which(program, path=_ELSEWHERE) is None:
                 raise LabError(
                     f"{program} is not here, which this laboratory needs",
-                    remedy=f"apt-get install {package} && systemctl disable --now {program}",
+                    remedy=command("apt-get install {} && systemctl disable --now {}", package, program),
                 )
         super().open()
         self.router.call("sysctl", "-qw", *(f"net.ipv4.conf.{link}.rp_filter=0" for link in ("all", "eth0", "eth1")))

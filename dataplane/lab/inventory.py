@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dataplane.drivers import selection
-from dataplane.errors import LabError
+from dataplane.errors import LabError, command
 from dataplane.lab import namespaces
 from dataplane.server import record
 
@@ -58,7 +58,7 @@ def claim(name: str, engines: Iterable[str]) -> Path:
     try:
         path.mkdir(mode=0o700, parents=True)
     except FileExistsError:
-        raise LabError(f"a laboratory {name} is there already", remedy=f"avi-lab down {name}") from None
+        raise LabError(f"a laboratory {name} is there already", remedy=command("avi-lab down {}", name)) from None
     except OSError as exc:
         raise LabError(f"cannot make {path}: {exc.strerror}", remedy="run it as root") from exc
     _write(Record(name, (os.getpid(), namespaces.started(os.getpid()) or 0), tuple(engines)))

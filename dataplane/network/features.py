@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from contextlib import suppress
 
+from dataplane import errors
 from dataplane.network import ethtool
 
 UNTAGGING = {"rxvlan": "rx-vlan-hw-parse", "rx-vlan-stag-hw-parse": "rx-vlan-stag-hw-parse"}
@@ -71,7 +72,7 @@ def write(key: str, value: str) -> None:
 def command(key: str, value: str) -> str:
     """What an operator types for the same."""
     name, _, interface = key.partition(_OF)
-    return f"ethtool -K {interface} {name} {value}"
+    return errors.command("ethtool -K {} {} {}", interface, name, value)
 
 
 def _gone(exc: OSError) -> OSError:

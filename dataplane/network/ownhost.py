@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from dataplane.errors import command
 from dataplane.network import routes, sysctl
 from dataplane.network.reachability import NO_FAULT, Fault
 from dataplane.network.rtnetlink import RtnetlinkSocket
@@ -79,7 +80,7 @@ def holding(network: Network, vip: bytes) -> Fault:
         for own, length in network.networks(index):
             if own == vip:
                 what = f"{OWN_HOST} has the VIP {address} on {name}: probes end there, and reach no server"
-                return Fault(what, f"ip address del {address}/{length} dev {name}")
+                return Fault(what, command("ip address del {}/{} dev {}", address, length, name))
     return NO_FAULT  # it went since
 
 
@@ -89,7 +90,7 @@ def strict(sender: bytes, interface: str, egress: str) -> Fault:
         f"{OWN_HOST} drops the answers of {socket.inet_ntoa(sender)}: rp_filter of {interface} is strict, and the "
         f"route to that address leaves by {egress}"
     )
-    return Fault(what, f"sysctl -w {sysctl.conf(interface, 'rp_filter')}=2")
+    return Fault(what, sysctl.command(sysctl.conf(interface, "rp_filter"), "2"))
 
 
 def unrouted(sender: bytes, interface: str, filtered: int) -> Fault:
@@ -102,7 +103,7 @@ def unrouted(sender: bytes, interface: str, filtered: int) -> Fault:
 
 
 def _set_to_0(keys: Iterable[str]) -> str:
-    return " ".join(("sysctl -w", *(f"{key}=0" for key in keys)))
+    return sysctl.commands(dict.fromkeys(keys, "0"))
 
 
 def dropped_by_path() -> int:
@@ -125,4 +126,4 @@ def conntrack_full() -> Fault:
     if count < most:
         return NO_FAULT
     what = f"{OWN_HOST} lets no probe out: its connection table is full, {count} of {most}"
-    return Fault(what, f"sysctl -w net.netfilter.nf_conntrack_max={2 * most}")
+    return Fault(what, sysctl.command("net.netfilter.nf_conntrack_max", 2 * most))

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from dataplane.errors import command
 from dataplane.forwarding.values import Interface
 from dataplane.network import sysctl
 from dataplane.network.prefixes import holds
@@ -43,10 +44,8 @@ def no_room() -> Fault:
         most = max(_ROOMY, 2 * int(sysctl.read(_THRESHOLD)))
     except (OSError, ValueError):
         most = _ROOMY
-    limits = {1: most // 4, 2: most // 2, 3: most}
-    return Fault(
-        NEIGHBOURS_FULL, f"sysctl -w {' '.join(f'net.ipv4.neigh.default.gc_thresh{n}={v}' for n, v in limits.items())}"
-    )
+    limits = {f"net.ipv4.neigh.default.gc_thresh{n}": v for n, v in ((1, most // 4), (2, most // 2), (3, most))}
+    return Fault(NEIGHBOURS_FULL, sysctl.commands(limits))
 
 
 Key = tuple[bytes, str]
@@ -136,7 +135,8 @@ class Reachability:
                 return Fault(f"egress interface {name} is gone")
             prefix = f"{socket.inet_ntoa(lost[0])}/{lost[1]}"
             return Fault(
-                f"egress interface {name} has lost its address {prefix}", f"ip address add {prefix} dev {name}"
+                f"egress interface {name} has lost its address {prefix}",
+                command("ip address add {} dev {}", prefix, name),
             )
         return Fault(
             f"server is on no network attached to {self._all()}: layer-2 DSR needs its servers on the engine's own "
@@ -172,7 +172,7 @@ class Reachability:
             return NO_FAULT
         if self._network.is_switched_on(interface.index):
             return Fault(f"egress interface {name} has no carrier")
-        return Fault(f"egress interface {name} is down", f"ip link set dev {name} up")
+        return Fault(f"egress interface {name} is down", command("ip link set dev {} up", name))
 
     def _all(self) -> str:
         found = []

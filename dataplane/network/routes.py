@@ -7,6 +7,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dataplane.errors import command
 from dataplane.network import rtnetlink
 from dataplane.network.rtnetlink import RTM_GETROUTE, Request, RtnetlinkSocket, attribute
 
@@ -64,8 +65,11 @@ class Route:
     def remedy(self) -> str:
         """The command that restores it; a connected route comes back with its address."""
         if self.connected:
-            return f"ip address add {self.source}/{self.prefix.partition('/')[2]} dev {self.interface}"
-        return f"ip route add {self}" + (f" src {self.source}" if self.source else "")
+            length = self.prefix.partition("/")[2]
+            return command("ip address add {}/{} dev {}", self.source, length, self.interface)
+        words = [self.prefix, *(("via", self.via) if self.via else ()), "dev", self.interface]
+        words += [*(("metric", self.metric) if self.metric else ()), *(("src", self.source) if self.source else ())]
+        return command(f"ip route add{' {}' * len(words)}", *words)
 
 
 def read_route(body: bytes) -> ToldRoute | None:

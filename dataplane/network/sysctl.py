@@ -5,7 +5,11 @@ Interface names may hold dots, which `/` stands for in such names: `net.ipv4.con
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
+
+from dataplane import errors
 
 _ROOT = Path("/proc/sys")
 
@@ -25,9 +29,14 @@ def write(key: str, value: str) -> None:
     path(key).write_text(value + "\n", "ascii")
 
 
-def command(key: str, value: str) -> str:
+def command(key: str, value: str | int) -> str:
     """What an operator types to set a key."""
-    return f"sysctl -w {key}={value}"
+    return commands({key: value})
+
+
+def commands(values: Mapping[str, str | int]) -> str:
+    """What an operator types to set keys."""
+    return errors.command(f"sysctl -w{' {}={}' * len(values)}", *chain.from_iterable(values.items()))
 
 
 def conf(interface: str, name: str) -> str:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dataplane.errors import PlanError
+from dataplane.errors import PlanError, command
 from dataplane.foreign import files, jsontext
 from dataplane.foreign.text import harmless
 from dataplane.plan import checks, codec
@@ -52,7 +52,7 @@ def load(path: Path) -> Plan:
 
 
 def _remedy(path: Path) -> str:
-    return f"avi-shell compile EXPORT.json {path}"
+    return command("avi-shell compile EXPORT.json {}", path)
 
 
 def _file(plan: Plan) -> dict[str, Any]:

@@ -5,11 +5,12 @@ Each setting is recorded before it is changed, so that an interrupted preparatio
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataplane.errors import ServerError
+from dataplane.errors import ServerError, command
 from dataplane.network import sysctl
 from dataplane.server import decapsulation, iproute, mssclamp
 from dataplane.server.preparation import (
@@ -39,7 +40,7 @@ def mend(problem: Problem, book: Book) -> list[str]:
         record.limits[fix.vip] = fix.size
         book.keep()
         mssclamp.put(mssclamp.limits() | {fix.vip: fix.size})
-        return [f"nft add rule ip {mssclamp.TABLE} answers {mssclamp.rule(fix.vip, fix.size)}"]
+        return [command("nft add rule ip {} answers {}", mssclamp.TABLE, mssclamp.rule(fix.vip, fix.size))]
     if isinstance(fix, Advice):
         raise ServerError(problem.what, remedy=fix.command)
     if isinstance(fix, SetKernel):
@@ -55,7 +56,7 @@ def mend(problem: Problem, book: Book) -> list[str]:
     if isinstance(fix, SetKernel):
         write(fix.key, fix.value)
     else:
-        iproute.run(*fix.command.split()[1:])
+        iproute.run(*shlex.split(fix.command)[1:])
     return [fix.command]
 
 
@@ -90,12 +91,12 @@ def _make_tunnels(book: Book) -> tuple[list[str], str]:
             if name not in record.links:
                 record.links.append(name)
             book.keep()
-            command = f"link add {name} type {kind} external"
-            iproute.run(*command.split())
+            iproute.run("link", "add", name, "type", kind, "external")
             iproute.run("link", "set", name, "up")
             # VIPs need no forwarding. With it, anybody could send packets in a tunnel through this host.
             write(sysctl.conf(name, "forwarding"), "0")
-            done += [f"ip {command}", f"ip link set {name} up", f"sysctl -w {sysctl.conf(name, 'forwarding')}=0"]
+            done += [command("ip link add {} type {} external", name, kind), command("ip link set {} up", name)]
+            done.append(sysctl.command(sysctl.conf(name, "forwarding"), "0"))
     except ServerError as exc:
         _remove_links(record)
         book.keep()
@@ -145,10 +146,10 @@ def restore(record: Record) -> list[str]:
     for key, value in sorted(record.settings.items(), key=lambda item: item[0] != IP_FORWARD):
         if sysctl.path(key).exists() and sysctl.read(key) != value:  # an interface may be gone
             write(key, value)
-            done.append(f"sysctl -w {key}={value}")
+            done.append(sysctl.command(key, value))
     if record.loopback_up:
         iproute.run("link", "set", LOOPBACK, "down")
-        done.append(f"ip link set {LOOPBACK} down")
+        done.append(command("ip link set {} down", LOOPBACK))
     record.settings, record.loopback_up = {}, False
     return done
 
@@ -172,7 +173,7 @@ def _remove_address(vip: str, interface: str) -> list[str]:
     if (interface, vip, 32) not in iproute.addresses():
         return []
     iproute.run("addr", "del", f"{vip}/32", "dev", interface)
-    return [f"ip addr del {vip}/32 dev {interface}"]
+    return [command("ip addr del {}/32 dev {}", vip, interface)]
 
 
 def _remove_links(record: Record) -> list[str]:
@@ -180,7 +181,7 @@ def _remove_links(record: Record) -> list[str]:
     for name in reversed(record.links):
         if _exists(name):
             iproute.run("link", "del", name)
-            done.append(f"ip link del {name}")
+            done.append(command("ip link del {}", name))
     record.links = []
     return done
 
@@ -198,7 +199,7 @@ def _unload(module: str) -> list[str]:
         run = subprocess.run(["modprobe", "-r", module], capture_output=True)
     except FileNotFoundError:
         return []
-    return [] if run.returncode else [f"modprobe -r {module}"]
+    return [] if run.returncode else [command("modprobe -r {}", module)]
 
 
 def _exists(interface: str) -> bool:

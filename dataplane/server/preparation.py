@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 from dataplane import plan
+from dataplane.errors import command
 from dataplane.network import sysctl, tunnels
 
 LOOPBACK = "lo"
@@ -48,7 +49,7 @@ class SetAddress:
     @property
     def command(self) -> str:
         """The same as a command."""
-        return f"ip addr add {self.vip}/32 dev {self.interface}"
+        return command("ip addr add {}/32 dev {}", self.vip, self.interface)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class SetKernel:
     @property
     def command(self) -> str:
         """The same as a command."""
-        return f"sysctl -w {self.key}={self.value}"
+        return sysctl.command(self.key, self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class SetUp:
     @property
     def command(self) -> str:
         """The same as a command."""
-        return f"ip link set {self.interface} up"
+        return command("ip link set {} up", self.interface)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +180,7 @@ def problems(wanted: Wanted, host: Host) -> list[Problem]:
     for client in wanted.clients:
         egress = host.routes.get(client)
         if egress is None:
-            found.append(
-                Problem(f"no route for answers to client {client}", Advice(f"ip route add {client}/32 via GATEWAY"))
-            )
+            found.append(Problem(f"no route for answers to client {client}", Advice(_route("add", client))))
         elif egress == LOOPBACK:
             found.append(
                 Problem(
@@ -195,9 +194,9 @@ def problems(wanted: Wanted, host: Host) -> list[Problem]:
                 Problem(
                     f"answers to client {client} leave by {egress} for {hop}, which does not answer ARP",
                     Advice(
-                        f"ip route replace {client}/32 via GATEWAY, or the host's default gateway is to be another"
+                        f"{_route('replace', client)}, or the host's default gateway is to be another"
                         if hop != client
-                        else f"{client} is switched off, or on another segment: ip route add {client}/32 via GATEWAY"
+                        else f"{client} is switched off, or on another segment: {_route('add', client)}"
                     ),
                 )
             )
@@ -210,8 +209,13 @@ def segment_size(mtu: int) -> int:
 
 
 def _apply(vips: Iterable[str], interface: str) -> str:
-    named = " ".join(f"--vip {vip}" for vip in vips)
-    return f"avi-server apply {named} --mode {L3} --interface {interface}"
+    named = tuple(vips)
+    return command(f"avi-server apply{' --vip {}' * len(named)} --mode {{}} --interface {{}}", *named, L3, interface)
+
+
+def _route(verb: str, client: str) -> str:
+    """The command for a route to a client. verb: add or replace."""
+    return command("ip route {} {}/32 via GATEWAY", verb, client)
 
 
 def _tunnels(wanted: Wanted, host: Host) -> list[Problem]:
@@ -275,7 +279,7 @@ def _vip(vip: str, addresses: Sequence[tuple[str, str, int]], devices: set[str])
     for interface, address, length in addresses:
         if address != vip:
             continue
-        remedy = Advice(f"ip addr del {vip}/{length} dev {interface}")
+        remedy = Advice(command("ip addr del {}/{} dev {}", vip, length, interface))
         if interface in devices and length == 32:
             continue
         if interface != LOOPBACK:
@@ -304,9 +308,9 @@ def _on_card(vip: str, length: int, interface: str, addresses: Sequence[tuple[st
         advice = f"--vip names the virtual service's address; or give {interface} another one before this one goes"
         return Problem(what, Advice(advice))
     same = [address for address, prefix in mine if prefix == length and ip_address(address) in network]
-    remove = f"ip addr del {vip}/{length} dev {interface}"
+    remove = command("ip addr del {}/{} dev {}", vip, length, interface)
     if same[0] == vip and len(same) > 1:
-        remove = f"sysctl -w {sysctl.conf(interface, 'promote_secondaries')}=1 && {remove}"
+        remove = f"{sysctl.command(sysctl.conf(interface, 'promote_secondaries'), '1')} && {remove}"
     return Problem(f"{interface} has the VIP {vip}: this host answers ARP requests for it", Advice(remove))
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dataplane import plan
+from dataplane.errors import command
+from dataplane.network import sysctl
 from dataplane.server import mssclamp
 from dataplane.server.preparation import (
     GRE,
@@ -16,8 +18,10 @@ from dataplane.server.preparation import (
     L3,
     OWN_TUNNELS,
     Decapsulate,
+    Fix,
     Host,
     LimitSegments,
+    SetKernel,
     Tunnel,
     Wanted,
     needed_settings,
@@ -39,41 +43,41 @@ def lines(servers: Sequence[str], vips: Sequence[str], modes: Iterable[str]) -> 
     tunnels = [Tunnel(OWN_TUNNELS[kind], kind, up=False) for kind in kinds]
     settings = dict.fromkeys(needed_settings(_IF, tunnels), "0")
     lacking = problems(wanted, Host(False, (), settings, {}, tunnels=tunnels))
-    prepared = [problem.fix.command for problem in lacking if not isinstance(problem.fix, Decapsulate | LimitSegments)]
-    found = ["# the interface that has this server's address", _interface(servers)]
+    fixes = [problem.fix for problem in lacking if not isinstance(problem.fix, Decapsulate | LimitSegments)]
+    found = ["# the interface that has the address of this server", _interface(servers)]
     for tunnel in tunnels:
-        found.append(
-            f"ip link show {tunnel.name} >/dev/null 2>&1 || ip link add {tunnel.name} type {tunnel.kind} external"
-        )
-    found += [_repeatable(command) for command in prepared]
+        made = command("ip link add {} type {} external", tunnel.name, tunnel.kind)
+        found.append(f"{command('ip link show {}', tunnel.name)} >/dev/null 2>&1 || {made}")
+    found += [_repeatable(fix) for fix in fixes]
     # After ip_forward, which sets it. With it, anybody could send packets in a tunnel through this host.
-    found += [f"sysctl -w net.ipv4.conf.{tunnel.name}.forwarding=0" for tunnel in tunnels]
+    found += [sysctl.command(sysctl.conf(tunnel.name, "forwarding"), "0") for tunnel in tunnels]
     if tunnels:
-        found += ["# the segments of the server's answers fit the tunnel", _limit(vips)]
+        found += ["# the segments of its answers fit the tunnel", _limit(vips)]
     return found
 
 
 def one_line(servers: Sequence[str], vips: Iterable[str], modes: Iterable[str]) -> str:
     """The command for a server that has avi-server."""
-    named = " ".join(f"--vip {vip}" for vip in vips)
+    named = tuple(vips)
     mode = L3 if set(modes) & _KINDS.keys() else L2
-    where = servers[0] if len(servers) == 1 else _IF
-    return f'avi-server apply {named} --mode {mode} --interface "{where}"'.replace(f'"{servers[0]}"', servers[0])
+    line = command(f"avi-server apply{' --vip {}' * len(named)} --mode {{}} --interface", *named, mode)
+    return f"{line} {command('{}', servers[0])}" if len(servers) == 1 else f'{line} "{_IF}"'
 
 
 def _interface(servers: Sequence[str]) -> str:
     """The line that finds the interface: the one that has the address of one of the pool's servers."""
     find = '{split($4, its, "/")} $2 != "lo" && index(pool, " " its[1] " ") {print $2; exit}'
-    told = ': "${IF:?no interface of this host has an address of the pool\'s servers}"; echo "interface: $IF"'
-    return f"IF=$(ip -o -4 addr show | awk -v pool=' {' '.join(servers)} ' '{find}'); {told}"
+    # No apostrophe: bash takes one inside ${IF:?...} for a quote, and waits for the next.
+    told = ': "${IF:?no interface of this host has an address of a server of the pool}"; echo "interface: $IF"'
+    look = command("ip -o -4 addr show | awk -v pool={} {}", f" {' '.join(servers)} ", find)
+    return f"IF=$({look}); {told}"
 
 
-def _repeatable(command: str) -> str:
-    """A command in a form that may be run again. sysctl(8) takes names with dots only in keys with slashes."""
-    if command.startswith("sysctl") and _IF in command:
-        key, _, value = command.split()[-1].partition("=")
-        return f"sysctl -w {key.replace('.', '/')}={value}"
-    return command.replace("ip addr add", "ip addr replace")
+def _repeatable(fix: Fix) -> str:
+    """A fix as a line that may be run again. sysctl(8) takes names with dots only in keys with slashes."""
+    if isinstance(fix, SetKernel) and _IF in fix.key:
+        return f'sysctl -w "{fix.key.replace(".", "/")}={fix.value}"'
+    return fix.command.replace("ip addr add", "ip addr replace")
 
 
 def _limit(vips: Iterable[str]) -> str:
@@ -81,5 +85,5 @@ def _limit(vips: Iterable[str]) -> str:
     hook = f"type filter hook postrouting priority {mssclamp.PRIORITY}; policy accept;"
     table = f"table ip {mssclamp.TABLE}"
     script = f"{table}; delete {table}; {table} {{ chain answers {{ {hook} {rules}; }}; }}"
-    size = f"SIZE=$(($(ip -o link show dev $IF | awk '{{print $5}}') - {-segment_size(0)}))"
-    return f'{size}; nft "{script}"'
+    mtu = """ip -o link show dev "$IF" | awk '{print $5}'"""
+    return f'SIZE=$(($({mtu}) - {-segment_size(0)})); nft "{script}"'

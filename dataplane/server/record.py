@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from dataplane.errors import ServerError
+from dataplane.errors import ServerError, command
 from dataplane.network import namespace
 
 FOLDER = Path("/run/avi-server")
@@ -145,5 +145,5 @@ def _read(path: Path) -> Record:
     except FileNotFoundError:
         return Record(cookie, processes=_inode("/proc/self/ns/pid"))
     except (OSError, ValueError, TypeError) as exc:
-        raise ServerError(f"{path}: not a record of avi-server: {exc}", remedy=f"rm {path}") from exc
+        raise ServerError(f"{path}: not a record of avi-server: {exc}", remedy=command("rm {}", path)) from exc
     return record if record.namespace == cookie else Record(cookie, processes=_inode("/proc/self/ns/pid"))

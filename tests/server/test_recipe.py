@@ -1,9 +1,11 @@
-"""The lines that `show pool NAME server-setup` prints, pasted into a shell."""
+"""The lines that `show pool NAME server-setup` prints, pasted at the prompt of a shell."""
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 
+import pexpect
 import pytest
 
 from dataplane import plan
@@ -13,15 +15,28 @@ from tests.server.test_server import avi_server
 
 pytestmark = pytest.mark.root
 
+SHELLS = pytest.mark.parametrize("shell", ["bash --norc", "dash"])
 SERVERS, VIPS = ("10.10.10.11", "10.10.10.12"), ("10.10.10.100", "10.10.10.101")
 
 
-def test_a_bare_host_becomes_what_avi_server_wants_and_stays_so() -> None:
+def paste(there: Namespace, shell: str, lines: Sequence[str]) -> str:
+    """What a shell shows into which lines are pasted, all at once."""
+    at = pexpect.spawn(f"nsenter --net={there.path} {shell} -i", encoding="utf-8", timeout=30, dimensions=(50, 2000))
+    at.send("".join(f"{line}\r" for line in (*lines, "echo the-$((40 + 2))-end", "exit")))
+    at.expect("the-42-end")
+    shown = str(at.before)
+    at.expect(pexpect.EOF)
+    at.close()
+    return shown
+
+
+@SHELLS
+def test_a_bare_host_becomes_what_avi_server_wants_and_stays_so(shell: str) -> None:
     with Namespace() as there:
         there.sh("ip link set lo down; ip link add eth0.7 type veth peer name wire; ip link set eth0.7 up")
         there.sh("ip addr add 10.10.10.12/24 dev eth0.7; ip link set wire up; sysctl -qw net.ipv4.ip_forward=0")
         for _ in range(2):
-            assert "interface: eth0.7" in there.sh("\n".join(recipe.lines(SERVERS, VIPS, [plan.L2])))
+            assert "interface: eth0.7" in paste(there, shell, recipe.lines(SERVERS, VIPS, [plan.L2]))
         checked = avi_server(there, "check", "--mode", "l2", *(w for vip in VIPS for w in ("--vip", vip)))
         assert checked.returncode == 0, checked.stdout
 
@@ -37,14 +52,15 @@ def test_the_interface_is_the_one_with_a_servers_address_whatever_else_is_there(
             there.sh(find)
 
 
-def test_layer_3_is_lines_for_the_kernels_tunnel_of_the_pool() -> None:
+@SHELLS
+def test_layer_3_is_lines_for_the_kernels_tunnel_of_the_pool(shell: str) -> None:
     lines = recipe.lines(SERVERS, VIPS[:1], [plan.L3_GRE])
     assert "ip link show avi-gre >/dev/null 2>&1 || ip link add avi-gre type gre external" in lines
     assert not any("ipip" in line for line in lines)
     assert lines.index("sysctl -w net.ipv4.ip_forward=1") < lines.index("sysctl -w net.ipv4.conf.avi-gre.forwarding=0")
     with Namespace() as there:  # a kernel without tunnel devices takes all lines but those about them
         there.sh("ip link add eth0 type veth peer name wire; ip link set eth0 up; ip addr add 10.10.10.12/24 dev eth0")
-        there.sh("\n".join(line for line in lines if "avi-gre" not in line))
+        paste(there, shell, [line for line in lines if "avi-gre" not in line])
         assert "10.10.10.100 tcp flags" in there.sh("nft list ruleset")
         assert "maxseg size set 1436" in there.sh("nft list ruleset")
 

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from dataplane.errors import DriverError
+from dataplane.errors import DriverError, command
 from dataplane.forwarding.values import Interface
 from dataplane.kernel.objects import TABLE, KernelObject
 from dataplane.runtime import locks
@@ -149,7 +149,8 @@ def claim(instance: str) -> socket.socket:
         return held
     who = f"process {held}" if held else "a process that is not to be seen from here"
     raise DriverError(
-        f"{who} is the pcap driver of {instance}: two engines cannot share it", remedy=f"kill {held}" if held else ""
+        f"{who} is the pcap driver of {instance}: two engines cannot share it",
+        remedy=command("kill {}", held) if held else "",
     )
 
 

@@ -17,7 +17,7 @@ from dataplane.bpf.links import Attached, Link
 from dataplane.bpf.programs import Program
 from dataplane.drivers.xdp import pins
 from dataplane.drivers.xdp.pins import LINK, Holder
-from dataplane.errors import DriverError
+from dataplane.errors import DriverError, command
 from dataplane.network import ethtool, xdpfeatures
 
 log = logging.getLogger("avi-se")
@@ -270,7 +270,10 @@ def _occupied(name: str, index: int, there: Attached) -> DriverError:
     except DriverError:
         what = f"id {there.program}"
     link = Link.of(there.program, index)  # what a link holds, only that lets go
-    off = f"ip link set dev {name} {_OFF[there.mode]} off" if link is None else f"bpftool link detach id {link}"
+    if link is None:
+        off = command("ip link set dev {} {} off", name, _OFF[there.mode])
+    else:
+        off = command("bpftool link detach id {}", link)
     return DriverError(
         f"interface {name} has an XDP program already ({what}, {there.mode}): it is left alone", remedy=off
     )

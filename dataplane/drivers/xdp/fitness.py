@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataplane.drivers.xdp.attachment import GENERIC, NATIVE
 from dataplane.drivers.xdp.sending import SendingWatch
-from dataplane.errors import DriverError
+from dataplane.errors import DriverError, command
 from dataplane.network import ethtool, features
 
 _SOFTWARE_BUSES = ("", "N/A", "tun", "tap")
@@ -39,6 +39,6 @@ def _coalesced(name: str) -> DriverError | None:
     if ethtool.has_gro(name):
         return DriverError(
             f"{name} has generic XDP only, and puts segments together (GRO) before it: generic XDP drops these",
-            remedy=f"ethtool -K {name} gro off",
+            remedy=command("ethtool -K {} gro off", name),
         )
     return None

@@ -18,11 +18,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from dataplane.bpf import bpffs
 from dataplane.bpf.links import Link
-from dataplane.errors import DriverError
+from dataplane.errors import DriverError, command
 from dataplane.kernel.objects import LINK as LINK_KIND
 from dataplane.kernel.objects import PIN, KernelObject
 from dataplane.runtime import locks
@@ -52,9 +51,9 @@ class Holder:
     def remedy(self) -> str:
         """What gives the interface to another engine without harm."""
         if self.runs:
-            end = f"; or end that engine first: kill {self.process}" if self.process else ""
+            end = f"; or end that engine first: {command('kill {}', self.process)}" if self.process else ""
             return f"give this engine other interfaces, by --interface{end}"
-        return f"rm -r {quote(str(self.folder))}"
+        return command("rm -r {}", self.folder)
 
 
 class Pins:
@@ -210,7 +209,7 @@ def _lock(folder: Path) -> int:
                 continue
             process = locks.holder(folder)
             who = f"process {process}" if process else "a process that is not to be seen from here"
-            remedy = f"kill {process}" if process else ""
+            remedy = command("kill {}", process) if process else ""
             raise DriverError(f"{who} runs on {folder}: two engines cannot share it", remedy=remedy)
 
 

@@ -14,7 +14,7 @@ from dataplane.drivers.xdp import farend
 from dataplane.drivers.xdp.attachment import NATIVE
 from dataplane.drivers.xdp.losses import Losses
 from dataplane.drivers.xdp.tracing import TracingLinks
-from dataplane.errors import DriverError
+from dataplane.errors import DriverError, command
 from dataplane.forwarding.driver import RECENT, Sending
 from dataplane.forwarding.program import PASS
 from dataplane.forwarding.values import Interface
@@ -100,7 +100,8 @@ class SendingWatch:
         far = farend.of(index) if is_veth else None
         if far is not None and not far.has_program:
             what = f"no frame that XDP sends leaves by {name}: its far end, the veth {far.name}, has no XDP program"
-            return Fault(what, f"ip link set dev {far.name} xdpdrv obj {PASS} sec xdp.frags  # where {far.name} is")
+            mend = command("ip link set dev {} xdpdrv obj {} sec xdp.frags  # where {} is", far.name, PASS, far.name)
+            return Fault(what, mend)
         try:
             error = losses.send_test(index, ethtool.mac(name))
         except (DriverError, OSError) as exc:  # the interface is gone, or the kernel sends no test frames
