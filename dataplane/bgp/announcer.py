@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +29,8 @@ LOOK_EVERY = 1.0
 
 class BgpAnnouncer:
     """Made and used on the engine's event loop. folder: for BIRD's files, which nobody needs after a boot; forwards_on:
-    the kernel forwards when the engine's process has ended; tell: gets the text of an event.
+    the kernel forwards when the engine's process has ended; tell: gets the text of an event; heard_again: called when a
+    router hears the engine again that none heard, before routers are told of anything, gets the seconds since one did.
 
     BIRD is started with the first peer, and reads its configuration anew with every change. What it refuses leaves it,
     and its files, as they were.
@@ -37,9 +39,15 @@ class BgpAnnouncer:
     name = "bgp"
 
     def __init__(
-        self, folder: Path, *, forwards_on: bool, tell: Callable[[str], None], patience: Patience | None = None
+        self,
+        folder: Path,
+        *,
+        forwards_on: bool,
+        tell: Callable[[str], None],
+        patience: Patience | None = None,
+        heard_again: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        self._folder, self._tell = folder, tell
+        self._folder, self._tell, self._heard_again = folder, tell, heard_again
         self._keeping = Keeping(
             folder, forwards_on=forwards_on, prepare=self._prepare, heard=self._heard, tell=tell, patience=patience
         )
@@ -53,6 +61,8 @@ class BgpAnnouncer:
         self._read = False  # it has read its files as they are
         self._fault, self._refusal = "", ""
         self._sessions = Sessions(tell)
+        self._hearing = (0, 0.0)  # the BIRD that a router heard last, and when (monotonic)
+        self._unheard = False  # none hears it: BIRD has no routes until one does
         self._dirty = asyncio.Event()
         self._busy = asyncio.Lock()
         self._jobs: list[asyncio.Task[None]] = []
@@ -167,7 +177,7 @@ class BgpAnnouncer:
         if not self._kept:
             return
         async with self._busy:
-            bgp, routes = self._bgp or plan.Bgp(1), dict(self._routes)
+            bgp, routes = self._bgp or plan.Bgp(1), {} if self._unheard else dict(self._routes)
             met = birdconfig.met(bgp.peers, self._addresses)
             wanted = {
                 birdconfig.SPEAKER: birdconfig.speaker(bgp, met, self._addresses),
@@ -240,6 +250,22 @@ class BgpAnnouncer:
                     told = await asyncio.to_thread(self._ask)
                     met = birdconfig.met(self._bgp.peers, self._addresses)
                     self._sessions.take(self._bgp.peers, met, peerstates.parse(*told))
+                    self._follow_hearing(self._bgp)
+
+    def _follow_hearing(self, bgp: plan.Bgp) -> None:
+        """Whether a router hears the engine. When none does, its flows go elsewhere. A BIRD that was just started has
+        not been heard yet, and nothing is to be concluded from that."""
+        now, peers = time.monotonic(), self._peers()
+        if any(self._sessions.is_established(peer) for peer in peers):
+            if self._unheard:
+                noticed = max(_noticed_after(bgp, peer) for peer in peers) + LOOK_EVERY
+                self._heard_again(now - self._hearing[1] + noticed)
+                self._unheard = False
+                self._dirty.set()
+            self._hearing = (self._bird, now)
+        elif peers and self._hearing[0] == self._bird and not self._unheard:
+            self._unheard = True
+            self._dirty.set()
 
     def _ask(self) -> tuple[list[Line], list[Line]]:
         watched = any(peer.bfd for peer in self._peers())
@@ -247,3 +273,10 @@ class BgpAnnouncer:
             birdcontrol.ask(self._folder, "show protocols all"),
             birdcontrol.ask(self._folder, "show bfd sessions") if watched else [],
         )
+
+
+def _noticed_after(bgp: plan.Bgp, peer: plan.Peer) -> float:
+    """Seconds after which a peer that is cut off is known to be."""
+    if peer.bfd:
+        return bgp.bfd_multiplier * max(bgp.bfd_transmit, bgp.bfd_receive) / 1000
+    return float(peer.hold_time)

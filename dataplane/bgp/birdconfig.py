@@ -17,6 +17,8 @@ SPEAKER, LABELS, ROUTES = "bird.conf", "labels.conf", "vips.conf"
 """The files."""
 PROTOCOL = "vips"
 """BIRD's name for the routes to VIPs."""
+LOST = 2
+"""Seconds at least until a session that was lost begins again: whoever looks once a second knows of it before."""
 _PEER = "peer_"
 _MOST_PREPENDED = 10
 _LOG_SIZE = 1 << 20
@@ -66,7 +68,7 @@ def _peer(bgp: plan.Bgp, peer: plan.Peer, own: Sequence[ipaddress.IPv4Address]) 
         f"multihop {peer.multihop};" if peer.multihop else "direct;",
         f"hold time {peer.hold_time}; keepalive time {peer.keepalive};",
         f"connect delay time 1; connect retry time {peer.connect_timer};",
-        f"error wait time {peer.connect_timer}, {peer.connect_timer};",
+        f"error wait time {max(peer.connect_timer, LOST)}, {max(peer.connect_timer, LOST)};",
         "graceful restart off;",
     ]
     if peer.secret:

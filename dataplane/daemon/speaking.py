@@ -32,7 +32,12 @@ class Speaking:
             from dataplane.bgp.announcer import BgpAnnouncer
 
             forwards_on = not self._engine.driver.ends_with_process()
-            self._announcer = BgpAnnouncer(self._folder, forwards_on=forwards_on, tell=self._engine.events.add)
+            self._announcer = BgpAnnouncer(
+                self._folder,
+                forwards_on=forwards_on,
+                tell=self._engine.events.add,
+                heard_again=self._engine.heard_again,
+            )
             self._engine.vips.add(self._announcer)
         self._announcer.speak(bgp)
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dataplane import plan
+from dataplane.engine import routedpools
 from dataplane.engine.damage import Damage
 from dataplane.engine.dirty import DirtySet
 from dataplane.engine.handshakewatch import HandshakeWatch
@@ -77,8 +78,7 @@ class Engine:
         self.index = ServiceIndex()
         self.changes = StateChanges(self.index)
         self.damage = Damage(self.events.add)
-        self._planned: dict[str, plan.Service] = {}
-        self._put: dict[str, values.Service] = {}
+        self._planned, self._put = dict[str, plan.Service](), dict[str, values.Service]()
         self._dirty = DirtySet()
         self._layout = network.layout
         self._paths = ProbePaths()
@@ -306,6 +306,12 @@ class Engine:
         self.interfaces.put_addresses()
         self.conflicts.match()
 
+    def heard_again(self, seconds: float) -> None:
+        """Routers hear the engine that did not for so many seconds."""
+        self.members.ask_anew(pools := routedpools.found(self.index, self.vips))
+        self._dirty.mark_pools(self.pools.begin_anew(pools, self.clock.now() - seconds))
+        self.refresh()
+
     def _path_mtu_changed(self) -> None:
         """Routers reported what fits into a tunnel."""
         self._dirty.mark_pools(service.pool_uuid for service in self.services.values() if service.mode != plan.L2)
@@ -371,12 +377,7 @@ class Engine:
             self.conflicts.follow(self.services.values(), self.interfaces.served())
 
     def _follow_tunnels(self) -> None:
-        far = {
-            socket.inet_aton(server.address)
-            for service in self.services.values()
-            if service.mode != plan.L2
-            for server in service.servers
-        }
+        far = self.index.tunnelled()
         self.network.follow(far)
         self._path_mtus.follow(self.network.own_addresses(), far)
 

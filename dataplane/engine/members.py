@@ -246,6 +246,17 @@ class MemberStates:
         self.health.follow(new, [check for check in gone if check not in kept])
         self._changes.follow(pools, self._word)
 
+    def ask_anew(self, pools: Collection[str]) -> None:
+        """What is known of the servers of these pools holds no more: they are asked again."""
+        checks = [
+            check
+            for uuid in pools
+            for server in self._requirements.servers(uuid)
+            for check in self.checks(uuid, server)
+        ]
+        its = dict.fromkeys(check for check in checks if set(self._requirements.users(check)) <= set(pools))
+        self.health.follow(dict.fromkeys(its), its)
+
     def renamed(self, old: str, new: str) -> None:
         """A served interface has another name."""
         self._reachability.rename(old, new)

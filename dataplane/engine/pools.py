@@ -103,11 +103,25 @@ class Pools:
         in_use = {name for name in known.values() if name not in self._unsettled}
         names = {vip: known.get(vip) or (poolnames.of_vip(uuid, vip) if in_use else uuid) for vip in vips}
         self._rename(uuid, known, vipgroups.named(uuid, names))
-        longest = max((settled_after(m) for s in services for m in s.monitors), default=0)
         for name, its in vipgroups.grouped(self._names[uuid]).items():
             if not any(vip in known for vip in its):
                 self._slots.pop(name, None)  # what another VIP had
-                self._unsettled[name] = time.monotonic() + longest + SETTLE
+                self._unsettle(name, services)
+
+    def begin_anew(self, uuids: Collection[str], since: float) -> Collection[str]:
+        """No flow of these pools came here since then, on the clock of the plan's times: they wait until their servers
+        were heard of, as pools that are new, and what changed meanwhile is forgotten. Returns those that are to be put:
+        all of them."""
+        for uuid in uuids:
+            for name in self.names(uuid):
+                if name in self._slots:
+                    self._slots[name].void(since)
+                self._unsettle(name, self._index.of_pool(uuid))
+        return uuids
+
+    def _unsettle(self, name: str, services: Collection[plan.Service]) -> None:
+        longest = max((settled_after(m) for s in services for m in s.monitors), default=0)
+        self._unsettled[name] = time.monotonic() + longest + SETTLE
 
     def _rename(self, uuid: str, before: Names, now: Names) -> None:
         """Have VIPs in other groups: theirs go on from where these are."""

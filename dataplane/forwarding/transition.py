@@ -109,6 +109,15 @@ class Slots:
         self._forget()
         return True
 
+    def void(self, since: float) -> None:
+        """No flow came here since then: what changed owner meanwhile did so without flows, and the next table is taken
+        as the one that was always there."""
+        if self._marks:
+            self._join([number for number, window in self._windows.items() if window.first >= since], slotphases.STABLE)
+            self._former = slotphases.formers(self._marks, self._former)
+            self._forget()
+        self._owners = None
+
     def is_at(self, table: Owners, members: Sequence[Life]) -> bool:
         """Whether `change` to this very table would change nothing."""
         return self._owners is table and self._members == members

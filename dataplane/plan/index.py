@@ -86,6 +86,11 @@ class ServiceIndex:
         """The pools that a server is a member of."""
         return self._behind.get(server, ())
 
+    def tunnelled(self) -> set[bytes]:
+        """The servers that packets reach in tunnels."""
+        far = (service for service in self.services.values() if service.mode != plan.L2)
+        return {socket.inet_aton(server.address) for service in far for server in service.servers}
+
     def reaches(self, server: bytes, mode: str) -> bool:
         """Whether a server is a member of a pool that is reached in this mode."""
         return any(service.mode == mode for pool in self.behind(server) for service in self.of_pool(pool))

@@ -14,6 +14,7 @@ import pytest
 
 from dataplane import plan
 from dataplane.bgp.announcer import BgpAnnouncer
+from dataplane.bgp.birdconfig import ROUTES
 from dataplane.bgp.keeper import Patience
 from dataplane.forwarding.values import Interface
 from dataplane.vip.announcer import Known
@@ -41,7 +42,11 @@ class Speaker:
 
     def __init__(self, folder: Path, *, forwards_on: bool = True, patience: Patience | None = None) -> None:
         self.folder, self.events, self.left = folder, list[str](), False
-        self.announcer = BgpAnnouncer(folder, forwards_on=forwards_on, tell=self.events.append, patience=patience)
+        self.heard_again: list[tuple[float, str]] = []
+        """What was told when a router heard it again: the seconds, and the routes that BIRD had until then."""
+        self.announcer = BgpAnnouncer(
+            folder, forwards_on=forwards_on, tell=self.events.append, patience=patience, heard_again=self._heard_again
+        )
         self.announcer.follow([ETH0])
 
     async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
@@ -68,6 +73,9 @@ class Speaker:
         """End as a process that is killed: nothing is withdrawn."""
         self.left = True
         await self.announcer.close()
+
+    def _heard_again(self, seconds: float) -> None:
+        self.heard_again.append((seconds, (self.folder / ROUTES).read_text()))
 
     def _log(self) -> str:
         return "".join(path.read_text("utf-8", "replace") for path in sorted(self.folder.glob("*.log")))

@@ -195,12 +195,10 @@ def _name(engine: Engine) -> str:
 
 def _unplugged(world: World, engine: Engine) -> float:
     world.plug(_name(engine), there=False)
-    return _followed(world, engine)
-
-
-def _plugged(world: World, engine: Engine) -> None:
+    took = _followed(world, engine)
     world.plug(_name(engine), there=True)
     _back(world)
+    return took
 
 
 def _unplugged_without_bfd(world: World, engine: Engine) -> float:
@@ -209,8 +207,7 @@ def _unplugged_without_bfd(world: World, engine: Engine) -> float:
     return _unplugged(world, engine)
 
 
-def _plugged_with_bfd(world: World, engine: Engine) -> None:
-    _plugged(world, engine)
+def _with_bfd(world: World, engine: Engine) -> None:
     _speak(world, BGP)
 
 
@@ -240,8 +237,8 @@ EVENTS = (
     Event("the engine stands still, its lock held", "b", _hangs, 10.5),
     Event("kill -9 of the keeper", "a", _without_keeper),
     Event("kill -9 of BIRD", "a", _without_bird, 0.3),
-    Event("the host dies, no BFD, hold time 9 s", "b", _unplugged_without_bfd, 9.3, _plugged_with_bfd, 9.3, True),
-    Event("the host dies, BFD 3 × 300 ms", "b", _unplugged, 1.1, _plugged, 1.1),
+    Event("the host is cut off and comes back, hold time 9 s", "b", _unplugged_without_bfd, 9.3, _with_bfd, 9.3, True),
+    Event("the host is cut off and comes back, BFD 3 × 300 ms", "b", _unplugged, 1.1, loses=1.1),
 )
 """All of them."""
 

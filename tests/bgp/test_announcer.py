@@ -86,6 +86,24 @@ def test_a_peer_that_flaps_is_said(wire: Wire, router: Router, tmp_path: Path) -
     wire.speak(tmp_path / "se.bgp", test, replace(PEER, bfd=False))
 
 
+def test_a_router_that_hears_an_engine_again_is_told_of_vips_when_that_is_ready(
+    wire: Wire, router: Router, tmp_path: Path
+) -> None:
+    async def test(speaker: Speaker) -> None:
+        include = tmp_path / "se.bgp" / birdconfig.ROUTES
+        await speaker.until(lambda: router.hops(VIP) and include.read_text())
+        await speaker.reports("established", "")
+        router.ask("disable engine0")
+        await speaker.until(lambda: not include.read_text())
+        router.ask("enable engine0")
+        await speaker.until(lambda: router.hops(VIP))
+        ((seconds, routes),) = speaker.heard_again
+        assert 0.9 < seconds < 30  # BFD's time is part of it
+        assert routes == ""
+
+    wire.speak(tmp_path / "se.bgp", test)
+
+
 def test_a_port_that_another_speaker_has_is_said(wire: Wire, router: Router, tmp_path: Path) -> None:
     listener = wire.engine.run(lambda: socket.create_server(("0.0.0.0", 179)))
 

@@ -131,6 +131,18 @@ def test_members_may_come_in_front_of_others() -> None:
     assert phases(slots, [C, A, B]) == ([TRANSITION, STABLE], [1, NO_SERVER])
 
 
+def test_changes_that_no_flow_met_are_forgotten_and_those_before_are_not() -> None:
+    slots = started(0, 1, 0)
+    change(slots, [0, 2, 0], 10)
+    change(slots, [1, 2, 2], 20)
+    slots.void(15)
+    assert phases(slots) == ([STABLE, TRANSITION, STABLE], [NO_SERVER, 1, NO_SERVER])
+    change(slots, [0, 2, 0], 30)  # as it was before nobody came, or as it is by now
+    assert phases(slots) == ([STABLE, TRANSITION, STABLE], [NO_SERVER, 1, NO_SERVER])
+    change(slots, [2, 2, 0], 40)
+    assert phases(slots) == ([TRANSITION, TRANSITION, STABLE], [0, 1, NO_SERVER])
+
+
 def test_changes_close_together_share_a_window() -> None:
     slots = started(0, 0)
     change(slots, [1, 0], 10)
