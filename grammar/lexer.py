@@ -34,7 +34,7 @@ _OUTPUT = re.compile(
     r"|Completed writing the export configuration to .*|Successfully imported the configuration file"
     r"|What is saved and deleted now is gathered: .*|not valid yet: .*|Not committed, in this session alone: .*"
     r"|[0-9,]+ changed objects? can be committed\.|Discarded [0-9,]+ changed objects?\."
-    r"|Nothing (?:is|was) changed.*|No service engine runs.*)\s*"
+    r"|Nothing (?:is|was) changed.*|No service engine runs.*|[0-9]+ defaults? (?:is|are) not shown\. .*)\s*"
 )
 
 

@@ -7,7 +7,7 @@ What two objects may not both have is told by `holdings`.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from avi_shell.configuration import bgprules, grouprules
 from avi_shell.configuration.assembly import FAST_PATHS, GLOBAL, Assembly, Part, Service, Vip
@@ -145,24 +145,29 @@ def _addresses(assembly: Assembly) -> Iterator[Breach]:
             yield from (Breach(f"{assembly.title}: {b.what}", b.parts, b.hint) for b in _vip_address(vip))
     seen: dict[str, int] = {}
     for index, server in enumerate(assembly.members, 1):
-        address = address_text(server["ip"])
-        if server["ip"]["type"] != "V4":
-            what, hint = f"is {address}; direct server return needs IPv4 addresses", "an IPv4 address"
-        elif not _can_be_a_host(address):
-            what, hint = f"is {address}, which no host can have", "the address of a server"
-        elif address in seen:
-            what = (
-                f"has the address {address} of servers[{seen[address]}]; direct server return delivers on the "
-                "service's port, a second port would only double the server's weight"
-            )
-            hint = "each address once; ratio sets a server's weight"
-        else:
-            seen[address] = index
-            continue
-        seen.setdefault(address, index)
-        part = assembly.pool_part(f"servers[{index}]")
-        title = f"{assembly.title}: {part.path} of its pool {part.name}"
-        yield Breach(f"{title} {what}", (_under(part, "ip"), assembly.part("pool_ref")), hint)
+        if fault := server_fault(server["ip"], seen):
+            what, hint = fault
+            part = assembly.pool_part(f"servers[{index}]")
+            title = f"{assembly.title}: {part.path} of its pool {part.name}"
+            yield Breach(f"{title} {what}", (_under(part, "ip"), assembly.part("pool_ref")), hint)
+        seen.setdefault(address_text(server["ip"]), index)
+
+
+def server_fault(ip: Document, seen: Mapping[str, int]) -> tuple[str, str] | None:
+    """What is wrong with the address of a server that gets packets directly, and what would be right. seen: positions
+    of the others, from 1, by address."""
+    address = address_text(ip)
+    if ip.get("type") != "V4":
+        return f"is {address}; direct server return needs IPv4 addresses", "an IPv4 address"
+    if not _can_be_a_host(address):
+        return f"is {address}, which no host can have", "the address of a server"
+    if address in seen:
+        what = (
+            f"has the address {address} of servers[{seen[address]}]; direct server return delivers on the "
+            "service's port, a second port would only double the server's weight"
+        )
+        return what, "each address once; ratio sets a server's weight"
+    return None
 
 
 def _vip_address(vip: Vip) -> Iterator[Breach]:

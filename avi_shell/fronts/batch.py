@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -26,6 +26,8 @@ DONE, REFUSED, USAGE, NOT_APPLIED, NO_STORE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 WATCH_INTERVAL = 2.0
 """Seconds between two runs of `watch`."""
+_SHOWN = 5
+"""How many places of refused lines are named."""
 
 
 @dataclass(slots=True)
@@ -40,18 +42,22 @@ class Batch:
     out: TextIO = field(default_factory=lambda: sys.stdout)  # where output goes
     err: TextIO = field(default_factory=lambda: sys.stderr)  # where errors go
     committed: bool = False  # a line stored something
+    refused: list[str] = field(default_factory=list)  # where the lines stand that were refused
 
     def run(self, sources: Iterable[Source]) -> int:
         """Run every line. Returns the exit status."""
-        status, where = DONE, ("", 0)
+        status, where, commands = DONE, ("", 0), 0
         for source in sources:
             for number, line in source:
                 where = (source.name, number)
                 result = self._line(line.rstrip("\r\n"), *where)
-                status = max(status, DONE if result.ok else REFUSED)
+                commands += not result.blank
+                if not result.ok:
+                    status = max(status, REFUSED)
+                    self.refused.append(f"{source.name}:{number}")
                 if result.ended or not (result.ok or self.keep_going):
-                    return self._end(status, where, told=not result.ok)
-        return self._end(status, where)
+                    return self._end(status, where, commands, told=not result.ok)
+        return self._end(status, where, commands)
 
     def _line(self, line: str, file: str, number: int) -> Result:
         prompt = self.session.prompt
@@ -93,8 +99,9 @@ class Batch:
     def _complain(self, text: str, file: str, number: int) -> None:
         print(visible(f"{file}:{number}: error: {text}"), file=self.err, flush=True)
 
-    def _end(self, status: int, where: tuple[str, int], told: bool = False) -> int:
-        """What is still open is not committed: say so. Ends a transcript with the prompt."""
+    def _end(self, status: int, where: tuple[str, int], commands: int, told: bool = False) -> int:
+        """What is still open is not committed: say so, and how many lines were refused. Ends a transcript with the
+        prompt."""
         opened, lost = self.session.open, transaction.unfinished(self.session)
         if opened is not None or lost:
             status = max(status, REFUSED)
@@ -107,7 +114,15 @@ class Batch:
             self._complain(what, *where)
         if lost and not told:
             self._complain(f"{lost}; commit session is missing", *where)
+        if self.keep_going and self.refused:
+            print(visible(f"avi-shell: {refusals(self.refused, commands)}"), file=self.err, flush=True)
         return status
+
+
+def refusals(places: Sequence[str], commands: int) -> str:
+    """How many commands were refused, and where the first ones stand."""
+    shown = ", ".join(places[:_SHOWN]) + (", …" if len(places) > _SHOWN else "")
+    return f"{len(places):,} of {commands:,} commands {'was' if len(places) == 1 else 'were'} refused: {shown}"
 
 
 def applied(configuration: Configuration, directory: Path, seconds: float) -> bool:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
-from avi_shell.fronts.batch import DONE, REFUSED, WATCH_INTERVAL
+from avi_shell.configuration.document import SECRET
+from avi_shell.fronts.batch import DONE, REFUSED, WATCH_INTERVAL, refusals
 from avi_shell.fronts.keyboard import Keyboard
 from avi_shell.output import render
 from avi_shell.output.result import Part, Prose, Result
 from avi_shell.session import confirming, transaction
 from avi_shell.session.session import Session
 from avi_shell.session.state import QUESTION
+from dataplane.foreign.text import visible
 
+PAUSE = 0.1
+"""Seconds after which a paste has come to its end."""
 LOOK_EVERY = 0.5
 """Seconds between two looks at the time while a line is typed."""
+_SHOWN = 40
+"""Characters of a refused command that are shown again."""
 
 
 class Interactive(ABC):
@@ -29,6 +36,8 @@ class Interactive(ABC):
         session.progress = self._tell
         session.ask = self._ask
         self._warned = False  # Ctrl-D was pressed once with an object open
+        self._pasted = 0  # commands that came at once, so far
+        self._refused: list[str] = []  # those of them that were refused
 
     def run(self) -> int | None:
         """Read and run lines until the operator leaves. Returns the exit status; None where the terminal is to be a
@@ -50,6 +59,7 @@ class Interactive(ABC):
             except KeyboardInterrupt:
                 self._keyboard.drop()
                 print()  # a command was interrupted: what it had not committed is not done
+            self._count()
         return None
 
     @abstractmethod
@@ -76,10 +86,21 @@ class Interactive(ABC):
         """Run a line. Returns whether the shell is to be left."""
         prompt = self._session.prompt
         result = self._carried_out(line)
+        self._pasted += not result.blank
+        if not result.ok:
+            self._refused.append(SECRET if result.secret else textwrap.shorten(line, _SHOWN, placeholder="…"))
         self._show(result, prompt)
         if result.repeat:
             self._watch(line, prompt)
         return result.ended
+
+    def _count(self) -> None:
+        """At the end of a paste: how many of its commands were refused, which has left the screen by then."""
+        if self._keyboard.waits(PAUSE if self._refused and self._pasted > 1 else 0):
+            return
+        if self._refused and self._pasted > 1:
+            self._print(self._prose([visible(refusals(self._refused, self._pasted))]))
+        self._pasted, self._refused = 0, []
 
     def _carried_out(self, line: str) -> Result:
         """The result of a line."""

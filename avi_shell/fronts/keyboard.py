@@ -76,6 +76,14 @@ class Keyboard:
         while len(self.held) < _CHUNK and self.wait(0):
             pass
 
+    def waits(self, seconds: float) -> bool:
+        """Whether the end of a line is held, or comes within some seconds."""
+        deadline = time.monotonic() + seconds
+        self.read()
+        while "\n" not in self.held and (left := deadline - time.monotonic()) > 0 and self.wait(left):
+            pass
+        return "\n" in self.held
+
     def drop(self) -> None:
         """Forget what was typed ahead."""
         self.held, self._inside, self._mark = "", False, ""

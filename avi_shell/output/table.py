@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from avi_shell.configuration.document import SECRET, Document, reference_name, token_text
@@ -10,14 +10,24 @@ from avi_shell.output.secret import is_secret
 from grammar import schema
 
 Row = tuple[str, str]
+Wanted = Callable[[Document, str], bool]
+"""Message and name of a field → whether a brief table shows it though it equals its default."""
 
 
-def object_rows(kind: schema.Kind, document: Document, *, brief: bool = False) -> list[Row]:
-    """Indented names and values of an object, in the model's row order. brief: without what equals its default."""
+def nothing(_message: Document, _name: str) -> bool:
+    """A brief table shows nothing that equals its default."""
+    return False
+
+
+def object_rows(kind: schema.Kind, document: Document, *, brief: Wanted | None = None) -> list[Row]:
+    """Indented names and values of an object, in the model's row order. brief: without what equals its default, but
+    for what this wants; None: everything."""
     return message_rows(kind, kind.root, document, brief=brief)
 
 
-def message_rows(kind: schema.Kind, message: schema.Message, document: Document, *, brief: bool = False) -> list[Row]:
+def message_rows(
+    kind: schema.Kind, message: schema.Message, document: Document, *, brief: Wanted | None = None
+) -> list[Row]:
     """The rows of one message of a kind, as `where` and `show` print them in its mode."""
     return list(_rows(kind, message, document, 0, brief))
 
@@ -33,12 +43,15 @@ def value_text(field: schema.Field, value: Any) -> str:
     return str(value)
 
 
-def _rows(kind: schema.Kind, message: schema.Message, document: Document, depth: int, brief: bool) -> Iterator[Row]:
+def _rows(
+    kind: schema.Kind, message: schema.Message, document: Document, depth: int, brief: Wanted | None
+) -> Iterator[Row]:
     for field in message.fields.values():
         if field.scope == "hidden" or field.name not in document:
             continue
         value = document[field.name]
-        if brief and field.default is not None and value == field.default:
+        is_default = field.default is not None and value == field.default
+        if brief is not None and is_default and not brief(document, field.name):
             continue
         if isinstance(value, list):
             for index, item in enumerate(value, 1):
@@ -48,7 +61,7 @@ def _rows(kind: schema.Kind, message: schema.Message, document: Document, depth:
 
 
 def _value_rows(
-    kind: schema.Kind, field: schema.Field, label: str, value: Any, depth: int, brief: bool
+    kind: schema.Kind, field: schema.Field, label: str, value: Any, depth: int, brief: Wanted | None
 ) -> Iterator[Row]:
     name = "  " * depth + label
     message = kind.message(field)

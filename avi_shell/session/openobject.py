@@ -6,7 +6,7 @@ leaves nothing behind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,10 +56,12 @@ class OpenObject:
     comment: str = ""  # what a `save` in a sub-mode said of the commit to come
     confirm: float = 0.0  # seconds that a `save` in a sub-mode gave the commit to come to be confirmed
     base: Document = field(default_factory=dict)  # the object as it was when it was opened
+    sent_to_by: str | None = None  # who sends packets directly to a pool's servers, "" for nobody; None: not known yet
     modes: list[Mode] = field(default_factory=list)  # outermost first; the object itself is the first
     _journal: list[Callable[[], None]] = field(default_factory=list)  # each change's opposite, oldest first
     _types: set[int] = field(default_factory=set)  # messages whose `type` was typed, by identity
     _filled: set[int] = field(default_factory=set)  # messages without a type until an alternative was entered
+    _changed: set[tuple[int, str]] = field(default_factory=set)  # fields that were typed: message, by identity; name
 
     def __post_init__(self) -> None:
         self.base = copy(self.document)
@@ -102,6 +104,24 @@ class OpenObject:
                 mode.typed = typed
             raise
         return notices
+
+    def typed(self, message: Document, name: str) -> bool:
+        """Whether a field of a message of this object was typed."""
+        return (id(message), name) in self._changed
+
+    def typed_of(self, stored: Document) -> set[tuple[int, str]]:
+        """The fields that were typed, of the object as it was stored: message, by identity, and name."""
+        return set(self._typed_of(self.document, stored))
+
+    def _typed_of(self, mine: Any, stored: Any) -> Iterator[tuple[int, str]]:
+        if isinstance(mine, list) and isinstance(stored, list):
+            for item, other in zip(mine, stored, strict=False):
+                yield from self._typed_of(item, other)
+        elif isinstance(mine, dict) and isinstance(stored, dict):
+            for name, value in stored.items():
+                if self.typed(mine, name):
+                    yield id(stored), name
+                yield from self._typed_of(mine.get(name), value)
 
     def enter(self, name: str) -> None:
         """Enter a single-valued sub-mode, as its name alone does."""
@@ -292,6 +312,7 @@ class OpenObject:
         self.mode.typed = True
 
     def _put(self, holder: Document, name: str, value: Any) -> None:
+        self._mark(holder, name)
         if name in holder:
             old = holder[name]
             self._journal.append(lambda: holder.__setitem__(name, old))
@@ -300,9 +321,17 @@ class OpenObject:
         holder[name] = value
 
     def _drop(self, holder: Document, name: str) -> None:
+        self._mark(holder, name)
         if name in holder:
             old = holder.pop(name)
             self._journal.append(lambda: holder.__setitem__(name, old))
+
+    def _mark(self, holder: Document, name: str) -> None:
+        """A field is typed; undone with the change."""
+        key = (id(holder), name)
+        if key not in self._changed:
+            self._changed.add(key)
+            self._journal.append(lambda: self._changed.discard(key))
 
     def _undo(self, mark: int) -> None:
         while len(self._journal) > mark:

@@ -26,14 +26,14 @@ from avi_shell.configuration.document import (
 from avi_shell.configuration.record import Author
 from avi_shell.errors import Conflict, NotFound, Refused, ShellError
 from avi_shell.output.result import Part, Result, Table
-from avi_shell.output.table import object_rows
-from avi_shell.session import files
+from avi_shell.output.table import nothing, object_rows
+from avi_shell.session import elements, files
 from avi_shell.session.openobject import TEXT_WANTED, OpenObject
 from avi_shell.views.live import start_command
 from grammar import commands, relations, schema
 from grammar.actions import Action, FromFile, Lines, Set
 from grammar.errors import BadValue, IncompleteLine, LanguageError
-from grammar.lexer import Word, nearest
+from grammar.lexer import Word, nearest, quote
 from grammar.parser import parse
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Settings:
 
     length: int | None = None  # rows of a page; 0 = no pages
     width: int = 0  # columns of a line; 0 = as the terminal, off one as wide as needed
-    brief: bool = False  # tables leave defaults out
+    brief: bool | None = None  # tables leave defaults out; None: those of a `save` at a terminal alone
     plain: bool = False  # no escape sequences are sent to the terminal
     path_prompt: bool = False  # every mode stands in the prompt, instead of the outermost and innermost
 
@@ -210,6 +210,8 @@ class SessionState(ABC):
             if getattr(action, "value", None) == SECRET and not self.loading:
                 what = f"{SECRET} stands for a secret that is not shown"
                 raise BadValue(what, SECRET, action.word.column, ("the secret itself",), (), action.field.name)
+        if not self.loading:
+            elements.check_entered(self.configuration, self.open, plain)
         result.secret = any(action.field.sensitive and isinstance(action, Set) for action in actions)
         result.parts += self.open.apply(plain, self._resolve)
         if wanted:
@@ -299,6 +301,7 @@ class SessionState(ABC):
             return
         known = self.closed.paths if self.closed is not None else []
         if len(opened.modes) > 1:
+            elements.check_left(self.configuration, opened, self.tenant)
             self.closed = Closed(opened.kind, "", known + opened.leave_by_save())
             opened.comment = comment or opened.comment
             opened.confirm = confirm or opened.confirm
@@ -317,7 +320,7 @@ class SessionState(ABC):
         except Conflict as exc:
             raise Conflict(f"{exc.what}: {meanwhile(opened.kind, opened.base, exc.stored or {})}", exc.stored) from None
         self.open = None
-        result.parts.append(self.table(opened.kind, saved.document))
+        result.parts += self._stored(opened, saved.document)
         result.parts += saved.notices
         if comment and not saved.changed:
             result.parts.append("Nothing was changed, so there is no commit that has the comment.")
@@ -328,9 +331,24 @@ class SessionState(ABC):
         self.tell_engines(saved.needs_engine, result)
         return str(saved.document["name"])
 
+    def _stored(self, opened: OpenObject, document: Document) -> list[Part]:
+        """What a `save` shows of the object that it stored. A person sees what differs from its default, and what was
+        typed, and how to see the rest."""
+        whole = object_rows(opened.kind, document)
+        if not (self.terminal if self.settings.brief is None else self.settings.brief):
+            return [Table(FIELD_VALUE, whole)]
+        typed = opened.typed_of(document)
+        rows = object_rows(opened.kind, document, brief=lambda message, name: (id(message), name) in typed)
+        told: list[Part] = [Table(FIELD_VALUE, rows)]
+        if self.settings.brief is None and len(rows) < len(whole):
+            command = f"show {opened.kind.segment} {quote(str(document['name']))}"
+            left = len(whole) - len(rows)
+            told.append(f"{left} default{'s are' if left > 1 else ' is'} not shown. To see all: {command}")
+        return told
+
     def table(self, kind: schema.Kind, document: Document) -> Table:
         """An object's table, with or without defaults as `terminal output` says."""
-        return Table(FIELD_VALUE, object_rows(kind, document, brief=self.settings.brief))
+        return Table(FIELD_VALUE, object_rows(kind, document, brief=nothing if self.settings.brief else None))
 
     def tell_engines(self, needed: bool, result: Result) -> None:
         """After a commit: wake the engines; where one is needed and none runs, say so."""

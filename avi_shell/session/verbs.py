@@ -10,7 +10,7 @@ from avi_shell.configuration.document import ALL, SECRET, Document, cloud_of
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
 from avi_shell.output.result import Page, Result, Table, Words
-from avi_shell.session import confirming, files, history, naming, transaction, undo
+from avi_shell.session import confirming, elements, files, history, naming, transaction, undo
 from avi_shell.session.comment import comment_of
 from avi_shell.session.state import FIELD_VALUE, SessionState
 from avi_shell.views import live
@@ -45,6 +45,7 @@ def _exit(session: SessionState, command: Command, result: Result) -> None:
     if session.open is None:
         result.ended = transaction.may_leave(session, result)
     elif len(session.open.modes) > 1:
+        elements.check_left(session.configuration, session.open, session.tenant)
         session.open.leave_by_exit()
     else:
         session.store(result)
@@ -62,8 +63,8 @@ def _where(session: SessionState, command: Command, result: Result) -> None:
     result.parts.append(f"Tenant: {session.tenant}")
     result.data = {"tenant": session.tenant, "mode": session.mode, "value": None}
     if session.open is not None:
-        mode = session.open.mode
-        rows = table.message_rows(session.open.kind, mode.message, mode.value, brief=session.settings.brief)
+        mode, brief = session.open.mode, session.open.typed if session.settings.brief else None
+        rows = table.message_rows(session.open.kind, mode.message, mode.value, brief=brief)
         result.parts.append(Table(FIELD_VALUE, rows))
         result.data["value"] = mode.value
 

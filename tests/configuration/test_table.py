@@ -34,7 +34,7 @@ def test_an_object_as_the_appliance_prints_it() -> None:
 
 
 def test_brief_leaves_out_what_equals_its_default() -> None:
-    names = [name.strip() for name, _ in table.object_rows(PROFILE, DSR, brief=True)]
+    names = [name.strip() for name, _ in table.object_rows(PROFILE, DSR, brief=table.nothing)]
     assert names == ["name", "profile", "type", "tcp_fast_path_profile", "dsr_profile", "dsr_type"]
 
 

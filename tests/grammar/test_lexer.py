@@ -84,6 +84,7 @@ def test_comments(line: str) -> None:
         ("Removed servers with ip=10.1.1.1, port=80", True),
         ("error: 'x' is not a command", True),
         ("          ^", True),
+        ("40 defaults are not shown. To see all: show pool p1", True),
         ("save", False),
         ("description | x |", False),
         ("", False),

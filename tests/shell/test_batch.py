@@ -44,7 +44,15 @@ def test_on_error_continue_tells_every_wrong_line_and_goes_on(shell: Run, tmp_pa
     assert done.returncode == 1
     places = [line.split(" error:")[0] for line in done.stderr.splitlines() if " error:" in line]
     assert places == ["many.txt:1:", "many.txt:3:", "many.txt:6:"]
+    assert done.stderr.splitlines()[-1] == "avi-shell: 3 of 6 commands were refused: many.txt:1, many.txt:3, many.txt:6"
     assert json.loads(shell("--json", "-c", "show tenant t1").stdout)["data"]["description"] == "kept"
+
+
+def test_of_many_refused_lines_the_first_are_named(shell: Run) -> None:
+    done = shell("--on-error", "continue", stdin="# none\n" + "nonsense\n" * 7)
+    places = ", ".join(f"<stdin>:{number}" for number in range(2, 7))
+    assert done.stderr.splitlines()[-1] == f"avi-shell: 7 of 7 commands were refused: {places}, …"
+    assert "commands" not in shell("--on-error", "continue", stdin=GOOD).stderr
 
 
 def test_stop_runs_nothing_after_a_refused_line(shell: Run) -> None:

@@ -183,3 +183,25 @@ def test_lines_pasted_into_a_full_terminal_without_marks_are_taken_as_lines(
     assert at.sent.count(b"configure pool p199 lb_algorithm") == 1
     assert b"error" not in at.sent
     assert pasted < 6 * from_file, f"{pasted:.1f} s, {from_file:.1f} s from a file"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "marks"),
+    [(["--plain"], ("", "")), ([], ("", "")), ([], ("\x1b[200~", "\x1b[201~"))],
+    ids=["plain", "full", "full, with marks"],
+)
+def test_a_paste_ends_with_the_number_of_its_refused_commands(
+    terminal: Start, arguments: list[str], marks: tuple[str, str]
+) -> None:
+    at = terminal(*arguments)
+    at.expect_exact(ROOT_PROMPT)
+    lines = ["configure pool p1", "nonsense of the first kind", "# none", "description x", "port 80", "cancel"]
+    at.send(marks[0] + "\r".join(lines) + marks[1] + "\r")
+    at.expect_exact("2 of 5 commands were refused: nonsense of the first kind, port 80\r\n")
+    at.expect_exact(ROOT_PROMPT)
+    at.sendline("nonsense")
+    at.expect_exact("error: 'nonsense' is not a command")
+    at.expect_exact(ROOT_PROMPT)
+    assert "refused" not in at.before
+    at.sendline("exit")
+    assert at.finish() == 0

@@ -1,0 +1,72 @@
+"""Elements of lists, as they are typed: what a commit would refuse of one is refused at its line, not at the object's
+`save`, which comes many lines later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.configuration.document import Document, place
+from avi_shell.errors import InvalidObject
+from avi_shell.session.openobject import OpenObject
+from grammar.actions import Action, Element
+from grammar.errors import BadValue
+
+_SERVERS = "servers"
+
+
+def check_entered(configuration: Configuration, opened: OpenObject, actions: Sequence[Action]) -> None:
+    """Before a line's actions are carried out: the servers that it adds by their addresses. Raises BadValue."""
+    if opened.kind.segment != "pool" or len(opened.modes) > 1:
+        return
+    for action in actions:
+        if not isinstance(action, Element) or action.field.name != _SERVERS or not action.key:
+            continue
+        servers = opened.document.get(_SERVERS, [])
+        if any(all(server.get(key) == value for key, value in action.key.items()) for server in servers):
+            continue  # one that is there is opened
+        if service := _user(configuration, opened):
+            from avi_shell.configuration import element
+
+            try:
+                element.check_server(servers, None, action.key["ip"], service)
+            except InvalidObject as exc:
+                raise BadValue(exc.what, action.word.text, action.word.column, (exc.hint,), path=exc.path) from None
+
+
+def check_left(configuration: Configuration, opened: OpenObject, tenant: str) -> None:
+    """Before a mode is left: the element that it is, if it is one. Raises InvalidObject."""
+    mode = opened.mode
+    if mode.field is None or mode.single or not all(m.field is None or m.field.described for m in opened.modes):
+        return  # no element, or one that commits do not look into
+    from avi_shell.configuration import element
+
+    items = opened.modes[-2].value[mode.field.name]
+    position = next(at for at, item in enumerate(items) if item is mode.value)
+    filled = mode.value
+    if len(opened.modes) == 2:
+        alone = {"name": opened.name, mode.field.name: [mode.value]}
+        filled = configuration.prepared(opened.kind.segment, alone, tenant)[mode.field.name][0]
+    element.check(opened.kind, mode.field, items, position, filled)
+    if mode.field.name == _SERVERS and opened.kind.segment == "pool" and (service := _user(configuration, opened)):
+        element.check_server(items, position, mode.value["ip"], service)
+
+
+def _user(configuration: Configuration, opened: OpenObject) -> str:
+    """The virtual service that sends packets directly to the servers of the open pool as it is stored; "" for none."""
+    if opened.sent_to_by is None:
+        opened.sent_to_by = _direct(configuration, opened.document) if "uuid" in opened.document else ""
+    return opened.sent_to_by
+
+
+def _direct(configuration: Configuration, pool: Document) -> str:
+    from avi_shell.configuration.assembly import assemble
+    from avi_shell.configuration.linking import followers
+    from grammar import schema
+
+    with configuration.snapshot() as store:
+        for id_ in followers(store, [place(schema.kind("pool"), pool)]):
+            service = assemble(store.by_id(id_).document, configuration.referenced)
+            if service.is_dsr and (service.pool or {}).get("uuid") == pool["uuid"]:
+                return str(service.name)
+    return ""
