@@ -3,5 +3,3 @@
 Imports `grammar`, and of `dataplane` only the plan, the client of the engines' live queries, their errors, and the
 recipe for servers.
 """
-
-VERSION = "0.1.0"

@@ -23,6 +23,7 @@ from avi_shell.fronts.batch import (
 )
 from avi_shell.session.source import STDIN, Source, from_file
 from dataplane.client import default_state
+from dataplane.version import VERSION
 
 if TYPE_CHECKING:
     from avi_shell.fronts.keyboard import Keyboard
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit status: 0 done, 1 refused or not saved, 2 wrong command line, 3 not applied within --wait, "
         "4 no store, 130 interrupted",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     parser.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
     storeoptions.add(parser)
     parser.add_argument("--controller", default="10-1-1-1", metavar="NAME", help="second element of the prompt")

@@ -26,6 +26,7 @@ RUN_OK, RUN_FAILED, RUN_USAGE, RUN_INTERRUPTED = 0, 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status: 0 done, 1 refused or no engine runs, 2 wrong command line."""
     arguments = _parser().parse_args(argv)
+    arguments.words = list(sys.argv[1:] if argv is None else argv)
     try:
         status = int(arguments.command(arguments))
         sys.stdout.flush()
@@ -43,26 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="avi-se", description="The service engine: it forwards by the plan.")
-    verbs = parser.add_subparsers(required=True, metavar="run | clean | replay | status")
+    commandline.add_version(parser)
+    verbs = parser.add_subparsers(required=True, metavar="run | clean | replay | status | install-unit")
     run = verbs.add_parser("run", help="run a service engine in the foreground")
-    run.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
-    run.add_argument("--name", type=_name, default="se-1", help="this engine's name (default: %(default)s)")
-    run.add_argument(
-        "--interface",
-        action="append",
-        default=[],
-        metavar="IF",
-        help="interface to serve; may repeat (default: all that are up, have an address, and no other engine has)",
-    )
-    run.add_argument(
-        "--driver", choices=registry.CHOICES, help=f"overrides the group's se_use_dpdk; {registry.explained()}"
-    )
-    run.add_argument("--store", metavar="URL", help="share the configuration: etcd://[USER@]HOST[:PORT],…/CLUSTER")
-    run.add_argument("--store-password-file", metavar="FILE", help="holds USER's password (mode 0600)")
-    run.add_argument("--store-ca", metavar="FILE", help="use TLS, with members that it has signed")
-    run.add_argument(
-        "--metrics", type=_endpoint, metavar="ADDRESS:PORT", help="serve metrics for Prometheus there (/metrics)"
-    )
+    _add_run(run)
     run.set_defaults(command=_run)
     replay = verbs.add_parser("replay", help="the forwarding decision on a capture file")
     replay.add_argument("--plan", type=Path, required=True, metavar="PLAN.json", help="made by avi-shell compile")
@@ -84,7 +69,39 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
     status.add_argument("--json", action="store_true", help="a list of objects, for programs")
     status.set_defaults(command=_status)
+    unit = verbs.add_parser("install-unit", help="write a systemd unit that runs a service engine")
+    _add_run(unit)
+    _add_own(unit)
+    unit.set_defaults(command=_install_unit)
     return parser
+
+
+def _add_own(unit: argparse.ArgumentParser) -> None:
+    """The options of `install-unit` alone."""
+    unit.add_argument("--scripts", action="store_true", help="with the capabilities of monitors that run scripts")
+    unit.add_argument("--print", action="store_true", help="print the unit alone")
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    """The options of an engine."""
+    run.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
+    run.add_argument("--name", type=_name, default="se-1", help="this engine's name (default: %(default)s)")
+    run.add_argument(
+        "--interface",
+        action="append",
+        default=[],
+        metavar="IF",
+        help="interface to serve; may repeat (default: all that are up, have an address, and no other engine has)",
+    )
+    run.add_argument(
+        "--driver", choices=registry.CHOICES, help=f"overrides the group's se_use_dpdk; {registry.explained()}"
+    )
+    run.add_argument("--store", metavar="URL", help="share the configuration: etcd://[USER@]HOST[:PORT],…/CLUSTER")
+    run.add_argument("--store-password-file", metavar="FILE", help="holds USER's password (mode 0600)")
+    run.add_argument("--store-ca", metavar="FILE", help="use TLS, with members that it has signed")
+    run.add_argument(
+        "--metrics", type=_endpoint, metavar="ADDRESS:PORT", help="serve metrics for Prometheus there (/metrics)"
+    )
 
 
 def _name(text: str) -> str:
@@ -118,6 +135,30 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.state, arguments.name, tuple(arguments.interface), arguments.driver, store, arguments.metrics
     )
     asyncio.run(process.serve(settings))
+    return RUN_OK
+
+
+def _install_unit(arguments: argparse.Namespace) -> int:
+    from dataplane.daemon import unit
+
+    try:
+        _store(arguments)
+    except ValueError as exc:
+        print(f"avi-se: error: argument --store: {exc}", file=sys.stderr)
+        return RUN_USAGE
+    state = arguments.state.absolute()
+    command = [sys.executable, "-P", "-m", "dataplane", "run", "--state", str(state), "--name", arguments.name]
+    own = argparse.ArgumentParser(add_help=False)
+    own.add_argument("--state")
+    own.add_argument("--name")
+    _add_own(own)
+    _, others = own.parse_known_args(arguments.words[1:])  # as they were typed
+    text = unit.text(arguments.name, state, [*command, *others], scripts=arguments.scripts)
+    if arguments.print:
+        print(text, end="")
+        return RUN_OK
+    path = unit.install(arguments.name, text, unit.UNITS)
+    print(f"wrote {path}; now: systemctl daemon-reload && systemctl enable --now {path.name}")
     return RUN_OK
 
 

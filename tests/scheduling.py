@@ -35,6 +35,7 @@ LONG = (
     "tests/shell/test_live.py",
     "tests/shell/test_properties.py",
     "tests/test_readme.py::test_make_demo",
+    "tests/test_wheel.py",
     "tests/server",
     "tests/dataplane",
     "tests/cluster",

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from avi_shell import VERSION
 from avi_shell.configuration import document
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import ALL, HIDDEN_STATE, Document
@@ -15,6 +14,7 @@ from avi_shell.configuration.runningconfig import running_config
 from avi_shell.errors import Refused
 from dataplane.foreign import files, jsontext
 from dataplane.plan import file
+from dataplane.version import VERSION
 from grammar import schema
 
 __all__ = ["compile_file", "dumps", "export", "import_", "running_config"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
-from avi_shell import VERSION, manual
+from avi_shell import manual
 from avi_shell.configuration.document import ALL, SECRET, Document, cloud_of
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
@@ -14,6 +14,7 @@ from avi_shell.session import confirming, elements, files, history, naming, tran
 from avi_shell.session.comment import comment_of
 from avi_shell.session.state import FIELD_VALUE, SessionState
 from avi_shell.views import live
+from dataplane.version import VERSION
 from grammar import schema
 from grammar.commands import Command
 from grammar.lexer import pick

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from avi_shell.output import render
+from avi_shell.output.result import Part, Result, Table
 
 Normaliser = Callable[[str], str]
 """A line → the line that it is compared by."""
@@ -36,15 +40,34 @@ BY_NAME: Mapping[str, Normaliser] = {
 """Names of the setting `normalise` → what each does."""
 
 
+def shown(result: Result, prompt: str, width: int | None) -> list[str]:
+    """The lines that a terminal shows for a result, without what no two stores have in common: before tables are drawn,
+    since a narrow one folds it."""
+    return list(render.transcript(replace(result, parts=[_part(part) for part in result.parts]), prompt, width))
+
+
+def _part(part: Part) -> Part:
+    if isinstance(part, Table):
+        return Table(part.columns, [[_everywhere(cell) for cell in row] for row in part.rows])
+    return type(part)(_everywhere(part)) if isinstance(part, str) else part
+
+
+def _everywhere(text: str) -> str:
+    for step in _ALWAYS:
+        text = step(text)
+    return text
+
+
 def normaliser(names: Iterable[str], others: Mapping[str, Normaliser]) -> Normaliser:
     """All that is to be done with a line. others: normalisers beside those of `BY_NAME`. Raises LookupError, a
     sentence, for a name that is none."""
     known = {**BY_NAME, **others}
     if wrong := [name for name in names if name not in known]:
         raise LookupError(f"{wrong[0]!r} is no normaliser; expected: {', '.join(known)}")
-    steps = [*_ALWAYS, *(known[name] for name in names)]
+    steps = [known[name] for name in names]
 
     def normalised(line: str) -> str:
+        line = _everywhere(line)
         for step in steps:
             line = step(line)
         return line.rstrip()

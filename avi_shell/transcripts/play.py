@@ -19,9 +19,11 @@ from avi_shell.session.source import from_file, is_prompted
 from avi_shell.session.state import QUESTION
 from avi_shell.transcripts import compare
 from avi_shell.transcripts.document import BadTranscript, Transcript
-from avi_shell.transcripts.normalise import Normaliser
+from avi_shell.transcripts.normalise import Normaliser, shown
 from grammar.lexer import prompt_end
 
+NOWHERE = Path("/nonexistent/avi-shell")
+"""The state directory, whose name is shown: no engine runs there."""
 _TEXT_WANTED = TEXT_WANTED.partition("{}")[0]
 
 
@@ -54,7 +56,7 @@ def steps(transcript: Transcript, columns: int | None = None) -> Iterator[Step]:
             except OSError as exc:
                 raise BadTranscript(f"files: {name}: {exc.strerror}", transcript.path) from None
         with chdir(folder):
-            player = Player(transcript, Path(folder) / "state", columns)
+            player = Player(transcript, NOWHERE, columns)
             yield from player.steps()
 
 
@@ -133,7 +135,7 @@ class Player:
         prompt = self.session.prompt
         result = self.session.run(line)
         width = self.session.settings.width or self._columns
-        return list(render.transcript(result, prompt, width)), result.ended
+        return shown(result, prompt, width), result.ended
 
     def _answer(self, told: Sequence[Part], question: str) -> bool:
         """The answer that the transcript has to a question; no where it has none."""

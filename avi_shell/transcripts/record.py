@@ -9,11 +9,10 @@ from typing import TextIO
 from avi_shell.configuration.document import ALL, SECRET
 from avi_shell.configuration.runningconfig import running_config
 from avi_shell.errors import Refused
-from avi_shell.output import render
 from avi_shell.output.result import Result
 from avi_shell.session.session import Session
 from avi_shell.session.source import TRANSCRIPT
-from avi_shell.transcripts.normalise import normaliser
+from avi_shell.transcripts.normalise import normaliser, shown
 
 BEFORE = ".before.avi"
 """Ends the name of the file that holds what the store had when the session began."""
@@ -50,7 +49,7 @@ class Recorder:
         if result.secret:
             lines = [f"{prompt}# {SECRET}"]
         else:
-            lines = list(render.transcript(result, prompt, self._session.settings.width or self._columns))
+            lines = shown(result, prompt, self._session.settings.width or self._columns)
         self._write(lines)
         if self._fault:
             result.warnings.append(f"the session is not recorded any more: {self._file.name}: {self._fault}")

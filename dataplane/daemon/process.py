@@ -1,7 +1,8 @@
 """The process of a service engine: its lock, its start, its signals, its end, and the loop that follows the plan.
 
 SIGTERM and SIGINT stop it and everything it forwards. SIGHUP ends the process alone: with XDP the kernel forwards on,
-and the next `avi-se run` of the same name takes over without losing a packet, as it does after a crash.
+and the next `avi-se run` of the same name takes over without losing a packet, as it does after a crash. SIGUSR1 has it
+read the whole plan again.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from dataplane.network.state import Network
 from dataplane.plan.source import PlanSource
 from dataplane.plan.storesource import StoreSource
 from dataplane.runtime import endsignals, locks, tasks
+from dataplane.runtime.notify import Notifier
 from dataplane.vip.gratuitous import GratuitousArp
 from dataplane.vip.record import SUFFIX, VipRecord
 
@@ -144,12 +146,15 @@ class Daemon:
         self._engine: Engine | None = None
         self._reason = ""
         self._leaves = True  # the engines of other hosts hear of its end at once
+        self._notifier = Notifier()
+        self._reloading = False  # the plan is read anew, and somebody waits for it
         self._stop: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
         """Start, follow, stop."""
         asyncio.get_running_loop().set_exception_handler(self._unexpected)
         endsignals.take_over(self._end)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._reload)
         try:
             await self._joining.begin()
             await self._serve()
@@ -185,13 +190,14 @@ class Daemon:
             jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, speaker, requests))]
             joining = self._joining.run(engine, speaker.report)
             # Whatever becomes of these, forwarding goes on.
-            jobs += [tasks.once(job) for job in (undoing.run(), following.run(), joining)]
+            jobs += [tasks.once(job) for job in (undoing.run(), following.run(), joining, self._tell_alive())]
             ends = engine.driver.ends_with_process()
             ended = f"forwarding ended with it: {ends}" if ends else "the kernel forwards on"
             keep = True  # where something failed, what the kernel forwards by itself is not the worse for it
             try:
                 socket = self._settings.state / "run" / f"{self._settings.name}.sock"
                 async with requests.listening(socket), observing.served(engine, self._settings.metrics):
+                    self._notifier.ready(self._says())
                     keep = await self._stop
                     if ends or not keep:
                         await self._joining.leave()
@@ -285,8 +291,28 @@ class Daemon:
                 engine.refresh()
                 speaker.follow()
                 await requests.applied()
+                if self._reloading:
+                    self._reloading = False
+                    self._notifier.ready(self._says())
             except DataplaneError as exc:
                 engine.events.add(f"the plan was not applied: {exc}")
+
+    async def _tell_alive(self) -> None:
+        """The loop goes round: told as often as who started the process wants to hear it."""
+        while self._notifier.alive_every is not None:
+            self._notifier.alive()
+            await asyncio.sleep(self._notifier.alive_every)
+
+    def _says(self) -> str:
+        """What it does, in a line."""
+        assert self._engine is not None
+        return f"driver {self._engine.driver.name}, plan {self._engine.mark.version}"
+
+    def _reload(self) -> None:
+        """Read the whole plan again, as if the store were another one (SIGUSR1)."""
+        self._reloading = True
+        self._notifier.reloading()
+        self._source.reread()
 
     def _network_changed(self) -> None:
         if self._engine is not None:
@@ -294,6 +320,7 @@ class Daemon:
 
     def _end(self, signum: int) -> None:
         if not self._stop.done():
+            self._notifier.stopping()
             self._stop.set_result(signum == signal.SIGHUP)
 
     def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="avi-lab", description="A laboratory of network namespaces for DSR.")
+    commandline.add_version(parser)
     verbs = parser.add_subparsers(required=True, metavar="run | up | down")
     for name, run, about in (
         ("run", _run, "a demonstration with its proof; nothing of it stays"),

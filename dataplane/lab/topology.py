@@ -33,7 +33,7 @@ from typing import Any
 
 from dataplane.errors import LabError
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parent / "examples"
 CLIENT, ENGINE, ROUTER, FAR, SWITCH = "client", "engine", "router", "far", "switch"
 """Names that are taken: of hosts, and `far` of the router's port on the servers' segment."""
 PROTOCOLS = ("tcp", "udp")

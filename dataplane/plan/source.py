@@ -30,5 +30,8 @@ class PlanSource(Protocol):
     def wake(self) -> None:
         """There may be a newer version: look at once."""
 
+    def reread(self) -> None:
+        """Look at once, and read the whole plan again."""
+
     def close(self) -> None:
         """End. Nobody waits for a version any more."""

@@ -43,6 +43,7 @@ class StoreSource:
         self._thread = ThreadPoolExecutor(1, "avi-se-plan")
         self._wake = threading.Event()
         self._closing = False
+        self._anew = False  # the next look reads everything
         self.unconfirmed: Unconfirmed | None = None  # written by the thread, read by the loop
         # What follows is the thread's.
         self._looked = False
@@ -61,6 +62,11 @@ class StoreSource:
 
     def wake(self) -> None:
         """Looks at once, and not only when LOOK_EVERY is over."""
+        self._wake.set()
+
+    def reread(self) -> None:
+        """Reads everything again at once, whatever was read before."""
+        self._anew = True
         self._wake.set()
 
     def close(self) -> None:
@@ -82,8 +88,9 @@ class StoreSource:
             self._looked = True
             if not (self._changed() or woken):
                 continue
+            anew, self._anew = self._anew, False
             try:
-                plan = self._read(after)
+                plan = self._read(None if anew else after)
                 self._failing = ""
             except PlanError as exc:
                 if str(exc) == self._failing:

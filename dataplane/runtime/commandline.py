@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from dataplane.errors import DataplaneError
+from dataplane.version import VERSION
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """The option `--version`."""
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
 
 
 def tell(program: str, error: DataplaneError) -> None:

@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="avi-server", description="Prepares a pool member for direct server return.")
+    commandline.add_version(parser)
     verbs = parser.add_subparsers(required=True, metavar="apply | check | undo")
     for name, command, about in (
         ("apply", _apply, "prepare this host; what was there is remembered"),

@@ -37,6 +37,9 @@ class Source:
     def wake(self) -> None:
         self.looks += 1
 
+    def reread(self) -> None:
+        raise NotImplementedError
+
     def close(self) -> None:
         raise NotImplementedError
 

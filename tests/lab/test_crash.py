@@ -35,6 +35,20 @@ def test_a_killed_engine_loses_no_request_and_the_next_one_adopts_what_runs(lab:
 
 
 @drivers_that_outlive
+def test_a_restart_as_the_systemd_unit_does_it_loses_no_request(lab: Lab, driver: str) -> None:
+    """The unit's RestartKillSignal ends the process alone, and the next one takes over."""
+    asking = lab.start_asking(PORTS[:200], "--interval", "0.01", "--timeout", "8")
+    for answered in (40, 80):
+        asking.until(answered)
+        assert lab.stop_engine(signal.SIGHUP) == 0
+        asking.until(answered + 20)
+        lab.start_engine()
+    answers = asking.finish()
+    assert [answer for answer in answers if answer.error] == []
+    assert {a.port: a.server for a in answers} == plans.owners(lab.topology, PORTS[:200], lab.topology.servers)
+
+
+@drivers_that_outlive
 def test_a_stopped_engine_takes_everything_away(lab: Lab, driver: str) -> None:
     assert lab.stop_engine() == 0
     assert "xdp" not in lab.hosts["engine"].call("ip", "link", "show", "dev", "eth0")
