@@ -15,7 +15,7 @@ KERNEL ?= 6.1
 KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_handshakes.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/server tests/kernels/vlans.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dpdk test lint soak fuzz torture fleet bench bench-shell test-kernel install-demo install-test xdp clean
+.PHONY: help demo dpdk test lint soak fuzz torture fleet bench bench-shell test-kernel deb install-demo install-test xdp clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -89,6 +89,12 @@ bench: install-test ## measure every row in one run: table, build/bench/ (QUICK=
 
 bench-shell: install-test ## how fast the shell starts, parses and commits
 	@$(BIN)/python -m tests.bench.shell
+
+deb: install-test ## the wheel and the Debian package, into build/
+	@rm -f build/*.whl build/*.deb
+	@$(BIN)/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build .
+	@PYTHON=$(BIN)/python distribution/deb build/*.whl build/avi-shell.deb
+	@ls build/*.whl build/*.deb
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) *.egg-info build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -44,13 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         tool = tools.chosen(words)
         if tool is not None:
             return tools.run(tool, USER)
-        parser = _parser()
-        arguments = parser.parse_args(words)
+        whole = parser()
+        arguments = whole.parse_args(words)
         running = arguments.engine or arguments.wait is not None or arguments.transcript or arguments.record
         if arguments.check and running:
-            parser.error("--check runs nothing: no --engine, --wait, --transcript or --record")
+            whole.error("--check runs nothing: no --engine, --wait, --transcript or --record")
         if arguments.check and arguments.store is not None:
-            parser.error("--check looks at what the state directory has: no --store")
+            whole.error("--check looks at what the state directory has: no --store")
         return _shell(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -79,7 +79,8 @@ class _Input(argparse.Action):
         setattr(namespace, self.dest, [*earlier, ((option_string or "").strip("-"), str(values))])
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line of `avi-shell`."""
     parser = argparse.ArgumentParser(
         prog="avi-shell",
         description="Configure a Direct Server Return load balancer. Also: avi-shell compile EXPORT.json PLAN.json, "

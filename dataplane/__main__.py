@@ -25,7 +25,7 @@ RUN_OK, RUN_FAILED, RUN_USAGE, RUN_INTERRUPTED = 0, 1, 2, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status: 0 done, 1 refused or no engine runs, 2 wrong command line."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     arguments.words = list(sys.argv[1:] if argv is None else argv)
     try:
         status = int(arguments.command(arguments))
@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return RUN_FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line of `avi-se`."""
     parser = argparse.ArgumentParser(prog="avi-se", description="The service engine: it forwards by the plan.")
     commandline.add_version(parser)
     verbs = parser.add_subparsers(required=True, metavar="run | clean | replay | status | install-unit")

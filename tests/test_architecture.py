@@ -15,7 +15,7 @@ from tests import architecture
 
 ROOT = Path(__file__).parent.parent
 TOP_LEVEL = {
-    "avi_shell", "grammar", "dataplane", "tests", "examples",
+    "avi_shell", "grammar", "dataplane", "tests", "examples", "distribution",
     "README.md", "setup.cfg", "pyproject.toml", "ruff.toml", "Makefile", "LICENSE", ".ci", ".gitignore",
 }  # fmt: skip
 BEYOND = {"grammar": (), "dataplane": (), "avi_shell": ("grammar", "dataplane")}

@@ -1,4 +1,4 @@
-"""The wheel, in a virtual environment and a folder that know nothing of the checkout."""
+"""The wheel and the Debian package, in environments and folders that know nothing of the checkout."""
 
 from __future__ import annotations
 
@@ -127,5 +127,73 @@ def test_the_recipe_for_ci_replays_a_session_and_checks_its_forwarding(installed
 @every_driver
 def test_the_demonstration_runs_from_it(installed: Installed, driver: str, tmp_path: Path) -> None:
     done = installed.run(tmp_path, "avi-lab", "run", "l2_dsr", "--driver", driver, "--requests", "20")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert "everything was seen" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def package(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Debian package, without the libraries that the wheel requires: those come from an index."""
+    path = tmp_path_factory.mktemp("package") / "avi-shell.deb"
+    argv = [str(ROOT / "distribution" / "deb"), str(installed.wheel), str(path), "--no-deps", "--no-index"]
+    environment = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+INSTALLED = """\
+mount -t tmpfs none "$HERE"
+for there in /usr /var/lib/dpkg; do
+  mkdir -p "$HERE$there/over" "$HERE$there/work"
+  mount -t overlay overlay -o "lowerdir=$there,upperdir=$HERE$there/over,workdir=$HERE$there/work" "$there"
+done
+cd /
+dpkg -i "$PACKAGE" >/dev/null
+"""
+"""Installs the package on a machine that differs from this one in nothing but that, for as long as the script runs."""
+
+
+def on_a_machine_with_it(package: Path, installed: Installed, script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script on a machine with the package. What it requires is found in a folder."""
+    here = package.parent / "machine"
+    here.mkdir(exist_ok=True)
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "AVI_SHELL_STATE")},
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HERE": str(here), "PACKAGE": str(package),
+        "PYTHONPATH": str(installed.libraries), "PYTHONDONTWRITEBYTECODE": "1",
+    }  # fmt: skip
+    argv = ["unshare", "--mount", "sh", "-euc", INSTALLED + script]
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.root
+def test_the_debian_package_brings_programs_pages_and_completion_and_takes_them_away(
+    package: Path, installed: Installed
+) -> None:
+    script = """\
+for program in avi-shell avi-se avi-server avi-lab; do
+  "$program" --version
+  test "$(man -w "$program")" = "/usr/share/man/man8/$program.8.gz"
+  bash -n "/usr/share/bash-completion/completions/$program"
+done
+avi-se install-unit --print | grep ^ExecStart
+grep -rIl "$HERE" /usr/lib/avi-shell || true
+touch /usr/lib/avi-shell/compiled.pyc
+dpkg -r avi-shell >/dev/null
+ls -d /usr/lib/avi-shell /usr/bin/avi-se || echo gone
+"""
+    done = on_a_machine_with_it(package, installed, script)
+    assert done.stdout.splitlines() == [
+        *(f"{program} {VERSION}" for program in ("avi-shell", "avi-se", "avi-server", "avi-lab")),
+        "ExecStart=/usr/lib/avi-shell/bin/python -P -m dataplane run --state /var/lib/avi-shell --name se-1",
+        "gone",
+    ], done.stderr
+
+
+@pytest.mark.root
+@every_driver
+def test_the_demonstration_runs_from_the_debian_package(installed: Installed, package: Path, driver: str) -> None:
+    done = on_a_machine_with_it(package, installed, f"avi-lab run l2_dsr --driver {driver} --requests 20")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert "everything was seen" in done.stdout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -27,13 +27,13 @@ _PATIENCE = 3.0
 """Seconds for each member to answer."""
 
 
-def run(words: Sequence[str], user: str) -> None:
+def run(arguments: argparse.Namespace, user: str) -> None:
     """Do what the words say. Raises ShellError, UsageError."""
-    arguments = _parser().parse_args(words)
     _DOES[arguments.what](arguments, user)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Of the words behind `cluster`."""
     parser = argparse.ArgumentParser(
         prog="avi-shell cluster", description="The configuration that hosts share in etcd."
     )

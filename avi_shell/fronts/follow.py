@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -35,15 +35,19 @@ _AGAIN = 1.0
 """Seconds between two tries to reach etcd."""
 
 
-def run(words: Sequence[str]) -> None:
-    """Follow until a signal ends it. Raises ShellError, UsageError."""
+def parser() -> argparse.ArgumentParser:
+    """Of the words behind `follow`."""
     parser = argparse.ArgumentParser(
         prog="avi-shell follow", description="Apply what other hosts commit as soon as it is committed."
     )
     parser.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
     parser.add_argument("--while-input", action="store_true", help="end when standard input does")
     storeoptions.add(parser)
-    arguments = parser.parse_args(words)
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Follow until a signal ends it. Raises ShellError, UsageError."""
     if storeoptions.address(arguments) is None:
         raise Refused(f"{arguments.state} belongs to no cluster", hint=f"--store {FORM} names one")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from avi_shell.errors import Refused, ShellError, StoreError
@@ -15,33 +16,50 @@ from avi_shell.fronts.storeoptions import UsageError
 from dataplane.client import default_state
 
 
-def _compile(words: Sequence[str], user: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One thing that the program does beside running lines."""
+
+    parser: Callable[[], argparse.ArgumentParser]  # of the words behind its name
+    run: Callable[[argparse.Namespace, str], None]  # does it, for the shell's user
+
+
+def _compile_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="avi-shell compile", description="What a commit would have published, for replay and review."
     )
     parser.add_argument("export", type=Path, metavar="EXPORT.json")
     parser.add_argument("plan", type=Path, metavar="PLAN.json")
-    arguments = parser.parse_args(words)
+    return parser
+
+
+def _compile(arguments: argparse.Namespace, user: str) -> None:
     from avi_shell.configuration.transfer import compile_file
 
     for notice in compile_file(arguments.export, arguments.plan):
         print(notice)
 
 
-def _backup(words: Sequence[str], user: str) -> None:
+def _backup_parser() -> argparse.ArgumentParser:
     parser = _parser("backup", "Write the whole store, with its history, to a file. Whatever runs goes on.")
     parser.add_argument("file", type=Path, metavar="FILE")
-    arguments = parser.parse_args(words)
+    return parser
+
+
+def _backup(arguments: argparse.Namespace, user: str) -> None:
     from avi_shell.configuration import backup
 
     backup.save(arguments.state, arguments.file)
     print(f"Successfully wrote the store to {arguments.file}.")
 
 
-def _restore(words: Sequence[str], user: str) -> None:
+def _restore_parser() -> argparse.ArgumentParser:
     parser = _parser("restore", "Put a backup in the place of the store. Engines that run follow it at once.")
     parser.add_argument("file", type=Path, metavar="FILE")
-    arguments = parser.parse_args(words)
+    return parser
+
+
+def _restore(arguments: argparse.Namespace, user: str) -> None:
     from dataclasses import replace
 
     from avi_shell.configuration import backup
@@ -57,11 +75,14 @@ def _restore(words: Sequence[str], user: str) -> None:
     print(f"Successfully restored the store from {arguments.file}; it is commit {number}.")
 
 
-def _history(words: Sequence[str], user: str) -> None:
+def _history_parser() -> argparse.ArgumentParser:
     parser = _parser("history", "How many commits the store remembers, with what each changed, and for how many days.")
     parser.add_argument("--commits", type=int, metavar="N", help="remember so many at most")
     parser.add_argument("--days", type=int, metavar="N", help="remember them for so many days at most")
-    arguments = parser.parse_args(words)
+    return parser
+
+
+def _history(arguments: argparse.Namespace, user: str) -> None:
     from contextlib import closing
 
     from avi_shell.configuration.configuration import Configuration
@@ -82,14 +103,17 @@ def _history(words: Sequence[str], user: str) -> None:
         print(f"At most {commits} commits of the last {days} days are remembered.")
 
 
-def _undo_unconfirmed(words: Sequence[str], user: str) -> None:
+def _undo_parser() -> argparse.ArgumentParser:
     parser = _parser(
         "undo-unconfirmed",
         "Undo what save confirm stored and nobody confirmed, if its time is over. Engines run this at the deadline.",
     )
     storeoptions.add(parser)
     parser.add_argument("--deadline", type=float, metavar="SECONDS", help="of which deadline, whatever the clock says")
-    arguments = parser.parse_args(words)
+    return parser
+
+
+def _undo_unconfirmed(arguments: argparse.Namespace, user: str) -> None:
     from contextlib import closing
     from dataclasses import replace
 
@@ -116,16 +140,28 @@ def _undo_unconfirmed(words: Sequence[str], user: str) -> None:
     print(f"{sentence(done)}.".capitalize())
 
 
-def _cluster(words: Sequence[str], user: str) -> None:
+def _cluster_parser() -> argparse.ArgumentParser:
     from avi_shell.fronts import cluster
 
-    cluster.run(words, user)
+    return cluster.parser()
 
 
-def _follow(words: Sequence[str], user: str) -> None:
+def _cluster(arguments: argparse.Namespace, user: str) -> None:
+    from avi_shell.fronts import cluster
+
+    cluster.run(arguments, user)
+
+
+def _follow_parser() -> argparse.ArgumentParser:
     from avi_shell.fronts import follow
 
-    follow.run(words)
+    return follow.parser()
+
+
+def _follow(arguments: argparse.Namespace, user: str) -> None:
+    from avi_shell.fronts import follow
+
+    follow.run(arguments)
 
 
 def _parser(word: str, description: str) -> argparse.ArgumentParser:
@@ -134,22 +170,23 @@ def _parser(word: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-TOOLS: Mapping[str, Callable[[Sequence[str], str], None]] = {
-    "compile": _compile,
-    "backup": _backup,
-    "restore": _restore,
-    "history": _history,
-    "undo-unconfirmed": _undo_unconfirmed,
-    "cluster": _cluster,
-    "follow": _follow,
+TOOLS: Mapping[str, Tool] = {
+    "compile": Tool(_compile_parser, _compile),
+    "backup": Tool(_backup_parser, _backup),
+    "restore": Tool(_restore_parser, _restore),
+    "history": Tool(_history_parser, _history),
+    "undo-unconfirmed": Tool(_undo_parser, _undo_unconfirmed),
+    "cluster": Tool(_cluster_parser, _cluster),
+    "follow": Tool(_follow_parser, _follow),
 }
-"""First word of the command line → what it does; it gets the words behind it and the shell's user."""
+"""First word of the command line → what it does."""
 
 
 def run(words: Sequence[str], user: str) -> int:
     """Do what the first word says. Returns the exit status of `batch`."""
     try:
-        TOOLS[words[0]](words[1:], user)
+        tool = TOOLS[words[0]]
+        tool.run(tool.parser().parse_args(words[1:]), user)
     except ShellError as exc:
         path = f"{exc.path}: " if exc.path and exc.path not in exc.what else ""
         print(f"avi-shell: error: {path}{exc}" + (f"; {exc.hint}" if exc.hint else ""), file=sys.stderr)

@@ -31,7 +31,7 @@ MOST_REQUESTS = 40_000
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status: 0 done, 1 failed, 2 wrong command line, 130 interrupted."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _interrupt)
     try:
@@ -44,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line of `avi-lab`."""
     parser = argparse.ArgumentParser(prog="avi-lab", description="A laboratory of network namespaces for DSR.")
     commandline.add_version(parser)
     verbs = parser.add_subparsers(required=True, metavar="run | up | down")

@@ -29,7 +29,7 @@ _ROUNDS = 3
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
     except DataplaneError as exc:
@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return WRONG
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line of `avi-server`."""
     parser = argparse.ArgumentParser(prog="avi-server", description="Prepares a pool member for direct server return.")
     commandline.add_version(parser)
     verbs = parser.add_subparsers(required=True, metavar="apply | check | undo")
