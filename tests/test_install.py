@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -22,3 +24,18 @@ def test_a_library_at_the_head_of_a_long_list_is_found(tmp_path: Path) -> None:
         argv, capture_output=True, text=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, timeout=30, check=False
     )
     assert "libbpf1" not in done.stderr
+
+
+@pytest.mark.root
+def test_services_that_are_installed_are_not_started(tmp_path: Path) -> None:
+    """Debian starts BIRD, etcd, FRR and nginx where it installs them, unless policy-rc.d answers 101."""
+    for name in ("bash", "cat", "chmod", "rm"):
+        (tmp_path / name).symlink_to(f"/bin/{name}")
+    tool(tmp_path, "ldconfig", "echo")
+    tool(tmp_path, "apt-get", '[ "$1" = update ] || { /usr/sbin/policy-rc.d; echo "policy $?: $*"; }')
+    argv = [str(ROOT / ".ci" / "install"), "test"]
+    done = subprocess.run(argv, capture_output=True, text=True, env={"PATH": str(tmp_path)}, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    (told,) = done.stderr.splitlines()[1:]
+    assert told.startswith("policy 101: install -y -q --no-install-recommends ")
+    assert {"etcd-server", "jq", "curl"} <= set(told.split())  # whose programs are in none of these folders

@@ -10,9 +10,12 @@ Source: etcd 3.4, api_grpc_gateway; the codes are gRPC's.
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
+import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from dataplane.cluster import operations
@@ -33,6 +36,15 @@ _LARGEST = 256 << 20
 _UNAUTHENTICATED = 16
 
 
+def nearest(address: StoreAddress) -> int:
+    """The member to begin with: that of this host, which lives as long as the host does; else the first one."""
+    for number, (host, _) in enumerate(address.endpoints):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here, suppress(OSError, ValueError):
+            here.bind((str(ipaddress.IPv4Address(host)), 0))  # a name would have to be asked for
+            return number
+    return 0
+
+
 class Etcd:
     """A client of the etcd of a cluster. Methods raise ClusterError; `patience` is what they wait, `attempt` what one
     member has of it."""
@@ -41,7 +53,7 @@ class Etcd:
         self.address = address
         self.patience = patience
         self.attempt = attempt
-        self._at = 0  # the member that answered last
+        self._at = nearest(address)  # the member that answered last
         self._open: dict[tuple[str, int], http.client.HTTPConnection] = {}
         self._token = ""
         self._tls: Any = None

@@ -11,6 +11,8 @@ from dataplane.lab.topology import Node
 
 _FOLLOWS = 2.5
 """Seconds in which the router is to do without a host that died: BFD finds out after three packets, 500 ms apart."""
+_TAKES_OVER = 5.0
+"""Seconds in which a standby is active: heartbeats for a second, and more where others use the machine."""
 _REPEATED = 1.0
 """Seconds after which a client repeats a SYN (RFC 6298 section 2): no request that takes less has lost a packet."""
 
@@ -18,10 +20,25 @@ _REPEATED = 1.0
 def run(lab: GroupLab, seen_at: Sequence[Seen], step: Callable[[str], None]) -> Iterator[Finding]:
     """Have one thing after the other happen; what was seen of each. seen_at: the frames of each engine before."""
     engines = lab.group.engines
-    yield _spread(seen_at, engines)
-    yield from _frozen(lab, step)
-    yield _drained(lab, engines[1], step)
-    yield _dead(lab, engines[2], step)
+    if lab.routes:
+        yield _spread(seen_at, engines)
+        yield _drained(lab, engines[1], step)
+        yield _dead(lab, engines[2], step)
+        yield from _frozen(lab, step)
+    else:
+        active, standby = sorted(engines, key=lambda node: node != lab.active())
+        yield _one_of_two(seen_at, engines, active)
+        yield from _taken_over(lab, active, standby, step)
+        yield _handed_over(lab, standby, active, step)
+        yield from _frozen(lab, step)
+
+
+def _one_of_two(seen_at: Sequence[Seen], engines: Sequence[Node], active: Node) -> Finding:
+    """The standby forwards nothing. seen_at: the frames of each engine."""
+    frames = {node: len(seen.from_engine) for node, seen in zip(engines, seen_at, strict=True)}
+    told = ", ".join(f"{node.name} {count}" for node, count in frames.items())
+    holds = [node for node, count in frames.items() if count] == [active]
+    return Finding(f"{active.name} is active and forwarded all, the other one nothing", holds, f"frames: {told}")
 
 
 def _spread(seen_at: Sequence[Seen], engines: Sequence[Node]) -> Finding:
@@ -89,4 +106,43 @@ def _dead(lab: GroupLab, engine: Node, step: Callable[[str], None]) -> Finding:
         f"the router does without {engine.name} within {_FOLLOWS} s, and every request is answered in the end",
         took < _FOLLOWS and not steady.unanswered,
         f"gone at the router after {took:.2f} s; {steady.words()}",
+    )
+
+
+def _taken_over(lab: GroupLab, active: Node, standby: Node, step: Callable[[str], None]) -> Iterator[Finding]:
+    """The host of the active engine dies, and comes back."""
+    lab.lead(lab.group.members[-1])
+    step(f"the host of {active.name}, which is active, is cut off, under requests")
+    with Steady(lab) as steady:
+        took = lab.sends_to({standby.name}, lambda: lab.pull(active))
+    yield Finding(
+        f"{standby.name} takes over within {_TAKES_OVER} s, and every request is answered in the end",
+        took < _TAKES_OVER and not steady.unanswered,
+        f"the router sends to it after {took:.2f} s; {steady.words()}",
+    )
+    step(f"the host of {active.name} comes back, under requests")
+    with Steady(lab) as steady:
+        lab.plug(active)
+        lab.wait(lambda: lab.active() == standby, f"{active.name} to stand by")
+        took = lab.sends_to({standby.name})
+    yield Finding(
+        f"{active.name} stands by now: nothing moves back, nothing is lost",
+        not steady.unanswered and steady.slowest < _REPEATED,
+        f"the router sends to {standby.name} alone after {took:.2f} s; {steady.words()}",
+    )
+
+
+def _handed_over(lab: GroupLab, active: Node, standby: Node, step: Callable[[str], None]) -> Finding:
+    """The active engine is told to end, as for an upgrade."""
+    lab.wait(lab.complete, "all engines to know each other")
+    step(f"{active.name}, which is active now, is told to end (SIGTERM), under requests")
+    with Steady(lab) as steady:
+        took = lab.sends_to({standby.name}, lambda: lab.signal_one(active))
+        lab.end_one(active)
+    lab.start_one(active)
+    lab.wait(lab.complete, "all engines to know each other")
+    return Finding(
+        f"{active.name} has {standby.name} take over before it ends: nothing is lost",
+        not steady.unanswered and steady.slowest < _REPEATED,
+        f"the router sends to it after {took:.2f} s; {steady.words()}",
     )

@@ -55,7 +55,7 @@ class GroupLab(Lab):
 
     def open(self) -> None:
         """Make the network. Raises LabError, and leaves nothing behind then."""
-        needed = {"etcd": "etcd-server", **({"bird": "bird2"} if self._routes else {})}
+        needed = {"etcd": "etcd-server", **({"bird": "bird2"} if self.routes else {})}
         for program, package in needed.items():
             if shutil.which(program, path=_ELSEWHERE) is None:
                 raise LabError(
@@ -67,7 +67,7 @@ class GroupLab(Lab):
         self.router.call("sysctl", "-qw", "net.ipv4.fib_multipath_hash_policy=1", "net.ipv4.conf.all.send_redirects=0")
 
     @property
-    def _routes(self) -> bool:
+    def routes(self) -> bool:
         """Whether the router learns the VIP by BGP."""
         assert self.group.router is not None
         return bool(self.group.router.system)
@@ -91,9 +91,25 @@ class GroupLab(Lab):
             words += ["--listen-client-urls", client, "--advertise-client-urls", client]
             words += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
             words += ["--initial-cluster", everybody, "--log-level", "error", "--logger", "zap"]
+            words += ["--pre-vote"]  # one that was cut off and comes back has nobody elect anew
             self._start(node, words, f"etcd-{node.name}")
         self.state.mkdir(mode=0o700, parents=True)
         self.wait(lambda: not self.shell("cluster", "seed", "--store", self.store).returncode, "etcd to take the store")
+
+    def lead(self, node: Node) -> None:
+        """Have a host's member lead etcd, so that it need not find another leader when another host dies."""
+        ids = {one: self._asked(one, "status", {})["header"]["member_id"] for one in self.group.members}
+        leader = self._asked(node, "status", {})["leader"]
+        if leader != ids[node]:
+            (leading,) = (one for one, number in ids.items() if number == leader)
+            self._asked(leading, "transfer-leadership", {"targetID": ids[node]})
+        self.wait(lambda: self._asked(node, "status", {})["leader"] == ids[node], f"{node.name} to lead etcd")
+
+    def _asked(self, node: Node, what: str, body: Mapping[str, str]) -> Mapping[str, Any]:
+        """What a member of etcd answers (etcd 3.4, api_grpc_gateway)."""
+        url = f"http://{node.address}:2379/v3/maintenance/{what}"
+        told = self.hosts[node.name].call("curl", "--silent", "--fail", "--data", json.dumps(body), url)
+        return dict(json.loads(told))
 
     def freeze(self) -> None:
         """Have most members of etcd stand still, so that it agrees to nothing."""
@@ -132,7 +148,7 @@ class GroupLab(Lab):
         """The engines, by name, that the router sends the VIP's packets to: by its route, or by its ARP table."""
         told = json.loads(self.router.call("ip", "-j", "route", "show", f"{self.group.vip}/32") or "[]")
         hops = {hop["gateway"] for route in told for hop in (route.get("nexthops") or [route]) if "gateway" in hop}
-        if not self._routes:
+        if not self.routes:
             known = json.loads(self.router.call("ip", "-j", "neigh", "show", self.group.vip) or "[]")
             macs = {one.get("lladdr") for one in known}
             return {node.name for node in self.group.engines if node.mac in macs}
@@ -155,7 +171,7 @@ class GroupLab(Lab):
     def start_engine(self, *options: str) -> None:
         """Start etcd, the router's BGP and all engines, with options of `avi-se run`, and wait until they answer."""
         self.start_members()
-        if self._routes:
+        if self.routes:
             self.start_router()
         for node in self.group.engines:
             self.start_one(node, *options)
@@ -191,10 +207,26 @@ class GroupLab(Lab):
         wanted = {node.address: "up" for node in self.group.servers}
         for node in self.group.engines:
             self.wait(lambda name=node.name: self.servers(name) == wanted, f"every server to be up for {node.name}")  # type: ignore[misc]
-        if self._routes:
+        if self.routes:
             self.sends_to(self.engine_states())
         else:
-            self.wait(self.announced, "the VIP to be announced")
+            self.wait(lambda: self.active() is not None, "an engine to answer ARP for the VIP")
+
+    def active(self) -> Node | None:
+        """The engine that answers ARP for the VIP; None: none does, or more than one."""
+        found = [node for node in self.group.engines if self._answers(node)]
+        return found[0] if len(found) == 1 else None
+
+    def _answers(self, node: Node) -> bool:
+        told = self.status(node.name)
+        vips = told["vips"] if told else ()
+        return any(vip["address"] == self.group.vip and vip["answers_arp"] for vip in vips)
+
+    def complete(self) -> bool:
+        """Whether every engine takes every other one to be there."""
+        told = [(self.status(name) or {}).get("membership") or {} for name in self.engine_states()]
+        found = [{one["name"]: one["presence"] for one in its.get("engines", ())} for its in told]
+        return all(its == dict.fromkeys(self.engine_states(), "up") for its in found)
 
     def pull(self, node: Node) -> None:
         """Pull a host's cable out of the switch: as if it died."""

@@ -31,6 +31,9 @@ ATTEMPT = 0.7
 """Seconds for one member, which answers within milliseconds while it lives."""
 _KEEP = LEASE / 3
 """Seconds after which the lease is kept alive."""
+_BREAK = LEASE - _KEEP - 0.3
+"""Seconds without an answer after which leases may have ended: a shorter outage, as of a leader that another one
+replaces, ends none."""
 _AGAIN = 0.5
 """Seconds between two tries to reach etcd."""
 _IDLE = LEASE
@@ -114,7 +117,7 @@ class Link:
         return future
 
     def answering(self) -> float:
-        """Seconds for which etcd has answered without a break."""
+        """Seconds for which etcd has answered without a break that ends leases."""
         now = time.monotonic()
         return now - self._answering if now - self._answered < LEASE else 0.0
 
@@ -188,10 +191,9 @@ class Link:
         """etcd answered, or did not."""
         now = time.monotonic()
         if fault is not None:
-            self._answering = float("inf")
             self._tell(Standing.CUT, fault.what)
             return
-        if now - self._answered > LEASE or self._answering > now:
+        if now - self._answered > _BREAK:
             self._answering = now
         self._answered = now
         if self.state.standing is Standing.CUT:

@@ -30,6 +30,10 @@ from dataplane.placement.hearing import Timing
 from dataplane.placement.model import Presence
 from dataplane.plan.redundancy import Redundancy
 
+BELIEVED = 1.2
+"""Seconds until hosts believe that a VIP has another MAC address: for one they take no second change of a neighbour
+(`locktime` in arp(7)), and who has it now calls once a second."""
+
 T = TypeVar("T")
 
 SKEW = 1.0
@@ -155,13 +159,16 @@ class Membership:
         }
 
     async def leave(self, seconds: float) -> None:
-        """Have others take this engine's VIPs, and wait for that at most so long."""
+        """Have others take this engine's VIPs, and wait for that at most so long, and until hosts have heard of it."""
         self._leaving = True
         self._say()
+        had = bool(self.placed)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self.placed and len(self.known.engines) > 1:
                     await asyncio.sleep(0.02)
+        if had and not self.placed:
+            await asyncio.sleep(BELIEVED)
 
     async def close(self, *, leave: bool) -> None:
         """End. leave: the others hear of it at once."""

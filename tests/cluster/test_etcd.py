@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.cluster import address
+from dataplane.cluster import address, etcd
 from dataplane.cluster import operations as op
 from dataplane.cluster.address import StoreAddress
 from dataplane.cluster.answers import KEY_NOT_FOUND, Compacted
@@ -167,6 +167,12 @@ def test_a_full_etcd_is_named_with_its_alarm(tmp_path: Path) -> None:
             until(lambda: [alarm for _, alarm in etcd.alarms()] == ["NOSPACE"])
 
         members.run(body)
+
+
+def test_the_member_of_this_host_is_asked_first() -> None:
+    far, here, named = ("192.0.2.1", 2379), ("127.0.0.7", 2379), ("localhost", 2379)
+    assert etcd.nearest(StoreAddress((far, here), "c")) == 1
+    assert etcd.nearest(StoreAddress((far, named), "c")) == 0  # names are not asked for
 
 
 class TestAddress:

@@ -11,6 +11,7 @@ import pytest
 
 from dataplane import client
 from dataplane.daemon import statustext
+from dataplane.lab.namespaces import Namespace
 from tests.polling import until
 
 from .segment import Host, Segment, segment
@@ -61,6 +62,15 @@ def test_an_engine_that_ends_is_known_to_be_gone_at_once(there: Segment) -> None
     begun = time.monotonic()
     there.start("b")  # of the same state directory: nothing is waited for
     assert time.monotonic() - begun < 4.9, "it waited for the lease"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_that_an_engine_started_outlives_it(signum: int, there: Segment) -> None:
+    b = there.hosts["b"]
+    until(lambda: len(Namespace(b.there.name).processes()) > 1, b.log)  # the program that follows the store
+    b.end(signum)
+    until(lambda: not Namespace(b.there.name).processes(), lambda: Namespace(b.there.name).processes())
+    there.start("b")
 
 
 def test_a_second_engine_of_a_name_is_refused(there: Segment, tmp_path: Path) -> None:

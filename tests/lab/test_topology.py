@@ -74,5 +74,5 @@ def test_a_wrong_router_is_refused(tmp_path: Path, old: str, new: str, message: 
 
 
 def test_an_unknown_example_is_refused_with_those_there_are() -> None:
-    with pytest.raises(LabError, match="there are bgp_ecmp, l2_dsr, l3_dsr, udp_echo"):
+    with pytest.raises(LabError, match="there are active_standby, bgp_ecmp, l2_dsr, l3_dsr, udp_echo"):
         topology.find("nothing")
