@@ -6,6 +6,7 @@ DRIVER ?= auto
 REQUESTS ?= 100
 SECONDS ?= 60
 FRAMES ?= 1000000
+FLOWS ?= 1000000
 CHECKED ?= 200000
 COMMITS ?= 500
 KILLS ?= 200
@@ -63,6 +64,9 @@ $(VENV)/installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@echo "installing Python packages into $(VENV)" >&2
 	@$(BIN)/pip install -q --disable-pip-version-check -e '.[test]'
 	@touch $@ $(VENV)/installed-demo
+
+flows: install-test ## where the engine says that 16,000 connections go, against where they are (FLOWS=1000000)
+	@FLOWS=$(FLOWS) $(BIN)/pytest -v -p no:cacheprovider tests/lab/test_transitions.py -k through_changes_of_their_pool
 
 soak: install-test ## a minute of traffic while the plan changes ten times a second (SECONDS=60)
 	@$(BIN)/python -m tests.lab.soak --seconds $(SECONDS)

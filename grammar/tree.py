@@ -5,12 +5,13 @@ One tree serves the parser, completion and help.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 
 from grammar import schema
 from grammar.nodes import Node, Slot, comment, commit_number, commit_options, number
 from grammar.pages import PAGES
+from grammar.views import VIEWS
 
 
 def _object(segment: str, action: str, *after: Node) -> Node:
@@ -39,29 +40,6 @@ def _two_names(verb: str, help_: str) -> Node:
         kinds.append(Node(segment, next=(name,), kind=segment, usage=usage))
     return Node(verb, help_, next=tuple(kinds))
 
-
-def _view(word: str, help_: str, *after: Node) -> Node:
-    return Node(word, help_, "show.view", after, argument="view")
-
-
-_ONE_SERVER = Node("<x.x.x.x>", "address of one server; all without it", "show.diagnose", (), Slot.TEXT, "server")
-VIEWS: Mapping[str, tuple[Node, ...]] = {
-    "virtualservice": (_view("detail", "live state, packets and servers, from the service engines"),),
-    "pool": (
-        _view("detail", "live state of the pool"),
-        _view(
-            "server",
-            "live state of each server",
-            Node("diagnose", "find out what is wrong with servers, and what mends it", "show.diagnose", (_ONE_SERVER,)),
-        ),
-        Node("server-setup", "commands that make a host ready to be a server of this pool", "show.setup"),
-    ),
-    "serviceengine": (
-        _view("detail", "live state: driver, interfaces, drops"),
-        _view("bgp", "its BGP peers: state, since when, prefixes told, and what is wrong"),
-    ),
-}
-"""What there is to see of an object besides its configuration, by kind."""
 
 _CONFIGURABLE = tuple(segment for segment in schema.SEGMENTS if segment != "debugvirtualservice")
 

@@ -147,6 +147,15 @@ def _show_cluster(session: SessionState, command: Command, result: Result) -> No
     result.parts, result.data = cluster(session.stored)
 
 
+def _show_flow(session: SessionState, command: Command, result: Result) -> None:
+    from avi_shell.views import flow
+
+    document = session.find(command.kind, command.arguments["name"])
+    client, port = flow.read_client(command.arguments["client"])
+    result.parts, result.data = flow.flow(session.engines, document, client, port)
+    result.silent = session.engines.silent
+
+
 def _show_setup(session: SessionState, command: Command, result: Result) -> None:
     from avi_shell.views.serversetup import setup
 
@@ -316,6 +325,7 @@ HANDLERS: Mapping[str, Handler] = {
     "show.object": _show_object,
     "show.view": _show_view,
     "show.diagnose": _show_diagnose,
+    "show.flow": _show_flow,
     "show.setup": _show_setup,
     "show.cluster": _show_cluster,
     "show.history": _show_history,

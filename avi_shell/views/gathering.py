@@ -47,12 +47,18 @@ class Engines:
     def reports(self, about: str = "", only: str = "") -> Reports:
         """What each engine reports, all asked at once. about: of which services and pools; only: the one of another
         host that is to be asked."""
+        return self.answers("status", only, about=about)
+
+    def answers(self, request: str, only: str = "", **arguments: Any) -> Reports:
+        """What each engine answers to a request, all asked at once. only: the one of another host that is to be
+        asked."""
         from dataplane import client
 
         found: list[Answers] = []
-        local = Thread(target=lambda: found.append(client.reports(self.directory, about)))
+        ask_all = client.ask_all
+        local = Thread(target=lambda: found.append(ask_all(self.directory, request, client.TIMEOUT, **arguments)))
         local.start()
-        others, fault = self._elsewhere(about, only)
+        others, fault = self._elsewhere({"request": request, **arguments}, only)
         local.join()
         made = Reports(report for _, report in sorted((n, r) for one in (*found, *others) for n, r in one.told.items()))
         made.silent = {n: f"S{exc.what[1:]}" for one in (*found, *others) for n, exc in sorted(one.silent.items())}
@@ -73,7 +79,7 @@ class Engines:
         except ClusterError:
             return False
 
-    def _elsewhere(self, about: str, only: str) -> tuple[list[Answers], str]:
+    def _elsewhere(self, question: dict[str, Any], only: str) -> tuple[list[Answers], str]:
         """What engines of other hosts say; and why they cannot be asked."""
         asking = self._stored.asking()
         if asking is None:
@@ -84,7 +90,7 @@ class Engines:
         here = client.engines(self.directory)
         try:
             names = [name for name in asking.engines(_GLANCE) if name not in here and only in ("", name)]
-            return [asking.ask(names, {"request": "status", "about": about}, client.TIMEOUT)] if names else [], ""
+            return [asking.ask(names, question, client.TIMEOUT)] if names else [], ""
         except ClusterError as exc:
             return [], exc.what
 

@@ -50,15 +50,16 @@ class Program(Handle):
         check("maps of a program", call("bpf_obj_get_info_by_fd", self.fd, info, byref(length)))
         return [Map.by_id(numbers[n]) for n in range(word(info.raw, 52))]
 
-    def test_run(self, frame: bytes, *, repeat: int = 1, first: int = 0) -> Ran:
-        """Run it on a frame (at least 14 bytes), received on the loopback interface (index 1). first: bytes of it in
-        its first piece, as many as the kernel makes them where it is 0; others from Linux 6.18 on."""
+    def test_run(self, frame: bytes, *, repeat: int = 1, first: int = 0, interface: int = 0) -> Ran:
+        """Run it on a frame (at least 14 bytes). interface: the index of the one that it is received on, in this
+        network namespace; the loopback interface (1) where it is 0. first: bytes of it in its first piece, as many as
+        the kernel makes them where it is 0; others from Linux 6.18 on."""
         out = ctypes.create_string_buffer(len(frame) + 512)
         options = TestRunOpts(ctypes.sizeof(TestRunOpts), repeat=repeat)
         options.data_in = ctypes.cast(c_char_p(frame), c_void_p)
         options.data_size_in = len(frame)
-        if first:
-            context = ctypes.create_string_buffer(_XDP_MD.pack(0, first, 0, 0, 0, 0))
+        if first or interface:
+            context = ctypes.create_string_buffer(_XDP_MD.pack(0, first or len(frame), 0, interface, 0, 0))
             options.ctx_in, options.ctx_size_in = ctypes.addressof(context), _XDP_MD.size
         options.data_out, options.data_size_out = ctypes.addressof(out), len(out)
         check("test run", call("bpf_prog_test_run_opts", self.fd, byref(options)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address
 from typing import Any, NamedTuple
 
 from dataplane.foreign import jsontext
@@ -47,6 +48,17 @@ def _text(value: Any) -> str:
     return "" if isinstance(value, str) and len(value) <= LONGEST_TEXT else f"text of at most {LONGEST_TEXT} characters"
 
 
+def _port(value: Any) -> str:
+    return "" if type(value) is int and 0 <= value <= 65535 else "a port from 0 to 65535"
+
+
+def _address(value: Any) -> str:
+    try:
+        return "" if isinstance(value, str) and str(IPv4Address(value)) == value else "an IPv4 address"
+    except ValueError:
+        return "an IPv4 address"
+
+
 REQUESTS: Mapping[str, Mapping[str, _Field]] = {
     "status": {"about": _Field(_text, "")},
     "addresses": {},
@@ -58,6 +70,7 @@ REQUESTS: Mapping[str, Mapping[str, _Field]] = {
         "timeout": _Field(_seconds),
     },
     "diagnose": {"pool": _Field(_text), "server": _Field(_text, "")},
+    "flow": {"virtualservice": _Field(_text), "client": _Field(_address), "port": _Field(_port)},
     "kernel": {},
 }
 """Every request with its fields. Others are ignored: a newer client may know more."""

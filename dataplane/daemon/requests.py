@@ -16,6 +16,7 @@ from typing import Any
 from dataplane.client import short_path
 from dataplane.daemon import diagnose, questions, status, undoing
 from dataplane.daemon.aspect import Aspect
+from dataplane.engine import flowquery
 from dataplane.engine.engine import Engine
 from dataplane.errors import EngineError
 from dataplane.foreign.errors import ForeignError
@@ -185,6 +186,9 @@ class Requests:
                 return {"applied": await self._wait(wanted, fields["timeout"])}
             case "diagnose":
                 return await diagnose.diagnose(engine, fields["pool"], fields["server"], tell)
+            case "flow":
+                told = await flowquery.explain(engine, fields["virtualservice"], fields["client"], fields["port"])
+                return {"name": engine.name} | told
             case _:
                 return {"objects": [list(one) for one in engine.kernel.objects()]}
 

@@ -20,7 +20,7 @@ from dataplane.forwarding.dropreasons import DROP_REASONS
 from dataplane.forwarding.handshakes import ACK, SYN, TcpFlow
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.rewrite import MF, OFFSET
-from dataplane.forwarding.tracking import Flow, Flows, FragmentKey, MemberId, find_member
+from dataplane.forwarding.tracking import Flow, Flows, FragmentKey, MemberId, Remembered, find_member
 from dataplane.forwarding.values import (
     TCP,
     UDP,
@@ -98,6 +98,13 @@ def decide(
     if kind == ETH_P_ARP:
         return _arp(frame, start, interface, values)
     return _TO_HOST
+
+
+def trial(frame: bytes, interface: Interface, values: LookupTables, flow: Flow, known: Remembered, now: int) -> Verdict:
+    """What would become of a frame. Nothing is remembered. known: what is remembered of its flow."""
+    flows = Flows(4, 4)
+    flows.remember(flow, known)
+    return decide(frame, interface, values, flows, now)
 
 
 def _arp(frame: bytes, start: int, interface: Interface, values: LookupTables) -> Verdict:

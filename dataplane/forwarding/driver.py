@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, S
 from typing import NamedTuple, Protocol
 
 from dataplane.forwarding import poolnames
+from dataplane.forwarding.tracking import Flow, Remembered
 from dataplane.forwarding.values import Counters, HandshakeTally, Interface, Lingering, Pool, Service, ServiceKey, Vip
 from dataplane.kernel.objects import Owner
 
@@ -61,6 +62,16 @@ class Found(NamedTuple):
 NOTHING_FOUND = Found({}, {})
 
 
+class Trace(NamedTuple):
+    """What would become of a frame."""
+
+    action: str  # as `decision.Verdict` has it
+    reason: str  # of a drop
+    frames: tuple[bytes, ...]  # what would leave
+    remembered: Remembered  # of the frame's flow
+    by: str  # who decided: "the program" or "the reference"
+
+
 class HandshakeCounts(NamedTuple):
     """What was counted of sampled TCP flows (`handshakes`), of those that had any."""
 
@@ -109,6 +120,10 @@ class Driver(Tables, Protocol):
         """Of every `elder` entry of some pools that lives, by pool: slot, address and generation of the member, and
         when its last packet was seen; those that were idle for longer than their service allows are forgotten. One
         pass, whatever the pools."""
+
+    def trace(self, frame: bytes, interface: int, flow: Flow) -> Trace:
+        """What would become of a frame of a flow that arrives on an interface, by its index, now: as the driver itself
+        decides, where it can be asked. Nothing is counted or remembered. For any thread. Raises DriverError."""
 
     def prune(self) -> None:
         """Called once after start, when all of the plan is put: drop adopted entries that were not put again."""

@@ -75,6 +75,13 @@ class Entry(NamedTuple):
     seen: int  # when its last packet came
 
 
+class Remembered(NamedTuple):
+    """What is remembered of a flow."""
+
+    elder: Entry | None = None  # it belongs to a slot's former owner, or proved itself
+    young: Entry | None = None  # it began by a SYN while its slot was in transition
+
+
 class Fragment(NamedTuple):
     """Where the later fragments of a packet go."""
 
@@ -175,6 +182,16 @@ class Flows:
         """Where a later fragment goes."""
         found = self.fragments.get(key)
         return found if found is not None and now <= found.until else None
+
+    def remembered(self, flow: Flow) -> Remembered:
+        """What is remembered of a flow."""
+        return Remembered(self.elder.get(flow), self.young.get(flow))
+
+    def remember(self, flow: Flow, remembered: Remembered) -> None:
+        """Hold this of a flow, as another memory does."""
+        for table, entry in zip((self.elder, self.young), remembered, strict=True):
+            if entry is not None:
+                table.put(flow, entry)
 
     def identification(self, server: bytes) -> int:
         """The next identification of an outer header to a server's address: no two packets to one destination share one

@@ -15,9 +15,10 @@ import pytest
 
 from dataplane import plan
 from dataplane.engine.engine import Engine
-from dataplane.forwarding import poolnames, translate
-from dataplane.forwarding.driver import NOTHING_FOUND, Found, HandshakeCounts, OffloadingSender, Sending
+from dataplane.forwarding import decision, poolnames, translate
+from dataplane.forwarding.driver import NOTHING_FOUND, Found, HandshakeCounts, OffloadingSender, Sending, Trace
 from dataplane.forwarding.lookup import LookupTables
+from dataplane.forwarding.tracking import Flow, Remembered
 from dataplane.forwarding.values import Counters, Lingering
 from dataplane.health.probes.check import Check
 from dataplane.kernel.objects import Owner
@@ -52,6 +53,10 @@ class Memory(LookupTables):
 
     def adopted(self) -> Found:
         return NOTHING_FOUND
+
+    def trace(self, frame: bytes, interface: int, flow: Flow) -> Trace:
+        verdict = decision.trial(frame, self.interfaces[interface], self, flow, Remembered(), 0)
+        return Trace(verdict.action, verdict.reason, verdict.frames, Remembered(), "the reference")
 
     def lingering(self, pools: Collection[str]) -> Lingering:
         return {}

@@ -42,7 +42,7 @@ def served(folder: Path, work: Callable[[Path], Awaitable[None]]) -> None:
         (b'{"request":"diagnose"}', "diagnose: pool is missing; it must be text of at most 1024 characters"),
         (b'{"request":"diagnose","pool":["x"]}', "diagnose: pool must be text of at most 1024 characters, not ['x']"),
         (b'{"request":"diagnose","pool":"x"}', "it forwards no virtual service of this pool"),
-        (b'{"request":["status"]}', "request must be one of status, addresses, notify, wait, diagnose, kernel"),
+        (b'{"request":["status"]}', "request must be one of status, addresses, notify, wait, diagnose, flow, kernel"),
         (b'{"request":"\\u001b[2J"}', "unknown request '\\x1b[2J'; there are status"),
         (b"[" * 60_000, "it is nested deeper than 64 levels"),
         (b" " * 70_000, "a request is one line of at most 65536 bytes"),

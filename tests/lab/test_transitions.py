@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
+import os
+import random
 import re
 import signal
 import socket
@@ -20,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from dataplane import plan
+from dataplane import client, plan
 from dataplane.drivers import registry
 from dataplane.forwarding import maglev
 from dataplane.lab.laboratory import Lab
@@ -39,6 +41,8 @@ TOPOLOGY = Topology(
     "transitions", HERE, ipaddress.IPv4Network("10.10.10.0/24"), VIP, "tcp", PORT, "se-1", Node("client", CLIENT),
     Node("engine", "10.10.10.2"), NODES,
 )  # fmt: skip
+TOLD = int(os.environ.get("FLOWS", "200"))
+"""Connections of which the engine is asked where they go, each time (`make flows`: all)."""
 MONITOR = plan.Monitor("hm", "HEALTH_MONITOR_TCP", 1, 1, 1, 2)
 
 
@@ -179,9 +183,12 @@ def test_connections_live_through_changes_of_their_pool(scene: Scene) -> None:
     held = scene.open(CONNECTIONS)
     assert set(held.values()) == {"server1", "server2", "server3"}
     assert scene.say("ping") == held
+    assert _are_told(scene, held) == {("stable", None)}
 
     scene.change(d=plan.Server(D, PORT))  # added
+    assert _are_told(scene, held) == {("stable", None), ("transition", None)}
     assert scene.say("ping") == held
+    assert _are_told(scene, held) == {("stable", None), ("transition", "former")}
     held |= scene.open(300)
     assert "server4" in held.values()
 
@@ -206,8 +213,37 @@ def test_connections_live_through_changes_of_their_pool(scene: Scene) -> None:
         port for port, server in held.items() if server == "server3"
     }
     held = {port: server for port, server in held.items() if server != "server3"}
+    assert ("transition", "former") in _are_told(scene, held)
     held |= scene.open(300)
     assert {p: s for p, s in scene.say("ping").items() if not s.startswith("!")} == held
+
+
+def _are_told(scene: Scene, held: dict[int, str], most: int = TOLD) -> set[tuple[str, str | None]]:
+    """Where the engine says that connections go, of some of them: where they are. Returns the phases of their slots and
+    what is remembered of them; that nothing was remembered or counted by asking shows in what follows."""
+    before = scene.lab.status()
+    told = {}
+    for port in random.Random(len(held)).sample(sorted(held), min(most, len(held))):
+        answer = client.ask(
+            scene.lab.state, TOPOLOGY.engine_name, "flow", virtualservice="virtualservice-tcp", client=CLIENT, port=port
+        )
+        (told[port],) = answer["flows"]
+    wrong = {port: one for port, one in told.items() if NAMES.get(one["server"]) != held[port]}
+    assert not wrong, f"{len(wrong)} of {len(told)}: {list(wrong.items())[:2]}"
+    assert {one["verdict"] for one in told.values()} == {"forwarded"}
+    assert all(one["mac"] == node_mac(scene, one["server"]) for one in list(told.values())[:5])
+    after = scene.lab.status()
+    assert before is not None
+    assert after is not None
+    assert [one["packets"] for one in after["services"]] == [one["packets"] for one in before["services"]]
+    return {(one["phase"], one["remembered"]) for one in told.values()}
+
+
+def node_mac(scene: Scene, address: str) -> str:
+    """The MAC address that the engine's status has of a server."""
+    told = scene.lab.status()
+    assert told is not None
+    return next(str(s["mac"]) for p in told["pools"] for s in p["servers"] if s["address"] == address)
 
 
 def _counts_down(scene: Scene, flows: int) -> None:

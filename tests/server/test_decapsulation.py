@@ -44,7 +44,7 @@ class _InNamespace(Program):
     def __init__(self, there: Namespace, program: Program) -> None:
         self._there, self._program = there, program
 
-    def test_run(self, frame: bytes, *, repeat: int = 1, first: int = 0) -> Ran:
+    def test_run(self, frame: bytes, *, repeat: int = 1, first: int = 0, interface: int = 0) -> Ran:
         return self._there.run(lambda: self._program.test_run(frame, repeat=repeat, first=first))
 
 

@@ -11,7 +11,7 @@ from dataplane.drivers.maps.layout import LIFE
 from dataplane.drivers.maps.poolrecord import family, pool_id
 from dataplane.forwarding.handshakes import Opening, TcpFlow
 from dataplane.forwarding.lookup import LookupTables
-from dataplane.forwarding.tracking import SECOND, Flow, MemberId, find_member, slot_for
+from dataplane.forwarding.tracking import SECOND, Entry, Flow, MemberId, find_member, slot_for
 from dataplane.forwarding.values import Lingering, Pool, Service
 
 _FLOW = struct.Struct("=4s4s2s2sB3x")
@@ -38,6 +38,23 @@ def read(key: bytes, value: bytes) -> FlowEntry:
     pool, address, generation = LIFE.unpack(where)
     flow = Flow(client, vip, protocol, int.from_bytes(client_port, "big"), int.from_bytes(port, "big"))
     return FlowEntry(flow, pool, address, generation, seen)
+
+
+def key_of(flow: Flow) -> bytes:
+    """A flow's key in `elder` and `young`."""
+    ports = flow.client_port.to_bytes(2, "big"), flow.port.to_bytes(2, "big")
+    return _FLOW.pack(flow.client, flow.vip, *ports, flow.protocol)
+
+
+def remembered(held: HeldMap, flow: Flow, values: LookupTables) -> Entry | None:
+    """What `elder` or `young` holds of a flow, where it is of the flow's pool."""
+    value = held.lookup(key_of(flow))
+    service = values.service(flow.vip, flow.protocol, flow.port)
+    pool = values.pools.get(service.pool) if service is not None else None
+    if value is None or pool is None or family(value[:_ID]) != family(pool_id(pool.uuid)):
+        return None
+    entry = read(key_of(flow), value)
+    return Entry(MemberId(pool.uuid, entry.address, entry.generation), entry.seen)
 
 
 def read_opening(key: bytes, value: bytes) -> tuple[TcpFlow, Opening]:

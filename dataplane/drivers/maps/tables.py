@@ -23,6 +23,7 @@ from dataplane.forwarding.decision import ANSWERED, DROPPED, Verdict
 from dataplane.forwarding.driver import NOTHING_FOUND, Found, HandshakeCounts
 from dataplane.forwarding.dropreasons import DROP_REASONS
 from dataplane.forwarding.lookup import LookupTables
+from dataplane.forwarding.tracking import Flow, Remembered
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
 
 
@@ -217,6 +218,11 @@ class MapTables:
     def lingering(self, pools: Collection[str], now: int) -> Lingering:
         """Driver.lingering. now: nanoseconds of the system's monotonic clock."""
         return flowentries.lingering(self._maps["elder"], self.values, pools, now)
+
+    def remembered(self, flow: Flow) -> Remembered:
+        """What is remembered of a flow."""
+        elder, young = (flowentries.remembered(self._maps[name], flow, self.values) for name in ("elder", "young"))
+        return Remembered(elder, young)
 
     def counters(self) -> Counters:
         """A snapshot: processors are read one after the other."""

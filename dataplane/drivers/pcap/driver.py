@@ -21,8 +21,10 @@ from dataplane.drivers.pcap.nativemover import NativeMover
 from dataplane.drivers.pcap.packetsocket import PacketSocket
 from dataplane.drivers.pcap.pythonmover import PythonMover
 from dataplane.errors import DriverError
-from dataplane.forwarding.driver import NOTHING_FOUND, Found, HandshakeCounts, OffloadingSender, Sending
+from dataplane.forwarding import decision
+from dataplane.forwarding.driver import NOTHING_FOUND, Found, HandshakeCounts, OffloadingSender, Sending, Trace
 from dataplane.forwarding.dropreasons import MISTAKEN, OVERRUN
+from dataplane.forwarding.tracking import Flow
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
 from dataplane.kernel.objects import Owner
 from dataplane.plan import L2
@@ -133,6 +135,12 @@ class PcapDriver:
     def lingering(self, pools: Collection[str]) -> Lingering:
         """The flows that live in `elder`."""
         return self._mover.lingering(pools)
+
+    def trace(self, frame: bytes, interface: int, flow: Flow) -> Trace:
+        """What the reference says of the values and of what is remembered."""
+        known, values = self._mover.remembered(flow), self._mover.values
+        verdict = decision.trial(frame, values.interfaces[interface], values, flow, known, time.monotonic_ns())
+        return Trace(verdict.action, verdict.reason, verdict.frames, known, "the reference")
 
     def prune(self) -> None:
         """Nothing is left over from a former run: its table was replaced at the start."""

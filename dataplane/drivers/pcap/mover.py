@@ -9,6 +9,7 @@ from typing import Protocol
 from dataplane.drivers.pcap.packetsocket import PacketSocket
 from dataplane.forwarding.driver import HandshakeCounts, Tables
 from dataplane.forwarding.lookup import LookupTables
+from dataplane.forwarding.tracking import Flow, Remembered
 from dataplane.forwarding.values import Counters, Lingering
 
 
@@ -55,6 +56,9 @@ class Mover(Protocol):
 
     def lingering(self, pools: Collection[str]) -> Lingering:
         """As `Driver.lingering`. For any thread."""
+
+    def remembered(self, flow: Flow) -> Remembered:
+        """What is remembered of a flow. For any thread."""
 
     def close(self) -> None:
         """End; the sockets stay open."""

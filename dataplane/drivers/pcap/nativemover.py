@@ -25,6 +25,7 @@ from dataplane.drivers.pcap.packetsocket import NOTHING_UNDONE, RING, VNET_LEN, 
 from dataplane.errors import DriverError
 from dataplane.forwarding.driver import HandshakeCounts
 from dataplane.forwarding.lookup import LookupTables
+from dataplane.forwarding.tracking import Flow, Remembered
 from dataplane.forwarding.values import Counters, Lingering
 from dataplane.native import library
 from dataplane.native.decision import worker
@@ -175,6 +176,10 @@ class NativeMover:
     def lingering(self, pools: Collection[str]) -> Lingering:
         """Mover.lingering."""
         return self.tables.lingering(pools, time.monotonic_ns())
+
+    def remembered(self, flow: Flow) -> Remembered:
+        """Mover.remembered."""
+        return self.tables.remembered(flow)
 
     def close(self) -> None:
         """Mover.close."""

@@ -22,7 +22,7 @@ from dataplane.forwarding import decision, handshakes
 from dataplane.forwarding.driver import HandshakeCounts
 from dataplane.forwarding.handshakes import Opening, TcpFlow
 from dataplane.forwarding.lookup import LookupTables
-from dataplane.forwarding.tracking import Flows
+from dataplane.forwarding.tracking import Flow, Flows, Remembered
 from dataplane.forwarding.values import Counters, HandshakeTally, Interface, Lingering, ServiceKey, Tally
 
 K = TypeVar("K")
@@ -129,6 +129,10 @@ class PythonMover(LookupTables):
         now = time.monotonic_ns()
         self._do(lambda: found.append(self._flows.lingering(self.service, self.pools, pools, now)))
         return found[0]
+
+    def remembered(self, flow: Flow) -> Remembered:
+        """Mover.remembered."""
+        return self._flows.remembered(flow)
 
     def close(self) -> None:
         """Mover.close."""

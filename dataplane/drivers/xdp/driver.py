@@ -7,6 +7,7 @@ newer program if it brings one. Pins of another layout are removed, and forwardi
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.layout import NAMES, PINNED
 from dataplane.drivers.maps.tables import MapTables
 from dataplane.drivers.xdp import fitness
+from dataplane.drivers.xdp.asking import Asking
 from dataplane.drivers.xdp.attachment import Attachments
 from dataplane.drivers.xdp.keeper import XdpKeeper
 from dataplane.drivers.xdp.pins import Pins
@@ -29,9 +31,10 @@ from dataplane.drivers.xdp.sending import SendingWatch
 from dataplane.drivers.xdp.slowpath import Sender, SlowPath
 from dataplane.drivers.xdp.tracing import TracingLinks
 from dataplane.errors import DriverError
-from dataplane.forwarding.driver import Found, HandshakeCounts, OffloadingSender, Sending
+from dataplane.forwarding.driver import Found, HandshakeCounts, OffloadingSender, Sending, Trace
 from dataplane.forwarding.dropreasons import TX_LOST
 from dataplane.forwarding.program import DSR
+from dataplane.forwarding.tracking import Flow
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
 from dataplane.kernel.objects import Owner
 
@@ -83,6 +86,8 @@ class XdpDriver:
     def _begin(self) -> None:
         self._pins = self._held.root / f"v{layout.LAYOUT}"
         self._program, maps, handed_over = self._load()
+        self._maps, self._asked = maps, threading.Lock()
+        self._asking: Asking | None = None
         self._tables = MapTables(maps)
         self._sender = Sender()
         self._slow = SlowPath(handed_over, self._tables, self._sender)
@@ -168,6 +173,13 @@ class XdpDriver:
         """The flows that live in `elder`."""
         return self._tables.lingering(pools, time.monotonic_ns())
 
+    def trace(self, frame: bytes, interface: int, flow: Flow) -> Trace:
+        """What the program says. Its first call loads it once more."""
+        with self._asked:
+            if self._asking is None:
+                self._asking = Asking(self._maps)
+        return Trace(*self._asking.ask(frame, interface, flow), self._tables.remembered(flow), "the program")
+
     def prune(self) -> None:
         """Drop what was found at the start and not put again."""
         self._tables.prune()
@@ -241,6 +253,8 @@ class XdpDriver:
             self._samples.close()
         self._slow.close()
         self._sender.close()
+        if self._asking is not None:
+            self._asking.close()
         self._tables.close()
         self._program.close()
         self._held.close()

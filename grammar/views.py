@@ -1,0 +1,35 @@
+"""What there is to see of objects beside their configuration: nodes of the tree of commands behind `show KIND NAME`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from grammar.nodes import Node, Slot
+
+
+def _view(word: str, help_: str, *after: Node) -> Node:
+    return Node(word, help_, "show.view", after, argument="view")
+
+
+_ONE_SERVER = Node("<x.x.x.x>", "address of one server; all without it", "show.diagnose", (), Slot.TEXT, "server")
+_CLIENT = Node("<x.x.x.x:port>", "a client's address and port", "show.flow", (), Slot.TEXT, "client")
+VIEWS: Mapping[str, tuple[Node, ...]] = {
+    "virtualservice": (
+        _view("detail", "live state, packets and servers, from the service engines"),
+        Node("flow", "the server that a client's packets go to, and why", next=(_CLIENT,)),
+    ),
+    "pool": (
+        _view("detail", "live state of the pool"),
+        _view(
+            "server",
+            "live state of each server",
+            Node("diagnose", "find out what is wrong with servers, and what mends it", "show.diagnose", (_ONE_SERVER,)),
+        ),
+        Node("server-setup", "commands that make a host ready to be a server of this pool", "show.setup"),
+    ),
+    "serviceengine": (
+        _view("detail", "live state: driver, interfaces, drops"),
+        _view("bgp", "its BGP peers: state, since when, prefixes told, and what is wrong"),
+    ),
+}
+"""What there is to see of an object besides its configuration, by kind."""
