@@ -1,28 +1,31 @@
 """How fast the pcap driver is, on the wire of `tests.bench.wire`.
 
 The driver, forwarding 64-byte frames of 1,000 UDP flows by layer 2 and by layer 3 with every step on and all slots
-stable, beside a Python loop that receives on one raw packet socket and sends the same bytes out of another. One core
-generates more than either can take; the driver's thread, or the loop's, has the other. What arrives at the sink in a
-second is the rate.
+stable, beside a loop in C on the same packet sockets that sends each frame as it came, and beside the driver where
+Python moves the frames. One core generates more than any can take; the driver's thread, or the loop's, has the other.
+What arrives at the sink in a second of that thread's time on its processor is the rate: whatever else runs there takes
+nothing from it.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
-import socket
-import struct
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from ctypes import byref, c_int, c_uint32, c_void_p
+from threading import Thread
 
 from dataplane.drivers.pcap import driver as pcap
-from dataplane.drivers.pcap import packetsocket
-from dataplane.forwarding.values import Interface
+from dataplane.drivers.pcap.packetsocket import RING, PacketSocket
+from dataplane.forwarding.values import Pool
+from dataplane.native import library
 from dataplane.plan import L2, L3_IPIP
 
 from . import rates, wire
 from .alternatives import PASS
+from .cloops import built
 from .measure import Effort, Samples, Unmeasurable, interleaved
 from .wire import Wire
 
@@ -31,102 +34,96 @@ SECONDS = 0.8
 """Of one repetition in a full run."""
 GENERATOR, WORKER = 0, 1
 """The processors."""
-SO_RCVTIMEO = 20
 
 
 def forwarding(effort: Effort) -> Iterator[Samples]:
-    """Lines "L2" and "L3" (IP-in-IP): the driver's rate against the copying loop's, measured in the same rounds.
+    """Lines "L2" and "L3" (IP-in-IP): the driver's rate against the copying loop's; "L2 against Python": against the
+    same driver where Python moves the frames; "transition": all slots in transition, against none. All of them measured
+    in the same rounds.
 
     Raises Unmeasurable on a machine of one processor.
     """
     if len(os.sched_getaffinity(0)) < 2:
         raise Unmeasurable("generator and driver need a processor each")
     seconds = max(0.05, SECONDS * effort.scale)
-    with wire.wire() as on, wire.built(PASS) as passing, passing.program("pass_on") as pass_on:
+    with ExitStack() as held:
+        loops, on = held.enter_context(built("copyloop.c")), held.enter_context(wire.wire())
+        pass_on = held.enter_context(held.enter_context(wire.built(PASS)).program("pass_on"))
         on.traffic.send(wire.frame(on.first.mac), flows=FLOWS)
 
-        def rate(worker: Callable[[Wire], AbstractContextManager[None]]) -> Callable[[], float]:
+        def rate(worker: Callable[[Wire], AbstractContextManager[Thread]]) -> Callable[[], float]:
             def measure() -> float:
-                with worker(on):
+                with worker(on) as thread:
                     on.offer(0.1, GENERATOR)
-                    before, started = sum(on.arrived().values()), time.monotonic()
+                    before, started, until = sum(on.arrived().values()), processor_time(thread), time.monotonic() + 20
                     on.offer(seconds, GENERATOR)
-                    took = time.monotonic() - started
-                    return (sum(on.arrived().values()) - before) / took / 1e6
+                    while (arrived := sum(on.arrived().values()) - before) == 0 and time.monotonic() < until:
+                        on.offer(seconds, GENERATOR)
+                    return arrived / (processor_time(thread) - started) / 1e6
 
             return measure
 
+        stable, tunnelled = (rates.pool(mode, on.second.index) for mode in (L2, L3_IPIP))
         with on.balancer.run(lambda: wire.attach(on.balancer, on.first.name, pass_on)):
             found = interleaved(
                 effort.rounds,
-                copy=rate(copying),
-                l2=rate(lambda on: driver(on, L2)),
-                l3=rate(lambda on: driver(on, L3_IPIP)),
+                copy=rate(lambda on: copying(on, loops)),
+                l2=rate(lambda on: driver(on, stable)),
+                l3=rate(lambda on: driver(on, tunnelled)),
+                moving=rate(lambda on: driver(on, rates.moving(stable, 1))),
+                python=rate(lambda on: driver(on, stable, native=False)),
             )
-    for name, key in (("L2", "l2"), ("L3", "l3")):
-        yield Samples(
-            name, "Mpps", found[key], found["copy"], "Python on raw packet sockets that only copies",
-            f"64-byte frames, {FLOWS:,} flows; frames that arrived in a second of wall time",
-        )  # fmt: skip
+    note = f"64-byte frames, {FLOWS:,} flows; frames that arrived in a second of the thread's processor time"
+    yield Samples("L2", "Mpps", found["l2"], found["copy"], "C on the same packet sockets that only copies", note)
+    yield Samples("L3", "Mpps", found["l3"], found["copy"], "C on the same packet sockets that only copies", note)
+    yield Samples("transition", "Mpps", found["moving"], found["l2"], "stable", note)
+    yield Samples("L2 against Python", "Mpps", found["l2"], found["python"], "the driver in Python", note)
 
 
 @contextmanager
-def driver(on: Wire, mode: str) -> Iterator[None]:
+def driver(on: Wire, value: Pool, *, native: bool = True) -> Iterator[Thread]:
     """The pcap driver, its thread on the worker's processor."""
     with on_processor(WORKER):
-        running = on.balancer.run(lambda: pcap.PcapDriver(f"bench-{os.getpid()}"))
+        running = on.balancer.run(lambda: pcap.PcapDriver(f"bench-{os.getpid()}", native=native))
 
     def fill() -> None:
         for interface in (on.first, on.second):
             running.put_interface(interface)
         running.put_addresses(frozenset((rates.OWN,)))
-        rates.put(running, rates.pool(mode, on.second.index), rates.service(0))
+        rates.put(running, value, rates.service(0))
 
     try:
         on.balancer.run(fill)
-        yield
+        yield running._worker._thread
     finally:
         on.balancer.run(lambda: running.close(keep=False))
 
 
 @contextmanager
-def copying(on: Wire) -> Iterator[None]:
+def copying(on: Wire, loops: ctypes.CDLL) -> Iterator[Thread]:
     """The loop to compare with, on the worker's processor."""
-    ending = threading.Event()
-    sockets = on.balancer.run(lambda: [raw(interface) for interface in (on.first, on.second)])
+    ending = c_int(0)
+    source, target = on.balancer.run(lambda: [PacketSocket(interface) for interface in (on.first, on.second)])
+    arguments = (
+        c_int(source.fileno()), c_void_p(library.address(source.ring)), c_uint32(RING), c_uint32(source.slot),
+        c_int(target.fileno()), byref(ending),
+    )  # fmt: skip
     with on_processor(WORKER):
-        thread = threading.Thread(target=copy, args=(*sockets, ending))
+        thread = Thread(target=loops.copy, args=arguments)
         thread.start()
     try:
-        yield
+        yield thread
     finally:
-        ending.set()
+        ending.value = 1
         thread.join()
-        for one in sockets:
-            one.close()
+        source.close()
+        target.close()
 
 
-def raw(interface: Interface) -> socket.socket:
-    """A raw packet socket of an interface, as a plain forwarder opens it."""
-    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    made.setsockopt(packetsocket.SOL_PACKET, packetsocket.PACKET_IGNORE_OUTGOING, 1)
-    made.setsockopt(socket.SOL_SOCKET, SO_RCVTIMEO, struct.pack("@ll", 0, 50_000))
-    made.bind((interface.name, packetsocket.ETH_P_ALL))
-    return made
-
-
-def copy(source: socket.socket, target: socket.socket, ending: threading.Event) -> None:
-    """Receive and send, nothing else: two system calls a frame, no object made but the slice."""
-    buffer = bytearray(2048)
-    view = memoryview(buffer)
-    receive, send = source.recv_into, target.send
-    while True:
-        try:
-            while True:
-                send(view[: receive(buffer)])
-        except BlockingIOError:
-            if ending.is_set():
-                return
+def processor_time(thread: Thread) -> float:
+    """Seconds that a thread has had of its processor."""
+    assert thread.ident is not None
+    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
 
 
 @contextmanager

@@ -103,8 +103,13 @@ ROWS = (
         {"two cores": at_least(0.95, 0.85), "L3 without DF": at_least(0.98, 0.97)},
     ),
     Row(
-        "pcap", "pcap driver", "Python on raw AF_PACKET sockets that only copies", "pcap:forwarding",
-        dict.fromkeys(("L2", "L3"), at_least(0.5, 0.3)),
+        "pcap", "pcap driver", "C on the same packet sockets that only copies", "pcap:forwarding",
+        dict.fromkeys(("L2", "L3"), at_least(0.8, 0.6))
+        | {"transition": at_least(0.6, 0.5), "L2 against Python": at_least(4, 3)},
+    ),
+    Row(
+        "native", "one frame in the native decision", "one frame in the XDP program", "native:frame_cost",
+        dict.fromkeys(("L2", "L3"), at_most(1.1, 1.4)),
     ),
     Row(
         "latency", "one request at a time", "the same path with a bridge in the balancer's place", "latency:ping_pong",
