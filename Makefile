@@ -8,6 +8,7 @@ SECONDS ?= 60
 FRAMES ?= 1000000
 FLOWS ?= 1000000
 CHECKED ?= 200000
+ARM_FRAMES ?= 50000
 COMMITS ?= 500
 KILLS ?= 200
 CONNECTIONS ?= 1000
@@ -16,7 +17,7 @@ KERNEL ?= 6.1
 KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_handshakes.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/server tests/kernels/vlans.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dpdk test lint soak fuzz torture fleet bench bench-shell test-kernel deb install-demo install-test xdp clean
+.PHONY: help demo dpdk test lint soak fuzz arm64 torture fleet bench bench-shell test-kernel deb install-demo install-test xdp clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -74,6 +75,10 @@ soak: install-test ## a minute of traffic while the plan changes ten times a sec
 fuzz: install-test ## random frames through XDP program, native decision, reference (FRAMES=1000000 CHECKED=200000)
 	@$(BIN)/python -m tests.xdp.fuzz --frames $(FRAMES) --seconds 1800
 	@$(BIN)/python -m tests.xdp.checked --frames $(CHECKED) --seconds 1800
+
+arm64: install-test ## the native decision for Arm, emulated: packet table and random frames (ARM_FRAMES=50000)
+	@.ci/install arm64
+	@$(BIN)/python -m tests.xdp.arm64 --frames $(ARM_FRAMES)
 
 torture: install-test ## kills, damage, full disks, mutated input: every part (TORTURE="kills=50 starts": those alone)
 	@$(BIN)/python -m tests.torture $(TORTURE)

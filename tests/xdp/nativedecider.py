@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 from itertools import starmap
+from pathlib import Path
+from typing import Protocol
 
 from dataplane.drivers.maps import flowentries, layout
 from dataplane.drivers.maps.flowentries import FlowEntry
@@ -16,7 +18,7 @@ from dataplane.forwarding.tracking import Flow
 from dataplane.forwarding.values import Counters
 from dataplane.native.decision import worker
 from dataplane.native.decision.maps import SharedMaps
-from dataplane.native.decision.worker import Worker
+from dataplane.native.decision.worker import Decided, Worker
 
 from .decider import difference, forget_identifications
 
@@ -24,19 +26,44 @@ _ACTIONS = {worker.HOSTS: decision.HOST, worker.DROPPED: decision.DROPPED}
 _TABLES = "elder", "young", "fragments", "openings"
 
 
+class Deciding(Protocol):
+    """What the tests ask of a worker."""
+
+    def sample(self, below: int) -> None:
+        """Worker.sample."""
+
+    def decide(self, frame: bytes, interface: int, now: int = 0) -> Decided:
+        """Worker.decide."""
+
+    def end(self) -> None:
+        """Worker.end."""
+
+
 class NativeDecider:
-    """A worker with maps of its own. As `KernelDecider`; flows: more for the same number in sets."""
+    """A worker with maps of its own. As `KernelDecider`; flows: more for the same number in sets; folder: of maps that
+    stay, or that are adopted."""
 
     def __init__(
-        self, flows: int = 1 << 12, sampled_below: int = SAMPLED_BELOW, library: ctypes.CDLL | None = None
+        self,
+        flows: int = 1 << 12,
+        sampled_below: int = SAMPLED_BELOW,
+        library: ctypes.CDLL | None = None,
+        folder: Path | None = None,
     ) -> None:
-        self._maps = SharedMaps(flows=flows, library=library)
-        self._worker = Worker(self._maps)
+        self._library, self._folder = library, folder
+        self._maps = self._made_maps(flows)
+        self._worker = self._made_worker()
         self._sampled_below = sampled_below
         self._worker.sample(sampled_below)
         self._now = 0
         self._sent: list[tuple[int, bytes]] = []
         self._start()
+
+    def _made_maps(self, flows: int) -> SharedMaps:
+        return SharedMaps(self._folder, flows, library=self._library)
+
+    def _made_worker(self, *, listens: bool = True) -> Deciding:
+        return Worker(self._maps, listens=listens)
 
     def _start(self) -> None:
         self.tables = MapTables(self._maps)
@@ -88,7 +115,7 @@ class NativeDecider:
     def deafen(self) -> None:
         """Have nobody listen to what is handed over."""
         self._worker.end()
-        self._worker = Worker(self._maps, listens=False)
+        self._worker = self._made_worker(listens=False)
         self._worker.sample(self._sampled_below)
 
     def counted(self, frame: bytes, first: int = 0) -> tuple[Ran, Counters]:

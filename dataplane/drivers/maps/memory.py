@@ -34,11 +34,16 @@ class State:
         self._targets_at = sum(layout.STATE[:-1])
 
     def publish(self, pool: int, word: int) -> None:
-        """Store a pool's word, after all that was written before: two locks are a barrier on every processor."""
+        """Store a pool's word, after all that was written before."""
+        self.barrier()
+        self.pools[pool] = word
+
+    def barrier(self) -> None:
+        """What was written before is seen before what is written from now on: two locks are a barrier on every
+        processor. Where a reader comes from one to the other by an address, it needs none itself."""
         for _ in range(2):
             with self._barrier:
                 pass
-        self.pools[pool] = word
 
     def targets_address(self) -> int:
         """Where `targets` stand, for native loops."""

@@ -22,7 +22,7 @@ class ServiceLookup:
     """Entries by key; `services` is the hash table that they stand for. It takes over what it finds."""
 
     def __init__(self, state: State, services: HeldMap, clock: Callable[[], float] = time.monotonic) -> None:
-        self._index, self._entries = state.index, state.entries
+        self._state, self._index, self._entries = state, state.index, state.entries
         self._places: dict[bytes, tuple[int, int]] = {}
         self._taken: set[int] = set()
         self._free: list[int] = []
@@ -38,6 +38,7 @@ class ServiceLookup:
             self.remove(key)
             return
         self._entries[number * ENTRY_SIZE : (number + 1) * ENTRY_SIZE] = entry
+        self._state.barrier()
         self._index[place] = number
         if key in self._places:
             self._retired.add(self._places[key][1])

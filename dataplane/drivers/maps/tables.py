@@ -97,6 +97,7 @@ class MapTables:
         self.values.put_interface(interface)
         if interface.index not in self._places:
             self._places[interface.index] = place
+            self._state.barrier()
             self._pools.resolve(interface.index)
 
     def remove_interface(self, index: int) -> None:
