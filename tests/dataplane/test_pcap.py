@@ -273,6 +273,8 @@ def test_real_tcp_with_offloads_arrives_whole(native: bool, tmp_path: Path) -> N
                 assert int(sink.stdout.readline()) == len(data)
             segments = sum(t.packets for t in driver.counters().services.values())
             assert segments < len(data) / 1460, "whole frames of many segments were expected"
+            size = sum(t.bytes for t in driver.counters().services.values())
+            assert size > len(data) + 40 * segments, "all bytes of the large packets are counted"
         finally:
             engine.run(lambda: driver.close(keep=False))
 

@@ -57,6 +57,7 @@ _FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "maps_settle": (c_int, c_void_p, c_uint32),
     "map_lookup": (c_int, c_void_p, c_uint32, c_char_p, c_void_p),
     "map_update": (c_int, c_void_p, c_uint32, c_char_p, c_char_p),
+    "map_update_all": (c_int, c_void_p, c_uint32, c_char_p, c_char_p, c_uint32),
     "map_delete": (None, c_void_p, c_uint32, c_char_p),
     "map_batch": (c_uint32, c_void_p, c_uint32, POINTER(c_uint64), c_void_p, c_void_p, c_uint32),
     "counts_read": (None, c_void_p, c_uint32, c_uint32, c_uint32, c_void_p),

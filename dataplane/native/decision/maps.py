@@ -122,8 +122,8 @@ class SharedMap:
             self._memory[at : at + len(value)] = value
         elif self._kind == _COUNTS:
             self._library.counts_write(self._maps.attached, self._number, int.from_bytes(key, "little"), value)
-        elif self._library.map_update(self._maps.attached, self._number, key, value):
-            raise DriverError(f"the map {self.name} is full: it holds {self.max_entries} entries")
+        else:
+            self._updated(self._library.map_update(self._maps.attached, self._number, key, value))
 
     def delete(self, key: bytes) -> None:
         """Remove a key, if it is there."""
@@ -158,7 +158,11 @@ class SharedMap:
 
     def update_all(self, keys: bytes, values: bytes) -> None:
         """Add or replace many, keys and values side by side. Raises DriverError when the map is full."""
-        for at in range(len(keys) // self.key_size):
+        number = len(keys) // self.key_size
+        if self._kind == _HASH:
+            self._updated(self._library.map_update_all(self._maps.attached, self._number, keys, values, number))
+            return
+        for at in range(number):
             key = keys[at * self.key_size : (at + 1) * self.key_size]
             self.update(key, values[at * self._room : (at + 1) * self._room])
 
@@ -189,6 +193,10 @@ class SharedMap:
     @property
     def _library(self) -> ctypes.CDLL:
         return self._maps.library
+
+    def _updated(self, result: int) -> None:
+        if result:
+            raise DriverError(f"the map {self.name} is full: it holds {self.max_entries} entries")
 
     def _read(self, first: int, number: int) -> bytes:
         if self._memory is not None:

@@ -182,6 +182,15 @@ int map_update(struct maps *maps, __u32 map, const void *key, const void *value)
 		       0;
 }
 
+int map_update_all(struct maps *maps, __u32 map, const char *keys, const char *values, __u32 number)
+{
+	int result = 0;
+
+	for (__u32 at = 0; at < number && !result; at++)
+		result = map_update(maps, map, keys + at * (__u64)shapes[map].key, values + at * (__u64)shapes[map].value);
+	return result;
+}
+
 void map_delete(struct maps *maps, __u32 map, const void *key)
 {
 	if (shapes[map].kind == HASH)

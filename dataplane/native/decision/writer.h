@@ -25,6 +25,7 @@ struct maps *maps_attach(const int *files, uint32_t flows, uint32_t workers, uin
 /* Hashes and tables, by key. lookup: whether it was there; all copies of the value. update: 0, or ENOSPC or EBUSY. */
 int map_lookup(struct maps *maps, uint32_t map, const void *key, void *value);
 int map_update(struct maps *maps, uint32_t map, const void *key, const void *value);
+int map_update_all(struct maps *maps, uint32_t map, const char *keys, const char *values, uint32_t number);
 void map_delete(struct maps *maps, uint32_t map, const void *key);
 
 /* Entries from a position on, as many as fit; position 0: from the first. Returns how many; the position is 0 behind the
