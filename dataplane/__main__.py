@@ -148,18 +148,18 @@ def _install_unit(arguments: argparse.Namespace) -> int:
         print(f"avi-se: error: argument --store: {exc}", file=sys.stderr)
         return RUN_USAGE
     state = arguments.state.absolute()
-    command = [sys.executable, "-P", "-m", "dataplane", "run", "--state", str(state), "--name", arguments.name]
+    argv = [sys.executable, "-P", "-m", "dataplane", "run", "--state", str(state), "--name", arguments.name]
     own = argparse.ArgumentParser(add_help=False)
     own.add_argument("--state")
     own.add_argument("--name")
     _add_own(own)
     _, others = own.parse_known_args(arguments.words[1:])  # as they were typed
-    text = unit.text(arguments.name, state, [*command, *others], scripts=arguments.scripts)
+    text = unit.text(arguments.name, state, [*argv, *others], scripts=arguments.scripts)
     if arguments.print:
         print(text, end="")
         return RUN_OK
     path = unit.install(arguments.name, text, unit.UNITS)
-    print(f"wrote {path}; now: systemctl daemon-reload && systemctl enable --now {path.name}")
+    print(f"wrote {path}; now: {command('systemctl daemon-reload && systemctl enable --now {}', path.name)}")
     return RUN_OK
 
 
