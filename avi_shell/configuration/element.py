@@ -11,31 +11,48 @@ from avi_shell.errors import InvalidObject
 from grammar import relations, schema
 
 
-def check(kind: schema.Kind, field: schema.Field, items: Sequence[Any], position: int, filled: Document) -> None:
-    """Check the element at a position, from 0. filled: it as a commit would fill it in. Raises InvalidObject."""
-    message = kind.message(field)
-    assert message is not None
-    place = f"{field.name}[{position + 1}]"
-    for name, inner in message.fields.items():
-        if inner.required and inner.described and name not in filled:
-            raise InvalidObject(f"{place} has no {name}", path=f"{place}.{name}", hint=f"type {name}, or cancel")
-    keys = relations.KEYS.get(message.name, ((),))[0] if message.name != "Service" else ()
-    element = items[position]
-    if not keys or keys[0] not in element:
+def keys(message: schema.Message) -> tuple[str, ...]:
+    """The fields that tell elements of a message from each other; of a service none: its port may stand twice."""
+    return relations.KEYS.get(message.name, ((),))[0] if message.name != "Service" else ()
+
+
+def missing(message: schema.Message, element: Document) -> list[str]:
+    """The fields that a commit requires of an element, and that it does not have."""
+    return [
+        field.name
+        for field in message.fields.values()
+        if field.required and field.described and field.name not in element
+    ]
+
+
+def check_required(place: str, names: Sequence[str]) -> None:
+    """Refuse an element without fields that nobody fills in. Raises InvalidObject."""
+    if names:
+        raise InvalidObject(
+            f"{place} has no {names[0]}", path=f"{place}.{names[0]}", hint=f"type {names[0]}, or cancel"
+        )
+
+
+def check_keys(name: str, items: Sequence[Any], position: int, by: Sequence[str]) -> None:
+    """Check the element at a position, from 0, beside the others of its list. name: the list's; by: the fields that
+    tell its elements from each other. Raises InvalidObject."""
+    element, (first, *rest) = items[position], by
+    if first not in element:
         return
-    for index, other in enumerate(items):
-        if index != position and all(other.get(key) == element.get(key) for key in keys):
-            what = f"{place} is the same as {field.name}[{index + 1}]: {_shown(element, keys)}"
-            raise InvalidObject(what, path=place, hint=f"another {' or '.join(keys)}, or cancel")
+    value = element[first]
+    for index, other in enumerate(items):  # a pool of thousands of servers is looked through for each of them
+        if other.get(first) == value and index != position and all(other.get(k) == element.get(k) for k in rest):
+            place, same = f"{name}[{position + 1}]", f"{name}[{index + 1}]"
+            what = f"{place} is the same as {same}: {_shown(element, by)}"
+            raise InvalidObject(what, path=place, hint=f"another {' or '.join(by)}, or cancel")
 
 
-def check_server(items: Sequence[Document], position: int | None, address: Document, service: str) -> None:
-    """Check the address of a server of a pool that a virtual service sends to directly. position: the server's, None:
-    it comes. Raises InvalidObject."""
-    seen = {address_text(item.get("ip", {})): index for index, item in enumerate(items, 1) if index - 1 != position}
-    place = f"servers[{len(items) + 1 if position is None else position + 1}]"
-    if fault := server_fault(address, seen):
-        what, hint = fault
+def check_server(servers: Sequence[Document], position: int, address: Document, service: str) -> None:
+    """Check the address of a server of a pool that a virtual service sends to directly. position: the server's, from 0;
+    of one that comes, how many there are. Raises InvalidObject."""
+    same = next((at for at, other in enumerate(servers, 1) if other.get("ip") == address and at - 1 != position), None)
+    if fault := server_fault(address, same):
+        place, (what, hint) = f"servers[{position + 1}]", fault
         raise InvalidObject(f"{place} {what} (VirtualService {service} uses the pool)", path=f"{place}.ip", hint=hint)
 
 

@@ -7,7 +7,7 @@ What two objects may not both have is told by `holdings`.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from avi_shell.configuration import bgprules, grouprules
 from avi_shell.configuration.assembly import FAST_PATHS, GLOBAL, Assembly, Part, Service, Vip
@@ -145,25 +145,26 @@ def _addresses(assembly: Assembly) -> Iterator[Breach]:
             yield from (Breach(f"{assembly.title}: {b.what}", b.parts, b.hint) for b in _vip_address(vip))
     seen: dict[str, int] = {}
     for index, server in enumerate(assembly.members, 1):
-        if fault := server_fault(server["ip"], seen):
+        address = address_text(server["ip"])
+        if fault := server_fault(server["ip"], seen.get(address)):
             what, hint = fault
             part = assembly.pool_part(f"servers[{index}]")
             title = f"{assembly.title}: {part.path} of its pool {part.name}"
             yield Breach(f"{title} {what}", (_under(part, "ip"), assembly.part("pool_ref")), hint)
-        seen.setdefault(address_text(server["ip"]), index)
+        seen.setdefault(address, index)
 
 
-def server_fault(ip: Document, seen: Mapping[str, int]) -> tuple[str, str] | None:
-    """What is wrong with the address of a server that gets packets directly, and what would be right. seen: positions
-    of the others, from 1, by address."""
+def server_fault(ip: Document, same: int | None) -> tuple[str, str] | None:
+    """What is wrong with the address of a server that gets packets directly, and what would be right. same: the
+    position of another server that has it, from 1."""
     address = address_text(ip)
     if ip.get("type") != "V4":
         return f"is {address}; direct server return needs IPv4 addresses", "an IPv4 address"
     if not _can_be_a_host(address):
         return f"is {address}, which no host can have", "the address of a server"
-    if address in seen:
+    if same is not None:
         what = (
-            f"has the address {address} of servers[{seen[address]}]; direct server return delivers on the "
+            f"has the address {address} of servers[{same}]; direct server return delivers on the "
             "service's port, a second port would only double the server's weight"
         )
         return what, "each address once; ratio sets a server's weight"

@@ -22,16 +22,18 @@ def check_entered(configuration: Configuration, opened: OpenObject, actions: Seq
     for action in actions:
         if not isinstance(action, Element) or action.field.name != _SERVERS or not action.key:
             continue
-        servers = opened.document.get(_SERVERS, [])
-        if any(all(server.get(key) == value for key, value in action.key.items()) for server in servers):
+        if not (service := _user(configuration, opened)):
+            return
+        servers, key = opened.document.get(_SERVERS, []), action.key
+        there = [server for server in servers if server.get("ip") == key["ip"]]
+        if any(server.get("port") == key["port"] for server in there):
             continue  # one that is there is opened
-        if service := _user(configuration, opened):
-            from avi_shell.configuration import element
+        from avi_shell.configuration import element
 
-            try:
-                element.check_server(servers, None, action.key["ip"], service)
-            except InvalidObject as exc:
-                raise BadValue(exc.what, action.word.text, action.word.column, (exc.hint,), path=exc.path) from None
+        try:
+            element.check_server(there and servers, len(servers), key["ip"], service)
+        except InvalidObject as exc:
+            raise BadValue(exc.what, action.word.text, action.word.column, (exc.hint,), path=exc.path) from None
 
 
 def check_left(configuration: Configuration, opened: OpenObject, tenant: str) -> None:
@@ -41,14 +43,18 @@ def check_left(configuration: Configuration, opened: OpenObject, tenant: str) ->
         return  # no element, or one that commits do not look into
     from avi_shell.configuration import element
 
-    items = opened.modes[-2].value[mode.field.name]
+    name, inner = mode.field.name, mode.message
+    if missing := element.missing(inner, mode.value):
+        alone = {"name": opened.name, name: [mode.value]}
+        filled = configuration.prepared(opened.kind.segment, alone, tenant)[name][0] if len(opened.modes) == 2 else {}
+        element.check_required(mode.label, [field for field in missing if field not in filled])
+    keys = element.keys(inner)
+    if not any(opened.typed(mode.value, key) for key in keys):
+        return  # it is named by the line that entered it, which found no other
+    items = opened.modes[-2].value[name]
     position = next(at for at, item in enumerate(items) if item is mode.value)
-    filled = mode.value
-    if len(opened.modes) == 2:
-        alone = {"name": opened.name, mode.field.name: [mode.value]}
-        filled = configuration.prepared(opened.kind.segment, alone, tenant)[mode.field.name][0]
-    element.check(opened.kind, mode.field, items, position, filled)
-    if mode.field.name == _SERVERS and opened.kind.segment == "pool" and (service := _user(configuration, opened)):
+    element.check_keys(name, items, position, keys)
+    if name == _SERVERS and opened.kind.segment == "pool" and (service := _user(configuration, opened)):
         element.check_server(items, position, mode.value["ip"], service)
 
 
