@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Sequence
-from ctypes import c_uint32, c_void_p
+from ctypes import c_char_p, c_uint32, c_void_p
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Protocol
@@ -44,6 +44,9 @@ Share = tuple[bytes, int]
 Walk = tuple[int, int, int, int]
 """A server's walk over the slots: offset, skip (coprime to their number), weight, and its owner's number."""
 
+_BUILD = c_char_p, c_void_p, c_void_p, c_uint32, c_char_p, c_void_p, c_void_p, c_uint32, c_void_p
+_WALK = 20
+"""Bytes of struct walk."""
 _WORD = 2**64 - 1
 _FACTOR, _SECOND_FACTOR = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93
 
@@ -55,19 +58,42 @@ def build_table(servers: Sequence[Share], slots: int, seed: int) -> array[int]:
     indices, never which address owns a slot. slots: a prime greater than the number of servers. Returns 16-bit
     unsigned integers, one a slot. It may be shared: nobody may change it.
     """
-    return build_table_for([(index, *share) for index, share in enumerate(servers)], slots, seed)
+    if len(servers) < 2:
+        return _one_owner(0 if servers else NO_SERVER, slots)
+    addresses, weights = zip(*servers, strict=True)
+    return _built(addresses, weights, range(len(servers)), slots, seed)
 
 
 def build_table_for(servers: Sequence[tuple[int, bytes, int]], slots: int, seed: int) -> array[int]:
     """`build_table` of (owner, address, weight), with that number for each server in the table."""
     if len(servers) < 2:
         return _one_owner(servers[0][0] if servers else NO_SERVER, slots)
-    ordered = sorted(servers, key=_address)
-    return fill([(*_walk(address, slots, seed), weight, owner) for owner, address, weight in ordered], slots)
+    owners, addresses, weights = zip(*servers, strict=True)
+    return _built(addresses, weights, owners, slots, seed)
 
 
-def _address(server: tuple[int, bytes, int]) -> bytes:
-    return server[1]
+def _built(
+    addresses: Sequence[bytes], weights: Sequence[int], owners: Sequence[int], slots: int, seed: int
+) -> array[int]:
+    """A table of two servers or more. The native loops take IPv4 addresses alone."""
+    native = library.function("maglev", "build", *_BUILD)
+    joined, count = b"".join(addresses), len(addresses)
+    if native is None or len(joined) != 4 * count:
+        return fill(walks(addresses, weights, owners, slots, seed), slots)
+    table, taken, room = array("H", [NO_SERVER]) * slots, bytearray(slots), bytearray(2 * _WALK * count)
+    weighing, named = array("I", weights), array("I", owners)
+    where = library.address
+    servers = joined, where(weighing), where(named), count
+    native(*servers, seed.to_bytes(8, "big"), where(room), where(table), slots, where(taken))
+    return table
+
+
+def walks(
+    addresses: Sequence[bytes], weights: Sequence[int], owners: Sequence[int], slots: int, seed: int
+) -> list[Walk]:
+    """The servers' walks, in the order of their addresses."""
+    ordered = sorted(zip(addresses, weights, owners, strict=True))
+    return [(*_walk(address, slots, seed), weight, owner) for address, weight, owner in ordered]
 
 
 @lru_cache(maxsize=64)

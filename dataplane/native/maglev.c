@@ -182,6 +182,137 @@ void fill(struct walk *walks, uint32_t count, uint16_t *table, uint32_t slots, u
 	}
 }
 
+#define BLOCK 128		 /* bytes that BLAKE2b takes at a time */
+#define ROUNDS 12
+#define DIGEST 16
+#define KEY 8
+
+static const uint64_t start[8] = {
+	0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
+	0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179,
+};
+
+static inline uint64_t rotated(uint64_t word, int by)
+{
+	return word >> by | word << (64 - by);
+}
+
+#define MIX(a, b, c, d, x, y)                                                                                          \
+	do {                                                                                                           \
+		a += b + (x);                                                                                          \
+		d = rotated(d ^ a, 32);                                                                                \
+		c += d;                                                                                                \
+		b = rotated(b ^ c, 24);                                                                                \
+		a += b + (y);                                                                                          \
+		d = rotated(d ^ a, 16);                                                                                \
+		c += d;                                                                                                \
+		b = rotated(b ^ c, 63);                                                                                \
+	} while (0)
+
+#define ROUND(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, b0, b1, b2, b3, b4, b5)                                          \
+	do {                                                                                                           \
+		MIX(v[0], v[4], v[8], v[12], WORD(a0), WORD(a1));                                                      \
+		MIX(v[1], v[5], v[9], v[13], WORD(a2), WORD(a3));                                                      \
+		MIX(v[2], v[6], v[10], v[14], WORD(a4), WORD(a5));                                                     \
+		MIX(v[3], v[7], v[11], v[15], WORD(a6), WORD(a7));                                                     \
+		MIX(v[0], v[5], v[10], v[15], WORD(a8), WORD(a9));                                                     \
+		MIX(v[1], v[6], v[11], v[12], WORD(b0), WORD(b1));                                                     \
+		MIX(v[2], v[7], v[8], v[13], WORD(b2), WORD(b3));                                                      \
+		MIX(v[3], v[4], v[9], v[14], WORD(b4), WORD(b5));                                                      \
+	} while (0)
+
+/* Keys and addresses fill the first word of a block alone. */
+#define WORD(at) ((at) ? 0 : first)
+
+/* BLAKE2b (RFC 7693 section 3.2) of a block of one word and zeros. bytes: so many with those before it; last: ~0 for the
+ * last block. */
+static inline void compress(uint64_t state[8], uint64_t first, uint64_t bytes, uint64_t last)
+{
+	uint64_t v[16];
+
+	for (int i = 0; i < 8; i++) {
+		v[i] = state[i];
+		v[i + 8] = start[i];
+	}
+	v[12] ^= bytes;
+	v[14] ^= last;
+	ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3);
+	ROUND(11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4);
+	ROUND(7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8);
+	ROUND(9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13);
+	ROUND(2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9);
+	ROUND(12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11);
+	ROUND(13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10);
+	ROUND(6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5);
+	ROUND(10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0);
+	ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3);
+	for (int i = 0; i < 8; i++)
+		state[i] ^= v[i] ^ v[i + 8];
+}
+
+/* Servers in the order of their addresses: runs are merged into longer ones, from `walks` to `room` and back. Returns
+ * where they are then. */
+static struct walk *sorted(struct walk *walks, struct walk *room, uint32_t count)
+{
+	for (uint32_t width = 1; width < count; width *= 2) {
+		struct walk *from = walks;
+
+		for (uint32_t at = 0; at < count; at += 2 * width) {
+			uint32_t one = at, middle = at + width < count ? at + width : count;
+			uint32_t other = middle, end = at + 2 * width < count ? at + 2 * width : count;
+
+			for (uint32_t to = at; to < end; to++) {
+				int first = one < middle && (other >= end || from[one].position <= from[other].position);
+
+				room[to] = first ? from[one++] : from[other++];
+			}
+		}
+		walks = room;
+		room = from;
+	}
+	return walks;
+}
+
+/* The walks of servers, in the order of their addresses, as maglev._walk() makes them. At first a walk's position is its
+ * server's address, a number with the first byte in front. key: the seed's bytes. room: for as many walks. Returns where
+ * the walks are. */
+static struct walk *walks_of(struct walk *walks, struct walk *room, uint32_t count, uint64_t key, uint32_t slots)
+{
+	uint64_t keyed[8];
+	int is_sorted = 1;
+
+	for (int i = 0; i < 8; i++)
+		keyed[i] = start[i];
+	keyed[0] ^= 0x01010000 ^ KEY << 8 ^ DIGEST;
+	compress(keyed, key, BLOCK, 0);
+	for (uint32_t i = 1; i < count; i++)
+		is_sorted &= walks[i - 1].position <= walks[i].position;
+	if (!is_sorted)
+		walks = sorted(walks, room, count);
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t state[8];
+
+		for (int n = 0; n < 8; n++)
+			state[n] = keyed[n];
+		compress(state, __builtin_bswap32(walks[i].position), BLOCK + sizeof(uint32_t), ~0ull);
+		walks[i].position = __builtin_bswap64(state[0]) % slots;
+		walks[i].skip = __builtin_bswap64(state[1]) % (slots - 1) + 1;
+	}
+	return walks;
+}
+
+/* Fills `table` for servers: their addresses, four bytes each, their weights, and what stands in the table for each. At
+ * least one. seed: eight bytes. room: for two walks a server. taken: a byte a slot, all zero before. */
+void build(const uint32_t *addresses, const uint32_t *weights, const uint32_t *owners, uint32_t count, const uint64_t *seed,
+	   struct walk *room, uint16_t *table, uint32_t slots, uint8_t *taken)
+{
+	for (uint32_t i = 0; i < count; i++)
+		room[i] = (struct walk){__builtin_bswap32(addresses[i]), 0, weights[i], 0, owners[i]};
+	fill(walks_of(room, room + count, count, *seed, slots), count, table, slots, taken);
+}
+
 /* How many slots every server owns. counts: zero before; of what is not below `servers`, nothing is counted. */
 void count(const uint16_t *table, uint32_t slots, uint32_t *counts, uint32_t servers)
 {

@@ -58,10 +58,22 @@ def test_owners_have_the_numbers_that_they_are_given() -> None:
     assert list(maglev.build_table_for(numbered, 251, SEED)) == [7 * n + 3 for n in build_table(pool, 251, SEED)]
 
 
+@given(
+    st.dictionaries(st.binary(min_size=4, max_size=4), st.integers(1, 9), min_size=2, max_size=40),
+    st.integers(0, 2**32 - 1),
+)
+def test_servers_walk_natively_as_in_python(pool: dict[bytes, int], seed: int) -> None:
+    """The hash of their addresses, and their order: whatever order they come in."""
+    addresses, weights, owners = list(pool), list(pool.values()), [7 * n + 3 for n in range(len(pool))]
+    table = maglev.build_table_for(list(zip(owners, addresses, weights, strict=True)), 251, seed)
+    assert table == maglev.fill_here(maglev.walks(addresses, weights, owners, 251, seed), 251)
+
+
 def test_this_machine_has_the_native_loop() -> None:
     if platform.machine() != "x86_64":
         pytest.skip("a native loop is shipped for x86_64 alone")
     assert library.function("maglev", "fill") is not None
+    assert library.function("maglev", "build") is not None
 
 
 def test_native_loops_are_built_of_their_source(tmp_path: Path) -> None:
