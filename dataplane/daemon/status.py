@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dataplane import plan
@@ -11,8 +11,10 @@ from dataplane.daemon.aspect import WHOLE, Aspect
 from dataplane.engine import operstate
 from dataplane.engine.engine import Engine
 from dataplane.engine.handshakewatch import Key
+from dataplane.engine.members import Look
 from dataplane.engine.operstate import Flows, Grace, Seen, State
 from dataplane.forwarding import maglev, translate
+from dataplane.forwarding.translate import NextHop
 from dataplane.forwarding.values import Counters, HandshakeTally, Tally, Vip
 from dataplane.runtime.turns import Turns
 from dataplane.vip import defence
@@ -190,26 +192,34 @@ async def _seen(
     settled = any(engine.pools.is_settled(one) for one in of_vips.values())
     servers, told = {}, []
     by_vip: dict[str, dict[str, State]] = {vip: {} for vip in of_vips}
+    at_once, interfaces = max(1, AT_ONCE // len(of_vips)), {i.index: i.name for i in engine.interfaces.served()}
+    hops: Sequence[NextHop] = ()
     for index, (server, address) in enumerate(zip(*listed, strict=True)):
-        if index % max(1, AT_ONCE // len(of_vips)) == 0:
+        if index % at_once == 0:
             await turns.give()
-        member = engine.members.member(service, server, address, now)
+            hops = engine.members.next_hops(service, listed.addresses[index : index + AT_ONCE])
+        look = engine.members.look(uuid, address)
+        member = translate.member(service, server, address, look.up, hops[index % at_once], now)
         if settled and not up:
             member = member._replace(usable=False, serves=False)
         grace = _grace(engine, service, member, now)
-        state = servers[server.address] = _server_state(engine, service, member, grace)
+        state = servers[server.address] = _server_state(service, member, grace, look)
         for vip, states in by_vip.items() if len(by_vip) > 1 else ():
-            states[server.address] = _server_state(engine, service, member, grace, socket.inet_aton(vip))
-        tallies = [counters.servers.get((name, address), Tally()) for name in names]
-        tally = Tally(sum(one.packets for one in tallies), sum(one.bytes for one in tallies))
-        handshakes = HandshakeTally()
+            its = engine.members.look(uuid, address, socket.inet_aton(vip))
+            states[server.address] = _server_state(service, member, grace, its)
+        tally, handshakes = Tally(), HandshakeTally()
         for name in names:
-            handshakes.add(counters.server_handshakes.get((name, address), HandshakeTally()))
+            if counted := counters.servers.get((name, address)):
+                tally.packets += counted.packets
+                tally.bytes += counted.bytes
+            if sampled := counters.server_handshakes.get((name, address)):
+                handshakes.add(sampled)
         share = max((shares[index] / service.slots for shares in owned), default=0.0)
         vips = {vip: states[server.address] for vip, states in by_vip.items() if states}
         told.append(
             {
-                **_server(engine, service, member, state, grace, share, tally, vips),
+                **_server(engine, service, member, look, state, grace, share, tally, vips),
+                "interface": interfaces.get(member.next_hop.interface or 0),
                 "handshakes": _handshakes(engine, (uuid, address), handshakes),
             }
         )
@@ -248,14 +258,14 @@ def _server(
     engine: Engine,
     service: plan.Service,
     member: translate.PoolMember,
+    look: Look,
     state: State,
     grace: Grace,
     share: float,
     tally: Tally,
     vips: Servers,
 ) -> dict[str, Any]:
-    pool, (interface, mac, _, _) = service.pool_uuid, member.next_hop
-    fault = engine.members.fault(pool, member.address).reason
+    pool, mac = service.pool_uuid, member.next_hop.mac
     failed, by_monitor = engine.members.failed_checks(pool, member.address)
     return {
         "address": member.server.address,
@@ -266,16 +276,15 @@ def _server(
         "reason": state.reason,
         "vips": [{"vip": vip, "state": its.word, "reason": its.reason} for vip, its in vips.items()],
         "changed": engine.changes.of_server(pool, member.address),
-        "remedy": engine.members.remedy(pool, member.address),
+        "remedy": engine.members.remedy(look),
         "serves_for": grace.seconds if state.word == operstate.DISABLED else None,
         **_flows(grace.flows if state.word == operstate.DISABLED else None),
-        "host": None if fault else engine.members.health.host_answers(member.address),
+        "host": None if look.fault.reason else engine.members.health.host_answers(member.address),
         "failed_checks": failed,
         "failed_by_monitor": by_monitor,
         "in_table": share > 0,
         "share": round(share, 5),
         "mac": mac.hex(":") if mac else None,
-        "interface": next((i.name for i in engine.interfaces.served() if i.index == interface), None),
         "packets": tally.packets,
         "bytes": tally.bytes,
     }
@@ -291,20 +300,15 @@ def _handshakes(engine: Engine, key: Key, tally: HandshakeTally) -> dict[str, An
     }
 
 
-def _server_state(
-    engine: Engine, service: plan.Service, member: translate.PoolMember, grace: Grace, vip: bytes | None = None
-) -> State:
+def _server_state(service: plan.Service, member: translate.PoolMember, grace: Grace, look: Look) -> State:
     """A server's state: for a VIP, or as such."""
-    pool, address = service.pool_uuid, member.address
-    checks = engine.members.checks(pool, address, vip)
-    down_for = engine.members.down_for(pool, address) if vip is None else ()
     seen = Seen(
-        monitored=bool(checks),
-        up=member.up if vip is None else engine.members.is_up(pool, address, vip),
-        known=engine.members.is_known(pool, address, vip),
-        why=engine.members.why(pool, address, vip),
-        failing=not down_for and any(engine.members.health.state(check).up is False for check in checks),
-        fault=engine.members.fault(pool, address).reason,
+        monitored=bool(look.checks),
+        up=look.up,
+        known=look.known,
+        why=look.why,
+        failing=not look.down_for and any(state.up is False for state in look.checks.values()),
+        fault=look.fault.reason,
         unresolved=member.next_hop.mac is None,
     )
     return operstate.server(member.server, service.pool_enabled, seen, grace)

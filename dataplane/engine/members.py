@@ -6,6 +6,7 @@ import socket
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from itertools import islice
+from typing import NamedTuple
 
 from dataplane import plan
 from dataplane.diagnosis import findings
@@ -18,12 +19,14 @@ from dataplane.engine.sending import SendingStates
 from dataplane.engine.statechanges import StateChanges
 from dataplane.forwarding import rewrite, translate
 from dataplane.forwarding.driver import Found
+from dataplane.forwarding.translate import NextHop
 from dataplane.health.checker import HealthChecker, LookResult
+from dataplane.health.checkstate import CheckState
 from dataplane.health.probepaths import ProbePaths
 from dataplane.health.proberouting import ProbeRouting
 from dataplane.health.probes.check import Check
 from dataplane.health.probes.factory import ProbeFactory
-from dataplane.health.requirements import Requirements
+from dataplane.health.requirements import Requirement, Requirements
 from dataplane.network.nexthops import NextHops
 from dataplane.network.ownhost import OwnHost
 from dataplane.network.pathmtu import PathMtus
@@ -32,6 +35,17 @@ from dataplane.network.state import Network
 from dataplane.plan.index import ServiceIndex
 from dataplane.vip import memberconflicts
 from dataplane.vip.memberconflicts import MemberConflicts
+
+
+class Look(NamedTuple):
+    """What is known of a pool's member, for a VIP or as such, all of it found at once: a report is about thousands."""
+
+    fault: Fault  # why it cannot be reached at all
+    checks: Mapping[Check, CheckState]
+    up: bool
+    known: bool  # whether it is up
+    down_for: Sequence[bytes]  # VIPs, where it is up for others
+    why: str  # it is not up, and what else an operator must know
 
 
 class MemberStates:
@@ -130,10 +144,22 @@ class MemberStates:
             return (self._passes(uuid, server, vip) for server in servers)
         return [True] * len(servers)
 
-    def member(self, service: plan.Service, server: plan.Server, address: bytes, now: float) -> translate.PoolMember:
-        """One of them, up if it is so for some VIP; address: the server's."""
-        (next_hop,) = self._next_hops.of((address,), service.mode)
-        return translate.member(service, server, address, self.is_up(service.pool_uuid, address), next_hop, now)
+    def next_hops(self, service: plan.Service, addresses: Sequence[bytes]) -> list[NextHop]:
+        """Of a service's servers."""
+        return self._next_hops.of(addresses, service.mode)
+
+    def look(self, pool: str, server: bytes, vip: bytes | None = None) -> Look:
+        """A pool member as it is now: for a VIP, or as such."""
+        fault, required = self.fault(pool, server), self._requirements.of(pool, server, vip)
+        checks = {check: self.health.state(check) for mine in required for check in mine.checks}
+        down_for: Sequence[bytes] = ()
+        if vip is None and len(self._requirements.vips(pool)) > 1:
+            up, known, down_for = self.is_up(pool, server), self.is_known(pool, server), self.down_for(pool, server)
+        else:
+            verdicts = [mine.verdict([checks[check].up for check in mine.checks]) for mine in required]
+            known = False in verdicts or None not in verdicts or bool(fault.reason)
+            up = not fault.reason and self._accepted(all(verdicts), pool, server, vip, required)
+        return Look(fault, checks, up, known, down_for, self._why(pool, server, vip, fault, checks, down_for))
 
     def checks(self, pool: str, server: bytes, vip: bytes | None = None) -> tuple[Check, ...]:
         """A server's checks: for a VIP, or for all."""
@@ -172,20 +198,32 @@ class MemberStates:
     def why(self, pool: str, server: bytes, vip: bytes | None = None) -> str:
         """Why a pool member is not up; of one that is, what an operator must know. Of a server as such the reasons name
         the VIPs that they are about, where they are not about all."""
-        if fault := self.fault(pool, server).reason:
-            return fault
+        checks = {check: self.health.state(check) for check in self.checks(pool, server, vip)}
+        down_for = self.down_for(pool, server) if vip is None else ()
+        return self._why(pool, server, vip, self.fault(pool, server), checks, down_for)
+
+    def _why(
+        self,
+        pool: str,
+        server: bytes,
+        vip: bytes | None,
+        fault: Fault,
+        checks: Mapping[Check, CheckState],
+        down: Sequence[bytes],
+    ) -> str:
+        if fault.reason:
+            return fault.reason
         lossy = ""
         if self._sending.losing():
             lossy = next((self._sending.words(self._egress(s.mode, server)) for s in self._index.of_pool(pool)), "")
         its = (one for one in self._conflicts.of(pool, server) if vip in (None, one.vip))
         conflicts = sorted(map(memberconflicts.words, its))
-        checks = self.checks(pool, server, vip)
         sizes = sorted({self._blackholes.words(server, check.vip, check.mode) for check in checks})
         failing: dict[str, set[bytes]] = {}
-        for check in checks:
-            if not self.health.state(check).up:
+        for check, state in checks.items():
+            if not state.up:
                 failing.setdefault(self.health.reason(check), set()).add(check.vip)
-        vips, down = {check.vip for check in checks}, self.down_for(pool, server) if vip is None else ()
+        vips = {check.vip for check in checks}
         reasons = sorted(_about(reason, of, vips, down) for reason, of in failing.items())
         unheard = self._handshakes.words(pool, server)
         return "; ".join(filter(None, (lossy, *conflicts, *sizes, "; ".join(reasons), unheard)))
@@ -194,6 +232,8 @@ class MemberStates:
         """How many probes of a server failed since its checks began: of all, and of each monitor by its name."""
         names = [monitor.name for service in islice(self._index.of_pool(pool), 1) for monitor in service.monitors]
         failed = {check: self.health.state(check).failures for check in self.checks(pool, server)}
+        if not any(failed.values()):
+            return 0, dict.fromkeys(names, 0)
         of_monitor: dict[str, dict[Check, None]] = {name: {} for name in names}
         for requirement in self._requirements.of(pool, server):
             for name, check in zip(names, requirement.checks, strict=False):
@@ -211,11 +251,11 @@ class MemberStates:
             return Fault(sending.fault, sending.remedy)
         return fault
 
-    def remedy(self, pool: str, server: bytes) -> str:
+    def remedy(self, look: Look) -> str:
         """The command that mends what keeps a member from being reached; "" where there is none."""
-        if fault := self.fault(pool, server).remedy:
-            return fault
-        failing = [check for check in self.checks(pool, server) if not self.health.state(check).up]
+        if look.fault.remedy:
+            return look.fault.remedy
+        failing = [check for check, state in look.checks.items() if not state.up]
         return next(filter(None, map(self.health.remedy, failing)), "")
 
     def named(self, pool: str, server: bytes) -> str:
@@ -320,7 +360,13 @@ class MemberStates:
     def _passes(self, pool: str, server: bytes, vip: bytes | None) -> bool:
         """Whether a server that can be reached is up for a VIP, or for all."""
         required = self._requirements.of(pool, server, vip)
-        return self.health.up(required) and not (required and self._conflicts.answers(pool, server, vip))
+        return self._accepted(self.health.up(required), pool, server, vip, required)
+
+    def _accepted(
+        self, passed: bool, pool: str, server: bytes, vip: bytes | None, required: Collection[Requirement]
+    ) -> bool:
+        """Whether one that passed what is required of it, if anything, has no VIP's ARP answered against it."""
+        return passed and not (required and self._conflicts.answers(pool, server, vip))
 
     def _egress(self, mode: str, server: bytes) -> int | None:
         """The interface that frames for a server leave by."""
