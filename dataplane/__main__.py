@@ -207,7 +207,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
     reports = client.status(arguments.state)
     if arguments.json:
-        print(json.dumps(reports, indent=1))
+        print(json.dumps(reports))
     elif reports:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
         for part in statustext.render(reports, width):

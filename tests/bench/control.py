@@ -12,6 +12,7 @@ import socket
 import statistics
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 from array import array
@@ -26,7 +27,7 @@ from dataplane.engine.engine import Engine
 from dataplane.forwarding import maglev as hashing
 from dataplane.health.probes.check import Check
 
-from .measure import FULL, Effort, Samples
+from .measure import FULL, Effort, Samples, interleaved, paired
 from .site import Site, many, resident, server, service
 
 POPULATE = Path(__file__).with_name("populate.c")
@@ -102,7 +103,8 @@ def change(effort: Effort) -> Iterator[Samples]:
 
 def server_of_pools(effort: Effort) -> Iterator[Samples]:
     """Line "1,000 pools": one server that is a member of all fails, with all other members and the seeds different;
-    from the decision to the last table in the kernel, in milliseconds. It comes back in between, unmeasured."""
+    from the decision to the last table in the kernel, in milliseconds. It comes back in between, unmeasured. Against
+    the making of those tables alone, one after the other."""
     count = effort.times(SERVICES)
     shared = server(0)
     monitor = plan.Monitor("m", "HEALTH_MONITOR_TCP", send_interval=600)
@@ -111,30 +113,44 @@ def server_of_pools(effort: Effort) -> Iterator[Samples]:
         for n in range(count)
     ]
 
-    def body(engine: Engine) -> list[float]:
+    left = [
+        ([(socket.inet_aton(other.address), 1) for other in one.servers if other.address != shared], one.seed)
+        for one in services
+    ]
+
+    def alone() -> float:
+        began = time.perf_counter()
+        for servers, seed in left:
+            hashing.build_table(servers, plan.SLOTS, seed)
+        return (time.perf_counter() - began) * 1000
+
+    def body(engine: Engine) -> tuple[list[float], list[float]]:
         everybody = [check for one in services for check in _checks(engine, one)]
         failing = [check for check in everybody if check.server == bytes((10, 0, 0, 1))]
         for check in everybody:
             engine.members.health.state(check).up = True
             engine.members.check_changed(check)
         engine.refresh()
-        took = []
-        for _ in range(effort.rounds):
+
+        def failed() -> float:
             began = time.perf_counter()
             for check in failing:
                 engine.members.health.state(check).up = False
                 engine.members.check_changed(check)
             engine.refresh()
-            took.append((time.perf_counter() - began) * 1000)
+            took = (time.perf_counter() - began) * 1000
             for check in failing:
                 engine.members.health.state(check).up = True
                 engine.members.check_changed(check)
             engine.refresh()
-        return took
+            return took
+
+        return paired(effort.rounds, failed, alone)
 
     with Site(count * MEMBERS + 1) as site:
-        took = site.within(body, services)
-        yield Samples(f"{SERVICES:,} pools", "ms", took, note=f"{count:,} pools of {MEMBERS}, no two tables equal")
+        took, made = site.within(body, services)
+        note = f"{count:,} pools of {MEMBERS}, no two tables equal"
+        yield Samples(f"{SERVICES:,} pools", "ms", took, made, note=note)
 
 
 def _checks(engine: Engine, one: plan.Service) -> Iterator[Check]:
@@ -143,19 +159,34 @@ def _checks(engine: Engine, one: plan.Service) -> Iterator[Check]:
 
 
 def engine_start(effort: Effort) -> Iterator[Samples]:
-    """Lines "cold" and "adopting": a new process of the engine, until it has put the stored plan, in seconds."""
-    count, cold, adopting = effort.times(SERVICES), [], []
+    """Lines "cold" and "adopting": a new process of the engine, until it has put the stored plan, in seconds; against
+    what cannot be left out of it, in a process of its own (`tests.bench.starting`)."""
+    count = effort.times(SERVICES)
     with Site(count * SERVERS) as site:
         site.publish(many(count, SERVERS))
-        for _ in range(min(effort.rounds, 3)):
-            xdppins.remove(site.instance)
+
+        def start(*, cold: bool) -> float:
+            if cold:
+                xdppins.remove(site.instance)
             with site.process() as (_, took):
-                cold.append(took)
-            with site.process() as (_, took):
-                adopting.append(took)
+                return took
+
+        def least(*words: str) -> float:
+            began = time.perf_counter()
+            command = [sys.executable, "-m", "tests.bench.starting", *words]
+            subprocess.run(command, cwd=Path(__file__).parents[2], check=True)
+            return time.perf_counter() - began
+
+        took = interleaved(
+            min(effort.rounds, 3),
+            cold=lambda: start(cold=True),
+            tables=lambda: least("cold", str(count), str(SERVERS)),
+            adopting=lambda: start(cold=False),
+            reading=lambda: least("adopting", str(site.state)),
+        )
     note = f"{count:,} services × {SERVERS} servers, no monitors; from the start of the process"
-    yield Samples("cold", "s", cold, note=note)
-    yield Samples("adopting", "s", adopting, note=note)
+    yield Samples("cold", "s", took["cold"], took["tables"], "imports and tables, one thread", note)
+    yield Samples("adopting", "s", took["adopting"], took["reading"], "imports, and the plan read", note)
 
 
 def memory(effort: Effort) -> Iterator[Samples]:

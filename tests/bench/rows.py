@@ -143,12 +143,12 @@ ROWS = (
         {"100,000 servers": at_most(5, 8)},
     ),
     Row(
-        "failure", "one server of 1,000 pools fails: decision to last table", "", "control:server_of_pools",
-        {"1,000 pools": at_most(300, 1000)},
+        "failure", "one server of 1,000 pools fails: decision to last table", "these tables alone, in one thread",
+        "control:server_of_pools", {"1,000 pools": at_most(1, 1.2)},
     ),
     Row(
-        "save", "save to first packet at the new server", "", "saving:save",
-        {"1 service": at_most(10, 20), "1,000 services": at_most(50, 100)},
+        "save", "save to first packet at the new server", "the save alone, without an engine", "saving:save",
+        {"1 service": at_most(6, 15), "1,000 services": at_most(6, 15)},
     ),
     Row(
         "import", "import of an export in one commit", "", "importing:services",
@@ -163,8 +163,8 @@ ROWS = (
         {"room": at_most(2, 3), "commit": at_most(1.5, 3)},
     ),
     Row(
-        "start", "engine start, 1,000 virtual services × 100 servers", "", "control:engine_start",
-        {"cold": at_most(4, 10), "adopting": at_most(1, 3)},
+        "start", "engine start, 1,000 virtual services × 100 servers", "what cannot be left out of it",
+        "control:engine_start", {"cold": at_most(2, 2.5), "adopting": at_most(2, 3)},
     ),
     Row(
         "memory", "kernel maps and engine, 1,000 virtual services × 100 servers", "", "control:memory",

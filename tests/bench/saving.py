@@ -6,11 +6,15 @@ that no fsync waits; servers have MAC addresses known for good, and pools no mon
 
 from __future__ import annotations
 
+import itertools
 import socket
 import struct
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
+from pathlib import Path
 from threading import Event, Thread
 
 from avi_shell.configuration.configuration import Configuration
@@ -18,7 +22,7 @@ from avi_shell.session.session import Session
 from dataplane import client
 from dataplane.forwarding import rewrite
 
-from .measure import Effort, Samples, Unmeasurable
+from .measure import Effort, Samples, Unmeasurable, paired
 from .site import Site, mac, server, vip
 
 SERVICES = 1000
@@ -29,15 +33,27 @@ PACE, WAIT = 0.0002, 5.0
 
 def save(effort: Effort) -> Iterator[Samples]:
     """Lines "1 service", "1,000 services": a pool's only server is replaced by another, in milliseconds from the line
-    `save` to the first packet to it."""
+    `save` to the first packet to it. Against the same in a store that no engine follows, where it is over with the
+    answer to `save`."""
     for name, count in (("1 service", 1), (f"{SERVICES:,} services", effort.times(SERVICES))):
-        with Site(count + 2, folder="/dev/shm") as site, closing(Configuration.open(site.state)) as stored:
-            session = Session(stored, site.state)
+        with (
+            Site(count + 2, folder="/dev/shm") as site,
+            tempfile.TemporaryDirectory(dir="/dev/shm") as alone,
+            closing(Configuration.open(site.state)) as stored,
+            closing(Configuration.open(Path(alone))) as unread,
+        ):
+            session, other = Session(stored, site.state), Session(unread, Path(alone))
             run(session, services(count))
+            run(other, services(count))
+            new = tuple(itertools.cycle((server(count), server(count + 1))) for _ in range(2))
             with site.process():
-                took = [_replaced(site, session, server(count + number % 2)) for number in range(effort.rounds + 1)]
+                took, stored_alone = paired(
+                    effort.rounds + 1,
+                    partial(_replaced, site, session, new[0]),
+                    partial(_stored, other, new[1]),
+                )
         note = f"{count:,} pools of one server; a packet every {PACE * 1000:.1f} ms; store in memory"
-        yield Samples(name, "ms", took[1:], note=note)
+        yield Samples(name, "ms", took[1:], stored_alone[1:], note=note)
 
 
 def services(count: int) -> Iterator[str]:
@@ -64,8 +80,17 @@ def run(session: Session, lines: Sequence[str] | Iterator[str]) -> None:
             raise Unmeasurable(f"the shell refuses {line!r}: {result}")
 
 
-def _replaced(site: Site, session: Session, new: str) -> float:
+def _stored(session: Session, servers: Iterator[str]) -> float:
+    """Milliseconds of a save that nobody follows."""
+    run(session, ("configure pool p0", "servers index 1", f"ip {next(servers)}", "save"))
+    began = time.perf_counter()
+    run(session, ("save",))
+    return (time.perf_counter() - began) * 1000
+
+
+def _replaced(site: Site, session: Session, servers: Iterator[str]) -> float:
     """Milliseconds."""
+    new = next(servers)
     run(session, ("configure pool p0", "servers index 1", f"ip {new}", "save"))
     wanted, first, ready, over = mac(new), list[float](), Event(), Event()
 

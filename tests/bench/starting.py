@@ -1,0 +1,42 @@
+"""What the start of an engine is made of, as programs of their own.
+
+`python -m tests.bench.starting cold POOLS SERVERS` imports what an engine imports, and makes so many tables in one
+thread; `… adopting FOLDER` imports the same, and reads the plan of a state directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import sys
+from contextlib import closing
+from pathlib import Path
+
+
+def cold(pools: int, servers: int) -> None:
+    """Imports, and tables of 65,537 slots: of each pool's own servers."""
+    from dataplane import plan
+    from dataplane.daemon import process  # noqa: F401
+    from dataplane.drivers.xdp import driver  # noqa: F401
+    from dataplane.forwarding import maglev
+
+    for number in range(pools):
+        addresses = (0x0A000001 + number * servers + n for n in range(servers))
+        maglev.build_table([(struct.pack("!I", address), 1) for address in addresses], plan.SLOTS, number)
+
+
+def adopting(folder: Path) -> None:
+    """Imports, and the plan."""
+    from dataplane.daemon import process  # noqa: F401
+    from dataplane.drivers.xdp import driver  # noqa: F401
+    from dataplane.plan.storesource import StoreSource
+
+    with closing(StoreSource(folder)) as source:
+        asyncio.run(source.read())
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "cold":
+        cold(*map(int, sys.argv[2:]))
+    else:
+        adopting(Path(sys.argv[2]))
