@@ -40,11 +40,13 @@ SHELL = Row("shell", "start of `avi-shell -c 'show version'`", "", "", {"shell":
 BOUNDS: dict[str, dict[str, Bound]] = {
     "frame": {"L2": at_most(1, 1), "L3": at_most(2, 2)},
     "start": {"cold": at_most(1.05, 1.05), "adopting": at_most(1.05, 1.05)},
+    "memory": {"maps and engine": at_most(1.05, 1.05)},
+    "history": {"commit": at_most(1.05, 1.05)},
 }
 """Of the lines of a row: of the ratio to the other commit, or of the difference. Others are printed and not judged."""
 DIFFERENCES = ("frame",)
 """Rows whose lines are compared by difference: what they tell is small already, and a difference itself."""
-USUAL = ("frame", "shell", "start", "forwarding", "pcap", "latency", "tables")
+USUAL = ("frame", "shell", "start", "memory", "history", "forwarding", "pcap", "latency", "tables")
 """Rows that are measured where none is named; the longest are left out."""
 
 

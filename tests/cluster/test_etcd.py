@@ -12,7 +12,7 @@ from dataplane.cluster.address import StoreAddress
 from dataplane.cluster.answers import KEY_NOT_FOUND, Compacted
 from dataplane.errors import ClusterError
 
-from .members import Members, until
+from .members import Members
 
 pytestmark = pytest.mark.root
 
@@ -145,28 +145,6 @@ def test_a_member_with_tls_and_users(secured: Members, certificates: Path, tmp_p
     password.chmod(0o644)
     with pytest.raises(ClusterError, match="others may read the password"):
         secured.run(lambda: secured.client(0.5, secured.address("test", **fields)).get("/avi/x"))
-
-
-def test_a_full_etcd_is_named_with_its_alarm(tmp_path: Path) -> None:
-    with Members(tmp_path / "etcd", options=["--quota-backend-bytes", "1000000"]) as members:
-
-        def body() -> None:
-            etcd = members.client()
-            full: list[ClusterError] = []
-
-            def refuses() -> bool:
-                try:
-                    etcd.put("/x", b"x" * (400 << 10))
-                except ClusterError as exc:
-                    full.append(exc)
-                return bool(full)
-
-            until(refuses)
-            assert full[0].what == "etcd at 127.0.0.1:2379: etcdserver: mvcc: database space exceeded"
-            assert "avi-shell cluster status" in full[0].remedy
-            until(lambda: [alarm for _, alarm in etcd.alarms()] == ["NOSPACE"])
-
-        members.run(body)
 
 
 def test_the_member_of_this_host_is_asked_first() -> None:

@@ -224,6 +224,9 @@ def test_a_role_on_the_cluster_s_keys_is_enough(secured: Members, certificates: 
             assert Housekeeping(hosts.open[0].log.etcd, period=0.0).due(hosts.open[0].log.revision)
             hosts.save(1, "later")
             hosts.equal()
+            asking = hosts.open[0].asking()
+            assert asking.engines(5.0) == []
+            assert list(asking.ask(["nobody"], {"request": "status"}, 0.2).silent) == ["nobody"]
 
     secured.run(body)
 
