@@ -196,8 +196,8 @@ class Change:
         for (id_,) in self._store.connection.execute("SELECT id FROM object WHERE kind = 'virtualservice'").fetchall():
             with suppress(ShellError, ValueError, TypeError, LookupError, AttributeError):
                 self._plan({id_: self._assemble(id_)})
-        self._touched.common = True
         with suppress(ShellError, ValueError, TypeError, LookupError, AttributeError):
+            self._touched.common = not sqlite.is_common(self._store.connection, self._common())
             self._plan({})
 
     def _completed(self, kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None, own: bool) -> Document:

@@ -14,10 +14,10 @@ from avi_shell.configuration.document import ADMIN, ALL, DEFAULT_CLOUD, HIDDEN_S
 from avi_shell.configuration.engineaddresses import EngineAddresses
 from avi_shell.configuration.entry import Entry, only
 from avi_shell.configuration.record import Author, Commit, CommitRecord, ObjectChange
-from avi_shell.configuration.saved import Saved, Settling
+from avi_shell.configuration.saved import Saved, Settling, Undone
 from avi_shell.configuration.store import Store
 from avi_shell.errors import Conflict, NotFound, Refused, StoreError
-from dataplane.plan import unconfirmed
+from dataplane.plan import sqlite, unconfirmed
 from grammar import relations, schema
 
 if TYPE_CHECKING:
@@ -186,6 +186,11 @@ class Configuration:
         from avi_shell.configuration import damage
 
         return damage.find(self._store)
+
+    def has_old_plan(self) -> bool:
+        """Whether an older release made the plan (`renewal`)."""
+        with self._store.guarded():
+            return sqlite.plan_format(self._store.connection) < sqlite.PLAN_FORMAT
 
     def version(self) -> int:
         """The number of the last commit, 0 for a fresh store."""
@@ -381,10 +386,6 @@ class Configuration:
                 own = {"uuid": ADMIN} if segment == "tenant" and new["name"] == ADMIN else {}
                 made.put(schema.kind(segment), {**new, **own}, ADMIN, None)
         made.finish()
-
-
-class Undone(Exception):
-    """A commit is given up: what it put is taken back, and nobody is told of a fault."""
 
 
 def _clouds(cloud: str) -> set[str] | None:

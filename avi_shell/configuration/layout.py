@@ -73,6 +73,7 @@ def create(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO setting VALUES (?, ?)", (HISTORY_COMMITS, HISTORY_DAYS))
     sqlite.identify(connection, str(uuid4()))
     connection.execute(f"PRAGMA user_version = {sqlite.STORE_FORMAT}")
+    sqlite.set_plan_format(connection)
 
 
 def upgrade(connection: sqlite3.Connection) -> None:

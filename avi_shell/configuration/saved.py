@@ -26,3 +26,7 @@ class Settling:
 
     store: Store  # for writing it
     version: int = 0  # of the commit that it is, where several hosts share the configuration
+
+
+class Undone(Exception):
+    """A commit is given up: what it put is taken back, and nobody is told of a fault."""

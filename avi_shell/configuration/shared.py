@@ -14,15 +14,16 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from avi_shell.configuration import backup
-from avi_shell.configuration.configuration import DATABASE, NOBODY, Configuration, Undone
+from avi_shell.configuration import backup, renewal
+from avi_shell.configuration.configuration import DATABASE, NOBODY, Configuration
 from avi_shell.configuration.document import ADMIN
 from avi_shell.configuration.engineaddresses import EngineAddresses
 from avi_shell.configuration.record import Author, CommitRecord
-from avi_shell.configuration.saved import Saved, Settling
+from avi_shell.configuration.saved import Saved, Settling, Undone
 from avi_shell.configuration.store import Store
 from avi_shell.errors import Refused, StoreError
 from dataplane.cluster import address as addresses
+from dataplane.cluster import overview
 from dataplane.cluster.address import StoreAddress
 from dataplane.cluster.etcd import PATIENCE, Etcd
 from dataplane.cluster.log import Head, Log, Logged
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+OLD_PLAN = "An older release made the plan. When every host has this one, avi-shell cluster upgrade makes it anew."
+"""What to say where the format of the cluster's plans is an older one."""
 SNAPSHOT_EVERY = 1000
 """Commits after which whoever commits writes a new snapshot."""
 _OPENING = 5.0
@@ -83,6 +86,9 @@ class SharedConfiguration(Configuration):
                         f"{directory} belongs to cluster {known.cluster}", hint="avi-shell cluster leave ends that"
                     )
                 head = _seeded(log.head(), address)
+                if (found := log.format()) > sqlite.PLAN_FORMAT:
+                    what = f"cluster {address.cluster} has plans of format {found}, this release reads"
+                    raise StoreError(f"{what} {sqlite.PLAN_FORMAT}", hint="upgrade this host")
                 made = cls(Store.open(directory / DATABASE), log, EngineAddresses(directory))
                 try:
                     made._begin_with(head, known is not None, anew)
@@ -176,6 +182,24 @@ class SharedConfiguration(Configuration):
             made = Settling(self._store, self._store.version() + 1)
             yield made
             self._record(made.version, by, ADMIN, action, "", "")
+
+    def upgrade(self, by: Author = NOBODY) -> int:
+        """Make the plan anew by this release, in a commit, and have hosts of older releases join no more. Returns the
+        commit. Raises Refused while an engine is there that does not read such a plan; ClusterError, StoreError."""
+        etcd, format_ = self.log.etcd, sqlite.PLAN_FORMAT
+        older = [one.name for one in overview.engines(etcd) if one.format < format_]
+        if older:
+            what = f"service engines that read no plan of format {format_} are there: {', '.join(older)}"
+            raise Refused(what, hint="upgrade their hosts first")
+
+        def once() -> int:
+            with self.bulk(renewal.ACTION, by) as (_, made):
+                made.replan()
+            return made.version
+
+        version = self.again(once)
+        self.log.set_format(format_)
+        return version
 
     def write_snapshot(self) -> bool:
         """Let new hosts begin with what is stored here now; older commits leave the log. False: somebody else did."""
@@ -332,6 +356,7 @@ def seed(directory: Path, address: StoreAddress, source: Path | None, by: Any, *
         number = backup.begin_anew(copy, str(source or directory / DATABASE), "seed", by, lambda _: epoch)
         if not log.replace(head, (*sqlite.identity(copy), number), backup.image(copy), seed=True):
             raise Overtaken
+        log.set_format(sqlite.plan_format(copy))
         addresses.remember(directory, address)
     return number
 

@@ -22,6 +22,7 @@ from dataplane.cluster import overview
 from dataplane.cluster.address import StoreAddress
 from dataplane.cluster.etcd import Etcd
 from dataplane.errors import ClusterError
+from dataplane.plan import sqlite
 
 _PATIENCE = 3.0
 """Seconds for each member to answer."""
@@ -37,11 +38,12 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="avi-shell cluster", description="The configuration that hosts share in etcd."
     )
-    verbs = parser.add_subparsers(required=True, metavar="status | seed | reload | leave", dest="what")
+    verbs = parser.add_subparsers(required=True, metavar="status | seed | reload | upgrade | leave", dest="what")
     for word, told in (
         ("status", "members, sizes and alarms of etcd; how far its log is, and this host"),
         ("seed", "let a cluster begin with this host's configuration, or with a backup of one"),
         ("reload", "put the cluster's configuration in the place of what this host has"),
+        ("upgrade", "when all hosts have this release: make the plan that engines follow anew by it"),
         ("leave", "let this host keep what it has, for itself alone"),
     ):
         verb = verbs.add_parser(word, help=told, description=told)
@@ -76,6 +78,20 @@ def _reload(arguments: argparse.Namespace, user: str) -> None:
     audit.catch_up(arguments.state)
     number = _join(arguments, address, anew=True)
     print(f"Successfully loaded the configuration of cluster {address.cluster}; it is at commit {number}.")
+
+
+def _upgrade(arguments: argparse.Namespace, user: str) -> None:
+    address = _address(arguments)
+    audit.catch_up(arguments.state)
+    by = replace(author(user), line="cluster upgrade")
+    with closing(shared.SharedConfiguration.join(arguments.state, address)) as configuration:
+        try:
+            number = configuration.upgrade(by)
+        except ClusterError as exc:
+            raise StoreError(exc.what, hint=exc.remedy) from exc
+    client.notify(arguments.state)
+    audit.catch_up(arguments.state)
+    print(f"Successfully upgraded the plan of cluster {address.cluster} by commit {number}.")
 
 
 def _join(arguments: argparse.Namespace, address: StoreAddress, *, anew: bool = False) -> int:
@@ -118,11 +134,14 @@ def _status(arguments: argparse.Namespace, user: str) -> None:
     print(f"Cluster {address.cluster} is at commit {reach.commit}, this host at {here}.")
     following = reach.snapshot + shared.SNAPSHOT_EVERY
     print(f"The last snapshot is of commit {reach.snapshot}; the next follows commit {following}.")
+    if reach.format < sqlite.PLAN_FORMAT:
+        print(shared.OLD_PLAN)
 
 
 _DOES: Mapping[str, Callable[[argparse.Namespace, str], None]] = {
     "status": _status,
     "seed": _seed,
     "reload": _reload,
+    "upgrade": _upgrade,
     "leave": _leave,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from avi_shell.errors import StoreError
@@ -32,10 +33,20 @@ def configuration(arguments: argparse.Namespace) -> Configuration:
     if found is None:
         from avi_shell.configuration.configuration import Configuration
 
-        return Configuration.open(arguments.state)
+        return _renewed(Configuration.open(arguments.state))
     from avi_shell.configuration.shared import SharedConfiguration
 
     return SharedConfiguration.join(arguments.state, found)
+
+
+def _renewed(opened: Configuration) -> Configuration:
+    """See that a host alone has a plan of this release."""
+    if opened.has_old_plan():
+        from avi_shell.configuration import renewal
+
+        with suppress(StoreError):  # the disk is full, or for reading alone: the next shell does it
+            renewal.renew(opened)
+    return opened
 
 
 def address(arguments: argparse.Namespace) -> StoreAddress | None:

@@ -8,6 +8,7 @@ from typing import Any
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.errors import Refused
 from avi_shell.output.result import Part, Prose, Table
+from dataplane.plan import sqlite
 
 _MEMBERS = ("Member", "State", "Version", "Size", "In Use", "Alarms")
 _ENGINES = ("Service Engine", "Host", "SE Group", "Applied", "State")
@@ -17,6 +18,7 @@ _PATIENCE = 3.0
 
 def cluster(stored: Configuration) -> tuple[list[Part], Any]:
     """What to print, and the same as data. Raises Refused where this host shares its configuration with nobody."""
+    from avi_shell.configuration.shared import OLD_PLAN
     from dataplane.cluster import overview
     from dataplane.cluster.etcd import Etcd
     from dataplane.errors import ClusterError
@@ -44,9 +46,11 @@ def cluster(stored: Configuration) -> tuple[list[Part], Any]:
     if reach is not None:
         parts.append(f"Cluster {name} is at commit {reach.commit}, this host at {here}.")
         parts.append(f"The last snapshot is of commit {reach.snapshot}.")
+        if reach.format < sqlite.PLAN_FORMAT:
+            parts.append(Prose(OLD_PLAN))
     if fault:
         parts.append(Prose(f"This host is at commit {here}. What the cluster has is not known: {fault}"))
     told = [one._asdict() | {"state": state} for one, state in zip(engines, states, strict=True)]
     data = {"cluster": name, "here": here, "members": [one._asdict() for one in members], "engines": told}
-    known = {"commit": None, "snapshot": None} if reach is None else reach._asdict()
+    known = dict.fromkeys(overview.Reach._fields) if reach is None else reach._asdict()
     return parts, {**data, **known, "fault": fault}

@@ -3,6 +3,7 @@
     /avi/CLUSTER/snapshot      the store after some commit: where a host begins that is new or far behind
     /avi/CLUSTER/log/NUMBER    a commit, of 12 digits; created once
     /avi/CLUSTER/part/TX/N     512 KiB of a commit or snapshot that is larger
+    /avi/CLUSTER/format        of the plans in commits: hosts that do not read it do not join
 
 A value is a line of JSON (the transaction, and the SHA-256 of each part) and, where it has no parts, the content after
 it. Content is compressed by zlib. Parts are written first, with a lease; the transaction that writes the value frees
@@ -152,6 +153,18 @@ class Log:
         """What a snapshot holds; None: there is another one meanwhile."""
         packed = self._parts(head.transaction, head.parts)
         return None if packed is None else _unpacked(packed, "the snapshot")
+
+    def format(self) -> int:
+        """The format of the plans that the hosts write; 1 where nobody has said so."""
+        found = self.etcd.get(f"{self._prefix}format")
+        try:
+            return int(found[0].value) if found else 1
+        except ValueError as exc:
+            raise ClusterError(f"{found[0].key} in etcd is not understood: {harmless(found[0].value, 60)}") from exc
+
+    def set_format(self, number: int) -> None:
+        """Say it."""
+        self.etcd.put(f"{self._prefix}format", str(number).encode())
 
     def wait(self, idle: float) -> Iterator[bool]:
         """Whether something was added since the log was read last; False where nothing was for `idle` seconds. Ends

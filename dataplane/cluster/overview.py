@@ -33,6 +33,7 @@ class Engine(NamedTuple):
     host: str
     group: str
     version: int  # of the plan, that it has applied
+    format: int  # of a plan, the latest that it reads
 
 
 class Reach(NamedTuple):
@@ -40,6 +41,7 @@ class Reach(NamedTuple):
 
     commit: int  # the last one
     snapshot: int  # the commit that the snapshot is of
+    format: int  # of the plans in commits
 
 
 def members(etcd: Etcd) -> tuple[list[Member], str]:
@@ -58,7 +60,7 @@ def reach(etcd: Etcd) -> Reach | None:
     """How far the log is; None: nobody has seeded the cluster. Raises ClusterError."""
     log = Log(etcd)
     head, last = log.head(), log.last()
-    return None if head is None else Reach(max(last, head.version), head.version)
+    return None if head is None else Reach(max(last, head.version), head.version, log.format())
 
 
 def engines(etcd: Etcd) -> list[Engine]:
@@ -69,9 +71,10 @@ def engines(etcd: Etcd) -> list[Engine]:
         try:
             told = jsontext.loads(one.value)
             host, group = (harmless(str(told.get(name, ""))) for name in ("host", "group"))
-            found.append(Engine(one.key.removeprefix(first), host, group, int(told.get("version", 0))))
+            version, format_ = (int(told.get(name, 0)) for name in ("version", "format"))
+            found.append(Engine(one.key.removeprefix(first), host, group, version, format_))
         except (ForeignError, ValueError, TypeError, AttributeError):
-            found.append(Engine(one.key.removeprefix(first), "not understood", "", 0))
+            found.append(Engine(one.key.removeprefix(first), "not understood", "", 0, 0))
     return found
 
 

@@ -10,11 +10,10 @@ from typing import Any
 from dataplane.foreign import jsontext
 from dataplane.foreign.errors import ForeignError
 from dataplane.plan import checks
+from dataplane.plan.sqlite import PLAN_FORMAT
 
 FOLDER = "engine/"
 """Below the cluster's keys, where every engine's is."""
-FORMAT = 1
-"""Of the plan, the latest that this release reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class EngineRecord:
     addresses: tuple[str, ...] = ()  # of its interfaces, IPv4
     macs: tuple[str, ...] = ()  # of its interfaces
     networks: tuple[str, ...] = ()  # of its interfaces, as 10.0.0.0/24
-    format: int = FORMAT  # the latest format of a plan that it reads
+    format: int = PLAN_FORMAT  # the latest format of a plan that it reads
     version: int = 0  # of the configuration, that it has applied
     bgp: str = ""  # its sessions with routers, in words; "" where it has none
     peerless: bool = False  # it is to have sessions with routers, and has none

@@ -23,6 +23,10 @@ COMMON = ""
 STORE_FORMAT = 2
 """The number of the layout of a store's tables, in SQLite's `user_version`."""
 
+PLAN_FORMAT = 2
+"""What a plan of this release may say. Raised with a field that was stored without effect before: plans that an older
+release made lack it. Kept in SQLite's `application_id`, which no older release touches."""
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS plan (
     key      TEXT PRIMARY KEY,   -- "VIP/protocol/port-port", or "" for the common document
@@ -54,6 +58,25 @@ def identity(connection: sqlite3.Connection) -> tuple[str, int]:
     if row is None or type(row[0]) is not str or type(row[1]) is not int:
         return "", 0
     return row[0], row[1]
+
+
+def plan_format(connection: sqlite3.Connection) -> int:
+    """The format of the plan in a store."""
+    (found,) = connection.execute("PRAGMA application_id").fetchone()
+    return int(found) or 1
+
+
+def set_plan_format(connection: sqlite3.Connection) -> None:
+    """In the open transaction: the plan is what this release makes of what is stored."""
+    connection.execute(f"PRAGMA application_id = {PLAN_FORMAT}")
+
+
+def is_common(connection: sqlite3.Connection, common: Common) -> bool:
+    """Whether the plan has this common document."""
+    from dataplane.plan import codec
+
+    row = connection.execute("SELECT document FROM plan WHERE key = ?", (COMMON,)).fetchone()
+    return row is not None and row[0] == json.dumps(codec.document(common), separators=(",", ":"))
 
 
 def write(

@@ -80,9 +80,13 @@ class Host:
 
     def shell(self, lines: str) -> str:
         """Run lines of a shell there. Returns what it printed. Raises CalledProcessError where one was refused."""
-        argv = [sys.executable, "-m", "avi_shell", "--state", str(self.state), "--store", self._url]
+        return self.avi_shell("--store", self._url, lines=lines)
+
+    def avi_shell(self, *words: str, lines: str = "") -> str:
+        """Run `avi-shell` there. Returns what it printed. Raises CalledProcessError."""
+        argv = ["nsenter", f"--net={self.there.path}", sys.executable, "-m", "avi_shell", *words]
         done = subprocess.run(
-            ["nsenter", f"--net={self.there.path}", *argv], input=lines, stdout=subprocess.PIPE, text=True, check=True,
+            [*argv, "--state", str(self.state)], input=lines, stdout=subprocess.PIPE, text=True, check=True,
             cwd=self.code, env=earlier.environment(self.code),
         )  # fmt: skip
         return done.stdout

@@ -10,6 +10,7 @@ import pytest
 
 from avi_shell.__main__ import main
 from avi_shell.configuration import shared
+from avi_shell.configuration.configuration import Configuration
 from avi_shell.fronts import cluster
 
 from .hosts import dump
@@ -153,3 +154,35 @@ def test_a_host_alone_loads_nothing_of_it(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     assert "p1" in done.stdout
+
+
+def test_the_plan_of_an_older_release_is_made_anew_when_all_have_this_one(
+    member: Members, shell: Shell, url: str, tmp_path: Path
+) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    folder = f"/avi/{url.rpartition('/')[2]}/"
+
+    def put(key: str, value: bytes) -> None:
+        member.run(lambda: member.client().put(folder + key, value))
+
+    assert shell("cluster", "seed", "--state", one, "--store", url)[0] == 0
+    assert shell("--state", other, "--store", url, "-c", "show version")[0] == 0
+    assert "An older release" not in shell("cluster", "status", "--state", one)[1]
+    put("format", b"1")  # as of a cluster that an older release began
+    assert "An older release made the plan." in shell("cluster", "status", "--state", one)[1]
+    assert "An older release made the plan." in shell("--state", other, "-c", "show cluster")[1]
+    put("engine/old", b'{"format": 1}')
+    status, _, told = shell("cluster", "upgrade", "--state", one)
+    assert (status, "service engines that read no plan of format 2 are there: old" in told) == (1, True)
+    put("engine/old", b'{"format": 2}')
+    assert shell("cluster", "upgrade", "--state", one)[:2] == (
+        0,
+        f"Successfully upgraded the plan of cluster {url.rpartition('/')[2]} by commit 2.\n",
+    )
+    assert json.loads(shell("cluster", "status", "--json", "--state", other)[1])["format"] == 2
+    assert shell("--state", other, "-c", "show version")[0] == 0
+    assert dump(one) == dump(other)
+    assert [commit.action for commit in Configuration.open(one).history()] == ["seed", "upgrade"]
+    put("format", b"3")
+    status, _, told = shell("--state", other, "-c", "show version")
+    assert (status, "has plans of format 3, this release reads 2; upgrade this host" in told) == (4, True)

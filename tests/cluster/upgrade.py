@@ -6,11 +6,14 @@ Until the last one is upgraded both releases commit, and engines of both forward
 from __future__ import annotations
 
 import argparse
+import json
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from avi_shell.configuration.shared import SharedConfiguration
 from tests import earlier
@@ -58,6 +61,7 @@ class Upgrade:
         for host in self.hosts:
             self.change(host, self.before)
         self.hosts[0].shell(_PROFILE)
+        self.hosts[0].shell("configure serviceenginegroup Default-Group max_vs_per_se 50\nsave\n")
         self.everybody_commits()
         for host in self.hosts:
             self.change(host, earlier.ROOT)
@@ -70,6 +74,7 @@ class Upgrade:
         self.change(self.hosts[-1], earlier.ROOT)
         self.everybody_commits()
         self.joins(earlier.ROOT)
+        self.renewed()
 
     def change(self, host: Host, code: Path) -> None:
         """Run a host by another release: it ends, and starts again with what it has."""
@@ -110,6 +115,17 @@ class Upgrade:
         assert f"vs{len(self.vips)}" in new.shell("show virtualservice\n")
         self.equal((new.state, self.hosts[0].state))
 
+    def renewed(self) -> None:
+        """What the earlier release stored without effect has one when an operator says that all are upgraded."""
+        host = self.hosts[0]
+        assert not redundancy(host), "it had no effect there: take a field that had none"
+        told = host.avi_shell("cluster", "upgrade")
+        assert "Successfully upgraded the plan" in told
+        assert redundancy(host)
+        for other in self.hosts:
+            until(lambda h=other: redundancy(h) == redundancy(host), other.log, 60)  # type: ignore[misc]
+        self.equal(one.state for one in self.hosts)
+
     @staticmethod
     def served(host: Host) -> list[str]:
         """The VIPs that an engine forwards, in the order of their numbers."""
@@ -123,6 +139,13 @@ class Upgrade:
         assert all(other == first for other in others)
         numbers = [row[0] for row in first["history"]]
         assert numbers == list(range(numbers[0], numbers[-1] + 1))
+
+
+def redundancy(host: Host) -> Any:
+    """What its plan has of how engines stand in for each other."""
+    with closing(sqlite3.connect(host.state / "config.db")) as store:
+        (found,) = store.execute("SELECT document FROM plan WHERE key = ''").fetchone()
+    return json.loads(found).get("redundancy")
 
 
 def upgrade(folder: Path, commit: str = earlier.BEFORE) -> int:
