@@ -72,14 +72,15 @@ def timed() -> Iterator[Timed]:
 def frame_cost(effort: Effort) -> Iterator[Samples]:
     """Lines "L2" and "L3": the native decision's nanoseconds against the XDP program's, one flow, measured in the same
     rounds. Beside them, not judged: many flows; all slots in transition."""
-    runs = effort.times(100, 3)
+    each = Effort(1, effort.scale / 3)
+    runs = each.times(100, 3)
     ours: dict[str, list[float]] = {name: [] for name in rates.LINES}
     theirs: dict[str, list[float]] = {name: [] for name in rates.LINES}
     many: list[float] = []
     moving: list[float] = []
     with timed() as there:
         for _ in range(effort.rounds):
-            for samples in rates.frame_cost(Effort(1, effort.scale)):
+            for samples in rates.frame_cost(each):
                 theirs[samples.name].append(samples.values[0])
             for name, mode in rates.LINES.items():
                 rates.put(there.tables, rates.pool(mode, SECOND.index), rates.service(0))
