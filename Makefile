@@ -17,16 +17,19 @@ KERNEL ?= 6.1
 KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_handshakes.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/server tests/kernels/vlans.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dpdk test lint soak fuzz arm64 torture fleet bench bench-shell test-kernel deb install-demo install-test xdp clean
+.PHONY: help demo dpdk test test-dpdk lint soak fuzz arm64 torture fleet bench bench-shell test-kernel deb install-demo install-test xdp clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-demo: install-demo ## the appliance's session forwards real traffic (DRIVER=auto|xdp|pcap)
-	@$(BIN)/avi-lab run l2_dsr --driver $(DRIVER) --requests $(REQUESTS)
+demo: install-demo $(if $(filter dpdk,$(DRIVER)),dpdk) ## the appliance's session forwards real traffic (DRIVER=auto|xdp|dpdk|pcap)
+	@$(BIN)/avi-lab run l2_dsr --driver $(DRIVER) $(if $(SOCKETS),--sockets $(SOCKETS)) --requests $(REQUESTS)
 
 test: install-test ## lint, types and every test (root and BPF needed; 6 minutes on two processors)
 	@$(BIN)/python -m tests.suite
+
+test-dpdk: install-test ## what stands above the drivers, on DPDK's too (10 minutes)
+	@AVI_TEST_EVERY_DRIVER=1 $(BIN)/pytest -n 2 -k dpdk -p no:cacheprovider tests
 
 lint: install-test ## ruff and mypy --strict
 	@$(BIN)/ruff check .

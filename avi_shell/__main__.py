@@ -193,11 +193,9 @@ def _opened(arguments: argparse.Namespace, sources: list[Source], keyboard: Keyb
 def _recorded(arguments: argparse.Namespace, session: Session, sources: list[Source], keyboard: Keyboard | None) -> int:
     if arguments.record is None:
         return _front(arguments, session, sources, keyboard)
-    from avi_shell.transcripts.document import WIDEST
     from avi_shell.transcripts.record import Recorder
 
-    # A terminal that does not say how wide it is gets tables as wide as they need.
-    columns = (os.get_terminal_size(sys.stdout.fileno()).columns or WIDEST) if keyboard else None
+    columns = (os.get_terminal_size(sys.stdout.fileno()).columns or None) if keyboard else None
     recorder = Recorder(session, arguments.record, columns)
     try:
         return _front(arguments, session, sources, keyboard)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from dataplane.client import default_state
 from dataplane.drivers import registry
-from dataplane.errors import DataplaneError, NetworkError, command
+from dataplane.errors import DataplaneError, DriverError, NetworkError, command
+from dataplane.forwarding import devices
 from dataplane.runtime import commandline
 
 WIDTH = 160
@@ -90,9 +91,11 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--interface",
         action="append",
+        type=_interface,
         default=[],
         metavar="IF",
-        help="interface to serve; may repeat (default: all that are up, have an address, and no other engine has)",
+        help="interface to serve; may repeat (default: all that are up, have an address, and no other engine has); for "
+        f"DPDK also {devices.FORMS}",
     )
     run.add_argument(
         "--driver", choices=registry.CHOICES, help=f"overrides the group's se_use_dpdk; {registry.explained()}"
@@ -116,6 +119,14 @@ def _endpoint(text: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise argparse.ArgumentTypeError(f"{text!r}: expected ADDRESS:PORT, such as 127.0.0.1:9100")
     return host, int(port)
+
+
+def _interface(text: str) -> str:
+    try:
+        devices.parse(text)
+    except DriverError as exc:
+        raise argparse.ArgumentTypeError(exc.what) from exc
+    return text
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ PAGES: Mapping[str, str] = {
     "layer3": "a whole layer-3 set-up: tunnels to servers behind routers",
     "several-engines": "several hosts with one configuration, and VIPs told to routers by BGP",
     "drivers": "XDP and packet sockets: which one is taken, and what each needs",
+    "dpdk": "when DPDK pays, how it is built, and how interfaces are given to it",
     "monitors": "health monitors: types, paths, and what follows from their results",
     "operating": "status, states, drop reasons, and how a packet is decided",
     "undo": "history, rollback, confirmed commits, backup and restore",

@@ -43,7 +43,8 @@ def seen(there: Namespace, instance: str) -> dict[tuple[str, str], str]:
     for line in there.sh("ip -4 -o addr").splitlines():
         found["address", line] = "there"
     folder = BPFFS / "avi-se"
-    for path in folder.glob(f"{instance}*/**/*") if folder.is_dir() else ():
+    patterns = (f"{instance}*/**/*", f"dpdk-{instance}*/**/*")
+    for path in (path for pattern in patterns for path in folder.glob(pattern)) if folder.is_dir() else ():
         if path.is_symlink() or not path.is_dir():
             found[PIN, str(path)] = "there"
     for name in traced(instance):

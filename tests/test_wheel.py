@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dataplane.version import VERSION
-from tests.drivers import every_driver
+from tests.drivers import shipped_drivers
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples" / "transcripts"
@@ -124,11 +124,19 @@ def test_the_recipe_for_ci_replays_a_session_and_checks_its_forwarding(installed
 
 
 @pytest.mark.root
-@every_driver
+@shipped_drivers
 def test_the_demonstration_runs_from_it(installed: Installed, driver: str, tmp_path: Path) -> None:
     done = installed.run(tmp_path, "avi-lab", "run", "l2_dsr", "--driver", driver, "--requests", "20")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert "everything was seen" in done.stdout
+
+
+@pytest.mark.root
+def test_dpdk_is_refused_with_the_command_that_builds_it(installed: Installed, tmp_path: Path) -> None:
+    done = installed.run(tmp_path, "avi-lab", "run", "l2_dsr", "--driver", "dpdk")
+    assert done.returncode == 1
+    assert "DPDK is wanted and cannot be had: the forwarder is not built here" in done.stderr
+    assert "make dpdk" in done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +200,7 @@ ls -d /usr/lib/avi-shell /usr/bin/avi-se || echo gone
 
 
 @pytest.mark.root
-@every_driver
+@shipped_drivers
 def test_the_demonstration_runs_from_the_debian_package(installed: Installed, package: Path, driver: str) -> None:
     done = on_a_machine_with_it(package, installed, f"avi-lab run l2_dsr --driver {driver} --requests 20")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr

@@ -41,7 +41,8 @@ from grammar import schema
 
 _COMMON_KINDS = ("serviceengine", "serviceenginegroup", "vrfcontext")
 _COMMON_FIELDS = (
-    *("se_use_dpdk", "enable_gratarp_permanent", "gratarp_permanent_periodicity", "se_group_ref", "cloud_ref"),
+    *("se_use_dpdk", "se_dpdk_pmd", "num_dispatcher_cores", "max_queues_per_vnic"),
+    *("enable_gratarp_permanent", "gratarp_permanent_periodicity", "se_group_ref", "cloud_ref"),
     *("bgp_profile", "bfd_profile", "enable_state", *redundancy.FIELDS),
 )
 """The kinds, and their fields, that the plan's common document is made of."""

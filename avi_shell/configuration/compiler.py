@@ -96,6 +96,10 @@ def common(groups: Iterable[Document], engines: Iterable[Document], contexts: It
     of each named engine. contexts: the VRF contexts; that of a group's BGP is `global` of its cloud."""
     named = {owned_name(group["name"], tenant_of(group), reference_name(group["cloud_ref"])): group for group in groups}
     drivers = {name: group.get("se_use_dpdk", 0) for name, group in named.items()}
+    pmds, workers, queues = (
+        {name: group[field] for name, group in named.items() if group.get(field, default) != default}
+        for field, default in (("se_dpdk_pmd", 0), ("num_dispatcher_cores", 0), ("max_queues_per_vnic", 1))
+    )
     announcing = {
         name: group["gratarp_permanent_periodicity"] * 60.0
         for name, group in named.items()
@@ -117,6 +121,9 @@ def common(groups: Iterable[Document], engines: Iterable[Document], contexts: It
     return plan.Common(
         drivers,
         {engine["name"]: _group(engine) for engine in known},
+        pmds=pmds,
+        workers=workers,
+        queues=queues,
         announcing=announcing,
         bgp=speakers,
         redundancy={name: one for name, one in standing_in.items() if one != usual},

@@ -21,7 +21,7 @@ def nothing(_message: Document, _name: str) -> bool:
 
 def object_rows(kind: schema.Kind, document: Document, *, brief: Wanted | None = None) -> list[Row]:
     """Indented names and values of an object, in the model's row order. brief: without what equals its default, but
-    for what this wants, and for the choices of a message that has nothing else to show; None: everything."""
+    for what this wants; None: everything."""
     return message_rows(kind, kind.root, document, brief=brief)
 
 
@@ -74,15 +74,7 @@ def _value_rows(
         yield name, token_text(message, value)
     else:
         yield name, ""
-        inner = list(_rows(kind, message, value, depth + 1, brief))
-        if not inner and brief is not None:  # what it is about is told, even by defaults
-            inner = list(_rows(kind, message, value, depth + 1, _choices(message)))
-        yield from inner
-
-
-def _choices(message: schema.Message) -> Wanted:
-    """A brief table of a message in which all is default shows what it chooses from enumerations."""
-    return lambda _document, name: message.fields[name].type == "enum"
+        yield from _rows(kind, message, value, depth + 1, brief)
 
 
 def _plain_rows(document: Document, depth: int) -> Iterator[Row]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataplane import statedir
+from dataplane import plan, statedir
 from dataplane.daemon import leftovers, observing, speaking
 from dataplane.daemon.following import Following
 from dataplane.daemon.joining import Joining
@@ -29,6 +29,7 @@ from dataplane.daemon.undoing import Undoing
 from dataplane.drivers import registry, selection
 from dataplane.engine.engine import Engine
 from dataplane.errors import DataplaneError, EngineError, NetworkError, PlanError
+from dataplane.forwarding.devices import How, parse
 from dataplane.forwarding.driver import Driver
 from dataplane.kernel.registry import removed
 from dataplane.network.settings import KernelSettings, elsewhere
@@ -246,21 +247,28 @@ class Daemon:
     async def _start(self, network: Network) -> Engine:
         settings = self._settings
         name = self._instance
-        interfaces = tuple(settings.interfaces) or _free(network, name)
+        devices = {device.name: device for device in map(parse, settings.interfaces)}
+        interfaces = tuple(devices) or _free(network, name)
         first = await self._source.read()
         if "" in first.damaged:  # which services are this engine's is not known
             raise PlanError(
                 f"what the engines share cannot be read: {first.damaged['']}",
                 remedy="save a service engine group again in avi-shell",
             )
-        group = first.common.engines.get(settings.name, "Default-Group") if first.common else "Default-Group"
-        number = first.common.drivers.get(group, 0) if first.common else 0
-        driver, self._reason = selection.choose(
-            registry.candidates(settings.driver) if settings.driver else registry.numbered(number),
-            name,
-            settings.state,
-            {interface: network.link(interface).index for interface in interfaces},
-        )
+        common = first.common or plan.Common()
+        group = common.engines.get(settings.name, "Default-Group")
+        use, pmd = common.drivers.get(group, 0), common.pmds.get(group, 0)
+        cards = any(device.whole for device in devices.values())
+        wanted = registry.candidates(settings.driver) if settings.driver else registry.numbered(use, pmd, cards=cards)
+        how = How(devices, common.workers.get(group, 0), common.queues.get(group, 1))
+        made = selection.prepare(wanted, name, how)
+        try:
+            await network.heard_of(made)
+            indices = {interface: network.link(interface).index for interface in interfaces}
+            driver, self._reason = selection.choose(wanted, name, settings.state, indices, how)
+        except BaseException:
+            selection.unprepare(made)
+            raise
         engine = None
         try:
             record = KernelSettings(self._record)

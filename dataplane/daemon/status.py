@@ -30,7 +30,7 @@ async def report(engine: Engine, aspect: Aspect = WHOLE) -> dict[str, Any]:
     {"name", "group", "version": plan version applied, "store": {"identity", "epoch"} that it is of, "started": when the
      engine started,
      ("pid"), ("unconfirmed": as `undoing.report` tells it),
-     "driver": {"name", ("reason": why this one), "interfaces": {name: mode},
+     "driver": {"name", ("reason": why this one), "interfaces": {name: mode}, "details": of `Driver.details`,
                           "notes": [what it cannot do or see here]},
      "interfaces": [{"name", "mac", "mtu", "addresses", "lost": frames that its network driver did not take,
                      "fault": why no frame leaves by it, ""}],
@@ -90,6 +90,7 @@ async def report(engine: Engine, aspect: Aspect = WHOLE) -> dict[str, Any]:
         "driver": {
             "name": engine.driver.name,
             "interfaces": dict(engine.driver.modes()),
+            "details": engine.driver.details(),
             "notes": engine.driver.notes(),
         },
         "interfaces": [

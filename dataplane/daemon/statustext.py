@@ -36,6 +36,10 @@ def waiting(waits: Mapping[str, Any] | None) -> Iterable[str]:
         yield f"{commits}: undone at {at} unless somebody confirms (avi-shell -c confirm)"
 
 
+def _said(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
 def _parts(reports: Iterable[Mapping[str, Any]], width: int) -> Iterator[str]:
     for told in reports:
         modes = ", ".join(f"{name} {mode}" for name, mode in told["driver"]["interfaces"].items())
@@ -44,6 +48,8 @@ def _parts(reports: Iterable[Mapping[str, Any]], width: int) -> Iterator[str]:
         yield from waiting(told.get("unconfirmed"))
         yield from _shared(told, width)
         yield f"driver chosen because {told['driver']['reason']}"
+        if details := told["driver"].get("details"):
+            yield f"{told['driver']['name']}: {', '.join(f'{name} {_said(value)}' for name, value in details.items())}"
         for one in told["kernel"]:
             yield f"{one['object']} is missing: {one['reason']}"
         yield from (f"note: {note}" for note in told["driver"].get("notes", ()))

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dataplane.errors import DriverError
+from dataplane.forwarding.devices import How
 
 if TYPE_CHECKING:
     from dataplane.forwarding.driver import Driver, Tables
@@ -54,18 +55,28 @@ class Replayer(Protocol):
 
 
 class Registration(Protocol):
-    """What a driver's module has. instance names an engine among all on this machine; interfaces: index by name."""
+    """What a driver's module has. instance names an engine among all on this machine; interfaces: index by name; how:
+    they are driven."""
 
     def supported(self) -> DriverError | None:
         """What this machine lacks for the driver, with its remedy; None: nothing."""
 
+    def prepare(self, instance: str, how: How) -> Sequence[str]:
+        """Make the host's interfaces that stand for devices. Returns the names of those that were not there. Raises
+        DriverError."""
+
+    def unprepare(self, names: Sequence[str]) -> None:
+        """Take such interfaces away again."""
+
     def runs(self, instance: str) -> bool:
         """Whether the driver forwards for an instance already, so that this machine most likely supports it."""
 
-    def occupied(self, instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
+    def occupied(self, instance: str, interfaces: Mapping[str, int], how: How) -> DriverError | None:
         """What keeps the driver from one of these interfaces, with its remedy; None: nothing."""
 
-    def start(self, instance: str, state: Path, interfaces: Mapping[str, int], clear: Callable[[], object]) -> Driver:
+    def start(
+        self, instance: str, state: Path, interfaces: Mapping[str, int], clear: Callable[[], object], how: How
+    ) -> Driver:
         """The driver. state: the engine's state directory; clear: ends what other drivers of the instance left, called
         when this one can be had and before it takes frames. Raises DriverError, also where one of the interfaces would
         lose what the driver sends, and where another process is this instance's driver; and what clear raises."""
@@ -92,9 +103,9 @@ class Entry:
     name: str  # as `--driver` and the status name it
     title: str  # as a sentence names it
     about: str  # what it does, for the help
-    numbers: tuple[int, ...]  # values of `se_use_dpdk` that choose it; 0 is "auto"
     outlives_process: bool  # forwards on when its process ends, and the next one takes over
     slower: int  # how many times, beside the fastest driver
+    takes_devices: bool  # takes interfaces by devices of DPDK's, too
     completes_offloads: bool  # does what a sender's stack left to its card: checksum and segmentation
     capabilities: tuple[str, ...]  # capabilities(7) it needs beside CAP_NET_ADMIN and CAP_NET_RAW
     load: Callable[[], Registration]  # imports its module
@@ -102,6 +113,12 @@ class Entry:
 
 def _xdp() -> Registration:
     from dataplane.drivers.xdp import registration
+
+    return registration
+
+
+def _dpdk() -> Registration:
+    from dataplane.drivers.dpdk import registration
 
     return registration
 
@@ -117,20 +134,32 @@ DRIVERS = (
         name="xdp",
         title="XDP",
         about="the compiled decision in the kernel",
-        numbers=(0, 1),
         outlives_process=True,
         slower=1,
+        takes_devices=False,
         completes_offloads=False,
         capabilities=("CAP_BPF", "CAP_PERFMON"),
         load=_xdp,
     ),
     Entry(
+        name="dpdk",
+        title="DPDK",
+        about="the compiled decision in a process of its own (make dpdk), for network cards that DPDK drives well and "
+        "the kernel runs no XDP on; elsewhere XDP is faster",
+        outlives_process=True,
+        slower=6,
+        takes_devices=True,
+        completes_offloads=False,
+        capabilities=("CAP_BPF", "CAP_IPC_LOCK"),
+        load=_dpdk,
+    ),
+    Entry(
         name="pcap",
         title="pcap",
         about="the compiled decision on packet sockets",
-        numbers=(0, 2),
         outlives_process=False,
         slower=10,
+        takes_devices=False,
         completes_offloads=True,
         capabilities=(),
         load=_pcap,
@@ -150,23 +179,47 @@ def entry(name: str) -> Entry:
     raise DriverError(f"no driver {name!r}; there are {', '.join(NAMES)}")
 
 
-def numbered(number: int) -> tuple[Entry, ...]:
-    """The drivers that a value of `se_use_dpdk` chooses from, in the order in which they are tried."""
-    return tuple(each for each in DRIVERS if number in each.numbers) or numbered(0)
+AUTOMATIC, USE, AVOID = 0, 1, 2
+"""Values of `se_use_dpdk`, and of `se_dpdk_pmd` (whose drivers DPDK uses: its own or none)."""
 
 
-def candidates(choice: str) -> tuple[Entry, ...]:
-    """The drivers that one of CHOICES chooses from, in the order in which they are tried. Raises DriverError."""
-    return numbered(0) if choice == AUTO else (entry(choice),)
+class Wanted(NamedTuple):
+    """Drivers, in the order in which they are tried."""
+
+    entries: tuple[Entry, ...]
+    reason: str = ""  # why one that might be among them is not
 
 
-FALLBACK = numbered(0)[-1]
+def numbered(use: int, pmd: int = AUTOMATIC, *, cards: bool = False) -> Wanted:
+    """The drivers that values of `se_use_dpdk` and `se_dpdk_pmd` choose from. cards: the interfaces are given as
+    network cards that DPDK is to drive: no driver takes one from the kernel unasked."""
+    xdp, dpdk, pcap = map(entry, ("xdp", "dpdk", "pcap"))
+    if use == USE:
+        if pmd == USE or (pmd == AUTOMATIC and cards):
+            return Wanted((dpdk,))
+        return Wanted((xdp,))
+    if use == AVOID:
+        return Wanted((pcap,))
+    if pmd == USE:
+        return Wanted((dpdk, xdp, pcap)) if cards else Wanted((xdp, pcap), NO_CARD)
+    return Wanted((xdp, pcap))
+
+
+NO_CARD = "DPDK is for network cards, and no interface is given as one (--interface pci:ADDRESS=NAME)"
+
+
+def candidates(choice: str) -> Wanted:
+    """The drivers that one of CHOICES chooses from. Raises DriverError."""
+    return numbered(AUTOMATIC) if choice == AUTO else Wanted((entry(choice),))
+
+
+FALLBACK = DRIVERS[-1]
 """The driver that `auto` takes where no other can be had; its decision is the reference."""
 
 
 def explained() -> str:
     """All choices in words, for the help of a command line."""
-    order = ", else ".join(each.name for each in numbered(0))
+    order = ", else ".join(each.name for each in numbered(AUTOMATIC).entries)
     return "; ".join([f"{AUTO}: {order}", *(f"{each.name}: {each.about}" for each in DRIVERS)])
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dataplane.drivers import registry
-from dataplane.drivers.registry import Entry, Holder
+from dataplane.drivers.registry import Entry, Holder, Wanted
 from dataplane.errors import DriverError
+from dataplane.forwarding.devices import NOTHING_SAID, How
 from dataplane.forwarding.driver import Driver
 from dataplane.kernel.objects import KernelObject
 
@@ -21,37 +22,54 @@ class _Refusal(NamedTuple):
 
 
 def choose(
-    candidates: Sequence[Entry], instance: str, state: Path, interfaces: Mapping[str, int]
+    wanted: Wanted, instance: str, state: Path, interfaces: Mapping[str, int], how: How = NOTHING_SAID
 ) -> tuple[Driver, str]:
-    """A driver and why it is this one. candidates: in the order of preference; instance names the engine among all on
-    this machine; state: its state directory; interfaces: index by name.
+    """A driver and why it is this one. instance names the engine among all on this machine; state: its state directory;
+    interfaces: index by name; how: they are driven.
 
     Raises DriverError when none can be had, naming what the last one lacks or what is in its place; also where another
     process is this engine's driver.
     """
-    reasons: list[str] = []
-    for entry in candidates:
-        had = _start(entry, instance, state, interfaces)
+    reasons = [wanted.reason] if wanted.reason else []
+    for entry in wanted.entries:
+        had = _start(entry, instance, state, interfaces, how)
         if not isinstance(had, _Refusal):
             if reasons and entry.slower > 1:
                 reasons.append(f"{entry.title} forwards about {entry.slower} times fewer frames a second")
-            fits = f"{entry.name} is configured" if len(candidates) == 1 else f"the kernel allows {entry.title}"
+            fits = f"{entry.name} is configured" if len(wanted.entries) == 1 else f"the kernel allows {entry.title}"
             return had, "; ".join(reasons) or fits
-        if entry is candidates[-1]:
+        if entry is wanted.entries[-1]:
             raise had.error
         reasons.append(had.reason)
     raise DriverError("no driver is wanted")
 
 
-def _start(entry: Entry, instance: str, state: Path, interfaces: Mapping[str, int]) -> Driver | _Refusal:
+def prepare(wanted: Wanted, instance: str, how: How) -> list[str]:
+    """Make the host's interfaces that stand for devices of DPDK's. Returns the names of those that were not there.
+    Raises DriverError."""
+    return [name for entry in wanted.entries if entry.takes_devices for name in entry.load().prepare(instance, how)]
+
+
+def unprepare(names: Sequence[str]) -> None:
+    """Take such interfaces away again."""
+    for entry in registry.DRIVERS if names else ():
+        entry.load().unprepare(names)
+
+
+def _start(entry: Entry, instance: str, state: Path, interfaces: Mapping[str, int], how: How) -> Driver | _Refusal:
     """One driver alone: what other drivers of this engine left running ends."""
+    for device in how.devices.values() if not entry.takes_devices else ():
+        if device.kind:
+            what = f"{entry.title} takes interfaces by their names alone, and {device.name} is given as {device.kind}"
+            error = DriverError(what, remedy="--driver dpdk")
+            return _Refusal(error, _reason(entry, error))
     module = entry.load()
     runs = module.runs(instance)
     occupied: DriverError | None = None
     try:
-        occupied = module.occupied(instance, interfaces)
+        occupied = module.occupied(instance, interfaces, how)
         if occupied is None:
-            return module.start(instance, state, interfaces, lambda: remove_leftovers(instance, but=entry))
+            return module.start(instance, state, interfaces, lambda: remove_leftovers(instance, but=entry), how)
         failed = occupied
     except DriverError as exc:
         failed = exc
@@ -91,7 +109,7 @@ def holder(instance: str, interface: int) -> Holder | None:
 def prepare_peer(choice: str | None, interface: str) -> None:
     """Prepare the far end of an engine's veth (`Registration.prepare_peer`) for the drivers that a choice may come to.
     choice: one of CHOICES; None: any driver. Raises DriverError."""
-    for entry in registry.candidates(choice) if choice else registry.DRIVERS:
+    for entry in registry.candidates(choice).entries if choice else registry.DRIVERS:
         module = entry.load()
         try:
             module.prepare_peer(interface)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from dataplane.forwarding import poolnames
 from dataplane.forwarding.tracking import Flow, Remembered
@@ -112,6 +112,9 @@ class Driver(Tables, Protocol):
 
     def modes(self) -> Mapping[str, str]:
         """How each interface is served, by interface name ("native", "generic", "AF_PACKET")."""
+
+    def details(self) -> Mapping[str, Any]:
+        """What else an operator may want to know of how it runs, by name; empty for most."""
 
     def adopted(self) -> Found:
         """What was found running at start: nothing after a cold start."""

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 LINK, PIN, TABLE, RULE, ROUTE, SETTING = "XDP link", "pin", "nftables table", "rule", "route", "setting"
 TRACE = "tracing link"
+PROCESS, INTERFACE = "process", "interface"
 """Kinds of objects. All that the engine makes beside them (sockets, programs and maps without a pin) ends with it."""
 
 
@@ -15,7 +16,7 @@ class KernelObject(NamedTuple):
 
     kind: str  # one of those above
     # an interface, a path, a family and a table, a preference and a selector, a table's number, a key of sysctl(8) or
-    # of `network.features`, a program
+    # of `network.features`, a program, what a process does
     name: str
 
     def __str__(self) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from dataplane.drivers import registry
 from dataplane.errors import DataplaneError, LabError, command
+from dataplane.forwarding import devices
 from dataplane.runtime import commandline
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ def parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=about)
         verb.add_argument("example", metavar="EXAMPLE", help="an example's name, or a topology file")
         verb.add_argument("--driver", choices=registry.CHOICES, help="as for avi-se run")
+        verb.add_argument(
+            "--sockets",
+            choices=(devices.AF_XDP, devices.AF_PACKET),
+            default="",
+            help=f"by which DPDK has the engine's interface (default: {devices.AF_XDP})",
+        )
         verb.add_argument("--state", type=Path, help="state directory (default: one that goes with the laboratory)")
         verb.add_argument("--name", default="", help="the laboratory's name (default: made of the process number)")
         verb.set_defaults(command=run)
@@ -81,9 +88,12 @@ def _lab(arguments: argparse.Namespace) -> Lab:
 
     wanted = topology.load(topology.find(arguments.example))
     if not isinstance(wanted, topology.Group):
-        return Lab(wanted, name=arguments.name, driver=arguments.driver, state=arguments.state)
+        options = {"name": arguments.name, "driver": arguments.driver, "state": arguments.state}
+        return Lab(wanted, **options, sockets=arguments.sockets)
     if arguments.state is not None:
         raise LabError("--state is for one engine: of several each has a state directory of its own")
+    if arguments.sockets:
+        raise LabError("--sockets is for one engine")
     return GroupLab(wanted, name=arguments.name, driver=arguments.driver)
 
 

@@ -37,16 +37,24 @@ READY = 30.0
 
 class Lab:
     """One laboratory. name: unique on this machine; driver: as `avi-se run --driver`; state: the state directory of
-    shell and engine, by default one that goes with the laboratory."""
+    shell and engine, by default one that goes with the laboratory; sockets: the kind of device by which DPDK has the
+    engine's interface, "" for what it takes by itself."""
 
     def __init__(
-        self, topology: Topology, *, name: str = "", driver: str | None = None, state: Path | None = None
+        self,
+        topology: Topology,
+        *,
+        name: str = "",
+        driver: str | None = None,
+        state: Path | None = None,
+        sockets: str = "",
     ) -> None:
         self.topology = topology
         self.name = inventory.check_name(name or f"run{os.getpid()}")
         self.folder = inventory.folder(self.name)
         self.state = state or self.folder / "state"
         self.driver = driver
+        self.interface = f"{sockets}:eth0" if sockets else "eth0"
         self._segments = Segments(topology, f"{inventory.PREFIX}{self.name}-")
         self.switch, self.hosts = self._segments.switch, self._segments.hosts
         self.engine: subprocess.Popen[bytes] | None = None
@@ -108,7 +116,7 @@ class Lab:
         """Run `avi-se run` with these options in the engine's namespace, and wait for its answer. Raises LabError with
         what it said."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        words = [sys.executable, "-m", "dataplane", "run", "--state", str(self.state), "--interface", "eth0"]
+        words = [sys.executable, "-m", "dataplane", "run", "--state", str(self.state), "--interface", self.interface]
         words += ["--name", self.topology.engine_name, *(("--driver", self.driver) if self.driver else ())]
         self.engine = self.hosts[ENGINE].spawn([*words, *options], self.log(ENGINE))
         self.wait(lambda: self.status() is not None, "the service engine to answer")

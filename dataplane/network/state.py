@@ -29,6 +29,8 @@ log = logging.getLogger("avi-se")
 
 _ASKED_AT_ONCE = 500
 """Routes looked up before other tasks have their turn."""
+_HEARD_IN = 5.0
+"""Seconds in which the kernel surely tells of a link that was made."""
 REFRESH_REST = 3.0
 """A look at all routes is followed by so many times its own length without another: some hosts have a million."""
 TOGETHER = 0.01
@@ -95,6 +97,14 @@ class Network:
         raise NetworkError(
             f"no interface {name!r}; there are {', '.join(sorted(k.name for k in self._links.values()))}"
         )
+
+    async def heard_of(self, names: Iterable[str]) -> None:
+        """Wait until links that were just made are known: the kernel tells of each. Raises NetworkError."""
+        until = time.monotonic() + _HEARD_IN
+        for name in names:
+            while self.interface(name) is None and time.monotonic() < until:
+                await asyncio.sleep(0.005)
+            self.link(name)
 
     def usable(self) -> list[str]:
         """Names of the Ethernet links that are up and have an IPv4 address: what an engine serves by default."""

@@ -216,7 +216,8 @@ REDUNDANCY: Mapping[str, Rule] = {
 _VERSION = _integer(-1, _U63)
 _STATES = ("SE_STATE_DISABLED_FOR_PLACEMENT", "SE_STATE_DISABLED", "SE_STATE_DISABLED_FORCE")
 _GROUPS = {
-    "drivers": _integer(0, 100), "engines": _text(), "announcing": _seconds(0), "disabled": _one_of(*_STATES)
+    "drivers": _integer(0, 100), "pmds": _integer(0, 100), "workers": _integer(0, _U32), "queues": _integer(0, _U32),
+    "engines": _text(), "announcing": _seconds(0), "disabled": _one_of(*_STATES)
 }  # fmt: skip
 
 

@@ -140,6 +140,11 @@ class Common:
     redundancy: Mapping[str, Redundancy] = field(default_factory=dict)
     # `enable_state` of each named service engine that is not enabled
     disabled: Mapping[str, str] = field(default_factory=dict)
+    # of the groups in which these are not as they are by default: `se_dpdk_pmd` (0, 1, 2), `num_dispatcher_cores`,
+    # `max_queues_per_vnic`
+    pmds: Mapping[str, int] = field(default_factory=dict)
+    workers: Mapping[str, int] = field(default_factory=dict)
+    queues: Mapping[str, int] = field(default_factory=dict)
 
 
 class Mark(NamedTuple):

@@ -120,6 +120,14 @@ ROWS = (
         {"XDP": at_least(0.9, 0.8)},
     ),
     Row(
+        "dpdk", "DPDK driver on packet sockets", "testpmd on the same devices", "dpdk:on_packet_sockets",
+        {"L2": at_least(0.9, 0.75)},
+    ),
+    Row(
+        "dpdk-memory", "DPDK driver, frames from memory", "a loop that exchanges MAC addresses", "dpdk:in_memory",
+        {"L2": at_least(0.45, 0.25)},
+    ),
+    Row(
         "alternatives", "L2 DSR on one wire, 64-byte frames, 1,000 flows, 1 core", "nftables netdev jhash + fwd",
         "alternatives:forwarding", {"XDP": at_least(4, 3.5), "L2 against bare": at_least(0.95, 0.88)},
     ),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataplane.drivers.registry import NAMES
 from tests.broken.case import Act, Case
 from tests.broken.world import ENGINE, PORT, VIP, World
+from tests.drivers import COMMON
 
 MAC = "02:00:00:00:77:01"
 STRICT = "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1"
@@ -88,7 +88,7 @@ CASES = (
         reason=f"server answers ARP for the VIP {VIP}: clients go past the engine",
         told="answers ARP for the VIP",
         mends=2,
-        drivers=NAMES,
+        drivers=COMMON,
     ),
     Case(
         "rp_filter drops what comes to it",
@@ -111,7 +111,7 @@ CASES = (
         breaks=on("broken", f"ip link set eth0 address {MAC}"),
         state="down",
         reason=f"to {MAC}: the kernel learns it now",
-        drivers=NAMES,
+        drivers=COMMON,
     ),
     Case(
         "its card takes no packets of full size",
@@ -129,7 +129,7 @@ CASES = (
         told="does not decapsulate IP-in-IP: it answers ICMP protocol unreachable",
         mends=1,
         mode="l3",
-        drivers=NAMES,
+        drivers=COMMON,
     ),
     Case(
         "it decapsulates, and the VIP is not on its loopback",
@@ -156,6 +156,6 @@ CASES = (
         reason="packets of full size do not arrive: the largest that does has 1",
         restores=on("router", "ip link set eth1 mtu 1500"),
         mode="l3",
-        drivers=NAMES,
+        drivers=COMMON,
     ),
 )

@@ -9,7 +9,7 @@ import pytest
 
 from dataplane.drivers import selection
 from tests.broken.world import VIP, World, built
-from tests.drivers import every_driver
+from tests.drivers import common_drivers, every_driver
 from tests.netns import Namespace
 from tests.polling import until
 
@@ -22,7 +22,7 @@ def service(world: World) -> dict[str, Any]:
     return told["services"][0] if told and told["services"] else {"state": "", "reason": ""}
 
 
-@every_driver
+@common_drivers
 def test_the_egress_link_is_switched_off(driver: str, tmp_path: Path) -> None:
     with built(tmp_path, "l2", driver) as world:
         world.sh("engine", "ip link set dev eth0 down")
@@ -60,7 +60,7 @@ def test_a_server_of_layer_2_is_in_another_segment(tmp_path: Path) -> None:
         world.is_well()
 
 
-@every_driver
+@common_drivers
 def test_somebody_else_claims_the_vip(driver: str, tmp_path: Path) -> None:
     with built(tmp_path, "l2", driver) as world:
         mac = world.spaces["client"].link("eth0")[1].hex(":")
@@ -75,7 +75,7 @@ def test_somebody_else_claims_the_vip(driver: str, tmp_path: Path) -> None:
         until(lambda: not service(world)["reason"], lambda: service(world))
 
 
-@every_driver
+@common_drivers
 def test_the_serving_interface_is_deleted_and_made_again(driver: str, tmp_path: Path) -> None:
     with built(tmp_path, "l2", driver) as world:
         world.sh("engine", "ip link del eth0")
@@ -106,7 +106,7 @@ def test_a_serving_interface_that_gets_another_name_is_served_on(driver: str, tm
         assert "interface eth0 is gone" not in texts
 
 
-@every_driver
+@common_drivers
 def test_two_serving_interfaces_vanish_together(driver: str, tmp_path: Path) -> None:
     """By one command: the kernel takes both away before anybody hears of either."""
     with Namespace() as far, built(tmp_path, "l2", driver) as world:

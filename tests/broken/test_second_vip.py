@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.broken.world import HOSTS, VIP, World, built
-from tests.drivers import drivers_that_outlive, every_driver
+from tests.drivers import common_drivers, drivers_that_outlive
 from tests.polling import until
 
 pytestmark = pytest.mark.root
@@ -96,7 +96,7 @@ def shown(world: World) -> Callable[[], str]:
     return lambda: json.dumps(told(world), indent=1) + world.log()
 
 
-@every_driver
+@common_drivers
 def test_a_second_vip_leaves_the_first_in_service(driver: str, tmp_path: Path) -> None:
     with built(tmp_path, "l2", driver, **RANGE) as world, greeting(world), closing(Held(world, VIP, 30)) as first:
         begun = len(told(world)["events"])

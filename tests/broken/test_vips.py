@@ -11,7 +11,7 @@ import pytest
 
 from dataplane.vip import arp
 from tests.broken.world import World, built, inet
-from tests.drivers import every_driver
+from tests.drivers import common_drivers
 from tests.polling import until
 
 pytestmark = pytest.mark.root
@@ -55,7 +55,7 @@ class Wire:
         self._wire.close()
 
 
-@every_driver
+@common_drivers
 def test_a_vip_that_somebody_else_answers_for_is_not_announced_until_he_goes(driver: str, tmp_path: Path) -> None:
     with built(tmp_path, "l2", driver) as world:
         mac = world.spaces["client"].link("eth0")[1].hex(":")
@@ -73,7 +73,7 @@ def test_a_vip_that_somebody_else_answers_for_is_not_announced_until_he_goes(dri
         wire.close()
 
 
-@every_driver
+@common_drivers
 def test_a_vip_that_is_a_next_hop_of_the_host_is_not_announced(driver: str, tmp_path: Path) -> None:
     with built(tmp_path, "l2", driver) as world:
         world.sh("engine", f"ip route add 10.66.0.0/24 via {NEW}")
@@ -87,7 +87,7 @@ def test_a_vip_that_is_a_next_hop_of_the_host_is_not_announced(driver: str, tmp_
         until(lambda: not vip(world)["announced"], lambda: (vip(world), world.log()))
 
 
-@every_driver
+@common_drivers
 def test_a_new_vip_is_asked_for_twice_and_never_again_at_a_restart(driver: str, tmp_path: Path) -> None:
     with built(tmp_path, "l2", driver) as world:
         wire, heard = Wire(world), list[str]()

@@ -16,7 +16,7 @@ import pytest
 from scapy.layers.inet import IP, TCP
 
 from tests.broken.world import CLIENT, PORT, VIP, World, built
-from tests.drivers import every_driver
+from tests.drivers import common_drivers
 from tests.packets.handshakes import sampled
 from tests.polling import until
 
@@ -64,7 +64,7 @@ def service(world: World) -> dict[str, Any]:
     return dict((world.status() or {"services": [{"reason": ""}]})["services"][0])
 
 
-@every_driver
+@common_drivers
 def test_a_server_with_a_wrong_gateway_is_named(driver: str, tmp_path: Path) -> None:
     with clients_elsewhere(tmp_path, driver) as world, ExitStack() as stack:
         world.sh("broken", "ip route replace 10.7.0.0/24 via 10.9.0.250")
@@ -87,7 +87,7 @@ def test_a_server_with_a_wrong_gateway_is_named(driver: str, tmp_path: Path) -> 
         world.is_well()
 
 
-@every_driver
+@common_drivers
 def test_a_flood_of_syns_names_nobody(driver: str, tmp_path: Path) -> None:
     """Some of its SYNs come once, others again and again, of sources that nobody is."""
     with clients_elsewhere(tmp_path, driver) as world, ExitStack() as stack:

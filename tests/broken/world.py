@@ -54,9 +54,9 @@ class World:
         self.version = 0  # of the plan that was published last
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
 
-    def sh(self, where: str, command: str, shell: str = "sh") -> str:
+    def sh(self, where: str, command: str) -> str:
         """Run a shell command on a host as its operator would, `avi-server` in reach."""
-        argv = ["nsenter", f"--net={self.spaces[where].path}", shell, "-ec", command]
+        argv = ["nsenter", f"--net={self.spaces[where].path}", "sh", "-ec", command]
         environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
         assert done.returncode == 0, f"{command} on {where}: {done.stdout}"

@@ -345,6 +345,13 @@ def test_groups_and_engines(site: Site, read: Any) -> None:
     assert read().common == plan.Common({"Default-Group": 0, "edge": 2, "t1/edge": 0}, {}, version)
 
 
+def test_groups_say_how_dpdk_is_used(site: Site, read: Any) -> None:
+    site.save("serviceenginegroup", name="usual")
+    site.save("serviceenginegroup", name="edge", se_dpdk_pmd=1, num_dispatcher_cores=2, max_queues_per_vnic=4)
+    common = read().common
+    assert (common.pmds, common.workers, common.queues) == ({"edge": 1}, {"edge": 2}, {"edge": 4})
+
+
 def test_groups_say_how_often_vips_are_announced(site: Site, read: Any) -> None:
     group: Document = {"name": "edge", "gratarp_permanent_periodicity": 5}
     site.save("serviceenginegroup", **group)

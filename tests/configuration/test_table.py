@@ -38,16 +38,6 @@ def test_brief_leaves_out_what_equals_its_default() -> None:
     assert names == ["name", "profile", "type", "tcp_fast_path_profile", "dsr_profile", "dsr_type"]
 
 
-def test_brief_tells_what_a_message_of_nothing_but_defaults_is_about() -> None:
-    dsr = {"dsr_type": "DSR_TYPE_L3", "dsr_encap_type": "ENCAP_IPINIP"}
-    inner = {"type": "PROTOCOL_TYPE_TCP_FAST_PATH", "tcp_fast_path_profile": {"dsr_profile": dsr}}
-    rows = table.object_rows(PROFILE, {"name": "x", "profile": inner}, brief=table.nothing)
-    assert [(name.strip(), value) for name, value in rows[-3:]] == [("dsr_profile", ""), *dsr.items()]
-    snat = {"type": "PROTOCOL_TYPE_UDP_FAST_PATH", "udp_fast_path_profile": {"snat": True}}
-    rows = table.object_rows(PROFILE, {"name": "x", "profile": snat}, brief=table.nothing)
-    assert rows[-1] == ("  udp_fast_path_profile", "")
-
-
 def test_lists_addresses_references_prefixes_and_secrets() -> None:
     pool = schema.kind("pool")
     shown = table.object_rows(

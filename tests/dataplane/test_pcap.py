@@ -21,6 +21,7 @@ from dataplane.drivers.pcap.driver import PcapDriver
 from dataplane.drivers.pcap.nativemover import NativeMover
 from dataplane.drivers.pcap.pythonmover import PythonMover
 from dataplane.forwarding import decision, dropreasons
+from dataplane.forwarding.driver import Driver, Tables
 from dataplane.forwarding.values import Counters, Interface, Tally, Target, Vip
 from dataplane.native.decision import library
 
@@ -32,11 +33,11 @@ pytestmark = pytest.mark.root
 
 
 @dataclass
-class Bench:
-    """The driver in `engine`; `wires`: the sockets at the far ends of its interfaces, by index."""
+class OnWires:
+    """A driver in `engine`; `wires`: the sockets at the far ends of its interfaces, by index."""
 
     engine: Namespace
-    driver: PcapDriver
+    driver: Driver
     wires: dict[int, socket.socket]
     interfaces: dict[int, Interface]
 
@@ -63,6 +64,13 @@ class Bench:
     def wait(self, condition: Callable[[Counters], bool]) -> None:
         """Until the counters say so."""
         until(lambda: condition(self.driver.counters()))
+
+
+@dataclass
+class Bench(OnWires):
+    """The pcap driver."""
+
+    driver: PcapDriver
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -103,7 +111,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         wires = {index: far.run(partial(listen, i.name)) for index, i in real.items()}
         driver = engine.run(lambda: PcapDriver("test", native=request.param))
         try:
-            engine.run(lambda: _put(driver, real))
+            engine.run(lambda: put(driver, real))
             yield Bench(engine, driver, wires, real)
         finally:
             engine.run(lambda: driver.close(keep=False))
@@ -112,7 +120,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         assert "avi_" not in engine.sh("nft list tables")
 
 
-def _put(driver: PcapDriver, real: dict[int, Interface]) -> None:
+def put(driver: Tables, real: dict[int, Interface]) -> None:
     def target(t: Target) -> Target:
         return dataclasses.replace(t, interface=real[t.interface].index if t.interface else None)
 
@@ -121,7 +129,7 @@ def _put(driver: PcapDriver, real: dict[int, Interface]) -> None:
 
 
 @pytest.mark.parametrize("row", CASES, ids=lambda row: row.what)
-def test_case_on_the_wire(row: Case, bench: Bench) -> None:
+def test_case_on_the_wire(row: Case, bench: OnWires) -> None:
     wire = bench.wires[row.interface.index]
     for earlier in row.before:
         wire.send(earlier)

@@ -51,6 +51,9 @@ class Memory(LookupTables):
     def modes(self) -> Mapping[str, str]:
         return {}
 
+    def details(self) -> Mapping[str, object]:
+        return {}
+
     def adopted(self) -> Found:
         return NOTHING_FOUND
 

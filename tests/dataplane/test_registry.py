@@ -14,9 +14,11 @@ import pytest
 
 from dataplane.bpf.libbpf import LITTLE_MEMORY, failed
 from dataplane.drivers import registry, selection
+from dataplane.drivers.dpdk.driver import DpdkDriver
 from dataplane.drivers.pcap.driver import PcapDriver
 from dataplane.drivers.xdp.driver import XdpDriver
 from dataplane.errors import DriverError
+from dataplane.forwarding.devices import How
 from dataplane.kernel.objects import KernelObject
 
 
@@ -25,23 +27,41 @@ def names(entries: tuple[registry.Entry, ...]) -> list[str]:
 
 
 def test_a_driver_bears_the_name_that_it_is_registered_by() -> None:
-    assert [XdpDriver.name, PcapDriver.name] == list(registry.NAMES)
-    assert names(registry.candidates("xdp")) == ["xdp"]
-    with pytest.raises(DriverError, match="no driver 'none'; there are xdp, pcap"):
+    assert [XdpDriver.name, DpdkDriver.name, PcapDriver.name] == list(registry.NAMES)
+    assert names(registry.candidates("xdp").entries) == ["xdp"]
+    with pytest.raises(DriverError, match="no driver 'none'; there are xdp, dpdk, pcap"):
         registry.entry("none")
 
 
 @pytest.mark.parametrize(
-    ("number", "chosen"), [(0, ["xdp", "pcap"]), (1, ["xdp"]), (2, ["pcap"]), (3, ["xdp", "pcap"])]
+    ("use", "pmd", "on_names", "on_cards"),
+    [
+        (0, 0, ["xdp", "pcap"], ["xdp", "pcap"]),
+        (0, 1, ["xdp", "pcap"], ["dpdk", "xdp", "pcap"]),
+        (0, 2, ["xdp", "pcap"], ["xdp", "pcap"]),
+        (1, 0, ["xdp"], ["dpdk"]),
+        (1, 1, ["dpdk"], ["dpdk"]),
+        (1, 2, ["xdp"], ["xdp"]),
+        (2, 0, ["pcap"], ["pcap"]),
+        (2, 1, ["pcap"], ["pcap"]),
+        (3, 0, ["xdp", "pcap"], ["xdp", "pcap"]),
+    ],
 )
-def test_se_use_dpdk_chooses(number: int, chosen: list[str]) -> None:
-    assert names(registry.numbered(number)) == chosen
+def test_se_use_dpdk_and_se_dpdk_pmd_choose(use: int, pmd: int, on_names: list[str], on_cards: list[str]) -> None:
+    assert names(registry.numbered(use, pmd).entries) == on_names
+    assert names(registry.numbered(use, pmd, cards=True).entries) == on_cards
+
+
+def test_that_dpdk_is_wanted_and_no_card_is_given_is_told() -> None:
+    assert "no interface is given as one" in registry.numbered(0, 1).reason
+    assert not registry.numbered(0, 1, cards=True).reason
 
 
 def test_the_words_of_the_command_line_name_every_driver() -> None:
-    assert registry.CHOICES == ("auto", "xdp", "pcap")
+    assert registry.CHOICES == ("auto", "xdp", "dpdk", "pcap")
     assert registry.explained().startswith("auto: xdp, else pcap; xdp: ")
-    assert registry.capabilities() == "CAP_NET_ADMIN, CAP_NET_RAW; for XDP also CAP_BPF and CAP_PERFMON"
+    xdp, dpdk = "for XDP also CAP_BPF and CAP_PERFMON", "for DPDK also CAP_BPF and CAP_IPC_LOCK"
+    assert registry.capabilities() == f"CAP_NET_ADMIN, CAP_NET_RAW; {xdp}; {dpdk}"
 
 
 def test_a_command_line_imports_no_driver() -> None:
@@ -69,11 +89,11 @@ class Made:
         module: Any = SimpleNamespace(
             runs=lambda instance: runs,
             supported=self.supported,
-            occupied=lambda instance, interfaces: occupied,
+            occupied=lambda instance, interfaces, how: occupied,
             start=self.start,
             remove=self.remove,
         )
-        self.entry = registry.Entry(name, name.upper(), "", (0,), False, 1, False, (), lambda: module)
+        self.entry = registry.Entry(name, name.upper(), "", False, 1, False, False, (), lambda: module)
 
     def supported(self) -> DriverError | None:
         self.log.append("supported")
@@ -83,7 +103,9 @@ class Made:
         self.log.append("remove")
         return []
 
-    def start(self, instance: str, state: Path, interfaces: Mapping[str, int], clear: Callable[[], object]) -> Made:
+    def start(
+        self, instance: str, state: Path, interfaces: Mapping[str, int], clear: Callable[[], object], how: How
+    ) -> Made:
         self.log.append("start")
         if failed := self.missing or self.fails:
             raise failed
@@ -95,7 +117,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch, *drivers: Made) -> tuple[str, str]:
     """The driver that is chosen of several in this order, and why."""
     entries = tuple(each.entry for each in drivers)
     monkeypatch.setattr(registry, "DRIVERS", entries)
-    driver, reason = selection.choose(entries, "se", Path("/"), {"eth0": 1})
+    driver, reason = selection.choose(registry.Wanted(entries), "se", Path("/"), {"eth0": 1})
     return driver.name, reason
 
 

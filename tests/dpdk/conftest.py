@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from dataplane.drivers.dpdk import program
+from dataplane.lab.laboratory import Lab
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -14,3 +17,14 @@ def forwarder() -> None:
     if subprocess.run(["pkg-config", "--exists", "libdpdk"], check=False).returncode:
         pytest.skip("DPDK is not installed: make dpdk")
     subprocess.run(["make", "-s", "-C", program.FOLDER], check=True)
+
+
+def forwarders(lab: Lab) -> list[int]:
+    """The processes that forward for a laboratory's engine."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended since
+            words = (path / "cmdline").read_text().split("\0")
+            if words[0] == str(program.BINARY) and any(lab.topology.engine_name in word for word in words):
+                found.append(int(path.name))
+    return found

@@ -11,7 +11,7 @@ import pytest
 
 from dataplane import plan
 from tests.broken.world import PORT, VIP, World
-from tests.drivers import every_driver
+from tests.drivers import common_drivers
 from tests.field.world import TCP, field
 from tests.polling import until
 
@@ -38,7 +38,7 @@ def ports(world: World, name: str) -> set[int]:
     return {int(line.split()[-1].rpartition(":")[2]) for line in lines}
 
 
-@every_driver
+@common_drivers
 def test_flows_that_ended_are_told_apart_from_those_in_use(driver: str, tmp_path: Path) -> None:
     with field(tmp_path, driver, napi=True) as world:
         world.sh("client", "ethtool -K eth0 tx off")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.broken.world import CLIENT, HOSTS, VIP, World, inet
-from tests.drivers import REFERENCE, every_driver
+from tests.drivers import REFERENCE, common_drivers
 from tests.field import raw
 from tests.field.world import TCP, UDP, counted, field, forwards, rejects_nothing
 from tests.polling import until
@@ -46,7 +46,7 @@ def twice_on_the_segment(world: World) -> None:
     another_interface(world, "10.9.0.2")
 
 
-@every_driver
+@common_drivers
 @pytest.mark.parametrize("change", [strict, twice_on_the_segment])
 def test_traffic_flows(change: Callable[[World], None], driver: str, tmp_path: Path) -> None:
     with well(tmp_path, driver) as world:
@@ -57,7 +57,7 @@ def test_traffic_flows(change: Callable[[World], None], driver: str, tmp_path: P
         forwards(world)
 
 
-@every_driver
+@common_drivers
 def test_a_vip_outside_of_the_segment_beside_another_default_route(
     driver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,7 +79,7 @@ def test_a_vip_outside_of_the_segment_beside_another_default_route(
         world.is_well()
 
 
-@every_driver
+@common_drivers
 def test_frames_with_a_tag(driver: str, tmp_path: Path) -> None:
     """Tag 0 is a priority; a frame of VLAN 99 on a port without VLANs is nobody's, its ARP too. A veth carries tags
     beside the frame, where packet sockets look and XDP does not."""
@@ -128,7 +128,7 @@ table inet filter {
 """/etc/nftables.conf as Debian ships it, with the rules of a host that lets nobody in but by SSH."""
 
 
-@every_driver
+@common_drivers
 def test_the_firewall_of_the_host_is_reloaded(driver: str, tmp_path: Path) -> None:
     with well(tmp_path, driver) as world:
         guarded = world.sh("engine", "nft -s list ruleset")

@@ -15,7 +15,7 @@ from dataplane import plan
 from dataplane.engine.operstate import DOWN, UP
 from tests.bench import monitors
 from tests.bench.measure import TINY
-from tests.drivers import PREFERRED, every_driver
+from tests.drivers import PREFERRED, common_drivers
 from tests.health.crowd import PORT, Crowd, crowd, quick, set_neighbours, times_wait, vip
 from tests.polling import until
 
@@ -48,7 +48,7 @@ def tallies(told: dict[str, Any]) -> set[tuple[int, int]]:
 @pytest.mark.root
 @pytest.mark.alone  # 700 probes a second, each with a second for its answer: none may fail
 @pytest.mark.parametrize("mode", [plan.L2, plan.L3_IPIP])
-@every_driver
+@common_drivers
 def test_probes_use_up_no_ports_and_count_as_nobodys_traffic(driver: str, mode: str, tmp_path: Path) -> None:
     with crowd(tmp_path / "state", SERVERS, kind="http", mode=mode) as there:
         there.publish(there.services(MONITORS, mode=mode))
@@ -94,7 +94,7 @@ def test_exactly_those_that_fall_silent_are_taken_out_and_back(tmp_path: Path) -
 
 
 @pytest.mark.root
-@every_driver
+@common_drivers
 def test_servers_of_many_pools_come_up_and_leave_their_tables(driver: str, tmp_path: Path) -> None:
     """Pools of two: of those that fall silent, some leave their pool to the other, some take it down."""
     pools = SERVERS
@@ -115,7 +115,7 @@ def test_servers_of_many_pools_come_up_and_leave_their_tables(driver: str, tmp_p
 
 
 @pytest.mark.root
-@every_driver
+@common_drivers
 def test_a_silent_servers_flow_goes_to_another(driver: str) -> None:
     """As the bench measures it, by the frames on the wire: what the driver forwards by, not what the engine says."""
     (measured,) = monitors.failing(TINY, 20, 1, driver=driver)
@@ -123,7 +123,7 @@ def test_a_silent_servers_flow_goes_to_another(driver: str) -> None:
 
 
 @pytest.mark.root
-@every_driver
+@common_drivers
 def test_a_pool_with_fewer_servers_up_than_it_needs_is_down(driver: str, tmp_path: Path) -> None:
     with crowd(tmp_path / "state", 3) as there:
         first, second, third = there.addresses

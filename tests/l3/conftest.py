@@ -3,12 +3,12 @@ from collections.abc import Iterator
 import pytest
 
 from dataplane import plan
-from dataplane.drivers.registry import NAMES
+from tests.drivers import COMMON
 from tests.l3.world import PREPARED, SERVERS, World, built, service
 from tests.polling import until
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=COMMON)
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The network with an engine whose servers are known: two up, one down."""
     with built(tmp_path_factory.mktemp("l3")) as there:

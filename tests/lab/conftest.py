@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from dataplane.drivers.registry import NAMES
 from dataplane.lab.laboratory import Lab
+from tests.drivers import COMMON
 from tests.lab import plans
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=COMMON)
 def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -32,10 +32,11 @@ def lab_name() -> str:
     return f"t{os.getpid()}x{next(_numbers)}"
 
 
-def new_lab(example: str, driver: str) -> Lab:
+def new_lab(example: str, driver: str, sockets: str = "") -> Lab:
     """A laboratory of a shipped topology, whose engine bears the laboratory's name: its pins do, too."""
     name = lab_name()
-    return Lab(replace(topology.load(topology.find(example)), engine_name=name), name=name, driver=driver)
+    shipped = replace(topology.load(topology.find(example)), engine_name=name)
+    return Lab(shipped, name=name, driver=driver, sockets=sockets)
 
 
 def service(there: Topology) -> plan.Service:

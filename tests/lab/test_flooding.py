@@ -18,11 +18,11 @@ import pytest
 
 from dataplane import client, plan
 from dataplane.drivers import selection
-from dataplane.drivers.registry import NAMES
 from dataplane.errors import EngineError
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.namespaces import inside, stop
 from dataplane.plan import sqlite
+from tests.drivers import COMMON
 
 from .test_transitions import NODES, PORT, TOPOLOGY, VIP, A, B, ready
 
@@ -108,7 +108,7 @@ def resolved(told: dict[str, Any] | None) -> bool:
     return told is not None and all(s["mac"] for p in told["pools"] for s in p["servers"])
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=COMMON)
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     topology = dataclasses.replace(TOPOLOGY, title="flooding")
     with Lab(topology, driver=request.param) as lab:

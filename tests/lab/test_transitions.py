@@ -173,7 +173,7 @@ def standing(driver: str) -> Iterator[Scene]:
             pool.connection.close()
 
 
-@pytest.fixture(params=registry.NAMES)
+@pytest.fixture(params=drivers.COMMON)
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     with standing(request.param) as scene:
         yield scene

@@ -51,7 +51,7 @@ class Paster:
         """The terminal's attributes as they are now."""
         return termios.tcgetattr(self._its)
 
-    def until(self, wanted: bytes, *, paste: bytes = b"", seconds: float = 120.0) -> bytes:
+    def until(self, wanted: bytes, *, paste: bytes = b"", seconds: float = 60.0) -> bytes:
         """Paste a text, as fast as it is taken, and read until something was sent since. Returns what was."""
         begin, deadline = len(self.sent), time.monotonic() + seconds
         while paste or wanted not in self.sent[begin:]:

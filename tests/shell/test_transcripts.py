@@ -14,7 +14,6 @@ from avi_shell.transcripts.document import BadTranscript, parsed, read
 from avi_shell.transcripts.play import settled
 
 from .conftest import VIRTUAL_SERVICE, Run
-from .paster import Paster
 
 FOLDER = Path(__file__).parent / "transcripts"
 PROMPT = "[admin:10-1-1-1]: >"
@@ -233,17 +232,6 @@ class TestRecording:
         asked = "Make this the configuration? Commits after 0 stay in the history (yes/no): yes"
         assert asked in transcript.body
         assert settled(transcript, 200, SAME) == [*transcript.head, *transcript.body]
-
-    def test_a_terminal_that_does_not_say_how_wide_it_is_is_recorded_as_a_wide_one(
-        self, state: Path, tmp_path: Path
-    ) -> None:
-        path = tmp_path / "unknown.transcript"
-        with Paster(state, "--plain", "--record", str(path)) as at:
-            at.until(b"configure tenant t1", paste=b"configure tenant t1\rnonsense\rsave\rexit\r")
-            assert at.finish() == 0
-        transcript = read(path)
-        assert transcript.columns == (1000,)
-        assert settled(transcript, 1000, SAME) == [*transcript.head, *transcript.body]
 
     def test_a_secret_is_not_recorded(self, shell: Run, tmp_path: Path) -> None:
         lines = (

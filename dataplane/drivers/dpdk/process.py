@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,13 @@ from dataplane.drivers.dpdk import program
 from dataplane.drivers.dpdk.control import Control, Event, Lost
 from dataplane.drivers.dpdk.program import Options
 from dataplane.errors import DriverError
+from dataplane.runtime import locks
 from dataplane.runtime.worker import Worker
 
 log = logging.getLogger("avi-se")
 
-CONTROL, LOG = "control", "forwarder.log"
-"""In the folder of the tables."""
+CONTROL, LOG, LOCK = "control", "forwarder.log", "forwarder.lock"
+"""In the folder of the maps. A forwarder has the lock from its first moment to its last; its number stands there."""
 STARTS, WITHIN = 3, 10.0
 """So often, within so many seconds, a forwarder that died is started again."""
 START_PATIENCE = 30.0
@@ -46,7 +47,8 @@ class Port:
     index: int  # of the interface
     name: str  # of the interface
     device: str  # DPDK's name of it
-    arguments: str = ""  # behind that
+    where: str = ""  # the kernel's interface that it stands on, where it does
+    more: str = ""  # what else is said to the device
     queues: int = 1
     mtu: int = 1500
     xsks: str = ""  # where the map of AF_XDP sockets is pinned
@@ -54,23 +56,42 @@ class Port:
     twin: str = ""  # the interface by which its other frames come to the host
     receives: bool = True
 
+    def request(self) -> dict[str, object]:
+        """What is asked of the forwarder."""
+        told = asdict(self)
+        words = [f"iface={told.pop('where')}" if self.where else "", told.pop("more")]
+        return told | {"arguments": ",".join(filter(None, words))}
+
+    def is_as(self, other: Port | None) -> bool:
+        """Whether another one is the same, but for the name that its interface has now."""
+        return other is not None and replace(other, name=self.name, where=self.where) == self
+
 
 class Forwarder:
-    """folder: of the tables, where its socket and its log are too; slow: gets the frames that are left to the engine;
-    link: gets an interface's index and whether its device has a link now. Raises DriverError where none can be had."""
+    """folder: of the maps, where its socket and its log are too; slow: gets the frames that are left to the engine;
+    link: gets an interface's index and whether its device has a link now; ended: called when one has died, and before
+    another one starts. Raises DriverError where none can be had."""
 
     def __init__(
-        self, folder: Path, options: Options, slow: Callable[[bytes], None], link: Callable[[int, bool], None]
+        self,
+        folder: Path,
+        options: Options,
+        slow: Callable[[bytes], None],
+        link: Callable[[int, bool], None],
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
-        self._folder, self._options, self._slow, self._link = folder, options, slow, link
+        self._folder, self._options, self._slow, self._link, self._ended = folder, options, slow, link, ended
         self._lock = threading.RLock()
         self._ports: dict[int, Port] = {}
         self._told: dict[int, Mapping[str, Any]] = {}
         self._starts: deque[float] = deque(maxlen=STARTS + 1)
         self._news: deque[str] = deque()
         self._broken = ""
+        self._counted: Mapping[str, Any] = {"ports": [], "unsuitable": 0, "limited": 0}
         self._wake = os.eventfd(0, os.EFD_NONBLOCK)
         self.adopted = False
+        self.restarts = 0
+        """How often another one took its place."""
         self._control = self._begun()
         self._worker = Worker("the forwarder's control", self._turn)
         self._worker.start()
@@ -93,24 +114,27 @@ class Forwarder:
         """Make a port, in the place of another one of this interface that is not the same. Returns what it says of it.
         Raises DriverError."""
         with self._lock:
-            if self._ports.get(port.index) == port:
+            former = self._ports.get(port.index)
+            there = self._told.get(port.index, {}).get("request")
+            if port.is_as(former) or (former is None and there == {"do": "add", **port.request()}):
+                self._ports[port.index] = port
                 return self._told[port.index]
             self.remove(port.index)
             self._ports[port.index] = port
             try:
-                self._told[port.index] = self._asked("add", **asdict(port))
+                self._told[port.index] = self._asked("add", **port.request())
             except Lost:  # the next one makes it
                 self._told[port.index] = {}
-            except DriverError:
+            except DriverError as exc:
                 del self._ports[port.index]
-                raise
+                raise DriverError(f"{exc.what} ({_last_words(self._folder / LOG)})") from exc
             return self._told[port.index]
 
     def remove(self, index: int) -> None:
         """Take a port away, if there is one."""
         with self._lock:
-            if self._ports.pop(index, None) is not None:
-                self._told.pop(index, None)
+            self._ports.pop(index, None)
+            if self._told.pop(index, None) is not None:
                 with suppress(Lost):
                     self._asked("remove", index=index)
 
@@ -120,12 +144,12 @@ class Forwarder:
             self._asked("mtu", index=index, mtu=mtu)
 
     def statistics(self) -> Mapping[str, Any]:
-        """Of all its ports; nothing while it is not there."""
+        """Of all its ports, as it tells them; those of before while it is not there. One that was started again counts
+        from zero."""
         with self._lock:
-            try:
-                return self._asked("stats")
-            except Lost:
-                return {}
+            with suppress(Lost):
+                self._counted = self._asked("stats")
+            return self._counted
 
     def faults(self) -> list[str]:
         """What is new. Raises DriverError when there is no forwarder any more."""
@@ -151,10 +175,9 @@ class Forwarder:
 
     def _begun(self) -> Control:
         """The forwarder that runs, if it is of these sources and options; else another one. Raises DriverError."""
-        try:
-            there = Control(self._folder / CONTROL)
-        except Lost:
-            return self._started()
+        there = reached(self._folder)
+        if isinstance(there, int):
+            return self._started(there)
         fits = (
             there.hello["sources"] == program.sources()
             and there.hello["workers"] == self._options.workers
@@ -167,15 +190,24 @@ class Forwarder:
             return there
         log.info("process %d forwards by another program or in another manner: another one takes over", there.process)
         there.close()
-        end(there.process)
+        stop(self._folder)
+        self._ended()
         return self._started()
 
-    def _started(self) -> Control:
-        """A forwarder that is ready. Raises DriverError."""
+    def _started(self, lock: int | None = None) -> Control:
+        """A forwarder that is ready. lock: its lock, if it is had already. Raises DriverError."""
+        if lock is None:
+            found = reached(self._folder)
+            if isinstance(found, Control):
+                return found
+            lock = found
         control, written = self._folder / CONTROL, self._folder / LOG
         control.unlink(missing_ok=True)
         self._starts.append(time.monotonic())
-        made = _spawned(program.command(self._folder, control, self._options), written)
+        try:
+            made = _spawned(program.command(self._folder, control, self._options), written, lock)
+        finally:
+            os.close(lock)
         until = time.monotonic() + START_PATIENCE
         while True:
             with suppress(Lost):
@@ -215,13 +247,15 @@ class Forwarder:
         began, former = time.monotonic(), self._control.process
         self._control.close()
         end(former)
+        self._ended()
         often = len(self._starts) > STARTS and began - self._starts[0] < WITHIN
         try:
             if often:
                 raise DriverError(f"it died {STARTS} times in {WITHIN:g} seconds: {_last_words(self._folder / LOG)}")
             self._control = self._started()
+            self.restarts += 1
             for port in self._ports.values():
-                self._told[port.index] = self._asked("add", **asdict(port))
+                self._told[port.index] = self._asked("add", **port.request())
         except DriverError as exc:
             self._broken = f"the forwarder, process {former}, ended, and there is no other: {exc.what}"
             return
@@ -245,11 +279,29 @@ def end(process: int) -> None:
         os.waitpid(process, 0)
 
 
+def reached(folder: Path) -> Control | int:
+    """The forwarder that runs on a folder; else the lock that one is to have. One that is starting is waited for, one
+    that stands still is ended. Raises DriverError."""
+    until = time.monotonic() + START_PATIENCE
+    while True:
+        with suppress(Lost):
+            return Control(folder / CONTROL)
+        lock = locks.hold(folder / LOCK, os.O_RDWR | os.O_CREAT)
+        if lock is not None:
+            return lock
+        if time.monotonic() > until:
+            with suppress(OSError, ValueError):
+                end(int((folder / LOCK).read_text("ascii")))
+        time.sleep(_LOOK)
+
+
 def stop(folder: Path) -> bool:
     """End the forwarder that runs on a folder, if one does. Returns whether one did."""
-    try:
-        there = Control(folder / CONTROL)
-    except Lost:
+    if not (folder / LOCK).exists():
+        return False
+    there = reached(folder)
+    if isinstance(there, int):
+        os.close(there)
         return False
     with suppress(DriverError):
         there.ask(lambda event: None, "stop")
@@ -258,14 +310,24 @@ def stop(folder: Path) -> bool:
     return True
 
 
-def _spawned(command: list[str], written: Path) -> int:
-    """A process that lives in a session of its own: what ends the engine's does not end it. Its words go into a file.
-    Returns its number."""
+def is_there(folder: Path) -> bool:
+    """Whether a forwarder runs on a folder."""
+    try:
+        Control(folder / CONTROL).close()
+    except Lost:
+        return False
+    return True
+
+
+def _spawned(command: list[str], written: Path, lock: int) -> int:
+    """A process that lives in a session of its own: what ends the engine's does not end it. Its words go into a file;
+    it has the lock as LOCK_NUMBER. Returns its number."""
     out = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     files = (
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, str(written), out, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
+        (os.POSIX_SPAWN_DUP2, lock, program.LOCK_NUMBER),
     )
     try:
         return os.posix_spawn(command[0], command, os.environ, file_actions=files, setsid=True)
@@ -284,4 +346,4 @@ def _last_words(written: Path) -> str:
         lines = [line for line in written.read_text("utf-8", "replace").splitlines() if line.strip()]
     except OSError:
         return "it left no log"
-    return "; ".join(lines[-3:]) or "it said nothing"
+    return "; ".join(lines[-2:]) or "it said nothing"

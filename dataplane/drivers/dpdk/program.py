@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from dataplane.errors import DriverError
 from dataplane.forwarding import program
+from dataplane.native.decision import library
 
 FOLDER = Path(__file__).parent / "forwarder"
 """Its sources, and where it is built."""
@@ -19,6 +20,8 @@ FREE_PAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
 ENOUGH_PAGES = 128
 """Huge pages of 2 MiB that the forwarder takes; where fewer are free it takes ordinary memory."""
 HUGEPAGES = "sysctl -w vm.nr_hugepages=256"
+LOCK_NUMBER = 3
+"""The open file by which the forwarder has its lock."""
 _ORDINARY = "512"
 """MiB of ordinary memory: only what is used of it is taken."""
 
@@ -49,8 +52,9 @@ def missing() -> DriverError | None:
 
 def sources() -> str:
     """A hash of all that the program is built of, as the Makefile makes it."""
-    own = sorted([*FOLDER.glob("*.c"), *FOLDER.glob("*.h")])
-    found = [*sorted(program.FOLDER.glob("*.h")), program.FOLDER / "dsr.c", *own]
+    decision = [path for pattern in ("*.c", "*.h", "kernel/*/*.h") for path in library.FOLDER.glob(pattern)]
+    own = [*FOLDER.glob("*.c"), *FOLDER.glob("*.h")]
+    found = [*sorted(program.FOLDER.glob("*.h")), program.FOLDER / "dsr.c", *sorted(decision), *sorted(own)]
     return hashlib.sha256(b"".join(path.read_bytes() for path in found)).hexdigest()[:16]
 
 
@@ -63,13 +67,14 @@ def free_pages() -> int:
 
 
 def command(folder: Path, control: Path, options: Options) -> list[str]:
-    """The command that runs it. folder: of the tables. Raises DriverError where memory for network cards lacks."""
+    """The command that runs it. folder: of the maps. Raises DriverError where memory for network cards lacks."""
     huge = free_pages() >= ENOUGH_PAGES
     if options.cards and not huge:
         what = f"{free_pages()} huge pages of 2 MiB are free, {ENOUGH_PAGES} are needed for {options.cards[0]}"
         raise DriverError(what, remedy=HUGEPAGES)
     memory = ["--in-memory", "-m", str(2 * ENOUGH_PAGES)] if huge else ["--no-huge", "--no-shconf", "-m", _ORDINARY]
     bus = [word for card in options.cards for word in ("-a", card)] or ["--no-pci"]
-    tables = ["--tables", folder] if options.decides else []
-    own = [*tables, "--control", control, "--workers", options.workers, "--nap", options.nap, "--frame", options.frame]
+    maps = ["--maps", folder] if options.decides else []
+    own = [*maps, "--lock", LOCK_NUMBER, "--control", control, "--workers", options.workers]
+    own += ["--nap", options.nap, "--frame", options.frame]
     return [*map(str, (BINARY, *own)), "--", *memory, *bus, "--file-prefix", options.instance]

@@ -128,6 +128,10 @@ class PcapDriver:
         mode = "AF_PACKET" if not self._guard.fault else f"AF_PACKET ({self._guard.fault})"
         return {interface.name: mode for interface in self._mover.values.interfaces.values()}
 
+    def details(self) -> Mapping[str, object]:
+        """None."""
+        return {}
+
     def adopted(self) -> Found:
         """Nothing: this driver's forwarding ends with its process."""
         return NOTHING_FOUND

@@ -32,13 +32,14 @@ _PRIORITY = -300  # before anything an administrator hooks in at "filter" (0)
 class HostGuard:
     """One nftables table of the family netdev, named after the instance. VIPs follow within milliseconds, from a
     thread of its own: nft(8) is a process a change, and a thousand changes at once become one. The same thread hears
-    nftables' notifications. wake: called when somebody else changed the table."""
+    nftables' notifications. wake: called when somebody else changed the table. interfaces, vips: those that a guard
+    that is taken over keeps apart."""
 
-    def __init__(self, instance: str) -> None:
+    def __init__(self, instance: str, interfaces: Iterable[Interface] = (), vips: Iterable[bytes] = ()) -> None:
         self._table = _table(instance)
         self._object = KernelObject(TABLE, f"netdev {self._table}")
-        self._interfaces: dict[int, Interface] = {}
-        self._vips: frozenset[bytes] = frozenset()
+        self._interfaces: dict[int, Interface] = {one.index: one for one in interfaces}
+        self._vips: frozenset[bytes] = frozenset(vips)
         self._lock = threading.Lock()
         self._changed = os.eventfd(0, os.EFD_NONBLOCK)
         self._notified = notifications()
@@ -82,14 +83,15 @@ class HostGuard:
             return dict.fromkeys(missing, exc.what)
         return dict.fromkeys(missing, "")
 
-    def close(self) -> None:
-        """Remove the table."""
+    def close(self, *, keep: bool = False) -> None:
+        """End. keep: the table stays; else it is removed."""
         self._ending = True
         os.eventfd_write(self._changed, 1)
         self._thread.join()
         self._notified.close()
         os.close(self._changed)
-        _nft(_without(self._table))
+        if not keep:
+            _nft(_without(self._table))
 
     def _follow(self) -> None:
         waiting = select.poll()

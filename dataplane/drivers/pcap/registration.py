@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataplane.errors import DriverError
+from dataplane.forwarding.devices import How
 from dataplane.kernel.objects import KernelObject
 
 if TYPE_CHECKING:
@@ -20,17 +21,28 @@ def supported() -> DriverError | None:
     return None
 
 
+def prepare(instance: str, how: How) -> list[str]:
+    """Nothing: interfaces are the kernel's."""
+    return []
+
+
+def unprepare(names: Sequence[str]) -> None:
+    """Nothing."""
+
+
 def runs(instance: str) -> bool:
     """False: its forwarding ends with its process."""
     return False
 
 
-def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
+def occupied(instance: str, interfaces: Mapping[str, int], how: How) -> DriverError | None:
     """None: an interface has any number of packet sockets."""
     return None
 
 
-def start(instance: str, state: Path, interfaces: Mapping[str, int], clear: Callable[[], object]) -> PcapDriver:
+def start(
+    instance: str, state: Path, interfaces: Mapping[str, int], clear: Callable[[], object], how: How
+) -> PcapDriver:
     """The driver. Raises DriverError."""
     from dataplane.drivers.pcap.driver import PcapDriver
 

@@ -165,6 +165,10 @@ class XdpDriver:
         served = self._tables.interfaces
         return {served[index].name: self.attachments.mode(index) for index in self.attachments if index in served}
 
+    def details(self) -> Mapping[str, object]:
+        """None."""
+        return {}
+
     def adopted(self) -> Found:
         """What the kernel was found to forward by."""
         return self._tables.found

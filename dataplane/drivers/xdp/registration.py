@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataplane.drivers.maps import layout
 from dataplane.drivers.xdp import pins
 from dataplane.errors import DriverError
+from dataplane.forwarding.devices import How
 from dataplane.kernel.objects import KernelObject
 
 if TYPE_CHECKING:
@@ -23,6 +24,15 @@ def supported() -> DriverError | None:
     return driver.supported()
 
 
+def prepare(instance: str, how: How) -> list[str]:
+    """Nothing: interfaces are the kernel's."""
+    return []
+
+
+def unprepare(names: Sequence[str]) -> None:
+    """Nothing."""
+
+
 def runs(instance: str) -> bool:
     """Whether this machine runs a program of this layout for an instance, so that it can most likely load it."""
     try:
@@ -31,14 +41,16 @@ def runs(instance: str) -> bool:
         return False
 
 
-def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
+def occupied(instance: str, interfaces: Mapping[str, int], how: How) -> DriverError | None:
     """What refuses the first of these interfaces (index by name) that has an XDP program not of this instance."""
     from dataplane.drivers.xdp import attachment
 
     return attachment.occupied(instance, interfaces)
 
 
-def start(instance: str, state: Path, interfaces: Mapping[str, int], clear: Callable[[], object]) -> XdpDriver:
+def start(
+    instance: str, state: Path, interfaces: Mapping[str, int], clear: Callable[[], object], how: How
+) -> XdpDriver:
     """The driver, which runs on these interfaces already. Raises DriverError, also where one of them would lose
     frames: what ran before runs on."""
     from dataplane.bpf.libbpf import LITTLE_MEMORY

@@ -82,6 +82,10 @@ class SharedMaps(Mapping[str, "SharedMap"]):
         """That there are counters for."""
         return int(self.library.maps_workers(self.attached))
 
+    def workers_ended(self) -> None:
+        """The process is gone whose workers were online."""
+        self.library.workers_ended(self.attached)
+
     def close(self) -> None:
         """Let go of the memory; files stay. No worker runs in this process any more, and no map is used."""
         for one in self._maps.values():

@@ -73,13 +73,14 @@ static json_t *told_port(struct port *port)
 	struct rte_ether_addr mac = {0};
 	struct rte_eth_dev_info info = {0};
 	char text[RTE_ETHER_ADDR_FMT_SIZE];
+	json_t *request = port->request ? json_loads(port->request, 0, NULL) : NULL;
 
 	rte_eth_macaddr_get(port->id, &mac);
 	rte_eth_dev_info_get(port->id, &info);
 	rte_ether_format_addr(text, sizeof(text), &mac);
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:b}", "index", (int)port->index, "name", port->name, "device",
-			 port->device, "pmd", info.driver_name ? info.driver_name : "", "mac", text, "queues",
-			 (int)port->rx_queues, "up", (int)port->up);
+	return json_pack("{s:i, s:s, s:s, s:i, s:b, s:o}", "index", (int)port->index, "pmd",
+			 info.driver_name ? info.driver_name : "", "mac", text, "queues", (int)port->rx_queues, "up",
+			 (int)port->up, "request", request ? request : json_null());
 }
 
 static json_t *told_ports(void)
@@ -142,6 +143,8 @@ static json_t *added(json_t *request)
 	json_error_t fault;
 	int index, queues, mtu, first, receives;
 	struct port *port;
+	char *text;
+	bool made;
 
 	if (json_unpack_ex(request, &fault, 0, "{s:i, s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:s, s:b}", "index", &index, "name",
 			   &wanted.name, "device", &wanted.device, "arguments", &wanted.arguments, "queues", &queues,
@@ -154,8 +157,11 @@ static json_t *added(json_t *request)
 	wanted.mtu = mtu;
 	wanted.first = first;
 	wanted.receives = receives;
-	if (!port_add(&wanted, why))
-		return refused(why);
+	wanted.request = text = json_dumps(request, JSON_COMPACT);
+	made = text && port_add(&wanted, why);
+	free(text);
+	if (!made)
+		return refused(*why ? why : "no memory");
 	port = port_of(atomic_load(&forwarder.ports), index);
 	return json_pack("{s:o}", "done", told_port(port));
 }

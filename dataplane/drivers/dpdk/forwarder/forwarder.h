@@ -23,6 +23,8 @@
 #include <rte_ring.h>
 #include <rte_spinlock.h>
 
+#include "../../../native/decision/decision.h"
+
 #define MAX_PORTS 64
 #define MAX_QUEUES 16u
 #define MAX_LOOPS 16u
@@ -49,6 +51,7 @@ struct port {
 	char name[NAME_SIZE];	/* of the interface */
 	char device[NAME_SIZE]; /* DPDK's name */
 	char bus[8];
+	char *request;		/* that it was made by */
 	struct port *twin; /* of a network card: the port to the host; of that one: the card's. Else none */
 	bool to_host;
 	rte_spinlock_t sending[MAX_QUEUES]; /* of queues that workers share */
@@ -66,15 +69,17 @@ struct loop {
 	_Atomic uint64_t turns;
 	unsigned int waiting[MAX_PORTS];
 	struct rte_mbuf *frames[MAX_PORTS][BURST];
+	struct sent counted[MAX_PORTS][BURST]; /* of these */
 	uint64_t unsuitable; /* frames of several segments */
 	uint64_t limited;    /* frames that did not cross, for others did */
 	struct crossing crossings[MAX_PORTS];
-	void *decision; /* what decide.c keeps */
+	struct worker *worker; /* none where MAC addresses are exchanged */
+	bool listens;	       /* what it leaves to the engine is heard */
 } __rte_cache_aligned;
 
 /* What the options say. */
 struct options {
-	const char *folder; /* of the tables; none: MAC addresses are exchanged, to be measured */
+	const char *maps; /* their folder; none: MAC addresses are exchanged, to be measured */
 	const char *control;
 	unsigned int workers;
 	unsigned int nap;   /* microseconds, 0: none */
@@ -107,6 +112,7 @@ struct wanted {
 	unsigned int queues;
 	unsigned int mtu;
 	bool receives;
+	const char *request; /* its text */
 };
 
 /* ports.c. What returns false has put the reason into `why`. */
@@ -124,12 +130,13 @@ bool sockets_steer_into(const char *pinned, unsigned int first, char *why);
 int work(void *loop);
 
 /* decide.c */
-enum verdict { FOR_HOST, DROPPED, LEAVES };
-
 bool decide_open(const struct options *options, char *why);
 bool decide_begin(struct loop *loop, char *why);
-enum verdict decide(struct loop *loop, struct rte_mbuf *frame, uint32_t in, uint32_t *out);
-void decide_turn(struct loop *loop);
+void decide_burst(struct loop *loop);
+void decide_rest(struct loop *loop);
+enum verdict decide_frame(struct loop *loop, struct port *in, struct rte_mbuf *mbuf, uint32_t *out);
+void decide_end(struct loop *loop);
+void decide_close(void);
 
 /* control.c */
 bool control_open(const char *path, char *why);

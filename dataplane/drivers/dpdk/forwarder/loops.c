@@ -9,6 +9,7 @@
 
 #include "forwarder.h"
 
+#define NOTHING ((struct sent){0})
 #define IDLE_TURNS 64 /* without a frame, until naps begin */
 
 /* Send what waits for a port. What it does not take is lost, and counted as that. */
@@ -25,16 +26,21 @@ static void flush(struct loop *loop, struct port *port)
 	sent = rte_eth_tx_burst(port->id, queue, frames, number);
 	if (shared)
 		rte_spinlock_unlock(&port->sending[queue]);
-	if (sent < number) {
+	if (unlikely(sent < number)) {
+		for (unsigned int at = sent; loop->worker && at < number; at++)
+			not_sent(loop->worker, &loop->counted[port->place][at]);
 		rte_pktmbuf_free_bulk(frames + sent, number - sent);
 		atomic_fetch_add_explicit(&port->failed, number - sent, memory_order_relaxed);
 	}
 	loop->waiting[port->place] = 0;
 }
 
-static inline void send_by(struct loop *loop, struct port *port, struct rte_mbuf *frame)
+static inline void send_by(struct loop *loop, struct port *port, struct rte_mbuf *frame, struct sent counted)
 {
-	loop->frames[port->place][loop->waiting[port->place]++] = frame;
+	unsigned int at = loop->waiting[port->place]++;
+
+	loop->frames[port->place][at] = frame;
+	loop->counted[port->place][at] = counted;
 	if (loop->waiting[port->place] == BURST)
 		flush(loop, port);
 }
@@ -51,7 +57,7 @@ static void cross(struct loop *loop, struct port *port, struct rte_mbuf *frame, 
 		rte_pktmbuf_free(frame);
 		return;
 	}
-	send_by(loop, port->twin, frame);
+	send_by(loop, port->twin, frame, NOTHING);
 }
 
 /* A frame whole, and with its tag where the kernel or the card took it off. */
@@ -73,6 +79,7 @@ static void handle(struct loop *loop, const struct ports *ports, struct port *in
 {
 	uint32_t index = in->index;
 	struct port *out = in;
+	struct sent counted;
 
 	if (!suitable(loop, &frame)) {
 		rte_pktmbuf_free(frame);
@@ -82,23 +89,27 @@ static void handle(struct loop *loop, const struct ports *ports, struct port *in
 		cross(loop, in, frame, second);
 		return;
 	}
-	switch (decide(loop, frame, in->index, &index)) {
-	case LEAVES:
+	switch (decide_frame(loop, in, frame, &index)) {
+	case SENT:
+		counted = loop->worker ? sent_counters(loop->worker) : NOTHING;
 		if (index != in->index)
 			out = port_of(ports, index);
 		if (likely(out != NULL)) {
-			send_by(loop, out, frame);
+			send_by(loop, out, frame, counted);
 			return;
 		}
+		if (loop->worker)
+			not_sent(loop->worker, &counted);
 		atomic_fetch_add_explicit(&in->failed, 1, memory_order_relaxed);
 		break;
-	case FOR_HOST:
+	case HOSTS:
 		if (in->twin) {
 			cross(loop, in, frame, second);
 			return;
 		}
 		break;
 	case DROPPED:
+	case SLOW:
 		break;
 	}
 	rte_pktmbuf_free(frame);
@@ -112,6 +123,7 @@ static unsigned int receive(struct loop *loop, const struct ports *ports, struct
 
 	if (!number)
 		return 0;
+	decide_burst(loop);
 	if (in->twin)
 		second = rte_get_timer_cycles() / rte_get_timer_hz();
 	for (unsigned int at = 0; at < number && at < 4; at++)
@@ -143,11 +155,13 @@ int work(void *loop)
 				if (port->receives && (queue + at) % forwarder.options.workers == me->number)
 					received += receive(me, ports, port, queue);
 		}
-		decide_turn(me);
+		if (received)
+			decide_rest(me);
 		atomic_fetch_add_explicit(&me->turns, 1, memory_order_release);
 		idle = received ? 0 : idle + 1;
 		if (idle > IDLE_TURNS && forwarder.options.nap)
 			usleep(forwarder.options.nap);
 	}
+	decide_end(me);
 	return 0;
 }

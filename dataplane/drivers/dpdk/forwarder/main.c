@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* forwarder [--sources] --control SOCKET [--tables FOLDER] [--workers N] [--nap MICROSECONDS] [--frame BYTES] [-- EAL…]
+/* forwarder [--sources] --control SOCKET [--maps FOLDER] [--lock NUMBER] [--workers N] [--nap MICROSECONDS]
+ *           [--frame BYTES] [-- EAL…]
+ *
+ * lock: an open file that is locked as long as this process lives; its number is written there.
  *
  * It goes on when the engine ends that started it, until it is told to stop. */
 #include <errno.h>
@@ -20,7 +23,9 @@
 #include "forwarder.h"
 
 #define LOOK_EVERY 200 /* milliseconds between two looks at links */
-#define FRAMES 32768   /* of all ports */
+#define MOST_FRAMES 32768u /* of all ports */
+#define LEAST_FRAMES 8192u
+#define FRAMES_MEMORY (100u << 20)
 #define SLOW_FRAMES 1024
 #define MAX_EAL 48
 #define WRONG_COMMAND_LINE 2
@@ -56,7 +61,7 @@ static int read_options(int argc, char **argv)
 {
 	static const struct option known[] = {
 		{"sources", no_argument, 0, 'S'},	 {"control", required_argument, 0, 'c'},
-		{"tables", required_argument, 0, 't'}, {"workers", required_argument, 0, 'w'},
+		{"maps", required_argument, 0, 'm'},	 {"lock", required_argument, 0, 'l'}, {"workers", required_argument, 0, 'w'},
 		{"nap", required_argument, 0, 'n'},	 {"frame", required_argument, 0, 'f'},
 		{0},
 	};
@@ -71,8 +76,11 @@ static int read_options(int argc, char **argv)
 		case 'c':
 			options->control = optarg;
 			break;
-		case 't':
-			options->folder = optarg;
+		case 'm':
+			options->maps = optarg;
+			break;
+		case 'l':
+			dprintf(number(optarg, 1024), "%d\n", (int)getpid());
 			break;
 		case 'w':
 			options->workers = number(optarg, MAX_LOOPS);
@@ -118,15 +126,18 @@ static bool start_environment(int argc, char **argv)
 
 static bool make_memory(char *why)
 {
+	unsigned int frames = FRAMES_MEMORY / forwarder.options.frame;
+
+	frames = RTE_MAX(LEAST_FRAMES, RTE_MIN(frames, MOST_FRAMES));
 	forwarder.huge = rte_eal_has_hugepages();
-	forwarder.pool = rte_pktmbuf_pool_create("frames", FRAMES - 1, 256, 0,
+	forwarder.pool = rte_pktmbuf_pool_create("frames", frames - 1, 256, 0,
 						 forwarder.options.frame + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
 	forwarder.slow = rte_ring_create("slow", SLOW_FRAMES, SOCKET_ID_ANY, RING_F_SC_DEQ);
 	forwarder.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	atomic_store(&forwarder.ports, calloc(1, sizeof(struct ports)));
 	if (forwarder.pool && forwarder.slow && forwarder.wake >= 0 && atomic_load(&forwarder.ports))
 		return true;
-	snprintf(why, WHY_SIZE, "no memory for %d frames of %u bytes", FRAMES, forwarder.options.frame);
+	snprintf(why, WHY_SIZE, "no memory for %u frames of %u bytes", frames, forwarder.options.frame);
 	return false;
 }
 
@@ -159,6 +170,7 @@ int main(int argc, char **argv)
 		control_serve(LOOK_EVERY);
 	rte_eal_mp_wait_lcore();
 	ports_close();
+	decide_close();
 	control_close();
 	rte_eal_cleanup();
 	return EXIT_SUCCESS;

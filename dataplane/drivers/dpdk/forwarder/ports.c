@@ -15,6 +15,7 @@
 #include "forwarder.h"
 
 #define DESCRIPTORS 1024
+#define SLOT_HEAD 128 /* what a packet socket's ring has in front of a frame */
 
 struct port *port_of(const struct ports *ports, uint32_t index)
 {
@@ -74,6 +75,11 @@ bool port_link_changed(struct port *port)
 	return true;
 }
 
+static bool is_virtual(const char *device)
+{
+	return strncmp(device, "net_", 4) == 0;
+}
+
 static uint16_t at_most(unsigned int wanted, unsigned int most)
 {
 	return RTE_MIN(RTE_MIN(wanted, most), MAX_QUEUES);
@@ -94,8 +100,8 @@ static bool configure(struct port *port, unsigned int queues, unsigned int mtu, 
 	port->rx_queues = at_most(queues, info.max_rx_queues);
 	port->tx_queues = at_most(RTE_MAX(queues, forwarder.options.workers), info.max_tx_queues);
 	how.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
-	if (mtu > RTE_ETHER_MTU)
-		how.rxmode.mtu = mtu;
+	if (mtu > RTE_ETHER_MTU && (!is_virtual(port->device) || mtu + RTE_ETHER_HDR_LEN <= info.max_rx_pktlen))
+		how.rxmode.mtu = mtu; /* packet sockets take larger frames than they say */
 	if (port->rx_queues > 1) {
 		how.rxmode.mq_mode = info.flow_type_rss_offloads ? RTE_ETH_MQ_RX_RSS : RTE_ETH_MQ_RX_NONE;
 		how.rx_adv_conf.rss_conf.rss_hf =
@@ -129,12 +135,8 @@ static void discard(struct port *port)
 		rte_eth_dev_close(port->id);
 		rte_eal_hotplug_remove(port->bus, port->device);
 	}
+	free(port->request);
 	free(port);
-}
-
-static bool is_virtual(const char *device)
-{
-	return strncmp(device, "net_", 4) == 0;
 }
 
 /* A device of DPDK's, started; none where it cannot be had. */
@@ -149,6 +151,7 @@ static struct port *made(const struct wanted *wanted, char *why)
 	}
 	port->index = wanted->index;
 	port->receives = wanted->receives;
+	port->request = strdup(wanted->request);
 	snprintf(port->name, sizeof(port->name), "%s", wanted->name);
 	snprintf(port->device, sizeof(port->device), "%s", wanted->device);
 	snprintf(port->bus, sizeof(port->bus), "%s", is_virtual(wanted->device) ? "vdev" : "pci");
@@ -159,6 +162,7 @@ static struct port *made(const struct wanted *wanted, char *why)
 		failed = rte_eth_dev_get_port_by_name(port->device, &port->id);
 	if (failed) {
 		snprintf(why, WHY_SIZE, "DPDK has no device %s: %s", port->device, rte_strerror(-failed));
+		free(port->request);
 		free(port);
 		return NULL;
 	}
@@ -177,7 +181,7 @@ static struct port *made_twin(const struct wanted *wanted, char *why)
 
 	snprintf(device, sizeof(device), "net_af_packet_twin%u", wanted->index);
 	snprintf(arguments, sizeof(arguments), "iface=%s,qpairs=1,blocksz=65536,framesz=%u,framecnt=512", wanted->twin,
-		 forwarder.options.frame > 1900 ? 16384 : 2048);
+		 forwarder.options.frame);
 	far.device = device;
 	far.arguments = arguments;
 	far.queues = 1;
@@ -199,7 +203,7 @@ bool port_add(const struct wanted *wanted, char *why)
 		snprintf(why, WHY_SIZE, "there are %d ports, and no more", MAX_PORTS);
 		return false;
 	}
-	if (wanted->mtu + RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN > forwarder.options.frame) {
+	if (wanted->mtu + RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN + SLOT_HEAD > forwarder.options.frame) {
 		snprintf(why, WHY_SIZE, "an MTU of %u needs larger frames than %u bytes", wanted->mtu,
 			 forwarder.options.frame);
 		return false;

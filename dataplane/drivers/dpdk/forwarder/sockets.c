@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What DPDK's drivers of Linux sockets leave out, put in between them and the libraries that they call (ld's --wrap):
  *
- * - net_af_packet also receives what the host sends. Its sockets form a group; the group is told to leave that out.
+ * - net_af_packet also receives what the host sends, and fragments put together. Its sockets form a group; the group is
+ *   told to leave the one out and the others as they are.
  * - net_af_xdp has a program attached that takes every frame, and takes off whatever is attached when it ends. The
  *   engine attaches its own, which takes what is for VIPs alone; the sockets go into that one's map. */
 #include <errno.h>
@@ -16,6 +17,9 @@
 
 #include "forwarder.h"
 
+#ifndef PACKET_FANOUT_FLAG_DEFRAG
+#define PACKET_FANOUT_FLAG_DEFRAG 0x8000
+#endif
 #ifndef PACKET_FANOUT_FLAG_IGNORE_OUTGOING /* since Linux 5.10 */
 #define PACKET_FANOUT_FLAG_IGNORE_OUTGOING 0x4000
 #endif
@@ -56,6 +60,7 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
 		return __real_setsockopt(fd, level, name, value, size);
 	memcpy(&group, value, sizeof(group));
 	group |= FLAGS(PACKET_FANOUT_FLAG_IGNORE_OUTGOING);
+	group &= ~FLAGS(PACKET_FANOUT_FLAG_DEFRAG);
 	return __real_setsockopt(fd, level, name, &group, size);
 }
 

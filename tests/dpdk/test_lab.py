@@ -1,0 +1,77 @@
+"""Laboratories on DPDK's ports: a shipped example's proof, and what befalls engine and forwarder under traffic."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from dataplane import plan
+from dataplane.forwarding.devices import AF_PACKET, AF_XDP
+from dataplane.lab.laboratory import Lab
+from tests.dpdk.conftest import forwarders
+from tests.lab import plans
+from tests.lab.test_demo import avi_lab
+from tests.lab.test_teardown import left
+from tests.lab.test_transitions import CONNECTIONS, PORT, D, standing
+from tests.polling import until
+
+pytestmark = pytest.mark.root
+PORTS = range(20001, 20801)
+every_socket = pytest.mark.parametrize("sockets", [AF_PACKET, AF_XDP])
+
+
+@pytest.mark.parametrize(("example", "sockets"), [("l2_dsr", AF_PACKET), ("l3_dsr", AF_XDP)])
+def test_a_shipped_example_proves_all_its_claims(example: str, sockets: str) -> None:
+    name = plans.lab_name()
+    words = ("--driver", "dpdk", "--sockets", sockets, "--requests", "50", "--name", name)
+    run = avi_lab("run", example, *words)
+    assert run.returncode == 0, run.stdout + run.stderr
+    verdicts = [line.split()[0] for line in run.stdout.splitlines() if line.startswith(("OK ", "FAILED "))]
+    assert verdicts == ["OK"] * 9
+    assert f"driver dpdk (net_{sockets})" in run.stdout
+    assert left(name) == []
+
+
+@contextmanager
+def running(sockets: str) -> Iterator[Lab]:
+    with plans.new_lab("l2_dsr", "dpdk", sockets=sockets) as there:
+        plans.start(there)
+        yield there
+
+
+def test_flows_in_transition_live_through_the_death_of_their_forwarder() -> None:
+    """What is remembered of flows lies in files that the next forwarder reads."""
+    with standing("dpdk") as scene:
+        held = scene.open(CONNECTIONS)
+        scene.change(d=plan.Server(D, PORT))
+        held |= scene.open(500)
+        assert scene.say("ping") == held
+        (former,) = forwarders(scene.lab)
+        os.kill(former, signal.SIGKILL)
+        assert scene.say("ping") == held
+        assert forwarders(scene.lab) not in ([], [former])
+
+
+@every_socket
+def test_a_killed_forwarder_is_back_soon_and_keeps_flows_and_counters(sockets: str) -> None:
+    with running(sockets) as lab:
+        asking = lab.start_asking(PORTS, "--interval", "0.005", "--timeout", "8")
+        asking.until(200)
+        told = lab.status()
+        assert told is not None
+        former, before = told["driver"]["details"]["process"], told["services"][0]["packets"]
+        assert [former] == forwarders(lab)
+        os.kill(former, signal.SIGKILL)
+        until(lambda: (lab.status() or {"driver": {"details": {"restarts": 0}}})["driver"]["details"]["restarts"] == 1)
+        answers = asking.finish()
+        assert [answer for answer in answers if answer.error] == [], "TCP sends again what was lost"
+        assert {a.port: a.server for a in answers} == plans.owners(lab.topology, PORTS, lab.topology.servers)
+        told = lab.status()
+        assert told is not None
+        assert told["services"][0]["packets"] > before
+        (event,) = [one["text"] for one in told["events"] if "another one forwards" in one["text"]]
+        print(event)
