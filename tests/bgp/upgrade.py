@@ -25,7 +25,7 @@ def _by(code: Path, signum: int) -> Callable[[World, Engine], None]:
         engine.end(signum)
         engine.code = code
         engine.start()
-        until(lambda: engine.status().get("bgp"), engine.log)
+        until(lambda: engine.status().get("bgp"), engine.log, 60)
         world.hops(*ENGINES)
 
     return happen

@@ -289,6 +289,28 @@ def test_a_newer_program_takes_over_without_a_gap(
         new.close(keep=False)
 
 
+def test_maps_that_may_be_new_keep_nothing_from_being_adopted(two: Wire, name: str) -> None:
+    old = two.start(name)
+    two.put(old)
+    old.close(keep=True)
+    index, folder = two.interfaces[0].index, pin_folder(name) / LAYOUT
+    for renewable in layout.RENEWABLE:
+        (folder / renewable).unlink()
+    with Map.create(2, "identifications", 4, 4, 4) as other:  # as an older release had it
+        other.pin(folder / "identifications")
+
+    new = two.start(name)
+    try:
+        assert new.adopted().names() == {("pool", ip(VIP)): "pool"}
+        assert two.balancer.run(lambda: links.attached(index)) is not None
+        two.put(new)
+        two.send(two.query(1))
+        two.receive(1)
+        assert {path.name for path in folder.iterdir()} >= set(layout.PINNED)
+    finally:
+        new.close(keep=False)
+
+
 def test_another_layout_is_replaced(two: Wire, name: str) -> None:
     old = two.start(name)
     two.put(old)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from dataplane.forwarding.values import Interface, ServiceKey
 
-LAYOUT = 8
+LAYOUT = 7
 """The version of all of this. Maps of another version are not adopted."""
 
 PINNED = (
@@ -38,6 +38,9 @@ PINNED = (
     "bss",
 )
 """The maps that outlive the program; `bss` is its memory."""
+RENEWABLE = ("identifications", "used_identifications")
+"""Those of them without whose contents the program goes on: where an older release left another form of them, or none,
+there are new ones."""
 EGRESS = "egress"
 """The map of the interfaces that the program sends to. Each program has its own, filled from `bss`: the kernel lets no
 program use one that another had first, unless both take frames of several pieces, or none does."""

@@ -19,7 +19,7 @@ from dataplane.bpf.maps import Map
 from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import Program
 from dataplane.drivers.maps import layout
-from dataplane.drivers.maps.layout import NAMES, PINNED
+from dataplane.drivers.maps.layout import NAMES, PINNED, RENEWABLE
 from dataplane.drivers.maps.tables import MapTables
 from dataplane.drivers.xdp import fitness
 from dataplane.drivers.xdp.asking import Asking
@@ -277,21 +277,27 @@ class XdpDriver:
                 one.close()
             loaded.load()
             maps = {name: loaded.map(name) for name in NAMES}
-            if found is None:
-                for name in PINNED:
+            for name in PINNED:
+                if name not in (found or {}):
+                    (self._pins / name).unlink(missing_ok=True)
                     maps[name].pin(self._pins / name)
             return loaded.program(PROGRAM), maps, loaded.map(SLOW)
 
     def _pinned_maps(self, loaded: Object) -> dict[str, Map] | None:
-        """All the maps of a former run, or None when they are not all there in the shapes that are needed."""
+        """The maps of a former run, or None when those that are needed are not all there in the right shapes."""
         if not self._pins.is_dir():
             return None
         found: dict[str, Map] = {}
         try:
             for name in PINNED:
+                if name in RENEWABLE and not (self._pins / name).exists():
+                    continue
                 found[name] = Map.pinned(self._pins / name)
-                if found[name].shape != loaded.shape(name):
+                if found[name].shape == loaded.shape(name):
+                    continue
+                if name not in RENEWABLE:
                     raise DriverError(f"{name} has another shape")
+                found.pop(name).close()
         except DriverError as exc:
             log.warning("what was left in %s cannot be adopted: %s", self._pins, exc)
             for one in found.values():
