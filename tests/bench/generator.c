@@ -42,7 +42,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 4);
+	__uint(max_entries, 5);
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, sizeof(__u32));
 } programs SEC(".maps");
@@ -89,7 +89,7 @@ static __always_inline __u32 whole_flow(void *frame)
 /* A page begins as `frame` and is recycled with what the last program made of it, its data back at the first byte: that
  * may have been anything in the Ethernet header, and in the IP header only the first words that differ by flow. Short,
  * for each nanosecond here counts for every program alike and hides what is between them. */
-SEC("xdp") int generate(struct xdp_md *ctx)
+SEC("xdp.frags") int generate(struct xdp_md *ctx)
 {
 	__u32 *words = (void *)(long)ctx->data;
 	__u32 flow, sum;
@@ -119,12 +119,12 @@ SEC("xdp") int generate(struct xdp_md *ctx)
 	return bpf_redirect_map(&ports, 0, XDP_DROP);
 }
 
-SEC("xdp") int bare_redirect(struct xdp_md *ctx)
+SEC("xdp.frags") int bare_redirect(struct xdp_md *ctx)
 {
 	return bpf_redirect_map(&ports, 1, XDP_DROP);
 }
 
-SEC("xdp") int count(struct xdp_md *ctx)
+SEC("xdp.frags") int count(struct xdp_md *ctx)
 {
 	__u8 *bytes = (void *)(long)ctx->data;
 	__u64 *number;

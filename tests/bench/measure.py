@@ -69,6 +69,14 @@ class Samples:
         return [value / other for value, other in zip(self.values, self.against, strict=True)]
 
     @property
+    def itself(self) -> float | None:
+        """The comparison beside itself: its even rounds by its odd ones. As far as that is from 1, the machine moves
+        ratios by itself. None where there are fewer than two."""
+        if len(self.against) < 2:
+            return None
+        return statistics.median(self.against[::2]) / statistics.median(self.against[1::2])
+
+    @property
     def median(self) -> float:
         """Of what is judged."""
         return statistics.median(self.judged)

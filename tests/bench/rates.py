@@ -334,9 +334,10 @@ def _owners(value: Pool, numbers: range, *, former: bool) -> Counter[int]:
 
 
 def frame_cost(effort: Effort) -> Iterator[Samples]:
-    """Nanoseconds of one frame over an empty program, 1 flow, always the same bytes. Test runs are short, so that most
-    are not interrupted; each sample is the least of many. The runner around the program undoes the tunnel's header:
-    its cost is measured by a program that does nothing but grow the frame, and taken off."""
+    """Nanoseconds of one frame over an empty program, 1 flow, always the same bytes; and its whole run against the bare
+    redirect's. Test runs are short, so that most are not interrupted; each sample is the least of many. The runner
+    around the program undoes the tunnel's header: its cost is measured by a program that does nothing but grow the
+    frame, and taken off."""
     runs, repeat = effort.times(100, 3), 20_000
     decider = KernelDecider()
     try:
@@ -345,10 +346,12 @@ def frame_cost(effort: Effort) -> Iterator[Samples]:
             first, second = Interface(1, "lo", mac(1), 1500), Interface(2, "other", mac(2), 1500)
             tables.put_interface(first)
             tables.put_interface(second)
-            there = [decider._program, *(loaded.program(name) for name in ("empty", "grow", "grow_twice"))]
+            others = ("empty", "bare_redirect", "grow", "grow_twice")
+            there = [decider._program, *map(loaded.program, others)]
             for at, program in enumerate(there):
                 programs.update(u32(at), u32(program.fd))
             again, traffic = loaded.program("again"), wire.Traffic(loaded.map("data"))
+            loaded.map("ports").update(u32(1), u32(1))
             sent = wire.frame(first.mac)
             traffic.send(sent)
 
@@ -357,19 +360,24 @@ def frame_cost(effort: Effort) -> Iterator[Samples]:
                 return min(again.test_run(sent, repeat=repeat).duration for _ in range(runs))
 
             def measures(number: int) -> dict[str, Callable[[], float]]:
-                return {name: partial(least, at) for at, name in enumerate(("own", "empty", "grow", "twice")[:number])}
+                return {
+                    name: partial(least, at)
+                    for at, name in enumerate(("own", "empty", "bare", "grow", "twice")[:number])
+                }
 
             put(tables, pool(L2, 2), service(0))
             assert decider.run(sent).redirected
-            rates = interleaved(effort.rounds, **measures(2))
+            rates = interleaved(effort.rounds, **measures(3))
             cost = [own - empty for own, empty in zip(rates["own"], rates["empty"], strict=True)]
             yield Samples("L2", "ns", cost, note="over an empty program", more=dict(rates))
+            yield Samples("L2, whole", "ns", rates["own"], rates["bare"], BARE)
             put(tables, pool(L3_IPIP, 2), service(0))
             assert decider.run(sent).redirected
-            rates = interleaved(effort.rounds, **measures(4))
+            rates = interleaved(effort.rounds, **measures(5))
             rows = zip(rates["own"], rates["grow"], rates["twice"], strict=True)
             cost = [own - grow + (twice - grow) / 2 for own, grow, twice in rows]
             yield Samples("L3", "ns", cost, note="over an empty program", more=dict(rates))
+            yield Samples("L3, whole", "ns", rates["own"], rates["bare"], BARE)
             for program in (*there[1:], again):
                 program.close()
     finally:

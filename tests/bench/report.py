@@ -76,7 +76,8 @@ def measured(samples: Samples) -> str:
     if not samples.against:
         return ""
     ours, theirs = (_median(values) for values in (samples.values, samples.against))
-    return f"{number(ours)} : {number(theirs)} {samples.unit}"
+    itself = "" if samples.itself is None else f", itself {samples.itself:.2f}"
+    return f"{number(ours)} : {number(theirs)} {samples.unit}{itself}"
 
 
 def _median(values: Sequence[float]) -> float:

@@ -95,8 +95,8 @@ ROWS = (
         },
     ),
     Row(
-        "frame", "one frame in BPF_PROG_TEST_RUN", "an empty program", "rates:frame_cost",
-        {"L2": at_most(40, None), "L3": at_most(50, None)},
+        "frame", "one frame in BPF_PROG_TEST_RUN", "the bare redirect there", "rates:frame_cost",
+        {"L2, whole": at_most(1.7, 2), "L3, whole": at_most(2.3, 2.8)},
     ),
     Row(
         "cores", "two queues, two cores", "the bare same action on two", "rates:two_cores",
