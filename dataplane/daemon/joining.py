@@ -6,6 +6,9 @@ import asyncio
 import platform
 import socket
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dataplane import plan, statedir
 from dataplane.engine.engine import Engine
 from dataplane.errors import ClusterError, EngineError
+from dataplane.plan.history import Held
 from dataplane.vip.placed import Placed, Share
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ class Joining(Placed):
         self._mark: plan.Mark | None = None  # of the plan that is followed
         self._others = frozenset[bytes](), frozenset[bytes]()  # addresses and MAC addresses that the engine was told
         self._fault = ""  # why it is not known which store the host shares
+        self._seen: Future[dict[str, list[Held]]] | None = None  # what others saw before this engine began
         self._news: list[str] = []  # what happened before there was somebody to tell
         self.answer: Answer = _not_yet  # answers what other hosts ask
 
@@ -49,6 +54,22 @@ class Joining(Placed):
         await self._look()
         if self._membership is not None and (why := await self._membership.refusal(FIRST)):
             raise EngineError(why, remedy="--name gives another one a name")
+        if self._seen is not None:
+            with suppress(ClusterError, TimeoutError):
+                async with asyncio.timeout(FIRST):
+                    await asyncio.shield(asyncio.wrap_future(self._seen))
+
+    def recall(self, engine: Engine) -> None:
+        """Tell an engine what others saw before it began, as soon as that is known."""
+        if self._seen is None or not self._seen.done():
+            return
+        seen, self._seen = self._seen, None
+        if seen.exception() is None:
+            of_wall = engine.clock.of_wall
+            changes = seen.result().items()
+            told = {name: [replace(one, since=of_wall(one.since, 0)) for one in held] for name, held in changes}
+            if pools := engine.pools.recall(told):
+                engine.put_anew(pools)
 
     def follow(self, planned: plan.Plan) -> None:
         """This is the plan of an engine that is about to start."""
@@ -67,6 +88,7 @@ class Joining(Placed):
         self._engine = engine
         while True:
             await self._look()
+            self.recall(engine)
             if self._membership is not None:
                 self.applied(engine)
                 carrier = any(engine.network.is_up(one.index) for one in engine.interfaces.served())
@@ -75,6 +97,8 @@ class Joining(Placed):
                 if others != self._others:
                     self._others = others
                     engine.others_changed()
+                if self._membership.first:
+                    self._membership.sharing.tell(engine.pools.changes())
             while self._news:
                 engine.events.add(self._news.pop(0))
             await asyncio.sleep(LOOK_EVERY)
@@ -140,6 +164,7 @@ class Joining(Placed):
                 lambda line: self.answer(line),
             )
             self._membership.start()
+            self._seen = self._membership.sharing.recall()
 
     def _changed(self, vips: Collection[bytes]) -> None:
         if self._engine is not None:

@@ -276,6 +276,7 @@ class Daemon:
             self._joining.follow(first)
             arp = GratuitousArp()
             engine = Engine(settings.name, interfaces, driver, network, [arp], record, announced, self._joining)
+            self._joining.recall(engine)
             await engine.start(first)
         except BaseException:
             if engine is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataplane.engine import routedpools
 from dataplane.engine.engine import Engine
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class Speaking:
                 self._folder,
                 forwards_on=forwards_on,
                 tell=self._engine.events.add,
-                heard_again=self._engine.heard_again,
+                heard_again=partial(routedpools.begin_anew, self._engine),
             )
             self._engine.vips.add(self._announcer)
         self._announcer.speak(bgp)

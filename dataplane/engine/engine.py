@@ -13,7 +13,6 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dataplane import plan
-from dataplane.engine import routedpools
 from dataplane.engine.damage import Damage
 from dataplane.engine.dirty import DirtySet
 from dataplane.engine.handshakewatch import HandshakeWatch
@@ -306,10 +305,9 @@ class Engine:
         self.interfaces.put_addresses()
         self.conflicts.match()
 
-    def heard_again(self, seconds: float) -> None:
-        """Routers hear the engine that did not for so many seconds."""
-        self.members.ask_anew(pools := routedpools.found(self.index, self.vips))
-        self._dirty.mark_pools(self.pools.begin_anew(pools, self.clock.now() - seconds))
+    def put_anew(self, pools: Iterable[str]) -> None:
+        """These pools have begun anew: put them at once."""
+        self._dirty.mark_pools(pools)
         self.refresh()
 
     def _path_mtu_changed(self) -> None:

@@ -6,10 +6,13 @@ that waits for its servers' first results). Everybody who shows a state takes it
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from dataplane import plan
+from dataplane.forwarding.transition import Life
 
 UP, DOWN, DISABLED, UNKNOWN, INITIALIZING = "up", "down", "disabled", "unknown", "initializing"
 
@@ -190,3 +193,11 @@ def duration(seconds: float) -> str:
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     words = [f"{n} {unit}" for n, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if n]
     return " ".join(words[:2]) or "0 s"
+
+
+def counted(lingering: Iterable[tuple[int, Life, int]]) -> Mapping[Life, Flows]:
+    """The flows that live, by member."""
+    now, ages = time.monotonic_ns(), defaultdict[Life, list[float]](list)
+    for _, life, seen in lingering:
+        ages[life].append(max(0.0, (now - seen) / 1e9))
+    return {life: Flows(len(of), sum(age >= IDLE for age in of), min(of)) for life, of in ages.items()}

@@ -12,19 +12,20 @@ import os
 import socket
 import time
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from dataplane import plan
-from dataplane.engine import vipgroups
-from dataplane.engine.operstate import IDLE, Flows
+from dataplane.engine import operstate, vipgroups
+from dataplane.engine.operstate import Flows
+from dataplane.engine.poolhistory import PoolHistory
 from dataplane.engine.vipgroups import Names, Ups
 from dataplane.forwarding import maglev, poolnames, translate, values
 from dataplane.forwarding.driver import Driver, Found
 from dataplane.forwarding.transition import Life, Slots
 from dataplane.health.checkstate import settled_after
+from dataplane.plan.history import Held
 from dataplane.plan.index import ServiceIndex
 from dataplane.runtime import pipeline
 
@@ -32,6 +33,10 @@ SETTLE = 0.5
 """Seconds that a new pool's servers have beyond their monitors' own time."""
 AT_ONCE = 64
 """Pools that a driver is given at a time, while threads make the next."""
+
+
+_LONGEST = 3600.0
+"""Seconds for which changes are told to engines that begin later, where connections may be idle for ever."""
 
 
 class _Wanted(NamedTuple):
@@ -62,6 +67,7 @@ class Pools:
         self._driver, self._index = driver, index
         self._members, self._ups, self._is_known = members, ups, is_known
         self.values: dict[str, values.Pool] = {}
+        self.history = PoolHistory()
         self._names: dict[str, Names] = {}
         self._divided: set[str] = set()
         self._left: dict[str, str] = {}
@@ -108,16 +114,22 @@ class Pools:
                 self._slots.pop(name, None)  # what another VIP had
                 self._unsettle(name, services)
 
-    def begin_anew(self, uuids: Collection[str], since: float) -> Collection[str]:
+    def begin_anew(self, uuids: Iterable[str], since: float) -> None:
         """No flow of these pools came here since then, on the clock of the plan's times: they wait until their servers
-        were heard of, as pools that are new, and what changed meanwhile is forgotten. Returns those that are to be put:
-        all of them."""
+        were heard of, as pools that are new, and what changed meanwhile is forgotten."""
         for uuid in uuids:
             for name in self.names(uuid):
                 if name in self._slots:
                     self._slots[name].void(since)
                 self._unsettle(name, self._index.of_pool(uuid))
-        return uuids
+
+    def recall(self, changes: Mapping[str, Sequence[Held]]) -> Collection[str]:
+        """Others saw these changes, on the clock of the plan's times, before this engine began: pools that have seen
+        none themselves go on from them. Returns the uuids of those that are to be put."""
+        names = self.history.recall(changes) - self._adopted.keys()
+        for name in names:
+            self._slots.pop(name, None)
+        return {poolnames.parts(name).uuid for name in names if name in self.values}
 
     def _unsettle(self, name: str, services: Collection[plan.Service]) -> None:
         longest = max((settled_after(m) for s in services for m in s.monitors), default=0)
@@ -270,8 +282,21 @@ class Pools:
         self._unsettled.pop(name, None)
         self._watched.discard(name)
         self._slots.pop(name, None)
+        self.history.forget(name)
         if self.values.pop(name, None) is not None:
             self._driver.remove_pool(name, heir)
+
+    def changes(self) -> Mapping[str, Sequence[Held]]:
+        """The changes of pools' tables that connections may be older than, on the clock of the plan's times."""
+        return {
+            name: held
+            for name in self.history.changed()
+            if name in self.values and (held := self.history.young(name, self._oldest(name)))
+        }
+
+    def _oldest(self, name: str) -> float:
+        """Before this a change does not matter: a connection that is older was used since."""
+        return self._now() - (_timeout(self._index.of_pool(poolnames.parts(name).uuid)) or _LONGEST)
 
     def moving(self) -> Collection[str]:
         """The pools of whose slots some are not stable: the flows that they remember count for `advance`."""
@@ -280,7 +305,7 @@ class Pools:
     def advance(self, lingering: values.Lingering) -> Collection[str]:
         """Time passed: ends windows, tracking and graceful times, and the wait of new pools. lingering: flows that
         live, of those that were `moving`. Returns the uuids of the pools that are to be put."""
-        self._flows = {name: _counted(flows) for name, flows in lingering.items()}
+        self._flows = {name: operstate.counted(flows) for name, flows in lingering.items()}
         asked = {name: [(slot, life) for slot, life, _ in flows] for name, flows in lingering.items()}
         changed = [name for name in self._watched if name in self.values and self._advance(name, asked.get(name))]
         return {poolnames.parts(name).uuid for name in changed}.union(filter(self._may_unite, self._divided))
@@ -300,9 +325,7 @@ class Pools:
         serving = {(target.address, target.generation) for target in pool.targets if target.serves}
         changed = self._unsettled.get(name, float("inf")) <= time.monotonic()
         if lingering is not None:
-            timeouts = [service.idle_timeout for service in services]
-            timeout = 0 if 0 in timeouts else max(timeouts, default=0)
-            changed |= slots.advance(self._now(), timeout, serving.__contains__, lingering)
+            changed |= slots.advance(self._now(), _timeout(services), serving.__contains__, lingering)
         if any(not server.enabled for server in self._index.members(uuid).servers):
             changed |= serving != {member.life for member in self._members(services[0]) if member.serves}
         return changed
@@ -342,6 +365,7 @@ class Pools:
         if not slots.is_at(table, lives):
             serves = {life for life, member in zip(lives, found, strict=True) if member.serves}
             slots.change(table, lives, serves.__contains__, self._now())
+            self.history.note(name, self._now(), found)
         if not slots.stable or any(not m.server.enabled and m.serves for m in found):
             self._watched.add(name)
         else:
@@ -349,11 +373,14 @@ class Pools:
         return translate.pool(service, found, slots.phases(lives), table, known, shares, name)
 
     def _first_slots(self, name: str, service: plan.Service) -> Slots:
-        """The slots of a pool that is new to this process: as the kernel has them, else as the plan tells them."""
+        """The slots of a new pool: as the kernel has them, else as other engines saw them, else as the plan tells."""
         slots = Slots(service.slots)
         adopted = self._adopted.get(name)
         if adopted is not None and adopted.slots == service.slots:
             slots.adopt(adopted, self._now())
+            return slots
+        if changes := self.history.young(name, self._oldest(name)):
+            translate.replay(slots, service, changes)
             return slots
         now = self._now()
         enabled = tuple((s.address, s.weight, s.generation) for s in service.servers if s.enabled)
@@ -367,9 +394,7 @@ class Pools:
         return slots
 
 
-def _counted(lingering: Iterable[tuple[int, Life, int]]) -> Mapping[Life, Flows]:
-    """The flows that live, by member."""
-    now, ages = time.monotonic_ns(), defaultdict[Life, list[float]](list)
-    for _, life, seen in lingering:
-        ages[life].append(max(0.0, (now - seen) / 1e9))
-    return {life: Flows(len(of), sum(age >= IDLE for age in of), min(of)) for life, of in ages.items()}
+def _timeout(services: Iterable[plan.Service]) -> int:
+    """The longest idle timeout, in seconds; 0: a connection may be idle for ever."""
+    timeouts = [service.idle_timeout for service in services]
+    return 0 if 0 in timeouts else max(timeouts, default=0)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import socket
 
-from dataplane.plan.index import ServiceIndex
-from dataplane.vip.owner import VipOwner
+from dataplane.engine.engine import Engine
 
 
-def found(index: ServiceIndex, vips: VipOwner) -> set[str]:
-    """Their uuids: those of which nobody asks for a VIP by ARP."""
+def begin_anew(engine: Engine, seconds: float) -> None:
+    """No router heard an engine for so many seconds."""
+    vips = engine.vips
     routed = {vip.address for vip in vips.served() if not vip.owned and vips.is_routed(vip.address)}
-    pools = {service.pool_uuid for vip in routed for service in index.of_vip(vip)}
-    return {uuid for uuid in pools if all(socket.inet_aton(s.vip) in routed for s in index.of_pool(uuid))}
+    pools = {service.pool_uuid for vip in routed for service in engine.index.of_vip(vip)}
+    pools = {uuid for uuid in pools if all(socket.inet_aton(s.vip) in routed for s in engine.index.of_pool(uuid))}
+    engine.members.ask_anew(pools)
+    engine.pools.begin_anew(pools, engine.clock.now() - seconds)
+    engine.put_anew(pools)

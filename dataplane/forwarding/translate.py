@@ -17,8 +17,9 @@ from typing import NamedTuple
 from dataplane import plan
 from dataplane.forwarding import maglev, values
 from dataplane.forwarding.maglev import Owners
-from dataplane.forwarding.transition import Life, Phases
+from dataplane.forwarding.transition import Life, Phases, Slots
 from dataplane.plan import index
+from dataplane.plan.history import Held
 from dataplane.plan.index import Members
 
 _KEY, _SHARE = struct.Struct("!IQ"), struct.Struct("!HH")
@@ -139,6 +140,15 @@ def former_table(service: plan.Service, former: plan.Former, members: Sequence[L
         for life, (_, weight, _) in zip(former_lives(former), former.servers, strict=True)
     )
     return _table(owners, service.slots, service.seed)
+
+
+def replay(slots: Slots, service: plan.Service, changes: Sequence[Held]) -> None:
+    """Have the slots of a pool that is new go through changes that others saw."""
+    everybody = sorted({(socket.inet_aton(address), life) for held in changes for address, _, life in held.servers})
+    for held in changes:
+        serving = {(socket.inet_aton(address), life) for address, life in held.serving}
+        table = former_table(service, plan.Former(held.since, held.servers), everybody)
+        slots.change(table, everybody, serving.__contains__, held.since)
 
 
 def pool(

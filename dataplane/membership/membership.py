@@ -26,6 +26,7 @@ from dataplane.membership.link import Link, Standing, State
 from dataplane.membership.memory import Remembered
 from dataplane.membership.places import Placer
 from dataplane.membership.record import EngineRecord
+from dataplane.membership.sharing import Sharing
 from dataplane.placement.hearing import Timing
 from dataplane.placement.model import Presence
 from dataplane.plan.redundancy import Redundancy
@@ -85,6 +86,7 @@ class Membership:
         self._skewed: set[str] = set()
         self._beats = Heartbeats(Told(name), self._handed(self._hear))
         self.link = Link(address, f"{record.FOLDER}{name}", self._foreign, self._handed(self._moved))
+        self.sharing = Sharing(self.link)
         answering = Answering(self.link, name, answer)
         for folder, take in (
             (record.FOLDER, self._take_engines),
@@ -136,6 +138,13 @@ class Membership:
     def placed(self) -> bool:
         """Whether a VIP is, by its place, this engine's to announce."""
         return any(role.answers or role.tells for role in self._roles.values())
+
+    @property
+    def first(self) -> bool:
+        """Whether this engine comes first of those of its group: what one of them is to tell it tells."""
+        group = self._base.group
+        names = (name for name, known in self.known.engines.items() if known.record.group == group)
+        return min(names, default="") == self.name
 
     def report(self) -> dict[str, Any]:
         """What there is to tell.
