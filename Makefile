@@ -89,6 +89,7 @@ torture: install-test ## kills, damage, full disks, mutated input: every part (T
 fleet: install-test ## several engines and hosts, and what befalls them (COMMITS=500 KILLS=200 CONNECTIONS=1000 BEFORE=COMMIT)
 	@$(BIN)/python -m tests.cluster.fleet --commits $(COMMITS) --kills $(KILLS)
 	@$(BIN)/python -m tests.bgp.events --connections $(CONNECTIONS)
+	@$(BIN)/python -m tests.bgp.crowd
 	@$(BIN)/python -m tests.cluster.upgrade --before $(BEFORE)
 	@$(BIN)/python -m tests.bgp.upgrade --before $(BEFORE) --connections $(CONNECTIONS)
 
