@@ -22,6 +22,7 @@ def run(lab: GroupLab, seen_at: Sequence[Seen], step: Callable[[str], None]) -> 
     engines = lab.group.engines
     if lab.routes:
         yield _spread(seen_at, engines)
+        yield _disabled(lab, engines[1], step)
         yield _drained(lab, engines[1], step)
         yield _dead(lab, engines[2], step)
         yield from _frozen(lab, step)
@@ -76,6 +77,21 @@ def _frozen(lab: GroupLab, step: Callable[[str], None]) -> Iterator[Finding]:
 def _commits(lab: GroupLab) -> dict[str, int]:
     """The commit that each engine has applied; 0 of one that does not answer."""
     return {name: int((lab.status(name) or {}).get("version", 0)) for name in lab.engine_states()}
+
+
+def _disabled(lab: GroupLab, engine: Node, step: Callable[[str], None]) -> Finding:
+    """An operator takes an engine out, and back."""
+    step(f"{engine.name} is disabled in the shell, under requests")
+    others = lab.engine_states().keys() - {engine.name}
+    with Steady(lab) as steady:
+        took = lab.sends_to(others, lambda: lab.enable(engine, "se_state_disabled"))
+    lab.enable(engine, "se_state_enabled")
+    lab.sends_to(lab.engine_states())
+    return Finding(
+        f"{engine.name}, disabled, has no VIP any more, until it is enabled: nothing is lost",
+        not steady.unanswered and steady.slowest < _REPEATED,
+        f"gone at the router after {took:.2f} s; {steady.words()}",
+    )
 
 
 def _drained(lab: GroupLab, engine: Node, step: Callable[[str], None]) -> Finding:

@@ -186,6 +186,12 @@ class GroupLab(Lab):
         words += ["--name", node.name, "--store", self.store, *(("--driver", self.driver) if self.driver else ())]
         self._engines[node.name] = self.hosts[node.name].spawn([*words, *options], self.log(node.name))
 
+    def enable(self, node: Node, state: str) -> None:
+        """Give an engine an `enable_state` in the shell. Raises LabError with what that said."""
+        done = self.shell("-c", f"configure serviceengine {node.name}", "-c", f"enable_state {state}", "-c", "save")
+        if done.returncode:
+            raise LabError(f"avi-shell refused {state}: {done.stderr}{done.stdout}".strip())
+
     def signal_one(self, node: Node, signum: int = signal.SIGTERM) -> None:
         """Send an engine a signal."""
         self._engines[node.name].send_signal(signum)
