@@ -232,7 +232,7 @@ EVENTS = (
     Event("SIGTERM: withdrawn, then the engine ends", "c", _ended, 0.3),
     Event("kill -9 of the engine, started again", "a", _killed),
     Event("kill -9 of the engine, not started again", "c", _stays_dead, 0.5, loses=0.5),
-    Event("kill -9 of the engine, not started again", "a", _stays_dead, 30.6, long=True),
+    Event("kill -9 of the engine, not started again", "a", _stays_dead, 31.0, long=True),
     Event("SIGHUP, then avi-se clean", "a", _left_and_cleaned, 0.3),
     Event("the engine stands still, its lock held", "b", _hangs, 10.5),
     Event("kill -9 of the keeper", "a", _without_keeper),
