@@ -108,7 +108,7 @@ def killed(members: Members, folder: Path, count: int) -> int:
 def _following(folder: Path, url: str) -> Iterator[None]:
     """A host that follows, and whose watch of the log nothing ends for good."""
     argv = [sys.executable, "-m", "avi_shell", "follow", "--state", str(folder), "--store", url]
-    process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield
         assert process.poll() is None
