@@ -10,6 +10,8 @@ import argparse
 import select
 import socket
 import struct
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +25,7 @@ from dataplane.drivers import selection
 from dataplane.errors import EngineError
 from dataplane.forwarding import maglev as hashing
 from dataplane.forwarding.rewrite import checksum, ip_header
-from tests.bench.measure import Effort, Samples, Unmeasurable
+from tests.bench.measure import Effort, Samples, Unmeasurable, paired
 from tests.drivers import PREFERRED
 from tests.health.crowd import ENGINE, PORT, Crowd, batch, crowd, quick
 
@@ -68,20 +70,30 @@ def costs(servers: int, seconds: float, rounds: int, mode: str, names: Sequence[
             if there.process is None:
                 there.start(PREFERRED)
             _settled(there, version)
-            values = []
             begun, ran = time.monotonic(), _probes(there)
-            for _ in range(rounds):
-                used, since = there.used(), time.monotonic()
+
+            def used() -> float:
+                before, since = there.used(), time.monotonic()
                 time.sleep(seconds / rounds)
-                values.append((there.used() - used) / (time.monotonic() - since) * 1000 / servers)
+                return (there.used() - before) / (time.monotonic() - since) * 1000 / servers
+
+            values, bare = paired(rounds, used, lambda: 1000 * _knocking(there, max(0.5, seconds / rounds)))
             ran, took = _probes(there) - ran, time.monotonic() - begun
             told = _told(there)["monitors"]
             late = told["late"]["p99"] * 1000
             yield Samples(
-                name if mode == plan.L2 else f"{name} in a tunnel", "of a core", values,
+                name if mode == plan.L2 else f"{name} in a tunnel", "of a core", values, bare,
                 note=f"{servers:,} servers, {ran / took:,.0f} probes/s, 99 % within {late:.0f} ms of their time",
                 more={"servers": servers, "probes/s": ran / took, "late": told["late"], "up": _up(there)},
             )  # fmt: skip
+
+
+def _knocking(there: Crowd, seconds: float) -> float:
+    """Processor time of one connection to the servers, by a loop that does nothing else."""
+    command = [sys.executable, "-m", "tests.bench.knocking", str(PORT), str(seconds)]
+    argv = ["nsenter", f"--net={there.engine.path}", *command]
+    addresses = "\n".join(there.addresses)
+    return float(subprocess.run(argv, input=addresses, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def many(effort: Effort) -> Iterator[Samples]:
