@@ -90,6 +90,7 @@ fleet: install-test ## several engines and hosts, and what befalls them (COMMITS
 	@$(BIN)/python -m tests.cluster.fleet --commits $(COMMITS) --kills $(KILLS)
 	@$(BIN)/python -m tests.bgp.events --connections $(CONNECTIONS)
 	@$(BIN)/python -m tests.bgp.crowd
+	@$(BIN)/python -m tests.lab.coldengine
 	@$(BIN)/python -m tests.cluster.upgrade --before $(BEFORE)
 	@$(BIN)/python -m tests.bgp.upgrade --before $(BEFORE) --connections $(CONNECTIONS)
 
