@@ -89,6 +89,7 @@ def leftovers(pids: Collection[int], mark: str) -> dict[str, list[str]]:
         "interfaces": lambda: _names(Path("/sys/class/net")),
         "laboratories": lambda: _names(Path("/run/avi-lab")),
         "BPF pins": lambda: _names(Path("/sys/fs/bpf/avi-se")),
+        "shared maps": lambda: [*_names(Path("/run/avi-se")), *_names(Path("/dev/shm/avi-se"))],
         "nftables tables": lambda: _output("nft", "list", "tables"),
     }
     of_this_run = re.compile(rf"(?<!\d)({'|'.join(map(str, pids))})(?!\d)")

@@ -27,6 +27,7 @@ LONG = (
     "tests/broken/test_announcements.py",
     "tests/bgp",
     "tests/l3",
+    "tests/dpdk",
     "tests/lab",
     "tests/broken",
     "tests/field",

@@ -4,6 +4,7 @@ import os
 import subprocess
 import uuid
 
+from dataplane.drivers.dpdk.folder import Folder
 from tests.conftest import MARK, leftovers
 from tests.netns import Namespace
 
@@ -13,6 +14,14 @@ def test_a_namespace_is_seen_until_it_is_gone() -> None:
         assert leftovers([os.getpid()], "none")["namespaces"] == [there.name]
         assert "namespaces" not in leftovers([int(f"{os.getpid()}0")], "none")
     assert "namespaces" not in leftovers([os.getpid()], "none")
+
+
+def test_maps_in_memory_are_seen_until_they_are_gone() -> None:
+    folder = Folder(f"avi-test-{os.getpid()}")
+    assert leftovers([os.getpid()], "none")["shared maps"] == [folder.root.name]
+    folder.remove()
+    folder.close()
+    assert "shared maps" not in leftovers([os.getpid()], "none")
 
 
 def test_a_process_is_seen_until_it_has_ended() -> None:
