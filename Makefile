@@ -11,6 +11,7 @@ CHECKED ?= 200000
 ARM_FRAMES ?= 50000
 COMMITS ?= 500
 KILLS ?= 200
+VIPS ?= 200
 CONNECTIONS ?= 1000
 BEFORE ?= d94569b
 KERNEL ?= 6.1
@@ -86,8 +87,9 @@ arm64: install-test ## the native decision for Arm, emulated: packet table and r
 torture: install-test ## kills, damage, full disks, mutated input: every part (TORTURE="kills=50 starts": those alone)
 	@$(BIN)/python -m tests.torture $(TORTURE)
 
-fleet: install-test ## several engines and hosts, and what befalls them (COMMITS=500 KILLS=200 CONNECTIONS=1000 BEFORE=COMMIT)
+fleet: install-test ## several engines and hosts, and what befalls them (COMMITS=500 KILLS=200 VIPS=200 CONNECTIONS=1000 BEFORE=COMMIT)
 	@$(BIN)/python -m tests.cluster.fleet --commits $(COMMITS) --kills $(KILLS)
+	@$(BIN)/python -m tests.cluster.failover --vips $(VIPS)
 	@$(BIN)/python -m tests.bgp.events --connections $(CONNECTIONS)
 	@$(BIN)/python -m tests.bgp.crowd
 	@$(BIN)/python -m tests.lab.coldengine

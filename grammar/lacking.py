@@ -4,9 +4,9 @@ from __future__ import annotations
 
 LACKING = frozenset(
     """attach backup bash controller convert deactivate detach disable discover enable generate
-    initialplacement migrate move patch ping placement purge rebalance reboot rediscover reload reset
-    restart restore resync retry rotate scalein scaleout send shell shutdown ssh start stop switch
-    switchover sync techsupport telnet test traceroute upgrade upload verify verifylogin warmstart write""".split()
+    initialplacement move patch ping placement purge rebalance reboot rediscover reload reset
+    restart restore resync retry rotate send shell shutdown ssh start stop switch
+    sync techsupport telnet test traceroute upgrade upload verify verifylogin warmstart write""".split()
 )
 """Verbs of the appliance that this product lacks."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -56,3 +57,11 @@ def _confirm(action: str, *after: Node) -> Node:
 def commit_options(action: str) -> tuple[Node, ...]:
     """`confirm <minutes>` and `comment <text>`, in any order, of a command that makes a commit."""
     return _confirm(action, comment(action)), comment(action, _confirm(action))
+
+
+def any_of(action: str, options: Sequence[tuple[str, str, str]]) -> tuple[Node, ...]:
+    """Words that may follow in any order, each once."""
+    return tuple(
+        Node(word, help, action, any_of(action, [o for o in options if o[0] != word]), argument=argument)
+        for word, help, argument in options
+    )

@@ -9,8 +9,9 @@ from collections.abc import Collection, Sequence
 from functools import cache
 
 from grammar import schema
-from grammar.nodes import Node, Slot, comment, commit_number, commit_options, number
+from grammar.nodes import Node, Slot, any_of, comment, commit_number, commit_options, number
 from grammar.pages import PAGES
+from grammar.placing import PLACING
 from grammar.views import VIEWS
 
 
@@ -163,14 +164,6 @@ _IMPORT_OPTIONS = (
 """Words that may follow the file of an import: word, help, argument."""
 
 
-def _any_of(action: str, options: Sequence[tuple[str, str, str]]) -> tuple[Node, ...]:
-    """Words that may follow in any order, each once."""
-    return tuple(
-        Node(word, help, action, _any_of(action, [o for o in options if o[0] != word]), argument=argument)
-        for word, help, argument in options
-    )
-
-
 def _watch(show: Node) -> Node:
     return Node("watch", "repeat a show command until Ctrl-C", next=(Node("", slot=Slot.COMMAND, next=(show,)),))
 
@@ -274,7 +267,7 @@ def root() -> tuple[Node, ...]:
                         Node(
                             "file",
                             "",
-                            next=(_path("import", *_any_of("import", _IMPORT_OPTIONS)),),
+                            next=(_path("import", *any_of("import", _IMPORT_OPTIONS)),),
                         ),
                     ),
                 ),
@@ -293,6 +286,7 @@ def root() -> tuple[Node, ...]:
                 ),
             ),
         ),
+        *PLACING,
         _watch(show),
         *_EVERYWHERE,
         _CONFIRM,

@@ -16,6 +16,7 @@ _CLIENT = Node("<x.x.x.x:port>", "a client's address and port", "show.flow", (),
 VIEWS: Mapping[str, tuple[Node, ...]] = {
     "virtualservice": (
         _view("detail", "live state, packets and servers, from the service engines"),
+        Node("placement", "the engines that it is on: since when, why there, and what if one fails", "show.placement"),
         Node("flow", "the server that a client's packets go to, and why", next=(_CLIENT,)),
     ),
     "pool": (

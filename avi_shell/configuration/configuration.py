@@ -22,6 +22,7 @@ from grammar import relations, schema
 
 if TYPE_CHECKING:
     from avi_shell.configuration.commit import Change
+    from avi_shell.configuration.placement import Placement
     from dataplane.cluster.asking import Asking
 
 T = TypeVar("T")
@@ -70,8 +71,7 @@ class Configuration:
         return cls(Store.in_memory())
 
     def copy(self, *, lenient: bool = False) -> Configuration:
-        """The same in memory, which nobody else sees. lenient: an object that breaks rules with others is saved there,
-        and a notice tells of each."""
+        """The same in memory, for nobody else. lenient: what breaks rules with others is saved, with notices."""
         connection = sqlite3.connect(":memory:", isolation_level=None)
         with self._store.guarded():
             self._store.connection.backup(connection)
@@ -202,12 +202,15 @@ class Configuration:
         return self._store.history(limit)
 
     def follow(self, age: float = 0.0) -> str:
-        """Apply what other hosts committed, where several share the configuration; not if that was done in the last
-        `age` seconds. Returns why it cannot be, "" where nothing is wrong."""
+        """Apply what other hosts committed, but not twice in `age` seconds. Returns why it cannot be, else ""."""
         return ""
 
     def asking(self) -> Asking | None:
         """Asks the engines of other hosts, where several share the configuration."""
+        return None
+
+    def placement(self) -> Placement | None:
+        """Where VIPs are on the engines of several hosts, where they share the configuration."""
         return None
 
     def again(self, once: Callable[[], T]) -> T:
@@ -288,8 +291,7 @@ class Configuration:
 
     @contextmanager
     def settling(self, action: str, by: Author = NOBODY) -> Iterator[Settling]:
-        """Change what waits to be confirmed, all or nothing. Where several hosts share the configuration that is a
-        commit, which changes no object: every host knows it then."""
+        """Change what waits to be confirmed, all or nothing: a commit, where several hosts are to know it."""
         with self._store.transaction():
             yield Settling(self._store)
 

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +32,7 @@ from dataplane.errors import ClusterError, StateError
 from dataplane.plan import sqlite
 
 if TYPE_CHECKING:
+    from avi_shell.configuration.placement import Placement
     from dataplane.cluster.asking import Asking
 
 T = TypeVar("T")
@@ -48,6 +50,8 @@ _SILENCE = 5.0
 _AUDIT = "outbox"
 _OWN = (_AUDIT, "setting")
 """Tables that are each host's own: its audit log, how much history it keeps."""
+_PLACED = ("serviceengine", "serviceenginegroup", "virtualservice")
+"""Kinds of objects that decide how much room engines have for VIPs."""
 _PERSISTENCE = 30.0
 """Seconds for which a commit is made again while others are faster."""
 
@@ -118,6 +122,12 @@ class SharedConfiguration(Configuration):
             self._asks = Asking(self.log.etcd.address)
         return self._asks
 
+    def placement(self) -> Placement:
+        """As in Configuration."""
+        from avi_shell.configuration.placement import Placement  # late: few lines are about it
+
+        return Placement(self.log.etcd, self._store.connection)
+
     def follow(self, age: float = 0.0) -> str:
         """As in Configuration. A host that cannot ask etcd shows what it applied before."""
         if time.monotonic() - self._asked < (max(age, _SILENCE) if self._fault else age):
@@ -161,7 +171,10 @@ class SharedConfiguration(Configuration):
 
     def save(self, *args: Any, **options: Any) -> Saved:
         """As in Configuration."""
-        return self.again(lambda: super(SharedConfiguration, self).save(*args, **options))
+        saved = self.again(lambda: super(SharedConfiguration, self).save(*args, **options))
+        if not saved.changed or args[0] not in _PLACED:
+            return saved
+        return replace(saved, notices=(*saved.notices, *self.placement().warnings()))
 
     def delete(self, *args: Any, **options: Any) -> int:
         """As in Configuration."""

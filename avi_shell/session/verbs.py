@@ -10,7 +10,7 @@ from avi_shell.configuration.document import ALL, SECRET, Document, cloud_of
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
 from avi_shell.output.result import Page, Result, Table, Words
-from avi_shell.session import confirming, elements, files, history, naming, transaction, undo
+from avi_shell.session import confirming, elements, files, history, naming, placing, transaction, undo
 from avi_shell.session.comment import comment_of
 from avi_shell.session.state import FIELD_VALUE, SessionState
 from avi_shell.views import live
@@ -324,6 +324,11 @@ HANDLERS: Mapping[str, Handler] = {
     "show.list": _show_list,
     "show.object": _show_object,
     "show.view": _show_view,
+    "show.placement": placing.show,
+    "scaleout": placing.scale_out,
+    "scalein": placing.scale_in,
+    "migrate": placing.migrate,
+    "switchover": placing.switch_over,
     "show.diagnose": _show_diagnose,
     "show.flow": _show_flow,
     "show.setup": _show_setup,

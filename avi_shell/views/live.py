@@ -178,7 +178,8 @@ def _engines(engines: Engines, documents: Sequence[Document]) -> Parts:
             group, told = elsewhere[name]
             addresses = told.split(", ")
         down = _STATES["unknown" if name in reported.silent or reported.fault else "down"]
-        rows.append((name, str(group), ", ".join(addresses[:1]), _cloud(document), "OPER_UP" if report else down))
+        up = _engine_state(document, report) if report else down
+        rows.append((name, str(group), ", ".join(addresses[:1]), _cloud(document), up))
     parts: Parts = [Table(("Name", "SE Group", "Mgmt IP", "Cloud", "Oper State"), rows)]
     for name, report in sorted(live.items()):
         modes = ", ".join(f"{interface}: {mode}" for interface, mode in report["driver"]["interfaces"].items())
@@ -186,6 +187,15 @@ def _engines(engines: Engines, documents: Sequence[Document]) -> Parts:
         parts += [Prose(f"{name}: {told}") for told in _shared(report).values()]
     parts += reported.told()
     return parts if live or reported.doubtful else [*parts, no_engine(engines.directory)]
+
+
+def _engine_state(document: Document, report: Report) -> str:
+    """The state of an engine that runs. One that is disabled is so when it announces no VIP any more."""
+    membership = report.get("membership")
+    if membership is None or document.get("enable_state") not in ("SE_STATE_DISABLED", "SE_STATE_DISABLED_FORCE"):
+        return "OPER_UP"
+    announces = any(one["announced"] for one in membership["engines"] if one["name"] == report["name"])
+    return "OPER_DISABLING" if announces else "OPER_DISABLED"
 
 
 def view(engines: Engines, segment: str, name: str, document: Document | None, word: str) -> tuple[Parts, Any]:

@@ -93,6 +93,8 @@ def _shared(told: Mapping[str, Any], width: int) -> Iterator[str]:
         yield client.followed(following)
     if membership is not None:
         yield client.standing(membership)
+        for vip, why in membership.get("lacking", {}).items():
+            yield f"VIP {vip}: {why}"
         if others := client.others(told):
             yield _table("|".join(client.OTHERS), others, width)
 

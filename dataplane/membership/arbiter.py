@@ -23,6 +23,10 @@ LOOK_EVERY = 0.5
 """Seconds after which is decided anew, whether or not something is new: leases are kept, and times run out."""
 TOGETHER = 0.005
 """Seconds. What is heard together is decided on together."""
+DOUBT = 0.3
+"""Seconds for which more deaths than there are survivors are doubted."""
+MISSING = 0.5
+"""Seconds in which an engine that is heard and has gone from etcd is to register again."""
 _AGAIN = 0.1
 """Seconds after a write that failed."""
 
@@ -35,6 +39,8 @@ class Arbiter:
         self._of, self._link, self._conclude = known, link, conclude
         self._dirty = asyncio.Event()
         self._makes_secret = False
+        self._missing: dict[str, float] = {}  # since when an engine that is heard has gone from etcd
+        self._doubted: float | None = None  # since when it is doubted what was concluded, by the loop's time
         self._decided: tuple[object, ...] = (None,) * 5  # what was decided from last
         self.lacking: Mapping[str, str] = {}  # why a VIP has fewer engines than it should have, by VIP
         self._task: asyncio.Task[None] | None = None
@@ -78,7 +84,9 @@ class Arbiter:
             await asyncio.wrap_future(link.do(lambda etcd, _: writing.secret(etcd, link.key("secret"))))
         before = of.placer or Placer("")
         answering = link.answering()
-        concluded = conclusions.presences(of.engines, before, of.left, answering)
+        concluded = self._patient(conclusions.presences(of.engines, before, of.left, answering), before)
+        if self._doubts(concluded, before):
+            return
         if concluded != of.presences:
             self._conclude(concluded)
         found = of.presences  # the same object as long as it is the same
@@ -105,6 +113,32 @@ class Arbiter:
         compare = [op.unchanged(link.key(places.PLACER), placer.revision)]
         if await self._write(placing.changes(situation, decided), compare):
             self._decided = inputs
+
+    def _patient(self, concluded: Mapping[str, Presence], before: Placer) -> dict[str, Presence]:
+        """What is concluded, but for engines that have just gone from etcd and are heard: they come again, unless they
+        are cut off."""
+        now, cut = asyncio.get_running_loop().time(), {n for n, one in concluded.items() if one is Presence.CUT}
+        self._missing = {name: self._missing.get(name, now) for name in cut}
+        waits = {name for name, since in self._missing.items() if now - since < MISSING and name in before.presences}
+        if waits:
+            asyncio.get_running_loop().call_later(MISSING / 3, self._dirty.set)
+        return {name: before.presences[name] if name in waits else one for name, one in concluded.items()}
+
+    def _doubts(self, concluded: Mapping[str, Presence], before: Placer) -> bool:
+        """Whether to wait for what others say: few do not hear many, and many would hear no more of few either."""
+        registered = self._of.engines.keys()
+        dead = {name for name in registered if concluded[name] is Presence.DEAD}
+        new = {name for name in dead if before.presences.get(name, Presence.DEAD) is not Presence.DEAD}
+        if len(new) <= len(registered - dead):
+            self._doubted = None
+            return False
+        now = asyncio.get_running_loop().time()
+        if self._doubted is None:
+            self._doubted = now
+        if now - self._doubted >= DOUBT:
+            return False
+        asyncio.get_running_loop().call_later(DOUBT / 3, self._dirty.set)
+        return True
 
     def _placer(self, before: Placer, found: Mapping[str, Presence], known: set[str]) -> Placer:
         """The engine that is to place, with what it is to have concluded."""

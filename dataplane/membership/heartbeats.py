@@ -74,7 +74,7 @@ class Heartbeats:
         self._told, self._changed = told, changed
         self._touched = time.monotonic()
         self._sockets: dict[Peer, socket.socket] = {}
-        self._listener: socket.socket | None = None
+        self._listeners: dict[str, socket.socket] = {}  # by own address
         self._names: dict[Peer, str] = {}
         self._hearing = Hearing()
         self._last: dict[str, float] = {}  # when each engine's last heartbeat came
@@ -122,21 +122,24 @@ class Heartbeats:
                     self._look(told, arrived, now)
                     looking = now + told.timing.period / 2
         finally:
-            for one in (*self._sockets.values(), *filter(None, [self._listener])):
+            for one in (*self._sockets.values(), *self._listeners.values()):
                 one.close()
 
     def _follow(self, told: Told) -> None:
-        """Have a socket for each path to each engine, and one for whom nobody expects."""
+        """Have a socket for each path to each engine, and one on each own address for engines not known yet: what no
+        socket took would be refused, as if this process had ended."""
         wanted = {path: name for name, paths in told.peers.items() for path in paths} if told.secret else {}
         self._names = wanted
         for path in self._sockets.keys() - wanted.keys():
             self._sockets.pop(path).close()
-        fault = ""
-        try:
-            if wanted and self._listener is None:
-                self._listener = _bound("")
-        except OSError as exc:
-            fault = f"UDP port {heartbeat.PORT}: {exc.strerror}"
+        fault, own = "", {path.own for path in wanted}
+        for address in self._listeners.keys() - own:
+            self._listeners.pop(address).close()
+        for address in own - self._listeners.keys():
+            try:
+                self._listeners[address] = _bound(address)
+            except OSError as exc:
+                fault = f"{address or 'any address'}, UDP port {heartbeat.PORT}: {exc.strerror}"
         for path in wanted.keys() - self._sockets.keys():
             made = None
             try:
@@ -164,7 +167,7 @@ class Heartbeats:
     def _receive(self, told: Told, seconds: float) -> set[str]:
         """The engines whose heartbeats come first within some seconds."""
         paths = {there: path for path, there in self._sockets.items()}
-        every = [*paths, *filter(None, [self._listener])]
+        every = [*paths, *self._listeners.values()]
         if not every:
             self._ending.wait(min(seconds, told.timing.period))
             return set()

@@ -109,6 +109,11 @@ class Link:
         self._wanted = value
         self._jobs.put(None)
 
+    def renew(self) -> None:
+        """The own key has gone: see at once whether the lease lives, and write it again."""
+        self._due = 0.0
+        self._jobs.put(None)
+
     def do(self, job: Job[T]) -> Future[T]:
         """Have the thread that writes do something, behind what it was given before. It must do no harm if it is done
         twice. The result is ClusterError where etcd does not answer."""

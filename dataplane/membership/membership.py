@@ -151,6 +151,8 @@ class Membership:
 
         {"cluster": URL of the store, "state": joining|member|refused|cut off, "reason": why it is not a member,
          "since": seconds since the epoch, "placer": the engine that places, "",
+         "answering": seconds for which etcd has answered: nobody is found dead in the first five,
+         "lacking": {VIP: why it has fewer engines than it should have}, where this engine places,
          "engines": [{"name", "presence": up|suspect|cut|dead|"" (not yet concluded), and the fields of an
                       `EngineRecord`} as etcd had them last, this one among them}],
         """
@@ -161,6 +163,8 @@ class Membership:
             "reason": state.reason,
             "since": state.since,
             "placer": self.known.placer.engine if self.known.placer else "",
+            "answering": round(self.link.answering(), 1),
+            "lacking": dict(self._arbiter.lacking) if self._places else {},
             "engines": [
                 {"name": name, "presence": self._presence(name), **asdict(known.record)}
                 for name, known in sorted(self.known.engines.items())
@@ -184,6 +188,10 @@ class Membership:
         await self._arbiter.close()
         await asyncio.to_thread(self._beats.close)
         await asyncio.to_thread(self.link.close, leave=leave)
+
+    @property
+    def _places(self) -> bool:
+        return self.known.placer is not None and self.known.placer.engine == self.name
 
     def _presence(self, name: str) -> str:
         return self.known.presences[name].value if name in self.known.presences else ""
@@ -281,6 +289,8 @@ class Membership:
                 one = (records.get(name) or before[name]).record
                 self._tell(f"service engine {name} of host {one.host} {'is there' if name in records else 'is gone'}")
         self._read.add(record.FOLDER)
+        if self.name in before and self.name not in records:
+            self.link.renew()  # a leader of etcd that stood still ends leases that others have kept alive
         self._beat()
         self._decide()
 

@@ -44,9 +44,15 @@ def judge(
 
 def living(registered: Mapping[str, Registration], before: frozenset[str]) -> frozenset[str]:
     """The largest set of registered engines who hear one another and nobody else. Of equal ones the one that more of
-    those belong to who lived before; then the one that etcd knew of first."""
+    those belong to who lived before; then the one that etcd knew of first.
+
+    None, where it would be of engines alone who did not live before, and others who did are registered: who was taken
+    for dead says for a moment longer that it hears nobody, when the others hear it again.
+    """
     reached = {name: _reached(name, registered) for name in registered}
     closed = {reached[name] for name in reached if all(name in reached[other] for other in reached[name])}
+    if before & registered.keys() and not any(one & before for one in closed):
+        return frozenset()
 
     def order(one: frozenset[str]) -> tuple[int, int, int]:
         return len(one), len(one & before), -max(registered[name].revision for name in one)

@@ -175,6 +175,16 @@ def read_services(connection: sqlite3.Connection, keys: Iterable[str]) -> dict[s
     return found
 
 
+def read_common(connection: sqlite3.Connection) -> Common | None:
+    """What the engines share; None where there is none, or it cannot be read. Raises sqlite3.Error."""
+    from dataplane.plan import codec
+
+    row = connection.execute("SELECT version, document FROM plan WHERE key = ?", (COMMON,)).fetchone()
+    with suppress(PlanError):
+        return codec.read_common(_value(row[1]), row[0]) if row is not None else None
+    return None
+
+
 def _value(document: Any) -> Any:
     """The value of a row's JSON. Raises PlanError."""
     try:

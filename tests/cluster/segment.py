@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from avi_shell.configuration.document import reference
 from avi_shell.configuration.record import Author
 from avi_shell.configuration.shared import SharedConfiguration
 from dataplane import client
+from dataplane.drivers import selection
 from dataplane.errors import EngineError
+from dataplane.placement.arbitration import LEASE
 from tests import earlier
 from tests.configuration.addresses import address
 from tests.configuration.conftest import Site, tcp_profile
@@ -119,6 +122,7 @@ class Host:
         """What the engine said."""
         return (self.state / "log").read_text("utf-8", "replace")[-3000:]
 
+    @cached_property
     def mac(self) -> bytes:
         """The MAC address of its interface on the segment."""
         return self.there.link("eth0")[1]
@@ -188,11 +192,21 @@ class Segment:
 
         def one() -> bool:
             macs = asking.answering(address)
-            found[:] = [host for name, host in self.hosts.items() if host.mac() in macs and name in (among or name)]
+            found[:] = [host for name, host in self.hosts.items() if host.mac in macs and name in (among or name)]
             return len(macs) == 1 == len(found)
 
-        until(one, lambda: "\n".join(host.log() for host in self.hosts.values()), 30)
+        until(one, lambda: "\n".join(host.log() for host in self.hosts.values()), 60)
         return found[0]
+
+    def believe(self) -> None:
+        """Wait until all engines know each other, and etcd has answered for longer than a lease: nobody is found dead
+        before."""
+        for host in self.hosts.values():
+
+            def ready(host: Host = host) -> bool:
+                return host.members() == set(self.hosts) and host.status()["membership"]["answering"] > LEASE
+
+            until(ready, host.log, 60)
 
     def start(self, *names: str) -> None:
         """Run these hosts' engines, all by default, and wait until they know each other."""
@@ -220,6 +234,10 @@ class Segment:
                     f"ip link set {interface} up"
                 )
                 switch.sh(f"ip link set {name}-{bridge} master {bridge} up")
+        for name in names:  # XDP needs the other end of a veth to be ready for it
+            switch.run(lambda n=name: selection.prepare_peer(None, f"{n}-data"))  # type: ignore[misc]
+        for name in ("client", "server"):
+            spaces[name].sh("ethtool -K eth0 tx off >/dev/null")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Bounds are those of a machine that does nothing else, and a second more.
 """
 
 import signal
+import socket
 import time
 from collections.abc import Iterator
 
@@ -40,19 +41,13 @@ def asking(there: Segment) -> Iterator[Asking]:
         yield made
 
 
-def settled(there: Segment) -> None:
-    """Wait until all engines know each other, and etcd has answered for longer than a lease."""
-    for host in there.hosts.values():
-        until(lambda h=host: h.members() == set(there.hosts), host.log, 30)  # type: ignore[misc]
-
-
 def followed(there: Segment, asking: Asking, dead: Host, begun: float) -> float:
     """Seconds from a time until another engine answers for the first VIP."""
     others = [host for host in there.hosts.values() if host is not dead]
     found: list[float] = []
 
     def taken() -> bool:
-        times = [asking.first(VIPS[0], host.mac(), begun) for host in others]
+        times = [asking.first(VIPS[0], host.mac, begun) for host in others]
         found[:] = [when - begun for when in times if when is not None]
         return bool(found)
 
@@ -62,7 +57,7 @@ def followed(there: Segment, asking: Asking, dead: Host, begun: float) -> float:
 
 def test_a_host_that_dies_is_followed_within_the_time_of_its_heartbeats(there: Segment, asking: Asking) -> None:
     owner = there.owner(asking, VIPS[0])
-    time.sleep(6)  # etcd has answered for a lease: before, nobody is found dead
+    there.believe()
     begun = time.monotonic()
     owner.link("store", "down")
     owner.link("data", "down")
@@ -70,7 +65,7 @@ def test_a_host_that_dies_is_followed_within_the_time_of_its_heartbeats(there: S
     until(lambda: any(h.tells(f"engine {owner.name} is dead: its VIPs go to others") for h in there.hosts.values()))
     owner.link("store", "up")
     owner.link("data", "up")  # it still has them, by a place that is older
-    settled(there)
+    there.believe()
     there.owner(asking, VIPS[0], [name for name in there.hosts if name != owner.name])
     assert asking.longest(VIPS[0], 2) <= BEAT + 2 * EVERY + LOADED
 
@@ -84,7 +79,7 @@ def test_an_engine_that_ends_hands_its_vips_over(there: Segment, asking: Asking)
 
 
 def test_an_engine_that_stands_still_loses_its_vips_and_does_not_keep_them(there: Segment, asking: Asking) -> None:
-    settled(there)
+    there.believe()
     owner = there.owner(asking, VIPS[0])
     assert owner.process is not None
     owner.process.send_signal(signal.SIGSTOP)
@@ -92,18 +87,18 @@ def test_an_engine_that_stands_still_loses_its_vips_and_does_not_keep_them(there
     owner.process.send_signal(signal.SIGCONT)
     there.owner(asking, VIPS[0], [name for name in there.hosts if name != owner.name])
     assert asking.longest(VIPS[0], 2) <= BEAT + 2 * EVERY + LOADED
-    settled(there)
+    there.believe()
 
 
 def test_without_etcd_nobody_moves_and_afterwards_neither(there: Segment, asking: Asking) -> None:
-    settled(there)
+    there.believe()
     before = {address: there.owner(asking, address).name for address in VIPS}
     there.etcd.kill(0)
     until(lambda: all(h.status()["membership"]["state"] == "cut off" for h in there.hosts.values()))
     time.sleep(6)  # all leases have ended
     there.etcd.start(0)
-    settled(there)
-    time.sleep(6)  # deaths are believed again
+    there.believe()
+    time.sleep(1)
     assert {address: there.owner(asking, address).name for address in VIPS} == before
     for address in VIPS:
         assert asking.longest(address, 0) <= 2 * EVERY + LOADED / 4
@@ -119,4 +114,27 @@ def test_an_owner_that_is_cut_from_etcd_is_followed_without_a_gap(there: Segment
     assert asking.longest(VIPS[0], 0) <= 2 * EVERY + LOADED / 4
     assert asking.longest(VIPS[0], 2) <= BEAT + 2 * EVERY + LOADED
     owner.link("store", "up")
-    settled(there)
+    there.believe()
+
+
+def test_a_lease_that_etcd_ends_by_mistake_moves_nobody(there: Segment, asking: Asking) -> None:
+    there.believe()
+    owner = there.owner(asking, VIPS[0])
+
+    def end() -> int:
+        etcd = there.etcd.client()
+        (key,) = etcd.get(f"/avi/fleet/engine/{owner.name}")
+        etcd.revoke(key.lease)
+        return key.lease
+
+    ended = there.etcd.run(end)
+
+    def again() -> bool:
+        return any(one.lease != ended for one in there.etcd.client().get(f"/avi/fleet/engine/{owner.name}"))
+
+    until(lambda: there.etcd.run(again), owner.log, 2)
+    time.sleep(1)
+    assert there.owner(asking, VIPS[0]) is owner
+    for address in VIPS:
+        answered = {mac for _, answers in asking.rounds for mac in answers.get(socket.inet_aton(address), ())}
+        assert answered == {there.owner(asking, address).mac}

@@ -75,6 +75,13 @@ def test_of_equal_parts_the_one_that_lived_goes_on_living() -> None:
     assert arbitration.living(registered("c", "c", "ab"), frozenset("c")) == {"a", "b"}, "the larger one comes first"
 
 
+def test_who_was_taken_for_dead_takes_nobody_for_dead_when_he_is_heard_again() -> None:
+    before = {"a": UP, "b": UP, "c": DEAD}
+    for silent in (("", "c", "ab"), ("", "", "ab"), ("c", "", "ab")):  # he speaks last
+        assert arbitration.judge(registered(*silent), "abc", before, LEASE) == before, silent
+    assert arbitration.judge(registered("", "", ""), "abc", before, LEASE) == dict.fromkeys("abc", UP)
+
+
 def test_what_is_concluded_of_an_engine() -> None:
     before = dict.fromkeys("abc", UP)
 

@@ -1,0 +1,122 @@
+"""How engines of a group stand in for each other, in all three modes, and under XDP."""
+
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.configuration.conftest import Site
+from tests.polling import until
+
+from .arpasking import EVERY, Asking
+from .segment import Host, Segment, segment, vip
+from .test_moves import placed, shell
+
+pytestmark = pytest.mark.root
+LOADED = 1.0
+"""Seconds that a machine full of tests may add."""
+SILENCE = 1.0
+"""Seconds without heartbeats after which an engine is taken for dead."""
+VIPS = [vip(index) for index in range(2)]
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segment]:
+    with segment(tmp_path_factory.mktemp("segment"), ["a", "b", "c"]) as made:
+        made.start()
+        made.serve(len(VIPS), vs_scalein_timeout=1)
+        yield made
+
+
+@pytest.fixture
+def asking(there: Segment) -> Iterator[Asking]:
+    with Asking(there.spaces["client"], VIPS) as made:
+        for address in VIPS:
+            there.owner(made, address)
+        made.rounds.clear()
+        yield made
+
+
+def become(there: Segment, mode: str) -> None:
+    def work(site: Site) -> None:
+        site.save("serviceenginegroup", name="Default-Group", ha_mode=mode)
+
+    there.configure(work)
+
+
+def die(there: Segment, host: Host) -> float:
+    """Cut a host from everything, when the others would believe its death. Returns when."""
+    there.believe()
+    host.link("store", "down")
+    host.link("data", "down")
+    return time.monotonic()
+
+
+def revive(there: Segment, host: Host) -> None:
+    host.link("store", "up")
+    host.link("data", "up")
+    there.believe()
+
+
+def test_active_active_the_next_one_answers_and_another_one_joins(there: Segment, asking: Asking) -> None:
+    become(there, "HA_MODE_SHARED_PAIR")
+    until(lambda: len(placed(there)) == 2)
+    first, second = placed(there)
+    assert there.owner(asking, VIPS[0]).name == first
+    begun = die(there, there.hosts[first])
+    there.owner(asking, VIPS[0], [second])
+    taken = asking.first(VIPS[0], there.hosts[second].mac, begun)
+    assert taken is not None
+    assert taken - begun <= SILENCE + 0.2 + LOADED
+    (third,) = there.hosts.keys() - {first, second}
+    until(lambda: placed(there) == [second, third])
+    revive(there, there.hosts[first])
+    assert there.owner(asking, VIPS[0], [second]).name == second, "who is back takes nothing"
+
+
+def test_a_pair_switches_over_and_does_not_switch_back(there: Segment, asking: Asking) -> None:
+    become(there, "HA_MODE_LEGACY_ACTIVE_STANDBY")
+    until(lambda: all(len(placed(there, name)) == 2 for name in ("vs0", "vs1")))
+    active, standby = placed(there)
+    assert placed(there, "vs1") == [active, standby], "all are active on one"
+    for address in VIPS:
+        there.owner(asking, address, [active])
+    refused, _ = shell(there, f"migrate virtualservice vs0 to_se_ref {standby}", status=1)
+    assert "is a pair of an active and a standby engine" in refused
+    shell(there, f"switchover serviceengine {active}")
+    for address in VIPS:
+        there.owner(asking, address, [standby])
+        assert asking.longest(address, 0) <= 2 * EVERY + LOADED / 4
+    die(there, there.hosts[standby])
+    for address in VIPS:
+        there.owner(asking, address, [active])
+    revive(there, there.hosts[standby])
+    until(lambda: len(placed(there)) == 2)
+    time.sleep(1)
+    assert there.owner(asking, VIPS[0]).name == active, "who is back stands by"
+
+
+def test_under_xdp_a_daemon_that_dies_has_half_a_minute_to_come_back(there: Segment, asking: Asking) -> None:
+    become(there, "HA_MODE_SHARED")
+    owner = there.owner(asking, VIPS[0])
+    owner.end()
+    owner.start("--driver", "xdp")
+    there.believe()
+    for address, name in zip(VIPS, ("vs0", "vs1"), strict=True):
+        if there.owner(asking, address) is not owner:
+            shell(there, f"migrate virtualservice {name} to_se_ref {owner.name}")
+            there.owner(asking, address, [owner.name])
+    time.sleep(1)
+    asking.rounds.clear()
+    owner.end(signal.SIGKILL)
+    time.sleep(8)  # longer than a lease, and than heartbeats may fail to come
+    assert {there.owner(asking, address).name for address in VIPS} == {owner.name}
+    owner.start("--driver", "xdp")
+    until(lambda: owner.members() == set(there.hosts), owner.log, 60)
+    time.sleep(1)
+    for address in VIPS:
+        assert there.owner(asking, address) is owner
+        assert asking.longest(address, 0) <= 2 * EVERY + LOADED / 4
+        assert asking.longest(address, 2) == 0
+    assert owner.end() == 0
