@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,22 @@ def test_frames_come_and_go_by_packet_sockets(two: Wire, tmp_path: Path) -> None
         forwarder.remove(two.interfaces[0].index)
         assert not comes_back(two)
         assert forwarder.statistics()["ports"] == []
+
+
+def test_two_threads_share_the_queues_of_a_port(two: Wire, tmp_path: Path) -> None:
+    options = Options(instance(), workers=2, decides=False)
+    made = two.balancer.run(lambda: Forwarder(tmp_path, options, lambda frame: None, lambda index, up: None))
+    try:
+        for at in (0, 1):
+            one = on_packets(two, at)
+            told = made.add(replace(one, queues=2, more=one.more.replace("qpairs=1", "qpairs=2")))
+            assert told["queues"] == 2
+        until(lambda: comes_back(two))
+        assert all(comes_back(two, sport) for sport in range(1000, 1050))
+        (first, _) = made.statistics()["ports"]
+        assert (first["missed"], first["failed"]) == (0, 0)
+    finally:
+        made.close(keep=False)
 
 
 def test_what_the_host_sends_is_not_received(two: Wire, tmp_path: Path) -> None:
