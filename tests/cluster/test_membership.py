@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,14 +53,28 @@ def test_engines_tell_what_they_know_of_each_other(there: Segment) -> None:
 def test_an_engine_that_ends_is_known_to_be_gone_at_once(there: Segment) -> None:
     a, b = there.hosts.values()
     assert b.end() == 0
-    until(lambda: a.members() == {"a"}, a.log, 2)
+    until(lambda: a.members() == {"a"}, a.log)
     until(lambda: a.tells("service engine b of host"))
     assert not a.tells("service engine a of host"), "of itself it tells nothing"
     there.start("b")
-    b.end(signal.SIGKILL)
-    begun = time.monotonic()
-    there.start("b")  # of the same state directory: nothing is waited for
-    assert time.monotonic() - begun < 4.9, "it waited for the lease"
+
+
+def test_an_engine_takes_over_what_its_former_run_said(there: Segment) -> None:
+    b = there.hosts["b"]
+
+    def created() -> int:
+        (key,) = there.etcd.run(lambda: there.etcd.client().get("/avi/fleet/engine/b"))
+        return key.created
+
+    def again() -> bool:
+        """On a busy machine a start takes longer than the lease lives: then it is tried once more."""
+        before = created()
+        b.end(signal.SIGKILL)
+        there.start("b")
+        until(lambda: b.status()["membership"]["state"] == "member", b.log)
+        return created() == before
+
+    assert any(again() for _ in range(4))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
