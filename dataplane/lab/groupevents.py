@@ -128,6 +128,7 @@ def _dead(lab: GroupLab, engine: Node, step: Callable[[str], None]) -> Finding:
 def _taken_over(lab: GroupLab, active: Node, standby: Node, step: Callable[[str], None]) -> Iterator[Finding]:
     """The host of the active engine dies, and comes back."""
     lab.lead(lab.group.members[-1])
+    lab.wait(lab.settled, "all engines to have known each other for some seconds")
     step(f"the host of {active.name}, which is active, is cut off, under requests")
     with Steady(lab) as steady:
         took = lab.sends_to({standby.name}, lambda: lab.pull(active))

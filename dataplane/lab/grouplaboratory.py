@@ -27,6 +27,8 @@ ENGINES_SYSTEM = 65001
 """The engines' autonomous system, as the examples' sessions have it."""
 FOLLOWS = 60.0
 """Seconds that the router has to follow."""
+_SETTLES = 5.5
+"""Seconds for which nobody is taken for dead, since an engine heard of etcd: a lease, and a moment."""
 _CLUSTER = "lab"
 _ELSEWHERE = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
@@ -233,6 +235,11 @@ class GroupLab(Lab):
         told = [(self.status(name) or {}).get("membership") or {} for name in self.engine_states()]
         found = [{one["name"]: one["presence"] for one in its.get("engines", ())} for its in told]
         return all(its == dict.fromkeys(self.engine_states(), "up") for its in found)
+
+    def settled(self) -> bool:
+        """Whether each engine has been among the others for so long that it may take one for dead."""
+        told = [(self.status(name) or {}).get("membership") or {} for name in self.engine_states()]
+        return self.complete() and all(time.time() - its["since"] > _SETTLES for its in told)
 
     def pull(self, node: Node) -> None:
         """Pull a host's cable out of the switch: as if it died."""
