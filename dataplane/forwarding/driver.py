@@ -156,7 +156,7 @@ class Driver(Tables, Protocol):
         """Why forwarding ends with this process, however that ends; "" where it goes on."""
 
     def faults(self) -> list[str]:
-        """What went wrong unexpectedly since the last call, in words. Raises DriverError when it forwards no more."""
+        """Unexpected errors since the last call, in words. Raises DriverError if the driver forwards no more."""
 
     def kept(self, wake: Callable[[], None]) -> Sequence[Owner]:
         """What it keeps in the kernel. wake: called when something of it may be missing, from whatever thread."""

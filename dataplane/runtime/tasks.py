@@ -23,7 +23,7 @@ def once(job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
 
 
 def tell(what: str, exc: Exception) -> None:
-    """Tell of something unexpected that was gone round."""
+    """Report an unexpected error that others can do without."""
     asyncio.get_running_loop().call_exception_handler({"message": what, "exception": exc})
 
 

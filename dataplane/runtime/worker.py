@@ -52,7 +52,7 @@ class Worker:
             self._thread.join()
 
     def fault(self, exc: Exception) -> None:
-        """A turn met something unexpected, and went round it."""
+        """Note an unexpected error of a turn; the next turn goes on."""
         where = traceback.extract_tb(exc.__traceback__)[-1:]
         at = "".join(f" at {frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in where)
         text = f"{type(exc).__name__}{f': {exc}' if str(exc) else ''}{at}"

@@ -13,6 +13,7 @@ from typing import Any, cast
 from unittest.mock import patch
 
 from dataplane.daemon import questions, status
+from dataplane.daemon.aspect import Aspect
 from dataplane.daemon.requests import Requests
 from dataplane.engine.engine import Engine
 from dataplane.plan import Mark
@@ -52,7 +53,7 @@ class EmptyEngine(Engine):
         self.kernel = cast(Any, SimpleNamespace(objects=list))
 
 
-async def _status(_engine: Engine) -> dict[str, Any]:
+async def _status(_engine: Engine, _aspect: Aspect) -> dict[str, Any]:
     return {"driver": {}}
 
 

@@ -183,7 +183,7 @@ class PcapDriver:
         return "the pcap driver forwards in this process"
 
     def faults(self) -> list[str]:
-        """What was gone round. Raises DriverError when the thread has ended."""
+        """Unexpected errors, each told once. Raises DriverError when the thread has ended."""
         return self._worker.faults()
 
     def kept(self, wake: Callable[[], None]) -> Sequence[Owner]:

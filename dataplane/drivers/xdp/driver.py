@@ -238,7 +238,7 @@ class XdpDriver:
         return f"{BPFFS} is of this mount namespace alone, and so are the pins" if bpffs.is_private() else ""
 
     def faults(self) -> list[str]:
-        """What the slow path went round. Raises DriverError when its thread has ended."""
+        """Unexpected errors of the slow path. Raises DriverError when its thread has ended."""
         return self._slow.faults()
 
     def kept(self, wake: Callable[[], None]) -> Sequence[Owner]:

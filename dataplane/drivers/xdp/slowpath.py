@@ -58,7 +58,7 @@ class SlowPath:
         return len(taken)
 
     def faults(self) -> list[str]:
-        """What was gone round. Raises DriverError when the thread has ended."""
+        """Unexpected errors, each told once. Raises DriverError when the thread has ended."""
         return self._worker.faults()
 
     def close(self) -> None:
