@@ -192,7 +192,7 @@ class GroupLab(Lab):
         """Give an engine an `enable_state` in the shell. Raises LabError with what that said."""
         done = self.shell("-c", f"configure serviceengine {node.name}", "-c", f"enable_state {state}", "-c", "save")
         if done.returncode:
-            raise LabError(f"avi-shell refused {state}: {done.stderr}{done.stdout}".strip())
+            raise LabError(f"enable_state {state} was refused: {done.stderr}{done.stdout}".strip())
 
     def signal_one(self, node: Node, signum: int = signal.SIGTERM) -> None:
         """Send an engine a signal."""

@@ -81,7 +81,8 @@ def frame_cost(effort: Effort) -> Iterator[Samples]:
     with timed() as there:
         for _ in range(effort.rounds):
             for samples in rates.frame_cost(each):
-                theirs[samples.name].append(samples.values[0])
+                if samples.name in theirs:
+                    theirs[samples.name].append(samples.values[0])
             for name, mode in rates.LINES.items():
                 rates.put(there.tables, rates.pool(mode, SECOND.index), rates.service(0))
                 ours[name].append(there.least(runs))

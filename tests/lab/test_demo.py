@@ -135,7 +135,7 @@ def test_a_session_that_is_refused_ends_the_run_with_its_fault(tmp_path: Path) -
     [
         (("run", "nothing"), 1, "there are active_standby, bgp_ecmp, l2_dsr, l3_dsr, udp_echo"),
         (("run", "l2_dsr", "--requests", "0"), 2, "expected 1 to 40000"),
-        (("run", "l2_dsr", "--driver", "dpdk"), 2, "invalid choice"),
+        (("run", "l2_dsr", "--driver", "ebpf"), 2, "invalid choice"),
         (("run", "l2_dsr", "--name", "a-b"), 1, "expected up to 24 lower-case letters and digits"),
         (("walk", "l2_dsr"), 2, "invalid choice"),
     ],
