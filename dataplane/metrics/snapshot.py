@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import socket
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dataplane import plan
 from dataplane.engine import operstate
 from dataplane.engine.engine import Engine
 from dataplane.forwarding import maglev, translate
-from dataplane.forwarding.values import Counters, Tally
+from dataplane.forwarding.values import Counters, HandshakeTally, Tally
 from dataplane.metrics.exposition import HistogramValue, labels
 from dataplane.plan.index import Members
 from dataplane.runtime.turns import Turns
@@ -48,6 +48,7 @@ class PoolMetrics(NamedTuple):
     bytes: Sequence[int]
     failed: Sequence[int]  # probes that failed
     changed: Sequence[float]  # seconds since the epoch
+    handshakes: Sequence[tuple[str, int]]  # sampled TCP flows of servers that have any: labels with the answer, number
 
 
 class VipMetrics(NamedTuple):
@@ -180,6 +181,7 @@ class Gatherer:
             sizes or nothing,
             self._failed(uuid, members),
             [since.at for since in states],
+            list(_handshakes(members, names, by, counters)),
         )
 
     def _shares(self, uuid: str, service: plan.Service, servers: int) -> Sequence[float]:
@@ -193,6 +195,19 @@ class Gatherer:
         """Failed probes of each server. Few servers have any, and only these are asked for."""
         members_, failing = self._engine.members, self._engine.members.health.failing
         return [members_.failed_checks(uuid, one)[0] if one in failing else 0 for one in members.addresses]
+
+
+def _handshakes(members: Members, names: _Names, by: Iterable[str], counters: Counters) -> Iterator[tuple[str, int]]:
+    """Whether the clients of sampled TCP flows got an answer."""
+    if not counters.server_handshakes:
+        return
+    for address, labelled in zip(members.addresses, names.servers, strict=True):
+        told = HandshakeTally()
+        for name in by:
+            told.add(counters.server_handshakes.get((name, address), HandshakeTally()))
+        if told.begun:
+            yield f'{labelled[:-1]},answered="yes"}}', told.answered
+            yield f'{labelled[:-1]},answered="no"}}', max(0, told.unanswered - told.late)
 
 
 def _enabled(service: plan.Service, members: Members) -> bytes:

@@ -21,6 +21,7 @@ SERVER_SHARE = Metric("avi_server_share_ratio", GAUGE, "The part of the pool's s
 SERVER_PACKETS = Metric("avi_server_forwarded_packets_total", COUNTER, "Packets that were sent to the server.")
 SERVER_BYTES = Metric("avi_server_forwarded_bytes_total", COUNTER, "Bytes of these packets' IP packets.")
 SERVER_FAILED = Metric("avi_server_failed_checks_total", COUNTER, "Probes of the server that failed.")
+SERVER_FLOWS = Metric("avi_server_sampled_flows_total", COUNTER, "One TCP flow in 64: did its client get an answer?")
 SERVER_CHANGED = Metric("avi_server_changed_timestamp_seconds", GAUGE, "When the server's state last changed.")
 SE_DROPPED = Metric("avi_se_dropped_packets_total", COUNTER, "Packets for VIPs that were dropped, by reason.")
 SE_ANSWERED = Metric("avi_se_answered_frames_total", COUNTER, "Frames that the engine answered itself.")
@@ -64,6 +65,7 @@ def _pools(snapshot: Snapshot) -> Iterator[str]:
     ):
         of_all = zip(pools, values, strict=True)
         yield family(metric, (one for pool, its in of_all for one in zip(pool.servers, its, strict=True)))
+    yield family(SERVER_FLOWS, (one for pool in pools for one in pool.handshakes))
 
 
 def _engine(snapshot: Snapshot) -> Iterator[str]:

@@ -18,7 +18,7 @@ from avi_shell import manual
 from dataplane.daemon import observing, status
 from dataplane.errors import EngineError
 from dataplane.forwarding import translate
-from dataplane.forwarding.values import Counters, Tally
+from dataplane.forwarding.values import Counters, HandshakeTally, Tally
 from dataplane.metrics import exposition, snapshot, text
 from dataplane.metrics.exposition import HistogramValue, Metric
 
@@ -55,6 +55,8 @@ class Counting(Memory):
             {key: Tally(10, 1000)},
             {(PLANNED.pool_uuid, FIRST): Tally(4, 400)},
             {key: {"no_server": 3}},
+            {},
+            {(PLANNED.pool_uuid, FIRST): HandshakeTally(9, 6, 3)},
         )
 
 
@@ -78,6 +80,12 @@ def test_they_agree_with_the_status() -> None:
         assert of(series, text.SE_ANNOUNCED, ("vip", PLANNED.vip)) == told["vips"][0]["announced"]
         assert of(series, text.POOL_SERVERS) == len(pool["servers"]) == 2
         assert of(series, text.POOL_SERVERS_UP) == sum(one["state"] == "up" for one in pool["servers"])
+        first = pool["servers"][0]
+        for word, field in (("yes", "answered"), ("no", "unanswered")):
+            assert (
+                of(series, text.SERVER_FLOWS, ("server", first["address"]), ("answered", word))
+                == (first["handshakes"][field])
+            )
         for server in pool["servers"]:
             its = ("server", server["address"]), ("port", server["port"]), ("pool", pool["name"])
             assert of(series, text.SERVER_UP, *its) == (server["state"] == "up")
