@@ -30,6 +30,10 @@ DIAGNOSIS = 30.0
 Tell = Callable[[str], None]
 
 
+FEW = 10
+"""Sampled flows of a server below which a part of them is not shown."""
+
+
 def _untold(_text: str) -> None:
     """Nobody wants to know."""
 
@@ -40,9 +44,12 @@ def state_words(state: str, reason: str) -> str:
 
 
 def unanswered(server: Mapping[str, Any]) -> str:
-    """The part of a reported server's new TCP flows whose clients get no answer, "" where none is known: "12.5 %"."""
-    share = server.get("handshakes", {}).get("share")
-    return "" if share is None else f"{100 * share:.1f} %"
+    """The part of a reported server's new TCP flows whose clients get no answer: "12.5 %". "" where it is not known, or
+    known of too few flows to say anything."""
+    told = server.get("handshakes", {})
+    few = told.get("answered", 0) + told.get("unanswered", 0) < FEW
+    share = told.get("share")
+    return "" if few or share is None else f"{100 * share:.1f} %"
 
 
 OTHERS = ("Service Engine", "Host", "SE Group", "Address", "Version", "BGP")

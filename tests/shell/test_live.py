@@ -183,7 +183,9 @@ def test_what_is_known_of_the_way_back_to_clients_is_shown() -> None:
         "no fault seen; of the way back to clients: 39 of 40 TCP connections looked at were answered",
     ]
     server = {"address": "10.0.0.11", "weight": 1, "mac": None, "interface": None}
-    reported = [server, {**server, "handshakes": {"share": 0.025}}, {**server, "handshakes": {"share": None}}]
+    many, few = {"answered": 39, "unanswered": 1, "share": 0.025}, {"answered": 0, "unanswered": 1, "share": 1.0}
+    none = {"answered": 40, "unanswered": 0, "share": None}
+    reported = [server, *({**server, "handshakes": handshakes} for handshakes in (many, few, none))]
     (table,) = live._next_hops({"servers": reported})
     assert isinstance(table, Table)
-    assert [row[-1] for row in table.rows] == ["", "2.5 %", ""]
+    assert [row[-1] for row in table.rows] == ["", "2.5 %", "", ""]
