@@ -79,6 +79,7 @@ soak: install-test ## a minute of traffic while the plan changes ten times a sec
 fuzz: install-test ## random frames through XDP program, native decision, reference (FRAMES=1000000 CHECKED=200000)
 	@$(BIN)/python -m tests.xdp.fuzz --frames $(FRAMES) --seconds 1800
 	@$(BIN)/python -m tests.xdp.checked --frames $(CHECKED) --seconds 1800
+	@$(BIN)/python -m tests.dpdk.fuzz --frames $(FRAMES) --seconds 1800
 
 arm64: install-test ## the native decision for Arm, emulated: packet table and random frames (ARM_FRAMES=50000)
 	@.ci/install arm64
