@@ -11,7 +11,6 @@ import pytest
 from avi_shell import manual
 from grammar.pages import PAGES
 from grammar.tree import verb_help
-from tests.drivers import every_driver
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -117,8 +116,7 @@ def test_the_page_about_tests_names_what_is_there() -> None:
 
 
 @pytest.mark.root
-@every_driver
-def test_make_demo(driver: str, tmp_path: Path) -> None:
-    done = run(["make", "demo", f"DRIVER={driver}"], tmp_path / "state")
+def test_make_demo(tmp_path: Path) -> None:
+    done = run(["make", "demo"], tmp_path / "state")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "everything was seen" in done.stdout
