@@ -14,6 +14,7 @@ import random
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from dataplane.native.decision.library import FOLDER
@@ -39,9 +40,14 @@ def fuzz(folder: Path, frames: int, seed: int, seconds: float) -> subprocess.Com
     )  # fmt: skip
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.xdp.checked", description=__doc__.split("\n")[0])
-    parser.add_argument("--frames", type=int, default=200_000)
+Fuzz = Callable[[Path, int, int, float], "subprocess.CompletedProcess[str]"]
+"""Builds a library in a folder and runs so many frames of a seed through it, for so many seconds at most."""
+
+
+def run(module: str, what: str, fuzz: Fuzz, frames: int) -> int:
+    """The command line of a fuzzer on a library of its own. frames: as many as are run unless it says otherwise."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=what)
+    parser.add_argument("--frames", type=int, default=frames)
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
     options = parser.parse_args()
@@ -53,4 +59,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("tests.xdp.checked", __doc__.split("\n")[0], fuzz, 200_000))
