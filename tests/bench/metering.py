@@ -13,7 +13,7 @@ from dataclasses import replace
 from dataplane import plan
 from dataplane.forwarding.values import Counters, Tally
 from dataplane.metrics import snapshot, text
-from tests.bench.measure import Effort, Samples
+from tests.bench.measure import TINY, Effort, Samples
 from tests.dataplane.test_refresh import Memory
 from tests.dataplane.test_status import PLANNED, Site, on_site
 
@@ -31,10 +31,10 @@ class Counted(Memory):
         return self.made
 
 
-def services() -> list[plan.Service]:
+def services(pools: int) -> list[plan.Service]:
     """One a pool."""
     found = []
-    for pool in range(POOLS):
+    for pool in range(pools):
         addresses = (f"10.{pool // 2}.{pool % 2 * 8 + n // 250}.{n % 250 + 1}" for n in range(SERVERS))
         servers = tuple(plan.Server(address, 80) for address in addresses)
         named = {
@@ -52,7 +52,7 @@ def exposition(effort: Effort) -> Iterator[Samples]:
     parts: list[float] = []
 
     async def job(site: Site) -> None:
-        planned = services()
+        planned = services(POOLS if effort.scale > TINY.scale else 1)
         site.put(*planned)
         addresses = ((one.pool_uuid, site.engine.index.members(one.pool_uuid).addresses) for one in planned)
         Counted.made = Counters(servers={(pool, one): Tally(5, 500) for pool, its in addresses for one in its})
