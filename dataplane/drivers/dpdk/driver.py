@@ -22,6 +22,7 @@ from dataplane.drivers.dpdk.process import Forwarder
 from dataplane.drivers.dpdk.program import Options
 from dataplane.drivers.dpdk.steering import Steering
 from dataplane.drivers.maps import layout
+from dataplane.drivers.maps.holder import MapHolder
 from dataplane.drivers.maps.slowframes import SlowFrames
 from dataplane.drivers.maps.tables import MapTables
 from dataplane.drivers.pcap.hostguard import HostGuard
@@ -33,7 +34,7 @@ from dataplane.forwarding.devices import AF_PACKET, AF_XDP, PCI, Device
 from dataplane.forwarding.driver import RECENT, Found, HandshakeCounts, OffloadingSender, Sending, Trace
 from dataplane.forwarding.dropreasons import OVERRUN
 from dataplane.forwarding.tracking import Flow
-from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
+from dataplane.forwarding.values import Counters, Interface, Lingering, Vip
 from dataplane.kernel.objects import Owner
 from dataplane.native.decision.maps import SharedMaps
 
@@ -41,7 +42,7 @@ MOST = 16
 """Threads that move frames, and queues of an interface (MAX_LOOPS, MAX_QUEUES of forwarder.h)."""
 
 
-class DpdkDriver:
+class DpdkDriver(MapHolder):
     """A Driver in a process of its own. instance names the engine among all on this machine; state: its directory;
     devices: by interface; workers: 0 for one; queues: of an interface. Raises DriverError, also where another process
     is this instance's driver."""
@@ -119,30 +120,6 @@ class DpdkDriver:
         if self._guard is not None:
             self._guard.remove_interface(index)
         self._tables.remove_interface(index)
-
-    def put_addresses(self, addresses: frozenset[bytes]) -> None:
-        """The engines' own addresses."""
-        self._tables.put_addresses(addresses)
-
-    def put_pool(self, pool: Pool) -> None:
-        """Add or replace a pool, at once for every frame. Raises DriverError."""
-        self._tables.put_pool(pool)
-
-    def put_pools(self, pools: Iterable[Pool]) -> list[Pool]:
-        """Add or replace several pools. Raises DriverError."""
-        return self._tables.put_pools(pools)
-
-    def remove_pool(self, uuid: str, heir: str = "") -> None:
-        """Remove a pool and its servers' counters."""
-        self._tables.remove_pool(uuid, heir)
-
-    def put_service(self, service: Service) -> None:
-        """Add or replace a service. Raises DriverError."""
-        self._tables.put_service(service)
-
-    def remove_service(self, key: ServiceKey) -> None:
-        """Remove a service and its counters."""
-        self._tables.remove_service(key)
 
     def put_vip(self, vip: Vip) -> None:
         """Add or replace a VIP. Raises DriverError."""

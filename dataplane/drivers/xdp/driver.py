@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from dataplane.bpf import bpffs, memory
@@ -19,6 +19,7 @@ from dataplane.bpf.maps import Map
 from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import Program
 from dataplane.drivers.maps import layout
+from dataplane.drivers.maps.holder import MapHolder
 from dataplane.drivers.maps.layout import NAMES, PINNED, RENEWABLE
 from dataplane.drivers.maps.tables import MapTables
 from dataplane.drivers.xdp import fitness
@@ -35,7 +36,7 @@ from dataplane.forwarding.driver import Found, HandshakeCounts, OffloadingSender
 from dataplane.forwarding.dropreasons import TX_LOST
 from dataplane.forwarding.program import DSR
 from dataplane.forwarding.tracking import Flow
-from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
+from dataplane.forwarding.values import Counters, Interface, Lingering, Vip
 from dataplane.kernel.objects import Owner
 
 log = logging.getLogger("avi-se")
@@ -66,7 +67,7 @@ def supported() -> DriverError | None:
     return None
 
 
-class XdpDriver:
+class XdpDriver(MapHolder):
     """A Driver in the kernel. instance names the engine among all on this machine; state: its directory, for
     whoever finds its program. Raises DriverError, also where another process is this instance's driver."""
 
@@ -127,30 +128,6 @@ class XdpDriver:
         """Leave this interface alone again."""
         self.attachments.detach(index)
         self._tables.remove_interface(index)
-
-    def put_addresses(self, addresses: frozenset[bytes]) -> None:
-        """The engines' own addresses."""
-        self._tables.put_addresses(addresses)
-
-    def put_pool(self, pool: Pool) -> None:
-        """Add or replace a pool, at once for every frame. Raises DriverError."""
-        self._tables.put_pool(pool)
-
-    def put_pools(self, pools: Iterable[Pool]) -> list[Pool]:
-        """Add or replace several pools; tables of stable slots are kept in the kernel alone. Raises DriverError."""
-        return self._tables.put_pools(pools)
-
-    def remove_pool(self, uuid: str, heir: str = "") -> None:
-        """Remove a pool and its servers' counters."""
-        self._tables.remove_pool(uuid, heir)
-
-    def put_service(self, service: Service) -> None:
-        """Add or replace a service. Raises DriverError."""
-        self._tables.put_service(service)
-
-    def remove_service(self, key: ServiceKey) -> None:
-        """Remove a service and its counters."""
-        self._tables.remove_service(key)
 
     def put_vip(self, vip: Vip) -> None:
         """Add or replace a VIP."""
