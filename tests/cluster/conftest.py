@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from .arpasking import Asking
 from .hosts import Hosts, Run
 from .members import Members, until
+from .segment import Segment
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +67,14 @@ def hosts(member: Members, tmp_path: Path) -> Run:
         member.run(inside)
 
     return run
+
+
+@pytest.fixture
+def asking(request: pytest.FixtureRequest, there: Segment) -> Iterator[Asking]:
+    """Clients that ask for the module's VIPS all the while; each VIP has an owner. there: the module's engines."""
+    vips: list[str] = request.module.VIPS
+    with Asking(there.spaces["client"], vips) as made:
+        for address in vips:
+            there.owner(made, address)
+        made.rounds.clear()
+        yield made

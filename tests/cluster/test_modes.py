@@ -29,15 +29,6 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segment]:
         yield made
 
 
-@pytest.fixture
-def asking(there: Segment) -> Iterator[Asking]:
-    with Asking(there.spaces["client"], VIPS) as made:
-        for address in VIPS:
-            there.owner(made, address)
-        made.rounds.clear()
-        yield made
-
-
 def become(there: Segment, mode: str) -> None:
     def work(site: Site) -> None:
         site.save("serviceenginegroup", name="Default-Group", ha_mode=mode)

@@ -30,15 +30,6 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segment]:
         yield made
 
 
-@pytest.fixture
-def asking(there: Segment) -> Iterator[Asking]:
-    with Asking(there.spaces["client"], VIPS) as made:
-        for address in VIPS:
-            there.owner(made, address)
-        made.rounds.clear()
-        yield made
-
-
 def shell(there: Segment, *lines: str, status: int = 0) -> tuple[str, Any]:
     """What a shell says, on a host without an engine: its text, and the data of its last line."""
     argv = ["nsenter", f"--net={there.spaces['client'].path}", sys.executable, "-m", "avi_shell"]

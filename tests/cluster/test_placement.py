@@ -31,16 +31,6 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segment]:
         yield made
 
 
-@pytest.fixture
-def asking(there: Segment) -> Iterator[Asking]:
-    """Clients that ask for the VIPs all the while; each VIP has an owner."""
-    with Asking(there.spaces["client"], VIPS) as made:
-        for address in VIPS:
-            there.owner(made, address)
-        made.rounds.clear()
-        yield made
-
-
 def followed(there: Segment, asking: Asking, dead: Host, begun: float) -> float:
     """Seconds from a time until another engine answers for the first VIP."""
     others = [host for host in there.hosts.values() if host is not dead]
