@@ -193,8 +193,8 @@ class Gatherer:
 
     def _failed(self, uuid: str, members: Members) -> Sequence[int]:
         """Failed probes of each server. Few servers have any, and only these are asked for."""
-        members_, failing = self._engine.members, self._engine.members.health.failing
-        return [members_.failed_checks(uuid, one)[0] if one in failing else 0 for one in members.addresses]
+        states, failing = self._engine.members, self._engine.members.health.failing
+        return [states.failed_checks(uuid, one)[0] if one in failing else 0 for one in members.addresses]
 
 
 def _handshakes(members: Members, names: _Names, by: Iterable[str], counters: Counters) -> Iterator[tuple[str, int]]:
