@@ -14,6 +14,7 @@ FIELDS = (
     *("distribute_load_active_standby", "auto_redistribute_active_standby_load", "vs_scalein_timeout"),
     *("vs_se_scaleout_ready_timeout", "aggressive_failure_detection", "dp_hb_frequency", "dp_hb_timeout_count"),
     *("dp_aggressive_hb_frequency", "dp_aggressive_hb_timeout_count", "bgp_peer_monitor_failover_enabled"),
+    "hm_on_standby",
 )
 """Of a service engine group."""
 _SHORTEST = 10
@@ -43,6 +44,7 @@ def of_group(group: Document) -> Redundancy:
         heartbeat=max(_SHORTEST, _value(group, f"dp_{aggressive}hb_frequency")) / 1000,
         heartbeats=max(1, _value(group, f"dp_{aggressive}hb_timeout_count")),
         with_peers=_value(group, "bgp_peer_monitor_failover_enabled"),
+        checked=_value(group, "hm_on_standby"),
     )
 
 

@@ -97,6 +97,7 @@ class Joining(Placed):
                 if others != self._others:
                     self._others = others
                     engine.others_changed()
+                self._rest(engine)
                 if self._membership.first:
                     self._membership.sharing.tell(engine.pools.changes())
             while self._news:
@@ -169,6 +170,14 @@ class Joining(Placed):
     def _changed(self, vips: Collection[bytes]) -> None:
         if self._engine is not None:
             self._engine.shares_changed(vips)
+            self._rest(self._engine)
+
+    def _rest(self, engine: Engine) -> None:
+        """Check servers, or have that rest."""
+        rests = self._membership is not None and self._membership.stands_by
+        if engine.members.health.rest(rests):
+            how = "the checks of its servers rest until it is active" if rests else "its servers are checked again"
+            engine.events.add(f"hm_on_standby is false: {how}")
 
     def _record(self, engine: Engine | None, bgp: Mapping[str, Any] | None) -> EngineRecord:
         """What is said of the engine. None: of one that has not started yet."""

@@ -13,14 +13,14 @@ import hashlib
 import logging
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dataplane import plan, statedir
-from dataplane.daemon import leftovers, observing, speaking
+from dataplane.daemon import leftovers, observing, ownname, speaking
 from dataplane.daemon.following import Following
 from dataplane.daemon.joining import Joining
 from dataplane.daemon.requests import Requests
@@ -36,7 +36,7 @@ from dataplane.network.settings import KernelSettings, elsewhere
 from dataplane.network.state import Network
 from dataplane.plan.source import PlanSource
 from dataplane.plan.storesource import StoreSource
-from dataplane.runtime import endsignals, locks, tasks
+from dataplane.runtime import endsignals, tasks
 from dataplane.runtime.notify import Notifier
 from dataplane.vip.gratuitous import GratuitousArp
 from dataplane.vip.record import SUFFIX, VipRecord
@@ -72,7 +72,9 @@ async def serve(settings: Settings) -> None:
     try:
         statedir.prepare(settings.state)
         statedir.prepare(run)
-        with _locked(run / f"{settings.name}.pid", settings.name), closing(StoreSource(settings.state)) as source:
+        with ownname.held(run, settings.name), closing(StoreSource(settings.state)) as source:
+            if not settings.store and not (settings.state / statedir.SHARED).exists():
+                ownname.only_this_host(run)
             await Daemon(settings, source).run()
     except PermissionError as exc:
         where = f"{exc.filename}: " if exc.filename else ""
@@ -103,7 +105,7 @@ async def clean(state: Path, name: str) -> list[str]:
     DriverError where it runs."""
     run, record = state / "run", leftovers.record(state, name)
     statedir.check(state)
-    with _locked(run / f"{name}.pid", name) if run.is_dir() else nullcontext():
+    with ownname.held(run, name) if run.is_dir() else nullcontext():
         done = speaking.end(speaking.folder(run, name))  # while what it forwards with is there
         done += removed(await leftovers.remove(instance(state, name), record))
         for path in (run / f"{name}.sock",):
@@ -113,25 +115,6 @@ async def clean(state: Path, name: str) -> list[str]:
     if elsewhere(record):
         done.append("left settings: they are of another network namespace; run this there, too")
     return done
-
-
-@contextmanager
-def _locked(path: Path, name: str) -> Iterator[None]:
-    """The engine's name in its state directory is taken: the file is there, and locked, as long as the process runs."""
-    held = locks.hold(path, os.O_RDWR | os.O_CREAT)
-    if held is None:
-        pid = path.read_text("ascii").strip()
-        raise EngineError(
-            f"service engine {name} runs already, as process {pid}", remedy="--name gives another one a name"
-        )
-    try:
-        os.ftruncate(held, 0)
-        os.write(held, f"{os.getpid()}\n".encode())
-        yield
-    finally:
-        if locks.names(path, held):
-            path.unlink()
-        os.close(held)
 
 
 class Daemon:

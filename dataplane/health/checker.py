@@ -22,7 +22,7 @@ from dataplane.errors import NetworkError
 from dataplane.health.checkstate import VIP_MISSING, CheckState
 from dataplane.health.probes.check import Check, FindRoute, Outcome, Probe, ProbeFailed, ProbeRoute, Run
 from dataplane.health.requirements import Requirement
-from dataplane.health.scheduler import Entry, Scheduler, running_limit
+from dataplane.health.scheduler import BURST, Entry, Scheduler, running_limit
 from dataplane.network import tunnels
 from dataplane.network.reachability import NO_FAULT, Fault
 from dataplane.plan import L2
@@ -122,6 +122,7 @@ class HealthChecker:
         self._watches: dict[Check, _Watch] = {}
         self._hosts: dict[bytes, _Host] = {}
         self._generation = 0
+        self._rests = False
         self._looks: deque[_Watch] = deque()
         self._next_look: asyncio.TimerHandle | None = None
         self.probes = 0
@@ -147,6 +148,18 @@ class HealthChecker:
     def forget_routes(self) -> None:
         """Find the route of each check again before its next run: routes may have changed."""
         self._generation += 1
+
+    def rest(self, rests: bool) -> bool:
+        """Whether checks of which the outcome is known are to be run no more for now: what was found last stays so.
+        When they are to be run again, each runs at once, at the rate of first runs. Returns whether that is new."""
+        if rests is self._rests:
+            return False
+        if not rests:
+            loop = asyncio.get_running_loop()
+            for number, watch in enumerate(self._watches.values()):
+                loop.call_later(number / BURST, self.schedule.run_now, watch.entry)
+        self._rests = rests
+        return True
 
     def state(self, check: Check) -> CheckState:
         """The state of a check that is followed."""
@@ -236,7 +249,8 @@ class HealthChecker:
                 host.task.cancel()
 
     def _run(self, watch: _Watch) -> None:
-        if watch.finding:  # the run before still finds its route: this one is left out
+        # The run before still finds its route, or what is known is enough for now: this one is left out.
+        if watch.finding or (self._rests and watch.state.up is not None):
             self.schedule.ended()
             return
         running = _Running(watch, self._ended)

@@ -28,7 +28,7 @@ from dataplane.membership.places import Placer
 from dataplane.membership.record import EngineRecord
 from dataplane.membership.sharing import Sharing
 from dataplane.placement.hearing import Timing
-from dataplane.placement.model import Presence
+from dataplane.placement.model import Mode, Presence
 from dataplane.plan.redundancy import Redundancy
 
 BELIEVED = 1.2
@@ -138,6 +138,15 @@ class Membership:
     def placed(self) -> bool:
         """Whether a VIP is, by its place, this engine's to announce."""
         return any(role.answers or role.tells for role in self._roles.values())
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether this engine is one of a pair, active for no VIP and draining none, and is to check no servers
+        meanwhile (`hm_on_standby`)."""
+        redundancy = self.known.common.redundancy.get(self._base.group, _USUAL)
+        if redundancy.checked or Mode(redundancy.mode) is not Mode.ACTIVE_STANDBY or not self._roles:
+            return False
+        return not any(role.answers or role.tells or role.drains for role in self._roles.values())
 
     @property
     def first(self) -> bool:

@@ -212,6 +212,7 @@ REDUNDANCY: Mapping[str, Rule] = {
     "heartbeat": _seconds(0),
     "heartbeats": _integer(1, _U16),
     "with_peers": _FLAG,
+    "checked": _FLAG,
 }
 _VERSION = _integer(-1, _U63)
 _STATES = ("SE_STATE_DISABLED_FOR_PLACEMENT", "SE_STATE_DISABLED", "SE_STATE_DISABLED_FORCE")

@@ -22,3 +22,4 @@ class Redundancy:
     heartbeat: float = 0.1  # between two heartbeats of an engine
     heartbeats: int = 10  # that fail to come from an engine that is not heard
     with_peers: bool = False  # an engine without a BGP session gives its VIPs to others
+    checked: bool = True  # a pair: the engine that stands by checks servers, too (`hm_on_standby`)

@@ -35,6 +35,21 @@ def take(held: int) -> bool:
     return True
 
 
+def is_held(path: Path) -> bool:
+    """Whether somebody has the lock on a path. What cannot be opened is held by nobody."""
+    try:
+        looking = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(looking, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(looking)
+    return False
+
+
 def names(path: Path, held: int) -> bool:
     """Whether a path still names what a descriptor was opened by it for."""
     try:

@@ -3,9 +3,11 @@
 import signal
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from avi_shell.configuration.document import reference
 from tests.configuration.conftest import Site
 from tests.polling import until
 
@@ -26,14 +28,29 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segment]:
     with segment(tmp_path_factory.mktemp("segment"), ["a", "b", "c"]) as made:
         made.start()
         made.serve(len(VIPS), vs_scalein_timeout=1)
+        made.spaces["server"].sh(
+            f"sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2; ip addr add {VIPS[0]}/32 dev lo"
+        )
+        made.configure(check)
         yield made
 
 
-def become(there: Segment, mode: str) -> None:
+def check(site: Site) -> None:
+    """Have the servers of the first virtual service checked, each second."""
+    site.save("healthmonitor", name="each", type="HEALTH_MONITOR_PING", send_interval=1, receive_timeout=1)
+    site.save("pool", name="pool0", health_monitor_refs=[reference("healthmonitor", "each")])
+
+
+def become(there: Segment, mode: str, **fields: Any) -> None:
     def work(site: Site) -> None:
-        site.save("serviceenginegroup", name="Default-Group", ha_mode=mode)
+        site.save("serviceenginegroup", name="Default-Group", ha_mode=mode, **fields)
 
     there.configure(work)
+
+
+def probes(there: Segment, name: str) -> int:
+    """How many checks of servers have ended at an engine."""
+    return int(there.hosts[name].status()["monitors"]["probes"])
 
 
 def die(there: Segment, host: Host) -> float:
@@ -67,15 +84,20 @@ def test_active_active_the_next_one_answers_and_another_one_joins(there: Segment
 
 
 def test_a_pair_switches_over_and_does_not_switch_back(there: Segment, asking: Asking) -> None:
-    become(there, "HA_MODE_LEGACY_ACTIVE_STANDBY")
+    become(there, "HA_MODE_LEGACY_ACTIVE_STANDBY", hm_on_standby=False)
     until(lambda: all(len(placed(there, name)) == 2 for name in ("vs0", "vs1")))
     active, standby = placed(there)
+    until(lambda: there.hosts[standby].tells("the checks of its servers rest until it is active"))
+    before = probes(there, active), probes(there, standby)
+    until(lambda: probes(there, active) > before[0])
+    assert probes(there, standby) == before[1]
     assert placed(there, "vs1") == [active, standby], "all are active on one"
     for address in VIPS:
         there.owner(asking, address, [active])
     refused, _ = shell(there, f"migrate virtualservice vs0 to_se_ref {standby}", status=1)
     assert "is a pair of an active and a standby engine" in refused
     shell(there, f"switchover serviceengine {active}")
+    until(lambda: probes(there, standby) > before[1])
     for address in VIPS:
         there.owner(asking, address, [standby])
         assert asking.longest(address, 0) <= 2 * EVERY + LOADED / 4

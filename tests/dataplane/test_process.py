@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import socket
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from dataplane import client, plan
 from dataplane.lab import topology
+from dataplane.network import namespace
 from dataplane.plan import sqlite
 from tests.lab import plans
 from tests.netns import Namespace
@@ -49,7 +51,7 @@ def test_a_stopped_engine_leaves_neither_its_socket_nor_its_process_number(tmp_p
             until(lambda: client.engines(state) == ["se-1"], process.poll)
             assert (state.stat().st_mode & 0o777, (state / "run").stat().st_mode & 0o777) == (0o700, 0o700)
             number = (state / "run" / "se-1.pid").read_text()
-            assert number == f"{process.pid}\n"
+            assert number.splitlines() == [str(process.pid), f"{namespace.boot()} {platform.node()}"]
             with engine(there, state) as second:
                 assert second.wait(15) == 1
                 assert second.stderr is not None
@@ -63,6 +65,28 @@ def test_a_stopped_engine_leaves_neither_its_socket_nor_its_process_number(tmp_p
             assert client.engines(state) == ["se-1"]
         assert process.returncode == 0
         assert list((state / "run").iterdir()) == []
+
+
+def test_engines_of_two_hosts_share_no_state_directory(tmp_path: Path) -> None:
+    """The other host is this kernel with another boot's number: a mount namespace shows the engine a file of ours."""
+    (tmp_path / "boot").write_text("11111111-2222-3333-4444-555555555555\n")
+    elsewhere = f"mount --bind {tmp_path}/boot /proc/sys/kernel/random/boot_id; exec {sys.executable} -m dataplane "
+    state = tmp_path / "state"
+    with segment() as there, engine(there, state) as process:
+        until(lambda: client.engines(state) == ["se-1"], process.poll)
+        words = f"{elsewhere} run --state {state} --name se-2 --driver pcap"
+        with there.program("unshare", "--mount", "sh", "-c", words) as second:
+            assert second.wait(15) == 1
+            assert second.stderr is not None
+            told = second.stderr.read()
+        where = f"on another host: {platform.node()}, process {process.pid}"
+        assert f"error: service engine se-1 runs on this state directory {where}\n" in told
+        assert "--store etcd://" in told
+        process.kill()
+        process.wait()
+        assert (state / "run" / "se-1.pid").exists()
+        with there.program("unshare", "--mount", "sh", "-c", words) as third:
+            until(lambda: client.engines(state) == ["se-2"], third.poll)
 
 
 def test_a_damaged_row_of_the_plan_is_named_and_the_others_are_forwarded(tmp_path: Path) -> None:
