@@ -28,9 +28,8 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segment]:
     with segment(tmp_path_factory.mktemp("segment"), ["a", "b", "c"]) as made:
         made.start()
         made.serve(len(VIPS), vs_scalein_timeout=1)
-        made.spaces["server"].sh(
-            f"sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2; ip addr add {VIPS[0]}/32 dev lo"
-        )
+        quiet = "sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2"
+        made.spaces["server"].sh(f"{quiet}; ip addr add {VIPS[0]}/32 dev lo")
         made.configure(check)
         yield made
 
@@ -108,6 +107,25 @@ def test_a_pair_switches_over_and_does_not_switch_back(there: Segment, asking: A
     until(lambda: len(placed(there)) == 2)
     time.sleep(1)
     assert there.owner(asking, VIPS[0]).name == active, "who is back stands by"
+
+
+def test_a_pair_that_shares_the_load_by_tags_gives_vips_back(there: Segment, asking: Asking) -> None:
+    shares = {"distribute_load_active_standby": True, "auto_redistribute_active_standby_load": True}
+    become(there, "HA_MODE_LEGACY_ACTIVE_STANDBY", hm_on_standby=True, **shares)
+    until(lambda: len(placed(there)) == 2)
+    one, two = sorted(placed(there))
+
+    def tag(site: Site) -> None:
+        site.save("virtualservice", name="vs1", active_standby_se_tag="ACTIVE_STANDBY_SE_2")
+
+    there.configure(tag)
+    there.owner(asking, VIPS[0], [one])
+    there.owner(asking, VIPS[1], [two])
+    die(there, there.hosts[two])
+    there.owner(asking, VIPS[1], [one])
+    revive(there, there.hosts[two])
+    there.owner(asking, VIPS[1], [two])
+    assert there.owner(asking, VIPS[0], [one])
 
 
 def test_under_xdp_a_daemon_that_dies_has_half_a_minute_to_come_back(there: Segment, asking: Asking) -> None:

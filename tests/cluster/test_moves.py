@@ -91,7 +91,8 @@ def _row(there: Segment, name: str) -> str:
     return next((line for line in told.splitlines() if line.startswith(f"| {name} ")), "")
 
 
-def test_a_disabled_engine_loses_its_vips_and_gets_none(there: Segment, asking: Asking) -> None:
+@pytest.mark.parametrize("state", ["SE_STATE_DISABLED", "SE_STATE_DISABLED_FORCE"])
+def test_a_disabled_engine_loses_its_vips_and_gets_none(state: str, there: Segment, asking: Asking) -> None:
     owner = there.owner(asking, VIPS[2])
 
     def enable(state: str) -> None:
@@ -100,7 +101,7 @@ def test_a_disabled_engine_loses_its_vips_and_gets_none(there: Segment, asking: 
 
         there.configure(work)
 
-    enable("SE_STATE_DISABLED")
+    enable(state)
     there.owner(asking, VIPS[2], [name for name in there.hosts if name != owner.name])
     until(lambda: owner.mac not in {mac for address in VIPS for mac in asking.answering(address)})
     assert "disabled" in shell(there, f"migrate virtualservice vs2 to_se_ref {owner.name}", status=1)[0]

@@ -114,6 +114,26 @@ def test_one_engine_tells_the_router_and_after_a_move_the_other(world: World) ->
     assert f"{second} announced" in told
 
 
+def test_an_engine_without_its_router_gives_its_vips_to_another_where_the_group_says_so(world: World) -> None:
+    until(lambda: len(placed(world.there, "routed")) == 1)
+    (first,) = placed(world.there, "routed")
+    (second,) = world.addresses.keys() - {first}
+    world.hops(first)
+    number = list(world.addresses).index(first)
+
+    def follow_peers(site: Site, follow: bool = True) -> None:
+        site.save("serviceenginegroup", name="Default-Group", bgp_peer_monitor_failover_enabled=follow)
+
+    world.there.configure(follow_peers)
+    world.router.ask(f"disable engine{number}")
+    try:
+        world.hops(second)
+        assert placed(world.there, "routed") == [second]
+    finally:
+        world.router.ask(f"enable engine{number}")
+    world.there.configure(lambda site: follow_peers(site, False))
+
+
 def test_scaled_out_both_tell_and_an_engine_that_ends_withdraws_last(world: World) -> None:
     until(lambda: len(placed(world.there, "routed")) == 1)
     with world.routed():
