@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, S
 from typing import Any, NamedTuple, Protocol
 
 from dataplane.forwarding import poolnames
+from dataplane.forwarding.capture import Capture, Wanted
 from dataplane.forwarding.tracking import Flow, Remembered
 from dataplane.forwarding.values import Counters, HandshakeTally, Interface, Lingering, Pool, Service, ServiceKey, Vip
 from dataplane.kernel.objects import Owner
@@ -127,6 +128,9 @@ class Driver(Tables, Protocol):
     def trace(self, frame: bytes, interface: int, flow: Flow) -> Trace:
         """What would become of a frame of a flow that arrives on an interface, by its index, now: as the driver itself
         decides, where it can be asked. Nothing is counted or remembered. For any thread. Raises DriverError."""
+
+    def capture(self, wanted: Wanted) -> Capture:
+        """Begin to capture frames, until the capture is closed; one at a time. For any thread. Raises DriverError."""
 
     def prune(self) -> None:
         """Called once after start, when all of the plan is put: drop adopted entries that were not put again."""

@@ -16,6 +16,7 @@ import pytest
 from dataplane import plan
 from dataplane.engine.engine import Engine
 from dataplane.forwarding import decision, poolnames, translate
+from dataplane.forwarding.capture import Capture, Wanted
 from dataplane.forwarding.driver import NOTHING_FOUND, Found, HandshakeCounts, OffloadingSender, Sending, Trace
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flow, Remembered
@@ -56,6 +57,9 @@ class Memory(LookupTables):
 
     def adopted(self) -> Found:
         return NOTHING_FOUND
+
+    def capture(self, wanted: Wanted) -> Capture:
+        raise NotImplementedError
 
     def trace(self, frame: bytes, interface: int, flow: Flow) -> Trace:
         verdict = decision.trial(frame, self.interfaces[interface], self, flow, Remembered(), 0)

@@ -23,6 +23,8 @@ from dataplane.drivers.dpdk.program import Options
 from dataplane.drivers.dpdk.steering import Steering
 from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.holder import MapHolder
+from dataplane.drivers.maps.ringcapture import RingCapture
+from dataplane.drivers.maps.slowcapture import SlowCapture
 from dataplane.drivers.maps.slowframes import SlowFrames
 from dataplane.drivers.maps.tables import MapTables
 from dataplane.drivers.pcap.hostguard import HostGuard
@@ -30,6 +32,7 @@ from dataplane.drivers.xdp.pins import Pins
 from dataplane.drivers.xdp.slowpath import Sender
 from dataplane.errors import DriverError
 from dataplane.forwarding import decision
+from dataplane.forwarding.capture import Capture, Wanted
 from dataplane.forwarding.devices import AF_PACKET, AF_XDP, PCI, Device
 from dataplane.forwarding.driver import RECENT, Found, HandshakeCounts, OffloadingSender, Sending, Trace
 from dataplane.forwarding.dropreasons import OVERRUN
@@ -172,6 +175,10 @@ class DpdkDriver(MapHolder):
         known, values = self._tables.remembered(flow), self._tables.values
         verdict = decision.trial(frame, values.interfaces[interface], values, flow, known, time.monotonic_ns())
         return Trace(verdict.action, verdict.reason, verdict.frames, known, "the reference")
+
+    def capture(self, wanted: Wanted) -> Capture:
+        """By the forwarder, through the maps. Raises DriverError."""
+        return SlowCapture(wanted, RingCapture(wanted, self._maps), self._slow)
 
     def prune(self) -> None:
         """Drop what was adopted and not put again."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 
 from dataplane.drivers.maps.layout import SlowFrame
@@ -17,6 +18,11 @@ from dataplane.forwarding.tracking import Flow, Flows, Fragment, FragmentKey, Me
 from dataplane.forwarding.values import Pool, Service, Target
 
 log = logging.getLogger("avi-se")
+
+Decision = tuple[int, bytes, decision.Verdict]
+"""Index of the interface that a frame came by, the frame, what became of it."""
+WATCHED = 4096
+"""Decisions that are kept until a watcher takes them; older ones are dropped."""
 
 Send = Callable[[int, bytes], None]
 """Sends a frame by the interface of an index. Raises OSError."""
@@ -29,13 +35,23 @@ class SlowFrames:
 
     def __init__(self, tables: MapTables, send: Send) -> None:
         self._tables, self._send = tables, send
+        self._watched: deque[Decision] | None = None
+
+    def watch(self) -> deque[Decision]:
+        """What is decided from now on, until `unwatch`."""
+        self._watched = deque(maxlen=WATCHED)
+        return self._watched
+
+    def unwatch(self) -> None:
+        """Nobody takes decisions any more."""
+        self._watched = None
 
     def forward(self, handed: SlowFrame) -> None:
         """Cut a frame up and send the pieces. Whatever is raised, it is counted."""
         try:
             self._forward(handed)
         except Exception:
-            self._tables.count(decision.dropped(_NOT_MADE, handed.service))
+            self._count(handed, decision.dropped(_NOT_MADE, handed.service))
             raise
 
     def _forward(self, handed: SlowFrame) -> None:
@@ -52,7 +68,13 @@ class SlowFrames:
         except OSError as exc:
             log.debug("sending on interface %d: %s", verdict.interface, exc)
             verdict = decision.dropped(_NOT_SENT, handed.service)
+        self._count(handed, verdict)
+
+    def _count(self, handed: SlowFrame, verdict: decision.Verdict) -> None:
         self._tables.count(verdict)
+        watched = self._watched
+        if watched is not None:
+            watched.append((handed.interface, handed.frame, verdict))
 
 
 class Decided(Flows):

@@ -22,6 +22,7 @@ from dataplane.drivers.pcap.packetsocket import PacketSocket
 from dataplane.drivers.pcap.pythonmover import PythonMover
 from dataplane.errors import DriverError
 from dataplane.forwarding import decision
+from dataplane.forwarding.capture import Capture, Wanted
 from dataplane.forwarding.driver import NOTHING_FOUND, Found, HandshakeCounts, OffloadingSender, Sending, Trace
 from dataplane.forwarding.dropreasons import MISTAKEN, OVERRUN
 from dataplane.forwarding.tracking import Flow
@@ -145,6 +146,10 @@ class PcapDriver:
         known, values = self._mover.remembered(flow), self._mover.values
         verdict = decision.trial(frame, values.interfaces[interface], values, flow, known, time.monotonic_ns())
         return Trace(verdict.action, verdict.reason, verdict.frames, known, "the reference")
+
+    def capture(self, wanted: Wanted) -> Capture:
+        """By the mover. Raises DriverError."""
+        return self._mover.capture(wanted)
 
     def prune(self) -> None:
         """Nothing is left over from a former run: its table was replaced at the start."""

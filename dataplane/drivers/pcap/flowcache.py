@@ -59,7 +59,7 @@ class FlowCache:
     """Decides on the frames of one thread."""
 
     def __init__(self, values: LookupTables, flows: Flows) -> None:
-        self._values, self._flows = values, flows
+        self.values, self.flows = self._values, self._flows = values, flows
         self._entries: dict[_Key, _Entry] = {}
         self._version = -1
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Set
 from typing import Protocol
 
 from dataplane.drivers.pcap.packetsocket import PacketSocket
+from dataplane.forwarding.capture import Capture, Wanted
 from dataplane.forwarding.driver import HandshakeCounts, Tables
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flow, Remembered
@@ -59,6 +60,9 @@ class Mover(Protocol):
 
     def remembered(self, flow: Flow) -> Remembered:
         """What is remembered of a flow. For any thread."""
+
+    def capture(self, wanted: Wanted) -> Capture:
+        """As `Driver.capture`. For any thread but the driver's. Raises DriverError."""
 
     def close(self) -> None:
         """End; the sockets stay open."""

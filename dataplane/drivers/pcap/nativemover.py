@@ -18,11 +18,14 @@ from functools import cache
 from pathlib import Path
 
 from dataplane.drivers.maps import layout
+from dataplane.drivers.maps.ringcapture import RingCapture
+from dataplane.drivers.maps.slowcapture import SlowCapture
 from dataplane.drivers.maps.slowframes import SlowFrames
 from dataplane.drivers.maps.tables import MapTables
 from dataplane.drivers.pcap import offload
 from dataplane.drivers.pcap.packetsocket import NOTHING_UNDONE, RING, VNET_LEN, PacketSocket
 from dataplane.errors import DriverError
+from dataplane.forwarding.capture import Capture, Wanted
 from dataplane.forwarding.driver import HandshakeCounts
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flow, Remembered
@@ -180,6 +183,10 @@ class NativeMover:
     def remembered(self, flow: Flow) -> Remembered:
         """Mover.remembered."""
         return self.tables.remembered(flow)
+
+    def capture(self, wanted: Wanted) -> Capture:
+        """Mover.capture. Raises DriverError."""
+        return SlowCapture(wanted, RingCapture(wanted, self._maps), self._slow)
 
     def close(self) -> None:
         """Mover.close."""

@@ -18,7 +18,9 @@ from typing import Any, TypeVar
 from dataplane.drivers.pcap import offload
 from dataplane.drivers.pcap.flowcache import FlowCache
 from dataplane.drivers.pcap.packetsocket import BATCH, NOTHING_UNDONE, ROOM, PacketSocket
+from dataplane.drivers.pcap.pythoncapture import PythonCapture
 from dataplane.forwarding import decision, handshakes
+from dataplane.forwarding.capture import Capture, Wanted
 from dataplane.forwarding.driver import HandshakeCounts
 from dataplane.forwarding.handshakes import Opening, TcpFlow
 from dataplane.forwarding.lookup import LookupTables
@@ -133,6 +135,15 @@ class PythonMover(LookupTables):
     def remembered(self, flow: Flow) -> Remembered:
         """Mover.remembered."""
         return self._flows.remembered(flow)
+
+    def capture(self, wanted: Wanted) -> Capture:
+        """Mover.capture. Raises DriverError."""
+        plain = self._cache
+
+        def swap(cache: FlowCache | None) -> None:
+            self._do(lambda: setattr(self, "_cache", cache or plain))
+
+        return PythonCapture(wanted, plain, swap)
 
     def close(self) -> None:
         """Mover.close."""

@@ -162,10 +162,11 @@ class Attachments:
         self._modes.pop(index, None)
 
     def update(self, program: Program) -> None:
-        """Have every interface run another program of the same maps from now on."""
+        """Have every interface run another program of the same maps from now on. Raises DriverError."""
         self._program = program
-        for link in self._links.values():
-            link.update(program)
+        for link in list(self._links.values()):  # interfaces may come and go meanwhile
+            if link.interface:
+                link.update(program)
 
     def close(self) -> None:
         """Let go of the links: those that are still pinned stay."""

@@ -21,10 +21,12 @@ from dataplane.bpf.programs import Program
 from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.holder import MapHolder
 from dataplane.drivers.maps.layout import NAMES, PINNED, RENEWABLE
+from dataplane.drivers.maps.slowcapture import SlowCapture
 from dataplane.drivers.maps.tables import MapTables
 from dataplane.drivers.xdp import fitness
 from dataplane.drivers.xdp.asking import Asking
 from dataplane.drivers.xdp.attachment import Attachments
+from dataplane.drivers.xdp.capture import XdpCapture
 from dataplane.drivers.xdp.keeper import XdpKeeper
 from dataplane.drivers.xdp.pins import Pins
 from dataplane.drivers.xdp.senders import SenderSamples
@@ -32,6 +34,7 @@ from dataplane.drivers.xdp.sending import SendingWatch
 from dataplane.drivers.xdp.slowpath import Sender, SlowPath
 from dataplane.drivers.xdp.tracing import TracingLinks
 from dataplane.errors import DriverError
+from dataplane.forwarding.capture import Capture, Wanted
 from dataplane.forwarding.driver import Found, HandshakeCounts, OffloadingSender, Sending, Trace
 from dataplane.forwarding.dropreasons import TX_LOST
 from dataplane.forwarding.program import DSR
@@ -51,6 +54,8 @@ SPARE = 16 << 20
 """Bytes that the process needs beside its maps: for loading the program, and for what it is to do then."""
 SLOW = "slow"
 """The map by which the program hands frames over."""
+LIMITS = "data"
+"""Of the program's own life: what it answers at most in a second."""
 
 
 def supported() -> DriverError | None:
@@ -86,8 +91,9 @@ class XdpDriver(MapHolder):
 
     def _begin(self) -> None:
         self._pins = self._held.root / f"v{layout.LAYOUT}"
-        self._program, maps, handed_over = self._load()
+        self._program, maps, handed_over, self._limits = self._load()
         self._maps, self._asked = maps, threading.Lock()
+        self._of_program = {**maps, SLOW: handed_over, LIMITS: self._limits}
         self._asking: Asking | None = None
         self._tables = MapTables(maps)
         self._sender = Sender()
@@ -160,6 +166,11 @@ class XdpDriver(MapHolder):
             if self._asking is None:
                 self._asking = Asking(self._maps)
         return Trace(*self._asking.ask(frame, interface, flow), self._tables.remembered(flow), "the program")
+
+    def capture(self, wanted: Wanted) -> Capture:
+        """By a program that takes the other's place. Raises DriverError."""
+        running = XdpCapture(wanted, self._of_program, lambda one: self.attachments.update(one or self._program))
+        return SlowCapture(wanted, running, self._slow.frames)
 
     def prune(self) -> None:
         """Drop what was found at the start and not put again."""
@@ -237,12 +248,13 @@ class XdpDriver(MapHolder):
         if self._asking is not None:
             self._asking.close()
         self._tables.close()
+        self._limits.close()
         self._program.close()
         self._held.close()
 
-    def _load(self) -> tuple[Program, dict[str, Map], Map]:
-        """The program, with the maps that are pinned, or with new ones that are pinned now; and the map by which it
-        hands frames over."""
+    def _load(self) -> tuple[Program, dict[str, Map], Map, Map]:
+        """The program, with the maps that are pinned, or with new ones that are pinned now; the map by which it hands
+        frames over, and LIMITS."""
         with Object(OBJECT) as loaded:
             found = self._pinned_maps(loaded)
             if found is None:
@@ -258,7 +270,7 @@ class XdpDriver(MapHolder):
                 if name not in (found or {}):
                     (self._pins / name).unlink(missing_ok=True)
                     maps[name].pin(self._pins / name)
-            return loaded.program(PROGRAM), maps, loaded.map(SLOW)
+            return loaded.program(PROGRAM), maps, loaded.map(SLOW), loaded.map(LIMITS)
 
     def _pinned_maps(self, loaded: Object) -> dict[str, Map] | None:
         """The maps of a former run, or None when those that are needed are not all there in the right shapes."""

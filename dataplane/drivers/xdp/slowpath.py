@@ -36,7 +36,7 @@ class SlowPath:
 
     def __init__(self, samples: Map, tables: MapTables, send: Send) -> None:
         self._samples = Samples(samples)
-        self._frames = SlowFrames(tables, send)
+        self.frames = SlowFrames(tables, send)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK)
         self._poll = select.poll()
         self._worker = Worker("the XDP driver's slow path", self._turn)
@@ -52,7 +52,7 @@ class SlowPath:
         taken = self._samples.take()
         for sample in taken:
             try:
-                self._frames.forward(layout.read_slow(sample))
+                self.frames.forward(layout.read_slow(sample))
             except Exception as exc:  # the others are forwarded
                 self._worker.fault(exc)
         return len(taken)

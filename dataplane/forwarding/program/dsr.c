@@ -115,8 +115,11 @@ __noinline int stepwise(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
-SEC("xdp.frags")
-int dsr(struct xdp_md *ctx)
+#ifndef ENTRY
+#define ENTRY SEC("xdp.frags")
+#endif
+
+ENTRY int dsr(struct xdp_md *ctx)
 {
 	int action = fast_path(ctx);
 

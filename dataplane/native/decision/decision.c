@@ -20,9 +20,11 @@ static __thread struct {
 	struct member *member;
 	__u64 seed, flow_sets, now;
 	struct slow_frame *slow;
+	struct capture *capture;
 	struct tally *tallies[2]; /* the last that were counted in */
 	__u64 before;		  /* bytes in the last one, before */
 	__u32 who, surplus, sampled_below, egress;
+	__u32 event; /* that the frame was counted as last */
 	int listens, handed_over;
 } view;
 
@@ -191,6 +193,7 @@ static __always_inline __u64 bpf_ktime_get_ns(void)
 #define state (*(struct state *)view.at[MAP_bss])
 #define own (*(typeof(own) *)view.at[MAP_data])
 #define sampled_below view.sampled_below
+#define NOTE_EVENT(number) (view.event = (number))
 
 #include "../../forwarding/program/dsr.c"
 
@@ -254,20 +257,18 @@ static void look_through(struct worker *worker)
 	view.seed = maps->workers->seed;
 	view.flow_sets = maps->workers->flow_sets;
 	view.slow = &worker->slow;
+	view.capture = (void *)maps->at[MAP_capture];
 	view.who = worker->number + 1;
 	view.listens = worker->listens;
 	view.sampled_below = worker->sampled_below;
 	view.life = worker->life;
 }
 
-enum verdict decide(struct worker *worker, struct frame *frame)
+static __always_inline enum verdict decided(struct frame *frame)
 {
 	struct xdp_md ctx;
 	int action;
 
-	if (unlikely(view.life != worker->life))
-		look_through(worker);
-	view.now = worker->now;
 	view.surplus = frame->surplus;
 	view.tallies[0] = 0;
 	view.tallies[1] = 0;
@@ -289,6 +290,18 @@ enum verdict decide(struct worker *worker, struct frame *frame)
 	frame->headroom = ctx.data - ctx.first;
 	frame->tailroom = ctx.last - ctx.data_end;
 	return SENT;
+}
+
+#include "capturing.h"
+
+enum verdict decide(struct worker *worker, struct frame *frame)
+{
+	if (unlikely(view.life != worker->life))
+		look_through(worker);
+	view.now = worker->now;
+	if (unlikely(__atomic_load_n(&view.capture->filter.until, __ATOMIC_RELAXED)))
+		return decide_captured(worker, frame);
+	return decided(frame);
 }
 
 /* The calling thread's last decide() was the worker's. */

@@ -16,7 +16,7 @@ static const char *const names[NUMBER_OF_MAPS + 1] = {
 #define NAME(name) #name,
 	ALL_MAPS(NAME)
 #undef NAME
-	"slabs", "bss", "data", "workers", "",
+	"slabs", "bss", "data", "capture", "workers", "",
 };
 
 static const struct shape shapes[NUMBER_OF_MAPS] = {
@@ -26,6 +26,7 @@ static const struct shape shapes[NUMBER_OF_MAPS] = {
 	{ARRAY, 4, SLAB_BYTES, MAX_SLABS, 1, 0},
 	{ARRAY, 4, sizeof(struct state), 1, 1, 0},
 	{ARRAY, 4, sizeof(own), 1, 1, 0},
+	{ARRAY, 4, sizeof(struct capture), 1, 1, 0},
 	{ARRAY, 4, sizeof(struct workers), 1, 1, 0},
 };
 

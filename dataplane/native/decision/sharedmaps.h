@@ -13,6 +13,7 @@
 #ifndef AVI_SHAREDMAPS_H
 #define AVI_SHAREDMAPS_H
 
+#include "../../forwarding/program/capture.h"
 #include "../../forwarding/program/maps.h"
 #include "decision.h"
 
@@ -39,7 +40,7 @@
 	EACH(slow_service_drops)
 
 /* Their numbers; then what is otherwise in the kernel: the slabs one behind the other, the program's memory and its own
- * life; and what is known of the workers. */
+ * life; what is captured; and what is known of the workers. */
 enum map_number {
 #define NUMBER(name) MAP_##name,
 	ALL_MAPS(NUMBER)
@@ -47,6 +48,7 @@ enum map_number {
 	MAP_slabs,
 	MAP_bss,
 	MAP_data,
+	MAP_capture,
 	MAP_workers,
 	NUMBER_OF_MAPS,
 };
@@ -100,6 +102,29 @@ struct workers {
 	__u64 epoch;
 	__u64 unused_too[7];
 	struct member members[MAX_WORKERS + 1];
+};
+
+#define CAPTURE_RING (1 << 20) /* bytes, a power of two */
+#define CAPTURE_SKIP (~0u)     /* in place of a length: the next record is at the ring's beginning */
+
+/* What one worker captured: records, each behind its length in 8 bytes, none of them in two pieces. The worker alone moves
+ * `end`, the engine alone `begin`. */
+struct capture_ring {
+	__u64 end; /* bytes written, ever */
+	__u64 lost; /* records that found no room */
+	__u64 unused[6];
+	__u64 begin; /* bytes read, ever */
+	__u64 unused_too[503];
+	char bytes[CAPTURE_RING];
+};
+
+_Static_assert(sizeof(struct capture_ring) == 4096 + CAPTURE_RING, "pages");
+
+/* The file `capture`. */
+struct capture {
+	struct capture_filter filter;
+	char unused[4096 - sizeof(struct capture_filter)];
+	struct capture_ring rings[MAX_WORKERS];
 };
 
 struct maps {
