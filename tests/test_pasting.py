@@ -66,11 +66,11 @@ class Text(NamedTuple):
 
 def texts(path: Path) -> Iterator[Text]:
     """The texts of a module, but for its docstrings. A part that is repeated for each of several values stands once."""
-    tree = ast.parse(path.read_text("utf-8"))
-    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args)
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    calls = (node for node in nodes if isinstance(node, ast.Call) and node.args)
     templates = {id(call.args[0]) for call in calls if ast.unparse(call.func) in ("command", "errors.command")}
-    done = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    done = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
         if id(node) in done:
             continue
         if isinstance(node, ast.JoinedStr):
@@ -96,18 +96,26 @@ def _is_bare(text: Text) -> bool:
     return not text.values and _ALONE.fullmatch(text.text) is not None
 
 
-SOURCES = [path for room in ("avi_shell", "dataplane", "grammar") for path in sorted((ROOT / room).rglob("*.py"))]
-TEXTS = [text for path in SOURCES for text in texts(path) if text.where.split(":")[0] not in NO_LINES]
-LINES = sorted({text.text: text for text in TEXTS if text.made or _is_bare(text)}.values())
+@pytest.fixture(scope="module")
+def source() -> list[Text]:
+    """The texts of all sources. Not read when the module is imported: every process of a run imports every module."""
+    paths = [path for room in ("avi_shell", "dataplane", "grammar") for path in sorted((ROOT / room).rglob("*.py"))]
+    return [text for path in paths if str(path.relative_to(ROOT)) not in NO_LINES for text in texts(path)]
 
 
-def test_command_lines_are_made_by_one_function() -> None:
-    assert [text for text in TEXTS if not text.made and _WITH_VALUES.search(text.text)] == []
+@pytest.fixture(scope="module")
+def lines(source: list[Text]) -> list[Text]:
+    """The command lines among them, each once."""
+    return sorted({text.text: text for text in source if text.made or _is_bare(text)}.values())
 
 
-def test_there_are_lines_to_be_tested() -> None:
-    assert len([line for line in LINES if line.values]) > 30
-    assert {line.text.split()[0] for line in LINES} <= set(PROGRAMS)
+def test_command_lines_are_made_by_one_function(source: list[Text]) -> None:
+    assert [text for text in source if not text.made and _WITH_VALUES.search(text.text)] == []
+
+
+def test_there_are_lines_to_be_tested(lines: list[Text]) -> None:
+    assert len([line for line in lines if line.values]) > 30
+    assert {line.text.split()[0] for line in lines} <= set(PROGRAMS)
 
 
 @pytest.fixture(scope="module")
@@ -140,14 +148,14 @@ def recorded(shell: str, lines: list[str], recorders: Path, folder: Path) -> lis
     return [sorted(record.read_text().split("\0")[:-1] for record in place.glob("record.*")) for place in places]
 
 
-@pytest.mark.parametrize("line", LINES, ids=lambda line: line.text[:60])
-def test_both_shells_run_a_line_alike(line: Text, recorders: Path, tmp_path: Path) -> None:
-    values = [[value] * line.values for value in (VALUES if line.values else VALUES[:1])]
-    lines = [command(line.text, *filled) for filled in values]
-    ran, again = (recorded(shell, lines, recorders, tmp_path) for shell in SHELLS)
-    assert ran == again
-    for programs, filled in zip(ran, values, strict=True):
+def test_both_shells_run_every_line_alike(lines: list[Text], recorders: Path, tmp_path: Path) -> None:
+    filled = [(line, value) for line in lines for value in (VALUES if line.values else ("",))]
+    typed = [command(line.text, *[value] * line.values) for line, value in filled]
+    ran, again = (recorded(shell, typed, recorders, tmp_path) for shell in SHELLS)
+    for (line, value), programs, others in zip(filled, ran, again, strict=True):
+        assert programs == others, f"{line} with {value}"
         if not _SPECIAL.search(line.text):
-            assert programs == [[word.format(*filled) for word in line.text.split()]]
-        elif filled:
-            assert any(filled[0] in word for words in programs for word in words)
+            words = [word.format(*[value] * line.values) for word in line.text.split()]
+            assert programs == [words], f"{line} with {value}"
+        elif line.values:
+            assert any(value in word for words in programs for word in words), f"{line} with {value}"
