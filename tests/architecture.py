@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 ROOMS = ("grammar", "avi_shell", "dataplane")
@@ -26,6 +27,34 @@ class Row:
     imports: tuple[str, ...]  # packages and modules of ours that it may import
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is looked at of a module's text."""
+
+    imports: tuple[tuple[int, str | None, tuple[str, ...]], ...]  # level, module (None: `import`), names
+    docstring: str
+    has_code: bool  # it holds more than a docstring
+
+
+def _source(path: Path) -> Source:
+    return _parsed(path.read_text("utf-8"))
+
+
+@lru_cache(maxsize=None)
+def _parsed(text: str) -> Source:
+    """Parsed once, however many checkouts hold the same text."""
+    tree = ast.parse(text)
+    imports: list[tuple[int, str | None, tuple[str, ...]]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports.append((0, None, tuple(alias.name for alias in node.names)))
+        elif isinstance(node, ast.ImportFrom):
+            imports.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    return Source(
+        tuple(imports), ast.get_docstring(tree) or "", any(not isinstance(node, ast.Expr) for node in tree.body)
+    )
+
+
 def modules(root: Path) -> dict[str, Path]:
     """Every module of the rooms by its dotted name; a package's `__init__` by the package's."""
     found = {}
@@ -40,14 +69,13 @@ def imports(name: str, path: Path, known: Mapping[str, Path]) -> set[str]:
     """The modules of ours that a module imports anywhere: at its top, in functions, for types alone."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            module = ".".join([*parents, *([node.module] if node.module else [])])
-            inner = {f"{module}.{alias.name}" for alias in node.names}
-            found |= {one if one in known else module for one in inner}
+    for level, origin, names in _source(path).imports:
+        if origin is None:
+            found |= set(names)
+        else:
+            parents = package.split(".")[: len(package.split(".")) - level + 1] if level else []
+            module = ".".join([*parents, *([origin] if origin else [])])
+            found |= {one if (one := f"{module}.{inner}") in known else module for inner in names}
     return {one for one in found if one.split(".")[0] in ROOMS} - {name}
 
 
@@ -126,7 +154,7 @@ def _has_code(path: Path) -> bool:
 
 
 def _imports_or_defines(path: Path) -> bool:
-    return any(not isinstance(node, ast.Expr) for node in ast.parse(path.read_text("utf-8")).body)
+    return _source(path).has_code
 
 
 def _untold(root: Path, known: Mapping[str, Path], rows: Mapping[str, Row]) -> Iterator[str]:
@@ -134,7 +162,7 @@ def _untold(root: Path, known: Mapping[str, Path], rows: Mapping[str, Row]) -> I
     for name, row in rows.items():
         if name not in known:
             continue
-        told = " ".join((ast.get_docstring(ast.parse(known[name].read_text("utf-8"))) or "").split())
+        told = " ".join(_source(known[name]).docstring.split())
         if not (told == row.holds or told.startswith(f"{row.holds} ")) or not row.holds.endswith("."):
             yield f"the docstring of {name} does not begin with what its row says: {row.holds!r}"
 

@@ -20,7 +20,7 @@ from dataplane.native.decision import worker
 from dataplane.native.decision.maps import SharedMaps
 from dataplane.native.decision.worker import Decided, Worker
 
-from .decider import difference, forget_identifications
+from .decider import difference, forget_identifications, is_tunnelled
 
 _ACTIONS = {worker.HOSTS: decision.HOST, worker.DROPPED: decision.DROPPED}
 _TABLES = "elder", "young", "fragments", "openings"
@@ -56,6 +56,7 @@ class NativeDecider:
         self._sampled_below = sampled_below
         self._worker.sample(sampled_below)
         self._now = 0
+        self._identified = False  # an outer header was since the last `forget`
         self._sent: list[tuple[int, bytes]] = []
         self._start()
 
@@ -75,6 +76,11 @@ class NativeDecider:
 
     def run(self, frame: bytes, first: int = 0) -> Ran:
         """What it does with a frame, which is in one piece here, whatever its first one is elsewhere."""
+        ran = self._run(frame)
+        self._identified |= any(map(is_tunnelled, ran.frames))
+        return ran
+
+    def _run(self, frame: bytes) -> Ran:
         decided = self._worker.decide(frame, LOOPBACK, self._now)
         if decided.verdict == worker.SENT:
             return Ran("sent", (decided.frame,), decided.interface != LOOPBACK)
@@ -96,7 +102,9 @@ class NativeDecider:
         for name in _TABLES:
             for key, _ in list(self._maps[name].items()):
                 self._maps[name].delete(key)
-        forget_identifications(self._maps)
+        if self._identified:
+            forget_identifications(self._maps)
+            self._identified = False
         self._maps["data"].write(bytes(self._maps["data"].value_size))
         self._now = 0
 
