@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 ROOMS = ("grammar", "avi_shell", "dataplane")
@@ -40,7 +40,7 @@ def _source(path: Path) -> Source:
     return _parsed(path.read_text("utf-8"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parsed(text: str) -> Source:
     """Parsed once, however many checkouts hold the same text."""
     tree = ast.parse(text)
