@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 from dataplane.client import default_state
 from dataplane.drivers import registry
 from dataplane.errors import DataplaneError, DriverError, NetworkError, command
+from dataplane.events import logformat
 from dataplane.forwarding import devices
 from dataplane.runtime import commandline
 
@@ -104,6 +104,12 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--store-password-file", metavar="FILE", help="holds USER's password (mode 0600)")
     run.add_argument("--store-ca", metavar="FILE", help="use TLS, with members that it has signed")
     run.add_argument(
+        "--log-format",
+        choices=logformat.FORMATS,
+        default=logformat.AUTO,
+        help="of its log on standard error (default: %(default)s: journal under systemd, else text)",
+    )
+    run.add_argument(
         "--metrics", type=_endpoint, metavar="ADDRESS:PORT", help="serve metrics for Prometheus there (/metrics)"
     )
 
@@ -142,7 +148,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from dataplane.daemon import process
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    logformat.start(arguments.log_format, sys.stderr)
     settings = process.Settings(
         arguments.state, arguments.name, tuple(arguments.interface), arguments.driver, store, arguments.metrics
     )

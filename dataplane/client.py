@@ -17,6 +17,7 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 from dataplane.errors import EngineError
+from dataplane.events.model import words
 
 TIMEOUT = 5.0
 """Seconds that an engine has for an answer."""
@@ -50,6 +51,13 @@ def unanswered(server: Mapping[str, Any]) -> str:
     few = told.get("answered", 0) + told.get("unanswered", 0) < FEW
     share = told.get("share")
     return "" if few or share is None else f"{100 * share:.1f} %"
+
+
+def event_words(event: Mapping[str, Any]) -> str:
+    """A reported event in a line: when it happened last, what, how often, and by which commit."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.get("last", event["at"])))
+    said = (str(event["text"]), event.get("count", 1), event["at"], event.get("commit"))
+    return f"{when} {words(*said)}"
 
 
 OTHERS = ("Service Engine", "Host", "SE Group", "Address", "Version", "BGP")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -369,12 +368,8 @@ def _engine(report: Report) -> Parts:
     rows.append(("answered (ARP, ping, too big)", str(report["answered"])))
     rows += [(f"dropped {reason}", str(count)) for reason, count in report["dropped"].items()]
     parts: Parts = [Table(("Field", "Value"), rows)]
+    from dataplane import client
+
     if others := _others(report):
-        from dataplane import client
-
         parts.append(Table(client.OTHERS, others))
-    return parts + [Prose(f"{_when(event['at'])} {event['text']}") for event in report["events"][-10:]]
-
-
-def _when(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    return parts + [Prose(client.event_words(event)) for event in report["events"][-10:]]

@@ -17,6 +17,8 @@ from dataplane.bgp.keeper import SPREAD, Patience
 from dataplane.bgp.keeping import Keeping
 from dataplane.bgp.sessions import Sessions
 from dataplane.errors import EngineError
+from dataplane.events import kinds
+from dataplane.events.model import THIS_ENGINE, Tell
 from dataplane.forwarding.values import Interface
 from dataplane.runtime import tasks
 from dataplane.vip.announcer import Announcement, Known, State
@@ -29,7 +31,7 @@ LOOK_EVERY = 1.0
 
 class BgpAnnouncer:
     """Made and used on the engine's event loop. folder: for BIRD's files, which nobody needs after a boot; forwards_on:
-    the kernel forwards when the engine's process has ended; tell: gets the text of an event; heard_again: called when a
+    the kernel forwards when the engine's process has ended; tell: hears of events; heard_again: called when a
     router hears the engine again that none heard, before routers are told of anything, gets the seconds since one did.
 
     BIRD is started with the first peer, and reads its configuration anew with every change. What it refuses leaves it,
@@ -43,7 +45,7 @@ class BgpAnnouncer:
         folder: Path,
         *,
         forwards_on: bool,
-        tell: Callable[[str], None],
+        tell: Tell,
         patience: Patience | None = None,
         heard_again: Callable[[float], None] = lambda seconds: None,
     ) -> None:
@@ -212,7 +214,7 @@ class BgpAnnouncer:
 
     def _refuse(self, why: str) -> None:
         if why and why != self._refusal:
-            self._tell(f"BGP stays as it was: {why}")
+            self._tell(kinds.BGP_REFUSED, THIS_ENGINE, f"BGP stays as it was: {why}")
         self._refusal = why
 
     def _write(self, before: Mapping[str, str], wanted: Mapping[str, str]) -> None:
@@ -230,15 +232,17 @@ class BgpAnnouncer:
         if "bird" in told:
             why = told["why"] or (f"BIRD, process {self._bird}, ended" if self._bird else "")
             if self._bird != told["bird"] and why:
-                self._tell(f"{why}; BIRD was started again, as process {told['bird']}")
+                text = f"{why}; BIRD was started again, as process {told['bird']}"
+                self._tell(kinds.BGP_RESTARTED, THIS_ENGINE, text)
             self._bird, self._read, self._fault = told["bird"], False, ""
         elif "fault" in told:
             if self._fault != told["fault"]:
-                self._tell(f"BGP does not run: {told['fault']}")
+                self._tell(kinds.BGP_FAILED, THIS_ENGINE, f"BGP does not run: {told['fault']}")
             self._bird, self._fault = 0, told["fault"]
             self._sessions.forget()
         elif "withdrawn" in told:
-            self._tell(f"the keeper of BIRD had withdrawn the routes to all VIPs: {told['withdrawn']}")
+            text = f"the keeper of BIRD had withdrawn the routes to all VIPs: {told['withdrawn']}"
+            self._tell(kinds.BGP_WITHDRAWN, THIS_ENGINE, text)
             self._written = {}
         self._dirty.set()
 

@@ -16,6 +16,8 @@ from typing import Any
 
 from dataplane.bgp import birdcontrol, keeper
 from dataplane.client import short_path
+from dataplane.events import kinds
+from dataplane.events.model import THIS_ENGINE, Tell
 from dataplane.runtime import locks, tasks
 
 _BEGINS_WITHIN = 10.0
@@ -29,7 +31,7 @@ _ENDS_WITHIN = 10.0
 class Keeping:
     """A connection to the keeper of a folder, for as long as the engine runs. forwards_on: the kernel forwards when the
     engine's process has ended; prepare: writes BIRD's files anew, for a keeper that is met; heard: gets what the keeper
-    says; tell: gets the text of an event."""
+    says; tell: hears of events."""
 
     def __init__(
         self,
@@ -38,7 +40,7 @@ class Keeping:
         forwards_on: bool,
         prepare: Callable[[], Awaitable[None]],
         heard: Callable[[Mapping[str, Any]], None],
-        tell: Callable[[str], None],
+        tell: Tell,
         patience: keeper.Patience | None = None,
     ) -> None:
         self._folder, self._forwards_on, self._tell = folder, forwards_on, tell
@@ -74,7 +76,8 @@ class Keeping:
                 heard = False
                 while (line := await reader.readline()).endswith(b"\n"):  # of one that was killed the last is cut off
                     if met and not heard:
-                        self._tell("the keeper of BIRD ended, and was started again")
+                        text = "the keeper of BIRD ended, and was started again"
+                        self._tell(kinds.BGP_RESTARTED, THIS_ENGINE, text)
                     met, heard, pause = True, True, _AGAIN
                     self._heard(json.loads(line))
             if self._writer is not None:

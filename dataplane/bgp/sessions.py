@@ -12,6 +12,8 @@ from dataplane import plan
 from dataplane.bgp import tcpsignatures
 from dataplane.bgp.peerstates import ELSEWHERE, ESTABLISHED, SHUTDOWN, PeerState, of_peers
 from dataplane.bgp.tcpsignatures import Dropped
+from dataplane.events import kinds
+from dataplane.events.model import Subject, Tell
 
 LATELY = 300.0
 """Seconds for which a loss is remembered."""
@@ -42,12 +44,12 @@ class _Session:
 
 
 class Sessions:
-    """tell: gets the text of an event; dropped: as the kernel counts them; clock: monotonic, in seconds; wall:
+    """tell: hears of events; dropped: as the kernel counts them; clock: monotonic, in seconds; wall:
     seconds since the epoch."""
 
     def __init__(
         self,
-        tell: Callable[[str], None],
+        tell: Tell,
         dropped: Callable[[], Dropped] = tcpsignatures.dropped,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -127,6 +129,7 @@ class Sessions:
 
     def _follow(self, peer: plan.Peer, session: _Session, before: PeerState, signatures: str) -> None:
         title, state = f"BGP peer {peer.address} (AS {peer.remote_as})", session.state
+        about = Subject("peer", peer.address)
         was, is_ = before.state == ESTABLISHED, state.state == ESTABLISHED
         begun = self._clock() - (self._wall() - state.since)  # by a clock that nobody sets
         another = was and is_ and abs(begun - session.begun) > _SAME
@@ -134,18 +137,19 @@ class Sessions:
             session.begun = begun
         if was and (not is_ or another):
             session.losses.append(self._clock())
-            self._tell(f"{title} is lost: {state.error or 'its session ended'}")
+            self._tell(kinds.PEER_LOST, about, f"{title} is lost: {state.error or 'its session ended'}")
         flaps = len(self._lately(session)) >= FLAPPING
         if flaps and not session.flaps:
-            self._tell(f"{title} flaps: lost {len(session.losses)} times in {LATELY / 60:.0f} minutes")
+            text = f"{title} flaps: lost {len(session.losses)} times in {LATELY / 60:.0f} minutes"
+            self._tell(kinds.PEER_FLAPS, about, text)
         session.flaps = flaps
         if is_:
             session.signatures = ""
             if not was or another:
-                self._tell(f"{title} is established")
+                self._tell(kinds.PEER_UP, about, f"{title} is established")
         elif signatures and signatures != session.signatures and state.state not in (ELSEWHERE, SHUTDOWN):
             session.signatures = signatures
-            self._tell(f"{title}: {signatures}")
+            self._tell(kinds.PEER_SIGNATURES, about, f"{title}: {signatures}")
 
 
 def _about(peer: plan.Peer, dropped: Dropped) -> Dropped:

@@ -15,8 +15,10 @@ from typing import Any
 
 from dataplane import statedir
 from dataplane.daemon import shellprogram
+from dataplane.events import kinds
+from dataplane.events.events import Events
+from dataplane.events.model import THIS_ENGINE
 from dataplane.foreign.text import harmless
-from dataplane.runtime.eventlog import Events
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at whether there is something to follow."""
@@ -78,7 +80,8 @@ class Following:
 
     def _tell(self, said: str) -> None:
         self._fault = said.removeprefix("avi-shell: error: ")
-        self._events.add(f"what other hosts commit is not followed: {self._fault}")
+        text = f"what other hosts commit is not followed: {self._fault}"
+        self._events.tell(kinds.CONFIGURATION_NOT_FOLLOWED, THIS_ENGINE, text)
 
 
 async def _end(process: Process) -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from dataplane import plan, statedir
 from dataplane.engine.engine import Engine
 from dataplane.errors import ClusterError, EngineError
+from dataplane.events import kinds
+from dataplane.events.model import THIS_ENGINE, Kind, Subject
 from dataplane.plan.history import Held
 from dataplane.vip.placed import Placed, Share
 
@@ -46,7 +48,7 @@ class Joining(Placed):
         self._others = frozenset[bytes](), frozenset[bytes]()  # addresses and MAC addresses that the engine was told
         self._fault = ""  # why it is not known which store the host shares
         self._seen: Future[dict[str, list[Held]]] | None = None  # what others saw before this engine began
-        self._news: list[str] = []  # what happened before there was somebody to tell
+        self._news: list[tuple[Kind, Subject, str]] = []  # what happened before there was somebody to tell
         self.answer: Answer = _not_yet  # answers what other hosts ask
 
     async def begin(self) -> None:
@@ -101,7 +103,7 @@ class Joining(Placed):
                 if self._membership.first:
                     self._membership.sharing.tell(engine.pools.changes())
             while self._news:
-                engine.events.add(self._news.pop(0))
+                engine.events.tell(*self._news.pop(0))
             await asyncio.sleep(LOOK_EVERY)
 
     def share(self, vip: bytes) -> Share | None:
@@ -149,7 +151,8 @@ class Joining(Placed):
             found = address.remembered(self._shared.parent)
         except ClusterError as exc:
             if exc.what != self._fault:
-                self._news.append(f"the engines of other hosts are not known: {exc.what}")
+                text = f"the engines of other hosts are not known: {exc.what}"
+                self._note(kinds.CLUSTER_LOST, THIS_ENGINE, text)
             self._fault = exc.what
             return
         if found is not None:
@@ -160,12 +163,15 @@ class Joining(Placed):
                 self._name,
                 said,
                 self._memory,
-                self._news.append,
+                self._note,
                 self._changed,
                 lambda line: self.answer(line),
             )
             self._membership.start()
             self._seen = self._membership.sharing.recall()
+
+    def _note(self, kind: Kind, about: Subject, text: str) -> None:
+        self._news.append((kind, about, text))
 
     def _changed(self, vips: Collection[bytes]) -> None:
         if self._engine is not None:
@@ -177,7 +183,9 @@ class Joining(Placed):
         rests = self._membership is not None and self._membership.stands_by
         if engine.members.health.rest(rests):
             how = "the checks of its servers rest until it is active" if rests else "its servers are checked again"
-            engine.events.add(f"hm_on_standby is false: {how}")
+            engine.events.tell(
+                kinds.CHECKS_REST if rests else kinds.CHECKS_BACK, THIS_ENGINE, f"hm_on_standby is false: {how}"
+            )
 
     def _record(self, engine: Engine | None, bgp: Mapping[str, Any] | None) -> EngineRecord:
         """What is said of the engine. None: of one that has not started yet."""

@@ -29,6 +29,9 @@ from dataplane.daemon.undoing import Undoing
 from dataplane.drivers import registry, selection
 from dataplane.engine.engine import Engine
 from dataplane.errors import DataplaneError, EngineError, NetworkError, PlanError
+from dataplane.events import eventfile, kinds
+from dataplane.events.events import Events
+from dataplane.events.model import THIS_ENGINE
 from dataplane.forwarding.devices import How, parse
 from dataplane.forwarding.driver import Driver
 from dataplane.kernel.registry import removed
@@ -127,6 +130,7 @@ class Daemon:
         self._speaks_in = speaking.folder(settings.state / "run", settings.name)
         self._source = source
         self._joining = Joining(settings.state, settings.name, self._instance, joins=bool(settings.store))
+        self._events = Events(settings.name)
         self._engine: Engine | None = None
         self._reason = ""
         self._leaves = True  # the engines of other hosts hear of its end at once
@@ -137,6 +141,7 @@ class Daemon:
     async def run(self) -> None:
         """Start, follow, stop."""
         asyncio.get_running_loop().set_exception_handler(self._unexpected)
+        self._keep_events()
         endsignals.take_over(self._end)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._reload)
         try:
@@ -144,6 +149,17 @@ class Daemon:
             await self._serve()
         finally:
             await self._joining.close(leave=self._leaves)
+            self._events.close()
+
+    def _keep_events(self) -> None:
+        """Remember what earlier runs told, and write down what this one tells."""
+        path = self._settings.state / f"{self._settings.name}{eventfile.SUFFIX}"
+        before = eventfile.read(path)
+        self._events.keep(eventfile.EventFile(path), before)
+        ends = (kinds.ENGINE_STARTED.name, kinds.ENGINE_STOPPED.name, kinds.ENGINE_FAILED.name)
+        last = next((event for event in reversed(before) if event.kind in ends), None)
+        if last is not None and last.kind == kinds.ENGINE_STARTED.name:
+            self._events.tell(kinds.ENGINE_DIED, THIS_ENGINE, "the run before this one ended without a word")
 
     async def _serve(self) -> None:
         network = Network(self._network_changed)
@@ -195,7 +211,7 @@ class Daemon:
                         await engine.vips.retire()
                 finally:
                     await engine.close(keep=keep)
-            log.info("stopped%s", f"; {ended}" if keep else "")
+            self._events.tell(kinds.ENGINE_STOPPED, THIS_ENGINE, f"stopped{f'; {ended}' if keep else ''}")
         finally:
             gc.enable()
             await network.close()
@@ -258,7 +274,9 @@ class Daemon:
             announced = VipRecord(settings.state / f"{settings.name}{SUFFIX}")
             self._joining.follow(first)
             arp = GratuitousArp()
-            engine = Engine(settings.name, interfaces, driver, network, [arp], record, announced, self._joining)
+            engine = Engine(
+                settings.name, interfaces, driver, network, [arp], record, announced, self._joining, self._events
+            )
             self._joining.recall(engine)
             await engine.start(first)
         except BaseException:
@@ -269,25 +287,32 @@ class Daemon:
             raise
         self._engine = engine
         for note in driver.notes():
-            engine.events.add(note)
-        log.info(
-            "service engine %s: driver %s (%s) on %s", engine.name, driver.name, self._reason, ", ".join(interfaces)
-        )
+            engine.events.tell(kinds.DRIVER_NOTE, THIS_ENGINE, note)
+        chosen = f"driver {driver.name} ({self._reason})"
+        if driver.name != wanted.entries[0].name:
+            engine.events.tell(kinds.DRIVER_FALLBACK, THIS_ENGINE, chosen)
+        started = f"service engine {engine.name}: {chosen} on {', '.join(interfaces)}"
+        engine.events.tell(kinds.ENGINE_STARTED, THIS_ENGINE, started)
         return engine
 
     async def _follow(self, engine: Engine, speaker: Speaking, requests: Requests) -> None:
         while True:
             try:
-                engine.apply(await self._source.newer(engine.mark))
-                self._joining.applied(engine)
-                engine.refresh()
+                change, before = await self._source.newer(engine.mark), engine.mark
+                with engine.events.because_of(change.mark.version):
+                    engine.apply(change)
+                    self._joining.applied(engine)
+                    engine.refresh()
+                    if engine.mark != before:
+                        commit = f"the configuration of commit {engine.mark.version} is applied"
+                        engine.events.tell(kinds.CONFIGURATION_APPLIED, THIS_ENGINE, commit)
                 speaker.follow()
                 await requests.applied()
                 if self._reloading:
                     self._reloading = False
                     self._notifier.ready(self._says())
             except DataplaneError as exc:
-                engine.events.add(f"the plan was not applied: {exc}")
+                engine.events.tell(kinds.CONFIGURATION_REFUSED, THIS_ENGINE, f"the plan was not applied: {exc}")
 
     async def _tell_alive(self) -> None:
         """The loop goes round: told as often as who started the process wants to hear it."""
@@ -324,6 +349,7 @@ class Daemon:
             log.error("unexpected error: %s", what, exc_info=exc)
             exc = EngineError(f"unexpected error: {what}: {exc!r}")
         if fatal and not self._stop.done():
+            self._events.tell(kinds.ENGINE_FAILED, THIS_ENGINE, exc.what)
             self._stop.set_exception(exc)
         elif not fatal and self._engine is not None:
-            self._engine.events.add(exc.what)
+            self._events.tell(kinds.ENGINE_FAULT, THIS_ENGINE, exc.what)

@@ -37,7 +37,7 @@ class Speaking:
             self._announcer = BgpAnnouncer(
                 self._folder,
                 forwards_on=forwards_on,
-                tell=self._engine.events.add,
+                tell=self._engine.events.tell,
                 heard_again=partial(routedpools.begin_anew, self._engine),
             )
             self._engine.vips.add(self._announcer)

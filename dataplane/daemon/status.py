@@ -19,6 +19,8 @@ from dataplane.forwarding.values import Counters, HandshakeTally, Tally, Vip
 from dataplane.runtime.turns import Turns
 from dataplane.vip import defence
 
+EVENTS = 50
+"""Events in a report."""
 AT_ONCE = 20
 """Servers looked at before the clock is."""
 
@@ -62,7 +64,7 @@ async def report(engine: Engine, aspect: Aspect = WHOLE) -> dict[str, Any]:
      "kernel": [{"object": what the engine keeps in the kernel, and is missing, "reason": why it is not put back}],
      "answered": frames that the engine answered itself (ARP requests for VIPs, pings to them, packets too big for a
                  tunnel), "dropped": {reason: packets},
-     "events": [{"at", "text"}, newest last]}
+     "events": [of `events.model.Event.data`: the newest, newest last]}
     at, started, changed: seconds since the epoch. changed: when the state last became another one; where it never did,
     when the engine met what has it; null where there is no state yet. dropped of a service: packets that were dropped
     when their service was known; those of the engine are all. failed_checks: since the engine probes the server with
@@ -112,7 +114,7 @@ async def report(engine: Engine, aspect: Aspect = WHOLE) -> dict[str, Any]:
         "kernel": [{"object": str(one), "reason": reason} for one, reason in engine.kernel.faults.items()],
         "answered": counters.answered,
         "dropped": {reason: n for reason, n in counters.dropped.items() if n},
-        "events": [event._asdict() for event in engine.events.last],
+        "events": [event.data() for event in engine.events.newest(EVENTS)],
     }
 
 

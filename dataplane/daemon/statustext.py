@@ -83,7 +83,7 @@ def _parts(reports: Iterable[Mapping[str, Any]], width: int) -> Iterator[str]:
             late = f"99 % of them within {monitors['late']['p99'] * 1000:.0f} ms of their time"
             yield f"monitors: {monitors['checks']} checks, {monitors['probes']} probes so far, {late}"
         for event in told["events"][-EVENTS:]:
-            yield f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(event['at']))} {event['text']}"
+            yield client.event_words(event)
 
 
 def _shared(told: Mapping[str, Any], width: int) -> Iterator[str]:

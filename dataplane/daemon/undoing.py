@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from dataplane.daemon import shellprogram
+from dataplane.events import kinds
+from dataplane.events.events import Events
+from dataplane.events.model import THIS_ENGINE
 from dataplane.foreign.text import harmless
 from dataplane.plan.source import PlanSource
 from dataplane.plan.unconfirmed import Unconfirmed, Watch
-from dataplane.runtime.eventlog import Events
 
 log = logging.getLogger("avi-se")
 
@@ -76,13 +78,14 @@ class Undoing:
         if process.returncode:
             self._tell(text.removeprefix("avi-shell: error: "))
         else:
-            self._events.add(f"it was not confirmed in time: {text}")
+            text = f"it was not confirmed in time: {text}"
+            self._events.tell(kinds.CONFIGURATION_UNDONE, THIS_ENGINE, text)
 
     def _tell(self, why: str) -> None:
         told = f"what was not confirmed is not undone: {why}"
         if told != self._told:
             self._told = told
-            self._events.add(told)
+            self._events.tell(kinds.CONFIGURATION_NOT_UNDONE, THIS_ENGINE, told)
 
     async def _gone(self, waits: Unconfirmed) -> None:
         """Until the store is seen without what waited, or it is time to try again."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 from dataplane import plan
+from dataplane.events import kinds
+from dataplane.events.model import THIS_ENGINE, Tell
 
 
 class Damage:
-    """tell: gets the text of an event."""
+    """tell: hears of events."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self.by_key: dict[str, str] = {}
         """Why each row cannot be read, by its key; "" is what engines share."""
@@ -27,7 +29,8 @@ class Damage:
         for key, why in change.damaged.items():
             self.by_key[key] = why
             then = "what was read before stays" if key in known or not key else "it is not forwarded; " + _AGAIN
-            self._tell(f"the plan of {key or 'the engines'} cannot be read ({why}): {then}")
+            text = f"the plan of {key or 'the engines'} cannot be read ({why}): {then}"
+            self._tell(kinds.CONFIGURATION_DAMAGED, THIS_ENGINE, text)
 
 
 _AGAIN = "save its virtual service again"

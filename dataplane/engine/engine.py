@@ -11,8 +11,10 @@ import math
 import socket
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 from dataplane import plan
+from dataplane.engine import subjects
 from dataplane.engine.damage import Damage
 from dataplane.engine.dirty import DirtySet
 from dataplane.engine.handshakewatch import HandshakeWatch
@@ -23,6 +25,9 @@ from dataplane.engine.pools import Pools
 from dataplane.engine.sending import SendingStates
 from dataplane.engine.statechanges import StateChanges
 from dataplane.errors import DriverError
+from dataplane.events import kinds
+from dataplane.events.events import Events
+from dataplane.events.model import THIS_ENGINE
 from dataplane.forwarding import translate, values
 from dataplane.forwarding.driver import NOTHING_FOUND, Driver
 from dataplane.health.probepaths import ProbePaths
@@ -34,7 +39,6 @@ from dataplane.network.state import Network
 from dataplane.plan.index import ServiceIndex
 from dataplane.runtime import tasks
 from dataplane.runtime.clock import SteadyClock
-from dataplane.runtime.eventlog import Events
 from dataplane.vip import memberconflicts
 from dataplane.vip.announcer import Announcer
 from dataplane.vip.firstuse import FirstUse
@@ -64,6 +68,7 @@ class Engine:
         settings: KernelSettings | None = None,
         record: VipRecord | None = None,
         placed: Placed | None = None,
+        events: Events | None = None,
     ) -> None:
         self._placed = placed or Alone()
         self.name = name
@@ -73,34 +78,32 @@ class Engine:
         self.common = plan.Common()
         self.started = time.time()
         self.clock = SteadyClock()
-        self.events = Events()
+        self.events = events or Events(name)
+        tell = self.events.tell
         self.index = ServiceIndex()
-        self.changes = StateChanges(self.index)
-        self.damage = Damage(self.events.add)
+        self.changes = StateChanges(self.index, tell=tell)
+        self.damage = Damage(tell)
         self._planned, self._put = dict[str, plan.Service](), dict[str, values.Service]()
         self._dirty = DirtySet()
         self._layout = network.layout
         self._paths = ProbePaths()
         self._settings = settings or KernelSettings()
-        self.kernel = KernelRegistry(self.events.add)
+        self.kernel = KernelRegistry(tell)
         self._path_mtus = PathMtus(self._path_mtu_changed)
         self.interfaces = ServedInterfaces(
             interfaces,
             network,
             driver,
             self._settings,
-            self.events.add,
+            tell,
             lambda old, new: self.members.renamed(old, new),
             self._placed.addresses,
         )
-        self.sending = SendingStates(driver, self.interfaces.served, self.events.add)
-        self.handshakes = HandshakeWatch(driver, self.events.add, lambda pool, server: self.members.named(pool, server))
+        self.sending = SendingStates(driver, self.interfaces.served, tell)
+        self.handshakes = HandshakeWatch(driver, tell, partial(subjects.member, self.index))
         self.next_hops = NextHops(network, self._path_mtus, self.interfaces.served)
         self.conflicts = MemberConflicts(
-            network.neighbour,
-            self._conflicts_changed,
-            lambda vip: self.vips.conflict_again(vip),
-            self._placed.macs,
+            network.neighbour, self._conflicts_changed, lambda vip: self.vips.conflict_again(vip), self._placed.macs
         )
         self.members = MemberStates(
             network,
@@ -114,19 +117,17 @@ class Engine:
             self.conflicts,
             self.changes,
             self._member_changed,
-            self.events.add,
+            tell,
             self.clock.now,
         )
         self.pools = Pools(driver, self.index, self.members.of, self.members.ups, self.members.is_known, self.clock.now)
-        self._first_use = FirstUse(
-            record, self.conflicts.others, self._vip_answered, self.events.add, self._placed.macs
-        )
+        self._first_use = FirstUse(record, self.conflicts.others, self._vip_answered, tell, self._placed.macs)
         self.vips = VipOwner(
             driver,
             self.index,
             self.pools.is_up,
             announcers,
-            self.events.add,
+            tell,
             self._taken,
             self._first_use,
             self.interfaces.attach,
@@ -261,7 +262,8 @@ class Engine:
     def _replacing(self, change: plan.Plan) -> Mapping[str, plan.Service | None]:
         """A whole plan as changes of what is known: what it does not name is gone, except where it cannot be read."""
         if self.mark.version >= 0 and self.mark != change.mark:
-            self.events.add("the store is another one, or went back: its whole plan is taken over")
+            text = "the store is another one, or went back: its whole plan is taken over"
+            self.events.tell(kinds.CONFIGURATION_REPLACED, THIS_ENGINE, text)
         gone = dict.fromkeys(self._planned.keys() - change.services.keys() - change.damaged.keys())
         self.damage.gone(change)
         return {**gone, **change.services}
@@ -325,7 +327,7 @@ class Engine:
         try:
             self._follow_interfaces(required=False)
         except DriverError as exc:
-            self.events.add(f"interface not served: {exc}")
+            self.events.tell(kinds.INTERFACE_REFUSED, THIS_ENGINE, f"interface not served: {exc}")
         self.vips.follow(self.interfaces.served(), self.network.is_up)
         self.members.follow_layout()
         dirty, services, vips = self._dirty.take()
@@ -346,7 +348,7 @@ class Engine:
         while True:
             await asyncio.sleep(ADVANCE_EVERY)
             for fault in self.driver.faults():
-                self.events.add(fault)
+                self.events.tell(kinds.DRIVER_FAULT, THIS_ENGINE, fault)
             if self.sending.look():
                 self._dirty.mark_pools(self.index.pools)
                 self.members.sending_changed()

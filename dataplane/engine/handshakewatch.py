@@ -13,6 +13,8 @@ from typing import NamedTuple
 from dataplane.engine import wayback
 from dataplane.engine.wayback import NO_FLOWS, Sample
 from dataplane.errors import DriverError
+from dataplane.events import kinds
+from dataplane.events.model import THIS_ENGINE, Subject, Tell
 from dataplane.forwarding import poolnames
 from dataplane.forwarding.driver import Driver
 from dataplane.forwarding.values import HandshakeTally, ServiceKey
@@ -85,14 +87,14 @@ class Told(NamedTuple):
 
 
 class HandshakeWatch:
-    """Looks about every other second, in a thread of its own. tell: gets the text of an event; name: of a pool, or of
-    its server, for an event; clock: seconds of a steady clock."""
+    """Looks about every other second, in a thread of its own. tell: hears of events; name: of a pool, or of
+    its server, for an event: the object and its words; clock: seconds of a steady clock."""
 
     def __init__(
         self,
         driver: Driver,
-        tell: Callable[[str], None],
-        name: Callable[[str, bytes], str],
+        tell: Tell,
+        name: Callable[[str, bytes], tuple[Subject, str]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._driver, self._tell, self._name, self._clock = driver, tell, name, clock
@@ -109,7 +111,8 @@ class HandshakeWatch:
                 self._fault = ""
             except DriverError as exc:  # what is forwarded does not depend on it
                 if str(exc) != self._fault:
-                    self._tell(f"whether clients get answers is not looked at: {exc}")
+                    text = f"whether clients get answers is not looked at: {exc}"
+                    self._tell(kinds.DRIVER_FAULT, THIS_ENGINE, text)
                 self._fault = str(exc)
             finally:  # nobody closes what the thread reads
                 await asyncio.wait((looking,))
@@ -153,9 +156,13 @@ class HandshakeWatch:
         """Tell of what was found at a look."""
         before, self._told = self._told, found
         for key in found.keys() - before.keys():
-            self._tell(f"{self._name(*key)}: {found[key].words}")
+            kind = kinds.SERVER_UNANSWERED if key[1] else kinds.POOL_UNANSWERED
+            about, name = self._name(*key)
+            self._tell(kind, about, f"{name}: {found[key].words}")
         for key in before.keys() - found.keys():
-            self._tell(f"{self._name(*key)}: new connections are not seen to go unanswered any more")
+            kind = kinds.SERVER_ANSWERED if key[1] else kinds.POOL_ANSWERED
+            about, name = self._name(*key)
+            self._tell(kind, about, f"{name}: new connections are not seen to go unanswered any more")
 
     def words(self, pool: str, server: bytes = NOBODY) -> str:
         """What an operator must know of a server, or of the servers of a whole pool together."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from dataplane.events import kinds
+from dataplane.events.model import Subject, Tell
 from dataplane.forwarding.driver import Driver
 from dataplane.forwarding.values import Interface
 from dataplane.network.settings import KernelSettings
@@ -11,7 +13,7 @@ from dataplane.network.state import Network
 
 
 class ServedInterfaces:
-    """Followed as they come, change and go. names: of those to be served; tell: gets the text of an event;
+    """Followed as they come, change and go. names: of those to be served; tell: hears of events;
     renamed: gets the old and the new name of one; others: the addresses of engines of other hosts."""
 
     def __init__(
@@ -20,7 +22,7 @@ class ServedInterfaces:
         network: Network,
         driver: Driver,
         settings: KernelSettings,
-        tell: Callable[[str], None],
+        tell: Tell,
         renamed: Callable[[str, str], None] = lambda old, new: None,
         others: Callable[[], frozenset[bytes]] = frozenset,
     ) -> None:
@@ -29,6 +31,7 @@ class ServedInterfaces:
         self._network, self._driver, self._settings, self._tell = network, driver, settings, tell
         self._renamed = renamed
         self._served: dict[str, Interface] = {}
+        self._linked: dict[int, bool] = {}  # whether each has a link, by index
         self._attached = -1, network.prefixes(())  # their networks, and the layout that these are of
 
     def served(self) -> Collection[Interface]:
@@ -50,6 +53,7 @@ class ServedInterfaces:
         """Have the driver serve what is there now. required: each must be. Returns whether something changed. Raises
         NetworkError where one is required and missing, DriverError where the driver does not take one."""
         self._rename()
+        self._look_at_links()
         found = {}
         for name in self.names:
             interface = self._network.interface(name)
@@ -65,7 +69,7 @@ class ServedInterfaces:
                 self._driver.remove_interface(old.index)
                 del self._served[name]
                 self._settings.release(name)
-                self._tell(f"interface {name} is gone")
+                self._tell(kinds.INTERFACE_GONE, Subject("interface", name), f"interface {name} is gone")
         for name, interface in found.items():
             if self._served.get(name) != interface:
                 try:
@@ -81,6 +85,20 @@ class ServedInterfaces:
         """Have the driver know the addresses of all engines: who asks from one is an engine that probes."""
         self._driver.put_addresses(self._network.own_addresses() | self._others())
 
+    def _look_at_links(self) -> None:
+        before = self._linked
+        self._linked = {one.index: self._network.is_up(one.index) for one in self._served.values()}
+        for name, one in self._served.items():
+            now, about = self._linked[one.index], Subject("interface", name)
+            if now == before.get(one.index, True) or self._network.interface(name) is None:
+                continue
+            if now:
+                self._tell(kinds.LINK_BACK, about, f"interface {name} has its link again")
+            else:
+                on = self._network.is_switched_on(one.index)
+                why = "it has no carrier" if on else "it is switched off"
+                self._tell(kinds.LINK_LOST, about, f"interface {name} has lost its link: {why}")
+
     def _rename(self) -> None:
         """An interface is its index: one that has another name now is served on under that."""
         for old, interface in list(self._served.items()):
@@ -92,4 +110,5 @@ class ServedInterfaces:
             self._served[new] = interface  # with its old name: `follow` sees that it is to be put again
             self._settings.rename(old, new)
             self._renamed(old, new)
-            self._tell(f"interface {old} is called {new} now")
+            text = f"interface {old} is called {new} now"
+            self._tell(kinds.INTERFACE_RENAMED, Subject("interface", new), text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from itertools import islice
 from typing import NamedTuple
@@ -12,11 +11,13 @@ from dataplane import plan
 from dataplane.diagnosis import findings
 from dataplane.diagnosis.blackhole import BlackholeDetector
 from dataplane.diagnosis.examiner import Examiner
-from dataplane.engine import operstate
+from dataplane.engine import operstate, subjects
 from dataplane.engine.handshakewatch import HandshakeWatch
 from dataplane.engine.interfaces import ServedInterfaces
 from dataplane.engine.sending import SendingStates
 from dataplane.engine.statechanges import StateChanges
+from dataplane.events import kinds
+from dataplane.events.model import Tell
 from dataplane.forwarding import rewrite, translate
 from dataplane.forwarding.driver import Found
 from dataplane.forwarding.translate import NextHop
@@ -55,7 +56,7 @@ class MemberStates:
     names the VIPs for which it is not.
 
     changed: gets a pool, a VIP, a server of the pool and whether that is up for the VIP, where something of it may be
-    new; tell: gets the text of an event; now: what time it is, on the clock of the plan's times.
+    new; tell: hears of events; now: what time it is, on the clock of the plan's times.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class MemberStates:
         conflicts: MemberConflicts,
         changes: StateChanges,
         changed: Callable[[str, bytes, bytes, bool], None],
-        tell: Callable[[str], None],
+        tell: Tell,
         now: Callable[[], float],
     ) -> None:
         self._now = now
@@ -258,16 +259,6 @@ class MemberStates:
         failing = [check for check, state in look.checks.items() if not state.up]
         return next(filter(None, map(self.health.remedy, failing)), "")
 
-    def named(self, pool: str, server: bytes) -> str:
-        """A pool member, for an event; without an address the pool itself."""
-        name = next((service.pool for service in self._index.of_pool(pool)), pool)
-        if not server:
-            return f"pool {name}"
-        address, (servers, addresses) = socket.inet_ntoa(server), self._index.members(pool)
-        at = bisect_left(addresses, server)
-        port = f":{servers[at].port}" if addresses[at : at + 1] == (server,) else ""  # it may be leaving
-        return f"server {address}{port} of pool {name}"
-
     def follow_checks(self, pools: Collection[str]) -> None:
         """Run the checks that the services of these pools require now, and no others."""
         new: dict[Check, bool | None] = {}
@@ -345,7 +336,9 @@ class MemberStates:
             told = "up" if up and not some else f"{'up' if up else 'down'}: {self.why(uuid, server)}"
             if self._told.setdefault(uuid, {}).get(server) != told:
                 self._told[uuid][server] = told
-                self._tell(f"{self.named(uuid, server)} is {told}")
+                about, name = subjects.member(self._index, uuid, server)
+                kind = kinds.SERVER_IMPAIRED if up and some else kinds.SERVER_UP if up else kinds.SERVER_DOWN
+                self._tell(kind, about, f"{name} is {told}")
 
     def _word(self, service: plan.Service, server: plan.Server, address: bytes) -> str:
         uuid = service.pool_uuid

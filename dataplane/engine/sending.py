@@ -6,16 +6,16 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 
 from dataplane.errors import command
+from dataplane.events import kinds
+from dataplane.events.model import Subject, Tell
 from dataplane.forwarding.driver import RECENT, Driver, OffloadingSender, Sending
 from dataplane.forwarding.values import Interface
 
 
 class SendingStates:
-    """Looked at by `look`, about once a second. tell: gets the text of an event; interfaces: those served."""
+    """Looked at by `look`, about once a second. tell: hears of events; interfaces: those served."""
 
-    def __init__(
-        self, driver: Driver, interfaces: Callable[[], Iterable[Interface]], tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, driver: Driver, interfaces: Callable[[], Iterable[Interface]], tell: Tell) -> None:
         self._driver, self._interfaces, self._tell = driver, interfaces, tell
         self._states: Mapping[int, Sending] = {}
         self._senders: list[OffloadingSender] = []
@@ -31,15 +31,17 @@ class SendingStates:
         known, self._senders = self._senders, self._driver.offloading_senders()
         for sender in self._senders:
             if sender not in known:
-                self._tell(offloading(sender))
+                about = Subject("vip", socket.inet_ntoa(sender.vip))
+                self._tell(kinds.SENDER_OFFLOADS, about, offloading(sender))
         faults, former = ({i: s.fault for i, s in states.items() if s.fault} for states in (self._states, before))
         for index in faults.keys() - former.keys():
-            self._tell(faults[index])
+            self._tell(kinds.SENDING_FAILED, self._subject(index), faults[index])
         for index in former.keys() - faults.keys():
-            self._tell(f"frames leave by {self._name(index)} again")
+            text = f"frames leave by {self._name(index)} again"
+            self._tell(kinds.SENDING_BACK, self._subject(index), text)
         for index, state in self._states.items():
             if state.recent and not state.fault and not (index in before and before[index].recent):
-                self._tell(self.words(index))
+                self._tell(kinds.FRAMES_LOST, self._subject(index), self.words(index))
         return faults.keys() != former.keys()
 
     def of(self, index: int | None) -> Sending:
@@ -58,6 +60,9 @@ class SendingStates:
     def losing(self) -> bool:
         """Whether any interface lost frames lately."""
         return any(state.recent for state in self._states.values())
+
+    def _subject(self, index: int) -> Subject:
+        return Subject("interface", self._name(index))
 
     def _name(self, index: int | None) -> str:
         return next((i.name for i in self._interfaces() if i.index == index), f"interface {index}")

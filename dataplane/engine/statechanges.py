@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from dataplane import plan
-from dataplane.engine import operstate
-from dataplane.engine.operstate import DISABLED, UNKNOWN, UP
+from dataplane.engine import operstate, subjects
+from dataplane.engine.operstate import DISABLED, DOWN, UNKNOWN, UP
+from dataplane.events import kinds
+from dataplane.events.model import Tell, untold
 from dataplane.plan.index import Members, ServiceIndex
 
 if TYPE_CHECKING:
@@ -52,10 +54,11 @@ class _Pool:
 
 
 class StateChanges:
-    """Told of all that may have changed a state. clock: seconds since the epoch."""
+    """Told of all that may have changed a state. clock: seconds since the epoch; tell: hears of states of services and
+    pools, and of servers that are switched off and on; why a server is down, others tell."""
 
-    def __init__(self, index: ServiceIndex, clock: Callable[[], float] = time.time) -> None:
-        self._index, self._clock = index, clock
+    def __init__(self, index: ServiceIndex, clock: Callable[[], float] = time.time, tell: Tell = untold) -> None:
+        self._index, self._clock, self._tell = index, clock, tell
         self._known: dict[str, _Pool] = {}
         self._pools: dict[str, Since] = {}
         self._services: dict[str, Since] = {}
@@ -74,7 +77,10 @@ class StateChanges:
                 continue
             for address in _touched(known, service, members):
                 at = bisect_left(members.addresses, address)
-                self._note(known, address, word(service, members.servers[at], address))
+                before, now = known.word(address), word(service, members.servers[at], address)
+                self._note(known, address, now)
+                if before and known.service.pool_enabled and service.pool_enabled:
+                    self._switched(uuid, address, before, now)
             for address in known.servers.keys() - set(members.addresses):
                 del known.servers[address]
             known.service, known.members = service, members
@@ -102,11 +108,16 @@ class StateChanges:
 
     def pool(self, uuid: str, word: str) -> None:
         """A pool's state."""
-        _note(self._pools, uuid, word, self._clock)
+        if _note(self._pools, uuid, word, self._clock) and word in _OF_POOL:
+            about, name = subjects.member(self._index, uuid)
+            self._tell(_OF_POOL[word], about, f"{name} is {word}{self._why(uuid, word)}")
 
     def service(self, key: str, word: str) -> None:
         """A service's state, by its key in the plan."""
-        _note(self._services, key, word, self._clock)
+        if _note(self._services, key, word, self._clock) and word in _OF_SERVICE:
+            service = self._index.services[key]
+            about, name = subjects.service(service)
+            self._tell(_OF_SERVICE[word], about, f"{name} is {word}{self._why(service.pool_uuid, word)}")
 
     def forget_service(self, key: str) -> None:
         """A service is gone."""
@@ -143,6 +154,25 @@ class StateChanges:
         since = self._services.get(key)
         return None if since is None else since.at
 
+    def _why(self, pool: str, word: str) -> str:
+        """Of what is down."""
+        service = next(iter(self._index.of_pool(pool)), None)
+        if word != DOWN or service is None:
+            return ""
+        if not service.pool_enabled:
+            return ": its pool is disabled"
+        states = self.states(pool)
+        needed = f", {service.servers_needed} are needed" if service.servers_needed > 1 else ""
+        return f": {sum(one.word == UP for one in states)} of {len(states)} servers are up{needed}"
+
+    def _switched(self, pool: str, address: bytes, before: str, now: str) -> None:
+        if (before == DISABLED) != (now == DISABLED):
+            about, name = subjects.member(self._index, pool, address)
+            if now == DISABLED:
+                self._tell(kinds.SERVER_DISABLED, about, f"{name} is disabled")
+            else:
+                self._tell(kinds.SERVER_ENABLED, about, f"{name} is enabled again, and {now}")
+
     def _note(self, known: _Pool, address: bytes, word: str) -> None:
         if known.word(address) != word:
             known.servers[address] = Since(word, self._clock())
@@ -160,7 +190,18 @@ def _touched(known: _Pool, service: plan.Service, members: Members) -> Iterable[
     return [address for address, server in now if were.get(address) is not server.enabled]
 
 
-def _note(states: dict[str, Since], key: str, word: str, clock: Callable[[], float]) -> None:
+def _note(states: dict[str, Since], key: str, word: str, clock: Callable[[], float]) -> bool:
+    """Returns whether it is another state."""
     known = states.get(key)
-    if known is None or known.word != word:
-        states[key] = Since(word, clock())
+    if known is not None and known.word == word:
+        return False
+    states[key] = Since(word, clock())
+    return True
+
+
+_OF_POOL = {UP: kinds.POOL_UP, DOWN: kinds.POOL_DOWN, DISABLED: kinds.POOL_DISABLED}
+_OF_SERVICE = {
+    UP: kinds.VIRTUALSERVICE_UP,
+    DOWN: kinds.VIRTUALSERVICE_DOWN,
+    DISABLED: kinds.VIRTUALSERVICE_DISABLED,
+}

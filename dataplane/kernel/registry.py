@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from dataplane.events import kinds
+from dataplane.events.model import THIS_ENGINE, Tell
 from dataplane.kernel.objects import KernelObject, Owner
 
 LOOK_EVERY = 0.5
@@ -39,9 +41,9 @@ class _Losses:
 
 
 class KernelRegistry:
-    """All owners. tell: gets the text of an event."""
+    """All owners. tell: hears of events."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self._owners: list[Owner] = []
         self._losses: dict[KernelObject, _Losses] = {}
@@ -98,7 +100,7 @@ class KernelRegistry:
             if due:
                 self._heed(await owner.restore(due), now)
         for one in [one for one in self._faults if one not in missing]:
-            self._tell(f"{one} is there again")
+            self._tell(kinds.KERNEL_BACK, THIS_ENGINE, f"{one} is there again")
             del self._faults[one]
         for one in [one for one, losses in self._losses.items() if one not in missing and now - losses.last > CALM]:
             del self._losses[one]
@@ -109,7 +111,8 @@ class KernelRegistry:
             return True
         if one not in self._faults:
             self._faults[one] = _STUBBORN
-            self._tell(f"{one} is missing: {_STUBBORN}; it is put back after a pause")
+            text = f"{one} is missing: {_STUBBORN}; it is put back after a pause"
+            self._tell(kinds.KERNEL_MISSING, THIS_ENGINE, text)
         return False
 
     def _heed(self, restored: Mapping[KernelObject, str], now: float) -> None:
@@ -126,9 +129,11 @@ class KernelRegistry:
                 back.append(one)
             elif self._faults.get(one) != reason:
                 self._faults[one] = reason
-                self._tell(f"{one} is missing, and cannot be put back: {reason}")
+                text = f"{one} is missing, and cannot be put back: {reason}"
+                self._tell(kinds.KERNEL_MISSING, THIS_ENGINE, text)
         if back:
-            self._tell(f"{_listed(back)} removed or changed by somebody else: put back")
+            text = f"{_listed(back)} removed or changed by somebody else: put back"
+            self._tell(kinds.KERNEL_RESTORED, THIS_ENGINE, text)
 
 
 def _listed(several: list[KernelObject]) -> str:

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from dataplane import plan
 from dataplane.cluster.address import StoreAddress
 from dataplane.cluster.operations import KeyValue
+from dataplane.events import kinds
+from dataplane.events.model import THIS_ENGINE, Subject, Tell
 from dataplane.membership import conclusions, places, record, situation
 from dataplane.membership import memory as remembered
 from dataplane.membership.answering import Answer, Answering
@@ -54,7 +56,7 @@ class Membership:
     """Made and used on an event loop.
 
     name: the engine's; said: what it says of itself at first; memory: the file in which it remembers what etcd had;
-    tell: gets the text of an event; changed: gets the addresses of VIPs for which it is to do something else than
+    tell: hears of events; changed: gets the addresses of VIPs for which it is to do something else than
     before; answer: answers what other hosts ask.
     """
 
@@ -64,7 +66,7 @@ class Membership:
         name: str,
         said: EngineRecord,
         memory: Path,
-        tell: Callable[[str], None],
+        tell: Tell,
         changed: Callable[[Collection[bytes]], None],
         answer: Answer,
     ) -> None:
@@ -244,7 +246,8 @@ class Membership:
         for name, one in sorted(presences.items()):
             was = before.get(name)
             if was is not one and name != self.name and was is not None:
-                self._tell(f"service engine {name} is {_PRESENCE[one]}")
+                kind, what = _PRESENCE[one]
+                self._tell(kind, Subject("serviceengine", name), f"service engine {name} is {what}")
         self._beat()
 
     def _look_at_clocks(self) -> None:
@@ -252,8 +255,10 @@ class Membership:
         for name in sorted(skewed.keys() - self._skewed):
             behind = "behind" if skewed[name] > 0 else "ahead of"
             self._tell(
+                kinds.CLOCK_SKEWED,
+                Subject("serviceengine", name),
                 f"the clock of service engine {name} is {abs(skewed[name]):.1f} s {behind} this one's: times of the "
-                "configuration are not the same on both; have both follow NTP"
+                "configuration are not the same on both; have both follow NTP",
             )
         self._skewed = set(skewed)
 
@@ -274,12 +279,13 @@ class Membership:
 
     def _moved(self, state: State) -> None:
         if state.standing in _UNHEARD:
-            self._tell(f"{_UNHEARD[state.standing]}{state.reason}")
+            self._tell(kinds.CLUSTER_LOST, THIS_ENGINE, f"{_UNHEARD[state.standing]}{state.reason}")
         self._decide()
 
     def _hear(self, heard: Heard) -> None:
         if heard.fault and heard.fault != self._heard.fault:
-            self._tell(f"this engine's heartbeats do not reach others: {heard.fault}")
+            text = f"this engine's heartbeats do not reach others: {heard.fault}"
+            self._tell(kinds.HEARTBEATS_FAILED, THIS_ENGINE, text)
         self._heard = heard
         self._say()
         self._decide()
@@ -295,8 +301,10 @@ class Membership:
         self.macs = frozenset(bytes.fromhex(one.replace(":", "")) for other in others for one in other.macs)
         if record.FOLDER in self._read:
             for name in sorted((records.keys() ^ before.keys()) - {self.name}):
-                one = (records.get(name) or before[name]).record
-                self._tell(f"service engine {name} of host {one.host} {'is there' if name in records else 'is gone'}")
+                one, there = (records.get(name) or before[name]).record, name in records
+                text = f"service engine {name} of host {one.host} {'is there' if there else 'is gone'}"
+                kind = kinds.MEMBER_JOINED if there else kinds.MEMBER_LEFT
+                self._tell(kind, Subject("serviceengine", name), text)
         self._read.add(record.FOLDER)
         if self.name in before and self.name not in records:
             self.link.renew()  # a leader of etcd that stood still ends leases that others have kept alive
@@ -368,8 +376,8 @@ class Membership:
 
 
 _PRESENCE = {
-    Presence.UP: "there",
-    Presence.SUSPECT: "not heard by some: it keeps the VIPs that it has",
-    Presence.CUT: "cut off from etcd: its VIPs go to others",
-    Presence.DEAD: "dead: its VIPs go to others",
+    Presence.UP: (kinds.MEMBER_BACK, "there"),
+    Presence.SUSPECT: (kinds.MEMBER_SUSPECT, "not heard by some: it keeps the VIPs that it has"),
+    Presence.CUT: (kinds.MEMBER_LOST, "cut off from etcd: its VIPs go to others"),
+    Presence.DEAD: (kinds.MEMBER_LOST, "dead: its VIPs go to others"),
 }

@@ -10,6 +10,8 @@ import socket
 import time
 from collections.abc import Callable, Collection
 
+from dataplane.events import kinds
+from dataplane.events.model import Subject, Tell
 from dataplane.vip.conflicts import Conflict
 
 DEFEND_INTERVAL = 10.0
@@ -17,9 +19,9 @@ DEFEND_INTERVAL = 10.0
 
 
 class Defence:
-    """Events and defence of owned VIPs. tell: gets the text of an event; announce: sends a VIP's announcements."""
+    """Events and defence of owned VIPs. tell: hears of events; announce: sends a VIP's announcements."""
 
-    def __init__(self, tell: Callable[[str], None], announce: Callable[[bytes], None]) -> None:
+    def __init__(self, tell: Tell, announce: Callable[[bytes], None]) -> None:
         self._tell = tell
         self._announce = announce
         self._conflicts: dict[bytes, frozenset[bytes]] = {}
@@ -31,10 +33,12 @@ class Defence:
         before = self._conflicts.pop(vip, frozenset())
         if now:
             self._conflicts[vip] = now
+        address = socket.inet_ntoa(vip)
+        about = Subject("vip", address)
         for mac in sorted(now - before):
-            self._tell(f"{mac.hex(':')} also announces VIP {socket.inet_ntoa(vip)}")
+            self._tell(kinds.VIP_CLAIMED, about, f"{mac.hex(':')} also announces VIP {address}")
         for mac in sorted(before - now):
-            self._tell(f"{mac.hex(':')} no longer announces VIP {socket.inet_ntoa(vip)}")
+            self._tell(kinds.VIP_RELEASED, about, f"{mac.hex(':')} no longer announces VIP {address}")
         if now != before:
             self._defend(vip, owned=owned)
 

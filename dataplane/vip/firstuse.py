@@ -10,6 +10,8 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
+from dataplane.events import kinds
+from dataplane.events.model import Subject, Tell
 from dataplane.forwarding.values import Interface
 from dataplane.runtime import tasks
 from dataplane.vip.record import VipRecord
@@ -24,8 +26,8 @@ class FirstUse:
     """Used on the engine's event loop.
 
     record: the VIPs that were announced before, None: all were; ask: finds who answers for a VIP, by MAC address;
-    changed: gets a VIP that may be announced now, or that somebody else was found to have; tell: gets the text of an
-    event; engines: the MAC addresses of engines of other hosts, which may have it.
+    changed: gets a VIP that may be announced now, or that somebody else was found to have; tell: hears of
+    events; engines: the MAC addresses of engines of other hosts, which may have it.
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class FirstUse:
         record: VipRecord | None,
         ask: Callable[[bytes], Awaitable[Collection[bytes]]],
         changed: Callable[[bytes], None],
-        tell: Callable[[str], None],
+        tell: Tell,
         engines: Callable[[], Collection[bytes]] = frozenset,
     ) -> None:
         self._record, self._ask, self._changed, self._tell, self._engines = record, ask, changed, tell, engines
@@ -89,7 +91,9 @@ class FirstUse:
         while holders := await self._answering(vip):
             if self._holders.get(vip) != holders:
                 self._holders[vip] = holders
-                self._tell(f"VIP {socket.inet_ntoa(vip)} is not announced: {self.reason(vip)}")
+                address = socket.inet_ntoa(vip)
+                text = f"VIP {address} is not announced: {self.reason(vip)}"
+                self._tell(kinds.VIP_REFUSED, Subject("vip", address), text)
                 self._changed(vip)
             await asyncio.sleep(pause)
             pause = min(2 * pause, AT_MOST)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dataplane import plan
+from dataplane.events import kinds
+from dataplane.events.model import Kind, Subject, Tell
 from dataplane.forwarding import translate
 from dataplane.forwarding.driver import Driver
 from dataplane.forwarding.values import Interface, Vip
@@ -23,7 +25,7 @@ from dataplane.vip.rounds import Rounds
 class VipOwner:
     """Made and used on the engine's event loop.
 
-    is_up: whether a service has a server that takes new flows; tell: gets the text of an event; taken: why a VIP must
+    is_up: whether a service has a server that takes new flows; tell: hears of events; taken: why a VIP must
     not be this engine's at all, "" = it may; first_use: asks for VIPs that are new, None: all may be announced;
     on_segment: whether a network of the engine's holds a VIP; speaks: whether the engine tells routers at all; placed:
     says whose VIPs are that other engines have, too.
@@ -38,7 +40,7 @@ class VipOwner:
         index: ServiceIndex,
         is_up: Callable[[plan.Service], bool],
         announcers: Sequence[Announcer],
-        tell: Callable[[str], None],
+        tell: Tell,
         taken: Callable[[bytes], str] = lambda vip: "",
         first_use: FirstUse | None = None,
         on_segment: Callable[[bytes], bool] = lambda vip: True,
@@ -161,7 +163,7 @@ class VipOwner:
         """A VIP as it may be put and known: not at all while somebody else has it, or may have it."""
         address, reason = value.address, self._taken(value.address)
         if reason and self._refused.get(address) != reason:
-            self._tell(f"VIP {socket.inet_ntoa(address)} is not announced: {reason}")
+            self._told(kinds.VIP_REFUSED, address, f"not announced: {reason}")
         self._refused.pop(address, None)
         if reason:
             self._refused[address] = reason
@@ -209,7 +211,7 @@ class VipOwner:
             self._first_use.forget(address)
         self._withdraw(address)
         self._driver.remove_vip(address)
-        self._tell(f"VIP {socket.inet_ntoa(address)} is no longer served")
+        self._told(kinds.VIP_REMOVED, address, "no longer served")
 
     def _changed(self, before: Vip | None, now: Vip, known: Known | None) -> None:
         address = now.address
@@ -218,7 +220,7 @@ class VipOwner:
             self._known[address] = known
         said, says = (_words(vip, one) for vip, one in ((before, was), (now, known)))
         if said != says:
-            self._tell(f"VIP {socket.inet_ntoa(address)} is {says}")
+            self._told(kinds.VIP_UP if now.up else kinds.VIP_DOWN, address, says)
         for announcer in self._announcers:
             takes, took = (one is not None and announcer.takes(one) for one in (known, was))
             if known is not None and takes:
@@ -226,6 +228,10 @@ class VipOwner:
                     announcer.announce(known)
             elif took or known is None:
                 announcer.withdraw(address)
+
+    def _told(self, kind: Kind, vip: bytes, what: str) -> None:
+        address = socket.inet_ntoa(vip)
+        self._tell(kind, Subject("vip", address), f"VIP {address} is {what}")
 
     def _announce_owned(self) -> None:
         for vip in self._put.values():

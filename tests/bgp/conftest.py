@@ -18,6 +18,7 @@ from dataplane.bgp.birdconfig import ROUTES
 from dataplane.bgp.keeper import Patience
 from dataplane.forwarding.values import Interface
 from dataplane.vip.announcer import Known
+from tests import told
 from tests.netns import Namespace
 
 from .routers import AS, ENGINES_AS, Router
@@ -45,7 +46,11 @@ class Speaker:
         self.heard_again: list[tuple[float, str]] = []
         """What was told when a router heard it again: the seconds, and the routes that BIRD had until then."""
         self.announcer = BgpAnnouncer(
-            folder, forwards_on=forwards_on, tell=self.events.append, patience=patience, heard_again=self._heard_again
+            folder,
+            forwards_on=forwards_on,
+            tell=told.into(self.events),
+            patience=patience,
+            heard_again=self._heard_again,
         )
         self.announcer.follow([ETH0])
 

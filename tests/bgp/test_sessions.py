@@ -5,6 +5,7 @@ from dataplane.bgp import birdconfig
 from dataplane.bgp.peerstates import ESTABLISHED, PeerState
 from dataplane.bgp.sessions import Sessions
 from dataplane.bgp.tcpsignatures import Dropped
+from tests import told
 
 PEER = plan.Peer("10.0.0.1", 65001, 65000)
 
@@ -15,7 +16,7 @@ class Watched:
     def __init__(self) -> None:
         self.events: list[str] = []
         self.now, self.day = 1000.0, 1e9
-        self.sessions = Sessions(self.events.append, lambda: Dropped(0, 0, 0), lambda: self.now, lambda: self.day)
+        self.sessions = Sessions(told.into(self.events), lambda: Dropped(0, 0, 0), lambda: self.now, lambda: self.day)
 
     def look(self, state: str, since: float, later: float = 1.0) -> list[str]:
         """What a look tells, some seconds after the one before. since: of the day, as BIRD tells it."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dataplane import plan
+from dataplane.events.model import untold
 from dataplane.forwarding.values import Interface
 from dataplane.lab import topology
 from dataplane.vip import arp, conflicts, defence, gratuitous
@@ -97,7 +98,7 @@ def test_a_stranger_who_claims_a_vip_again_and_again_is_answered_each_time(monke
     member = (0x0B).to_bytes(6, "big")
 
     async def run() -> None:
-        owned = Defence(lambda text: None, lambda vip: announced.append(clock[0]))
+        owned = Defence(untold, lambda vip: announced.append(clock[0]))
         claimed = MemberConflicts(
             lambda index, address: member,
             lambda vip, members: owned.heard(vip, claimed.strangers(vip), owned=True),
@@ -149,7 +150,7 @@ def test_two_engines_that_both_own_a_vip_do_not_flood_their_segment(monkeypatch:
     macs = [bytes((2, 0, 0, 0, 0, n)) for n in range(2)]
 
     def engine(number: int) -> MemberConflicts:
-        owned = Defence(lambda text: None, lambda vip: announced[number].append(clock[0]))
+        owned = Defence(untold, lambda vip: announced[number].append(clock[0]))
         claimed = MemberConflicts(
             lambda index, address: None,
             lambda vip, members: owned.heard(vip, claimed.strangers(vip), owned=True),

@@ -10,8 +10,10 @@ import pytest
 from dataplane.engine import handshakewatch, wayback
 from dataplane.engine.handshakewatch import LOOK_EVERY, NOBODY, SPAN, SPANS, HandshakeWatch
 from dataplane.errors import DriverError
+from dataplane.events.model import Subject
 from dataplane.forwarding.driver import HandshakeCounts
 from dataplane.forwarding.values import HandshakeTally, ServiceKey
+from tests import told
 
 from ..packets.world import ip
 from .test_refresh import Memory
@@ -37,15 +39,18 @@ class Counting(Memory):
         return self.clients
 
 
+def named(pool: str, server: bytes) -> tuple[Subject, str]:
+    name = f"{pool} {server[-1:].hex()}"
+    return Subject("server" if server else "pool", name), name
+
+
 class Site:
     """A watch over a pool of two servers; pool: the driver's name of it."""
 
     def __init__(self, pool: str = "pool") -> None:
         self.driver, self.now, self.pool, self.events = Counting(), 1000.0, pool, list[str]()
         self.driver.clients = {(pool, BAD): CLIENTS}
-        self.watch = HandshakeWatch(
-            self.driver, self.events.append, lambda uuid, server: f"{uuid} {server[-1:].hex()}", lambda: self.now
-        )
+        self.watch = HandshakeWatch(self.driver, told.into(self.events), named, lambda: self.now)
         self.look()
 
     def look(self) -> None:
@@ -87,7 +92,7 @@ def test_what_was_counted_before_the_first_look_is_not_of_now() -> None:
     site = Site()
     site.count(BAD, unanswered=30)
     site.count(GOOD, answered=40)
-    later = HandshakeWatch(site.driver, site.events.append, lambda *_: "", lambda: 5.0)
+    later = HandshakeWatch(site.driver, told.into(site.events), named, lambda: 5.0)
     later.take(later.look())
     assert site.events == []
     assert later.share(("pool", BAD)) is None

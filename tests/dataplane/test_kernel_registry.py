@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 from dataplane.kernel.objects import RULE, SETTING, KernelObject
 from dataplane.kernel.registry import AT_ONCE, CALM, FIRST_PAUSE, LONGEST_PAUSE, KernelRegistry, removed
+from tests import told
 
 ONE, OTHER = KernelObject(RULE, "1000"), KernelObject(SETTING, "net.ipv4.x")
 
@@ -38,7 +39,7 @@ class World:
     def __init__(self) -> None:
         self.events: list[str] = []
         self.kept = Kept()
-        self.registry = KernelRegistry(self.events.append)
+        self.registry = KernelRegistry(told.into(self.events))
         self.registry.add(self.kept)
         self.now = 1000.0
 

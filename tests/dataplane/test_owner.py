@@ -14,6 +14,7 @@ from dataplane.plan.index import ServiceIndex
 from dataplane.vip.announcer import Announcement, Known, State
 from dataplane.vip.conflicts import Conflict, Kind
 from dataplane.vip.owner import VipOwner
+from tests import told
 
 from ..packets.world import ip, mac
 from .test_plan import SERVICE
@@ -68,7 +69,7 @@ class Owned:
         self.notes, self.other, self.events, self.up = Notes(), Notes(), list[str](), True
         self.driver, self.index = Memory(), ServiceIndex()
         self.owner = VipOwner(
-            self.driver, self.index, lambda service: self.up, [self.notes, self.other], self.events.append
+            self.driver, self.index, lambda service: self.up, [self.notes, self.other], told.into(self.events)
         )
         self.owner.follow([ETH0], lambda index: True)
         self.plan(SERVICE)
@@ -135,7 +136,7 @@ def test_a_vip_is_told_to_routers_and_claimed_on_its_own_segments_alone() -> Non
         made.index,
         lambda service: made.up,
         [notes],
-        events.append,
+        told.into(events),
         on_segment=lambda vip: segments[0],
         speaks=lambda: True,
     )

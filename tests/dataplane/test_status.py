@@ -173,7 +173,7 @@ def test_a_server_whose_answers_arrive_nowhere_stays_up_and_says_so() -> None:
             "100 % of new TCP connections (30 of 30 looked at) get no answer at the client"
         )
         assert pool["servers"][1]["reason"] == ""
-        assert [event.text.partition(":")[0] for event in site.engine.events.last][-1] == "server 10.0.0.11"
+        assert [event.text.partition(":")[0] for event in site.engine.events.all()][-1] == "server 10.0.0.11"
         told = await status.report(site.engine)
         text = "\n".join(statustext.render([{**told, "pid": 1, "driver": {**told["driver"], "reason": ""}}], 80))
         assert re.search(r"10\.0\.0\.11 .* 100\.0 % ", text)

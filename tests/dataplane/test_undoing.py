@@ -13,10 +13,10 @@ import pytest
 
 from dataplane.daemon import statustext, undoing
 from dataplane.daemon.undoing import Undoing
+from dataplane.events.events import Events
 from dataplane.plan import Common, Mark, Plan, sqlite, unconfirmed
 from dataplane.plan.storesource import StoreSource
 from dataplane.plan.unconfirmed import Unconfirmed
-from dataplane.runtime.eventlog import Events
 
 OVER = Unconfirmed((7, 8), 1.0, 60.0, "")
 
@@ -68,7 +68,7 @@ def test_a_program_that_fails_is_started_again_and_told_once(tmp_path: Path, mon
     source, events = Source(), Events()
     beside(Undoing(tmp_path / "none", source, events), lambda: reached(lambda: source.looks == 2))
     told = f"what was not confirmed is not undone: {tmp_path}/none/config.db: there is no store"
-    assert [event.text for event in events.last] == [f"{told}; --state names the state folder"]
+    assert [event.text for event in events.all()] == [f"{told}; --state names the state folder"]
 
 
 def test_nothing_is_started_before_the_time_or_where_it_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ def test_nothing_is_started_before_the_time_or_where_it_failed(tmp_path: Path, m
                 await asyncio.sleep(0)
 
     beside(Undoing(tmp_path, source, events), wait)
-    assert (list(events.last), source.looks) == ([], 0)
+    assert (list(events.all()), source.looks) == ([], 0)
 
 
 def test_an_engine_sees_what_waits_as_soon_as_it_is_stored(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@ counted as a client's."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from dataplane.engine.operstate import DOWN, UP
 from tests.bench import monitors
 from tests.bench.measure import TINY
 from tests.drivers import PREFERRED, common_drivers
-from tests.health.crowd import PORT, Crowd, crowd, quick, set_neighbours, times_wait, vip
+from tests.health.crowd import Crowd, crowd, quick, set_neighbours, times_wait, vip
 from tests.polling import until
 
 SERVERS = 100
@@ -71,12 +70,8 @@ def test_probes_use_up_no_ports_and_count_as_nobodys_traffic(driver: str, mode: 
         assert tallies(told) == {(0, 0)}
         assert told["dropped"] == {}
         # Nothing but what came up is told.
-        assert {re.sub(r"\d+(\.\d+){3}", "A", event["text"]) for event in told["events"]} <= {
-            f"server A:{PORT} of pool p0 is up",
-            "VIP A is up",
-            "VIP A is up, announced",
-            "VIP A is down",
-        }
+        up = {f"{of}_up" for of in ("server", "pool", "virtualservice", "vip")}
+        assert {event["kind"] for event in told["events"]} <= {*up, "vip_down", "engine_started"}
 
 
 @pytest.mark.root

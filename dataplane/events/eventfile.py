@@ -1,0 +1,136 @@
+"""An engine's events on disk: `NAME.events` in the state directory, a JSON object a line, each written at once.
+
+A line of a number that came before is the same event, which has happened again. A line that a crash cut off is left
+out. A file that grows beyond `LARGEST` is written anew with what is remembered, beside the old one, and renamed: there
+is always one whole file. A thread writes, so that a slow disk holds nobody up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+from dataplane.events import model
+from dataplane.events.model import Event
+from dataplane.foreign import jsontext
+from dataplane.foreign.errors import ForeignError
+
+SUFFIX = ".events"
+LARGEST = 4 << 20
+"""Bytes of a file: `journal.MOST` events take less than half of it."""
+_READ = 4 * LARGEST
+"""Bytes that are read of one, its last ones."""
+_WAITING = 10_000
+"""Lines that may wait for the disk."""
+
+
+def read(path: Path) -> list[Event]:
+    """The events of a file, by the time at which they happened last; none where there is no file. Raises OSError."""
+    try:
+        held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return []
+    with open(held, "rb") as file:
+        file.seek(max(0, os.fstat(held).st_size - _READ))
+        lines = file.read(_READ).split(b"\n")
+    found: dict[int, Event] = {}
+    for line in lines:
+        with suppress(ForeignError):  # cut off by a crash, or by somebody else's hand
+            event = model.read(jsontext.loads(line)) if line else None
+            if event is not None:
+                found[event.number] = event
+    return sorted(found.values(), key=lambda event: (event.last, event.number))
+
+
+class EventFile:
+    """One engine's, written to by one process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.fault = ""
+        """Why events cannot be written now; "" where they can."""
+        self._queue: SimpleQueue[Event | Collection[Event] | None] = SimpleQueue()
+        self._file, self._whole, self._least = -1, False, 0
+        self._size = path.stat().st_size if path.exists() else 0
+        self._thread = Thread(target=self._run, name="events", daemon=True)
+        self._thread.start()
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to write everything anew."""
+        return self._size > max(LARGEST, 2 * self._least)
+
+    def put(self, event: Event) -> None:
+        """Write an event, soon."""
+        if self._queue.qsize() < _WAITING:
+            self._size += len(_line(event))
+            self._queue.put(event)
+        else:
+            self.fault = "the disk is too slow"
+
+    def renew(self, events: Collection[Event]) -> None:
+        """Write these events anew, in the place of all others, soon."""
+        self._size = self._least = sum(map(len, map(_line, events)))
+        self._queue.put(events)
+
+    def close(self) -> None:
+        """End when everything is written."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        ended, lines = False, bytearray()
+        while not ended:
+            taken = [self._queue.get()]
+            with suppress(Empty):
+                while True:
+                    taken.append(self._queue.get_nowait())
+            ended = None in taken
+            try:
+                for one in taken:
+                    if isinstance(one, Event):
+                        lines += _line(one)
+                    elif one is not None:
+                        lines.clear()
+                        self._replace(one)
+                self._append(lines)
+                lines.clear()
+                self.fault = ""
+            except OSError as exc:
+                self.fault, self._whole = f"{exc.filename or self._path}: {exc.strerror}", False
+                if len(lines) > LARGEST:  # what is not written is written with what comes next
+                    lines.clear()
+        if self._file >= 0:
+            os.close(self._file)
+
+    def _append(self, lines: bytearray) -> None:
+        if self._file < 0:
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._file = os.open(self._path, flags, 0o600)
+            size = os.fstat(self._file).st_size
+            self._whole = not size or os.pread(self._file, 1, size - 1) == b"\n"
+        left = memoryview(bytes(lines) if self._whole or not lines else b"\n" + lines)
+        while left:
+            self._whole = False
+            left = left[os.write(self._file, left) :]
+            self._whole = not left
+
+    def _replace(self, events: Collection[Event]) -> None:
+        beside = self._path.with_name(f"{self._path.name}.new")
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+            file.write(b"".join(map(_line, events)))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.rename(self._path)
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def _line(event: Event) -> bytes:
+    return json.dumps(event.data(), separators=(",", ":")).encode() + b"\n"
