@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataplane import plan, statedir
+from dataplane.daemon.deadmanswitch import DeadManSwitch
 from dataplane.engine.engine import Engine
 from dataplane.errors import ClusterError, EngineError
 from dataplane.events import kinds
 from dataplane.events.model import THIS_ENGINE, Kind, Subject
+from dataplane.forwarding.driver import ALWAYS
 from dataplane.plan.history import Held
 from dataplane.vip.placed import Placed, Share
 
@@ -44,6 +46,7 @@ class Joining(Placed):
         self._memory, self._joins = state / f"{name}.places", joins
         self._membership: Membership | None = None
         self._engine: Engine | None = None
+        self._switch = DeadManSwitch()
         self._mark: plan.Mark | None = None  # of the plan that is followed
         self._others = frozenset[bytes](), frozenset[bytes]()  # addresses and MAC addresses that the engine was told
         self._fault = ""  # why it is not known which store the host shares
@@ -88,6 +91,15 @@ class Joining(Placed):
     async def run(self, engine: Engine, bgp: Callable[[], Mapping[str, Any] | None]) -> None:
         """Say what becomes of the engine, for ever. bgp: what there is to tell of its sessions with routers."""
         self._engine = engine
+        self._switch.connect(engine.driver)
+        try:
+            if self._membership is None:  # what a former run left may have been another one's
+                self._switch.answer_until(ALWAYS)
+            await self._follow(engine, bgp)
+        finally:
+            self._switch.disconnect()
+
+    async def _follow(self, engine: Engine, bgp: Callable[[], Mapping[str, Any] | None]) -> None:
         while True:
             await self._look()
             self.recall(engine)
@@ -142,6 +154,7 @@ class Joining(Placed):
         if self._membership is not None:
             await self._membership.close(leave=True)
             self._membership, self._mark = None, None
+            self._switch.answer_until(ALWAYS)
             self._changed(self._engine.index.vips if self._engine else ())
             return
         from dataplane.cluster import address
@@ -166,6 +179,7 @@ class Joining(Placed):
                 self._note,
                 self._changed,
                 lambda line: self.answer(line),
+                self._switch.answer_until,
             )
             self._membership.start()
             self._seen = self._membership.sharing.recall()

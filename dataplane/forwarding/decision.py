@@ -96,7 +96,7 @@ def decide(
         vip = values.vips.get(frame[start + 16 : start + 20])
         return _TO_HOST if vip is None else _packet(frame, start, vip, interface, values, flows, now, segment)
     if kind == ETH_P_ARP:
-        return _arp(frame, start, interface, values)
+        return _arp(frame, start, interface, values, now)
     return _TO_HOST
 
 
@@ -107,9 +107,10 @@ def trial(frame: bytes, interface: Interface, values: LookupTables, flow: Flow, 
     return decide(frame, interface, values, flows, now)
 
 
-def _arp(frame: bytes, start: int, interface: Interface, values: LookupTables) -> Verdict:
+def _arp(frame: bytes, start: int, interface: Interface, values: LookupTables, now: int) -> Verdict:
     """Step 1: requests for an owned VIP are answered, probes of others' duplicate-address detection too; an
-    announcement (sender = target, RFC 5227) is nobody's question."""
+    announcement (sender = target, RFC 5227) is nobody's question. After the time until which the engine answers, its
+    VIPs are another one's, and so are the requests."""
     if frame[:6] not in (BROADCAST_MAC, interface.mac) or len(frame) < start + ARP_LEN:
         return _TO_HOST
     if frame[start : start + 8] != _ARP_REQUEST:
@@ -117,7 +118,7 @@ def _arp(frame: bytes, start: int, interface: Interface, values: LookupTables) -
     asker, sender = frame[start + 8 : start + 14], frame[start + 14 : start + 18]
     target = frame[start + 24 : start + 28]
     vip = values.vips.get(target)
-    if vip is None or not vip.owned or sender == target:
+    if vip is None or not vip.owned or sender == target or 0 < values.answers_until <= now:
         return _TO_HOST
     tag = frame[12:start]
     answer = _ARP_REPLY + interface.mac + target + asker + sender

@@ -11,6 +11,9 @@ from dataplane.forwarding.tracking import Flow, Remembered
 from dataplane.forwarding.values import Counters, HandshakeTally, Interface, Lingering, Pool, Service, ServiceKey, Vip
 from dataplane.kernel.objects import Owner
 
+ALWAYS = 0
+"""In place of the time until which ARP is answered."""
+
 
 class Tables(Protocol):
     """Where forwarding values are put. Order that never shows half a change: pool, service, VIP; removal in reverse
@@ -46,6 +49,10 @@ class Tables(Protocol):
 
     def remove_vip(self, address: bytes) -> None:
         """Remove a VIP: its packets are the host's again."""
+
+    def answer_until(self, time: int) -> None:
+        """Answer ARP for owned VIPs until then, in nanoseconds of the system's monotonic clock, or ALWAYS. It is so
+        from the next frame on, and stays so when this process ends. For any thread."""
 
 
 class Found(NamedTuple):

@@ -25,6 +25,7 @@ class LookupTables:
         self._by_port: dict[tuple[bytes, int, int], Service] = {}
         self._ranges: dict[tuple[bytes, int], tuple[Service, ...]] = {}
         self._macs: dict[str, tuple[Pool, Mapping[bytes, Set[bytes]]]] = {}
+        self.answers_until = 0
         self.version = 0
 
     def put_interface(self, interface: Interface) -> None:
@@ -89,6 +90,10 @@ class LookupTables:
         """Remove a VIP."""
         self.vips.pop(address, None)
         self.version += 1
+
+    def answer_until(self, time: int) -> None:
+        """Answer ARP until then. Of what `version` stands for nothing depends on it."""
+        self.answers_until = time
 
     def service(self, vip: bytes, protocol: int, port: int) -> Service | None:
         """The service of a VIP, protocol and port."""

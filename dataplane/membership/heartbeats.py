@@ -4,7 +4,9 @@ A thread of its own sends and listens, so that an event loop that is busy for a 
 more when the loop has stood still for longer: an engine that hangs is to be taken for dead.
 
 Where a process has ended and its host lives, that host's kernel refuses the datagrams (ICMP, port unreachable): whose
-kernel forwards on is not silent then, for as long as one waits for its process to be started again.
+kernel forwards on is not silent then, for as long as one waits for its process to be started again. So long, counted
+from its last heartbeat, what it left answers ARP; its VIPs have another owner no sooner. One whose loop hangs answers
+no more when it beats no more.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ class Told:
     timing: Timing = field(default_factory=Timing)
     epochs: Epochs = field(default_factory=dict)  # its own
     carrier: bool = True  # a link of its has a carrier: else it hears nobody, which says nothing of them
+    heirs: bool = False  # others have its VIPs when it is taken for dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,14 @@ class Heard:
 
 
 class Heartbeats:
-    """Methods are called by the engine's event loop. changed: is called by the thread, when something else is heard."""
+    """Methods are called by the engine's event loop. changed: is called by the thread, when something else is heard.
+    answer_until: is called by it, with each heartbeat, with the time of the monotonic clock, in nanoseconds, until
+    which ARP is answered for the engine's VIPs; 0: always."""
 
-    def __init__(self, told: Told, changed: Callable[[Heard], None]) -> None:
-        self._told, self._changed = told, changed
+    def __init__(
+        self, told: Told, changed: Callable[[Heard], None], answer_until: Callable[[int], None] = lambda time: None
+    ) -> None:
+        self._told, self._changed, self._answer_until = told, changed, answer_until
         self._touched = time.monotonic()
         self._sockets: dict[Peer, socket.socket] = {}
         self._listeners: dict[str, socket.socket] = {}  # by own address
@@ -113,8 +120,11 @@ class Heartbeats:
                 told, now = self._told, time.monotonic()
                 self._follow(told)
                 if now >= due:
-                    if told.secret and now - self._touched < HANGS:
+                    beats = now - self._touched < HANGS
+                    if told.secret and beats:
                         self._send(told)
+                    until = now + RESTART if beats else self._touched + HANGS
+                    self._answer_until(int(until * 1e9) if told.heirs else 0)
                     due = max(due + told.timing.period, now)
                 arrived = self._receive(told, max(0.0, due - time.monotonic()))
                 now = time.monotonic()

@@ -31,3 +31,9 @@ class Knowledge:
         records = {name: known.record for name, known in self.engines.items()}
         gone = self.placer.groups if self.placer else {}
         return situation.situation(self.common, self.vips, records, self.presences, gone, self.places, now)
+
+    def has_heirs(self, group: str) -> bool:
+        """Whether others of a group, which is the engine's own, have its VIPs when it is taken for dead."""
+        records = {name: known.record for name, known in self.engines.items() if name != self.name}
+        others = situation.situation(self.common, Vips(), records, self.presences, {}, {}, 0.0).engines.values()
+        return any(other.keeps for other in others if other.group == group and other.name != self.name)

@@ -57,7 +57,7 @@ class Membership:
 
     name: the engine's; said: what it says of itself at first; memory: the file in which it remembers what etcd had;
     tell: hears of events; changed: gets the addresses of VIPs for which it is to do something else than
-    before; answer: answers what other hosts ask.
+    before; answer: answers what other hosts ask; answer_until: as of `Heartbeats`, whose thread calls it.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Membership:
         tell: Tell,
         changed: Callable[[Collection[bytes]], None],
         answer: Answer,
+        answer_until: Callable[[int], None] = lambda time: None,
     ) -> None:
         self._address, self.name, self._tell, self._changed = address, name, tell, changed
         self._loop = asyncio.get_running_loop()
@@ -86,7 +87,7 @@ class Membership:
         self._read: set[str] = set()  # what of etcd was read at all
         self._knows = bool(known.cluster)  # where VIPs are, or were
         self._skewed: set[str] = set()
-        self._beats = Heartbeats(Told(name), self._handed(self._hear))
+        self._beats = Heartbeats(Told(name), self._handed(self._hear), answer_until)
         self.link = Link(address, f"{record.FOLDER}{name}", self._foreign, self._handed(self._moved))
         self.sharing = Sharing(self.link)
         answering = Answering(self.link, name, answer)
@@ -227,7 +228,8 @@ class Membership:
         peers = {name: self._peers(name) for name in wanted - {self.name} - self.known.left}
         epochs = {address: role.epoch for address, role in self._roles.items() if role.answers}
         timing = Timing(redundancy.heartbeat, redundancy.heartbeats)
-        self._beats.tell(Told(self.name, self._secret, peers, timing, epochs, self._carrier))
+        heirs = self.known.has_heirs(self._base.group)
+        self._beats.tell(Told(self.name, self._secret, peers, timing, epochs, self._carrier, heirs))
 
     def _peers(self, name: str) -> tuple[Peer, ...]:
         """The paths to another engine: on every network that both are in, or by routers to its first address."""

@@ -4,6 +4,7 @@ tests.cluster.failover`. It prints what it measured, and ends with status 1 wher
 from __future__ import annotations
 
 import argparse
+import signal
 import socket
 import sys
 import tempfile
@@ -13,18 +14,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from avi_shell.errors import ShellError
+from dataplane.membership.heartbeats import RESTART
 from tests.configuration.conftest import Site
 from tests.polling import until
 
 from .arpasking import EVERY, Asking
 from .segment import Host, Segment, segment, vip
+from .test_moves import shell
 
 SILENCE, BEAT = 1.0, 0.1
 """Seconds without heartbeats after which an engine is taken for dead, and between two of them."""
 MOVED = SILENCE + 0.2
 """Seconds within which a dead engine's VIPs have another."""
-
-
+UNDER_XDP, SHARE = "c", 5
+"""The host whose driver is XDP; the others' is pcap. And VIPs that it has at least, when that matters."""
 GAP = 0.3
 """Seconds without an answer: an engine on packet sockets that is asked 4,000 times a second is late now and then."""
 
@@ -182,6 +185,55 @@ def quorum(fleet: Fleet, report: Report, seconds: float) -> None:
     report.bound("two answer for a VIP", fleet.doubled(), 0.0)
 
 
+def ended(fleet: Fleet, report: Report) -> None:
+    """The daemon of an ARP owner is killed, whose kernel forwards on; it is started again when its VIPs have moved."""
+    owners, host = _calm_under_xdp(fleet)
+    moved = [address for address, name in owners.items() if name == host.name]
+    begun = time.monotonic()
+    host.end(signal.SIGKILL)
+    time.sleep(RESTART - 2)
+    report.true(f"a daemon with {len(moved)} VIPs is killed: its kernel answers for them", fleet.owners() == owners)
+    after = fleet.last(moved, host, begun)
+    report.bound("until the last is answered for by another engine", after, RESTART + MOVED)
+    fleet.owners()
+    report.bound("nobody answers for a VIP", fleet.silent(), MOVED + GAP)
+    others = fleet.owners()
+    host.start("--driver", "xdp")
+    fleet.there.believe()
+    report.true("it is started again: nobody moves", fleet.owners() == others)
+    report.bound("two answer for a VIP", fleet.doubled(), 0.0)
+
+
+def frozen(fleet: Fleet, report: Report) -> None:
+    """The process of an ARP owner stands still as a whole, and its kernel forwards on; then it goes on."""
+    owners, host = _calm_under_xdp(fleet)
+    moved = [address for address, name in owners.items() if name == host.name]
+    assert host.process is not None
+    begun = time.monotonic()
+    host.process.send_signal(signal.SIGSTOP)
+    report.bound(
+        f"a process with {len(moved)} VIPs is frozen, until the last is answered for by another engine",
+        fleet.last(moved, host, begun),
+        MOVED,
+    )
+    fleet.owners()
+    report.bound("its kernel answers, too", fleet.doubled(), RESTART + 2 * EVERY)
+    fleet.asking.rounds.clear()
+    host.process.send_signal(signal.SIGCONT)
+    fleet.there.believe()
+    report.bound("it goes on: two answer for a VIP", fleet.doubled(), BEAT + 2 * EVERY)
+
+
+def _calm_under_xdp(fleet: Fleet) -> tuple[dict[str, str], Host]:
+    """The owners, and the host whose driver is XDP, once it has some of the VIPs."""
+    owners, host = fleet.calm(), fleet.there.hosts[UNDER_XDP]
+    away = [number for number, address in enumerate(fleet.vips[:SHARE]) if owners[address] != host.name]
+    if away:
+        shell(fleet.there, *(f"migrate virtualservice vs{number} to_se_ref {host.name}" for number in away))
+    until(lambda: all(fleet.owners()[address] == host.name for address in fleet.vips[:SHARE]), seconds=60)
+    return fleet.calm(), host
+
+
 def member(fleet: Fleet, report: Report) -> None:
     """One member of etcd is cut off, the one that leads."""
     owners = fleet.calm()
@@ -202,11 +254,15 @@ def _pool(site: Site) -> None:
 def fleet_of(folder: Path, vips: int) -> Iterator[Fleet]:
     """Three hosts, three members of etcd, and VIPs spread over the hosts."""
     with segment(folder, ["a", "b", "c"], 3) as there:
-        there.start()
+        there.hosts[UNDER_XDP].start("--driver", "xdp")
+        there.start(*(name for name in there.hosts if name != UNDER_XDP))
         there.serve(vips, algo="PLACEMENT_ALGO_DISTRIBUTED")
         addresses = [vip(index) for index in range(vips)]
-        with Asking(there.spaces["client"], addresses) as asking:
-            yield Fleet(there, asking, addresses)
+        try:
+            with Asking(there.spaces["client"], addresses) as asking:
+                yield Fleet(there, asking, addresses)
+        finally:
+            there.hosts[UNDER_XDP].end()
 
 
 def main() -> int:
@@ -220,6 +276,8 @@ def main() -> int:
         death,
         cut,
         deaf,
+        ended,
+        frozen,
         member,
         lambda fleet, report: quorum(fleet, report, arguments.without),
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from avi_shell.configuration.document import reference
+from dataplane.membership.heartbeats import RESTART
 from tests.configuration.conftest import Site
 from tests.polling import until
 
@@ -150,4 +151,19 @@ def test_under_xdp_a_daemon_that_dies_has_half_a_minute_to_come_back(there: Segm
         assert there.owner(asking, address) is owner
         assert asking.longest(address, 0) <= 2 * EVERY + LOADED / 4
         assert asking.longest(address, 2) == 0
+    asking.rounds.clear()
+    owner.end(signal.SIGKILL)
+    begun, others = time.monotonic(), [name for name in there.hosts if name != owner.name]
+    heirs = {address: there.owner(asking, address, others) for address in VIPS}
+    for address, heir in heirs.items():
+        taken = asking.first(address, heir.mac, begun)
+        assert taken is not None
+        assert RESTART - 0.2 <= taken - begun <= RESTART + SILENCE + 0.2 + LOADED
+        assert asking.longest(address, 0) <= SILENCE + 0.4 + LOADED
+    owner.start("--driver", "xdp")
+    until(lambda: owner.members() == set(there.hosts), owner.log, 60)
+    time.sleep(1)
+    for address, heir in heirs.items():
+        assert there.owner(asking, address) is heir, "who comes too late takes nothing"
+        assert asking.longest(address, 2) == 0, "a VIP never had two owners"
     assert owner.end() == 0

@@ -131,6 +131,7 @@ def put(driver: Tables, real: dict[int, Interface]) -> None:
 @pytest.mark.parametrize("row", CASES, ids=lambda row: row.what)
 def test_case_on_the_wire(row: Case, bench: OnWires) -> None:
     wire = bench.wires[row.interface.index]
+    bench.driver.answer_until(row.answers_until(time.monotonic_ns()))
     for earlier in row.before:
         wire.send(earlier)
     wire.send(frame(tcp(sport=1233), dst=row.interface.mac))

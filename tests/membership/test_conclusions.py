@@ -7,6 +7,7 @@ import pytest
 from dataplane import plan
 from dataplane.membership import conclusions, situation
 from dataplane.membership.conclusions import Known, Role
+from dataplane.membership.knowledge import Knowledge
 from dataplane.membership.places import Placer
 from dataplane.membership.record import EngineRecord
 from dataplane.placement.arbitration import LEASE
@@ -84,6 +85,27 @@ def test_who_takes_vips() -> None:
         "d": Enabled.DISABLED,
         "e": Enabled.ENABLED,
     }
+
+
+@pytest.mark.parametrize(
+    ("presences", "disabled", "heirs"),
+    [
+        ({"a": UP}, {}, False),
+        ({"a": UP, "b": UP}, {}, True),
+        ({"a": UP, "b": SUSPECT}, {}, True),
+        ({"a": UP, "b": CUT}, {}, False),
+        ({"a": UP, "b": DEAD}, {}, False),
+        ({"a": UP, "c": UP}, {}, False),
+        ({"a": UP, "b": UP}, {"b": "SE_STATE_DISABLED"}, False),
+    ],
+    ids=["alone", "two", "not heard by some", "cut from etcd", "dead", "of another group", "disabled"],
+)
+def test_who_has_the_vips_of_an_engine_that_dies(
+    presences: dict[str, Presence], disabled: dict[str, str], heirs: bool
+) -> None:
+    records = {name: record(group="h" if name == "c" else "g") for name in presences}
+    of = Knowledge("a", known(**records), presences=presences, common=plan.Common(disabled=disabled))
+    assert of.has_heirs("g") == heirs
 
 
 class TestRoles:

@@ -34,6 +34,7 @@ class Other:
         self.wire.bind((OTHER, heartbeat.PORT))
         self.wire.settimeout(2)
         self.behind = behind
+        self.answers: list[int] = []  # until when ARP is answered for engine a's VIPs
 
     def beat(self, secret: bytes = SECRET) -> None:
         datagram = heartbeat.write(secret, Heartbeat("b", time.time() - self.behind, {VIP: 7}))
@@ -53,7 +54,7 @@ def run() -> Iterator[Callable[[Callable[[Heartbeats, list[Heard], Other], None]
                 with ExitStack() as stack:
                     other, heard = Other(), [Heard()]
                     stack.callback(other.wire.close)
-                    beats = Heartbeats(told(), heard.append)
+                    beats = Heartbeats(told(), heard.append, other.answers.append)
                     beats.start()
                     stack.callback(beats.close)
                     body(beats, heard, other)
@@ -109,6 +110,19 @@ def test_a_process_that_has_ended_is_not_silent_while_its_kernel_forwards_on(run
     run(body)
 
 
+def test_arp_is_answered_for_as_long_as_others_wait_for_a_process_that_has_ended(run: Run) -> None:
+    def body(beats: Heartbeats, heard: list[Heard], other: Other) -> None:
+        until(lambda: other.answers)
+        assert set(other.answers) == {0}, "nobody else would"
+        beats.tell(told(heirs=True))
+        begun = time.monotonic_ns()
+        until(lambda: other.answers[-1])
+        assert begun + 30e9 < other.answers[-1] <= time.monotonic_ns() + 30e9
+        until(lambda: other.answers[-1] > begun + 30e9 + 2e9 * TIMING.period)
+
+    run(body)
+
+
 def test_an_engine_without_carrier_says_nothing_of_others(run: Run) -> None:
     def body(beats: Heartbeats, heard: list[Heard], other: Other) -> None:
         beats.tell(told(carrier=False))
@@ -138,9 +152,12 @@ def test_an_engine_whose_loop_stands_still_beats_no_more(run: Run, monkeypatch: 
 
     def body(beats: Heartbeats, heard: list[Heard], other: Other) -> None:
         other.wire.settimeout(0.5)
+        beats.tell(told(heirs=True))
         until(lambda: not _hears(other))
-        beats.tell(told())
+        assert other.answers[-1] <= time.monotonic_ns(), "others have its VIPs soon"
+        beats.tell(told(heirs=True))
         assert other.hears() is not None
+        until(lambda: other.answers[-1] > time.monotonic_ns())
 
     run(body)
 

@@ -16,6 +16,8 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
 from dataplane.forwarding import decision
+from dataplane.forwarding.driver import ALWAYS
+from dataplane.forwarding.tracking import SECOND
 from dataplane.forwarding.values import Interface
 
 from .world import (
@@ -42,6 +44,8 @@ from .world import (
 CLIENT = "192.0.2.7"
 CLIENT_MAC = mac(0x77)
 BROADCAST = b"\xff" * 6
+LONG = 10**6
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,18 @@ class Expected:
 @dataclass(frozen=True)
 class Case:
     """One row: what the frame is, the frame, where it is received, what becomes of it; before: frames that come just
-    before it."""
+    before it; until: when ARP is answered no more, in seconds from when the frame comes, None: it always is."""
 
     what: str
     frame: bytes
     expected: Expected
     interface: Interface = ETH0
     before: tuple[bytes, ...] = ()
+    until: int | None = None
+
+    def answers_until(self, now: int) -> int:
+        """As it is put into tables. now: nanoseconds of the clock."""
+        return ALWAYS if self.until is None else max(1, now + self.until * SECOND)
 
 
 HOST = Expected(decision.HOST)
@@ -732,6 +741,11 @@ def arp() -> Iterator[Case]:
     yield case("who has the second VIP", arp_request(SECOND_VIP), arp_reply(SECOND_VIP))
     yield case("who has the VIP, asked of us alone", arp_request(VIP, dst=ETH0.mac), arp_reply(VIP))
     yield case("who has the VIP, asked of another", arp_request(VIP, dst=mac(0x99)), HOST)
+    asked, syn = arp_request(VIP), tcp()
+    yield Case("who has the VIP, before it is answered no more", asked, arp_reply(VIP), until=9)
+    yield Case("who has the VIP, when it is answered no more", asked, HOST, until=0)
+    yield Case("who has the VIP, long after it is answered no more", asked, HOST, until=-LONG)
+    yield Case("a SYN, long after ARP is answered no more", frame(syn), to(WEB1, syn), until=-LONG)
     padded = arp_request(VIP) + bytes(18)
     yield case("padded to 60 bytes", padded, arp_reply(VIP, rest=bytes(18)))
     tag = b"\x81\x00\x20\x00"

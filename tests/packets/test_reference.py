@@ -8,11 +8,13 @@ from scapy.layers.inet import IP
 from dataplane.forwarding import decision
 from dataplane.forwarding.dropreasons import DROP_REASONS
 from dataplane.forwarding.lookup import LookupTables
-from dataplane.forwarding.tracking import Flows
+from dataplane.forwarding.tracking import SECOND, Flows
 from dataplane.forwarding.values import Counters, Interface, Tally
 
 from .cases import CASES, Case, frame, outcome, tcp, to, udp
 from .world import ETH0, WEB1, WEB2, WEB3, WORLD, ip
+
+NOW = 7 * SECOND
 
 
 def decide(sent: bytes, interface: Interface, values: LookupTables, segment: int = 0) -> decision.Verdict:
@@ -29,9 +31,10 @@ def values() -> LookupTables:
 @pytest.mark.parametrize("row", CASES, ids=lambda row: row.what)
 def test_case(row: Case, values: LookupTables) -> None:
     flows = Flows()
+    values.answer_until(row.answers_until(NOW))
     for earlier in row.before:
-        decision.decide(earlier, row.interface, values, flows)
-    assert outcome(decision.decide(row.frame, row.interface, values, flows)) == row.expected
+        decision.decide(earlier, row.interface, values, flows, NOW)
+    assert outcome(decision.decide(row.frame, row.interface, values, flows, NOW)) == row.expected
 
 
 def test_the_table_is_a_table() -> None:

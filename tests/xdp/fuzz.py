@@ -96,6 +96,7 @@ class Fuzz:
             world.put(decider.tables)
             decider.tables.prune()
             decider.forget()
+            decider.tables.answer_until(0)
         for _ in range(FRAMES_A_WORLD // BATCH):
             self._batch(world, reference)
             world = self._change(world, reference)
@@ -187,6 +188,9 @@ class Fuzz:
                 change(decider.tables)
 
         rnd = self.random
+        if rnd.random() < 0.3:
+            until = rnd.choice((0, self.now + rnd.randrange(SECOND), self.now - rnd.randrange(SECOND)))
+            both(lambda tables: tables.answer_until(until))
         choice = rnd.randrange(13)
         if choice < 5:
             pool = rnd.choice(world.pools)
@@ -220,6 +224,7 @@ class Fuzz:
             return self._move(world, reference, both)
         for name, decider in self.deciders.items():
             decider.readopt()
+            assert decider.tables.values.answers_until == reference.values.answers_until
             if decider.tables.found.pools != reference.values.pools:
                 raise self._mismatch("pools", reference.values.pools, name, decider.tables.found.pools, world)
         return world

@@ -13,7 +13,7 @@ from dataplane.bpf.maps import Map
 from dataplane.bpf.programs import Program
 from dataplane.drivers.maps.ringcapture import RingCapture
 from dataplane.drivers.xdp.capture import XdpCapture
-from dataplane.drivers.xdp.driver import LIMITS, SLOW
+from dataplane.drivers.xdp.driver import SLOW
 from dataplane.errors import DriverError
 from dataplane.forwarding import capture, decision
 from dataplane.forwarding.capture import MOST, Capture, Captured, Left, Ports, Wanted
@@ -36,7 +36,7 @@ class CapturingKernel(KernelDecider):
     def capture(self, wanted: Wanted) -> Capture:
         """Begin one."""
         plain = self._program
-        maps: dict[str, Map] = {**self._maps, SLOW: self._handed_over, LIMITS: self._state}
+        maps: dict[str, Map] = {**self._maps, SLOW: self._handed_over}
 
         def swap(program: Program | None) -> None:
             self._program = program or plain

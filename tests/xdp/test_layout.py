@@ -48,8 +48,9 @@ def test_the_drop_reasons_are_numbered_as_in_the_header() -> None:
 
 def test_the_object_has_the_maps_that_are_pinned() -> None:
     with Object(OBJECT) as opened:
-        assert set(opened.names) == {*NAMES, SLOW, "data", "rodata"}
+        assert set(opened.names) == {*NAMES, SLOW, "rodata"}
         assert opened.shape("bss").value_size == sum(layout.STATE) < 4 << 20
+        assert opened.shape("data").value_size == 8 * layout.ANSWERS_UNTIL + 8
         assert opened.shape("services").value_size == layout.ENTRY_SIZE
         assert opened.shape("details").value_size == layout.DETAIL_SIZE
         assert opened.shape("lives").key_size == len(poolrecord.life("pool", bytes(4), 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -49,6 +50,7 @@ def holds(row: Case, deciders: Deciders, first: int = 0) -> None:
     """What becomes of a case's frame, and what is counted. first: bytes in its first piece."""
     decider = deciders[row.interface.index]
     decider.forget()
+    decider.tables.answer_until(row.answers_until(time.monotonic_ns()))
     for earlier in row.before:
         decider.run(earlier)
     ran, counted = decider.counted(row.frame, first)

@@ -36,3 +36,7 @@ class MapHolder:
     def remove_service(self, key: ServiceKey) -> None:
         """Remove a service and its counters."""
         self._tables.remove_service(key)
+
+    def answer_until(self, time: int) -> None:
+        """Answer ARP for owned VIPs until then."""
+        self._tables.answer_until(time)

@@ -36,9 +36,10 @@ PINNED = (
     "slow_events",
     "slow_service_drops",
     "bss",
+    "data",
 )
-"""The maps that outlive the program; `bss` is its memory."""
-RENEWABLE = ("identifications", "used_identifications")
+"""The maps that outlive the program; `bss` and `data` are its memory."""
+RENEWABLE = ("identifications", "used_identifications", "data")
 """Those of them without whose contents the program goes on: where an older release left another form of them, or none,
 there are new ones."""
 EGRESS = "egress"
@@ -49,6 +50,8 @@ NAMES = (EGRESS, *PINNED)
 
 MAX_INTERFACES, INTERFACE_PROBES = 1024, 4
 NO_POOL, MAX_POOLS = 0, 32768
+ANSWERS_UNTIL = 2
+"""The double word of `data` that tells until when ARP is answered."""
 ANSWERED = 63
 """The place in `events` of what was answered; the drop reasons stand there from 0 on."""
 

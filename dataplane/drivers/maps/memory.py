@@ -1,5 +1,5 @@
 """What every packet needs, in the program's memory: struct state of dataplane/forwarding/program/layout.h, seen through
-mmap.
+mmap; and what else the program is told (`own` of maps.h).
 
 Words are stored whole; what is larger is written where no frame looks yet, and then pointed to.
 """
@@ -18,10 +18,11 @@ from dataplane.native.library import address
 
 class State:
     """Parts of the memory as views: bytes, but `index` in words and `pools` in double ones. next_hops: the double words
-    of `targets`, the first of each pair a target's next hop. Close it before the map."""
+    of `targets`, the first of each pair a target's next hop. Close it before the maps."""
 
-    def __init__(self, bss: HeldMap) -> None:
+    def __init__(self, bss: HeldMap, data: HeldMap) -> None:
         self._memory, self._barrier = bss.mapped(), threading.Lock()
+        self._told = data.mapped()
         whole = memoryview(self._memory)
         self._views = [whole]
         at = 0
@@ -30,8 +31,18 @@ class State:
             at += size
         _, self.interfaces, self.addresses, self.source_macs, index, self.entries, pools, self.targets = self._views
         self.index, self.pools, self.next_hops = index.cast("I"), pools.cast("Q"), self.targets.cast("Q")
-        self._views += self.index, self.pools, self.next_hops
+        self._own = memoryview(self._told).cast("Q")
+        self._views += self.index, self.pools, self.next_hops, self._own
         self._targets_at = sum(layout.STATE[:-1])
+
+    @property
+    def answers_until(self) -> int:
+        """Nanoseconds of the monotonic clock until which ARP is answered; 0: it always is."""
+        return int(self._own[layout.ANSWERS_UNTIL])
+
+    @answers_until.setter
+    def answers_until(self, time: int) -> None:
+        self._own[layout.ANSWERS_UNTIL] = time
 
     def publish(self, pool: int, word: int) -> None:
         """Store a pool's word, after all that was written before."""
@@ -54,6 +65,7 @@ class State:
         for view in reversed(self._views):
             view.release()
         self._memory.close()
+        self._told.close()
 
 
 FILTER_PLACES = 1 << 16

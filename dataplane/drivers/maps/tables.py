@@ -52,7 +52,7 @@ class MapTables:
 
     def __init__(self, maps: Mapping[str, HeldMap]) -> None:
         self._maps = dict(maps)
-        self._state = State(maps["bss"])
+        self._state = State(maps["bss"], maps["data"])
         self.values = LookupTables()
         self._places: dict[int, int] = {}
         self._interfaces: dict[int, Interface] = {}
@@ -203,6 +203,10 @@ class MapTables:
         if self._vips.pop(address, None) is not None:
             self._write_vip(address)
 
+    def answer_until(self, time: int) -> None:
+        """Answer ARP until then: one word is stored."""
+        self.values.answers_until = self._state.answers_until = time
+
     def prune(self) -> None:
         """Drop what was found at the start and not put again since."""
         left, self._leftover = self._leftover, _Leftover()
@@ -306,6 +310,7 @@ class MapTables:
             self.values.put_service(service.value)
         for vip in self._vips.values():
             self.values.put_vip(vip)
+        self.values.answers_until = self._state.answers_until
 
     def _read_services(self) -> None:
         names = {held.number: uuid for uuid, held in self._pools.held.items()}

@@ -124,6 +124,10 @@ class PcapDriver:
         self._take_all()
         self._guard.put_vips(self._mover.values.vips)
 
+    def answer_until(self, time: int) -> None:
+        """Answer ARP for owned VIPs until then."""
+        self._tables.answer_until(time)
+
     def modes(self) -> Mapping[str, str]:
         """AF_PACKET for every interface, with the fault where the host's stack could not be kept off."""
         mode = "AF_PACKET" if not self._guard.fault else f"AF_PACKET ({self._guard.fault})"

@@ -54,8 +54,6 @@ SPARE = 16 << 20
 """Bytes that the process needs beside its maps: for loading the program, and for what it is to do then."""
 SLOW = "slow"
 """The map by which the program hands frames over."""
-LIMITS = "data"
-"""Of the program's own life: what it answers at most in a second."""
 
 
 def supported() -> DriverError | None:
@@ -91,9 +89,9 @@ class XdpDriver(MapHolder):
 
     def _begin(self) -> None:
         self._pins = self._held.root / f"v{layout.LAYOUT}"
-        self._program, maps, handed_over, self._limits = self._load()
+        self._program, maps, handed_over = self._load()
         self._maps, self._asked = maps, threading.Lock()
-        self._of_program = {**maps, SLOW: handed_over, LIMITS: self._limits}
+        self._of_program = {**maps, SLOW: handed_over}
         self._asking: Asking | None = None
         self._tables = MapTables(maps)
         self._sender = Sender()
@@ -248,13 +246,12 @@ class XdpDriver(MapHolder):
         if self._asking is not None:
             self._asking.close()
         self._tables.close()
-        self._limits.close()
         self._program.close()
         self._held.close()
 
-    def _load(self) -> tuple[Program, dict[str, Map], Map, Map]:
-        """The program, with the maps that are pinned, or with new ones that are pinned now; the map by which it hands
-        frames over, and LIMITS."""
+    def _load(self) -> tuple[Program, dict[str, Map], Map]:
+        """The program, with the maps that are pinned, or with new ones that are pinned now; and the map by which it
+        hands frames over."""
         with Object(OBJECT) as loaded:
             found = self._pinned_maps(loaded)
             if found is None:
@@ -270,7 +267,7 @@ class XdpDriver(MapHolder):
                 if name not in (found or {}):
                     (self._pins / name).unlink(missing_ok=True)
                     maps[name].pin(self._pins / name)
-            return loaded.program(PROGRAM), maps, loaded.map(SLOW), loaded.map(LIMITS)
+            return loaded.program(PROGRAM), maps, loaded.map(SLOW)
 
     def _pinned_maps(self, loaded: Object) -> dict[str, Map] | None:
         """The maps of a former run, or None when those that are needed are not all there in the right shapes."""

@@ -5,8 +5,9 @@
 
 #include "arprequest.h"
 #include "lookup.h"
+#include "tracking.h"
 
-/* A request for an owned VIP is turned into its answer in place. */
+/* A request for an owned VIP is turned into its answer in place, as long as the engine is not taken for dead. */
 static __always_inline int answer_arp(struct eth *eth, struct arp *arp, void *end, const struct interface *in)
 {
 	__u16 target[2], sender[2];
@@ -20,7 +21,7 @@ static __always_inline int answer_arp(struct eth *eth, struct arp *arp, void *en
 	sender[0] = arp->sender[0];
 	sender[1] = arp->sender[1];
 	flags = address_flags(address);
-	if (!(flags & ADDRESS_VIP) || !(flags & ADDRESS_VIP_OWNED))
+	if (!(flags & ADDRESS_VIP) || !(flags & ADDRESS_VIP_OWNED) || !answers())
 		return XDP_PASS;
 
 	put_mac(arp->target_mac, arp->sender_mac);

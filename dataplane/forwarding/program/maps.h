@@ -184,11 +184,13 @@ struct {
 
 struct state state;
 
-/* Of this program's own life. clock: nanoseconds, for tests; 0: the kernel's. */
+/* Not a value that is put. clock: nanoseconds, for tests; 0: the kernel's. replies: in this second. answers_until: when ARP
+ * for VIPs is answered no more, in nanoseconds of the kernel's clock; 0: it always is. */
 struct {
 	__u64 clock;
-	__u64 second;
-	__u64 replies;
+	__u32 second;
+	__u32 replies;
+	__u64 answers_until;
 } own SEC(".data");
 
 /* The hashes of sampled flows are below this one. 0: nothing is sampled. It is set before the program is loaded. */

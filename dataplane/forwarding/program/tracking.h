@@ -24,9 +24,17 @@ static __always_inline __u64 now(void)
 	return clock ? clock : bpf_ktime_get_ns();
 }
 
+/* Whether ARP for owned VIPs is still to be answered. */
+static __always_inline int answers(void)
+{
+	__u64 until = own.answers_until;
+
+	return !until || now() < until;
+}
+
 static __always_inline int may_reply(void)
 {
-	__u64 second = now() / SECOND;
+	__u32 second = now() / SECOND;
 
 	if (own.second != second) {
 		own.second = second;
