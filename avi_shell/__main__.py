@@ -46,9 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return tools.run(tool, USER)
         whole = parser()
         arguments = whole.parse_args(words)
-        running = arguments.engine or arguments.wait is not None or arguments.transcript or arguments.record
+        given = arguments.engine, arguments.impact, arguments.transcript, arguments.record
+        running = any(given) or arguments.wait is not None
         if arguments.check and running:
-            whole.error("--check runs nothing: no --engine, --wait, --transcript or --record")
+            whole.error("--check runs nothing: no --engine, --impact, --wait, --transcript or --record")
         if arguments.check and arguments.store is not None:
             whole.error("--check looks at what the state directory has: no --store")
         return _shell(arguments)
@@ -105,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the session's transcript to a new file")
     parser.add_argument("--on-error", choices=("stop", "continue"), default="stop", help="after a refused line")
     parser.add_argument("--check", action="store_true", help="say what the lines would do, and change nothing")
+    parser.add_argument("--impact", action="store_true", help="say of each commit what it does to what is forwarded")
     parser.add_argument("--wait", type=_seconds, metavar="SECONDS", help="wait for engines to apply what is committed")
     parser.add_argument("-c", dest="inputs", action=_Input, default=[], metavar="LINE", help="run a line; may repeat")
     parser.add_argument(
@@ -168,6 +170,7 @@ def _opened(arguments: argparse.Namespace, sources: list[Source], keyboard: Keyb
             terminal=keyboard is not None,
             audit=audit,
         )
+        session.foresees = session.terminal or arguments.impact
         if arguments.tenant is not None:
             session.work_in(arguments.tenant)
         for told in appliance.notices(arguments) if sys.stderr.isatty() else ():

@@ -66,6 +66,7 @@ def _show(in_mode: bool) -> Node:
         Node("cluster", "the store that hosts share: its members, its log, its engines", "show.cluster"),
         _CONFIGURATION,
         Node("history", "changes of the configuration, newest last", "show.history"),
+        Node("impact", "what save, or commit session, would do to what is forwarded", "show.impact"),
         Node("running_config", "lines that recreate the configuration", "show.running_config"),
         Node("session", "what the configuration session would change", "show.session"),
         Node("version", "version of this program", "version"),

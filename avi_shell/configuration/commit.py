@@ -20,7 +20,6 @@ from avi_shell.configuration import (
     holdings,
     linking,
     notices,
-    redundancy,
     rules,
     unsupported,
     validation,
@@ -32,20 +31,13 @@ from avi_shell.configuration.document import ADMIN, HIDDEN_STATE, Document, Targ
 from avi_shell.configuration.entry import Entry
 from avi_shell.configuration.linking import followers, links, target
 from avi_shell.configuration.record import ObjectChange
+from avi_shell.configuration.replanned import Replanned
 from avi_shell.configuration.store import Store
-from avi_shell.configuration.touched import Put, Touched
+from avi_shell.configuration.touched import COMMON_KINDS, Put, Touched, common_part
 from avi_shell.errors import InvalidObject, Refused, ShellError
 from dataplane import plan
 from dataplane.plan import sqlite
 from grammar import schema
-
-_COMMON_KINDS = ("serviceengine", "serviceenginegroup", "vrfcontext")
-_COMMON_FIELDS = (
-    *("se_use_dpdk", "se_dpdk_pmd", "num_dispatcher_cores", "max_queues_per_vnic"),
-    *("enable_gratarp_permanent", "gratarp_permanent_periodicity", "se_group_ref", "cloud_ref"),
-    *("bgp_profile", "bfd_profile", "enable_state", *redundancy.FIELDS),
-)
-"""The kinds, and their fields, that the plan's common document is made of."""
 
 
 class Change:
@@ -146,11 +138,11 @@ class Change:
         new[HIDDEN_STATE] = _now(change.after)
         entry = self._store.put(change.row, kind, new)
         self._link(kind, entry)
-        self._touched.common |= kind.segment in _COMMON_KINDS
+        self._touched.common |= kind.segment in COMMON_KINDS
 
     def _forget(self, entry: Entry) -> None:
         self._touched.gone.update(self._store.planned_keys(entry.id))
-        self._touched.common |= entry.kind in _COMMON_KINDS
+        self._touched.common |= entry.kind in COMMON_KINDS
         self._touched.entries.pop(entry.id, None)
         self._lookups.pop(entry.target, None)
         self._good.clear()
@@ -171,7 +163,7 @@ class Change:
         for entry in self._touched.holders:
             self._raise(clashes.of_holder(self._store, entry, self._assemble))
         for entry in self._touched.entries.values():
-            if entry.kind in _COMMON_KINDS:
+            if entry.kind in COMMON_KINDS:
                 self._raise(clashes.in_pair(self._store, entry))
         suspects = (
             self._store.indexes.suspects(holdings.CLASHES) if len(assemblies) > linking.MANY else assemblies.keys()
@@ -183,6 +175,10 @@ class Change:
             if one.is_dsr or id_ in self._touched.saved:
                 self._note(*notices.service_notices(one))
         return list(self._notices), changed
+
+    def replanned(self) -> Replanned:
+        """What `finish` made of the plan, with all services of the VIPs that it is about."""
+        return self._touched.replanned.with_others(lambda vips: sqlite.read_on(self._store.connection, vips))
 
     def _assemblies(self) -> Iterator[tuple[int, Assembly]]:
         for id_ in self._touched.services:
@@ -247,8 +243,8 @@ class Change:
         self._link(kind, entry)
         if stored is None:
             self._touched.created.add(entry.id)
-        self._touched.common |= kind.segment in _COMMON_KINDS and (
-            stored is None or _common_part(stored) != _common_part(entry)
+        self._touched.common |= kind.segment in COMMON_KINDS and (
+            stored is None or common_part(stored) != common_part(entry)
         )
         if stored is not None and entry.target != stored.target:
             self._move(stored.target, entry.target)
@@ -334,11 +330,13 @@ class Change:
             self._store.set_holdings(id_, holdings.service_holdings(one))
             planned = compiler.services(one, previous.values(), self.version, time.time())
             self._note(*notices.new_vips(one, planned, previous))
+            self._touched.replanned.note(previous, planned)
             new, old = compiler.changes(planned, previous)
             changed.update((service.key, service) for service in new)
             gone.update(old)
             forwarded |= bool(planned)
         common = self._common() if self._touched.common else None
+        self._touched.replanned.note(self._store.planned(self._touched.gone), {})
         sqlite.write(self._store.connection, self.version, [*changed.values(), *sorted(gone - changed.keys())], common)
         return forwarded
 
@@ -383,11 +381,6 @@ class Change:
         if not self._gathers:
             raise fault
         self.faults.append((segment, name, fault))
-
-
-def _common_part(entry: Entry) -> tuple[object, ...]:
-    document = entry.document
-    return entry.target, *(document.get(name) for name in _COMMON_FIELDS)
 
 
 def _same(one: Document, other: Document) -> bool:

@@ -14,7 +14,9 @@ from avi_shell.configuration.document import ADMIN, ALL, DEFAULT_CLOUD, HIDDEN_S
 from avi_shell.configuration.engineaddresses import EngineAddresses
 from avi_shell.configuration.entry import Entry, only
 from avi_shell.configuration.record import Author, Commit, CommitRecord, ObjectChange
+from avi_shell.configuration.replanned import Foresee
 from avi_shell.configuration.saved import Saved, Settling, Undone
+from avi_shell.configuration.selection import clouds, visible
 from avi_shell.configuration.store import Store
 from avi_shell.errors import Conflict, NotFound, Refused, StoreError
 from dataplane.plan import sqlite, unconfirmed
@@ -34,7 +36,10 @@ _ADDRESS_KINDS = ("virtualservice", "vsvip", "pool")
 
 
 class Configuration:
-    """An open configuration. Kinds are given by segment. Raises StoreError wherever the store fails."""
+    """An open configuration. Kinds are given by segment. Raises StoreError wherever the store fails.
+
+    foresee: is told what each commit makes of the plan, before it is stored.
+    """
 
     def __init__(
         self, store: Store, engine_addresses: Callable[[], Collection[str]] = tuple, *, lenient: bool = False
@@ -43,6 +48,8 @@ class Configuration:
         self._engine_addresses = engine_addresses
         self._lenient = lenient
         self.is_copy = False  # what is saved here is committed nowhere yet
+        self.foresee: Foresee | None = None
+        self._made: Change | None = None  # by the commit in the making
         if not store.ready:
             with store.transaction():
                 if store.layout():
@@ -92,13 +99,13 @@ class Configuration:
     def names(self, kind: str, tenant: str, cloud: str = ALL) -> list[str]:
         """The names of a kind's objects, sorted. A tenant sees its own and admin's; "*" sees all. From within a cloud
         its own objects are seen, and the default cloud's."""
-        return self._store.names(kind, _visible(kind, tenant), _clouds(cloud))
+        return self._store.names(kind, visible(kind, tenant), clouds(cloud))
 
     def names_beginning(
         self, kind: str, tenant: str, cloud: str = ALL, *, beginning: str, most: int
     ) -> tuple[list[str], bool]:
         """As `names`, those that begin with a text: the first `most` and the last, and whether there are others."""
-        return self._store.names_beginning(kind, _visible(kind, tenant), _clouds(cloud), beginning, most)
+        return self._store.names_beginning(kind, visible(kind, tenant), clouds(cloud), beginning, most)
 
     def find(self, kind: str, name: str, tenant: str, cloud: str = ALL) -> Document | None:
         """The object of that name: the tenant's own, else admin's; of the cloud, else of the default cloud. cloud "*":
@@ -117,7 +124,7 @@ class Configuration:
 
     def all(self, kind: str, tenant: str, cloud: str = ALL) -> list[Document]:
         """The objects of a kind that a tenant sees from within a cloud, by tenant, name and cloud."""
-        return [entry.document for entry in self._store.entries(kind, _visible(kind, tenant), _clouds(cloud))]
+        return [entry.document for entry in self._store.entries(kind, visible(kind, tenant), clouds(cloud))]
 
     def prepared(self, kind: str, opened: Document, tenant: str) -> Document:
         """An open document as it would be stored, without checking it; new objects get no uuid yet."""
@@ -130,14 +137,14 @@ class Configuration:
             del new["uuid"]
         return new
 
-    def save(self, kind: str, opened: Document, tenant: str, by: Author = NOBODY) -> Saved:
-        """Check an object, check it against all others, plan, and store it all in one transaction.
+    def save(self, kind: str, opened: Document, tenant: str, by: Author = NOBODY, *, dry_run: bool = False) -> Saved:
+        """Check an object, check it against all others, plan, and store it all in one transaction; dry_run: not that.
 
         opened: what was typed of a new object, or the stored document as it was changed. Raises InvalidObject, Refused.
         """
         model = schema.kind(kind)
         engines = self._engine_addresses() if kind in _ADDRESS_KINDS else ()
-        with self._commit():
+        with self._commit(dry_run):
             stored = self._opened(model, opened, tenant)
             made = self._begin((kind, str(opened.get("name", ""))), engines)
             put = made.put(model, opened, stored.tenant if stored else tenant, stored)
@@ -266,7 +273,7 @@ class Configuration:
         from avi_shell.configuration.changeset import ChangeSet
 
         with self._commit(dry_run):
-            made = ChangeSet(self._store, self._engine_addresses())
+            made = self._made = ChangeSet(self._store, self._engine_addresses())
             notices, forwarded = made.apply(changes, seen, lenient=self._lenient)
             if not self._store.changed:
                 return 0, notices, False
@@ -275,6 +282,7 @@ class Configuration:
 
     @contextmanager
     def _commit(self, dry_run: bool = False) -> Iterator[None]:
+        self._made = None
         try:
             with self._store.transaction():
                 yield
@@ -313,7 +321,7 @@ class Configuration:
     def _begin(self, subject: tuple[str, str] = ("", ""), engines: Collection[str] = ()) -> Change:
         from avi_shell.configuration.commit import Change  # late: a shell that commits nothing does without
 
-        made = Change(self._store, subject, engines)
+        made = self._made = Change(self._store, subject, engines)
         if self._lenient:
             made.gather()
         return made
@@ -374,6 +382,8 @@ class Configuration:
             )
 
     def _record(self, number: int, by: Author, tenant: str, action: str, kind: str, name: str) -> None:
+        if self.foresee is not None and self._made is not None:
+            self.foresee(self._made.replanned())
         who = by.user, by.os_user, by.terminal
         made = Commit(number, time.time(), *who, tenant, by.origin, by.comment, action, kind, name, by.line)
         self._store.record(made, outbox.of_commit(made, by))
@@ -388,13 +398,3 @@ class Configuration:
                 own = {"uuid": ADMIN} if segment == "tenant" and new["name"] == ADMIN else {}
                 made.put(schema.kind(segment), {**new, **own}, ADMIN, None)
         made.finish()
-
-
-def _clouds(cloud: str) -> set[str] | None:
-    return None if cloud == ALL else {cloud, DEFAULT_CLOUD}
-
-
-def _visible(kind: str, tenant: str) -> set[str] | None:
-    if tenant == ALL:
-        return None
-    return {ADMIN} if kind == "tenant" else {ADMIN, tenant}

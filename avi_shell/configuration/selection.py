@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from avi_shell.configuration.document import ADMIN, ALL, DEFAULT_CLOUD
 from grammar import relations
 
 Read = Callable[..., Sequence[Any]]
@@ -38,3 +39,15 @@ def names_beginning(
     if len(names) <= most + 1:
         return names, False
     return [*names[:most], last], True
+
+
+def clouds(cloud: str) -> set[str] | None:
+    """The clouds whose objects are seen from within one; None: all."""
+    return None if cloud == ALL else {cloud, DEFAULT_CLOUD}
+
+
+def visible(kind: str, tenant: str) -> set[str] | None:
+    """The tenants whose objects of a kind a tenant sees; None: all."""
+    if tenant == ALL:
+        return None
+    return {ADMIN} if kind == "tenant" else {ADMIN, tenant}

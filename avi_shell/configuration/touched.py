@@ -5,8 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from avi_shell.configuration import redundancy
 from avi_shell.configuration.entry import Entry
+from avi_shell.configuration.replanned import Replanned
 from avi_shell.configuration.walks import Reference
+
+COMMON_KINDS = ("serviceengine", "serviceenginegroup", "vrfcontext")
+_COMMON_FIELDS = (
+    *("se_use_dpdk", "se_dpdk_pmd", "num_dispatcher_cores", "max_queues_per_vnic"),
+    *("enable_gratarp_permanent", "gratarp_permanent_periodicity", "se_group_ref", "cloud_ref"),
+    *("bgp_profile", "bfd_profile", "enable_state", *redundancy.FIELDS),
+)
+"""The kinds, and their fields, that the plan's common document is made of."""
 
 
 class Put(NamedTuple):
@@ -29,3 +39,10 @@ class Touched:
     common: bool = False  # what the engines share may have changed
     services: dict[int, None] = field(default_factory=dict)  # ids of virtual services to check and compile, in order
     gone: set[str] = field(default_factory=set)  # keys of the plan's services of what was removed
+    replanned: Replanned = field(default_factory=Replanned)  # what it makes of the plan
+
+
+def common_part(entry: Entry) -> tuple[object, ...]:
+    """What of an object the plan's common document is made of."""
+    document = entry.document
+    return entry.target, *(document.get(name) for name in _COMMON_FIELDS)

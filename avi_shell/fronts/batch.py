@@ -72,6 +72,8 @@ class Batch:
         return result
 
     def _show(self, result: Result, prompt: str, line: str, file: str, number: int) -> None:
+        if result.foretold and not (self.transcript or self.as_json):
+            print(f"avi-shell: impact: {visible(result.foretold)}", file=self.err, flush=True)
         if self.transcript:
             for shown in render.transcript(result, prompt, self.session.settings.width or None):
                 print(shown, file=self.out)

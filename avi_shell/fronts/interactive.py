@@ -109,7 +109,7 @@ class Interactive(ABC):
     def _show(self, result: Result, prompt: str) -> None:
         if result.clear:
             self._clear()
-        lines = render.text_lines(result.parts, self._width())
+        lines = render.text_lines([*render.foretold(result), *result.parts], self._width())
         if any(pipe.action == "more" for pipe in result.pipes) and self._session.settings.length != 0:
             self._page("\n".join(lines))
         else:

@@ -92,12 +92,17 @@ def caret(error: LanguageError | ShellError, indent: int = 0) -> str | None:
 def transcript(result: Result, prompt: str, width: int | None = None) -> Iterator[str]:
     """The lines that a terminal shows for a result: prompt and line, then its output or its error."""
     yield visible(prompt + result.command)
-    yield from text_lines([*result.asked, *result.parts], width)
+    yield from text_lines([*foretold(result), *result.asked, *result.parts], width)
     if result.error is not None:
         pointer = caret(result.error, len(prompt) - result.offset)
         if pointer is not None:
             yield pointer
         yield from text_lines(refused(result.error), width)
+
+
+def foretold(result: Result) -> list[Part]:
+    """What a commit was going to do, for people."""
+    return [Prose(f"Impact: {result.foretold}")] if result.foretold else []
 
 
 def as_json(result: Result, file: str = "", number: int = 0) -> str:
@@ -122,6 +127,8 @@ def as_json(result: Result, file: str = "", number: int = 0) -> str:
         "data": result.data,
         "error": error,
     }
+    if result.impact is not None:
+        facts["impact"] = result.impact
     if result.live is not None:
         facts["live"] = result.live
     if result.silent:

@@ -61,6 +61,8 @@ class Result:
     asked: list[Part] = field(default_factory=list)  # what a person was shown before, and asked, with the answer
     data: Any = None  # the same for programs: the stored object, a list of them, …
     kind: str = ""  # the segment of what `show` showed or `save` stored, where `data` holds such objects
+    foretold: str = ""  # what the commit does to what is forwarded, a paragraph that stands before the parts
+    impact: Any = None  # the same for programs
     error: LanguageError | ShellError | None = None  # why the line was refused; it then changed nothing
     mode: list[str] = field(default_factory=list)  # the open modes, outermost first
     pipes: tuple[Pipe, ...] = ()  # the stages after `|`

@@ -8,6 +8,11 @@ from typing import Any
 
 from avi_shell.errors import Refused
 from dataplane.foreign import files, jsontext
+from grammar.actions import Action, FromFile, Set
+from grammar.errors import BadValue, IncompleteLine
+
+LARGEST_VALUE = 1 << 20
+"""Bytes of a field's value that a file holds; characters of one that is typed on several lines."""
 
 
 def read(name: str, *, largest: int = files.LARGEST) -> str:
@@ -56,3 +61,17 @@ def beginning(path: str, most: int) -> tuple[list[str], bool]:
 
 def _reason(exc: Exception) -> str:
     return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
+
+
+def in_place(action: Action) -> Action:
+    """`field file:PATH` as the value that the file holds; one line end at its end does not count."""
+    if not isinstance(action, FromFile):
+        return action
+    word = action.word
+    if not action.value:
+        raise IncompleteLine("a file's name is missing after 'file:'", "", word.column + 5, ("file:<path>",))
+    try:
+        text = read(action.value, largest=LARGEST_VALUE)
+    except Refused as exc:
+        raise BadValue(exc.what, word.text, word.column, (), (), action.field.name) from None
+    return Set(action.field, word, text.removesuffix("\n"))

@@ -19,9 +19,10 @@ from avi_shell.output.render import text_lines
 from avi_shell.output.result import Result
 from avi_shell.session import confirming, pipes, transaction, verbs
 from avi_shell.session.audit import Audit
+from avi_shell.session.files import LARGEST_VALUE
 from avi_shell.session.openobject import OpenObject
 from avi_shell.session.source import LONGEST
-from avi_shell.session.state import LARGEST_VALUE, SessionState
+from avi_shell.session.state import SessionState
 from grammar import commands, tree
 from grammar.actions import Action, Remove, RemoveAt
 from grammar.errors import BadValue, LanguageError, LineError
@@ -57,7 +58,7 @@ class Session(SessionState):
     ) -> None:
         super().__init__(configuration, directory, author or Author())
         self.controller = controller
-        self.terminal = terminal
+        self.terminal = self.foresees = terminal
         self._audit = audit
         self._overdue = confirming.Overdue(self)
         self._behind = False  # what other hosts commit is not known, and that was told
@@ -216,7 +217,8 @@ class Session(SessionState):
         if self.rehearsing and verbs.is_for_the_eye(command.action):
             return
         opened = self.open.kind.segment if self.open is not None else ""
-        verbs.HANDLERS[command.action](self, command, result)
+        with self.foreseeing(result):
+            verbs.HANDLERS[command.action](self, command, result)
         if command.action in ("show.object", "show.list"):
             result.kind = command.kind
         elif command.action in ("show.open", "save", "exit"):

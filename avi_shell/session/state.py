@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,13 +32,14 @@ from avi_shell.session import elements, files
 from avi_shell.session.openobject import TEXT_WANTED, OpenObject
 from avi_shell.views.live import start_command
 from grammar import commands, relations, schema
-from grammar.actions import Action, FromFile, Lines, Set
-from grammar.errors import BadValue, IncompleteLine, LanguageError
+from grammar.actions import Action, Lines, Set
+from grammar.errors import BadValue, LanguageError
 from grammar.lexer import Word, nearest, quote
 from grammar.parser import parse
 
 if TYPE_CHECKING:
     from avi_shell.configuration.candidate import Candidate
+    from avi_shell.configuration.replanned import Replanned
     from avi_shell.views.gathering import Engines
 
 FIELD_VALUE = ("Field", "Value")
@@ -113,6 +115,7 @@ class SessionState(ABC):
         self.ask: Callable[[Sequence[Part], str], bool] | None = None  # of a front at which a person sits
         self.observer: Callable[[str, Result], None] | None = None  # is told each line's prompt and result
         self.terminal = False  # a person looks
+        self.foresees = False  # commits tell what they do to what is forwarded
         self.candidate: Candidate | None = None  # of the configuration session, whose configuration is then this one's
         self.rehearsing = False  # lines are tried on a copy: they write no file, and show nothing
         self.loading = False  # they are those of a file that is loaded
@@ -145,6 +148,22 @@ class SessionState(ABC):
         from avi_shell.views.gathering import Engines
 
         return Engines(self.stored, self.directory)
+
+    @contextmanager
+    def foreseeing(self, result: Result) -> Iterator[None]:
+        """Have commits tell a result first what they do to what is forwarded, where somebody wants to know."""
+        stored = self.stored
+
+        def foresee(replanned: Replanned) -> None:
+            from avi_shell.views.impact import foretold
+
+            result.foretold, result.impact = foretold(self.engines, replanned)
+
+        stored.foresee = foresee if self.foresees and not stored.is_copy else None
+        try:
+            yield
+        finally:
+            stored.foresee = None
 
     @property
     def stored(self) -> Configuration:
@@ -203,7 +222,7 @@ class SessionState(ABC):
         wanted = [action for action in actions if isinstance(action, Lines)]
         if wanted and (len(wanted) > 1 or actions[-1] is not wanted[0]):
             raise BadValue("'--' must end the line", "--", wanted[0].word.column)
-        plain = [_from_file(action) for action in actions if action not in wanted]
+        plain = [files.in_place(action) for action in actions if action not in wanted]
         for action in plain:
             if isinstance(action, Set) and action.field.name == "name" and len(self.open.modes) == 1:
                 check_name(action.word)
@@ -364,24 +383,6 @@ class SessionState(ABC):
             result.parts.append(
                 f"No service engine runs, so {what} forwarded yet. Start one: {start_command(self.directory)}"
             )
-
-
-LARGEST_VALUE = 1 << 20
-"""Bytes of a field's value that a file holds; characters of one that is typed on several lines."""
-
-
-def _from_file(action: Action) -> Action:
-    """`field file:PATH` as the value that the file holds; one line end at its end does not count."""
-    if not isinstance(action, FromFile):
-        return action
-    word = action.word
-    if not action.value:
-        raise IncompleteLine("a file's name is missing after 'file:'", "", word.column + 5, ("file:<path>",))
-    try:
-        text = files.read(action.value, largest=LARGEST_VALUE)
-    except Refused as exc:
-        raise BadValue(exc.what, word.text, word.column, (), (), action.field.name) from None
-    return Set(action.field, word, text.removesuffix("\n"))
 
 
 def meanwhile(kind: schema.Kind, before: Document, stored: Document) -> str:

@@ -163,6 +163,12 @@ def _show_setup(session: SessionState, command: Command, result: Result) -> None
     result.parts += lines
 
 
+def _show_impact(session: SessionState, command: Command, result: Result) -> None:
+    from avi_shell.session import impact
+
+    impact.show(session, command, result)
+
+
 def _show_history(session: SessionState, command: Command, result: Result) -> None:
     columns = ("version", "time", "user", "tenant", "action", "kind", "name", "line")
     with session.stored.snapshot() as store:
@@ -333,6 +339,7 @@ HANDLERS: Mapping[str, Handler] = {
     "show.flow": _show_flow,
     "show.setup": _show_setup,
     "show.cluster": _show_cluster,
+    "show.impact": _show_impact,
     "show.history": _show_history,
     "show.commits": history.commits,
     "show.difference": history.difference,

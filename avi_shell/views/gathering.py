@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -49,16 +50,16 @@ class Engines:
         host that is to be asked."""
         return self.answers("status", only, about=about)
 
-    def answers(self, request: str, only: str = "", **arguments: Any) -> Reports:
+    def answers(self, request: str, only: str = "", seconds: float = 0.0, **arguments: Any) -> Reports:
         """What each engine answers to a request, all asked at once. only: the one of another host that is to be
-        asked."""
+        asked; seconds: the one deadline, 0: the usual one."""
         from dataplane import client
 
         found: list[Answers] = []
-        ask_all = client.ask_all
-        local = Thread(target=lambda: found.append(ask_all(self.directory, request, client.TIMEOUT, **arguments)))
+        ask_all, limit = client.ask_all, seconds or client.TIMEOUT
+        local = Thread(target=lambda: found.append(ask_all(self.directory, request, limit, **arguments)))
         local.start()
-        others, fault = self._elsewhere({"request": request, **arguments}, only)
+        others, fault = self._elsewhere({"request": request, **arguments}, only, limit)
         local.join()
         made = Reports(report for _, report in sorted((n, r) for one in (*found, *others) for n, r in one.told.items()))
         made.silent = {n: f"S{exc.what[1:]}" for one in (*found, *others) for n, exc in sorted(one.silent.items())}
@@ -79,7 +80,7 @@ class Engines:
         except ClusterError:
             return False
 
-    def _elsewhere(self, question: dict[str, Any], only: str) -> tuple[list[Answers], str]:
+    def _elsewhere(self, question: dict[str, Any], only: str, seconds: float) -> tuple[list[Answers], str]:
         """What engines of other hosts say; and why they cannot be asked."""
         asking = self._stored.asking()
         if asking is None:
@@ -89,8 +90,10 @@ class Engines:
 
         here = client.engines(self.directory)
         try:
-            names = [name for name in asking.engines(_GLANCE) if name not in here and only in ("", name)]
-            return [asking.ask(names, question, client.TIMEOUT)] if names else [], ""
+            until = time.monotonic() + seconds
+            running = asking.engines(min(_GLANCE, seconds))
+            names = [name for name in running if name not in here and only in ("", name)]
+            return [asking.ask(names, question, max(0.1, round(until - time.monotonic(), 1)))] if names else [], ""
         except ClusterError as exc:
             return [], exc.what
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from dataplane.foreign import jsontext
 from dataplane.foreign.errors import ForeignError
 from dataplane.foreign.text import harmless
+from dataplane.impact.question import MOST_POOLS, MOST_SERVERS
+from dataplane.plan import MODES
 
 LONGEST_TEXT = 1024
 """Characters of a field that is text."""
@@ -48,6 +50,21 @@ def _text(value: Any) -> str:
     return "" if isinstance(value, str) and len(value) <= LONGEST_TEXT else f"text of at most {LONGEST_TEXT} characters"
 
 
+def _texts(value: Any) -> str:
+    good = isinstance(value, list) and len(value) <= MOST_POOLS and not any(map(_text, value))
+    return "" if good else f"a list of at most {MOST_POOLS} texts"
+
+
+def _to_prepare(value: Any) -> str:
+    good = isinstance(value, list) and len(value) <= MOST_SERVERS and all(map(_is_to_prepare, value))
+    return "" if good else f"a list of at most {MOST_SERVERS} lists of VIP, mode ({', '.join(MODES)}) and server"
+
+
+def _is_to_prepare(value: Any) -> bool:
+    whole = isinstance(value, list) and len(value) == 3
+    return whole and not _address(value[0]) and value[1] in MODES and not _address(value[2])
+
+
 def _port(value: Any) -> str:
     return "" if type(value) is int and 0 <= value <= 65535 else "a port from 0 to 65535"
 
@@ -71,6 +88,7 @@ REQUESTS: Mapping[str, Mapping[str, _Field]] = {
     },
     "diagnose": {"pool": _Field(_text), "server": _Field(_text, "")},
     "flow": {"virtualservice": _Field(_text), "client": _Field(_address), "port": _Field(_port)},
+    "impact": {"pools": _Field(_texts, []), "servers": _Field(_to_prepare, [])},
     "kernel": {},
 }
 """Every request with its fields. Others are ignored: a newer client may know more."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dataplane.client import short_path
-from dataplane.daemon import diagnose, questions, status, undoing
+from dataplane.daemon import diagnose, impact, questions, status, undoing
 from dataplane.daemon.aspect import Aspect
 from dataplane.engine import flowquery
 from dataplane.engine.engine import Engine
@@ -189,6 +189,8 @@ class Requests:
             case "flow":
                 told = await flowquery.explain(engine, fields["virtualservice"], fields["client"], fields["port"])
                 return {"name": engine.name} | told
+            case "impact":
+                return await impact.known(engine, fields["pools"], fields["servers"])
             case _:
                 return {"objects": [list(one) for one in engine.kernel.objects()]}
 

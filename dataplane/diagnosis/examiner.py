@@ -70,6 +70,25 @@ class Examiner:
         """A short examination: enough to tell why a VIP is silent."""
         return await self._look(check, time.monotonic(), thorough=False)
 
+    async def answers(self, check: Check, patience: float) -> tuple[bool | None, str]:
+        """Whether a server answers pings for a check's VIP, and why it does not; None: that cannot be known. A TTL of 1
+        keeps one that only forwards from being answered for by another. patience: seconds."""
+        try:
+            mark, source = await self._find_route(check)
+        except NetworkError as exc:
+            return None, str(exc)
+        ttl = 1 if check.mode == L2 else 64
+        echo, host = await asyncio.gather(
+            self._echoes.ping(check.vip, patience, mark, source, ttl=ttl),
+            self._echoes.ping(check.server, patience, 0, source),
+        )
+        said = _said(echo, check.server)
+        if said == REPLIES:
+            return True, ""
+        if said == SILENT and host is None:
+            return None, "server does not answer"
+        return False, "server answers, VIP does not"
+
     async def examine(self, checks: tuple[Check, ...], others: Mapping[str, str], tell: Tell) -> Facts:
         """Find out all there is about a server and one VIP.
 

@@ -86,7 +86,7 @@ class Engine:
         self._planned, self._put = dict[str, plan.Service](), dict[str, values.Service]()
         self._dirty = DirtySet()
         self._layout = network.layout
-        self._paths = ProbePaths()
+        self.paths = ProbePaths()
         self._settings = settings or KernelSettings()
         self.kernel = KernelRegistry(tell)
         self._path_mtus = PathMtus(self._path_mtu_changed)
@@ -109,7 +109,7 @@ class Engine:
             network,
             self.index,
             self.interfaces,
-            self._paths,
+            self.paths,
             self._path_mtus,
             self.next_hops,
             self.sending,
@@ -138,7 +138,7 @@ class Engine:
             network,
             self.index,
             self.pools.values,
-            self._paths,
+            self.paths,
             self._path_mtus,
             self.next_hops.by_route,
             self.interfaces.served,
@@ -171,10 +171,10 @@ class Engine:
 
     async def start(self, first: plan.Plan) -> None:
         """Take the interfaces, adopt what runs already, put the whole plan. Raises DriverError, NetworkError."""
-        for owner in (*self.driver.kept(self.kernel.waker()), self._paths, self._settings):
+        for owner in (*self.driver.kept(self.kernel.waker()), self.paths, self._settings):
             self.kernel.add(owner)
         self._settings.hear(self.kernel.wake)
-        await self._paths.clean()
+        await self.paths.clean()
         self._follow_interfaces(required=True)
         self.sending.look()  # before a VIP is announced
         adopted = self.driver.adopted()
@@ -223,7 +223,7 @@ class Engine:
         self.pools.close()
         await self.vips.close()
         await self.conflicts.close()
-        await self._paths.close()
+        await self.paths.close()
         self._settings.close(keep=keep)
         self.driver.close(keep=keep)
 
@@ -254,7 +254,7 @@ class Engine:
         former = [service for service in touched if self.services.get(service.key) is not service]
         for server in {socket.inet_aton(server.address) for service in former for server in service.servers}:
             if not self.index.behind(server):
-                self._paths.shut(server)
+                self.paths.shut(server)
         self.conflicts.follow(self.services.values(), self.interfaces.served())
         self.members.follow_reachability(pools)
         self.pools.follow(pools)
@@ -283,11 +283,11 @@ class Engine:
     def network_changed(self) -> None:
         """Links, addresses or neighbours changed: next hops may have."""
         moved = self.network.moved()
-        if self._paths.note(self.network.lost_probe_routes()):
+        if self.paths.note(self.network.lost_probe_routes()):
             self.kernel.wake()
         if self._layout != self.network.layout:
             self._layout = self.network.layout
-            self._paths.forget_routes()
+            self.paths.forget_routes()
             self.members.health.forget_routes()
             self._dirty.mark_pools(self.index.pools)
         else:  # neighbours alone change no route, and the next hops of few

@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from dataplane.errors import NetworkError
 from dataplane.forwarding.values import Interface
@@ -189,6 +190,17 @@ class Network:
         if wanted - self._followed:
             self._refresh.set()
         self._followed = wanted
+
+    def look_once(self, address: bytes) -> None:
+        """Look up the route to an address that is not followed; `forget` it then."""
+        if address not in self._followed:
+            with suppress(OSError):
+                (self._routes[address],) = routes.kernel_routes(self._kernel, [address])
+
+    def forget(self, address: bytes) -> None:
+        """Know nothing more of an address that was looked up once, and is not followed."""
+        if address not in self._followed:
+            self._routes.pop(address, None)
 
     def is_followed(self, address: bytes) -> bool:
         """Whether the route to an address is followed."""

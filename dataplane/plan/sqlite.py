@@ -175,6 +175,13 @@ def read_services(connection: sqlite3.Connection, keys: Iterable[str]) -> dict[s
     return found
 
 
+def read_on(connection: sqlite3.Connection, vips: Iterable[str]) -> dict[str, Service]:
+    """The services of some VIPs, as `read_services`. Raises sqlite3.Error."""
+    found = "SELECT key FROM plan WHERE key >= ? AND key < ?"
+    keys = [key for vip in vips for (key,) in connection.execute(found, (f"{vip}/", f"{vip}0")).fetchall()]
+    return read_services(connection, keys)
+
+
 def read_common(connection: sqlite3.Connection) -> Common | None:
     """What the engines share; None where there is none, or it cannot be read. Raises sqlite3.Error."""
     from dataplane.plan import codec

@@ -40,7 +40,7 @@ class Answering(Engines):
         self.directory, self.asked = Path("/state"), dict[str, Any]()
         self._flows, self._silent = flows, silent or {}
 
-    def answers(self, request: str, only: str = "", **arguments: Any) -> Reports:
+    def answers(self, request: str, only: str = "", seconds: float = 0.0, **arguments: Any) -> Reports:
         self.asked = {"request": request, **arguments}
         made = Reports([{"name": "se-1", "flows": list(self._flows)}] if self._flows else [])
         made.silent = self._silent

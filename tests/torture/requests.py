@@ -39,6 +39,8 @@ _WELL: dict[str, Any] = {
     "server": "10.1.1.10",
     "identity": "",
     "epoch": 0,
+    "pools": ["p1"],
+    "servers": [],
 }
 """Fields of requests, as they may be."""
 
@@ -47,7 +49,7 @@ class EmptyEngine(Engine):
     """An engine that has nothing yet and follows no network: types of what requests ask of it are an engine's."""
 
     def __init__(self) -> None:
-        self.mark = Mark(3)
+        self.name, self.mark = "se-1", Mark(3)
         self.index = ServiceIndex()
         self.interfaces = cast(Any, SimpleNamespace(served=list))
         self.kernel = cast(Any, SimpleNamespace(objects=list))
