@@ -21,6 +21,7 @@ from typing import Any
 
 from dataplane import plan, statedir
 from dataplane.daemon import leftovers, observing, ownname, speaking
+from dataplane.daemon.capturing import Capturing
 from dataplane.daemon.following import Following
 from dataplane.daemon.joining import Joining
 from dataplane.daemon.requests import Requests
@@ -185,7 +186,10 @@ class Daemon:
                 membership = self._joining.report()
                 return {"bgp": speaker.report(), "following": following.report(), "membership": membership}
 
-            requests = Requests(engine, self._reason, self._source.wake, lambda: self._source.unconfirmed, beside)
+            capturing = Capturing(engine, self._settings.state)
+            requests = Requests(
+                engine, self._reason, self._source.wake, lambda: self._source.unconfirmed, beside, capturing
+            )
             self._joining.answer = requests.answer
             jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, speaker, requests))]
             joining = self._joining.run(engine, speaker.report)
@@ -199,6 +203,7 @@ class Daemon:
                 async with requests.listening(socket), observing.served(engine, self._settings.metrics):
                     self._notifier.ready(self._says())
                     keep = await self._stop
+                    await capturing.close()
                     if ends or not keep:
                         await self._joining.leave()
             finally:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from dataplane.foreign import jsontext
 from dataplane.foreign.errors import ForeignError
 from dataplane.foreign.text import harmless
+from dataplane.forwarding.capture import ANY_PORT, MOST, MOST_CLIENTS
 from dataplane.impact.question import MOST_POOLS, MOST_SERVERS
 from dataplane.plan import MODES
 
@@ -17,6 +18,8 @@ LONGEST_TEXT = 1024
 """Characters of a field that is text."""
 LARGEST_VERSION = 2**63 - 1
 LONGEST_WAIT = 86400.0
+"""Seconds."""
+LONGEST_CAPTURE = 60 * 0xFFFFFFFF
 """Seconds."""
 
 _NEEDED = object()
@@ -76,6 +79,35 @@ def _address(value: Any) -> str:
         return "an IPv4 address"
 
 
+def _flag(value: Any) -> str:
+    return "" if isinstance(value, bool) else "true or false"
+
+
+def _within(first: int, last: int) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        good = type(value) is int and first <= value <= last
+        return "" if good else f"a whole number from {first} to {last}"
+
+    return check
+
+
+def _ports(value: Any) -> str:
+    good = isinstance(value, list | tuple) and len(value) == 2 and not any(map(_port, value)) and value[0] <= value[1]
+    return "" if good else "the first and the last port, each from 0 to 65535"
+
+
+def _ranges(value: Any) -> str:
+    if isinstance(value, list | tuple) and len(value) <= MOST_CLIENTS and all(map(_is_range, value)):
+        return ""
+    return f"at most {MOST_CLIENTS} ranges of IPv4 addresses, each its first and its last"
+
+
+def _is_range(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != 2 or any(map(_address, value)):
+        return False
+    return IPv4Address(value[0]) <= IPv4Address(value[1])
+
+
 REQUESTS: Mapping[str, Mapping[str, _Field]] = {
     "status": {"about": _Field(_text, "")},
     "addresses": {},
@@ -90,6 +122,23 @@ REQUESTS: Mapping[str, Mapping[str, _Field]] = {
     "flow": {"virtualservice": _Field(_text), "client": _Field(_address), "port": _Field(_port)},
     "impact": {"pools": _Field(_texts, []), "servers": _Field(_to_prepare, [])},
     "kernel": {},
+    "capture": {
+        "virtualservice": _Field(_text, ""),
+        "of": _Field(_text, ""),
+        "packets": _Field(_within(0, 0xFFFFFFFF), 0),
+        "seconds": _Field(_within(0, LONGEST_CAPTURE), 0),
+        "size": _Field(_within(0, MOST), 128),
+        "pcapng": _Field(_flag, True),
+        "files": _Field(_within(1, 10), 2),
+        "clients": _Field(_ranges, ()),
+        "other_clients": _Field(_flag, False),
+        "protocol": _Field(_within(0, 255), 0),
+        "source": _Field(_ports, ANY_PORT),
+        "destination": _Field(_ports, ANY_PORT),
+        "tcp_flags": _Field(_within(0, 255), 0),
+    },
+    "capture_end": {"of": _Field(_text, "")},
+    "captures": {"of": _Field(_text, "")},
 }
 """Every request with its fields. Others are ignored: a newer client may know more."""
 

@@ -16,6 +16,7 @@ from typing import Any
 from dataplane.client import short_path
 from dataplane.daemon import diagnose, impact, questions, status, undoing
 from dataplane.daemon.aspect import Aspect
+from dataplane.daemon.capturing import Capturing
 from dataplane.engine import flowquery
 from dataplane.engine.engine import Engine
 from dataplane.errors import EngineError
@@ -83,7 +84,7 @@ class Requests:
     """Answers for an engine that has started.
 
     chosen: why the driver was chosen; look: has the plan looked at now; waiting: what waits to be confirmed; beside:
-    what the status tells of what stands beside the engine.
+    what the status tells of what stands beside the engine; capturing: its captures.
     """
 
     def __init__(
@@ -93,8 +94,10 @@ class Requests:
         look: Callable[[], None],
         waiting: Callable[[], Unconfirmed | None] = lambda: None,
         beside: Callable[[], dict[str, Any]] = dict,
+        capturing: Capturing | None = None,
     ) -> None:
         self._engine, self._chosen, self._look, self._waiting, self._beside = engine, chosen, look, waiting, beside
+        self._capturing = capturing
         self._applied = asyncio.Condition()
         self._clients = _Clients()
 
@@ -191,8 +194,19 @@ class Requests:
                 return {"name": engine.name} | told
             case "impact":
                 return await impact.known(engine, fields["pools"], fields["servers"])
+            case "capture":
+                return {"name": engine.name} | await self._captures().begin(fields)
+            case "capture_end":
+                return {"name": engine.name} | await self._captures().end(fields["of"])
+            case "captures":
+                return {"name": engine.name, "captures": self._captures().report(fields["of"])}
             case _:
                 return {"objects": [list(one) for one in engine.kernel.objects()]}
+
+    def _captures(self) -> Capturing:
+        if self._capturing is None:
+            raise EngineError("this engine captures nothing")
+        return self._capturing
 
     async def _wait(self, wanted: Mark, timeout: float) -> bool:
         """Whether the engine applies a version within a time, of that very store and epoch where one is named."""

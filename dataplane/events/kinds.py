@@ -93,5 +93,8 @@ CLOCK_SKEWED = _kind("clock_skewed", _WARNING, "another engine's clock differs")
 CHECKS_REST = _kind("checks_rest", _INFO, "a standby engine checks no servers")
 CHECKS_BACK = _kind("checks_back", _NOTICE, "an engine checks its servers again")
 
+CAPTURE_BEGAN = _kind("capture_began", _NOTICE, "packets are being captured")
+CAPTURE_ENDED = _kind("capture_ended", _NOTICE, "a capture has ended")
+
 HOOK_FAILED = _kind("hook_failed", _WARNING, "the program that is run on events failed, or events were too many for it")
 EVENTS_NOT_KEPT = _kind("events_not_kept", _WARNING, "events cannot be written to the state directory")

@@ -172,7 +172,7 @@ class Writer:
         self._stream = stream
         stream.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, LARGEST, ETHERNET))
 
-    def write(self, frame: bytes, nanoseconds: int) -> None:
-        """Append a frame."""
+    def write(self, frame: bytes, nanoseconds: int, size: int = 0) -> None:
+        """Append a frame. size: bytes of the whole, where this is its beginning alone."""
         seconds, rest = divmod(nanoseconds, 10**9)
-        self._stream.write(struct.pack("<IIII", seconds, rest // 1000, len(frame), len(frame)) + frame)
+        self._stream.write(struct.pack("<IIII", seconds, rest // 1000, len(frame), max(size, len(frame))) + frame)
