@@ -163,10 +163,13 @@ def match(node: Node, words: Sequence[Word], start: int = 1) -> Command:
             command.fields = list(words[position:])
             break
         nested = next((n for n in node.next if n.slot is Slot.COMMAND), None)
-        if nested is not None:
+        if nested is not None and not is_option(node, word):
             chosen = {n.word: n for n in nested.next}
-            inner = chosen[_inner(words[position - 1], word, chosen)]
-            return match(inner, words, position + 1)
+            outer = nested.argument or words[position - 1].text
+            inner = match(chosen[_inner(outer, word, chosen)], words, position + 1)
+            mine = {**command.arguments, nested.argument: word} if nested.argument else command.arguments
+            inner.arguments = mine | inner.arguments
+            return inner
         node = step(node, word)
         if node.slot is not None:
             command.arguments[node.argument or node.word] = word
@@ -178,19 +181,29 @@ def match(node: Node, words: Sequence[Word], start: int = 1) -> Command:
         end = words[-1].column + len(words[-1].text) + 1
         if node.usage:
             raise Usage(node.usage, "", end)
-        missing = f"the line ends after '{node.word}', where more must follow"
-        raise IncompleteLine(missing, "", end, tuple(n.word for n in node.next))
+        missing = f"the line ends after '{words[-1].text if node.slot else node.word}', where more must follow"
+        following = (inner for n in node.next for inner in (n.next if n.slot is Slot.COMMAND else (n,)))
+        raise IncompleteLine(missing, "", end, tuple(n.word for n in following))
     return command
 
 
-def _inner(outer: Word, word: Word, chosen: Collection[str]) -> str:
+def is_option(node: Node, word: Word) -> bool:
+    """Whether a word that may begin a command (`watch 5 show …`) is one of the words that may stand before it."""
+    return any(
+        (n.slot is Slot.NUMBER and word.text[:1].isdecimal())
+        or (n.slot is None and bool(word.text) and n.word.startswith(word.text))
+        for n in node.next
+    )
+
+
+def _inner(outer: str, word: Word, chosen: Collection[str]) -> str:
     """The command that a word after another command (`do`, `watch`) is or abbreviates. Raises LineError."""
     try:
-        return pick(word, chosen, f"a command after '{outer.text}'")
+        return pick(word, chosen, f"a command after '{outer}'")
     except UnknownWord as exc:
         if any(node.word == word.text for node in root()):
-            open_ = ": an object is open, save or cancel it first" if outer.text == "do" else ""
-            exc.what = f"'{outer.text}' runs {', '.join(chosen)}; not '{word.text}'{open_}"
+            open_ = ": an object is open, save or cancel it first" if outer == "do" else ""
+            exc.what = f"'{outer}' runs {', '.join(chosen)}; not '{word.text}'{open_}"
             exc.nearest = exc.expected = ()
         raise
 

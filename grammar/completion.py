@@ -165,7 +165,9 @@ def _of_nodes(
             kind = schema.kind(rest.kind)
             return _of_fields(kind, kind.root, words[position:], partial, typed, names)
         nested = next((n for n in node.next if n.slot is Slot.COMMAND), None)
-        node = commands.step(Node(words[position - 1].text, next=nested.next) if nested else node, words[position])
+        if nested is not None and not commands.is_option(node, words[position]):
+            node = Node(words[position - 1].text, next=nested.next)
+        node = commands.step(node, words[position])
     candidates: list[tuple[str, str]] = []
     form = help_ = ""
     more = False

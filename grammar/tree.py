@@ -13,6 +13,7 @@ from grammar.nodes import Node, Slot, any_of, comment, commit_number, commit_opt
 from grammar.pages import PAGES
 from grammar.placing import PLACING
 from grammar.views import VIEWS
+from grammar.watching import watch
 
 
 def _object(segment: str, action: str, *after: Node) -> Node:
@@ -165,10 +166,6 @@ _IMPORT_OPTIONS = (
 """Words that may follow the file of an import: word, help, argument."""
 
 
-def _watch(show: Node) -> Node:
-    return Node("watch", "repeat a show command until Ctrl-C", next=(Node("", slot=Slot.COMMAND, next=(show,)),))
-
-
 _ROLLBACK = Node(
     "rollback",
     "make an earlier configuration the configuration again",
@@ -288,7 +285,7 @@ def root() -> tuple[Node, ...]:
             ),
         ),
         *PLACING,
-        _watch(show),
+        watch(show),
         *_EVERYWHERE,
         _CONFIRM,
         Node("save", "nothing is open; save confirm gives what waits more time", "save", commit_options("save")),
@@ -301,7 +298,7 @@ def root() -> tuple[Node, ...]:
 def in_mode() -> tuple[Node, ...]:
     """The commands of every mode of an open object."""
     show = _show(False)
-    from_root = (show, _watch(show), *_EVERYWHERE)
+    from_root = (show, watch(show), *_EVERYWHERE)
     return (
         Node("save", "close this mode; at the object, store it", "save", commit_options("save")),
         Node("exit", "leave this mode and keep what was entered; at the object, store it", "exit"),
@@ -314,7 +311,7 @@ def in_mode() -> tuple[Node, ...]:
             "run a command of the root prompt that changes nothing",
             next=(Node("", slot=Slot.COMMAND, next=from_root),),
         ),
-        _watch(show),
+        watch(show),
         *_EVERYWHERE,
     )
 

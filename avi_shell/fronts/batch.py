@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.fronts import appliance
+from avi_shell.fronts import appliance, watching
 from avi_shell.output import render
 from avi_shell.output.result import Result
 from avi_shell.session import transaction
@@ -24,8 +24,6 @@ from dataplane.foreign.text import visible
 DONE, REFUSED, USAGE, NOT_APPLIED, NO_STORE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 """Exit statuses."""
 
-WATCH_INTERVAL = 2.0
-"""Seconds between two runs of `watch`."""
 _SHOWN = 5
 """How many places of refused lines are named."""
 
@@ -62,11 +60,7 @@ class Batch:
     def _line(self, line: str, file: str, number: int) -> Result:
         prompt = self.session.prompt
         self.session.origin = f"{file}:{number}"
-        result = self.session.run(line)
-        self._show(result, prompt, line, file, number)
-        while result.repeat:
-            time.sleep(WATCH_INTERVAL)
-            result = self.session.run(line)
+        for result in watching.runs(self.session, line, self.session.run(line), _sleep):
             self._show(result, prompt, line, file, number)
         self.committed = self.committed or result.committed is not None
         return result
@@ -119,6 +113,12 @@ class Batch:
         if self.keep_going and self.refused:
             print(visible(f"avi-shell: {refusals(self.refused, commands)}"), file=self.err, flush=True)
         return status
+
+
+def _sleep(until: float) -> bool:
+    """Wait between two runs of a line that is watched; only a signal leaves."""
+    time.sleep(max(0.0, until - time.monotonic()))
+    return False
 
 
 def refusals(places: Sequence[str], commands: int) -> str:

@@ -10,8 +10,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
 from avi_shell.configuration.document import SECRET
-from avi_shell.fronts.batch import DONE, REFUSED, WATCH_INTERVAL, refusals
+from avi_shell.fronts import watching
+from avi_shell.fronts.batch import DONE, REFUSED, refusals
 from avi_shell.fronts.keyboard import Keyboard
+from avi_shell.fronts.screen import LEAVE
 from avi_shell.output import render
 from avi_shell.output.result import Part, Prose, Result
 from avi_shell.session import confirming, transaction
@@ -89,9 +91,10 @@ class Interactive(ABC):
         self._pasted += not result.blank
         if not result.ok:
             self._refused.append(SECRET if result.secret else textwrap.shorten(line, _SHOWN, placeholder="…"))
-        self._show(result, prompt)
-        if result.repeat:
-            self._watch(line, prompt)
+        if result.repeat is not None:
+            self._watch(line, prompt, result)
+        else:
+            self._show(result, prompt)
         return result.ended
 
     def _count(self) -> None:
@@ -147,14 +150,23 @@ class Interactive(ABC):
             print()
             return False
 
-    def _watch(self, line: str, prompt: str) -> None:
+    def _watch(self, line: str, prompt: str, first: Result) -> None:
+        """Show a line's result again and again. first: that of its first run."""
         try:
-            while True:
-                time.sleep(WATCH_INTERVAL)
-                self._show(self._session.run(line), prompt)
+            for result in watching.runs(self._session, line, first, self._left_by_key):
+                self._show(result, prompt)
         except KeyboardInterrupt:
             self._keyboard.drop()
             print()
+
+    def _left_by_key(self, until: float) -> bool:
+        """Wait; whether q is pressed meanwhile, or the terminal is gone."""
+        while (left := until - time.monotonic()) > 0:
+            pressed = self._keyboard.pressed(left)
+            if pressed in LEAVE or self._keyboard.ended:
+                return True
+            self._keyboard.held += pressed
+        return False
 
     def _may_leave(self) -> bool:
         opened, lost = self._session.open, transaction.unfinished(self._session)

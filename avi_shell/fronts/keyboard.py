@@ -84,6 +84,15 @@ class Keyboard:
             pass
         return "\n" in self.held
 
+    def pressed(self, seconds: float) -> str:
+        """What is pressed within some seconds, at most what came at once; what is held already stays."""
+        held, self.held = self.held, ""
+        try:
+            self.wait(seconds)
+            return self.held
+        finally:
+            self.held = held
+
     def drop(self) -> None:
         """Forget what was typed ahead."""
         self.held, self._inside, self._mark = "", False, ""

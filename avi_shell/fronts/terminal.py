@@ -26,8 +26,10 @@ from prompt_toolkit.output import ColorDepth, Output, create_output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import clear
 
+from avi_shell.fronts import watching
 from avi_shell.fronts.interactive import LOOK_EVERY, Interactive
 from avi_shell.fronts.keyboard import Keyboard
+from avi_shell.fronts.screen import Screen
 from avi_shell.output.result import Page, Result
 from avi_shell.session.session import Session
 from dataplane import statedir
@@ -183,6 +185,20 @@ class Terminal(Interactive):
             print(shown)
         else:
             self._page(shown)
+
+    def _watch(self, line: str, prompt: str, first: Result) -> None:
+        last = first
+        with Screen(self._keyboard) as screen:
+            picture = watching.Picture(self._session, line, screen)
+            try:
+                for result in watching.runs(self._session, line, first, picture.waits):
+                    last = result
+                    picture.show(result)
+            except EOFError:
+                pass
+            except KeyboardInterrupt:
+                self._keyboard.drop()
+        self._show(last, prompt)
 
     def _page(self, text: str) -> None:
         """Page by page, unless all of it has room. The shell, editor and files behind the keys of `less` are off."""

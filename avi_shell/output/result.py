@@ -43,6 +43,14 @@ Part = str | Table | Words
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """A line is to be run again and again."""
+
+    seconds: int  # between two runs
+    times: int | None = None  # so many runs at most; None = until interrupted
+
+
+@dataclass(frozen=True, slots=True)
 class Pipe:
     """One stage after `|`."""
 
@@ -69,7 +77,7 @@ class Result:
     ended: bool = False  # the shell is to be left
     blank: bool = False  # an empty line or a comment
     clear: bool = False  # the screen is to be cleared
-    repeat: bool = False  # the line is to be run again and again until interrupted
+    repeat: Repeat | None = None  # the line is to be run again and again
     committed: int | None = None  # the configuration's version, where the line stored something
     path: str = ""  # the path in the object that the error is about
     secret: bool = False  # the line holds a secret and belongs in no history

@@ -17,7 +17,7 @@ from avi_shell.errors import NotFound, Refused, ShellError
 from avi_shell.output import secret
 from avi_shell.output.render import text_lines
 from avi_shell.output.result import Result
-from avi_shell.session import confirming, pipes, transaction, verbs
+from avi_shell.session import confirming, pipes, transaction, verbs, watching
 from avi_shell.session.audit import Audit
 from avi_shell.session.files import LARGEST_VALUE
 from avi_shell.session.openobject import OpenObject
@@ -61,6 +61,7 @@ class Session(SessionState):
         self.terminal = self.foresees = terminal
         self._audit = audit
         self._overdue = confirming.Overdue(self)
+        self._again = False  # the line is one that was run before, and is watched
         self._behind = False  # what other hosts commit is not known, and that was told
 
     @property
@@ -137,6 +138,14 @@ class Session(SessionState):
             self.observer(prompt, result)
         return result
 
+    def again(self, typed: str) -> Result:
+        """Carry out a line that is watched once more: it was written down when it was typed."""
+        self._again = True
+        try:
+            return self.run(typed)
+        finally:
+            self._again = False
+
     def _carried_out(self, typed: str) -> Result:
         if len(typed) > LONGEST:
             return self._too_long(typed)
@@ -165,7 +174,7 @@ class Session(SessionState):
                 self._refuse(result, damaged)
             if result.error is not None:
                 _conceal(result)
-            if not result.blank:
+            if not result.blank and not self._again:
                 self.lines.append(SECRET if result.secret else body.strip())
         result.mode = self.mode
         self._write_down(result)
@@ -173,7 +182,7 @@ class Session(SessionState):
         return result
 
     def _write_down(self, result: Result) -> None:
-        if self._audit is not None and not result.blank:
+        if self._audit is not None and not result.blank and not self._again:
             self._audit.record(result, replace(self.author, typed_at=self.origin), self.tenant)
 
     def _too_long(self, typed: str) -> Result:
@@ -186,7 +195,7 @@ class Session(SessionState):
         return result
 
     def _refuse(self, result: Result, exc: LanguageError | ShellError) -> None:
-        result.error, result.parts, result.data, result.ended, result.repeat = exc, [], None, False, False
+        result.error, result.parts, result.data, result.ended, result.repeat = exc, [], None, False, None
         path = getattr(exc, "path", "")
         mode = self.open.path if self.open is not None and isinstance(exc, LineError) else ""
         result.path = ".".join(part for part in (mode, path) if part)
@@ -212,6 +221,7 @@ class Session(SessionState):
             self._fields(chosen, words, result)
             return
         command = commands.match(chosen, words)
+        repeat = watching.repeat_of(command)
         if self.candidate is not None and command.action in transaction.NOT_INSIDE:
             raise Refused("a configuration session is open", hint="commit session or discard session first")
         if self.rehearsing and verbs.is_for_the_eye(command.action):
@@ -230,7 +240,7 @@ class Session(SessionState):
         if self.candidate is not None and "comment" in command.arguments:
             result.parts.append("The comment is kept nowhere: commit session comment says why.")
         self.leaving = self.leaving and command.action == "exit"
-        result.repeat = chosen.word == "watch"
+        result.repeat = repeat
         if command.action != "save":
             self.closed = None
 

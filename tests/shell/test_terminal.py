@@ -121,18 +121,6 @@ def test_an_error_points_at_the_word(terminal: Start) -> None:
     assert at.finish() == 0
 
 
-def test_watch_repeats_until_ctrl_c(terminal: Start) -> None:
-    at = terminal()
-    at.expect_exact(ROOT_PROMPT)
-    at.send("watch show tenant | count\r")
-    at.expect_exact("\n1\r")
-    at.expect_exact("\n1\r")
-    at.sendcontrol("c")
-    at.expect_exact(ROOT_PROMPT)
-    at.send("exit\r")
-    assert at.finish() == 0
-
-
 def test_history_is_kept_without_secrets(terminal: Start, state: Path) -> None:
     at = terminal()
     at.expect_exact(ROOT_PROMPT)
