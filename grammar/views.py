@@ -26,6 +26,7 @@ VIEWS: Mapping[str, tuple[Node, ...]] = {
             "live state of each server",
             Node("diagnose", "find out what is wrong with servers, and what mends it", "show.diagnose", (_ONE_SERVER,)),
         ),
+        Node("algo", "how evenly its servers share slots, packets and flows", "show.evenness"),
         Node("server-setup", "commands that make a host ready to be a server of this pool", "show.setup"),
     ),
     "serviceengine": (

@@ -156,6 +156,14 @@ def _show_flow(session: SessionState, command: Command, result: Result) -> None:
     result.silent = session.engines.silent
 
 
+def _show_evenness(session: SessionState, command: Command, result: Result) -> None:
+    from avi_shell.views.evenness import algo
+
+    engines = session.engines
+    result.parts, result.data = algo(engines, session.find(command.kind, command.arguments["name"]))
+    result.silent = engines.silent
+
+
 def _show_setup(session: SessionState, command: Command, result: Result) -> None:
     from avi_shell.views.serversetup import setup
 
@@ -337,6 +345,7 @@ HANDLERS: Mapping[str, Handler] = {
     "switchover": placing.switch_over,
     "show.diagnose": _show_diagnose,
     "show.flow": _show_flow,
+    "show.evenness": _show_evenness,
     "show.setup": _show_setup,
     "show.cluster": _show_cluster,
     "show.impact": _show_impact,

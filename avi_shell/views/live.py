@@ -97,7 +97,7 @@ def _pools_listed(engines: Engines, documents: Sequence[Document]) -> Parts:
     live = engines.reports(STATES)
     rows = []
     for document in documents:
-        found = [pool for _, pool in _pools(str(document.get("uuid")), live)]
+        found = [pool for _, pool in pools(str(document.get("uuid")), live)]
         servers = [server for pool in found[:1] for server in pool["servers"]]
         up = f"{sum(s['state'] == 'up' for s in servers)} of {len(servers)}" if found else ""
         state = _best(pool["state"] for pool in found) or _unserved(document)
@@ -152,7 +152,8 @@ def _services(document: Document, live: Iterable[Report]) -> list[tuple[str, Rep
     return [(r["name"], s) for r in live for s in r["services"] if s["uuid"] == document.get("uuid")]
 
 
-def _pools(uuid: str, live: Iterable[Report]) -> list[tuple[str, Report]]:
+def pools(uuid: str, live: Iterable[Report]) -> list[tuple[str, Report]]:
+    """The reports of a pool, with the engines that they are of."""
     return [(r["name"], pool) for r in live for pool in r["pools"] if pool["uuid"] == uuid]
 
 
@@ -208,7 +209,7 @@ def view(engines: Engines, segment: str, name: str, document: Document | None, w
     if segment == "virtualservice":
         parts, data = _virtual_service(document, live)
         return [*live.told(), *parts], data
-    found = _pools(str(document.get("uuid")), live)
+    found = pools(str(document.get("uuid")), live)
     data = [{"service_engine": engine, **pool} for engine, pool in found]
     if not found:
         return [*live.told(), not_forwarded("pool", name)], data
@@ -269,7 +270,7 @@ def _virtual_service(document: Document, live: Sequence[Report]) -> tuple[Parts,
                 name = f"{service['vip']} {service['protocol']} {_last(service)}"
                 parts.append(Prose(f"{name} is {client.state_words(service['state'], service['reason'])}"))
         for uuid in dict.fromkeys(service["pool_uuid"] for service in mine):
-            for pool in (p for its, p in _pools(uuid, live) if its == engine):
+            for pool in (p for its, p in pools(uuid, live) if its == engine):
                 parts += _pool(pool) + _servers(pool)
     return parts, data
 

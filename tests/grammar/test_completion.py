@@ -80,6 +80,7 @@ def test_a_listing_pads_words_to_twenty_columns() -> None:
     assert lines == [
         "detail               live state of the pool",
         "server               live state of each server",
+        "algo                 how evenly its servers share slots, packets and flows",
         "server-setup         commands that make a host ready to be a server of this pool",
         "history              its commits, newest first, with what each changed",
     ]

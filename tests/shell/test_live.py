@@ -100,7 +100,7 @@ def test_an_engine_started_beside_the_shell_applies_and_tells(place: Place) -> N
     assert "driver" in listed
 
     # On a terminal of 80 columns every table is a line a row, and both programs use the same words.
-    names = ("virtualservice vs1 detail", "pool p1 server", "pool p1 detail", "serviceengine se-1")
+    names = ("virtualservice vs1 detail", "pool p1 algo", "pool p1 server", "pool p1 detail", "serviceengine se-1")
     told = {view: place.shell("-c", "terminal width 80", "-c", f"show {view}").stdout for view in names}
     status = subprocess.run(
         [sys.executable, "-m", "dataplane", "status", "--state", str(place.state)],
@@ -112,6 +112,7 @@ def test_an_engine_started_beside_the_shell_applies_and_tells(place: Place) -> N
     assert max(map(len, tables)) <= 80
     row = re.compile(r"^\| 10\.1\.1\.10 \| 80 +\| (OPER_)?\w+ +\| \w* +\| \d+\.\d % +\| 0 +\| 0 +\|$", re.MULTILINE)
     assert all(row.search(text) for text in (told["pool p1 server"], told["pool p1 detail"], status))
+    assert "| 10.1.1.10 | 1     | 100.0 ###### | 100.0 ###### | -         | -       |" in told["pool p1 algo"]
     event = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d VIP 10\.1\.1\.100 is up, announced$", re.MULTILINE)
     engine_told = told["serviceengine se-1"]
     assert event.search(engine_told)
