@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +14,7 @@ import pytest
 from dataplane import plan
 from dataplane.forwarding.devices import AF_PACKET, AF_XDP
 from dataplane.lab.laboratory import Lab
-from tests.dpdk.conftest import forwarders
+from tests.dpdk.conftest import BACK, forwarders
 from tests.lab import plans
 from tests.lab.test_demo import avi_lab
 from tests.lab.test_teardown import left
@@ -58,7 +60,9 @@ def test_flows_in_transition_live_through_the_death_of_their_forwarder() -> None
 
 @every_socket
 def test_a_killed_forwarder_is_back_soon_and_keeps_flows_and_counters(sockets: str) -> None:
+    begun = time.monotonic()
     with running(sockets) as lab:
+        start = time.monotonic() - begun
         asking = lab.start_asking(PORTS, "--interval", "0.005", "--timeout", "8")
         asking.until(200)
         told = lab.status()
@@ -75,3 +79,5 @@ def test_a_killed_forwarder_is_back_soon_and_keeps_flows_and_counters(sockets: s
         assert told["services"][0]["packets"] > before
         (event,) = [one["text"] for one in told["events"] if "another one forwards" in one["text"]]
         print(event)
+        (seconds,) = re.findall(r"another one forwards since ([0-9.]+) s after it", event)
+        assert float(seconds) <= max(BACK, start / 2)
