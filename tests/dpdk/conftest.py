@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,9 @@ whole laboratory."""
 def forwarder() -> None:
     if subprocess.run(["pkg-config", "--exists", "libdpdk"], check=False).returncode:
         pytest.skip("DPDK is not installed: make dpdk")
-    subprocess.run(["make", "-s", "-C", program.FOLDER], check=True)
+    with (program.FOLDER / "Makefile").open() as alone:  # one of pytest's processes builds it
+        fcntl.flock(alone, fcntl.LOCK_EX)
+        subprocess.run(["make", "-s", "-C", program.FOLDER], check=True)
 
 
 def forwarders(lab: Lab) -> list[int]:
