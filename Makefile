@@ -18,7 +18,7 @@ KERNEL ?= 6.1
 KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_handshakes.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/server tests/kernels/vlans.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dpdk test test-dpdk lint soak fuzz arm64 torture fleet bench bench-shell test-kernel deb install-demo install-test xdp clean
+.PHONY: help demo dpdk test test-dpdk dpdk-fresh lint soak fuzz arm64 torture fleet bench bench-shell test-kernel deb install-demo install-test xdp clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -31,6 +31,10 @@ test: install-test ## lint, types and every test (root and BPF needed; 6 minutes
 
 test-dpdk: install-test ## what stands above the drivers, on DPDK's too (10 minutes)
 	@AVI_TEST_EVERY_DRIVER=1 $(BIN)/pytest -n 2 -k dpdk -p no:cacheprovider tests
+
+dpdk-fresh: install-test ## `make dpdk` in a Debian that has nothing yet, and refusals without it (4 minutes)
+	@.ci/install fresh
+	@$(BIN)/python -m tests.dpdk.fresh
 
 lint: install-test ## ruff and mypy --strict
 	@$(BIN)/ruff check .
