@@ -14,6 +14,7 @@ PAGES: Mapping[str, str] = {
     "dpdk": "when DPDK pays, how it is built, and how interfaces are given to it",
     "monitors": "health monitors: types, paths, and what follows from their results",
     "operating": "status, states, drop reasons, and how a packet is decided",
+    "events": "what happened: where it is shown, kept and logged, and every kind of event",
     "undo": "history, rollback, confirmed commits, backup and restore",
     "troubleshooting": "symptoms, their causes, and what mends them",
     "capacity": "limits of size, and measured speed",

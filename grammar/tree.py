@@ -12,7 +12,7 @@ from grammar import schema
 from grammar.nodes import Node, Slot, any_of, comment, commit_number, commit_options, number
 from grammar.pages import PAGES
 from grammar.placing import PLACING
-from grammar.views import VIEWS
+from grammar.views import EVENTS, VIEWS
 from grammar.watching import watch
 
 
@@ -66,6 +66,7 @@ def _show(in_mode: bool) -> Node:
     others = (
         Node("cluster", "the store that hosts share: its members, its log, its engines", "show.cluster"),
         _CONFIGURATION,
+        EVENTS,
         Node("history", "changes of the configuration, newest last", "show.history"),
         Node("impact", "what save, or commit session, would do to what is forwarded", "show.impact"),
         Node("running_config", "lines that recreate the configuration", "show.running_config"),

@@ -35,3 +35,23 @@ VIEWS: Mapping[str, tuple[Node, ...]] = {
     ),
 }
 """What there is to see of an object besides its configuration, by kind."""
+
+
+def _events(segment: str, help_: str) -> Node:
+    name = Node("<name>", "name of the object", "show.events", (), Slot.OBJECT, "name", segment)
+    return Node(segment, help_, next=(name,), kind=segment)
+
+
+_SERVER = Node("<x.x.x.x[:port]>", "its address, and its port if need be", "show.events", (), Slot.TEXT, "server")
+EVENTS = Node(
+    "events",
+    "what happened, on all service engines, newest last",
+    "show.events",
+    (
+        _events("virtualservice", "to a virtual service, its VIPs, its pools and their servers"),
+        _events("pool", "to a pool and its servers"),
+        Node("server", "to a server", next=(_SERVER,)),
+        _events("serviceengine", "what a service engine tells, and what others tell of it"),
+    ),
+)
+"""What happened, and to what."""

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from avi_shell import manual
+from dataplane.events import kinds
 from grammar import schema
 
+EVENTS = manual.HERE / "events.md"
+KINDS = "| kind | severity | means |"
+"""Where the made part of that page begins."""
 LIMITS = manual.HERE / "limits.md"
 MARK = "\n## Fields without effect\n"
 """Where the made part of the page begins."""
@@ -52,5 +56,12 @@ def written(page: str) -> str:
     return page.split(MARK)[0].rstrip("\n") + "\n" + limits()
 
 
+def events(page: str) -> str:
+    """The page of events with its table of kinds as it is to be."""
+    rows = [f"| `{kind.name}` | {kind.severity.word} | {kind.meaning} |" for kind in kinds.ALL.values()]
+    return "\n".join((page.split(KINDS)[0].rstrip("\n"), "", KINDS, "|---|---|---|", *rows, ""))
+
+
 if __name__ == "__main__":
+    EVENTS.write_text(events(EVENTS.read_text("utf-8")), "utf-8")
     LIMITS.write_text(written(LIMITS.read_text("utf-8")), "utf-8")

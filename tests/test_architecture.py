@@ -22,8 +22,8 @@ BEYOND = {"grammar": (), "dataplane": (), "avi_shell": ("grammar", "dataplane")}
 """Of each room, the other rooms that it may know at all."""
 KNOWN_OF_DATAPLANE = {
     "dataplane.plan", "dataplane.client", "dataplane.cluster", "dataplane.drawing", "dataplane.errors",
-    "dataplane.foreign", "dataplane.impact", "dataplane.membership", "dataplane.placement", "dataplane.statedir",
-    "dataplane.server.recipe", "dataplane.version",
+    "dataplane.events", "dataplane.foreign", "dataplane.impact", "dataplane.membership", "dataplane.placement",
+    "dataplane.statedir",    "dataplane.server.recipe", "dataplane.version",
 }  # fmt: skip
 """All that the shell may know of the dataplane."""
 LONGEST = 400

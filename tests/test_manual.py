@@ -12,6 +12,7 @@ import pytest
 import dataplane.daemon.status
 from avi_shell import manual
 from avi_shell.fronts import batch
+from dataplane.events.model import Event, Severity, Subject
 from dataplane.forwarding.dropreasons import DROP_REASONS, MISTAKEN, OVERRUN, TX_LOST
 from tests import manualpages
 
@@ -61,6 +62,16 @@ def test_every_exit_status_of_the_shell_is_there() -> None:
 
 def test_the_limits_are_those_of_the_model() -> None:
     assert PAGES["limits.md"] == manualpages.written(PAGES["limits.md"]), "run: make manual"
+
+
+def test_the_kinds_of_events_are_the_engines() -> None:
+    assert PAGES["events.md"] == manualpages.events(PAGES["events.md"]), "run: make manual"
+
+
+def test_every_field_of_an_event_is_there() -> None:
+    event = Event(1, 1.0, 2.0, 2, "vip_up", Severity.NOTICE, Subject("server", "a", "b", "c", "d"), "up", "se-1")
+    section = PAGES["events.md"].split("## Fields")[1].split("\n## ")[0]
+    assert [key for key in (*event.data(), *event.data()["object"]) if f"`{key}`" not in section] == []
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -1,4 +1,5 @@
-"""`show configuration history`, `show configuration diff`, `show <kind> <name> history`: what commits did, and when."""
+"""`show configuration history`, `show configuration diff`, `show <kind> <name> history`: what commits did, and when;
+`show events`: what happened to engines."""
 
 from __future__ import annotations
 
@@ -100,6 +101,17 @@ def of_object(session: SessionState, command: Command, result: Result) -> None:
     ]
     for number, change in found:
         result.parts += _told(history.title(made[number]), change, objects > 1)
+
+
+def events(session: SessionState, command: Command, result: Result) -> None:
+    """`show events`: what happened on all engines, or to an object."""
+    from avi_shell.views import events
+
+    name, engines = command.arguments.get("name"), session.engines
+    document = None if name is None or command.kind == "serviceengine" else session.find(command.kind, name)
+    wanted = events.wanted(session.configuration, command, document)
+    result.parts, result.data = events.events(engines, wanted, session.tenants)
+    result.silent = engines.silent
 
 
 def _told(title: str, change: ObjectChange, several: bool) -> list[Part]:

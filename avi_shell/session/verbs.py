@@ -346,6 +346,7 @@ HANDLERS: Mapping[str, Handler] = {
     "show.diagnose": _show_diagnose,
     "show.flow": _show_flow,
     "show.evenness": _show_evenness,
+    "show.events": history.events,
     "show.setup": _show_setup,
     "show.cluster": _show_cluster,
     "show.impact": _show_impact,

@@ -121,6 +121,7 @@ REQUESTS: Mapping[str, Mapping[str, _Field]] = {
     "diagnose": {"pool": _Field(_text), "server": _Field(_text, "")},
     "flow": {"virtualservice": _Field(_text), "client": _Field(_address), "port": _Field(_port)},
     "impact": {"pools": _Field(_texts, []), "servers": _Field(_to_prepare, [])},
+    "events": {},
     "kernel": {},
     "capture": {
         "virtualservice": _Field(_text, ""),

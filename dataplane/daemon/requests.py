@@ -200,6 +200,8 @@ class Requests:
                 return {"name": engine.name} | await self._captures().end(fields["of"])
             case "captures":
                 return {"name": engine.name, "captures": self._captures().report(fields["of"])}
+            case "events":
+                return {"name": engine.name, "events": [event.data() for event in engine.events.all()]}
             case _:
                 return {"objects": [list(one) for one in engine.kernel.objects()]}
 

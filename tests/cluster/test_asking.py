@@ -90,6 +90,9 @@ def test_engines_of_all_hosts_are_seen_from_any(there: Segment) -> None:
         text, data = shown(there, "show serviceengine b", host=host)
         assert data["data"]["membership"]["state"] == "member"
         assert [one["name"] for one in data["data"]["pools"]] == ["pool0"]
+        text, data = shown(there, "show events server 10.0.0.11", host=host)
+        assert {(one["engine"], one["kind"]) for one in data["data"]} == {("a", "server_down"), ("b", "server_down")}
+        assert " of pool pool0 is down: " in text
         assert "Service engine b has no BGP" in shown(there, "show serviceengine b bgp", host=host)[0]
     assert left(there) == []
 

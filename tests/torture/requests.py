@@ -16,6 +16,7 @@ from dataplane.daemon import questions, status
 from dataplane.daemon.aspect import Aspect
 from dataplane.daemon.requests import Requests
 from dataplane.engine.engine import Engine
+from dataplane.events.events import Events
 from dataplane.plan import Mark
 from dataplane.plan.index import ServiceIndex
 from tests.torture.parts import Run
@@ -49,7 +50,8 @@ class EmptyEngine(Engine):
     """An engine that has nothing yet and follows no network: types of what requests ask of it are an engine's."""
 
     def __init__(self) -> None:
-        self.name, self.mark = "se-1", Mark(3)
+        self.name, self.events = "se-1", Events("se-1")
+        self.mark = Mark(3)
         self.index = ServiceIndex()
         self.interfaces = cast(Any, SimpleNamespace(served=list))
         self.kernel = cast(Any, SimpleNamespace(objects=list))
