@@ -15,10 +15,12 @@ from pathlib import Path
 
 from avi_shell.errors import ShellError
 from dataplane.membership.heartbeats import RESTART
+from tests.bgp.traffic import Datagrams
 from tests.configuration.conftest import Site
 from tests.polling import until
 
 from .arpasking import EVERY, Asking
+from .datagrams import flowing, served
 from .segment import Host, Segment, segment, vip
 from .test_moves import shell
 
@@ -48,6 +50,11 @@ class Report:
         """Print whether something is so."""
         self.failed |= not kept
         print(f"{what}: {'yes' if kept else 'NO'}", flush=True)
+
+    def none(self, what: str, datagrams: Datagrams) -> None:
+        """Print how many datagrams were lost of how many, and whether none was."""
+        self.failed |= bool(datagrams.lost)
+        print(f"{what}: {datagrams.lost} of {datagrams.sent}{': NOT KEPT' if datagrams.lost else ''}", flush=True)
 
 
 class Fleet:
@@ -164,23 +171,26 @@ def deaf(fleet: Fleet, report: Report) -> None:
 
 def quorum(fleet: Fleet, report: Report, seconds: float) -> None:
     """etcd has no quorum for a while."""
-    owners = fleet.calm()
-    fleet.there.etcd.kill(0)
-    fleet.there.etcd.kill(1)
-    until(lambda: all(h.status()["membership"]["state"] == "cut off" for h in fleet.there.hosts.values()), seconds=60)
-    refused = ""
-    try:
-        fleet.there.configure(_pool)
-    except ShellError as exc:
-        refused = exc.what
-    report.true(f"save is refused ({refused})", refused)
-    time.sleep(seconds)
-    report.true(f"without a quorum for {seconds:.0f} s nobody moves", fleet.owners() == owners)
-    fleet.there.etcd.start(0)
-    fleet.there.etcd.start(1)
-    fleet.there.believe()
-    time.sleep(2)
-    report.true("with a quorum again nobody moves", fleet.owners() == owners)
+    owners, hosts = fleet.calm(), fleet.there.hosts.values()
+    with flowing(fleet.there, fleet.vips[:SHARE]) as datagrams:
+        fleet.there.etcd.kill(0)
+        fleet.there.etcd.kill(1)
+        until(lambda: all(host.status()["membership"]["state"] == "cut off" for host in hosts), seconds=60)
+        refused = ""
+        try:
+            fleet.there.configure(_pool)
+        except ShellError as exc:
+            refused = exc.what
+        report.true(f"save is refused ({refused})", refused)
+        time.sleep(seconds)
+        report.true(f"without a quorum for {seconds:.0f} s nobody moves", fleet.owners() == owners)
+        fleet.there.etcd.start(0)
+        fleet.there.etcd.start(1)
+        fleet.there.believe()
+        time.sleep(2)
+        report.true("with a quorum again nobody moves", fleet.owners() == owners)
+    carriers = {owners[address] for address in fleet.vips[:SHARE]}
+    report.none(f"datagrams lost that {len(carriers)} engines forwarded", datagrams)
     report.bound("nobody answers for a VIP", fleet.silent(), GAP)
     report.bound("two answer for a VIP", fleet.doubled(), 0.0)
 
@@ -189,13 +199,15 @@ def ended(fleet: Fleet, report: Report) -> None:
     """The daemon of an ARP owner is killed, whose kernel forwards on; it is started again when its VIPs have moved."""
     owners, host = _calm_under_xdp(fleet)
     moved = [address for address, name in owners.items() if name == host.name]
-    begun = time.monotonic()
-    host.end(signal.SIGKILL)
-    time.sleep(RESTART - 2)
-    report.true(f"a daemon with {len(moved)} VIPs is killed: its kernel answers for them", fleet.owners() == owners)
-    after = fleet.last(moved, host, begun)
-    report.bound("until the last is answered for by another engine", after, RESTART + MOVED)
-    fleet.owners()
+    with flowing(fleet.there, fleet.vips[:SHARE]) as datagrams:
+        begun = time.monotonic()
+        host.end(signal.SIGKILL)
+        time.sleep(RESTART - 2)
+        report.true(f"a daemon with {len(moved)} VIPs is killed: its kernel answers for them", fleet.owners() == owners)
+        after = fleet.last(moved, host, begun)
+        report.bound("until the last is answered for by another engine", after, RESTART + MOVED)
+        fleet.owners()
+    report.none("datagrams lost", datagrams)
     report.bound("nobody answers for a VIP", fleet.silent(), MOVED + GAP)
     others = fleet.owners()
     host.start("--driver", "xdp")
@@ -259,7 +271,7 @@ def fleet_of(folder: Path, vips: int) -> Iterator[Fleet]:
         there.serve(vips, algo="PLACEMENT_ALGO_DISTRIBUTED")
         addresses = [vip(index) for index in range(vips)]
         try:
-            with Asking(there.spaces["client"], addresses) as asking:
+            with Asking(there.spaces["client"], addresses) as asking, served(there, addresses[:SHARE]):
                 yield Fleet(there, asking, addresses)
         finally:
             there.hosts[UNDER_XDP].end()
