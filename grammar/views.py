@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from grammar.nodes import Node, Slot
+from grammar.watching import how_often
 
 
 def _view(word: str, help_: str, *after: Node) -> Node:
@@ -17,6 +18,12 @@ VIEWS: Mapping[str, tuple[Node, ...]] = {
     "virtualservice": (
         _view("detail", "live state, packets and servers, from the service engines"),
         Node("placement", "the engines that it is on: since when, why there, and what if one fails", "show.placement"),
+        Node(
+            "live",
+            "look at it again and again: rates, servers and reasons, drops, events; q leaves",
+            "show.live",
+            how_often("show.live"),
+        ),
         Node("flow", "the server that a client's packets go to, and why", next=(_CLIENT,)),
     ),
     "pool": (

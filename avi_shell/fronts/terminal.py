@@ -189,7 +189,7 @@ class Terminal(Interactive):
     def _watch(self, line: str, prompt: str, first: Result) -> None:
         last = first
         with Screen(self._keyboard) as screen:
-            picture = watching.Picture(self._session, line, screen)
+            picture = watching.picture(self._session, line, first, screen)
             try:
                 for result in watching.runs(self._session, line, first, picture.waits):
                     last = result

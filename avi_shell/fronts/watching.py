@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from avi_shell.fronts.screen import Screen
 from avi_shell.output import render
@@ -31,6 +32,25 @@ def runs(session: Session, line: str, first: Result, waits: Callable[[float], bo
 
 _OPTIONS = re.compile(r"\A(?:do\s+)?w\w*\s+(?:\d+\s+)?(?:c\w*\s+\d+\s+)?")
 """What stands before the command that is watched."""
+
+
+class Drawn(Protocol):
+    """What a line that is watched draws."""
+
+    def show(self, result: Result) -> None:
+        """Draw the result of another run."""
+
+    def waits(self, until: float) -> bool:
+        """Wait for the next run; what is scrolled or resized meanwhile is drawn anew. Returns whether to leave."""
+
+
+def picture(session: Session, line: str, first: Result, screen: Screen) -> Drawn:
+    """How a line is drawn. first: the result of its first run."""
+    if first.sight is None or first.pipes:
+        return Picture(session, line, screen)
+    from avi_shell.fronts.livescreen import LiveScreen  # late: it brings rich
+
+    return LiveScreen(screen)
 
 
 class Picture:

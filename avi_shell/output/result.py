@@ -78,6 +78,7 @@ class Result:
     blank: bool = False  # an empty line or a comment
     clear: bool = False  # the screen is to be cleared
     repeat: Repeat | None = None  # the line is to be run again and again
+    sight: Any = None  # what a terminal draws all over its screen then, in place of the parts
     committed: int | None = None  # the configuration's version, where the line stored something
     path: str = ""  # the path in the object that the error is about
     secret: bool = False  # the line holds a secret and belongs in no history

@@ -222,6 +222,8 @@ class Session(SessionState):
             return
         command = commands.match(chosen, words)
         repeat = watching.repeat_of(command)
+        if not self._again:
+            self.live = None
         if self.candidate is not None and command.action in transaction.NOT_INSIDE:
             raise Refused("a configuration session is open", hint="commit session or discard session first")
         if self.rehearsing and verbs.is_for_the_eye(command.action):
@@ -240,7 +242,7 @@ class Session(SessionState):
         if self.candidate is not None and "comment" in command.arguments:
             result.parts.append("The comment is kept nowhere: commit session comment says why.")
         self.leaving = self.leaving and command.action == "exit"
-        result.repeat = repeat
+        result.repeat = repeat or result.repeat
         if command.action != "save":
             self.closed = None
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from avi_shell.configuration.candidate import Candidate
     from avi_shell.configuration.replanned import Replanned
     from avi_shell.views.gathering import Engines
+    from avi_shell.views.liveview import LiveView
 
 FIELD_VALUE = ("Field", "Value")
 """The columns of an object's table."""
@@ -124,6 +125,7 @@ class SessionState(ABC):
         self.closed: Closed | None = None
         self.text: TypedText | None = None
         self.lines: list[str] = []
+        self.live: LiveView | None = None  # what the line that is run again and again looks at
 
     @abstractmethod
     def run(self, typed: str) -> Result:

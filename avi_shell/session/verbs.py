@@ -10,7 +10,7 @@ from avi_shell.configuration.document import ALL, SECRET, Document, cloud_of
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
 from avi_shell.output.result import Page, Result, Table, Words
-from avi_shell.session import confirming, elements, files, history, naming, placing, transaction, undo
+from avi_shell.session import confirming, elements, files, history, naming, placing, transaction, undo, watching
 from avi_shell.session.comment import comment_of
 from avi_shell.session.state import FIELD_VALUE, SessionState
 from avi_shell.views import live
@@ -347,6 +347,7 @@ HANDLERS: Mapping[str, Handler] = {
     "show.flow": _show_flow,
     "show.evenness": _show_evenness,
     "show.events": history.events,
+    "show.live": watching.live,
     "show.setup": _show_setup,
     "show.cluster": _show_cluster,
     "show.impact": _show_impact,

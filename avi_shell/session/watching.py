@@ -1,14 +1,34 @@
-"""`watch`: how often a line is to be run again."""
+"""`watch`, and views that are looked at again and again: how often, and what is known from one look to the next."""
 
 from __future__ import annotations
 
-from avi_shell.output.result import Repeat
+from avi_shell.output.result import Repeat, Result
+from avi_shell.session.state import SessionState
 from grammar.commands import Command
 from grammar.errors import BadValue
 from grammar.watching import AGAIN, LONGEST, MOST, SECONDS, TIMES
 
 INTERVAL = 2
 """Seconds between two runs, where the line does not say."""
+
+
+LIVE_INTERVAL = 1
+"""The same of a live view."""
+
+
+def live(session: SessionState, command: Command, result: Result) -> None:
+    """`show virtualservice NAME live`."""
+    from avi_shell.views.liveview import LiveView, parts
+
+    repeat = asked(command, LIVE_INTERVAL)
+    document = session.find(command.kind, command.arguments["name"])
+    if session.live is None:
+        session.live = LiveView(document)
+    session.live.document = document
+    engines = session.engines
+    result.sight, result.data = session.live.look(engines)
+    result.parts += parts(result.sight)
+    result.silent, result.repeat = engines.silent, repeat
 
 
 def repeat_of(command: Command) -> Repeat | None:

@@ -1,0 +1,109 @@
+"""`show virtualservice NAME live`: what a terminal draws of it, and what others get."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from avi_shell.output.rates import Rates, short, sparkline
+
+from .conftest import VIRTUAL_SERVICE, Run, Typist
+from .emulator import Emulator
+from .pretender import pretending
+
+ROOT_PROMPT = "[admin:10-1-1-1]: > "
+Start = Callable[..., Typist]
+
+
+def test_rates_are_of_what_grew_since_the_look_before() -> None:
+    rates = Rates()
+    rates.add(10.0, {"a": 100, "b": 7})
+    assert rates.now("a") is None
+    rates.add(12.0, {"a": 300, "b": 7})
+    assert (rates.now("a"), rates.now("b")) == (100.0, 0.0)
+    rates.add(13.0, {"a": 50, "c": 1})  # the engine began anew, and b is gone
+    assert [rates.now(key) for key in "abc"] == [None, None, None]
+    rates.add(14.0, {"a": 60})
+    assert rates.past("a") == (10.0,)
+
+
+def test_rates_in_few_characters() -> None:
+    told = [short(rate) for rate in (None, 0.0, 0.44, 412.3, 9999.0, 12345.0, 4.1e6, 2.5e9)]
+    assert told == ["-", "0", "0.4", "412", "9999", "12.3 k", "4.1 M", "2.5 G"]
+    assert sparkline([0, 1, 2, 4], 6) == "  ▁▃▅█"
+    assert sparkline([1, 1], 2, top=8, plain=True) == ".."
+    assert sparkline([0, 0], 2) == "▁▁"
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 50)])
+def test_a_terminal_shows_it_all_over_its_screen(
+    terminal: Start, shell: Run, state: Path, columns: int, rows: int
+) -> None:
+    uuid = _stored(shell)
+    with pretending(state, uuid, servers=60):
+        at = terminal(COLORTERM="", LC_ALL="C.UTF-8")
+        seen = Emulator(at, (columns, rows))
+        seen.shows(ROOT_PROMPT.strip())
+        at.send("show virtualservice vs1 live\r")
+        seen.until(lambda: bool(re.match(r"vs1  up  \d{3} packets/s .*\d\d:\d\d:\d\d$", seen.lines[0])))
+        seen.until(lambda: any(re.match(r"no_service +\d+ +\d\.\d\b", line) for line in seen.lines))
+        screen = "\n".join(seen.lines)
+        assert re.search(r"^10\.1\.1\.100 tcp 80 +up +\d{3} +\d{3}\.\d k +[▁-█]+", screen, re.MULTILINE)
+        assert "Pool p1: OPER_UP, 59 of 60 servers up" in screen
+        head = next(at for at, line in enumerate(seen.lines) if line.startswith("Server "))
+        assert re.match(r"10\.1\.1\.11:80 +down +0 +0 ", seen.lines[head + 1])  # what is down stands first
+        assert "no reply to ARP" in screen
+        assert "server 10.1.1.11 of pool p1 is down" in screen  # an event
+        assert seen.lines[-1].startswith("q leaves")
+        (down,) = (x for x in range(columns) if seen.lines[head + 1][x : x + 4] == "down")
+        assert seen.screen.buffer[head + 1][down].fg == "red"
+        first = re.search(r"servers 1-(\d+) of 60", screen)
+        assert first is not None
+        at.send("\x1b[B")
+        seen.shows(f"servers 2-{int(first.group(1)) + 1} of 60")
+        if columns == 80:
+            seen.resize(200, 50)
+            seen.until(lambda: seen.lines[49].startswith("q leaves"))
+        at.send("q")
+        seen.shows(ROOT_PROMPT.strip())
+        at.send("exit\r")
+        assert at.finish() == 0
+
+
+def test_programs_get_tables_or_lines_of_json(shell: Run, state: Path) -> None:
+    uuid = _stored(shell)
+    with pretending(state, uuid):
+        text = shell("-c", "terminal width 80", "-c", "show virtualservice vs1 live 1 count 2").stdout
+        told = shell("--json", "-c", "show virtualservice vs1 live count 2").stdout
+    first, second = text.split("vs1: OPER_UP\n")[1:]
+    assert "| 10.1.1.100 tcp 80 | OPER_UP    | -         | -      |" in first
+    assert re.search(r"\| 10\.1\.1\.100 tcp 80 \| OPER_UP +\| \d{3} +\| \d{3}\.\d k \|", second)
+    assert re.search(r"\| 10\.1\.1\.10:80 \| OPER_UP +\| \d{3} +\| \d{3}\.\d k \| 50\.0 % \|", second)
+    assert "10.1.1.11:80 is down: no reply to ARP" in second
+    assert re.search(r"\| no_service \| \d+ +\| \d\.\d +\| se-1 ", second)
+    assert "server 10.1.1.11 of pool p1 is down: no reply to ARP" in second
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    before, after = (json.loads(line)["data"][0] for line in told.splitlines())
+    assert before["services"][0]["packets_per_second"] is None
+    assert 300 < after["services"][0]["packets_per_second"] <= 1000
+    assert after["dropped"]["no_service"]["packets"] > before["dropped"]["no_service"]["packets"]
+    assert after["pools"][0]["servers"][1]["reason"] == "no reply to ARP"
+
+
+def test_without_an_engine_it_says_so(shell: Run) -> None:
+    _stored(shell)
+    done = shell("-c", "show virtualservice vs1 live count 1")
+    assert done.returncode == 0
+    assert done.stdout.startswith("vs1: OPER_UNAVAIL\nNo service engine runs. Start one: avi-se run --state ")
+    refused = shell("-c", "show virtualservice vs2 live")
+    assert (refused.returncode, "vs2" in refused.stderr) == (1, True)
+
+
+def _stored(shell: Run) -> str:
+    """A virtual service's uuid, once it is stored."""
+    assert shell(stdin=VIRTUAL_SERVICE).returncode == 0
+    told = json.loads(shell("--json", "-c", "show virtualservice vs1").stdout)
+    return str(told["data"]["uuid"])
