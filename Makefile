@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 DRIVER ?= auto
+EXAMPLE ?= l2_dsr
 REQUESTS ?= 100
 SECONDS ?= 60
 FRAMES ?= 1000000
@@ -23,8 +24,8 @@ KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/tes
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-demo: install-demo $(if $(filter dpdk,$(DRIVER)),dpdk) ## the appliance's session forwards real traffic (DRIVER=auto|xdp|dpdk|pcap)
-	@$(BIN)/avi-lab run l2_dsr --driver $(DRIVER) $(if $(SOCKETS),--sockets $(SOCKETS)) --requests $(REQUESTS)
+demo: install-demo $(if $(filter dpdk,$(DRIVER)),dpdk) ## the appliance's session forwards real traffic (DRIVER=auto|xdp|dpdk|pcap EXAMPLE=l2_dsr|l3_dsr|…)
+	@$(BIN)/avi-lab run $(EXAMPLE) --driver $(DRIVER) $(if $(SOCKETS),--sockets $(SOCKETS)) --requests $(REQUESTS)
 
 test: install-test ## lint, types and every test (root and BPF needed; 6 minutes on two processors)
 	@$(BIN)/python -m tests.suite

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.drivers.dpdk import process
+from dataplane.drivers.dpdk import process, program
 from dataplane.drivers.dpdk.process import Forwarder, Port
 from dataplane.drivers.dpdk.program import Options
 from dataplane.drivers.dpdk.steering import Steering
@@ -173,6 +173,17 @@ def test_a_killed_forwarder_is_there_again_with_its_ports(two: Wire, tmp_path: P
 
         until(hears)
         assert f"process {former}, ended; another one forwards" in told[0]
+
+
+def test_huge_pages_that_others_took_meanwhile_are_done_without(
+    two: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = program.free_pages() >= program.ENOUGH_PAGES
+    told = tmp_path / "free"
+    told.write_text("1000000")
+    monkeypatch.setattr(program, "FREE_PAGES", told)
+    with running(two, tmp_path) as forwarder:
+        assert forwarder.hello["huge"] == there
 
 
 def test_a_forwarder_that_dies_again_and_again_is_given_up(two: Wire, tmp_path: Path) -> None:

@@ -35,14 +35,19 @@ def test_without_a_forwarder_of_these_sources(
     assert refused.value.remedy == "make dpdk"
 
 
-def test_a_card_without_huge_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_huge_pages_where_enough_are_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "FREE_PAGES", tmp_path / "free")
+    card = Options("one", cards=[CARD.where])
     (tmp_path / "free").write_text("127\n")
     with pytest.raises(DriverError, match="127 huge pages of 2 MiB are free, 128 are needed") as refused:
-        program.command(tmp_path, tmp_path / "control", Options("one", cards=[CARD.where]))
+        program.memories(card)
     assert refused.value.remedy == "sysctl -w vm.nr_hugepages=256"
+    (ordinary,) = program.memories(Options("one"))
     (tmp_path / "free").write_text("128\n")
-    command = program.command(tmp_path, tmp_path / "control", Options("one", cards=[CARD.where]))
+    (huge,) = program.memories(card)
+    assert program.memories(Options("one")) == [huge, ordinary], "others may take them meanwhile"
+    assert "--no-huge" in ordinary
+    command = program.command(tmp_path, tmp_path / "control", card, huge)
     assert command[command.index("-a") + 1] == CARD.where
 
 

@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -201,13 +201,21 @@ class Forwarder:
             if isinstance(found, Control):
                 return found
             lock = found
-        control, written = self._folder / CONTROL, self._folder / LOG
-        control.unlink(missing_ok=True)
-        self._starts.append(time.monotonic())
         try:
-            made = _spawned(program.command(self._folder, control, self._options), written, lock)
+            self._starts.append(time.monotonic())
+            *better, last = program.memories(self._options)
+            for memory in better:
+                with suppress(DriverError):
+                    return self._ready(memory, lock)
+            return self._ready(last, lock)
         finally:
             os.close(lock)
+
+    def _ready(self, memory: Sequence[str], lock: int) -> Control:
+        """A forwarder on such memory that is ready. Raises DriverError."""
+        control, written = self._folder / CONTROL, self._folder / LOG
+        control.unlink(missing_ok=True)
+        made = _spawned(program.command(self._folder, control, self._options, memory), written, lock)
         until = time.monotonic() + START_PATIENCE
         while True:
             with suppress(Lost):

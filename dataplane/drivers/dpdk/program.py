@@ -66,13 +66,21 @@ def free_pages() -> int:
         return 0
 
 
-def command(folder: Path, control: Path, options: Options) -> list[str]:
-    """The command that runs it. folder: of the maps. Raises DriverError where memory for network cards lacks."""
-    huge = free_pages() >= ENOUGH_PAGES
-    if options.cards and not huge:
-        what = f"{free_pages()} huge pages of 2 MiB are free, {ENOUGH_PAGES} are needed for {options.cards[0]}"
+def memories(options: Options) -> list[list[str]]:
+    """DPDK's options for the memory that it may have, the best first: what is free now, others may have taken by then.
+    Raises DriverError where memory for network cards lacks."""
+    huge, ordinary = ["--in-memory", "-m", str(2 * ENOUGH_PAGES)], ["--no-huge", "--no-shconf", "-m", _ORDINARY]
+    free = free_pages()
+    if options.cards and free < ENOUGH_PAGES:
+        what = f"{free} huge pages of 2 MiB are free, {ENOUGH_PAGES} are needed for {options.cards[0]}"
         raise DriverError(what, remedy=HUGEPAGES)
-    memory = ["--in-memory", "-m", str(2 * ENOUGH_PAGES)] if huge else ["--no-huge", "--no-shconf", "-m", _ORDINARY]
+    if options.cards:
+        return [huge]
+    return [huge, ordinary] if free >= ENOUGH_PAGES else [ordinary]
+
+
+def command(folder: Path, control: Path, options: Options, memory: Sequence[str]) -> list[str]:
+    """The command that runs it. folder: of the maps; memory: one of `memories`."""
     bus = [word for card in options.cards for word in ("-a", card)] or ["--no-pci"]
     maps = ["--maps", folder] if options.decides else []
     own = [*maps, "--lock", LOCK_NUMBER, "--control", control, "--workers", options.workers]
