@@ -27,5 +27,5 @@ LACKING_KINDS = frozenset(
 )
 """Kinds of objects of the appliance that this product lacks."""
 
-LACKING_AFTER = frozenset({"debug serviceengine", "terminal mode", "terminal session_timeout", "terminal timezone"})
+LACKING_AFTER = frozenset({"terminal mode", "terminal session_timeout", "terminal timezone"})
 """Commands of the appliance whose first word is here, and whose second this product lacks."""

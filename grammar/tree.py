@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from functools import cache
 
 from grammar import schema
+from grammar.debugging import DEBUG_ENGINE
 from grammar.nodes import Node, Slot, any_of, comment, commit_number, commit_options, number
 from grammar.pages import PAGES
 from grammar.placing import PLACING
@@ -222,10 +223,13 @@ def root() -> tuple[Node, ...]:
         _ROLLBACK,
         Node(
             "debug",
-            "open the debug settings of an object",
-            next=tuple(
-                Node(word, next=debug_next, kind="debugvirtualservice", usage=debug_usage)
-                for word in ("virtualservice", "debugvirtualservice")
+            "open the debug settings of an object, or capture what an engine drops",
+            next=(
+                *(
+                    Node(word, next=debug_next, kind="debugvirtualservice", usage=debug_usage)
+                    for word in ("virtualservice", "debugvirtualservice")
+                ),
+                DEBUG_ENGINE,
             ),
         ),
         Node(

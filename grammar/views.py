@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from grammar.debugging import captures
 from grammar.nodes import Node, Slot
 from grammar.watching import how_often
 
@@ -24,6 +25,7 @@ VIEWS: Mapping[str, tuple[Node, ...]] = {
             "show.live",
             how_often("show.live"),
         ),
+        captures("the packets to its VIPs"),
         Node("flow", "the server that a client's packets go to, and why", next=(_CLIENT,)),
     ),
     "pool": (
@@ -38,6 +40,7 @@ VIEWS: Mapping[str, tuple[Node, ...]] = {
     ),
     "serviceengine": (
         _view("detail", "live state: driver, interfaces, drops"),
+        captures("what it drops"),
         _view("bgp", "its BGP peers: state, since when, prefixes told, and what is wrong"),
     ),
 }

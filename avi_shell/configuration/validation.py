@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from avi_shell.configuration import captureorder
 from avi_shell.configuration.document import Document, address_text, reference_parts, token_text
 from avi_shell.errors import InvalidObject
 from grammar import relations, schema
@@ -40,6 +41,8 @@ def check(kind: schema.Kind, document: Document) -> None:
         raise InvalidObject(f"{kind.name} {name!r}: a name is one line of printable characters", path="name")
     checker = _Checker(kind, f"{kind.name} {name}")
     checker.message(kind.root, document, "")
+    if kind.segment == "debugvirtualservice" and not checker.faults:
+        checker.faults += captureorder.faults(document)
     if checker.faults:
         first, *others = checker.faults
         first.others = others

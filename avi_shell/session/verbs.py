@@ -10,7 +10,18 @@ from avi_shell.configuration.document import ALL, SECRET, Document, cloud_of
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
 from avi_shell.output.result import Page, Result, Table, Words
-from avi_shell.session import confirming, elements, files, history, naming, placing, transaction, undo, watching
+from avi_shell.session import (
+    capturing,
+    confirming,
+    elements,
+    files,
+    history,
+    naming,
+    placing,
+    transaction,
+    undo,
+    watching,
+)
 from avi_shell.session.comment import comment_of
 from avi_shell.session.state import FIELD_VALUE, SessionState
 from avi_shell.views import live
@@ -39,7 +50,8 @@ def _save(session: SessionState, command: Command, result: Result) -> None:
     if confirm and session.open is None:
         confirming.extend(session, confirm, result)
         confirming.tell(session, result)
-    session.leave_by_save(result, comment, confirm)
+    with capturing.following(session, result):
+        session.leave_by_save(result, comment, confirm)
 
 
 def _exit(session: SessionState, command: Command, result: Result) -> None:
@@ -49,7 +61,8 @@ def _exit(session: SessionState, command: Command, result: Result) -> None:
         elements.check_left(session.configuration, session.open, session.tenant)
         session.open.leave_by_exit()
     else:
-        session.store(result)
+        with capturing.following(session, result):
+            session.store(result)
 
 
 def _cancel(session: SessionState, command: Command, result: Result) -> None:
@@ -348,6 +361,9 @@ HANDLERS: Mapping[str, Handler] = {
     "show.evenness": _show_evenness,
     "show.events": history.events,
     "show.live": watching.live,
+    "show.captures": capturing.show,
+    "capture.drops": capturing.drops,
+    "capture.end": capturing.end,
     "show.setup": _show_setup,
     "show.cluster": _show_cluster,
     "show.impact": _show_impact,

@@ -23,6 +23,8 @@ from .test_properties import fresh
 Place = tuple[str, tuple[str, ...], str]
 """A kind's segment, the fields that lead to a mode, and the message that is typed there."""
 
+PORTS = {"src_port", "src_port_range_end", "dst_port_start", "dst_port_end"}
+"""Ports that the model takes for any number, and a save does not."""
 OPENING = {"debugvirtualservice": "debug virtualservice vs1"}
 
 
@@ -50,6 +52,8 @@ def value(session: Session, kind: schema.Kind, field: schema.Field) -> str | Non
         return schema.enums()[field.enum or ""][-1].lower()
     if field.type in schema.INTEGERS:
         assert field.maximum is not None
+        if field.name in PORTS:
+            return "65535"
         return str(int(field.maximum))
     if field.type in ("float", "double"):
         return "1.5"
