@@ -18,6 +18,7 @@ _CLIENT = Node("<x.x.x.x:port>", "a client's address and port", "show.flow", (),
 VIEWS: Mapping[str, tuple[Node, ...]] = {
     "virtualservice": (
         _view("detail", "live state, packets and servers, from the service engines"),
+        Node("drops", "packets that were dropped: why, what to do, and one of them", "show.drops"),
         Node("placement", "the engines that it is on: since when, why there, and what if one fails", "show.placement"),
         Node(
             "live",
@@ -41,6 +42,7 @@ VIEWS: Mapping[str, tuple[Node, ...]] = {
     "serviceengine": (
         _view("detail", "live state: driver, interfaces, drops"),
         captures("what it drops"),
+        Node("drops", "packets that were dropped: why, what to do, and one of them", "show.drops"),
         _view("bgp", "its BGP peers: state, since when, prefixes told, and what is wrong"),
     ),
 }

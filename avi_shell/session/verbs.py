@@ -16,6 +16,7 @@ from avi_shell.session import (
     elements,
     files,
     history,
+    looking,
     naming,
     placing,
     transaction,
@@ -167,14 +168,6 @@ def _show_flow(session: SessionState, command: Command, result: Result) -> None:
     client, port = flow.read_client(command.arguments["client"])
     result.parts, result.data = flow.flow(session.engines, document, client, port)
     result.silent = session.engines.silent
-
-
-def _show_evenness(session: SessionState, command: Command, result: Result) -> None:
-    from avi_shell.views.evenness import algo
-
-    engines = session.engines
-    result.parts, result.data = algo(engines, session.find(command.kind, command.arguments["name"]))
-    result.silent = engines.silent
 
 
 def _show_setup(session: SessionState, command: Command, result: Result) -> None:
@@ -358,7 +351,8 @@ HANDLERS: Mapping[str, Handler] = {
     "switchover": placing.switch_over,
     "show.diagnose": _show_diagnose,
     "show.flow": _show_flow,
-    "show.evenness": _show_evenness,
+    "show.drops": looking.drops,
+    "show.evenness": looking.evenness,
     "show.events": history.events,
     "show.live": watching.live,
     "show.captures": capturing.show,

@@ -143,6 +143,11 @@ def _unserved(document: Document) -> str:
     return UNAVAILABLE if on else _STATES["disabled"]
 
 
+def rate(number: float | None) -> str:
+    """A rate, as it is shown; "" where none is known yet."""
+    return "" if number is None else f"{number:,.1f}" if number < 100 else f"{number:,.0f}"
+
+
 def state(word: str) -> str:
     """A state as the appliance names it."""
     return _STATES.get(word, word)

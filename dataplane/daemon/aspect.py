@@ -18,6 +18,11 @@ class Aspect:
     def __init__(self, about: str) -> None:
         self._about = about
 
+    @property
+    def brief(self) -> bool:
+        """Whether servers are told by their states alone."""
+        return self._about == STATES
+
     def of(self, services: Mapping[str, plan.Service]) -> list[plan.Service]:
         """The services that are told, by their keys; also the pools of these are."""
         if self._about == NONE:

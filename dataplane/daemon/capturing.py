@@ -14,6 +14,7 @@ from dataplane import plan
 from dataplane.capture import recorder
 from dataplane.capture.kept import Known, Surroundings, destination
 from dataplane.capture.recorder import Order, Recorder
+from dataplane.daemon.drops import KEPT, LastDrops
 from dataplane.engine.engine import Engine
 from dataplane.errors import DriverError, EngineError
 from dataplane.events import kinds
@@ -36,6 +37,7 @@ class Capturing:
         self._running: _Running | None = None
         self._last: dict[str, Recorder] = {}  # by what it is of
         self._beginning = asyncio.Lock()
+        self.last_drops = LastDrops()
 
     async def begin(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Begin the capture that a request asks for, in the place of one of the same virtual service that runs. Returns
@@ -74,6 +76,53 @@ class Capturing:
                 with suppress(OSError):
                     found.append({"of": of, "file": str(path), "running": False, "bytes": path.stat().st_size})
         return found
+
+    async def drops(self, uuid: str, seconds: float) -> dict[str, Any]:
+        """What was dropped of a virtual service's, or of all where its uuid is "". Frames that are dropped within some
+        seconds are looked at, unless a capture of an operator's does so. Raises EngineError.
+
+        {"name": the engine's, "dropped": {reason: packets}, "unsampled": why no frame could be looked at, "",
+         "samples": as `LastDrops.report` has them}
+        """
+        engine = self._engine
+        vips = frozenset(socket.inet_aton(one.vip) for one in engine.services.values() if one.uuid == uuid)
+        if uuid and not vips:
+            raise EngineError("this engine forwards nothing of that virtual service")
+        counted = self._dropped(uuid)
+        why = await self._sample(seconds) if seconds and any(engine.driver.counters().dropped.values()) else ""
+        interfaces = {one.index: one.name for one in engine.interfaces.served()}
+        samples = self.last_drops.report(interfaces, vips)
+        return {"name": engine.name, "dropped": counted, "unsampled": why, "samples": samples}
+
+    def _dropped(self, uuid: str) -> dict[str, int]:
+        counters, found = self._engine.driver.counters(), dict[str, int]()
+        if not uuid:
+            return {reason: count for reason, count in counters.dropped.items() if count}
+        for service in self._engine.services.values():
+            for reason, count in counters.service_drops.get(translate.key(service), {}).items():
+                if service.uuid == uuid:
+                    found[reason] = found.get(reason, 0) + count
+        return found
+
+    async def _sample(self, seconds: float) -> str:
+        """Look at what is dropped. Returns why it cannot be, else ""."""
+        async with self._beginning:
+            if self._running is not None:
+                return f"{_called(self._running.recorder.order.of)} is being captured"
+            try:
+                made = await asyncio.to_thread(self._engine.driver.capture, Wanted(drops=True, most=KEPT))
+            except DriverError as exc:
+                return exc.what
+            try:
+                until, seen = time.monotonic() + seconds, False
+                while time.monotonic() < until and not seen:
+                    await asyncio.sleep(EVERY)
+                    taken = await asyncio.to_thread(made.take)
+                    self.last_drops.note(taken)
+                    seen = bool(taken)
+            finally:
+                await asyncio.shield(asyncio.to_thread(made.close))
+        return ""
 
     async def close(self) -> None:
         """End what runs."""
@@ -121,6 +170,7 @@ class Capturing:
 
     async def _take(self, running: _Running) -> None:
         taken, lost = await asyncio.to_thread(running.taken)
+        self.last_drops.note(taken)
         around = _surroundings(self._engine, taken)
         await asyncio.to_thread(running.recorder.add, taken, lost, around)
 

@@ -24,6 +24,7 @@ from dataplane.daemon import leftovers, observing, ownname, speaking
 from dataplane.daemon.capturing import Capturing
 from dataplane.daemon.following import Following
 from dataplane.daemon.joining import Joining
+from dataplane.daemon.rates import Rates
 from dataplane.daemon.requests import Requests
 from dataplane.daemon.speaking import Speaking
 from dataplane.daemon.undoing import Undoing
@@ -187,14 +188,16 @@ class Daemon:
                 return {"bgp": speaker.report(), "following": following.report(), "membership": membership}
 
             capturing = Capturing(engine, self._settings.state)
+            rates = Rates(engine.driver.counters)
             requests = Requests(
-                engine, self._reason, self._source.wake, lambda: self._source.unconfirmed, beside, capturing
+                engine, self._reason, self._source.wake, lambda: self._source.unconfirmed, beside, capturing, rates
             )
             self._joining.answer = requests.answer
             jobs = [tasks.forever(job) for job in (engine.run(), self._follow(engine, speaker, requests))]
             joining = self._joining.run(engine, speaker.report)
             # Whatever becomes of these, forwarding goes on.
             jobs += [tasks.once(job) for job in (undoing.run(), following.run(), joining, self._tell_alive())]
+            jobs.append(tasks.once(rates.run()))
             ends = engine.driver.ends_with_process()
             ended = f"forwarding ended with it: {ends}" if ends else "the kernel forwards on"
             keep = True  # where something failed, what the kernel forwards by itself is not the worse for it

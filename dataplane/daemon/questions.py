@@ -22,6 +22,9 @@ LONGEST_WAIT = 86400.0
 LONGEST_CAPTURE = 60 * 0xFFFFFFFF
 """Seconds."""
 
+LONGEST_GLANCE = 2.0
+"""Seconds for which dropped frames are looked at."""
+
 _NEEDED = object()
 
 
@@ -47,6 +50,10 @@ def _version(value: Any) -> str:
 def _seconds(value: Any) -> str:
     good = type(value) in (int, float) and 0 <= value <= LONGEST_WAIT and math.isfinite(value)
     return "" if good else f"a number of seconds from 0 to {LONGEST_WAIT:.0f}"
+
+
+def _glance(value: Any) -> str:
+    return "" if not _seconds(value) and value <= LONGEST_GLANCE else f"a number of seconds from 0 to {LONGEST_GLANCE}"
 
 
 def _text(value: Any) -> str:
@@ -120,6 +127,7 @@ REQUESTS: Mapping[str, Mapping[str, _Field]] = {
     },
     "diagnose": {"pool": _Field(_text), "server": _Field(_text, "")},
     "flow": {"virtualservice": _Field(_text), "client": _Field(_address), "port": _Field(_port)},
+    "drops": {"virtualservice": _Field(_text, ""), "look": _Field(_glance, 0)},
     "impact": {"pools": _Field(_texts, []), "servers": _Field(_to_prepare, [])},
     "events": {},
     "kernel": {},

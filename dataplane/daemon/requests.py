@@ -17,6 +17,7 @@ from dataplane.client import short_path
 from dataplane.daemon import diagnose, impact, questions, status, undoing
 from dataplane.daemon.aspect import Aspect
 from dataplane.daemon.capturing import Capturing
+from dataplane.daemon.rates import Rates
 from dataplane.engine import flowquery
 from dataplane.engine.engine import Engine
 from dataplane.errors import EngineError
@@ -84,7 +85,7 @@ class Requests:
     """Answers for an engine that has started.
 
     chosen: why the driver was chosen; look: has the plan looked at now; waiting: what waits to be confirmed; beside:
-    what the status tells of what stands beside the engine; capturing: its captures.
+    what the status tells of what stands beside the engine; capturing: its captures; rates: what comes in a second.
     """
 
     def __init__(
@@ -95,9 +96,10 @@ class Requests:
         waiting: Callable[[], Unconfirmed | None] = lambda: None,
         beside: Callable[[], dict[str, Any]] = dict,
         capturing: Capturing | None = None,
+        rates: Rates | None = None,
     ) -> None:
         self._engine, self._chosen, self._look, self._waiting, self._beside = engine, chosen, look, waiting, beside
-        self._capturing = capturing
+        self._capturing, self._rates = capturing, rates
         self._applied = asyncio.Condition()
         self._clients = _Clients()
 
@@ -173,7 +175,9 @@ class Requests:
         engine, fields = self._engine, asked.fields
         match asked.request:
             case "status":
-                told = await status.report(engine, Aspect(fields["about"]))
+                aspect = Aspect(fields["about"])
+                told = await status.report(engine, aspect)
+                told["rates"] = None if self._rates is None else self._rates.report(engine, aspect)
                 told["pid"] = os.getpid()
                 told["unconfirmed"] = undoing.report(self._waiting())
                 told["driver"]["reason"] = self._chosen
@@ -192,6 +196,10 @@ class Requests:
             case "flow":
                 told = await flowquery.explain(engine, fields["virtualservice"], fields["client"], fields["port"])
                 return {"name": engine.name} | told
+            case "drops":
+                if self._capturing is None:
+                    raise EngineError("this engine captures nothing")
+                return await self._capturing.drops(fields["virtualservice"], fields["look"])
             case "impact":
                 return await impact.known(engine, fields["pools"], fields["servers"])
             case "capture":

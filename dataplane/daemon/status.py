@@ -62,6 +62,7 @@ async def report(engine: Engine, aspect: Aspect = WHOLE) -> dict[str, Any]:
      "monitors": {"checks": how many run, "probes": ended so far, "late": {"median", "p99"}: seconds that the last
                   probes began after they were due},
      "kernel": [{"object": what the engine keeps in the kernel, and is missing, "reason": why it is not put back}],
+     ("rates": as `Rates.report` has them),
      "answered": frames that the engine answered itself (ARP requests for VIPs, pings to them, packets too big for a
                  tunnel), "dropped": {reason: packets},
      "events": [of `events.model.Event.data`: the newest, newest last]}
