@@ -19,7 +19,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests import scheduling
+from tests import forked, scheduling
 from tests.scheduling import pytest_collection_modifyitems, pytest_runtest_protocol, pytest_xdist_make_scheduler
 
 __all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol", "pytest_xdist_make_scheduler"]
@@ -45,7 +45,9 @@ def nothing_stays() -> Iterator[None]:
     # A run in the background of a script is started with SIGINT ignored, and hands that on to what it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     scheduling.enrol(os.getpid())
+    forked.enable()
     yield
+    forked.close()
     del os.environ[MARK]
     left = lasting([os.getpid()], f"{MARK}={run}")
     assert not left, f"left behind: {left}"

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from tests import forked
+
 CLONE_NEWNET = 0x40000000
 PREFIX = "avi-test-"
 
@@ -42,7 +44,7 @@ class Namespace:
     @contextmanager
     def program(self, *argv: str) -> Iterator[subprocess.Popen[str]]:
         """A program that runs there, without input, its errors in a pipe; it is told to end with the block."""
-        with subprocess.Popen(
+        with forked.popen(
             ["nsenter", f"--net={self.path}", *argv], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as process:
             try:

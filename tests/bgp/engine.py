@@ -15,7 +15,7 @@ from typing import Any
 from dataplane import client, plan
 from dataplane.errors import EngineError
 from dataplane.plan import sqlite
-from tests import earlier
+from tests import earlier, forked
 from tests.netns import Namespace
 
 from .routers import AS, ENGINES_AS
@@ -76,7 +76,7 @@ class Engine:
         words = ["run", "--state", str(self.folder), "--driver", self.driver, "--interface", "eth0"]
         argv = ["nsenter", f"--net={self.there.path}", sys.executable, "-m", "dataplane", *words]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = forked.popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd=self.code, env=earlier.environment(self.code),
             )  # fmt: skip
@@ -96,7 +96,7 @@ class Engine:
     def clean(self) -> str:
         """Take away what it left, as an operator does. Returns what was said."""
         argv = ["nsenter", f"--net={self.there.path}", sys.executable, "-m", "dataplane", "clean", "--state"]
-        return subprocess.run([*argv, str(self.folder)], capture_output=True, text=True, check=True).stdout
+        return forked.run([*argv, str(self.folder)], capture_output=True, text=True, check=True).stdout
 
     def status(self) -> dict[str, Any]:
         """What it reports; empty while it does not answer."""

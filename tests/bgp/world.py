@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dataplane.drivers import selection
 from dataplane.server import record
+from tests import forked
 from tests.netns import Namespace
 from tests.polling import until
 
@@ -143,7 +144,7 @@ class World:
                 log = folder / f"{name}.log"
                 with log.open("wb") as sink:
                     argv = self._argv(name, "tests.lab.greeter", name, str(PORT), vip)
-                    program = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
+                    program = forked.popen(argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
                 stack.callback(_end, program)
                 until(lambda log=log: "ready" in log.read_text(), log.read_text)  # type: ignore[misc]
 
@@ -151,7 +152,7 @@ class World:
         return ["nsenter", f"--net={self.spaces[name].path}", sys.executable, "-m", *words]
 
     def _program(self, name: str, *words: str) -> None:
-        done = subprocess.run(self._argv(name, *words), capture_output=True, text=True)
+        done = forked.run(self._argv(name, *words), capture_output=True, text=True)
         assert not done.returncode, done.stdout + done.stderr
 
 

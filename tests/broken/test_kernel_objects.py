@@ -16,7 +16,7 @@ from dataplane import client, plan
 from dataplane.bpf import links, programs
 from dataplane.bpf.links import Link
 from dataplane.kernel.objects import TRACE
-from tests import kernelstate
+from tests import forked, kernelstate
 from tests.broken.world import MONITOR, World, built
 from tests.drivers import every_driver
 from tests.polling import until
@@ -32,7 +32,7 @@ SCRIPT = plan.Monitor(
 def avi_se(world: World, *words: str) -> subprocess.CompletedProcess[str]:
     """A command of the operator on the engine's host."""
     where = ["nsenter", f"--net={world.spaces['engine'].path}", sys.executable, "-m", "dataplane"]
-    return subprocess.run([*where, *words], capture_output=True, text=True, check=False)
+    return forked.run([*where, *words], capture_output=True, text=True, check=False)
 
 
 def clean(world: World) -> subprocess.CompletedProcess[str]:

@@ -26,6 +26,7 @@ from dataplane.drivers import selection
 from dataplane.errors import EngineError
 from dataplane.plan import sqlite
 from dataplane.server import record
+from tests import forked
 from tests.drivers import REFERENCE
 from tests.netns import Namespace
 from tests.polling import until
@@ -66,7 +67,7 @@ class World:
         """Start a Python module of ours on a host."""
         with (self.folder / f"{where}.log").open("ab") as log:
             argv = ["nsenter", f"--net={self.spaces[where].path}", sys.executable, "-m", *words]
-            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            return forked.popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def start(self, server: str, *words: str) -> None:
         """Start a server's program, and wait until it listens."""
@@ -90,7 +91,10 @@ class World:
 
     def prepare(self, server: str, vip: str = VIP) -> None:
         """Make a server what a pool member must be."""
-        self.sh(server, f"avi-server apply --vip {vip} --mode {self.mode} --interface eth0")
+        argv = ["nsenter", f"--net={self.spaces[server].path}", sys.executable, "-m", "dataplane.server", "apply"]
+        words = ["--vip", vip, "--mode", self.mode, "--interface", "eth0"]
+        done = forked.run([*argv, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == 0, f"{server}: {done.stdout}"
 
     def publish(self, **changed: Any) -> None:
         """Write the plan that the engine follows."""
@@ -115,12 +119,12 @@ class World:
     def start_engine(self) -> None:
         """Run an engine and wait until it answers."""
         with (self.folder / "engine.log").open("ab") as log:
-            self._engine = subprocess.Popen(self._engine_argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._engine = forked.popen(self._engine_argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until(lambda: self.status() is not None, self.log)
 
     def refused(self) -> tuple[str, str]:
         """Run an engine that does not start. Returns what is wrong and the command that is to be tried."""
-        done = subprocess.run(self._engine_argv(), capture_output=True, text=True, timeout=90, check=False)
+        done = forked.run(self._engine_argv(), capture_output=True, text=True, timeout=90, check=False)
         assert done.returncode == 1, done
         wrong, _, remedy = done.stderr.partition("\navi-se: try: ")
         return wrong, remedy.strip()

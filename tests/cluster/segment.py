@@ -25,7 +25,7 @@ from dataplane import client
 from dataplane.drivers import selection
 from dataplane.errors import EngineError
 from dataplane.placement.arbitration import LEASE
-from tests import earlier
+from tests import earlier, forked
 from tests.configuration.addresses import address
 from tests.configuration.conftest import Site, tcp_profile
 from tests.netns import Namespace
@@ -76,7 +76,7 @@ class Host:
         argv += ["--name", self.name, "--store", self._url, *(words or ("--driver", "pcap"))]
         self.state.mkdir(mode=0o700, exist_ok=True)
         with (self.state / "log").open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = forked.popen(
                 ["nsenter", f"--net={self.there.path}", *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd=self.code, env=earlier.environment(self.code),
             )  # fmt: skip
@@ -88,7 +88,7 @@ class Host:
     def avi_shell(self, *words: str, lines: str = "") -> str:
         """Run `avi-shell` there. Returns what it printed. Raises CalledProcessError."""
         argv = ["nsenter", f"--net={self.there.path}", sys.executable, "-m", "avi_shell", *words]
-        done = subprocess.run(
+        done = forked.run(
             [*argv, "--state", str(self.state)], input=lines, stdout=subprocess.PIPE, text=True, check=True,
             cwd=self.code, env=earlier.environment(self.code),
         )  # fmt: skip

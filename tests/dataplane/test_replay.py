@@ -17,6 +17,7 @@ from scapy.utils import rdpcap, wrpcap, wrpcapng
 from dataplane import plan
 from dataplane.drivers.registry import NAMES
 from dataplane.plan import file
+from tests import forked
 from tests.drivers import REFERENCE, every_driver
 
 from ..packets.cases import CASES, arp_reply, arp_request, frame, tcp, udp
@@ -58,7 +59,7 @@ def command(*more: str, source: str = "in.pcap") -> list[str]:
 
 
 def replay(folder: Path, *more: str, source: str = "in.pcap") -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command(*more, source=source), cwd=folder, capture_output=True, text=True, check=False)
+    return forked.run(command(*more, source=source), cwd=folder, capture_output=True, text=True, check=False)
 
 
 def summary(folder: Path, *more: str, **options: Any) -> Any:

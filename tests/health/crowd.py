@@ -22,6 +22,7 @@ from dataplane.drivers import selection
 from dataplane.errors import EngineError
 from dataplane.plan import sqlite
 from dataplane.server import decapsulation
+from tests import forked
 from tests.health.segment import monitor
 from tests.netns import Namespace
 from tests.polling import until
@@ -70,7 +71,7 @@ class Crowd:
         words = [sys.executable, "-m", "dataplane", "run", "--state", str(self.folder), "--name", self.name]
         argv = ["nsenter", f"--net={self.engine.path}", *words, "--interface", "up0", "--driver", driver]
         with (self.folder / "engine.log").open("ab") as log:
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = forked.popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until(lambda: self.status() is not None, self.log, 60)
 
     def stop(self) -> None:
@@ -140,7 +141,7 @@ def crowd(folder: Path, servers: int, *, kind: str = "tcp", mode: str = plan.L2,
         if mode != plan.L2:
             _decapsulate(server, [vip(number) for number in range(vips)])
         words = [sys.executable, "-m", "tests.health.answering", kind, str(PORT)]
-        answering = subprocess.Popen(["nsenter", f"--net={server.path}", *words], stdout=subprocess.PIPE)
+        answering = forked.popen(["nsenter", f"--net={server.path}", *words], stdout=subprocess.PIPE)
         stack.callback(_end, answering)
         assert answering.stdout is not None
         assert answering.stdout.readline(), "the servers' program did not start"

@@ -24,6 +24,7 @@ from dataplane.drivers import registry, selection
 from dataplane.errors import EngineError
 from dataplane.plan import sqlite
 from dataplane.server import record
+from tests import forked
 from tests.drivers import REFERENCE
 from tests.netns import Namespace
 from tests.polling import until
@@ -76,14 +77,14 @@ class World:
         """Start a Python module of ours in a namespace."""
         with (self.folder / f"{where}.log").open("ab") as log:
             argv = ["nsenter", f"--net={self.spaces[where].path}", sys.executable, "-m", *words]
-            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            return forked.popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def avi_server(self, where: str, verb: str, *words: str) -> str:
         """Run avi-server on a server for both VIPs; what it said. Raises CalledProcessError."""
         argv = ["nsenter", f"--net={self.spaces[where].path}", sys.executable, "-m", "dataplane.server", verb]
         for vip in VIPS.values():
             argv += ["--vip", vip]
-        return subprocess.run([*argv, "--mode", "l3", *words], check=True, stdout=subprocess.PIPE, text=True).stdout
+        return forked.run([*argv, "--mode", "l3", *words], check=True, stdout=subprocess.PIPE, text=True).stdout
 
     def publish(self, *services: plan.Service) -> None:
         """Write the plan that the engine follows."""

@@ -11,6 +11,7 @@ import pytest
 
 from dataplane.server import __main__ as server
 from dataplane.server import iproute, record, systemd
+from tests import forked
 from tests.netns import Namespace
 
 VIP, OTHER = "10.10.10.100", "10.10.10.101"
@@ -28,7 +29,7 @@ def member() -> Iterator[Namespace]:
 
 def avi_server(there: Namespace, *words: str) -> subprocess.CompletedProcess[str]:
     program = ["nsenter", f"--net={there.path}", sys.executable, "-m", "dataplane.server"]
-    return subprocess.run([*program, *words], capture_output=True, text=True)
+    return forked.run([*program, *words], capture_output=True, text=True)
 
 
 def everything(there: Namespace) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.session.session import Session
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 VIRTUAL_SERVICE = """\
@@ -50,7 +51,7 @@ def shell(state: Path, tmp_path: Path) -> Run:
     """`avi-shell` on a state directory of its own: arguments, standard input → the completed process."""
 
     def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return forked.run(
             [sys.executable, "-m", "avi_shell", "--state", str(state), *arguments],
             input=stdin,
             capture_output=True,

@@ -15,6 +15,7 @@ import pytest
 from avi_shell.output.result import Table
 from avi_shell.views import diagnose, live
 from dataplane import client
+from tests import forked
 
 from .conftest import ROOT, VIRTUAL_SERVICE
 
@@ -44,7 +45,7 @@ class Place:
 
     def shell(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         program = [sys.executable, "-m", "avi_shell", "--state", str(self.state), *arguments]
-        return subprocess.run(
+        return forked.run(
             ["nsenter", f"--net=/run/netns/{self.name}", *program],
             input=stdin,
             capture_output=True,
