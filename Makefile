@@ -12,14 +12,16 @@ CHECKED ?= 200000
 ARM_FRAMES ?= 50000
 COMMITS ?= 500
 KILLS ?= 200
+EXAMPLES ?= 2000
 VIPS ?= 200
 CONNECTIONS ?= 1000
 BEFORE ?= d94569b
+PROPERTIES := tests/grammar tests/placement tests/packets/test_rewrite.py tests/dataplane/test_drawing.py tests/dataplane/test_foreign.py tests/dataplane/test_maglev.py tests/dataplane/test_transition.py
 KERNEL ?= 6.1
 KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_handshakes.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/server tests/kernels/vlans.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dpdk test test-dpdk dpdk-fresh lint soak fuzz arm64 torture fleet bench bench-shell test-kernel deb install-demo install-test xdp clean
+.PHONY: help demo dpdk test test-dpdk dpdk-fresh lint soak fuzz arm64 torture properties fleet bench bench-shell test-kernel deb install-demo install-test xdp clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -92,6 +94,9 @@ arm64: install-test ## the native decision for Arm, emulated: packet table and r
 
 torture: install-test ## kills, damage, full disks, mutated input: every part (TORTURE="kills=50 starts": those alone)
 	@$(BIN)/python -m tests.torture $(TORTURE)
+
+properties: install-test ## what must hold of every input, with many more inputs than make test has (EXAMPLES=2000)
+	@AVI_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n 2 -o timeout=3600 -p no:cacheprovider $(PROPERTIES)
 
 fleet: install-test ## several engines and hosts, and what befalls them (COMMITS=500 KILLS=200 VIPS=200 CONNECTIONS=1000 BEFORE=COMMIT)
 	@$(BIN)/python -m tests.cluster.fleet --commits $(COMMITS) --kills $(KILLS)

@@ -29,7 +29,11 @@ MARK = "AVI_TEST_RUN"
 # would compile its modules again: a quarter of the processor time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+EXAMPLES = int(os.environ.get("AVI_TEST_EXAMPLES", "40"))
+"""Examples of a property that does not say how many it needs."""
+hypothesis.settings.register_profile(
+    "suite", max_examples=EXAMPLES, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 # How fast the machine is, with other tests beside them, is not what properties are about.
 hypothesis.settings.load_profile("suite")
 SHARED = pytest.StashKey[Path]()

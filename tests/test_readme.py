@@ -77,11 +77,10 @@ def test_the_pages_that_help_lists_are_the_files() -> None:
     assert set(linked) == set(PAGES)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_help_shows_a_page(name: str, tmp_path: Path) -> None:
-    done = run(["avi-shell", "-c", f"help {name}"], tmp_path / "state")
+def test_help_shows_every_page(tmp_path: Path) -> None:
+    done = run(["avi-shell", *(word for name in PAGES for word in ("-c", f"help {name}"))], tmp_path / "state")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.rstrip("\n") == manual.page(name)
+    assert done.stdout == "".join(f"{manual.page(name)}\n" for name in PAGES)
 
 
 def test_the_readme_is_short() -> None:
