@@ -110,7 +110,10 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         help="of its log on standard error (default: %(default)s: journal under systemd, else text)",
     )
     run.add_argument(
-        "--metrics", type=_endpoint, metavar="ADDRESS:PORT", help="serve metrics for Prometheus there (/metrics)"
+        "--metrics",
+        type=_endpoint,
+        metavar="ADDRESS:PORT",
+        help="serve metrics for Prometheus there (/metrics), and a page for browsers (/)",
     )
 
 

@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from avi_shell.fronts.screen import Screen
-from avi_shell.output.rates import short, sparkline
 from avi_shell.output.result import Result
 from avi_shell.output.sight import Line, Sight, word
 from dataplane import client
 from dataplane.foreign.text import visible
+from dataplane.rates import short, sparkline
 
 _COLOURS = {
     "OPER_UP": "green",

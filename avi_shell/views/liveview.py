@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from avi_shell.configuration.document import Document
-from avi_shell.output.rates import Rates, short
 from avi_shell.output.result import Part, Prose, Table
 from avi_shell.output.sight import Drops, Line, Sight, word
 from avi_shell.views import live
 from avi_shell.views.gathering import Engines
 from dataplane import client
+from dataplane.rates import Rates, short
 
 EVENTS = 50
 """Events that are told, of all engines."""
@@ -32,7 +32,7 @@ class LiveView:
     def look(self, engines: Engines) -> tuple[Sight, list[dict[str, Any]]]:
         """What there is to see now, and the same as data: one object an engine."""
         reports = engines.reports(str(self.document.get("uuid")))
-        self._rates.add(time.monotonic(), dict(_counters(reports)))
+        self._rates = self._rates.added(time.monotonic(), dict(_counters(reports)))
         name, told = str(self.document["name"]), reports.told()
         if not reports and not reports.doubtful:
             told.append(live.no_engine(engines.directory))

@@ -22,18 +22,26 @@ async def served(engine: Engine, at: tuple[str, int] | None) -> AsyncIterator[in
     if at is None:
         yield 0
         return
-    from dataplane.metrics import exposition, text
+    from dataplane.daemon.looking import Looks
+    from dataplane.metrics import exposition, page, text
     from dataplane.metrics.endpoint import Answer, Endpoint
     from dataplane.metrics.snapshot import Gatherer
 
     gatherer = Gatherer(engine)
 
-    async def metrics() -> Callable[[], Answer]:
+    looks = Looks(engine)
+
+    async def metrics(_query: str) -> Callable[[], Answer]:
         snapshot = await gatherer.snapshot()
         return lambda: Answer(exposition.CONTENT_TYPE, text.text(snapshot))
 
-    endpoint = Endpoint(at, {"/metrics": metrics})
-    log.info("metrics are on http://%s:%d/metrics", at[0], endpoint.port)
+    async def browsed(query: str) -> Callable[[], Answer]:
+        report, rates = await looks.look()
+        asked = page.asked(query)
+        return lambda: Answer("text/html; charset=utf-8", page.html(report, rates, asked), page.POLICY)
+
+    endpoint = Endpoint(at, {"/metrics": metrics, "/": browsed})
+    log.info("metrics are on http://%s:%d/metrics, a page for browsers on /", at[0], endpoint.port)
     try:
         yield endpoint.port
     finally:

@@ -1,1 +1,1 @@
-"""Metrics of an engine for Prometheus: gathered from the engine, written as text, served over HTTP."""
+"""Metrics of an engine for Prometheus, and its page for browsers: gathered from the engine, served over HTTP."""

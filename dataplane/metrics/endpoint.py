@@ -1,4 +1,7 @@
-"""The HTTP endpoint: `/metrics` for Prometheus. Threads of its own answer; the engine's loop gives the values alone."""
+"""The HTTP endpoint: `/metrics` for Prometheus, `/` for a browser.
+
+Threads of its own answer; the engine's loop gives the values alone.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,12 @@ class Answer(NamedTuple):
 
     content_type: str
     body: str
+    policy: str = "default-src 'none'"  # what a browser may do with it (CSP)
 
 
-Resource = Callable[[], Awaitable[Callable[[], Answer]]]
-"""Takes the values on the loop. What it returns makes the answer of them, in the thread of the client."""
+Resource = Callable[[str], Awaitable[Callable[[], Answer]]]
+"""Takes the values on the loop, given the query of the address. What it returns makes the answer of them, in the thread
+of the client."""
 
 
 class Endpoint:
@@ -54,14 +59,15 @@ class Endpoint:
 
     def answer(self, path: str) -> tuple[HTTPStatus, Answer]:
         """What a client gets; called in the client's thread."""
-        resource = self._resources.get(path.partition("?")[0])
+        place, _, query = path.partition("?")
+        resource = self._resources.get(place)
         if resource is None:
             paths = ", ".join(self._resources)
             return HTTPStatus.NOT_FOUND, Answer("text/plain; charset=utf-8", f"not here; there is: {paths}\n")
         if not self._room.acquire(timeout=TIMEOUT):
             return HTTPStatus.SERVICE_UNAVAILABLE, Answer("text/plain; charset=utf-8", "too many clients\n")
         try:
-            made = asyncio.run_coroutine_threadsafe(_called(resource), self._loop).result(TIMEOUT)
+            made = asyncio.run_coroutine_threadsafe(_called(resource, query), self._loop).result(TIMEOUT)
             return HTTPStatus.OK, made()
         except TimeoutError:
             return HTTPStatus.SERVICE_UNAVAILABLE, Answer("text/plain; charset=utf-8", "the engine is busy\n")
@@ -69,8 +75,8 @@ class Endpoint:
             self._room.release()
 
 
-async def _called(resource: Resource) -> Callable[[], Answer]:
-    return await resource()
+async def _called(resource: Resource, query: str) -> Callable[[], Answer]:
+    return await resource(query)
 
 
 class _Server(ThreadingHTTPServer):
@@ -95,7 +101,9 @@ def _handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", answer.content_type)
             self.send_header("Content-Length", str(len(body)))
             self.send_header("X-Content-Type-Options", "nosniff")
-            self.send_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+            self.send_header("Content-Security-Policy", answer.policy)
+            self.send_header("Referrer-Policy", "no-referrer")
+            self.send_header("Cache-Control", "no-store")
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)

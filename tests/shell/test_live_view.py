@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avi_shell.output.rates import Rates, short, sparkline
+from dataplane.rates import Rates, short, sparkline
 
 from .conftest import VIRTUAL_SERVICE, Run, Typist
 from .emulator import Emulator
@@ -18,15 +18,18 @@ Start = Callable[..., Typist]
 
 
 def test_rates_are_of_what_grew_since_the_look_before() -> None:
-    rates = Rates()
-    rates.add(10.0, {"a": 100, "b": 7})
-    assert rates.now("a") is None
-    rates.add(12.0, {"a": 300, "b": 7})
-    assert (rates.now("a"), rates.now("b")) == (100.0, 0.0)
-    rates.add(13.0, {"a": 50, "c": 1})  # the engine began anew, and b is gone
-    assert [rates.now(key) for key in "abc"] == [None, None, None]
-    rates.add(14.0, {"a": 60})
-    assert rates.past("a") == (10.0,)
+    first = Rates().added(10.0, {"a": 100, "b": 7})
+    assert first.now("a") is None
+    second = first.added(12.0, {"a": 300, "b": 7})
+    assert (second.now("a"), second.now("b")) == (100.0, 0.0)
+    third = second.added(13.0, {"a": 50, "c": 1})  # the engine began anew, and b is gone
+    assert [third.now(key) for key in "abc"] == [None, None, None]
+    fourth = third.added(14.0, {"a": 60})
+    assert list(fourth.past("a")) == [10.0]
+    rates = Rates(kept=3)
+    for at in range(9):
+        rates = rates.added(at, {"a": at * at})
+    assert list(rates.past("a")) == [11.0, 13.0, 15.0]
 
 
 def test_rates_in_few_characters() -> None:

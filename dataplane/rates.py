@@ -1,45 +1,49 @@
-"""Rates of counters that are looked at again and again, and how they went. Pure."""
+"""Rates of counters that are looked at again and again, and how they went.
+
+Pure, and of both rooms: the shell and the engine's page tell rates alike.
+"""
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
 from collections.abc import Hashable, Mapping, Sequence
 
 KEPT = 120
 """Rates that are kept of each counter."""
+_NONE = array("f")
 _BARS = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS = "_.-=+*%#"
 
 
 class Rates:
-    """Counters, and how fast they grow."""
+    """Counters at one moment, and how fast they grew. It does not change. kept: rates that are kept of each."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
         self._at = 0.0
         self._last: Mapping[Hashable, int] = {}
-        self._past: dict[Hashable, deque[float]] = {}
+        self._now: dict[Hashable, float] = {}
+        self._past: dict[Hashable, array[float]] = {}
 
-    def add(self, at: float, counters: Mapping[Hashable, int]) -> None:
-        """What they are at a time, seconds. One that fell began anew: it has no rate this time. Those that are gone are
-        forgotten."""
-        took = at - self._at
-        self._past = {key: self._past.get(key, deque(maxlen=KEPT)) for key in counters}
+    def added(self, at: float, counters: Mapping[Hashable, int]) -> Rates:
+        """With what the counters are at a time, seconds. One that fell began anew: it has no rate this time. Those that
+        are gone are forgotten."""
+        made, took = Rates(self._kept), at - self._at
+        made._at, made._last = at, counters
         for key, value in counters.items():
             before = self._last.get(key)
-            if before is None or value < before or took <= 0:
-                self._past[key].clear()
-            else:
-                self._past[key].append((value - before) / took)
-        self._at, self._last = at, dict(counters)
+            if before is not None and value >= before and took > 0:
+                made._now[key] = rate = (value - before) / took
+                made._past[key] = self._past.get(key, _NONE)[1 - self._kept :] + array("f", (rate,))
+        return made
 
     def now(self, key: Hashable) -> float | None:
         """A counter's growth per second since it was looked at before; None where it is not known."""
-        past = self._past.get(key)
-        return past[-1] if past else None
+        return self._now.get(key)
 
     def past(self, key: Hashable) -> Sequence[float]:
         """Its rates, the newest last."""
-        return tuple(self._past.get(key, ()))
+        return self._past.get(key, _NONE)
 
 
 def sparkline(rates: Sequence[float], width: int, top: float = 0.0, *, plain: bool = False) -> str:
