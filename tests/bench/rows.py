@@ -66,6 +66,10 @@ ROWS = (
         {"L2": at_least(0.95, 0.88), "L3": at_least(0.90, 0.80)},
     ),
     Row(
+        "one-armed", "XDP, frames leave by the interface they came by", "bare XDP_TX", "onearmed:forwarding",
+        {"L2": at_least(0.88, 0.82), "L3": at_least(0.80, 0.74)},
+    ),
+    Row(
         "flows", "flows in stable slots", "own rate at 1,000 flows", "rates:flows",
         dict.fromkeys(
             ("L2, 1 flow", "L2, 1,000,000 flows", "L3, 1 flow", "L3, 1,000,000 flows"), at_least(0.97, 0.93)

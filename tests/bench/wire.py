@@ -121,6 +121,8 @@ class Wire:
     _generate: Program
     bare: Program
     """Redirects every frame to the sink."""
+    bare_transmit: Program
+    """Sends every frame back as it came."""
     _arrived: Map
 
     def push(self, frames: int, processors: Sequence[int] = (0,)) -> float:
@@ -197,7 +199,7 @@ def wire(queues: int = 1) -> Iterator[Wire]:
         client.sh("ip link set c0 up")
         sink.sh("ip link set s0 up")
         (b0, b0_mac), (b1, b1_mac) = balancer.link("b0"), balancer.link("b1")
-        programs = {name: loaded.program(name) for name in ("generate", "bare_redirect", "count")}
+        programs = {name: loaded.program(name) for name in ("generate", "bare_redirect", "empty", "count")}
         for program in programs.values():
             stack.callback(program.close)
         ports, count = loaded.map("ports"), programs["count"]
@@ -210,7 +212,7 @@ def wire(queues: int = 1) -> Iterator[Wire]:
         traffic = Traffic(loaded.map("data"))
         yield Wire(
             client, balancer, sink, *interfaces, traffic, queues, programs["generate"], programs["bare_redirect"],
-            loaded.map("arrived"),
+            programs["empty"], loaded.map("arrived"),
         )  # fmt: skip
 
 
