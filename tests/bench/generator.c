@@ -11,17 +11,24 @@
 #define PROCESSORS 64
 #define AT_ONCE 1000
 #define SEGMENTS 10
+#define BATCH 64
+#define DELAYS 16384
+#define DELAY_STEP 32
+#define IPIP 4
+#define WAITS (1 << 20)
 #define SYN 0x02
 #define ACK 0x10
 
 /* Where in a frame: IP checksum, last words of source and destination address, source port, last byte of the TCP
- * sequence number or the UDP checksum, TCP flags. */
+ * sequence number or the UDP checksum, TCP flags; the protocol; when the frame was made, in the data of UDP. */
 #define CHECKSUM 24
 #define SOURCE 28
 #define DESTINATION 32
 #define PORT 34
 #define CLASS 41
 #define FLAGS 47
+#define PROTOCOL 23
+#define MADE 44
 
 #define swapped(word) ((__u16)__builtin_bswap16(word))
 
@@ -39,6 +46,26 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } arrived SEC(".maps");
+
+/* When the next batch of frames is due, and nanoseconds between two; frames made. */
+struct pace {
+	__u64 due, interval, made;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pace);
+} pace SEC(".maps");
+
+/* Frames by how long they took from where they were made, in steps; the last: all that took longer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, DELAYS);
+	__type(key, __u32);
+	__type(value, __u64);
+} delays SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -89,7 +116,7 @@ static __always_inline __u32 whole_flow(void *frame)
 /* A page begins as `frame` and is recycled with what the last program made of it, its data back at the first byte: that
  * may have been anything in the Ethernet header, and in the IP header only the first words that differ by flow. Short,
  * for each nanosecond here counts for every program alike and hides what is between them. */
-SEC("xdp.frags") int generate(struct xdp_md *ctx)
+static __always_inline int generated(struct xdp_md *ctx)
 {
 	__u32 *words = (void *)(long)ctx->data;
 	__u32 flow, sum;
@@ -117,6 +144,59 @@ SEC("xdp.frags") int generate(struct xdp_md *ctx)
 		*(__u16 *)((void *)words + DESTINATION) = destination;
 	}
 	return bpf_redirect_map(&ports, 0, XDP_DROP);
+}
+
+SEC("xdp.frags") int generate(struct xdp_md *ctx)
+{
+	return generated(ctx);
+}
+
+static long until_due(__u32 turn, __u64 *due)
+{
+	return bpf_ktime_get_ns() >= *due;
+}
+
+/* The same, a batch at a time when it is due, each frame with the time that it is made. What is late makes up for
+ * nothing. */
+SEC("xdp.frags") int paced(struct xdp_md *ctx)
+{
+	int action = generated(ctx);
+	__u8 *bytes = (void *)(long)ctx->data;
+	__u32 only = 0;
+	struct pace *held = bpf_map_lookup_elem(&pace, &only);
+	__u64 due;
+
+	if (!held || bytes + FRAME > (__u8 *)(long)ctx->data_end)
+		return XDP_DROP;
+	if (held->made++ % BATCH == 0) {
+		due = held->due;
+		bpf_loop(WAITS, until_due, &due, 0);
+		due = bpf_ktime_get_ns();
+		held->due = (due - held->due < held->interval ? held->due : due) + held->interval;
+	}
+	*(__u64 *)(bytes + MADE) = bpf_ktime_get_ns();
+	return action;
+}
+
+/* A sink that looks how long each frame took. */
+SEC("xdp.frags") int timed(struct xdp_md *ctx)
+{
+	__u8 *bytes = (void *)(long)ctx->data;
+	__u32 tunnel, key;
+	__u64 took, *number;
+
+	if (bytes + FRAME > (__u8 *)(long)ctx->data_end)
+		return XDP_DROP;
+	tunnel = bytes[PROTOCOL] == IPIP ? TUNNEL : 0;
+	bytes += tunnel;
+	if (bytes + FRAME > (__u8 *)(long)ctx->data_end)
+		return XDP_DROP;
+	took = (bpf_ktime_get_ns() - *(__u64 *)(bytes + MADE)) / DELAY_STEP;
+	key = took < DELAYS ? took : DELAYS - 1;
+	number = bpf_map_lookup_elem(&delays, &key);
+	if (number)
+		(*number)++;
+	return XDP_DROP;
 }
 
 SEC("xdp.frags") int bare_redirect(struct xdp_md *ctx)

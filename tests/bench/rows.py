@@ -120,6 +120,10 @@ ROWS = (
         dict.fromkeys(("p50", "p99"), at_most(1.1, 1.3)),
     ),
     Row(
+        "under-load", "a frame's time at 0.6 of the rate that XDP reaches", BARE, "underload:latency",
+        dict.fromkeys(("L2, p99", "L3, p99"), at_most(1.3, 1.3)),
+    ),
+    Row(
         "connections", "real TCP connections through real servers", "direct, no balancer", "connections:opened",
         {"XDP": at_least(0.9, 0.8)},
     ),

@@ -124,6 +124,10 @@ class Wire:
     bare_transmit: Program
     """Sends every frame back as it came."""
     _arrived: Map
+    loaded: Object
+    """Of generator.c."""
+    sink_end: Link
+    """Of the sink's program, which counts."""
 
     def push(self, frames: int, processors: Sequence[int] = (0,)) -> float:
         """Send so many frames from each of some processors at the same time. Returns seconds of the busiest one's time:
@@ -205,14 +209,15 @@ def wire(queues: int = 1) -> Iterator[Wire]:
         ports, count = loaded.map("ports"), programs["count"]
         client.run(lambda: ports.update(bytes(4), client.link("c0")[0].to_bytes(4, "little")))
         balancer.run(lambda: ports.update(b"\1\0\0\0", b1.to_bytes(4, "little")))
+        ends = []
         for there, name in ((client, "c0"), (sink, "s0")):
-            end = there.run(lambda there=there, name=name: attach(there, name, count))  # type: ignore[misc]
-            stack.callback(end.close)
+            ends.append(there.run(lambda there=there, name=name: attach(there, name, count)))  # type: ignore[misc]
+            stack.callback(ends[-1].close)
         interfaces = Interface(b0, "b0", b0_mac, 1500), Interface(b1, "b1", b1_mac, 1500)
         traffic = Traffic(loaded.map("data"))
         yield Wire(
             client, balancer, sink, *interfaces, traffic, queues, programs["generate"], programs["bare_redirect"],
-            programs["empty"], loaded.map("arrived"),
+            programs["empty"], loaded.map("arrived"), loaded, ends[-1],
         )  # fmt: skip
 
 
