@@ -81,6 +81,13 @@ class _Watch:
     finding: bool = False  # a run is finding the route
     running: set[_Running] = field(default_factory=set)  # runs that have not ended
 
+    def unchanged(self) -> bool:
+        """Whether a good answer tells nothing new: the last result was one, too."""
+        state, host = self.state, self.host
+        return bool(
+            self.heard and state.up and not state.streak and not state.reason and host.answers and not host.causes
+        )
+
 
 class _Running:
     """One run of a check. It is called with its outcome. began: time.monotonic()."""
@@ -289,13 +296,17 @@ class HealthChecker:
     def _over(self, running: _Running) -> None:
         if running in running.watch.running:
             running.watch.running.remove(running)
+            running.run = None  # it holds this one, too: both are gone at once
             self.schedule.ended()
 
     def _ended(self, running: _Running, outcome: Outcome) -> None:
         self._over(running)
         watch = running.watch
         self.durations[watch.check.monitor.type].observe(time.monotonic() - running.began)
-        if isinstance(outcome, ProbeFailed):
+        if outcome is True and watch.unchanged():  # what nearly all are
+            self.probes += 1
+            watch.state.probes += 1
+        elif isinstance(outcome, ProbeFailed):
             against = self._explain(watch.check, running.began) if outcome.silent else NO_FAULT
             silent = outcome.silent and not against.reason
             fault = against if against.reason else Fault(outcome.reason)

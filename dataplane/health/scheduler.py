@@ -1,4 +1,4 @@
-"""Decides when probes run: one heap of due times on the event loop, for any number of checks.
+"""Decides when probes run: one heap of moments on the event loop, for any number of checks.
 
 From the second run on, an entry is due at fixed intervals, however long its runs take: nothing drifts. Entries that are
 added together are spread over their interval, so that 5,000 of them are no burst. Runs that were missed altogether
@@ -24,11 +24,12 @@ BURST = 2000
 """First runs a second: up to this rate, entries that are added together begin at once."""
 RUNNING = 10_000
 """Runs at a time. Those beyond wait, first come, first served."""
-GRAIN = 0.01
-"""Seconds. Runs due within it begin together: to wake up once for ten of them costs a third less."""
+GRAIN = 0.025
+"""Seconds. Runs due within it begin together, at its end, and are one list: to wake up costs more than some runs do. At
+1,000 runs a second a run's share of the schedule took 20 µs with 0.01, 14 with 0.02, 8 with 0.05."""
 _GOLDEN = 0.6180339887498949
-_OTHER_FILES = 512
-"""Files that the process needs for everything but probes."""
+_OTHER_FILES = 1024
+"""Files that the process needs for everything but probes that run; sockets kept for later ones are among them."""
 _NEAREST = 0.25
 """The second run comes after this share of the interval, at least: that spreads the entries."""
 
@@ -62,13 +63,13 @@ class Scheduler:
     def __init__(self, running: int = RUNNING) -> None:
         self._limit = running
         self._running = 0
-        self._heap: list[tuple[float, int, Entry]] = []
+        self._moments: list[int] = []  # a heap, in grains
+        self._due: dict[int, list[Entry]] = {}  # what is due at each of them
         self._waiting: deque[Entry] = deque()
-        self._order = itertools.count()
         self._phases = itertools.count(1)
         self._next_first = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._wakes = 0.0
+        self._wakes = 0
         self.late: deque[float] = deque(maxlen=10_000)
 
     def add(self, run: Callable[[], None], interval: float) -> Entry:
@@ -101,37 +102,42 @@ class Scheduler:
         """Stop running all entries."""
         if self._timer is not None:
             self._timer.cancel()
-        for entry in (*(entry for _, _, entry in self._heap), *self._waiting):
+        for entry in (*itertools.chain.from_iterable(self._due.values()), *self._waiting):
             entry.stopped = True
-        self._heap.clear()
+        self._moments.clear()
+        self._due.clear()
         self._waiting.clear()
 
     def _push(self, entry: Entry) -> None:
-        heapq.heappush(self._heap, (entry.due, next(self._order), entry))
-        if self._timer is None or entry.due < self._wakes:
+        moment = math.ceil(entry.due / GRAIN)
+        if moment in self._due:
+            self._due[moment].append(entry)
+            return
+        self._due[moment] = [entry]
+        heapq.heappush(self._moments, moment)
+        if self._timer is None or moment < self._wakes:
             self._sleep()
 
     def _sleep(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._heap:
-            self._wakes = math.ceil(self._heap[0][0] / GRAIN) * GRAIN
-            self._timer = asyncio.get_running_loop().call_at(self._wakes, self._wake)
+        if self._moments:
+            self._wakes = self._moments[0]
+            self._timer = asyncio.get_running_loop().call_at(self._wakes * GRAIN, self._wake)
 
     def _wake(self) -> None:
-        self._timer = None
         now = asyncio.get_running_loop().time()
-        while self._heap and self._heap[0][0] <= now:
-            _, _, entry = heapq.heappop(self._heap)
-            if entry.stopped:
-                continue
-            self.late.append(now - entry.due)
-            self._begin(entry)
-            entry.due += entry.interval * (entry.phase if entry.runs == 1 else 1)
-            if entry.due <= now:  # missed runs are left out
-                entry.due += entry.interval * ((now - entry.due) // entry.interval + 1)
-            heapq.heappush(self._heap, (entry.due, next(self._order), entry))
+        while self._moments and self._moments[0] * GRAIN <= now:
+            for entry in self._due.pop(heapq.heappop(self._moments)):
+                if entry.stopped:
+                    continue
+                self.late.append(now - entry.due)
+                self._begin(entry)
+                entry.due += entry.interval * (entry.phase if entry.runs == 1 else 1)
+                if entry.due <= now:  # missed runs are left out
+                    entry.due += entry.interval * ((now - entry.due) // entry.interval + 1)
+                self._push(entry)
         self._sleep()
 
     def _begin(self, entry: Entry) -> None:

@@ -142,8 +142,8 @@ ROWS = (
     Row(
         "monitors", "monitors of 1,000 servers, each probed every second", "connections of a bare epoll loop",
         "monitors:probes",
-        {"TCP": at_most(1.4, 3)}
-        | dict.fromkeys(("half-open", "HTTP", "UDP", "PING", "TCP in a tunnel"), at_most(2, 5)),
+        {"TCP": at_most(1.3, 1.4)}
+        | dict.fromkeys(("half-open", "HTTP", "UDP", "PING", "TCP in a tunnel"), at_most(1.8, 2.5)),
     ),
     Row(
         "crowd", "5,000 servers, each probed every second; 500 of them fall silent", "", "monitors:many",

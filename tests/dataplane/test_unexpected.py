@@ -58,7 +58,9 @@ def test_a_files_fault_keeps_no_other_unread_and_is_no_endless_loop() -> None:
     async def job(told: Told) -> None:
         poller, read = Poller(), []
         pipes = [os.pipe() for _ in range(2)]
-        for (reader, _), ready in zip(pipes, (fails, lambda: read.append(os.read(pipes[1][0], 9))), strict=True):
+        for (reader, _), ready in zip(
+            pipes, (lambda _: fails(), lambda _: read.append(os.read(pipes[1][0], 9))), strict=True
+        ):
             poller.watch(reader, READABLE, ready)
         for _, writer in pipes:
             os.write(writer, b"x")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from dataplane.health.probes.poller import READABLE, Poller
+from dataplane.health.probes.poller import EDGE, READABLE, Poller
 
 
 def test_no_time_passes_for_a_probe_while_the_loop_stands_still() -> None:
@@ -18,7 +18,7 @@ def test_no_time_passes_for_a_probe_while_the_loop_stands_still() -> None:
         over = asyncio.Event()
         with ours, theirs:
 
-            def heard() -> None:
+            def heard(_events: int) -> None:
                 told.append(ours.recv(10).decode())
                 answered.cancel()
 
@@ -51,3 +51,34 @@ def test_time_passes_for_a_probe_though_the_loop_always_stands_still(monkeypatch
         return turns
 
     assert asyncio.run(run()) < 20
+
+
+def test_what_was_there_for_a_paused_file_is_not_told_to_whoever_watches_it_next() -> None:
+    """Two files are ready at once; the first one told pauses the other, and somebody else watches that."""
+    told: list[str] = []
+
+    async def run() -> None:
+        poller, pairs = Poller(), [socket.socketpair() for _ in range(2)]
+
+        def first(_events: int) -> None:
+            told.append("first")
+            for ours, _ in pairs:
+                poller.pause(ours.fileno())
+                poller.watch(ours.fileno(), READABLE | EDGE, lambda _: told.append("next"))
+
+        for ours, theirs in pairs:
+            poller.watch(ours.fileno(), READABLE | EDGE, first)
+            theirs.send(b"x")
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert told == ["first"]
+        pairs[1][1].send(b"y")
+        async with asyncio.timeout(20):
+            while told != ["first", "next"]:
+                await asyncio.sleep(0)
+        poller.close()
+        for ours, theirs in pairs:
+            ours.close()
+            theirs.close()
+
+    asyncio.run(run())

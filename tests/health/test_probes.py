@@ -12,9 +12,10 @@ import pytest
 
 from dataplane.forwarding.values import Interface
 from dataplane.health.probepaths import ProbePaths
+from dataplane.health.probes.check import Check, Outcome, ProbeFailed
 from dataplane.health.probes.factory import ProbeFactory
 from dataplane.health.probes.script import interpreter
-from dataplane.plan import L3_IPIP
+from dataplane.plan import L3_IPIP, Monitor
 from tests.health import askvip
 from tests.health.segment import DEAD, ENGINE, SERVER, VIP, Segment, monitor, segment
 from tests.polling import until
@@ -77,6 +78,68 @@ def test_a_half_open_probe_is_never_accepted(there: Segment) -> None:
         listening.setblocking(False)
         with pytest.raises(BlockingIOError):
             listening.accept()
+
+
+@pytest.mark.root
+def test_a_socket_that_is_used_again_knows_nothing_of_its_last_probe(there: Segment) -> None:
+    """One socket serves one probe after the other while they end well; each has a port of its own."""
+    tcp, http = monitor("TCP"), monitor("HTTP", request="GET / HTTP/1.0")
+    answer = b"HTTP/1.0 200 OK\r\n\r\n"
+    with there.answering(answer) as (port, got), there.listen(socket.SOCK_STREAM) as listening:
+        quiet = listening.getsockname()[1]
+        asked = [(tcp, quiet), (tcp, CLOSED), (tcp, quiet), (http, port), (http, quiet), (http, port), (tcp, quiet)]
+
+        async def run(paths: ProbePaths, probes: ProbeFactory, interface: Interface) -> list[object]:
+            source = socket.inet_aton(ENGINE)
+            mark = paths.open(socket.inet_aton(SERVER), interface, source)
+            return [await outcome(probes, each, at, mark, source) for each, at in asked]
+
+        refused, late = f"port {CLOSED} is closed on the VIP: connection refused", "no answer within 1 s"
+        assert there.run(run) == [
+            True,
+            refused,
+            True,
+            True,
+            f"the VIP took the connection, and sent {late}",
+            True,
+            True,
+        ]
+        clients = set()
+        for _ in range(4):
+            accepted, client = listening.accept()
+            accepted.close()
+            clients.add(client)
+        assert len(clients) == 4
+        assert len(got) == 2
+
+
+@pytest.mark.root
+def test_what_came_with_the_connection_is_read() -> None:
+    """The server speaks before the probe looks, and then no more."""
+
+    async def run() -> Outcome:
+        probes, told = ProbeFactory(), asyncio.get_running_loop().create_future()
+        here = socket.inet_aton("127.0.0.1")
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            check = Check(here, here, listening.getsockname()[1], monitor("TCP", response="220"))
+            probes.probe(check).start(0, here, told.set_result)
+            accepted, _ = listening.accept()
+            with accepted:
+                accepted.sendall(b"220 welcome")
+                found: Outcome = await told
+        probes.close()
+        return found
+
+    assert asyncio.run(run()) is True
+
+
+async def outcome(probes: ProbeFactory, of: Monitor, port: int, mark: int, source: bytes) -> object:
+    """Of one probe; in words if it failed."""
+    told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    check = Check(socket.inet_aton(VIP), socket.inet_aton(SERVER), port, of)
+    probes.probe(check).start(mark, source, told.set_result)
+    found = await told
+    return found.reason if isinstance(found, ProbeFailed) else found
 
 
 UDP_ROWS: list[tuple[str, dict[str, Any], bytes, bool | str]] = [

@@ -76,6 +76,6 @@ def test_more_runs_than_the_process_has_files_for_are_not_begun() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (600, before[1]))
         assert running_limit(1000) == 1000
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (1512, before[1])
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (2024, before[1])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)

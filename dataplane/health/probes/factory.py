@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from dataplane.health.probes import halfopen, http, ping, script, tcp, udp
 from dataplane.health.probes.check import Check, Done, Probe, ProbeFailed, Run, ended
+from dataplane.health.probes.connection import Connections
 from dataplane.health.probes.poller import Poller
 from dataplane.plan import MONITOR_EXTERNAL, MONITOR_HTTP, MONITOR_PING, MONITOR_TCP, MONITOR_UDP
 
@@ -20,13 +21,14 @@ class ProbeFactory:
     def __init__(self) -> None:
         self._poller = Poller()
         self._pings = ping.PingSocket(self._poller)
+        self._connections = Connections(self._poller)
         self._half_opens = halfopen.HalfOpenSockets(self._poller)
         self._scripts = script.ScriptRunner()
         self._makers: dict[str, Callable[[Check], Probe]] = {
             MONITOR_TCP: self._tcp,
             MONITOR_UDP: lambda check: udp.UdpProbe(check, self._poller),
             MONITOR_PING: self._pings.probe,
-            MONITOR_HTTP: lambda check: http.probe(check, self._poller),
+            MONITOR_HTTP: lambda check: http.probe(check, self._connections),
             MONITOR_EXTERNAL: self._scripts.probe,
         }
 
@@ -36,11 +38,12 @@ class ProbeFactory:
         return make(check)
 
     def _tcp(self, check: Check) -> Probe:
-        return self._half_opens.probe(check) if check.monitor.half_open else tcp.probe(check, self._poller)
+        return self._half_opens.probe(check) if check.monitor.half_open else tcp.probe(check, self._connections)
 
     def close(self) -> None:
         """Close what the probes share. No probe may run any more."""
         self._pings.close()
+        self._connections.close()
         self._half_opens.close()
         self._scripts.close()
         self._poller.close()

@@ -6,23 +6,20 @@ socket for all probes receives the SYN-ACKs and sends the RSTs that answer them,
 take the data's path too. The connecting socket stays open meanwhile: without it the kernel would send a RST of its own,
 without the mark.
 
-A new filter costs more than a probe. So sockets of probes that ended well are used again: connecting them to nowhere
-(AF_UNSPEC, connect(2)) gives them a new port the next time.
+A new filter costs more than a probe. So the connecting sockets are used again (`connection`).
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-import select
 import socket
 import struct
 
 from dataplane.forwarding.rewrite import checksum
 from dataplane.health.probes.check import Check, Done, Outcome, Run, ended, failure
-from dataplane.health.probes.connection import connection
-from dataplane.health.probes.poller import WRITABLE, Poller
+from dataplane.health.probes.connection import EVENTS, Connections
+from dataplane.health.probes.poller import Poller
 from dataplane.health.probes.tcp import silence
 from dataplane.network.icmp import ancillary
 from dataplane.runtime.rawsocket import RawListener, attach_filter
@@ -46,9 +43,6 @@ _ONLY_SYN_ACK = (
     _TAKE,
     _DROP,
 )
-_NOWHERE = struct.pack("=H14x", socket.AF_UNSPEC)
-_SPARE = 1000
-"""Sockets kept for later probes."""
 
 Ends = tuple[bytes, int, int]
 """The VIP, its port, the probe's own port."""
@@ -60,12 +54,10 @@ class HalfOpenSockets:
     def __init__(self, poller: Poller) -> None:
         self.poller = poller
         self.waiting: dict[Ends, HalfOpenRun] = {}
-        self._spare: dict[bytes, list[socket.socket]] = {}
-        self._spared = 0
+        self.connecting = Connections(poller, lambda made: attach_filter(made, _ONLY_RST))
         self._listener = RawListener(
             socket.IPPROTO_TCP, self._received, size=256, prepare=lambda made: attach_filter(made, _ONLY_SYN_ACK)
         )
-        self._disconnect = ctypes.CDLL(None, use_errno=True).connect
 
     def probe(self, check: Check) -> HalfOpenProbe:
         """The probe of a check: whether the VIP's port answers a SYN with SYN-ACK."""
@@ -74,25 +66,7 @@ class HalfOpenSockets:
     def take(self, mark: int, source: bytes) -> socket.socket:
         """A socket to connect. Raises OSError."""
         self._listener.opened()
-        spare = self._spare.get(source)
-        if spare:
-            self._spared -= 1
-            made = spare.pop()
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-            return made
-        fresh = connection(mark, source)
-        attach_filter(fresh, _ONLY_RST)
-        return fresh
-
-    def give_back(self, made: socket.socket, source: bytes) -> None:
-        """Keep a socket whose probe is over for later probes."""
-        unusable = self._spared >= _SPARE or self._disconnect(made.fileno(), _NOWHERE, len(_NOWHERE))
-        if unusable:
-            made.close()
-            return
-        made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # clears the reset's error
-        self._spare.setdefault(source, []).append(made)
-        self._spared += 1
+        return self.connecting.take(mark, source)
 
     def reset(self, ends: Ends, sequence: int, mark: int, source: bytes) -> None:
         """Answer a SYN-ACK. Raises OSError."""
@@ -103,9 +77,7 @@ class HalfOpenSockets:
     def close(self) -> None:
         """Close all sockets."""
         self._listener.close()
-        for made in (made for spare in self._spare.values() for made in spare):
-            made.close()
-        self._spare.clear()
+        self.connecting.close()
 
     def _received(self, packet: bytes) -> None:
         start = (packet[0] & 0x0F) * 4
@@ -127,12 +99,12 @@ class HalfOpenProbe:
         """Send the SYN."""
         try:
             made = self.shared.take(mark, source)
-            refusal = made.connect_ex(self.target)
-            if refusal != errno.EINPROGRESS:
-                made.close()
-                raise OSError(refusal, os.strerror(refusal))
         except OSError as exc:
             return ended(done, failure(exc, self.check.port))
+        refusal = made.connect_ex(self.target)
+        if refusal != errno.EINPROGRESS:
+            self.shared.connecting.end(made)
+            return ended(done, failure(OSError(refusal, os.strerror(refusal)), self.check.port))
         return HalfOpenRun(self, made, mark, source, done)
 
 
@@ -147,15 +119,14 @@ class HalfOpenRun:
         self._ends = probe.check.vip, probe.check.port, made.getsockname()[1]
         probe.shared.waiting[self._ends] = self
         self._timeout = probe.shared.poller.after(probe.check.monitor.receive_timeout, self._late)
-        probe.shared.poller.watch(made.fileno(), WRITABLE | select.EPOLLONESHOT, self._refused)
+        probe.shared.poller.watch(made.fileno(), EVENTS, self._refused)
 
     def cancel(self) -> None:
         """End without an outcome."""
         if self._made is not None:
             self._timeout.cancel()
             del self._probe.shared.waiting[self._ends]
-            self._probe.shared.poller.forget(self._made.fileno())
-            self._probe.shared.give_back(self._made, self._source)
+            self._probe.shared.connecting.end(self._made)
             self._made = None
 
     def answered(self, sequence: int) -> None:
@@ -168,14 +139,21 @@ class HalfOpenRun:
         self._end(outcome)
 
     def _end(self, outcome: Outcome) -> None:
-        self.cancel()
+        if outcome is True and self._made is not None:
+            self._timeout.cancel()
+            del self._probe.shared.waiting[self._ends]
+            self._probe.shared.connecting.give_back(self._made, self._source)
+            self._made = None
+        else:
+            self.cancel()
         self._done(outcome)
 
-    def _refused(self) -> None:
+    def _refused(self, _events: int) -> None:
         """The connect has failed: it was refused, or there is no route."""
         assert self._made is not None
         error = self._made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        self._end(failure(OSError(error, os.strerror(error)), self._probe.check.port))
+        if error:  # else it is of the socket's last connect
+            self._end(failure(OSError(error, os.strerror(error)), self._probe.check.port))
 
     def _late(self) -> None:
         self._end(silence(self._probe.check))

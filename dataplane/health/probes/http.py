@@ -11,8 +11,7 @@ import re
 import socket
 
 from dataplane.health.probes.check import Check, Outcome, ProbeFailed, wire
-from dataplane.health.probes.connection import ConnectionProbe, Exchange
-from dataplane.health.probes.poller import Poller
+from dataplane.health.probes.connection import ConnectionProbe, Connections, Exchange
 from dataplane.health.probes.tcp import READ, missing, silence
 from dataplane.plan import Monitor
 
@@ -91,7 +90,7 @@ def complete(answer: bytes, *, head: bool) -> bool:
     return b"chunked" in headers.lower() and body.endswith(b"0\r\n\r\n")
 
 
-def probe(check: Check, poller: Poller) -> ConnectionProbe:
+def probe(check: Check, connections: Connections) -> ConnectionProbe:
     """The HTTP probe of a check."""
     monitor = check.monitor
     sent = request(monitor, socket.inet_ntoa(check.vip))
@@ -109,4 +108,4 @@ def probe(check: Check, poller: Poller) -> ConnectionProbe:
         return ProbeFailed(f"the VIP took the connection, and sent {some} within {monitor.receive_timeout} s")
 
     target = (socket.inet_ntoa(check.vip), check.port)
-    return ConnectionProbe(poller, Exchange(target, monitor.receive_timeout, sent, judged, size, late))
+    return ConnectionProbe(connections, Exchange(target, monitor.receive_timeout, sent, judged, size, late))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import socket
 
 from dataplane.health.probes.check import Check, Outcome, ProbeFailed, wire
-from dataplane.health.probes.connection import ConnectionProbe, Exchange
-from dataplane.health.probes.poller import Poller
+from dataplane.health.probes.connection import ConnectionProbe, Connections, Exchange
 
 READ = 2048
 """Bytes of an answer that are looked at, as in the appliance."""
 
 
-def probe(check: Check, poller: Poller) -> ConnectionProbe:
+def probe(check: Check, connections: Connections) -> ConnectionProbe:
     """The TCP probe of a check."""
     monitor = check.monitor
     wanted, away = wire(monitor.response), wire(monitor.maintenance)
@@ -38,7 +37,7 @@ def probe(check: Check, poller: Poller) -> ConnectionProbe:
     listens = judge if wanted or away else None
     target = (socket.inet_ntoa(check.vip), check.port)
     return ConnectionProbe(
-        poller, Exchange(target, monitor.receive_timeout, wire(monitor.request), listens, READ, late)
+        connections, Exchange(target, monitor.receive_timeout, wire(monitor.request), listens, READ, late)
     )
 
 

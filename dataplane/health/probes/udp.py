@@ -71,7 +71,7 @@ class UdpRun:
         self.cancel()
         self._done(outcome)
 
-    def _receive(self) -> None:
+    def _receive(self, _events: int) -> None:
         assert self._made is not None
         try:
             answer = self._made.recv(READ)
