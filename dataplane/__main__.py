@@ -15,6 +15,7 @@ from dataplane.client import default_state
 from dataplane.drivers import registry
 from dataplane.errors import DataplaneError, DriverError, NetworkError, command
 from dataplane.events import logformat
+from dataplane.events.model import SEVERITIES, Severity
 from dataplane.forwarding import devices
 from dataplane.runtime import commandline
 
@@ -110,6 +111,15 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         help="of its log on standard error (default: %(default)s: journal under systemd, else text)",
     )
     run.add_argument(
+        "--on-event", type=Path, metavar="PROGRAM", help="run it on events; see: avi-shell -c 'help events'"
+    )
+    run.add_argument(
+        "--on-event-severity",
+        choices=tuple(SEVERITIES),
+        default=Severity.WARNING.word,
+        help="the least severity of those events (default: %(default)s)",
+    )
+    run.add_argument(
         "--metrics",
         type=_endpoint,
         metavar="ADDRESS:PORT",
@@ -149,11 +159,14 @@ def _run(arguments: argparse.Namespace) -> int:
         return RUN_USAGE
     import asyncio
 
-    from dataplane.daemon import process
+    from dataplane.daemon import eventhook, process
 
     logformat.start(arguments.log_format, sys.stderr)
+    hook = None
+    if arguments.on_event is not None:
+        hook = eventhook.Wanted(arguments.on_event, SEVERITIES[arguments.on_event_severity])
     settings = process.Settings(
-        arguments.state, arguments.name, tuple(arguments.interface), arguments.driver, store, arguments.metrics
+        arguments.state, arguments.name, tuple(arguments.interface), arguments.driver, store, arguments.metrics, hook
     )
     asyncio.run(process.serve(settings))
     return RUN_OK
@@ -174,7 +187,9 @@ def _install_unit(arguments: argparse.Namespace) -> int:
     own.add_argument("--name")
     _add_own(own)
     _, others = own.parse_known_args(arguments.words[1:])  # as they were typed
-    text = unit.text(arguments.name, state, [*argv, *others], scripts=arguments.scripts)
+    text = unit.text(
+        arguments.name, state, [*argv, *others], scripts=arguments.scripts or arguments.on_event is not None
+    )
     if arguments.print:
         print(text, end="")
         return RUN_OK

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dataplane import plan, statedir
-from dataplane.daemon import leftovers, observing, ownname, speaking
+from dataplane.daemon import eventhook, leftovers, observing, ownname, speaking
 from dataplane.daemon.capturing import Capturing
 from dataplane.daemon.following import Following
 from dataplane.daemon.joining import Joining
@@ -64,6 +64,7 @@ class Settings:
     # options that name a cluster whose configuration the host shares; empty where the state directory knows
     store: Sequence[str] = ()
     metrics: tuple[str, int] | None = None  # the address and port on which Prometheus finds them
+    hook: eventhook.Wanted | None = None  # what is run on events
 
 
 def instance(state: Path, name: str) -> str:
@@ -143,14 +144,21 @@ class Daemon:
     async def run(self) -> None:
         """Start, follow, stop."""
         asyncio.get_running_loop().set_exception_handler(self._unexpected)
-        self._keep_events()
         endsignals.take_over(self._end)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._reload)
         try:
-            await self._joining.begin()
-            await self._serve()
+            async with eventhook.hooked(self._events, self._settings.hook):
+                self._keep_events()
+                try:
+                    await self._joining.begin()
+                    await self._serve()
+                except DataplaneError as exc:
+                    if self._engine is None:
+                        self._events.note(kinds.ENGINE_NOT_STARTED, THIS_ENGINE, f"it did not start: {exc.what}")
+                    raise
+                finally:
+                    await self._joining.close(leave=self._leaves)
         finally:
-            await self._joining.close(leave=self._leaves)
             self._events.close()
 
     def _keep_events(self) -> None:

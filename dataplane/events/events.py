@@ -42,6 +42,7 @@ class Events:
         self._file: EventFile | None = None
         self._fault = ""
         self._commit: int | None = None
+        self._logs = True
         self._floods: dict[str, _Flood] = {}
         self._written: dict[int, float] = {}  # repeated events, and when each was written last
         self.counts = dict.fromkeys(kinds.ALL, 0)
@@ -71,6 +72,12 @@ class Events:
             return
         flood.told += 1
         self._add(kind, about, text, now)
+
+    def note(self, kind: Kind, about: Subject, text: str) -> None:
+        """Something happened that is printed by whoever ends the process: it is not logged."""
+        self._logs = False
+        self.tell(kind, about, text)
+        self._logs = True
 
     @contextmanager
     def because_of(self, commit: int) -> Iterator[None]:
@@ -103,7 +110,8 @@ class Events:
     def _add(self, kind: Kind, about: Subject, text: str, now: float) -> None:
         event = self._journal.add(kind, about, harmless(text, LONGEST), now, self._engine, self._commit)
         if event.count & (event.count - 1) == 0:  # each doubling of a repeated one
-            log.log(logformat.LEVELS[event.severity], "%s", event.words, extra={"event": event})
+            if self._logs:
+                log.log(logformat.LEVELS[event.severity], "%s", event.words, extra={"event": event})
             self._write(event)
         elif now - self._written.get(event.number, 0.0) >= UNWRITTEN:
             self._write(event)

@@ -63,6 +63,7 @@ BGP_FAILED = _kind("bgp_failed", _ERROR, "BGP does not run")
 BGP_WITHDRAWN = _kind("bgp_withdrawn", _WARNING, "routes were withdrawn while the engine was away")
 
 ENGINE_STARTED = _kind("engine_started", _NOTICE, "the engine started")
+ENGINE_NOT_STARTED = _kind("engine_not_started", _ERROR, "the engine could not start")
 ENGINE_STOPPED = _kind("engine_stopped", _NOTICE, "the engine ended")
 ENGINE_DIED = _kind("engine_died", _WARNING, "the run before this one ended without a word")
 ENGINE_FAULT = _kind("engine_fault", _ERROR, "something unexpected failed in the engine, which goes on")

@@ -50,6 +50,7 @@ class World:
         self.name = f"broken-{os.getpid()}-{next(_numbers)}"
         self.addresses = {name: f"{NETWORKS[mode]}.{number}" for name, number in HOSTS.items()}
         self.serves = ["eth0"]
+        self.options: list[str] = []  # more of `avi-se run`
         self.around: list[str] = []  # the command that runs the engine, where there is one
         self._engine: subprocess.Popen[bytes] | None = None
         self.version = 0  # of the plan that was published last
@@ -133,7 +134,7 @@ class World:
         where = ["nsenter", f"--net={self.spaces['engine'].path}", *self.around]
         words = ["run", "--state", str(self.folder), "--name", self.name, "--driver", self.driver]
         interfaces = [word for name in self.serves for word in ("--interface", name)]
-        return [*where, sys.executable, "-m", "dataplane", *words, *interfaces]
+        return [*where, sys.executable, "-m", "dataplane", *words, *interfaces, *self.options]
 
     def end_engine(self, signum: int = signal.SIGTERM) -> None:
         """Stop it."""

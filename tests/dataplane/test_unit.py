@@ -66,7 +66,8 @@ def test_its_command_is_what_was_asked_for(capsys: pytest.CaptureFixture[str]) -
 def test_scripts_alone_need_rights_over_the_whole_system(capsys: pytest.CaptureFixture[str]) -> None:
     assert "SYS_ADMIN" not in printed(capsys)
     assert "CAP_PERFMON" in printed(capsys)
-    assert "CAP_SYS_ADMIN" in printed(capsys, "--scripts")
+    for words in (["--scripts"], ["--on-event", "/usr/local/bin/notify"]):
+        assert "CAP_SYS_ADMIN" in printed(capsys, *words)
 
 
 def test_where_it_cannot_be_written_that_is_said(tmp_path: Path) -> None:

@@ -14,12 +14,16 @@ The box is made by util-linux, in this order, each by the one before it:
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import shutil
+import signal
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PROCESSES = 16
@@ -38,7 +42,18 @@ mount -t tmpfs -o size={SCRATCH},nr_inodes=1024,mode=1777,nosuid,nodev none /tmp
 for there in /var/tmp /dev/shm /run/lock; do [ ! -d $there ] || mount --bind /tmp $there; done
 exec "$@"
 """
-_BEGIN = 'eval "$(cat)"; exec "$@" </dev/null'
+_TOLD = "_told_to_the_box"
+_BEGIN = f"""eval "$(cat)"
+[ "${{{_TOLD}+so}}" ] || exec "$@" </dev/null
+told=${_TOLD}; unset {_TOLD}
+exec "$@" <<end
+$told
+end
+"""
+HIDDEN = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path("/run/lock"))
+"""Where a box has files of its own: it does not see the host's."""
+_READ = 2048
+"""Bytes of each output that are kept."""
 _NOTHING = ("--clear-groups", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--pdeathsig=KILL")
 _TOOLS = ("setpriv", "unshare", "choom", "prlimit", "mount")
 
@@ -57,6 +72,69 @@ def command(words: Sequence[str], user: int, group: int) -> list[str]:
         *("/bin/sh", "-c", _BEGIN, "box"),
         *words,
     ]
+
+
+def start(
+    words: Sequence[str], user: int, group: int, variables: Mapping[str, str], told: str | None = None
+) -> subprocess.Popen[bytes]:
+    """Run words in a box of their own. variables: what they find in their environment; told: a line that they read from
+    their standard input, None for nothing. Raises OSError, ValueError."""
+    own = {} if told is None else {_TOLD: told}
+    with written({**variables, **own}) as handed:
+        return subprocess.Popen(
+            command(words, user, group), stdin=handed, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/",
+            env={"PATH": PATH}, start_new_session=True
+        )  # fmt: skip
+
+
+class Ended(NamedTuple):
+    """How a boxed program ended."""
+
+    by_itself: bool  # in its time
+    output: bytes  # the beginning of its standard output
+    errors: bytes  # the beginning of its standard error
+
+
+async def watch(process: subprocess.Popen[bytes], timeout: float) -> Ended:
+    """Wait until a process of `start` ends or its time (seconds) is over, then kill its process group."""
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    assert process.stdout is not None
+    assert process.stderr is not None
+    written: dict[int, bytearray] = {}
+    pidfd = os.pidfd_open(process.pid)
+    pipes = (process.stdout.fileno(), process.stderr.fileno())
+
+    def read(pipe: int) -> None:
+        try:
+            piece = os.read(pipe, 65536)
+        except BlockingIOError:
+            return
+        written[pipe] += piece[: _READ - len(written[pipe])]
+        if not piece:
+            loop.remove_reader(pipe)
+
+    for pipe in pipes:
+        os.set_blocking(pipe, False)
+        written[pipe] = bytearray()
+        loop.add_reader(pipe, read, pipe)
+    loop.add_reader(pidfd, over.set)
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await over.wait()
+        for pipe in pipes:
+            read(pipe)
+    finally:
+        for watched in (pidfd, *pipes):
+            loop.remove_reader(watched)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # not waited for yet: the number is still this group's
+        os.close(pidfd)
+        process.stdout.close()
+        process.stderr.close()
+        process.wait()
+    return Ended(over.is_set(), bytes(written[pipes[0]]), bytes(written[pipes[1]]))
 
 
 @contextmanager

@@ -16,15 +16,13 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import hashlib
-import os
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from dataplane.foreign.text import harmless
@@ -38,8 +36,6 @@ GROUP = 0x41560000
 """The group of all scripts' users; it may read the scripts."""
 FOLDER = "/run"
 """Where scripts lie: their own /tmp hides the host's."""
-_READ = 2048
-"""Bytes of each output that are kept."""
 
 
 class ScriptRunner:
@@ -60,14 +56,10 @@ class ScriptRunner:
             if lacking := sandbox.lacking():
                 raise ProbeFailed(f"its script cannot be run: the engine lacks {', '.join(lacking)}")
             try:
-                with sandbox.written(environment(check)) as handed:
-                    process = subprocess.Popen(
-                        self._command(check, mark), stdin=handed, stdout=subprocess.PIPE,
-                        stderr=subprocess.PIPE, cwd="/", env={"PATH": sandbox.PATH}, start_new_session=True
-                    )  # fmt: skip
+                process = sandbox.start(self._words(check), mark, GROUP, environment(check))
             except (OSError, ValueError) as exc:
                 raise ProbeFailed(f"its script cannot be run: {exc}") from exc
-            ended, output, errors = await _watch(process, check.monitor.receive_timeout)
+            ended, output, errors = await sandbox.watch(process, check.monitor.receive_timeout)
         said = errors.strip().splitlines()
         reason = f": {harmless(said[-1])}" if said else ""
         if not ended:
@@ -83,10 +75,10 @@ class ScriptRunner:
             self._folder = None
             self._written.clear()
 
-    def _command(self, check: Check, mark: int) -> list[str]:
+    def _words(self, check: Check) -> list[str]:
         code = check.monitor.script
         words = [socket.inet_ntoa(check.vip), str(check.port), *shlex.split(check.monitor.parameters)]
-        return sandbox.command([*interpreter(code), str(self._file(code)), *words], mark, GROUP)
+        return [*interpreter(code), str(self._file(code)), *words]
 
     def _file(self, code: str) -> Path:
         if self._folder is None:
@@ -152,51 +144,6 @@ def environment(check: Check) -> dict[str, str]:
     """A script's environment. Raises ValueError for variables that are no words NAME=VALUE."""
     own = {"IP": socket.inet_ntoa(check.vip), "PORT": str(check.port), "HM_NAME": check.monitor.name}
     return own | {"SERVER": socket.inet_ntoa(check.server)} | variables.parse(check.monitor.variables)
-
-
-async def _watch(process: subprocess.Popen[bytes], timeout: float) -> tuple[bool, bytes, bytes]:
-    """Wait until a process ends or its time is over, then kill its process group.
-
-    Returns whether it ended by itself, and the beginnings of its standard output and standard error.
-    """
-    loop = asyncio.get_running_loop()
-    over = asyncio.Event()
-    assert process.stdout is not None
-    assert process.stderr is not None
-    written: dict[int, bytearray] = {}
-    pidfd = os.pidfd_open(process.pid)
-    pipes = (process.stdout.fileno(), process.stderr.fileno())
-
-    def read(pipe: int) -> None:
-        try:
-            piece = os.read(pipe, 65536)
-        except BlockingIOError:
-            return
-        written[pipe] += piece[: _READ - len(written[pipe])]
-        if not piece:
-            loop.remove_reader(pipe)
-
-    for pipe in pipes:
-        os.set_blocking(pipe, False)
-        written[pipe] = bytearray()
-        loop.add_reader(pipe, read, pipe)
-    loop.add_reader(pidfd, over.set)
-    try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await over.wait()
-        for pipe in pipes:
-            read(pipe)
-    finally:
-        for watched in (pidfd, *pipes):
-            loop.remove_reader(watched)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # not waited for yet: the number is still this group's
-        os.close(pidfd)
-        process.stdout.close()
-        process.stderr.close()
-        process.wait()
-    return over.is_set(), bytes(written[pipes[0]]), bytes(written[pipes[1]])
 
 
 def _status(process: subprocess.Popen[bytes]) -> str:
