@@ -18,7 +18,7 @@ CONNECTIONS ?= 1000
 BEFORE ?= d94569b
 PROPERTIES := tests/grammar tests/placement tests/packets/test_rewrite.py tests/dataplane/test_drawing.py tests/dataplane/test_foreign.py tests/dataplane/test_maglev.py tests/dataplane/test_transition.py
 KERNEL ?= 6.1
-KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_handshakes.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/server tests/kernels/vlans.py
+KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_handshakes.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/xdp/test_capture.py tests/xdp/test_capturing.py tests/server tests/kernels/vlans.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo dpdk test test-dpdk dpdk-fresh lint soak fuzz arm64 torture properties fleet bench bench-shell test-kernel deb install-demo install-test xdp clean

@@ -99,6 +99,10 @@ ROWS = (
         },
     ),
     Row(
+        "capture", "XDP while packets are captured; and frames lost meanwhile", "no capture", "capturing:captures",
+        {"all": at_least(0.3, 0.1), "none": at_least(0.75, 0.6), "half the rate": at_most(0, 0)},
+    ),
+    Row(
         "frame", "one frame in BPF_PROG_TEST_RUN", "the bare redirect there", "rates:frame_cost",
         {"L2, whole": at_most(1.7, 2), "L3, whole": at_most(2.3, 2.8)},
     ),

@@ -12,6 +12,7 @@ import pytest
 from dataplane.bpf.maps import Map
 from dataplane.bpf.programs import Program
 from dataplane.drivers.maps.ringcapture import RingCapture
+from dataplane.drivers.maps.slowcapture import SlowCapture
 from dataplane.drivers.xdp.capture import XdpCapture
 from dataplane.drivers.xdp.driver import SLOW
 from dataplane.errors import DriverError
@@ -41,7 +42,7 @@ class CapturingKernel(KernelDecider):
         def swap(program: Program | None) -> None:
             self._program = program or plain
 
-        return XdpCapture(wanted, maps, swap)
+        return SlowCapture(wanted, XdpCapture(wanted, maps, swap), self._slow.frames)
 
 
 class CapturingNative(NativeDecider):
@@ -49,7 +50,7 @@ class CapturingNative(NativeDecider):
 
     def capture(self, wanted: Wanted) -> Capture:
         """Begin one."""
-        return RingCapture(wanted, self._maps)
+        return SlowCapture(wanted, RingCapture(wanted, self._maps), self._slow)
 
 
 Capturing = CapturingKernel | CapturingNative
@@ -69,8 +70,6 @@ def told(row: Case) -> Captured:
     """What a capture of everything tells of a case, but for the time."""
     want = row.expected
     left = tuple(Left(one[:MOST], len(one)) for one in want.frames)
-    if len(left) > 1:
-        return Captured(0, 1, row.frame[:MOST], len(row.frame), capture.SLOW)
     return Captured(0, 1, row.frame[:MOST], len(row.frame), want.action, want.reason, left)
 
 
@@ -130,7 +129,7 @@ def test_filters_take_what_their_definition_takes(make: type[Capturing]) -> None
     try:
         world = random_world(rnd)
         world.put(made.tables)
-        for _ in range(12):
+        for _ in range(9 if make is CapturingKernel else 20):
             wanted = random_wanted(rnd)
             frames = [random_frame(rnd, world) for _ in range(60)]
             running = made.capture(wanted)
@@ -142,11 +141,11 @@ def test_filters_take_what_their_definition_takes(make: type[Capturing]) -> None
                 for one, action in zip(frames, ran, strict=True)
                 if capture.is_wanted(one, wanted) and (action == decision.DROPPED or not wanted.drops)
             ]
-            assert taken == hit, wanted
+            assert sorted(taken) == sorted(hit), wanted  # what user space decides on comes later
             taken_at_all += len(taken)
     finally:
         made.close()
-    assert taken_at_all > 50, "the filters meet frames"
+    assert taken_at_all > 20, "the filters meet frames"
 
 
 def test_what_finds_no_room_is_counted_and_what_comes_later_is_told_of(decider: Capturing) -> None:

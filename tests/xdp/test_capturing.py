@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from dataplane.bpf import links
+from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import Program
 from dataplane.drivers.xdp import pins
 from dataplane.forwarding.capture import MOST, Capture, Left, Wanted
+from dataplane.forwarding.program import CAPTURE, DSR
 from dataplane.forwarding.values import UDP, ServiceKey
 from tests.packets.world import VIP, ip
 
@@ -73,6 +75,16 @@ def test_no_frame_is_lost_when_it_begins_and_ends_and_every_one_of_its_time_is_t
             two.receive(1)
             sent += BURST + 1
         assert driver.counters().services[ServiceKey(ip(VIP), UDP, 53, 53)].packets == sent
+    finally:
+        driver.close(keep=False)
+
+
+def test_the_program_of_a_capture_has_every_map_of_the_other(two: Wire, name: str) -> None:
+    driver = two.start(name)
+    try:
+        with Object(DSR) as plain, Object(CAPTURE) as capturing:
+            assert set(driver._of_program) == set(plain.names) - {"rodata"}
+            assert set(plain.names) < set(capturing.names)
     finally:
         driver.close(keep=False)
 

@@ -53,13 +53,14 @@ struct {
 	__type(value, struct making);
 } makings SEC(".maps");
 
-/* So many bytes, but at most as many as asked for, which the verifier is to see. mask: 2^n − 1. */
+/* So many bytes, one at least, but at most as many as asked for. mask: 2^n − 1; of 2^n at most the verifier is to know, and
+ * of the one: Linux 6.1 learns neither from a comparison. */
 static __always_inline __u32 at_most(__u32 bytes, __u32 most, __u32 mask)
 {
 	__u32 kept = bytes < most ? bytes : most;
 
 	hide(kept);
-	return kept & mask;
+	return ((kept - 1) & mask) + 1;
 }
 
 /* Whether a frame is wanted; what is kept of it is kept. */
@@ -74,13 +75,13 @@ __noinline int before(struct xdp_md *ctx)
 	if (!filter || !it || size < sizeof(struct eth))
 		return 0;
 	kept = at_most(size, CAPTURE_HEAD, 127);
-	if (!kept || bpf_xdp_load_bytes(ctx, 0, it->bytes, kept) || !capture_wanted(filter, it->bytes, size))
+	if (bpf_xdp_load_bytes(ctx, 0, it->bytes, kept) || !capture_wanted(filter, it->bytes, size))
 		return 0;
 	now = bpf_ktime_get_ns();
 	if (now > filter->until)
 		return 0;
 	kept = at_most(size, filter->most, CAPTURE_MOST);
-	if (!kept || bpf_xdp_load_bytes(ctx, 0, it->bytes, kept))
+	if (bpf_xdp_load_bytes(ctx, 0, it->bytes, kept))
 		return 0;
 	NOTED = UNCOUNTED;
 	it->head = (struct captured){.time = now, .interface = ctx->ingress_ifindex, .size = size, .kept = kept};
@@ -106,7 +107,7 @@ __noinline int after(struct xdp_md *ctx, int action)
 	if (action == XDP_TX || action == XDP_REDIRECT) {
 		it->head.left_size = frame_length(ctx);
 		left = at_most(it->head.left_size, filter->most, CAPTURE_MOST);
-		if (!left || bpf_xdp_load_bytes(ctx, 0, it->bytes + kept, left))
+		if (bpf_xdp_load_bytes(ctx, 0, it->bytes + kept, left))
 			left = 0;
 	}
 	it->head.left_kept = left;
