@@ -72,6 +72,12 @@ def _show(in_mode: bool) -> Node:
         Node("impact", "what save, or commit session, would do to what is forwarded", "show.impact"),
         Node("running_config", "lines that recreate the configuration", "show.running_config"),
         Node("session", "what the configuration session would change", "show.session"),
+        Node(
+            "tech-support",
+            "write an archive for whoever helps from afar",
+            "show.techsupport",
+            (_path("show.techsupport"),),
+        ),
         Node("version", "version of this program", "version"),
     )
     if in_mode:

@@ -34,8 +34,13 @@ def read_json(name: str) -> Any:
 
 def write(name: str, text: str, *, mode: int = 0o666) -> None:
     """Write a file's text, whole or not at all. mode: permissions of a new file, less the umask. Raises Refused."""
+    write_bytes(name, text.encode(), mode=mode)
+
+
+def write_bytes(name: str, data: bytes, *, mode: int = 0o666) -> None:
+    """The same of bytes. Raises Refused."""
     try:
-        files.write(Path(name).expanduser(), text.encode(), mode=mode)
+        files.write(Path(name).expanduser(), data, mode=mode)
     except (OSError, ValueError, RuntimeError) as exc:
         raise Refused(f"cannot write {name}: {_reason(exc)}") from None
 

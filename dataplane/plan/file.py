@@ -21,7 +21,9 @@ FORMAT = 1
 
 def save(plan: Plan, path: Path) -> None:
     """Write a whole plan to one JSON file, its owner's alone. Raises OSError."""
-    files.write(path, (json.dumps(_file(plan), indent=1) + "\n").encode(), mode=0o600)  # scripts' variables are in it
+    files.write(
+        path, (json.dumps(document(plan), indent=1) + "\n").encode(), mode=0o600
+    )  # scripts' variables are in it
 
 
 def load(path: Path) -> Plan:
@@ -55,7 +57,8 @@ def _remedy(path: Path) -> str:
     return command("avi-shell compile EXPORT.json {}", path)
 
 
-def _file(plan: Plan) -> dict[str, Any]:
+def document(plan: Plan) -> dict[str, Any]:
+    """A whole plan as the file has it."""
     services = {key: codec.document(service) for key, service in plan.services.items() if service is not None}
     common = codec.document(plan.common or Common())
     return {"format": FORMAT, "version": plan.version, "common": common, "services": services}

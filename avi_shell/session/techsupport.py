@@ -1,0 +1,58 @@
+"""`show tech-support`: one archive for whoever helps from afar."""
+
+from __future__ import annotations
+
+import platform
+import re
+import time
+from pathlib import Path
+
+from avi_shell.configuration.document import ADMIN, ALL
+from avi_shell.errors import Refused
+from avi_shell.output.result import Prose, Result
+from avi_shell.session import files
+from avi_shell.session.state import SessionState
+from dataplane import statedir
+from dataplane.errors import StateError
+from grammar.commands import Command
+from grammar.watching import AGAIN
+
+FOLDER = "tech-support"
+"""Of the state directory."""
+
+
+def show(session: SessionState, command: Command, result: Result) -> None:
+    """Write the archive, and tell its path. Raises Refused."""
+    from avi_shell.views.techsupport import Archive, packed
+
+    if AGAIN in command.arguments:
+        raise Refused("show tech-support writes an archive, and is not watched")
+    if session.tenant not in (ADMIN, ALL):
+        raise Refused("the archive holds what all tenants have", hint="switchto tenant admin first")
+    name = time.strftime(f"tech-support-{re.sub(r'[^A-Za-z0-9.-]', '-', platform.node())}-%Y%m%d-%H%M%S")
+    path = command.text("path") or str(_folder(session.directory) / f"{name}.tar.gz")
+    engines = session.engines
+    archive = Archive(session.stored, engines, session.progress)
+    made = archive.made()
+    data = packed(made, name)
+    files.write_bytes(path, data, mode=0o600)
+    result.data = {
+        "file": path,
+        "bytes": len(data),
+        "files": list(made),
+        "could_not_be_made": archive.faults,
+    }
+    result.silent = engines.silent
+    result.parts.append(f"Completed writing the tech support archive to {path}")
+    result.parts.append(Prose(f"It has {len(made)} files, {-(-len(data) // 1024):,} KiB. Secrets are masked."))
+    result.parts += [Prose(f"{why}: its status is not there.") for why in engines.silent.values()]
+    if archive.faults:
+        result.parts.append(Prose(f"{len(archive.faults)} could not be made: {', '.join(sorted(archive.faults))}."))
+
+
+def _folder(directory: Path) -> Path:
+    try:
+        statedir.prepare(directory / FOLDER)
+    except (OSError, StateError) as exc:
+        raise Refused(f"cannot write {directory / FOLDER}: {exc}", hint="show tech-support FILE names a file") from None
+    return directory / FOLDER
