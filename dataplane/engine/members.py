@@ -328,13 +328,14 @@ class MemberStates:
         """What is known of these servers of pools changed."""
         for uuid, server in members:
             self._changes.server(uuid, server, self._word)
-            if server not in self._requirements.servers(uuid):
-                continue
-            for vip in self._requirements.vips(uuid):
+            monitored = server in self._requirements.servers(uuid)
+            for vip in self._requirements.vips(uuid) if monitored else ():
                 self._changed(uuid, vip, server, self.is_up(uuid, server, vip))
+            if not self.is_known(uuid, server) and not self.is_up(uuid, server):
+                continue
             up, some = self.is_up(uuid, server), bool(self.down_for(uuid, server))
             told = "up" if up and not some else f"{'up' if up else 'down'}: {self.why(uuid, server)}"
-            if self._told.setdefault(uuid, {}).get(server) != told:
+            if self._told.setdefault(uuid, {}).get(server, "" if monitored else "up") != told:
                 self._told[uuid][server] = told
                 about, name = subjects.member(self._index, uuid, server)
                 kind = kinds.SERVER_IMPAIRED if up and some else kinds.SERVER_UP if up else kinds.SERVER_DOWN

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dataplane.events import kinds, logformat
 from dataplane.events.eventfile import EventFile
 from dataplane.events.journal import MOST, Journal
-from dataplane.events.model import LONGEST, THIS_ENGINE, Event, Kind, Subject
+from dataplane.events.model import LONGEST, THIS_ENGINE, Event, Kind, Severity, Subject
 from dataplane.foreign.text import harmless
 
 log = logging.getLogger("avi-se")
@@ -87,6 +87,13 @@ class Events:
             yield
         finally:
             self._commit = before
+
+    def by_severity(self) -> dict[str, int]:
+        """How many there were since the engine started, by the word of their severity."""
+        found = {severity.word: 0 for severity in Severity}
+        for name, number in self.counts.items():
+            found[kinds.ALL[name].severity.word] += number
+        return found
 
     def newest(self, most: int) -> list[Event]:
         """The newest events, the newest last."""

@@ -70,6 +70,7 @@ class Snapshot(NamedTuple):
     answered: int
     probes: Mapping[str, HistogramValue]  # seconds that probes took, by type of monitor
     probe_failures: Mapping[str, int]  # by type of monitor
+    events: Mapping[str, int]  # since the engine started, by severity
 
 
 class _Names:
@@ -136,6 +137,7 @@ class Gatherer:
             counters.answered,
             took,
             dict(health.failures),
+            engine.events.by_severity(),
         )
 
     def _service(self, service: plan.Service, counters: Counters) -> ServiceMetrics:

@@ -27,6 +27,7 @@ SE_DROPPED = Metric("avi_se_dropped_packets_total", COUNTER, "Packets for VIPs t
 SE_ANSWERED = Metric("avi_se_answered_frames_total", COUNTER, "Frames that the engine answered itself.")
 SE_ANNOUNCED = Metric("avi_se_vip_announced", GAUGE, "Whether the engine announces the VIP.")
 SE_VERSION = Metric("avi_se_applied_version", GAUGE, "The commit that the engine applies.")
+SE_EVENTS = Metric("avi_se_events_total", COUNTER, "Events since the engine started, by severity.")
 PROBE_SECONDS = Metric("avi_probe_duration_seconds", HISTOGRAM, "How long probes took, by type of monitor.")
 PROBE_FAILED = Metric("avi_probe_failures_total", COUNTER, "Probes that failed, by type of monitor.")
 
@@ -74,5 +75,6 @@ def _engine(snapshot: Snapshot) -> Iterator[str]:
     yield family(SE_ANSWERED, [(labels(own), snapshot.answered)])
     yield family(SE_ANNOUNCED, [(vip.labels, int(vip.announced)) for vip in snapshot.vips])
     yield family(SE_VERSION, [(labels(own), snapshot.version)])
+    yield family(SE_EVENTS, [(labels({**own, "severity": word}), n) for word, n in snapshot.events.items()])
     yield histogram(PROBE_SECONDS, {of: ({**own, "type": of}, value) for of, value in snapshot.probes.items()})
     yield family(PROBE_FAILED, [(labels({**own, "type": of}), n) for of, n in snapshot.probe_failures.items()])

@@ -75,6 +75,9 @@ def test_they_agree_with_the_status() -> None:
         assert of(series, text.SERVICE_BYTES) == service["bytes"] == 1000
         assert of(series, text.SERVICE_DROPPED, ("reason", "no_server")) == service["dropped"]["no_server"] == 3
         assert of(series, text.SE_DROPPED, ("reason", "no_service")) == told["dropped"]["no_service"] == 7
+        told_of = site.engine.events.by_severity()
+        assert {word: of(series, text.SE_EVENTS, ("severity", word)) for word in told_of} == told_of
+        assert told_of["warning"] >= 2
         assert of(series, text.SE_ANSWERED) == told["answered"] == 5
         assert of(series, text.SE_VERSION) == told["version"]
         assert of(series, text.SE_ANNOUNCED, ("vip", PLANNED.vip)) == told["vips"][0]["announced"]

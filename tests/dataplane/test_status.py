@@ -16,6 +16,7 @@ from dataplane import plan
 from dataplane.daemon import status, statustext
 from dataplane.daemon.aspect import NONE, STATES, Aspect
 from dataplane.engine.engine import Engine
+from dataplane.events.model import Subject
 from dataplane.forwarding import translate
 from dataplane.forwarding.driver import HandshakeCounts
 from dataplane.forwarding.values import Counters, HandshakeTally
@@ -228,6 +229,10 @@ def test_a_server_without_monitors_changes_with_its_network() -> None:
                 site.engine.refresh()
                 _, _, server = await site.report()
         assert down <= server["changed"] <= time.time()
+        told = [(event.kind, event.about) for event in site.engine.events.all() if event.about.kind == "server"]
+        servers = [Subject("server", f"{one.address}:80", PLANNED.tenant, "pool-1", "p1") for one in PLANNED.servers]
+        assert told[-2:] == [("server_down", one) for one in servers]
+        assert "not checked yet" not in "".join(event.text for event in site.engine.events.all())
 
     on_site(job)
 
