@@ -33,3 +33,4 @@ class Case:
     restores: Act = nothing
     mode: str = "l2"
     drivers: tuple[str, ...] = (REFERENCE,)
+    passing: bool = False

@@ -170,6 +170,17 @@ class World:
 
         until(told, lambda: f"wanted {state}: {reason}\n{self.server(name)}\n{self.log()}")
 
+    def has_told(self, state: str, reason: str, name: str = "broken") -> None:
+        """Wait until an event tells of a server so."""
+
+        def told() -> bool:
+            said = [event["text"] for event in (self.status() or {"events": []})["events"]]
+            return any(
+                f"server {self.addresses[name]}:" in one and f"is {state}: " in one and reason in one for one in said
+            )
+
+        until(told, lambda: f"wanted an event: {state}: {reason}\n{self.log()}")
+
     def is_well(self) -> None:
         """Wait until the plan is applied, both servers are up, nothing is said against them, the VIP is announced."""
         for name in HOSTS:

@@ -90,6 +90,17 @@ class Crowd:
         except EngineError:
             return None
 
+    def told(self) -> dict[str, Any]:
+        """What the engine reports as soon as it answers: a busy machine keeps it from that for a while."""
+        found: list[dict[str, Any] | None] = []
+
+        def answers() -> bool:
+            found.append(self.status())
+            return found[-1] is not None
+
+        until(answers, self.log)
+        return found[-1] or {}
+
     def states(self) -> dict[str, str]:
         """Every server's state, by its address; of one in several pools, the last one's."""
         told = self.status() or {"pools": []}

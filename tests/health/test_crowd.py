@@ -53,16 +53,16 @@ def test_probes_use_up_no_ports_and_count_as_nobodys_traffic(driver: str, mode: 
         there.publish(there.services(MONITORS, mode=mode))
         there.start(driver)
         waited(lambda: set(there.states().values()) == {"up"}, there)
-        before = (there.status() or {})["monitors"]["probes"]
+        before = there.told()["monitors"]["probes"]
         most = 0
 
         def probed() -> bool:
             nonlocal most
             most = max(most, times_wait(there.engine))
-            return bool((there.status() or {})["monitors"]["probes"] - before >= ROUNDS * SERVERS * len(MONITORS))
+            return bool(there.told()["monitors"]["probes"] - before >= ROUNDS * SERVERS * len(MONITORS))
 
         waited(probed, there)
-        told = there.status() or {}
+        told = there.told()
         assert most == 0, "a probe ends with RST: nothing waits for its port"
         assert told["monitors"]["checks"] == SERVERS * len(MONITORS)
         assert 0 <= told["monitors"]["late"]["median"] <= told["monitors"]["late"]["p99"]
@@ -101,7 +101,7 @@ def test_servers_of_many_pools_come_up_and_leave_their_tables(driver: str, tmp_p
         set_neighbours(there, sorted(dead), NOBODY)
 
         def left() -> bool:
-            told = there.status() or {}
+            told = there.told()
             held = {s["address"] for pool in told["pools"] for s in pool["servers"] if s["in_table"]}
             down = {one["address"] for one in told["vips"] if not one["up"]}
             return held == set(there.addresses) - dead and down == {vip(number) for number in range(10)}
@@ -128,7 +128,7 @@ def test_a_pool_with_fewer_servers_up_than_it_needs_is_down(driver: str, tmp_pat
 
         def told(held: set[str], reason: str) -> Callable[[], bool]:
             def reached() -> bool:
-                said = there.status() or {}
+                said = there.told()
                 (pool,), (vip_,), (one,) = said["pools"], said["vips"], said["services"]
                 in_table = {server["address"] for server in pool["servers"] if server["in_table"]}
                 up = bool(held)
