@@ -48,14 +48,14 @@ def _follow(session: SessionState, document: Document, result: Result) -> None:
 def drops(session: SessionState, command: Command, result: Result) -> None:
     """`debug serviceengine NAME debug_pcap_drop`."""
     packets = int(command.text("packets") or DROPS)
-    told = session.engines.answers("capture", command.text("name"), packets=packets, seconds=60 * MINUTES, size=0)
+    told = session.engines.answer(command.text("name"), "capture", packets=packets, seconds=60 * MINUTES, size=0)
     result.data = list(told)
     _tell_begun(told, result)
 
 
 def end(session: SessionState, command: Command, result: Result) -> None:
     """`debug serviceengine NAME no debug_pcap_drop`."""
-    told = session.engines.answers("capture_end", command.text("name"))
+    told = session.engines.answer(command.text("name"), "capture_end")
     result.data = list(told)
     _tell_ended(told, result)
 

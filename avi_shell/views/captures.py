@@ -22,13 +22,8 @@ _PACKETS = ("Time", "Interface", "Where", "Verdict", "Packet")
 def captures(engines: Engines, of: str, only: str = "") -> tuple[list[Part], list[dict[str, Any]]]:
     """What to print, and the same for programs: a row for each capture of a virtual service (as `called` names it), ""
     of drops, the newest of each engine first. only: the one engine that is meant."""
-    answers = engines.answers("captures", only, of=of)
-    found = [
-        {"service_engine": answer["name"], **one}
-        for answer in answers
-        if only in ("", answer["name"])
-        for one in answer["captures"]
-    ]
+    answers = engines.answer(only, "captures", of=of) if only else engines.answers("captures", of=of)
+    found = [{"service_engine": answer["name"], **one} for answer in answers for one in answer["captures"]]
     parts: list[Part] = [Table(_HEAD, [_row(one) for one in found])] if found else []
     parts += answers.told()
     if not answers and not answers.doubtful:

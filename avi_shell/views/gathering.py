@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from avi_shell.configuration.configuration import Configuration
+from avi_shell.errors import NotFound
 
 if TYPE_CHECKING:
     from dataplane.client import Answers
@@ -61,8 +63,28 @@ class Engines:
         local.start()
         others, fault = self._elsewhere({"request": request, **arguments}, only, limit)
         local.join()
-        made = Reports(report for _, report in sorted((n, r) for one in (*found, *others) for n, r in one.told.items()))
-        made.silent = {n: f"S{exc.what[1:]}" for one in (*found, *others) for n, exc in sorted(one.silent.items())}
+        return self._gathered([*found, *others], fault)
+
+    def answer(self, name: str, request: str, **arguments: Any) -> Reports:
+        """What one engine answers to a request that no other one is to hear. Raises NotFound where none of that name
+        runs."""
+        from dataplane import client
+        from dataplane.errors import EngineError
+
+        if name not in client.engines(self.directory):
+            found, fault = self._elsewhere({"request": request, **arguments}, name, client.TIMEOUT)
+            if not found and not fault:
+                raise NotFound(f"no service engine '{name}' runs", hint="show serviceengine")
+            return self._gathered(found, fault)
+        try:
+            told = client.ask(self.directory, name, request, patience=client.TIMEOUT, **arguments)
+            return self._gathered([client.Answers({name: told}, {})], "")
+        except EngineError as exc:
+            return self._gathered([client.Answers({}, {name: exc})], "")
+
+    def _gathered(self, found: Sequence[Answers], fault: str) -> Reports:
+        made = Reports(report for _, report in sorted((n, r) for one in found for n, r in one.told.items()))
+        made.silent = {n: f"S{exc.what[1:]}" for one in found for n, exc in sorted(one.silent.items())}
         made.fault = fault
         self.silent |= made.silent | ({"of other hosts": fault} if fault else {})
         return made

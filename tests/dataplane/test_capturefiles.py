@@ -28,7 +28,15 @@ EVERYTHING = Wanted(most=256)
 NAMES = {one.index: one.name for one in WORLD.interfaces}
 WHOLE = Order("web", most=256)
 EPOCH = 1_700_000_000_000_000_000
-COLUMNS = "frame.comment", "frame.interface_name", "frame.len", "frame.cap_len", "frame.time_epoch", "frame.packet_id"
+COLUMNS = (
+    "frame.comment",
+    "frame.interface_name",
+    "frame.len",
+    "frame.cap_len",
+    "frame.time_epoch",
+    "frame.packet_id",
+    "frame.packet_flags_direction",
+)
 
 
 def values() -> LookupTables:
@@ -91,7 +99,8 @@ def test_tshark_shows_every_frame_with_its_verdict_reason_server_and_interface(t
     assert len(shown) == len(wanted)
     for row, (number, at, size, before) in zip(shown, wanted, strict=True):
         case = rows[number - 1]
-        comment, name, length, kept, time_, packet = row
+        comment, name, length, kept, time_, packet, direction = row
+        assert int(direction, 0) == (1 if before else 2), "in, out"
         assert comment.startswith("in front: " if before else "behind: "), case.what
         says = comment.partition(": ")[2].split("; ")
         assert (

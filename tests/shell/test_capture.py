@@ -93,6 +93,8 @@ def test_an_operator_captures_a_service_and_what_an_engine_drops(lab: Lab) -> No
             f"{engine} captured 1 packet into"
         )
 
+        for line in ("debug serviceengine nobody debug_pcap_drop", "show serviceengine nobody capture"):
+            assert "no service engine 'nobody' runs" in str(session.run(line).error)
         typed("configure session", *opened[:2])
         assert "begins when this is saved outside" in str(typed("save")[-1])
         typed("discard session")
