@@ -40,6 +40,10 @@ class Asking:
         """The MAC addresses that answered last."""
         return self.rounds[-1][1].get(socket.inet_aton(vip), frozenset()) if self.rounds else frozenset()
 
+    def last(self, vip: str, rounds: int) -> list[frozenset[bytes]]:
+        """Who answered in each of the last rounds."""
+        return [answers.get(socket.inet_aton(vip), frozenset()) for _, answers in self.rounds[-rounds:]]
+
     def longest(self, vip: str, count: int) -> float:
         """The longest time, in seconds, in which so many answered for a VIP: 0, or 2 for two and more."""
         address, longest, begun = socket.inet_aton(vip), 0.0, 0.0

@@ -195,8 +195,16 @@ class Segment:
             found[:] = [host for name, host in self.hosts.items() if host.mac in macs and name in (among or name)]
             return len(macs) == 1 == len(found)
 
-        until(one, lambda: "\n".join(host.log() for host in self.hosts.values()), 60)
+        def told() -> str:
+            answered = {self._named(macs) for macs in asking.last(address, 20)}
+            return "\n".join([f"{address}: {sorted(answered)} answered", *(h.log() for h in self.hosts.values())])
+
+        until(one, told, 60)
         return found[0]
+
+    def _named(self, macs: frozenset[bytes]) -> str:
+        names = {host.mac: name for name, host in self.hosts.items()}
+        return "+".join(sorted(names.get(mac, mac.hex(":")) for mac in macs)) or "nobody"
 
     def believe(self) -> None:
         """Wait until all engines know each other, and etcd has answered for longer than a lease: nobody is found dead

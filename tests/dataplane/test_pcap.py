@@ -17,7 +17,7 @@ import pytest
 from scapy.layers.inet import IP
 
 from dataplane.drivers.pcap import nativemover, packetsocket
-from dataplane.drivers.pcap.driver import PcapDriver
+from dataplane.drivers.pcap.driver import QUIET, PcapDriver
 from dataplane.drivers.pcap.nativemover import NativeMover
 from dataplane.drivers.pcap.pythonmover import PythonMover
 from dataplane.forwarding import decision, dropreasons
@@ -239,6 +239,25 @@ def test_a_vip_taken_away_is_the_hosts_again(bench: Bench) -> None:
     until(lambda: not guarded(bench))
     bench.driver.put_vip(vip)
     until(lambda: guarded(bench))
+
+
+def test_a_vip_that_is_put_slowly_is_answered_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The filters followed too early on a busy machine: what was put after that never reached the driver."""
+    new, tables = "10.0.0.199", bench.driver._tables
+    put = type(tables).put_vip
+
+    def slowly(self: Tables, vip: Vip) -> None:
+        time.sleep(3 * QUIET)
+        put(self, vip)
+
+    monkeypatch.setattr(type(tables), "put_vip", slowly)
+    bench.driver.put_vip(Vip(ip(new), up=True, owned=True))
+    try:
+        until(lambda: bench.driver._unfiltered is None)
+        bench.wires[ETH0.index].send(arp_request(new))
+        assert bench.arrives(ETH0.index) == arp_reply(new).frames[0]
+    finally:
+        bench.driver.remove_vip(ip(new))
 
 
 def test_the_hosts_stack_never_sees_vip_packets(bench: Bench) -> None:

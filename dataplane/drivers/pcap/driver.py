@@ -12,7 +12,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from typing import Any
 
 from dataplane.drivers.pcap import hostguard, socketfilter
@@ -54,6 +55,7 @@ class PcapDriver:
         self._lost = 0
         self._filters = threading.Lock()
         self._unfiltered: float | None = None
+        self._changing = 0  # VIPs that are becoming known, for which the filters are to take all
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK)
         self._worker = Worker("the pcap driver", self._turn)
@@ -113,9 +115,11 @@ class PcapDriver:
 
     def put_vip(self, vip: Vip) -> None:
         """Add or replace a VIP."""
-        if vip.address not in self._mover.values.vips:
-            self._take_all()
-        self._tables.put_vip(vip)
+        if vip.address in self._mover.values.vips:
+            self._tables.put_vip(vip)
+        else:
+            with self._taking_all():
+                self._tables.put_vip(vip)
         self._guard.put_vips(self._mover.values.vips)
 
     def remove_vip(self, address: bytes) -> None:
@@ -238,11 +242,24 @@ class PcapDriver:
             self._lost += port.lost()
 
     def _take_all(self) -> None:
-        """Before a VIP or a MAC address is new the filters must take it; what they take too much does no harm."""
+        """Have the filters take what is new; what they take too much does no harm."""
+        with self._taking_all():
+            pass
+
+    @contextmanager
+    def _taking_all(self) -> Iterator[None]:
+        """The filters take all while a VIP becomes known, however long that takes: the other thread makes none,
+        which would lack it."""
         with self._filters:
             self._filter(None)
-            self._unfiltered = time.monotonic()
-        os.eventfd_write(self._wake, 1)
+            self._changing += 1
+        try:
+            yield
+        finally:
+            with self._filters:
+                self._changing -= 1
+                self._unfiltered = time.monotonic()
+            os.eventfd_write(self._wake, 1)
 
     def _filter(self, vips: Iterable[bytes] | None) -> None:
         for index, port in list(self._ports.items()):
@@ -257,7 +274,7 @@ class PcapDriver:
         """Once VIPs and interfaces are quiet, have the kernel keep from the sockets what is the host's. Returns the
         seconds to wait for that, None when it is done."""
         with self._filters:
-            if self._unfiltered is None:
+            if self._unfiltered is None or self._changing:
                 return None
             left = self._unfiltered + QUIET - time.monotonic()
             if left > 0:
