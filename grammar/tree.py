@@ -13,7 +13,7 @@ from grammar.debugging import DEBUG_ENGINE
 from grammar.nodes import Node, Slot, any_of, comment, commit_number, commit_options, number
 from grammar.pages import PAGES
 from grammar.placing import PLACING
-from grammar.views import EVENTS, VIEWS
+from grammar.views import CLEAR, EVENTS, VIEWS
 from grammar.watching import watch
 
 
@@ -78,12 +78,15 @@ def _show(in_mode: bool) -> Node:
             "show.techsupport",
             (_path("show.techsupport"),),
         ),
-        Node("version", "version of this program", "version"),
+        Node("version", "version of this program", "version", (_CONTROLLER,)),
     )
     if in_mode:
         diff = Node("diff", "what save would change", "show.diff")
         return Node("show", "the object as it would be saved, or any object", "show.open", (diff, *listed, *others))
     return Node("show", "show objects and state", next=(*listed, *others))
+
+
+_CONTROLLER = Node("controller", "this program, its store, and the engines that follow it", "version.controller")
 
 
 def _path(action: str, *after: Node) -> Node:
@@ -161,7 +164,7 @@ _EVERYWHERE = (
     _TERMINAL,
     Node("history", "lines typed in this session", "history"),
     Node("version", "version of this program", "version"),
-    Node("clear", "clear the screen", "clear"),
+    CLEAR,
     _HELP,
 )
 

@@ -149,7 +149,7 @@ class SessionState(ABC):
         """The engines that can be asked."""
         from avi_shell.views.gathering import Engines
 
-        return Engines(self.stored, self.directory)
+        return Engines(self.stored, self.directory, self.author.os_user or self.author.user)
 
     @contextmanager
     def foreseeing(self, result: Result) -> Iterator[None]:

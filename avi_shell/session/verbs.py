@@ -144,8 +144,8 @@ def _show_object(session: SessionState, command: Command, result: Result) -> Non
 def _show_view(session: SessionState, command: Command, result: Result) -> None:
     name = command.arguments["name"].text
     document = None if command.kind == "serviceengine" else session.find(command.kind, command.arguments["name"])
-    engines = session.engines
-    result.parts, result.data = live.view(engines, command.kind, name, document, command.text("view"))
+    engines, word = session.engines, " ".join(filter(None, (command.text("view"), command.text("part"))))
+    result.parts, result.data = live.view(engines, command.kind, name, document, word)
     result.silent = engines.silent
 
 
@@ -352,6 +352,10 @@ HANDLERS: Mapping[str, Handler] = {
     "switchover": placing.switch_over,
     "show.diagnose": _show_diagnose,
     "show.flow": _show_flow,
+    "show.table": looking.table,
+    "show.internal": looking.internal,
+    "version.controller": looking.controller,
+    "clear.counters": looking.clear,
     "show.drops": looking.drops,
     "show.evenness": looking.evenness,
     "show.events": history.events,

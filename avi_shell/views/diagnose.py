@@ -9,7 +9,7 @@ from typing import Any
 from avi_shell.configuration.document import Document
 from avi_shell.errors import Refused
 from avi_shell.output.result import Prose, Table
-from avi_shell.views import gathering, live
+from avi_shell.views import gathering, live, reported
 from avi_shell.views.live import Parts, Report
 
 _HOSTS = {"server": "server", "engine": "the service engine's host, of"}
@@ -63,7 +63,7 @@ def _verdicts(found: Iterable[Report]) -> Table:
             engine["service_engine"],
             entry["address"],
             entry["vip"],
-            live.state(entry["state"]),
+            reported.state(entry["state"]),
             entry["verdict"] or _faultless(entry),
         )
         for engine in found

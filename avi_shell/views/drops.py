@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from avi_shell import manual
 from avi_shell.configuration.document import Document
 from avi_shell.output.result import Part, Prose, Table
-from avi_shell.views import live
+from avi_shell.views import live, reported
 from avi_shell.views.gathering import Engines
 
 LOOK = 0.5
@@ -54,15 +54,16 @@ def of_engine(engines: Engines, name: str) -> tuple[list[Part], list[dict[str, A
 def _told(engines: Engines, name: str, uuid: str) -> tuple[list[Part], list[dict[str, Any]]]:
     answers = engines.answers("drops", name, virtualservice=uuid, look=LOOK)
     reports = engines.reports(uuid or "none", name)
-    rates = {report["name"]: report.get("rates") for report in reports}
+    known = {report["name"]: report for report in reports}
     parts: list[Part] = [*answers.told()]
     told = []
     for answer in answers:
         if name and answer["name"] != name:
             continue
-        risen = _risen(rates.get(answer["name"]), uuid)
+        report = known.get(answer["name"], {})
+        risen = _risen(report.get("rates"), uuid)
         samples = {one["reason"]: one for one in answer["samples"]}
-        counted = sorted(answer["dropped"].items(), key=lambda one: -one[1])
+        counted = sorted(_counted(report, uuid).items(), key=lambda one: -one[1])
         reasons = [_reason(reason, count, risen, samples) for reason, count in counted]
         told.append({"service_engine": answer["name"], "unsampled": answer["unsampled"], "dropped": reasons})
         parts.append(f"Service engine {answer['name']}")
@@ -72,6 +73,18 @@ def _told(engines: Engines, name: str, uuid: str) -> tuple[list[Part], list[dict
     if not told and not answers.doubtful:
         parts.append(f"Service engine {name} does not run." if name else live.no_engine(engines.directory))
     return parts, told
+
+
+def _counted(report: Mapping[str, Any], uuid: str) -> Mapping[str, int]:
+    """Packets by reason, of an engine or a virtual service."""
+    if not uuid:
+        dropped: Mapping[str, int] = report.get("dropped", {})
+        return dropped
+    counts: dict[str, int] = {}
+    for service in report.get("services", ()):
+        for reason, count in service["dropped"].items() if service["uuid"] == uuid else ():
+            counts[reason] = counts.get(reason, 0) + count
+    return counts
 
 
 def _risen(rates: Mapping[str, Any] | None, uuid: str) -> Mapping[str, float] | None:
@@ -101,7 +114,7 @@ def _reason(reason: str, count: int, risen: Mapping[str, float] | None, samples:
 
 
 def _drawn(reasons: list[dict[str, Any]]) -> Iterator[Part]:
-    rows = [(one["reason"], str(one["packets"]), live.rate(one["packets_per_second"])) for one in reasons]
+    rows = [(one["reason"], str(one["packets"]), reported.rate(one["packets_per_second"])) for one in reasons]
     yield Table(("Reason", "Packets", "Packets/s"), rows)
     for one in reasons:
         yield Prose(f"{one['reason']}: {one['means']}. What to do: {one['what_to_do']}.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from avi_shell.configuration.document import Document
 from avi_shell.output.result import Part, Prose, Table
-from avi_shell.views import live
+from avi_shell.views import live, reported
 from avi_shell.views.gathering import Engines
 
 Shares = dict[str, Any]
@@ -25,7 +25,7 @@ def algo(engines: Engines, pool: Document) -> tuple[list[Part], list[dict[str, A
     reports = engines.reports(str(pool.get("uuid")))
     parts: list[Part] = [f"{pool.get('lb_algorithm', '')}, {pool.get('lb_algorithm_hash', '')}", *reports.told()]
     told = []
-    for engine, found in live.pools(str(pool.get("uuid")), reports):
+    for engine, found in reported.pools(str(pool.get("uuid")), reports):
         servers = shares(found["servers"])
         sampled = sum(server["handshakes"]["sampled"] for server in found["servers"])
         entry = {"service_engine": engine, "slots": found["slots"], "sampled_flows": sampled, "servers": servers}

@@ -41,16 +41,23 @@ class Reports(list[dict[str, Any]]):
 
 class Engines:
     """The engines that can be asked. stored: the configuration that they forward by; directory: the state directory,
-    where those of this host are asked."""
+    where those of this host are asked; user: who asks, and may have cleared counters (`cleared`); "" sees all."""
 
-    def __init__(self, stored: Configuration, directory: Path) -> None:
-        self._stored, self.directory = stored, directory
+    def __init__(self, stored: Configuration, directory: Path, user: str = "") -> None:
+        self._stored, self.directory, self.user = stored, directory, user
         self.silent: dict[str, str] = {}  # why engines did not answer that were asked so far
 
     def reports(self, about: str = "", only: str = "") -> Reports:
-        """What each engine reports, all asked at once. about: of which services and pools; only: the one of another
-        host that is to be asked."""
-        return self.answers("status", only, about=about)
+        """What each engine reports, all asked at once, less what the user has cleared. about: of which services and
+        pools; only: the one of another host that is to be asked."""
+        told = self.answers("status", only, about=about)
+        if self.user:
+            from avi_shell.views.cleared import Cleared
+
+            cleared = Cleared(self.directory, self.user)
+            for report in told:
+                cleared.subtract(report)
+        return told
 
     def answers(self, request: str, only: str = "", seconds: float = 0.0, **arguments: Any) -> Reports:
         """What each engine answers to a request, all asked at once. only: the one of another host that is to be

@@ -9,7 +9,8 @@ from typing import Any
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import DEFAULT_CLOUD, Document, address_text, reference_name
 from avi_shell.output.result import Part, Prose, Table
-from avi_shell.views.gathering import NONE, STATES, Engines
+from avi_shell.views import reported
+from avi_shell.views.gathering import NONE, STATES, Engines, Reports
 from dataplane.errors import command
 from grammar import relations
 
@@ -17,13 +18,6 @@ Report = Mapping[str, Any]
 Parts = list[Part]
 
 UNAVAILABLE = "OPER_UNAVAIL"
-_STATES = {
-    "up": "OPER_UP",
-    "initializing": "OPER_INITIALIZING",
-    "down": "OPER_DOWN",
-    "disabled": "OPER_DISABLED",
-    "unknown": "OPER_UNKNOWN",
-}
 _NAMED = ("Name", "UUID")
 _CLOUD = ("Cloud",)
 _CLOUD_NOT_SHOWN = frozenset({"serviceenginegroup"})
@@ -58,9 +52,16 @@ LIVE = ("virtualservice", "serviceengine", "pool")
 
 def rows(parts: Parts) -> list[dict[str, str]]:
     """The rows of a list for programs: cells by the names of their columns, in small letters with underscores."""
-    table = next(part for part in parts if isinstance(part, Table))
-    names = [column.lower().replace(" ", "_") for column in table.columns]
-    return [dict(zip(names, row, strict=True)) for row in table.rows]
+    first, *others = [part for part in parts if isinstance(part, Table)]
+    found = [dict(zip(_keys(first), row, strict=True)) for row in first.rows]
+    for table in others:  # the same objects again
+        for one, row in zip(found, table.rows, strict=True):
+            one |= dict(zip(_keys(table), row, strict=True))
+    return found
+
+
+def _keys(table: Table) -> list[str]:
+    return [column.lower().replace(" ", "_").replace("/s", "_per_second") for column in table.columns]
 
 
 def _named(document: Document, columns: Sequence[str]) -> tuple[str, ...]:
@@ -89,7 +90,14 @@ def _virtual_services(configuration: Configuration, engines: Engines, documents:
         for document in documents
     ]
     columns = ("Name", "IP Address", "IP6 Address", "Services", "Cloud", "Oper State", "Type", "Parent")
-    parts: Parts = [Table(columns, rows), *live.told()]
+    parts: Parts = [Table(columns, rows)]
+    if any(report["services"] for report in live):
+        from avi_shell.views.servicetables import traffic
+
+        parts.append(
+            traffic([(str(document["name"]), reported.services(document, live)) for document in documents], live)
+        )
+    parts += live.told()
     return parts if live or live.doubtful else [*parts, no_engine(engines.directory)]
 
 
@@ -97,7 +105,7 @@ def _pools_listed(engines: Engines, documents: Sequence[Document]) -> Parts:
     live = engines.reports(STATES)
     rows = []
     for document in documents:
-        found = [pool for _, pool in pools(str(document.get("uuid")), live)]
+        found = [pool for _, pool in reported.pools(str(document.get("uuid")), live)]
         servers = [server for pool in found[:1] for server in pool["servers"]]
         up = f"{sum(s['state'] == 'up' for s in servers)} of {len(servers)}" if found else ""
         state = _best(pool["state"] for pool in found) or _unserved(document)
@@ -123,43 +131,24 @@ def _ports(service: Document) -> str:
 
 def service_state(document: Document, live: Iterable[Report]) -> str:
     """A virtual service's state over all engines: up where any of its services is up."""
-    return _best(s["state"] for _, s in _services(document, live)) or _unserved(document)
+    return _best(s["state"] for _, s in reported.services(document, live)) or _unserved(document)
 
 
 def _doubted(state: str) -> str:
     """A state over the engines that answer, where others do not: one that is up is enough, else nobody knows."""
-    return state if state in (_STATES["up"], _STATES["disabled"]) else _STATES["unknown"]
+    return state if state in (reported.STATES["up"], reported.STATES["disabled"]) else reported.STATES["unknown"]
 
 
 def _best(states: Iterable[str]) -> str | None:
     """The best of some states, as it is shown; None of none."""
     found = set(states)
-    return next((_STATES[state] for state in _BEST_FIRST if state in found), None)
+    return next((reported.STATES[state] for state in _BEST_FIRST if state in found), None)
 
 
 def _unserved(document: Document) -> str:
     """The state of what no engine forwards."""
     on = document.get("enabled", True) and document.get("traffic_enabled", True)
-    return UNAVAILABLE if on else _STATES["disabled"]
-
-
-def rate(number: float | None) -> str:
-    """A rate, as it is shown; "" where none is known yet."""
-    return "" if number is None else f"{number:,.1f}" if number < 100 else f"{number:,.0f}"
-
-
-def state(word: str) -> str:
-    """A state as the appliance names it."""
-    return _STATES.get(word, word)
-
-
-def _services(document: Document, live: Iterable[Report]) -> list[tuple[str, Report]]:
-    return [(r["name"], s) for r in live for s in r["services"] if s["uuid"] == document.get("uuid")]
-
-
-def pools(uuid: str, live: Iterable[Report]) -> list[tuple[str, Report]]:
-    """The reports of a pool, with the engines that they are of."""
-    return [(r["name"], pool) for r in live for pool in r["pools"] if pool["uuid"] == uuid]
+    return UNAVAILABLE if on else reported.STATES["disabled"]
 
 
 def no_engine(directory: Path) -> str:
@@ -168,11 +157,13 @@ def no_engine(directory: Path) -> str:
 
 
 def _engines(engines: Engines, documents: Sequence[Document]) -> Parts:
-    reported = engines.reports(NONE)
-    live = {report["name"]: report for report in reported}
+    answers = engines.reports(NONE)
+    live = {report["name"]: report for report in answers}
     stored = {str(document["name"]) for document in documents}
-    elsewhere = {name: (group, address) for report in reported for name, _, group, address, *_ in _others(report)}
-    others: list[Document] = [{"name": name} for name in {*live, *reported.silent, *elsewhere} - stored]
+    elsewhere = {
+        name: (group, address) for report in answers for name, _, group, address, *_ in reported.other_engines(report)
+    }
+    others: list[Document] = [{"name": name} for name in {*live, *answers.silent, *elsewhere} - stored]
     rows = []
     for document in sorted([*documents, *others], key=lambda document: str(document["name"])):
         name = str(document["name"])
@@ -182,16 +173,16 @@ def _engines(engines: Engines, documents: Sequence[Document]) -> Parts:
         if report is None and name in elsewhere:
             group, told = elsewhere[name]
             addresses = told.split(", ")
-        down = _STATES["unknown" if name in reported.silent or reported.fault else "down"]
+        down = reported.STATES["unknown" if name in answers.silent or answers.fault else "down"]
         up = _engine_state(document, report) if report else down
         rows.append((name, str(group), ", ".join(addresses[:1]), _cloud(document), up))
     parts: Parts = [Table(("Name", "SE Group", "Mgmt IP", "Cloud", "Oper State"), rows)]
     for name, report in sorted(live.items()):
         modes = ", ".join(f"{interface}: {mode}" for interface, mode in report["driver"]["interfaces"].items())
         parts.append(f"{name}: driver {report['driver']['name']}" + (f" ({modes})" if modes else ""))
-        parts += [Prose(f"{name}: {told}") for told in _shared(report).values()]
-    parts += reported.told()
-    return parts if live or reported.doubtful else [*parts, no_engine(engines.directory)]
+        parts += [Prose(f"{name}: {told}") for told in reported.shared(report).values()]
+    parts += answers.told()
+    return parts if live or answers.doubtful else [*parts, no_engine(engines.directory)]
 
 
 def _engine_state(document: Document, report: Report) -> str:
@@ -212,9 +203,11 @@ def view(engines: Engines, segment: str, name: str, document: Document | None, w
     if not live:
         return [*live.told(), *_configured(document)] if live.doubtful else [no_engine(engines.directory)], None
     if segment == "virtualservice":
-        parts, data = _virtual_service(document, live)
+        parts, data = _of_service(document, live, word)
         return [*live.told(), *parts], data
-    found = pools(str(document.get("uuid")), live)
+    found = reported.pools(str(document.get("uuid")), live)
+    if found and word in ("hmonstat", "server detail"):
+        return _of_servers(found, live, word)
     data = [{"service_engine": engine, **pool} for engine, pool in found]
     if not found:
         return [*live.told(), not_forwarded("pool", name)], data
@@ -229,25 +222,58 @@ def view(engines: Engines, segment: str, name: str, document: Document | None, w
     return parts, data
 
 
+def _of_service(document: Document, live: Reports, word: str) -> tuple[Parts, Any]:
+    from avi_shell.views import servicetables
+
+    found = reported.services(document, live)
+    if not found or word == "detail":
+        return _virtual_service(document, live)
+    return (servicetables.summary if word == "summary" else servicetables.connections)(found, live)
+
+
+def _of_servers(found: Sequence[tuple[str, Report]], live: Reports, word: str) -> tuple[Parts, Any]:
+    """Of a pool on each engine that forwards it, its monitors or its servers at length."""
+    from avi_shell.views import servicetables
+
+    parts: Parts = [*live.told()]
+    data = []
+    for engine, pool in found:
+        report = next(report for report in live if report["name"] == engine)
+        if word == "hmonstat":
+            shown, told = servicetables.monitors(engine, pool, report)
+        else:
+            shown, told = servicetables.servers(engine, pool, report), {"service_engine": engine, **pool}
+        parts += shown
+        data.append(told)
+    return parts, data
+
+
+def not_running(directory: Path, name: str) -> str:
+    """What to say of an engine that does not run."""
+    start = start_command(directory).replace("--interface", f"--name {name} --interface")
+    return f"Service engine {name} does not run. Start it: {start}"
+
+
 def _engine_view(engines: Engines, name: str, word: str) -> tuple[Parts, Any]:
     live = engines.reports(NONE if word == "bgp" else "", name)
     report = next((r for r in live if r["name"] == name), None)
     if report is None and (name in live.silent or live.fault):
         return [*live.told()], None
     if report is None:
-        start = start_command(engines.directory).replace("--interface", f"--name {name} --interface")
-        return [f"Service engine {name} does not run. Start it: {start}"], None
+        return [not_running(engines.directory, name)], None
     if word == "bgp":
         from avi_shell.views import bgp
 
         return bgp.parts(report), report.get("bgp")
-    return _engine(report), report
+    from avi_shell.views import enginedetail
+
+    return enginedetail.parts(report), report
 
 
 def _configured(document: Document) -> Parts:
     """A pool's servers as they are configured, where no engine answers."""
     rows = [
-        (address_text(server["ip"]), str(server.get("port", "")), _STATES["unknown"])
+        (address_text(server["ip"]), str(server.get("port", "")), reported.STATES["unknown"])
         for server in document.get("servers", ())
     ]
     return [Table(("Server", "Port", "Oper State"), rows)] if rows else []
@@ -259,30 +285,33 @@ def not_forwarded(kind: str, name: str) -> str:
 
 
 def _virtual_service(document: Document, live: Sequence[Report]) -> tuple[Parts, Any]:
-    found = _services(document, live)
+    found = reported.services(document, live)
     data = [{"service_engine": engine, **service} for engine, service in found]
     if not found:
         return [not_forwarded("virtual service", str(document["name"]))], data
     parts: Parts = []
+    from avi_shell.views import servicetables
     from dataplane import client
 
     for engine in dict.fromkeys(engine for engine, _ in found):
         mine = [service for its, service in found if its == engine]
         parts.append(f"Service engine {engine}")
-        parts.append(Table(("VIP", "Protocol", "Port", "Oper State", "Packets", "Bytes"), [_row(s) for s in mine]))
+        head = ("VIP", "Protocol", "Port", "Oper State", "Packets", "Packets/s", "Bytes")
+        parts.append(Table(head, [_row(service, servicetables.rates_of(live, engine, service)) for service in mine]))
         for service in mine:
             if service["reason"]:
                 name = f"{service['vip']} {service['protocol']} {_last(service)}"
                 parts.append(Prose(f"{name} is {client.state_words(service['state'], service['reason'])}"))
         for uuid in dict.fromkeys(service["pool_uuid"] for service in mine):
-            for pool in (p for its, p in pools(uuid, live) if its == engine):
+            for pool in (p for its, p in reported.pools(uuid, live) if its == engine):
                 parts += _pool(pool) + _servers(pool)
     return parts, data
 
 
-def _row(service: Report) -> tuple[str, ...]:
-    shown = (service["vip"], service["protocol"], _last(service), state(service["state"]))
-    return (*map(str, shown), str(service["packets"]), str(service["bytes"]))
+def _row(service: Report, rates: Mapping[str, float] | None) -> tuple[str, ...]:
+    shown = (service["vip"], service["protocol"], _last(service), reported.state(service["state"]))
+    pace = reported.rate(rates["packets"] if rates else None)
+    return (*map(str, shown), str(service["packets"]), pace, str(service["bytes"]))
 
 
 def _last(service: Report) -> str:
@@ -292,7 +321,7 @@ def _last(service: Report) -> str:
 
 def _pool(pool: Report) -> Parts:
     up = sum(server["state"] == "up" for server in pool["servers"])
-    told = f"Pool {pool['name']}: {state(pool['state'])}, {up} of {len(pool['servers'])} servers up"
+    told = f"Pool {pool['name']}: {reported.state(pool['state'])}, {up} of {len(pool['servers'])} servers up"
     return [Prose(f"{told}: {pool['reason']}" if pool["reason"] else told)]
 
 
@@ -302,7 +331,7 @@ def _servers(pool: Report) -> Parts:
         (
             server["address"],
             str(server["port"]),
-            state(server["state"]),
+            reported.state(server["state"]),
             _HOST[server.get("host")],
             f"{100 * server['share']:.1f} %",
             str(server["packets"]),
@@ -328,54 +357,3 @@ def _next_hops(pool: Report) -> Parts:
         for s in pool["servers"]
     ]
     return [Table(("Server", "Ratio", "MAC Address", "Interface", "Unanswered"), rows)]
-
-
-def _others(report: Report) -> list[tuple[str, ...]]:
-    """The engines of other hosts that one knows, as `client.others` has them."""
-    from dataplane import client
-
-    return client.others(report)
-
-
-def _shared(report: Report) -> dict[str, str]:
-    """How an engine stands with what its host shares with others."""
-    from dataplane import client
-
-    following, membership = report.get("following"), report.get("membership")
-    told = {"store": client.followed(following)} if following else {}
-    return told | ({"cluster": client.standing(membership)} if membership else {})
-
-
-def _engine(report: Report) -> Parts:
-    rows = [
-        ("name", str(report["name"])),
-        ("se_group", str(report["group"])),
-        ("version applied", str(report["version"])),
-        ("process", str(report["pid"])),
-        *_shared(report).items(),
-        ("driver", str(report["driver"]["name"])),
-        ("  chosen because", str(report["driver"]["reason"])),
-    ]
-    rows += [(f"  {name}", str(mode)) for name, mode in report["driver"]["interfaces"].items()]
-    rows += [("  note", str(note)) for note in report["driver"].get("notes", ())]
-    for i, interface in enumerate(report["interfaces"], 1):
-        rows.append((f"interfaces[{i}]", str(interface["name"])))
-        rows += [("  mac", str(interface["mac"])), ("  mtu", str(interface["mtu"]))]
-        rows += [("  address", str(address)) for address in interface["addresses"]]
-        rows += [(f"  {what}", str(interface[what])) for what in ("lost", "fault") if interface.get(what)]
-    for i, vip in enumerate(report["vips"], 1):
-        state = "up" if vip["up"] else "down"
-        known = ", announced" if vip["announced"] else ""
-        known += ", to routers" if vip.get("routed") else ""
-        rows.append((f"vips[{i}]", f"{vip['address']} {state}{known}"))
-    for peer in (report.get("bgp") or {}).get("peers", ()):
-        rows.append((f"BGP peer {peer['address']}", f"{peer['state']}{': ' * bool(peer['reason'])}{peer['reason']}"))
-    rows += [(f"missing: {one['object']}", str(one["reason"])) for one in report["kernel"]]
-    rows.append(("answered (ARP, ping, too big)", str(report["answered"])))
-    rows += [(f"dropped {reason}", str(count)) for reason, count in report["dropped"].items()]
-    parts: Parts = [Table(("Field", "Value"), rows)]
-    from dataplane import client
-
-    if others := _others(report):
-        parts.append(Table(client.OTHERS, others))
-    return parts + [Prose(client.event_words(event)) for event in report["events"][-10:]]

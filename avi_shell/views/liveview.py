@@ -10,7 +10,7 @@ from typing import Any
 from avi_shell.configuration.document import Document
 from avi_shell.output.result import Part, Prose, Table
 from avi_shell.output.sight import Drops, Line, Sight, word
-from avi_shell.views import live
+from avi_shell.views import live, reported
 from avi_shell.views.gathering import Engines
 from dataplane import client
 from dataplane.rates import Rates, short
@@ -70,7 +70,7 @@ class LiveView:
         return Line(
             engine,
             name,
-            live.state(one["state"]),
+            reported.state(one["state"]),
             one["reason"],
             self._rates.now((key, "packets")),
             None if sizes is None else 8 * sizes,
@@ -140,7 +140,7 @@ def _ports(one: Mapping[str, Any]) -> str:
 
 def _pool(pool: Mapping[str, Any]) -> str:
     up = sum(server["state"] == "up" for server in pool["servers"])
-    told = f"Pool {pool['name']}: {live.state(pool['state'])}, {up} of {len(pool['servers'])} servers up"
+    told = f"Pool {pool['name']}: {reported.state(pool['state'])}, {up} of {len(pool['servers'])} servers up"
     return f"{told}: {pool['reason']}" if pool["reason"] else told
 
 

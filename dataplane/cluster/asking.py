@@ -36,7 +36,7 @@ PART = 512 << 10
 """Bytes of a part of an answer."""
 MOST_PARTS = 32
 """Parts of an answer."""
-REQUESTS = ("status", "flow", "impact", "events", "drops")
+REQUESTS = ("status", "flow", "impact", "events", "drops", "table")
 """What may be asked from another host."""
 _AT_ONCE = 100
 """Keys in a transaction: etcd takes 128."""

@@ -12,6 +12,10 @@ NONE, STATES = "none", "states"
 """Of none; of all, but of each its state alone."""
 
 
+_PLACE = ("uuid", "vip", "protocol", "port", "port_end", "pool", "pool_uuid")
+"""What tells a service from the others of its virtual service."""
+
+
 class Aspect:
     """about: NONE, STATES, the uuid of a virtual service or pool, or "": of all, with all that there is to tell."""
 
@@ -34,7 +38,7 @@ class Aspect:
 
     def services(self, told: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What of the reports of services is told."""
-        return [_brief(one, "uuid") for one in told] if self._about == STATES else list(told)
+        return [_brief(one, *_PLACE) for one in told] if self._about == STATES else list(told)
 
     def pools(self, told: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What of the reports of pools is told."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 from typing import Any, NamedTuple
 
+from dataplane.daemon.enginetables import TABLES
 from dataplane.foreign import jsontext
 from dataplane.foreign.errors import ForeignError
 from dataplane.foreign.text import harmless
@@ -58,6 +59,10 @@ def _glance(value: Any) -> str:
 
 def _text(value: Any) -> str:
     return "" if isinstance(value, str) and len(value) <= LONGEST_TEXT else f"text of at most {LONGEST_TEXT} characters"
+
+
+def _table(value: Any) -> str:
+    return "" if isinstance(value, str) and value in TABLES else f"one of {', '.join(TABLES)}"
 
 
 def _texts(value: Any) -> str:
@@ -127,6 +132,7 @@ REQUESTS: Mapping[str, Mapping[str, _Field]] = {
     },
     "diagnose": {"pool": _Field(_text), "server": _Field(_text, "")},
     "flow": {"virtualservice": _Field(_text), "client": _Field(_address), "port": _Field(_port)},
+    "table": {"word": _Field(_table)},
     "drops": {"virtualservice": _Field(_text, ""), "look": _Field(_glance, 0)},
     "impact": {"pools": _Field(_texts, []), "servers": _Field(_to_prepare, [])},
     "events": {},

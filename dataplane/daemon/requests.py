@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dataplane.client import short_path
-from dataplane.daemon import diagnose, impact, questions, status, undoing
+from dataplane.daemon import diagnose, enginetables, impact, questions, status, undoing
 from dataplane.daemon.aspect import Aspect
 from dataplane.daemon.capturing import Capturing
 from dataplane.daemon.rates import Rates
@@ -196,6 +196,8 @@ class Requests:
             case "flow":
                 told = await flowquery.explain(engine, fields["virtualservice"], fields["client"], fields["port"])
                 return {"name": engine.name} | told
+            case "table":
+                return enginetables.report(engine, fields["word"])
             case "drops":
                 if self._capturing is None:
                     raise EngineError("this engine captures nothing")

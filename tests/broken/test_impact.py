@@ -24,6 +24,7 @@ from dataplane.drivers.maps.memory import State
 from dataplane.drivers.maps.slabs import Slabs
 from dataplane.server import record
 from tests.broken import world as network
+from tests.broken.views import Views
 from tests.broken.world import HOSTS, VIP, World
 from tests.drivers import PREFERRED
 from tests.netns import Namespace
@@ -173,6 +174,8 @@ def test_what_is_said_before_a_commit_is_what_becomes_of_it(mode: str, tmp_path:
         until(lambda: third in tables(world), world.log)
         after = tables(world)
         assert moved(before, after) == pool["moved"] > 0
+
+        Views(world, operator.session, [broken, healthy, third], pool["moved"]).all_tell_the_truth()
 
         # One goes: its connections end, and no others.
         gone = operator.type("configure pool p1", f"no servers ip {broken} port 80", "save").impact["pools"][0]

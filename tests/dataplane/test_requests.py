@@ -48,7 +48,7 @@ def served(folder: Path, work: Callable[[Path], Awaitable[None]]) -> None:
         (b'{"request":"impact","servers":[["10.0.0.1","l2"]]}', "impact: servers must be a list of at most 256 lists"),
         (
             b'{"request":["status"]}',
-            "request must be one of status, addresses, notify, wait, diagnose, flow, drops, impact, events",
+            "request must be one of status, addresses, notify, wait, diagnose, flow, table, drops, impact, events",
         ),
         (b'{"request":"\\u001b[2J"}', "unknown request '\\x1b[2J'; there are status"),
         (b"[" * 60_000, "it is nested deeper than 64 levels"),

@@ -108,7 +108,9 @@ def test_of_services_and_pools_as_much_is_told_as_is_asked_for() -> None:
         for kind in ("services", "pools"):
             states = [(one["uuid"], one["state"]) for one in whole[kind]]
             assert [(one["uuid"], one["state"]) for one in told[STATES][kind]] == states
-        assert told[STATES]["services"][0].keys() == {"uuid", "state"}
+        assert told[STATES]["services"][0].keys() == {
+            *("uuid", "state", "vip", "protocol", "port", "port_end", "pool", "pool_uuid")
+        }
         servers = [server["state"] for server in whole["pools"][0]["servers"]]
         assert told[STATES]["pools"][0]["servers"] == [{"state": state} for state in servers]
         for about in ("other", "others"):

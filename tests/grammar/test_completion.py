@@ -49,7 +49,7 @@ def words(text: str, where: commands.Context = ROOT) -> list[str]:
         ('configure pool "my', 'configure pool "my pool" '),
         ("show poo", "show pool "),
         ("show pool p1 s", "show pool p1 server"),
-        ("show pool p1 server ", "show pool p1 server diagnose "),
+        ("show pool p1 server di", "show pool p1 server diagnose "),
         ("show pool p1 server-", "show pool p1 server-setup "),
         ("configure pool p1 lb_algorithm lb_algorithm_r", "configure pool p1 lb_algorithm lb_algorithm_r"),
         ("configure pool p1 lb_algorithm lb_algorithm_ro", "configure pool p1 lb_algorithm lb_algorithm_round_robin "),
@@ -80,6 +80,7 @@ def test_a_listing_pads_words_to_twenty_columns() -> None:
     assert lines == [
         "detail               live state of the pool",
         "server               live state of each server",
+        "hmonstat             the health monitors of each server: what they found, and how often they failed",
         "algo                 how evenly its servers share slots, packets and flows",
         "server-setup         commands that make a host ready to be a server of this pool",
         "history              its commits, newest first, with what each changed",

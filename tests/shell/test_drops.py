@@ -21,11 +21,14 @@ class Answering(Engines):
     """Two engines of which one drops, with its rates."""
 
     def __init__(self, dropped: dict[str, int], rates: dict[str, Any] | None, unsampled: str = "") -> None:
-        self.directory, self._rates = Path("/state"), rates
+        self.directory, self.user, self._rates = Path("/state"), "", rates
         self._answer = {"name": "se-1", "dropped": dropped, "samples": [], "unsampled": unsampled}
 
     def answers(self, request: str, only: str = "", seconds: float = 0.0, **arguments: Any) -> Reports:
-        told = {"name": "se-1", "rates": self._rates} if request == "status" else self._answer
+        dropped = self._answer["dropped"]
+        service = {"uuid": "vs-1", "dropped": dropped}
+        report = {"name": "se-1", "rates": self._rates, "dropped": dropped, "services": [service]}
+        told = report if request == "status" else self._answer
         made = Reports([told])
         made.silent = {}
         return made

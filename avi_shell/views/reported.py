@@ -1,0 +1,52 @@
+"""What reports of engines say, in the words of all views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from avi_shell.configuration.document import Document
+from dataplane import client
+
+Report = Mapping[str, Any]
+
+STATES = {
+    "up": "OPER_UP",
+    "initializing": "OPER_INITIALIZING",
+    "down": "OPER_DOWN",
+    "disabled": "OPER_DISABLED",
+    "unknown": "OPER_UNKNOWN",
+}
+"""The appliance's names of states, by ours."""
+
+
+def rate(number: float | None) -> str:
+    """A rate, as it is shown; "" where none is known yet."""
+    return "" if number is None else f"{number:,.1f}" if number < 100 else f"{number:,.0f}"
+
+
+def state(word: str) -> str:
+    """A state as the appliance names it."""
+    return STATES.get(word, word)
+
+
+def services(document: Document, live: Iterable[Report]) -> list[tuple[str, Report]]:
+    """The reports of a virtual service's services, with the engines that they are of."""
+    return [(r["name"], s) for r in live for s in r["services"] if s["uuid"] == document.get("uuid")]
+
+
+def pools(uuid: str, live: Iterable[Report]) -> list[tuple[str, Report]]:
+    """The reports of a pool, with the engines that they are of."""
+    return [(r["name"], pool) for r in live for pool in r["pools"] if pool["uuid"] == uuid]
+
+
+def other_engines(report: Report) -> list[tuple[str, ...]]:
+    """The engines of other hosts that one knows, as `client.others` has them."""
+    return client.others(report)
+
+
+def shared(report: Report) -> dict[str, str]:
+    """How an engine stands with what its host shares with others."""
+    following, membership = report.get("following"), report.get("membership")
+    told = {"store": client.followed(following)} if following else {}
+    return told | ({"cluster": client.standing(membership)} if membership else {})

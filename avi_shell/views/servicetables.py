@@ -1,0 +1,188 @@
+"""Virtual services and pools in other words than all of them: a summary, connections, monitors, servers at length."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from avi_shell.output.result import Part, Prose, Table
+from avi_shell.views import reported
+
+Report = Mapping[str, Any]
+
+SAMPLED = 64
+"""TCP connections that one which is looked at stands for."""
+_RATES = ("packets", "bytes", "flows")
+
+
+def summary(found: Sequence[tuple[str, Report]], reports: Sequence[Report]) -> tuple[list[Part], Any]:
+    """A line for each engine and port of a virtual service. found: its services, with the engines' names."""
+    rows, told, parts = [], [], list[Part]()
+    for engine, service in found:
+        pool = next((pool for its, pool in reported.pools(service["pool_uuid"], reports) if its == engine), None)
+        rates = rates_of(reports, engine, service)
+        up = servers_up(pool)
+        told.append({"service_engine": engine, **service, "servers_up": up, "rates": rates})
+        rows.append(
+            (
+                engine,
+                f"{service['vip']}:{service['port']} {service['protocol']}",
+                reported.state(service["state"]),
+                up,
+                *(reported.rate(rates[what] if rates else None) for what in ("packets", "flows")),
+                f"{service['packets']:,}",
+            )
+        )
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(service["changed"])) if service["changed"] else ""
+        reason = f": {service['reason']}" if service["reason"] else ""
+        parts.append(Prose(f"{engine}: {service['vip']} is {service['state']} since {since or 'its start'}{reason}"))
+    head = ("Service Engine", "VIP", "Oper State", "Servers Up", "Packets/s", "Flows/s", "Packets")
+    return [Table(head, rows), *parts], told
+
+
+def traffic(listed: Sequence[tuple[str, Sequence[tuple[str, Report]]]], reports: Sequence[Report]) -> Table:
+    """A row for each virtual service: its pool, servers that are up, and what comes in a second on all engines.
+    listed: their names and services."""
+    rows = []
+    for name, found in listed:
+        uuids = {str(service["pool_uuid"]) for _, service in found if "pool_uuid" in service}  # older engines tell none
+        all_pools = [pool for uuid in uuids for _, pool in reported.pools(uuid, reports)]
+        best = max(all_pools, key=lambda pool: sum(one["state"] == "up" for one in pool["servers"]), default=None)
+        rates = [rate for engine, service in found if (rate := rates_of(reports, engine, service)) is not None]
+        paces = (reported.rate(sum(rate[what] for rate in rates) if rates else None) for what in ("packets", "flows"))
+        rows.append(
+            (
+                name,
+                next((service["pool"] for _, service in found if "pool" in service), "-"),
+                servers_up(best) or "-",
+                *paces,
+            )
+        )
+    return Table(("Name", "Pool", "Servers Up", "Packets/s", "Flows/s"), rows)
+
+
+def servers_up(pool: Report | None) -> str:
+    """How many servers of a pool are up, of how many: "2 of 3 up"."""
+    if pool is None:
+        return ""
+    return f"{sum(server['state'] == 'up' for server in pool['servers'])} of {len(pool['servers'])} up"
+
+
+def rates_of(reports: Sequence[Report], engine: str, service: Report) -> Mapping[str, float] | None:
+    """The rates of a service on an engine; None where they are not known."""
+    rates = next((report.get("rates") for report in reports if report["name"] == engine), None)
+    key = f"{service['vip']}/{service['protocol']}/{service['port']}-{service['port_end']}"
+    found: Mapping[str, float] | None = rates["services"].get(key) if rates else None
+    return found
+
+
+def connections(found: Sequence[tuple[str, Report]], reports: Sequence[Report]) -> tuple[list[Part], Any]:
+    """Connections that were begun: of each engine, port and server."""
+    parts, told = list[Part](), []
+    for engine, service in found:
+        pool = next((pool for its, pool in reported.pools(service["pool_uuid"], reports) if its == engine), None)
+        report = next(report for report in reports if report["name"] == engine)
+        of_servers = ((report.get("rates") or {}).get("servers") or {}).get(service["pool_uuid"], {})
+        servers = [
+            {
+                "address": server["address"],
+                "begun": server["handshakes"]["sampled"] * SAMPLED,
+                "begun_per_second": of_servers.get(server["address"], {}).get("flows"),
+                **{what: server["handshakes"][what] for what in ("sampled", "answered", "unanswered")},
+                "remembered": server["flows"],
+            }
+            for server in (pool["servers"] if pool else ())
+        ]
+        rates = rates_of(reports, engine, service)
+        begun = service["handshakes"]["sampled"] * SAMPLED
+        where = {"service_engine": engine, **{name: service[name] for name in ("vip", "protocol", "port")}}
+        told.append({**where, "begun": begun, "begun_per_second": rates and rates["flows"], "servers": servers})
+        pace = f", {reported.rate(rates['flows'])} a second" if rates else ""
+        name = f"{service['vip']}:{service['port']} {service['protocol']}"
+        parts.append(Prose(f"Service engine {engine}: about {begun:,} TCP connections to {name} were begun{pace}"))
+        parts.append(Table(("Server", "Begun", "Begun/s", "Answered", "Unanswered", "Draining"), _begun(servers)))
+    parts.append(
+        Prose(
+            f"Begun is reckoned: one TCP connection in {SAMPLED} is looked at; answered and unanswered are of these. "
+            "Connections of stable slots are kept in no table, so nobody knows how many live."
+        )
+    )
+    return parts, told
+
+
+def _begun(servers: Sequence[Report]) -> list[tuple[str, ...]]:
+    return [
+        (
+            one["address"],
+            f"{one['begun']:,}",
+            reported.rate(one["begun_per_second"]),
+            str(one["answered"]),
+            str(one["unanswered"]),
+            "" if one["remembered"] is None else str(one["remembered"]),
+        )
+        for one in servers
+    ]
+
+
+def monitors(engine: str, pool: Report, report: Report) -> tuple[list[Part], dict[str, Any]]:
+    """The health monitors of a pool's servers on an engine."""
+    servers = [
+        {
+            **{name: server[name] for name in ("address", "port", "state", "reason", "changed", "failed_checks")},
+            "failed_by_monitor": server["failed_by_monitor"],
+        }
+        for server in pool["servers"]
+    ]
+    names = list(dict.fromkeys(name for server in servers for name in server["failed_by_monitor"]))
+    rows = [
+        (
+            server["address"],
+            reported.state(server["state"]),
+            *(str(server["failed_by_monitor"].get(name, "")) for name in names),
+            str(server["failed_checks"]),
+        )
+        for server in servers
+    ]
+    late = report["monitors"]["late"]
+    parts: list[Part] = [f"Service engine {engine}"]
+    if names:
+        parts.append(Table(("Server", "Oper State", *(f"{name} Failed" for name in names), "Failed Checks"), rows))
+        parts += [Prose(f"{one['address']} is {one['state']}: {one['reason']}") for one in servers if one["reason"]]
+    else:
+        parts.append("The pool has no health monitor: its servers are taken as up.")
+    checks, probes = report["monitors"]["checks"], report["monitors"]["probes"]
+    lateness = f"they begin {1000 * late['median']:.1f} ms late (99 of 100: {1000 * late['p99']:.1f} ms)"
+    parts.append(Prose(f"The engine runs {checks:,} checks, and has ended {probes:,} probes; {lateness}."))
+    return parts, {"service_engine": engine, "monitors": report["monitors"], "servers": servers}
+
+
+def servers(engine: str, pool: Report, report: Report) -> list[Part]:
+    """All that is known of each server of a pool, one after the other."""
+    rates = ((report.get("rates") or {}).get("servers") or {}).get(pool["uuid"], {})
+    parts: list[Part] = [f"Service engine {engine}"]
+    for server in pool["servers"]:
+        parts.append(Table(("Field", "Value"), list(_fields(server, rates.get(server["address"])))))
+    return parts
+
+
+def _fields(server: Report, rates: Mapping[str, float] | None) -> Iterator[tuple[str, str]]:
+    for name, value in server.items():
+        if isinstance(value, Mapping):
+            yield name, ""
+            yield from ((f"  {key}", _told(one)) for key, one in value.items())
+        elif isinstance(value, list):
+            for number, one in enumerate(value, 1):
+                told = ", ".join(_told(part) for part in one.values()) if isinstance(one, Mapping) else _told(one)
+                yield f"{name}[{number}]", told
+        elif name == "changed" and value:
+            yield name, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
+        elif value is not None:
+            yield name, _told(value)
+    for what in _RATES if rates else ():
+        assert rates is not None
+        yield f"{what} per second", reported.rate(rates[what])
+
+
+def _told(value: Any) -> str:
+    return "" if value is None else str(value)
