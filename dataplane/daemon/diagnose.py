@@ -99,7 +99,7 @@ def _own_host(engine: Engine, service: plan.Service, server: bytes) -> list[Find
     what = sending.fault or engine.sending.words(interface)
     found = [Finding(what, findings.ENGINE, advice=sending.remedy)] if what else []
     senders = engine.sending.senders(socket.inet_aton(service.vip))
-    return [*found, *([Finding(senders, findings.ENGINE)] if senders else [])]
+    return [*found, *([Finding(senders, findings.ENGINE, grave=False)] if senders else [])]
 
 
 def _checks(engine: Engine, service: plan.Service, member: plan.Server) -> tuple[Check, ...]:

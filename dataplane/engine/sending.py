@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dataplane.errors import command
 from dataplane.events import kinds
@@ -29,10 +29,10 @@ class SendingStates:
         """Ask the driver. Returns whether an interface sends nothing now that did, or sends again."""
         before, self._states = self._states, self._driver.sending()
         known, self._senders = self._senders, self._driver.offloading_senders()
-        for sender in self._senders:
-            if sender not in known:
-                about = Subject("vip", socket.inet_ntoa(sender.vip))
-                self._tell(kinds.SENDER_OFFLOADS, about, offloading(sender))
+        for host, told in _by_host(self._senders).items():
+            if host not in _by_host(known):
+                about = Subject("vip", socket.inet_ntoa(told[0].vip))
+                self._tell(kinds.SENDER_OFFLOADS, about, offloading(told))
         faults, former = ({i: s.fault for i, s in states.items() if s.fault} for states in (self._states, before))
         for index in faults.keys() - former.keys():
             self._tell(kinds.SENDING_FAILED, self._subject(index), faults[index])
@@ -55,7 +55,7 @@ class SendingStates:
 
     def senders(self, vip: bytes) -> str:
         """Which senders leave something about packets to a VIP to a device that does not do it; "": none is known."""
-        return "; ".join(offloading(sender) for sender in self._senders if sender.vip == vip)
+        return "; ".join(offloading(told) for (of, *_), told in _by_host(self._senders).items() if of == vip)
 
     def losing(self) -> bool:
         """Whether any interface lost frames lately."""
@@ -68,9 +68,19 @@ class SendingStates:
         return next((i.name for i in self._interfaces() if i.index == index), f"interface {index}")
 
 
-def offloading(sender: OffloadingSender) -> str:
-    """What an operator must know of such a sender."""
-    who, vip = f"{socket.inet_ntoa(sender.address)} (MAC address {sender.mac.hex(':')})", socket.inet_ntoa(sender.vip)
+def _by_host(senders: Iterable[OffloadingSender]) -> dict[tuple[bytes, bytes, int, str], list[OffloadingSender]]:
+    """Senders to a VIP by the host that they are: it may have many addresses, and one fault."""
+    found: dict[tuple[bytes, bytes, int, str], list[OffloadingSender]] = {}
+    for sender in senders:
+        found.setdefault((sender.vip, sender.mac, sender.vlan, sender.device), []).append(sender)
+    return found
+
+
+def offloading(senders: Sequence[OffloadingSender]) -> str:
+    """What an operator must know of a host that is such a sender. senders: it by each of its addresses."""
+    sender, *others = senders
+    address = socket.inet_ntoa(sender.address) + (f" and {len(others)} more addresses" if others else "")
+    who, vip = f"{address} (MAC address {sender.mac.hex(':')})", socket.inet_ntoa(sender.vip)
     if sender.vlan:
         veth = sender.device
         mend = command("ethtool -K {} txvlan off tx-vlan-stag-hw-insert off", veth)

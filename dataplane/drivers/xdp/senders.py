@@ -25,6 +25,8 @@ ENOUGH = 64
 """Frames of a sample, at least."""
 REST = 60.0
 """Seconds between a sample and the next."""
+WATCHED = 5.0
+"""The same while a sender is told of: it may have been mended."""
 _FORGOTTEN = 300.0
 """Seconds for which a sender is told of that was not seen again."""
 _FIRST = bytes(4)
@@ -40,8 +42,8 @@ class SenderSamples:
         with Object(SENDERS) as loaded:
             loaded.load()
             self._program = loaded.program(PROGRAM)
-            self._senders, self._looked_at = loaded.map("senders"), loaded.map("looked_at")
-            self._far_ends = loaded.map("far_ends")
+            self._senders, self._mended = loaded.map("senders"), loaded.map("mended")
+            self._looked_at, self._far_ends = loaded.map("looked_at"), loaded.map("far_ends")
         self._names: dict[int, str] = {}  # of far ends, by index
         self._due = 0.0
         self._seen: dict[OffloadingSender, float] = {}
@@ -57,6 +59,7 @@ class SenderSamples:
         elif now >= self._due:
             self._looked_at.update(_FIRST, bytes(8))
             _empty(self._senders)
+            _empty(self._mended)
             if self._follow(interfaces):
                 self._tracing.attach(PROGRAM, self._program)
         self._seen = {sender: at for sender, at in self._seen.items() if now - at < _FORGOTTEN}
@@ -65,7 +68,7 @@ class SenderSamples:
     def close(self) -> None:
         """Look no more."""
         self._end(0.0)
-        for held in (self._program, self._senders, self._looked_at, self._far_ends):
+        for held in (self._program, self._senders, self._mended, self._looked_at, self._far_ends):
             held.close()
 
     def _follow(self, interfaces: Iterable[Interface]) -> bool:
@@ -79,14 +82,18 @@ class SenderSamples:
         return bool(wanted)
 
     def _take(self, now: float) -> None:
+        for key, _ in self._mended.items():
+            self._seen.pop(self._sender(key), None)
         for key, _ in self._senders.items():
-            address, vip, mac, vlan, far = _SENDER.unpack(key)
-            sender = OffloadingSender(vip, address, mac, vlan, self._names.get(far, "") if vlan else "")
-            self._seen[sender] = now
+            self._seen[self._sender(key)] = now
+
+    def _sender(self, key: bytes) -> OffloadingSender:
+        address, vip, mac, vlan, far = _SENDER.unpack(key)
+        return OffloadingSender(vip, address, mac, vlan, self._names.get(far, "") if vlan else "")
 
     def _end(self, now: float) -> None:
         self._tracing.detach(PROGRAM)
-        self._due = now + REST
+        self._due = now + (WATCHED if self._seen else REST)
 
 
 def _empty(held: Map) -> None:

@@ -4,6 +4,7 @@
  * the frame, and the program takes it for one without. Attached for as long as some frames take: the tracepoint hears of
  * every frame that the machine sends. */
 #include <linux/bpf.h>
+#include <linux/in.h>
 #include <linux/types.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -60,6 +61,14 @@ struct {
 	__type(value, __u64);
 } senders SEC(".maps");
 
+/* Those whose last frame had nothing left undone: of TCP or UDP, its checksum filled in, or its tag within it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_SENDERS);
+	__type(key, struct sender);
+	__type(value, __u64);
+} mended SEC(".maps");
+
 /* How many frames were looked at, about. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -88,12 +97,15 @@ int look(__u64 *arguments)
 	const struct mac *mac = bpf_map_lookup_elem(&far_ends, &index);
 	const __u8 *data = BPF_CORE_READ(frame, data);
 	struct sender key = {};
+	__u32 ip_at = sizeof(struct eth);
+	int undone;
 	const __u32 first = 0;
 	__u64 one = 1, *count;
+	struct vlan vlan;
 	struct eth eth;
 	struct ip ip;
 
-	if (!mac || bpf_probe_read_kernel(&eth, sizeof(eth), data) || eth.kind != bpf_htons(ETH_P_IP))
+	if (!mac || bpf_probe_read_kernel(&eth, sizeof(eth), data))
 		return 0;
 	if (eth.dst[0] != mac->words[0] || eth.dst[1] != mac->words[1] || eth.dst[2] != mac->words[2])
 		return 0;
@@ -101,14 +113,29 @@ int look(__u64 *arguments)
 	if (count)
 		(*count)++;
 	key.vlan = vlan_of(frame);
-	if (!key.vlan && BPF_CORE_READ_BITFIELD_PROBED(frame, ip_summed) != CHECKSUM_PARTIAL)
-		return 0;
-	if (bpf_probe_read_kernel(&ip, sizeof(ip), data + sizeof(eth)))
+	undone = key.vlan || BPF_CORE_READ_BITFIELD_PROBED(frame, ip_summed) == CHECKSUM_PARTIAL;
+	if (eth.kind == bpf_htons(ETH_P_8021Q) && !key.vlan) {
+		if (bpf_probe_read_kernel(&vlan, sizeof(vlan), data + sizeof(eth)))
+			return 0;
+		eth.kind = vlan.kind;
+		key.vlan = bpf_ntohs(vlan.tci) & VLAN_VID_MASK;
+		ip_at += sizeof(vlan);
+		undone = 0; /* the checksum under a tag is looked at where the tag is gone */
+	}
+	if (eth.kind != bpf_htons(ETH_P_IP) || bpf_probe_read_kernel(&ip, sizeof(ip), data + ip_at))
 		return 0;
 	key.address = ip.source;
 	key.destination = ip.destination;
 	__builtin_memcpy(key.mac, eth.src, sizeof(eth.src));
 	key.far_end = index;
+	if (!undone) {
+		if (ip.protocol == IPPROTO_TCP || ip.protocol == IPPROTO_UDP) {
+			bpf_map_update_elem(&mended, &key, &one, BPF_ANY);
+			bpf_map_delete_elem(&senders, &key);
+		}
+		return 0;
+	}
+	bpf_map_delete_elem(&mended, &key);
 	count = bpf_map_lookup_elem(&senders, &key);
 	if (count)
 		(*count)++;
