@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from grammar import schema
@@ -230,7 +231,8 @@ def step(node: Node, word: Word) -> Node:
     if slot.slot is Slot.NUMBER and not (word.text.isascii() and word.text.isdecimal() and len(word.text) < 10):
         raise BadValue(f"'{word.text}' is not a number", word.text, word.column, (slot.word,))
     if slot.slot is Slot.VERB:
-        pick(word, topics(), "a command or a page of the manual")
+        with suppress(UnknownWord):  # what shows the pages knows which of them tell of it
+            pick(word, topics(), "a command or a page of the manual")
     if not word.text:
         raise BadValue(f"an empty word is no {slot.word}", "", word.column, (slot.word,))
     return slot

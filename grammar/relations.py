@@ -52,6 +52,10 @@ agree, else where the first does. Two services of one port are told apart by the
 SHOWN_IN_KEYS: Mapping[str, int] = MappingProxyType({"Service": 1})
 """Message → how many of these fields stand for an element before people; others: all."""
 
+BY_POSITION = frozenset({"Vip"})
+"""Messages whose key is a number that nobody types, `vip_id` from 0: before people their position stands for it, from 1
+as `show` tells it."""
+
 NAMING = ("name", "uuid", "key")
 """The fields that name an element of a message that the model does not describe: the first that is there."""
 

@@ -22,6 +22,7 @@ PROGRAMS = (
 ).split()
 NO_LINES = {
     "avi_shell/fronts/tools.py": "names of programs, for their usage",
+    "dataplane/capture/pcapng.py": "who wrote a capture, and its release",
     "dataplane/lab/laboratory.py": "what a program said",
     "dataplane/server/mssclamp.py": "a rule of nft's own language",
     "dataplane/server/recipe.py": "a script of several lines: tests/server/test_recipe.py pastes it",

@@ -268,6 +268,8 @@ class Names:
         if _key(message, item) is None:
             return ""
         title = message.name if message is not None else ""
+        if title in relations.BY_POSITION:
+            return ""
         names = relations.COMPARED.get(title, ())[: relations.SHOWN_IN_KEYS.get(title)]
         if message is None or not names:
             return str(next(item[name] for name in relations.NAMING if isinstance(item.get(name), str)))

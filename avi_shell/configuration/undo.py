@@ -36,6 +36,7 @@ class Gone:
     notices: tuple[str, ...]  # what the operator should know
     changed: bool  # False where the configuration was the same already: there is no commit then
     forwarded: bool  # the plan forwards for a virtual service that it changed
+    settled: tuple[int, ...] = ()  # commits that waited to be confirmed, and are undone with it
 
 
 def preview(configuration: Configuration, number: int) -> Going:
@@ -60,9 +61,11 @@ def back(configuration: Configuration, number: int, by: Author = NOBODY, *, seen
         changes = _since(store, number)
         notices, forwarded = restore(made, changes, number)
         waits = unconfirmed.read(store.connection)
+        settled: tuple[int, ...] = ()
         if waits is not None and number <= waits.before and not by.confirm:
+            settled = waits.commits
             unconfirmed.clear(store.connection)  # that is undone now
-        return Gone(made.version, tuple(notices), True, forwarded)
+        return Gone(made.version, tuple(notices), True, forwarded, settled)
 
 
 def restore(made: Change, changes: Sequence[ObjectChange], number: int) -> tuple[list[str], bool]:

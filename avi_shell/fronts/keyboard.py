@@ -1,5 +1,7 @@
 """What is typed at a terminal or pasted into it: characters that wait, without an echo, until a front takes them.
 
+A signal that ends the process finds the terminal so: it is put back first.
+
 The kernel would echo a line as it arrives, which is in the middle of what the line before it prints; so it is told not
 to, and the front shows each line behind its prompt. Lines end alike, whatever ended them: CR, LF or both.
 """
@@ -10,12 +12,19 @@ import codecs
 import os
 import re
 import select
+import signal
 import sys
 import termios
+import threading
 import time
-from types import TracebackType
+from contextlib import suppress
+from types import FrameType, TracebackType
 
 _CHUNK = 1 << 16
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end the process."""
+_NO_MARKS = b"\x1b[?2004l\x1b[?25h"
+"""Has a terminal mark no pastes, and show its cursor."""
 _PASTE = re.compile(r"\x1b\[20([01])~|\n")
 """What a terminal puts around a paste where it was asked to; and the end of a line."""
 _MARK_BEGUN = re.compile(r"\x1b(?:\[(?:2(?:0[01]?)?)?)?\Z")
@@ -32,11 +41,13 @@ class Keyboard:
         self._descriptor = descriptor
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._before: list[int | list[bytes | int]] = []  # the terminal's attributes
+        self._caught: list[int] = []  # signals of _ENDING that ended the process by themselves
         self._returned = False  # the last character read was a CR: a LF behind it ends no other line
         self._inside = False  # what is held begins inside a paste that the terminal marked
         self._mark = ""  # a mark that has only begun to come
         self.held = ""  # read, and not taken yet
         self.ended = False  # nothing more will come
+        self.edits = False  # a front of escape sequences has it
 
     def __enter__(self) -> Keyboard:
         self._before = termios.tcgetattr(self._descriptor)
@@ -48,12 +59,27 @@ class Keyboard:
         for key in (termios.VQUIT, termios.VSUSP):  # whoever is left in the foreground would find no echo
             now[cc][key] = b"\0"
         termios.tcsetattr(self._descriptor, termios.TCSANOW, now)
+        if threading.current_thread() is threading.main_thread():
+            self._caught = [signum for signum in _ENDING if signal.getsignal(signum) is signal.SIG_DFL]
+        for signum in self._caught:
+            signal.signal(signum, self._end)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for signum in self._caught:
+            signal.signal(signum, signal.SIG_DFL)
         termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
+
+    def _end(self, signum: int, _frame: FrameType | None) -> None:
+        """End by a signal as without a handler, but leave the terminal as it was."""
+        with suppress(termios.error, OSError):  # the terminal is gone
+            if self.edits:
+                os.write(self._descriptor, _NO_MARKS)
+            termios.tcsetattr(self._descriptor, termios.TCSANOW, self._before)
+        signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
 
     def wait(self, seconds: float) -> bool:
         """Read what is there, or comes within some seconds. Returns whether anything did."""

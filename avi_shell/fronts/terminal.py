@@ -116,6 +116,7 @@ class Terminal(Interactive):
         self._tabbed: str | None = None  # the line as the last TAB left it
         self._told = False  # that the history cannot be kept was said
         self._input, self._output = _Input(keyboard), _output()
+        keyboard.edits = True
         self._editor: PromptSession[str] = PromptSession(
             self._message,
             history=self._history,

@@ -9,7 +9,7 @@ from typing import Any
 
 from avi_shell.configuration.document import SECRET
 from avi_shell.errors import InvalidFile, ShellError
-from avi_shell.output.result import Part, Prose, Result, Table, Words
+from avi_shell.output.result import Page, Part, Prose, Result, Table, Words
 from dataplane import drawing
 from dataplane.foreign.text import visible
 from grammar.errors import LanguageError, LineError, Usage
@@ -28,6 +28,10 @@ def text_lines(parts: Iterable[Part], width: int | None = None) -> list[str]:
             from grammar.completion import listing  # late: only help needs it
 
             lines += listing(part.rows, width)
+        elif isinstance(part, Page) and width:
+            from avi_shell.output.markdown import formatted  # late: only pages of the manual need rich
+
+            lines += formatted(part, width, colour=False).split("\n")
         elif isinstance(part, Prose) and width and len(part) > width:
             lines += _wrapped(part, width)
         else:

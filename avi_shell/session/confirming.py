@@ -177,6 +177,12 @@ def not_undone(waits: Unconfirmed) -> str:
     return f"{which}, and could not be undone at {clock(waits.deadline)}: {waits.fault}; {_EITHER}"
 
 
+def settled(numbers: tuple[int, ...]) -> str:
+    """That commits which waited are undone by what was typed."""
+    which = f"{commits(numbers).capitalize()} {_plural(numbers, 'waits', 'wait')} for confirm no more"
+    return f"{which}: {_plural(numbers, 'it is', 'they are')} undone by this rollback."
+
+
 _EITHER = "confirm keeps what is there, rollback goes back to what is possible"
 
 

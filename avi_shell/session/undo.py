@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from avi_shell.configuration.document import ADMIN, ALL
 from avi_shell.errors import Refused
-from avi_shell.output.result import Part, Result, Table
+from avi_shell.output.result import Part, Prose, Result, Table
 from avi_shell.session import confirming
 from avi_shell.session.state import SessionState
 from grammar.commands import Command
@@ -38,6 +38,8 @@ def rollback(session: SessionState, command: Command, result: Result) -> None:
     result.parts.append(
         f"Successfully went back to the configuration after commit {number}; it is commit {gone.version}."
     )
+    if gone.settled:
+        result.parts.append(Prose(confirming.settled(gone.settled)))
     result.data["version"] = gone.version
     result.committed = gone.version
     session.tell_engines(gone.forwarded, result)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 
 from avi_shell import manual
@@ -30,7 +31,8 @@ from avi_shell.views import live
 from dataplane.version import VERSION
 from grammar import schema
 from grammar.commands import Command
-from grammar.lexer import pick
+from grammar.errors import UnknownWord
+from grammar.lexer import Word, pick
 from grammar.nodes import Slot
 from grammar.pages import PAGES
 from grammar.tree import about, in_mode, root, topics, verb_help
@@ -153,7 +155,8 @@ def _show_diagnose(session: SessionState, command: Command, result: Result) -> N
     from avi_shell.views.diagnose import diagnosis
 
     document = session.find(command.kind, command.arguments["name"])
-    result.parts, result.data = diagnosis(session.directory, document, command.text("server"), session.progress)
+    wanted = session.configuration, session.directory, document, command.text("server")
+    result.parts, result.data = diagnosis(*wanted, session.progress)
 
 
 def _show_cluster(session: SessionState, command: Command, result: Result) -> None:
@@ -308,11 +311,23 @@ def _clear(session: SessionState, command: Command, result: Result) -> None:
     result.clear = True
 
 
+def _topic(typed: Word, known: Collection[str]) -> str:
+    """What help is asked for. Raises AmbiguousWord; UnknownWord with the pages of the manual that have the word."""
+    try:
+        return pick(typed, known, "a command or a page of the manual")
+    except UnknownWord:
+        pages = tuple(page for page in PAGES if re.search(rf"\b{re.escape(typed.text)}\b", manual.page(page), re.I))
+        if not pages or not typed.text:
+            raise
+        what = f"'{typed.text}' is not a command or a page of the manual; these pages tell of it: {', '.join(pages)}"
+        raise UnknownWord(what, typed.text, typed.column, (), ()) from None
+
+
 def _help(session: SessionState, command: Command, result: Result) -> None:
     typed = command.arguments.get("verb")
     inside = session.open is not None
     verbs = verb_help(inside=inside)
-    verb = pick(typed, topics(inside=inside), "a command or a page of the manual") if typed is not None else ""
+    verb = _topic(typed, topics(inside=inside)) if typed is not None else ""
     if verb and verb not in verbs:
         result.data = manual.page(verb)
         result.parts.append(Page(result.data))

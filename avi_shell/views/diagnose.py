@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import Document
 from avi_shell.errors import Refused
 from avi_shell.output.result import Prose, Table
-from avi_shell.views import gathering, live, reported
+from avi_shell.views import gathering, live, reported, serversetup
 from avi_shell.views.live import Parts, Report
 
 _HOSTS = {"server": "server", "engine": "the service engine's host, of"}
 
 
-def diagnosis(directory: Path, document: Document, server: str, tell: Callable[[str], None]) -> tuple[Parts, Any]:
+def diagnosis(
+    configuration: Configuration, directory: Path, document: Document, server: str, tell: Callable[[str], None]
+) -> tuple[Parts, Any]:
     """Ask every engine of a state directory that forwards the pool. Raises Refused."""
     from dataplane import client
     from dataplane.errors import EngineError
@@ -40,7 +43,19 @@ def diagnosis(directory: Path, document: Document, server: str, tell: Callable[[
     parts += [line for engine in found for line in _mending(engine["servers"])]
     if any(_grave(entry) for engine in found for entry in engine["servers"]):
         parts.append(f"All that a server needs: show pool {document['name']} server-setup")
+    parts += _unseen(configuration, document, found)
     return parts, found
+
+
+def _unseen(configuration: Configuration, document: Document, found: Iterable[Report]) -> Iterator[str]:
+    """How to look at the way back of servers that seem well, and of which it was not seen."""
+    entries = [entry for engine in found for entry in engine["servers"] if not entry["verdict"]]
+    vips = sorted({entry["vip"] for entry in entries if not entry.get("way_back")})
+    if vips:
+        from dataplane.server import recipe
+
+        modes = {service.mode for service in serversetup.services_of(configuration, document)}
+        yield f"On a server, with a client's address, this looks at the way back: {recipe.check_line(vips, modes)}"
 
 
 UNSEEN = "the way back to clients was not seen"

@@ -152,8 +152,19 @@ def _unserved(document: Document) -> str:
 
 
 def no_engine(directory: Path) -> str:
-    """What to say where no engine runs."""
-    return f"No service engine runs. Start one: {start_command(directory)}"
+    """What to say where no engine runs.
+
+    An engine that was killed, or ended by SIGHUP as a restart does, leaves its record of settings, and its program in
+    the kernel.
+    """
+    left = sorted(path.stem for path in (directory / "run").glob("*.settings"))
+    if not left:
+        return f"No service engine runs. Start one: {start_command(directory)}"
+    kept = "; ".join(command("avi-se clean --state {} --name {}", directory, name) for name in left)
+    return Prose(
+        f"No service engine runs, but {', '.join(left)} left the kernel as it was: XDP and DPDK forward on, without "
+        f"monitors. An engine takes over: {start_command(directory)} or takes away what is left: {kept}"
+    )
 
 
 def _engines(engines: Engines, documents: Sequence[Document]) -> Parts:

@@ -6,8 +6,16 @@ from typing import Any
 
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.document import Document, address_text
+from dataplane import plan
 
 _SHOWN = 8
+
+
+def services_of(configuration: Configuration, document: Document) -> list[plan.Service]:
+    """The planned services that use a pool."""
+    with configuration.snapshot() as store:
+        planned = store.whole_plan().services.values()
+    return [service for service in planned if service is not None and service.pool_uuid == document.get("uuid")]
 
 
 def setup(configuration: Configuration, document: Document) -> tuple[list[str], Any]:
@@ -15,9 +23,7 @@ def setup(configuration: Configuration, document: Document) -> tuple[list[str], 
     from dataplane.server import recipe
 
     name = str(document["name"])
-    with configuration.snapshot() as store:
-        planned = store.whole_plan().services.values()
-    services = [service for service in planned if service is not None and service.pool_uuid == document.get("uuid")]
+    services = services_of(configuration, document)
     servers = list(dict.fromkeys(address_text(server["ip"]) for server in document.get("servers", ())))
     if not services or not servers:
         unused = "no virtual service with direct server return, whose traffic is on, uses it"
@@ -28,7 +34,7 @@ def setup(configuration: Configuration, document: Document) -> tuple[list[str], 
     lines = recipe.lines(servers, vips, modes)
     short = recipe.one_line(servers, vips, modes)
     shown = ", ".join(servers[:_SHOWN]) + (f", … {len(servers)} in all" if len(servers) > _SHOWN else "")
-    text = [f"# On every server of pool {name} ({shown}), as root, for {', '.join(vips)}:", *lines]
+    text = [f"# On every server of pool {name} ({shown}), as root, for {', '.join(vips)}:", *recipe.block(lines)]
     text += [
         "# Or, where avi-server is installed, which can also undo it, and --persist it across boots:",
         f"# {short}",

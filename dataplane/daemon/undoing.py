@@ -77,8 +77,7 @@ class Undoing:
         text = harmless(said.decode("utf-8", "replace").strip().rpartition("\n")[2], _SAID)
         if process.returncode:
             self._tell(text.removeprefix("avi-shell: error: "))
-        else:
-            text = f"it was not confirmed in time: {text}"
+        elif not text.startswith("Nothing "):  # else another one undid it
             self._events.tell(kinds.CONFIGURATION_UNDONE, THIS_ENGINE, text)
 
     def _tell(self, why: str) -> None:

@@ -1,6 +1,7 @@
 """The commands that make a Linux host a pool member, as lines to paste into a root shell: pure.
 
-They are those of `preparation`, for a host on which nothing is prepared yet. Every line may be run again.
+They are those of `preparation`, for a host on which nothing is prepared yet. Every line may be run again. Pasted as a
+`block` they end with the first one that fails.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def lines(servers: Sequence[str], vips: Sequence[str], modes: Iterable[str]) -> 
     found = ["# the interface that has the address of this server", _interface(servers)]
     for tunnel in tunnels:
         made = command("ip link add {} type {} external", tunnel.name, tunnel.kind)
-        found.append(f"{command('ip link show {}', tunnel.name)} >/dev/null 2>&1 || {made}")
+        lacks = f"this kernel has no {tunnel.kind} device, nothing was set up: avi-server apply works without one"
+        said = f'{{ echo "{lacks}" >&2; false; }}'
+        found.append(f"{command('ip link show {}', tunnel.name)} >/dev/null 2>&1 || {made} || {said}")
     found += [_repeatable(fix) for fix in fixes]
     # After ip_forward, which sets it. With it, anybody could send packets in a tunnel through this host.
     found += [sysctl.command(sysctl.conf(tunnel.name, "forwarding"), "0") for tunnel in tunnels]
@@ -56,12 +59,24 @@ def lines(servers: Sequence[str], vips: Sequence[str], modes: Iterable[str]) -> 
     return found
 
 
+def block(lines: Iterable[str]) -> list[str]:
+    """The lines as one command of a shell, whoever types it: what fails ends it, and not the shell."""
+    return ["(", "set -e", *lines, ")"]
+
+
 def one_line(servers: Sequence[str], vips: Iterable[str], modes: Iterable[str]) -> str:
     """The command for a server that has avi-server."""
     named = tuple(vips)
     mode = L3 if set(modes) & _KINDS.keys() else L2
     line = command(f"avi-server apply{' --vip {}' * len(named)} --mode {{}} --interface", *named, mode)
     return f"{line} {command('{}', servers[0])}" if len(servers) == 1 else f'{line} "{_IF}"'
+
+
+def check_line(vips: Iterable[str], modes: Iterable[str]) -> str:
+    """The command that looks on a server at its answers to a client, whose address stands in CLIENT's place."""
+    named = tuple(vips)
+    mode = L3 if set(modes) & _KINDS.keys() else L2
+    return command(f"avi-server check{' --vip {}' * len(named)} --mode {{}} --client CLIENT", *named, mode)
 
 
 def _interface(servers: Sequence[str]) -> str:

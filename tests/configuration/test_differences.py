@@ -94,6 +94,13 @@ ONE_EACH: list[tuple[str, schema.Kind, Document, Document, list[tuple[str, str, 
         ],
     ),
     (
+        "an element whose key nobody types has its position, from 1 as show tells it",
+        schema.kind("vsvip"),
+        {"vip": [{"vip_id": "0", "enabled": True}, {"vip_id": "1", "enabled": True}]},
+        {"vip": [{"vip_id": "0", "enabled": True}, {"vip_id": "1", "enabled": False}]},
+        [("vip[2].enabled", "True", "False")],
+    ),
+    (
         "what the model does not describe",
         POOL,
         {"future": [{"name": "a", "x": 1}, {"name": "b"}], "token": "t", "flag": True},

@@ -55,7 +55,8 @@ def test_the_interface_is_the_one_with_a_servers_address_whatever_else_is_there(
 @SHELLS
 def test_layer_3_is_lines_for_the_kernels_tunnel_of_the_pool(shell: str) -> None:
     lines = recipe.lines(SERVERS, VIPS[:1], [plan.L3_GRE])
-    assert "ip link show avi-gre >/dev/null 2>&1 || ip link add avi-gre type gre external" in lines
+    (made,) = (line for line in lines if "ip link add avi-gre type gre external" in line)
+    assert made.startswith("ip link show avi-gre >/dev/null 2>&1 || ip link add")
     assert not any("ipip" in line for line in lines)
     assert lines.index("sysctl -w net.ipv4.ip_forward=1") < lines.index("sysctl -w net.ipv4.conf.avi-gre.forwarding=0")
     with Namespace() as there:  # a kernel without tunnel devices takes all lines but those about them
@@ -65,11 +66,27 @@ def test_layer_3_is_lines_for_the_kernels_tunnel_of_the_pool(shell: str) -> None
         assert "maxseg size set 1436" in there.sh("nft list ruleset")
 
 
+@SHELLS
+def test_without_the_kernels_tunnel_nothing_is_set_up_and_the_shell_goes_on(shell: str) -> None:
+    """As on a kernel without the module: the command that makes the device fails."""
+    lines = ['ip() { case $1$2 in linkadd) return 2;; esac; command ip "$@"; }']
+    lines += recipe.block(recipe.lines(SERVERS, VIPS[:1], [plan.L3_IPIP]))
+    with Namespace() as there:
+        there.sh("ip link add eth0 type veth peer name wire; ip link set eth0 up; ip addr add 10.10.10.12/24 dev eth0")
+        before = there.sh("sysctl net.ipv4.conf net.ipv4.ip_forward; ip -br addr; nft list ruleset")
+        shown = paste(there, shell, lines)
+        assert "\nthis kernel has no ipip device, nothing was set up: avi-server apply works without one" in shown
+        assert there.sh("sysctl net.ipv4.conf net.ipv4.ip_forward; ip -br addr; nft list ruleset") == before
+
+
 def test_one_line_does_the_same_on_the_server_that_it_names() -> None:
     assert recipe.one_line(SERVERS[:1], VIPS, [plan.L2]) == (
         "avi-server apply --vip 10.10.10.100 --vip 10.10.10.101 --mode l2 --interface 10.10.10.11"
     )
     assert recipe.one_line(SERVERS, VIPS[:1], [plan.L3_IPIP]).endswith('--mode l3 --interface "$IF"')
+    assert recipe.check_line(VIPS, [plan.L3_GRE]) == (
+        "avi-server check --vip 10.10.10.100 --vip 10.10.10.101 --mode l3 --client CLIENT"
+    )
     with Namespace() as there:
         there.sh("ip link add eth0 type veth peer name wire; ip link set eth0 up; ip addr add 10.10.10.12/24 dev eth0")
         refused = avi_server(there, "check", "--vip", VIPS[0], "--mode", "l2", "--interface", "10.10.10.11")

@@ -63,6 +63,10 @@ class Paster:
                 paste = paste[os.write(self._ours, paste[: 1 << 12]) :]
         return self.sent[begin:]
 
+    def send_signal(self, signum: int) -> None:
+        """Send the shell a signal."""
+        self._process.send_signal(signum)
+
     def finish(self) -> int:
         """The exit status, once the program has ended."""
         deadline = time.monotonic() + 60

@@ -115,6 +115,14 @@ def test_conf_is_configure_as_ever(session: Session) -> None:
     assert "did you mean confirm" in refusal(session, "confir")
 
 
+def test_a_rollback_says_whose_wait_it_ends(session: Session) -> None:
+    for line in (NEW, "save confirm 5"):
+        session.run(line)
+    told = [str(part) for part in session.run("rollback 0 force").parts]
+    assert told[-1] == "Commit 1 waits for confirm no more: it is undone by this rollback."
+    assert "waits" not in str(session.run("rollback 1 force").parts)
+
+
 def test_nothing_waits_in_a_configuration_session_or_where_nothing_is_open(session: Session) -> None:
     assert refusal(session, "save confirm 5") == "nothing is open, so there is no commit to be confirmed"
     for line in ("configure session", NEW):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from avi_shell.configuration.configuration import Configuration
 from avi_shell.output.result import Table
 from avi_shell.views import diagnose, live
 from dataplane import client
@@ -134,6 +135,7 @@ def test_an_engine_started_beside_the_shell_applies_and_tells(place: Place) -> N
     (diagnosed,) = json.loads("[" + document)[0]["servers"]
     assert diagnosed["probes"]["ARP"] == "silent"
     assert diagnosed["findings"][0]["host"] == "server"
+    assert "avi-server check" not in table, "its way back is not what is wrong"
     refused = place.shell("-c", "show pool p1 server diagnose 10.1.1.77")
     assert (refused.returncode, "the pool has no server 10.1.1.77; it has 10.1.1.10" in refused.stderr) == (1, True)
 
@@ -176,6 +178,14 @@ def test_an_engine_that_cannot_start_is_told(place: Place) -> None:
     )
 
 
+def test_an_engine_that_left_the_kernel_as_it_was_is_named(tmp_path: Path) -> None:
+    assert live.no_engine(tmp_path).startswith("No service engine runs. Start one: avi-se run")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "se-1.settings").touch()
+    assert live.no_engine(tmp_path).startswith("No service engine runs, but se-1 left the kernel as it was: ")
+    assert f"avi-se clean --state {tmp_path} --name se-1" in live.no_engine(tmp_path)
+
+
 def test_what_is_known_of_the_way_back_to_clients_is_shown() -> None:
     entry = {"address": "10.0.0.11", "vip": "10.0.0.100", "state": "up", "verdict": "", "way_back": ""}
     seen = {**entry, "way_back": "39 of 40 TCP connections looked at were answered"}
@@ -183,6 +193,15 @@ def test_what_is_known_of_the_way_back_to_clients_is_shown() -> None:
     assert [row[-1] for row in shown.rows] == [
         "no fault seen; the way back to clients was not seen",
         "no fault seen; of the way back to clients: 39 of 40 TCP connections looked at were answered",
+    ]
+    configuration = Configuration.in_memory()
+    told = [{"servers": [entry, seen]}], [{"servers": [seen, {**entry, "verdict": "it is dead"}]}]
+    assert [list(diagnose._unseen(configuration, {"uuid": "pool-1"}, found)) for found in told] == [
+        [
+            "On a server, with a client's address, this looks at the way back: "
+            "avi-server check --vip 10.0.0.100 --mode l2 --client CLIENT"
+        ],
+        [],
     ]
     server = {"address": "10.0.0.11", "weight": 1, "mac": None, "interface": None}
     many, few = {"answered": 39, "unanswered": 1, "share": 0.025}, {"answered": 0, "unanswered": 1, "share": 1.0}

@@ -1,6 +1,7 @@
 """The plain front through a real pseudo-terminal: no escape sequence, one echo, and pastes as fast as a file."""
 
 import re
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,29 @@ def test_five_thousand_pasted_lines_are_as_fast_as_a_file(shell: Run, state: Pat
         assert len(re.findall(rf"> {line}\r\n".encode(), at.sent)) == at.sent.count(line.encode()) == 1
     assert b"error" not in at.sent
     assert pasted < 6 * from_file, f"{pasted:.1f} s, {from_file:.1f} s from a file"
+
+
+@pytest.mark.parametrize("front", ["--plain", None])
+def test_a_signal_that_ends_the_shell_leaves_the_terminal_as_it_was(state: Path, front: str | None) -> None:
+    with Paster(state, *([front] if front else [])) as at:
+        at.until(b"> ")
+        assert at.attributes() != at.before
+        at.send_signal(signal.SIGTERM if front else signal.SIGHUP)
+        assert at.finish() == -(signal.SIGTERM if front else signal.SIGHUP)
+        assert at.attributes() == at.before
+    if front:
+        assert_is_plain(at.sent)
+    else:
+        assert at.sent.rindex(b"\x1b[?2004l") > at.sent.rindex(b"\x1b[?2004h"), "pastes would be marked for ever"
+
+
+def test_a_page_of_the_manual_fits_the_terminal(state: Path) -> None:
+    with Paster(state, "--plain") as at:
+        at.until(PROMPT)
+        at.until(PROMPT, paste=b"terminal width 60\r")
+        shown = at.until(PROMPT, paste=b"help layer3\r").decode().splitlines()
+        assert len(shown) > 30
+        assert max(map(len, shown)) <= 60
 
 
 @pytest.mark.parametrize("term", [None, "", "dumb", "unknown", "vt100", "ansi"])
