@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
-from avi_shell import manual
 from avi_shell.configuration.document import ALL, SECRET, Document, cloud_of
 from avi_shell.errors import NotFound, Refused
 from avi_shell.output import secret, table
-from avi_shell.output.result import Page, Result, Table, Words
+from avi_shell.output.result import Result, Table
 from avi_shell.session import (
     capturing,
     confirming,
     elements,
     files,
+    helping,
     history,
     looking,
     naming,
@@ -31,11 +30,6 @@ from avi_shell.views import live
 from dataplane.version import VERSION
 from grammar import schema
 from grammar.commands import Command
-from grammar.errors import UnknownWord
-from grammar.lexer import Word, pick
-from grammar.nodes import Slot
-from grammar.pages import PAGES
-from grammar.tree import about, in_mode, root, topics, verb_help
 
 
 def _open(session: SessionState, command: Command, result: Result) -> None:
@@ -311,37 +305,6 @@ def _clear(session: SessionState, command: Command, result: Result) -> None:
     result.clear = True
 
 
-def _topic(typed: Word, known: Collection[str]) -> str:
-    """What help is asked for. Raises AmbiguousWord; UnknownWord with the pages of the manual that have the word."""
-    try:
-        return pick(typed, known, "a command or a page of the manual")
-    except UnknownWord:
-        pages = tuple(page for page in PAGES if re.search(rf"\b{re.escape(typed.text)}\b", manual.page(page), re.I))
-        if not pages or not typed.text:
-            raise
-        what = f"'{typed.text}' is not a command or a page of the manual; these pages tell of it: {', '.join(pages)}"
-        raise UnknownWord(what, typed.text, typed.column, (), ()) from None
-
-
-def _help(session: SessionState, command: Command, result: Result) -> None:
-    typed = command.arguments.get("verb")
-    inside = session.open is not None
-    verbs = verb_help(inside=inside)
-    verb = _topic(typed, topics(inside=inside)) if typed is not None else ""
-    if verb and verb not in verbs:
-        result.data = manual.page(verb)
-        result.parts.append(Page(result.data))
-        return
-    nodes = verbs[verb].next if verb else (in_mode() if inside else root())
-    nodes = tuple(inner for node in nodes for inner in (node.next if node.slot is Slot.COMMAND else (node,)))
-    if verb:
-        result.parts.append(f"{verb}: {verbs[verb].help}")
-    result.data = {node.word: about(node) for node in nodes if node.word}
-    result.parts.append(Words(list(result.data.items())))
-    if not verb:
-        result.parts += ["", "The manual, by `help PAGE`:", Words(list(PAGES.items()))]
-
-
 Handler = Callable[[SessionState, Command, Result], None]
 
 HANDLERS: Mapping[str, Handler] = {
@@ -405,7 +368,7 @@ HANDLERS: Mapping[str, Handler] = {
     "terminal.plain": _plain,
     "history": _history,
     "clear": _clear,
-    "help": _help,
+    "help": helping.show,
 }
 """Action → function."""
 
