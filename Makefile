@@ -21,7 +21,7 @@ KERNEL ?= 6.1
 KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_handshakes.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/xdp/test_capture.py tests/xdp/test_capturing.py tests/server tests/kernels/vlans.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dpdk test test-dpdk dpdk-fresh lint soak fuzz arm64 torture properties fleet bench bench-shell test-kernel deb install-demo install-test xdp clean
+.PHONY: help demo dpdk test test-dpdk dpdk-fresh lint pictures soak fuzz arm64 torture properties fleet bench bench-shell test-kernel deb install-demo install-test xdp clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ lint: install-test ## ruff and mypy --strict
 
 manual: install-test ## rewrite what of the manual is made from the product
 	@$(BIN)/python -m tests.manualpages
+
+pictures: install-test ## take the README's pictures anew, of a laboratory under traffic
+	@$(BIN)/python -m tests.pictures
 
 xdp: ## rebuild the shipped XDP objects, native loops and native decision from their source
 	@$(MAKE) --no-print-directory -C dataplane/forwarding/program

@@ -77,6 +77,19 @@ def test_the_pages_that_help_lists_are_the_files() -> None:
     assert set(linked) == set(PAGES)
 
 
+def test_the_pictures_are_there_small_and_load_nothing() -> None:
+    linked = re.findall(r"\]\(avi_shell/manual/pictures/([\w.]+)\)", README.read_text("utf-8"))
+    taken = {path.name: path for path in (manual.HERE / "pictures").iterdir()}
+    assert set(linked) == set(taken)
+    assert sum(path.stat().st_size for path in taken.values()) < 200_000
+    for path in taken.values():
+        if path.suffix == ".svg":
+            drawn = path.read_text("utf-8")
+            assert "url(http" not in drawn
+            assert "href" not in drawn
+            assert "down" in drawn.lower()  # what it shows is a service with a dead server
+
+
 def test_help_shows_every_page(tmp_path: Path) -> None:
     done = run(["avi-shell", *(word for name in PAGES for word in ("-c", f"help {name}"))], tmp_path / "state")
     assert done.returncode == 0, done.stderr

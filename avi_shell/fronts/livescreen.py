@@ -74,9 +74,13 @@ class LiveScreen:
     def _layout(self, sight: Sight, columns: int, rows: int) -> Layout:
         said = [*sight.told, *sight.pools]
         services = min(len(sight.services), max(1, rows // 6)) + 1 if sight.services else 0
-        lower, below = self._below(sight, columns, rows)
         above = min(len(said), 3)
-        room = max(2, rows - 2 - above - services - below)
+        free = rows - 2 - above - services
+        wanted = len(sight.servers) + 1 + (0 if columns >= _WIDE else len(sight.reasons))
+        stacked = bool(sight.drops) and columns < _WIDE
+        least = rows // 8 if columns < _WIDE else rows // 4
+        lower, below = self._below(sight, columns, max(least, (free - wanted) // (1 + stacked) - 1))
+        room = max(2, free - below)
         whole = Layout()
         whole.split_column(
             Layout(self._head(sight, columns), size=1),
@@ -88,11 +92,11 @@ class LiveScreen:
         )
         return whole
 
-    def _below(self, sight: Sight, columns: int, rows: int) -> tuple[Layout, int]:
-        """Drops and events, side by side where there is room for both, and the rows that they take."""
-        drops, events = (min(rows // 8, len(some)) + 1 if some else 0 for some in (sight.drops, sight.events))
+    def _below(self, sight: Sight, columns: int, most: int) -> tuple[Layout, int]:
+        """Drops and events, side by side where there is room for both, and the rows that they take. most: of each."""
+        drops, events = (min(most, len(some)) + 1 if some else 0 for some in (sight.drops, sight.events))
         if columns >= _WIDE:
-            room = max(2, min(rows // 4, max(len(sight.drops), len(sight.events)) + 1))
+            room = max(2, min(most, max(len(sight.drops), len(sight.events))) + 1)
             lower = Layout(size=room)
             lower.split_row(Layout(self._drops(sight, room), size=50), Layout(self._events(sight, room, columns)))
             return lower, room

@@ -27,13 +27,14 @@ BARS = 30
 """Rates that are drawn."""
 STYLE = """
 :root{color-scheme:light dark;--up:#1a7f37;--down:#cf222e;--off:#9a6700;--line:#8885}
-body{font:14px/1.4 system-ui,sans-serif;margin:1.2em auto;max-width:1200px;padding:0 1em}
+body{font:14px/1.4 system-ui,sans-serif;margin:1.2em auto;max-width:1400px;padding:0 1em}
 h1{font-size:1.4em;margin:0}h2{font-size:1.1em;margin:1.4em 0 .3em}p{margin:.2em 0}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%}
 th,td{padding:.2em .6em;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600;white-space:nowrap}.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .up{color:var(--up)}.down,.critical,.error{color:var(--down);font-weight:600}
 .disabled,.initializing,.unknown,.warning{color:var(--off)}
+td:last-child{min-width:12em}
 .bars{font-family:monospace;white-space:pre}.dim{opacity:.7}code{font-size:.95em}
 """
 POLICY = (
@@ -238,7 +239,11 @@ def _state(word: str) -> str:
 
 
 def _since(at: float | None) -> str:
-    return "" if at is None else f'<span class="n">{_clock(at)}</span>'
+    """A time of today without the day."""
+    if at is None:
+        return ""
+    today = time.localtime(at)[:3] == time.localtime()[:3]
+    return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def _clock(at: float) -> str:
