@@ -33,7 +33,8 @@ class Rates:
         self._kept: list[tuple[float, Counters]] = []  # at most two, the older first
 
     async def run(self) -> None:
-        """Keep counters, for ever."""
+        """Keep counters, for ever. Whatever begins with the engine goes first: of many servers they take a while."""
+        await asyncio.sleep(LEAST)
         while True:
             begun = time.process_time()
             self.keep()

@@ -54,7 +54,7 @@ def test_the_object_has_the_maps_that_are_pinned() -> None:
         assert opened.shape("services").value_size == layout.ENTRY_SIZE
         assert opened.shape("details").value_size == layout.DETAIL_SIZE
         assert opened.shape("lives").key_size == len(poolrecord.life("pool", bytes(4), 0))
-        assert opened.shape("source_macs").key_size == len(layout.source_mac(0, bytes(6)))
+        assert opened.shape("source_macs").key_size == len(*layout.source_macs(0, [(bytes(6), bytes(4))]))
 
 
 def ports(key: ServiceKey) -> list[int]:

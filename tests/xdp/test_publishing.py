@@ -222,7 +222,8 @@ def test_what_a_killed_process_left_half_done_is_not_seen_by_its_successor(kerne
     other = poolrecord.life("pool", bytes((10, 0, 0, 0x99)), 0)
     maps["lives"].update(other, u32(500))
     maps["lives"].update(poolrecord.life("pool", bytes((10, 0, 0, 0x12)), 0), u32(501))
-    maps["source_macs"].update(layout.source_mac(1, mac(0x99)), u32(1))
+    (alone,) = layout.source_macs(1, [(mac(0x99), bytes(4))])
+    maps["source_macs"].update(alone, u32(1))
     state.targets[500 * 16 : 502 * 16] = b"\xee" * 32
     state.pools[77] = poolrecord.word(1, 0, 900)  # removed, but for its word
     kernel.readopt()
@@ -232,7 +233,7 @@ def test_what_a_killed_process_left_half_done_is_not_seen_by_its_successor(kerne
     assert dict(maps["lives"].items()) == {
         poolrecord.life("pool", t.address, 0): u32(held.first + at) for at, t in enumerate(held.value.targets)
     }
-    assert maps["source_macs"].lookup(layout.source_mac(1, mac(0x99))) is None
+    assert maps["source_macs"].lookup(alone) is None
     assert served_by(kernel) == mac(0x12)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import threading
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
@@ -107,7 +108,7 @@ class MapCounters:
             return []
         with self.lock:
             numbers = [self._numbers.take() for _ in range(wanted)]
-            keys = b"".join(map(u32, numbers))
+            keys = array("I", numbers).tobytes()
             for name, size in (("counters", 16), ("slow_counters", 16), ("handshakes", 32)):
                 self._maps[name].update_all(keys, bytes(size * self._maps[name].copies * wanted))
             for number in self._of_former_services.intersection(numbers):

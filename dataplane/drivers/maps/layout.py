@@ -6,7 +6,8 @@ Addresses, ports and MAC addresses are bytes as in a frame; other numbers are th
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import NamedTuple
 
 from dataplane.forwarding.values import Interface, ServiceKey
@@ -71,6 +72,9 @@ _SERVICE = struct.Struct("=8sIIIIHBxI")
 _SERVICE_KEY = struct.Struct("=4s2sBx")
 _RANGE_KEY = struct.Struct("=I4sBx2s")
 _SOURCE_MAC = struct.Struct("=I4s6s2x")
+source_mac_word = itemgetter(slice(10, 14))
+"""What of a key of `source_macs` stands in the filter: the last four bytes of the MAC address."""
+_ANY_ADDRESS = bytes(4)
 _SERVICE_DROP = struct.Struct("=II")
 _SLOW_FRAME = struct.Struct("=II8sHH4sI4x")
 
@@ -170,15 +174,11 @@ def range_keys(key: ServiceKey) -> list[bytes]:
     return keys
 
 
-def source_mac(pool: int, mac: bytes, address: bytes = bytes(4)) -> bytes:
-    """A key of `source_macs`."""
-    return _SOURCE_MAC.pack(pool, address, mac)
-
-
-def source_mac_word(key: bytes) -> bytes:
-    """What of a key of `source_macs` stands in the filter: the last four bytes of the MAC address."""
-    mac: bytes = _SOURCE_MAC.unpack(key)[2]
-    return mac[2:]
+def source_macs(pool: int, known: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
+    """The keys of `source_macs` of a pool's servers, by their MAC and IP addresses: each alone, and both together."""
+    pack = _SOURCE_MAC.pack
+    alone = {pack(pool, _ANY_ADDRESS, mac) for mac, _ in known}
+    return alone.union([pack(pool, address, mac) for mac, address in known])
 
 
 def service_drop(counter: int, reason: int) -> bytes:

@@ -108,10 +108,12 @@ class Filter:
                 self.bits[at // 8] &= ~(1 << at % 8)
 
     def _count(self, words: Iterable[bytes]) -> list[int]:
-        counted = [(self._hash(word), number) for word, number in Counter(words).items()]
-        for at, number in counted:
-            self._counts[at] += number
-        return [at for at, _ in counted]
+        counts, factor, places = self._counts, self._FACTOR, []
+        for word, number in Counter(array("I", b"".join(words))).items():  # a loop of its own: starts add 100,000s
+            at = (word * factor & 0xFFFFFFFF) >> 16
+            counts[at] += number
+            places.append(at)
+        return places
 
     def _hash(self, word: bytes) -> int:
         return (int.from_bytes(word, "little") * self._FACTOR & 0xFFFFFFFF) >> 16

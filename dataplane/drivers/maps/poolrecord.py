@@ -29,7 +29,7 @@ _HEAD = struct.Struct("=8sIIIII60s8s")
 MADE_OF_AT = _HEAD.size - 8
 """Where in a head the hash stands of what its table was made of."""
 _UNKNOWN = bytes(8)
-_TARGET = struct.Struct("=Q4sI")
+_TARGET = struct.Struct("=6sH4sI")
 _DETAIL = struct.Struct("=16s4sIII")
 _LIFE_OF_DETAIL = struct.Struct("=16s16x")
 _KNOWN = struct.Struct("=6sH4s4x")
@@ -71,6 +71,10 @@ def read_word(word: int) -> tuple[int, int, int]:
 
 def next_hop(target: Target, mode: str, places: Mapping[int, int]) -> int:
     """MAC address and egress of a target, as one word. places: of the interfaces served, by index."""
+    return int.from_bytes(target.mac or b"", "little") | _egress(target, mode, places) << 48
+
+
+def _egress(target: Target, mode: str, places: Mapping[int, int]) -> int:
     egress = (TARGET_UP if target.up else 0) | (TARGET_SERVES if target.serves else 0)
     if mode != L2:
         egress |= TARGET_TUNNEL | (TARGET_GRE if mode == L3_GRE else 0)
@@ -79,7 +83,7 @@ def next_hop(target: Target, mode: str, places: Mapping[int, int]) -> int:
         place = places.get(target.interface) if target.interface is not None else None
         if place is not None:
             egress |= TARGET_RESOLVED | place
-    return int.from_bytes(target.mac or b"", "little") | egress << 48
+    return egress
 
 
 def is_resolved(next_hop: int) -> bool:
@@ -89,27 +93,33 @@ def is_resolved(next_hop: int) -> bool:
 
 def targets(pool: Pool, counters: Mapping[bytes, int], places: Mapping[int, int]) -> bytes:
     """A pool's targets, side by side. counters: by address."""
-    return b"".join(
-        _TARGET.pack(next_hop(target, pool.mode, places), target.address, counters[target.address])
-        for target in pool.targets
-    )
+    pack, packed = _TARGET.pack, []
+    egresses: dict[tuple[bool, bool, bool, int | None], int] = {}  # most targets of a pool have the same one
+    for target in pool.targets:
+        like = target.up, target.serves, target.mac is None, target.interface
+        egress = egresses.get(like)
+        if egress is None:
+            egress = egresses[like] = _egress(target, pool.mode, places)
+        packed.append(pack(target.mac or b"", egress, target.address, counters[target.address]))
+    return b"".join(packed)
 
 
 def details(pool: Pool) -> bytes:
     """A pool's head, and the rest of what is known of its targets, side by side."""
-    id, name = pool_id(pool.uuid), pool.uuid.encode()
-    head = _HEAD.pack(
-        id, pool.slots, pool.seed, len(pool.targets), MODES.index(pool.mode), len(name), name, made_of(pool)
-    )
+    id, name, mode = pool_id(pool.uuid), pool.uuid.encode(), pool.mode
+    head = _HEAD.pack(id, pool.slots, pool.seed, len(pool.targets), MODES.index(mode), len(name), name, made_of(pool))
+    pack, life = _DETAIL.pack, LIFE.pack
     return head + b"".join(
-        _DETAIL.pack(
-            LIFE.pack(id, target.address, target.generation),
-            target.source or _NONE,
-            _outer_sum(pool.mode, target.source or _NONE, target.address),
-            target.path_mtu,
-            target.interface or 0,
-        )
-        for target in pool.targets
+        [
+            pack(
+                life(id, target.address, target.generation),
+                target.source or _NONE,
+                0 if mode == L2 else _outer_sum(mode, target.source or _NONE, target.address),
+                target.path_mtu,
+                target.interface or 0,
+            )
+            for target in pool.targets
+        ]
     )
 
 

@@ -57,8 +57,4 @@ class SourceMacs:
 
 
 def _keys(number: int, mode: str, known: Known) -> set[bytes]:
-    if mode != L2:
-        return set()
-    return {layout.source_mac(number, mac, address) for mac, address in known} | {
-        layout.source_mac(number, mac) for mac, _ in known
-    }
+    return layout.source_macs(number, known) if mode == L2 and known else set()
