@@ -17,7 +17,7 @@ DEBUG_ENGINE = Node(
     next=(
         _engine(
             Node("debug_pcap_drop", "capture for at most ten minutes", "capture.drops", (_PACKETS,)),
-            Node("no", "end it", next=(Node("debug_pcap_drop", "capture no drops", "capture.end"),)),
+            Node("no", "end it", next=(Node("debug_pcap_drop", "capture no drops", "capture.drops", argument="no"),)),
         ),
     ),
     kind="serviceengine",
@@ -32,3 +32,22 @@ def captures(of: str) -> Node:
         "packets", "what the newest one on this host holds, packet by packet", "show.captures", argument="packets"
     )
     return Node("capture", f"captures of {of}: how far they are, and their files", "show.captures", (held,))
+
+
+def exported_capture(path: Node) -> Node:
+    """`export capture`. path: the file, and what is done then."""
+    kinds = ("virtualservice", "of the packets to its VIPs"), ("serviceengine", "of what it dropped")
+    file = (Node("file", "", next=(path,)),)
+    return Node(
+        "capture",
+        "the newest one on this host",
+        next=tuple(
+            Node(
+                kind,
+                help_,
+                next=(Node("<name>", "name of the object", "", file, Slot.OBJECT, "name", kind),),
+                kind=kind,
+            )
+            for kind, help_ in kinds
+        ),
+    )

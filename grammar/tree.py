@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from functools import cache
 
 from grammar import schema
-from grammar.debugging import DEBUG_ENGINE
+from grammar.debugging import DEBUG_ENGINE, exported_capture
 from grammar.nodes import Node, Slot, any_of, comment, commit_number, commit_options, number
 from grammar.pages import PAGES
 from grammar.placing import PLACING
@@ -265,8 +265,11 @@ def root() -> tuple[Node, ...]:
         ),
         Node(
             "export",
-            "write all objects to a file",
-            next=(Node("configuration", "as JSON", next=(Node("file", "", next=(_path("export"),)),)),),
+            "write all objects, or a capture, to a file",
+            next=(
+                Node("configuration", "as JSON", next=(Node("file", "", next=(_path("export"),)),)),
+                exported_capture(_path("export.capture")),
+            ),
         ),
         Node(
             "import",

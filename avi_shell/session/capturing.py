@@ -9,6 +9,7 @@ from typing import Any
 from avi_shell.configuration import captureorder
 from avi_shell.configuration.document import ADMIN, Document, tenant_of
 from avi_shell.output.result import Prose, Result
+from avi_shell.session import files
 from avi_shell.session.state import SessionState
 from avi_shell.views.gathering import Reports
 from grammar.commands import Command
@@ -46,31 +47,44 @@ def _follow(session: SessionState, document: Document, result: Result) -> None:
 
 
 def drops(session: SessionState, command: Command, result: Result) -> None:
-    """`debug serviceengine NAME debug_pcap_drop`."""
-    packets = int(command.text("packets") or DROPS)
-    told = session.engines.answer(command.text("name"), "capture", packets=packets, seconds=60 * MINUTES, size=0)
+    """`debug serviceengine NAME [no] debug_pcap_drop`."""
+    if session.rehearsing:
+        return
+    name, ends = command.text("name"), bool(command.text("no"))
+    if ends:
+        told = session.engines.answer(name, "capture_end")
+    else:
+        packets = int(command.text("packets") or DROPS)
+        told = session.engines.answer(name, "capture", packets=packets, seconds=60 * MINUTES, size=0)
     result.data = list(told)
-    _tell_begun(told, result)
-
-
-def end(session: SessionState, command: Command, result: Result) -> None:
-    """`debug serviceengine NAME no debug_pcap_drop`."""
-    told = session.engines.answer(command.text("name"), "capture_end")
-    result.data = list(told)
-    _tell_ended(told, result)
+    (_tell_ended if ends else _tell_begun)(told, result)
 
 
 def show(session: SessionState, command: Command, result: Result) -> None:
     """`show virtualservice NAME capture [packets]`, `show serviceengine NAME capture [packets]`."""
     from avi_shell.views import captures
 
-    of, only = "", command.text("name")
-    if command.kind == "virtualservice":
-        of, only = called(session.find(command.kind, command.arguments["name"])), ""
     tell = captures.packets if command.text("packets") else captures.captures
     engines = session.engines
-    result.parts, result.data = tell(engines, of, only)
+    result.parts, result.data = tell(engines, *_meant(session, command))
     result.silent = engines.silent
+
+
+def export(session: SessionState, command: Command, result: Result) -> None:
+    """`export capture virtualservice NAME file PATH`, `export capture serviceengine NAME file PATH`."""
+    from avi_shell.views import captures
+
+    newest, path = captures.newest(session.engines, *_meant(session, command)), command.text("path")
+    files.write_bytes(path, files.read_bytes(str(newest)), mode=0o600)
+    result.parts.append(f"Completed writing the capture {newest.name} to {path}")
+    result.data = {"file": path, "capture": str(newest)}
+
+
+def _meant(session: SessionState, command: Command) -> tuple[str, str]:
+    """What the captures are of, and the one engine whose they are, "" for all."""
+    if command.kind == "virtualservice":
+        return called(session.find(command.kind, command.arguments["name"])), ""
+    return "", command.text("name")
 
 
 def called(virtual_service: Document) -> str:
@@ -89,10 +103,10 @@ def _tell_begun(told: Reports, result: Result) -> None:
 def _tell_ended(told: Reports, result: Result) -> None:
     for one in told:
         if "file" in one:
-            result.parts.append(Prose(f"{one['name']} captured {packets(one)} into {one['file']}."))
+            result.parts.append(Prose(f"{one['name']} captured {_packets(one)} into {one['file']}."))
     result.silent |= told.silent
 
 
-def packets(report: dict[str, Any]) -> str:
+def _packets(report: dict[str, Any]) -> str:
     """How many, in words."""
     return "1 packet" if report["packets"] == 1 else f"{report['packets']} packets"

@@ -23,6 +23,14 @@ def read(name: str, *, largest: int = files.LARGEST) -> str:
         raise Refused(f"cannot read {name}: {_reason(exc)}") from None
 
 
+def read_bytes(name: str) -> bytes:
+    """A file's bytes. Raises Refused."""
+    try:
+        return Path(name).read_bytes()
+    except OSError as exc:
+        raise Refused(f"cannot read {name}: {_reason(exc)}") from None
+
+
 def read_json(name: str) -> Any:
     """A file's JSON value. Raises Refused."""
     text = read(name)

@@ -341,7 +341,6 @@ HANDLERS: Mapping[str, Handler] = {
     "show.techsupport": techsupport.show,
     "show.captures": capturing.show,
     "capture.drops": capturing.drops,
-    "capture.end": capturing.end,
     "show.setup": _show_setup,
     "show.cluster": _show_cluster,
     "show.impact": _show_impact,
@@ -359,6 +358,7 @@ HANDLERS: Mapping[str, Handler] = {
     "switchto": _switch,
     "switchto.cloud": _switch_cloud,
     "export": _export,
+    "export.capture": capturing.export,
     "import": _import,
     "load": _load,
     "terminal.length": _length,
@@ -375,4 +375,4 @@ HANDLERS: Mapping[str, Handler] = {
 
 def is_for_the_eye(action: str) -> bool:
     """Whether a command only shows or writes out what there is, and is not refused because of it."""
-    return action == "export" or (action.startswith("show.") and action not in ("show.object", "show.session"))
+    return action.startswith("export") or (action.startswith("show.") and action not in ("show.object", "show.session"))

@@ -35,17 +35,22 @@ def captures(engines: Engines, of: str, only: str = "") -> tuple[list[Part], lis
 
 def packets(engines: Engines, of: str, only: str = "") -> tuple[list[Part], list[dict[str, Any]]]:
     """The packets of the newest of these captures whose file is on this host. Raises Refused where there is none."""
-    told, found = captures(engines, of, only)
-    here = [one for one in found if _is_here(one, engines.directory)]
-    if not here:
-        hint = f"its file is {found[0]['file']} on another host" if found else ""
-        raise Refused("there is no capture on this host", hint=hint or " ".join(map(str, told)))
-    newest = max(here, key=lambda one: Path(one["file"]).name.rpartition("@")[2])
-    held = list(_read(Path(newest["file"])))
+    path = newest(engines, of, only)
+    held = list(_read(path))
     parts: list[Part] = [Table(_PACKETS, [tuple(one.values()) for one in held[:MOST]])]
     if len(held) > MOST:
-        parts.append(Prose(f"The first {MOST} are shown. All are in {newest['file']}."))
+        parts.append(Prose(f"The first {MOST} are shown. All are in {path}."))
     return parts, held
+
+
+def newest(engines: Engines, of: str, only: str = "") -> Path:
+    """The file of the newest of these captures that is on this host. Raises Refused where there is none."""
+    told, found = captures(engines, of, only)
+    here = [Path(one["file"]) for one in found if _is_here(one, engines.directory)]
+    if not here:
+        hint = f"its file is {found[0]['file']} on another host" if found else " ".join(map(str, told))
+        raise Refused("there is no capture on this host", hint=hint)
+    return max(here, key=lambda path: path.name.rpartition("@")[2])
 
 
 def _is_here(report: Mapping[str, Any], directory: Path) -> bool:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ def lab() -> Iterator[Lab]:
         yield made
 
 
-def test_an_operator_captures_a_service_and_what_an_engine_drops(lab: Lab) -> None:
+def test_an_operator_captures_a_service_and_what_an_engine_drops(lab: Lab, tmp_path: Path) -> None:
     engine, vip = lab.topology.engine_name, lab.topology.vip
     with closing(Configuration.open(lab.state)) as configuration:
         session = Session(configuration, lab.state)
@@ -73,6 +74,14 @@ def test_an_operator_captures_a_service_and_what_an_engine_drops(lab: Lab) -> No
             assert server.removeprefix("server ") in servers
             assert one["packet"].startswith(f"IP / TCP {lab.topology.client.address}:")
             assert f" > {vip}:http S" in one["packet"]
+
+        exported = session.run(f"export capture virtualservice {service} file {tmp_path / 'mine.pcapng'}")
+        assert exported.ok, exported.error
+        assert (tmp_path / "mine.pcapng").read_bytes() == Path(row["file"]).read_bytes()
+        assert (tmp_path / "mine.pcapng").stat().st_mode & 0o777 == 0o600
+        nothing = session.run(f"export capture serviceengine {engine} file {tmp_path / 'drops.pcapng'}")
+        assert "there is no capture on this host" in str(nothing.error)
+        assert not (tmp_path / "drops.pcapng").exists()
 
         assert "captures" in str(
             typed(f"debug virtualservice {service}", "capture_params num_pkts 0", "save", "save")[-1]
