@@ -196,7 +196,7 @@ class Daemon:
                 return {"bgp": speaker.report(), "following": following.report(), "membership": membership}
 
             capturing = Capturing(engine, self._settings.state)
-            rates = Rates(engine.driver.counters)
+            rates = Rates(engine.driver.counters, lambda: len(engine.services) + engine.index.size)
             requests = Requests(
                 engine, self._reason, self._source.wake, lambda: self._source.unconfirmed, beside, capturing, rates
             )

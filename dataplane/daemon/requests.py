@@ -177,7 +177,7 @@ class Requests:
             case "status":
                 aspect = Aspect(fields["about"])
                 told = await status.report(engine, aspect)
-                told["rates"] = None if self._rates is None else self._rates.report(engine, aspect)
+                told["rates"] = None if self._rates is None else await self._rates.report(engine, aspect)
                 told["pid"] = os.getpid()
                 told["unconfirmed"] = undoing.report(self._waiting())
                 told["driver"]["reason"] = self._chosen

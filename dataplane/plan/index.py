@@ -70,6 +70,11 @@ class ServiceIndex:
         """The VIPs."""
         return self._vips.keys()
 
+    @property
+    def size(self) -> int:
+        """How many servers there are, one of several pools so many times."""
+        return sum(len(members.addresses) for members in self._members.values())
+
     def of_pool(self, uuid: str) -> Collection[plan.Service]:
         """The services of a pool; none of one that there is not."""
         return self._pools.get(uuid, _NO_SERVICES).values()

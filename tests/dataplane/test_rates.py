@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -29,7 +30,7 @@ def counters(packets: int, flows: int = 0, dropped: int = 0) -> Counters:
 class Clock:
     def __init__(self) -> None:
         self.now, self.counters = 0.0, counters(0)
-        self.rates = Rates(lambda: self.counters, lambda: self.now)
+        self.rates = Rates(lambda: self.counters, lambda: 2, lambda: self.now)
 
     def keep(self, now: float, seen: Counters) -> None:
         self.now, self.counters = now, seen
@@ -37,7 +38,7 @@ class Clock:
 
     def told(self, now: float, seen: Counters, aspect: Aspect = WHOLE) -> dict[str, Any] | None:
         self.now, self.counters = now, seen
-        return self.rates.report(ENGINE, aspect)
+        return asyncio.run(self.rates.report(ENGINE, aspect))
 
 
 def test_a_rate_is_of_a_second_at_least_and_of_the_newest_moment() -> None:
