@@ -29,7 +29,7 @@ def foretold(engines: Engines, replanned: Replanned) -> tuple[str, dict[str, Any
     asked = question.request(before, after)
     if not asked["pools"] and before.keys() == after.keys():
         return "", None
-    answers = engines.answers("impact", seconds=DEADLINE, **asked)
+    answers = engines.answers("impact", seconds=DEADLINE, within=DEADLINE, **asked)
     found = impact.of(before, after, [question.read(answer) for answer in answers], time.time())
     if not found:
         return "", None

@@ -11,14 +11,17 @@ from dataplane import plan
 from dataplane.engine.engine import Engine
 from dataplane.health.probes.check import Check
 
-PATIENCE = 0.15
-"""Seconds that a server has for its answer."""
-LIMIT = 0.25
-"""Seconds for all of them: whoever asks waits for 0.3 s."""
+PATIENCE = 0.5
+"""Of the time that there is, the part that a server has for its answer."""
+LIMIT = 0.8
+"""The part for all of them: whoever asks is to hear of it in time."""
 
 
-async def known(engine: Engine, pools: Sequence[str], servers: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """What the engine knows of some pools (uuids), and finds out about servers, each VIP, mode and address.
+async def known(
+    engine: Engine, pools: Sequence[str], servers: Sequence[Sequence[str]], within: float
+) -> dict[str, Any]:
+    """What the engine knows of some pools (uuids), and finds out about servers, each VIP, mode and address. within:
+    seconds.
 
     {"name": the engine's,
      "pools": {uuid: {vip: [addresses of servers that are up], null where the pool does not forward yet}},
@@ -26,7 +29,7 @@ async def known(engine: Engine, pools: Sequence[str], servers: Sequence[Sequence
      "servers": [[vip, mode, address, prepared: true|false|null (not known), why]]}
     Pools that it does not forward are left out. Nothing is changed by it.
     """
-    found = await asyncio.gather(*(_prepared(engine, *one) for one in servers))
+    found = await asyncio.gather(*(_prepared(engine, within, *one) for one in servers))
     return {
         "name": engine.name,
         "pools": {uuid: up for uuid in pools if (up := _up(engine, uuid))},
@@ -59,17 +62,17 @@ def _flows(engine: Engine, uuid: str) -> dict[str, int]:
     return {address: live for address, live in found.items() if live}
 
 
-async def _prepared(engine: Engine, vip: str, mode: str, server: str) -> tuple[bool | None, str]:
+async def _prepared(engine: Engine, within: float, vip: str, mode: str, server: str) -> tuple[bool | None, str]:
     """Whether a server answers for a VIP. A server of no pool leaves no route of its probe behind."""
     address = socket.inet_aton(server)
     asked = Check(socket.inet_aton(vip), address, 0, plan.Monitor("", plan.MONITOR_PING), mode)
     if mode != plan.L2:
         engine.network.look_once(address)
     try:
-        async with asyncio.timeout(LIMIT):
-            return await engine.members.examiner.answers(asked, PATIENCE)
+        async with asyncio.timeout(LIMIT * within):
+            return await engine.members.examiner.answers(asked, PATIENCE * within)
     except TimeoutError:
-        return None, f"it was not asked within {LIMIT:g} s"
+        return None, f"it was not asked within {within:g} s"
     finally:
         if not engine.index.behind(address):
             engine.paths.shut(address)

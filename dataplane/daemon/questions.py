@@ -24,7 +24,7 @@ LONGEST_CAPTURE = 60 * 0xFFFFFFFF
 """Seconds."""
 
 LONGEST_GLANCE = 2.0
-"""Seconds for which dropped frames are looked at."""
+"""Seconds for which dropped frames are looked at, and in which servers are asked."""
 
 _NEEDED = object()
 
@@ -134,7 +134,7 @@ REQUESTS: Mapping[str, Mapping[str, _Field]] = {
     "flow": {"virtualservice": _Field(_text), "client": _Field(_address), "port": _Field(_port)},
     "table": {"word": _Field(_table)},
     "drops": {"virtualservice": _Field(_text, ""), "look": _Field(_glance, 0)},
-    "impact": {"pools": _Field(_texts, []), "servers": _Field(_to_prepare, [])},
+    "impact": {"pools": _Field(_texts, []), "servers": _Field(_to_prepare, []), "within": _Field(_glance, 0.3)},
     "events": {},
     "kernel": {},
     "capture": {

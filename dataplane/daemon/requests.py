@@ -203,7 +203,7 @@ class Requests:
                     raise EngineError("this engine captures nothing")
                 return await self._capturing.drops(fields["virtualservice"], fields["look"])
             case "impact":
-                return await impact.known(engine, fields["pools"], fields["servers"])
+                return await impact.known(engine, fields["pools"], fields["servers"], fields["within"])
             case "capture":
                 return {"name": engine.name} | await self._captures().begin(fields)
             case "capture_end":
