@@ -98,7 +98,7 @@ class LiveScreen:
         if columns >= _WIDE:
             room = max(2, min(most, max(len(sight.drops), len(sight.events))) + 1)
             lower = Layout(size=room)
-            lower.split_row(Layout(self._drops(sight, room), size=50), Layout(self._events(sight, room, columns)))
+            lower.split_row(Layout(self._drops(sight, room), size=60), Layout(self._events(sight, room, columns)))
             return lower, room
         lower = Layout(size=max(1, drops + events))
         above = [Layout(self._drops(sight, drops), size=drops)] if drops else []
@@ -113,6 +113,8 @@ class LiveScreen:
         total = [line.packets for line in sight.services if line.packets is not None]
         if total:
             told.append(f"  {short(sum(total))} packets/s")
+        if sight.flows is not None:
+            told.append(f"  about {short(sight.flows)} flows/s")
         head.add_row(told, time.strftime("%H:%M:%S"))
         return head
 
@@ -170,13 +172,16 @@ class LiveScreen:
     def _drops(self, sight: Sight, rows: int) -> Table:
         table = Table(box=None, expand=True, pad_edge=False, header_style="bold underline")
         table.add_column("Dropped", no_wrap=True, overflow="ellipsis", ratio=1)
-        table.add_column("Packets", justify="right", no_wrap=True, width=11)
-        table.add_column("/s", justify="right", no_wrap=True, width=7)
+        table.add_column("Service", justify="right", no_wrap=True, width=11)
+        table.add_column("Engine", justify="right", no_wrap=True, width=11)
+        table.add_column("Engine/s", justify="right", no_wrap=True, width=8)
         table.add_column("", width=1)
         several = len({drop.engine for drop in sight.drops}) > 1
         for drop in sorted(sight.drops, key=lambda drop: (-(drop.rate or 0), -drop.total))[: rows - 1]:
             name = f"{drop.reason} ({drop.engine})" if several else drop.reason
-            table.add_row(visible(name), f"{drop.total:,}", short(drop.rate), style="red" if drop.rate else "")
+            table.add_row(
+                visible(name), f"{drop.own:,}", f"{drop.total:,}", short(drop.rate), style="red" if drop.rate else ""
+            )
         return table
 
     def _events(self, sight: Sight, rows: int, columns: int) -> Table:

@@ -27,8 +27,9 @@ class Drops:
 
     engine: str
     reason: str
-    total: int
-    rate: float | None  # per second
+    own: int  # of this virtual service's, as far as they were known to be
+    total: int  # of all
+    rate: float | None  # of all, per second
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Sight:
     drops: Sequence[Drops] = ()
     events: Sequence[Mapping[str, Any]] = ()  # newest last
     told: Sequence[str] = ()  # what else there is to say
+    flows: float | None = None  # TCP flows begun per second, reckoned by the engines; None = not known
 
 
 def word(state: str) -> str:

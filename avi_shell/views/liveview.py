@@ -10,7 +10,7 @@ from typing import Any
 from avi_shell.configuration.document import Document
 from avi_shell.output.result import Part, Prose, Table
 from avi_shell.output.sight import Drops, Line, Sight, word
-from avi_shell.views import live, reported
+from avi_shell.views import live, reported, servicetables
 from avi_shell.views.gathering import Engines
 from dataplane import client
 from dataplane.rates import Rates, short
@@ -19,6 +19,9 @@ EVENTS = 50
 """Events that are told, of all engines."""
 SHOWN = 5
 """Events that are printed."""
+Report = Mapping[str, Any]
+Rated = Mapping[str, float]
+"""Rates, as an engine tells them."""
 _COLUMNS = ("Oper State", "Packets/s", "Bits/s")
 
 
@@ -40,8 +43,8 @@ class LiveView:
             told.append(live.not_forwarded("virtual service", name))
         events = [{"service_engine": r["name"], **event} for r in reports for event in r["events"]]
         events.sort(key=lambda event: float(event.get("last", event["at"])))
-        services = [self._service(report["name"], one) for report in reports for one in report["services"]]
-        servers = [self._server(r["name"], p, one) for r in reports for p in r["pools"] for one in p["servers"]]
+        services = [self._service(reports, report["name"], one) for report in reports for one in report["services"]]
+        servers = [self._server(r, p, one) for r in reports for p in r["pools"] for one in p["servers"]]
         sight = Sight(
             name,
             live.service_state(self.document, reports),
@@ -49,37 +52,45 @@ class LiveView:
             servers,
             _reasons((*services, *servers)),
             list(dict.fromkeys(_pool(pool) for report in reports for pool in report["pools"])),
-            [self._drops(r["name"], why, n) for r in reports for why, n in r["dropped"].items()],
+            [self._drops(r, why, n) for r in reports for why, n in r["dropped"].items()],
             events[-EVENTS:],
             told,
+            _flows(reports),
         )
         return sight, [self._data(report) for report in reports]
 
-    def _service(self, engine: str, one: Mapping[str, Any]) -> Line:
-        key = _service_key(engine, one)
+    def _service(self, reports: Sequence[Report], engine: str, one: Report) -> Line:
         name = f"{one['vip']} {one['protocol']} {_ports(one)}"
-        return self._line(key, engine, name, one)
+        told = servicetables.rates_of(reports, engine, one)
+        return self._line(_service_key(engine, one), engine, name, one, told)
 
-    def _server(self, engine: str, pool: Mapping[str, Any], one: Mapping[str, Any]) -> Line:
-        return self._line(
-            _server_key(engine, pool, one), engine, f"{one['address']}:{one['port']}", one, float(one["share"])
-        )
+    def _server(self, report: Report, pool: Report, one: Report) -> Line:
+        engine, of_pools = report["name"], (report.get("rates") or {}).get("servers", {})
+        told = of_pools.get(pool["uuid"], {}).get(one["address"])
+        name = f"{one['address']}:{one['port']}"
+        return self._line(_server_key(engine, pool, one), engine, name, one, told, float(one["share"]))
 
-    def _line(self, key: Hashable, engine: str, name: str, one: Mapping[str, Any], share: float | None = None) -> Line:
-        sizes = self._rates.now((key, "bytes"))
+    def _line(
+        self, key: Hashable, engine: str, name: str, one: Report, told: Rated | None, share: float | None = None
+    ) -> Line:
+        """told: the rates that the engine tells, for the first look."""
+        packets, sizes = self._rates.now((key, "packets")), self._rates.now((key, "bytes"))
+        if packets is None and told is not None:
+            packets, sizes = told["packets"], told["bytes"]
         return Line(
             engine,
             name,
             reported.state(one["state"]),
             one["reason"],
-            self._rates.now((key, "packets")),
+            packets,
             None if sizes is None else 8 * sizes,
             self._rates.past((key, "packets")),
             share,
         )
 
-    def _drops(self, engine: str, reason: str, total: int) -> Drops:
-        return Drops(engine, reason, total, self._rates.now(_drop_key(engine, reason)))
+    def _drops(self, report: Report, reason: str, total: int) -> Drops:
+        own = sum(service["dropped"].get(reason, 0) for service in report["services"])
+        return Drops(report["name"], reason, own, total, self._rates.now(_drop_key(report["name"], reason)))
 
     def _data(self, report: Mapping[str, Any]) -> dict[str, Any]:
         engine = report["name"]
@@ -108,7 +119,8 @@ class LiveView:
 def parts(sight: Sight) -> list[Part]:
     """The same printed: two tables that fit 80 columns, drops and the newest events."""
     several = len({line.engine for line in (*sight.services, *sight.servers)}) > 1
-    made: list[Part] = [f"{sight.name}: {sight.state}", *map(Prose, sight.told)]
+    pace = "" if sight.flows is None else f", about {short(sight.flows)} flows/s"
+    made: list[Part] = [f"{sight.name}: {sight.state}{pace}", *map(Prose, sight.told)]
     if sight.services:
         made.append(
             _table(("Service", *_COLUMNS), [(line, (line.name, *_told(line))) for line in sight.services], several)
@@ -121,11 +133,21 @@ def parts(sight: Sight) -> list[Part]:
     if sight.drops:
         made.append(
             Table(
-                ("Dropped", "Packets", "Packets/s", "Service Engine"),
-                [(drop.reason, str(drop.total), short(drop.rate), drop.engine) for drop in sight.drops],
+                ("Dropped", "Service", "Engine", "Packets/s", "Service Engine"),
+                [(drop.reason, str(drop.own), str(drop.total), short(drop.rate), drop.engine) for drop in sight.drops],
             )
         )
     return made + [Prose(client.event_words(event)) for event in sight.events[-SHOWN:]]
+
+
+def _flows(reports: Sequence[Report]) -> float | None:
+    each = [
+        rates["flows"]
+        for report in reports
+        for one in report["services"]
+        if (rates := servicetables.rates_of(reports, report["name"], one)) is not None
+    ]
+    return sum(each) if each else None
 
 
 def _reasons(lines: Sequence[Line]) -> list[str]:

@@ -22,7 +22,7 @@ def report(asked: int, uuid: str, servers: int = 3, name: str = "se-1") -> dict[
     service = {
         "virtualservice": "vs1", "tenant": "admin", "uuid": uuid, "vip": "10.1.1.100", "protocol": "tcp", "port": 80,
         "port_end": 80, "pool": "p1", "pool_uuid": "pool-1", "state": "up", "reason": "", "packets": 1000 * asked,
-        "bytes": 100000 * asked, "dropped": {},
+        "bytes": 100000 * asked, "dropped": {"no_service": asked},
     }  # fmt: skip
     members = [
         {
@@ -36,7 +36,9 @@ def report(asked: int, uuid: str, servers: int = 3, name: str = "se-1") -> dict[
         "name": name, "group": "Default-Group", "interfaces": [], "vips": [], "driver": {"name": "pcap"},
         "services": [service],
         "pools": [{"name": "p1", "uuid": "pool-1", "state": "up", "reason": "", "servers": members}],
-        "dropped": {"no_service": 5 * asked}, "events": EVENTS,
+        "dropped": {"no_service": 5 * asked}, "events": EVENTS, "rates": {
+            "services": {"10.1.1.100/tcp/80-80": {"packets": 1001.0, "bytes": 100100.0, "flows": 64.0}}, "servers": {},
+        },
     }  # fmt: skip
 
 

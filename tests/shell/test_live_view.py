@@ -50,8 +50,10 @@ def test_a_terminal_shows_it_all_over_its_screen(
         seen = Emulator(at, (columns, rows))
         seen.shows(ROOT_PROMPT.strip())
         at.send("show virtualservice vs1 live\r")
-        seen.until(lambda: bool(re.match(r"vs1  up  \d{3} packets/s .*\d\d:\d\d:\d\d$", seen.lines[0])))
-        seen.until(lambda: any(re.match(r"no_service +\d+ +\d\.\d\b", line) for line in seen.lines))
+        seen.until(
+            lambda: bool(re.match(r"vs1  up  \d{3} packets/s  about 64 flows/s .*\d\d:\d\d:\d\d$", seen.lines[0]))
+        )
+        seen.until(lambda: any(re.match(r"no_service +\d+ +\d+ +\d\.\d\b", line) for line in seen.lines))
         screen = "\n".join(seen.lines)
         assert re.search(r"^10\.1\.1\.100 tcp 80 +up +\d{3} +\d{3}\.\d k +[▁-█]+", screen, re.MULTILINE)
         assert "Pool p1: OPER_UP, 59 of 60 servers up" in screen
@@ -80,12 +82,13 @@ def test_programs_get_tables_or_lines_of_json(shell: Run, state: Path) -> None:
     with pretending(state, uuid):
         text = shell("-c", "terminal width 80", "-c", "show virtualservice vs1 live 1 count 2").stdout
         told = shell("--json", "-c", "show virtualservice vs1 live count 2").stdout
-    first, second = text.split("vs1: OPER_UP\n")[1:]
-    assert "| 10.1.1.100 tcp 80 | OPER_UP    | -         | -      |" in first
+    first, second = text.split("vs1: OPER_UP, about 64 flows/s\n")[1:]
+    assert "| 10.1.1.100 tcp 80 | OPER_UP    | 1001      | 800.8 k |" in first  # as the engine tells it
+    assert re.search(r"\| 10\.1\.1\.10:80 +\| OPER_UP +\| - +\| - +\| 50\.0 % \|", first)
     assert re.search(r"\| 10\.1\.1\.100 tcp 80 \| OPER_UP +\| \d{3} +\| \d{3}\.\d k \|", second)
     assert re.search(r"\| 10\.1\.1\.10:80 \| OPER_UP +\| \d{3} +\| \d{3}\.\d k \| 50\.0 % \|", second)
     assert "10.1.1.11:80 is down: no reply to ARP" in second
-    assert re.search(r"\| no_service \| \d+ +\| \d\.\d +\| se-1 ", second)
+    assert re.search(r"\| no_service \| \d+ +\| \d+ +\| \d\.\d +\| se-1 ", second)
     assert "server 10.1.1.11 of pool p1 is down: no reply to ARP" in second
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 80
