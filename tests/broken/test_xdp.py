@@ -20,7 +20,7 @@ from tests.polling import until
 
 pytestmark = pytest.mark.root
 
-SLOWER = "pcap forwards about 10 times fewer frames a second"
+SLOWER = "pcap forwards about 6 times fewer frames a second"
 """What is said where `auto` takes pcap."""
 FLAGS = {"native": XDP_FLAGS_DRV_MODE, "generic": XDP_FLAGS_SKB_MODE}
 
