@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dataplane.daemon.process import instance
 from dataplane.drivers.dpdk import program
 from dataplane.lab.laboratory import Lab
 
@@ -29,10 +30,11 @@ def forwarder() -> None:
 
 def forwarders(lab: Lab) -> list[int]:
     """The processes that forward for a laboratory's engine."""
+    instances = {instance(state, name) for name, state in lab.engine_states().items()}
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it ended since
             words = (path / "cmdline").read_text().split("\0")
-            if words[0] == str(program.BINARY) and any(lab.topology.engine_name in word for word in words):
+            if words[0] == str(program.BINARY) and instances & set(words):
                 found.append(int(path.name))
     return found
