@@ -108,9 +108,10 @@ class Engine:
         """What it reports of the VIP that is forwarded by layer 2."""
         return next(one for one in self.status()["vips"] if one["address"] == VIP)
 
-    def tells(self, text: str) -> bool:
-        """Whether an event has a text in it."""
-        return any(text in event["text"] for event in self.status().get("events", ()))
+    def tells(self, text: str, kind: str = "") -> bool:
+        """Whether an event has a text in it, and is of that kind."""
+        told = self.status().get("events", ())
+        return any(text in event["text"] and kind in ("", event["kind"]) for event in told)
 
     def log(self) -> str:
         """What it said."""

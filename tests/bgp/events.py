@@ -159,7 +159,10 @@ def _hangs(world: World, engine: Engine) -> float:
     assert locks.holder(engine.folder / "run" / "se-1.pid"), "its lock is held meanwhile"
     engine.send(signal.SIGCONT)
     _back(world)
-    until(lambda: engine.tells("had withdrawn the routes to all VIPs: the engine stood still for 10 s"), engine.log)
+    until(
+        lambda: engine.tells("had withdrawn the routes to all VIPs: the engine stood still for 10 s", "bgp_withdrawn"),
+        engine.log,
+    )
     return took
 
 
@@ -176,7 +179,7 @@ def _left_and_cleaned(world: World, engine: Engine) -> float:
 def _without_keeper(world: World, engine: Engine) -> None:
     bird = birdcontrol.process(engine.bgp)
     os.kill(locks.holder(engine.bgp / LOCK), signal.SIGKILL)
-    until(lambda: engine.tells("the keeper of BIRD ended, and was started again"), engine.log)
+    until(lambda: engine.tells("the keeper of BIRD ended, and was started again", "bgp_restarted"), engine.log)
     assert birdcontrol.process(engine.bgp) == bird
     _back(world)
 
@@ -184,7 +187,7 @@ def _without_keeper(world: World, engine: Engine) -> None:
 def _without_bird(world: World, engine: Engine) -> float:
     os.kill(birdcontrol.process(engine.bgp), signal.SIGKILL)
     took = _followed(world, engine)
-    until(lambda: engine.tells("BIRD was started again"), engine.log)
+    until(lambda: engine.tells("BIRD was started again", "bgp_restarted"), engine.log)
     _back(world)
     return took
 

@@ -16,7 +16,9 @@ class Watched:
     def __init__(self) -> None:
         self.events: list[str] = []
         self.now, self.day = 1000.0, 1e9
-        self.sessions = Sessions(told.into(self.events), lambda: Dropped(0, 0, 0), lambda: self.now, lambda: self.day)
+        self.kinds: list[str] = []
+        heard = told.into(self.events, self.kinds)
+        self.sessions = Sessions(heard, lambda: Dropped(0, 0, 0), lambda: self.now, lambda: self.day)
 
     def look(self, state: str, since: float, later: float = 1.0) -> list[str]:
         """What a look tells, some seconds after the one before. since: of the day, as BIRD tells it."""
@@ -48,12 +50,14 @@ def test_a_session_that_is_lost_between_two_looks_is_told() -> None:
     )
     assert watched.look("idle", watched.day) == ["BGP peer 10.0.0.1 (AS 65000) is lost: its session ended"]
     assert watched.sessions.report([PEER])[0]["lost"] == 2
+    assert watched.kinds == ["peer_up", "peer_lost", "peer_up", "peer_lost"]
 
 
 def test_losses_are_forgotten_and_a_peer_that_is_quiet_flaps_no_more() -> None:
     watched = Watched()
     flapping = "BGP peer 10.0.0.1 (AS 65000) flaps: lost 3 times in 5 minutes"
     assert [flapping in watched.look(ESTABLISHED, watched.day) for _ in range(5)] == [False, False, False, True, False]
+    assert watched.kinds.count("peer_flaps") == 1
     (told,) = watched.sessions.report([PEER])
     assert (told["lost"], told["reason"]) == (4, "it flaps: lost 4 times in 5 minutes")
     since = watched.day

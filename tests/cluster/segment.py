@@ -114,9 +114,10 @@ class Host:
         membership = self.status().get("membership") or {}
         return {one["name"] for one in membership.get("engines", ())}
 
-    def tells(self, text: str) -> bool:
-        """Whether an event has a text in it."""
-        return any(text in event["text"] for event in self.status().get("events", ()))
+    def tells(self, text: str, kind: str = "") -> bool:
+        """Whether an event has a text in it, and is of that kind."""
+        told = self.status().get("events", ())
+        return any(text in event["text"] and kind in ("", event["kind"]) for event in told)
 
     def log(self) -> str:
         """What the engine said."""

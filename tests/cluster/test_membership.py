@@ -54,7 +54,7 @@ def test_an_engine_that_ends_is_known_to_be_gone_at_once(there: Segment) -> None
     a, b = there.hosts.values()
     assert b.end() == 0
     until(lambda: a.members() == {"a"}, a.log)
-    until(lambda: a.tells("service engine b of host"))
+    until(lambda: a.tells("service engine b of host", "member_left"))
     assert not a.tells("service engine a of host"), "of itself it tells nothing"
     there.start("b")
 
@@ -104,7 +104,10 @@ def test_an_engine_that_etcd_does_not_answer_says_so_and_forwards_on(there: Segm
     a.link("store", "down")
     until(lambda: a.status()["membership"]["state"] == "cut off", a.log)
     until(
-        lambda: a.tells("the engines of other hosts do not hear of this one, and it not of them: etcd does not answer")
+        lambda: a.tells(
+            "the engines of other hosts do not hear of this one, and it not of them: etcd does not answer",
+            "cluster_lost",
+        )
     )
     until(lambda: b.members() == {"b"}, b.log)
     a.link("store", "up")

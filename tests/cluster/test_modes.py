@@ -87,7 +87,7 @@ def test_a_pair_switches_over_and_does_not_switch_back(there: Segment, asking: A
     become(there, "HA_MODE_LEGACY_ACTIVE_STANDBY", hm_on_standby=False)
     until(lambda: all(len(placed(there, name)) == 2 for name in ("vs0", "vs1")))
     active, standby = placed(there)
-    until(lambda: there.hosts[standby].tells("the checks of its servers rest until it is active"))
+    until(lambda: there.hosts[standby].tells("the checks of its servers rest until it is active", "checks_rest"))
     before = probes(there, active), probes(there, standby)
     until(lambda: probes(there, active) > before[0])
     assert probes(there, standby) == before[1]

@@ -52,7 +52,8 @@ def test_a_host_that_dies_is_followed_within_the_time_of_its_heartbeats(there: S
     owner.link("store", "down")
     owner.link("data", "down")
     assert followed(there, asking, owner, begun) <= SILENCE + 0.2 + LOADED
-    until(lambda: any(h.tells(f"engine {owner.name} is dead: its VIPs go to others") for h in there.hosts.values()))
+    dead = f"engine {owner.name} is dead: its VIPs go to others", "member_lost"
+    until(lambda: any(h.tells(*dead) for h in there.hosts.values()))
     owner.link("store", "up")
     owner.link("data", "up")  # it still has them, by a place that is older
     there.believe()
