@@ -69,7 +69,7 @@ def test_the_kinds_of_events_are_the_engines() -> None:
 
 
 def test_every_field_of_an_event_is_there() -> None:
-    event = Event(1, 1.0, 2.0, 2, "vip_up", Severity.NOTICE, Subject("server", "a", "b", "c", "d"), "up", "se-1")
+    event = Event(1, 1.0, 2.0, 2, "vip_announced", Severity.NOTICE, Subject("server", "a", "b", "c", "d"), "up", "se-1")
     section = PAGES["events.md"].split("## Fields")[1].split("\n## ")[0]
     assert [key for key in (*event.data(), *event.data()["object"]) if f"`{key}`" not in section] == []
 

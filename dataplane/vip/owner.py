@@ -220,7 +220,9 @@ class VipOwner:
             self._known[address] = known
         said, says = (_words(vip, one) for vip, one in ((before, was), (now, known)))
         if said != says:
-            self._told(kinds.VIP_UP if now.up else kinds.VIP_DOWN, address, says)
+            gone = was is not None and known is None
+            kind = kinds.VIP_WITHDRAWN if gone else kinds.VIP_SILENT if known is None else kinds.VIP_ANNOUNCED
+            self._told(kind, address, f"{says}, no longer announced" if gone and now.up else says)
         for announcer in self._announcers:
             takes, took = (one is not None and announcer.takes(one) for one in (known, was))
             if known is not None and takes:

@@ -74,7 +74,7 @@ def test_each_thing_that_happens_is_told_with_object_severity_and_commit(tmp_pat
         world.start_engine()
         world.is_well()
         watched = Watched(world)
-        found = watched.told("engine_started", "vip_up", "server_up", "pool_up", "virtualservice_up")
+        found = watched.told("engine_started", "vip_announced", "server_up", "pool_up", "virtualservice_up")
         assert "engine_died" not in found
         about = found["server_up"].about
         assert (about.kind, about.tenant, about.uuid, about.pool) == ("server", "admin", "pool-1", "p1")
@@ -91,7 +91,7 @@ def test_each_thing_that_happens_is_told_with_object_severity_and_commit(tmp_pat
         found = watched.told("server_disabled", "configuration_applied")
         assert [found[kind].commit for kind in ("server_disabled", "configuration_applied")] == [world.version] * 2
         world.publish(enabled=False)
-        found = watched.told("server_enabled", "virtualservice_disabled", "vip_down")
+        found = watched.told("server_enabled", "virtualservice_disabled", "vip_withdrawn")
         assert found["virtualservice_disabled"].about.name == "vs1"
         assert {event.commit for event in found.values() if event.kind.startswith("v")} == {world.version}
         world.publish()

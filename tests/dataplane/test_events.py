@@ -62,7 +62,7 @@ def test_what_was_quiet_for_long_or_follows_from_a_commit_is_no_repetition() -> 
     for at in (0.0, 1.0, 2.0, 3.0 + journal.WINDOW):
         kept.add(kinds.SERVER_UP, SERVER, "it is up", at, "se-1")
     for commit in range(1, 6):
-        kept.add(kinds.VIP_UP, VIP, "it is up", 5.0, "se-1", commit)
+        kept.add(kinds.VIP_ANNOUNCED, VIP, "it is up", 5.0, "se-1", commit)
     assert [event.count for event in kept.all()] == [1] * 9
 
 
@@ -73,7 +73,7 @@ def test_events_of_one_kind_that_come_in_thousands_are_counted(log: io.StringIO)
     told.heard.append(heard.append)
     for number in range(5000):
         told.tell(kinds.SERVER_UP, SERVER._replace(name=f"{number}"), f"server {number} is up")
-    told.tell(kinds.VIP_UP, VIP, "the VIP is up")
+    told.tell(kinds.VIP_ANNOUNCED, VIP, "the VIP is up")
     now[0] += events.TIME
     told.tell(kinds.SERVER_UP, SERVER, "server 5000 is up")
     last = [event.text for event in told.newest(3)]
@@ -88,7 +88,7 @@ def test_events_are_on_disk_and_adopted(tmp_path: Path, log: io.StringIO) -> Non
     told = Events("se-1", lambda: now[0])
     told.keep(EventFile(path), [])
     with told.because_of(7):
-        told.tell(kinds.VIP_UP, VIP, "VIP 10.0.0.100 is up, announced")
+        told.tell(kinds.VIP_ANNOUNCED, VIP, "VIP 10.0.0.100 is up, announced")
     for _ in range(40):
         now[0] += 1
         told.tell(kinds.SERVER_DOWN, SERVER, "it is down: \33[31mrefused")
@@ -113,13 +113,13 @@ def test_events_are_on_disk_and_adopted(tmp_path: Path, log: io.StringIO) -> Non
 
 def test_a_line_that_was_cut_off_is_left_out_and_the_next_one_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "se-1.events"
-    event = Journal().add(kinds.VIP_UP, VIP, "up", 5.0, "se-1")
+    event = Journal().add(kinds.VIP_ANNOUNCED, VIP, "up", 5.0, "se-1")
     line = json.dumps(event.data()).encode() + b"\n"
     spoilt = (line.replace(b"notice", b"loud"), line.replace(b'"at": 5.0', b'"at": NaN'), b"[]\n", b"\xff\n")
     for torn in (line[: len(line) // 2], *spoilt):
         path.write_bytes(line + torn)
         file = EventFile(path)
-        file.put(Journal().add(kinds.VIP_DOWN, VIP, "down", 6.0, "se-1"))
+        file.put(Journal().add(kinds.VIP_WITHDRAWN, VIP, "down", 6.0, "se-1"))
         file.close()
         assert [one.text for one in eventfile.read(path)] == ["down"], "its number is that of the first one"
 
@@ -131,7 +131,7 @@ def test_the_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lo
     told.keep(EventFile(path), [])
     largest = 0
     for number in range(1000):
-        told.tell(kinds.SERVER_DOWN if number % 2 else kinds.VIP_DOWN, VIP, f"{number} {'x' * 100}")
+        told.tell(kinds.SERVER_DOWN if number % 2 else kinds.VIP_WITHDRAWN, VIP, f"{number} {'x' * 100}")
         told._floods.clear()
         if path.exists():
             largest = max(largest, path.stat().st_size)
@@ -149,12 +149,12 @@ def test_a_disk_that_takes_nothing_is_told_once_and_events_go_on(tmp_path: Path,
     told.keep(file, [])
     folder.rename(tmp_path / "away")
     for text in ("one", "two", "three"):
-        told.tell(kinds.VIP_UP, VIP, text)
+        told.tell(kinds.VIP_ANNOUNCED, VIP, text)
         until(lambda: file.fault)
     why = f"events are not kept on disk: {folder}/se-1.events: No such file or directory"
     assert [event.text for event in told.all()] == ["one", "two", why, "three"]
     (tmp_path / "away").rename(folder)
-    told.tell(kinds.VIP_UP, VIP, "four")
+    told.tell(kinds.VIP_ANNOUNCED, VIP, "four")
     told.close()
     assert [event.text for event in eventfile.read(folder / "se-1.events")] == ["one", "two", why, "three", "four"]
 
@@ -169,7 +169,7 @@ path = Path(sys.argv[1])
 told = events.Events("se-1")
 told.keep(eventfile.EventFile(path), eventfile.read(path))
 for number in range(10**9):
-    told.tell(kinds.VIP_UP, Subject("vip", str(number)), f"number {number}")
+    told.tell(kinds.VIP_ANNOUNCED, Subject("vip", str(number)), f"number {number}")
 """
 
 
@@ -195,7 +195,7 @@ def test_the_log_has_each_form(form: str, monkeypatch: pytest.MonkeyPatch) -> No
     logformat.start(form, stream)
     told = Events("se-1", lambda: 1000.0)
     told.tell(kinds.SERVER_DOWN, SERVER, "it is down")
-    told.tell(kinds.VIP_UP, VIP, "it is up")
+    told.tell(kinds.VIP_ANNOUNCED, VIP, "it is up")
     logger.error("two\nlines")
     lines = stream.getvalue().splitlines()
     if form == logformat.TEXT:
@@ -210,7 +210,7 @@ def test_the_log_has_each_form(form: str, monkeypatch: pytest.MonkeyPatch) -> No
         assert down["object"] == {
             "kind": "server", "name": "10.0.0.11:80", "tenant": "admin", "uuid": "pool-1", "pool": "web",
         }  # fmt: skip
-        assert (down["severity"], up["severity"], up["kind"]) == ("warning", "notice", "vip_up")
+        assert (down["severity"], up["severity"], up["kind"]) == ("warning", "notice", "vip_announced")
         assert (error["severity"], error["text"]) == ("error", "two\nlines")
         assert down["time"].endswith("Z")
 

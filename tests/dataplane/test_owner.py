@@ -67,9 +67,13 @@ class Owned:
 
     def __init__(self) -> None:
         self.notes, self.other, self.events, self.up = Notes(), Notes(), list[str](), True
-        self.driver, self.index = Memory(), ServiceIndex()
+        self.driver, self.index, self.kinds = Memory(), ServiceIndex(), list[str]()
         self.owner = VipOwner(
-            self.driver, self.index, lambda service: self.up, [self.notes, self.other], told.into(self.events)
+            self.driver,
+            self.index,
+            lambda service: self.up,
+            [self.notes, self.other],
+            told.into(self.events, self.kinds),
         )
         self.owner.follow([ETH0], lambda index: True)
         self.plan(SERVICE)
@@ -102,6 +106,7 @@ def test_a_vip_that_is_down_is_withdrawn_and_one_that_is_up_again_announced(owne
     owned.owner.put([VIP])
     assert owned.notes.heard() == ["announce"]
     assert owned.events[1:] == [f"VIP {SERVICE.vip} is down", f"VIP {SERVICE.vip} is up, announced"]
+    assert owned.kinds == ["vip_announced", "vip_withdrawn", "vip_announced"]
 
 
 def test_a_vip_that_is_down_stays_announced_where_that_is_wanted(owned: Owned) -> None:

@@ -59,7 +59,7 @@ def test_it_gets_each_event_of_its_severity_and_its_failures_are_told(
 
     async def run() -> None:
         async with hooked(events, Wanted(program)):
-            events.tell(kinds.VIP_UP, VIP, "a notice, which is less than a warning")
+            events.tell(kinds.VIP_ANNOUNCED, VIP, "a notice, which is less than a warning")
             events.tell(kinds.VIP_CLAIMED, VIP, "02:00 also announces it: \"$(touch /run/x)\" `id` \\\\ 'end'\nend")
             await asyncio.sleep(0)
             events.tell(kinds.SERVER_DOWN, SERVER, "hang")
@@ -97,8 +97,8 @@ def test_what_waits_is_bounded_and_what_is_lost_is_told() -> None:
 
     async def run() -> None:
         for number in range(eventhook.WAITING + 5):
-            events.tell(kinds.VIP_UP, VIP._replace(name=f"{number}"), f"{number}")
-        events.tell(kinds.VIP_UP, VIP._replace(name="7"), "7 again")
+            events.tell(kinds.VIP_ANNOUNCED, VIP._replace(name=f"{number}"), f"{number}")
+        events.tell(kinds.VIP_ANNOUNCED, VIP._replace(name="7"), "7 again")
         job = asyncio.create_task(hook.run())
         await hook.done()
         job.cancel()

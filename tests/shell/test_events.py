@@ -39,7 +39,7 @@ def happened(path: Path, *told: tuple[float, Kind, Subject, str], engine: str = 
     """An engine's file of events."""
     kept = Journal()
     for at, kind, about, text in told:
-        kept.add(kind, about, text, at, engine, 7 if kind is kinds.VIP_UP else None)
+        kept.add(kind, about, text, at, engine, 7 if kind is kinds.VIP_ANNOUNCED else None)
     path.write_text("".join(json.dumps(event.data()) + "\n" for event in kept.all()))
 
 
@@ -57,8 +57,8 @@ def told(session: Session) -> Sequence[tuple[float, Kind, Subject, str]]:
     member = Subject("server", "10.1.1.10:80", "admin", pool, "p1")
     return (
         (100.0, kinds.ENGINE_STARTED, HERE, "started"),
-        (101.0, kinds.VIP_UP, Subject("vip", "10.1.1.100"), "vip up"),
-        (102.0, kinds.VIP_UP, Subject("vip", "10.1.1.101"), "other vip up"),
+        (101.0, kinds.VIP_ANNOUNCED, Subject("vip", "10.1.1.100"), "vip up"),
+        (102.0, kinds.VIP_ANNOUNCED, Subject("vip", "10.1.1.101"), "other vip up"),
         (103.0, kinds.VIRTUALSERVICE_UP, Subject("virtualservice", "vs1", "admin", service), "service up"),
         (104.0, kinds.POOL_DOWN, Subject("pool", "p1", "admin", pool), "pool down"),
         (105.0, kinds.SERVER_DOWN, member, "server down: refused"),
