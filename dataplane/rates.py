@@ -12,7 +12,6 @@ KEPT = 120
 """Rates that are kept of each counter."""
 _NONE = array("f")
 _BARS = "▁▂▃▄▅▆▇█"
-_PLAIN_BARS = "_.-=+*%#"
 
 
 class Rates:
@@ -46,13 +45,11 @@ class Rates:
         return self._past.get(key, _NONE)
 
 
-def sparkline(rates: Sequence[float], width: int, top: float = 0.0, *, plain: bool = False) -> str:
-    """The newest rates as bars, one a column, right-aligned. top: the rate of a whole bar, where it is above all of
-    them; plain: in ASCII."""
-    bars = _PLAIN_BARS if plain else _BARS
+def sparkline(rates: Sequence[float], width: int, top: float = 0.0) -> str:
+    """The newest rates as bars, one a column, right-aligned. top: the rate of a whole bar, if above all of them."""
     shown = list(rates)[-width:] if width else []
     most = max([top, *shown], default=0.0)
-    made = "".join(bars[min(len(bars) - 1, int(rate / most * len(bars)))] if most else bars[0] for rate in shown)
+    made = "".join(_BARS[min(len(_BARS) - 1, int(rate / most * len(_BARS)))] if most else _BARS[0] for rate in shown)
     return made.rjust(width)
 
 

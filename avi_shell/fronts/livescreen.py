@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 import time
 from collections.abc import Sequence
 
@@ -39,8 +38,6 @@ class LiveScreen:
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._sight: Sight | None = None
-        self._refused: list[str] = []
-        self._plain = not (sys.stdout.encoding or "").lower().startswith("utf")
 
     def show(self, result: Result) -> None:
         """Draw another look."""
@@ -138,7 +135,7 @@ class LiveScreen:
         top = max((rate for line in lines for rate in line.past[-bars:]), default=0.0)
         for line in lines[: rows - 1]:
             cells = [visible(line.name)] + ([visible(line.engine)] if several else [])
-            spark = Text(sparkline(line.past, bars, top, plain=self._plain), style="cyan")
+            spark = Text(sparkline(line.past, bars, top), style="cyan")
             share = "" if line.share is None else f"{100 * line.share:.1f} %"
             rates = (short(line.packets), short(line.bits))
             table.add_row(

@@ -3,10 +3,13 @@
 import json
 import re
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from avi_shell.configuration.configuration import Configuration
+from avi_shell.session.session import Session
 from dataplane.rates import Rates, short, sparkline
 
 from .conftest import VIRTUAL_SERVICE, Run, Typist
@@ -36,15 +39,13 @@ def test_rates_in_few_characters() -> None:
     told = [short(rate) for rate in (None, 0.0, 0.44, 412.3, 9999.0, 12345.0, 4.1e6, 2.5e9)]
     assert told == ["-", "0", "0.4", "412", "9999", "12.3 k", "4.1 M", "2.5 G"]
     assert sparkline([0, 1, 2, 4], 6) == "  ▁▃▅█"
-    assert sparkline([1, 1], 2, top=8, plain=True) == ".."
+    assert sparkline([1, 1], 2, top=8) == "▂▂"
     assert sparkline([0, 0], 2) == "▁▁"
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 50)])
-def test_a_terminal_shows_it_all_over_its_screen(
-    terminal: Start, shell: Run, state: Path, columns: int, rows: int
-) -> None:
-    uuid = _stored(shell)
+def test_a_terminal_shows_it_all_over_its_screen(terminal: Start, state: Path, columns: int, rows: int) -> None:
+    uuid = _stored(state)
     with pretending(state, uuid, servers=60):
         at = terminal(COLORTERM="", LC_ALL="C.UTF-8")
         seen = Emulator(at, (columns, rows))
@@ -78,7 +79,7 @@ def test_a_terminal_shows_it_all_over_its_screen(
 
 
 def test_programs_get_tables_or_lines_of_json(shell: Run, state: Path) -> None:
-    uuid = _stored(shell)
+    uuid = _stored(state)
     with pretending(state, uuid):
         text = shell("-c", "terminal width 80", "-c", "show virtualservice vs1 live 1 count 2").stdout
         told = shell("--json", "-c", "show virtualservice vs1 live count 2").stdout
@@ -99,8 +100,8 @@ def test_programs_get_tables_or_lines_of_json(shell: Run, state: Path) -> None:
     assert after["pools"][0]["servers"][1]["reason"] == "no reply to ARP"
 
 
-def test_without_an_engine_it_says_so(shell: Run) -> None:
-    _stored(shell)
+def test_without_an_engine_it_says_so(shell: Run, state: Path) -> None:
+    _stored(state)
     done = shell("-c", "show virtualservice vs1 live count 1")
     assert done.returncode == 0
     assert done.stdout.startswith("vs1: OPER_UNAVAIL\nNo service engine runs. Start one: avi-se run --state ")
@@ -108,8 +109,9 @@ def test_without_an_engine_it_says_so(shell: Run) -> None:
     assert (refused.returncode, "vs2" in refused.stderr) == (1, True)
 
 
-def _stored(shell: Run) -> str:
+def _stored(state: Path) -> str:
     """A virtual service's uuid, once it is stored."""
-    assert shell(stdin=VIRTUAL_SERVICE).returncode == 0
-    told = json.loads(shell("--json", "-c", "show virtualservice vs1").stdout)
-    return str(told["data"]["uuid"])
+    with closing(Configuration.open(state)) as configuration:
+        session = Session(configuration, state)
+        assert all(session.run(line).ok for line in VIRTUAL_SERVICE.splitlines())
+        return str(session.run("show virtualservice vs1").data["uuid"])
