@@ -48,6 +48,7 @@ class Keyboard:
         self.held = ""  # read, and not taken yet
         self.ended = False  # nothing more will come
         self.edits = False  # a front of escape sequences has it
+        self.leave = ""  # what leaves another screen of the terminal, while that is shown
 
     def __enter__(self) -> Keyboard:
         self._before = termios.tcgetattr(self._descriptor)
@@ -76,7 +77,7 @@ class Keyboard:
         """End by a signal as without a handler, but leave the terminal as it was."""
         with suppress(termios.error, OSError):  # the terminal is gone
             if self.edits:
-                os.write(self._descriptor, _NO_MARKS)
+                os.write(self._descriptor, self.leave.encode() + _NO_MARKS)
             termios.tcsetattr(self._descriptor, termios.TCSANOW, self._before)
         signal.signal(signum, signal.SIG_DFL)
         os.kill(os.getpid(), signum)

@@ -28,6 +28,7 @@ class Screen:
         self.top = 0
 
     def __enter__(self) -> Screen:
+        self._keyboard.leave = _LEAVE
         _send(_ENTER)
         return self
 
@@ -35,6 +36,7 @@ class Screen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _send(_LEAVE)
+        self._keyboard.leave = ""
 
     @property
     def size(self) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -81,8 +82,11 @@ def test_a_terminal_redraws_in_place_and_marks(terminal: Start, state: Path, col
     seen.shows(ROOT_PROMPT.strip())
     at.send("history | count\r")
     seen.shows("3")  # each line once, however often it ran
-    at.send("exit\r")
-    assert at.finish() == 0
+    at.send("watch show tenant\r")
+    at.expect_exact("q leaves")
+    at.kill(signal.SIGTERM)
+    at.expect_exact("\x1b[?1049l")  # the terminal has its other screen again
+    assert at.finish() is None
 
 
 def test_a_plain_terminal_prints_anew_and_q_leaves(terminal: Start) -> None:
