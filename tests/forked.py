@@ -16,12 +16,13 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from tests.forkserver import LONGEST, Request
 
 ROOT = Path(__file__).parent.parent
-KNOWN = {"stdin", "stdout", "stderr", "text", "cwd", "env"}
+KNOWN = {"stdin", "stdout", "stderr", "text", "cwd", "env", "start_new_session"}
 """What `Forked` can be told beside its command."""
 ROOM = 2000
 """Bytes for the words of a program, as others see them."""
@@ -36,17 +37,20 @@ class Forked(subprocess.Popen[Any]):
     def _execute_child(self, args: Sequence[str], *rest: Any) -> None:
         """Called by `Popen` with what it made of its arguments, the pipes' ends among them."""
         _, _, _, _, cwd, env, _, _, _, *pipes = rest[:15]
+        session = bool(rest[20])
         theirs_in, _, _, theirs_out, _, theirs_err = pipes
         words, namespace = understood(args) or ([], "")
         request = Request(
             words=words,
-            namespace=namespace,
             folder=os.fspath(cwd or Path.cwd()),
+            session=session,
             environment=dict(os.environ if env is None else env),
         )
         standard = (theirs_in, theirs_out, theirs_err)
         given = [number if number >= 0 else own for own, number in enumerate(standard)]
-        self.pid = int(_ask(request, given))
+        # A thread may be in another namespace than its process (netns.py).
+        with open(namespace or "/proc/thread-self/ns/net", "rb") as network:
+            self.pid = int(_ask(request, [*given, network.fileno()]))
         self._child_created = True
         self._ended = os.pidfd_open(self.pid)
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]  # an inner function of the library's
@@ -112,6 +116,10 @@ def run(
     if check and process.returncode:
         raise subprocess.CalledProcessError(process.returncode, args, out, err)
     return subprocess.CompletedProcess(args, process.returncode, out, err)
+
+
+LIBRARY = SimpleNamespace(**{**vars(subprocess), "Popen": popen, "run": run})
+"""The module `subprocess`, for code of ours whose programs are to be forked: `monkeypatch.setattr(module, …)`."""
 
 
 def _ask(what: Request | int, descriptors: Sequence[int] = ()) -> Any:

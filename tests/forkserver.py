@@ -41,11 +41,11 @@ _CLONE_NEWNET = 0x40000000
 
 
 class Request(TypedDict):
-    """A program to be started, with its standard input, output and errors beside it as descriptors."""
+    """A program to be started. Beside it as descriptors: its standard streams, and its network namespace."""
 
     words: list[str]  # behind `python -m`
-    namespace: str  # the path of the network namespace that it runs in; "": the server's own
     folder: str
+    session: bool  # it has a session of its own (setsid(2))
     environment: dict[str, str]
 
 
@@ -68,7 +68,7 @@ def main(number: int) -> None:
 def _serve(asked: socket.socket) -> Request | None:
     """Answer: to a request with its process's number, to such a number with what `waitpid` says of it."""
     while True:
-        message, descriptors, _, _ = socket.recv_fds(asked, LONGEST, 3)
+        message, descriptors, _, _ = socket.recv_fds(asked, LONGEST, 4)
         if not message:
             return None
         told = json.loads(message)
@@ -77,14 +77,24 @@ def _serve(asked: socket.socket) -> Request | None:
             continue
         child = os.fork()
         if not child:
-            for standard, descriptor in enumerate(descriptors):
-                os.dup2(descriptor, standard)
+            *standard, namespace = descriptors
+            for number, descriptor in enumerate(standard):
+                os.dup2(descriptor, number)
+            _enter(namespace)
         for descriptor in descriptors:
             os.close(descriptor)
         if not child:
             request: Request = told
             return request
         asked.send(json.dumps(child).encode())
+
+
+def _enter(namespace: int) -> None:
+    """Go into a network namespace, where it is another one: that takes privileges."""
+    if os.fstat(namespace).st_ino == os.stat("/proc/self/ns/net").st_ino:
+        return
+    if ctypes.CDLL(None, use_errno=True).setns(namespace, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
 
 
 def _run(request: Request) -> int:
@@ -95,10 +105,8 @@ def _run(request: Request) -> int:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
-        if request["namespace"]:
-            with open(request["namespace"], "rb") as namespace:
-                if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET):
-                    raise OSError(ctypes.get_errno(), "setns")
+        if request["session"]:
+            os.setsid()
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])

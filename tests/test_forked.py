@@ -44,8 +44,9 @@ def test_words_folder_environment_and_streams_reach_a_program(tmp_path: Path) ->
 
 def test_a_program_ends_as_it_is_told_to_or_fails() -> None:
     waiting = [sys.executable, "-m", "tests.broken.listener", "0", "127.0.0.1"]
-    with popen(waiting) as process:
+    with popen(waiting, start_new_session=True) as process:
         assert isinstance(process, Forked)
+        until(lambda: os.getsid(process.pid) == process.pid)
         assert process.poll() is None
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.01)
@@ -65,6 +66,7 @@ def test_a_program_lives_in_its_namespace() -> None:
         with there.program(*words) as process:
             assert isinstance(process, Forked)
             until(lambda: ":80 " in there.sh("ss -Hltn"))
+            assert os.getsid(process.pid) != process.pid
             seen = Path(f"/proc/{process.pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
             assert seen[1:] == [b"-m", b"tests.broken.listener", b"80"]
 
@@ -72,7 +74,7 @@ def test_a_program_lives_in_its_namespace() -> None:
 def test_what_cannot_be_forked_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = {**os.environ, "PYTHONPATH": "/nowhere"}
     assert not forked.understood(["sh", "-c", "true"])
-    for argv, options in ((["true"], {}), (PROGRAM, {"env": elsewhere}), (PROGRAM, {"start_new_session": True})):
+    for argv, options in ((["true"], {}), (PROGRAM, {"env": elsewhere}), (PROGRAM, {"umask": 0o77})):
         with popen(argv, stderr=subprocess.DEVNULL, **options) as process:
             assert not isinstance(process, Forked)
     monkeypatch.setattr(forked, "_enabled", False)

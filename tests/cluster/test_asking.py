@@ -24,6 +24,7 @@ from dataplane.cluster import asking
 from dataplane.cluster import operations as op
 from dataplane.cluster.asking import Asking
 from dataplane.foreign.errors import ForeignError
+from tests import forked
 from tests.configuration.conftest import Site
 from tests.polling import until
 
@@ -56,9 +57,7 @@ def shown(there: Segment, line: str, host: str = "") -> tuple[str, Any]:
     state = there.hosts[host].state if host else there.shell
     space = there.hosts[host].there if host else there.spaces["client"]
     shell = ["nsenter", f"--net={space.path}", sys.executable, "-m", "avi_shell", "--state", str(state)]
-    both = [
-        subprocess.Popen([*shell, *how, "-c", line], stdout=subprocess.PIPE, text=True) for how in ((), ("--json",))
-    ]
+    both = [forked.popen([*shell, *how, "-c", line], stdout=subprocess.PIPE, text=True) for how in ((), ("--json",))]
     text, data = (one.communicate()[0] for one in both)
     assert [one.returncode for one in both] == [0, 0]
     return text, json.loads(data)

@@ -1,7 +1,6 @@
 """Engines of several hosts that share a store know each other."""
 
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from dataplane import client
 from dataplane.daemon import statustext
 from dataplane.lab.namespaces import Namespace
+from tests import forked
 from tests.polling import until
 
 from .segment import Host, Segment, segment
@@ -38,15 +38,11 @@ def test_engines_tell_what_they_know_of_each_other(there: Segment) -> None:
     assert f"member of {there.etcd.address('fleet').url}" in shown
     assert f"{there.etcd.address('fleet').url} is followed" in shown
     argv = [sys.executable, "-m", "avi_shell", "--state", str(a.state), "-c"]
-    listed = there.etcd.run(
-        lambda: subprocess.run([*argv, "show serviceengine"], capture_output=True, text=True)
-    ).stdout
+    listed = there.etcd.run(lambda: forked.run([*argv, "show serviceengine"], capture_output=True, text=True)).stdout
     assert "| b    | Default-Group | 10.0.0.2 | Default-Cloud | OPER_UP    |" in listed
     assert (
         "| b              |"
-        in there.etcd.run(
-            lambda: subprocess.run([*argv, "show serviceengine a"], capture_output=True, text=True)
-        ).stdout
+        in there.etcd.run(lambda: forked.run([*argv, "show serviceengine a"], capture_output=True, text=True)).stdout
     )
 
 

@@ -1,7 +1,6 @@
 """VIPs moved between engines by operators, from any host, and where they are."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 
 from avi_shell.configuration.document import reference
 from dataplane.daemon import statustext
+from tests import forked
 from tests.configuration.conftest import Site
 from tests.polling import until
 
@@ -34,7 +34,7 @@ def shell(there: Segment, *lines: str, status: int = 0) -> tuple[str, Any]:
     """What a shell says, on a host without an engine: its text, and the data of its last line."""
     argv = ["nsenter", f"--net={there.spaces['client'].path}", sys.executable, "-m", "avi_shell"]
     argv += ["--state", str(there.shell), "--json", *(word for line in lines for word in ("-c", line))]
-    done = subprocess.run(argv, capture_output=True, text=True)
+    done = forked.run(argv, capture_output=True, text=True)
     assert done.returncode == status, done.stdout + done.stderr
     last = json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}
     return done.stdout + done.stderr, last.get("data")
@@ -87,7 +87,7 @@ def _row(there: Segment, name: str) -> str:
     """An engine in the shell's list."""
     argv = ["nsenter", f"--net={there.spaces['client'].path}", sys.executable, "-m", "avi_shell"]
     argv += ["--state", str(there.shell), "-c", "show serviceengine"]
-    told = subprocess.run(argv, capture_output=True, text=True).stdout
+    told = forked.run(argv, capture_output=True, text=True).stdout
     return next((line for line in told.splitlines() if line.startswith(f"| {name} ")), "")
 
 
@@ -153,6 +153,6 @@ def _one_more(site: Site) -> None:
 def test_a_host_alone_has_no_placement(tmp_path_factory: pytest.TempPathFactory) -> None:
     state = tmp_path_factory.mktemp("alone")
     argv = [sys.executable, "-m", "avi_shell", "--state", str(state), "-c", "switchover serviceengine a"]
-    done = subprocess.run(argv, capture_output=True, text=True)
+    done = forked.run(argv, capture_output=True, text=True)
     assert done.returncode == 1
     assert "this host shares its configuration with no other" in done.stderr

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from dataplane.lab import grouplaboratory, laboratory, namespaces
 from dataplane.lab.laboratory import Lab
+from tests import forked
 from tests.drivers import COMMON
 from tests.lab import plans
 
@@ -12,6 +14,13 @@ from tests.lab import plans
 @pytest.fixture(params=COMMON)
 def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs of a laboratory that a test itself builds are forked; those of `avi-lab` are started."""
+    for module in (grouplaboratory, laboratory, namespaces):
+        monkeypatch.setattr(module, "subprocess", forked.LIBRARY)
 
 
 @pytest.fixture

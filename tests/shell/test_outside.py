@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.errors import StoreError
 from avi_shell.session.session import Session
+from tests import forked
 from tests.shell.conftest import ROOT
 
 DEEP = '{"NetworkProfile": [' + '{"profile":' * 900 + "1" + "}" * 900 + "]}"
@@ -33,7 +33,7 @@ def test_a_hostile_export_is_refused(session: Session, tmp_path: Path, text: str
     told = session.run(f"import configuration file {tmp_path}/export.json")
     assert said in str(told.error)
     argv = [sys.executable, "-m", "avi_shell", "compile", f"{tmp_path}/export.json", f"{tmp_path}/plan.json"]
-    done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT)
+    done = forked.run(argv, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False)
 
 
@@ -63,7 +63,7 @@ def test_a_byte_order_mark_begins_no_command(by: str, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "avi_shell", "--state", str(tmp_path / "state")]
     argv += ["-f", str(tmp_path / "session")] if by == "file" else []
     with open(tmp_path / "session") as stream:
-        done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, stdin=stream)
+        done = forked.run(argv, capture_output=True, text=True, cwd=ROOT, stdin=stream)
     assert done.returncode == 0, done.stderr
     assert "admin" in done.stdout
 
@@ -71,7 +71,7 @@ def test_a_byte_order_mark_begins_no_command(by: str, tmp_path: Path) -> None:
 def test_a_plan_file_is_its_owners_alone(session: Session, tmp_path: Path) -> None:
     session.run(f"export configuration file {tmp_path}/export.json")
     argv = [sys.executable, "-m", "avi_shell", "compile", f"{tmp_path}/export.json", f"{tmp_path}/plan.json"]
-    assert subprocess.run(argv, cwd=ROOT, capture_output=True).returncode == 0
+    assert forked.run(argv, cwd=ROOT, capture_output=True).returncode == 0
     assert (tmp_path / "plan.json").stat().st_mode & 0o777 == 0o600
 
 

@@ -78,11 +78,11 @@ PARTS = {
         Part("damaged", "stores damaged somewhere: what is damaged is told, nothing raises", 500, 30, "damaged"),
         Part("imports", "exports with something changed: imported or refused with the path", 10_000, 150, "imports"),
         Part("replays", "plans, neighbours, captures changed: replayed or refused", 20_000, 200, "replays"),
-        Part("starts", "an engine ended at any moment of its start: nothing stays in the kernel", 500, 10, "starts"),
+        Part("starts", "an engine ended at any moment of its start: nothing stays in the kernel", 500, 6, "starts"),
         Part("requests", "requests to an engine's socket: each is answered, in one line", 10_000, 200, "requests"),
-        Part("crashes", "kill -9 of an engine under traffic: nothing is lost", 200, 2, "engines", "crashes"),
-        Part("hangs", "an engine that stands still under traffic: nothing is lost", 100, 2, "engines", "hangs"),
-        Part("floods", "ARP, ICMP and fragments beside requests: nothing is lost", 100, 3, "engines", "floods"),
+        Part("crashes", "kill -9 of an engine under traffic: nothing is lost", 200, 1, "engines", "crashes"),
+        Part("hangs", "an engine that stands still under traffic: nothing is lost", 100, 1, "engines", "hangs"),
+        Part("floods", "ARP, ICMP and fragments beside requests: nothing is lost", 100, 1, "engines", "floods"),
     )
 }
 """Every part by name, in the order in which `make torture` runs them."""
