@@ -37,8 +37,15 @@ def parts(report: Mapping[str, Any]) -> list[Part]:
         rows.append((f"BGP peer {peer['address']}", f"{peer['state']}{': ' * bool(peer['reason'])}{peer['reason']}"))
     rows += [(f"missing: {one['object']}", str(one["reason"])) for one in report["kernel"]]
     rows.append(("answered (ARP, ping, too big)", str(report["answered"])))
-    rows += [(f"dropped {reason}", str(count)) for reason, count in report["dropped"].items()]
+    rows += [(f"dropped {reason}", _drops(count, report, reason)) for reason, count in report["dropped"].items()]
     told: list[Part] = [Table(("Field", "Value"), rows)]
     if others := reported.other_engines(report):
         told.append(Table(client.OTHERS, others))
     return told + [Prose(client.event_words(event)) for event in report["events"][-10:]]
+
+
+def _drops(count: int, report: Mapping[str, Any], reason: str) -> str:
+    """How many were dropped, and how many of them in a second."""
+    rates = report.get("rates")
+    pace = reported.rate(rates["dropped"].get(reason, 0.0)) if rates else ""
+    return f"{count} ({pace} a second)" if pace else str(count)

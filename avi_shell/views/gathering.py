@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.errors import NotFound
+from avi_shell.views import reported
 
 if TYPE_CHECKING:
     from dataplane.client import Answers
@@ -51,6 +52,8 @@ class Engines:
         """What each engine reports, all asked at once, less what the user has cleared. about: of which services and
         pools; only: the one of another host that is to be asked."""
         told = self.answers("status", only, about=about)
+        for report in told:
+            reported.join_rates(report)
         if self.user:
             from avi_shell.views.cleared import Cleared
 

@@ -223,12 +223,14 @@ def view(engines: Engines, segment: str, name: str, document: Document | None, w
     if not found:
         return [*live.told(), not_forwarded("pool", name)], data
     parts = [*live.told()]
+    from avi_shell.views import servicetables
+
     for engine, pool in found:
         parts += [
             f"Service engine {engine}",
             *_pool(pool),
             *_servers(pool),
-            *(_next_hops(pool) if word == "detail" else ()),
+            *((*_next_hops(pool), *servicetables.paces(pool)) if word == "detail" else ()),
         ]
     return parts, data
 
@@ -253,7 +255,7 @@ def _of_servers(found: Sequence[tuple[str, Report]], live: Reports, word: str) -
         if word == "hmonstat":
             shown, told = servicetables.monitors(engine, pool, report)
         else:
-            shown, told = servicetables.servers(engine, pool, report), {"service_engine": engine, **pool}
+            shown, told = servicetables.servers(engine, pool), {"service_engine": engine, **pool}
         parts += shown
         data.append(told)
     return parts, data
@@ -301,14 +303,13 @@ def _virtual_service(document: Document, live: Sequence[Report]) -> tuple[Parts,
     if not found:
         return [not_forwarded("virtual service", str(document["name"]))], data
     parts: Parts = []
-    from avi_shell.views import servicetables
     from dataplane import client
 
     for engine in dict.fromkeys(engine for engine, _ in found):
         mine = [service for its, service in found if its == engine]
         parts.append(f"Service engine {engine}")
         head = ("VIP", "Protocol", "Port", "Oper State", "Packets", "Packets/s", "Bytes")
-        parts.append(Table(head, [_row(service, servicetables.rates_of(live, engine, service)) for service in mine]))
+        parts.append(Table(head, [_row(service) for service in mine]))
         for service in mine:
             if service["reason"]:
                 name = f"{service['vip']} {service['protocol']} {_last(service)}"
@@ -319,9 +320,9 @@ def _virtual_service(document: Document, live: Sequence[Report]) -> tuple[Parts,
     return parts, data
 
 
-def _row(service: Report, rates: Mapping[str, float] | None) -> tuple[str, ...]:
+def _row(service: Report) -> tuple[str, ...]:
     shown = (service["vip"], service["protocol"], _last(service), reported.state(service["state"]))
-    pace = reported.rate(rates["packets"] if rates else None)
+    pace = reported.rate((service.get("rates") or {}).get("packets"))
     return (*map(str, shown), str(service["packets"]), pace, str(service["bytes"]))
 
 

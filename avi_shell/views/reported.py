@@ -50,3 +50,17 @@ def shared(report: Report) -> dict[str, str]:
     following, membership = report.get("following"), report.get("membership")
     told = {"store": client.followed(following)} if following else {}
     return told | ({"cluster": client.standing(membership)} if membership else {})
+
+
+def join_rates(report: dict[str, Any]) -> None:
+    """Put the rates in a report beside what they are of: a service's, a server's; None where they are not known."""
+    rates = report.get("rates") or {"services": {}, "servers": {}}
+    for service in report.get("services", ()):
+        if "vip" in service:
+            key = f"{service['vip']}/{service['protocol']}/{service['port']}-{service['port_end']}"
+            service["rates"] = rates["services"].get(key)
+    for pool in report.get("pools", ()):
+        of_pool = rates["servers"].get(pool["uuid"], {})
+        for server in pool["servers"]:
+            if "address" in server:
+                server["rates"] = of_pool.get(server["address"])

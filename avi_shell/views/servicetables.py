@@ -21,9 +21,9 @@ def summary(found: Sequence[tuple[str, Report]], reports: Sequence[Report]) -> t
     rows, told, parts = [], [], list[Part]()
     for engine, service in found:
         pool = next((pool for its, pool in reported.pools(service["pool_uuid"], reports) if its == engine), None)
-        rates = rates_of(reports, engine, service)
+        rates = service.get("rates")
         up = servers_up(pool)
-        told.append({"service_engine": engine, **service, "servers_up": up, "rates": rates})
+        told.append({"service_engine": engine, **service, "servers_up": up})
         rows.append(
             (
                 engine,
@@ -49,7 +49,7 @@ def traffic(listed: Sequence[tuple[str, Sequence[tuple[str, Report]]]], reports:
         uuids = {str(service["pool_uuid"]) for _, service in found if "pool_uuid" in service}  # older engines tell none
         all_pools = [pool for uuid in uuids for _, pool in reported.pools(uuid, reports)]
         best = max(all_pools, key=lambda pool: sum(one["state"] == "up" for one in pool["servers"]), default=None)
-        rates = [rate for engine, service in found if (rate := rates_of(reports, engine, service)) is not None]
+        rates = [rate for _, service in found if (rate := service.get("rates")) is not None]
         paces = (reported.rate(sum(rate[what] for rate in rates) if rates else None) for what in ("packets", "flows"))
         rows.append(
             (
@@ -82,19 +82,17 @@ def connections(found: Sequence[tuple[str, Report]], reports: Sequence[Report]) 
     parts, told = list[Part](), []
     for engine, service in found:
         pool = next((pool for its, pool in reported.pools(service["pool_uuid"], reports) if its == engine), None)
-        report = next(report for report in reports if report["name"] == engine)
-        of_servers = ((report.get("rates") or {}).get("servers") or {}).get(service["pool_uuid"], {})
         servers = [
             {
                 "address": server["address"],
                 "begun": server["handshakes"]["sampled"] * SAMPLED,
-                "begun_per_second": of_servers.get(server["address"], {}).get("flows"),
+                "begun_per_second": (server.get("rates") or {}).get("flows"),
                 **{what: server["handshakes"][what] for what in ("sampled", "answered", "unanswered")},
                 "remembered": server["flows"],
             }
             for server in (pool["servers"] if pool else ())
         ]
-        rates = rates_of(reports, engine, service)
+        rates = service.get("rates")
         begun = service["handshakes"]["sampled"] * SAMPLED
         where = {"service_engine": engine, **{name: service[name] for name in ("vip", "protocol", "port")}}
         told.append({**where, "begun": begun, "begun_per_second": rates and rates["flows"], "servers": servers})
@@ -157,16 +155,13 @@ def monitors(engine: str, pool: Report, report: Report) -> tuple[list[Part], dic
     return parts, {"service_engine": engine, "monitors": report["monitors"], "servers": servers}
 
 
-def servers(engine: str, pool: Report, report: Report) -> list[Part]:
+def servers(engine: str, pool: Report) -> list[Part]:
     """All that is known of each server of a pool, one after the other."""
-    rates = ((report.get("rates") or {}).get("servers") or {}).get(pool["uuid"], {})
-    parts: list[Part] = [f"Service engine {engine}"]
-    for server in pool["servers"]:
-        parts.append(Table(("Field", "Value"), list(_fields(server, rates.get(server["address"])))))
-    return parts
+    tables = (Table(("Field", "Value"), list(_fields(server))) for server in pool["servers"])
+    return [f"Service engine {engine}", *tables]
 
 
-def _fields(server: Report, rates: Mapping[str, float] | None) -> Iterator[tuple[str, str]]:
+def _fields(server: Report) -> Iterator[tuple[str, str]]:
     for name, value in server.items():
         if isinstance(value, Mapping):
             yield name, ""
@@ -179,9 +174,13 @@ def _fields(server: Report, rates: Mapping[str, float] | None) -> Iterator[tuple
             yield name, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
         elif value is not None:
             yield name, _told(value)
-    for what in _RATES if rates else ():
-        assert rates is not None
-        yield f"{what} per second", reported.rate(rates[what])
+
+
+def paces(pool: Report) -> list[Part]:
+    """What comes to each server of a pool in a second; nothing where that is not known."""
+    rates = [(server["address"], server["rates"]) for server in pool["servers"] if server.get("rates")]
+    rows = [(address, *(reported.rate(rate[what]) for what in _RATES)) for address, rate in rates]
+    return [Table(("Server", "Packets/s", "Bytes/s", "Flows/s"), rows)] if rows else []
 
 
 def _told(value: Any) -> str:

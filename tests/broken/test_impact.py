@@ -112,6 +112,13 @@ class Operator:
 
 def tables(world: World) -> list[str]:
     """Who owns each slot of the pool's table, as the kernel has it now."""
+    found: list[str] = []
+    until(lambda: found.extend(read_tables(world)) or found, world.log)  # type: ignore[func-returns-value]
+    return found
+
+
+def read_tables(world: World) -> list[str]:
+    """The same; empty while the engine changes it."""
     root = next(one for one in bpffs.file_system().glob("avi-se/*") if (one / "state").resolve() == world.folder)
     with ExitStack() as stack:
         maps = {
@@ -121,18 +128,25 @@ def tables(world: World) -> list[str]:
         state = stack.enter_context(closing(State(maps["bss"], maps["data"])))
         slabs = stack.enter_context(closing(Slabs(cast(HeldSlabs, maps["slabs"]))))
         details = stack.enter_context(closing(maps["details"].mapped()))
-        (word,) = filter(None, state.pools.tolist())
+        words = list(filter(None, state.pools.tolist()))
+        if len(words) != 1:
+            return []
+        (word,) = words
         table, formers, first = poolrecord.read_word(word)
         with memoryview(details) as read:
             head = poolrecord.read_head(read, first)
-            assert head is not None
+            if head is None:
+                return []
             targets = poolrecord.TargetReader().read(
                 state.targets[first * TARGET_SIZE : (first + head.targets) * TARGET_SIZE],
                 read[first * DETAIL_SIZE : (first + head.targets) * DETAIL_SIZE],
             )
         kept = slabs.kept(table, head.slots)
         owners = tablerecord.unpacked(kept, slabs.kept(formers, head.slots))[0] if formers else kept
-        return [socket.inet_ntoa(targets[owner].address) for owner in array("H", owners.tobytes())]
+        slots = array("H", owners.tobytes())
+        if list(filter(None, state.pools.tolist())) != words or max(slots) >= len(targets):
+            return []
+        return [socket.inet_ntoa(targets[owner].address) for owner in slots]
 
 
 def moved(before: list[str], after: list[str]) -> int:

@@ -53,6 +53,8 @@ class Views:
         assert [address for address, state in states.items() if state == "up"] == self._up
         failed = {one["address"]: one["failed_by_monitor"]["ping"] > 0 for one in monitors["servers"]}
         assert [address for address, has_failed in failed.items() if not has_failed] == self._up
+        (pool,) = self.shown("pool p1 detail")
+        assert [one["rates"]["packets"] for one in pool["servers"]][:2] == [0.0, 0.0]
         (pool,) = self.shown("pool p1 server detail")
         assert {one["address"] for one in pool["servers"] if one["in_table"]} == set(self._up)
 

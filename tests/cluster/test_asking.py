@@ -92,6 +92,9 @@ def test_engines_of_all_hosts_are_seen_from_any(there: Segment) -> None:
         text, data = shown(there, "show events server 10.0.0.11", host=host)
         assert {(one["engine"], one["kind"]) for one in data["data"]} == {("a", "server_down"), ("b", "server_down")}
         assert " of pool pool0 is down: " in text
+        _, data = shown(there, "show serviceengine b route", host=host)
+        assert [(one["server"], one["mode"]) for one in data["data"]] == [("10.0.0.11", "l2")]
+        assert shown(there, "show serviceengine b drops", host=host)[1]["data"][0]["service_engine"] == "b"
         assert "Service engine b has no BGP" in shown(there, "show serviceengine b bgp", host=host)[0]
     assert left(there) == []
 
