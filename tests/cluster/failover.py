@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -171,7 +171,8 @@ def deaf(fleet: Fleet, report: Report) -> None:
 
 def quorum(fleet: Fleet, report: Report, seconds: float) -> None:
     """etcd has no quorum for a while."""
-    owners, hosts = fleet.calm(), fleet.there.hosts.values()
+    hosts = fleet.there.hosts.values()
+    owners = _calm_on(fleet, [host.name for host in hosts])
     with flowing(fleet.there, fleet.vips[:SHARE]) as datagrams:
         fleet.there.etcd.kill(0)
         fleet.there.etcd.kill(1)
@@ -190,7 +191,7 @@ def quorum(fleet: Fleet, report: Report, seconds: float) -> None:
         time.sleep(2)
         report.true("with a quorum again nobody moves", fleet.owners() == owners)
     carriers = {owners[address] for address in fleet.vips[:SHARE]}
-    report.none(f"datagrams lost that {len(carriers)} engines forwarded", datagrams)
+    report.none(f"datagrams lost of VIPs on {len(carriers)} engines", datagrams)
     report.bound("nobody answers for a VIP", fleet.silent(), GAP)
     report.bound("two answer for a VIP", fleet.doubled(), 0.0)
 
@@ -238,12 +239,17 @@ def frozen(fleet: Fleet, report: Report) -> None:
 
 def _calm_under_xdp(fleet: Fleet) -> tuple[dict[str, str], Host]:
     """The owners, and the host whose driver is XDP, once it has some of the VIPs."""
-    owners, host = fleet.calm(), fleet.there.hosts[UNDER_XDP]
-    away = [number for number, address in enumerate(fleet.vips[:SHARE]) if owners[address] != host.name]
+    return _calm_on(fleet, [UNDER_XDP] * SHARE), fleet.there.hosts[UNDER_XDP]
+
+
+def _calm_on(fleet: Fleet, names: Sequence[str]) -> dict[str, str]:
+    """The owners, once the first VIPs are on these hosts."""
+    owners, wanted = fleet.calm(), dict(zip(fleet.vips, names, strict=False))
+    away = [number for number, address in enumerate(wanted) if owners[address] != wanted[address]]
     if away:
-        shell(fleet.there, *(f"migrate virtualservice vs{number} to_se_ref {host.name}" for number in away))
-    until(lambda: all(fleet.owners()[address] == host.name for address in fleet.vips[:SHARE]), seconds=60)
-    return fleet.calm(), host
+        shell(fleet.there, *(f"migrate virtualservice vs{number} to_se_ref {names[number]}" for number in away))
+    until(lambda: fleet.owners().items() >= wanted.items(), seconds=60)
+    return fleet.calm()
 
 
 def member(fleet: Fleet, report: Report) -> None:
