@@ -13,20 +13,24 @@ from avi_shell.output.marks import changed
 from avi_shell.output.result import Result
 from avi_shell.session.session import Session
 
+SPARED = 3
+"""How many times as long as a run took there is none: what asks the engines takes their time, too."""
+
 
 def runs(session: Session, line: str, first: Result, waits: Callable[[float], bool]) -> Iterator[Result]:
     """The results of a line: the first, and those of its later runs, as often as it says; one that is refused is the
     last. waits: waits until a time of the monotonic clock, and says whether to leave."""
-    result, number, began = first, 1, time.monotonic()
+    result, number, began, took = first, 1, time.monotonic(), 0.0
     while True:
         yield result
         again = result.repeat
         if again is None or number == again.times:
             return
-        if waits(began + again.seconds):
+        if waits(max(began + again.seconds, began + (1 + SPARED) * took)):
             return
         began = time.monotonic()
         result = session.again(line)
+        took = time.monotonic() - began
         number += 1
 
 

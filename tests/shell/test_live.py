@@ -6,14 +6,17 @@ import re
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.output.result import Table
+from avi_shell.session.session import Session
 from avi_shell.views import diagnose, live
 from dataplane import client
 from tests import forked
@@ -138,6 +141,21 @@ def test_an_engine_started_beside_the_shell_applies_and_tells(place: Place) -> N
     assert "avi-server check" not in table, "its way back is not what is wrong"
     refused = place.shell("-c", "show pool p1 server diagnose 10.1.1.77")
     assert (refused.returncode, "the pool has no server 10.1.1.77; it has 10.1.1.10" in refused.stderr) == (1, True)
+
+    with closing(Configuration.open(place.state)) as configuration:
+        session = Session(configuration, place.state)
+        session.run("show virtualservice vs1 live")
+        looked = session.again("show virtualservice vs1 live")
+        archived = session.run(f"show tech-support {place.state}/support.tar.gz")
+    assert looked.data[0]["services"][0]["packets_per_second"] == 0.0
+    assert [line.name for line in looked.sight.servers] == ["10.1.1.10:80"]
+    assert archived.data["could_not_be_made"] == {}
+    with tarfile.open(place.state / "support.tar.gz") as archive:
+        files = {one.name.partition("/")[2]: one for one in archive.getmembers()}
+        held = archive.extractfile(files["network/se-1/addresses.txt"])  # the engine's network is not the shell's
+        assert held is not None
+        assert "inet 10.1.1.1/24 scope global avi0" in held.read().decode()
+    assert {"engines/se-1/status.json", "engines/se-1/kernel.json", "engines/se-1/events.jsonl"} <= set(files)
 
     # a commit that plans nothing new is applied at once; a second --engine starts nothing
     again = place.shell("--engine", "avi0", "--wait", "30", "-c", "configure tenant t1", "-c", "save")

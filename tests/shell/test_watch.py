@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from avi_shell.configuration.configuration import Configuration
+from avi_shell.fronts import watching
 from avi_shell.output.marks import changed
+from avi_shell.output.result import Result
 from avi_shell.session.session import Session
 from dataplane.drawing import draw
 
@@ -128,6 +130,25 @@ def test_what_is_refused(session: Session, line: str, told: str) -> None:
     assert result.error is not None
     assert message(result.error) == told
     assert result.repeat is None
+
+
+def test_runs_that_take_long_come_less_often(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = session.run("watch 1 count 3 show tenant")
+    now, due = [100.0], []
+
+    def slow(line: str) -> Result:
+        now[0] += 2.0
+        return first
+
+    def waits(until: float) -> bool:
+        due.append(until - now[0])
+        now[0] = until
+        return False
+
+    monkeypatch.setattr(session, "again", slow)
+    monkeypatch.setattr("avi_shell.fronts.watching.time.monotonic", lambda: now[0])
+    assert len(list(watching.runs(session, "", first, waits))) == 3
+    assert due == [1.0, 6.0]
 
 
 def test_do_watch_repeats_too(session: Session) -> None:
