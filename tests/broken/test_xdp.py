@@ -75,6 +75,8 @@ def test_a_foreign_program(mode: str, link: bool, tmp_path: Path) -> None:
             world.is_well()
             assert driver(world) == ("pcap", f"XDP cannot be had: {named}; to have it: {remedy}; {SLOWER}")
             assert f"driver chosen because XDP cannot be had: {named}" in status(world)
+            (fallback,) = [one for one in (world.status() or {})["events"] if one["kind"] == "driver_fallback"]
+            assert (fallback["severity"], named in fallback["text"]) == ("warning", True)
             world.end_engine()
 
             world.sh("engine", remedy)

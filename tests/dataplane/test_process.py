@@ -103,7 +103,8 @@ def test_a_damaged_row_of_the_plan_is_named_and_the_others_are_forwarded(tmp_pat
         ((key, reason),) = [(row["key"], row["reason"]) for row in status["damaged"]]
         assert key == other.key
         assert "not JSON" in reason
-        assert any(f"the plan of {key} cannot be read" in event["text"] for event in status["events"])
+        damaged = [event["text"] for event in status["events"] if event["kind"] == "configuration_damaged"]
+        assert any(f"the plan of {key} cannot be read" in text for text in damaged)
         with closing(sqlite3.connect(tmp_path / "config.db")) as store, store:
             sqlite.write(store, 2, [other], None)
         until(lambda: not client.status(tmp_path)[0]["damaged"], process.poll)
