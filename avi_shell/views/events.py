@@ -20,7 +20,7 @@ from grammar.commands import Command
 from grammar.errors import BadValue
 from grammar.lexer import Word
 
-COLUMNS = ("Time", "Severity", "Service Engine", "Event")
+COLUMNS = ("Time", "Severity", "SE", "Event")
 
 Wanted = Callable[[Event], bool]
 """Whether an event is to be shown."""

@@ -25,6 +25,8 @@ LARGEST = 1 << 20
 """Bytes of a file, about twice what `journal.MOST` events take; where they take more, it is twice as large as they."""
 _READ = 8 * LARGEST
 """Bytes that are read of one, its last ones."""
+PATIENCE = 5.0
+"""Seconds that an end waits for the disk."""
 _WAITING = 10_000
 """Lines that may wait for the disk."""
 
@@ -79,9 +81,9 @@ class EventFile:
         self._queue.put(events)
 
     def close(self) -> None:
-        """End when everything is written."""
+        """End when everything is written; a disk that hangs holds an end up for `PATIENCE` seconds."""
         self._queue.put(None)
-        self._thread.join()
+        self._thread.join(PATIENCE)
 
     def _run(self) -> None:
         ended, lines = False, bytearray()

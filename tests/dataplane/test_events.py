@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -159,9 +160,26 @@ def test_a_disk_that_takes_nothing_is_told_once_and_events_go_on(tmp_path: Path,
     assert [event.text for event in eventfile.read(folder / "se-1.events")] == ["one", "two", why, "three", "four"]
 
 
+def test_a_disk_that_hangs_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: io.StringIO) -> None:
+    monkeypatch.setattr(eventfile, "PATIENCE", 0.05)
+    monkeypatch.setattr(eventfile, "_WAITING", 5)
+    hangs, path = Event(), tmp_path / "se-1.events"
+    monkeypatch.setattr(EventFile, "_append", lambda self, lines: hangs.wait(20))
+    told = Events("se-1")
+    told.keep(EventFile(path), [])
+    for number in range(20):
+        told.tell(kinds.VIP_ANNOUNCED, VIP, f"{number}")
+    slow = [event.text for event in told.all() if event.kind == "events_not_kept"]
+    assert slow == ["events are not kept on disk: the disk is too slow"]
+    assert len(told.all()) == 21
+    told.close()
+    hangs.set()
+
+
 _WRITER = """
 import sys
 from pathlib import Path
+from threading import Event
 from dataplane.events import eventfile, events, journal, kinds
 from dataplane.events.model import Subject
 eventfile.LARGEST, journal.MOST, events.AT_ONCE = 100_000, 100, 10**9

@@ -87,7 +87,7 @@ def test_events_are_those_of_an_object_and_what_it_is_made_of(site: Session) -> 
 def test_a_row_has_the_severity_the_engine_and_the_commit_and_pipes_filter(site: Session) -> None:
     happened(site.directory / "se-1.events", *told(site))
     columns, *rows = (line.split("|") for line in printed(site, "show events") if line.startswith("|"))
-    assert [column.strip() for column in columns] == ["", "Time", "Severity", "Service Engine", "Event", ""]
+    assert [column.strip() for column in columns] == ["", "Time", "Severity", "SE", "Event", ""]
     assert [cell.strip() for cell in rows[1]][2:-1] == ["notice", "se-1", "vip up (commit 7)"]
     first, second = printed(site, "show events | grep warning")
     assert "| server down: refused" in first
