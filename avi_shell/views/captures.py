@@ -16,7 +16,7 @@ from dataplane.foreign.text import harmless
 MOST = 1000
 """Packets that are shown."""
 _HEAD = ("Service Engine", "Began", "State", "Packets", "Forwarded", "Dropped", "Not captured", "File")
-_PACKETS = ("Time", "Interface", "Where", "Verdict", "Packet")
+_PACKETS = ("Time", "Interface", "Where", "Verdict", "To MAC", "Packet")
 
 
 def captures(engines: Engines, of: str, only: str = "") -> tuple[list[Part], list[dict[str, Any]]]:
@@ -90,5 +90,6 @@ def _read(path: Path) -> Iterator[dict[str, str]]:
                 "interface": harmless(str(frame.sniffed_on or "-")),
                 "where": where or "-",
                 "verdict": harmless(verdict.removeprefix("verdict ")) or "-",
+                "mac": harmless(str(getattr(frame, "dst", "-"))),
                 "packet": harmless(frame.summary().removeprefix("Ether / ")),
             }

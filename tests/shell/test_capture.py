@@ -67,11 +67,12 @@ def test_an_operator_captures_a_service_and_what_an_engine_drops(lab: Lab, tmp_p
         assert (row["ended"], row["packets"], row["verdicts"]) == ("4 packets", 4, {"forwarded": 4})
         held = shown(f"show virtualservice {service} capture packets")
         assert [one["where"] for one in held] == ["in front", "behind"] * 4
-        servers = {node.address for node in lab.topology.servers}
+        servers = {node.address: node.mac for node in lab.topology.servers}
         for one in held:
             verdict, server, name = one["verdict"].split("; ")
             assert (verdict, name) == ("forwarded", f"virtual service {service}")
-            assert server.removeprefix("server ") in servers
+            mac = servers[server.removeprefix("server ")]
+            assert one["mac"] == (mac if one["where"] == "behind" else lab.topology.engine.mac)
             assert one["packet"].startswith(f"IP / TCP {lab.topology.client.address}:")
             assert f" > {vip}:http S" in one["packet"]
 
