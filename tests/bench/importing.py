@@ -1,17 +1,20 @@
-"""How fast an export becomes a configuration: one commit, checked and planned, in a store in memory."""
+"""How fast an export becomes a configuration: one commit, checked and planned, in a store in memory. Beside it: the
+same objects, each as JSON into a table of SQLite and out again, neither checked nor planned."""
 
 from __future__ import annotations
 
 import gc
+import json
+import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
 from avi_shell.configuration import transfer
 from avi_shell.configuration.configuration import Configuration
 
-from .measure import Effort, Samples
+from .measure import Effort, Samples, paired
 
 SERVICES = 2000
 SERVERS = 2
@@ -20,17 +23,36 @@ SERVERS = 2
 
 def services(effort: Effort) -> Iterator[Samples]:
     """One line: processor time of importing services, each with a pool and a VsVip, in milliseconds."""
-    count = effort.times(SERVICES)
-    took = [_imported(count) for _ in range(effort.rounds + 1)]
-    yield Samples("2,000 services", "ms", took[1:], note=f"{3 * count + 1:,} objects; processor time")
+    data = export(effort.times(SERVICES))
+    took, plain = paired(effort.rounds + 1, lambda: _imported(data), lambda: _stored(data))
+    note = f"{sum(map(len, data.values())):,} objects; processor time"
+    yield Samples("2,000 services", "ms", took[1:], plain[1:], note=note)
 
 
-def _imported(count: int) -> float:
-    data = export(count)
+def _imported(data: Mapping[str, Any]) -> float:
     with closing(Configuration.in_memory()) as configuration:
         gc.collect()
         began = time.process_time()
         transfer.import_(configuration, data)
+        return (time.process_time() - began) * 1000
+
+
+def _stored(data: Mapping[str, Any]) -> float:
+    """Written in one transaction, read, and gone through by name."""
+    with closing(sqlite3.connect(":memory:")) as store:
+        gc.collect()
+        began = time.process_time()
+        with store:
+            store.execute("CREATE TABLE object (kind TEXT, name TEXT, value TEXT, PRIMARY KEY (kind, name))")
+            for kind, objects in data.items():
+                for one in objects:
+                    store.execute("INSERT INTO object VALUES (?, ?, ?)", (kind, one["name"], json.dumps(one)))
+        for kind, objects in data.items():
+            for one in objects:
+                (text,) = store.execute(
+                    "SELECT value FROM object WHERE kind = ? AND name = ?", (kind, one["name"])
+                ).fetchone()
+                assert json.loads(text) == one
         return (time.process_time() - began) * 1000
 
 

@@ -37,9 +37,13 @@ MONITORS = {
     "UDP": quick("UDP", request="ping", response="ping"),
     "PING": quick("PING"),
 }
+KNOCKED = 2500
+"""Connections a second of the bare loop, at most."""
 PATIENCE = 120.0
 ANSWER = 45.0
 """Seconds within which an engine that is busy with thousands of probes a second tells its status."""
+SHARE, FEW = 0.2, 0.05
+"""Of a core, that a bare loop needs to connect to all servers of a crowd every second."""
 SPREAD = 2.0
 """Seconds after which probes that began together are spread over their interval."""
 EVERY = 0.0002
@@ -72,12 +76,7 @@ def costs(servers: int, seconds: float, rounds: int, mode: str, names: Sequence[
             _settled(there, version)
             begun, ran = time.monotonic(), _probes(there)
 
-            def used() -> float:
-                before, since = there.used(), time.monotonic()
-                time.sleep(seconds / rounds)
-                return (there.used() - before) / (time.monotonic() - since) * 1000 / servers
-
-            values, bare = paired(rounds, used, lambda: 1000 * _knocking(there, max(0.5, seconds / rounds)))
+            values, bare = _beside_bare_loop(there, seconds, rounds)
             ran, took = _probes(there) - ran, time.monotonic() - begun
             told = _told(there)["monitors"]
             late = told["late"]["p99"] * 1000
@@ -88,48 +87,87 @@ def costs(servers: int, seconds: float, rounds: int, mode: str, names: Sequence[
             )  # fmt: skip
 
 
+def _beside_bare_loop(there: Crowd, seconds: float, rounds: int) -> tuple[list[float], list[float]]:
+    """What part of a core 1,000 probes a second take, all else that the engine does included, and 1,000 connections of
+    a bare loop; in so many seconds of the engine's, in all rounds together."""
+
+    def used() -> float:
+        before, since = there.used(), time.monotonic()
+        time.sleep(seconds / rounds)
+        return (there.used() - before) / (time.monotonic() - since) * 1000 / len(there.addresses)
+
+    return paired(rounds, used, lambda: 1000 * _knocking(there, max(0.5, seconds / rounds)))
+
+
+def _trim(there: Crowd, share: float, servers: int) -> None:
+    """Leave so many of the servers that the bare loop needs this share of a core to connect to each once a second: what
+    is late, and how late, is asked of every machine at a load that is as much for it. servers: at most."""
+    del there.addresses[max(20, min(servers, round(share / _knocking(there, 0.5)))) :]
+
+
+def _start_of_bare_loop(there: Crowd, pools: int) -> float:
+    """Seconds in which a process that imports what an engine imports has made the tables of as many pools, in one
+    thread, and connected to each server once."""
+    command = [sys.executable, "-m", "tests.bench.starting", "crowd", str(PORT), str(pools)]
+    began = time.monotonic()
+    argv = ["nsenter", f"--net={there.engine.path}", *command]
+    subprocess.run(argv, input="\n".join(there.addresses), text=True, check=True)
+    return time.monotonic() - began
+
+
 def _knocking(there: Crowd, seconds: float) -> float:
-    """Processor time of one connection to the servers, by a loop that does nothing else."""
+    """Processor time of one connection to the servers, by a loop that does nothing else. Of thousands it connects to
+    some: one program answers for all of them, and to the engine as well."""
     command = [sys.executable, "-m", "tests.bench.knocking", str(PORT), str(seconds)]
     argv = ["nsenter", f"--net={there.engine.path}", *command]
-    addresses = "\n".join(there.addresses)
+    addresses = "\n".join(there.addresses[:: 1 + len(there.addresses) // KNOCKED])
     return float(subprocess.run(argv, input=addresses, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def many(effort: Effort) -> Iterator[Samples]:
-    """5,000 servers: seconds until they are up, what their probes cost and how late they are, all in one pool and in
-    pools of two; and how soon a tenth of them that falls silent at once is out of the table."""
-    servers = effort.times(MANY, least=20)
-    for pools in (1, servers // 2):
-        name = "1 pool" if pools == 1 else "pools of two"
-        with tempfile.TemporaryDirectory() as folder, crowd(Path(folder), servers, kind="http", vips=pools) as there:
+    """Thousands of servers: the time until they are up, and what their probes cost, beside a bare loop; how late probes
+    are, all in one pool and in pools of two; and how soon a tenth of them that falls silent at once is out of the
+    table."""
+    most = effort.times(MANY, least=20)
+    for wanted in (1, most // 2):
+        name = "1 pool" if wanted == 1 else "pools of two"
+        with tempfile.TemporaryDirectory() as folder, crowd(Path(folder), most, kind="http", vips=wanted) as there:
+            _trim(there, SHARE, most)
+            servers = f"{len(there.addresses):,} servers"
+            pools = 1 if wanted == 1 else len(there.addresses) // 2
+            bare = _start_of_bare_loop(there, pools)
             there.publish(there.services([MONITORS["TCP"]], pools=pools))
             began = time.monotonic()
             there.start(PREFERRED)
             _settled(there, 1)
-            yield Samples(f"up, {name}", "s", [time.monotonic() - began - SPREAD], note=f"{servers:,} servers")
-            ran, used, begun = _probes(there), there.used(), time.monotonic()
-            time.sleep(max(1.0, 8 * effort.scale))
-            share = (there.used() - used) / (time.monotonic() - begun)
+            yield Samples(f"up, {name}", "s", [time.monotonic() - began - SPREAD], [bare], note=servers)
+            ran, begun = _probes(there), time.monotonic()
+            values, loop = _beside_bare_loop(there, max(1.0, 8 * effort.scale), min(effort.rounds, 3))
             told = _told(there)["monitors"]  # comes seconds late itself where the engine has much to do
             rate = (told["probes"] - ran) / (time.monotonic() - begun)
             late = told["late"]["p99"] * 1000
-            yield Samples(f"probes, {name}", "of a core", [share], note=f"{rate:,.0f} probes/s")
-            yield Samples(f"late, {name}", "ms", [late], note="99 % of the probes begin within it of their time")
-    yield from failing(effort, servers, 1, rounds=1)
+            yield Samples(f"probes, {name}", "of a core", values, loop, note=f"{rate:,.0f} probes/s")
+            yield Samples(f"late, {name}", "ms", [late], note=f"99 % of the probes begin within it; {servers}")
+    yield from failing(effort, most, 1, rounds=1, share=SHARE)
 
 
 def verdicts(effort: Effort) -> Iterator[Samples]:
     """Milliseconds from the end of the probe that decides that a server is dead to the first packet that goes to
     another server, the slowest of those that fail at once: in one pool of them all."""
-    yield from failing(effort, effort.times(SERVERS, least=20), 1)
+    yield from failing(effort, effort.times(SERVERS, least=20), 1, share=FEW)
 
 
-def failing(effort: Effort, servers: int, pools: int, rounds: int = 3, driver: str = PREFERRED) -> Iterator[Samples]:
-    """The same in so many pools; if there are several, each has a server of the next one, too."""
-    victims = servers // 10
+def failing(
+    effort: Effort, servers: int, pools: int, rounds: int = 3, driver: str = PREFERRED, share: float = 0.0
+) -> Iterator[Samples]:
+    """The same in so many pools; if there are several, each has a server of the next one, too. share: of a bare loop's
+    core that all servers take at most, where there is one pool."""
     with tempfile.TemporaryDirectory() as folder, crowd(Path(folder) / "state", servers, vips=pools) as there:
         there.server.run(lambda: selection.prepare_peer(driver, "up0"))
+        if share:
+            _trim(there, share, servers)
+        servers = len(there.addresses)
+        victims = servers // 10
         macs = _own_macs(there)
         services = [replace(one, idle_timeout=IDLE) for one in there.services([quick("TCP")], pools=pools)]
         if pools > 1:

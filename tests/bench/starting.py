@@ -1,7 +1,8 @@
 """What the start of an engine is made of, as programs of their own.
 
 `python -m tests.bench.starting cold POOLS SERVERS` imports what an engine imports, and makes so many tables in one
-thread; `… adopting FOLDER` imports the same, and reads the plan of a state directory.
+thread; `… adopting FOLDER` imports the same, and reads the plan of a state directory; `… crowd PORT POOLS` imports
+the same, makes the tables of as many pools, and connects once to each of the addresses on standard input.
 """
 
 from __future__ import annotations
@@ -35,8 +36,19 @@ def adopting(folder: Path) -> None:
         asyncio.run(source.read())
 
 
+def crowd(port: int, pools: int) -> None:
+    """Imports, the tables of as many pools, and a connection to each server."""
+    from tests.bench import knocking
+
+    addresses = sys.stdin.read().split()
+    cold(pools, len(addresses) // pools)
+    knocking.once(addresses, port)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "cold":
         cold(*map(int, sys.argv[2:]))
+    elif sys.argv[1] == "crowd":
+        crowd(*map(int, sys.argv[2:]))
     else:
         adopting(Path(sys.argv[2]))
