@@ -35,7 +35,7 @@ test: install-test ## lint, types and every test (root and BPF needed; 6 minutes
 test-dpdk: install-test ## what stands above the drivers, on DPDK's too (10 minutes)
 	@AVI_TEST_EVERY_DRIVER=1 $(BIN)/pytest -n 2 -k dpdk -p no:cacheprovider tests
 
-dpdk-fresh: install-test ## `make dpdk` in a Debian that has nothing yet, and refusals without it (4 minutes)
+dpdk-fresh: install-test ## `make dpdk` in a Debian that has nothing yet, and refusals without it (6 minutes)
 	@.ci/install fresh
 	@$(BIN)/python -m tests.dpdk.fresh
 
