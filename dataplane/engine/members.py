@@ -331,9 +331,9 @@ class MemberStates:
             monitored = server in self._requirements.servers(uuid)
             for vip in self._requirements.vips(uuid) if monitored else ():
                 self._changed(uuid, vip, server, self.is_up(uuid, server, vip))
-            if not self.is_known(uuid, server) and not self.is_up(uuid, server):
-                continue
             up, some = self.is_up(uuid, server), bool(self.down_for(uuid, server))
+            if not up and not self.is_known(uuid, server):
+                continue
             told = "up" if up and not some else f"{'up' if up else 'down'}: {self.why(uuid, server)}"
             if self._told.setdefault(uuid, {}).get(server, "" if monitored else "up") != told:
                 self._told[uuid][server] = told

@@ -78,7 +78,9 @@ class StateChanges:
             for address in _touched(known, service, members):
                 at = bisect_left(members.addresses, address)
                 before, now = known.word(address), word(service, members.servers[at], address)
-                self._note(known, address, now)
+                if before == now:
+                    continue
+                known.servers[address] = Since(now, self._clock())
                 if before and known.service.pool_enabled and service.pool_enabled:
                     self._switched(uuid, address, before, now)
             for address in known.servers.keys() - set(members.addresses):

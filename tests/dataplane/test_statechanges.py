@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from dataplane import plan
-from dataplane.engine.operstate import DISABLED, DOWN, UNKNOWN, UP
+from dataplane.engine.operstate import DISABLED, DOWN, INITIALIZING, UNKNOWN, UP
 from dataplane.engine.statechanges import StateChanges
 from dataplane.plan.index import ServiceIndex
 
+from .. import told
 from ..packets.world import ip
 from .test_plan import SERVICE
 
@@ -25,7 +26,8 @@ class World:
     def __init__(self) -> None:
         self.now, self.known = 0, dict[bytes, str]()
         self.index = ServiceIndex()
-        self.changes = StateChanges(self.index, lambda: float(self.now))
+        self.events, self.kinds = list[str](), list[str]()
+        self.changes = StateChanges(self.index, lambda: float(self.now), told.into(self.events, self.kinds))
         self.plan(MONITORED)
 
     def word(self, service: plan.Service, server: plan.Server, address: bytes) -> str:
@@ -75,6 +77,10 @@ def test_the_plan_switches_servers_and_pools_off_and_on(world: World) -> None:
         world.plan(planned)
         found.append(world.changes.of_server(POOL, FIRST))
     assert found == [2.0, 2.0, 4.0, 5.0, 5.0]
+    server = f"server {MONITORED.servers[0].address}:{MONITORED.servers[0].port} of pool {MONITORED.pool}"
+    switched_back = [f"{server} is disabled", f"{server} is enabled again, and unknown"]
+    assert world.events == switched_back, "a pool that is switched off is told by itself"
+    assert world.kinds == ["server_disabled", "server_enabled"]
 
 
 def test_a_server_that_joins_is_new_and_one_that_left_is_forgotten(world: World) -> None:
@@ -100,6 +106,11 @@ def test_pools_and_services_have_their_own_times(world: World) -> None:
         world.changes.pool(POOL, pool)
         world.changes.service(KEY, service)
     assert (world.changes.of_pool(POOL), world.changes.of_service(KEY)) == (7.0, 6.0)
+    assert world.kinds == ["pool_up", "virtualservice_up", "virtualservice_disabled", "pool_down"]
+    assert world.events[-1].endswith(f"is down: 0 of {len(MONITORED.servers)} servers are up")
+    for word in (INITIALIZING, DOWN, DISABLED):
+        world.changes.pool(POOL, word)
+    assert world.kinds[4:] == ["pool_down", "pool_disabled"], "that it begins is no event"
 
 
 def test_what_is_gone_is_forgotten(world: World) -> None:
