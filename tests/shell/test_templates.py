@@ -6,6 +6,7 @@ from textfsm import TextFSMError, clitable
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.output.render import text_lines
 from avi_shell.session.session import Session
+from avi_shell.views.gathering import Engines, Reports
 from grammar.schema import SEGMENTS
 from tests.shell.conftest import ROOT, VIRTUAL_SERVICE
 
@@ -50,6 +51,29 @@ def test_lists_of_a_shape_of_their_own(furnished: Session) -> None:
     ]  # fmt: skip
     (engine,) = parsed(furnished, "show serviceengine")
     assert engine["SE_GROUP"] == "Default-Group"
+
+
+def test_what_comes_now_below_a_list_is_not_of_it(furnished: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    (service,) = furnished.run("show virtualservice").data
+    place = {"vip": "10.1.1.100", "protocol": "tcp", "port": 80, "port_end": 80, "pool": "p1", "pool_uuid": "p"}
+    pool = {"uuid": "p", "state": "up", "servers": [{"state": "up"}, {"state": "down"}]}
+    rates = {"services": {"10.1.1.100/tcp/80-80": {"packets": 12.34, "bytes": 0.0, "flows": 2.0}}, "servers": {}}
+    report = {"name": "se-1", "services": [{"uuid": service["uuid"], "state": "up"} | place], "pools": [pool]}
+
+    def answers(self: Engines, request: str, *given: object, **arguments: object) -> Reports:
+        made = Reports([report | {"rates": rates}])
+        made.silent = {}
+        return made
+
+    monkeypatch.setattr(Engines, "answers", answers)
+    (listed,) = furnished.run("show virtualservice").live or []
+    assert (listed["servers_up"], listed["packets_per_second"], listed["flows_per_second"]) == (
+        "1 of 2 up",
+        "12.3",
+        "2.0",
+    )
+    (row,) = parsed(furnished, "show virtualservice")
+    assert (row["NAME"], row["OPER_STATE"]) == ("vs1", "OPER_UP")
 
 
 def test_a_template_does_not_guess(furnished: Session) -> None:
