@@ -16,6 +16,10 @@ ENVIRONMENTS = ("command_variables", "variables")
 """Fields that hold a script's environment, which may have passwords in it."""
 _LEAST = 4
 """Characters from which on a secret is looked for inside of words, too."""
+_HEADER = re.compile(
+    r"((?:authorization|cookie|x-[\w-]*(?:key|token|auth))\s*:\s*)[^\s\\\"](?:[^\r\n\\\"])*", re.IGNORECASE
+)
+"""A header of HTTP with which a monitor's request proves who asks."""
 _LOGIN = re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]*(?=@)")
 """User and password in an address."""
 
@@ -56,7 +60,7 @@ class Mask:
         """A text without them."""
         if self._pattern is not None:
             text = self._pattern.sub(SECRET, text)
-        return _LOGIN.sub(SECRET, text)
+        return _LOGIN.sub(SECRET, _HEADER.sub(rf"\1{SECRET}", text))
 
     def document(self, value: Any) -> Any:
         """A document without the fields that hold secrets; their values elsewhere are for `text`."""

@@ -43,6 +43,12 @@ def test_every_form_of_a_secret_is_masked() -> None:
         )
     assert mask.text("abc abcd xabc 'abc'") == "<sensitive> abcd xabc '<sensitive>'"  # a short one in whole words
     assert mask.text("etcd://root:pass@host/c") == "etcd://<sensitive>@host/c"
+    request = json.dumps("GET / HTTP/1.0\r\nAuthorization: Basic cm9vdDp4\r\nX-Api-Key: k 1\r\nHost: h\r\n")
+    assert json.loads(mask.text(request)).split("\r\n")[1:4] == [
+        "Authorization: <sensitive>",
+        "X-Api-Key: <sensitive>",
+        "Host: h",
+    ]
     document = {"peers": [{"md5_secret": "x1", "remote_as": 5}], "password": "x2", "key_refs": "x", "variables": "A=b"}
     assert sorted(secrets(document)) == ["A=b", "x1", "x2"]
     hidden = Mask(()).document(document)
@@ -118,6 +124,10 @@ def _planted(session: Session, folder: Path) -> list[str]:
         "save",
         "save",
         "save",
+        "configure healthmonitor web type health_monitor_http",
+        'http_monitor http_request "GET / HTTP/1.0 Cookie: planted-cookie"',
+        "save",
+        "save",
         "configure healthmonitor script type health_monitor_external external_monitor command_code exit",
         f'command_variables "{SCRIPT_LOGIN}"',
         "save",
@@ -139,4 +149,13 @@ def _planted(session: Session, folder: Path) -> list[str]:
         f.name for kind in schema.kinds() for m in kind.messages.values() for f in m.fields.values() if f.sensitive
     }
     assert sensitive == set(secret.TYPED)  # a new one is planted above
-    return ["planted-first", "planted-second", SCRIPT_LOGIN, PLANTED, "planted-key", "planted-one", "planted-two"]
+    return [
+        "planted-first",
+        "planted-second",
+        SCRIPT_LOGIN,
+        PLANTED,
+        "planted-key",
+        "planted-cookie",
+        "planted-one",
+        "planted-two",
+    ]
