@@ -166,6 +166,14 @@ ROWS = (
         "metering:exposition", {"100,000 servers": at_most(2.2, 3)},
     ),
     Row(
+        "status", "`avi-se status` of 10,000 servers as a table", "the same as JSON", "operating:status",
+        {"10,000 servers": at_most(2, 3)},
+    ),
+    Row(
+        "completion", "TAB among 10,000 names of a kind", "TAB among 10", "operating:completion",
+        {"10,000 names": at_most(5, 10)},
+    ),
+    Row(
         "failure", "one server of 1,000 pools fails: decision to last table", "these tables alone, in one thread",
         "control:server_of_pools", {"1,000 pools": at_most(1, 1.2)},
     ),
