@@ -46,7 +46,7 @@ class Audit:
         self._write([])
 
     def record(self, result: Result, by: Author, tenant: str) -> None:
-        """Write down a command: when, by whom, where, whether it was taken. A line with a secret keeps it out."""
+        """Write down a command: when, by whom, where, and whether it was accepted. Secrets are left out."""
         lines = []
         if self._configuration.commits == self._commits:  # a commit's line waits in the store
             command = SECRET if result.secret else result.command.strip()
@@ -57,11 +57,11 @@ class Audit:
             result.warnings.append(f"commands are not written down: {self._paths[0]}: {self._fault}")
 
     def settle(self) -> None:
-        """Write down what was committed without a command."""
+        """Write down commits that no command made."""
         self._write([])
 
     def close(self) -> None:
-        """Write down what is still to be, and close the file."""
+        """Write down the rest, and close the file."""
         self._write([])
         if self._file is not None:
             os.close(self._file)
@@ -161,7 +161,7 @@ class Audit:
 
 
 def catch_up(directory: Path) -> None:
-    """Write down what waits in the store of a state directory, where there is one that can be opened."""
+    """Write down what waits in a state directory's store, if there is one that can be opened."""
     if (directory / DATABASE).exists():
         with suppress(ShellError), closing(Configuration.open(directory)) as configuration:
             Audit(directory, configuration).close()

@@ -1,4 +1,4 @@
-"""Who uses a shell: the operating system's user behind it, and where that one sits."""
+"""Who uses a shell: the operating system's user behind it, and where that user sits."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def author_of(session: SessionState, command: Command, result: Result) -> Author
 
 
 def confirm(session: SessionState, command: Command, result: Result) -> None:
-    """`confirm`: what waits stays."""
+    """`confirm`: keep what waits."""
     from avi_shell.configuration import confirming
 
     _outside_file(session, "confirm once it is loaded")
@@ -55,7 +55,7 @@ def confirm(session: SessionState, command: Command, result: Result) -> None:
 
 
 def extend(session: SessionState, seconds: float, result: Result) -> None:
-    """`save confirm <minutes>` where nothing is open: what waits has that time from now on."""
+    """`save confirm <minutes>` where nothing is open: give what waits that time from now on."""
     from avi_shell.configuration import confirming
 
     if waiting(session) is None:
@@ -88,7 +88,7 @@ def tell(session: SessionState, result: Result) -> None:
 
 
 def leaving(session: SessionState) -> list[str]:
-    """What there is to say to who leaves: what still waits, and who undoes it then. Sentences."""
+    """What to say to an operator who leaves: what still waits, and who undoes it then. Sentences."""
     try:
         waits = waiting(session)
     except ShellError:
@@ -103,7 +103,7 @@ def leaving(session: SessionState) -> list[str]:
 
 
 class Overdue:
-    """Undoes for a session what waits, when its time is over."""
+    """Undoes for a session the commits that nobody confirmed in time."""
 
     def __init__(self, session: SessionState) -> None:
         self._session = session
@@ -111,12 +111,12 @@ class Overdue:
         self._seen: Unconfirmed | None = None  # what waited at the last look
 
     def begin(self) -> list[str]:
-        """At the start of a session: what there is to say, sentences."""
+        """At the start of a session. Returns what to say, sentences."""
         told, waits = self.undo(), self._waiting()
         return [not_undone(waits)] if waits is not None and waits.fault and not told else told
 
     def undo(self) -> list[str]:
-        """Undo what is to be undone now. Returns what there is to say, sentences."""
+        """Undo what is overdue. Returns what to say, sentences."""
         session, waits, seen = self._session, self._waiting(), self._seen
         self._seen = waits
         if waits is None and seen is not None and not session.stored.is_copy:
@@ -172,13 +172,13 @@ def sentence(done: Undone) -> str:
 
 
 def not_undone(waits: Unconfirmed) -> str:
-    """That what waited could not be undone."""
+    """A sentence: what waited could not be undone."""
     which = f"{commits(waits.commits)} {_plural(waits.commits, 'was', 'were')} not confirmed"
     return f"{which}, and could not be undone at {clock(waits.deadline)}: {waits.fault}; {_EITHER}"
 
 
 def settled(numbers: tuple[int, ...]) -> str:
-    """That commits which waited are undone by what was typed."""
+    """A sentence: commits that waited are undone by what was typed."""
     which = f"{commits(numbers).capitalize()} {_plural(numbers, 'waits', 'wait')} for confirm no more"
     return f"{which}: {_plural(numbers, 'it is', 'they are')} undone by this rollback."
 
@@ -202,7 +202,7 @@ def _plural(numbers: tuple[int, ...], one: str, many: str) -> str:
 
 
 def outside_session(session: SessionState) -> None:
-    """Refuse what is about single commits while changes are gathered."""
+    """Refuse commands about single commits while a configuration session gathers changes."""
     if session.candidate is not None:
         raise Refused("nothing is committed in a configuration session", hint="commit session confirm <minutes>")
     _outside_file(session, "load merge FILE confirm <minutes>")

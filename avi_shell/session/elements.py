@@ -1,5 +1,5 @@
-"""Elements of lists, as they are typed: what a commit would refuse of one is refused at its line, not at the object's
-`save`, which comes many lines later."""
+"""Elements of lists as they are typed. What a commit would refuse of an element is refused at its own line, not many
+lines later at the object's `save`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SERVERS = "servers"
 
 
 def check_entered(configuration: Configuration, opened: OpenObject, actions: Sequence[Action]) -> None:
-    """Before a line's actions are carried out: the servers that it adds by their addresses. Raises BadValue."""
+    """Check the servers that a line adds by address, before its actions are carried out. Raises BadValue."""
     if opened.kind.segment != "pool" or len(opened.modes) > 1:
         return
     for action in actions:
@@ -37,7 +37,7 @@ def check_entered(configuration: Configuration, opened: OpenObject, actions: Seq
 
 
 def check_left(configuration: Configuration, opened: OpenObject, tenant: str) -> None:
-    """Before a mode is left: the element that it is, if it is one. Raises InvalidObject."""
+    """Check the element of a list that a mode is, before the mode is left. Raises InvalidObject."""
     mode = opened.mode
     if mode.field is None or mode.single or not all(m.field is None or m.field.described for m in opened.modes):
         return  # no element, or one that commits do not look into

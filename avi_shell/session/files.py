@@ -1,4 +1,4 @@
-"""Files that an operator names in a line: read and written whole, refused with the reason."""
+"""Files that an operator names in a line. They are read and written whole; a refusal says why."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def write(name: str, text: str, *, mode: int = 0o666) -> None:
 
 
 def write_bytes(name: str, data: bytes, *, mode: int = 0o666) -> None:
-    """The same of bytes. Raises Refused."""
+    """Write a file's bytes, as `write` does text. Raises Refused."""
     try:
         files.write(Path(name).expanduser(), data, mode=mode)
     except (OSError, ValueError, RuntimeError) as exc:
@@ -77,7 +77,7 @@ def _reason(exc: Exception) -> str:
 
 
 def in_place(action: Action) -> Action:
-    """`field file:PATH` as the value that the file holds; one line end at its end does not count."""
+    """`field file:PATH`: the value that the file holds. One line end at its end is left out."""
     if not isinstance(action, FromFile):
         return action
     word = action.word

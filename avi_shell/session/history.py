@@ -60,7 +60,7 @@ def commits(session: SessionState, command: Command, result: Result) -> None:
 
 
 def difference(session: SessionState, command: Command, result: Result) -> None:
-    """`show configuration diff N [M]`: what differs between the configurations right after two commits, or now."""
+    """`show configuration diff N [M]`: the differences between the configurations after two commits, or of now."""
     from avi_shell.output import changes
 
     one, other = int(command.text("number")), command.text("other")
@@ -81,7 +81,7 @@ def difference(session: SessionState, command: Command, result: Result) -> None:
 
 
 def of_object(session: SessionState, command: Command, result: Result) -> None:
-    """`show <kind> <name> history`: the commits that changed what has, or had, the name."""
+    """`show <kind> <name> history`: the commits that changed the object that has, or had, the name."""
     from avi_shell.output import changes, history
 
     kind, name, count = command.kind, command.text("name"), _count(command)

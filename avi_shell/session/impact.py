@@ -14,7 +14,7 @@ NOTHING = "Nothing that is forwarded would change."
 
 
 def show(session: SessionState, command: Command, result: Result) -> None:
-    """Inside an open object, of its save; else of the configuration session. Raises what these would."""
+    """`show impact`: of the open object's save, else of the configuration session. Raises what those would."""
     seen: list[Replanned] = []
     configuration = session.configuration if session.open is not None else session.stored
     if session.open is None and session.candidate is None:

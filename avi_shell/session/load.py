@@ -1,4 +1,4 @@
-"""`load`: a file of lines, or an export, as one commit; what it would change is told first."""
+"""`load`: a file of lines, or an export, as one commit. What it would change is shown first."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _NOTHING = "The configuration has all of {} already; nothing was changed."
 
 
 def load(session: SessionState, command: Command, result: Result) -> None:
-    """`load merge FILE`: the configuration with what the file has. `load replace FILE`: what an empty shell makes of
-    the file. All of it in one commit, or nothing and every fault."""
+    """`load merge FILE` adds the file to the configuration. `load replace FILE` makes the configuration what an empty
+    shell makes of the file. All of it is one commit; otherwise nothing changes, and every fault is told."""
     how, path = command.text("how"), command.text("path")
     if session.loading:
         raise Refused("a file that is loaded loads no other")

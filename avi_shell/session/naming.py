@@ -1,4 +1,4 @@
-"""`copy` and `rename`: an object like another under a name of its own, and one that is called otherwise."""
+"""`copy` and `rename`: makes an object like another under a new name, or gives an object another name."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from grammar.lexer import quote
 
 
 def copy(session: SessionState, command: Command, result: Result) -> None:
-    """Store an object like another in the session's tenant and cloud. A virtual service's copy has its traffic off:
-    ports of a VIP belong to one alone."""
+    """Store an object like another in the session's tenant and cloud. The copy of a virtual service has its traffic
+    off, since only one may have the ports of a VIP."""
     if session.tenant == ALL:
         raise Refused("objects are copied in one tenant", hint=f"switchto tenant {ADMIN}")
     kind, name = schema.kind(command.kind), command.text("new_name")

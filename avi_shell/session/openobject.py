@@ -1,7 +1,5 @@
-"""An open object: what it holds, the stack of modes over it, and how a line's actions change both.
-
-Every change is written down with its opposite, so that `cancel` drops what was entered in a mode, and a refused line
-leaves nothing behind.
+"""An open object: its content, the stack of modes over it, and how a line's actions change both. Every change is
+recorded with its opposite: so `cancel` can drop what was entered in a mode, and a refused line leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -82,7 +80,7 @@ class OpenObject:
         return [self.kind.segment, *(mode.field.name for mode in self.modes[1:] if mode.field is not None)]
 
     def place(self, depth: int | None = None) -> Place:
-        """The mode at a depth (the current one without) as the grammar knows it."""
+        """The mode at a depth as the grammar knows it; without a depth the current one."""
         depth = len(self.modes) if depth is None else depth
         return Place(self.kind, self.modes[depth - 1].message, " ".join(self.segments()[:depth]))
 
@@ -110,7 +108,7 @@ class OpenObject:
         return (id(message), name) in self._changed
 
     def typed_of(self, stored: Document) -> set[tuple[int, str]]:
-        """The fields that were typed, of the object as it was stored: message, by identity, and name."""
+        """The fields that were typed, of the object as it was stored. Each is a message (by identity) and a name."""
         return set(self._typed_of(self.document, stored))
 
     def _typed_of(self, mine: Any, stored: Any) -> Iterator[tuple[int, str]]:
@@ -144,7 +142,7 @@ class OpenObject:
         return [chain for chain in closed if chain]
 
     def leave_by_exit(self) -> None:
-        """Leave exactly one sub-mode; having been in it counts as something typed in its parent."""
+        """Leave exactly one sub-mode. In its parent that counts as something typed."""
         self.close()
         self.mode.typed = True
 

@@ -24,8 +24,8 @@ _BORDER = re.compile(r"\+[-+]+\+")
 
 
 def stages(cut: Sequence[tuple[int, str]], offset: int) -> tuple[Pipe, ...]:
-    """The stages of a line. cut: as `lexer.cut` gives them; offset: what stands before the line that it was given.
-    Raises LineError for one that is none."""
+    """The stages of a line. cut: from `lexer.cut`; offset: the column at which that text begins. Raises LineError for
+    an unknown stage."""
     return tuple(_stage(column + offset, text) for column, text in cut)
 
 

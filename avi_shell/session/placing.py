@@ -28,21 +28,21 @@ def show(session: SessionState, command: Command, result: Result) -> None:
 
 
 def scale_out(session: SessionState, command: Command, result: Result) -> None:
-    """One engine more for a virtual service."""
+    """Add an engine to a virtual service."""
     from dataplane.membership import requesting
 
     _of_service(session, command, result, lambda seen, vip: requesting.scale_out(seen, vip, command.text("to")))
 
 
 def scale_in(session: SessionState, command: Command, result: Result) -> None:
-    """One engine less."""
+    """Remove an engine from a virtual service."""
     from dataplane.membership import requesting
 
     _of_service(session, command, result, lambda seen, vip: requesting.scale_in(seen, vip, command.text("from")))
 
 
 def migrate(session: SessionState, command: Command, result: Result) -> None:
-    """One engine in the place of another."""
+    """Replace an engine of a virtual service by another."""
     from dataplane.membership import requesting
 
     source, target = command.text("from"), command.text("to")
@@ -50,7 +50,7 @@ def migrate(session: SessionState, command: Command, result: Result) -> None:
 
 
 def switch_over(session: SessionState, command: Command, result: Result) -> None:
-    """The standby engine of a pair becomes active."""
+    """Make the standby engine of a pair the active one."""
     from dataplane.membership import requesting
 
     name = command.text("name")

@@ -1,8 +1,5 @@
-"""Lines that are run on a copy of the configuration: every fault is told once, at its line, and nothing else happens.
-
-What follows from a fault is none of its own: fields of an object that could not be opened, references to one that was
-refused.
-"""
+"""Runs lines on a copy of the configuration. Every fault is told once, at its line; nothing else happens. What follows
+from a fault is not told: fields of an object that could not be opened, references to an object that was refused."""
 
 from __future__ import annotations
 
@@ -56,7 +53,7 @@ class Rehearsal:
         self._end()
 
     def place(self, fault: ShellError) -> str:
-        """Where in the files the object of a fault was opened; the object, where it was not."""
+        """The line that opened the object of a fault; the object, where no line did."""
         return self.places.get(fault.about) or fault.path
 
     def _line(self, text: str) -> bool:

@@ -81,14 +81,14 @@ class Session(SessionState):
         return f"[{self.tenant}:{self.controller}{inside}]: {where}> "
 
     def context(self) -> commands.Context:
-        """What a line may speak of now."""
+        """What a line may refer to now."""
         closed = self.closed.places() if self.closed is not None else ()
         if self.open is None:
             return commands.Context(tree.root(), None, closed, tree.in_mode())
         return commands.Context(tree.in_mode(), self.open.place(), closed, tree.root())
 
     def another(self, configuration: Configuration) -> Session:
-        """A fresh session of the same author over another configuration, that is not audited."""
+        """A new session of the same author over another configuration, without an audit log."""
         return Session(configuration, self.directory, author=self.author)
 
     def offer(self, text: str) -> Offer:
@@ -117,11 +117,11 @@ class Session(SessionState):
             return Known(())
 
     def begin(self) -> list[str]:
-        """Before the first line: undo what was to be confirmed and was not. Returns what there is to say, sentences."""
+        """Before the first line: undo what nobody confirmed in time. Returns what to say, sentences."""
         return self._settled(self._overdue.begin())
 
     def undo_overdue(self) -> list[str]:
-        """Undo what was to be confirmed by now and was not. Returns what there is to say, sentences."""
+        """Undo what nobody confirmed in time. Returns what to say, sentences."""
         return self._settled(self._overdue.undo())
 
     def _settled(self, told: list[str]) -> list[str]:
@@ -139,7 +139,7 @@ class Session(SessionState):
         return result
 
     def again(self, typed: str) -> Result:
-        """Carry out a line that is watched once more: it was written down when it was typed."""
+        """Carry out a watched line once more. It was written down when it was typed."""
         self._again = True
         try:
             return self.run(typed)
@@ -326,7 +326,7 @@ class Session(SessionState):
         return result
 
     def drop_text(self) -> None:
-        """Give up a text that is being collected (Ctrl-C)."""
+        """Drop the text that is being collected (Ctrl-C)."""
         self.text = None
 
 

@@ -1,7 +1,5 @@
-"""What a session holds between lines, and what commands do with it: find, open, change and store objects.
-
-`session` turns lines into calls of this; `verbs` holds what each command does with it.
-"""
+"""What a session holds between lines, and what commands do with it: find, open, change and store objects. `session`
+turns lines into calls of this module; `verbs` holds what each command does."""
 
 from __future__ import annotations
 
@@ -53,7 +51,7 @@ _SEGMENT_OF = {name: segment for segment, name in schema.SEGMENTS.items()}
 
 @dataclass(slots=True)
 class Settings:
-    """What `terminal …` sets."""
+    """The settings of `terminal …`."""
 
     length: int | None = None  # rows of a page; 0 = no pages
     width: int = 0  # columns of a line; 0 = as the terminal, off one as wide as needed
@@ -64,7 +62,7 @@ class Settings:
 
 @dataclass(slots=True)
 class Closed:
-    """Modes that `save` closed: a field typed next that belongs to one of them opens it again."""
+    """Modes that `save` closed. A field of one of them, typed next, opens it again."""
 
     kind: schema.Kind  # of the object
     name: str  # of the object when it was committed; "" while it is still open
@@ -133,11 +131,11 @@ class SessionState(ABC):
 
     @abstractmethod
     def context(self) -> commands.Context:
-        """What a line may speak of now."""
+        """What a line may refer to now."""
 
     @abstractmethod
     def another(self, configuration: Configuration) -> SessionState:
-        """A fresh session of the same author over another configuration, that is not audited."""
+        """A new session of the same author over another configuration, without an audit log."""
 
     @property
     def collecting(self) -> bool:
@@ -169,7 +167,7 @@ class SessionState(ABC):
 
     @property
     def stored(self) -> Configuration:
-        """The configuration that is stored, whatever a configuration session makes of its copy."""
+        """The stored configuration, not the copy of a configuration session."""
         return self.candidate.stored if self.candidate is not None else self.configuration
 
     @property
@@ -183,7 +181,7 @@ class SessionState(ABC):
         return replace(self.author, line=line, origin=where, typed=self.typed or line, typed_at=self.origin)
 
     def agreed(self, told: Sequence[Part], question: str, result: Result) -> bool:
-        """Whether what is told shall be done. A person is shown it and asked; elsewhere it is told and done."""
+        """Whether to do what is told. A person is shown it and asked; elsewhere it is told and done."""
         if self.ask is not None:
             agreed = self.ask(told, question)
             result.asked += [*told, QUESTION.format(question) + ("yes" if agreed else "no")]
@@ -193,12 +191,12 @@ class SessionState(ABC):
 
     @property
     def owner(self) -> str:
-        """Whose objects an export and an import are about: a tenant's own; admin's session has those of all."""
+        """Whose objects an export and an import are about: the tenant's own; in admin's session those of all."""
         return ALL if self.tenant == ADMIN else self.tenant
 
     @property
     def tenants(self) -> tuple[str, ...] | None:
-        """Whose objects the history tells of: a tenant's own and admin's; to admin's session those of all (None)."""
+        """Whose objects the history shows: the tenant's own and admin's; in admin's session those of all (None)."""
         return None if self.owner == ALL else (self.tenant, ADMIN)
 
     def work_in(self, tenant: str) -> None:
@@ -209,7 +207,7 @@ class SessionState(ABC):
         self.tenant = tenant
 
     def names(self, kind: str) -> list[str]:
-        """Names of the objects of a kind (segment or message name) that are seen in this tenant and cloud."""
+        """Names of a kind's objects that this tenant and cloud see. kind: segment or message name."""
         return self.configuration.names(_SEGMENT_OF.get(kind, kind), self.tenant, self.cloud)
 
     def names_beginning(self, kind: str, beginning: str, most: int) -> tuple[list[str], bool]:
@@ -262,7 +260,7 @@ class SessionState(ABC):
         return within or self.configuration.find(segment, name, self.tenant)
 
     def find(self, segment: str, name: Word | str) -> Document:
-        """A stored object that is seen in this tenant and cloud. Raises NotFound with the nearest names."""
+        """A stored object that this tenant and cloud see. Raises NotFound with the nearest names."""
         text = name if isinstance(name, str) else name.text
         found = self.configuration.find(segment, text, self.tenant, self.cloud)
         if found is None:
@@ -372,7 +370,7 @@ class SessionState(ABC):
         return Table(FIELD_VALUE, object_rows(kind, document, brief=nothing if self.settings.brief else None))
 
     def tell_engines(self, needed: bool, result: Result) -> None:
-        """After a commit: wake the engines; where one is needed and none runs, say so."""
+        """After a commit: wake the engines. Where one is needed and none runs, say so."""
         if self.configuration.is_copy:
             return
         from dataplane import client

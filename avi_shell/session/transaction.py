@@ -1,4 +1,4 @@
-"""`configure session`: changes that are gathered, and committed together or not at all."""
+"""`configure session`: gathers changes, which are committed together or not at all."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def open_(session: SessionState, command: Command, result: Result) -> None:
 
 
 def commit(session: SessionState, command: Command, result: Result) -> None:
-    """`commit session`. Where it is refused the session stays open."""
+    """`commit session`. The session stays open where it is refused."""
     candidate = _candidate(session)
     made = candidate.changes()
     by = confirming.author_of(session, command, result)
@@ -106,15 +106,15 @@ def show(session: SessionState, command: Command, result: Result) -> None:
 
 
 def differences(made: Sequence[ObjectChange], before: str, after: str, *, whole: bool = False) -> list[Part]:
-    """What changes would change. before, after: headings of the values; whole: also what comes or goes with an object
-    that does."""
+    """The table of what changes would do. before, after: headings of the values; whole: also the fields of objects that
+    come or go."""
     if not made:
         return ["Nothing is changed."]
     return [Table((*changes.COLUMNS, before, after), changes.rows(made, whole=whole))]
 
 
 def mark(session: SessionState, documents: Iterable[Document], result: Result) -> None:
-    """Say which of the objects that are shown are not committed."""
+    """Say which of the shown objects are not committed."""
     if session.candidate is None:
         return
     known = {change.uuid: change for change in session.candidate.changes() if change.after is not None}
@@ -125,13 +125,13 @@ def mark(session: SessionState, documents: Iterable[Document], result: Result) -
 
 
 def unfinished(session: SessionState) -> str:
-    """What is lost where the shell is left now; "" for nothing."""
+    """What would be lost if the shell were left now; "": nothing."""
     made = session.candidate.changes() if session.candidate is not None else []
     return f"a configuration session is open: {counted(made)} not committed" if made else ""
 
 
 def may_leave(session: SessionState, result: Result) -> bool:
-    """Whether `exit` leaves the shell: a person is told first what is lost."""
+    """Whether `exit` leaves the shell. A person is told first what would be lost."""
     lost = unfinished(session)
     if not lost or session.leaving or not session.terminal:
         return True
@@ -141,7 +141,7 @@ def may_leave(session: SessionState, result: Result) -> bool:
 
 
 def told(exc: ShellError) -> ShellError:
-    """A refusal, with what somebody else changed meanwhile."""
+    """A refusal, with what others changed meanwhile."""
     if isinstance(exc, InvalidFile):
         return InvalidFile([told(fault) for fault in exc.faults], "committed")
     if not isinstance(exc, Conflict) or not exc.kind:

@@ -374,5 +374,5 @@ HANDLERS: Mapping[str, Handler] = {
 
 
 def is_for_the_eye(action: str) -> bool:
-    """Whether a command only shows or writes out what there is, and is not refused because of it."""
+    """Whether a command only shows or writes out what there is. Such a command is not refused where others are."""
     return action.startswith("export") or (action.startswith("show.") and action not in ("show.object", "show.session"))

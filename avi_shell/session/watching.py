@@ -1,4 +1,4 @@
-"""`watch`, and views that are looked at again and again: how often, and what is known from one look to the next."""
+"""`watch`, and views that are shown again and again: how often, and what is remembered from one look to the next."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def live(session: SessionState, command: Command, result: Result) -> None:
 
 
 def repeat_of(command: Command) -> Repeat | None:
-    """How often a command is to be run; None: once. Raises BadValue for a number that is out of its range."""
+    """How often a command is to be run; None: once. Raises BadValue for a number out of range."""
     if AGAIN not in command.arguments:
         return None
     return asked(command, INTERVAL)
 
 
 def asked(command: Command, interval: int) -> Repeat:
-    """How often a command's line says. interval: seconds between two runs, where it does not. Raises BadValue."""
+    """How often a line asks to be run. interval: seconds between two runs, unless the line says. Raises BadValue."""
     return Repeat(_number(command, SECONDS, LONGEST) or interval, _number(command, TIMES, MOST))
 
 

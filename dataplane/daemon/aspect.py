@@ -1,4 +1,4 @@
-"""Which services and pools whoever asks an engine wants to hear of: the report of all has megabytes where there are
+"""Which services and pools a client of an engine wants to hear of. A report of all is megabytes where there are
 thousands of servers."""
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Aspect:
         return self._about == STATES
 
     def of(self, services: Mapping[str, plan.Service]) -> list[plan.Service]:
-        """The services that are told, by their keys; also the pools of these are."""
+        """The services that are told, by their keys. Their pools are told, too."""
         if self._about == NONE:
             return []
         ordered = [service for _, service in sorted(services.items())]
@@ -37,11 +37,11 @@ class Aspect:
         return [service for service in ordered if self._about in (service.uuid, service.pool_uuid)]
 
     def services(self, told: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """What of the reports of services is told."""
+        """The part of the services' reports that is told."""
         return [_brief(one, *_PLACE) for one in told] if self._about == STATES else list(told)
 
     def pools(self, told: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """What of the reports of pools is told."""
+        """The part of the pools' reports that is told."""
         if self._about != STATES:
             return list(told)
         return [_brief(one, "uuid") | {"servers": [_brief(server) for server in one["servers"]]} for one in told]

@@ -1,4 +1,5 @@
-"""A dead man's switch for ARP: what forwards on without this process answers for its VIPs only for so long."""
+"""A dead man's switch for ARP: whatever forwards on without this process answers ARP for its VIPs only for a limited
+time."""
 
 from __future__ import annotations
 
@@ -8,19 +9,19 @@ from dataplane.forwarding.driver import Tables
 
 
 class DeadManSwitch:
-    """Between a thread that says for how long, and the driver of an engine that comes and goes. For any thread."""
+    """Between the thread that sets the time and an engine's driver, which comes and goes. For any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._driver: Tables | None = None
 
     def connect(self, driver: Tables) -> None:
-        """What is said from now on is for this driver."""
+        """Set the times on this driver from now on."""
         with self._lock:
             self._driver = driver
 
     def disconnect(self) -> None:
-        """The driver is about to end: it hears nothing after this has returned."""
+        """The driver is about to end. It is not called after this has returned."""
         with self._lock:
             self._driver = None
 

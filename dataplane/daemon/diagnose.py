@@ -111,7 +111,7 @@ def _checks(engine: Engine, service: plan.Service, member: plan.Server) -> tuple
 
 
 def probes(facts: Facts) -> dict[str, str]:
-    """What was asked and answered, in a few words each, in the order in which it is to be read."""
+    """What was asked and answered, in a few words each, in reading order."""
     if facts.no_route:
         return {"route": facts.no_route}
     told = {"route": f"{facts.interface or '?'} from {facts.engine}"}

@@ -44,7 +44,7 @@ class Following:
         return {"store": self._url, "fault": self._fault} if self._url or self._fault else None
 
     async def run(self) -> None:
-        """Goes on for ever."""
+        """Run the program while it is needed, for ever."""
         while True:
             if self._store or (self._state / statedir.SHARED).exists():
                 await self._follow()

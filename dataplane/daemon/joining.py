@@ -1,4 +1,4 @@
-"""The engine among those of other hosts, where its host shares a store: what is needed for that is loaded then."""
+"""The engine among those of other hosts, if its host shares a store. The modules for that are loaded only then."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Joining(Placed):
         self.answer: Answer = _not_yet  # answers what other hosts ask
 
     async def begin(self) -> None:
-        """Before the engine takes anything: raises EngineError where another one has its name."""
+        """Called before the engine takes anything. Raises EngineError where another engine has its name."""
         await self._look()
         if self._membership is not None and (why := await self._membership.refusal(FIRST)):
             raise EngineError(why, remedy="--name gives another one a name")
@@ -65,7 +65,7 @@ class Joining(Placed):
                     await asyncio.shield(asyncio.wrap_future(self._seen))
 
     def recall(self, engine: Engine) -> None:
-        """Tell an engine what others saw before it began, as soon as that is known."""
+        """Tell an engine what others saw before it began, once that is known."""
         if self._seen is None or not self._seen.done():
             return
         seen, self._seen = self._seen, None
@@ -77,19 +77,19 @@ class Joining(Placed):
                 engine.put_anew(pools)
 
     def follow(self, planned: plan.Plan) -> None:
-        """This is the plan of an engine that is about to start."""
+        """Take over the plan of an engine that is about to start."""
         if self._membership is not None:
             services = [service for service in planned.services.values() if service is not None]
             self._membership.follow(planned.common or plan.Common(), services)
 
     def applied(self, engine: Engine) -> None:
-        """An engine has taken over a plan, which it is to put."""
+        """An engine took over a plan, and is about to put it."""
         if self._membership is not None and engine.mark != self._mark:
             self._membership.follow(engine.common, engine.planned)
             self._mark = engine.mark
 
     async def run(self, engine: Engine, bgp: Callable[[], Mapping[str, Any] | None]) -> None:
-        """Say what becomes of the engine, for ever. bgp: what there is to tell of its sessions with routers."""
+        """Report what becomes of the engine, for ever. bgp: reports its sessions with routers."""
         self._engine = engine
         self._switch.connect(engine.driver)
         try:
@@ -134,16 +134,16 @@ class Joining(Placed):
         return self._membership.macs if self._membership else frozenset()
 
     def report(self) -> dict[str, Any] | None:
-        """What there is to tell; None where the host shares no store."""
+        """The membership's report; None: the host shares no store."""
         return None if self._membership is None else self._membership.report()
 
     async def leave(self) -> None:
-        """The engine ends: have others take its VIPs."""
+        """The engine ends. Have others take its VIPs."""
         if self._membership is not None:
             await self._membership.leave(LEAVING)
 
     async def close(self, *, leave: bool) -> None:
-        """End. leave: the others hear of it at once."""
+        """End. leave: tell the others at once."""
         if self._membership is not None:
             await self._membership.close(leave=leave)
 

@@ -1,4 +1,5 @@
-"""What an engine that does not run left in the kernel: the same owners take it away that keep it for a running one."""
+"""Removes what an engine that no longer runs left in the kernel. The owners that keep it for a running engine remove
+it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from dataplane.network.settings import KernelSettings
 
 
 def record(state: Path, name: str) -> Path:
-    """The file in which an engine writes down what the settings were that it changes."""
+    """The file in which an engine records settings before it changes them."""
     return state / "run" / f"{name}.settings"
 
 

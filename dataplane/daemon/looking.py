@@ -29,7 +29,7 @@ class Looks:
         self._until = 0.0
 
     async def look(self) -> tuple[dict[str, Any], Rates]:
-        """The report, and the rates of its counters. Both stay as they are."""
+        """The report, and the rates of its counters. Neither changes afterwards."""
         async with self._one:
             began = time.monotonic()
             if began >= self._until:

@@ -1,4 +1,4 @@
-"""What others read of an engine over HTTP, if it is asked for. Its modules are loaded then alone."""
+"""What others read of an engine over HTTP, if that is asked for. Its modules are loaded only then."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ log = logging.getLogger("avi-se")
 
 @asynccontextmanager
 async def served(engine: Engine, at: tuple[str, int] | None) -> AsyncIterator[int]:
-    """The engine's metrics are served on an address and port meanwhile; nothing is where that is None. Gives the port.
-    Raises EngineError where the address cannot be had."""
+    """Serves the engine's metrics on an address and port meanwhile; None: serves nothing. Gives the port. Raises
+    EngineError where the address cannot be had."""
     if at is None:
         yield 0
         return

@@ -1,4 +1,4 @@
-"""An engine's name in its state directory: one process has it, and engines of one host alone share a directory."""
+"""An engine's name in its state directory. One process has a name, and only engines of one host share a directory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUFFIX = ".pid"
 
 @contextmanager
 def held(run: Path, name: str) -> Iterator[None]:
-    """The engine's name is taken: the file is there, and locked, as long as the process runs. Raises EngineError where
+    """Holds the engine's name meanwhile: its file exists and is locked while the process runs. Raises EngineError where
     another process has the name."""
     path = run / f"{name}{SUFFIX}"
     descriptor = locks.hold(path, os.O_RDWR | os.O_CREAT)

@@ -54,7 +54,7 @@ GARBAGE = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What `avi-se run` was told."""
+    """The options of `avi-se run`."""
 
     state: Path  # the state directory
     name: str  # the engine's
@@ -68,7 +68,7 @@ class Settings:
 
 
 def instance(state: Path, name: str) -> str:
-    """The engine's name among all on this machine: stable for its state directory and name."""
+    """The engine's name among all on this machine. The same state directory and name always give the same one."""
     return f"{name}-{hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:12]}"
 
 
@@ -107,7 +107,7 @@ def _free(network: Network, name: str) -> tuple[str, ...]:
 
 
 async def clean(state: Path, name: str) -> list[str]:
-    """Take away what an engine left behind that does not run. Returns what was done, in words. Raises EngineError,
+    """Remove what an engine left that does not run any more. Returns what was done, in words. Raises EngineError,
     DriverError where it runs."""
     run, record = state / "run", leftovers.record(state, name)
     statedir.check(state)

@@ -1,4 +1,4 @@
-"""Requests to an engine as they come from its socket: bytes from outside, checked field by field."""
+"""Requests from an engine's socket: bytes from outside, checked field by field."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NEEDED = object()
 
 
 class Question(NamedTuple):
-    """A request whose fields are what they must be."""
+    """A request whose fields are all valid."""
 
     request: str  # one of REQUESTS
     fields: Mapping[str, Any]  # by name, with the defaults of those that were left out

@@ -1,4 +1,4 @@
-"""What comes in a second: the counters of a moment ago are kept, and those of now laid beside them."""
+"""Rates: the counters of a moment ago are kept, and compared with those of now."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Rates:
         self._kept: list[tuple[float, Counters]] = []  # at most two, the older first
 
     async def run(self) -> None:
-        """Keep counters, for ever. Whatever begins with the engine goes first: of many servers they take a while."""
+        """Keep counters, for ever. Whatever begins with the engine goes first: with many servers that takes a while."""
         await asyncio.sleep(LEAST)
         while True:
             begun = time.process_time()

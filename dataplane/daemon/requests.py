@@ -105,7 +105,7 @@ class Requests:
 
     @asynccontextmanager
     async def listening(self, path: Path) -> AsyncIterator[None]:
-        """Answer on a Unix socket; it is gone afterwards."""
+        """Answer on a Unix socket meanwhile. The socket is gone afterwards."""
         with short_path(path) as name:
             Path(name).unlink(missing_ok=True)
             server = await asyncio.start_unix_server(self._serve, name, limit=LONGEST, backlog=BACKLOG)
@@ -117,7 +117,7 @@ class Requests:
                 Path(name).unlink(missing_ok=True)
 
     async def applied(self) -> None:
-        """The engine applied a version of the plan: tell those who wait for one."""
+        """The engine applied a version of the plan. Wake those who wait for it."""
         async with self._applied:
             self._applied.notify_all()
 
@@ -162,7 +162,7 @@ class Requests:
             await asyncio.gather(work, gone, return_exceptions=True)
 
     async def answer(self, line: bytes, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-        """The answer to a request, or its error. tell: writes a line of its own about what goes on meanwhile."""
+        """The answer to a request, or its error. tell: writes a line about the progress of the work."""
         try:
             return await self._answered(questions.read(line), tell)
         except (ForeignError, EngineError) as exc:

@@ -1,4 +1,4 @@
-"""The shell's program, as a process of an engine's own: it does what needs the model of the configuration."""
+"""The shell's program as a process of an engine. It does what needs the configuration's model."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _HERE = str(Path(__file__).resolve().parents[2])
 
 
 def command(word: str, state: Path) -> list[str]:
-    """The command line of what it does for a state directory; more words may follow."""
+    """The command line for a task on a state directory. More words may follow."""
     # -P: a module that somebody else put into the engine's working directory is not run
     return [sys.executable, "-P", "-m", "avi_shell", word, "--state", str(state.absolute())]
 
 
 def environment() -> dict[str, str]:
-    """The environment that it needs."""
+    """The environment that the program needs."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_HERE, os.environ.get("PYTHONPATH"))))}

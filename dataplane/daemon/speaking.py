@@ -1,4 +1,4 @@
-"""BGP for an engine whose plan has it: what is needed for that is loaded with the first `bgp_profile`."""
+"""BGP for an engine whose plan uses it. Its modules are loaded with the first `bgp_profile`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 def folder(run: Path, name: str) -> Path:
-    """Where an engine's BIRD and its keeper have their files. run: the folder of what runs on a state directory."""
+    """Where an engine's BIRD and its keeper have their files. run: a state directory's folder for running engines."""
     return run / f"{name}.bgp"
 
 
 class Speaking:
-    """Of one engine that has started. there: the folder for it."""
+    """BGP of one engine that has started. there: the folder for its files."""
 
     def __init__(self, engine: Engine, there: Path) -> None:
         self._engine, self._folder = engine, there
         self._announcer: BgpAnnouncer | None = None
 
     def follow(self) -> None:
-        """The engine has taken over a plan."""
+        """The engine took over a plan."""
         bgp = self._engine.bgp
         if self._announcer is None:
             if bgp is None:
@@ -44,12 +44,12 @@ class Speaking:
         self._announcer.speak(bgp)
 
     def report(self) -> dict[str, Any] | None:
-        """What there is to tell; None of an engine that never had BGP."""
+        """The state of BGP; None: the engine never had it."""
         return None if self._announcer is None else self._announcer.report()
 
 
 def end(there: Path) -> list[str]:
-    """Withdraw and end what an engine that does not run left. Returns what was there, in words."""
+    """Withdraw VIPs and end BIRD, where an engine left them that does not run. Returns what was there, in words."""
     if not there.is_dir():
         return []
     from dataplane.bgp import keeping

@@ -1,7 +1,5 @@
-"""Has commits undone that nobody confirmed in time: by the shell's program, as a process of its own.
-
-An engine only watches the time: what is undone, whether that is possible and who was faster, the program finds out.
-"""
+"""Has commits undone that nobody confirmed in time. The shell's program does it, as a process of its own. The engine
+only watches the time: the program finds out what is to be undone, whether that is possible, and who was faster."""
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ class Undoing:
         self._told = ""
 
     async def run(self) -> None:
-        """Goes on for ever."""
+        """Watch, for ever."""
         while True:
             waits = self._source.unconfirmed
             if waits is not None and self._watch.over(waits):

@@ -1,8 +1,6 @@
-"""The systemd unit of a service engine: written, and what is to be typed then.
-
-A restart ends the process by SIGHUP: the kernel forwards on, and the next process takes over. A stop withdraws
-everything. BIRD and its keeper live on over a restart, since only the engine's own process is ended.
-"""
+"""The systemd unit of a service engine: writes it, and says what to type then. A restart ends the process by SIGHUP:
+the kernel forwards on, and the next process takes over. A stop withdraws everything. BIRD and its keeper survive a
+restart, since only the engine's own process is ended."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ WATCHDOG = 30
 
 
 def capabilities(*, scripts: bool) -> list[str]:
-    """What suffices for every driver and for BGP. scripts: and for monitors that run scripts."""
+    """The capabilities that suffice for every driver and for BGP. scripts: and for monitors that run scripts."""
     wanted = ["CAP_NET_ADMIN", "CAP_NET_RAW", *(name for each in registry.DRIVERS for name in each.capabilities)]
     wanted += ["CAP_NET_BIND_SERVICE", *(sandbox.CAPABILITIES if scripts else ())]
     return list(dict.fromkeys(wanted))

@@ -1,4 +1,4 @@
-"""What cannot be read of the plan, and is told; what was read before is forwarded on."""
+"""What of the plan cannot be read. It is told; what was read before is forwarded on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Damage:
         """Why each row cannot be read, by its key; "" is what engines share."""
 
     def gone(self, change: plan.Plan) -> None:
-        """A whole plan came: what it does not have, it does not have damaged either."""
+        """A whole plan came: damage of services that it no longer has is forgotten."""
         for key in self.by_key.keys() - change.damaged.keys() - {""}:
             del self.by_key[key]
 

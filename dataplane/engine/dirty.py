@@ -1,4 +1,4 @@
-"""What changed and is to be put into the driver anew."""
+"""Marks of what changed and must be put into the driver again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Dirty(NamedTuple):
 
 
 class DirtySet:
-    """Marks of what is to be put anew, and the wait for them. Each is marked once, however often that is said."""
+    """Marks of what must be put again, and the wait for them. Marking something twice marks it once."""
 
     def __init__(self) -> None:
         self._marked = Dirty({}, set(), set())
@@ -27,29 +27,29 @@ class DirtySet:
         return bool(self._marked.pools)
 
     def mark_pools(self, uuids: Iterable[str]) -> None:
-        """These pools are to be put anew, and that is waited for."""
+        """Mark pools, and end the wait."""
         self._marked.pools.update(dict.fromkeys(uuids))
         if self._marked.pools:
             self.wake()
 
     def mark_service(self, key: str) -> None:
-        """A service is to be put anew, with the next that is taken."""
+        """Mark a service. The wait goes on: it is put with what is taken next."""
         self._marked.services.add(key)
 
     def mark_vips(self, vips: Iterable[bytes]) -> None:
-        """These VIPs are to be put anew, with the next that is taken."""
+        """Mark VIPs. The wait goes on: they are put with what is taken next."""
         self._marked.vips.update(vips)
 
     def take(self) -> Dirty:
-        """All that is marked; nothing is afterwards."""
+        """Take all marks. Nothing is marked afterwards."""
         taken, self._marked = self._marked, Dirty({}, set(), set())
         return taken
 
     def wake(self) -> None:
-        """End the wait, whether something is marked or not."""
+        """End the wait, even if nothing is marked."""
         self._wake.set()
 
     async def wait(self) -> None:
-        """Wait until pools are marked, or for `wake`: since the last wait, if it was before this one."""
+        """Wait until pools are marked or `wake` is called. What happened since the last wait ends this one at once."""
         await self._wake.wait()
         self._wake.clear()

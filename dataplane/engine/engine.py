@@ -166,7 +166,7 @@ class Engine:
 
     @property
     def bgp(self) -> plan.Bgp | None:
-        """The routers that it tells of VIPs; None where it tells none."""
+        """The routers that are told of VIPs by BGP; None: BGP is not used."""
         return self.common.bgp.get(self.group)
 
     async def start(self, first: plan.Plan) -> None:
@@ -189,7 +189,7 @@ class Engine:
         self.pools.adopt(NOTHING_FOUND)
 
     async def run(self) -> None:
-        """Put into the driver whatever changes, for ever."""
+        """Put every change into the driver, for ever."""
         helpers = [
             tasks.forever(job)
             for job in (
@@ -217,7 +217,7 @@ class Engine:
             await asyncio.gather(*helpers, return_exceptions=True)
 
     async def close(self, *, keep: bool) -> None:
-        """End. keep: what the kernel forwards by itself goes on."""
+        """End the engine. keep: the kernel forwards on by itself."""
         await self.members.close()
         self._path_mtus.close()
         self.pools.close()
@@ -228,7 +228,7 @@ class Engine:
         self.driver.close(keep=keep)
 
     def apply(self, change: plan.Plan) -> None:
-        """Take over what changed in the plan; `refresh` puts it."""
+        """Take over changes of the plan. `refresh` puts them into the driver."""
         changed = self._replacing(change) if change.whole else change.services
         group, spoke, keys = self.group, self.bgp, set(changed)
         self.damage.note(change, changed, self._planned)
@@ -281,7 +281,7 @@ class Engine:
         return [one for one in (before, service) if one is not None]
 
     def network_changed(self) -> None:
-        """Links, addresses or neighbours changed: next hops may have."""
+        """Links, addresses or neighbours changed, so next hops may have changed."""
         moved = self.network.moved()
         if self.paths.note(self.network.lost_probe_routes()):
             self.kernel.wake()
@@ -298,17 +298,17 @@ class Engine:
         self._dirty.wake()
 
     def shares_changed(self, vips: Iterable[bytes]) -> None:
-        """The engine has another share in some VIPs than before."""
+        """The engine's share in some VIPs changed."""
         self._dirty.mark_vips(vip for vip in vips if vip in self.index.vips)
         self._dirty.wake()
 
     def others_changed(self) -> None:
-        """The other engines are others than before, or have other addresses."""
+        """Other engines came or went, or their addresses changed."""
         self.interfaces.put_addresses()
         self.conflicts.match()
 
     def put_anew(self, pools: Iterable[str]) -> None:
-        """These pools have begun anew: put them at once."""
+        """These pools began anew. Put them at once."""
         self._dirty.mark_pools(pools)
         self.refresh()
 

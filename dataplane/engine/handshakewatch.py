@@ -1,5 +1,5 @@
-"""Watches over the way back to clients: looks at what the driver counts of sampled TCP flows, and tells whose answers
-do not arrive (`wayback` says when that is)."""
+"""Watches the way back to clients: reads what the driver counts of sampled TCP flows, and names servers whose answers
+do not arrive. `wayback` is the rule."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Key = Server | ServiceKey
 
 
 class Window:
-    """What was counted in the last minutes, from totals that only grow."""
+    """Counts of the last minutes, made from totals that only grow."""
 
     def __init__(self) -> None:
         self.sums: dict[Key, Sample] = {}
@@ -42,7 +42,7 @@ class Window:
         self._totals: Mapping[Key, Sample] | None = None
 
     def add(self, totals: Mapping[Key, Sample], now: float) -> None:
-        """Totals at a moment, in seconds of a steady clock. The first ones are where it begins."""
+        """Add totals of a moment. The first ones are the beginning. now: seconds of a steady clock."""
         if now - self._begun >= SPAN:
             self._begun = now
             self._spans.append({})
@@ -65,7 +65,7 @@ class Window:
         return self._streaks.get(key, 0)
 
     def forget(self, key: Key) -> None:
-        """What was before is of no account any more."""
+        """Begin again: what was counted before does not count."""
         self.sums.pop(key, None)
         for span in self._spans:
             span.pop(key, None)
@@ -80,7 +80,7 @@ class Window:
 
 
 class Told(NamedTuple):
-    """What is told of a server or of a pool."""
+    """What is reported of a server or of a pool."""
 
     seen: Sample
     words: str
@@ -103,7 +103,7 @@ class HandshakeWatch:
         self._fault = ""
 
     async def run(self) -> None:
-        """Look, for ever: what was counted when it begins is not of now."""
+        """Look, for ever. Only what is counted from now on matters."""
         while True:
             looking = asyncio.ensure_future(asyncio.to_thread(self.look))
             try:
@@ -119,7 +119,7 @@ class HandshakeWatch:
             await asyncio.sleep(LOOK_EVERY)
 
     def look(self) -> dict[Server, Told]:
-        """What is to be told now, by server; of a whole pool by NOBODY in a server's place."""
+        """What is to be reported now, by server; of a whole pool by NOBODY in a server's place."""
         counted, window = self._driver.handshakes(), self._window
         totals: dict[Key, Sample] = {key: _sample(tally) for key, tally in counted.services.items()}
         for (name, server), tally in counted.servers.items():
@@ -153,7 +153,7 @@ class HandshakeWatch:
         return told
 
     def take(self, found: dict[Server, Told]) -> None:
-        """Tell of what was found at a look."""
+        """Report what a look found."""
         before, self._told = self._told, found
         for key in found.keys() - before.keys():
             kind = kinds.SERVER_UNANSWERED if key[1] else kinds.POOL_UNANSWERED
@@ -170,13 +170,12 @@ class HandshakeWatch:
         return told.words if told is not None else ""
 
     def seen(self, pool: str, server: bytes) -> str:
-        """What was seen of the answers of a server, "" where nothing was."""
+        """What was seen of a server's answers; "": nothing was."""
         seen = self._window.sums.get((pool, server), NO_FLOWS)
         return f"{seen.answered} of {seen.known} TCP connections looked at were answered" if seen.known else ""
 
     def share(self, key: Key) -> float | None:
-        """The part of the new flows of the last minutes that was not answered: of a server, or a service. None where
-        nothing is known."""
+        """The part of a server's or service's new flows of the last minutes that got no answer. None: not known."""
         seen = self._window.sums.get(key)
         return seen.share if seen is not None and seen.known else None
 

@@ -1,4 +1,4 @@
-"""What is kept fresh while nobody asks: the MTUs of paths into tunnels, and neighbours that no probe reaches."""
+"""Keeps two things fresh: the MTUs of paths into tunnels, and the neighbours that no probe reaches."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Housekeeping:
         self._next_hop, self._interfaces = next_hop, interfaces
 
     async def measure(self) -> None:
-        """Sends packets of full size into the tunnels, for routers to tell what fits."""
+        """Send packets of full size into the tunnels. Routers then tell what fits."""
         while True:
             tunnels = {
                 (socket.inet_aton(server.address), service.mode): socket.inet_aton(service.vip)
@@ -69,8 +69,8 @@ class Housekeeping:
             await asyncio.sleep(MEASURE_LOOK_EVERY)
 
     async def resolve(self) -> None:
-        """Have the kernel find the MAC addresses of servers or their next hops, where no probe keeps them fresh. Many
-        are spread over the time, for each is an ARP request."""
+        """Have the kernel look up the MAC addresses of servers, or of their next hops, that no probe keeps fresh. Each
+        look-up is an ARP request, so many are spread over time."""
         while True:
             for uuid in list(self._index.pools):
                 wanted = self._unresolved(uuid)

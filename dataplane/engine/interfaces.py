@@ -1,4 +1,4 @@
-"""The interfaces that an engine serves: those it was told to, as far as they are there."""
+"""The interfaces that an engine serves: of those it was told to serve, the ones that exist."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ class ServedInterfaces:
         self._attached = -1, network.prefixes(())  # their networks, and the layout that these are of
 
     def served(self) -> Collection[Interface]:
-        """Those that are there."""
+        """The interfaces that exist."""
         return self._served.values()
 
     def attach(self, address: bytes) -> bool:
-        """Whether one of them is in the network of an address."""
+        """Whether an address is in the network of one of them."""
         if self._attached[0] != self._network.layout:
             self._attached = self._network.layout, self._network.prefixes(self.served())
         return self._attached[1].find(address) is not None
 
     @property
     def by_name(self) -> Mapping[str, Interface]:
-        """Those that are there, by their names: the same object always."""
+        """The interfaces that exist, by name. It is always the same object."""
         return self._served
 
     def follow(self, *, required: bool) -> bool:
@@ -82,7 +82,7 @@ class ServedInterfaces:
         return True
 
     def put_addresses(self) -> None:
-        """Have the driver know the addresses of all engines: who asks from one is an engine that probes."""
+        """Tell the driver the addresses of all engines: packets from one of them are probes."""
         self._driver.put_addresses(self._network.own_addresses() | self._others())
 
     def _look_at_links(self) -> None:

@@ -1,4 +1,4 @@
-"""What an engine knows of the pools' members: whether each can be reached, passes its checks, and why it does not."""
+"""What an engine knows of pool members: whether each can be reached, whether it passes its checks, and why not."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class MemberStates:
         )
 
     async def run(self) -> None:
-        """Look for paths on which full-size packets are lost, for ever."""
+        """Look for paths that lose full-size packets, for ever."""
         await self._blackholes.run()
 
     async def close(self) -> None:
@@ -117,7 +117,7 @@ class MemberStates:
         self._own_host.close()
 
     def adopt(self, found: Found) -> None:
-        """What a driver was found to run: of a check that is new until `adopted` is believed what it says."""
+        """Believe what a driver was found to run: a new check has that state until `adopted` is called."""
         states = {name: {t.address: t.up for t in pool.targets} for name, pool in found.pools.items()}
         self._believed = {which: states[name] for which, name in found.names().items()}
 
@@ -146,7 +146,7 @@ class MemberStates:
         return [True] * len(servers)
 
     def next_hops(self, service: plan.Service, addresses: Sequence[bytes]) -> list[NextHop]:
-        """Of a service's servers."""
+        """The next hops of a service's servers."""
         return self._next_hops.of(addresses, service.mode)
 
     def look(self, pool: str, server: bytes, vip: bytes | None = None) -> Look:
@@ -189,7 +189,7 @@ class MemberStates:
         return known or bool(self.fault(pool, server).reason)
 
     def down_for(self, pool: str, server: bytes) -> Sequence[bytes]:
-        """The VIPs for which a pool member is down that is up for others; none of one that is up for none."""
+        """The VIPs for which a pool member is down while it is up for others. Empty if it is up for none."""
         vips = self._requirements.vips(pool)
         if len(vips) < 2 or not self.is_up(pool, server):
             return ()
@@ -197,8 +197,8 @@ class MemberStates:
         return sorted(vip for vip in down if self.is_known(pool, server, vip))
 
     def why(self, pool: str, server: bytes, vip: bytes | None = None) -> str:
-        """Why a pool member is not up; of one that is, what an operator must know. Of a server as such the reasons name
-        the VIPs that they are about, where they are not about all."""
+        """Why a pool member is not up. Of one that is up: what an operator must know. Reasons of a server as a whole
+        name the VIPs they are about, unless they are about all."""
         checks = {check: self.health.state(check) for check in self.checks(pool, server, vip)}
         down_for = self.down_for(pool, server) if vip is None else ()
         return self._why(pool, server, vip, self.fault(pool, server), checks, down_for)
@@ -230,7 +230,7 @@ class MemberStates:
         return "; ".join(filter(None, (lossy, *conflicts, *sizes, "; ".join(reasons), unheard)))
 
     def failed_checks(self, pool: str, server: bytes) -> tuple[int, dict[str, int]]:
-        """How many probes of a server failed since its checks began: of all, and of each monitor by its name."""
+        """How many probes of a server failed since its checks began: in total, and by monitor name."""
         names = [monitor.name for service in islice(self._index.of_pool(pool), 1) for monitor in service.monitors]
         failed = {check: self.health.state(check).failures for check in self.checks(pool, server)}
         if not any(failed.values()):
@@ -253,7 +253,7 @@ class MemberStates:
         return fault
 
     def remedy(self, look: Look) -> str:
-        """The command that mends what keeps a member from being reached; "" where there is none."""
+        """The command that makes a member reachable again; "": there is none."""
         if look.fault.remedy:
             return look.fault.remedy
         failing = [check for check, state in look.checks.items() if not state.up]
@@ -278,7 +278,7 @@ class MemberStates:
         self._changes.follow(pools, self._word)
 
     def ask_anew(self, pools: Collection[str]) -> None:
-        """What is known of the servers of these pools holds no more: they are asked again."""
+        """Forget what is known of the servers of these pools, and ask them again."""
         checks = [
             check
             for uuid in pools
@@ -315,13 +315,13 @@ class MemberStates:
             )
 
     def sending_changed(self) -> None:
-        """An interface sends nothing any more, or sends again."""
+        """An interface stopped sending, or sends again."""
         self.members_changed(
             (uuid, server) for uuid in self._index.pools for server in self._index.members(uuid).addresses
         )
 
     def check_changed(self, check: Check) -> None:
-        """What is known of a check changed."""
+        """A check's result changed."""
         self.members_changed((pool, check.server) for pool in self._requirements.users(check))
 
     def members_changed(self, members: Iterable[tuple[str, bytes]]) -> None:

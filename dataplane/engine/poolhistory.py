@@ -17,8 +17,8 @@ class PoolHistory:
         self._changes: dict[str, list[Held]] = {}
 
     def recall(self, changes: Mapping[str, Sequence[Held]]) -> set[str]:
-        """What others saw before this engine began. Returns the pools that go on from there: those that have not
-        changed here."""
+        """Take over what other engines saw before this one began. Returns the pools that go on from there: those that
+        did not change here."""
         names = {name for name in changes if len(self._changes.get(name, ())) < 2}
         self._changes.update({name: list(changes[name]) for name in names})
         return names
@@ -46,5 +46,5 @@ class PoolHistory:
         return [name for name, held in list(self._changes.items()) if len(held) > 1]
 
     def young(self, name: str, oldest: float) -> list[Held]:
-        """The changes of a pool since a time, behind the one that was in force then; none where nothing changed."""
+        """A pool's changes since a time, and first the one that was in force then. Empty: nothing changed."""
         return history.young(self._changes.get(name, ()), oldest)

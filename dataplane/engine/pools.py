@@ -81,7 +81,7 @@ class Pools:
         self._builders = ThreadPoolExecutor(os.cpu_count(), "avi-se-table")
 
     def adopt(self, found: Found) -> None:
-        """What a driver was found to run: pools that are made from now on go on from there."""
+        """Take over what a driver was found to run: pools that are made from now on go on from there."""
         self._found, self._adopted = found.names(), dict(found.pools)
 
     def close(self) -> None:
@@ -166,11 +166,11 @@ class Pools:
         return dict.fromkeys(self._names.get(uuid, {}).values())
 
     def name(self, service: plan.Service) -> str:
-        """The driver's pool of a service."""
+        """The driver's pool that a service uses."""
         return self._names.get(service.pool_uuid, {}).get(socket.inet_aton(service.vip), service.pool_uuid)
 
     def is_settled(self, service: plan.Service) -> bool:
-        """Whether the servers of a service's pool were all heard of, or had their time."""
+        """Whether all servers of a service's pool were heard of, or their time is over."""
         return self.name(service) not in self._unsettled
 
     def has(self, uuid: str, vip: bytes, server: bytes, up: bool) -> bool:
@@ -265,8 +265,8 @@ class Pools:
         return moved
 
     def sweep(self) -> None:
-        """Take the driver's pools away that no service has any more; what they counted goes over to those that the
-        services have now."""
+        """Remove the driver's pools that no service uses any more. Their counts are added to the pools that the
+        services use now."""
         left, self._left = self._left, {}
         for name, heir in left.items():
             if name not in self.names(poolnames.parts(name).uuid):
@@ -299,7 +299,7 @@ class Pools:
         return self._now() - (_timeout(self._index.of_pool(poolnames.parts(name).uuid)) or _LONGEST)
 
     def moving(self) -> Collection[str]:
-        """The pools of whose slots some are not stable: the flows that they remember count for `advance`."""
+        """The pools that have slots in transition or tracked. `advance` needs the flows that they remember."""
         return [name for name in self._watched if name in self._slots and not self._slots[name].stable]
 
     def advance(self, lingering: values.Lingering) -> Collection[str]:

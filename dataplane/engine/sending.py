@@ -1,4 +1,4 @@
-"""How the served interfaces send, as the driver sees it: what cannot leave makes nobody up."""
+"""How the served interfaces send, as the driver sees it. Servers behind an interface that sends nothing are not up."""
 
 from __future__ import annotations
 
@@ -45,16 +45,17 @@ class SendingStates:
         return faults.keys() != former.keys()
 
     def of(self, index: int | None) -> Sending:
-        """One interface's; nothing is held against one that is not looked at."""
+        """An interface's state. One that is not looked at has no fault."""
         return self._states.get(index, Sending(0)) if index is not None else Sending(0)
 
     def words(self, index: int | None) -> str:
-        """What an operator must know of an interface that sends; "" where it lost nothing lately."""
+        """What an operator must know of an interface that sends; "": it lost nothing lately."""
         recent = self.of(index).recent
         return f"{recent} frames were lost by {self._name(index)} in the last {RECENT} s" if recent else ""
 
     def senders(self, vip: bytes) -> str:
-        """Which senders leave something about packets to a VIP to a device that does not do it; "": none is known."""
+        """What an operator must know of senders to a VIP that leave work to a device which does not do it; "": none is
+        known."""
         return "; ".join(offloading(told) for (of, *_), told in _by_host(self._senders).items() if of == vip)
 
     def losing(self) -> bool:
@@ -77,7 +78,8 @@ def _by_host(senders: Iterable[OffloadingSender]) -> dict[tuple[bytes, bytes, in
 
 
 def offloading(senders: Sequence[OffloadingSender]) -> str:
-    """What an operator must know of a host that is such a sender. senders: it by each of its addresses."""
+    """What an operator must know of a host that leaves work to its device. senders: the host, once for each of its
+    addresses."""
     sender, *others = senders
     address = socket.inet_ntoa(sender.address) + (f" and {len(others)} more addresses" if others else "")
     who, vip = f"{address} (MAC address {sender.mac.hex(':')})", socket.inet_ntoa(sender.vip)

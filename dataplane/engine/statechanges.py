@@ -1,7 +1,5 @@
-"""When the states of services, pools and servers last changed: one word each, and the time since which it is true.
-
-A server takes no room here until its state is another than the one it began with: an engine starts with thousands.
-"""
+"""When the states of services, pools and servers last changed: a state in one word, and the time since which it is
+true. A server is stored here only once its state changes: an engine starts with thousands."""
 
 from __future__ import annotations
 
@@ -100,7 +98,7 @@ class StateChanges:
             self.pool(uuid, operstate.best(of_pool))
 
     def server(self, pool: str, address: bytes, word: Word) -> None:
-        """Something is known of a server that was not, or is no longer."""
+        """A server's state became known, or unknown."""
         known = self._known.get(pool)
         if known is None:
             return
@@ -126,8 +124,8 @@ class StateChanges:
         self._services.pop(key, None)
 
     def of_server(self, pool: str, address: bytes) -> float | None:
-        """When a server's state last changed, in seconds since the epoch: where it never did, when its pool came. None
-        where there is no such pool."""
+        """When a server's state last changed, in seconds since the epoch. A state that never changed has the time at
+        which its pool came. None: there is no such pool."""
         known = self._known.get(pool)
         if known is None:
             return None
@@ -135,24 +133,24 @@ class StateChanges:
         return known.came if since is None else since.at
 
     def of_pool(self, uuid: str) -> float | None:
-        """When a pool's state last changed; None where it has none yet."""
+        """When a pool's state last changed. None: it has none yet."""
         since = self._pools.get(uuid)
         return None if since is None else since.at
 
     def word_of_service(self, key: str) -> str:
-        """A service's state in one word, "" where it has none yet."""
+        """A service's state in one word; "": it has none yet."""
         since = self._services.get(key)
         return "" if since is None else since.word
 
     def states(self, uuid: str) -> list[Since]:
-        """The states of a pool's servers, by address, each with its time; none where there is no such pool."""
+        """The states of a pool's servers by address, each with its time. Empty: there is no such pool."""
         known = self._known.get(uuid)
         if known is None:
             return []
         return [known.servers.get(one) or Since(known.word(one), known.came) for one in known.members.addresses]
 
     def of_service(self, key: str) -> float | None:
-        """When a service's state last changed; None where it has none yet."""
+        """When a service's state last changed. None: it has none yet."""
         since = self._services.get(key)
         return None if since is None else since.at
 

@@ -11,14 +11,15 @@ from dataplane.plan.index import ServiceIndex
 
 
 def service(planned: plan.Service) -> tuple[Subject, str]:
-    """A service, and the same in words."""
+    """A service as the subject of an event, and its name in words."""
     port = f"{planned.port}" if planned.port == planned.port_end else f"{planned.port}-{planned.port_end}"
     about = Subject("virtualservice", planned.virtualservice, planned.tenant, planned.uuid)
     return about, f"virtual service {planned.virtualservice} ({planned.vip}, {planned.protocol} {port})"
 
 
 def member(index: ServiceIndex, pool: str, server: bytes = b"") -> tuple[Subject, str]:
-    """A server of a pool (its uuid), and the same in words; without an address the pool itself."""
+    """A server of a pool as the subject of an event, and its name in words; without an address the pool itself. pool:
+    its uuid."""
     one = next(iter(index.of_pool(pool)), None)
     name, tenant = (one.pool, one.pool_tenant or one.tenant) if one is not None else (pool, "")
     if not server:

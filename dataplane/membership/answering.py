@@ -1,4 +1,4 @@
-"""What other hosts ask an engine through etcd is answered there."""
+"""Answers what other hosts ask this engine through etcd."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Answering:
         self._work: dict[str, asyncio.Task[None]] = {}  # by question, as long as it is asked
 
     def heard(self, found: Mapping[str, KeyValue]) -> None:
-        """These are asked now: new ones are answered, and those are given up that nobody asks any more."""
+        """These requests stand in etcd now. New ones are answered; work on those that are gone is given up."""
         for id_ in self._work.keys() - found.keys():
             self._work.pop(id_).cancel()
         for id_, one in found.items():

@@ -1,4 +1,5 @@
-"""Concludes who is there, and writes where VIPs are: each engine for those whose next one it is, the placer for all."""
+"""Decides which engines are there, and writes where VIPs are. Each engine writes for VIPs that it is to have next; the
+placer writes for all."""
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ class Arbiter:
         self._task = tasks.once(self._run())
 
     def wake(self, *, makes_secret: bool) -> None:
-        """Something is known that was not. makes_secret: the cluster has no secret yet."""
+        """Something new is known. makes_secret: the cluster has no secret yet."""
         self._makes_secret = makes_secret
         self._dirty.set()
 

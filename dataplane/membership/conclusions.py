@@ -1,4 +1,5 @@
-"""Who is there, and what each engine is to do, concluded from what etcd holds: the same by everybody. Pure."""
+"""What follows from etcd's content: which engines are there, and what each one is to do. Every engine concludes the
+same. Pure."""
 
 from __future__ import annotations
 
@@ -56,14 +57,14 @@ def presences(
 
 
 def remembered(found: Mapping[str, Presence], engines: Collection[str], places: Iterable[Place]) -> set[str]:
-    """The engines that somebody still asks after: of a dead one only while a VIP is to leave it."""
+    """The engines that somebody still needs to know of. A dead one is needed while a VIP is to leave it."""
     placed = {name for place in places for name in (*place.engines, *(leaver.engine for leaver in place.leavers))}
     return {name for name, one in found.items() if one is not Presence.DEAD or name in engines or name in placed}
 
 
 def roles(name: str, situation: Situation, group: str, heard: Mapping[bytes, int]) -> dict[bytes, Role]:
-    """What an engine is to do for each address of its group's VIPs. One without a place yet is not among them. heard:
-    the highest epoch by which another engine says to answer ARP for an address."""
+    """What an engine is to do for each address of its group's VIPs. Addresses without a place yet are left out. heard:
+    the highest epoch by which another engine says that it answers ARP for an address."""
     found: dict[bytes, Role] = {}
     for vip in situation.vips.values():
         place = situation.places.get(vip.uuid)

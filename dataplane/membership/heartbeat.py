@@ -30,7 +30,7 @@ _MAGIC = b"AVIH\x01"
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What it tells."""
+    """What a heartbeat says."""
 
     name: str  # of the engine
     clock: float  # what time it is there, seconds since the epoch
@@ -46,7 +46,7 @@ def write(secret: bytes, beat: Heartbeat) -> bytes:
 
 
 def read(secret: bytes, datagram: bytes) -> Heartbeat | None:
-    """What a datagram tells; None of one that is no heartbeat of the cluster's."""
+    """What a datagram says. None: it is no heartbeat of this cluster."""
     told = datagram[_HEAD.size :]
     if len(told) < _SELF.size:
         return None
@@ -61,14 +61,14 @@ def read(secret: bytes, datagram: bytes) -> Heartbeat | None:
 
 
 def portions(epochs: Mapping[bytes, int]) -> list[dict[bytes, int]]:
-    """All VIPs, as many as fit into a heartbeat at a time; one portion at least."""
+    """All VIPs, cut into as many as fit into one heartbeat. There is at least one portion."""
     every = sorted(epochs.items())
     return [dict(every[at : at + MOST]) for at in range(0, len(every), MOST)] or [{}]
 
 
 def skew(offsets: Iterable[float]) -> float:
-    """How far another clock is behind, in seconds, of several differences between arrival and what the heartbeat told:
-    the least, since the journey only adds to it."""
+    """How far another clock is behind, in seconds. offsets: arrival minus the time in the heartbeat. The least one
+    counts, since the journey only adds to it."""
     return min(offsets, key=abs, default=0.0)
 
 

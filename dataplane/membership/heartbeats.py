@@ -99,7 +99,7 @@ class Heartbeats:
         self._thread.start()
 
     def tell(self, told: Told) -> None:
-        """This is to be told, and these heard, from now on; the loop is alive."""
+        """From now on say this, and listen to these. It also shows that the loop lives."""
         self._told = told
         self._touched = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""What an engine knows of its cluster: of the engines, of who places, and of where VIPs are."""
+"""What an engine knows of its cluster: the engines, the placer, and where VIPs are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dataplane.placement.model import Place, Presence, Situation
 
 @dataclass(slots=True)
 class Knowledge:
-    """As it is now. Each of its values is another object when it is another value."""
+    """What is known now. A value that changes becomes another object."""
 
     name: str  # the engine's own
     engines: Mapping[str, Known] = field(default_factory=dict)  # that are registered
@@ -27,13 +27,13 @@ class Knowledge:
     vips: Vips = field(default_factory=Vips)  # of the plan
 
     def situation(self, now: float) -> Situation:
-        """All that placement is decided from. now: seconds since the epoch."""
+        """All that placement depends on. now: seconds since the epoch."""
         records = {name: known.record for name, known in self.engines.items()}
         gone = self.placer.groups if self.placer else {}
         return situation.situation(self.common, self.vips, records, self.presences, gone, self.places, now)
 
     def has_heirs(self, group: str) -> bool:
-        """Whether others of a group, which is the engine's own, have its VIPs when it is taken for dead."""
+        """Whether other engines of the engine's own group take its VIPs when it is believed dead."""
         records = {name: known.record for name, known in self.engines.items() if name != self.name}
         others = situation.situation(self.common, Vips(), records, self.presences, {}, {}, 0.0).engines.values()
         return any(other.keeps for other in others if other.group == group and other.name != self.name)

@@ -57,7 +57,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far an engine is heard."""
+    """Whether an engine is a member, and if not, why."""
 
     standing: Standing = Standing.JOINING
     reason: str = ""  # why it is not heard, in words
@@ -105,18 +105,18 @@ class Link:
             thread.start()
 
     def say(self, value: bytes) -> None:
-        """Have the own key hold this. It is written where it is another value than before."""
+        """Write this value to the own key, if it is a new value."""
         self._wanted = value
         self._jobs.put(None)
 
     def renew(self) -> None:
-        """The own key has gone: see at once whether the lease lives, and write it again."""
+        """The own key is gone. Find out at once whether the lease lives, and write the key again."""
         self._due = 0.0
         self._jobs.put(None)
 
     def do(self, job: Job[T]) -> Future[T]:
-        """Have the thread that writes do something, behind what it was given before. It must do no harm if it is done
-        twice. The result is ClusterError where etcd does not answer."""
+        """Have the thread that writes run this, after what it was given before. It may run twice, so it must do no harm
+        then. The result is ClusterError where etcd does not answer."""
         future: Future[T] = Future()
         self._jobs.put((job, future))
         return future
@@ -127,7 +127,7 @@ class Link:
         return now - self._answering if now - self._answered < LEASE else 0.0
 
     def close(self, *, leave: bool) -> None:
-        """End. leave: the own key goes at once, not when its lease ends."""
+        """End. leave: delete the own key at once instead of with its lease."""
         if leave and self._threads[0].is_alive():
             with suppress(TimeoutError):
                 self.do(_revoke).exception(PATIENCE)

@@ -102,7 +102,7 @@ class Membership:
         self._arbiter = Arbiter(self.known, self.link, self._conclude)
 
     def start(self) -> None:
-        """Begin; whoever wants more of etcd has told the link so."""
+        """Begin. Whoever wants more from etcd has told the link before."""
         self.link.start(self._said.text())
         self._beats.start()
         self._arbiter.start()
@@ -119,13 +119,13 @@ class Membership:
         return self.link.state.reason if self.link.state.standing is Standing.REFUSED else ""
 
     def follow(self, common: plan.Common, services: Iterable[plan.Service]) -> None:
-        """This is the plan from now on: what engines share, and the services of all groups."""
+        """Take over a plan: what engines share, and the services of all groups."""
         self.known.common, self.known.vips = common, situation.vips(services)
         self._decide()
 
     def say(self, said: EngineRecord, *, carrier: bool) -> None:
-        """This is so of the engine from now on; the others hear of it where something is new. carrier: a link of its
-        has one."""
+        """This is true of the engine from now on. Others hear of it if it is new. carrier: one of its links has a
+        carrier."""
         self._base, self._carrier = said, carrier
         self._say()
         self._beat()
@@ -139,7 +139,7 @@ class Membership:
 
     @property
     def placed(self) -> bool:
-        """Whether a VIP is, by its place, this engine's to announce."""
+        """Whether this engine is to announce a VIP, by the VIP's place."""
         return any(role.answers or role.tells for role in self._roles.values())
 
     @property
@@ -153,7 +153,7 @@ class Membership:
 
     @property
     def first(self) -> bool:
-        """Whether this engine comes first of those of its group: what one of them is to tell it tells."""
+        """Whether this engine is the first of its group. That one says what one engine of a group is to say."""
         group = self._base.group
         names = (name for name, known in self.known.engines.items() if known.record.group == group)
         return min(names, default="") == self.name
@@ -184,7 +184,7 @@ class Membership:
         }
 
     async def leave(self, seconds: float) -> None:
-        """Have others take this engine's VIPs, and wait for that at most so long, and until hosts have heard of it."""
+        """Have others take this engine's VIPs. Waits for that, and until hosts have heard of it, at most so long."""
         self._leaving = True
         self._say()
         had = bool(self.placed)
@@ -196,7 +196,7 @@ class Membership:
             await asyncio.sleep(BELIEVED)
 
     async def close(self, *, leave: bool) -> None:
-        """End. leave: the others hear of it at once."""
+        """End. leave: tell the others at once."""
         await self._arbiter.close()
         await asyncio.to_thread(self._beats.close)
         await asyncio.to_thread(self.link.close, leave=leave)

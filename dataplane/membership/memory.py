@@ -47,7 +47,7 @@ def write(path: Path, known: Remembered) -> None:
 
 
 def read(path: Path, cluster: str) -> Remembered:
-    """What is remembered of a cluster; of another one nothing, nor of a file that cannot be read."""
+    """What is remembered of a cluster. Empty for another cluster, and for a file that cannot be read."""
     try:
         told = jsontext.loads(files.read(path, largest=_LARGEST))
         if told["cluster"] != cluster:

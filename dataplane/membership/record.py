@@ -18,7 +18,7 @@ FOLDER = "engine/"
 
 @dataclass(frozen=True, slots=True)
 class EngineRecord:
-    """An engine as it tells of itself. It is written when something of it changes, its clock alone excepted."""
+    """What an engine says of itself. It is written when anything but its clock changes."""
 
     identity: str  # of the engine among all: two hosts, or state directories, have never the same
     host: str  # the name of its host
@@ -42,14 +42,14 @@ class EngineRecord:
         return json.dumps(asdict(self)).encode()
 
     def same(self, other: EngineRecord | None) -> bool:
-        """Whether there is nothing new in it."""
+        """Whether another record says the same."""
         return other is not None and all(
             getattr(self, one.name) == getattr(other, one.name) for one in fields(self) if one.name != "clock"
         )
 
 
 def read(text: bytes) -> EngineRecord | None:
-    """The record that etcd holds. None: it is none. What a newer release added is passed over."""
+    """The record that etcd holds. None: it is no record. Fields that a newer release added are ignored."""
     try:
         told = jsontext.loads(text)
         known = {one.name: _value(told[one.name], one.type) for one in fields(EngineRecord) if one.name in told}

@@ -1,5 +1,5 @@
-"""What operators ask of placement, from whichever host: read from etcd, decided here, written where nothing moved
-meanwhile. The engine that places keeps to it."""
+"""Operators' requests to placement, from any host: read etcd, decide here, and write if nothing moved meanwhile. The
+engine that places respects the result."""
 
 from __future__ import annotations
 
@@ -84,8 +84,7 @@ def _known(etcd: Etcd, common: plan.Common) -> Knowledge:
 
 
 def request(etcd: Etcd, planned: plan.Plan, decide: Callable[[Seen], Mapping[str, Place]]) -> Mapping[str, Place]:
-    """Have placement do what is asked for. decide: the new places, by VIP. Returns them. Raises ClusterError,
-    PlacementError."""
+    """Carry out a request. decide: gives the new places by VIP. Returns them. Raises ClusterError, PlacementError."""
     for _ in range(_TIMES):
         seen = read(etcd, planned)
         changes = decide(seen)
@@ -96,24 +95,24 @@ def request(etcd: Etcd, planned: plan.Plan, decide: Callable[[Seen], Mapping[str
 
 
 def scale_out(seen: Seen, vip: str, engine: str = "") -> dict[str, Place]:
-    """One engine more for a VIP: the one that is named, else the one that placement takes. Raises PlacementError."""
+    """Add an engine to a VIP: the named one, else the one that placement chooses. Raises PlacementError."""
     return {vip: requests.scale_out(seen.situation, vip, engine)}
 
 
 def scale_in(seen: Seen, vip: str, engine: str = "") -> dict[str, Place]:
-    """One engine less: the one that is named, else the last one. Raises PlacementError."""
+    """Remove an engine from a VIP: the named one, else the last one. Raises PlacementError."""
     return {vip: requests.scale_in(seen.situation, vip, engine)}
 
 
 def migrate(seen: Seen, vip: str, source: str = "", target: str = "") -> dict[str, Place]:
-    """One engine in the place of another: the named ones, else the first one, and the one that placement takes. Raises
+    """Replace an engine by another: the named ones, else the first one by the one that placement chooses. Raises
     PlacementError."""
     engines = seen.situation.places.get(vip, Place()).engines
     return {vip: requests.migrate(seen.situation, vip, source or next(iter(engines), ""), target)}
 
 
 def switch_over(seen: Seen, engine: str) -> dict[str, Place]:
-    """The standby engine of a pair active for all VIPs for which an engine is. Raises PlacementError."""
+    """Make the standby engine of a pair the active one for all VIPs of the named engine. Raises PlacementError."""
     return requests.switch_over(seen.situation, engine)
 
 

@@ -1,8 +1,5 @@
-"""The changes of pools' tables, in etcd: one engine of a group tells them to those that begin later.
-
-All engines of a group see about the same changes, so one of them is enough. What is too old to matter is passed over by
-who reads it.
-"""
+"""Changes of pools' tables, in etcd: one engine of a group writes them for engines that begin later. All engines of a
+group see about the same changes, so one is enough. Readers ignore what is too old to matter."""
 
 from __future__ import annotations
 
@@ -30,8 +27,7 @@ class Sharing:
         self._job: Future[dict[str, bytes]] | None = None
 
     def tell(self, changes: Mapping[str, Sequence[Held]]) -> None:
-        """These are the changes by now, of all pools that have any. Where etcd does not answer it is tried anew with
-        the next call."""
+        """Write the changes of all pools that have any. If etcd does not answer, the next call tries again."""
         if self._job is not None:
             if not self._job.done():
                 return
@@ -44,7 +40,7 @@ class Sharing:
             self._job = self._link.do(lambda etcd, _: _write(etcd, folder, told, wanted))
 
     def recall(self) -> Future[dict[str, list[Held]]]:
-        """What others told, by pool."""
+        """What other engines wrote, by pool."""
         folder = self._link.key(FOLDER)
 
         def job(etcd: Etcd, _: int) -> dict[str, list[Held]]:

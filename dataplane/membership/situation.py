@@ -1,7 +1,5 @@
-"""What placement is decided from, of the plan and of what engines and the placer have in etcd. Pure.
-
-A VIP is named by its lowest address: the addresses of one VsVip are those that have a virtual service in common.
-"""
+"""What placement depends on: read from the plan, and from what engines and the placer have in etcd. Pure. A VIP is
+named by its lowest address: the addresses of one VsVip are those that share a virtual service."""
 
 from __future__ import annotations
 
@@ -79,8 +77,8 @@ def situation(
     places: Mapping[str, Place],
     now: float,
 ) -> Situation:
-    """All that placement is decided from. records: of the engines that are registered; gone: the group of each that was
-    once; now: seconds since the epoch."""
+    """All that placement depends on. records: of the registered engines; gone: the group of each engine that was
+    registered once; now: seconds since the epoch."""
     speaking = {name for name, bgp in common.bgp.items() if bgp.peers}
     routed = {
         name: one if one.group in speaking else Vip(one.uuid, one.group, one.addresses, False, one.tag)

@@ -1,4 +1,4 @@
-"""What engines write into etcd of placement: each write is compared with what it was decided from."""
+"""What engines write into etcd of placement. Each write holds only if what it was decided from is still there."""
 
 from __future__ import annotations
 
