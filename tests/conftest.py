@@ -20,6 +20,7 @@ import hypothesis
 import pytest
 
 from tests import forked, scheduling
+from tests.examples import WANTED
 from tests.scheduling import pytest_collection_modifyitems, pytest_runtest_protocol, pytest_xdist_make_scheduler
 
 __all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol", "pytest_xdist_make_scheduler"]
@@ -29,10 +30,8 @@ MARK = "AVI_TEST_RUN"
 # would compile its modules again: a quarter of the processor time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-EXAMPLES = int(os.environ.get("AVI_TEST_EXAMPLES", "40"))
-"""Examples of a property that does not say how many it needs."""
 hypothesis.settings.register_profile(
-    "suite", max_examples=EXAMPLES, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "suite", max_examples=WANTED, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 # How fast the machine is, with other tests beside them, is not what properties are about.
 hypothesis.settings.load_profile("suite")

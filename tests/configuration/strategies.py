@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from avi_shell.configuration import document
+from avi_shell.configuration import captureorder, document
 from avi_shell.configuration.document import Document, reference
 from grammar import relations, schema
 
@@ -49,7 +49,16 @@ UNIQUE = {
 def documents(segment: str) -> st.SearchStrategy[Document]:
     """Documents of a kind, without its name, that are right by themselves."""
     kind = schema.kind(segment)
-    return _messages(kind, kind.root, 0).map(lambda found: _agreeing({k: v for k, v in found.items() if k != "name"}))
+    agreeing = _orderly if segment == "debugvirtualservice" else _agreeing
+    return _messages(kind, kind.root, 0).map(lambda found: agreeing({k: v for k, v in found.items() if k != "name"}))
+
+
+def _orderly(found: Document) -> Document:
+    """Debug settings without those that ask for a capture that cannot be."""
+    for name in ("capture_filters", "capture_params", "debug_ip"):
+        if captureorder.faults(found | {"name": "x"}):
+            found = {key: value for key, value in found.items() if key != name}
+    return found
 
 
 def _agreeing(found: Document) -> Document:

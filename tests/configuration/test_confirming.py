@@ -24,6 +24,7 @@ from avi_shell.configuration.store import Store
 from avi_shell.errors import Refused, ShellError
 from dataplane.plan import unconfirmed
 from dataplane.plan.unconfirmed import Unconfirmed, Watch
+from tests.examples import examples
 
 from .addresses import address
 from .conftest import Site
@@ -145,7 +146,7 @@ def test_a_name_that_another_has_by_now_is_free_again_when_both_are_undone(site:
     assert look(site.configuration) == before
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.tuples(st.sampled_from(MORE), st.booleans()), min_size=2, max_size=8),
     st.randoms(use_true_random=False),

@@ -14,6 +14,7 @@ from avi_shell.output import differences
 from grammar import schema
 from tests.configuration.addresses import address, prefix
 from tests.configuration.strategies import documents
+from tests.examples import examples
 
 POOL, SERVICE, VRF = schema.kind("pool"), schema.kind("virtualservice"), schema.kind("vrfcontext")
 UDP = reference("networkprofile", "System-UDP-Fast-Path")
@@ -137,7 +138,7 @@ def test_a_sentence_names_the_first_and_counts_the_others() -> None:
 
 @pytest.mark.parametrize("segment", schema.SEGMENTS)
 @given(data=st.data())
-@settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=examples(12), suppress_health_check=list(HealthCheck), deadline=None)
 def test_forward_and_backward_are_identities(segment: str, data: st.DataObject) -> None:
     kind = schema.kind(segment)
     before, after = data.draw(documents(segment)), data.draw(documents(segment))
@@ -161,7 +162,7 @@ def test_forward_and_backward_are_identities(segment: str, data: st.DataObject) 
     gone=st.integers(0, 8),
     weights=st.lists(st.integers(1, 3), min_size=8, max_size=8),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_any_rearrangement_of_servers_leads_back(
     before: list[int], after: list[int], gone: int, weights: list[int]
 ) -> None:

@@ -25,6 +25,7 @@ from avi_shell.errors import InvalidObject, NotFound, Refused, ShellError
 from dataplane.plan import sqlite
 from grammar import schema
 from tests.bench.commits import Work
+from tests.examples import examples
 
 from .addresses import address
 from .conftest import Site
@@ -108,7 +109,7 @@ def changed() -> Configuration:
 
 
 @given(one=st.integers(0, 20), other=st.integers(0, 20))
-@settings(max_examples=40, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=examples(20), suppress_health_check=list(HealthCheck), deadline=None)
 def test_what_differs_between_two_configurations_leads_from_each_to_the_other(
     changed: Configuration, one: int, other: int
 ) -> None:

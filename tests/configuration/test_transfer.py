@@ -17,6 +17,7 @@ from avi_shell.session.session import Session
 from dataplane.errors import PlanError
 from dataplane.plan import file, sqlite
 from grammar import schema
+from tests.examples import examples
 
 from .addresses import address, prefix
 from .conftest import Site, tcp_profile
@@ -229,7 +230,7 @@ def test_compile_says_what_is_wrong(tmp_path: Path, text: str | None, message: s
 
 @EACH
 @given(data=st.data())
-@settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=examples(10), suppress_health_check=list(HealthCheck), deadline=None)
 def test_defaults_add_and_never_change(segment: str, data: st.DataObject) -> None:
     kind = schema.kind(segment)
     typed = data.draw(documents(segment))
@@ -242,7 +243,7 @@ def test_defaults_add_and_never_change(segment: str, data: st.DataObject) -> Non
 
 @EACH
 @given(data=st.data())
-@settings(max_examples=15, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=examples(8), suppress_health_check=list(HealthCheck), deadline=None)
 def test_any_object_survives_every_transfer(segment: str, data: st.DataObject) -> None:
     kind = schema.kind(segment)
     configuration = Configuration.in_memory()

@@ -18,6 +18,7 @@ from avi_shell.configuration.document import HIDDEN_STATE, reference
 from avi_shell.configuration.record import Author
 from avi_shell.configuration.store import Store
 from avi_shell.errors import NotFound, Refused, ShellError
+from tests.examples import examples
 
 from .addresses import address
 from .conftest import Site, tcp_profile
@@ -111,7 +112,7 @@ MORE: list[Callable[[Site, Random], None]] = [
 ]  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(MORE), max_size=14), st.randoms(use_true_random=False), st.data())
 def test_after_any_history_a_rollback_gives_exactly_that_configuration(
     steps: list[Callable[[Site, Random], None]], random: Random, data: st.DataObject

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from dataplane import drawing
 from dataplane.drawing import draw
+from tests.examples import examples
 
 
 def by_rich(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
@@ -61,7 +62,7 @@ printable = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size
 
 
 @given(st.lists(st.tuples(printable, printable), max_size=3))
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_what_fits_is_drawn_as_rich_draws_it(rows: list[tuple[str, str]]) -> None:
     columns = ("Field", "Value")
     assert draw(columns, rows) == by_rich(columns, rows, 200)
@@ -71,7 +72,7 @@ words = st.lists(st.text("abc-", min_size=1, max_size=30), min_size=1, max_size=
 
 
 @given(st.lists(st.tuples(words, words, words), min_size=1, max_size=4), st.integers(40, 90))
-@settings(max_examples=50)
+@settings(max_examples=examples(30))
 def test_a_folded_table_has_every_word_and_no_line_too_long(rows: list[tuple[str, str, str]], width: int) -> None:
     drawn = draw(("One", "Two", "Three"), rows, width)
     assert len({len(line) for line in drawn.splitlines()}) == 1

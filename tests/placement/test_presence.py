@@ -10,6 +10,7 @@ from dataplane.placement import arbitration, hearing, placing
 from dataplane.placement.arbitration import LEASE, Registration
 from dataplane.placement.hearing import Hearing, Timing
 from dataplane.placement.model import Group, Mode, Presence, Situation
+from tests.examples import examples
 
 from .groups import GROUP, changed, settled, situation, situations
 from .network import TICK, TIMING, Network
@@ -208,7 +209,7 @@ FAULTS = st.lists(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(15))
 @given(FAULTS, st.integers(2, 3), st.sampled_from([Mode.ACTIVE_ACTIVE, Mode.N_PLUS_M]))
 def test_whatever_fails_there_is_one_owner_afterwards(
     faults: list[tuple[str, str, str, float]], engines: int, mode: Mode

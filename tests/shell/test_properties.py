@@ -19,6 +19,7 @@ from avi_shell.session.session import Session
 from grammar import relations, schema, tree
 from grammar.fields import is_mode, one_token
 from grammar.lexer import quote
+from tests.examples import examples
 
 from .conftest import VIRTUAL_SERVICE
 
@@ -94,7 +95,7 @@ def condition(session: Session) -> Any:
     )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(soups)
 def test_no_line_ends_in_a_traceback_and_a_refused_one_changes_nothing(lines: list[str]) -> None:
     session = fresh()
@@ -109,7 +110,7 @@ def test_no_line_ends_in_a_traceback_and_a_refused_one_changes_nothing(lines: li
         session.offer(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(70), deadline=None)
 @given(
     st.lists(tokens, max_size=6).map(" ".join), st.sampled_from(["", "configure pool p1", "debug virtualservice vs1"])
 )
@@ -222,7 +223,9 @@ def outcome(session: Session, segment: str) -> Any:
     return {name: value for name, value in (stored or {}).items() if name not in ("uuid", "_last_modified")}
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 @given(objects())
 def test_both_styles_of_saving_store_the_same(made: tuple[str, list[Any]]) -> None:
     segment, body = made
@@ -245,7 +248,7 @@ def leave(session: Session, text: str) -> None:
         session.run("cancel")
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(objects(), st.data())
 def test_cancel_restores(made: tuple[str, list[Any]], data: st.DataObject) -> None:
     """Whatever is typed in a sub-mode and those below it, `cancel` leaves the object as it was before."""

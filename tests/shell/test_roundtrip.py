@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from avi_shell.configuration import transfer
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.session.session import Session
+from tests.examples import examples
 
 from .conftest import VIRTUAL_SERVICE
 from .test_properties import fresh, in_short_style, objects, opening
@@ -20,7 +21,7 @@ def told(configuration: Configuration) -> Any:
     return json.loads(text, object_pairs_hook=lambda pairs: {k: v for k, v in pairs if k not in ("uuid", "META")})
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(objects(), min_size=1, max_size=3))
 def test_running_config_recreates_the_configuration(made: list[tuple[str, list[Any]]]) -> None:
     session = fresh()
