@@ -23,7 +23,7 @@ BEYOND = {"grammar": (), "dataplane": (), "avi_shell": ("grammar", "dataplane")}
 KNOWN_OF_DATAPLANE = {
     "dataplane.plan", "dataplane.client", "dataplane.cluster", "dataplane.drawing", "dataplane.errors",
     "dataplane.events", "dataplane.foreign", "dataplane.impact", "dataplane.membership", "dataplane.placement",
-    "dataplane.rates", "dataplane.server.recipe", "dataplane.statedir", "dataplane.version",
+    "dataplane.ratehistory", "dataplane.server.recipe", "dataplane.statedir", "dataplane.version",
 }  # fmt: skip
 """All that the shell may know of the dataplane."""
 LONGEST = 400

@@ -16,7 +16,7 @@ from avi_shell.output.result import Result
 from avi_shell.output.sight import Line, Sight, word
 from dataplane import client
 from dataplane.foreign.text import visible
-from dataplane.rates import short, sparkline
+from dataplane.ratehistory import short, sparkline
 
 _COLOURS = {
     "OPER_UP": "green",

@@ -13,7 +13,7 @@ from avi_shell.output.sight import Drops, Line, Sight, word
 from avi_shell.views import live, reported, servicetables
 from avi_shell.views.gathering import Engines
 from dataplane import client
-from dataplane.rates import Rates, short
+from dataplane.ratehistory import RateHistory, short
 
 EVENTS = 50
 """Events that are told, of all engines."""
@@ -30,7 +30,7 @@ class LiveView:
     """Looks at a virtual service again and again, and knows its rates from the second look on."""
 
     document: Document
-    _rates: Rates = field(default_factory=Rates)
+    _rates: RateHistory = field(default_factory=RateHistory)
 
     def look(self, engines: Engines) -> tuple[Sight, list[dict[str, Any]]]:
         """What there is to see now, and the same as data: one object an engine."""

@@ -9,7 +9,7 @@ from typing import Any
 from dataplane.daemon import status
 from dataplane.engine.engine import Engine
 from dataplane.metrics import page
-from dataplane.rates import Rates
+from dataplane.ratehistory import RateHistory
 
 LEAST = 1.0
 """Seconds between two looks."""
@@ -25,10 +25,10 @@ class Looks:
         self._engine = engine
         self._one = asyncio.Lock()
         self._report: dict[str, Any] = {}
-        self._rates = Rates(page.BARS)
+        self._rates = RateHistory(page.BARS)
         self._until = 0.0
 
-    async def look(self) -> tuple[dict[str, Any], Rates]:
+    async def look(self) -> tuple[dict[str, Any], RateHistory]:
         """The report, and the rates of its counters. Neither changes afterwards."""
         async with self._one:
             began = time.monotonic()

@@ -22,9 +22,9 @@ from typing import Any
 from dataplane import plan, statedir
 from dataplane.daemon import eventhook, leftovers, observing, ownname, speaking
 from dataplane.daemon.capturing import Capturing
+from dataplane.daemon.enginerates import EngineRates
 from dataplane.daemon.following import Following
 from dataplane.daemon.joining import Joining
-from dataplane.daemon.rates import Rates
 from dataplane.daemon.requests import Requests
 from dataplane.daemon.speaking import Speaking
 from dataplane.daemon.undoing import Undoing
@@ -196,7 +196,7 @@ class Daemon:
                 return {"bgp": speaker.report(), "following": following.report(), "membership": membership}
 
             capturing = Capturing(engine, self._settings.state)
-            rates = Rates(engine.driver.counters, lambda: len(engine.services) + engine.index.size)
+            rates = EngineRates(engine.driver.counters, lambda: len(engine.services) + engine.index.size)
             requests = Requests(
                 engine, self._reason, self._source.wake, lambda: self._source.unconfirmed, beside, capturing, rates
             )

@@ -17,7 +17,7 @@ from dataplane.client import short_path
 from dataplane.daemon import diagnose, enginetables, impact, questions, status, undoing
 from dataplane.daemon.aspect import Aspect
 from dataplane.daemon.capturing import Capturing
-from dataplane.daemon.rates import Rates
+from dataplane.daemon.enginerates import EngineRates
 from dataplane.engine import flowquery
 from dataplane.engine.engine import Engine
 from dataplane.errors import EngineError
@@ -96,7 +96,7 @@ class Requests:
         waiting: Callable[[], Unconfirmed | None] = lambda: None,
         beside: Callable[[], dict[str, Any]] = dict,
         capturing: Capturing | None = None,
-        rates: Rates | None = None,
+        rates: EngineRates | None = None,
     ) -> None:
         self._engine, self._chosen, self._look, self._waiting, self._beside = engine, chosen, look, waiting, beside
         self._capturing, self._rates = capturing, rates

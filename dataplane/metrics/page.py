@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlencode
 
 from dataplane import client
-from dataplane.rates import Rates, short, sparkline
+from dataplane.ratehistory import RateHistory, short, sparkline
 
 Report = Mapping[str, Any]
 
@@ -70,7 +70,7 @@ def counters(report: Report) -> Iterator[tuple[Hashable, int]]:
         yield ("dropped", reason), number
 
 
-def html(report: Report, rates: Rates, asked: Asked) -> str:
+def html(report: Report, rates: RateHistory, asked: Asked) -> str:
     """The page of an engine's report (`dataplane.daemon.status`). rates: of its `counters`."""
     pools = [pool for pool in report["pools"] if asked.pool in ("", pool["uuid"])]
     services = [one for one in report["services"] if asked.pool in ("", one["pool_uuid"])]
@@ -112,7 +112,7 @@ def _head(report: Report, asked: Asked) -> Iterator[str]:
         yield '<p><a href="/">All services</a></p>'
 
 
-def _services(services: Sequence[Report], rates: Rates) -> Iterator[str]:
+def _services(services: Sequence[Report], rates: RateHistory) -> Iterator[str]:
     yield "<h2>Virtual services</h2>"
     columns = "Name|VIP|Port|State|Since|#Packets/s|#Bits/s||#Packets|#Bytes|#Dropped|Reason"
     yield from _table(
@@ -135,7 +135,7 @@ def _services(services: Sequence[Report], rates: Rates) -> Iterator[str]:
     )
 
 
-def _pool(pool: Report, rates: Rates, asked: Asked) -> Iterator[str]:
+def _pool(pool: Report, rates: RateHistory, asked: Asked) -> Iterator[str]:
     servers = pool["servers"]
     up = sum(server["state"] == "up" for server in servers)
     yield (
@@ -172,7 +172,7 @@ def _link(pool: Report, first: int) -> str:
     return escape("/?" + urlencode({"pool": pool["uuid"], "from": first}))
 
 
-def _server(pool: Report, one: Report, rates: Rates) -> tuple[str, ...]:
+def _server(pool: Report, one: Report, rates: RateHistory) -> tuple[str, ...]:
     remedy = f"<br>to mend it: <code>{escape(one['remedy'])}</code>" if one["remedy"] else ""
     flows = f"<br>{one['flows']:,} flows remain" if one["flows"] is not None else ""
     return (
@@ -190,7 +190,7 @@ def _server(pool: Report, one: Report, rates: Rates) -> tuple[str, ...]:
     )
 
 
-def _drops(report: Report, rates: Rates) -> Iterator[str]:
+def _drops(report: Report, rates: RateHistory) -> Iterator[str]:
     if report["dropped"]:
         yield "<h2>Dropped packets</h2>"
         rows = sorted(report["dropped"].items(), key=lambda one: -one[1])
@@ -223,7 +223,7 @@ def _table(columns: str, rows: Iterable[Sequence[str]]) -> Iterator[str]:
         yield "</tbody></table></div>"
 
 
-def _rates(rates: Rates, key: Hashable) -> tuple[str, str, str]:
+def _rates(rates: RateHistory, key: Hashable) -> tuple[str, str, str]:
     """The cells of packets and bits per second, and how the packets went."""
     sizes = rates.now((key, "bytes"))
     bars = sparkline(rates.past((key, "packets")), BARS).strip()

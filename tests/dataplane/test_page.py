@@ -18,7 +18,7 @@ from dataplane.daemon import observing, status
 from dataplane.daemon.looking import Looks
 from dataplane.metrics import page
 from dataplane.metrics.page import Asked
-from dataplane.rates import Rates
+from dataplane.ratehistory import RateHistory
 
 from .test_metrics import Counting, free_port, get, with_loopback
 from .test_status import FAST, FIRST, PLANNED, SLOW, Site, on_site
@@ -126,7 +126,7 @@ def test_rates_are_shown_from_the_second_look_on() -> None:
         "pools": [],
         "dropped": {"no_server": 4},
     }
-    rates = Rates().added(1.0, dict(page.counters(report)))
+    rates = RateHistory().added(1.0, dict(page.counters(report)))
     report["services"][0] |= {"packets": 30, "bytes": 1900}  # type: ignore[index]
     rates = rates.added(3.0, dict(page.counters(report)))
     assert page._rates(rates, ("10.1.1.1", "tcp", 80)) == ("10", "4000", '<span class="bars">█</span>')

@@ -10,7 +10,7 @@ import pytest
 
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.session.session import Session
-from dataplane.rates import Rates, short, sparkline
+from dataplane.ratehistory import RateHistory, short, sparkline
 
 from .conftest import VIRTUAL_SERVICE, Run, Typist
 from .emulator import Emulator
@@ -21,7 +21,7 @@ Start = Callable[..., Typist]
 
 
 def test_rates_are_of_what_grew_since_the_look_before() -> None:
-    first = Rates().added(10.0, {"a": 100, "b": 7})
+    first = RateHistory().added(10.0, {"a": 100, "b": 7})
     assert first.now("a") is None
     second = first.added(12.0, {"a": 300, "b": 7})
     assert (second.now("a"), second.now("b")) == (100.0, 0.0)
@@ -29,7 +29,7 @@ def test_rates_are_of_what_grew_since_the_look_before() -> None:
     assert [third.now(key) for key in "abc"] == [None, None, None]
     fourth = third.added(14.0, {"a": 60})
     assert list(fourth.past("a")) == [10.0]
-    rates = Rates(kept=3)
+    rates = RateHistory(kept=3)
     for at in range(9):
         rates = rates.added(at, {"a": at * at})
     assert list(rates.past("a")) == [11.0, 13.0, 15.0]

@@ -6,9 +6,9 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
-from dataplane.daemon import rates
+from dataplane.daemon import enginerates
 from dataplane.daemon.aspect import STATES, WHOLE, Aspect
-from dataplane.daemon.rates import Rates
+from dataplane.daemon.enginerates import EngineRates
 from dataplane.forwarding import translate
 from dataplane.forwarding.values import Counters, HandshakeTally, Tally
 
@@ -30,7 +30,7 @@ def counters(packets: int, flows: int = 0, dropped: int = 0) -> Counters:
 class Clock:
     def __init__(self) -> None:
         self.now, self.counters = 0.0, counters(0)
-        self.rates = Rates(lambda: self.counters, lambda: 2, lambda: self.now)
+        self.rates = EngineRates(lambda: self.counters, lambda: 2, lambda: self.now)
 
     def keep(self, now: float, seen: Counters) -> None:
         self.now, self.counters = now, seen
@@ -76,6 +76,6 @@ def test_lists_and_others_pay_for_no_servers_and_very_many_have_no_rates(monkeyp
     other = clock.told(2, counters(2), Aspect("pool-2"))
     assert other is not None
     assert (other["servers"], other["services"]) == ({}, {})
-    monkeypatch.setattr(rates, "MOST", 1)
+    monkeypatch.setattr(enginerates, "MOST", 1)
     clock.keep(3, counters(3))
     assert clock.told(9, counters(9)) is None

@@ -14,7 +14,7 @@ _NONE = array("f")
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-class Rates:
+class RateHistory:
     """Counters at one moment, and how fast they grew. It does not change. kept: rates that are kept of each."""
 
     def __init__(self, kept: int = KEPT) -> None:
@@ -24,10 +24,10 @@ class Rates:
         self._now: dict[Hashable, float] = {}
         self._past: dict[Hashable, array[float]] = {}
 
-    def added(self, at: float, counters: Mapping[Hashable, int]) -> Rates:
+    def added(self, at: float, counters: Mapping[Hashable, int]) -> RateHistory:
         """With what the counters are at a time, seconds. One that fell began anew: it has no rate this time. Those that
         are gone are forgotten."""
-        made, took = Rates(self._kept), at - self._at
+        made, took = RateHistory(self._kept), at - self._at
         made._at, made._last = at, counters
         for key, value in counters.items():
             before = self._last.get(key)

@@ -29,7 +29,7 @@ FLOWS = (1 << 32) // handshakes.SAMPLED_BELOW
 """TCP flows that one sampled flow stands for."""
 
 
-class Rates:
+class EngineRates:
     """The rates of an engine. read: the driver's counters; many: of how many services and servers they are; clock:
     seconds that nobody moves."""
 
