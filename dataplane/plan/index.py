@@ -27,8 +27,9 @@ NOBODY = Members((), ())
 
 def members(service: plan.Service) -> Members:
     """A service's servers in the order that tables count them in."""
-    numbered = sorted((socket.inet_aton(server.address), server) for server in service.servers)
-    return Members(tuple(server for _, server in numbered), tuple(address for address, _ in numbered))
+    addresses = [socket.inet_aton(server.address) for server in service.servers]
+    order = sorted(range(len(addresses)), key=addresses.__getitem__)
+    return Members(tuple(map(service.servers.__getitem__, order)), tuple(map(addresses.__getitem__, order)))
 
 
 class ServiceIndex:
