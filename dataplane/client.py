@@ -6,6 +6,7 @@ file; whether an engine lives is told by connecting.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -33,6 +34,10 @@ Tell = Callable[[str], None]
 
 FEW = 10
 """Sampled flows of a server below which a part of them is not shown."""
+
+
+KEPT = tuple(Path(place) for place in ("/sys/fs/bpf/avi-se", "/run/avi-se", "/dev/shm/avi-se"))
+"""Where the XDP and DPDK drivers keep what forwards, a folder an engine."""
 
 
 def _untold(_text: str) -> None:
@@ -107,6 +112,22 @@ class Answers(NamedTuple):
 
     told: dict[str, dict[str, Any]]  # by engine, sorted
     silent: dict[str, EngineError]  # engines that did not answer in time, or refused
+
+
+def instance(state: Path, name: str) -> str:
+    """The engine's name among all on this machine. The same state directory and name always give the same one."""
+    return f"{name}-{_digest(state)}"
+
+
+def left(state: Path) -> list[str]:
+    """The engines of a state directory whose forwarding is in the kernel, or in memory, whether or not they run."""
+    end = f"-{_digest(state)}"
+    found = {entry.name for place in KEPT for entry in place.glob(f"*{end}")}
+    return sorted(name.removesuffix(end) for name in found)
+
+
+def _digest(state: Path) -> str:
+    return hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:12]
 
 
 def ask_all(state: Path, request: str, seconds: float, **arguments: Any) -> Answers:

@@ -154,16 +154,17 @@ def _unserved(document: Document) -> str:
 def no_engine(directory: Path) -> str:
     """What to say where no engine runs.
 
-    An engine that was killed, or ended by SIGHUP as a restart does, leaves its record of settings, and its program in
-    the kernel.
+    An engine that was killed, or ended by SIGHUP as a restart does, has left what forwards to the kernel.
     """
-    left = sorted(path.stem for path in (directory / "run").glob("*.settings"))
+    from dataplane import client
+
+    left = client.left(directory)
     if not left:
         return f"No service engine runs. Start one: {start_command(directory)}"
     kept = "; ".join(command("avi-se clean --state {} --name {}", directory, name) for name in left)
-    return Prose(
-        f"No service engine runs, but {', '.join(left)} left the kernel as it was: XDP and DPDK forward on, without "
-        f"monitors. An engine takes over: {start_command(directory)} or takes away what is left: {kept}"
+    return (
+        f"No service engine runs, but what {', '.join(left)} left forwards on, without monitors. "
+        f"Have an engine take over: {start_command(directory)}; or take it away: {kept}"
     )
 
 

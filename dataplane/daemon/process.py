@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import hashlib
 import logging
-import os
 import signal
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dataplane import plan, statedir
+from dataplane.client import instance
 from dataplane.daemon import eventhook, leftovers, observing, ownname, speaking
 from dataplane.daemon.capturing import Capturing
 from dataplane.daemon.enginerates import EngineRates
@@ -65,11 +64,6 @@ class Settings:
     store: Sequence[str] = ()
     metrics: tuple[str, int] | None = None  # the address and port on which Prometheus finds them
     hook: eventhook.Wanted | None = None  # what is run on events
-
-
-def instance(state: Path, name: str) -> str:
-    """The engine's name among all on this machine. The same state directory and name always give the same one."""
-    return f"{name}-{hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:12]}"
 
 
 async def serve(settings: Settings) -> None:

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from dataplane import client
-from dataplane.daemon.process import instance
+from dataplane.client import instance
 from dataplane.drivers import selection
 from dataplane.errors import EngineError, LabError
 from dataplane.lab import inventory, nginx, ping

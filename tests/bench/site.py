@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dataplane import client, plan
-from dataplane.daemon.process import instance
+from dataplane.client import instance
 from dataplane.drivers.xdp import attachment
 from dataplane.drivers.xdp import driver as xdpdriver
 from dataplane.drivers.xdp import pins as xdppins

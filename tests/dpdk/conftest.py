@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.daemon.process import instance
+from dataplane.client import instance
 from dataplane.drivers.dpdk import program
 from dataplane.lab.laboratory import Lab
 

@@ -196,12 +196,15 @@ def test_an_engine_that_cannot_start_is_told(place: Place) -> None:
     )
 
 
-def test_an_engine_that_left_the_kernel_as_it_was_is_named(tmp_path: Path) -> None:
+def test_an_engine_whose_forwarding_goes_on_without_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "KEPT", (tmp_path / "bpf", tmp_path / "run"))
+    (tmp_path / "bpf" / client.instance(tmp_path / "other", "se-1")).mkdir(parents=True)
     assert live.no_engine(tmp_path).startswith("No service engine runs. Start one: avi-se run")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "se-1.settings").touch()
-    assert live.no_engine(tmp_path).startswith("No service engine runs, but se-1 left the kernel as it was: ")
-    assert f"avi-se clean --state {tmp_path} --name se-1" in live.no_engine(tmp_path)
+    (tmp_path / "bpf" / client.instance(tmp_path, "se-1")).mkdir()
+    assert live.no_engine(tmp_path).startswith("No service engine runs, but what se-1 left forwards on")
+    assert live.no_engine(tmp_path).endswith(f"take it away: avi-se clean --state {tmp_path} --name se-1")
 
 
 def test_what_is_known_of_the_way_back_to_clients_is_shown() -> None:
