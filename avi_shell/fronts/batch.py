@@ -5,6 +5,7 @@ It never prompts, pages, colours or asks. With `--transcript` it prints what a t
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -79,7 +80,7 @@ class Batch:
             if not result.blank:
                 print(render.as_json(result, file, number), file=self.out)
         else:
-            for shown in render.text_lines(result.parts, self.session.settings.width or None):
+            for shown in render.text_lines(result.parts, self.session.settings.width or None, self._columns()):
                 print(shown, file=self.out)
         self.out.flush()
         for warning in result.warnings:
@@ -91,6 +92,10 @@ class Batch:
                 print(visible(line), pointer, sep="\n", file=self.err, flush=True)
             for told in render.faults(result.error):
                 print(visible(told), file=self.err, flush=True)
+
+    def _columns(self) -> int | None:
+        """The columns of the terminal that is printed to; None where it is none, or does not tell."""
+        return os.get_terminal_size(self.out.fileno()).columns or None if self.out.isatty() else None
 
     def _complain(self, text: str, file: str, number: int) -> None:
         print(visible(f"{file}:{number}: error: {text}"), file=self.err, flush=True)

@@ -20,18 +20,19 @@ _FAULTS = 200
 """How many faults of a file are listed; --json has all."""
 
 
-def text_lines(parts: Iterable[Part], width: int | None = None) -> list[str]:
-    """The lines that a result's parts print."""
+def text_lines(parts: Iterable[Part], width: int | None = None, page_width: int | None = None) -> list[str]:
+    """The lines that a result's parts print. width: columns that they have; page_width: that pages of the manual have,
+    where nothing else is to be folded. None: as many as there are."""
     lines: list[str] = []
     for part in parts:
         if isinstance(part, Words):
             from grammar.completion import listing  # late: only help needs it
 
             lines += listing(part.rows, width)
-        elif isinstance(part, Page) and width:
+        elif isinstance(part, Page) and (columns := page_width or width):
             from avi_shell.output.markdown import formatted  # late: only pages of the manual need rich
 
-            lines += formatted(part, width, colour=False).split("\n")
+            lines += formatted(part, columns, colour=False).split("\n")
         elif isinstance(part, Prose) and width and len(part) > width:
             lines += _wrapped(part, width)
         else:

@@ -20,8 +20,9 @@ PROMPT = b"[admin:10-1-1-1]: > "
 class Paster:
     """`avi-shell` at a pseudo-terminal. As a context it is ended with it."""
 
-    def __init__(self, state: Path, *arguments: str, term: str | None = "xterm") -> None:
+    def __init__(self, state: Path, *arguments: str, term: str | None = "xterm", columns: int = 0) -> None:
         self._ours, self._its = pty.openpty()
+        termios.tcsetwinsize(self._its, (24, columns))  # 0: it does not tell
         self.before = termios.tcgetattr(self._its)
         environment = {name: value for name, value in os.environ.items() if name != "TERM"}
         environment |= {"PYTHONPATH": str(ROOT)} | ({} if term is None else {"TERM": term})

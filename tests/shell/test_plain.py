@@ -75,6 +75,9 @@ def test_a_page_of_the_manual_fits_the_terminal(state: Path) -> None:
         shown = at.until(PROMPT, paste=b"help layer3\r").decode().splitlines()
         assert len(shown) > 30
         assert max(map(len, shown)) <= 60
+    with Paster(state, "-c", "help layer3", columns=60) as at:
+        assert at.finish() == 0
+        assert [line for line in at.sent.decode().splitlines() if line] == [line for line in shown[1:-1] if line]
 
 
 @pytest.mark.parametrize("term", [None, "", "dumb", "unknown", "vt100", "ansi"])
