@@ -171,7 +171,7 @@ def match(node: Node, words: Sequence[Word], start: int = 1) -> Command:
             mine = {**command.arguments, nested.argument: word} if nested.argument else command.arguments
             inner.arguments = mine | inner.arguments
             return inner
-        node = step(node, word)
+        node = step(node, word, words[position - 1].text if node.slot else node.word)
         if node.slot is not None:
             command.arguments[node.argument or node.word] = word
         elif node.argument:
@@ -209,21 +209,25 @@ def _inner(outer: str, word: Word, chosen: Collection[str]) -> str:
         raise
 
 
-def step(node: Node, word: Word) -> Node:
-    """The node that a word leads to. Raises UnknownWord, AmbiguousWord, BadValue."""
+def step(node: Node, word: Word, behind: str = "") -> Node:
+    """The node that a word leads to. behind: the word in front of it, as messages quote it.
+
+    Raises UnknownWord, AmbiguousWord, BadValue.
+    """
+    behind = behind or node.word
     keywords = {n.word: n for n in node.next if n.slot is None}
     slot = next((n for n in node.next if n.slot is not None), None)
     if slot is None or (not word.quoted and word.text in keywords):
         after = " (a text of several words stands in double quotes)" if node.slot is Slot.TEXT else ""
         if not keywords:
-            raise UnknownWord(f"nothing is expected after '{node.word}'{after}", word.text, word.column)
+            raise UnknownWord(f"nothing is expected after '{behind}'{after}", word.text, word.column)
         if f"{node.word} {word.text}" in LACKING_AFTER:
             what = f"'{node.word} {word.text}' is a command of the appliance that avi-shell does not have"
             raise UnknownWord(what, word.text, word.column)
         if word.text in LACKING_KINDS and word.text not in keywords:
             what = f"'{word.text}' is a kind of object of the appliance that avi-shell does not have"
             raise UnknownWord(what, word.text, word.column)
-        return keywords[pick(word, keywords, f"possible after '{node.word}'{after}")]
+        return keywords[pick(word, keywords, f"possible after '{behind}'{after}")]
     if keywords and not word.quoted:
         matches = [n for w, n in keywords.items() if w.startswith(word.text)]
         if len(matches) == 1:

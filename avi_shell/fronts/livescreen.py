@@ -110,8 +110,8 @@ class LiveScreen:
         total = [line.packets for line in sight.services if line.packets is not None]
         if total:
             told.append(f"  {short(sum(total))} packets/s")
-        if sight.flows is not None:
-            told.append(f"  about {short(sight.flows)} flows/s")
+        if sight.flows:
+            told.append(f"  {sight.flows}")
         head.add_row(told, time.strftime("%H:%M:%S"))
         return head
 

@@ -45,7 +45,7 @@ class Sight:
     drops: Sequence[Drops] = ()
     events: Sequence[Mapping[str, Any]] = ()  # newest last
     told: Sequence[str] = ()  # what else there is to say
-    flows: float | None = None  # TCP flows begun per second, reckoned by the engines; None = not known
+    flows: str = ""  # TCP flows begun per second, reckoned by the engines, in words; "" = not known
 
 
 def word(state: str) -> str:

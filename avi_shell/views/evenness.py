@@ -85,14 +85,21 @@ def _bar(share: float | None, longest: float) -> str:
     return f"{100 * share:5.1f} {'#' * round(_BAR * share / longest)}".rstrip()
 
 
+def _distance(worst: Mapping[str, Any]) -> str:
+    if abs(worst["by"]) < 0.0005:  # 0.0 % where one digit is shown
+        return "as wanted"
+    return f"{worst['address']} is farthest from what is wanted, by {100 * worst['by']:+.1f} %"
+
+
 def _verdict(entry: Mapping[str, Any]) -> list[Part]:
     """How far the shares are from what is wanted."""
     names = {"slots": "Slots", "packets": "Packets", "flows": "Flows begun"}
     told = [
-        f"{names[measure]}: {worst['address']} is farthest from what is wanted, by {100 * worst['by']:+.1f} %."
+        f"{names[measure]}: {_distance(worst)}."
         for measure, worst in entry["largest_deviation"].items()
         if worst is not None
     ]
-    if entry["largest_deviation"]["flows"] is not None:
-        told.append(f"Flows are TCP connections, of which one in 64 is looked at: {entry['sampled_flows']:,} so far.")
+    if entry["largest_deviation"]["packets"] is not None:
+        count = f"{entry['sampled_flows']:,}" if entry["sampled_flows"] else "none"
+        told.append(f"Flows are TCP connections, of which one in 64 is looked at: {count} so far.")
     return [Prose(" ".join(told))] if told else []

@@ -55,7 +55,7 @@ class LiveView:
             [self._drops(r, why, n) for r in reports for why, n in r["dropped"].items()],
             events[-EVENTS:],
             told,
-            _flows(reports),
+            flows_begun(reports),
         )
         return sight, [self._data(report) for report in reports]
 
@@ -119,8 +119,8 @@ class LiveView:
 def parts(sight: Sight) -> list[Part]:
     """The same printed: two tables that fit 80 columns, drops and the newest events."""
     several = len({line.engine for line in (*sight.services, *sight.servers)}) > 1
-    pace = "" if sight.flows is None else f", about {short(sight.flows)} flows/s"
-    made: list[Part] = [f"{sight.name}: {sight.state}{pace}", *map(Prose, sight.told)]
+    flows = f", {sight.flows}" if sight.flows else ""
+    made: list[Part] = [f"{sight.name}: {sight.state}{flows}", *map(Prose, sight.told)]
     if sight.services:
         made.append(
             _table(("Service", *_COLUMNS), [(line, (line.name, *_told(line))) for line in sight.services], several)
@@ -140,14 +140,17 @@ def parts(sight: Sight) -> list[Part]:
     return made + [Prose(client.event_words(event)) for event in sight.events[-SHOWN:]]
 
 
-def _flows(reports: Sequence[Report]) -> float | None:
+def flows_begun(reports: Sequence[Report]) -> str:
+    """Flows begun, in words. Of TCP flows one in 64 is looked at; where none was, no rate can be told."""
     each = [
         rates["flows"]
         for report in reports
         for one in report["services"]
         if (rates := servicetables.rates_of(reports, report["name"], one)) is not None
     ]
-    return sum(each) if each else None
+    if not each:
+        return ""
+    return f"about {short(sum(each))} flows/s" if sum(each) else "too few new flows to count"
 
 
 def _reasons(lines: Sequence[Line]) -> list[str]:

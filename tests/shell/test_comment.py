@@ -38,7 +38,7 @@ def test_a_commit_has_the_comment_of_its_save(session: Session, lines: list[str]
     ("line", "told"),
     [
         ("save comment", "the line ends after 'comment', where more must follow"),
-        ("save comment as asked for", "'asked' is not possible after '<text>' (a text of several words stands in"),
+        ("save comment as asked for", "'asked' is not possible after 'as' (a text of several words stands in"),
         ('save comment "as asked for', "a double quote opens here and does not close"),
         ('save comment ""', "an empty word is no <text>"),
         ('save comment "  "', "the comment is no line of text"),

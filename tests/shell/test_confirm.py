@@ -96,7 +96,7 @@ def test_a_commit_waits_as_long_as_its_save_says(
         ("save confirm 0", "'0' is no time to confirm in; expected: <1-1440> min"),
         ("save confirm 1441", "'1441' is no time to confirm in; expected: <1-1440> min"),
         ("save confirm soon", "'soon' is not a number; expected: <1-1440>"),
-        ("save confirm 5 confirm 6", "'confirm' is not possible after '<1-1440>'; expected: comment"),
+        ("save confirm 5 confirm 6", "'confirm' is not possible after '5'; expected: comment"),
         ("confirm", "nothing waits to be confirmed"),
         ("confi", "'confi' is not a command or a field of pool"),
     ],

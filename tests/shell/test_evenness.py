@@ -53,6 +53,7 @@ def test_each_share_stands_beside_what_is_wanted() -> None:
         "flows": {"address": "10.0.0.3", "by": 0.25},
     }
     told = str(parts[-1])
+    assert told.startswith("Slots: as wanted. ")
     assert "Packets: 10.0.0.2 is farthest from what is wanted, by +50.0 %." in told
     assert told.endswith("one in 64 is looked at: 100 so far.")
 
@@ -74,3 +75,4 @@ def test_nothing_is_said_of_what_did_not_come_yet() -> None:
     assert (entry["servers"][0]["packets"], entry["largest_deviation"]["packets"]) == (None, None)
     assert next(part for part in parts if isinstance(part, Table)).rows[0][4:] == ("-", "-")
     assert "Flows" not in str(parts[-1])
+    assert str(algo(Reporting(server(1, 1.0, 9, 0)), POOL)[0][-1]).endswith("one in 64 is looked at: none so far.")

@@ -10,6 +10,8 @@ import pytest
 
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.session.session import Session
+from avi_shell.views.gathering import Reports
+from avi_shell.views.liveview import flows_begun
 from dataplane.ratehistory import RateHistory, short, sparkline
 
 from .conftest import VIRTUAL_SERVICE, Run, Typist
@@ -115,3 +117,11 @@ def _stored(state: Path) -> str:
         session = Session(configuration, state)
         assert all(session.run(line).ok for line in VIRTUAL_SERVICE.splitlines())
         return str(session.run("show virtualservice vs1").data["uuid"])
+
+
+@pytest.mark.parametrize(("begun", "told"), [(192.0, "about 192 flows/s"), (0.0, "too few new flows to count")])
+def test_a_rate_of_flows_is_told_where_some_were_seen(begun: float, told: str) -> None:
+    service = {"vip": "10.1.1.100", "protocol": "tcp", "port": 80, "port_end": 80}
+    rates = {"services": {"10.1.1.100/tcp/80-80": {"packets": 50.0, "bytes": 3000.0, "flows": begun}}}
+    assert flows_begun(Reports([{"name": "se-1", "services": [service], "rates": rates}])) == told
+    assert flows_begun(Reports([{"name": "se-1", "services": [service], "rates": None}])) == ""

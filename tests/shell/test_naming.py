@@ -144,7 +144,7 @@ def test_what_may_not_be_renamed(session: Session) -> None:
         "rename tenant t1 t2": "a tenant cannot be renamed",
         "rename pool p2": "Usage: 'rename pool <name> <new name>'. You must enter both names.",
         "rename pool": "Usage: 'rename pool <name> <new name>'. You must enter both names.",
-        "rename pool p2 p3 p4": "'p4' is not possible after '<new name>' (a text of several words stands in",
+        "rename pool p2 p3 p4": "'p4' is not possible after 'p3' (a text of several words stands in",
         "rename debugvirtualservice vs1 x": "'debugvirtualservice' is not possible after 'rename'",
     }.items():
         assert why in refused(session, line)
