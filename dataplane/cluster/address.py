@@ -1,4 +1,4 @@
-"""Where the shared store is: `etcd://[USER@]HOST[:PORT],…/CLUSTER`, and what the state directory remembers of it.
+"""The address of the shared store, `etcd://[USER@]HOST[:PORT],…/CLUSTER`, and how a state directory remembers it.
 
 A state directory that once joined a cluster belongs to it: programs that are started without `--store` find it in
 `cluster.json`, so that nobody commits past the others.
@@ -29,13 +29,13 @@ class StoreAddress:
 
     endpoints: tuple[tuple[str, int], ...]  # host and port of each member that may be asked
     cluster: str  # the name under which several may share one etcd
-    user: str = ""  # of etcd; "" where it asks for none
+    user: str = ""  # etcd's user; "" = etcd asks for none
     password_file: str = ""  # holds the user's password in its first line
-    ca: str = ""  # a file of certificates: TLS, with members that one of these has signed; "" = without TLS
+    ca: str = ""  # a file of CA certificates that must have signed the members'; "" = without TLS
 
     @property
     def url(self) -> str:
-        """As it is typed."""
+        """The address as operators type it."""
         hosts = ",".join(shown(endpoint) for endpoint in self.endpoints)
         return f"etcd://{self.user}{'@' if self.user else ''}{hosts}/{self.cluster}"
 
@@ -55,7 +55,7 @@ class StoreAddress:
 
 
 def parse(url: str, password_file: str = "", ca: str = "") -> StoreAddress:
-    """The address that is typed. Raises ValueError that says what was expected."""
+    """Read an address that was typed. Raises ValueError that says what was expected."""
     found = _URL.fullmatch(url)
     if found is None and re.match(r"etcd://[^/@]*:[^/@]*@", url):
         raise ValueError("everybody who lists processes sees a password in it: --store-password-file FILE")
@@ -73,7 +73,7 @@ def parse(url: str, password_file: str = "", ca: str = "") -> StoreAddress:
 
 
 def shown(endpoint: tuple[str, int]) -> str:
-    """A member for people: HOST:PORT."""
+    """A member as people read it: HOST:PORT."""
     host, port = endpoint
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -91,7 +91,7 @@ def remembered(directory: Path) -> StoreAddress | None:
 
 
 def remember(directory: Path, address: StoreAddress) -> None:
-    """Let a state directory belong to a cluster. Raises ClusterError."""
+    """Record that a state directory belongs to a cluster. Raises ClusterError."""
     told = {"store": address.url, "password_file": address.password_file, "ca": address.ca}
     path, fresh = directory / statedir.SHARED, directory / f".{statedir.SHARED}.{os.getpid()}"
     try:
@@ -104,7 +104,7 @@ def remember(directory: Path, address: StoreAddress) -> None:
 
 
 def forget(directory: Path) -> bool:
-    """Let a state directory be this host's alone again. False where it was. Raises ClusterError."""
+    """Make a state directory this host's alone again. False if it was already. Raises ClusterError."""
     try:
         (directory / statedir.SHARED).unlink()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What etcd's answers mean, and what it means that there is none."""
+"""Reads etcd's answers, and turns failures and missing answers into errors."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dataplane.errors import ClusterError
 from dataplane.foreign.text import harmless
 
 KEY_NOT_FOUND = "etcdserver: key not found"
-"""What etcd says of `operations.keep` where the key is gone."""
+"""Part of etcd's error message when the key of `operations.keep` is gone."""
 _DEADLINE, _UNAVAILABLE = 4, 14
 
 
 class Compacted(ClusterError):
-    """A watch asked for what is compacted. revision: the first that is left."""
+    """A watch asked for revisions that etcd has compacted. revision: the first one that is left."""
 
     def __init__(self, what: str, revision: int) -> None:
         super().__init__(what)
@@ -25,8 +25,8 @@ class Compacted(ClusterError):
 
 
 class Unanswered(Exception):
-    """A member did not answer, or cannot at the moment. sent: the request may have reached it; stale: it closed the
-    connection before it could."""
+    """A member did not answer, or cannot at the moment. sent: the request may have reached it; stale: the member had
+    closed the connection before."""
 
     def __init__(self, what: str, *, sent: bool = False, stale: bool = False) -> None:
         super().__init__(what)
@@ -36,7 +36,7 @@ class Unanswered(Exception):
 
 
 def failure(endpoint: tuple[str, int], status: int, data: bytes) -> Exception:
-    """What an answer other than 200 means."""
+    """The error that an answer with a status other than 200 means."""
     try:
         told = json.loads(data)
         told = told["error"] if isinstance(told.get("error"), dict) else told
@@ -70,7 +70,7 @@ def value(data: bytes) -> Json:
 
 
 def understood(read: Callable[[Json], Any], told: Json) -> Any:
-    """What `read` finds in an answer. Raises ClusterError where it is not there."""
+    """The value that `read` takes from an answer. Raises ClusterError if it is not there."""
     try:
         return read(told)
     except (ValueError, TypeError, LookupError, AttributeError) as exc:

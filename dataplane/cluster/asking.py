@@ -4,8 +4,8 @@
     /avi/CLUSTER/answer/ID/ENGINE     its answer; of a large one what its parts are
     /avi/CLUSTER/answer/ID/ENGINE/N   512 KiB of a large answer
 
-All of it goes with the lease of who asks, who ends it when there are answers, or the time is over: 60 s after a host
-died that asked, nothing is left. Answers are JSON, compressed by zlib.
+All these keys hang on a lease of the host that asks. It revokes the lease when all have answered or the time is over.
+If it dies, the keys are gone after 60 s. Answers are JSON, compressed by zlib.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ from dataplane.foreign.errors import ForeignError
 from dataplane.foreign.text import harmless
 
 ENGINES, ASK, ANSWER = "engine/", "ask/", "answer/"
-"""Folders below the cluster's keys: engines that are there, questions to each, answers to each question."""
+"""Folders below the cluster's keys: the engines present, questions to each engine, answers to each question."""
 LEASE = 60
-"""Seconds after which a question and its answers go by themselves."""
+"""Seconds after which etcd removes a question and its answers by itself."""
 PART = 512 << 10
-"""Bytes of a part of an answer."""
+"""The most bytes in a part of an answer."""
 MOST_PARTS = 32
-"""Parts of an answer."""
+"""The most parts of an answer."""
 REQUESTS = ("status", "flow", "impact", "events", "drops", "table")
-"""What may be asked from another host."""
+"""The requests that another host may make."""
 _AT_ONCE = 100
-"""Keys in a transaction: etcd takes 128."""
+"""The most keys in a transaction; etcd takes 128."""
 _ATTEMPT = 1.0
-"""Seconds that one member has of the time for all."""
+"""Seconds that one member of etcd has to answer."""
 _FIRST, _LATER = 0.01, 0.1
 """Seconds between two looks for answers: at first, and at most."""
 _LARGEST = 256 << 20
-"""Bytes of an answer."""
+"""The most bytes in an answer."""
 
 
 class Question(NamedTuple):
     """A question to one engine."""
 
     line: bytes  # the request, as it would come to the engine's socket
-    lease: int  # that its answer is to go with
+    lease: int  # the lease that its answer hangs on, too
 
 
 class Asking:
-    """A host that asks. One object is one thread's."""
+    """Asks engines of other hosts. Not thread-safe: each thread needs its own."""
 
     def __init__(self, address: StoreAddress) -> None:
         self.address = address
@@ -68,13 +68,14 @@ class Asking:
         self._etcd.close()
 
     def engines(self, seconds: float) -> list[str]:
-        """The engines that are there, of all hosts, sorted. Raises ClusterError."""
+        """The names of the engines present on all hosts, sorted. Raises ClusterError."""
         self._etcd.patience = seconds
         first = self._prefix + ENGINES
         return sorted(one.key.removeprefix(first) for one in self._etcd.get(first, op.following(first)))
 
     def ask(self, names: Collection[str], request: Mapping[str, Any], seconds: float) -> Answers:
-        """Ask engines, all at once. seconds: the one deadline. Raises ClusterError where etcd does not answer."""
+        """Ask engines, all at once. seconds: the deadline for all of them. Raises ClusterError if etcd does not
+        answer."""
         until = time.monotonic() + seconds
         self._etcd.patience = seconds
         lease, id_ = self._etcd.lease(LEASE), uuid4().hex
@@ -98,7 +99,7 @@ class Asking:
         return Answers(dict(sorted(told.items())), silent)
 
     def _answers(self, names: Sequence[str], folder: str, until: float) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The answers as they come, until all are there or the time is over."""
+        """Collect answers until all are there or the time is over."""
         waiting, pause = list(names), _FIRST
         while waiting:
             self._etcd.patience = max(_ATTEMPT, until - time.monotonic())
@@ -129,7 +130,7 @@ class Asking:
 
 
 def read(value: bytes) -> Question:
-    """A question as etcd holds it. Raises ForeignError for what is none, or may not be asked from another host."""
+    """Read a question from etcd's value. Raises ForeignError if it is none, or if another host may not ask it."""
     asked = jsontext.loads(value)
     request = asked.get("request") if isinstance(asked, dict) else None
     if not isinstance(request, dict) or type(asked.get("lease")) is not int:
@@ -140,7 +141,7 @@ def read(value: bytes) -> Question:
 
 
 def written(folder: str, engine: str, id_: str, answer: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """The keys of an answer, with their values, in the order in which they are to be written. folder: the cluster's."""
+    """The keys and values of an answer, in the order in which to write them. folder: the cluster's."""
     head, packed = f"{folder}{ANSWER}{id_}/{engine}", zlib.compress(json.dumps(answer).encode(), 1)
     parts = [packed[at : at + PART] for at in range(0, len(packed), PART)]
     if len(parts) == 1:

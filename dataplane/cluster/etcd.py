@@ -1,8 +1,8 @@
 """A thin client of etcd's JSON gateway: transactions, leases, watches, its state.
 
-Every request has a deadline. Until then it is asked of one member after the other, and asked again where there is no
-leader at the moment; so a request may take effect twice, and transactions must be such that this does no harm. One
-object is one thread's.
+Every request has a deadline. Until then the client tries one member after the other, and tries again while etcd has no
+leader. So a request may take effect twice, and transactions must be written so that this does no harm. A client is not
+thread-safe: each thread needs its own.
 
 Source: etcd 3.4, api_grpc_gateway; the codes are gRPC's.
 """
@@ -26,28 +26,28 @@ from dataplane.errors import ClusterError
 from dataplane.foreign.text import harmless
 
 PATIENCE = 10.0
-"""Seconds within which a request is answered or has failed."""
+"""Seconds after which a request without an answer fails."""
 ATTEMPT = 4.0
-"""Seconds for one member to answer; one without a quorum says so only after seven."""
+"""Seconds that one member has to answer. A member without a quorum says so only after seven."""
 _PAUSE = 0.1
-"""Seconds to wait when every member was asked in vain."""
+"""Seconds to wait before trying again when every member has failed."""
 _LARGEST = 256 << 20
 """Bytes of an answer."""
 _UNAUTHENTICATED = 16
 
 
 def nearest(address: StoreAddress) -> int:
-    """The member to begin with: that of this host, which lives as long as the host does; else the first one."""
+    """The member to try first: this host's own, which lives as long as the host does; else the first one."""
     for number, (host, _) in enumerate(address.endpoints):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here, suppress(OSError, ValueError):
-            here.bind((str(ipaddress.IPv4Address(host)), 0))  # a name would have to be asked for
+            here.bind((str(ipaddress.IPv4Address(host)), 0))  # a host name would need a DNS look-up
             return number
     return 0
 
 
 class Etcd:
-    """A client of the etcd of a cluster. Methods raise ClusterError; `patience` is what they wait, `attempt` what one
-    member has of it."""
+    """A client of a cluster's etcd. Methods raise ClusterError. patience: seconds that a request may take; attempt:
+    seconds of these for one member."""
 
     def __init__(self, address: StoreAddress, patience: float = PATIENCE, attempt: float = ATTEMPT) -> None:
         self.address = address
@@ -65,13 +65,14 @@ class Etcd:
         self._open.clear()
 
     def txn(self, compare: Sequence[Json], success: Sequence[Json], failure: Sequence[Json] = ()) -> Answer:
-        """Do one or the other, at once: linearizable. It may be done twice, the second time after the first."""
+        """Run a transaction: one list of operations or the other, atomically and linearizably. It may run twice, one
+        after the other."""
         body = {"compare": list(compare), "success": list(success), "failure": list(failure)}
         done: Answer = understood(operations.answer, self._call("/v3/kv/txn", body))
         return done
 
     def get(self, key: str, end: str = "", *, limit: int = 0) -> list[KeyValue]:
-        """A key, or those from `key` up to before `end`."""
+        """Read a key, or the keys from `key` up to, not including, `end`."""
         return list(self.txn((), [operations.get(key, end, limit=limit)]).found[0])
 
     def put(self, key: str, value: bytes, *, lease: int = 0) -> None:
@@ -79,11 +80,11 @@ class Etcd:
         self.txn((), [operations.put(key, value, lease=lease)])
 
     def lease(self, seconds: int) -> int:
-        """A lease that ends after so many seconds, unless it is kept alive."""
+        """Create a lease that ends after so many seconds unless it is kept alive."""
         return int(understood(lambda told: told["ID"], self._call("/v3/lease/grant", {"TTL": str(seconds)})))
 
     def keep_alive(self, lease: int) -> bool:
-        """Let a lease begin anew. False where it has ended."""
+        """Renew a lease. False if it has ended."""
         told = self._call("/v3/lease/keepalive", {"ID": str(lease)})
         return int(understood(lambda told: told["result"].get("TTL", 0), told)) > 0
 
@@ -92,7 +93,7 @@ class Etcd:
         self._call("/v3/lease/revoke", {"ID": str(lease)})
 
     def compact(self, revision: int) -> None:
-        """Forget what keys held before a revision, and leave its room to others. Already forgotten: nothing is done."""
+        """Compact the history of keys before a revision, and free its space. Does nothing if that was done already."""
         try:
             self._call("/v3/kv/compaction", {"revision": str(revision), "physical": True})
         except ClusterError as exc:
@@ -100,21 +101,21 @@ class Etcd:
                 raise
 
     def status(self, endpoint: tuple[str, int]) -> Json:
-        """What one member says of itself: version, dbSize, leader, header.member_id, errors."""
+        """One member's status: version, dbSize, leader, header.member_id, errors."""
         try:
             return self._ask(endpoint, "/v3/maintenance/status", b"{}", time.monotonic() + self.patience)
         except Unanswered as exc:
             raise ClusterError(exc.what) from exc
 
     def alarms(self) -> list[tuple[str, str]]:
-        """The alarms that are raised: the member's number, NOSPACE or CORRUPT."""
+        """The alarms that are raised: the member's ID, and NOSPACE or CORRUPT."""
         told = self._call("/v3/maintenance/alarm", {"action": "GET"})
         return [(str(one.get("memberID", "")), str(one.get("alarm", ""))) for one in told.get("alarms", [])]
 
     def watch(self, ranges: Sequence[tuple[str, str]], revision: int, idle: float) -> Iterator[list[str]]:
-        """The keys that change from a revision on, as they do, at the member that answered last; an empty list where
-        none does for `idle` seconds. ranges: first key, and the one behind the last ("": it alone). Raises Compacted
-        where the revision is not kept any more. Whoever sees it end or fail watches anew."""
+        """Yield the keys that change from a revision on, as the member that answered last reports them; an empty list
+        if none changes for `idle` seconds. ranges: first key, and the one behind the last ("" = one key only). Raises
+        Compacted if etcd no longer keeps the revision. When the generator ends or fails, watch anew."""
         body = b"".join(
             json.dumps({"create_request": {**operations.between(*one), "start_revision": str(revision)}}).encode()
             for one in ranges
@@ -161,7 +162,7 @@ class Etcd:
                 yield keys
 
     def _call(self, path: str, body: Json) -> Json:
-        """Ask one member after the other until the deadline. Raises ClusterError with what each of them said."""
+        """Try one member after the other until the deadline. Raises ClusterError with what each member said."""
         until, data = time.monotonic() + self.patience, json.dumps(body).encode()
         faults: dict[tuple[str, int], str] = {}
         sent, renewed = False, False
@@ -175,7 +176,7 @@ class Etcd:
             except ClusterError as exc:
                 if exc.code != _UNAUTHENTICATED or renewed:
                     raise
-                self._token, renewed = "", True  # it has expired, or the member has forgotten it
+                self._token, renewed = "", True  # the token has expired, or the member has forgotten it
                 continue
             self._at = (self._at + 1) % len(self.address.endpoints)
             if time.monotonic() + _PAUSE >= until:

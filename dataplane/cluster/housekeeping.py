@@ -1,4 +1,4 @@
-"""What one host of a cluster does for all: it has etcd forget what keys held long ago."""
+"""Compaction of etcd's history, which one host of a cluster does for all."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataplane.cluster import operations as op
 from dataplane.cluster.etcd import Etcd
 
 PERIOD = 3600.0
-"""Seconds between two compactions: what is forgotten then is at least as old."""
+"""Seconds between two compactions; a compaction removes only history that is at least this old."""
 
 
 class Housekeeping:
-    """The part of one host. Whoever holds the lease does it; its key goes when the host does."""
+    """Compacts etcd's history if this host is elected. The elected host holds a key by its lease; the key goes with the
+    host."""
 
     def __init__(self, etcd: Etcd, period: float = PERIOD) -> None:
         self._etcd = etcd
@@ -23,7 +24,7 @@ class Housekeeping:
         self._looked = time.monotonic()
 
     def due(self, revision: int) -> bool:
-        """Do what is due. revision: of etcd now. Returns whether something was. Raises ClusterError."""
+        """Compact if it is time to. revision: etcd's current one. Returns whether it was time. Raises ClusterError."""
         self._before = self._before or revision
         if time.monotonic() - self._looked < self._period:
             return False
@@ -35,7 +36,7 @@ class Housekeeping:
         return True
 
     def _elected(self) -> bool:
-        """Whether this host is the one: it was, or nobody is. Its lease outlives two periods."""
+        """Whether this host is elected: it was already, or no host is. Its lease outlives two periods."""
         if self._lease and self._etcd.keep_alive(self._lease):
             return True
         self._lease = self._etcd.lease(int(2 * self._period) + 1)

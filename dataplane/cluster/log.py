@@ -1,6 +1,6 @@
 """The log of commits in etcd: what every host applies to its own store, in order.
 
-    /avi/CLUSTER/snapshot      the store after some commit: where a host begins that is new or far behind
+    /avi/CLUSTER/snapshot      the store after some commit: a host that is new or far behind begins with it
     /avi/CLUSTER/log/NUMBER    a commit, of 12 digits; created once
     /avi/CLUSTER/part/TX/N     512 KiB of a commit or snapshot that is larger
     /avi/CLUSTER/format        of the plans in commits: hosts that do not read it do not join
@@ -9,8 +9,9 @@ A value is a line of JSON (the transaction, and the SHA-256 of each part) and, w
 it. Content is compressed by zlib. Parts are written first, with a lease; the transaction that writes the value frees
 them from it, so those of a commit that never was go away.
 
-A commit is created only if the snapshot's key is as its author has read it. So whoever changes that key makes sure that
-no commit that was sent before can still arrive: so does a new snapshot, and whoever waited in vain for an answer.
+A commit is created only if the snapshot's key is as its author read it. So a change of that key keeps out every commit
+that was sent before and has not arrived yet. A new snapshot changes the key, and so does an author who waited in vain
+for an answer.
 """
 
 from __future__ import annotations
@@ -31,32 +32,32 @@ from dataplane.errors import ClusterError
 from dataplane.foreign.text import harmless
 
 PART = 512 << 10
-"""Bytes of a part: three of them are less than etcd takes at once."""
+"""The most bytes in a part; three parts fit into one request to etcd."""
 MOST_PARTS = 120
-"""Parts of a commit or snapshot: etcd takes 128 operations in a transaction."""
+"""The most parts of a commit or snapshot; etcd takes 128 operations in a transaction."""
 LEASE = 60
-"""Seconds in which all parts are written and committed."""
+"""Seconds to write all parts and commit them: their lease."""
 KEPT = 100
-"""Commits that stay in the log when a snapshot holds them: hosts that are little behind need no snapshot."""
+"""How many commits stay in the log after a snapshot holds them, so that a host a little behind needs no snapshot."""
 _PAGE = 32
-"""Commits that are read at once."""
+"""The most commits that one request reads."""
 _TIMES = 3
-"""How often parts are written whose lease ends too early, and a commit is read that lacks one."""
+"""How often to try to write parts whose lease ends too early, and to read a commit that lacks a part."""
 _LARGEST = 1 << 30
-"""Bytes of content."""
+"""The most bytes of content."""
 _LEVEL = 3
-"""Of zlib: a large import waits for it."""
+"""The zlib level. It is low because a large import waits for the compression."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the snapshot's key tells."""
+    """The content of the snapshot's key."""
 
     identity: str  # of the store
     epoch: int  # of the store: raised whenever it is seeded anew
     version: int  # the number of the commit after which the snapshot was taken
-    transaction: str  # that wrote it
-    parts: tuple[str, ...]  # SHA-256 of each
+    transaction: str  # the transaction that wrote it
+    parts: tuple[str, ...]  # SHA-256 of each part
     changed: int  # the revision of etcd that changed the key last
 
 
@@ -77,16 +78,16 @@ class Log:
         self._prefix = f"/avi/{etcd.address.cluster}/"
         self._snapshot = f"{self._prefix}snapshot"
         self.revision = 0  # of etcd, when the log was read last
-        self.reached = False  # the commit behind which it was read last was in it
+        self.reached = False  # whether the log still held the commit after which it was read last
 
     def head(self) -> Head | None:
-        """The head as it is now. None: nobody has seeded the cluster."""
+        """Read the current head. None: nobody has seeded the cluster."""
         found = self.etcd.get(self._snapshot)
         return self._head(found[0]) if found else None
 
     def read(self, after: int) -> tuple[Head | None, list[Logged]]:
-        """The head, and commits behind a number, of one moment: the next ones, not always all. None: nobody has seeded
-        the cluster. Linearizable: whatever was committed before is seen."""
+        """Read, in one transaction, the head and the next commits after a number; not always all of them. None: nobody
+        has seeded the cluster. Linearizable: it sees whatever was committed before."""
         commits = op.get(self._log(after + 1), f"{self._prefix}log0", limit=_PAGE)
         known = op.last(self._log(after), self._log(after + 1))
         for _ in range(_TIMES):
@@ -101,12 +102,12 @@ class Log:
         raise ClusterError("a commit in etcd lacks a part")
 
     def last(self) -> int:
-        """The number of the last commit in the log; 0: there is none, or a snapshot holds it."""
+        """The number of the last commit in the log; 0: the log is empty, or only a snapshot holds that commit."""
         found = self.etcd.txn((), [op.last(self._log(0), f"{self._prefix}log0")]).found[0]
         return self._number(found[0]) if found else 0
 
     def append(self, number: int, content: bytes, head: Head) -> bool:
-        """Create a commit behind the last one. head: as it was read. False: somebody else was faster.
+        """Append a commit after the last one. head: as `read` gave it. False: another host was faster.
 
         Raises ClusterError, `uncertain` where it is not known whether it was created.
         """
@@ -127,8 +128,8 @@ class Log:
         return self._written(f"{number:012}-{uuid4().hex}", content, commit, inline=True)
 
     def replace(self, head: Head | None, new: tuple[str, int, int], content: bytes, *, seed: bool = False) -> bool:
-        """Write a snapshot in the place of one, and remove commits that it holds; with `seed` all commits. head: as it
-        was read; new: identity, epoch and version. False: somebody else was faster."""
+        """Replace the snapshot, and remove commits that the new one holds; with `seed` remove all commits. head: as
+        `read` gave it; new: identity, epoch and version. False: another host was faster."""
         identity, epoch, version = new
         compare = [op.unchanged(self._snapshot, head.changed if head is not None else 0)]
         last = f"{version - KEPT + 1:012}" if version > KEPT else f"{0:012}"
@@ -150,12 +151,12 @@ class Log:
         return self._written(f"snapshot-{uuid4().hex}", content, commit, inline=False)
 
     def content(self, head: Head) -> bytes | None:
-        """What a snapshot holds; None: there is another one meanwhile."""
+        """Read what a snapshot holds; None: another one has replaced it."""
         packed = self._parts(head.transaction, head.parts)
         return None if packed is None else _unpacked(packed, "the snapshot")
 
     def format(self) -> int:
-        """The format of the plans that the hosts write; 1 where nobody has said so."""
+        """The format of the plans that the hosts write; 1 if none is recorded."""
         found = self.etcd.get(f"{self._prefix}format")
         try:
             return int(found[0].value) if found else 1
@@ -163,12 +164,12 @@ class Log:
             raise ClusterError(f"{found[0].key} in etcd is not understood: {harmless(found[0].value, 60)}") from exc
 
     def set_format(self, number: int) -> None:
-        """Say it."""
+        """Record the format of the plans that the hosts write."""
         self.etcd.put(f"{self._prefix}format", str(number).encode())
 
     def wait(self, idle: float) -> Iterator[bool]:
-        """Whether something was added since the log was read last; False where nothing was for `idle` seconds. Ends
-        when it has to be called anew. Raises Compacted where it was read too long ago."""
+        """Yield True when something is added to the log after it was last read, False when nothing is for `idle`
+        seconds. When the generator ends, call it again. Raises Compacted if the log was read too long ago."""
         ranges = (f"{self._prefix}log/", f"{self._prefix}log0"), (self._snapshot, "")
         for keys in self.etcd.watch(ranges, self.revision + 1, idle):
             yield bool(keys)
@@ -177,7 +178,7 @@ class Log:
         return f"{self._prefix}log/{number:012}"
 
     def _resolved(self, number: int, transaction: str, cause: ClusterError) -> bool:
-        """Whether a commit whose answer never came was created. If it was not, it will not be."""
+        """Find out whether a commit whose answer never came was created. If not, make sure that it never will be."""
         try:
             fence = self.etcd.txn(
                 [op.absent(self._log(number))], [op.keep(self._snapshot)], [op.get(self._log(number))]
@@ -199,7 +200,7 @@ class Log:
         *,
         inline: bool,
     ) -> bool:
-        """Write content, in parts where it is large, and the value that leads to it, by `commit`."""
+        """Write content, in parts if it is large; then have `commit` write the value that names the parts."""
         packed = zlib.compress(content, _LEVEL)
         if inline and len(packed) <= PART:
             return commit(transaction, _value(transaction, ()) + packed, ())
@@ -238,7 +239,7 @@ class Log:
         return b"".join(parts)
 
     def _logged(self, one: KeyValue) -> Logged | None:
-        """A commit. None: it lacks a part; where a snapshot holds it now, it has gone altogether."""
+        """Read a commit. None: a part is missing; the whole commit is gone if a snapshot holds it now."""
         told, name = self._line(one), one.key.removeprefix(self._prefix)
         packed: bytes | None = one.value.partition(b"\n")[2]
         if told["parts"]:

@@ -1,4 +1,5 @@
-"""What a request to etcd is made of, in the form of its JSON gateway: keys and values in base64, numbers as text.
+"""Operations and comparisons of etcd's transactions, as its JSON gateway takes them: base64 keys and values, numbers as
+text.
 
 Source: etcd 3.4, api_grpc_gateway and `rpc.proto`.
 """
@@ -21,7 +22,7 @@ class KeyValue:
     value: bytes
     created: int  # the revision that created it
     changed: int  # the revision that changed it last
-    lease: int  # that it goes with; 0: none
+    lease: int  # the lease that it hangs on; 0: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Answer:
 
     succeeded: bool  # whether all comparisons held
     revision: int  # of the whole store, when it was answered
-    found: Sequence[Sequence[KeyValue]]  # what each operation read, in their order; nothing for one that writes
+    found: Sequence[Sequence[KeyValue]]  # what each operation read, in order; empty for one that writes
 
 
 def encoded(text: str | bytes) -> str:
@@ -64,12 +65,12 @@ def present(key: str) -> Json:
 
 
 def get(key: str, end: str = "", *, limit: int = 0) -> Json:
-    """Read a key, or those from `key` up to before `end`, by their order; `limit` of them at most (0: all)."""
+    """Read a key, or the keys from `key` up to, not including, `end`, in order; at most `limit` of them (0: all)."""
     return {"request_range": {**between(key, end), "limit": str(limit)}}
 
 
 def last(key: str, end: str) -> Json:
-    """Read the last key of those from `key` up to before `end`, without its value."""
+    """Read the last of the keys from `key` up to, not including, `end`, without its value."""
     return {
         "request_range": {
             **between(key, end), "limit": "1", "sort_order": "DESCEND", "sort_target": "KEY", "keys_only": True
@@ -78,29 +79,29 @@ def last(key: str, end: str) -> Json:
 
 
 def put(key: str, value: bytes, *, lease: int = 0) -> Json:
-    """Write a key. lease: it goes when that ends."""
+    """Write a key. lease: etcd removes the key when this lease ends."""
     return {"request_put": {"key": encoded(key), "value": encoded(value), "lease": str(lease)}}
 
 
 def keep(key: str) -> Json:
-    """Free a key that exists from its lease. The transaction fails with `KEY_NOT_FOUND` where it does not."""
+    """Detach an existing key from its lease. If the key is gone, the transaction fails with `KEY_NOT_FOUND`."""
     return {"request_put": {"key": encoded(key), "ignore_value": True}}
 
 
 def delete(key: str, end: str = "") -> Json:
-    """Remove a key, or those from `key` up to before `end`."""
+    """Remove a key, or the keys from `key` up to, not including, `end`."""
     return {"request_delete_range": between(key, end)}
 
 
 def answer(told: Json) -> Answer:
-    """The answer to a transaction. Raises ValueError, TypeError, LookupError or AttributeError for what is none."""
+    """Read the answer to a transaction. Raises ValueError, TypeError, LookupError or AttributeError if it is none."""
     responses = told.get("responses", [])
     found = [[key_value(one) for one in r.get("response_range", {}).get("kvs", [])] for r in responses]
     return Answer(bool(told.get("succeeded")), int(told["header"]["revision"]), found)
 
 
 def key_value(told: Json) -> KeyValue:
-    """A key as it is told. Raises as `answer` does."""
+    """Read a key from an answer. Raises as `answer` does."""
     return KeyValue(
         b64decode(told["key"]).decode(),
         b64decode(told.get("value", "")),

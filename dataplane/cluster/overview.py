@@ -1,4 +1,4 @@
-"""What there is to tell of a cluster: the members of its etcd, how far its log is, and the engines that are there."""
+"""The overview of a cluster: the members of its etcd, the state of its log, and the engines present."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from dataplane.foreign.text import harmless
 
 
 class Member(NamedTuple):
-    """A member of etcd, in words. Where it does not answer, `state` says why, and nothing else is known."""
+    """A member of etcd, in words. If it does not answer, `state` says why, and nothing else is known."""
 
     member: str  # HOST:PORT
     state: str  # leads, follows, knows no leader
     version: str = ""
     size: str = ""  # of its database
-    in_use: str = ""  # of that
-    alarms: str = ""  # those that are raised
+    in_use: str = ""  # how much of its database is in use
+    alarms: str = ""  # its alarms that are raised
 
 
 class Engine(NamedTuple):
-    """An engine that is there, as it says of itself."""
+    """A present engine, as it describes itself."""
 
     name: str
     host: str
     group: str
-    version: int  # of the plan, that it has applied
-    format: int  # of a plan, the latest that it reads
+    version: int  # the plan's version that it has applied
+    format: int  # the latest format of plans that it reads
 
 
 class Reach(NamedTuple):
-    """How far the log is."""
+    """The state of the log."""
 
-    commit: int  # the last one
-    snapshot: int  # the commit that the snapshot is of
+    commit: int  # the last commit
+    snapshot: int  # the commit after which the snapshot was taken
     format: int  # of the plans in commits
 
 
 def members(etcd: Etcd) -> tuple[list[Member], str]:
-    """The members, and why their alarms are not known, "" where they are."""
+    """The members of etcd; and why their alarms are not known, "" if they are."""
     raised: dict[str, list[str]] = {}
     fault = ""
     try:
@@ -57,14 +57,14 @@ def members(etcd: Etcd) -> tuple[list[Member], str]:
 
 
 def reach(etcd: Etcd) -> Reach | None:
-    """How far the log is; None: nobody has seeded the cluster. Raises ClusterError."""
+    """The state of the log; None: nobody has seeded the cluster. Raises ClusterError."""
     log = Log(etcd)
     head, last = log.head(), log.last()
     return None if head is None else Reach(max(last, head.version), head.version, log.format())
 
 
 def engines(etcd: Etcd) -> list[Engine]:
-    """The engines that are there, by name. Raises ClusterError."""
+    """The engines present, by name. Raises ClusterError."""
     first = f"/avi/{etcd.address.cluster}/{ENGINES}"
     found = []
     for one in etcd.get(first, op.following(first)):

@@ -1,7 +1,7 @@
-"""Which engines are dead: etcd has what each one does not hear, and all conclude the same from it. Pure.
+"""Decides which engines are dead. Each engine writes to etcd whom it does not hear, so all decide alike. Pure.
 
-Those live who hear one another and nobody else. A host that died is not among them, since nobody hears it. A network
-that falls apart leaves several such sets, and the largest is taken.
+The living are a set of engines that hear one another and no others. A host that died is not in it, since nobody hears
+it. A network that falls apart leaves several such sets, and the largest counts.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from dataplane.placement.model import Cause, Place, Presence
 
 LEASE = 5.0
-"""Seconds for which etcd keeps the registration of an engine that it does not hear of."""
+"""Seconds for which etcd keeps an engine's registration when the engine does not renew it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What an engine says of itself in etcd, as long as its lease lives."""
+    """What an engine writes about itself in etcd; it lasts as long as the engine's lease."""
 
-    revision: int  # of etcd, that wrote it last
+    revision: int  # the revision of etcd that wrote it last
     silent: frozenset[str] = frozenset()  # the engines that it does not hear
 
 
@@ -30,11 +30,11 @@ def judge(
     answering: float,
     lease: float = LEASE,
 ) -> dict[str, Presence]:
-    """Whether each known engine is there.
+    """Decide whether each known engine is there.
 
-    registered: by engine, as etcd has it; empty where it does not answer: nothing is concluded then. before: what was
-    concluded last; who is not in it has not been there. answering: seconds for which etcd has answered without a break.
-    Within one lease of an outage nobody is found missing, since all leases may have ended in it.
+    registered: the registrations in etcd, by engine; if etcd does not answer, it is empty and nothing changes. before:
+    the last decision; an engine that it lacks was not there. answering: seconds for which etcd has answered without a
+    break. For one lease after an outage of etcd no engine counts as missing, since all leases may have ended meanwhile.
     """
     was = {name: before.get(name, Presence.DEAD) for name in known}
     alive = living(registered, frozenset(name for name, presence in was.items() if presence is not Presence.DEAD))
@@ -43,11 +43,11 @@ def judge(
 
 
 def living(registered: Mapping[str, Registration], before: frozenset[str]) -> frozenset[str]:
-    """The largest set of registered engines who hear one another and nobody else. Of equal ones the one that more of
-    those belong to who lived before; then the one that etcd knew of first.
+    """The largest set of registered engines that hear one another and no others. Among sets of one size: the one with
+    most engines that lived before; then the one that etcd knew first.
 
-    None, where it would be of engines alone who did not live before, and others who did are registered: who was taken
-    for dead says for a moment longer that it hears nobody, when the others hear it again.
+    Empty if an engine that lived before is registered, but no such set has one. An engine that was
+    taken for dead still says for a moment that it hears nobody when the others hear it again.
     """
     reached = {name: _reached(name, registered) for name in registered}
     closed = {reached[name] for name in reached if all(name in reached[other] for other in reached[name])}
@@ -63,8 +63,8 @@ def living(registered: Mapping[str, Registration], before: frozenset[str]) -> fr
 def successions(
     places: Mapping[str, Place], presences: Mapping[str, Presence], me: str, now: float
 ) -> dict[str, Place]:
-    """The places, by the VIP's uuid, that an engine is to write as their new first one, because the first one is dead
-    and it is the next. now: seconds since the epoch. They are as placement would have them, but not filled up."""
+    """The places, by the VIP's uuid, in which an engine succeeds a dead first engine; it must write them. now: seconds
+    since the epoch. They are as placement would decide them, but not filled up."""
     found: dict[str, Place] = {}
     for uuid, place in places.items():
         left = [member for member in place.members if presences.get(member.engine) is not Presence.DEAD]
@@ -75,8 +75,8 @@ def successions(
 
 
 def yields(epoch: int, heard: Iterable[int]) -> bool:
-    """Whether an engine gives up a VIP that it has by a place of that epoch. heard: the epochs by which others say to
-    have it, in heartbeats or in etcd."""
+    """Whether an engine gives up a VIP that it holds by a place of that epoch. heard: the epochs by which other engines
+    claim it, in heartbeats or in etcd."""
     return any(other > epoch for other in heard)
 
 
@@ -98,7 +98,7 @@ def _presence(
 
 
 def _reached(name: str, registered: Mapping[str, Registration]) -> frozenset[str]:
-    """An engine, whom it hears, whom those hear, and so on."""
+    """An engine, the engines that it hears, those that they hear, and so on."""
     found, ahead = {name}, [name]
     while ahead:
         heard = registered.keys() - registered[ahead.pop()].silent

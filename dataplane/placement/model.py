@@ -1,4 +1,4 @@
-"""The values that placement is decided from, and made of.
+"""The values from which placement decides, and its decisions.
 
 Times are seconds since the epoch. Names of enumerated values are the appliance's where it has them.
 """
@@ -49,10 +49,10 @@ class Cause(Enum):
     EMPTIEST = "emptiest"  # it had the fewest VIPs
     FULLEST = "fullest"  # it had the most VIPs below the most that an engine takes
     STILL_THERE = "still there"  # it was leaving, and had not yet withdrawn the VIP
-    ACTIVE = "active"  # of a pair, it was the one that is active
-    TAG = "tag"  # of a pair, it is the one that the VIP's tag names
-    STANDBY = "standby"  # of a pair, it is the other one
-    FAILOVER = "failover"  # the first engine is there no more, and it was the next
+    ACTIVE = "active"  # it was the active engine of the pair
+    TAG = "tag"  # it is the engine of the pair that the VIP's tag names
+    STANDBY = "standby"  # it is the other engine of the pair
+    FAILOVER = "failover"  # the first engine is gone, and this was the next
     REQUESTED = "requested"  # an operator asked for it
 
 
@@ -63,23 +63,23 @@ class Group:
     name: str
     mode: Mode = Mode.N_PLUS_M
     algorithm: Algorithm = Algorithm.PACKED
-    min_scaleout: int = 1  # engines at least of a VIP
-    max_scaleout: int = 4  # engines at most of a VIP
-    max_vips: int = 10  # VIPs at most of an engine (`max_vs_per_se`)
+    min_scaleout: int = 1  # the fewest engines of a VIP
+    max_scaleout: int = 4  # the most engines of a VIP
+    max_vips: int = 10  # the most VIPs of an engine (`max_vs_per_se`)
     spare: int = 1  # engines whose room should stay free (`buffer_se`)
     distributed: bool = False  # a pair: each VIP's tag says which engine is active for it
     redistributed: bool = False  # a pair, distributed: VIPs go back to the engine of their tag when it is back
-    drain: float = 30.0  # seconds that a withdrawn VIP is forwarded for (`vs_scalein_timeout`)
+    drain: float = 30.0  # seconds for which a withdrawn VIP is still forwarded (`vs_scalein_timeout`)
     ready: float = 60.0  # seconds that an engine waits for all that follow it (`vs_se_scaleout_ready_timeout`)
 
     @property
     def fewest(self) -> int:
-        """Engines at least of a VIP, as the mode has it."""
+        """The fewest engines of a VIP in the group's mode."""
         return max(2, self.min_scaleout) if self.mode is Mode.ACTIVE_ACTIVE else self.min_scaleout
 
     @property
     def most(self) -> int:
-        """Engines at most of a VIP."""
+        """The most engines of a VIP in the group's mode."""
         return 2 if self.mode is Mode.ACTIVE_STANDBY else max(self.fewest, self.max_scaleout)
 
 
@@ -95,7 +95,7 @@ class Engine:
 
     @property
     def keeps(self) -> bool:
-        """Whether the VIPs that it has stay."""
+        """Whether it keeps the VIPs that it has."""
         there = self.presence in (Presence.UP, Presence.SUSPECT)
         return there and self.enabled in (Enabled.ENABLED, Enabled.NOT_FOR_NEW)
 
@@ -133,7 +133,7 @@ class Leaver:
 
     engine: str
     since: float  # when it was told to go
-    withdrawn: float | None = None  # when it was told to withdraw; None: it announces on, until others do
+    withdrawn: float | None = None  # when it was told to withdraw; None: it goes on announcing until others do
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +142,8 @@ class Place:
 
     members: tuple[Member, ...] = ()  # the first is the primary, or the active one of a pair
     leavers: tuple[Leaver, ...] = ()
-    wanted: int = 0  # engines that an operator asked for; 0: as few as the group has it
-    epoch: int = 0  # the revision of etcd that wrote it; whoever writes it compares that
+    wanted: int = 0  # engines that an operator asked for; 0: the group's fewest
+    epoch: int = 0  # the revision of etcd that wrote it; a writer compares it first
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -153,19 +153,19 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that placement is decided from."""
+    """Everything from which placement decides."""
 
     groups: Mapping[str, Group]
     engines: Mapping[str, Engine]
     vips: Mapping[str, Vip]
     places: Mapping[str, Place] = field(default_factory=dict)  # by the VIP's uuid
-    announced: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by engine, the VIPs it says it announces
+    announced: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by engine, the VIPs that it announces
     now: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of a VIP."""
+    """What placement decides about a VIP."""
 
     place: Place
     lacking: str = ""  # why it has fewer engines than it should have, in words
@@ -177,8 +177,8 @@ class Decision:
 
 
 def announcers(vip: Vip, group: Group, place: Place) -> tuple[str, ...]:
-    """The engines that are to announce a VIP while it is up: one where they answer ARP, else all, but of a pair the
-    active one."""
+    """The engines that are to announce a VIP while it is up: the first if engines answer ARP, the active one of a pair,
+    else all."""
     every = vip.routed and group.mode is not Mode.ACTIVE_STANDBY
     found = dict.fromkeys(place.engines if every else place.engines[:1])
     if vip.routed or not found:

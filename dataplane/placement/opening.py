@@ -32,7 +32,7 @@ class Open:
         return group.mode is Mode.ACTIVE_STANDBY and self.names[1:] == [engine]
 
     def lack(self, group: Group, target: int, why: Mapping[str, str]) -> None:
-        """Say why it has too few engines. why: of each other engine of its group, in words."""
+        """Record why it has too few engines. why: the reason of each other engine of its group, in words."""
         some = [f"{name} is {words}" for name, words in sorted(why.items()) if words]
         more = f", and {len(some) - 5} more are not free" if len(some) > 5 else ""
         others = ", ".join(some[:5]) + more if some else "there is no other one"

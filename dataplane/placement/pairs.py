@@ -1,7 +1,8 @@
 """Pairs of an active and a standby engine (`HA_MODE_LEGACY_ACTIVE_STANDBY`).
 
-Both have every VIP of their group; the first of a place is active. All are active on one engine, or each on that of its
-tag. Either engine can be left with all of them, so the pair has as much room as one engine.
+Both engines have every VIP of their group; the first engine of a place is active. Either one engine is active for all
+VIPs, or each VIP's tag says which one is. One engine may have to serve all of them alone, so a pair has as much room as
+one engine.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataplane.placement.opening import Open
 
 
 def decide(group: Group, engines: Sequence[Engine], opened: Sequence[Open], now: float) -> None:
-    """Decide the members of all VIPs of a group, in place. opened: those that have an engine already come first."""
+    """Decide the members of all VIPs of a group, in place. opened: sorted, VIPs that have an engine already first."""
     two = pair(engines, opened)
     names = [engine.name for engine in two]
     for one in opened:
@@ -30,7 +31,7 @@ def decide(group: Group, engines: Sequence[Engine], opened: Sequence[Open], now:
                 one.members.append(first)
                 active[first.engine] += 1
         if len(one.members) == 1:
-            # who keeps VIPs but takes none may keep the place that it had before
+            # an engine that keeps VIPs but takes none may keep its place
             had = one.before.engines
             one.members += [
                 Member(engine.name, now, Cause.STANDBY)
@@ -45,7 +46,8 @@ def decide(group: Group, engines: Sequence[Engine], opened: Sequence[Open], now:
 
 
 def pair(engines: Sequence[Engine], opened: Sequence[Open]) -> list[Engine]:
-    """Its SE_1 and SE_2: in the order of their names. Of more engines those that have VIPs, then the first ones."""
+    """The engines SE_1 and SE_2 of a group, in the order of their names. Of more than two, those with VIPs come
+    first."""
     if len(engines) > 2:
         held = {name for one in opened for name in one.before.engines}
         engines = sorted(engines, key=lambda engine: (engine.name not in held, engine.name))[:2]
@@ -72,7 +74,7 @@ def _first(group: Group, two: Sequence[Engine], one: Open, active: Counter[str],
 
 
 def _send_home(group: Group, two: Sequence[Engine], one: Open, now: float) -> None:
-    """Make the engine of its tag active again, unless an operator made the other one so."""
+    """Make the engine of its tag active again, unless an operator chose the other one."""
     tagged, first = home(two, one), one.members[0]
     if not (group.distributed and group.redistributed) or tagged is None or first.cause is Cause.REQUESTED:
         return
@@ -81,7 +83,7 @@ def _send_home(group: Group, two: Sequence[Engine], one: Open, now: float) -> No
 
 
 def swap(one: Open, active: Member, now: float) -> None:
-    """Make an engine the active one; the other announces on until it does."""
+    """Make an engine the active one; the other goes on announcing until it does."""
     other = one.members[0].engine
     one.members = [active, Member(other, now, Cause.STANDBY)]
     one.leavers[other] = Leaver(other, now)

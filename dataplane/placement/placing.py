@@ -1,9 +1,9 @@
-"""Where VIPs are: a situation in, a decision for every VIP out.
+"""Decides which engines have which VIPs: a situation in, a decision for every VIP out.
 
-Who has a VIP keeps it as long as it may. What is missing is filled up: the emptiest engine where VIPs are distributed,
-else the fullest below the most that one takes; among equals the one with the highest hash of its name and the VIP
-(rendezvous hashing, Thaler and Ravishankar 1998). So equal situations have equal decisions, and an engine that goes
-moves only what it had. Pairs are decided by `pairs`.
+An engine keeps its VIPs as long as it may. A VIP that lacks engines gets the emptiest one if VIPs are distributed, else
+the fullest one that has room; among equals the one with the highest hash of its name and the VIP (rendezvous hashing,
+Thaler and Ravishankar 1998). So equal situations have equal decisions, and when an engine goes, only its own VIPs move.
+Pairs are decided by `pairs`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ABSENT = {Presence.SUSPECT: "suspect", Presence.CUT: "cut from etcd", Presence.
 
 
 def place(situation: Situation) -> dict[str, Decision]:
-    """What becomes of every VIP, by uuid. A place that does not change is given back as it was."""
+    """Decide about every VIP. Returns decisions by uuid; a place that does not change is returned as it was."""
     found: dict[str, Decision] = {}
     engines: dict[str, list[Engine]] = {}
     for _, engine in sorted(situation.engines.items()):
@@ -59,7 +59,7 @@ def place(situation: Situation) -> dict[str, Decision]:
 
 
 def changes(situation: Situation, decisions: Mapping[str, Decision]) -> dict[str, Place | None]:
-    """The places to write, by the VIP's uuid; None: there is no such VIP any more."""
+    """The places to write, by the VIP's uuid; None: the VIP is gone, so its place is to be removed."""
     changed: dict[str, Place | None] = dict.fromkeys(sorted(situation.places.keys() - decisions.keys()))
     for uuid, decision in decisions.items():
         if decision.place != situation.places.get(uuid, Place()):
@@ -68,7 +68,7 @@ def changes(situation: Situation, decisions: Mapping[str, Decision]) -> dict[str
 
 
 def if_fails(situation: Situation, engine: str) -> dict[str, Decision]:
-    """What would become of every VIP if an engine died now."""
+    """The decisions about every VIP if an engine died now."""
     dead = replace(situation.engines[engine], presence=Presence.DEAD)
     return place(replace(situation, engines={**situation.engines, engine: dead}))
 
@@ -120,7 +120,7 @@ def _numbers(networks: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
 
 
 def _kept(situation: Situation, vip: Vip) -> Open:
-    """A VIP with those that keep it, and those that leave it."""
+    """Begin a VIP's next place with the engines that keep it and those that leave it."""
     before, now = situation.places.get(vip.uuid, Place()), situation.now
     one = Open(vip, before)
     for leaver in before.leavers:
@@ -147,7 +147,8 @@ def _is_there(situation: Situation, vip: Vip, name: str) -> bool:
 
 
 def _fill(group: Group, engines: list[Engine], opened: list[Open], now: float) -> None:
-    """Give each VIP the engines that it lacks: all their first one, then all their second one, and so on."""
+    """Give VIPs the engines that they lack, in rounds: first every VIP gets its first engine, then its second, and so
+    on."""
     used = Counter(member.engine for one in opened for member in one.members)
     lacking = [one for one in opened if len(one.members) < one.target(group)]
     segments = {one.vip.uuid: beside(engines, one.vip) for one in lacking}
@@ -173,7 +174,7 @@ def _chosen(
     on_segment: frozenset[str] | None,
     now: float,
 ) -> Member | None:
-    """The engine that a VIP gets. None: there is none for it."""
+    """Choose a VIP's next engine. None: no engine is fit."""
     fit = [e.name for e in engines if e.name not in one.names and not unfit(group, e, one, used[e.name], on_segment)]
     if not fit:
         return None
@@ -190,7 +191,7 @@ def _chosen(
 
 
 def _leavers(situation: Situation, group: Group, one: Open) -> tuple[Leaver, ...]:
-    """Those that a VIP leaves, as they are to go on; who has drained it is gone."""
+    """The engines that a VIP leaves, with their next step; an engine that has drained it is left out."""
     found = []
     for _, leaver in sorted(one.leavers.items()):
         if leaver.engine in one.names and not one.hands_over(group, leaver.engine):
@@ -205,7 +206,7 @@ def _leavers(situation: Situation, group: Group, one: Open) -> tuple[Leaver, ...
 
 
 def _may_withdraw(situation: Situation, group: Group, one: Open, leaver: Leaver) -> bool:
-    """Whether an engine is to announce a VIP no more: others do, or it is to go in any case."""
+    """Whether an engine must stop announcing a VIP: others announce it, or the engine must go in any case."""
     if situation.engines[leaver.engine].enabled is Enabled.FORCED:
         return True
     if not one.members:

@@ -1,6 +1,6 @@
-"""What operators ask of placement: each request makes places of places, and `placing.place` keeps them.
+"""Operators' requests to placement. Each turns places into new places, which `placing.place` then keeps.
 
-All raise PlacementError for what is not possible, in words.
+All raise PlacementError that says in words why something is not possible.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataplane.placement.opening import Open
 
 
 def scale_out(situation: Situation, uuid: str, engine: str = "") -> Place:
-    """Where a VIP is with one engine more: the one that is named, else the one that placement takes."""
+    """A VIP's place with one engine more: the one named, else the one that placement chooses."""
     group, before = _shared(situation, uuid)
     wanted = len(before.members) + 1
     if wanted > group.most:
@@ -34,7 +34,7 @@ def scale_out(situation: Situation, uuid: str, engine: str = "") -> Place:
 
 
 def scale_in(situation: Situation, uuid: str, engine: str = "") -> Place:
-    """Where a VIP is with one engine less: without the one that is named, else without the last one."""
+    """A VIP's place with one engine less: without the one named, else without the last one."""
     group, before = _shared(situation, uuid)
     if len(before.members) <= group.fewest:
         raise PlacementError(
@@ -50,8 +50,7 @@ def scale_in(situation: Situation, uuid: str, engine: str = "") -> Place:
 
 
 def migrate(situation: Situation, uuid: str, source: str, target: str = "") -> Place:
-    """Where a VIP is with one engine in the place of another: the one that is named, else the one that placement
-    takes."""
+    """A VIP's place with one engine replaced by another: the one named, else the one that placement chooses."""
     _, before = _shared(situation, uuid)
     _check_has(before, source)
     if target:
@@ -66,7 +65,7 @@ def migrate(situation: Situation, uuid: str, source: str, target: str = "") -> P
 
 
 def switch_over(situation: Situation, engine: str) -> dict[str, Place]:
-    """Where the VIPs are, by uuid, for which an engine of a pair is the active one, with the standby active."""
+    """New places, by uuid, for the VIPs for which an engine of a pair is active: with the standby active instead."""
     known = _engine(situation, engine)
     group = situation.groups[known.group]
     if group.mode is not Mode.ACTIVE_STANDBY:
@@ -93,7 +92,7 @@ def switch_over(situation: Situation, engine: str) -> dict[str, Place]:
 
 
 def _shared(situation: Situation, uuid: str) -> tuple[Group, Place]:
-    """The group and the place of a VIP that may have any number of engines."""
+    """The group and the place of a VIP. Refuses VIPs of pairs, which have no number of engines to choose."""
     group = situation.groups[situation.vips[uuid].group]
     if group.mode is Mode.ACTIVE_STANDBY:
         raise PlacementError(
@@ -118,7 +117,7 @@ def _check_has(before: Place, engine: str) -> None:
 
 
 def _requested(situation: Situation, uuid: str, name: str) -> Member:
-    """An engine that an operator names, where a VIP may go there."""
+    """The engine that an operator named, if the VIP may go there."""
     engine, vip = _engine(situation, name), situation.vips[uuid]
     group, before = situation.groups[vip.group], situation.places.get(uuid, Place())
     if engine.group != group.name:
@@ -147,6 +146,6 @@ def _chosen(situation: Situation, uuid: str, place: Place) -> Member:
 
 
 def _left(situation: Situation, before: Place, engine: str) -> tuple[Leaver, ...]:
-    """Those that a VIP leaves, with one more."""
+    """The engines that a VIP leaves, with one more."""
     others = [leaver for leaver in before.leavers if leaver.engine != engine]
     return tuple(sorted([*others, Leaver(engine, situation.now)], key=lambda leaver: leaver.engine))

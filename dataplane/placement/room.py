@@ -8,7 +8,7 @@ from dataplane.placement.model import Cause, Group, Member, Mode, Situation
 
 
 def used(situation: Situation) -> Counter[str]:
-    """VIPs of each engine. Those that leave it do not count."""
+    """How many VIPs each engine has. VIPs that leave it do not count."""
     found: Counter[str] = Counter()
     for uuid, vip in situation.vips.items():
         place = situation.places.get(uuid)
@@ -20,8 +20,8 @@ def used(situation: Situation) -> Counter[str]:
 
 
 def short_of_spare(situation: Situation, name: str) -> str:
-    """What an operator should know of a group whose engines have less room than `buffer_se` of them would take; ""
-    where there is enough, and where engines do not stand in for each other by their room."""
+    """A warning for a group whose spare room is less than `buffer_se` engines hold; "" if there is enough, and in modes
+    where spare room does not matter."""
     group = situation.groups[name]
     if group.mode is not Mode.N_PLUS_M:
         return ""
@@ -37,7 +37,7 @@ def short_of_spare(situation: Situation, name: str) -> str:
 
 
 def why(group: Group, member: Member) -> str:
-    """Why an engine has a VIP."""
+    """Why an engine has a VIP, in words."""
     had = f"{member.had} VIP" + ("" if member.had == 1 else "s")
     return {
         Cause.EMPTIEST: f"it had {had}, the fewest of {member.among} engines that could have it",
