@@ -31,6 +31,7 @@ LONG = (
     "tests/lab",
     "tests/broken",
     "tests/field",
+    "tests/sight",
     "tests/torture",
     "tests/health",
     "tests/shell/test_live.py",

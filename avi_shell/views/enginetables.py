@@ -53,6 +53,7 @@ COLUMNS: Mapping[str, tuple[_Column, ...]] = {
         _plain("In Transition", "in_transition"),
         _plain("Tracked", "tracked"),
         _plain("Flows", "flows"),
+        _plain("Room", "room"),
     ),
     "cpu": (
         _plain("Thread", "thread"),
@@ -96,7 +97,8 @@ def _remarks(word: str, row: Row) -> list[str]:
         addresses = f"{row['interface']}: {row['mac']}, {', '.join(row['addresses'])}"
         return [addresses, *([f"{row['interface']}: {row['fault']}"] if row["fault"] else [])]
     if word == "flowtable":
-        return [f"{row['pool']}: {count:,} flows of {server}" for server, count in sorted(row["servers"].items())]
+        told = [f"{row['pool']}: {count:,} flows of {server}" for server, count in sorted(row["servers"].items())]
+        return [*told, *filter(None, (row.get("full", ""),))]  # older engines tell none
     return []
 
 

@@ -30,7 +30,7 @@ def algo(engines: Engines, pool: Document) -> tuple[list[Part], list[dict[str, A
         sampled = sum(server["handshakes"]["sampled"] for server in found["servers"])
         entry = {"service_engine": engine, "slots": found["slots"], "sampled_flows": sampled, "servers": servers}
         told.append(entry | {"largest_deviation": {m: _deviation(servers, m) for m in MEASURES[1:]}})
-        parts += [f"Service engine {engine}", Table(_HEAD, _rows(servers)), *_verdict(told[-1])]
+        parts += [f"Service engine {engine}", Table(_HEAD, _rows(servers)), *_weights(servers), *_verdict(told[-1])]
     if not reports and not reports.doubtful:
         parts.append(live.no_engine(engines.directory))
     elif reports and not told:
@@ -89,6 +89,16 @@ def _distance(worst: Mapping[str, Any]) -> str:
     if abs(worst["by"]) < 0.0005:  # 0.0 % where one digit is shown
         return "as wanted"
     return f"{worst['address']} is farthest from what is wanted, by {100 * worst['by']:+.1f} %"
+
+
+def _weights(servers: Sequence[Shares]) -> list[Part]:
+    """Where ratios differ, the server with the greatest: what it is to get, beside what equal ratios would give."""
+    sharing = [one for one in servers if one["wanted"]]
+    if len({one["ratio"] for one in sharing}) < 2:
+        return []
+    most = max(sharing, key=lambda one: one["ratio"])
+    told = f"{most['address']} is to get {100 * most['wanted']:.1f} % by its ratio of {most['ratio']}"
+    return [Prose(f"The ratios differ: {told}. Equal ratios would give {100 / len(sharing):.1f} %.")]
 
 
 def _verdict(entry: Mapping[str, Any]) -> list[Part]:

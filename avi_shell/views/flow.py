@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address
 from typing import Any
@@ -60,10 +61,33 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+_NOW = {
+    "removed": "It was removed from the pool.",
+    "disabled": "It is disabled.",
+    "down": "It is down: {reason}.",
+    "unknown": "It is not known whether it is up.",
+    "up": "It is up.",
+}
+"""What became of the server that a slot had before."""
+
+
+def _earlier(one: Mapping[str, Any]) -> str:
+    """Who had the slot before, and what that means to connections of then."""
+    before = one["earlier"]
+    until = time.strftime("%H:%M:%S", time.localtime(before["until"]))
+    now = _NOW.get(before["now"], "").format(reason=before["reason"])
+    told = f"until {until} the slot was that of {before['server']}. {now}"
+    if before["now"] in ("removed", "down") and one["server"]:
+        told += f" Its connections come to {one['server']} now, which does not know them: clients must begin new ones."
+    return told
+
+
 def _why(one: Mapping[str, Any]) -> Iterator[str]:
     """Why the server is this one, where its slot is not simply its own."""
     if one["verdict"] == "dropped":
         yield f"the packet is dropped ({one['reason']}); help operating says what that means"
+    if one.get("earlier"):  # older engines tell none
+        yield _earlier(one)
     if one["phase"] in (None, "stable"):
         return
     owner, server = one["owner"] or "nobody", one["server"] or "nobody"

@@ -354,6 +354,7 @@ def _servers(pool: Report) -> Parts:
     ]
     parts: Parts = [Table(("Server", "Port", "Oper State", "Host", "Share", "Packets", "Bytes"), rows)]
     parts += [Prose(f"{s['address']} is {s['state']}: {s['reason']}") for s in pool["servers"] if s["reason"]]
+    parts += map(Prose, reported.slow_servers(pool["servers"]))
     remedies: dict[str, list[str]] = {}
     for server in pool["servers"]:
         if server["remedy"]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from avi_shell.configuration.document import Document
 from dataplane import client
 
 Report = Mapping[str, Any]
+
+SLOWER, LEAST = 5, 0.02
+"""How many times as long as usual, and how many seconds longer, a server that is called slow takes at least."""
+_NAMED = 4
+"""Slow servers that are named."""
 
 STATES = {
     "up": "OPER_UP",
@@ -38,6 +44,25 @@ def services(document: Document, live: Iterable[Report]) -> list[tuple[str, Repo
 def pools(uuid: str, live: Iterable[Report]) -> list[tuple[str, Report]]:
     """The reports of a pool, with the engines that they are of."""
     return [(r["name"], pool) for r in live for pool in r["pools"] if pool["uuid"] == uuid]
+
+
+def slow_servers(servers: Sequence[Report]) -> list[str]:
+    """Of a pool's servers, those that answer probes much more slowly than is usual there."""
+    medians = {s["address"]: one for s in servers if (one := s.get("answers_in"))}  # older engines tell none
+    if len(medians) < 2:
+        return []
+    usual = statistics.median_low(one["median"] for one in medians.values())
+    slow = [
+        f"{address} is slow: it answers probes in {_milliseconds(one['median'])} (median of {one['probes']}; the "
+        f"slowest took {_milliseconds(one['slowest'])}), where {_milliseconds(usual)} is usual in its pool"
+        for address, one in medians.items()
+        if one["median"] >= SLOWER * usual and one["median"] - usual >= LEAST
+    ]
+    return [*slow[:_NAMED], *([f"{len(slow) - _NAMED} more servers are slow"] if len(slow) > _NAMED else [])]
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.1f} ms" if seconds < 0.1 else f"{1000 * seconds:.0f} ms"
 
 
 def other_engines(report: Report) -> list[tuple[str, ...]]:

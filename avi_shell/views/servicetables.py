@@ -129,6 +129,7 @@ def monitors(engine: str, pool: Report, report: Report) -> tuple[list[Part], dic
         {
             **{name: server[name] for name in ("address", "port", "state", "reason", "changed", "failed_checks")},
             "failed_by_monitor": server["failed_by_monitor"],
+            "answers_in": server.get("answers_in"),  # older engines tell none
         }
         for server in pool["servers"]
     ]
@@ -139,20 +140,27 @@ def monitors(engine: str, pool: Report, report: Report) -> tuple[list[Part], dic
             reported.state(server["state"]),
             *(str(server["failed_by_monitor"].get(name, "")) for name in names),
             str(server["failed_checks"]),
+            *(_milliseconds(server["answers_in"], what) for what in ("median", "slowest")),
         )
         for server in servers
     ]
     late = report["monitors"]["late"]
     parts: list[Part] = [f"Service engine {engine}"]
     if names:
-        parts.append(Table(("Server", "Oper State", *(f"{name} Failed" for name in names), "Failed Checks"), rows))
+        failed = (*(f"{name} Failed" for name in names), "Failed Checks")
+        parts.append(Table(("Server", "Oper State", *failed, "Median ms", "Slowest ms"), rows))
         parts += [Prose(f"{one['address']} is {one['state']}: {one['reason']}") for one in servers if one["reason"]]
+        parts += map(Prose, reported.slow_servers(servers))
     else:
         parts.append("The pool has no health monitor: its servers are taken as up.")
     checks, probes = report["monitors"]["checks"], report["monitors"]["probes"]
     lateness = f"they begin {1000 * late['median']:.1f} ms late (99 of 100: {1000 * late['p99']:.1f} ms)"
     parts.append(Prose(f"The engine runs {checks:,} checks, and has ended {probes:,} probes; {lateness}."))
     return parts, {"service_engine": engine, "monitors": report["monitors"], "servers": servers}
+
+
+def _milliseconds(answers_in: Report | None, what: str) -> str:
+    return "-" if answers_in is None else f"{1000 * answers_in[what]:.1f}"
 
 
 def servers(engine: str, pool: Report) -> list[Part]:

@@ -92,16 +92,15 @@ def neighbours(engine: Engine) -> Iterator[Row]:
 
 def flows(engine: Engine) -> Iterator[Row]:
     """What is remembered of flows, of each of the driver's pools: {"pool", "vips": [those that have this table],
-    "slots", "in_transition", "tracked": how many of these, "flows": that live, of former servers, "servers": {address:
-    those of it}}. Flows of stable slots are remembered nowhere."""
-    moving = engine.pools.moving()
-    lingering = engine.driver.lingering(moving) if moving else {}
+    "slots", "in_transition", "tracked": how many of these, "flows": that lived at the last look, of former servers,
+    "servers": {address: those of it}, "room": how many flows of all pools can be remembered, "full_since":
+    seconds since the epoch, null while there is room, "full": what that means, in words}. Flows of stable slots
+    are remembered nowhere."""
     for name, value in sorted(engine.pools.values.items()):
         parts = poolnames.parts(name)
         services = [one for one in engine.index.of_pool(parts.uuid) if engine.pools.name(one) == name]
-        servers: dict[str, int] = {}
-        for _, (address, _), _ in lingering.get(name, ()):
-            servers[socket.inet_ntoa(address)] = servers.get(socket.inet_ntoa(address), 0) + 1
+        counted = engine.flow_room.of.get(name, {})  # to look anew takes seconds where there are many
+        servers = {socket.inet_ntoa(address): count for address, count in counted.items()}
         yield {
             "pool": next((one.pool for one in services), parts.uuid),
             "vips": sorted({one.vip for one in services}),
@@ -110,6 +109,9 @@ def flows(engine: Engine) -> Iterator[Row]:
             "tracked": value.phases.count(TRACKED),
             "flows": sum(servers.values()),
             "servers": servers,
+            "room": engine.flow_room.size,
+            "full_since": engine.flow_room.since,
+            "full": engine.flow_room.words(),
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from dataplane import plan
@@ -54,6 +55,8 @@ async def report(engine: Engine, aspect: Aspect = WHOLE) -> dict[str, Any]:
                  seconds since the last packet of any, null where there is none,
                  "host": true|false|null (whether it answers on its own address),
                  "failed_checks": its probes that failed, "failed_by_monitor": {name: those of that monitor},
+                 "answers_in": {"median", "slowest": seconds in which its last good probes were answered, "probes": how
+                 many these are}, null where there are none,
                  "in_table", "share", "mac", "interface", "packets", "bytes",
                  "handshakes": {"sampled": TCP flows that were looked at, "answered": those whose client went on after
                  its SYN, "unanswered": those whose client repeated it again and again instead, "share": the part
@@ -146,7 +149,9 @@ def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _S
     unheard = engine.vips.unheard(vip)
     routers = f"routers are not told of VIP {service.vip}: {unheard}" if unheard else ""
     answers = engine.handshakes.words(service.pool_uuid)
-    against = [*engine.kernel.words(), who, routers, engine.sending.senders(vip), answers]
+    full = engine.flow_room.since is not None and engine.pools.name(service) in engine.pools.moving()
+    forgets = engine.flow_room.words() if full else ""
+    against = [*engine.kernel.words(), who, routers, engine.sending.senders(vip), answers, forgets]
     pool, servers = seen.of_vips[service.vip]
     state = operstate.service(service, pool, servers, "; ".join(filter(None, against)))
     return {
@@ -286,12 +291,20 @@ def _server(
         "host": None if look.fault.reason else engine.members.health.host_answers(member.address),
         "failed_checks": failed,
         "failed_by_monitor": by_monitor,
+        "answers_in": _answers_in(look),
         "in_table": share > 0,
         "share": round(share, 5),
         "mac": mac.hex(":") if mac else None,
         "packets": tally.packets,
         "bytes": tally.bytes,
     }
+
+
+def _answers_in(look: Look) -> dict[str, Any] | None:
+    took = sorted(chain.from_iterable(state.took for state in look.checks.values()))
+    if not took:
+        return None
+    return {"median": round(took[len(took) // 2], 6), "slowest": round(took[-1], 6), "probes": len(took)}
 
 
 def _handshakes(engine: Engine, key: Key, tally: HandshakeTally) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from dataplane import plan
@@ -16,10 +17,13 @@ from dataplane.forwarding.maglev import NO_SERVER
 from dataplane.forwarding.rewrite import checksum
 from dataplane.forwarding.tracking import Entry, Flow, slot_for
 from dataplane.forwarding.values import STABLE, TCP, TRANSITION, Interface, Pool, Target
+from dataplane.plan.history import Held
 
 STRANGER = bytes.fromhex("02aab1f70b01")
 """The MAC address that made-up frames come from: one of no device."""
 PHASES = {STABLE: "stable", TRANSITION: "transition"}
+LOOKED_BACK = 8
+"""Changes of a pool that are gone back to find who had a slot before."""
 _ACK, _WINDOW, _DF, _TTL = 0x10, 1024, 0x4000, 64
 
 
@@ -45,10 +49,12 @@ async def explain(engine: Engine, uuid: str, client: str, port: int) -> dict[str
     """Of each service of a virtual service (its uuid), where a client's flow goes.
 
     {"flows": [{"vip", "protocol", "port", "slots", "slot": of the pool's table, "phase": stable|transition|tracked,
-      "owner": the slot's server, "former": the one that it had before, of a slot in transition, "remembered":
-      former|begun|null and "remembered_server": what is known of this very flow, "server", "server_port", "mac",
-      "egress": where the packet goes, "verdict": forwarded|dropped|answered|host, "reason": of a drop, "by": who
-      decided: the program|the reference}]}
+      "owner": the slot's server, "former": the one that it had before, of a slot in transition, "earlier": the last
+      other one that it had, {"server", "until": seconds since the epoch, "now": removed|disabled|down|unknown|up,
+      "reason": why it is down}, null where the pool has not changed for as long as connections may be idle,
+      "remembered": former|begun|null and "remembered_server": what is known of this very flow, "server",
+      "server_port", "mac", "egress": where the packet goes, "verdict": forwarded|dropped|answered|host,
+      "reason": of a drop, "by": who decided: the program|the reference}]}
     Servers are addresses, null where there is none. The packet is one that is no SYN: a SYN goes to the owner. Raises
     EngineError where the engine forwards nothing of it.
     """
@@ -67,7 +73,7 @@ async def _of(engine: Engine, service: plan.Service, client: str, port: int) -> 
     if value is None:
         return (
             told
-            | {"slots": 0, "slot": None, "phase": None, "owner": None, "former": None}
+            | {"slots": 0, "slot": None, "phase": None, "owner": None, "former": None, "earlier": None}
             | await _asked(engine, flow, service, None)
         )
     slot = slot_for(flow, translate.service(service, value.uuid), value)
@@ -79,7 +85,32 @@ async def _of(engine: Engine, service: plan.Service, client: str, port: int) -> 
         "owner": _address(value, value.table[slot]),
         "former": _address(value, value.fallback[slot]) if phase == TRANSITION else None,
     }
+    changes = engine.pools.changes().get(value.uuid, ())
+    found = await asyncio.to_thread(earlier, changes, service, slot, told["owner"])
+    told["earlier"] = None if found is None else _as_it_is_now(engine, service, *found)
     return told | await _asked(engine, flow, service, value)
+
+
+def earlier(changes: Sequence[Held], service: plan.Service, slot: int, owner: str | None) -> tuple[str, float] | None:
+    """The last server but its owner that had a slot, by the changes of its pool, and until when it had it."""
+    for held, after in reversed(list(zip(changes, changes[1:], strict=False))[-LOOKED_BACK:]):
+        former = plan.Former(held.since, held.servers)
+        lives = sorted(translate.former_lives(former))
+        had = translate.former_table(service, former, lives)[slot] if lives else NO_SERVER
+        if had != NO_SERVER and (address := socket.inet_ntoa(lives[had][0])) != owner:
+            return address, after.since
+    return None
+
+
+def _as_it_is_now(engine: Engine, service: plan.Service, server: str, until: float) -> dict[str, Any]:
+    """What became of a server that had a slot."""
+    planned = next((one for one in service.servers if one.address == server), None)
+    now, reason = "removed", ""
+    if planned is not None:
+        now, reason = engine.members.state(service.pool_uuid, socket.inet_aton(server), socket.inet_aton(service.vip))
+        if not planned.enabled:
+            now, reason = "disabled", ""
+    return {"server": server, "until": until, "now": now, "reason": reason if now == "down" else ""}
 
 
 async def _asked(engine: Engine, flow: Flow, service: plan.Service, value: Pool | None) -> dict[str, Any]:

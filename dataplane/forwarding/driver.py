@@ -127,6 +127,10 @@ class Driver(Tables, Protocol):
     def adopted(self) -> Found:
         """What was found running at start: nothing after a cold start."""
 
+    @property
+    def flow_room(self) -> int:
+        """How many flows `elder` has room for."""
+
     def lingering(self, pools: Collection[str]) -> Lingering:
         """Of every `elder` entry of some pools that lives, by pool: slot, address and generation of the member, and
         when its last packet was seen; those that were idle for longer than their service allows are forgotten. One

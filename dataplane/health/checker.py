@@ -302,7 +302,10 @@ class HealthChecker:
     def _ended(self, running: _Running, outcome: Outcome) -> None:
         self._over(running)
         watch = running.watch
-        self.durations[watch.check.monitor.type].observe(time.monotonic() - running.began)
+        took = time.monotonic() - running.began
+        self.durations[watch.check.monitor.type].observe(took)
+        if outcome is True:
+            watch.state.answered(took)
         if outcome is True and watch.unchanged():  # what nearly all are
             self.probes += 1
             watch.state.probes += 1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, field
 
 from dataplane.plan import MONITOR_UDP, Monitor
 
 VIP_MISSING = "server answers, VIP does not: VIP missing on its loopback?"
 """The reason for a layer-2 server that answers only at its own address."""
+KEPT = 20
+"""Probes of a check of which it is remembered how long they took."""
 
 
 @dataclass(slots=True)
@@ -21,6 +24,14 @@ class CheckState:
     probes: int = 0  # results counted
     failures: int = 0  # failed ones among them
     silent: bool = False  # the last failure was that nothing came from the VIP
+    took: array[float] = field(default_factory=lambda: array("f"))  # seconds, of the last probes that were answered
+
+    def answered(self, seconds: float) -> None:
+        """A probe was answered so long after its begin. It is not counted yet."""
+        if len(self.took) < KEPT:
+            self.took.append(seconds)
+        else:
+            self.took[self.probes % KEPT] = seconds
 
     def count(self, monitor: Monitor, *, passed: bool) -> bool:
         """Count one result. Returns whether `up` changed.

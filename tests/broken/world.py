@@ -214,11 +214,12 @@ def built(
     napi: bool = True,
     kind: str = "veth",
     runs: bool = True,
+    publishes: bool = True,
     **changed: Any,
 ) -> Iterator[World]:
     """The network, well: both servers are up. napi: the far end of the engine's veth takes what XDP sends; kind: what
     the engine makes of its veth to serve it ("veth", "bridge", "macvlan", "vlan"); runs: the engine is started;
-    changed: of the service."""
+    publishes: there is a plan; changed: of the service."""
     with ExitStack() as stack:
         names = ("switch", "engine", "client", *HOSTS, *(("router",) if mode == "l3" else ()))
         spaces = {name: stack.enter_context(Namespace()) for name in names}
@@ -232,7 +233,8 @@ def built(
         for name in HOSTS:
             world.prepare(name)
             world.start(name)
-        world.publish(**changed)
+        if publishes:
+            world.publish(**changed)
         if runs:
             world.start_engine()
             world.is_well()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 from array import array
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
+from dataplane import plan
 from dataplane.engine import flowquery
-from dataplane.forwarding import rewrite, values
+from dataplane.forwarding import maglev, rewrite, values
 from dataplane.forwarding.driver import Trace
 from dataplane.forwarding.tracking import Flow, Remembered
+from dataplane.plan.history import Held
 
 from ..packets.world import ip, mac
 
@@ -43,3 +46,19 @@ def test_the_server_is_known_by_what_leaves(mode: str) -> None:
     sent = next_hop + mac(1) + b"\x08\x00" + inner
     assert flowquery._target(Trace("forwarded", "", (sent,), Remembered(), ""), pool) is SERVERS[1]
     assert flowquery._target(Trace("dropped", "no_server", (), Remembered(), ""), pool) is None
+
+
+def test_who_had_a_slot_before_is_found_in_the_changes_of_its_pool() -> None:
+    """A was removed, came back and was removed: what counts is when it went last."""
+    a, b = "10.0.0.11", "10.0.0.12"
+    service = plan.Service(
+        "vs1", "vs-1", "admin", "10.0.0.100", "tcp", 80, 80, plan.L2, plan.BY_ADDRESS, 300, "p1", "pool-1", 251, 7
+    )
+    both, alone = ((a, 1, 0), (b, 1, 0)), ((b, 1, 0),)
+    changes = [Held(at, servers, ()) for at, servers in ((1.0, both), (2.0, alone), (3.0, both), (4.0, alone))]
+    table = maglev.build_table([(socket.inet_aton(one), 1) for one in (a, b)], 251, 7)
+    had = {owner: slot for slot, owner in enumerate(table)}
+    assert flowquery.earlier(changes, service, had[0], b) == (a, 4.0)
+    assert flowquery.earlier(changes, service, had[1], b) is None
+    assert flowquery.earlier(changes[:3], service, had[0], a) == (b, 3.0)
+    assert flowquery.earlier([], service, had[0], a) is None

@@ -65,6 +65,10 @@ class Memory(LookupTables):
         verdict = decision.trial(frame, self.interfaces[interface], self, flow, Remembered(), 0)
         return Trace(verdict.action, verdict.reason, verdict.frames, Remembered(), "the reference")
 
+    @property
+    def flow_room(self) -> int:
+        return 0
+
     def lingering(self, pools: Collection[str]) -> Lingering:
         return {}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from dataplane import plan
-from dataplane.health.checkstate import CheckState, settled_after
+from dataplane.health.checkstate import KEPT, CheckState, settled_after
 from tests.health.monitors import monitor
 
 COUNTS = [
@@ -40,3 +40,11 @@ def test_counting(up: bool | None, results: str, good: int, bad: int, verdicts: 
 )
 def test_when_the_first_verdict_is_there(made: plan.Monitor, seconds: float) -> None:
     assert settled_after(made) == seconds
+
+
+def test_of_how_long_probes_took_the_last_ones_are_remembered() -> None:
+    state = CheckState(True)
+    for number in range(KEPT + 3):
+        state.answered(float(number))
+        state.count(monitor(), passed=True)
+    assert sorted(state.took) == [float(number) for number in range(3, KEPT + 3)]

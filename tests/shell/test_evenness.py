@@ -52,6 +52,7 @@ def test_each_share_stands_beside_what_is_wanted() -> None:
         "packets": {"address": "10.0.0.2", "by": 0.5},
         "flows": {"address": "10.0.0.3", "by": 0.25},
     }
+    assert "10.0.0.1 is to get 50.0 % by its ratio of 2. Equal ratios would give 33.3 %." in "".join(map(str, parts))
     told = str(parts[-1])
     assert told.startswith("Slots: as wanted. ")
     assert "Packets: 10.0.0.2 is farthest from what is wanted, by +50.0 %." in told

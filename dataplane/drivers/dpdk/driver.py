@@ -166,6 +166,11 @@ class DpdkDriver(MapHolder):
         """What a former run left."""
         return self._tables.found
 
+    @property
+    def flow_room(self) -> int:
+        """How many flows `elder` has room for."""
+        return self._tables.flow_room
+
     def lingering(self, pools: Collection[str]) -> Lingering:
         """The flows that live in `elder`."""
         return self._tables.lingering(pools, time.monotonic_ns())

@@ -60,8 +60,8 @@ class MapTables:
         self._vips: dict[bytes, Vip] = {}
         self._services: dict[ServiceKey, _Service] = {}
         self._of_pool: dict[str, set[ServiceKey]] = {}
-        self._of_vip: dict[bytes, set[ServiceKey]] = {}
-        self._ranged: dict[bytes, set[ServiceKey]] = {}
+        self._of_vip, self._ranged = dict[bytes, set[ServiceKey]](), dict[bytes, set[ServiceKey]]()
+        self.flow_room = maps["elder"].max_entries
         self._address_filter = Filter(self._state.addresses)
         self._counters = MapCounters(maps)
         self._leftover = _Leftover()

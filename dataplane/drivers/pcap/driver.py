@@ -145,6 +145,11 @@ class PcapDriver:
         """Nothing: this driver's forwarding ends with its process."""
         return NOTHING_FOUND
 
+    @property
+    def flow_room(self) -> int:
+        """How many flows `elder` has room for."""
+        return self._mover.flow_room
+
     def lingering(self, pools: Collection[str]) -> Lingering:
         """The flows that live in `elder`."""
         return self._mover.lingering(pools)

@@ -55,6 +55,10 @@ class Mover(Protocol):
     def unanswered_clients(self) -> Mapping[tuple[str, bytes], Set[bytes]]:
         """As `Driver.unanswered_clients`. For any thread."""
 
+    @property
+    def flow_room(self) -> int:
+        """As `Driver.flow_room`."""
+
     def lingering(self, pools: Collection[str]) -> Lingering:
         """As `Driver.lingering`. For any thread."""
 

@@ -176,6 +176,11 @@ class NativeMover:
         """Mover.unanswered_clients."""
         return self.tables.unanswered_clients()
 
+    @property
+    def flow_room(self) -> int:
+        """Mover.flow_room."""
+        return self.tables.flow_room
+
     def lingering(self, pools: Collection[str]) -> Lingering:
         """Mover.lingering."""
         return self.tables.lingering(pools, time.monotonic_ns())

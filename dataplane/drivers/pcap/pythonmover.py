@@ -125,6 +125,11 @@ class PythonMover(LookupTables):
         self._do(lambda: openings.extend(self._flows.handshakes.openings.items()))
         return handshakes.unanswered_clients(openings, self)
 
+    @property
+    def flow_room(self) -> int:
+        """Mover.flow_room."""
+        return self._flows.elder.size
+
     def lingering(self, pools: Collection[str]) -> Lingering:
         """Mover.lingering."""
         found: list[Lingering] = []

@@ -154,6 +154,11 @@ class XdpDriver(MapHolder):
         """What the kernel was found to forward by."""
         return self._tables.found
 
+    @property
+    def flow_room(self) -> int:
+        """How many flows `elder` has room for."""
+        return self._tables.flow_room
+
     def lingering(self, pools: Collection[str]) -> Lingering:
         """The flows that live in `elder`."""
         return self._tables.lingering(pools, time.monotonic_ns())

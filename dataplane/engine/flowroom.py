@@ -1,0 +1,51 @@
+"""Whether the table in which a driver remembers flows is full: then it forgets some of those that go on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+from dataplane.forwarding.driver import Driver
+from dataplane.forwarding.values import Lingering
+
+FULL = 0.95
+"""The part of the table from which on it counts as full: the kernel's map holds back up to 128 free entries for each
+processor, and the sets of a table in memory fill unevenly."""
+
+
+class FlowRoom:
+    """since: when the table became full, in seconds since the epoch; None while it is not. flows: that were remembered
+    at the last look; of: those of each of the driver's pools, by the server's address."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self.since: float | None = None
+        self.flows = 0
+        self.of: Mapping[str, Mapping[bytes, int]] = {}
+
+    @property
+    def size(self) -> int:
+        """How many flows the table holds at most."""
+        return self._driver.flow_room
+
+    def lingering(self, pools: Collection[str]) -> Lingering:
+        """`Driver.lingering`, and a look at how many there are."""
+        found = self._driver.lingering(pools) if pools else {}
+        self.of = {pool: Counter(address for _, (address, _), _ in flows) for pool, flows in found.items()}
+        self.flows = sum(map(len, found.values()))
+        if self.flows < FULL * self.size:
+            self.since = None
+        elif self.since is None:
+            self.since = time.time()
+        return found
+
+    def words(self) -> str:
+        """What it means that the table is full; "" while it is not."""
+        if self.since is None:
+            return ""
+        since = time.strftime("%H:%M:%S", time.localtime(self.since))
+        return (
+            f"the table of remembered flows is full since {since} ({self.flows:,} of {self.size:,}): of the connections"
+            " that began before the last change of a pool, those that are silent longest go to another server"
+        )
