@@ -301,6 +301,7 @@ class Daemon:
         chosen = f"driver {driver.name} ({self._reason})"
         if driver.name != wanted.entries[0].name:
             engine.events.tell(kinds.DRIVER_FALLBACK, THIS_ENGINE, chosen)
+            chosen = f"driver {driver.name}"  # the reason is told once
         started = f"service engine {engine.name}: {chosen} on {', '.join(interfaces)}"
         engine.events.tell(kinds.ENGINE_STARTED, THIS_ENGINE, started)
         return engine

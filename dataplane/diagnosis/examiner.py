@@ -86,7 +86,7 @@ class Examiner:
         if said == REPLIES:
             return True, ""
         if said == SILENT and host is None:
-            return None, "server does not answer"
+            return None, "the server does not answer"
         return False, "server answers, VIP does not"
 
     async def examine(self, checks: tuple[Check, ...], others: Mapping[str, str], tell: Tell) -> Facts:

@@ -77,6 +77,8 @@ def test_a_foreign_program(mode: str, link: bool, tmp_path: Path) -> None:
             assert f"driver chosen because XDP cannot be had: {named}" in status(world)
             (fallback,) = [one for one in (world.status() or {})["events"] if one["kind"] == "driver_fallback"]
             assert (fallback["severity"], named in fallback["text"]) == ("warning", True)
+            started = [one["text"] for one in (world.status() or {})["events"] if one["kind"] == "engine_started"]
+            assert started[-1].endswith("driver pcap on eth0")
             world.end_engine()
 
             world.sh("engine", remedy)
