@@ -1,4 +1,4 @@
-"""A dictionary of fixed size: what was longest untouched makes room, as in the kernel's LRU maps."""
+"""A dictionary of fixed size. A new entry replaces the one that was unused longest, as in the kernel's LRU maps."""
 
 from __future__ import annotations
 

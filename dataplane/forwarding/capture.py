@@ -1,4 +1,4 @@
-"""What is captured of the frames that are decided on: which ones, and what is told of each.
+"""Captures: which frames are captured, and what is recorded of each.
 
 `is_wanted` is the definition; `program/capture.h` is the same in C.
 """
@@ -16,7 +16,7 @@ MOST = 4095
 MOST_VIPS, MOST_CLIENTS, MOST_PORTS = 8, 32, 32
 ANY_PORT = (0, 0xFFFF)
 SLOW = "slow"
-"""The action of a frame that goes on in user space, before that has decided on it."""
+"""The action of a frame that was handed to user space, which has not decided on it yet."""
 _PORTS_AND_FLAGS = 14
 """Bytes of layer 4 that are looked at."""
 _OFFSET = 0x1FFF
@@ -32,12 +32,12 @@ class Ports(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which frames are captured: those that all of this is true of."""
+    """A capture's filter: a frame is captured if all of this is true of it."""
 
     vips: tuple[bytes, ...] = ()  # that they go to, at most MOST_VIPS; all where there are none
     ports: tuple[Ports, ...] = ()  # that they go to, at most MOST_PORTS, where the VIPs have others too; else none
     clients: tuple[tuple[bytes, bytes], ...] = ()  # ranges that they come from, at most MOST_CLIENTS; else none
-    other_clients: bool = False  # the ranges are those that they do not come from
+    other_clients: bool = False  # frames from outside the ranges are wanted instead
     protocol: int = 0  # 0: any
     source: tuple[int, int] = ANY_PORT  # the first and the last
     destination: tuple[int, int] = ANY_PORT
@@ -47,7 +47,7 @@ class Wanted:
 
     @property
     def with_ports(self) -> bool:
-        """Whether what has no ports (ICMP, later fragments) does not do."""
+        """Whether only packets with ports are wanted: no ICMP, no later fragments."""
         return bool(self.tcp_flags) or (self.source, self.destination) != (ANY_PORT, ANY_PORT)
 
 
@@ -71,7 +71,7 @@ class Captured(NamedTuple):
 
 
 class Capture(Protocol):
-    """A capture that runs in a driver. Its methods are called one after the other, from whatever thread."""
+    """A capture that runs in a driver. Its methods are called one at a time, from any thread."""
 
     def take(self) -> list[Captured]:
         """The frames that came since the last call, those of a processor or worker in their order. It is called at
@@ -85,7 +85,8 @@ class Capture(Protocol):
 
 
 def told(frame: bytes, interface: int, verdict: Verdict, wanted: Wanted, now: int) -> Captured:
-    """What is told of a frame and its verdict. interface: index of the one that it came by; now: nanoseconds."""
+    """A frame and its verdict, as a capture records them. interface: index of the one that it came by; now:
+    nanoseconds."""
     left = tuple(Left(one[: wanted.most], len(one)) for one in verdict.frames)
     return Captured(now, interface, frame[: wanted.most], len(frame), verdict.action, verdict.reason, left)
 

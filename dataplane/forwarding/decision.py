@@ -3,10 +3,9 @@
 `decide` is a pure function over bytes. The pcap driver is this function on packet sockets; the program under `program/`
 is the same decision in C, and tests compare the two frame by frame: whoever changes one changes the other.
 
-The steps are numbered, here and in the program: 1 whose frame, 2 well-formed, 3 our own traffic come back,
-4 VIP down, 5 fragments, 6 ICMP, 7 service, 8 server, 9 rewriting, 10 size, 11 counting. What a later frame must know
-of an earlier one is in `tracking`; what leaves is made in `rewrite`. From step 8 on a drop is counted for the service,
-too.
+The steps are numbered, here and in the program: 1 whose frame, 2 well-formed, 3 our own traffic come back, 4 VIP down,
+5 fragments, 6 ICMP, 7 service, 8 server, 9 rewriting, 10 size, 11 counting. `tracking` holds what a later frame must
+know of an earlier one; `rewrite` makes the frames that leave. From step 8 on a drop is counted for the service, too.
 """
 
 from __future__ import annotations
@@ -81,9 +80,9 @@ def decide(
 ) -> Verdict:
     """What becomes of a frame received on an interface of the plan.
 
-    frame: from its Ethernet header on, without checksum; now: nanoseconds of a steady clock; segment: when the sender's
-    stack left a TCP or UDP packet to be cut up later (GSO), the size of its pieces' IP packets: that, not the whole,
-    must fit the egress MTU.
+    frame: from its Ethernet header on, without checksum; now: nanoseconds of a steady clock; segment: bytes of each
+    piece's IP packet, where the sender's stack left a TCP or UDP packet to be cut later (GSO). A piece, not the whole
+    packet, must fit the egress MTU.
     """
     kind, start = frame[12:14], ETH_HLEN
     if kind == ETH_P_8021Q:
@@ -108,9 +107,9 @@ def trial(frame: bytes, interface: Interface, values: LookupTables, flow: Flow, 
 
 
 def _arp(frame: bytes, start: int, interface: Interface, values: LookupTables, now: int) -> Verdict:
-    """Step 1: requests for an owned VIP are answered, probes of others' duplicate-address detection too; an
-    announcement (sender = target, RFC 5227) is nobody's question. After the time until which the engine answers, its
-    VIPs are another one's, and so are the requests."""
+    """Step 1: answers requests for an owned VIP, and probes of others' duplicate-address detection. An announcement
+    (sender = target, RFC 5227) asks for nothing. Once the time is over until which this engine answers, another engine
+    has its VIPs and answers."""
     if frame[:6] not in (BROADCAST_MAC, interface.mac) or len(frame) < start + ARP_LEN:
         return _TO_HOST
     if frame[start : start + 8] != _ARP_REQUEST:
@@ -251,8 +250,9 @@ def _bad_source(source: bytes, values: LookupTables) -> bool:
 
 
 def _looped(frame: bytes, source: bytes, pool: Pool | None, values: LookupTables) -> bool:
-    """Step 3: from one of the engines' own addresses (a probe that a server without the VIP sent on), or, for L2,
-    forwarded by a member of the pool: its MAC address, another's IP address."""
+    """Step 3: whether a packet is our own traffic come back. It comes from an engine's own address (a probe that a
+    server without the VIP sent on). Or, in layer 2, a member of the pool forwarded it: it has the member's MAC address
+    and another's IP address."""
     if source in values.addresses:
         return True
     if pool is None or pool.mode != L2:

@@ -12,12 +12,12 @@ from dataplane.forwarding.values import Counters, HandshakeTally, Interface, Lin
 from dataplane.kernel.objects import Owner
 
 ALWAYS = 0
-"""In place of the time until which ARP is answered."""
+"""In place of a time for `answer_until`: ARP is answered without end."""
 
 
 class Tables(Protocol):
-    """Where forwarding values are put. Order that never shows half a change: pool, service, VIP; removal in reverse
-    order. Putting a value whose key is there replaces it."""
+    """The tables that forwarding values are put into. Put the pool first, then its service, then the VIP, and remove in
+    reverse order: so no frame sees half a change. A value replaces the one with the same key."""
 
     def put_interface(self, interface: Interface) -> None:
         """Forward frames of this interface. Raises DriverError."""
@@ -26,17 +26,17 @@ class Tables(Protocol):
         """Leave this interface alone again."""
 
     def put_addresses(self, addresses: frozenset[bytes]) -> None:
-        """The engines' own addresses: packets from them to a VIP are probes come back."""
+        """Replace the engines' own addresses: a packet from one of them to a VIP is a probe that came back."""
 
     def put_pool(self, pool: Pool) -> None:
         """Add or replace a pool, at once for every frame."""
 
     def put_pools(self, pools: Iterable[Pool]) -> list[Pool]:
-        """Add or replace several pools, each at once, one after the other as they come. Returns them as they are held:
-        equal ones, but the table may be one that the driver keeps."""
+        """Add or replace several pools, in their order; each changes at once for every frame. Returns equal pools as
+        the driver holds them: their tables may stand in the driver's memory."""
 
     def remove_pool(self, uuid: str, heir: str = "") -> None:
-        """Remove a pool that no service names. heir: the pool that takes over what was counted for its servers."""
+        """Remove a pool that no service names. heir: the pool that takes over its servers' counters."""
 
     def put_service(self, service: Service) -> None:
         """Add or replace a service."""
@@ -51,8 +51,8 @@ class Tables(Protocol):
         """Remove a VIP: its packets are the host's again."""
 
     def answer_until(self, time: int) -> None:
-        """Answer ARP for owned VIPs until then, in nanoseconds of the system's monotonic clock, or ALWAYS. It is so
-        from the next frame on, and stays so when this process ends. For any thread."""
+        """Answer ARP for owned VIPs until a time: nanoseconds of the system's monotonic clock, or ALWAYS. This holds
+        from the next frame on, and after this process has ended, too. For any thread."""
 
 
 class Found(NamedTuple):
@@ -88,26 +88,26 @@ class HandshakeCounts(NamedTuple):
 
 
 class Sending(NamedTuple):
-    """How an interface sends what a driver decided to send by it."""
+    """How well an interface sends the frames that a driver sends by it."""
 
-    lost: int  # frames that its network driver did not take, since they are counted
+    lost: int  # frames that its network driver did not take, since counting began
     recent: int = 0  # those of the last RECENT seconds
     fault: str = ""  # why nothing leaves by it at all
     remedy: str = ""  # what mends that
 
 
 class OffloadingSender(NamedTuple):
-    """A sender that leaves to its network device what that does not do."""
+    """A sender that leaves work (checksums, VLAN tags) to its network device, which does not do it."""
 
     vip: bytes  # that it sends to
     address: bytes  # of the sender
     mac: bytes  # that its frames come from
-    vlan: int = 0  # whose tag is not put into its frames; 0: checksums are not filled in
+    vlan: int = 0  # the VLAN whose tag its frames lack; 0: they lack checksums instead
     device: str = ""  # the veth that does not put the tag in
 
 
 RECENT = 10
-"""Seconds for which a loss is told of as one of now."""
+"""Seconds for which a loss counts as recent."""
 
 
 class Driver(Tables, Protocol):
@@ -132,9 +132,9 @@ class Driver(Tables, Protocol):
         """How many flows `elder` has room for."""
 
     def lingering(self, pools: Collection[str]) -> Lingering:
-        """Of every `elder` entry of some pools that lives, by pool: slot, address and generation of the member, and
-        when its last packet was seen; those that were idle for longer than their service allows are forgotten. One
-        pass, whatever the pools."""
+        """The live `elder` entries of some pools, by pool: slot, address and generation of the member, and when its
+        last packet was seen. Entries that were idle for longer than their service allows are removed. It is one pass
+        over the entries, whatever the pools."""
 
     def trace(self, frame: bytes, interface: int, flow: Flow) -> Trace:
         """What would become of a frame of a flow that arrives on an interface, by its index, now: as the driver itself
@@ -150,19 +150,20 @@ class Driver(Tables, Protocol):
         """A snapshot of the counters."""
 
     def handshakes(self) -> HandshakeCounts:
-        """A snapshot of these alone, for any thread."""
+        """A snapshot of the handshake counters alone. For any thread."""
 
     def unanswered_clients(self) -> Mapping[tuple[str, bytes], Set[bytes]]:
         """The clients of sampled TCP flows that were not answered, as far as they are remembered; by the driver's name
         of the pool and the server's address. For any thread."""
 
     def sending(self) -> Mapping[int, Sending]:
-        """How the interfaces send, by index, as far as that can be seen. Looks anew: where frames were lost, and where
-        none was seen to leave yet, a test frame is sent. Asked about once a second."""
+        """How well the interfaces send, by index, as far as that can be seen. Each call looks again. It sends a test
+        frame by an interface that lost frames, and by one that was not seen to send any yet. Called about once a
+        second."""
 
     def offloading_senders(self) -> list[OffloadingSender]:
         """Senders whose packets reach the servers with checksums that nobody filled in, or from a VLAN whose tag nobody
-        put in, as far as samples tell. Asked about once a second."""
+        put in, as far as samples tell. Called about once a second."""
 
     def notes(self) -> list[str]:
         """What this driver, as it runs here, cannot do or see, each in a sentence with what mends it."""
@@ -174,7 +175,8 @@ class Driver(Tables, Protocol):
         """Unexpected errors since the last call, in words. Raises DriverError if the driver forwards no more."""
 
     def kept(self, wake: Callable[[], None]) -> Sequence[Owner]:
-        """What it keeps in the kernel. wake: called when something of it may be missing, from whatever thread."""
+        """The owners of what it keeps in the kernel. wake: called from any thread when something of that may be
+        missing."""
 
     def close(self, *, keep: bool) -> None:
         """End. keep: forwarding that goes on without this process stays; else everything is removed."""

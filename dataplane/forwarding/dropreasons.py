@@ -21,7 +21,7 @@ DROP_REASONS = (
 """Every reason a packet for a VIP is dropped for; the position is the reason's number in the maps' counters."""
 
 MISTAKEN = "internal_error"
-"""The reason of what a driver drops because of a mistake of its own, which it tells."""
+"""The reason of packets that a driver drops because of an error of its own, which it reports."""
 TX_LOST = "tx_lost"
 """The reason of frames that an interface's network driver did not take: they are counted as forwarded, too."""
 OVERRUN = "overrun"

@@ -7,9 +7,10 @@ no segment (RFC 9293 section 3.10). So any segment without SYN says that the cli
 refuses by an RST falls silent, and counts as neither.
 
 One TCP flow in 64 is looked at, chosen by its client and ports: whole packets that are forwarded as they are. A SYN
-begins a flow; one of another sequence number, or to another server, begins it anew. A repetition counts half a second
-after the SYN before, so that copies of a frame are none. A flow that is answered is forgotten; of those that were not
-the one that was longest silent makes room. What the counts say of a server is judged in `dataplane.engine.wayback`.
+begins a flow; one of another sequence number, or to another server, begins it anew. A SYN counts as a repetition only
+half a second after the one before: copies of a frame do not count. A flow that is answered is forgotten. Of the others,
+the one that was silent longest makes room for a new one. What the counts say of a server is judged in
+`dataplane.engine.wayback`.
 
 `program/handshakes.h` is the same in C.
 """
@@ -33,8 +34,9 @@ UNANSWERED_SYNS = 3
 REPEATED_AFTER = 500_000_000
 """Nanoseconds after a SYN from which on another one is a repetition of it."""
 BEGUN, ANSWERED, ANSWERED_LATE, UNANSWERED = "begun", "answered", "answered_late", "unanswered"
-"""What a segment tells of its flow, "" beside these: a first SYN; the client goes on; it does after all, though it was
-counted as unanswered; it repeated its SYN often enough to say that it gets no answer."""
+"""What a segment tells of its flow ("": nothing). BEGUN: it is a first SYN. ANSWERED: the client goes on.
+ANSWERED_LATE: it goes on after it was counted as unanswered. UNANSWERED: it repeated its SYN so often that it gets no
+answer."""
 SYN, ACK = 0x02, 0x10
 _FACTOR = 0x9E3779B1
 _SEGMENT = struct.Struct("!4x4s5xB")  # of a TCP header: sequence number, flags
@@ -53,8 +55,8 @@ class Opening(NamedTuple):
 
     server: bytes  # 4 bytes
     sequence: bytes  # of the SYN, 4 bytes
-    syns: int  # that count, UNANSWERED_SYNS at most
-    seen: int  # nanoseconds: the last one of them
+    syns: int  # SYNs that count, UNANSWERED_SYNS at most
+    seen: int  # nanoseconds: when the last of them came
 
 
 class Handshakes:
@@ -70,8 +72,8 @@ class Handshakes:
         return word * _FACTOR & 0xFFFFFFFF < self._sampled_below
 
     def note(self, flow: TcpFlow, server: bytes, tcp: bytes, now: int) -> str:
-        """A segment of a sampled flow goes to a server: what it tells of the flow. tcp: its header, and what follows;
-        now: nanoseconds of a steady clock."""
+        """Note a segment of a sampled flow that goes to a server. Returns what it tells of the flow. tcp: its header,
+        and what follows; now: nanoseconds of a steady clock."""
         sequence, flags = _SEGMENT.unpack_from(tcp)
         known = self.openings.get(flow)
         if not flags & SYN:

@@ -92,7 +92,7 @@ class LookupTables:
         self.version += 1
 
     def answer_until(self, time: int) -> None:
-        """Answer ARP until then. Of what `version` stands for nothing depends on it."""
+        """Answer ARP until a time. `version` stays: nothing that it stands for depends on this."""
         self.answers_until = time
 
     def service(self, vip: bytes, protocol: int, port: int) -> Service | None:

@@ -65,7 +65,7 @@ def build_table(servers: Sequence[Share], slots: int, seed: int) -> array[int]:
 
 
 def build_table_for(servers: Sequence[tuple[int, bytes, int]], slots: int, seed: int) -> array[int]:
-    """`build_table` of (owner, address, weight), with that number for each server in the table."""
+    """As `build_table`, for (owner, address, weight): the table holds owner numbers in place of indices."""
     if len(servers) < 2:
         return _one_owner(servers[0][0] if servers else NO_SERVER, slots)
     owners, addresses, weights = zip(*servers, strict=True)

@@ -1,5 +1,6 @@
 """The names of a driver's pools. A pool of the plan is one pool of the driver, named by its uuid, while its servers are
-up for all its VIPs alike. VIPs for which they are not have another, `uuid/VIP`, named by the first of them.
+up for all its VIPs alike. VIPs for which other servers are up have another pool, `uuid/VIP`, named by the first of
+these VIPs.
 
 A flow that is remembered names the pool that it was seen in. It stays valid when its VIP goes over to another pool of
 the same uuid: such pools are of one family.

@@ -66,7 +66,7 @@ def begin_here(before: Owners, after: Owners, serves: bytearray, marks: bytearra
 
 
 def phases(marks: bytearray) -> bytes:
-    """What slots with these marks are: values.STABLE, TRANSITION or TRACKED."""
+    """The phases of slots with these marks: values.STABLE, TRANSITION or TRACKED."""
     native = function("slotphases", "phases", c_void_p, c_void_p, c_uint32)
     if native is None:
         return phases_here(marks)

@@ -1,8 +1,8 @@
-"""Just enough tracking: which flows and fragments are remembered, and when a packet asks.
+"""Just enough tracking: which flows and fragments are remembered, and when a packet looks them up.
 
-A slot that is stable asks nothing: its owner gets the packet. Only slots that changed owner remember, in two tables of
-fixed size whose oldest entry makes room for a new one: `elder` (flows of the former owner, and flows that proved
-themselves) and `young` (flows begun by a SYN in the window; a flood of SYNs pushes out nothing else).
+A packet of a stable slot looks nothing up: the slot's owner gets it. Only slots that changed owner remember, in two
+tables of fixed size whose oldest entry makes room for a new one: `elder` (flows of the former owner, and flows that
+proved themselves) and `young` (flows begun by a SYN in the window; a flood of SYNs pushes out nothing else).
 
 Times are in nanoseconds of one steady clock.
 """
@@ -26,11 +26,12 @@ FRAGMENTS = 1 << 16
 FRAGMENT_LIFE = 30 * SECOND
 """How long the later fragments of a packet may follow its first (RFC 791 leaves 15 s, RFC 1122 60 to 120 s)."""
 SLOTS_KEPT = 1 << 14
-"""Flows whose slot need not be computed again: some 4 MiB."""
+"""Flows whose slots are cached: some 4 MiB."""
 TAKEN_AT_ONCE = 64
-"""Identifications of outer headers that a processor takes for itself."""
+"""Identifications of outer headers that a processor takes for itself at a time."""
 OLD = 1 << 14
-"""How many all processors take until one takes others than those it has left: a quarter of all there are."""
+"""Identifications that all processors may take before one drops those it has left and takes new ones: a quarter of
+all."""
 _IDENTIFIED_FACTOR = 0x9E3779B1
 REPLIES_A_SECOND = 100
 """Too-big messages that may be sent in one second of the clock."""
@@ -64,7 +65,7 @@ class MemberId(NamedTuple):
 
     @classmethod
     def of(cls, pool: Pool, target: Target) -> MemberId:
-        """Which one a target of the pool is now."""
+        """The id of a target of the pool now."""
         return cls(pool.uuid, target.address, target.generation)
 
 
@@ -103,7 +104,8 @@ class Flows:
         self._second, self._replies = 0, 0
 
     def server(self, flow: Flow, service: Service, pool: Pool, now: int, *, syn: bool) -> Target | None:
-        """The member that gets a flow's packet, remembering what must be. syn: TCP, SYN without ACK."""
+        """Choose the member that gets a flow's packet, and remember the flow where it must be. syn: TCP, SYN without
+        ACK."""
         slot, owner, phase = _at_slot(flow, service, pool)
         if phase == STABLE:
             return owner
@@ -158,8 +160,8 @@ class Flows:
         wanted: Collection[str],
         now: int,
     ) -> Lingering:
-        """Slot, member and last packet of every entry of `elder` that lives, of the wanted pools; those that do not are
-        forgotten."""
+        """Slot, member and last packet of the live entries of `elder`, of the wanted pools. Entries that have expired
+        are removed."""
         found: dict[str, list[tuple[int, tuple[bytes, int], int]]] = {name: [] for name in wanted}
         families = {poolnames.parts(name).uuid for name in wanted}
         for flow, entry in list(self.elder.items()):
@@ -175,7 +177,7 @@ class Flows:
         return found
 
     def remember_fragments(self, key: FragmentKey, service: Service, pool: Pool, target: Target, now: int) -> None:
-        """The first fragment of a packet went to a member: the others follow."""
+        """Note that the first fragment of a packet went to a member: the others follow it."""
         self.fragments.put(key, Fragment(service.key, MemberId.of(pool, target), now + FRAGMENT_LIFE))
 
     def fragment(self, key: FragmentKey, now: int) -> Fragment | None:
@@ -188,15 +190,15 @@ class Flows:
         return Remembered(self.elder.get(flow), self.young.get(flow))
 
     def remember(self, flow: Flow, remembered: Remembered) -> None:
-        """Hold this of a flow, as another memory does."""
+        """Remember of a flow what another memory holds."""
         for table, entry in zip((self.elder, self.young), remembered, strict=True):
             if entry is not None:
                 table.put(flow, entry)
 
     def identification(self, server: bytes) -> int:
-        """The next identification of an outer header to a server's address: no two packets to one destination share one
-        while fragments live (RFC 6864 section 4.3), whatever pools it is in. Several processors of one engine take
-        TAKEN_AT_ONCE at a time, and others once these are OLD; this is one of them."""
+        """The next identification of an outer header to a server's address. No two packets to one destination share one
+        while fragments live (RFC 6864 section 4.3), whatever pools the server is in. Each processor of an engine takes
+        TAKEN_AT_ONCE at a time, and new ones once these are OLD; this object stands for one processor."""
         place = _identified(server)
         used, taken = self._used.get(place, 0), self._taken.get(place, 0)
         if used % TAKEN_AT_ONCE == 0 or taken - used > OLD:
@@ -206,7 +208,7 @@ class Flows:
         return (used + 1) & 0xFFFF
 
     def identifications(self, server: bytes, number: int) -> int:
-        """The first of so many side by side, for the pieces of one packet."""
+        """The first of so many consecutive identifications, for the pieces of one packet."""
         place = _identified(server)
         taken = self._taken.get(place, 0)
         self._taken[place] = taken + -(-number // TAKEN_AT_ONCE) * TAKEN_AT_ONCE
@@ -237,7 +239,7 @@ def slot_for(flow: Flow, service: Service, pool: Pool) -> int:
 
 @lru_cache(maxsize=SLOTS_KEPT)
 def _slot(client: bytes, port: int, seed: int, slots: int) -> int:
-    """Kept, as it depends on nothing else: a flow's packets ask for it again and again."""
+    """Cached: it depends on nothing else, and a flow's packets ask for it again and again."""
     return slot_of(int.from_bytes(client, "big"), port, seed, slots)
 
 

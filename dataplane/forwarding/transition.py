@@ -24,7 +24,7 @@ Life = tuple[bytes, int]
 WINDOWS = slotphases.WINDOWS
 """Windows at a time: a byte tells a slot's. If more are needed, the two that began closest together become one."""
 GRAIN = 1.0
-"""Seconds: changes within it of the first share its window, which then ends with the last of them."""
+"""Seconds. Changes that follow the first within this time share its window, which then ends with the last of them."""
 
 _MARKS = bytes.maketrans(
     bytes([STABLE, TRANSITION, TRACKED]), bytes([slotphases.STABLE, slotphases.WINDOW, slotphases.TRACKED])
@@ -33,7 +33,7 @@ _MARKS = bytes.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """The phases of a pool's slots for a driver. Nothing of it changes any more."""
+    """The phases of a pool's slots for a driver. It never changes."""
 
     phases: bytes  # STABLE, TRANSITION or TRACKED for each slot
     fallback: array[int]  # indices into the members
@@ -61,7 +61,7 @@ class Slots:
 
     @property
     def stable(self) -> bool:
-        """Whether every slot is: `not moving`, without counting."""
+        """Whether every slot is stable: `not moving`, without counting."""
         return not self._marks
 
     @property
@@ -84,7 +84,7 @@ class Slots:
             self._windows = {slotphases.WINDOW: _Window(now, now)}
 
     def copy(self) -> Slots:
-        """Slots that go on from here by themselves."""
+        """An independent copy."""
         other = Slots(self._slots)
         other._members, other._owners, other._former = self._members, self._owners, self._former
         other._marks, other._told = bytearray(self._marks), self._told
@@ -92,8 +92,8 @@ class Slots:
         return other
 
     def change(self, table: Owners, members: Sequence[Life], serves: Callable[[Life], bool], now: float) -> bool:
-        """A new table came into force; whether it is another than before. table: indices into members; members: all
-        that there are, in the table or not: one that is missing is gone for good; serves: whether one may go on with
+        """Take over a new table. Returns whether it differs from the one before. table: indices into members; members:
+        all of them, in the table or not (one that is missing is gone for good); serves: whether a member may go on with
         its flows."""
         self._renumber(members)
         before, self._owners = self._owners, table
@@ -110,8 +110,8 @@ class Slots:
         return True
 
     def void(self, since: float) -> None:
-        """No flow came here since then: what changed owner meanwhile did so without flows, and the next table is taken
-        as the one that was always there."""
+        """Note that no flow came here since a time. Slots that changed owner meanwhile had no flows, so the next table
+        is taken as the one that was always there."""
         if self._marks:
             self._join([number for number, window in self._windows.items() if window.first >= since], slotphases.STABLE)
             self._former = slotphases.formers(self._marks, self._former)
@@ -123,7 +123,7 @@ class Slots:
         return self._owners is table and self._members == members
 
     def exchange(self, table: Owners, kept: Owners) -> None:
-        """A table that came into force is kept elsewhere: go on with an equal one."""
+        """Replace the table in force by an equal one, which is kept elsewhere."""
         if self._owners is table:
             self._owners = kept
 

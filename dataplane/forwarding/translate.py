@@ -24,7 +24,8 @@ from dataplane.plan.index import Members
 
 _KEY, _SHARE = struct.Struct("!IQ"), struct.Struct("!HH")
 _MAKER = b"maglev 1"
-"""How tables are made: made differently they need another name, for a table found running is believed by its hash."""
+"""The name of the way tables are made. Another way needs another name: a table found running is believed by its
+hash."""
 LONGEST_GRACE = 7200 * 60.0
 """Seconds of the longest graceful time that can be typed."""
 PROTOCOLS = {"tcp": values.TCP, "udp": values.UDP}
@@ -62,8 +63,8 @@ def members(
     now: float = 0,
     listed: Members | None = None,
 ) -> tuple[PoolMember, ...]:
-    """The members of a service's pool, by address; none serves where fewer could than it needs. now: seconds since the
-    epoch; listed: the same servers, sorted."""
+    """The members of a service's pool, by address. None serves where fewer could than the pool needs. now: seconds
+    since the epoch; listed: the same servers, sorted."""
     listed = listed or index.members(service)
     return joined(service, listed, map(is_up, listed.addresses), map(next_hop, listed.addresses), now)
 
@@ -94,7 +95,8 @@ def member(
 
 
 def timed(service: plan.Service, of_wall: Callable[[float, float], float]) -> plan.Service:
-    """A service with its times on another clock. of_wall: translates one, which is at most so many seconds ahead."""
+    """A service with its times on another clock. of_wall: translates a time; its second argument is how many seconds
+    ahead the time can be at most."""
     if not service.former and all(server.serve_until <= 0 for server in service.servers):
         return service
     servers = tuple(
@@ -143,7 +145,7 @@ def former_table(service: plan.Service, former: plan.Former, members: Sequence[L
 
 
 def replay(slots: Slots, service: plan.Service, changes: Sequence[Held]) -> None:
-    """Have the slots of a pool that is new go through changes that others saw."""
+    """Apply changes that other engines saw to the slots of a new pool."""
     everybody = sorted({(socket.inet_aton(address), life) for held in changes for address, _, life in held.servers})
     for held in changes:
         serving = {(socket.inet_aton(address), life) for address, life in held.serving}
@@ -222,9 +224,9 @@ def service(planned: plan.Service, pool: str = "") -> values.Service:
 def vip(
     address: bytes, services: Iterable[plan.Service], is_up: Callable[[plan.Service], bool], *, on_segment: bool = True
 ) -> values.Vip:
-    """A VIP's forwarding value, of all services on it: up with one service up; withdrawn when every one is down or
-    disabled, unless a down one is to be advertised all the same. on_segment: a network of the engine's holds it; where
-    routers are told of it, ARP for it is answered there alone."""
+    """A VIP's forwarding value, from all services on it. It is up while one service is up. It is withdrawn when every
+    service is down or disabled, unless a down one is to be advertised all the same. on_segment: a network of the
+    engine's holds the VIP; where routers are told of it, ARP for it is answered there alone."""
     enabled = [s for s in services if s.enabled]
     up = any(is_up(s) for s in enabled)
     claimed = on_segment or all(s.route is None for s in enabled)
@@ -232,8 +234,8 @@ def vip(
 
 
 def route(services: Iterable[plan.Service], is_up: Callable[[plan.Service], bool]) -> plan.Route | None:
-    """How routers are told of a VIP, of all services on it; None where they are not. Of services that say different
-    things, whoever is told by one is told, and the better route counts."""
+    """How routers are told of a VIP, from all services on it; None where they are not told. Where services differ, a
+    router is told if one service says so, and the better route counts."""
     routes = [s.route for s in services if s.route is not None and s.enabled and (s.advertise_down or is_up(s))]
     if not routes:
         return None

@@ -1,6 +1,7 @@
-"""What a field of the plan may hold: a document is checked when it is read, whoever wrote it.
+"""What a field of the plan may hold. A document is checked when it is read, whoever wrote it.
 
-A plan that breaks a rule would end an engine, or its driver, somewhere behind; here it is refused by the field's name.
+A plan that breaks a rule would end an engine, or its driver, later on. Here it is refused, and the error names the
+field.
 """
 
 from __future__ import annotations
@@ -232,8 +233,8 @@ def check(rules: Mapping[str, Rule], body: Mapping[str, Any], place: str) -> Non
 
 
 def columns(values: Mapping[str, Sequence[Any]]) -> None:
-    """As `check`, for the same fields of many servers at once: of what is often the same each value is looked at once.
-    Raises PlanError."""
+    """As `check`, for the same fields of many servers at once: a value that many of them have is looked at once. Raises
+    PlanError."""
     for name, column in values.items():
         rule = SERVER[name]
         if set(map(type, column)) <= rule.types and (

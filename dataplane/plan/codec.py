@@ -35,8 +35,8 @@ def document(value: Service | Common) -> dict[str, Any]:
 
 
 def brief_document(service: Service) -> dict[str, Any]:
-    """A service's document without what is its servers' default: of thousands of servers it is read at every start. One
-    that routers are not told of, or has the usual tag, reads as it did before there were routes and tags."""
+    """A service's document without its servers' default values: with thousands of servers it is read at every start. A
+    service without a route, or with the usual tag, reads as it did before there were routes and tags."""
     body = {name: getattr(service, name) for name in _PLAIN}
     body["servers"] = [
         {name: value for name, default in _SERVER if (value := getattr(server, name)) != default}
@@ -54,8 +54,8 @@ def brief_document(service: Service) -> dict[str, Any]:
 
 
 def read_service(body: Any, version: Any, key: str) -> Service:
-    """The service of a document, which stands under this key. Raises PlanError for one this version cannot read, naming
-    the field."""
+    """Read a service from a document that stands under this key. Raises PlanError, naming the field, for one that this
+    version cannot read."""
     try:
         service = _service(checks.listed(body, "the document", dict), checks.version(version))
         if service.key != key:
@@ -83,7 +83,7 @@ def _service(body: dict[str, Any], version: int) -> Service:
 
 
 def _servers(bodies: list[Any]) -> tuple[Server, ...]:
-    """Most have the same fields: these are taken one by one field, not server by server. A start reads thousands."""
+    """Reads field by field, not server by server: most servers have the same fields, and a start reads thousands."""
     if bodies and set(map(type, bodies)) == {dict} and bodies[0].keys() >= {"address", "port"}:
         names = tuple(_known(Server, bodies[0]))
         with suppress(KeyError):
@@ -102,7 +102,7 @@ def _server(body: Any, place: str) -> Server:
 
 
 def _monitors(bodies: list[Any]) -> tuple[Monitor, ...]:
-    """Many services have the same: what was read last is not read again."""
+    """Many services have the same monitors: those read last are not read again."""
     global _last_monitors
     before, monitors = _last_monitors
     if bodies != before:

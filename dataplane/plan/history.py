@@ -1,4 +1,4 @@
-"""Who shared a pool's table since when: what an engine that begins now is to know of changes that others saw. Pure.
+"""Who shared a pool's table since when. It tells an engine that starts of changes that others saw. Pure.
 
 The plan tells of changes that were configured (`Former`). Here are all of them, those of servers' health as well, as
 far back as a connection may be idle.
@@ -14,7 +14,7 @@ from dataplane.foreign import jsontext
 from dataplane.foreign.errors import ForeignError
 
 MOST = 64
-"""Changes of a pool that are kept: of more the newest."""
+"""Changes of a pool that are kept, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Held:
 
 
 def young(changes: Sequence[Held], oldest: float) -> list[Held]:
-    """The changes since a time, behind the one that was in force then; none where nothing changed since."""
+    """The changes since a time, preceded by the one that was in force then; none where nothing changed since."""
     first = max((at for at, held in enumerate(changes) if held.since <= oldest), default=0)
     kept = list(changes[max(first, len(changes) - MOST) :])
     return kept if len(kept) > 1 else []
@@ -39,7 +39,7 @@ def text(changes: Sequence[Held]) -> bytes:
 
 
 def read(value: bytes) -> list[Held]:
-    """What etcd holds. Empty where it is nothing that this release knows."""
+    """Read what etcd holds. Empty where this release does not know its form."""
     try:
         return [
             Held(

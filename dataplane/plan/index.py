@@ -1,6 +1,6 @@
 """The services that an engine forwards, found by what a change names: key, pool, VIP, server.
 
-Everything here follows a change at the cost of the change, however many services there are.
+A change costs time by its own size, however many services there are.
 """
 
 from __future__ import annotations
@@ -73,19 +73,19 @@ class ServiceIndex:
 
     @property
     def size(self) -> int:
-        """How many servers there are, one of several pools so many times."""
+        """How many servers there are; one of several pools counts once for each."""
         return sum(len(members.addresses) for members in self._members.values())
 
     def of_pool(self, uuid: str) -> Collection[plan.Service]:
-        """The services of a pool; none of one that there is not."""
+        """The services of a pool; none of an unknown one."""
         return self._pools.get(uuid, _NO_SERVICES).values()
 
     def of_vip(self, address: bytes) -> Collection[plan.Service]:
-        """The services of a VIP; none of one that there is not."""
+        """The services of a VIP; none of an unknown one."""
         return self._vips.get(address, _NO_SERVICES).values()
 
     def members(self, uuid: str) -> Members:
-        """A pool's servers; none of one that there is not."""
+        """A pool's servers; none of an unknown one."""
         return self._members.get(uuid, NOBODY)
 
     def behind(self, server: bytes) -> Iterable[str]:

@@ -170,5 +170,5 @@ class Plan:
 
     @property
     def mark(self) -> Mark:
-        """How far whoever takes it over has followed."""
+        """How far a reader has followed the plan once it has taken this over."""
         return Mark(self.version, self.identity, self.epoch)

@@ -19,13 +19,13 @@ class PlanSource(Protocol):
         """The whole plan as it is now; an empty one where there is none yet. Raises PlanError."""
 
     async def newer(self, after: Mark) -> Plan:
-        """Wait until there is a newer version than `after`, and return what changed since; the whole plan where it is
-        of another store, or of one that went back. Raises PlanError where the plan cannot be read: once, however long
-        that lasts. Whoever asks again waits for the next change."""
+        """Wait until there is a newer version than `after`, and return what changed since. Returns the whole plan where
+        it is of another store, or of one that went back to an older state. Raises PlanError where the plan cannot be
+        read: once, however long that lasts. The next call waits for the next change."""
 
     @property
     def unconfirmed(self) -> Unconfirmed | None:
-        """What is undone at a time unless somebody confirms it, as it was at the last look at the plan."""
+        """The commits that are undone at a deadline unless somebody confirms them, as of the last look at the plan."""
 
     def wake(self) -> None:
         """There may be a newer version: look at once."""

@@ -24,8 +24,9 @@ STORE_FORMAT = 2
 """The number of the layout of a store's tables, in SQLite's `user_version`."""
 
 PLAN_FORMAT = 2
-"""What a plan of this release may say. Raised with a field that was stored without effect before: plans that an older
-release made lack it. Kept in SQLite's `application_id`, which no older release touches."""
+"""The number of what a plan of this release may say. It is raised when a field takes effect that was stored without
+effect before: plans that an older release made lack it. Kept in SQLite's `application_id`, which no older release
+touches."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS plan (
@@ -117,8 +118,8 @@ def read(connection: sqlite3.Connection, after: int = -1) -> Plan:
     """What changed after a version (all of it for −1). `version` is the newest in the table, `after` if none is newer.
     Rows that cannot be read are named, and do not keep the others from being read.
 
-    Raises PlanError for a table whose keys and versions are none, or a layout this version does not know; sqlite3.Error
-    where the store cannot be read.
+    Raises PlanError for a table with invalid keys or versions, or a layout that this version does not know;
+    sqlite3.Error where the store cannot be read.
     """
     from dataplane.plan import codec
     from dataplane.plan.model import Plan

@@ -23,7 +23,8 @@ from dataplane.plan.unconfirmed import Unconfirmed
 LOOK_EVERY = 0.1
 """Seconds between looks at the store when nobody wakes."""
 SETTLED = 2.0
-"""Seconds for which every look reads the store after its files changed: a commit is seen a moment after its bytes."""
+"""Seconds after a change of the store's files for which every look reads it: a commit is seen a moment after its
+bytes."""
 PATIENCE = 5.0
 """Seconds to wait for another process's commit."""
 

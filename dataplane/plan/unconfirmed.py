@@ -1,6 +1,6 @@
-"""Commits that are undone at a time unless somebody confirms them: the table `unconfirmed` in a store's database.
+"""Commits that are undone at a deadline unless somebody confirms them: the table `unconfirmed` in a store's database.
 
-The shell writes it in a commit's own transaction and undoes; an engine only has to know when to have that done.
+The shell writes the table in a commit's own transaction, and undoes the commits. An engine only has to know when.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ def listed(connection: sqlite3.Connection) -> tuple[Unconfirmed, ...]:
 
 
 def add(connection: sqlite3.Connection, numbers: Sequence[int], seconds: float) -> None:
-    """In the open transaction: more commits wait, or none more, and all have so many seconds from now on."""
+    """Add commits that wait (or none), and give all so many seconds from now on. In the open transaction."""
     deadline = time.time() + seconds
     connection.executemany("INSERT INTO unconfirmed VALUES (?, ?, ?, '')", [(n, deadline, seconds) for n in numbers])
     connection.execute("UPDATE unconfirmed SET deadline = ?, seconds = ?, fault = ''", (deadline, seconds))
 
 
 def write(connection: sqlite3.Connection, waits: Unconfirmed | None) -> None:
-    """In the open transaction: this waits, and nothing else."""
+    """Store what waits in place of what waited before. In the open transaction."""
     clear(connection)
     if waits is not None:
         rows = [(number, waits.deadline, waits.seconds, waits.fault) for number in waits.commits]
@@ -71,12 +71,12 @@ def write(connection: sqlite3.Connection, waits: Unconfirmed | None) -> None:
 
 
 def fail(connection: sqlite3.Connection, fault: str) -> None:
-    """In the open transaction: they could not be undone."""
+    """Note that the commits could not be undone. In the open transaction."""
     connection.execute("UPDATE unconfirmed SET fault = ?", (fault,))
 
 
 def clear(connection: sqlite3.Connection) -> None:
-    """In the open transaction: nothing waits any more."""
+    """Note that nothing waits any more. In the open transaction."""
     connection.execute("DELETE FROM unconfirmed")
 
 

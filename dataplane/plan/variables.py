@@ -1,6 +1,6 @@
 """The environment that an operator gives to a monitor's script: `command_variables`, words NAME=VALUE as for a shell.
 
-What changes how a program is loaded, or how the C library behaves in programs with rights, is no variable for a script:
+A script gets no variable that changes how a program is loaded, or how the C library behaves in programs with rights:
 glibc itself ignores these in such programs (`sysdeps/generic/unsecvars.h`, ld.so(8)).
 """
 
