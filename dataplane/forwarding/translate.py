@@ -24,8 +24,8 @@ from dataplane.plan.index import Members
 
 _KEY, _SHARE = struct.Struct("!IQ"), struct.Struct("!HH")
 _MAKER = b"maglev 1"
-"""The name of the way tables are made. Another way needs another name: a table found running is believed by its
-hash."""
+"""The name of how tables are made. Tables that are made differently need another name: a table found running is
+believed by its hash."""
 LONGEST_GRACE = 7200 * 60.0
 """Seconds of the longest graceful time that can be typed."""
 PROTOCOLS = {"tcp": values.TCP, "udp": values.UDP}
