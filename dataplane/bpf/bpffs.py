@@ -30,8 +30,8 @@ def file_system() -> Path:
 
 
 def is_private() -> bool:
-    """Whether the BPF file system is one of this mount namespace alone, which ends with the last process in it: the
-    process that this one descends from, as far as it can be looked at, has another."""
+    """Whether the BPF file system belongs to this mount namespace alone, and so ends with the namespace's last process.
+    That is so where the process that this one descends from has another, as far as it can be looked at."""
     if os.getpid() == 1:  # of a container: what it finds mounted at its start was given to it
         return _mounted_here
     own, outermost = BPFFS.stat().st_dev, None

@@ -12,7 +12,7 @@ from typing import Any
 from dataplane.errors import DriverError
 
 LITTLE_MEMORY = "give the engine more memory (memory.max of its control group, ulimit -l)"
-"""What mends that the kernel has no memory for it."""
+"""The remedy where the kernel has no memory left."""
 _LOG_LINES = 40
 
 
@@ -178,7 +178,7 @@ def call(name: str, *arguments: Any) -> int:
 
 
 def failed(what: str, result: int, *, remedy: str = "") -> DriverError:
-    """What failed, in the kernel\'s words and libbpf\'s. result: −errno."""
+    """What failed, in the kernel's words and libbpf's. result: −errno."""
     log = loaded()[1].take()
     if -result == errno.EPERM:
         remedy = remedy or "run as root (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON), with `ulimit -l unlimited`"
@@ -189,7 +189,7 @@ def failed(what: str, result: int, *, remedy: str = "") -> DriverError:
 
 
 def check(what: str, result: int) -> int:
-    """A result that is none of failure. Raises DriverError."""
+    """A result that tells of no failure. Raises DriverError."""
     if result < 0:
         raise failed(what, result)
     return result

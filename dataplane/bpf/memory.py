@@ -1,6 +1,7 @@
 """How much memory the kernel still gives this process: its control groups' limits (cgroups(7), versions 1 and 2).
 
-Maps that do not fit fail with ENOMEM; a process that does not fit beside its maps is killed. So it is asked before.
+Maps that do not fit fail with ENOMEM; a process that does not fit beside its maps is killed. So the limits are looked
+at first.
 """
 
 from __future__ import annotations

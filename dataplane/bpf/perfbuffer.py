@@ -13,8 +13,8 @@ _LOST = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_uint64)
 
 
 class Samples:
-    """What programs write into a BPF_MAP_TYPE_PERF_EVENT_ARRAY. They can as long as this is open: the kernel takes it
-    away with the last descriptor of the map that it was opened with. Raises DriverError."""
+    """What programs write into a BPF_MAP_TYPE_PERF_EVENT_ARRAY. They can write only as long as this is open: the kernel
+    takes it away with the last descriptor of the map that it was opened with. Raises DriverError."""
 
     def __init__(self, array: Map, pages: int = 64) -> None:
         self._taken: list[bytes] = []

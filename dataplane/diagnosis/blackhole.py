@@ -4,8 +4,8 @@ request hangs for ever.
 Now and then a ping with DF, as large as the path should carry, is sent on the data's path to each server that is up.
 When two in a row are lost and small ones are not, the largest size that arrives is searched for. A server that answers
 no ping is not judged. The result is reported and the server stays up. Into tunnels the engine then sends no more than
-arrives, and tells clients so. A router that reports what fits makes no such path: a tunnel is judged when it has been
-measured since the first loss and no router has said anything.
+arrives, and tells clients so. A path is no black hole where a router reports what fits. So a tunnel is judged only when
+it has been measured since the first loss and no router has reported anything.
 """
 
 from __future__ import annotations

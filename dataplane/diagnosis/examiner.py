@@ -44,7 +44,7 @@ Tell = Callable[[str], None]
 
 class Examiner:
     """Examines servers. find_route: finds the route of a check's probes; interfaces: those that are
-    served; silent: tells that the next hop of the route to a server is; own_host: this one."""
+    served; silent: says where the next hop of the route to a server is silent; own_host: looks at this host."""
 
     def __init__(
         self,
@@ -71,8 +71,8 @@ class Examiner:
         return await self._look(check, time.monotonic(), thorough=False)
 
     async def answers(self, check: Check, patience: float) -> tuple[bool | None, str]:
-        """Whether a server answers pings for a check's VIP, and why it does not; None: that cannot be known. A TTL of 1
-        keeps one that only forwards from being answered for by another. patience: seconds."""
+        """Whether a server answers pings for a check's VIP, and why it does not; None: that cannot be known. With a TTL
+        of 1, no other host answers for a server that only forwards. patience: seconds."""
         try:
             mark, source = await self._find_route(check)
         except NetworkError as exc:
@@ -181,7 +181,7 @@ class Examiner:
     def _own(
         self, seen: Witness, heard: Mapping[Answers, object], vip: bytes, served: Interface | None, *, resolved: bool
     ) -> tuple[Fault, str]:
-        """What is wrong with this host, and advice. heard: what of the answers the probes got; resolved: the next hop
+        """What is wrong with this host, and advice. heard: by answer, what the probes got of it; resolved: the next hop
         has a MAC address."""
         for (sender, port), got in heard.items():
             if not got and (interface := seen.came.get((sender, port))):
@@ -206,7 +206,7 @@ class Examiner:
         return None if check.mode == L2 else await self._echoes.ping(check.server, PATIENCE, mark, source)
 
     async def _datagram(self, check: Check) -> bool | None:
-        """Whether a monitor of UDP that wants an answer hears one; None: it is none."""
+        """Whether a monitor of UDP that wants an answer hears one; None: the monitor is not of that kind."""
         if check.monitor.type != MONITOR_UDP or not check.monitor.response:
             return None
         outcome = await self._run(check)
@@ -251,7 +251,7 @@ class Examiner:
 
     def unreported(self, check: Check, since: float) -> bool:
         """Whether no router reports how much fits on a check's path, although it was measured after `since`
-        (time.monotonic()). Only then a loss of full-size packets is nobody's word but the packets' own."""
+        (time.monotonic()). Only then the loss of full-size packets is the only sign."""
         return check.mode == L2 or self._path_mtus.unreported((check.server, check.mode), since)
 
     async def arrives(self, check: Check, size: int) -> bool:

@@ -1,5 +1,6 @@
-"""What of an examination leaves this host, and what comes back to it, as packet sockets see it: beneath its routing,
-its reverse path filter and its firewall (packet(7)). What came, and no probe heard, this host dropped itself.
+"""Sees which probes of an examination leave this host, and which answers come back to it. Packet sockets see them
+beneath routing, reverse path filter and firewall (packet(7)). This host itself dropped an answer that came and that no
+probe heard.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class Witness:
     @classmethod
     @contextmanager
     def of(cls, probes: Probes) -> Iterator[Self]:
-        """One for some probes. Of the VIP's answers it sees those to these probes alone: all servers answer from it."""
+        """A witness for some probes. Of the VIP's answers it sees those to these probes alone: all servers answer from
+        the VIP."""
         made = cls(probes)
         with suppress(OSError):  # then nothing is seen, and nothing is said
             made._open()

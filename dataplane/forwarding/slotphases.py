@@ -39,10 +39,10 @@ def renumbered_here(owners: Owners, numbers: Numbers) -> Numbers:
 
 
 def begin(before: Owners, after: Owners, serves: bytearray, marks: bytearray, former: Numbers, window: int) -> int:
-    """Slots with another owner than before are in transition, in `window`; marks and former are changed.
+    """Put slots whose owner changes in transition, in `window`. Changes marks and former.
 
-    serves: for every member whether it may go on with its flows: what was stable stays so where the owner may not. A
-    slot that is in transition already keeps its former owner. Returns how many slots that are.
+    serves: for every member whether it may go on with its flows; a stable slot whose owner may not stays stable. A slot
+    that is in transition already keeps its former owner. Returns how many slots were put in transition.
     """
     native = function("slotphases", "begin", *[c_void_p] * 5, c_uint32, c_uint32)
     if native is None:
@@ -81,7 +81,8 @@ def phases_here(marks: bytearray) -> bytes:
 
 
 def end_unserved(marks: bytearray, former: Numbers, serves: bytearray) -> int:
-    """Slots in transition whose former owner may not serve are tracked; marks are changed. Returns how many."""
+    """Make slots in transition tracked where the former owner may not serve. Changes marks. Returns how many
+    changed."""
     native = function("slotphases", "end_unserved", c_void_p, c_void_p, c_void_p, c_uint32)
     if native is None:
         return end_unserved_here(marks, former, serves)
@@ -101,7 +102,7 @@ def end_unserved_here(marks: bytearray, former: Numbers, serves: bytearray) -> i
 
 
 def settle(marks: bytearray, kept: bytearray) -> int:
-    """Tracked slots are stable, but for those that are `kept`; marks are changed. Returns how many."""
+    """Make tracked slots stable, but for those that are `kept`. Changes marks. Returns how many changed."""
     native = function("slotphases", "settle", c_void_p, c_void_p, c_uint32)
     if native is None:
         return settle_here(marks, kept)

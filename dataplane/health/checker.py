@@ -51,8 +51,8 @@ Look = Callable[[Check], Awaitable[LookResult]]
 """Looks at the server of a check whose VIP is silent."""
 
 Explain = Callable[[Check, float], Fault]
-"""Why a run of a check that began at that time (time.monotonic()) cannot have reached its server, or its answer not
-this host; else NO_FAULT."""
+"""Why a run of a check that began at that time (time.monotonic()) cannot have reached its server, or why its answer
+cannot have reached this host; else NO_FAULT."""
 
 
 @dataclass(slots=True, eq=False)
@@ -139,8 +139,8 @@ class HealthChecker:
         self.schedule = Scheduler(running_limit())
 
     def follow(self, new: Mapping[Check, bool | None], gone: Iterable[Check] = ()) -> None:
-        """Begin to run new checks, and stop those that are gone. The value of a new one is whether it is taken to be up
-        until it is known; None: it is unknown."""
+        """Begin to run new checks, and stop those that are gone. The value of a new check: whether it counts as up
+        until its state is known; None: unknown."""
         for check in gone:
             self._stop(self._watches.pop(check))
         for check, believed in new.items():
@@ -157,8 +157,8 @@ class HealthChecker:
         self._generation += 1
 
     def rest(self, rests: bool) -> bool:
-        """Whether checks of which the outcome is known are to be run no more for now: what was found last stays so.
-        When they are to be run again, each runs at once, at the rate of first runs. Returns whether that is new."""
+        """Pause or resume the checks whose outcome is known. While they rest, what was found last stays so. When they
+        resume, each runs at once, at the rate of first runs. Returns whether that is new."""
         if rests is self._rests:
             return False
         if not rests:

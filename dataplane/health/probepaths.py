@@ -105,7 +105,7 @@ class ProbePaths:
         self._tunnels.forget_route()
 
     def note(self, lost: Collection[LostProbeRoute]) -> bool:
-        """Take over what was removed, by whomever. Returns whether something of ours may have been."""
+        """Note rules and routes that were removed, by whomever. Returns whether ours may be among them."""
         if self._range is None:
             return False
         held, first = {known[0] for known in self._marks.values()}, self._range[0]

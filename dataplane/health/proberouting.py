@@ -60,8 +60,9 @@ class ProbeRouting:
         return NetworkError(self._reachability.look(check.server, check.mode).reason or "the network is changing")
 
     def explain(self, check: Check, began: float) -> Fault:
-        """Why a probe cannot have reached its server, or its answer not the probe, the engine's own host first: its
-        settings, no MAC address, or its tunnel refused since `began`; else NO_FAULT."""
+        """Why a probe cannot have reached its server, or its answer cannot have reached the probe; else NO_FAULT. It
+        may be a missing MAC address, the settings of the engine's own host, or a tunnel that was refused since
+        `began`."""
         if check.mode != plan.L2:
             route, hop = self._network.route_to(check.server), self._next_hops.by_route(check.server)
             if route is not None and hop.mac is None and not self._network.has_room(route.index, route.gateway):

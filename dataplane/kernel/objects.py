@@ -30,7 +30,8 @@ class Owner(Protocol):
         """All that is to be there now."""
 
     def missing(self) -> Collection[KernelObject]:
-        """Those that are not there, or not as they are to be. One that is only doubted may be among them."""
+        """Those that are not there, or not as they are to be. One that is only suspected to be missing may be among
+        them."""
 
     async def restore(self, missing: Collection[KernelObject]) -> Mapping[KernelObject, str]:
         """Put some back. Returns those that really were missing, each with the reason why it cannot be put back, ""

@@ -22,7 +22,7 @@ _NAME = 16
 
 
 class Feature(NamedTuple):
-    """One of what `ethtool -k` lists."""
+    """A feature that `ethtool -k` lists."""
 
     active: bool
     changeable: bool  # by ethtool -K
@@ -60,8 +60,7 @@ def features(name: str) -> dict[str, Feature]:
 
 
 def set_feature(name: str, feature: str, active: bool) -> None:
-    """Have its network driver do something for frames, or no more; what it makes of that `features` tells. Raises
-    OSError."""
+    """Switch a feature of its network driver on or off. `features` tells whether that took effect. Raises OSError."""
     names = _feature_names(name)
     number, blocks = names.index(feature), (len(names) + 31) // 32
     wanted = [(0, 0)] * blocks  # struct ethtool_set_features_block: valid, requested

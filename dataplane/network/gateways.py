@@ -18,7 +18,7 @@ _NEXT_HOP = struct.Struct("=HBBi")  # rtnexthop: length, flags, hops, interface
 
 
 class Gateways:
-    """Those next hops, as they were read last; the routes of probes are left out."""
+    """The next hops, as they were read last; those of probes' routes are left out."""
 
     def __init__(self) -> None:
         self._found: frozenset[bytes] = frozenset()

@@ -15,5 +15,5 @@ def cookie() -> int:
 
 
 def boot() -> str:
-    """What names this run of the machine (random(4))."""
+    """The id of this run of the machine (random(4))."""
     return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()

@@ -36,7 +36,7 @@ class OwnHost:
         self._found: dict[tuple[bytes, str], tuple[float, Fault]] = {}
 
     def fault(self, sender: bytes, interface: str) -> Fault:
-        """Why no answer of a sender's gets through that comes by an interface; NO_FAULT if its settings let it."""
+        """Why this host drops a sender's answers that come by an interface; NO_FAULT if its settings let them in."""
         now, known = time.monotonic(), self._found.get((sender, interface))
         if known is not None and now - known[0] < _TRUE_FOR:
             return known[1]

@@ -7,7 +7,7 @@ VIP, so no driver sees it.
 
 Anybody can send such a message. A path MTU is believed only from one that quotes a measuring packet of the engine, by
 its identification, which nobody else knows (RFC 5927 section 7.2), and only when a second measuring packet of the same
-size is answered with the same MTU. One that quotes anything else has the path measured.
+size is answered with the same MTU. A message that quotes anything else only makes the engine measure the path.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ packets without DF, and the server gets them in fragments that a decapsulating p
 CONFIRM_AFTER = 1.0
 """Seconds until a path is measured again to confirm a report: hosts send one a second, often (RFC 1812 4.3.2.8)."""
 HINTED_EVERY = 5.0
-"""Seconds between two measurements of a path, at least, that reports which quote no measuring packet lead to."""
+"""Seconds at least between two measurements of a path that follow reports which quote no measuring packet."""
 _ANSWERED_WITHIN = 5.0
 """Seconds in which a measuring packet is reported."""
 _SILENT_AFTER = 2.0

@@ -43,7 +43,7 @@ class KernelSettings:
                 self._before[key], self._ours[key] = before, ours
 
     def hear(self, wake: Callable[[], None]) -> None:
-        """Call `wake` on this event loop whenever rp_filter is changed somewhere: the kernel tells of that one."""
+        """Call `wake` on this event loop whenever rp_filter changes: the kernel reports changes of this one alone."""
         self._events = rtnetlink.opened(_NETCONF)
         self._events.setblocking(False)
         asyncio.get_running_loop().add_reader(self._events, self._heard, wake)
@@ -56,8 +56,9 @@ class KernelSettings:
         wake()
 
     def prepare(self, interface: str, *, tags: bool = False) -> None:
-        """Set what an interface needs, from now on. tags: its frames are to keep their VLAN tags. What cannot be set is
-        missing (`missing`), and told of by the registry. Raises FileNotFoundError where the interface is gone."""
+        """Set what an interface needs, from now on. tags: its frames are to keep their VLAN tags. What cannot be set
+        counts as missing (`missing`), and the registry reports it. Raises FileNotFoundError where the interface is
+        gone."""
         for key, value in _wrong(interface, tags).items():
             self._set(key, value)
         self._interfaces[interface] = tags
@@ -67,7 +68,7 @@ class KernelSettings:
         self._interfaces.pop(interface, None)
 
     def rename(self, old: str, new: str) -> None:
-        """An interface has another name: what there was before is put back under that."""
+        """Note an interface's new name: what there was before is put back under it."""
         if old in self._interfaces:
             self._interfaces[new] = self._interfaces.pop(old)
         for key, now in zip(_keys(old), _keys(new), strict=True):
@@ -89,7 +90,7 @@ class KernelSettings:
         return [KernelObject(SETTING, key) for key in found]
 
     async def restore(self, missing: Collection[KernelObject]) -> Mapping[KernelObject, str]:
-        """Set them again. What somebody else wished is what there will be after the engine's end."""
+        """Set them again. The values that somebody else set are put back when the engine ends."""
         outcome: dict[KernelObject, str] = {}
         for interface, tags in self._interfaces.items():
             with suppress(FileNotFoundError):
@@ -100,7 +101,7 @@ class KernelSettings:
         return outcome
 
     def close(self, *, keep: bool = False) -> list[KernelObject]:
-        """Put back what there was, where nobody else changed it since. keep: but for what cards do, which forwarding
+        """Put the former values back, where nobody else changed them since. keep: leave what cards do, which forwarding
         without this process needs as it is. Returns what was put back."""
         if self._events is not None:
             asyncio.get_running_loop().remove_reader(self._events)
@@ -153,7 +154,7 @@ class KernelSettings:
 
 
 def elsewhere(record: Path) -> bool:
-    """Whether a record tells of another network namespace, of this run of the machine."""
+    """Whether a record is of another network namespace, in this run of the machine."""
     told = _whole(record)
     return told.get("boot") == namespace.boot() and told.get("namespace") != namespace.cookie()
 
@@ -170,7 +171,8 @@ def _keys(interface: str) -> list[str]:
 
 
 def _wrong(interface: str, tags: bool) -> dict[str, str]:
-    """What is to be set of an interface that is not so, by key. tags: its frames are to keep them. Raises OSError."""
+    """The settings of an interface that must change, by key. tags: its frames are to keep their VLAN tags. Raises
+    OSError."""
     wanted = {sysctl.conf(name, "accept_redirects"): "0" for name in ("all", interface)}
     wrong = {key: value for key, value in wanted.items() if sysctl.read(key) != value}
     strict = [sysctl.conf(name, "rp_filter") for name in ("all", interface)]

@@ -33,7 +33,7 @@ _ASKED_AT_ONCE = 500
 _HEARD_IN = 5.0
 """Seconds in which the kernel surely tells of a link that was made."""
 REFRESH_REST = 3.0
-"""A look at all routes is followed by so many times its own length without another: some hosts have a million."""
+"""After a look at all routes, so many times its duration pass before the next: some hosts have a million routes."""
 TOGETHER = 0.01
 """Seconds. Changes that follow each other faster are reported together: each report looks at every service."""
 
@@ -198,7 +198,7 @@ class Network:
                 (self._routes[address],) = routes.kernel_routes(self._kernel, [address])
 
     def forget(self, address: bytes) -> None:
-        """Know nothing more of an address that was looked up once, and is not followed."""
+        """Forget an address that was looked up once, and is not followed."""
         if address not in self._followed:
             self._routes.pop(address, None)
 

@@ -25,8 +25,8 @@ class SteadyClock:
         return time.monotonic() + self._behind
 
     def of_wall(self, when: float, ahead: float) -> float:
-        """A time that another process wrote by the wall clock, on this one: the same whenever it is asked for again.
-        It is at most `ahead` seconds from now: more than that only a clock that was moved tells."""
+        """Translate a time that another process wrote by the wall clock to this clock. The result is the same whenever
+        it is asked for again. It is at most `ahead` seconds from now: only a clock that was moved tells more."""
         key = when, ahead
         if key not in self._known:
             while len(self._known) >= REMEMBERED:

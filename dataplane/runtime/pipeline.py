@@ -1,4 +1,4 @@
-"""Large values made in threads ahead of who takes them: some of them, never all at once."""
+"""Makes large values in threads, ahead of whoever takes them: some of them, never all at once."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from concurrent.futures import Executor, Future
 from typing import TypeVar
 
 PIECES = 4
-"""Of a batch, each made by one thread: whoever finishes one waits for the interpreter's lock."""
+"""Pieces of a batch. Each is made by one thread, which waits for the interpreter's lock when it has finished."""
 BATCHES = 2
-"""Made ahead."""
+"""Batches that are made ahead."""
 
 A = TypeVar("A")
 B = TypeVar("B")
 
 
 def batches(executor: Executor, make: Callable[[A], B], of: Sequence[A], size: int) -> Iterator[list[B]]:
-    """What `make` makes of each, in their order, so many at a time. One alone is made by the caller's thread."""
+    """What `make` makes of each, in their order, `size` at a time. A single value is made by the caller's thread."""
     if len(of) < 2:
         if of:
             yield [make(one) for one in of]

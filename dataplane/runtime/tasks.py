@@ -13,7 +13,7 @@ from typing import Any
 
 
 def forever(job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Run what never ends; that it does is fatal."""
+    """Run what must never end: its end is fatal."""
     return _told(job, fatal=True)
 
 

@@ -11,7 +11,8 @@ AT_LEAST, AT_MOST = 0.005, 0.05
 
 
 class Turns:
-    """Long work has the loop for as long as the others had it: half of it, where thousands of probes a second want all.
+    """Shares the loop: long work has it for as long as the others had it. That is half, where thousands of probes a
+    second want all of it.
 
     clock: in seconds.
     """

@@ -23,7 +23,7 @@ class State(StrEnum):
 
 
 class Announcement(NamedTuple):
-    """How far a VIP is known by an announcer."""
+    """What an announcer has made of a VIP."""
 
     state: State  # what the announcer has done
     reason: str = ""  # why it failed, or who else has the VIP, in words for an operator
@@ -48,17 +48,17 @@ class Announcer(Protocol):
         """The engine serves these interfaces from now on."""
 
     def takes(self, vip: Known) -> bool:
-        """Whether this is how a VIP is to be known."""
+        """Whether this announcer makes a VIP known."""
 
     def announce(self, vip: Known) -> None:
-        """Make a VIP known. One that is announced already is made known anew, to those who forgot or were misled, or
-        as it is now."""
+        """Make a VIP known. One that is announced already is announced again, as it is now: somebody may have forgotten
+        it or been misled."""
 
     def withdraw(self, vip: bytes) -> None:
         """Make a VIP known no more. One that is not announced stays so."""
 
     def state(self, vip: bytes) -> Announcement:
-        """What became of a VIP."""
+        """What this announcer has made of a VIP."""
 
     async def retire(self) -> None:
         """Withdraw everything, and return when others have had the time to hear it."""

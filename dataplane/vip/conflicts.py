@@ -1,9 +1,9 @@
-"""Who else says that he has the VIPs: the engine asks its segments, as a client would, and listens to all ARP there.
+"""Finds who else claims the VIPs: the engine asks its segments, as a client would, and listens to all ARP there.
 
-A pool member that answers takes the engine's clients away; so does anybody else. The engine's own answers are not
-heard: they leave by its interfaces, and this is what comes in.
+A pool member that answers takes the engine's clients away; so does anybody else. The engine does not hear its own
+answers: it listens to what comes in alone.
 
-One socket an interface and one request a VIP and turn, whatever the number of servers.
+Each interface has one socket, and each VIP one request in a turn, whatever the number of servers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ANSWERED, UNANSWERED = 2, 2
 REMEMBERED = 60.0
 """Seconds for which a conflict counts that came unasked."""
 WAIT = 0.3
-"""Seconds that those who are asked once have; and they are asked twice in it."""
+"""Seconds to answer a question outside the turns, which is sent twice in them."""
 MOST = 1024
 """Conflicts of one VIP that are remembered: more is a flood of forged MAC addresses, and would fill the memory."""
 _BURST = 64
@@ -46,17 +46,17 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Somebody says that he has a VIP."""
+    """Somebody else's claim to a VIP."""
 
     vip: bytes  # the address
-    mac: bytes  # his
+    mac: bytes  # the claimant's
     interface: int  # the index of ours that it was heard on
-    kind: Kind  # how he says it
+    kind: Kind  # how he claims it
 
 
 @dataclass(slots=True)
 class _Heard:
-    """What was heard of somebody who says so."""
+    """What was heard of one claimant."""
 
     asked: int = 0  # the number of the VIP's request that he answered last
     streak: int = 0  # how many he answered in a row
@@ -67,8 +67,7 @@ class _Heard:
 class ConflictWatch:
     """Asks and listens; made and used on one event loop.
 
-    changed: gets a VIP for which not the same ones as before are in conflict; repeated: gets a known conflict of which
-    was heard again.
+    changed: gets a VIP whose conflicts changed; repeated: gets a known conflict that was heard again.
     """
 
     def __init__(
@@ -82,7 +81,8 @@ class ConflictWatch:
         self._wires: dict[int, tuple[Interface, socket.socket]] = {}
         self._due: list[tuple[float, bytes]] = []
         self._queued: set[bytes] = set()
-        """Who stands in `_due`: a VIP that went and came back there once more would be asked for twice as often."""
+        """The VIPs that stand in `_due`. A VIP that went and came back must not stand there twice: it would be asked
+        for twice as often."""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._waiting: dict[tuple[int, bytes, bytes], list[set[bytes]]] = {}

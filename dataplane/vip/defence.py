@@ -28,7 +28,7 @@ class Defence:
         self._defended: dict[bytes, float] = {}
 
     def heard(self, vip: bytes, strangers: Collection[Conflict], *, owned: bool) -> None:
-        """Who of the strangers claims a VIP changed."""
+        """Tell that other strangers claim a VIP than before, and defend it."""
         now = frozenset(conflict.mac for conflict in strangers) if owned else frozenset()
         before = self._conflicts.pop(vip, frozenset())
         if now:
@@ -43,7 +43,7 @@ class Defence:
             self._defend(vip, owned=owned)
 
     def heard_again(self, vip: bytes, *, owned: bool) -> None:
-        """One of the strangers claims a VIP once more: whoever heard him needs to hear us, too."""
+        """Defend a VIP that a stranger claims once more: whoever heard him needs to hear us, too."""
         if vip in self._conflicts:
             self._defend(vip, owned=owned)
 

@@ -1,7 +1,8 @@
-"""A VIP that is new is asked for before it is announced for the first time: it may be somebody's address (RFC 5227).
+"""Asks for a new VIP before it is announced for the first time: it may be somebody's address (RFC 5227).
 
-Two ARP probes, once since the VIP was configured. A VIP that an engine of this state directory has announced before is
-not asked for: an engine that starts again, or takes over, announces at once. `record` remembers which those are.
+It sends two ARP probes, once since the VIP was configured. A VIP that an engine of this state directory has announced
+before is not asked for: an engine that starts again, or takes over, announces at once. `record` remembers which those
+are.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from dataplane.runtime import tasks
 from dataplane.vip.record import VipRecord
 
 AGAIN, AT_MOST = 1.0, 10.0
-"""Seconds until a VIP that somebody else has is asked for again: first, and doubled each time up to the second."""
+"""Seconds until a VIP that somebody else has is asked for again: AGAIN at first, doubled each time up to AT_MOST."""
 AT_ONCE = 256
 """VIPs that are asked for at a time: the probes of more would not fit into a socket's buffer."""
 
 
 class FirstUse:
-    """Used on the engine's event loop.
+    """Says whether a VIP may be announced. Used on the engine's event loop.
 
     record: the VIPs that were announced before, None: all were; ask: finds who answers for a VIP, by MAC address;
     changed: gets a VIP that may be announced now, or that somebody else was found to have; tell: hears of
@@ -51,7 +52,7 @@ class FirstUse:
                 self._record.add(vip)
 
     def follow(self, interfaces: Iterable[Interface]) -> None:
-        """These interfaces are served."""
+        """The engine serves these interfaces from now on."""
         if self._record is not None:
             self._record.follow(interface.mac for interface in interfaces)
 
@@ -64,7 +65,7 @@ class FirstUse:
         return False
 
     def reason(self, vip: bytes) -> str:
-        """Who has a VIP that is not announced for it, in words; "" where nobody was found."""
+        """Who has a VIP, which is therefore not announced, in words; "" where nobody was found."""
         holders = self._holders.get(vip)
         return f"{', '.join(holders)} answers ARP for it" if holders else ""
 

@@ -39,7 +39,7 @@ class GratuitousArp:
         self._interfaces = tuple(interfaces)
 
     def takes(self, vip: Known) -> bool:
-        """What the engine answers ARP for."""
+        """Whether the engine answers ARP for a VIP."""
         return vip.by_arp
 
     def announce(self, vip: Known) -> None:
@@ -91,7 +91,7 @@ class GratuitousArp:
         return Announcement(State.FAILED, "; ".join(failed) or "no interface is served")
 
     def _send(self, interface: Interface, calls: Iterable[bytes]) -> None:
-        """By one socket for all: closing one takes the kernel milliseconds, a VIP."""
+        """Sends by one socket for all VIPs: closing a socket takes the kernel milliseconds."""
         if self._wire is None:
             self._wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         for frame in calls:

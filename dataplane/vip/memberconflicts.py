@@ -1,8 +1,8 @@
-"""Who the conflicts over the VIPs come from: pool members', told by their MAC addresses, or strangers'.
+"""Tells from whom conflicts over the VIPs come: from pool members, known by their MAC addresses, or from strangers.
 
 A member that answers ARP for a VIP is down: it takes the engine's clients away, past the table and all other servers,
 and would do so unseen while its probes pass. (No outage follows where all members do: their clients reach them.) A
-member that only names the VIP in requests of its own cannot be asked again: that is told, and no more.
+member that only names the VIP in requests of its own cannot be asked again: that is reported, and no more.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class MemberConflicts:
         self.match()
 
     def match(self) -> set[Key]:
-        """Find members by their MAC addresses again; those whose conflicts are not as before."""
+        """Find members by their MAC addresses again. Returns those whose conflicts changed."""
         found: dict[Key, frozenset[Conflict]] = {}
         for service in self._services:
             conflicts: dict[tuple[int, bytes], set[Conflict]] = {}

@@ -23,15 +23,15 @@ from dataplane.vip.rounds import Rounds
 
 
 class VipOwner:
-    """Made and used on the engine's event loop.
+    """Puts, announces, defends and withdraws the VIPs. Made and used on the engine's event loop.
 
-    is_up: whether a service has a server that takes new flows; tell: hears of events; taken: why a VIP must
-    not be this engine's at all, "" = it may; first_use: asks for VIPs that are new, None: all may be announced;
-    on_segment: whether a network of the engine's holds a VIP; speaks: whether the engine tells routers at all; placed:
-    says whose VIPs are that other engines have, too.
+    is_up: whether a service has a server that takes new flows; tell: hears of events; taken: why a VIP must not be this
+    engine's at all, "" = it may; first_use: asks for VIPs that are new, None: all may be announced; on_segment: whether
+    a network of the engine's holds a VIP; speaks: whether the engine tells routers at all; placed: tells the engine's
+    share in VIPs that other engines have, too.
 
-    A VIP that nothing answers ARP for is put into the driver as not owned: one that is not to be announced, or that
-    routers alone are told of. What reaches the engine all the same is forwarded.
+    A VIP that is not to be announced, or that routers alone are told of, is put into the driver as not owned: nothing
+    answers ARP for it. Its packets that reach the engine all the same are forwarded.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class VipOwner:
                 self._changed(before, value, known)
 
     def look_again(self) -> list[bytes]:
-        """The VIPs that must not be this engine's are others than before, or stand on other segments: which."""
+        """The VIPs to put again: whether they may be this engine's has changed, or which segment they stand on."""
         return [
             vip
             for vip, value in self._put.items()

@@ -1,4 +1,4 @@
-"""What an engine is to know of the others that have its VIPs, too: whose a VIP is, and who they are."""
+"""What an engine must know of other engines that have its VIPs, too: who makes a VIP known, and who they are."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Share(NamedTuple):
 
 
 class Placed(Protocol):
-    """Whoever says so."""
+    """Tells the engine's share in each VIP, and who the other engines are."""
 
     def share(self, vip: bytes) -> Share | None:
-        """The engine's share in a VIP; None: the same as before, and of a new one none."""
+        """The engine's share in a VIP; None: the same as before, and no share in a new VIP."""
 
     def addresses(self) -> frozenset[bytes]:
         """The IPv4 addresses of the other engines."""
@@ -29,7 +29,7 @@ class Alone:
     """An engine that has all VIPs for itself."""
 
     def share(self, vip: bytes) -> Share | None:
-        """All."""
+        """The whole VIP."""
         return Share()
 
     def addresses(self) -> frozenset[bytes]:

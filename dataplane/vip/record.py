@@ -23,14 +23,14 @@ class VipRecord:
         self._due: asyncio.Handle | None = None
 
     def start(self, planned: Iterable[bytes]) -> None:
-        """Take up what engines have announced before, as far as it is still planned."""
+        """Read the VIPs that engines have announced before, as far as they are still planned."""
         wanted = set(planned)
         for file in self._path.parent.glob(f"*{SUFFIX}"):
             self._vips |= wanted & {bytes.fromhex(value) for kind, value in _lines(file) if kind == _VIP}
         self._write()
 
     def follow(self, macs: Iterable[bytes]) -> None:
-        """These are the engine's MAC addresses."""
+        """Note the engine's MAC addresses."""
         found = frozenset(macs)
         if found != self._macs:
             self._macs = found
@@ -45,13 +45,13 @@ class VipRecord:
         return vip in self._vips
 
     def add(self, vip: bytes) -> None:
-        """A VIP is announced."""
+        """Note that a VIP is announced."""
         if vip not in self._vips:
             self._vips.add(vip)
             self._changed()
 
     def remove(self, vip: bytes) -> None:
-        """A VIP is no longer configured."""
+        """Note that a VIP is no longer configured."""
         if vip in self._vips:
             self._vips.remove(vip)
             self._changed()
