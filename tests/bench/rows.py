@@ -152,7 +152,7 @@ ROWS = (
     Row(
         "crowd", "5,000 servers, each probed every second, or as many as a bare loop does in 0.2 of a core",
         "a bare epoll loop over the same", "monitors:many",
-        {"up, 1 pool": at_most(8, 12), "up, pools of two": at_most(8, 12)}
+        {"up, 1 pool": at_most(8, 15), "up, pools of two": at_most(8, 15)}
         | {f"probes, {pools}": at_most(1.3, 1.5) for pools in ("1 pool", "pools of two")}
         | {f"late, {pools}": at_most(50, 100) for pools in ("1 pool", "pools of two")}
         | {"1 pool": at_most(500, 1000)},
