@@ -8,7 +8,18 @@ from typing import Any
 from dataplane.errors import ServerError
 from dataplane.network import sysctl
 from dataplane.server import backpath, decapsulation, iproute, mssclamp
-from dataplane.server.preparation import GRE, IPIP, L3, LOOPBACK, OWN_TUNNELS, Host, Tunnel, Wanted, needed_settings
+from dataplane.server.preparation import (
+    GRE,
+    IPIP,
+    L3,
+    LOOPBACK,
+    OWN_TUNNELS,
+    BadHop,
+    Host,
+    Tunnel,
+    Wanted,
+    needed_settings,
+)
 
 _ANYBODY = ("any", "0.0.0.0", None)
 
@@ -37,10 +48,10 @@ def look(wanted: Wanted, *, ask: bool = False) -> Host:
     )
 
 
-def _hops(routes: Mapping[str, dict[str, Any] | None]) -> dict[str, str | None]:
-    """By client, the next hop towards it that does not answer."""
+def _hops(routes: Mapping[str, dict[str, Any] | None]) -> dict[str, BadHop | None]:
+    """By client, the next hop towards it that its answers do not reach."""
     return {
-        client: backpath.silent_next_hop(route, client)
+        client: backpath.bad_next_hop(route, client)
         for client, route in routes.items()
         if route is not None and route["dev"] != LOOPBACK
     }

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
+from typing import NamedTuple
 
 from dataplane import plan
 from dataplane.errors import command
@@ -141,6 +142,14 @@ class Tunnel:
     up: bool = True  # it is switched on
 
 
+class BadHop(NamedTuple):
+    """A next hop that answers do not reach."""
+
+    address: str
+    entered: str = ""  # the MAC address that somebody entered for it by hand; "": it does not answer ARP
+    answers: str = ""  # the MAC address that it answers ARP from
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """What was found on a host."""
@@ -154,7 +163,7 @@ class Host:
     tunnels: Sequence[Tunnel] = ()  # ours, and others that are up
     decapsulated: frozenset[str] | None = None  # VIPs that the program decapsulates for; None: it is not there
     limits: Mapping[str, int] = field(default_factory=dict)  # bytes of the largest segments announced, by VIP
-    silent: Mapping[str, str] = field(default_factory=dict)  # by client, the next hop towards it that is silent to ARP
+    bad_hops: Mapping[str, BadHop] = field(default_factory=dict)  # by client, the next hop that answers do not reach
 
 
 def needed_settings(interface: str, devices: Iterable[Tunnel] = ()) -> tuple[str, ...]:
@@ -188,8 +197,17 @@ def problems(wanted: Wanted, host: Host) -> list[Problem]:
                     Advice("--client names a host that is to be answered, not this one"),
                 )
             )
-        elif client in host.silent:
-            hop = host.silent[client]
+        elif client in host.bad_hops and host.bad_hops[client].entered:
+            hop, entered, answers = host.bad_hops[client]
+            found.append(
+                Problem(
+                    f"answers to client {client} leave by {egress} for {hop} at {entered}, which was entered by hand: "
+                    f"{hop} is at {answers}",
+                    Advice(f"ip neigh del {hop} dev {egress}"),
+                )
+            )
+        elif client in host.bad_hops:
+            hop = host.bad_hops[client].address
             found.append(
                 Problem(
                     f"answers to client {client} leave by {egress} for {hop}, which does not answer ARP",

@@ -136,6 +136,27 @@ def test_a_next_hop_towards_a_client_that_does_not_answer_is_named(member: Names
     ]
 
 
+def test_a_next_hop_whose_mac_address_was_entered_wrong_is_named(member: Namespace) -> None:
+    avi_server(member, "apply", "--vip", VIP, *L3)
+    words = ("check", "--vip", VIP, *L3, "--client", CLIENT, "--json")
+    with Namespace() as router:
+        member.sh(f"ip link set wire netns {router.name}")
+        router.sh("ip addr add 10.10.10.1/24 dev wire; ip link set wire up")
+        _, mac = router.link("wire")
+        wrong, right = "02:00:00:00:00:99", mac.hex(":")
+        for entered, problems in {
+            right: [],
+            wrong: [
+                f"answers to client {CLIENT} leave by eth0 for 10.10.10.1 at {wrong}, which was entered by hand: "
+                f"10.10.10.1 is at {right}"
+            ],
+        }.items():
+            member.sh(f"ip neigh replace 10.10.10.1 lladdr {entered} dev eth0 nud permanent")
+            told = json.loads(avi_server(member, *words).stdout)
+            assert [p["what"] for p in told["problems"]] == problems
+        assert [p["remedy"] for p in told["problems"]] == ["ip neigh del 10.10.10.1 dev eth0"]
+
+
 @pytest.mark.parametrize("mode", [L3_IPIP, L3_GRE])
 def test_the_members_stack_gets_the_clients_datagram(member: Namespace, mode: str) -> None:
     avi_server(member, "apply", "--vip", VIP, *L3)
