@@ -1,4 +1,4 @@
-"""The drivers there are: what each can, and the module that has its functions.
+"""The drivers: what each can do, and the module that has its functions.
 
 A driver is added by a module that is a `Registration`, and an entry here. Its module is imported when the driver is
 asked for something, never sooner.

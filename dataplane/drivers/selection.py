@@ -1,4 +1,4 @@
-"""Which driver moves the frames: the first of those that are wanted that can be had."""
+"""Chooses the driver that moves the frames: of those that are wanted, the first that can be had."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _start(entry: Entry, instance: str, state: Path, interfaces: Mapping[str, in
 
 
 def _reason(entry: Entry, error: DriverError) -> str:
-    """Why another driver was taken: the first line, libbpf's own words follow it."""
+    """Why another driver was taken: the error's first line. libbpf's own words follow it, and are left out."""
     tries = f"; try: {error.remedy}" if error.remedy else ""
     what = error.what.partition("\n")[0]
     return f"{entry.title} cannot be had: {what}{tries}"

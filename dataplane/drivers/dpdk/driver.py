@@ -221,7 +221,7 @@ class DpdkDriver(MapHolder):
         return found
 
     def offloading_senders(self) -> list[OffloadingSender]:
-        """None that it knows of: nothing of DPDK's tells them."""
+        """Empty: DPDK tells of none."""
         return []
 
     def notes(self) -> list[str]:
@@ -265,7 +265,7 @@ class DpdkDriver(MapHolder):
         self._folder.close()
 
     def _device(self, interface: Interface) -> Device:
-        """An interface is its index: one that has another name now has the device that it had."""
+        """The device of an interface. An interface is known by its index: a renamed one keeps its device."""
         known = self._of_index.get(interface.index) or self._devices.get(interface.name)
         known = known or Device(AF_XDP, interface.name, interface.name)
         if not known.whole:

@@ -1,4 +1,4 @@
-"""Where an engine's maps lie that the forwarder reads, in memory: whose they are, whether its engine runs, their end.
+"""The folder in memory of an engine's maps, which its forwarder reads: made, locked, removed.
 
     /run/avi-se/INSTANCE/vLAYOUT/MAP        one file a map
     /run/avi-se/INSTANCE/vLAYOUT/control    the forwarder's socket
@@ -24,7 +24,7 @@ from dataplane.runtime import locks
 
 _MOUNTS = Path("/proc/self/mounts")
 _PATIENCE = 0.2
-"""Seconds for which a lock is tried: whoever looks whether an engine runs has it for a moment."""
+"""Seconds for which a lock is tried: a process that looks whether an engine runs holds it for a moment."""
 
 
 class Folder:
@@ -36,11 +36,11 @@ class Folder:
 
     @property
     def maps(self) -> Path:
-        """Of this layout."""
+        """The folder of the maps of this layout."""
         return self.root / f"v{layout.LAYOUT}"
 
     def make(self) -> None:
-        """Have the folder of this layout there, and no other; a forwarder on another one ends."""
+        """Make the folder of this layout, and remove all others with the forwarders that run on them."""
         for other in self.root.iterdir():
             if other != self.maps:
                 process.stop(other)
@@ -57,7 +57,7 @@ class Folder:
         return found
 
     def remove(self) -> list[KernelObject]:
-        """The same, and the folder itself."""
+        """As `clear`; removes the folder itself, too."""
         found = self.clear()
         with suppress(OSError):
             self.root.rmdir()
@@ -66,7 +66,7 @@ class Folder:
         return found
 
     def close(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1

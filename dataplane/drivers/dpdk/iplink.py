@@ -1,6 +1,6 @@
 """Links of this thread's network namespace by ip(8): what they are, and changes of them.
 
-/sys/class/net does not do: it shows the namespace that the file system was mounted in.
+/sys/class/net is no substitute: it shows the namespace that the file system was mounted in.
 """
 
 from __future__ import annotations

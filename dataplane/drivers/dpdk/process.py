@@ -32,7 +32,7 @@ log = logging.getLogger("avi-se")
 CONTROL, LOG, LOCK = "control", "forwarder.log", "forwarder.lock"
 """In the folder of the maps. A forwarder has the lock from its first moment to its last; its number stands there."""
 STARTS, WITHIN = 3, 10.0
-"""So often, within so many seconds, a forwarder that died is started again."""
+"""A forwarder that died is started again at most STARTS times in WITHIN seconds."""
 START_PATIENCE = 30.0
 """Seconds that its start may take: PCI cards are slow."""
 END_PATIENCE = 2
@@ -48,16 +48,16 @@ class Port:
     name: str  # of the interface
     device: str  # DPDK's name of it
     where: str = ""  # the kernel's interface that it stands on, where it does
-    more: str = ""  # what else is said to the device
+    more: str = ""  # further arguments of the device
     queues: int = 1
     mtu: int = 1500
     xsks: str = ""  # where the map of AF_XDP sockets is pinned
-    first: int = 0  # the place there of its first queue's
+    first: int = 0  # the place in that map of its first queue's socket
     twin: str = ""  # the interface by which its other frames come to the host
     receives: bool = True
 
     def request(self) -> dict[str, object]:
-        """What is asked of the forwarder."""
+        """The request to the forwarder for this port."""
         told = asdict(self)
         words = [f"iface={told.pop('where')}" if self.where else "", told.pop("more")]
         return told | {"arguments": ",".join(filter(None, words))}
@@ -68,9 +68,9 @@ class Port:
 
 
 class Forwarder:
-    """folder: of the maps, where its socket and its log are too; slow: gets the frames that are left to the engine;
-    link: gets an interface's index and whether its device has a link now; ended: called when one has died, and before
-    another one starts. Raises DriverError where none can be had."""
+    """Runs and controls the forwarder's process. folder: of the maps, where its socket and its log are too; slow: gets
+    the frames that are left to the engine; link: gets an interface's index and whether its device has a link now;
+    ended: called when one has died, and before another one starts. Raises DriverError where none can be had."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Forwarder:
 
     @property
     def process(self) -> int:
-        """Its number."""
+        """Its process id."""
         return self._control.process
 
     @property
@@ -144,15 +144,15 @@ class Forwarder:
             self._asked("mtu", index=index, mtu=mtu)
 
     def statistics(self) -> Mapping[str, Any]:
-        """Of all its ports, as it tells them; those of before while it is not there. One that was started again counts
-        from zero."""
+        """The statistics of all its ports, as it tells them; the last known ones while it is not there. A restarted one
+        counts from zero."""
         with self._lock:
             with suppress(Lost):
                 self._counted = self._asked("stats")
             return self._counted
 
     def faults(self) -> list[str]:
-        """What is new. Raises DriverError when there is no forwarder any more."""
+        """The faults since the last call. Raises DriverError when there is no forwarder any more."""
         told = self._worker.faults()
         while self._news:
             told.append(self._news.popleft())
@@ -272,7 +272,7 @@ class Forwarder:
 
 
 def end(process: int) -> None:
-    """End a forwarder that is to be there no more, and wait for that: at first it may end by itself."""
+    """End a forwarder, and wait until it has ended. It first gets time to end by itself."""
     with suppress(ProcessLookupError):
         held = os.pidfd_open(process)
         try:
@@ -288,8 +288,8 @@ def end(process: int) -> None:
 
 
 def reached(folder: Path) -> Control | int:
-    """The forwarder that runs on a folder; else the lock that one is to have. One that is starting is waited for, one
-    that stands still is ended. Raises DriverError."""
+    """The forwarder that runs on a folder; else the lock for a new one. Waits for one that is starting, and ends one
+    that stands still. Raises DriverError."""
     until = time.monotonic() + START_PATIENCE
     while True:
         with suppress(Lost):
@@ -328,8 +328,8 @@ def is_there(folder: Path) -> bool:
 
 
 def _spawned(command: list[str], written: Path, lock: int) -> int:
-    """A process that lives in a session of its own: what ends the engine's does not end it. Its words go into a file;
-    it has the lock as LOCK_NUMBER. Returns its number."""
+    """Start a process in a session of its own: what ends the engine does not end it. Its output goes into a file; it
+    has the lock as LOCK_NUMBER. Returns its process id."""
     out = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     files = (
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -344,12 +344,12 @@ def _spawned(command: list[str], written: Path, lock: int) -> int:
 
 
 def _has_ended(process: int) -> bool:
-    """Whether a process that this one started is there no more."""
+    """Whether a process that this one started has ended."""
     return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _last_words(written: Path) -> str:
-    """Of a log: what says why it ended."""
+    """The lines of a log that say why the forwarder ended."""
     try:
         lines = [line for line in written.read_text("utf-8", "replace").splitlines() if line.strip()]
     except OSError:

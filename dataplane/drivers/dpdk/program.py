@@ -38,7 +38,7 @@ class Options(NamedTuple):
 
 
 def missing() -> DriverError | None:
-    """What lacks of the program, with its remedy; None: nothing."""
+    """What is wrong with the program, with its remedy; None: nothing."""
     try:
         told = subprocess.run([BINARY, "--sources"], capture_output=True, text=True, check=False)
     except OSError:
@@ -67,8 +67,8 @@ def free_pages() -> int:
 
 
 def memories(options: Options) -> list[list[str]]:
-    """DPDK's options for the memory that it may have, the best first: what is free now, others may have taken by then.
-    Raises DriverError where memory for network cards lacks."""
+    """DPDK's options for the memory that it may have, the best first. There are several, because others may take what
+    is free now. Raises DriverError where there is too little memory for network cards."""
     huge, ordinary = ["--in-memory", "-m", str(2 * ENOUGH_PAGES)], ["--no-huge", "--no-shconf", "-m", _ORDINARY]
     free = free_pages()
     if options.cards and free < ENOUGH_PAGES:

@@ -62,7 +62,8 @@ def runs(instance: str) -> bool:
 
 
 def occupied(instance: str, interfaces: Mapping[str, int], how: How) -> DriverError | None:
-    """What refuses the first of the interfaces that have AF_XDP sockets and an XDP program of somebody else's."""
+    """The error for the first interface with AF_XDP sockets that has an XDP program of somebody else's; None: there is
+    none."""
     from dataplane.drivers.xdp import attachment
 
     steered = {name: index for name, index in interfaces.items() if _device(how, name).kind == AF_XDP}
@@ -103,7 +104,7 @@ def remove(instance: str) -> list[KernelObject]:
 
 
 def holder(instance: str, interface: int) -> Holder | None:
-    """None that the XDP driver does not tell: the program that steers is pinned as its are."""
+    """None: the XDP driver tells of these, too, because the steering program is pinned like its own."""
     return None
 
 

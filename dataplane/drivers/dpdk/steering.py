@@ -82,12 +82,12 @@ class Steering:
         self._maps[VIPS].delete(address)
 
     def keep_vips(self, addresses: Sequence[bytes]) -> None:
-        """Steer no others."""
+        """Steer the frames of these VIPs alone."""
         for address in [key for key, _ in self._maps[VIPS].items() if key not in addresses]:
             self.remove_vip(address)
 
     def owner(self) -> Owner:
-        """Of what is kept in the kernel."""
+        """The owner of what is kept in the kernel."""
         return self._owner
 
     def close(self, *, keep: bool) -> None:

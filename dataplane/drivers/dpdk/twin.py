@@ -17,8 +17,8 @@ from dataplane.forwarding.devices import FAR_END
 
 
 def make(name: str, instance: str) -> bool:
-    """Have the veth there, up; one of a former engine of the instance stays as it is. Returns whether it was not there.
-    Raises DriverError."""
+    """Make the veth, and switch it on; one of a former engine of the instance stays as it is. Returns whether it was
+    made. Raises DriverError."""
     if name in _names():
         if _alias(name) != _owner(instance):
             raise DriverError(f"there is an interface {name} already", remedy="give the card another name behind the =")
@@ -27,7 +27,7 @@ def make(name: str, instance: str) -> bool:
     iplink.change("add", name, "type", "veth", "peer", "name", far)
     try:
         iplink.change("set", name, "alias", _owner(instance))
-        for end in (name, far):  # what this host leaves to a card to be done would be done by none
+        for end in (name, far):  # nobody would do what this host leaves to a card
             subprocess.run(["ethtool", "-K", end, "tx", "off"], capture_output=True, check=False)
         iplink.change("set", far, "up")
         iplink.change("set", name, "up")
@@ -44,7 +44,7 @@ def set_mac(name: str, mac: str) -> None:
 
 
 def set_link(name: str, *, up: bool) -> None:
-    """Have it the carrier that the card has."""
+    """Give it a carrier where the card has one, and none where it has none."""
     with suppress(DriverError):  # it is gone
         iplink.change("set", name + FAR_END, "up" if up else "down")
 

@@ -1,4 +1,4 @@
-"""What stands in memory of a capture, packed and unpacked: the structures of dataplane/forwarding/program/capture.h."""
+"""Packs and unpacks a capture's structures in memory, those of dataplane/forwarding/program/capture.h."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pack_until(until: int) -> bytes:
 
 
 def pack(wanted: Wanted, until: int) -> bytes:
-    """A filter."""
+    """Pack a filter. until: as in `pack_until`."""
     flags = (_DROPS if wanted.drops else 0) | (_OTHER_CLIENTS if wanted.other_clients else 0)
     flags |= _WITH_PORTS if wanted.with_ports else 0
     clients = [int.from_bytes(end, "big") for end in chain.from_iterable(wanted.clients)]
@@ -62,7 +62,7 @@ def pack(wanted: Wanted, until: int) -> bytes:
 
 
 def read(record: bytes | memoryview) -> Captured:
-    """A record."""
+    """Unpack a record."""
     time, interface, size, kept, left_size, left_kept, action, event = _HEAD.unpack_from(record)
     frame = bytes(record[_HEAD.size : _HEAD.size + kept])
     if action == _XDP_PASS:

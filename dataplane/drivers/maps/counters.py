@@ -1,4 +1,5 @@
-"""Counters in the maps, one number a service and a server, and of what user space does in its stead.
+"""Counters in the maps: a number for each service and each server. User space counts what it does in the program's
+stead.
 
 The program's are per processor, or per worker; user space has its own beside them, so that neither waits for the other.
 Those of handshakes are of all processors together, for they are few.
@@ -55,7 +56,7 @@ class Snapshot:
                 self._service_drops.setdefault(service, {})[DROP_REASONS[reason]] = number
 
     def told(self, services: Mapping[ServiceKey, int], servers: Mapping[tuple[str, bytes], int]) -> Counters:
-        """All of them by services and servers, whose numbers are given."""
+        """All counters, by services and servers, whose numbers are given."""
         return Counters(
             self.event(layout.ANSWERED),
             {reason: self.event(number) for number, reason in enumerate(DROP_REASONS)},
@@ -67,17 +68,17 @@ class Snapshot:
         )
 
     def tally(self, number: int) -> Tally:
-        """A service's or a server's."""
+        """The tally of a service or a server, by its number."""
         of_all = self._counters[number * 2 * self._copies : (number + 1) * 2 * self._copies]
         packets, size = self._slow[number * 2 : number * 2 + 2]
         return Tally(sum(of_all[::2]) + packets, sum(of_all[1::2]) + size)
 
     def event(self, number: int) -> int:
-        """A drop reason's, or of another event."""
+        """How often an event was counted: a drop reason, or another one."""
         return sum(self._events[number * self._copies : (number + 1) * self._copies]) + self._slow_events[number]
 
     def drops_of_service(self, number: int) -> dict[str, int]:
-        """A service's drops, by reason; none of reasons that it has no drop of."""
+        """A service's drops, by reason; reasons without drops are left out."""
         return self._service_drops.get(number, {})
 
 
@@ -133,7 +134,8 @@ class MapCounters:
                 self._add("handshakes", u32(heir), *handshakes)
 
     def give_of_service(self, number: int) -> None:
-        """Take a service's counter back. A packet may still count by it: its drops are forgotten when it is new."""
+        """Take a service's counter back. A packet may still count by it: its drops are cleared when it is given out
+        again."""
         self._of_former_services.add(number)
         self._numbers.give(number)
 
@@ -153,8 +155,8 @@ class MapCounters:
     def handshakes(
         self, services: Callable[[], Mapping[ServiceKey, int]], servers: Callable[[], Mapping[tuple[str, bytes], int]]
     ) -> HandshakeCounts:
-        """What is counted of handshakes. Who has which number is asked where anything is, and before it is read: a
-        number that another one has meanwhile brings nothing with it."""
+        """What is counted of handshakes. Only where something is counted, it is asked who has which number, and before
+        the counts are read. A number that has a new owner meanwhile counts from zero."""
         if next(self._handshakes(), None) is None:
             return HandshakeCounts({}, {})
         of_services, of_servers = services(), servers()
@@ -207,5 +209,5 @@ class MapCounters:
 
 
 def _whose(counted: Mapping[int, HandshakeTally], numbers: Mapping[K, int]) -> dict[K, HandshakeTally]:
-    """Tallies by number as those of who has the number."""
+    """Tallies by owner, from tallies by number."""
     return {key: counted[number] for key, number in numbers.items() if number in counted}

@@ -22,7 +22,7 @@ class Array(Protocol):
 
 
 class HeldMap(Protocol):
-    """Keys and values are bytes of the sizes that the map was made with."""
+    """A map. Keys and values are bytes of the sizes that it was made with."""
 
     @property
     def key_size(self) -> int:

@@ -1,4 +1,4 @@
-"""What stands in the maps, packed and unpacked: the structures of dataplane/forwarding/program/layout.h.
+"""Packs and unpacks what stands in the maps: the structures of dataplane/forwarding/program/layout.h.
 
 Addresses, ports and MAC addresses are bytes as in a frame; other numbers are the machine's.
 """
@@ -41,11 +41,11 @@ PINNED = (
 )
 """The maps that outlive the program; `bss` and `data` are its memory."""
 RENEWABLE = ("identifications", "used_identifications", "data")
-"""Those of them without whose contents the program goes on: where an older release left another form of them, or none,
-there are new ones."""
+"""Maps whose contents the program can do without: where an older release left them in another form, or not at all, new
+ones are made."""
 EGRESS = "egress"
-"""The map of the interfaces that the program sends to. Each program has its own, filled from `bss`: the kernel lets no
-program use one that another had first, unless both take frames of several pieces, or none does."""
+"""The map of the interfaces that the program sends to. Each program has its own, filled from `bss`: the kernel lets two
+programs share one only where both take frames of several pieces, or neither does."""
 NAMES = (EGRESS, *PINNED)
 """All the maps that are written here."""
 
@@ -73,7 +73,7 @@ _SERVICE_KEY = struct.Struct("=4s2sBx")
 _RANGE_KEY = struct.Struct("=I4sBx2s")
 _SOURCE_MAC = struct.Struct("=I4s6s2x")
 source_mac_word = itemgetter(slice(10, 14))
-"""What of a key of `source_macs` stands in the filter: the last four bytes of the MAC address."""
+"""The part of a key of `source_macs` that stands in the filter: the last four bytes of the MAC address."""
 _ANY_ADDRESS = bytes(4)
 _SERVICE_DROP = struct.Struct("=II")
 _SLOW_FRAME = struct.Struct("=II8sHH4sI4x")

@@ -26,7 +26,7 @@ class Lives:
             self.lead(former, first)
 
     def end(self, lives: Iterable[bytes]) -> None:
-        """These are over."""
+        """Remove lives that are over."""
         for life in lives:
             self._map.delete(life)
 

@@ -87,7 +87,7 @@ class Filter:
         self.start_counted(self._counts)
 
     def start_counted(self, counts: array[int]) -> None:
-        """The same, of words whose places are counted."""
+        """As `start`, for words whose places are counted already."""
         self._counts = counts
         held = bytearray(len(self.bits))
         for at, count in enumerate(counts):

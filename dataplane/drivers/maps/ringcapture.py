@@ -26,7 +26,7 @@ class WorkersMaps(Protocol):
 
     @property
     def workers(self) -> int:
-        """That there are rings for."""
+        """How many workers there are rings for."""
 
     def __getitem__(self, name: str) -> HeldMap:
         """A map."""

@@ -25,7 +25,7 @@ _FIRST = 1
 
 
 _LOOKED_AT = 64
-"""Slots, before all are compared."""
+"""Slots that are compared first, before all are."""
 
 
 class _Where(NamedTuple):

@@ -1,4 +1,4 @@
-"""A capture where user space decides on some frames in the compiled decision's stead: it tells of those, too."""
+"""A capture that also records the frames that user space decides on in the compiled decision's stead."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class SlowFrames:
         self._watched = None
 
     def forward(self, handed: SlowFrame) -> None:
-        """Cut a frame up and send the pieces. Whatever is raised, it is counted."""
+        """Cut a frame up and send the pieces. The frame is counted, whatever is raised."""
         try:
             self._forward(handed)
         except Exception:

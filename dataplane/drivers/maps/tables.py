@@ -389,7 +389,7 @@ class MapTables:
         return flags
 
     def _write_address(self, address: bytes, flags: int) -> None:
-        """The filter never says no of what is there: first in, last out."""
+        """The filter never denies an address that is in the map: it gets the address first, and loses it last."""
         there = self._maps["addresses"].lookup(address) is not None
         if flags:
             if not there:

@@ -37,7 +37,7 @@ log = logging.getLogger("avi-se")
 QUIET = 0.02
 """Seconds without a change of VIPs after which the sockets' filters follow."""
 LONGEST = 1.0
-"""Seconds of a turn in which nothing is to be done but to move frames."""
+"""Seconds of a turn at most, while there is nothing to do but to move frames."""
 SLOWER = 6
 """How many times slower frames are moved in Python, about."""
 
@@ -185,11 +185,11 @@ class PcapDriver:
         return self._mover.unanswered_clients()
 
     def sending(self) -> Mapping[int, Sending]:
-        """Nothing beside the counters: what an interface does not take is dropped, and counted as that."""
+        """Empty: what an interface does not take is dropped, and the counters tell of it."""
         return {}
 
     def offloading_senders(self) -> list[OffloadingSender]:
-        """None: what they left undone is done, or handed on to be done."""
+        """Empty: what they left undone is done here, or handed on to be done."""
         return []
 
     def notes(self) -> list[str]:
@@ -253,8 +253,8 @@ class PcapDriver:
 
     @contextmanager
     def _taking_all(self) -> Iterator[None]:
-        """The filters take all while a VIP becomes known, however long that takes: the other thread makes none,
-        which would lack it."""
+        """Have the filters take all frames while a VIP becomes known, however long that takes. The other thread makes
+        no filter meanwhile: it would lack the VIP."""
         with self._filters:
             self._filter(None)
             self._changing += 1
@@ -295,7 +295,7 @@ class PcapDriver:
                 self._commands.get()()
 
     def _made_mover(self, native: bool) -> Mover:
-        """Natively where this processor has it."""
+        """A native mover where this processor has one, else one in Python."""
         if native:
             try:
                 return NativeMover(self._wake, self._worker.fault)

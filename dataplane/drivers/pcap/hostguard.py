@@ -30,10 +30,10 @@ _PRIORITY = -300  # before anything an administrator hooks in at "filter" (0)
 
 
 class HostGuard:
-    """One nftables table of the family netdev, named after the instance. VIPs follow within milliseconds, from a
-    thread of its own: nft(8) is a process a change, and a thousand changes at once become one. The same thread hears
-    nftables' notifications. wake: called when somebody else changed the table. interfaces, vips: those that a guard
-    that is taken over keeps apart."""
+    """One nftables table of the family netdev, named after the instance. A thread of its own puts VIPs into it within
+    milliseconds. Each change is a process of nft(8), so a thousand changes at once become one. The same thread hears
+    nftables' notifications. wake: called when somebody else changed the table. interfaces, vips: those of a guard that
+    is taken over."""
 
     def __init__(self, instance: str, interfaces: Iterable[Interface] = (), vips: Iterable[bytes] = ()) -> None:
         self._table = _table(instance)
@@ -63,7 +63,7 @@ class HostGuard:
             self._apply()
 
     def put_vips(self, vips: Iterable[bytes]) -> None:
-        """The VIPs to keep from the host. Soon true; `fault` holds nftables' words when it was not."""
+        """Set the VIPs to keep from the host. Takes effect soon; `fault` holds nftables' words where it did not."""
         self._vips = frozenset(vips)
         os.eventfd_write(self._changed, 1)
 
@@ -115,7 +115,7 @@ class HostGuard:
                 self.fault = f"unexpected error: {exc!r}"
 
     def _look(self) -> None:
-        """Nftables told of changes: see whether somebody else's harmed the table. Each of ours is told too."""
+        """Look whether a change by somebody else harmed the table. nftables reports our own changes, too."""
         if not concerns(self._notified, self._table):
             return
         with self._lock:
@@ -142,7 +142,7 @@ class HostGuard:
 
 def claim(instance: str) -> socket.socket:
     """Make an instance this process's, until what is returned is closed: two would undo each other's tables. The lock
-    in the state directory does not do: that may have been removed under a running engine.
+    in the state directory is not enough: that directory may have been removed under a running engine.
 
     Raises DriverError where another process has it.
     """
@@ -175,7 +175,7 @@ def notifications() -> socket.socket:
 
 
 def concerns(heard: socket.socket, table: str) -> bool:
-    """Take what was heard; whether a table may have been changed by it."""
+    """Read the notifications. Returns whether one may have changed a table."""
     found, name = False, table.encode() + b"\0"
     while True:
         try:

@@ -31,13 +31,13 @@ class Mover(Protocol):
         """The values as they are now."""
 
     def expect_tunnels(self, tunnels: bool) -> None:
-        """Whether frames may go into one: nothing undone may."""
+        """Say whether frames may go into tunnels. Into a tunnel goes no frame with work left undone."""
 
     def add(self, index: int, port: PacketSocket) -> None:
         """Move frames of an interface, from the next turn on."""
 
     def drop(self, index: int) -> None:
-        """Move them no more; there were some moved."""
+        """Stop moving frames of an interface that was added."""
 
     def run(self, patience: float) -> bool:
         """A turn: move frames until the driver's thread is woken, something else is to be done, or the time is over.

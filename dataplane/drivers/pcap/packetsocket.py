@@ -77,7 +77,8 @@ _sendmmsg.restype = ctypes.c_int
 
 
 class PacketSocket:
-    """One thread receives and sends; `lost` and `attach` are anyone's. Raises DriverError when it cannot be opened.
+    """One thread receives and sends; any thread may call `lost` and `attach`. Raises DriverError when it cannot be
+    opened.
 
     ring, slot: the memory of the ring, and bytes of a slot in it, for who reads them natively.
     """
@@ -137,7 +138,7 @@ class PacketSocket:
         return bytes(whole[VNET_LEN:size]), tag_of(auxiliary), bytes(whole[:VNET_LEN])
 
     def fault(self) -> int:
-        """What epoll(7) told of by EPOLLERR (an errno: the link went down or away), which is over with this."""
+        """The errno that epoll(7) reported by EPOLLERR (the link went down or away). Reading it clears it."""
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def lost(self) -> int:
@@ -165,7 +166,7 @@ class PacketSocket:
         self._socket.send(frame)
 
     def close(self) -> None:
-        """End; `lost` still tells."""
+        """Close the socket; `lost` still works."""
         self.lost()
         with self._lock:
             self.ring.close()

@@ -17,7 +17,7 @@ ROOM = 1 << 16
 
 
 class CapturingCache(FlowCache):
-    """Decides as the cache does, and tells of it. cache: the one in whose place it stands."""
+    """Decides as the cache does, and records each verdict. cache: the one that it replaces."""
 
     def __init__(self, cache: FlowCache, wanted: Wanted) -> None:
         super().__init__(cache.values, cache.flows)

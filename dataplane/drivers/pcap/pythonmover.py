@@ -38,7 +38,7 @@ _NOT_SENT = "transmit_failed"
 
 
 class PythonMover(LookupTables):
-    """The values, and what moves frames by them. wake: an eventfd that ends a turn; do: has the driver's thread do
+    """Holds the values, and moves frames by them. wake: an eventfd that ends a turn; do: has the driver's thread do
     something between two bursts; fault: told of mistakes."""
 
     def __init__(
@@ -199,7 +199,7 @@ class PythonMover(LookupTables):
         self._leave(verdict, offload.carried_on(left, decision.VLAN_HLEN if tagged else 0))
 
     def _leave(self, verdict: decision.Verdict, undone: bytes) -> None:
-        """Put what leaves into its interface's batch, to be counted when it is sent. undone: the virtio_net_hdr."""
+        """Put what leaves into its interface's batch. It is counted when it is sent. undone: the virtio_net_hdr."""
         if verdict.action == decision.HOST:
             return
         port = self._ports.get(verdict.interface)
@@ -238,7 +238,7 @@ class PythonMover(LookupTables):
 
 
 def _copied(tallies: Mapping[K, T]) -> dict[K, T]:
-    """As they are now; the receiving thread counts on."""
+    """A copy; the receiving thread counts on."""
     return {key: copy(tally) for key, tally in list(tallies.items())}
 
 

@@ -210,8 +210,8 @@ def attach_pass(interface: str) -> None:
 
 
 def occupied(instance: str, interfaces: Mapping[str, int]) -> DriverError | None:
-    """What refuses the first of these interfaces (index by name) that is a VLAN's, or that has an XDP program not of
-    this instance."""
+    """The error for the first of these interfaces (index by name) that is a VLAN's, or that has an XDP program not of
+    this instance; None: there is none."""
     for name in interfaces:
         if ethtool.network_driver(name) == _VLAN:
             return DriverError(

@@ -1,4 +1,5 @@
-"""Whether XDP forwards on an interface what comes to it: some take its program and lose frames nevertheless."""
+"""Whether XDP really forwards what comes to an interface: some interfaces take its program and lose frames
+nevertheless."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What the network drivers do with frames after the program's verdict: losses counted, and test frames sent.
 
-The kernel tells of losses at its XDP tracepoints alone; `losses.c` counts them there. That of `xdp_devmap_xmit` hears
-of every batch that is redirected, and of a full ring nobody else tells: network drivers that count it have each a name
-of their own for it, and some have none.
+The kernel tells of losses at its XDP tracepoints alone; `losses.c` counts them there. The one at `xdp_devmap_xmit`
+hears of every batch that is redirected. Nothing else tells of a full ring: network drivers that count it have each a
+name of their own for it, and some do not count it.
 """
 
 from __future__ import annotations

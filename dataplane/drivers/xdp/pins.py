@@ -5,8 +5,8 @@
     /sys/fs/bpf/avi-se/INSTANCE/vLAYOUT/link-IFINDEX     one pin an interface
 
 A driver holds a lock (flock(2)) on its instance's folder: two that publish through the same maps would undo each
-other's tables. The lock in the state directory does not do: that may be removed, or be another one of the same name in
-a container that shares the BPF file system.
+other's tables. The lock in the state directory is not enough: that directory may be removed, or be another one of the
+same name in a container that shares the BPF file system.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dataplane.runtime import locks
 LINK = "link-"
 _STATE = "state"
 _PATIENCE = 0.2
-"""Seconds for which a lock is tried: whoever looks whether an engine runs has it for a moment."""
+"""Seconds for which a lock is tried: a process that looks whether an engine runs holds it for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Pins:
         return found
 
     def close(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1

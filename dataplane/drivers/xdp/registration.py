@@ -42,7 +42,8 @@ def runs(instance: str) -> bool:
 
 
 def occupied(instance: str, interfaces: Mapping[str, int], how: How) -> DriverError | None:
-    """What refuses the first of these interfaces (index by name) that has an XDP program not of this instance."""
+    """The error for the first of these interfaces (index by name) that XDP cannot have (`attachment.occupied`); None:
+    there is none."""
     from dataplane.drivers.xdp import attachment
 
     return attachment.occupied(instance, interfaces)

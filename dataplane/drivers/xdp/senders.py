@@ -1,8 +1,8 @@
-"""Senders that leave to a device what no device does: to fill in checksums, so that servers drop what they get; to put
-the tag of a VLAN into frames, so that they pass for untagged ones.
+"""Finds senders that leave work to a device which does not do it. Checksums are not filled in, so servers drop the
+packets; or the tag of a VLAN is not put in, so frames pass for untagged ones.
 
-That is so on a veth: its frames come from this machine, whose kernel knows what is left undone. They are found by
-samples: a program at a tracepoint (`senders.c`) looks at some frames now and then, and is taken away again.
+That happens on a veth: its frames come from this machine, whose kernel knows what is left undone. Such senders are
+found by samples: a program at a tracepoint (`senders.c`) looks at some frames now and then, and is taken away again.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ ENOUGH = 64
 REST = 60.0
 """Seconds between a sample and the next."""
 WATCHED = 5.0
-"""The same while a sender is told of: it may have been mended."""
+"""Seconds between samples while a sender is reported: it may have been mended."""
 _FORGOTTEN = 300.0
-"""Seconds for which a sender is told of that was not seen again."""
+"""Seconds for which a sender is reported after it was last seen."""
 _FIRST = bytes(4)
 _SENDER = struct.Struct("=4s4s6sHI")  # struct sender of senders.c
 

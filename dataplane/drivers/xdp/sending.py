@@ -40,7 +40,7 @@ class _Port:
 
 class SendingWatch:
     """Looks at interfaces that run the program. Where the kernel does not tell of losses, `unseen` says why. tracing:
-    where what it puts at tracepoints stands."""
+    gets the links of what it puts at tracepoints."""
 
     def __init__(self, tracing: TracingLinks) -> None:
         self.unseen = ""

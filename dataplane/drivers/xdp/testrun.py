@@ -30,7 +30,7 @@ _ACTIONS = {XDP_PASS: decision.HOST, XDP_DROP: decision.DROPPED, XDP_TX: "sent",
 
 @contextmanager
 def _on_one_processor() -> Iterator[None]:
-    """Always the same one: another one identifies outer headers by other numbers."""
+    """Run on one processor alone: another one gives outer headers other identifications."""
     usable = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(usable)})
     try:
