@@ -21,7 +21,7 @@ KERNEL ?= 6.1
 KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_handshakes.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/xdp/test_capture.py tests/xdp/test_capturing.py tests/server tests/kernels/vlans.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dpdk test test-dpdk dpdk-fresh lint pictures soak fuzz arm64 torture properties fleet bench bench-shell test-kernel deb install-demo install-test xdp clean
+.PHONY: help demo dpdk test test-dpdk dpdk-fresh lint pictures soak fuzz faults arm64 torture properties fleet bench bench-shell test-kernel deb install-demo install-test xdp clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -90,6 +90,9 @@ fuzz: install-test ## random frames through XDP program, native decision, refere
 	@$(BIN)/python -m tests.xdp.fuzz --frames $(FRAMES) --seconds 1800
 	@$(BIN)/python -m tests.xdp.checked --frames $(CHECKED) --seconds 1800
 	@$(BIN)/python -m tests.dpdk.fuzz --frames $(FRAMES) --seconds 1800
+
+faults: install-test ## twelve faults planted on both drivers, each named by a few show commands
+	@AVI_TEST_FAULTS=1 $(BIN)/pytest -p no:cacheprovider tests/sight
 
 arm64: install-test ## the native decision for Arm, emulated: packet table and random frames (ARM_FRAMES=50000)
 	@.ci/install arm64

@@ -90,6 +90,12 @@ class Map(Handle):
         """What must be equal for one map to stand for another."""
         return Shape(self.type, self.key_size, self.value_size, self.max_entries)
 
+    @property
+    def evicts_from(self) -> int:
+        """Of an LRU map, from how many entries on a new one may take the place of another: each processor holds back up
+        to 128 free ones (LOCAL_FREE_TARGET of kernel/bpf/bpf_lru_list.c)."""
+        return max(0, self.max_entries - 128 * possible_cpus())
+
     def lookup(self, key: bytes) -> bytes | None:
         """The value of a key (of a per-CPU map: all processors' values, one after the other), or None."""
         value = ctypes.create_string_buffer(self._room)

@@ -99,7 +99,7 @@ def flows(engine: Engine) -> Iterator[Row]:
     for name, value in sorted(engine.pools.values.items()):
         parts = poolnames.parts(name)
         services = [one for one in engine.index.of_pool(parts.uuid) if engine.pools.name(one) == name]
-        counted = engine.flow_room.of.get(name, {})  # to look anew takes seconds where there are many
+        counted = engine.flow_memory.of.get(name, {})  # to look anew takes seconds where there are many
         servers = {socket.inet_ntoa(address): count for address, count in counted.items()}
         yield {
             "pool": next((one.pool for one in services), parts.uuid),
@@ -109,9 +109,9 @@ def flows(engine: Engine) -> Iterator[Row]:
             "tracked": value.phases.count(TRACKED),
             "flows": sum(servers.values()),
             "servers": servers,
-            "room": engine.flow_room.size,
-            "full_since": engine.flow_room.since,
-            "full": engine.flow_room.words(),
+            "room": engine.flow_memory.size,
+            "full_since": engine.flow_memory.since,
+            "full": engine.flow_memory.words(),
         }
 
 

@@ -149,8 +149,8 @@ def _service(engine: Engine, service: plan.Service, counters: Counters, seen: _S
     unheard = engine.vips.unheard(vip)
     routers = f"routers are not told of VIP {service.vip}: {unheard}" if unheard else ""
     answers = engine.handshakes.words(service.pool_uuid)
-    full = engine.flow_room.since is not None and engine.pools.name(service) in engine.pools.moving()
-    forgets = engine.flow_room.words() if full else ""
+    full = engine.flow_memory.since is not None and engine.pools.name(service) in engine.pools.moving()
+    forgets = engine.flow_memory.words() if full else ""
     against = [*engine.kernel.words(), who, routers, engine.sending.senders(vip), answers, forgets]
     pool, servers = seen.of_vips[service.vip]
     state = operstate.service(service, pool, servers, "; ".join(filter(None, against)))

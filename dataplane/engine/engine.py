@@ -17,7 +17,7 @@ from dataplane import plan
 from dataplane.engine import subjects
 from dataplane.engine.damage import Damage
 from dataplane.engine.dirty import DirtySet
-from dataplane.engine.flowroom import FlowRoom
+from dataplane.engine.flowmemory import FlowMemory
 from dataplane.engine.handshakewatch import HandshakeWatch
 from dataplane.engine.housekeeping import Housekeeping
 from dataplane.engine.interfaces import ServedInterfaces
@@ -74,7 +74,7 @@ class Engine:
         self._placed = placed or Alone()
         self.name = name
         self.driver = driver
-        self.flow_room = FlowRoom(driver)
+        self.flow_memory = FlowMemory(driver)
         self.network = network
         self.mark = plan.Mark(-1)  # how far it has followed the plan
         self.common = plan.Common()
@@ -354,7 +354,7 @@ class Engine:
             if self.sending.look():
                 self._dirty.mark_pools(self.index.pools)
                 self.members.sending_changed()
-            lingering = await asyncio.to_thread(self.flow_room.lingering, self.pools.moving())
+            lingering = await asyncio.to_thread(self.flow_memory.lingering, self.pools.moving())
             self._dirty.mark_pools(self.pools.advance(lingering))
             self.vips.announce_again(self.common.announcing.get(self.group, 0.0), time.monotonic())
 

@@ -96,6 +96,13 @@ class Sending(NamedTuple):
     remedy: str = ""  # what mends that
 
 
+class FlowRoom(NamedTuple):
+    """What flows can be remembered in."""
+
+    entries: int  # how many at most
+    evicts_from: int  # from so many on, a new one may take the place of one that goes on
+
+
 class OffloadingSender(NamedTuple):
     """A sender that leaves work (checksums, VLAN tags) to its network device, which does not do it."""
 
@@ -128,7 +135,7 @@ class Driver(Tables, Protocol):
         """What was found running at start: nothing after a cold start."""
 
     @property
-    def flow_room(self) -> int:
+    def flow_room(self) -> FlowRoom:
         """How many flows `elder` has room for."""
 
     def lingering(self, pools: Collection[str]) -> Lingering:

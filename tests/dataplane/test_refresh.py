@@ -17,7 +17,15 @@ from dataplane import plan
 from dataplane.engine.engine import Engine
 from dataplane.forwarding import decision, poolnames, translate
 from dataplane.forwarding.capture import Capture, Wanted
-from dataplane.forwarding.driver import NOTHING_FOUND, Found, HandshakeCounts, OffloadingSender, Sending, Trace
+from dataplane.forwarding.driver import (
+    NOTHING_FOUND,
+    FlowRoom,
+    Found,
+    HandshakeCounts,
+    OffloadingSender,
+    Sending,
+    Trace,
+)
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flow, Remembered
 from dataplane.forwarding.values import Counters, Lingering
@@ -66,8 +74,8 @@ class Memory(LookupTables):
         return Trace(verdict.action, verdict.reason, verdict.frames, Remembered(), "the reference")
 
     @property
-    def flow_room(self) -> int:
-        return 0
+    def flow_room(self) -> FlowRoom:
+        return FlowRoom(0, 0)
 
     def lingering(self, pools: Collection[str]) -> Lingering:
         return {}

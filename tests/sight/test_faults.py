@@ -5,6 +5,7 @@ The manual's page on troubleshooting tells the same by symptom.
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,11 +16,14 @@ from scapy.layers.inet import IP, TCP
 from tests.broken.server_cases import MUTE
 from tests.broken.test_wayback import CLIENTS, tried
 from tests.broken.world import CLIENT, VIP, World
-from tests.drivers import PREFERRED
+from tests.drivers import PREFERRED, REFERENCE
 from tests.polling import until
 from tests.sight.operator import Operator, operated, serve_pages
 
 pytestmark = pytest.mark.root
+DRIVERS = (PREFERRED, REFERENCE) if os.environ.get("AVI_TEST_FAULTS") else (PREFERRED,)
+"""`make faults` plants on both drivers what the suite plants on one."""
+every_of_them = pytest.mark.parametrize("driver", DRIVERS)
 
 LOSING = (
     "table netdev lossy {{ chain c {{ type filter hook ingress device {} priority 0; "
@@ -77,9 +81,10 @@ def test_faults_of_servers_and_of_the_driver(tmp_path: Path) -> None:
             operator.type("configure pool p1", f"servers ip {broken} port 80 ratio 9", "save", "save")
 
 
-def test_faults_of_flows(tmp_path: Path) -> None:
+@every_of_them
+def test_faults_of_flows(driver: str, tmp_path: Path) -> None:
     """Clients are told apart by their addresses alone: each has one server."""
-    with operated(tmp_path, "l2", PREFERRED, monitor="http", ports=False) as operator:
+    with operated(tmp_path, "l2", driver, monitor="http", ports=False) as operator:
         world = operator.world
         flow = f"show virtualservice vs1 flow {CLIENT}:40000"
         names = {address: name for name, address in world.addresses.items()}
@@ -119,8 +124,9 @@ def test_faults_of_flows(tmp_path: Path) -> None:
             operator.type("configure pool p1", f"no servers ip {its} port 80", "save")
 
 
-def test_faults_behind_a_router(tmp_path: Path) -> None:
-    with operated(tmp_path, "l3", PREFERRED, ports=False) as operator:
+@every_of_them
+def test_faults_behind_a_router(driver: str, tmp_path: Path) -> None:
+    with operated(tmp_path, "l3", driver, ports=False) as operator:
         world, (broken, _) = operator.world, operator.world.addresses.values()
 
         # a link of the path takes no packets of full size

@@ -34,7 +34,7 @@ from dataplane.errors import DriverError
 from dataplane.forwarding import decision
 from dataplane.forwarding.capture import Capture, Wanted
 from dataplane.forwarding.devices import AF_PACKET, AF_XDP, PCI, Device
-from dataplane.forwarding.driver import RECENT, Found, HandshakeCounts, OffloadingSender, Sending, Trace
+from dataplane.forwarding.driver import RECENT, FlowRoom, Found, HandshakeCounts, OffloadingSender, Sending, Trace
 from dataplane.forwarding.dropreasons import OVERRUN
 from dataplane.forwarding.tracking import Flow
 from dataplane.forwarding.values import Counters, Interface, Lingering, Vip
@@ -167,7 +167,7 @@ class DpdkDriver(MapHolder):
         return self._tables.found
 
     @property
-    def flow_room(self) -> int:
+    def flow_room(self) -> FlowRoom:
         """How many flows `elder` has room for."""
         return self._tables.flow_room
 

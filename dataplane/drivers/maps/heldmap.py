@@ -33,6 +33,10 @@ class HeldMap(Protocol):
         """How many it has room for."""
 
     @property
+    def evicts_from(self) -> int:
+        """From how many entries on a new one may take the place of another, in a map that evicts."""
+
+    @property
     def copies(self) -> int:
         """Values of an entry, side by side: one for every processor or worker, or one."""
 

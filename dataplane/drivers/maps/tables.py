@@ -20,7 +20,7 @@ from dataplane.drivers.maps.servicelookup import ServiceLookup
 from dataplane.errors import DriverError
 from dataplane.forwarding import handshakes
 from dataplane.forwarding.decision import ANSWERED, DROPPED, Verdict
-from dataplane.forwarding.driver import NOTHING_FOUND, Found, HandshakeCounts
+from dataplane.forwarding.driver import NOTHING_FOUND, FlowRoom, Found, HandshakeCounts
 from dataplane.forwarding.dropreasons import DROP_REASONS
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flow, Remembered
@@ -61,7 +61,7 @@ class MapTables:
         self._services: dict[ServiceKey, _Service] = {}
         self._of_pool: dict[str, set[ServiceKey]] = {}
         self._of_vip, self._ranged = dict[bytes, set[ServiceKey]](), dict[bytes, set[ServiceKey]]()
-        self.flow_room = maps["elder"].max_entries
+        self.flow_room = FlowRoom(maps["elder"].max_entries, maps["elder"].evicts_from)
         self._address_filter = Filter(self._state.addresses)
         self._counters = MapCounters(maps)
         self._leftover = _Leftover()

@@ -24,7 +24,15 @@ from dataplane.drivers.pcap.pythonmover import PythonMover
 from dataplane.errors import DriverError
 from dataplane.forwarding import decision
 from dataplane.forwarding.capture import Capture, Wanted
-from dataplane.forwarding.driver import NOTHING_FOUND, Found, HandshakeCounts, OffloadingSender, Sending, Trace
+from dataplane.forwarding.driver import (
+    NOTHING_FOUND,
+    FlowRoom,
+    Found,
+    HandshakeCounts,
+    OffloadingSender,
+    Sending,
+    Trace,
+)
 from dataplane.forwarding.dropreasons import MISTAKEN, OVERRUN
 from dataplane.forwarding.tracking import Flow
 from dataplane.forwarding.values import Counters, Interface, Lingering, Pool, Service, ServiceKey, Vip
@@ -146,7 +154,7 @@ class PcapDriver:
         return NOTHING_FOUND
 
     @property
-    def flow_room(self) -> int:
+    def flow_room(self) -> FlowRoom:
         """How many flows `elder` has room for."""
         return self._mover.flow_room
 

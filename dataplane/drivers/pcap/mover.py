@@ -8,7 +8,7 @@ from typing import Protocol
 
 from dataplane.drivers.pcap.packetsocket import PacketSocket
 from dataplane.forwarding.capture import Capture, Wanted
-from dataplane.forwarding.driver import HandshakeCounts, Tables
+from dataplane.forwarding.driver import FlowRoom, HandshakeCounts, Tables
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flow, Remembered
 from dataplane.forwarding.values import Counters, Lingering
@@ -56,7 +56,7 @@ class Mover(Protocol):
         """As `Driver.unanswered_clients`. For any thread."""
 
     @property
-    def flow_room(self) -> int:
+    def flow_room(self) -> FlowRoom:
         """As `Driver.flow_room`."""
 
     def lingering(self, pools: Collection[str]) -> Lingering:

@@ -26,7 +26,7 @@ from dataplane.drivers.pcap import offload
 from dataplane.drivers.pcap.packetsocket import NOTHING_UNDONE, RING, VNET_LEN, PacketSocket
 from dataplane.errors import DriverError
 from dataplane.forwarding.capture import Capture, Wanted
-from dataplane.forwarding.driver import HandshakeCounts
+from dataplane.forwarding.driver import FlowRoom, HandshakeCounts
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flow, Remembered
 from dataplane.forwarding.values import Counters, Lingering
@@ -177,7 +177,7 @@ class NativeMover:
         return self.tables.unanswered_clients()
 
     @property
-    def flow_room(self) -> int:
+    def flow_room(self) -> FlowRoom:
         """Mover.flow_room."""
         return self.tables.flow_room
 

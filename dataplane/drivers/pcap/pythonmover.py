@@ -21,7 +21,7 @@ from dataplane.drivers.pcap.packetsocket import BATCH, NOTHING_UNDONE, ROOM, Pac
 from dataplane.drivers.pcap.pythoncapture import PythonCapture
 from dataplane.forwarding import decision, handshakes
 from dataplane.forwarding.capture import Capture, Wanted
-from dataplane.forwarding.driver import HandshakeCounts
+from dataplane.forwarding.driver import FlowRoom, HandshakeCounts
 from dataplane.forwarding.handshakes import Opening, TcpFlow
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flow, Flows, Remembered
@@ -126,9 +126,9 @@ class PythonMover(LookupTables):
         return handshakes.unanswered_clients(openings, self)
 
     @property
-    def flow_room(self) -> int:
+    def flow_room(self) -> FlowRoom:
         """Mover.flow_room."""
-        return self._flows.elder.size
+        return FlowRoom(self._flows.elder.size, self._flows.elder.size)
 
     def lingering(self, pools: Collection[str]) -> Lingering:
         """Mover.lingering."""

@@ -35,7 +35,7 @@ from dataplane.drivers.xdp.slowpath import Sender, SlowPath
 from dataplane.drivers.xdp.tracing import TracingLinks
 from dataplane.errors import DriverError
 from dataplane.forwarding.capture import Capture, Wanted
-from dataplane.forwarding.driver import Found, HandshakeCounts, OffloadingSender, Sending, Trace
+from dataplane.forwarding.driver import FlowRoom, Found, HandshakeCounts, OffloadingSender, Sending, Trace
 from dataplane.forwarding.dropreasons import TX_LOST
 from dataplane.forwarding.program import DSR
 from dataplane.forwarding.tracking import Flow
@@ -155,7 +155,7 @@ class XdpDriver(MapHolder):
         return self._tables.found
 
     @property
-    def flow_room(self) -> int:
+    def flow_room(self) -> FlowRoom:
         """How many flows `elder` has room for."""
         return self._tables.flow_room
 

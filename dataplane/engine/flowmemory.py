@@ -10,11 +10,11 @@ from dataplane.forwarding.driver import Driver
 from dataplane.forwarding.values import Lingering
 
 FULL = 0.95
-"""The part of the table from which on it counts as full: the kernel's map holds back up to 128 free entries for each
-processor, and the sets of a table in memory fill unevenly."""
+"""The part of the entries with which evictions begin, from which on the table counts as full: who counts while flows
+come and go misses some."""
 
 
-class FlowRoom:
+class FlowMemory:
     """since: when the table became full, in seconds since the epoch; None while it is not. flows: that were remembered
     at the last look; of: those of each of the driver's pools, by the server's address."""
 
@@ -27,14 +27,14 @@ class FlowRoom:
     @property
     def size(self) -> int:
         """How many flows the table holds at most."""
-        return self._driver.flow_room
+        return self._driver.flow_room.entries
 
     def lingering(self, pools: Collection[str]) -> Lingering:
         """`Driver.lingering`, and a look at how many there are."""
         found = self._driver.lingering(pools) if pools else {}
         self.of = {pool: Counter(address for _, (address, _), _ in flows) for pool, flows in found.items()}
         self.flows = sum(map(len, found.values()))
-        if self.flows < FULL * self.size:
+        if self.flows < FULL * self._driver.flow_room.evicts_from:
             self.since = None
         elif self.since is None:
             self.since = time.time()

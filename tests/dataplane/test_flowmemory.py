@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import cast
 
-from dataplane.engine.flowroom import FlowRoom
-from dataplane.forwarding.driver import Driver
+from dataplane.engine.flowmemory import FlowMemory
+from dataplane.forwarding.driver import Driver, FlowRoom
 
 
 class Remembering:
     """A driver that remembers some flows of two servers."""
 
-    flow_room = 1000
+    flow_room = FlowRoom(2000, 1000)
 
     def __init__(self) -> None:
         self.flows = 0
@@ -22,7 +22,7 @@ class Remembering:
 
 def test_a_table_is_full_until_flows_end_or_no_pool_moves() -> None:
     driver = Remembering()
-    room = FlowRoom(cast(Driver, driver))
+    room = FlowMemory(cast(Driver, driver))
     told = []
     for flows, pools in ((949, ["p1"]), (950, ["p1"]), (1000, ["p1"]), (10, ["p1"]), (475, ["p1", "p2"]), (1000, [])):
         driver.flows = flows
@@ -35,5 +35,5 @@ def test_a_table_is_full_until_flows_end_or_no_pool_moves() -> None:
     first = room.since
     room.lingering(["p1"])
     assert room.since == first
-    assert "(1,000 of 1,000)" in room.words()
+    assert "(1,000 of 2,000)" in room.words()
     assert room.of == {"p1": {bytes(4): 500, bytes([1] * 4): 500}}
