@@ -65,7 +65,7 @@ class Recorder:
             for one in taken:
                 self._write(one, around)
                 if self.order.packets and self.packets >= self.order.packets:
-                    self.ended = f"{self.packets} packets"
+                    self.ended = f"{self.packets} packet{'s' * (self.packets != 1)}"
                 elif self._stream.tell() >= LARGEST:
                     self.ended = f"the file holds {LARGEST >> 20} MB"
                 if self.ended:

@@ -45,7 +45,7 @@ class Capturing:
         of = str(fields["of"])
         async with self._beginning:
             if self._running is not None and self._running.recorder.order.of != of:
-                raise EngineError(f"{_called(self._running.recorder.order.of)} is being captured: one at a time can be")
+                raise EngineError(f"a capture of {_called(self._running.recorder.order.of)} runs: one at a time can")
             await self._end("another one began")
             wanted = _wanted(self._engine, fields)
             order = Order(of, fields["packets"], fields["seconds"], wanted.most, fields["pcapng"], fields["files"])
@@ -108,7 +108,7 @@ class Capturing:
         """Look at what is dropped. Returns why it cannot be, else ""."""
         async with self._beginning:
             if self._running is not None:
-                return f"{_called(self._running.recorder.order.of)} is being captured"
+                return f"a capture of {_called(self._running.recorder.order.of)} runs"
             try:
                 made = await asyncio.to_thread(self._engine.driver.capture, Wanted(drops=True, most=KEPT))
             except DriverError as exc:
@@ -157,9 +157,10 @@ class Capturing:
                 self._running = None
             await asyncio.shield(asyncio.to_thread(running.capture.close))
             told = running.recorder
+            packets = f"{told.packets} packet{'s' * (told.packets != 1)}"
             self._tell(
                 kinds.CAPTURE_ENDED,
-                f"the capture of {_called(told.order.of)} has ended ({told.ended}), with {told.packets} packets",
+                f"the capture of {_called(told.order.of)} has ended ({told.ended}), with {packets}",
                 running.fields,
             )
 

@@ -89,7 +89,7 @@ def test_an_operator_captures_a_service_and_what_an_engine_drops(lab: Lab, tmp_p
         )
         assert shown(f"show virtualservice {service} capture")[0]["running"]
         refused = typed(f"debug serviceengine {engine} debug_pcap_drop")
-        assert f"{service} is being captured: one at a time can be: it captures nothing" in str(refused[-1])
+        assert f"a capture of {service} runs: one at a time can: it captures nothing" in str(refused[-1])
         ended = typed(f"debug virtualservice {service}", "no capture", "save")
         assert f"{engine} captured 0 packets into " in str(ended[-1])
 

@@ -52,9 +52,9 @@ def test_those_of_a_service_stand_with_their_rates_and_the_most_frequent_first()
 
 
 def test_what_is_not_known_is_said() -> None:
-    parts, (told,) = drops.of_engine(Answering({"malformed": 1}, None, "web is being captured"), "se-1")
+    parts, (told,) = drops.of_engine(Answering({"malformed": 1}, None, "a capture of web runs"), "se-1")
     assert told["dropped"][0]["packets_per_second"] is None
-    assert "No frame was looked at: web is being captured." in parts
+    assert "No frame was looked at: a capture of web runs." in parts
     assert drops.of_engine(Answering({}, None), "se-2")[0] == ["Service engine se-2 does not run."]
     assert "Nothing was dropped." in drops.of_engine(Answering({}, None), "se-1")[0]
 
