@@ -34,10 +34,10 @@ class Ports(NamedTuple):
 class Wanted:
     """A capture's filter: a frame is captured if all of this is true of it."""
 
-    vips: tuple[bytes, ...] = ()  # that they go to, at most MOST_VIPS; all where there are none
-    ports: tuple[Ports, ...] = ()  # that they go to, at most MOST_PORTS, where the VIPs have others too; else none
-    clients: tuple[tuple[bytes, bytes], ...] = ()  # ranges that they come from, at most MOST_CLIENTS; else none
-    other_clients: bool = False  # frames from outside the ranges are wanted instead
+    vips: tuple[bytes, ...] = ()  # destinations, at most MOST_VIPS; empty: any
+    ports: tuple[Ports, ...] = ()  # of destinations, at most MOST_PORTS; empty: any
+    clients: tuple[tuple[bytes, bytes], ...] = ()  # ranges of sources, at most MOST_CLIENTS; empty: any
+    other_clients: bool = False  # frames from outside these ranges are wanted instead
     protocol: int = 0  # 0: any
     source: tuple[int, int] = ANY_PORT  # the first and the last
     destination: tuple[int, int] = ANY_PORT

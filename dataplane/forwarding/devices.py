@@ -43,7 +43,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How an engine's interfaces are driven, as far as it was said."""
+    """How an engine's interfaces are driven, as far as the operator said so."""
 
     devices: Mapping[str, Device] = field(default_factory=dict)  # by the names of their interfaces
     workers: int = 0  # threads that move frames, where the driver has any; 0: as it thinks best

@@ -198,7 +198,7 @@ class Slots:
         return before != self._marks
 
     def _kept(self, lingering: Iterable[tuple[int, Life]]) -> bytearray:
-        """A byte a slot: whether a flow of another member than its owner lives."""
+        """A byte for each slot: whether a flow of a member other than its owner lives."""
         kept = bytearray(self._slots)
         index = {life: number for number, life in enumerate(self._members)}
         owners = self._owners
@@ -209,7 +209,7 @@ class Slots:
         return kept
 
     def _forget(self) -> None:
-        """The phases changed: what was told is old; arrays without anything in them are given up."""
+        """Drop what was told of the phases, which changed, and the arrays that hold nothing any more."""
         self._told = None
         if self._marks == bytes(self._slots):
             self._marks, self._former, self._windows = bytearray(), array("H"), {}

@@ -203,7 +203,7 @@ def _target(member: PoolMember, before: values.Target | None) -> values.Target:
 
 @lru_cache(maxsize=16)
 def _table(owners: tuple[tuple[int, bytes, int], ...], slots: int, seed: int) -> array[int]:
-    """A table of member indices. Kept: most changes of a pool (a MAC address, a server that flaps) change no shares,
+    """A table of member indices. Cached: most changes of a pool (a MAC address, a server that flaps) change no shares,
     or change them back."""
     return maglev.build_table_for(owners, slots, seed)
 

@@ -192,7 +192,7 @@ class ProbePaths:
         }
 
     def _objects(self, server: bytes, mark: int) -> list[KernelObject]:
-        """What is a server's alone."""
+        """The rules and the route of one server alone."""
         return [*self._leaves(server, mark), policyrouting.route_object(mark)]
 
     def _leaves(self, server: bytes, mark: int) -> list[KernelObject]:

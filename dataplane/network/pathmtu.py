@@ -222,7 +222,7 @@ class PathMtus:
         self._listener.close()
 
     def heard(self, packet: bytes) -> None:
-        """An ICMP packet came, from whomever."""
+        """Take an ICMP packet, from whomever."""
         message = icmp.message(packet)
         refusal = refused(message, packet[12:16], self._own, self._servers)
         if refusal is not None:

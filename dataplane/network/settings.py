@@ -150,7 +150,7 @@ class KernelSettings:
             try:
                 files.write(self._record, json.dumps(whole).encode() + b"\n", mode=0o600)
             except OSError as exc:  # a full disk ends no engine
-                log.warning("what settings were is not written down: %s", exc.strerror)
+                log.warning("the settings from before the engine cannot be written down: %s", exc.strerror)
 
 
 def elsewhere(record: Path) -> bool:

@@ -68,7 +68,7 @@ def plan_format(connection: sqlite3.Connection) -> int:
 
 
 def set_plan_format(connection: sqlite3.Connection) -> None:
-    """In the open transaction: the plan is what this release makes of what is stored."""
+    """Note that the plan is what this release makes of what is stored. In the open transaction."""
     connection.execute(f"PRAGMA application_id = {PLAN_FORMAT}")
 
 

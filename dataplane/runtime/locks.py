@@ -14,7 +14,7 @@ from pathlib import Path
 def hold(path: Path, flags: int) -> int | None:
     """Open a file or folder and lock it. Returns the descriptor, None where somebody has the lock. Raises OSError.
 
-    Whoever had the lock may have removed the path before it let go: what is locked is what the path names.
+    The former holder may have removed the path before it let go. So the lock is taken on what the path names now.
     """
     while True:
         held = os.open(path, flags | os.O_NOFOLLOW, 0o600)

@@ -23,19 +23,19 @@ class Notifier:
         """Seconds between two `alive`, half of what systemd allows; None where nobody waits for it."""
 
     def ready(self, status: str) -> None:
-        """It does its work. status: one line for people."""
+        """Tell that the process does its work. status: one line for people."""
         self._tell(f"READY=1\nSTATUS={status}")
 
     def alive(self) -> None:
-        """Its loop goes round."""
+        """Tell that the process's loop goes round."""
         self._tell("WATCHDOG=1")
 
     def reloading(self) -> None:
-        """It reads everything anew; `ready` follows."""
+        """Tell that the process reads everything anew; `ready` follows."""
         self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """It ends."""
+        """Tell that the process ends."""
         self._tell("STOPPING=1")
 
     def _tell(self, text: str) -> None:

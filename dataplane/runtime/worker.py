@@ -63,7 +63,7 @@ class Worker:
         self._seen[text] = self._seen.get(text, 0) + 1
 
     def faults(self) -> list[str]:
-        """What is new to be told of what went wrong. Raises DriverError when it has ended by itself."""
+        """The faults since the last call, in words. Raises DriverError when the thread has ended by itself."""
         found, now = [], time.monotonic()
         for text, number in list(self._seen.items()):
             when, before = self._told.get(text, (float("-inf"), 0))

@@ -33,9 +33,9 @@ class Alone:
         return Share()
 
     def addresses(self) -> frozenset[bytes]:
-        """None."""
+        """Empty: there are no other engines."""
         return frozenset()
 
     def macs(self) -> frozenset[bytes]:
-        """None."""
+        """Empty: there are no other engines."""
         return frozenset()

@@ -79,5 +79,5 @@ def test_a_killed_forwarder_is_back_soon_and_keeps_flows_and_counters(sockets: s
         assert told["services"][0]["packets"] > before
         (event,) = [one["text"] for one in told["events"] if "another one forwards" in one["text"]]
         print(event)
-        (seconds,) = re.findall(r"another one forwards since ([0-9.]+) s after it", event)
+        (seconds,) = re.findall(r"another one took over ([0-9.]+) s later", event)
         assert float(seconds) <= max(BACK, start / 2)

@@ -57,7 +57,7 @@ class DpdkDriver(MapHolder):
         self, instance: str, state: Path | None, devices: Mapping[str, Device], workers: int = 0, queues: int = 1
     ) -> None:
         if max(workers, queues) > MOST:
-            raise DriverError(f"{workers} threads and {queues} queues are wanted: of both there are at most {MOST}")
+            raise DriverError(f"{workers} threads and {queues} queues are wanted, expected at most {MOST} of each")
         ports.check(devices.values())
         self._devices, self._queues = dict(devices), max(1, queues)
         self._of_index: dict[int, Device] = {}

@@ -26,4 +26,4 @@ def change(*words: str) -> None:
     """`ip link` with these words. Raises DriverError with what it says."""
     done = subprocess.run(["ip", "link", *words], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise DriverError(f"a link is not changed as it should be: {done.stderr.strip()}")
+        raise DriverError(f"ip link {' '.join(words)}: {done.stderr.strip()}")

@@ -35,9 +35,9 @@ def check(devices: Iterable[Device]) -> None:
         return
     for device in several:
         if device.kind != PCI and mtu(device.where) > LARGEST_XDP:
-            what = f"beside AF_XDP sockets packets have up to {LARGEST_XDP} bytes"
+            what = f"with AF_XDP sockets, an MTU is at most {LARGEST_XDP}"
             raise DriverError(
-                f"{what}: the MTU of {device.where} is {mtu(device.where)}",
+                f"{what}: that of {device.where} is {mtu(device.where)}",
                 remedy=f"--interface {AF_PACKET}:NAME for all interfaces",
             )
 

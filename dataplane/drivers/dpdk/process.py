@@ -188,7 +188,7 @@ class Forwarder:
             for told in there.hello["ports"]:
                 self._told[told["index"]] = told
             return there
-        log.info("process %d forwards by another program or in another manner: another one takes over", there.process)
+        log.info("the forwarder, process %d, has other sources or options: another one takes over", there.process)
         there.close()
         stop(self._folder)
         self._ended()
@@ -268,7 +268,7 @@ class Forwarder:
             self._broken = f"the forwarder, process {former}, ended, and there is no other: {exc.what}"
             return
         took = time.monotonic() - began
-        self._news.append(f"the forwarder, process {former}, ended; another one forwards since {took:.1f} s after it")
+        self._news.append(f"the forwarder, process {former}, ended; another one took over {took:.1f} s later")
 
 
 def end(process: int) -> None:

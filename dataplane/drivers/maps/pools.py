@@ -112,7 +112,7 @@ class MapPools:
         return True
 
     def resolve(self, index: int) -> None:
-        """An interface came or went: so do the next hops behind it."""
+        """Put or remove the next hops behind an interface that came or went."""
         for held in self.held.values():
             for at, target in enumerate(held.value.targets):
                 if target.interface == index:

@@ -217,11 +217,9 @@ class XdpDriver(MapHolder):
         if ends := self.ends_with_process():
             told.append(f"a crash or SIGHUP ends forwarding: {ends}; {HOSTS_BPFFS}")
         if unseen := self._sending.unseen:
-            told.append(f"not looked at is what network drivers lose after the program's verdict: {unseen}")
+            told.append(f"losses of network drivers after the program's verdict are not seen: {unseen}")
         if self._unsampled:
-            told.append(
-                f"not looked for are senders that leave checksums and VLAN tags to their cards: {self._unsampled}"
-            )
+            told.append(f"senders that leave checksums and VLAN tags to their cards are not found: {self._unsampled}")
         return told
 
     def ends_with_process(self) -> str:

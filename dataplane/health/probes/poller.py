@@ -19,7 +19,7 @@ from dataplane.runtime import tasks
 
 WRITABLE, READABLE = select.EPOLLOUT, select.EPOLLIN
 EDGE = select.EPOLLET
-"""Besides these: only what is new is told, so nothing at all of a file that is paused."""
+"""An event to watch for beside the others: the epoll then tells of news alone, so of a paused file it tells nothing."""
 BROKEN = select.EPOLLERR | select.EPOLLHUP
 """What is told of a socket with an error, or without a connection."""
 GRAIN = 0.01
