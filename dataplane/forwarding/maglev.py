@@ -1,9 +1,9 @@
 """Consistent hashing: a pool's table, and the hash that takes a flow to one of its slots.
 
-The table is Maglev's (Eisenbud et al., NSDI 2016, section 3.4): every server walks the slots in an order of its own and
-takes the next free one when it is its turn, so shares differ by at most one slot at equal weights and little moves when
-a server comes or goes. Weights take turns in proportion. The table depends on the set of servers, their weights, the
-seed and the number of slots alone: every service engine builds the same one.
+The table is Maglev's (Eisenbud et al., NSDI 2016, section 3.4): every server walks the slots in an order of its own,
+and takes the next free one when it is its turn. So shares differ by at most one slot at equal weights. Little moves
+when a server comes or goes. Weights take turns in proportion. The table depends on the set of servers, their weights,
+the seed and the number of slots alone: every service engine builds the same one.
 """
 
 from __future__ import annotations

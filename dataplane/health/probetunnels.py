@@ -1,8 +1,8 @@
 """The path of a probe in layer 3: to the VIP, in the tunnel to one chosen server, from the engine's own address.
 
 The host's stack sends the probe. One rule leads all socket marks of our range to a table whose only route carries a
-program (`probe.c`). The program looks up in its map which server the mark stands for, puts the tunnel's header in
-front, and has the host route the packet again, this time to the server. The VIP is not an address of this host; the
+program (`probe.c`). The program looks up in its map which server the mark stands for, and puts the tunnel's header in
+front. Then it has the host route the packet again, this time to the server. The VIP is not an address of this host; the
 answer arrives from the VIP at the engine's own address. (LWT BPF: ip-route(8) "encap bpf", BPF_LWT_REROUTE.)
 """
 

@@ -5,9 +5,10 @@ Fragmentation needed comes from routers and tells the path's MTU (RFC 1191, RFC 
 message tells why a server's tunnel does not work. The kernel hands all of them to a raw socket: none is a frame for a
 VIP, so no driver sees it.
 
-Anybody can send such a message. A path MTU is believed only from one that quotes a measuring packet of the engine, by
-its identification, which nobody else knows (RFC 5927 section 7.2), and only when a second measuring packet of the same
-size is answered with the same MTU. A message that quotes anything else only makes the engine measure the path.
+Anybody can send such a message. A path MTU is believed only from a message that quotes a measuring packet of the
+engine, by its identification: nobody else knows that (RFC 5927 section 7.2). And it is believed only when a second
+measuring packet of the same size is answered with the same MTU. A message that quotes anything else only makes the
+engine measure the path.
 """
 
 from __future__ import annotations

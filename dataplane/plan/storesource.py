@@ -1,7 +1,7 @@
 """The plan in the shell's store on this machine, looked at by a thread of its own.
 
-The database is open only while it is read. So the last shell that closes it takes its log with it, `config.db` is whole
-whenever no shell runs, and another file that is moved to its place is met at the next look.
+The database is open only while it is read. So the last shell that closes it takes its log with it, and `config.db` is
+whole whenever no shell runs. The next look finds another file that was moved to its place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Tells from whom conflicts over the VIPs come: from pool members, known by their MAC addresses, or from strangers.
 
 A member that answers ARP for a VIP is down: it takes the engine's clients away, past the table and all other servers,
-and would do so unseen while its probes pass. (No outage follows where all members do: their clients reach them.) A
+and would do so unseen while its probes pass. (There is no outage where all members answer: their clients reach them.) A
 member that only names the VIP in requests of its own cannot be asked again: that is reported, and no more.
 """
 
