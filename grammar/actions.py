@@ -1,4 +1,4 @@
-"""Actions: what a line of fields asks of the open object."""
+"""Actions: the changes that a line of fields makes to the open object."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Action:
     plain subclasses of four shapes, because every dataclass costs a millisecond when the shell starts.
     """
 
-    field: schema.Field  # in the mode that is current then
+    field: schema.Field  # the field's name in the mode that is current then
     word: Word  # where a caret would point
 
 
@@ -31,14 +31,14 @@ class Valued(Action):
 
 @dataclass(slots=True)
 class Keyed(Action):
-    """An action on a list element that is told by its key fields."""
+    """An action on a list element that is named by its key fields."""
 
     key: Mapping[str, Any]  # key field → value; None = not set
 
 
 @dataclass(slots=True)
 class Numbered(Action):
-    """An action on a list element that is told by its number."""
+    """An action on a list element that is named by its number."""
 
     index: int  # from 1
 
@@ -86,7 +86,7 @@ class ElementAt(Numbered):
 
 
 class Remove(Keyed):
-    """Remove the list element that has these values in its key fields; fields that were not typed are not there."""
+    """Remove the list element with these values in its key fields. Key fields that were not typed are left out."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""What a line means at a prompt: a command of the tree, or fields of a mode.
+"""Finds out what a line means at a prompt: a command of the tree, or fields of a mode.
 
 `resolve` decides which of the two; the fields may be those of the current mode, or of one that `save` just closed.
 """
@@ -24,7 +24,7 @@ class Command:
     """A line understood as a command."""
 
     action: str  # what to do
-    kind: str = ""  # the segment that it is about
+    kind: str = ""  # the segment of the kind that it is about
     arguments: dict[str, Word] = field(default_factory=dict)  # words in slots, by the node's `argument`
     fields: list[Word] = field(default_factory=list)  # words for the fields of `kind`
 
@@ -40,24 +40,25 @@ class Place:
 
     kind: schema.Kind  # of the open object
     message: schema.Message  # whose fields they are
-    where: str  # its name for messages
+    where: str  # the mode's name in messages
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a line may speak of."""
+    """The commands and modes that a line may use."""
 
     commands: tuple[Node, ...]  # those of the prompt
     mode: Place | None = None  # the current one; None at root
     closed: tuple[Place, ...] = ()  # modes that `save` just closed, innermost first
-    elsewhere: tuple[Node, ...] = ()  # commands of the other prompt, to say so when one is typed here
+    elsewhere: tuple[Node, ...] = ()  # commands of the other prompt, so that an error can say where they belong
 
     def modes(self) -> tuple[Place, ...]:
         """The current mode, then the closed ones."""
         return ((self.mode,) if self.mode is not None else ()) + self.closed
 
     def vocabulary(self) -> dict[str, Node | schema.Field | None]:
-        """Every first word: commands, then fields of the modes, then `no`; an earlier meaning hides a later one."""
+        """All possible first words: commands, then fields of the modes, then `no`. An earlier meaning hides a later
+        one."""
         words: dict[str, Node | schema.Field | None] = {node.word: node for node in self.commands}
         for mode in self.modes():
             for name, member in typable(mode.kind.segment, mode.message.name).items():
@@ -68,7 +69,7 @@ class Context:
 
 
 def resolve(context: Context, words: Sequence[Word]) -> Node | Place:
-    """What the first words choose: a command's node, or the mode that the line's fields belong to.
+    """Find what the first words choose: a command's node, or the mode to which the line's fields belong.
 
     Raises UnknownWord, AmbiguousWord, IncompleteLine (a lonely `no`).
     """
@@ -93,18 +94,18 @@ def resolve(context: Context, words: Sequence[Word]) -> Node | Place:
 
 
 def _mode_of(context: Context, words: Sequence[Word], name: str) -> Place:
-    """The mode that a field's name belongs to; for `no`, that of the word after it."""
+    """The mode to which a field's name belongs; for `no`, the mode of the word after it."""
     modes = context.modes()
     if name == NO:
         if len(words) < 2:
-            return modes[0]  # whose parser says what is missing
+            return modes[0]  # its parser says what is missing
         names = {n: None for mode in modes for n in typable(mode.kind.segment, mode.message.name)}
         if words[1].text in names:
             name = words[1].text
         else:
             matches = [n for n in names if n.startswith(words[1].text)]
             if not matches or (len(matches) > 1 and not context.closed):
-                return modes[0]  # whose parser names the fault
+                return modes[0]  # its parser names the fault
             name = pick(words[1], names, "a field")
     mode = _owner(modes, name)
     assert mode is not None
@@ -189,7 +190,7 @@ def match(node: Node, words: Sequence[Word], start: int = 1) -> Command:
 
 
 def is_option(node: Node, word: Word) -> bool:
-    """Whether a word that may begin a command (`watch 5 show …`) is one of the words that may stand before it."""
+    """Whether a word after `watch` or `do` is one of their options, and not the beginning of the command."""
     return any(
         (n.slot is Slot.NUMBER and word.text[:1].isdecimal())
         or (n.slot is None and bool(word.text) and n.word.startswith(word.text))
@@ -235,7 +236,7 @@ def step(node: Node, word: Word, behind: str = "") -> Node:
     if slot.slot is Slot.NUMBER and not (word.text.isascii() and word.text.isdecimal() and len(word.text) < 10):
         raise BadValue(f"'{word.text}' is not a number", word.text, word.column, (slot.word,))
     if slot.slot is Slot.VERB:
-        with suppress(UnknownWord):  # what shows the pages knows which of them tell of it
+        with suppress(UnknownWord):  # the code that shows pages knows which pages mention the word
             pick(word, topics(), "a command or a page of the manual")
     if not word.text:
         raise BadValue(f"an empty word is no {slot.word}", "", word.column, (slot.word,))

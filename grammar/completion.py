@@ -1,4 +1,5 @@
-"""What may be typed next: the words so far and the prompt's context → candidates with their help, and a value's form.
+"""Finds what may be typed next: from the words so far and the prompt's context, candidates with help, and a value's
+form.
 
 Pure, and built on the parser's own walk and tree: TAB, `?` and the parser cannot disagree.
 """
@@ -22,9 +23,9 @@ from grammar.parser import State, Walk
 class Known(NamedTuple):
     """Names of objects that begin alike."""
 
-    names: Sequence[str]  # sorted; where they are many, the first of them and the very last
+    names: Sequence[str]  # sorted; if there are many, the first ones and the very last
     more: bool = False  # there are others between the last two
-    help: Mapping[str, str] = {}  # what some of them are
+    help: Mapping[str, str] = {}  # help for some of them
 
 
 Names = Callable[[str, str], Known]
@@ -52,13 +53,13 @@ class Offer:
     column: int  # where that word begins
     candidates: tuple[Candidate, ...] = ()  # words that continue it
     form: str = ""  # the form of a value that may stand here; "" = none may
-    help: str = ""  # what the value is
+    help: str = ""  # help for the value
     required: bool = False  # the object needs the value
     more: bool = False  # there are others between the last two
 
     def replacement(self) -> str:
-        """What TAB makes of the partial word: the only candidate and a blank, or what all candidates begin with. Behind
-        a folder something follows in the same word."""
+        """What TAB puts in place of the partial word: the only candidate and a blank, or what all candidates begin
+        with. A folder gets no blank, since the word goes on."""
         words = [candidate.word for candidate in self.candidates]
         if len(words) == 1:
             return words[0] if words[0].endswith("/") else words[0] + " "
@@ -94,7 +95,7 @@ def listing(rows: Iterable[tuple[str, str]], width: int | None = None) -> list[s
 
 
 def complete(text: str, context: commands.Context, names: Names) -> Offer:
-    """What may follow a line's beginning, up to the cursor. An earlier word that is wrong gives an empty offer."""
+    """What may follow a line's beginning, up to the cursor. If an earlier word is wrong, the offer is empty."""
     at, stage = _stage(text, context)
     done, partial = _begun(text[at:])
     typed = text[at + partial.column :]
@@ -119,7 +120,7 @@ def _begun(text: str) -> tuple[list[Word], Word]:
 
 
 def _stage(text: str, context: commands.Context) -> tuple[int, Node | None]:
-    """Where the last stage of a line begins, and what may stand there; 0 and None where its output is not piped."""
+    """Where the last stage after `|` begins, and what may stand there; 0 and None if the line has no pipe."""
     head, stages = cut(text)
     try:
         chosen = commands.resolve(context, split(head)) if stages and head.strip() else None
@@ -218,7 +219,7 @@ def _of_fields(
 
 
 def _required(walk: Walk, field: schema.Field) -> bool:
-    """Whether the object needs the field, or, for a number after `index`, the line."""
+    """Whether the object needs the field; for a number after `index`, whether the line needs it."""
     return field.required if walk.state is State.VALUE else walk.must()
 
 

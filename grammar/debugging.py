@@ -27,7 +27,7 @@ DEBUG_ENGINE = Node(
 
 
 def captures(of: str) -> Node:
-    """What `show` tells of captures. of: whose, for people."""
+    """The nodes of `show` for captures. of: whose captures, for people."""
     held = Node(
         "packets", "what the newest one on this host holds, packet by packet", "show.captures", argument="packets"
     )
@@ -35,7 +35,7 @@ def captures(of: str) -> Node:
 
 
 def exported_capture(path: Node) -> Node:
-    """`export capture`. path: the file, and what is done then."""
+    """The node of `export capture`. path: the slot for the file, with the action."""
     kinds = ("virtualservice", "of the packets to its VIPs"), ("serviceengine", "of what it dropped")
     file = (Node("file", "", next=(path,)),)
     return Node(

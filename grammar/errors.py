@@ -6,7 +6,7 @@
         ├── UnknownWord       the word is none of those possible here
         ├── AmbiguousWord     the word abbreviates several
         ├── IncompleteLine    a word or a value is missing at the end of the line
-        │   └── Usage         a name is: told by the bare sentence that says how the command is typed
+        │   └── Usage         the name of an object is missing; the error is the sentence that shows the usage
         ├── BadValue          the value does not fit the field's type or range
         └── BadQuoting        a double quote is not closed
 

@@ -12,7 +12,7 @@ from grammar.errors import BadValue
 from grammar.lexer import Word
 
 INDEX = schema.Field("index", "uint32", "l4", 0, help="the element's number, from 1", minimum=1, maximum=2**32 - 1)
-"""What stands after a list's name for the element with that number."""
+"""The word between a list's name and an element's number."""
 
 NO = "no"
 

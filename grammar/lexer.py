@@ -1,4 +1,4 @@
-"""A typed line as words: quoting, comments, pasted prompts, abbreviations.
+"""Splits a typed line into words: quoting, comments, pasted prompts, abbreviations.
 
 Double quotes keep blanks together; inside them a backslash makes `\\"`, `\\\\`, `\\n`, `\\r` and `\\t`; before any
 other character it is itself. `quote` writes what `split` reads, for every text. A word that begins with `#` begins a
@@ -23,7 +23,7 @@ _ESCAPED = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\
 _SAFE = re.compile(r"[A-Za-z0-9_.*+@%=,~^/-][A-Za-z0-9_.:*+@%=,~^/-]*")
 _PROMPT = re.compile(r"\s*\[[^\[\]\s]*:[^\[\]\s]*\]: ?(?:[A-Za-z0-9_]+(?:[ :][A-Za-z0-9_]+)*)?>[ \t]*")
 _APART = re.compile(r""""(?:[^"\\]|\\.)*"?|(?<!\S)\#.*|(?<!\S)/\*.*?\*/|(?<![^\s|=])'[^']*'|\\.|\|""", re.DOTALL)
-"""What may hold a `|` that is none, or is one."""
+"""Parts of a line in which a `|` is only a character, and the `|` itself."""
 _OUTPUT = re.compile(
     r"\s*(?:\+[-+]+\+|\|.*\||\^|error: .*"
     r"|New object being created|Overwriting the previously entered value for \S+"
@@ -39,11 +39,11 @@ _OUTPUT = re.compile(
 
 
 _LONGEST_PROMPT = 1000
-"""Characters of a pasted prompt: looking for one takes a time that is the square of it."""
+"""The most characters in a pasted prompt: the search for one takes time that grows with the square of this."""
 MOST_WORDS = 20_000
-"""Words of a line."""
+"""The most words in a line."""
 _PART = 0.8
-"""How alike a typed part and a word's must be."""
+"""How similar a typed part and a word's part must be, from 0 to 1."""
 
 
 class Word(NamedTuple):
@@ -51,7 +51,7 @@ class Word(NamedTuple):
 
     text: str  # without quotes
     column: int  # of its first character, in the line as given
-    quoted: bool = False  # any of it was quoted
+    quoted: bool = False  # some of it was quoted
 
 
 def split(line: str, *, apostrophes: bool = False) -> list[Word]:
@@ -141,7 +141,7 @@ def is_comment(line: str) -> bool:
 
 
 def is_output(line: str) -> bool:
-    """Whether a line of a pasted session is what the shell printed: a table's, an error's, a fixed notice."""
+    """Whether a line of a pasted session is output of the shell: a table, an error, a fixed notice."""
     return _OUTPUT.fullmatch(line) is not None
 
 
@@ -165,8 +165,9 @@ def pick(word: Word, vocabulary: Collection[str], what: str) -> str:
 
 
 def nearest(text: str, vocabulary: Iterable[str]) -> tuple[str, ...]:
-    """Up to three words that a mistyped one may have meant, best first: those that hold every part of it, as
-    `source_ip` is held by lb_algorithm_consistent_hash_source_ip_address, before those that look like it as a whole."""
+    """Up to three words that a mistyped one may have meant, best first. Words that contain each of its parts (as
+    lb_algorithm_consistent_hash_source_ip_address contains `source_ip`) come before words that look similar as a
+    whole."""
     import difflib  # only when something is refused
 
     known, whole = list(dict.fromkeys(vocabulary)), difflib.SequenceMatcher(b=text)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 
 class Slot(enum.Enum):
-    """What a word may be where no keyword is meant."""
+    """The kinds of words that are not keywords."""
 
     OBJECT = enum.auto()  # the name of an object of the node's kind
-    NUMBER = enum.auto()  # of the node's kind, where it has one: "commit", those of the history
+    NUMBER = enum.auto()  # of the node's kind, if it has one: "commit" = a number of the history
     PATH = enum.auto()
     TEXT = enum.auto()
-    VERB = enum.auto()  # any command's name, or a page's of the manual
+    VERB = enum.auto()  # the name of a command, or of a page of the manual
     FIELDS = enum.auto()  # the rest of the line: fields of the kind
     COMMAND = enum.auto()  # the rest of the line: a command out of `next`
 
@@ -28,8 +28,8 @@ class Node:
     action: str = ""  # what is done if the line ends here; "" = it cannot end
     next: tuple[Node, ...] = ()  # what may follow
     slot: Slot | None = None  # None = a keyword
-    argument: str = ""  # the name under which the word is handed on
-    kind: str = ""  # the segment that an OBJECT or FIELDS slot speaks of
+    argument: str = ""  # the argument's name in the Command
+    kind: str = ""  # the segment of an OBJECT or FIELDS slot
     usage: str = ""  # what to say when the line ends here and cannot
 
 

@@ -1,4 +1,4 @@
-"""A line of fields against a mode: words → actions.
+"""Parses a line of fields in a mode: words → actions.
 
 `Walk` takes one word after the other; at every point it knows what may follow, so the parser and completion cannot
 disagree. The schema knows the keywords (one dictionary step a word), `values` the values.
@@ -77,7 +77,8 @@ class Walk:
         self.actions: list[Action] = []
 
     def vocabulary(self) -> Mapping[str, schema.Field | None]:
-        """The words possible next, beside a value: field names with their fields, `no`, `index`, true and false."""
+        """The words that may follow, apart from a value: field names with their fields, `no`, `index`, true and
+        false."""
         state = self.state
         if state in (State.VALUE, State.INDEX, State.NO_VALUE, State.NO_KEY, State.NO_INDEX):
             return {}
@@ -94,7 +95,7 @@ class Walk:
         return fields
 
     def value(self) -> schema.Field | None:
-        """The field whose value may stand next: one that must, or a message's obvious one."""
+        """The field whose value may stand next: one that must follow, or a message's obvious value."""
         if self.state in (State.VALUE, State.NO_VALUE, State.NO_KEY):
             return self.field
         if self.state in (State.INDEX, State.NO_INDEX):
@@ -110,7 +111,7 @@ class Walk:
         return self.state in (State.VALUE, State.INDEX, State.NO, State.NO_KEY, State.NO_INDEX)
 
     def feed(self, word: Word) -> None:
-        """Take one word. Raises LineError, after which the walk is of no more use."""
+        """Take one word. Raises LineError; the walk cannot be used after that."""
         _STEPS[self.state](self, word)
 
     def finish(self, column: int) -> list[Action]:
@@ -143,7 +144,7 @@ class Walk:
         return message
 
     def _keys(self) -> frozenset[str]:
-        """Fields of the element that name it."""
+        """The key fields of the element."""
         return frozenset(name for key in relations.KEYS.get(self.element().name, ()) for name in key)
 
     def _obvious(self, message: schema.Message) -> schema.Field | None:
@@ -173,7 +174,7 @@ class Walk:
         self._begin(field, word)
 
     def _begin(self, field: schema.Field, word: Word) -> None:
-        """A field's name was typed."""
+        """Take a field's name."""
         self.field, self.word = field, word
         message = self.kind.message(field)
         if message is not None and not message.one_token:
@@ -212,7 +213,8 @@ class Walk:
         self.actions.append(Append(field, word, value) if field.repeated else Set(field, word, value))
 
     def _value(self, field: schema.Field, word: Word) -> Any:
-        """A word as a field's value. A range where one number stands is told the field of its last number."""
+        """Take a word as a field's value. If it is a range and the field holds one number, the error shows how to type
+        both ends."""
         try:
             return value_of(self.kind, field, word)
         except BadValue as exc:
@@ -224,7 +226,7 @@ class Walk:
             raise
 
     def _message_step(self, word: Word) -> None:
-        """The first word after a message's name: one of its fields, `no`, `index`, or its obvious value."""
+        """Take the first word after a message's name: one of its fields, `no`, `index`, or its obvious value."""
         obvious = self._obvious(self.message)
         if self._is_bare_value(word, obvious):
             assert obvious is not None
@@ -245,7 +247,7 @@ class Walk:
         try:
             value_of(self.kind, obvious, word)
         except BadValue:
-            return word.text[:1].isdigit()  # an address mistyped rather than a field's name
+            return word.text[:1].isdigit()  # probably a mistyped address, not a field's name
         return True
 
     def _index_step(self, word: Word) -> None:
@@ -306,7 +308,7 @@ class Walk:
         self.state = State.FIELD
 
     def _pick(self, word: Word, vocabulary: Mapping[str, Any]) -> str:
-        if word.text in self.message.fields:  # one that is not typed is no abbreviation of another
+        if word.text in self.message.fields:  # a name that cannot be typed is no abbreviation of another
             raise self._explained(UnknownWord("", word.text, word.column), word)
         try:
             return pick(word, vocabulary, f"a field of {self._place()}")
@@ -314,7 +316,7 @@ class Walk:
             raise self._explained(exc, word) from None
 
     def entered(self) -> list[str]:
-        """The fields whose modes the line entered so far."""
+        """The fields whose modes the line has entered so far."""
         return [action.field.name for action in self.actions if isinstance(action, Enter | Element | ElementAt)]
 
     def _place(self) -> str:

@@ -15,7 +15,7 @@ def _engine(action: str, word: str, argument: str, help_: str, *after: Node) -> 
 
 
 def _moved(verb: str, help_: str, *after: Node) -> Node:
-    """A verb that moves a virtual service between engines."""
+    """The node of a verb that moves a virtual service between engines."""
     usage = f"Usage: '{verb} virtualservice <name>'. You must enter the object name."
     kind = Node(
         "virtualservice", next=(_name(verb, "virtualservice", "name", *after),), kind="virtualservice", usage=usage
@@ -59,4 +59,4 @@ PLACING = (
         ),
     ),
 )
-"""What operators ask of placement, where several hosts share a configuration."""
+"""Operators' commands about placement, for hosts that share a configuration."""

@@ -1,5 +1,5 @@
-"""Relations inside messages that the field facts do not tell: keys of list elements, the value that a bare word means,
-and the alternatives that a `type` field decides between.
+"""Relations inside messages that the facts of single fields do not show: keys of list elements, the meaning of a bare
+value, and the alternatives that a `type` field chooses.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from types import MappingProxyType
 OF_A_CLOUD = frozenset(
     {"debugvirtualservice", "pool", "serviceengine", "serviceenginegroup", "virtualservice", "vrfcontext", "vsvip"}
 )
-"""The segments of kinds whose objects belong to a cloud (`cloud_ref`) and are told apart by it."""
+"""The segments of kinds whose objects belong to a cloud (`cloud_ref`), which is part of their identity."""
 
 KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
     {
@@ -26,7 +26,7 @@ KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
         "CustomTag": (("tag_key",),),
         "HostAttributes": (("attr_key",),),
         "DnsResolver": (("resolver_name",),),
-        "L4Policies": (("index",),),  # its field of that name hides the number of an element
+        "L4Policies": (("index",),),  # its own field `index` hides `index NUMBER`
     }
 )
 """Message → its keys, each a tuple of fields; the first key whose first field is typed counts. Others: by index."""
@@ -46,18 +46,18 @@ COMPARED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "DebugVsDataplane": ("flag",),
     }
 )
-"""Message → the fields that tell the elements of a list from each other where two documents are compared: where all
-agree, else where the first does. Two services of one port are told apart by their network profile."""
+"""Message → the fields by which the comparison of two documents matches list elements: first those that agree in all
+fields, then those that agree in the first one. The network profile distinguishes two services of one port."""
 
 SHOWN_IN_KEYS: Mapping[str, int] = MappingProxyType({"Service": 1})
-"""Message → how many of these fields stand for an element before people; others: all."""
+"""Message → how many of these fields name an element to people; for others: all."""
 
 BY_POSITION = frozenset({"Vip"})
-"""Messages whose key is a number that nobody types, `vip_id` from 0: before people their position stands for it, from 1
-as `show` tells it."""
+"""Messages whose key is a number that nobody types, `vip_id` from 0. People see the element's position instead, from 1
+as `show` prints it."""
 
 NAMING = ("name", "uuid", "key")
-"""The fields that name an element of a message that the model does not describe: the first that is there."""
+"""Fields that name an element of a message that the model does not describe: the first one present counts."""
 
 OBVIOUS: Mapping[str, str] = MappingProxyType(
     {

@@ -36,8 +36,8 @@ class Field:
 
     name: str  # as the appliance spells it
     type: str  # bool, int32, uint32, uint64, float, double, string, enum, ref or message
-    scope: str  # l4, stored: offered by the shell, stored has no effect; carried, hidden: kept, hidden is never shown
-    order: int  # its row in tables
+    scope: str  # l4: offered by the shell; stored: also, without effect; carried: only kept; hidden: never shown
+    order: int  # its label in tables
     help: str = ""  # one line for the operator
     enum: str | None = None  # the enumeration whose values it takes
     ref: str | None = None  # the kind that it refers to, by message name
@@ -48,7 +48,7 @@ class Field:
     minimum: int | float | None = None  # inclusive; never None for integers
     maximum: int | float | None = None  # inclusive; never None for integers
     special: Mapping[int, str] = dataclasses.field(default_factory=lambda: MappingProxyType({}))  # value → its meaning
-    unit: str | None = None  # stands behind its number
+    unit: str | None = None  # printed after its number
     min_items: int | None = None  # of a list
     max_items: int | None = None  # of a list
     read_only: bool = False  # kept and shown, never typed
@@ -59,7 +59,8 @@ class Field:
 
     @property
     def described(self) -> bool:
-        """Whether its values are understood: checked, completed with defaults, and typed unless it is read-only."""
+        """Whether this product understands its values: it checks them, fills in defaults, and lets them be typed unless
+        read-only."""
         return self.scope in ("l4", "stored")
 
     @property

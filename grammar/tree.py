@@ -119,7 +119,7 @@ _CONFIGURATION = Node(
         ),
     ),
 )
-"""What there is to see of earlier configurations."""
+"""The nodes of `show` for earlier configurations."""
 
 
 _LOADED = _path("load", *commit_options("load"))
@@ -156,7 +156,7 @@ _TERMINAL = Node(
 )
 _CONFIRM = Node("confirm", "keep what save confirm stored; never abbreviated", "confirm")
 UNABBREVIATED = frozenset({"confirm"})
-"""Commands that are typed in full: to keep what may have gone wrong, and `conf` has always been configure."""
+"""Commands that must be typed in full: one could keep a mistake, and `conf` has always meant configure."""
 _TOPIC = Node("<command or page>", "", "help", (), Slot.VERB, "verb")
 _HELP = Node("help", "commands and what they do, and the pages of the manual", "help", (_TOPIC,))
 _EVERYWHERE = (
@@ -341,7 +341,7 @@ _FLAGS = (
 
 
 def _searched(action: str, flags: Sequence[tuple[str, str]] = _FLAGS) -> tuple[Node, ...]:
-    """What grep takes: options, and a pattern."""
+    """The arguments of grep: options, and a pattern."""
     pattern = Node("<pattern>", "a regular expression, as grep's: 'a\\|b' finds a or b", action, (), Slot.TEXT, "text")
     one = Node("-e", "one of several patterns", next=(pattern,))
     return (*(Node(f, told, "", _searched(action, [o for o in flags if o[0] != f])) for f, told in flags), one, pattern)
@@ -372,12 +372,13 @@ def about(node: Node) -> str:
 
 
 def topics(*, inside: bool = False) -> dict[str, str]:
-    """What `help` tells about: every command and every page of the manual, by name, with its help."""
+    """The topics of `help`: every command and every page of the manual, by name, with its help."""
     return {**PAGES, **{word: node.help for word, node in verb_help(inside=inside).items()}}
 
 
 def verb_help(*, inside: bool = False) -> dict[str, Node]:
-    """Every command by its word; of one that both prompts have, the root's, or what it is inside an open object."""
+    """The help of every command by its word. For a command of both prompts: the root's, or the one inside an open
+    object."""
     first, second = (in_mode(), root()) if inside else (root(), in_mode())
     nodes = {node.word: node for node in first}
     for node in second:

@@ -27,7 +27,8 @@ _readers: dict[int, tuple[schema.Field, Reader]] = {}  # by identity: a field ho
 
 
 def reader(field: schema.Field, one_token: schema.Message | None = None) -> Reader:
-    """What reads a field's values out of words, made once a field; it raises BadValue with the expected form.
+    """The function that reads a field's values from words, made once for each field. It raises BadValue with the
+    expected form.
 
     one_token: the field's message where it is an address or a prefix.
     """
@@ -173,12 +174,12 @@ def _booleans(word: Word) -> bool:
 
 
 def is_true(word: Word) -> bool:
-    """Which of the two it is."""
+    """Whether a word that `is_truth` accepts means true."""
     return word.text.lower() in ("true", "1")
 
 
 def is_truth(word: Word) -> bool:
-    """Whether a word after a boolean field is its value."""
+    """Whether a word after a boolean field is its value, true or false."""
     return word.text in ("true", "false", "True", "False", "1", "0")
 
 

@@ -1,4 +1,4 @@
-"""What there is to see of objects beside their configuration: nodes of the tree of commands behind `show KIND NAME`."""
+"""The nodes behind `show KIND NAME` that show something other than the configuration."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ VIEWS: Mapping[str, tuple[Node, ...]] = {
         _view("bgp", "its BGP peers: state, since when, prefixes told, and what is wrong"),
     ),
 }
-"""What there is to see of an object besides its configuration, by kind."""
+"""The views of an object besides its configuration, by kind."""
 
 
 def _events(segment: str, help_: str) -> Node:
@@ -81,7 +81,7 @@ EVENTS = Node(
         _events("serviceengine", "what a service engine tells, and what others tell of it"),
     ),
 )
-"""What happened, and to what."""
+"""The options of `show events`."""
 
 
 def _cleared(segment: str, help_: str) -> Node:
@@ -99,4 +99,4 @@ CLEAR = Node(
         _cleared("serviceengine", "drops of a service engine, and what it answered"),
     ),
 )
-"""What an operator sees anew."""
+"""The objects of `clear`."""

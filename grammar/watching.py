@@ -1,13 +1,13 @@
-"""`watch`: a command that runs another one again and again, and how often that may be."""
+"""`watch`: the command that runs another one again and again, and its limits."""
 
 from __future__ import annotations
 
 from grammar.nodes import Node, Slot, number
 
 LONGEST, MOST = 3600, 99999
-"""Seconds between two runs at most; runs at most."""
+"""The most seconds between two runs; the most runs."""
 AGAIN, SECONDS, TIMES = "watch", "watch.seconds", "watch.times"
-"""Arguments of a command that is watched: the word that says so, the seconds between two runs, the number of runs."""
+"""Names of the arguments of `watch`: the word itself, the seconds between two runs, the number of runs."""
 
 
 def how_often(action: str, *after: Node) -> tuple[Node, ...]:

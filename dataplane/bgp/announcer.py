@@ -24,15 +24,16 @@ from dataplane.runtime import tasks
 from dataplane.vip.announcer import Announcement, Known, State
 
 TOGETHER = 0.02
-"""Seconds. Changes that follow each other faster are one reading of BIRD's configuration."""
+"""Seconds in which changes are gathered, so that BIRD reads its configuration once for all of them."""
 LOOK_EVERY = 1.0
 """Seconds between two looks at the sessions."""
 
 
 class BgpAnnouncer:
-    """Made and used on the engine's event loop. folder: for BIRD's files, which nobody needs after a boot; forwards_on:
-    the kernel forwards when the engine's process has ended; tell: hears of events; heard_again: called when a
-    router hears the engine again that none heard, before routers are told of anything, gets the seconds since one did.
+    """Announces VIPs by a BIRD. Used on the engine's event loop. folder: for BIRD's files, which nobody needs after a
+    boot; forwards_on: the kernel goes on forwarding when the engine's process has ended; tell: called with events;
+    heard_again: called when a router hears the engine again after none did, before routers are told anything, with the
+    seconds of the gap.
 
     BIRD is started with the first peer, and reads its configuration anew with every change. What it refuses leaves it,
     and its files, as they were.
@@ -58,20 +59,20 @@ class BgpAnnouncer:
         self._addresses: tuple[bytes, ...] = ()
         self._routes: dict[bytes, plan.Route] = {}
         self._told: frozenset[bytes] = frozenset()  # the VIPs that BIRD has routes to
-        self._written: Mapping[str, str] = {}  # the text of each file
-        self._bird = 0  # its process, 0: it does not run
-        self._read = False  # it has read its files as they are
+        self._written: Mapping[str, str] = {}  # the text of each of BIRD's files
+        self._bird = 0  # BIRD's process, 0: it does not run
+        self._read = False  # BIRD has read its files as they are now
         self._fault, self._refusal = "", ""
         self._sessions = Sessions(tell)
         self._hearing = (0, 0.0)  # the BIRD that a router heard last, and when (monotonic)
-        self._unheard = False  # none hears it: BIRD has no routes until one does
+        self._unheard = False  # no router hears it: BIRD gets no routes until one does
         self._dirty = asyncio.Event()
         self._busy = asyncio.Lock()
         self._jobs: list[asyncio.Task[None]] = []
         self._retired = False
 
     def speak(self, bgp: plan.Bgp | None) -> None:
-        """These are the engine's autonomous system and its peers from now on; None: it has none."""
+        """Set the engine's autonomous system and its peers; None: it has none."""
         if bgp != self._bgp:
             self._bgp = bgp
             self._dirty.set()
@@ -79,29 +80,29 @@ class BgpAnnouncer:
             self._jobs = [tasks.forever(job) for job in (self._put_for_ever(), self._look_for_ever())]
 
     def follow(self, interfaces: Iterable[Interface]) -> None:
-        """The peers are those that an address of these interfaces is beside."""
+        """Use only the peers in whose subnet an address of these interfaces is."""
         addresses = tuple(address for interface in interfaces for address in interface.addresses)
         if addresses != self._addresses:
             self._addresses = addresses
             self._dirty.set()
 
     def takes(self, vip: Known) -> bool:
-        """What routers are to be told of."""
+        """Whether routers are to be told of a VIP."""
         return vip.route is not None
 
     def announce(self, vip: Known) -> None:
-        """Have BIRD tell of a VIP."""
+        """Have BIRD announce a VIP."""
         if vip.route is not None and self._routes.get(vip.address) != vip.route:
             self._routes[vip.address] = vip.route
             self._dirty.set()
 
     def withdraw(self, vip: bytes) -> None:
-        """Have BIRD tell of a VIP no more."""
+        """Have BIRD withdraw a VIP."""
         if self._routes.pop(vip, None) is not None:
             self._dirty.set()
 
     def state(self, vip: bytes) -> Announcement:
-        """Failed where no router that is to learn it can."""
+        """The state of a VIP: failed if none of the routers that are to learn it can."""
         route = self._routes.get(vip)
         if route is None:
             return Announcement(State.WITHDRAWN)
@@ -117,7 +118,7 @@ class BgpAnnouncer:
         return Announcement(State.FAILED, "; ".join(map(self._sessions.words, hearers)))
 
     def report(self) -> dict[str, Any]:
-        """What there is to tell of the speaker.
+        """The speaker's state, for the engine's report.
 
         {"bird": its process, null where it does not run, "fault": why it does not, or what it refused, "local_as",
          "routes": VIPs that it tells of,
@@ -147,14 +148,14 @@ class BgpAnnouncer:
             await asyncio.sleep(SPREAD)
 
     async def close(self) -> None:
-        """End: BIRD ends, too, where everything was withdrawn; else it goes on, and its keeper waits for an engine."""
+        """End. BIRD also ends if everything was withdrawn; else it goes on, and its keeper waits for an engine."""
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
         await self._keeping.close(ending=self._retired)
 
     def _peers(self) -> tuple[plan.Peer, ...]:
-        """Those that this engine has a session with, or is to have."""
+        """The peers with which this engine has a session, or is to have one."""
         met = birdconfig.met(self._bgp.peers, self._addresses) if self._bgp else ()
         return tuple(peer for peer in met if not peer.shutdown)
 
@@ -170,12 +171,12 @@ class BgpAnnouncer:
             await self._put()
 
     async def _prepare(self) -> None:
-        """A keeper was met: BIRD's files are to be there before it hears anything."""
+        """Write BIRD's files before a keeper that was just found hears anything."""
         self._kept, self._written = True, {}
         await self._put()
 
     async def _put(self) -> None:
-        """Have BIRD's files, and BIRD, be as they are to be."""
+        """Bring BIRD's files, and BIRD, up to date."""
         if not self._kept:
             return
         async with self._busy:
@@ -218,7 +219,8 @@ class BgpAnnouncer:
         self._refusal = why
 
     def _write(self, before: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-        """Each file as a whole: another speaker may read the routes at any moment. The speaker's holds secrets."""
+        """Write each file as a whole, since another speaker may read the routes at any moment. The speaker's file holds
+        secrets."""
         for name, text in wanted.items():
             if before.get(name) == text:
                 continue
@@ -228,7 +230,7 @@ class BgpAnnouncer:
             made.replace(self._folder / name)
 
     def _heard(self, told: Mapping[str, Any]) -> None:
-        """What the keeper says."""
+        """Take in what the keeper says."""
         if "bird" in told:
             why = told["why"] or (f"BIRD, process {self._bird}, ended" if self._bird else "")
             if self._bird != told["bird"] and why:
@@ -257,8 +259,8 @@ class BgpAnnouncer:
                     self._follow_hearing(self._bgp)
 
     def _follow_hearing(self, bgp: plan.Bgp) -> None:
-        """Whether a router hears the engine. When none does, its flows go elsewhere. A BIRD that was just started has
-        not been heard yet, and nothing is to be concluded from that."""
+        """Watch whether a router hears the engine. When none does, its flows go elsewhere. A BIRD that was just started
+        has not been heard yet, which means nothing."""
         now, peers = time.monotonic(), self._peers()
         if any(self._sessions.is_established(peer) for peer in peers):
             if self._unheard:

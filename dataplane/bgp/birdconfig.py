@@ -18,19 +18,19 @@ SPEAKER, LABELS, ROUTES = "bird.conf", "labels.conf", "vips.conf"
 PROTOCOL = "vips"
 """BIRD's name for the routes to VIPs."""
 LOST = 2
-"""Seconds at least until a session that was lost begins again: whoever looks once a second knows of it before."""
+"""The fewest seconds until a lost session begins again, so that a look once a second notices the loss."""
 _PEER = "peer_"
 _MOST_PREPENDED = 10
 _LOG_SIZE = 1 << 20
 
 
 def name(peer: plan.Peer) -> str:
-    """BIRD's name for a peer: that of its address, so that a change of one leaves the others' sessions alone."""
+    """BIRD's name for a peer, made of its address, so that a change of one peer leaves the others' sessions alone."""
     return _PEER + peer.address.replace(".", "_")
 
 
 def met(peers: Iterable[plan.Peer], addresses: Iterable[bytes]) -> tuple[plan.Peer, ...]:
-    """The peers that an engine with these addresses of its own has: those in whose subnet one is."""
+    """The peers of an engine with these addresses: those in whose subnet one of the addresses is."""
     own = [ipaddress.IPv4Address(address) for address in addresses]
     return tuple(
         peer

@@ -1,12 +1,12 @@
 """The process that holds a BIRD for an engine, and outlives it: `python -m dataplane.bgp.keeper`.
 
-While the engine is there, a BIRD that ends is started again. An engine that is gone leaves its routes for as long as
-it may be started again, and one that stands still loses them: a dead engine forwards to dead servers. What ends with
-the engine's process, packet sockets, loses them at once.
+While the engine is there, the keeper starts a BIRD that ended again. When the engine's process ends and the kernel
+forwards on, the routes stay for a while, since the engine may be started again; without the kernel (packet sockets)
+they go at once. When the engine stands still, they go too: it would not notice dead servers.
 
 The engine is there while its connection to the keeper's socket is: the kernel closes that with its process. It says
-something every second, so that one that stands still is told from one that is busy. (Blocking on the engine's lock
-would tell of its end alone, and would take the lock from the engine that comes next.) Lines of JSON go to and fro:
+something every second, so that the keeper notices an engine that stands still. (Blocking on the engine's lock would
+only tell of its end, and would take the lock from the next engine.) Both sides send lines of JSON:
 
     engine: {"forwards_on": bool}                what its end means, and that BIRD's files are there; the first line
             {}                                   it lives
@@ -37,29 +37,30 @@ from dataplane.runtime import locks
 SOCKET, LOCK, LOG = "keeper.sock", "keeper.lock", "keeper.log"
 """Files in the folder that the keeper works in, beside BIRD's."""
 HEARD_EVERY = 1.0
-"""Seconds between two words of an engine."""
+"""Seconds between two lines from an engine."""
 SPREAD = 0.5
-"""Seconds that routers have to follow a withdrawal, before what it was for happens."""
+"""Seconds that routers get to follow a withdrawal before BIRD or the engine ends."""
 _BEGINS_WITHIN = 5.0
-"""Seconds for a BIRD to answer."""
+"""Seconds that a BIRD has to answer."""
 _ENDS_WITHIN = 8.0
-"""Seconds for the keeper before this one to end."""
+"""Seconds that the keeper before this one has to end."""
 _AGAIN, _AGAIN_AT_MOST = 0.1, 10.0
-"""Seconds until a BIRD that ended is started again: first, and doubled up to the second where it ends again soon."""
+"""Seconds until a BIRD that ended is started again: at first; and at most, as they double each time it ends again
+soon."""
 _SOON = 10.0
 _FOLDER = Path()
-"""The keeper's own: a name of a socket is short, however deep the folder lies."""
+"""The current folder, which is the keeper's: a socket's path must be short, however deep the folder lies."""
 
 
 class Patience(NamedTuple):
-    """Seconds."""
+    """How long routes stay, in seconds."""
 
-    gone: float = 30.0  # for which routes stay when an engine's process ended, and the kernel forwards on
-    silent: float = 10.0  # for which they stay when it says nothing
+    gone: float = 30.0  # for which routes stay when an engine's process has ended and the kernel forwards on
+    silent: float = 10.0  # for which routes stay when the engine says nothing
 
 
 class Keeper:
-    """One keeper, in its folder. Nothing but a signal, an engine's word or its end ends it."""
+    """Keeps a BIRD running, in its folder. It ends by a signal, or when its engine ends or says so."""
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
@@ -106,7 +107,7 @@ class Keeper:
         return self._bird is None and self._forwards_on is not None
 
     def _leave(self) -> float:
-        """Seconds for which routes stay without an engine. One that was there said what its end means."""
+        """Seconds for which routes stay without an engine. The last engine said what its end means."""
         if self._forwards_on is None:
             return _BEGINS_WITHIN
         return self._patience.gone if self._forwards_on else 0.0
@@ -122,7 +123,7 @@ class Keeper:
         return max(0.0, min(due) - now)
 
     def _accept(self) -> None:
-        """The newest engine is the engine."""
+        """Accept an engine; it takes the place of an earlier one."""
         connection, _ = self._listener.accept()
         if self._engine is not None:
             self._engine.close()
@@ -130,7 +131,7 @@ class Keeper:
         self._tell()
 
     def _listen(self) -> bool:
-        """Hear the engine. Returns whether it says that all is over."""
+        """Read the engine's lines. Returns whether it says to end."""
         assert self._engine is not None
         try:
             more = self._engine.recv(1 << 16)
@@ -158,7 +159,7 @@ class Keeper:
                 self._engine.sendall(json.dumps(what).encode() + b"\n")
 
     def _tell(self) -> None:
-        """What there is to say of BIRD."""
+        """Tell the engine about BIRD."""
         if self._pid:
             self._say({"bird": self._pid, "why": self._why})
             self._why = "" if self._engine is not None else self._why
@@ -166,7 +167,7 @@ class Keeper:
             self._say({"fault": self._fault})
 
     def _start(self) -> None:
-        """Have a BIRD run: one that does already, or a new one."""
+        """Take over a BIRD that runs already, or start one."""
         self._fault, self._begun = "", time.monotonic()
         if pid := birdcontrol.process(_FOLDER):
             self._keep(pid)
@@ -212,7 +213,7 @@ class Keeper:
         self._tell()
 
     def _ended(self) -> None:
-        """BIRD has."""
+        """Note that BIRD has ended, and why; plan its next start."""
         assert self._bird is not None
         os.close(self._bird)
         how = ""

@@ -21,17 +21,17 @@ from dataplane.events.model import THIS_ENGINE, Tell
 from dataplane.runtime import locks, tasks
 
 _BEGINS_WITHIN = 10.0
-"""Seconds for a keeper to listen."""
+"""Seconds that a keeper has until it listens."""
 _AGAIN, _AGAIN_AT_MOST = 0.02, 2.0
-"""Seconds until a keeper is looked for again: first, and doubled up to the second while none says anything."""
+"""Seconds until the engine looks for a keeper again: at first; and at most, as they double while none says anything."""
 _ENDS_WITHIN = 10.0
-"""Seconds for a keeper to end that was told to."""
+"""Seconds that a keeper has to end when it is told to."""
 
 
 class Keeping:
-    """A connection to the keeper of a folder, for as long as the engine runs. forwards_on: the kernel forwards when the
-    engine's process has ended; prepare: writes BIRD's files anew, for a keeper that is met; heard: gets what the keeper
-    says; tell: hears of events."""
+    """Holds a connection to the keeper of a folder while the engine runs. forwards_on: the kernel goes on forwarding
+    when the engine's process has ended; prepare: writes BIRD's files for a keeper that was just found; heard: called
+    with what the keeper says; tell: called with events."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Keeping:
                 await self._writer.wait_closed()
 
     async def _follow(self) -> None:
-        """Be connected, for ever. A keeper that is being killed may still be connected to, and says nothing."""
+        """Keep a connection for ever. A keeper that is being killed may still accept one, but says nothing."""
         met, pause = False, _AGAIN
         while True:
             with suppress(OSError):
@@ -87,7 +87,7 @@ class Keeping:
             pause = min(2 * pause, _AGAIN_AT_MOST)
 
     async def _connected(self) -> asyncio.StreamReader:
-        """A connection to the keeper that is there, or to a new one. Raises OSError."""
+        """Connect to the keeper that runs, or start one. Raises OSError."""
         try:
             return await self._connect()
         except OSError:
@@ -123,7 +123,7 @@ class Keeping:
             )
 
     async def _live(self) -> None:
-        """Say so, every second."""
+        """Tell the keeper every second that the engine lives."""
         while True:
             self._say({})
             await asyncio.sleep(keeper.HEARD_EVERY)
@@ -134,8 +134,7 @@ class Keeping:
 
 
 def end(folder: Path) -> list[str]:
-    """Withdraw and end what an engine that does not run left of BGP: its keeper and its BIRD. Returns what was there,
-    in words."""
+    """Withdraw and end the keeper and BIRD that an ended engine left. Returns what was there, in words."""
     found = []
     pid = birdcontrol.process(folder)
     if _told_to_end(folder):
@@ -160,7 +159,7 @@ def _told_to_end(folder: Path) -> bool:
 
 
 def _wait_until_gone(folder: Path) -> None:
-    """Until the keeper has let go of its lock, or has not in time."""
+    """Wait until the keeper has released its lock, or the time is over."""
     deadline = time.monotonic() + _ENDS_WITHIN
     while time.monotonic() < deadline:
         with suppress(OSError):

@@ -19,12 +19,12 @@ _HEAD, _DETAILS, _BFD = 1002, 1006, 1020
 
 @dataclass(frozen=True, slots=True)
 class PeerState:
-    """What is known of a session."""
+    """What is known about the session with a peer."""
 
     state: str  # ESTABLISHED, or another word of BGP's states
     since: float = 0.0  # seconds since the epoch
     error: str = ""  # what ended the last session, or keeps one from beginning
-    prefixes: int = 0  # that the peer is told of
+    prefixes: int = 0  # prefixes that the peer is told
     bfd: str = ""  # BFD's word for the peer; "" where BFD does not watch it
 
 
@@ -72,7 +72,7 @@ def _time(words: Sequence[str]) -> float:
 def of_peers(
     peers: Iterable[plan.Peer], here: Iterable[plan.Peer], told: Mapping[str, PeerState]
 ) -> dict[plan.Peer, PeerState]:
-    """The state of every peer of the plan. here: those that this engine has; told: BIRD's, by its names."""
+    """The state of every peer of the plan. here: the peers of this engine; told: the states from BIRD, by its names."""
     present = set(here)
     return {
         peer: PeerState(ELSEWHERE)

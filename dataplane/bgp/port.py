@@ -1,4 +1,4 @@
-"""TCP port 179: whose it is in this network namespace, where another BGP speaker has it."""
+"""Finds out which other BGP speaker holds TCP port 179 in this network namespace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sessions with the peers as time passes: what is told when one is established, lost, or lost again and again."""
+"""Follows the sessions with the peers, and tells when one is established, lost, or lost again and again."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from dataplane.events.model import Subject, Tell
 LATELY = 300.0
 """Seconds for which a loss is remembered."""
 FLAPPING = 3
-"""Losses in that time that are told as a peer that flaps."""
+"""How many losses in that time make a peer that flaps."""
 _SAME = 0.1
-"""Seconds: two sessions that began within it are one. BIRD tells when one began by two clocks, read one after the
-other, and so a little differently each time."""
+"""Seconds: two beginnings that are closer than this are of one session. BIRD reckons a session's beginning from two
+clocks, read one after the other, so it differs a little each time."""
 _NO_PORT = "Error: No listening socket"
-"""BIRD's word for a port 179 that is free, and that it may not have: the keeper tells of one that is taken."""
+"""BIRD's message when it may not use a port 179 that is free; the keeper reports one that is taken."""
 _WAITING = {
     "connect": "it does not answer",
     "active": "it does not answer, or refuses the connection",
     "opensent": "it takes the connection and says nothing",
 }
-"""What a state means where BIRD tells no error."""
+"""What a state means if BIRD gives no error."""
 
 
 @dataclass(slots=True)
 class _Session:
-    """What is remembered of one."""
+    """What is remembered about one session."""
 
     state: PeerState = PeerState("idle")
     begun: float = 0.0  # monotonic, of the session that is established
@@ -44,8 +44,8 @@ class _Session:
 
 
 class Sessions:
-    """tell: hears of events; dropped: as the kernel counts them; clock: monotonic, in seconds; wall:
-    seconds since the epoch."""
+    """Follows the sessions. tell: called with events; dropped: reads the kernel's counters; clock: monotonic, in
+    seconds; wall: seconds since the epoch."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Sessions:
         self._known: dict[str, _Session] = {}
 
     def take(self, peers: Iterable[plan.Peer], here: Iterable[plan.Peer], told: Mapping[str, PeerState]) -> None:
-        """The peers of the plan, those that this engine has, and what BIRD tells of them now."""
+        """Take in the plan's peers, the peers of this engine, and what BIRD says about them now."""
         states = of_peers(peers, here, told)
         for gone in self._known.keys() - {peer.address for peer in states}:
             del self._known[gone]
@@ -72,7 +72,7 @@ class Sessions:
         self._before = now
 
     def forget(self) -> None:
-        """There is no BIRD: no session is established."""
+        """Note that no BIRD runs, so no session is established."""
         for session in self._known.values():
             session.state = PeerState("idle")
 
@@ -153,7 +153,7 @@ class Sessions:
 
 
 def _about(peer: plan.Peer, dropped: Dropped) -> Dropped:
-    """What of the kernel's counts can be about a peer: they are of all."""
+    """The part of the kernel's counts that can be about a peer; the kernel counts for all peers together."""
     if peer.secret:
         return dropped._replace(unexpected=0)
     return Dropped(0, dropped.unexpected, 0)

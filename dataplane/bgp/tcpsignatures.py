@@ -1,5 +1,5 @@
-"""Segments that the kernel dropped for their TCP MD5 signature (RFC 2385): it tells nobody but its counters, and a
-session whose secrets differ never begins (netstat in proc(5), TcpExt)."""
+"""Counts segments that the kernel dropped for their TCP MD5 signature (RFC 2385). Only these counters show why a
+session with different secrets never begins (netstat in proc(5), TcpExt)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 
 class Dropped(NamedTuple):
-    """How many, since the network namespace was made."""
+    """Dropped segments since the network namespace was made."""
 
-    missing: int  # without a signature, where one was expected
-    unexpected: int  # with one, where none was
-    wrong: int  # with one that is of another secret
+    missing: int  # without a signature although one was expected
+    unexpected: int  # with a signature although none was expected
+    wrong: int  # with a signature made from another secret
 
 
 def dropped() -> Dropped:
@@ -29,7 +29,7 @@ def dropped() -> Dropped:
 
 
 def words(before: Dropped, now: Dropped) -> str:
-    """What came meanwhile says of the secrets; "" where nothing did."""
+    """What the new counts say about the secrets, in words; "" if there are none."""
     if now.wrong > before.wrong:
         return "segments come that are signed with another secret: md5_secret here and there differ"
     if now.missing > before.missing:

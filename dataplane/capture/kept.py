@@ -1,4 +1,4 @@
-"""A frame as it stands in a capture's file, and what its comment says. Pure."""
+"""Frames as a capture's file holds them, with their comments. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VERDICTS = {HOST: "left to the host", ANSWERED: "answered by the engine", FORWAR
 
 
 class Known(NamedTuple):
-    """A service that frames may be of."""
+    """A service to which frames may belong."""
 
     key: ServiceKey
     name: str  # the virtual service's
@@ -27,17 +27,17 @@ class Known(NamedTuple):
 class Kept(NamedTuple):
     """A frame of a capture's file."""
 
-    number: int  # the same of a frame in front of the decision and of what left of it, from 1
+    number: int  # from 1; a frame in front of the decision shares it with the frames that left because of it
     nanoseconds: int  # since the epoch
-    interface: str  # that it came or left by
+    interface: str  # the interface by which it came or left
     where: str  # IN_FRONT or BEHIND
-    frame: bytes  # as much as is kept of it
+    frame: bytes  # the bytes that are kept
     size: int  # bytes of the whole
     comment: str
 
 
 class Surroundings(NamedTuple):
-    """What frames are explained by."""
+    """What is needed to explain frames."""
 
     services: Mapping[bytes, Sequence[Known]]  # by VIP
     interfaces: Mapping[int, str]  # names by index
@@ -45,7 +45,7 @@ class Surroundings(NamedTuple):
 
 
 def kept_of(number: int, captured: Captured, around: Surroundings) -> Iterator[Kept]:
-    """The frames of the file that one captured frame is: itself, and what left of it."""
+    """The file's frames for one captured frame: the frame itself, and what left because of it."""
     came_by = around.interfaces.get(captured.interface, f"interface {captured.interface}")
     service, target = _explained(captured, around.services)
     says = _comment(captured, service, target)
@@ -71,11 +71,11 @@ def _comment(captured: Captured, service: str, target: Target | None) -> str:
 
 
 def _explained(captured: Captured, services: Mapping[bytes, Sequence[Known]]) -> tuple[str, Target | None]:
-    """The name of the virtual service that a frame is of, "" where that is not known; and the server that it went to:
-    by its MAC address, or the outer destination of its tunnel."""
+    """The name of a frame's virtual service, "" if it is not known; and the frame's server, told by the MAC address or
+    by the outer destination of its tunnel."""
     vip, protocol, port = destination(captured.frame)
     on_vip = services.get(vip, ())
-    if port is not None:  # else it may be of each: an error, a later fragment
+    if port is not None:  # else it may belong to any of them: an error, a later fragment
         on_vip = [one for one in on_vip if one.key.protocol == protocol and one.key.port <= port <= one.key.port_end]
     if captured.action != FORWARDED or not captured.left:
         return (on_vip[0].name if len(on_vip) == 1 else ""), None
@@ -91,7 +91,7 @@ def _explained(captured: Captured, services: Mapping[bytes, Sequence[Known]]) ->
 
 
 def destination(frame: bytes) -> tuple[bytes, int, int | None]:
-    """Address, protocol and port that an IP packet goes to; None where it has no port."""
+    """The destination of an IP packet: address, protocol and port; None if it has no port."""
     at = ETH_HLEN + (VLAN_HLEN if frame[12:14] == ETH_P_8021Q else 0)
     head = frame[at : at + 20]
     if len(head) < 20:

@@ -1,4 +1,4 @@
-"""Records a capture in a file until enough is captured: so many packets, so long, or as much as a file may hold."""
+"""Records a capture in a file until it has the wanted packets, its time is over, or the file is full."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from dataplane.forwarding.capture import Captured
 from dataplane.forwarding.decision import DROPPED
 
 FOLDER = "captures"
-"""In the state directory."""
+"""The folder of captures in the state directory."""
 LARGEST = 64 << 20
-"""Bytes of a file."""
+"""The most bytes in a file."""
 DROPS = "drops"
 """What a capture of an engine's drops is called in the names of files."""
 
@@ -31,11 +31,11 @@ class Order(NamedTuple):
     """What is to be recorded."""
 
     of: str  # the virtual service's name; "": all drops of the engine
-    packets: int = 0  # in front of the decision; 0: as many as there are
+    packets: int = 0  # packets in front of the decision; 0: no limit
     seconds: float = 0.0  # 0: for ever
     most: int = 128  # bytes that are kept of a frame
-    pcapng: bool = True  # else pcap, which has no comments
-    files: int = 2  # of this virtual service, how many are kept
+    pcapng: bool = True  # pcapng; else pcap, which has no comments
+    files: int = 2  # how many files of this virtual service are kept
 
 
 class Recorder:
@@ -48,7 +48,7 @@ class Recorder:
         self.verdicts: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.left = self.packets = self.lost = 0
-        self.ended = ""  # why, once it is over
+        self.ended = ""  # why it ended, once it has
         try:
             self.path, self._stream = _opened(folder, order, self._begun)
             comment = f"virtual service {order.of}" if order.of else "all that is dropped"
@@ -58,7 +58,7 @@ class Recorder:
             raise EngineError(f"no capture can be written into {folder}: {exc.strerror}") from exc
 
     def add(self, taken: Iterable[Captured], lost: int, around: Surroundings) -> None:
-        """Write what was captured, until there is enough. lost: frames so far that found no room."""
+        """Write captured frames until there are enough. lost: frames so far that found no room."""
         if self.ended:
             return
         try:
@@ -79,13 +79,13 @@ class Recorder:
             self.ended = f"{self.order.seconds:g} s are over"
 
     def end(self, why: str) -> None:
-        """Write no more."""
+        """Stop writing."""
         self.ended = self.ended or why
         with suppress(OSError):  # that it cannot be written was told before
             self._stream.close()
 
     def report(self) -> dict[str, Any]:
-        """What there is to tell.
+        """The capture's state, for the engine's report.
 
         {"of": the virtual service's name, "" of drops, "file", "running", "ended": why, "begun": seconds since the
          epoch, "packets": in front of the decision, "verdicts": {verdict: packets}, "dropped": {reason: packets},
@@ -145,5 +145,5 @@ def _opened(folder: Path, order: Order, now: float) -> tuple[Path, BinaryIO]:
 
 
 def _called(of: str) -> str:
-    """A name as it stands in that of a file."""
+    """A name as a part of a file's name."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", of) or DROPS

@@ -1,7 +1,7 @@
 """An engine's events on disk: `NAME.events` in the state directory, a JSON object a line, each written at once.
 
-A line of a number that came before is the same event, which has happened again. A line that a crash cut off is left
-out. A file that grows beyond `LARGEST` is written anew with what is remembered, beside the old one, and renamed: there
+A line with a number that stood before is the same event, which happened again. A reader skips a line that a crash cut
+off. When a file grows beyond `LARGEST`, a new one with the remembered events is written beside it and renamed, so there
 is always one whole file. A thread writes, so that a slow disk holds nobody up.
 """
 
@@ -22,17 +22,18 @@ from dataplane.foreign.errors import ForeignError
 
 SUFFIX = ".events"
 LARGEST = 1 << 20
-"""Bytes of a file, about twice what `journal.MOST` events take; where they take more, it is twice as large as they."""
+"""Bytes beyond which a file is written anew: about twice what `journal.MOST` events take. If they take more, the limit
+is twice their size."""
 _READ = 8 * LARGEST
-"""Bytes that are read of one, its last ones."""
+"""The most bytes that are read from the end of a file."""
 PATIENCE = 5.0
-"""Seconds that an end waits for the disk."""
+"""Seconds for which `close` waits for the disk."""
 _WAITING = 10_000
 """Lines that may wait for the disk."""
 
 
 def read(path: Path) -> list[Event]:
-    """The events of a file, by the time at which they happened last; none where there is no file. Raises OSError."""
+    """The events in a file, in the order in which they happened last; none if there is no file. Raises OSError."""
     try:
         held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -50,12 +51,12 @@ def read(path: Path) -> list[Event]:
 
 
 class EventFile:
-    """One engine's, written to by one process."""
+    """Writes one engine's events; only one process may write the file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.fault = ""
-        """Why events cannot be written now; "" where they can."""
+        """Why events cannot be written now; "" if they can."""
         self._queue: SimpleQueue[Event | Collection[Event] | None] = SimpleQueue()
         self._file, self._whole, self._least = -1, False, 0
         self._size = path.stat().st_size if path.exists() else 0
@@ -76,12 +77,12 @@ class EventFile:
             self.fault = "the disk is too slow"
 
     def renew(self, events: Collection[Event]) -> None:
-        """Write these events anew, in the place of all others, soon."""
+        """Replace all events in the file by these, soon."""
         self._size = self._least = sum(map(len, map(_line, events)))
         self._queue.put(events)
 
     def close(self) -> None:
-        """End when everything is written; a disk that hangs holds an end up for `PATIENCE` seconds."""
+        """End when everything is written. If the disk hangs, end after `PATIENCE` seconds."""
         self._queue.put(None)
         self._thread.join(PATIENCE)
 

@@ -18,9 +18,9 @@ from dataplane.foreign.text import harmless
 log = logging.getLogger("avi-se")
 
 AT_ONCE, TIME = 200, 10.0
-"""Events of one kind that are told in so many seconds; the rest of them is counted, and told as one."""
+"""How many events of one kind are told in how many seconds; the rest are counted, and told as one."""
 UNWRITTEN = 60.0
-"""Seconds for which a repeated event may not be on disk as it is."""
+"""Seconds for which the disk may hold a repeated event with an older count."""
 
 
 @dataclass(slots=True)
@@ -29,12 +29,13 @@ class _Flood:
 
     until: float  # seconds since the epoch
     told: int = 0
-    held: int = 0  # and not told
-    last: str = ""  # the words of the last one that was not
+    held: int = 0  # events that were not told
+    last: str = ""  # the text of the last one that was not told
 
 
 class Events:
-    """Used on the engine's loop. engine: its name; clock: seconds since the epoch."""
+    """Takes in events and hands them on. Used on the engine's loop. engine: its name; clock: seconds since the
+    epoch."""
 
     def __init__(self, engine: str = "", clock: Callable[[], float] = time.time) -> None:
         self._engine, self._clock = engine, clock
@@ -46,12 +47,12 @@ class Events:
         self._floods: dict[str, _Flood] = {}
         self._written: dict[int, float] = {}  # repeated events, and when each was written last
         self.counts = dict.fromkeys(kinds.ALL, 0)
-        """How many there were of each kind since the engine started."""
+        """How many events of each kind there were since the engine started."""
         self.heard: list[Callable[[Event], None]] = []
-        """Each gets every event as it happens, also one that is only counted otherwise."""
+        """Functions that get every event as it happens, even those that are otherwise only counted."""
 
     def keep(self, file: EventFile, before: list[Event]) -> None:
-        """Write events to a file from now on. before: those of earlier runs, which are in it."""
+        """Write events to a file from now on. before: the events of earlier runs that it holds already."""
         self._journal.adopt(before)
         self._file = file
 
@@ -74,14 +75,14 @@ class Events:
         self._add(kind, about, text, now)
 
     def note(self, kind: Kind, about: Subject, text: str) -> None:
-        """Something happened that is printed by whoever ends the process: it is not logged."""
+        """Record an event without logging it, because the caller that ends the process prints it."""
         self._logs = False
         self.tell(kind, about, text)
         self._logs = True
 
     @contextmanager
     def because_of(self, commit: int) -> Iterator[None]:
-        """What is told meanwhile follows from a commit."""
+        """Mark all events that are told inside the block as caused by a commit."""
         before, self._commit = self._commit, commit
         try:
             yield
@@ -100,11 +101,11 @@ class Events:
         return self._journal.newest(most)
 
     def all(self) -> list[Event]:
-        """All that are remembered, the newest last."""
+        """All remembered events, the newest last."""
         return self._journal.all()
 
     def close(self) -> None:
-        """End: what was only counted is told, and everything is on disk."""
+        """End: tell what was only counted, and write everything to disk."""
         for name in list(self._floods):
             self._end_flood(kinds.ALL[name])
         if self._file is not None:

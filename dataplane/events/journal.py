@@ -1,8 +1,8 @@
 """The events that are remembered: bounded, with repeated ones folded, so that noise cannot push out the rest.
 
-What happened to one object in the same words `FEW` times is told as it comes. Each further time within `WINDOW` seconds
-of the last one only counts, unless a commit caused it. Of one object and kind at most `OF_ONE` events are kept. Where
-there are more than `MOST` of all, the oldest of the kind that has most is forgotten.
+The first `FEW` events with the same words about one object are kept as they come. Each further one within `WINDOW`
+seconds of the last only raises a count, unless a commit caused it. At most `OF_ONE` events are kept of one object and
+kind. When there are more than `MOST` in all, the oldest of the most frequent kind is forgotten.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from dataclasses import replace
 from dataplane.events.model import Event, Kind, Subject
 
 FEW = 3
-"""Events of the same words about one object that are kept by themselves."""
+"""How many events with the same words about one object are kept one by one."""
 WINDOW = 600.0
-"""Seconds without it after which an event is no longer a repeated one."""
+"""Seconds after which the same event counts as a new one."""
 OF_ONE = 50
-"""Events of one kind about one object."""
+"""The most events of one kind about one object."""
 MOST = 2000
-"""Events of all."""
+"""The most events of all."""
 
 
 class Journal:
-    """In the order in which events happened last."""
+    """Remembers events, in the order in which they happened last."""
 
     def __init__(self) -> None:
         self._events: dict[int, Event] = {}
@@ -38,10 +38,10 @@ class Journal:
             self._next = max(self._next, event.number + 1)
 
     def add(self, kind: Kind, about: Subject, text: str, at: float, engine: str, commit: int | None = None) -> Event:
-        """Something happened. Returns the event: a new one, or an earlier one that counts this time, too."""
+        """Add an event. Returns it, or the earlier event whose count it raised."""
         mine = [self._events[number] for number in self._of.get((kind.name, about), ())]
         same = [event for event in mine if event.text == text and at - event.last < WINDOW]
-        same = same if commit is None else []  # what somebody did is no noise
+        same = same if commit is None else []  # what an operator caused is no noise
         if len(same) >= FEW or (same and same[-1].count > 1):
             event = replace(same[-1], last=at, count=same[-1].count + 1)
             self._forget(event.number)

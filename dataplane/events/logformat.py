@@ -21,9 +21,9 @@ LEVELS = {
     Severity.NOTICE: logging.INFO,
     Severity.INFO: logging.INFO,
 }
-"""Of `logging`, for each severity."""
+"""The level of `logging` for each severity."""
 _DEBUG = 7
-"""syslog's severity for what only developers want to know."""
+"""syslog's severity for messages to developers only."""
 _COLOURS = {Severity.CRITICAL: "\33[1;31m", Severity.ERROR: "\33[31m", Severity.WARNING: "\33[33m"}
 
 
@@ -51,7 +51,7 @@ def is_journal(stream: TextIO) -> bool:
 
 
 def _severity(record: logging.LogRecord) -> Severity | None:
-    """None: for developers alone."""
+    """The severity of a log record. None: it is for developers only."""
     if (event := _event(record)) is not None:
         return event.severity
     return next((severity for severity, level in LEVELS.items() if level <= record.levelno), None)
@@ -86,7 +86,7 @@ class _Journal(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """An object a line: `Event.data` with the time, or what else is logged with time, severity and text."""
+    """Writes one JSON object a line: `Event.data` with the time; for other messages time, severity and text."""
 
     def format(self, record: logging.LogRecord) -> str:
         severity, event = _severity(record), _event(record)

@@ -15,7 +15,7 @@ LONGEST = 600
 
 
 class Severity(IntEnum):
-    """syslog's (RFC 5424, section 6.2.1), as far as an engine has use for them: the lower, the worse."""
+    """The severities of syslog (RFC 5424, section 6.2.1) that an engine uses; the lower, the worse."""
 
     CRITICAL = 2
     ERROR = 3
@@ -33,7 +33,7 @@ SEVERITIES = {severity.word: severity for severity in Severity}
 
 
 class Kind(NamedTuple):
-    """What sort of event it is; `kinds` has them all."""
+    """A kind of event; `kinds` lists all of them."""
 
     name: str  # for programs: `server_down`
     severity: Severity
@@ -51,22 +51,21 @@ class Subject(NamedTuple):
 
 
 THIS_ENGINE = Subject("serviceengine")
-"""The engine that tells, whose name `Events` knows."""
+"""The engine that tells the event; `Events` fills in its name."""
 
 Tell = Callable[[Kind, Subject, str], None]
-"""How a part of the engine tells what happened: what sort of event, about what, and the same in words for an operator,
-with the reason."""
+"""Tells an event: its kind, its object, and a sentence for operators that names the reason."""
 
 
 def untold(_kind: Kind, _about: Subject, _text: str) -> None:
-    """Nobody wants to know."""
+    """Drop an event: for callers that want none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened, perhaps again and again."""
+    """An event, which may have happened several times."""
 
-    number: int  # of the engine's events, in the order in which they began
+    number: int  # counts the engine's events in the order in which they first happened
     at: float  # when it happened first, seconds since the epoch
     last: float  # when it happened last
     count: int  # how often it happened
@@ -75,11 +74,11 @@ class Event:
     about: Subject
     text: str  # in words for an operator
     engine: str
-    commit: int | None = None  # that caused it, where one did
+    commit: int | None = None  # the commit that caused it, if one did
 
     @property
     def words(self) -> str:
-        """The text with what else there is to say."""
+        """The text, with the count and the commit."""
         return words(self.text, self.count, self.at, self.commit)
 
     def data(self) -> dict[str, Any]:
@@ -104,8 +103,8 @@ class Event:
 
 
 def words(text: str, count: int, since: float, commit: int | None) -> str:
-    """An event's text with what else there is to say of it: how often it happened since a time (seconds since the
-    epoch), and which commit caused it."""
+    """An event's text, followed by how often it happened since a time (seconds since the epoch) and which commit caused
+    it."""
     said = text
     if commit is not None and f"commit {commit}" not in text:
         said += f" (commit {commit})"
@@ -117,7 +116,7 @@ def words(text: str, count: int, since: float, commit: int | None) -> str:
 
 
 def read(data: Any) -> Event:
-    """An event of `Event.data`. Raises ForeignError."""
+    """Read an event from `Event.data`. Raises ForeignError."""
     about = data.get("object") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(about, dict):
         raise ForeignError("an event is an object with an object in it")

@@ -1,4 +1,4 @@
-"""Capture files: pcap and pcapng, as whatever wrote them left them.
+"""Reads capture files, pcap and pcapng, of any program; writes pcap files.
 
 Sources: draft-ietf-opsawg-pcap (the link-type word with its FCS bits), draft-ietf-opsawg-pcapng.
 """
@@ -16,7 +16,7 @@ from dataplane.foreign.errors import ForeignError
 ETHERNET = 1
 """LINKTYPE_ETHERNET, the only link type that can be replayed."""
 LARGEST = 1 << 18
-"""Bytes of a frame: as many as capturing programs take (libpcap's MAXIMUM_SNAPLEN)."""
+"""The most bytes in a frame, as for capturing programs (libpcap's MAXIMUM_SNAPLEN)."""
 LATEST = 0xFFFFFFFF * 10**9 + 999_999_999
 """The latest time that fits a pcap file, nanoseconds."""
 _MAGICS = {b"\xa1\xb2\xc3\xd4": (">", 1000), b"\xd4\xc3\xb2\xa1": ("<", 1000),
@@ -34,14 +34,14 @@ class Frame(NamedTuple):
     """A captured frame."""
 
     number: int  # from 1
-    data: bytes  # as long as it was on the wire: what was not captured is zeros
+    data: bytes  # as long as it was on the wire; bytes that were not captured are zeros
     nanoseconds: int  # when, since the epoch
-    cut: bool  # the capture holds its beginning alone
+    cut: bool  # the capture holds only its beginning
 
 
 def frames(path: Path) -> Iterator[Frame]:
-    """The frames of a capture in their order. Raises ForeignError where it is no capture of Ethernet frames, or is
-    damaged from some frame on; OSError."""
+    """Yield the frames of a capture in order. Raises ForeignError if it is no capture of Ethernet frames, or where it
+    is damaged; OSError."""
     with files.opened(path) as stream:
         yield from _frames(stream)
 
@@ -65,7 +65,7 @@ def _frames(stream: BinaryIO) -> Iterator[Frame]:
 
 
 def _take(stream: BinaryIO, count: int) -> bytes:
-    """So many bytes. Raises EOFError where there are fewer."""
+    """Read exactly so many bytes. Raises EOFError if there are fewer."""
     data = stream.read(count)
     if len(data) < count:
         raise EOFError
@@ -96,8 +96,8 @@ class _Described(NamedTuple):
 
     link: int
     snap: int  # bytes of a frame that are captured, 0: all
-    ticks: int  # in a second
-    offset: int  # seconds to add
+    ticks: int  # units of time in a second
+    offset: int  # seconds to add to each time
     fcs: int  # bytes of a frame's checksum
 
 
@@ -173,6 +173,6 @@ class Writer:
         stream.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, LARGEST, ETHERNET))
 
     def write(self, frame: bytes, nanoseconds: int, size: int = 0) -> None:
-        """Append a frame. size: bytes of the whole, where this is its beginning alone."""
+        """Append a frame. size: bytes of the whole frame, if only its beginning is given."""
         seconds, rest = divmod(nanoseconds, 10**9)
         self._stream.write(struct.pack("<IIII", seconds, rest // 1000, len(frame), max(size, len(frame))) + frame)

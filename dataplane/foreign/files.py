@@ -10,7 +10,7 @@ from typing import BinaryIO
 from dataplane.foreign.errors import ForeignError
 
 LARGEST = 256 << 20
-"""Bytes of a file that is read. An export of 1,000 services of 100 servers has 23 MB."""
+"""The most bytes of a file to read. An export of 1,000 services of 100 servers has 23 MB."""
 
 
 def read(path: Path, *, largest: int = LARGEST) -> bytes:
@@ -38,7 +38,7 @@ def opened(path: Path) -> BinaryIO:
 
 
 def read_text(path: Path, *, largest: int = LARGEST) -> str:
-    """A regular file's text, UTF-8, without the mark that some editors put in front. Raises as `read` does."""
+    """A regular file's text, UTF-8, without a byte order mark. Raises as `read` does."""
     try:
         return read(path, largest=largest).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -46,8 +46,8 @@ def read_text(path: Path, *, largest: int = LARGEST) -> str:
 
 
 def write(path: Path, data: bytes, *, mode: int = 0o666) -> None:
-    """Put a file in the place of what is there, once all of it is on the disk: on a full disk the old one stays. What
-    is no regular file (a terminal, a pipe) is written to. mode: of a new file, less the umask. Raises OSError."""
+    """Write a file and put it in the old one's place once all of it is on the disk; on a full disk the old one stays. A
+    terminal or pipe is written to directly. mode: of a new file, less the umask. Raises OSError."""
     try:
         there = os.stat(path)
     except FileNotFoundError:

@@ -1,4 +1,5 @@
-"""JSON from outside (RFC 8259): what Python's reader takes beyond it, or chokes on, is refused with its place."""
+"""Reads JSON from outside (RFC 8259). It refuses what Python's reader accepts beyond the RFC or fails on, and names the
+place."""
 
 from __future__ import annotations
 
@@ -10,13 +11,13 @@ from typing import Any, NoReturn
 from dataplane.foreign.errors import ForeignError
 
 DEEPEST = 64
-"""Objects and lists within each other. The deepest of the appliance's objects have 9."""
+"""How deep objects and lists may nest. The deepest of the appliance's objects have 9 levels."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def loads(text: str | bytes) -> Any:
-    """The value of a JSON text. Raises ForeignError: no JSON (line and column), NaN or an infinity, a number beyond
-    what a float holds, nested deeper than DEEPEST, or text that is no Unicode (a lone surrogate), with their paths."""
+    """Read a JSON text. Raises ForeignError with line and column if it is no JSON. Raises it with the path for NaN, an
+    infinity, a number too large for a float, nesting deeper than DEEPEST, or a lone surrogate."""
     try:
         known = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
     except UnicodeDecodeError as exc:
@@ -43,7 +44,7 @@ def _number(word: str) -> float:
 
 
 def _look_through(value: Any) -> None:
-    """Depth and text of a whole value, without recursion; the path of what is wrong is found only then."""
+    """Check depth and text of a whole value, without recursion. The path is looked for only when something is wrong."""
     level, depth = [value], 0
     while level:
         depth += 1
@@ -72,7 +73,7 @@ def _is(text: str) -> Any:
 
 
 def _path(value: Any, wanted: Any) -> str:
-    """Where the first value stands that is wanted: `Pool[2].servers[0].ip`."""
+    """The path of the first value that meets a condition: `Pool[2].servers[0].ip`."""
     waiting: list[tuple[Any, str, int]] = [(value, "", 0)]
     while waiting:
         one, path, depth = waiting.pop()

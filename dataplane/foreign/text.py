@@ -5,12 +5,13 @@ from __future__ import annotations
 import unicodedata
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories of what is shown as its number: controls, direction marks, surrogates, line separators."""
+"""Unicode categories of characters that are shown as numbers: controls, direction marks, surrogates, line
+separators."""
 
 
 def harmless(text: str | bytes, longest: int = 200) -> str:
-    """One line of printable text: controls, escape sequences with them, and direction marks are shown as numbers
-    (`\\x1b`); what is longer than `longest` characters is cut. Bytes are UTF-8; what is not is shown as numbers."""
+    """Make one line of printable text. Controls (and so escape sequences) and direction marks become numbers
+    (`\\x1b`); text longer than `longest` characters is cut. Bytes are read as UTF-8; other bytes become numbers."""
     known = text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else text
     known = known[: longest + 1]
     if not known.isprintable():
@@ -19,7 +20,7 @@ def harmless(text: str | bytes, longest: int = 200) -> str:
 
 
 def visible(text: str) -> str:
-    """Text of any length and number of lines with controls shown as `harmless` shows them; tabs and line ends stay."""
+    """Make text harmless as `harmless` does, but keep its length, tabs and line ends."""
     if text.isprintable():
         return text
     return "".join(c if c in "\t\n" or c.isprintable() else _shown(c) for c in text)

@@ -25,24 +25,24 @@ class PoolImpact:
     uuid: str
     change: str  # NEW, CHANGED or GONE
     vips: tuple[str, ...]
-    service_engines: tuple[str, ...]  # whose word counts; none: every enabled server was taken as up
+    service_engines: tuple[str, ...]  # the engines asked; none: every enabled server was taken as up
     slots: int
-    moved: int  # slots whose owner is another; 0 of a pool that is new or gone
+    moved: int  # slots that get another owner; 0 for a pool that is new or gone
     percent: float  # of the slots
     begin: tuple[str, ...]  # servers that begin to receive
     stop: tuple[str, ...]  # servers that stop to receive
-    ended_slots: int  # slots whose connections end, as their server may not go on with them
+    ended_slots: int  # slots whose connections end because their server may not go on
     ended_percent: float  # of the slots
-    ended_servers: tuple[str, ...]  # the servers of these
+    ended_servers: tuple[str, ...]  # the servers whose connections end
     draining: tuple[str, ...]  # servers that get no new connections, and end theirs later
-    drain_seconds: float  # after which they do, -1 = never; 0 where none drains
-    ended_flows: int  # connections of disabled servers, which were followed until now, and end
+    drain_seconds: float  # after which these end, -1 = never; 0 = no server drains
+    ended_flows: int  # connections of disabled servers that lived until now, and end
     rehashed: bool  # clients are hashed by another key: most connections reach another server
 
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """Whether a server is prepared for what it needs with the change, and did not before."""
+    """Whether a server is prepared for a new need that the change brings."""
 
     vip: str
     mode: str  # one of plan.MODES
@@ -54,7 +54,7 @@ class Preparation:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A service all of whose connections end."""
+    """A service that loses all its connections."""
 
     virtualservice: str
     tenant: str
@@ -71,7 +71,7 @@ Answers = Mapping[tuple[str, str, str], tuple[bool | None, str]]
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """All that a change does. Empty where it changes nothing that is forwarded."""
+    """Everything that a change does. Empty if it changes nothing that is forwarded."""
 
     pools: tuple[PoolImpact, ...]
     vips_appear: tuple[str, ...]
@@ -104,7 +104,7 @@ def of(before: Services, after: Services, known: Sequence[Known], now: float) ->
 
 
 def _answer(one: Wanted, known: Sequence[Known]) -> tuple[bool | None, str]:
-    """What engines say of a server. One that reaches it is enough."""
+    """What engines say about a server. One engine that finds it prepared is enough."""
     told = [k.prepared[one[:3]] for k in known if one[:3] in k.prepared]
     for wanted in (True, False):
         if found := next((answer for answer in told if answer[0] is wanted), None):
@@ -170,7 +170,7 @@ def _pool(
 
 
 class _Group(NamedTuple):
-    """VIPs and engines for which the same becomes of a pool."""
+    """VIPs and engines on which a change does the same to a pool."""
 
     vips: list[str]
     flows: dict[str, int]  # by engine, connections of disabled servers that end
@@ -188,7 +188,8 @@ def _before(engine: Known | None, service: plan.Service, now: float) -> Side:
 
 
 def _after(engine: Known | None, service: plan.Service, lacking: Answers, now: float) -> Side:
-    """A pool when its servers were all heard of. One that is not prepared is down then, where a monitor finds out."""
+    """A pool after the change, once all its servers were probed. An unprepared server is down then if a monitor finds
+    out."""
     up = _up(engine, service)
 
     def is_up(server: str) -> bool:
@@ -201,19 +202,19 @@ def _after(engine: Known | None, service: plan.Service, lacking: Answers, now: f
 
 
 def _up(engine: Known | None, service: plan.Service) -> Collection[str] | None:
-    """The servers that are up as an engine says: all where there is none; None where it forwards nothing yet."""
+    """The servers that an engine calls up; all servers if no engine was asked; None if it forwards nothing yet."""
     everybody = frozenset(server.address for server in service.servers)
     return everybody if engine is None else engine.up.get((service.pool_uuid, service.vip), everybody)
 
 
 def _drains(side: Side, servers: Collection[str], now: float) -> float:
-    """The longest time that draining servers have; -1 where one has all."""
+    """The longest time that draining servers have; -1 = one has no limit."""
     until = [member.server.serve_until for member in side.members if member.server.address in servers]
     return plan.FOR_EVER if plan.FOR_EVER in until else round(max((one - now for one in until), default=0.0), 1)
 
 
 def _ended_flows(engine: Known, first: Side, last: Side, service: plan.Service | None) -> int:
-    """Connections of disabled servers that live, and may not go on."""
+    """How many live connections of disabled servers may not go on."""
     lives = {member.life for member in last.members if member.serves}
     ended = [member for member in first.members if member.serves and member.life not in lives]
     return sum(engine.flows.get((service.pool_uuid, m.server.address), 0) for m in ended) if service else 0

@@ -1,4 +1,4 @@
-"""What becomes of a pool's table: two tables laid over each other, slot by slot."""
+"""Compares two tables of a pool, slot by slot."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _NOWHERE = NextHop()
 
 @dataclass(frozen=True)
 class Side:
-    """A pool for one VIP, before a change or after it. Two are equal where flows find the same in both."""
+    """A pool for one VIP, before a change or after it. Two are equal if every flow is treated alike by both."""
 
     members: tuple[PoolMember, ...]
-    made_of: bytes  # what its table is made of
+    made_of: bytes  # the members from which its table is made
     table: Owners = field(compare=False)  # indices into the members
 
     @property
@@ -37,23 +37,23 @@ class Side:
 class Moves(NamedTuple):
     """What differs between two tables."""
 
-    moved: int  # slots whose owner is another
+    moved: int  # slots that have another owner
     ended: int  # of these, slots whose former owner may not go on with its flows
-    begin: tuple[str, ...]  # servers that own slots now, and did not
-    stop: tuple[str, ...]  # servers that own none any more
+    begin: tuple[str, ...]  # servers that own slots only after the change
+    stop: tuple[str, ...]  # servers that owned slots only before it
     ending: tuple[str, ...]  # of those that owned slots, the ones whose flows end at once
-    draining: tuple[str, ...]  # of these, the ones that get no new flows, and may go on with theirs for a time
+    draining: tuple[str, ...]  # servers that owned slots, get no new flows, and may finish theirs for a time
 
 
 def side(service: plan.Service, is_up: IsUp | None, now: float) -> Side:
-    """A service's pool. is_up: None where it forwards nothing yet; now: seconds since the epoch."""
+    """One side of a service's pool. is_up: None if nothing is forwarded yet; now: seconds since the epoch."""
     up = (lambda address: is_up(socket.inet_ntoa(address))) if is_up is not None else (lambda _: False)
     found = translate.members(service, up, lambda _: _NOWHERE, now)
     return Side(found, translate.shares(service, found), translate.table(service, found))
 
 
 def moves(before: Side, after: Side) -> Moves:
-    """What differs. Both have as many slots."""
+    """The differences of two sides that have equally many slots."""
     everybody = sorted({member.address for side in (before, after) for member in side.members})
     number = {address: index for index, address in enumerate(everybody)}
     was, will = (

@@ -1,4 +1,5 @@
-"""What is asked of engines before a change of the plan is judged: who is up, and who is prepared for what is new."""
+"""The question to engines before a change of the plan is judged: which servers are up, and which are prepared for new
+needs."""
 
 from __future__ import annotations
 
@@ -8,12 +9,12 @@ from typing import Any, NamedTuple
 from dataplane import plan
 
 MOST_POOLS = 500
-"""Pools that engines are asked about; the servers of others are taken as up."""
+"""The most pools that engines are asked about; servers of other pools are taken as up."""
 MOST_SERVERS = 256
-"""Servers that engines are asked about, each for one VIP."""
+"""The most servers that engines are asked about, each for one VIP."""
 
 Services = Mapping[str, plan.Service]
-"""By their keys in the plan."""
+"""Services by their keys in the plan."""
 
 
 class Wanted(NamedTuple):
@@ -29,8 +30,10 @@ class Known(NamedTuple):
     """What one engine knows now."""
 
     engine: str
-    up: Mapping[tuple[str, str], frozenset[str] | None]  # by pool and VIP, servers; None: it forwards nothing yet
-    flows: Mapping[tuple[str, str], int]  # by pool and server, flows of a disabled one that live
+    up: Mapping[
+        tuple[str, str], frozenset[str] | None
+    ]  # by pool and VIP, the servers that are up; None: it forwards nothing yet
+    flows: Mapping[tuple[str, str], int]  # by pool and disabled server, live flows
     prepared: Mapping[
         tuple[str, str, str], tuple[bool | None, str]
     ]  # by VIP, mode and server; None: not known, and why
@@ -50,14 +53,14 @@ def _needs(services: Iterable[plan.Service]) -> Iterator[Wanted]:
 
 
 def pools(before: Services, after: Services) -> list[str]:
-    """The uuids of the pools whose servers, or what is done with them, change."""
+    """The uuids of the pools whose servers or treatment of servers change."""
     was, will = ({key: _shared(one) for key, one in services.items()} for services in (before, after))
     changed = {key for key in was.keys() | will.keys() if was.get(key) != will.get(key)}
     return sorted({services[key].pool_uuid for services in (before, after) for key in changed if key in services})
 
 
 def _shared(service: plan.Service) -> tuple[Any, ...]:
-    """What a pool's table and its servers' work depend on."""
+    """The parts of a service that decide its pool's table and the treatment of its servers."""
     switches = service.enabled, service.pool_enabled, service.servers_needed, bool(service.monitors)
     return service.pool_uuid, service.mode, service.hash_key, service.servers, *switches
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 MOST_REQUESTS = 40_000
-"""Each needs a source port of its own."""
+"""The most requests; each needs its own source port."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,7 +81,7 @@ def _count(text: str) -> int:
 
 
 def _lab(arguments: argparse.Namespace) -> Lab:
-    """The laboratory that is asked for. Raises LabError."""
+    """Make the laboratory that the command line asks for. Raises LabError."""
     from dataplane.lab import topology
     from dataplane.lab.grouplaboratory import GroupLab
     from dataplane.lab.laboratory import Lab
@@ -157,7 +157,7 @@ def _console() -> Console:
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
-    """The first signal unwinds, and with it takes everything down; a second one does not disturb that."""
+    """Turn the first signal into an exception, so that everything is taken down; ignore a second one."""
     for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""A client's requests while something else happens: a run of `dataplane.lab.requests`, and its answers."""
+"""Makes a client's requests while something else happens, by a run of `dataplane.lab.requests`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from dataplane.lab.requests import Answer
 
 
 class Asking:
-    """A run of `dataplane.lab.requests`."""
+    """A run of `dataplane.lab.requests`, and its answers."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         self._answers: list[Answer] = []
 
     def until(self, count: int) -> None:
-        """Read on until a number of answers is there."""
+        """Read answers until so many are there."""
         assert self._process.stdout is not None
         while len(self._answers) < count and (line := self._process.stdout.readline()):
             self._answers.append(Answer(**json.loads(line)))
 
     def finish(self) -> list[Answer]:
-        """Read to the end; all answers, in the order in which they were asked for. Raises LabError."""
+        """Read to the end. Returns all answers, in the order of the requests. Raises LabError."""
         self.until(sys.maxsize)
         assert self._process.stdout is not None
         self._process.stdout.close()

@@ -1,6 +1,6 @@
 """The demonstration: a session of the shell forwards real requests, and the captures prove how.
 
-What it prints is for people; what it returns is whether everything that it claims was seen.
+It prints for people, and returns whether it saw everything that it claims.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CURL_PATIENCE = 5
 
 
 def run(lab: Lab, console: Console, requests: int) -> bool:
-    """Build, configure, ask, prove, tear down. Raises LabError where it cannot come to the proof."""
+    """Build, configure, ask, prove, tear down. Raises LabError if it does not get as far as the proof."""
     topology = lab.topology
     with console.status("") as status:
 
@@ -83,7 +83,7 @@ def prepare(lab: Lab, step: Callable[[str], None]) -> str:
 
 
 def ask(lab: Lab, requests: int) -> dict[Flow, str]:
-    """Make real requests from the client; which server, by name, answered each flow that was answered."""
+    """Make real requests from the client. Returns the name of the server that answered, by flow."""
     ports = range(FIRST_PORT, FIRST_PORT + requests)
     address = lab.topology.client.address
     if lab.topology.protocol == "udp":
@@ -115,7 +115,7 @@ def _curl_lines(topology: Topology, port: int) -> str:
 
 
 def hosts(lab: Lab) -> Table:
-    """Who is on the segments. The engine must answer."""
+    """Print the hosts on the segments. The engine must answer."""
     topology, told = lab.topology, lab.status()
     if told is None:
         raise LabError(f"the service engine does not answer: {lab.tail(topology.engine.name)}")

@@ -1,4 +1,4 @@
-"""What two captures prove about direct server return: pure functions over frames, and the reader of capture files.
+"""Checks what two captures prove about direct server return. Pure functions over frames, and a reader of capture files.
 
 Each check is a sentence that can be false: an OK or FAILED line for people, an assertion for tests.
 """
@@ -19,7 +19,7 @@ ETHERNET = 14
 """Bytes of an Ethernet header."""
 ETHERTYPE = b"\x08\x00"
 IPV4 = struct.Struct("!BxH4xBB2x4s4s")
-"""Version and header length, total length, TTL, protocol, source, destination."""
+"""IPv4: version and header length, total length, TTL, protocol, source, destination."""
 PORTS = struct.Struct("!HH")
 PROTOCOLS = {"tcp": IPPROTO_TCP, "udp": IPPROTO_UDP}
 TUNNELS = {IPPROTO_IPIP: 0, IPPROTO_GRE: 4}
@@ -41,7 +41,7 @@ class Frame:
     target_port: int
     ttl: int
     packet: bytes  # the client's or server's IP packet, without the frame's padding
-    tunnel: tuple[str, str] | None = None  # source and target of the outer header, where it came in a tunnel
+    tunnel: tuple[str, str] | None = None  # source and destination of the outer header, if it came in a tunnel
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The frames of the service, by where they were captured and in which direction they went."""
+    """The frames of the service, sorted by wire and direction."""
 
     to_engine: Sequence[Frame]  # on the engine's wire: requests that it received
     from_engine: Sequence[Frame]  # on the engine's wire: requests that it sent
@@ -64,7 +64,7 @@ class Seen:
 
 
 def read(path: Path, topology: Topology) -> list[Frame]:
-    """The frames between the client and the service in a capture file, in order, those of other talk left out."""
+    """Read the frames between client and service from a capture file, in order."""
     from scapy.utils import RawPcapReader
 
     protocol = PROTOCOLS[topology.protocol]
@@ -75,8 +75,8 @@ def read(path: Path, topology: Topology) -> list[Frame]:
 
 
 def dissect(data: bytes, protocol: int) -> Frame | None:
-    """A captured frame, None when it does not carry this IP protocol over IPv4, in a tunnel or not. (RFC 791; scapy's
-    dissection of tens of thousands of frames takes a minute.)"""
+    """Read a captured frame; None if it does not carry this IP protocol over IPv4, in a tunnel or not (RFC 791). scapy
+    would need a minute for tens of thousands of frames."""
     if data[12:14] != ETHERTYPE:
         return None
     at, tunnel = ETHERNET, None
@@ -123,7 +123,7 @@ def _ip(data: bytes, at: int) -> _Header | None:
 
 
 def sort(at_engine: Iterable[Frame], at_client: Iterable[Frame], topology: Topology) -> Seen:
-    """Tell the frames of both captures apart."""
+    """Sort the frames of both captures by wire and direction."""
     at_engine = list(at_engine)
     requests = [frame for frame in at_engine if frame.target == topology.vip]
     engines = {node.mac for node in topology.forwarders}
@@ -136,7 +136,7 @@ def sort(at_engine: Iterable[Frame], at_client: Iterable[Frame], topology: Topol
 
 
 def joined(seen_at: Sequence[Seen]) -> Seen:
-    """The frames at several engines as one: what was seen at the client is the same for each."""
+    """Join the frames at several engines, which share the client's capture."""
     return Seen(
         [frame for seen in seen_at for frame in seen.to_engine],
         [frame for seen in seen_at for frame in seen.from_engine],
@@ -146,8 +146,8 @@ def joined(seen_at: Sequence[Seen]) -> Seen:
 
 
 def findings(seen: Seen, answered: Mapping[Flow, str], asked: int, topology: Topology) -> list[Finding]:
-    """Everything that the captures and the answers are to prove. answered: which server (by name) answered each flow;
-    asked: how many requests were made, each a flow."""
+    """Everything that captures and answers must prove. answered: by flow, the name of the server that answered; asked:
+    how many requests were made, each a flow."""
     l2 = topology.mode == "l2"
     servers = {node.mac if l2 else node.address: node for node in topology.servers}
     checks: tuple[Callable[[], Finding], ...] = (

@@ -1,4 +1,4 @@
-"""What befalls a group of engines in a demonstration, under requests, and what is to be seen of it."""
+"""Failures and changes of a group of engines in a demonstration, under requests, and what they must show."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataplane.lab.steady import Steady
 from dataplane.lab.topology import Node
 
 _FOLLOWS = 2.5
-"""Seconds in which the router is to do without a host that died: BFD finds out after three packets, 500 ms apart."""
+"""Seconds after which the router must have left a dead host: BFD notices after three packets, 500 ms apart."""
 _TAKES_OVER = 5.0
-"""Seconds in which a standby is active: heartbeats for a second, and more where others use the machine."""
+"""Seconds after which a standby must be active: a second of heartbeats, and more on a busy machine."""
 _REPEATED = 1.0
-"""Seconds after which a client repeats a SYN (RFC 6298 section 2): no request that takes less has lost a packet."""
+"""Seconds after which a client repeats a SYN (RFC 6298 section 2); a quicker request has lost no packet."""
 
 
 def run(lab: GroupLab, seen_at: Sequence[Seen], step: Callable[[str], None]) -> Iterator[Finding]:
-    """Have one thing after the other happen; what was seen of each. seen_at: the frames of each engine before."""
+    """Run one event after the other. Returns what was seen of each. seen_at: the frames of each engine before them."""
     engines = lab.group.engines
     if lab.routes:
         yield _spread(seen_at, engines)
@@ -35,7 +35,7 @@ def run(lab: GroupLab, seen_at: Sequence[Seen], step: Callable[[str], None]) -> 
 
 
 def _one_of_two(seen_at: Sequence[Seen], engines: Sequence[Node], active: Node) -> Finding:
-    """The standby forwards nothing. seen_at: the frames of each engine."""
+    """Check that the standby forwards nothing. seen_at: the frames of each engine."""
     frames = {node: len(seen.from_engine) for node, seen in zip(engines, seen_at, strict=True)}
     told = ", ".join(f"{node.name} {count}" for node, count in frames.items())
     holds = [node for node, count in frames.items() if count] == [active]
@@ -43,7 +43,7 @@ def _one_of_two(seen_at: Sequence[Seen], engines: Sequence[Node], active: Node) 
 
 
 def _spread(seen_at: Sequence[Seen], engines: Sequence[Node]) -> Finding:
-    """The router spreads flows over all engines. seen_at: the frames of each one."""
+    """Check that the router spreads flows over all engines. seen_at: the frames of each engine."""
     flows = [{(frame.source, frame.source_port) for frame in seen.from_engine} for seen in seen_at]
     told = ", ".join(f"{node.name} {len(its)}" for node, its in zip(engines, flows, strict=True))
     twice = sum(map(len, flows)) - len(set().union(*flows))
@@ -52,7 +52,7 @@ def _spread(seen_at: Sequence[Seen], engines: Sequence[Node]) -> Finding:
 
 
 def _frozen(lab: GroupLab, step: Callable[[str], None]) -> Iterator[Finding]:
-    """etcd agrees to nothing for a while."""
+    """etcd has no quorum for a while."""
     others = lab.group.members[1:]
     step(f"etcd's members on {' and '.join(node.name for node in others)} stand still, under requests")
     words = ("-c", "configure healthmonitor dsr-tcp", "-c", "failed_checks 3", "-c", "save")
@@ -75,7 +75,7 @@ def _frozen(lab: GroupLab, step: Callable[[str], None]) -> Iterator[Finding]:
 
 
 def _commits(lab: GroupLab) -> dict[str, int]:
-    """The commit that each engine has applied; 0 of one that does not answer."""
+    """The commit that each engine has applied; 0 if it does not answer."""
     return {name: int((lab.status(name) or {}).get("version", 0)) for name in lab.engine_states()}
 
 

@@ -1,7 +1,7 @@
-"""A laboratory of several engines: they share a configuration in an etcd, of which each host has a member, and a router
-learns the VIP from them where they speak BGP.
+"""A laboratory of several engines. They share a configuration in etcd, of which each host runs a member. If they speak
+BGP, a router learns the VIP from them.
 
-The engines' hosts bear the engines' names; so do their state directories, below the laboratory's folder.
+The engines' hosts, and their state directories below the laboratory's folder, have the engines' names.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from dataplane.lab.segments import BRIDGE
 from dataplane.lab.topology import CLIENT, Group, Node
 
 ENGINES_SYSTEM = 65001
-"""The engines' autonomous system, as the examples' sessions have it."""
+"""The engines' autonomous system in the examples' sessions."""
 FOLLOWS = 60.0
-"""Seconds that the router has to follow."""
+"""Seconds that the router has to follow a change."""
 _SETTLES = 5.5
-"""Seconds for which nobody is taken for dead, since an engine heard of etcd: a lease, and a moment."""
+"""Seconds after an engine's first answer from etcd before it can take others for dead: a lease, and a moment."""
 _CLUSTER = "lab"
 _ELSEWHERE = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 class GroupLab(Lab):
-    """One of them."""
+    """A laboratory of several engines."""
 
     def __init__(self, topology: Group, *, name: str = "", driver: str | None = None) -> None:
         super().__init__(topology, name=name, driver=driver)
@@ -85,7 +85,7 @@ class GroupLab(Lab):
     # etcd and the router
 
     def start_members(self) -> None:
-        """Start the members of etcd, and let the store begin with an empty configuration."""
+        """Start the members of etcd, and seed the store with an empty configuration."""
         everybody = ",".join(f"{node.name}=http://{node.address}:2380" for node in self.group.members)
         for node in self.group.members:
             client, peer = (f"http://{node.address}:{port}" for port in (2379, 2380))
@@ -93,13 +93,13 @@ class GroupLab(Lab):
             words += ["--listen-client-urls", client, "--advertise-client-urls", client]
             words += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
             words += ["--initial-cluster", everybody, "--log-level", "error", "--logger", "zap"]
-            words += ["--pre-vote"]  # one that was cut off and comes back has nobody elect anew
+            words += ["--pre-vote"]  # a member that was cut off and comes back starts no election
             self._start(node, words, f"etcd-{node.name}")
         self.state.mkdir(mode=0o700, parents=True)
         self.wait(lambda: not self.shell("cluster", "seed", "--store", self.store).returncode, "etcd to take the store")
 
     def lead(self, node: Node) -> None:
-        """Have a host's member lead etcd, so that it need not find another leader when another host dies."""
+        """Make a host's member lead etcd, so that no election is needed when another host dies."""
         ids = {one: self._asked(one, "status", {})["header"]["member_id"] for one in self.group.members}
         leader = self._asked(node, "status", {})["leader"]
         if leader != ids[node]:
@@ -108,25 +108,25 @@ class GroupLab(Lab):
         self.wait(lambda: self._asked(node, "status", {})["leader"] == ids[node], f"{node.name} to lead etcd")
 
     def _asked(self, node: Node, what: str, body: Mapping[str, str]) -> Mapping[str, Any]:
-        """What a member of etcd answers (etcd 3.4, api_grpc_gateway)."""
+        """Ask a member of etcd (etcd 3.4, api_grpc_gateway)."""
         url = f"http://{node.address}:2379/v3/maintenance/{what}"
         told = self.hosts[node.name].call("curl", "--silent", "--fail", "--data", json.dumps(body), url)
         return dict(json.loads(told))
 
     def freeze(self) -> None:
-        """Have most members of etcd stand still, so that it agrees to nothing."""
+        """Stop most members of etcd, so that it has no quorum."""
         self._frozen = list(self.group.members[1:])
         for node in self._frozen:
             self._programs[f"etcd-{node.name}"].send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Have them go on."""
+        """Let the stopped members go on."""
         for node in self._frozen:
             self._programs[f"etcd-{node.name}"].send_signal(signal.SIGCONT)
         self._frozen = []
 
     def start_router(self) -> None:
-        """Have the router learn the VIP from the engines, by a BIRD of its own."""
+        """Start the router's own BIRD, so that it learns the VIP from the engines."""
         router = self.group.router
         assert router is not None
         sessions = "".join(
@@ -147,7 +147,7 @@ class GroupLab(Lab):
         self._programs["bird"] = self.router.spawn(words, self.log("bird"))
 
     def hops(self) -> set[str]:
-        """The engines, by name, that the router sends the VIP's packets to: by its route, or by its ARP table."""
+        """The names of the engines to which the router sends the VIP's packets, by its route or its ARP table."""
         told = json.loads(self.router.call("ip", "-j", "route", "show", f"{self.group.vip}/32") or "[]")
         hops = {hop["gateway"] for route in told for hop in (route.get("nexthops") or [route]) if "gateway" in hop}
         if not self.routes:
@@ -157,8 +157,8 @@ class GroupLab(Lab):
         return {node.name for node in self.group.engines if node.address in hops}
 
     def sends_to(self, names: Iterable[str], after: Callable[[], object] = lambda: None) -> float:
-        """Wait until the router sends to exactly these engines. after: what happens first. Returns the seconds since
-        that began."""
+        """Wait until the router sends to exactly these engines. after: a call to make first. Returns the seconds since
+        the call began."""
         wanted, begun = set(names), time.monotonic()
         after()
         self.wait(lambda: self.hops() == wanted, f"the router to send to {', '.join(sorted(wanted))} alone", FOLLOWS)
@@ -189,7 +189,7 @@ class GroupLab(Lab):
         self._engines[node.name] = self.hosts[node.name].spawn([*words, *options], self.log(node.name))
 
     def enable(self, node: Node, state: str) -> None:
-        """Give an engine an `enable_state` in the shell. Raises LabError with what that said."""
+        """Set an engine's `enable_state` in the shell. Raises LabError with the shell's output."""
         done = self.shell("-c", f"configure serviceengine {node.name}", "-c", f"enable_state {state}", "-c", "save")
         if done.returncode:
             raise LabError(f"enable_state {state} was refused: {done.stderr}{done.stdout}".strip())
@@ -199,19 +199,19 @@ class GroupLab(Lab):
         self._engines[node.name].send_signal(signum)
 
     def end_one(self, node: Node) -> int:
-        """Wait for the end of an engine that was told to. Returns its exit status."""
+        """Wait for the end of an engine that was told to end. Returns its exit status."""
         return stop(self._engines.pop(node.name))
 
     def status(self, name: str = "") -> Mapping[str, Any] | None:
-        """What an engine reports, the first one where none is named; None while it does not answer. Raises LabError
-        when it ended by itself."""
+        """An engine's report, by default the first one's; None while it does not answer. Raises LabError if it ended by
+        itself."""
         engine = self._engines.get(name := name or self.group.engine_name)
         if engine is not None and engine.poll() is not None:
             raise LabError(f"service engine {name} ended: {self.tail(name)}")
         return super().status(name)
 
     def wait_ready(self) -> None:
-        """Wait until every server takes its share on every engine, and the router sends to those it is to send to."""
+        """Wait until every server has its share on every engine, and the router sends to the right engines."""
         wanted = {node.address: "up" for node in self.group.servers}
         for node in self.group.engines:
             self.wait(lambda name=node.name: self.servers(name) == wanted, f"every server to be up for {node.name}")  # type: ignore[misc]
@@ -221,7 +221,7 @@ class GroupLab(Lab):
             self.wait(lambda: self.active() is not None, "an engine to answer ARP for the VIP")
 
     def active(self) -> Node | None:
-        """The engine that answers ARP for the VIP; None: none does, or more than one."""
+        """The only engine that answers ARP for the VIP; None: none does, or more than one."""
         found = [node for node in self.group.engines if self._answers(node)]
         return found[0] if len(found) == 1 else None
 
@@ -231,22 +231,22 @@ class GroupLab(Lab):
         return any(vip["address"] == self.group.vip and vip["answers_arp"] for vip in vips)
 
     def complete(self) -> bool:
-        """Whether every engine takes every other one to be there."""
+        """Whether every engine sees every other one."""
         told = [(self.status(name) or {}).get("membership") or {} for name in self.engine_states()]
         found = [{one["name"]: one["presence"] for one in its.get("engines", ())} for its in told]
         return all(its == dict.fromkeys(self.engine_states(), "up") for its in found)
 
     def settled(self) -> bool:
-        """Whether each engine has been among the others for so long that it may take one for dead."""
+        """Whether each engine has been in the group long enough to take another one for dead."""
         told = [(self.status(name) or {}).get("membership") or {} for name in self.engine_states()]
         return self.complete() and all(time.time() - its["since"] > _SETTLES for its in told)
 
     def pull(self, node: Node) -> None:
-        """Pull a host's cable out of the switch: as if it died."""
+        """Pull a host's cable out of the switch, as if the host died."""
         self.switch.call("ip", "link", "set", node.name, "nomaster")
 
     def plug(self, node: Node) -> None:
-        """Put it back."""
+        """Put a host's cable back."""
         self.switch.call("ip", "link", "set", node.name, "master", BRIDGE)
 
     def shell(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -256,7 +256,7 @@ class GroupLab(Lab):
         return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
     def tail(self, name: str) -> str:
-        """The last lines of what a program said; of all engines, where the single one is asked for."""
+        """The last lines of a program's log; of all engines' logs, if the single engine's is asked for."""
         if name in self.engine_states() or name == CLIENT:
             return super().tail(name)
         told = [f"{engine}: {super(GroupLab, self).tail(engine)}" for engine in self.engine_states()]

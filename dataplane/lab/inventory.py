@@ -1,4 +1,4 @@
-"""Which laboratories there are on this machine, so that what a killed one left can be found and removed.
+"""Lists the laboratories on this machine, so that what a killed one left can be found and removed.
 
 Each has a folder `/run/avi-lab/NAME` with its record, `lab.json`, its logs, captures and state directory, and
 namespaces named `avi-lab-NAME-…`; nothing of it lies anywhere else, but for the pins of its engines, which the record
@@ -30,8 +30,8 @@ class Record:
     """One laboratory."""
 
     name: str
-    owner: tuple[int, int]  # the process that holds it and the time it started; (0, 0) once it is left standing
-    engines: tuple[str, ...]  # the names of its engines among all on this machine
+    owner: tuple[int, int]  # the process that holds it and that process's start time; (0, 0) once it is left standing
+    engines: tuple[str, ...]  # the names of its engines, unique on this machine
 
     @property
     def held(self) -> bool:
@@ -41,7 +41,7 @@ class Record:
 
 
 def check_name(name: str) -> str:
-    """A laboratory's name, if it can be one: it stands in names of namespaces, where `-` ends it. Raises LabError."""
+    """Check a laboratory's name. It is part of namespaces' names, where `-` ends it. Raises LabError."""
     if not re.fullmatch(r"[a-z0-9]{1,24}", name):
         raise LabError(f"laboratory name {name!r}: expected up to 24 lower-case letters and digits")
     return name
@@ -71,7 +71,7 @@ def release(name: str) -> None:
 
 
 def read(name: str) -> Record:
-    """A laboratory's record. One whose maker was killed before it could write it has none: nobody holds that."""
+    """Read a laboratory's record. If its maker was killed before writing it, the result says that nobody holds it."""
     try:
         data = json.loads((folder(name) / "lab.json").read_text("utf-8"))
         return Record(name, (data["owner"][0], data["owner"][1]), tuple(data["engines"]))
@@ -87,7 +87,7 @@ def names() -> list[str]:
 
 
 def remove(name: str) -> None:
-    """Remove everything of a laboratory: processes, namespaces, pins, files. What is gone already does not matter."""
+    """Remove everything of a laboratory: processes, namespaces, pins, files. Some of it may be gone already."""
     there = namespaces.existing(f"{PREFIX}{check_name(name)}-")
     namespaces.end([pid for each in there for pid in each.processes()], signal.SIGTERM)
     for each in there:

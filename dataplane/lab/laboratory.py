@@ -32,13 +32,13 @@ from dataplane.lab.tcpdump import Capture
 from dataplane.lab.topology import CLIENT, ENGINE, Node, Topology
 
 READY = 30.0
-"""Seconds that the engine, the servers and the health monitors have to come up."""
+"""Seconds that engine, servers and health monitors have to come up."""
 
 
 class Lab:
-    """One laboratory. name: unique on this machine; driver: as `avi-se run --driver`; state: the state directory of
-    shell and engine, by default one that goes with the laboratory; sockets: the kind of device by which DPDK has the
-    engine's interface, "" for what it takes by itself."""
+    """A laboratory with one engine. name: unique on this machine; driver: as `avi-se run --driver`; state: the state
+    directory of shell and engine, by default one that is removed with the laboratory; sockets: the kind of device by
+    which DPDK opens the engine's interface, "" = DPDK's own choice."""
 
     def __init__(
         self,
@@ -98,11 +98,11 @@ class Lab:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _running(self) -> list[subprocess.Popen[bytes]]:
-        """What is to be ended, the engine first."""
+        """The processes to end, the engine first."""
         return [*([self.engine] if self.engine else []), *self._servers.values()]
 
     def leave(self) -> None:
-        """Let it stand when this process ends; `avi-lab down` removes it."""
+        """Leave it standing when this process ends; `avi-lab down` removes it."""
         inventory.release(self.name)
         self._standing = True
 
@@ -113,8 +113,8 @@ class Lab:
         return {self.topology.engine_name: self.state}
 
     def start_engine(self, *options: str) -> None:
-        """Run `avi-se run` with these options in the engine's namespace, and wait for its answer. Raises LabError with
-        what it said."""
+        """Run `avi-se run` with these options in the engine's namespace, and wait until it answers. Raises LabError
+        with its output."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         words = [sys.executable, "-m", "dataplane", "run", "--state", str(self.state), "--interface", self.interface]
         words += ["--name", self.topology.engine_name, *(("--driver", self.driver) if self.driver else ())]
@@ -130,7 +130,7 @@ class Lab:
         return status
 
     def status(self, name: str = "") -> Mapping[str, Any] | None:
-        """What the engine, or one of several by its name, reports; None while it does not answer. Raises LabError when
+        """The report of the engine, or of one of several by its name; None while it does not answer. Raises LabError if
         it ended by itself."""
         if self.engine is not None and self.engine.poll() is not None:
             raise LabError(f"the service engine ended: {self.tail(ENGINE)}")
@@ -186,13 +186,14 @@ class Lab:
         self.wait(listening, f"{node.name} to listen on port {topology.port}")
 
     def stop_server(self, node: Node, signum: int = signal.SIGKILL) -> None:
-        """End a server's program: its host answers with resets from then on."""
+        """End a server's program; its host answers with resets from then on."""
         stop(self._servers.pop(node.name), signum)
 
     # the shell
 
     def configure(self, session: Path | None = None) -> str:
-        """Replay a session of the shell; its transcript. Raises LabError with the transcript when a line is refused."""
+        """Replay a session of the shell. Returns its transcript. Raises LabError with the transcript if a line is
+        refused."""
         run = self.shell("--transcript", "-f", str(session or self.topology.session))
         if run.returncode:
             raise LabError(f"avi-shell refused the session (status {run.returncode}): {run.stderr}{run.stdout}".strip())
@@ -206,7 +207,7 @@ class Lab:
     # looking and waiting
 
     def wait(self, reached: Callable[[], bool], what: str, timeout: float = READY) -> None:
-        """Poll until something is so. Raises LabError, naming it, when it is not in time."""
+        """Poll until a condition holds. Raises LabError that names the condition if it does not in time."""
         deadline = time.monotonic() + timeout
         while not reached():
             if time.monotonic() > deadline:
@@ -214,13 +215,13 @@ class Lab:
             time.sleep(0.02)
 
     def wait_ready(self) -> None:
-        """Wait until every server takes its share and the VIP is announced."""
+        """Wait until every server has its share and the VIP is announced."""
         wanted = {node.address: "up" for node in self.topology.servers}
         self.wait(lambda: self.servers() == wanted and self.announced(), "every server to be up")
 
     def servers(self, engine: str = "") -> dict[str, str]:
-        """State by address, as the engine tells it, of the servers whose state is settled in the table: `up` means that
-        it has a share."""
+        """The engine's state of each server, by address, once the pool's table agrees with it: `up` means that the
+        server has a share."""
         told = self.status(engine)
         pools = told["pools"] if told else ()
         return {
@@ -236,29 +237,30 @@ class Lab:
         return any(vip["address"] == self.topology.vip and vip["announced"] for vip in (told["vips"] if told else ()))
 
     def ask(self, ports: range, *words: str) -> list[Answer]:
-        """One request from each of the client's source ports; the answers. words: more options of `lab.requests`."""
+        """Make one request from each of the client's source ports. Returns the answers. words: more options of
+        `lab.requests`."""
         return self.start_asking(ports, *words).finish()
 
     def start_asking(self, ports: range, *words: str) -> Asking:
-        """The same, while something else happens."""
+        """Start requests as `ask` does, and go on while they run."""
         topology = self.topology
         line = [sys.executable, "-m", "dataplane.lab.requests", "--to", f"{topology.vip}:{topology.port}"]
         line += ["--ports", f"{ports[0]}-{ports[-1]}", *(("--udp",) if topology.protocol == "udp" else ()), *words]
         return Asking(self.hosts[CLIENT].command(*line))
 
     def capture(self, port: str) -> Capture:
-        """Start tcpdump on a port of the switch: what the host of that name sends and receives."""
+        """Start tcpdump on a host's port of the switch: it sees what the host sends and receives."""
         capture = Capture(self.switch, port, self.folder / f"{port}.pcap", self.log(f"tcpdump-{port}"))
         self._captures.append(capture)
         capture.wait()
         return capture
 
     def finish_captures(self) -> None:
-        """End the captures once everything that was sent so far, and what the engine made of it, is in them.
+        """End the captures once they hold everything that was sent so far, and what the engine made of it.
 
-        The driver takes frames in their order: it has answered a ping, so it holds none of before. A last datagram,
-        which the engine's host gets past the driver, proves that tcpdump has written them all. Raises LabError when a
-        capture is not complete.
+        The driver takes frames in order, so once it answers a ping it holds no earlier frame. A last datagram, which
+        passes the driver to the engine's host, proves that tcpdump has written them all. Raises LabError if a capture
+        is not complete.
         """
         if not inside(self.hosts[CLIENT], partial(ping.answered, self.topology.vip, READY)):
             raise LabError(f"{self.topology.vip} did not answer a ping for {READY:.0f} s")
@@ -273,11 +275,11 @@ class Lab:
         self._captures.clear()
 
     def log(self, name: str) -> Path:
-        """The file of what a program said."""
+        """The file with a program's output."""
         return self.folder / f"{name}.log"
 
     def tail(self, name: str) -> str:
-        """The last lines of what a program said."""
+        """The last lines of a program's output."""
         try:
             return "\n".join(self.log(name).read_text(errors="replace").splitlines()[-12:])
         except OSError:

@@ -20,7 +20,7 @@ from dataplane.errors import LabError
 
 FOLDER = Path("/run/netns")
 PATIENCE = 5.0
-"""Seconds that a process has to end when it is asked to."""
+"""Seconds that a process has to end when asked."""
 
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 
@@ -35,37 +35,37 @@ class Namespace:
 
     @property
     def path(self) -> Path:
-        """Its file."""
+        """The namespace's file."""
         return FOLDER / self.name
 
     def create(self) -> None:
-        """Make it, with nothing in it but a loopback. Raises LabError."""
+        """Make the namespace, with only a loopback in it. Raises LabError."""
         call("ip", "netns", "add", self.name)
 
     def remove(self) -> None:
-        """Kill what runs in it and remove it, if it is there."""
+        """Kill what runs in the namespace and remove it, if it exists."""
         if not self.path.exists():
             return
         end(self.processes(), signal.SIGKILL)
         call("ip", "netns", "del", self.name)
 
     def command(self, *words: str) -> list[str]:
-        """The command line that runs a program there."""
+        """The command line that runs a program in the namespace."""
         return ["nsenter", f"--net={self.path}", *words]
 
     def call(self, *words: str, text: str | None = None) -> str:
-        """Run a program there to its end; its standard output. Raises LabError with what it said."""
+        """Run a program in the namespace to its end. Returns its standard output. Raises LabError with its output."""
         return call(*self.command(*words), text=text)
 
     def spawn(self, words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-        """Start a program there, out of reach of the terminal's signals; what it says goes to a file."""
+        """Start a program in the namespace, out of reach of the terminal's signals. Its output goes to a file."""
         with log.open("ab") as sink:
             return subprocess.Popen(
                 self.command(*words), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
             )
 
     def processes(self) -> list[int]:
-        """The processes that are in it."""
+        """The processes in the namespace."""
         try:
             wanted = self.path.stat().st_ino
         except FileNotFoundError:
@@ -100,7 +100,7 @@ def existing(prefix: str) -> list[Namespace]:
 
 
 def end(pids: Iterable[int], signum: int = signal.SIGTERM) -> None:
-    """Send a signal and wait until the processes are gone; what stays on is killed."""
+    """Send a signal and wait until the processes are gone; kill those that stay."""
     waiting = _signal(pids, signum)
     deadline = time.monotonic() + PATIENCE
     while waiting and time.monotonic() < deadline:
@@ -122,12 +122,13 @@ def stop(process: subprocess.Popen[bytes], signum: int = signal.SIGTERM) -> int:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that waits for its parent to take note does not."""
+    """Whether a process runs; a zombie does not."""
     return started(pid) is not None
 
 
 def started(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot: with its number this names it for good; None: it is gone."""
+    """When a process started, in clock ticks since boot; None: it is gone. Process number and start together are
+    unique."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -136,7 +137,7 @@ def started(pid: int) -> int | None:
 
 
 def call(*words: str, text: str | None = None) -> str:
-    """Run a program to its end; its standard output. Raises LabError with what it said."""
+    """Run a program to its end. Returns its standard output. Raises LabError with its output."""
     try:
         run = subprocess.run(words, input=text, capture_output=True, text=True)
     except FileNotFoundError:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 
 def configuration(name: str, folder: Path, port: int) -> str:
-    """An nginx.conf that touches nothing outside its folder. One process, no connection kept: each request of a client
-    is a TCP connection, and so a flow, of its own."""
+    """An nginx.conf that touches nothing outside its folder. One process, no keep-alive: each request has its own TCP
+    connection, and so its own flow."""
     temporary = "".join(
         f"    {kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )

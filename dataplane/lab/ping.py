@@ -1,4 +1,4 @@
-"""An ICMP echo (RFC 792) that is asked until it is answered."""
+"""Sends ICMP echo requests (RFC 792) until one is answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def answered(address: str, patience: float) -> bool:
     namespace."""
     deadline = time.monotonic() + patience
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
-        raw.connect((address, 0))  # answers of others are not taken
+        raw.connect((address, 0))  # ignores answers from other hosts
         body = os.urandom(20)
         while (left := deadline - time.monotonic()) > 0:
             raw.send(_message(REQUEST, body))

@@ -1,9 +1,9 @@
 """A client that tells which server answered each of its requests: `python -m dataplane.lab.requests --to IP:PORT …`.
 
-Each request is a flow of its own, from a source port of the caller's choice. TCP: an HTTP request, the answer's body is
-the server's name. UDP: a datagram, sent again after a while like any client would, the answer starts with the name.
-One JSON object a line on standard output, as answers come:
-{"port": source port, "server": name or null, "error": text, "at": seconds of CLOCK_MONOTONIC at the start, "took": s}
+Each request is its own flow, from a source port that the caller chooses. TCP: an HTTP request, whose answer's body is
+the server's name. UDP: a datagram, which is sent again after a while as clients do; the answer starts with the name.
+One JSON object a line on standard output, as answers come: {"port": source port, "server": name or null, "error": text,
+"at": seconds of CLOCK_MONOTONIC at the start, "took": s}
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ RESEND = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one request."""
+    """The outcome of one request."""
 
     port: int  # its source port
     server: str | None  # name of the server that answered
-    error: str  # empty where it was answered as it should
+    error: str  # "" if it was answered correctly
     at: float  # seconds of CLOCK_MONOTONIC at its start
     took: float  # seconds
 
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def ask_http(to: tuple[str, int], port: int, timeout: float) -> Answer:
-    """One HTTP request over a connection of its own, reset at its end so that the port is free again."""
+    """Make one HTTP request over its own connection, which is reset at the end so that the port is free again."""
     at = time.monotonic()
     server, error = None, ""
     try:
@@ -87,7 +87,7 @@ def ask_http(to: tuple[str, int], port: int, timeout: float) -> Answer:
 
 
 def ask_datagram(to: tuple[str, int], port: int, timeout: float) -> Answer:
-    """One datagram and its answer."""
+    """Send one datagram and wait for its answer."""
     at = time.monotonic()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
         try:

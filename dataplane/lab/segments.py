@@ -1,7 +1,7 @@
-"""The network of a laboratory: a namespace a host, a bridge a segment.
+"""The network of a laboratory: one namespace for each host, one bridge for each segment.
 
-Every host has one interface, eth0; the switch is a bridge in a namespace of its own whose ports bear the hosts' names.
-Those behind a router have a second bridge, and the router two interfaces: eth0 on the first one, eth1 on theirs.
+Every host has one interface, eth0. The switch is a bridge in its own namespace; its ports have the hosts' names. Hosts
+behind a router are on a second bridge. The router has two interfaces: eth0 on the first bridge, eth1 on the second.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Segments:
         self._send_whole(space, "eth1", FAR)
 
     def _send_whole(self, space: Namespace, link: str, port: str) -> None:
-        """A frame forwarded by XDP keeps the checksum its sender left; so nobody leaves one to the hardware."""
+        """Switch off checksum offload: XDP forwards a frame with the checksum that its sender left unfinished."""
         for where, name in ((space, link), (self.switch, port)):
             where.call("ethtool", "-K", name, "tx", "off")
 

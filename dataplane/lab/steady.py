@@ -1,4 +1,4 @@
-"""Requests all the while, each over a connection of its own, while something happens."""
+"""Makes requests all the time while something happens, each over its own connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ PATIENCE = 30.0
 
 
 class Steady:
-    """`with Steady(lab) as steady: …`, then `steady.answers`, in the order in which they were asked for."""
+    """Makes requests inside `with Steady(lab) as steady: …`; then `steady.answers` has the answers in the requests'
+    order."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab, self._ending = lab, threading.Event()
@@ -44,7 +45,7 @@ class Steady:
         return max((answer.took for answer in self.answers), default=0.0)
 
     def words(self) -> str:
-        """What came of it, for people."""
+        """The outcome in words, for people."""
         told = f"{len(self.answers)} requests, {self.unanswered} of them unanswered"
         return f"{told}, the slowest took {self.slowest:.2f} s"
 

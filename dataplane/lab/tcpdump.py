@@ -1,4 +1,4 @@
-"""tcpdump on one port of a switch, from the first frame after `wait` to `stop`."""
+"""Runs tcpdump on one port of a switch: it has every frame from the return of `wait` to `stop`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataplane.lab.namespaces import Namespace, stop
 
 PATIENCE = 10.0
 LARGEST = 2048
-"""Bytes kept of a frame, more than any here has: the ring of tcpdump holds as many frames as this fits into BUFFER."""
+"""Bytes kept of a frame, more than any frame here has. tcpdump's ring holds BUFFER divided by this many frames."""
 BUFFER = 32768
 """Kilobytes of the ring."""
 
@@ -43,12 +43,12 @@ class Capture:
         return mark in self.path.read_bytes()
 
     def lost(self) -> int:
-        """How many frames were too many for tcpdump, once it has ended; a capture that lost some proves nothing."""
+        """How many frames tcpdump lost, once it has ended. A capture that lost some proves nothing."""
         told = re.search(r"^(\d+) packets? dropped by kernel", self._log.read_text(errors="replace"), re.MULTILINE)
         if told is None:
             raise LabError(f"tcpdump on {self.port} did not end well: {self._log.read_text(errors='replace').strip()}")
         return int(told[1])
 
     def stop(self) -> None:
-        """End it; it may have ended already."""
+        """End tcpdump, which may have ended already."""
         stop(self._process, signal.SIGINT)

@@ -1,4 +1,4 @@
-"""What a laboratory looks like, as its TOML file says.
+"""The topology of a laboratory, read from a TOML file.
 
 title = "…"                  one line for people
 session = "l2_dsr.avi"       the shell session that configures it, beside this file
@@ -35,7 +35,7 @@ from dataplane.errors import LabError
 
 EXAMPLES = Path(__file__).parent / "examples"
 CLIENT, ENGINE, ROUTER, FAR, SWITCH = "client", "engine", "router", "far", "switch"
-"""Names that are taken: of hosts, and `far` of the router's port on the servers' segment."""
+"""Names that no server may have: those of other hosts, and `far`, the router's port on the servers' segment."""
 PROTOCOLS = ("tcp", "udp")
 
 
@@ -58,13 +58,13 @@ class Router:
 
     near: Node  # its end on the engine's segment
     far: Node  # its end on the other one
-    network: ipaddress.IPv4Network  # of the other one
+    network: ipaddress.IPv4Network  # of the other segment
     system: int = 0  # its autonomous system, 0 = it does not speak BGP
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """A laboratory: who is on its segments, and which service the VIP has."""
+    """A laboratory with one engine: the hosts on its segments, and the VIP's service."""
 
     title: str  # one line for people
     session: Path  # the shell session that configures it
@@ -90,7 +90,7 @@ class Topology:
 
     @property
     def forwarders(self) -> tuple[Node, ...]:
-        """The hosts of the engines, which bear their names where there are several."""
+        """The hosts of the engines; if there are several, they have the engines' names."""
         return (self.engine,)
 
     def is_far(self, node: Node) -> bool:
@@ -109,16 +109,16 @@ class Topology:
 
     @property
     def entry(self) -> Node:
-        """Whose MAC address requests have when they arrive at an engine."""
+        """The host whose MAC address is the source of requests that arrive at an engine."""
         return self.client
 
     @property
     def exit(self) -> Node | None:
-        """Whose MAC address answers have when they arrive at the client; None: the server's."""
+        """The host whose MAC address is the source of answers that arrive at the client; None: the server."""
         return self.router.near if self.router else None
 
     def server(self, name: str) -> Node:
-        """A server by its name or address. Raises LabError naming those there are."""
+        """Find a server by its name or address. Raises LabError that lists the servers."""
         for node in self.servers:
             if name in (node.name, node.address):
                 return node
@@ -128,14 +128,14 @@ class Topology:
 @dataclass(frozen=True, slots=True)
 class Group(Topology):
     """A laboratory of several engines that share a configuration. The client is behind the router; `engine` is the
-    first of them, on whose host the shell runs."""
+    first engine, on whose host the shell runs."""
 
     engines: tuple[Node, ...] = ()
     witness: Node | None = None  # a host with a member of etcd alone
 
     @property
     def mode(self) -> str:
-        """Servers are on the engines' segment."""
+        """Always layer 2: the servers are on the engines' segment."""
         return "l2"
 
     @property

@@ -1,7 +1,7 @@
 """A datagram echo server that says who it is: `python -m dataplane.lab.udpecho NAME PORT`.
 
-It answers every datagram with its name, a space and the datagram. Like any echo service (RFC 862) it listens on TCP as
-well: a connection is taken and closed, which is all that a TCP health monitor asks for.
+It answers every datagram with its name, a space and the datagram. Like any echo service (RFC 862) it also listens on
+TCP. It accepts a connection and closes it, which is enough for a TCP health monitor.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(name: str, port: int) -> None:
 
 
 def _answer(datagrams: socket.socket, name: bytes) -> None:
-    """Answer from the address that was asked: left to itself, the kernel would take the interface's, not the VIP."""
+    """Answer from the address that was asked. By default the kernel would use the interface's address, not the VIP."""
     data, control, _, client = datagrams.recvmsg(LARGEST, socket.CMSG_SPACE(12))
     asked = next(body for level, kind, body in control if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO))
     source = struct.pack("=i4s4s", 0, asked[8:12], bytes(4))

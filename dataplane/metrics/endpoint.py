@@ -1,6 +1,6 @@
 """The HTTP endpoint: `/metrics` for Prometheus, `/` for a browser.
 
-Threads of its own answer; the engine's loop gives the values alone.
+Its own threads answer requests; the engine's loop only supplies the values.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import NamedTuple
 from dataplane.errors import EngineError
 
 TIMEOUT = 10.0
-"""Seconds that a client may take for its request, and the loop for an answer."""
+"""Seconds that a client may take for its request, and seconds that the loop may take for an answer."""
 AT_ONCE = 8
-"""Clients that are answered at a time."""
+"""How many clients are answered at the same time."""
 
 
 class Answer(NamedTuple):
@@ -25,16 +25,16 @@ class Answer(NamedTuple):
 
     content_type: str
     body: str
-    policy: str = "default-src 'none'"  # what a browser may do with it (CSP)
+    policy: str = "default-src 'none'"  # the header Content-Security-Policy
 
 
 Resource = Callable[[str], Awaitable[Callable[[], Answer]]]
-"""Takes the values on the loop, given the query of the address. What it returns makes the answer of them, in the thread
-of the client."""
+"""Takes the values on the loop for a URL's query. Returns a function that makes the answer from them in the client's
+thread."""
 
 
 class Endpoint:
-    """Serves resources by path until `close`. Raises EngineError where the address cannot be had."""
+    """Serves resources by path until `close`. Raises EngineError if it cannot listen on the address."""
 
     def __init__(self, at: tuple[str, int], resources: Mapping[str, Resource]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -49,16 +49,16 @@ class Endpoint:
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The port on which it listens."""
         return int(self._server.server_address[1])
 
     async def close(self) -> None:
-        """Serve no more."""
+        """Stop serving."""
         await asyncio.to_thread(self._server.shutdown)
         self._server.server_close()
 
     def answer(self, path: str) -> tuple[HTTPStatus, Answer]:
-        """What a client gets; called in the client's thread."""
+        """The answer for a client; called in the client's thread."""
         place, _, query = path.partition("?")
         resource = self._resources.get(place)
         if resource is None:
@@ -85,7 +85,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 32
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is nobody's concern."""
+        """Ignore clients that went away."""
 
 
 def _handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
@@ -111,6 +111,6 @@ def _handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
         do_HEAD = do_GET
 
         def log_message(self, format: str, *args: object) -> None:
-            """A request is no event."""
+            """Log nothing: a request is no event."""
 
     return Handler

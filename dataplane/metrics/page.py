@@ -1,7 +1,7 @@
 """The page for a browser: services, servers with reasons, rates, drops, events. Pure: a report in, HTML out.
 
-It has no script and loads nothing; the browser asks anew by itself. Where a pool has many servers, those that are not
-up stand there with a link to a list of all.
+It has no script and loads nothing; the browser reloads it by itself. For a pool with many servers it shows those that
+are not up, and a link to a list of all.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from dataplane.ratehistory import RateHistory, short, sparkline
 Report = Mapping[str, Any]
 
 REFRESH = 5
-"""Seconds until the browser asks anew."""
+"""Seconds until the browser reloads the page."""
 FEW, MANY = 20, 500
-"""Servers of a pool that stand on the page of all, and on a page of their pool."""
+"""The most servers of a pool on the main page, and on a page of the pool."""
 BARS = 30
 """Rates that are drawn."""
 STYLE = """
@@ -41,18 +41,18 @@ POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     f"style-src 'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'"
 )
-"""What a browser may do with the page: nothing but use its own style."""
+"""The header Content-Security-Policy: the page may use only its own style."""
 
 
 class Asked(NamedTuple):
-    """What of the engine is wanted."""
+    """What a browser asks to see of the engine."""
 
     pool: str = ""  # the uuid of one pool, or all
-    first: int = 0  # server of the pool that stands first
+    first: int = 0  # position of the first server to show
 
 
 def asked(query: str) -> Asked:
-    """What the query of an address says; what it cannot say is left out."""
+    """Read a URL's query; invalid parts are ignored."""
     fields = parse_qs(query, max_num_fields=8) if query.count("&") < 8 else {}
     first = fields.get("from", ["0"])[0]
     number = int(first) if first.isascii() and first.isdecimal() and len(first) < 10 else 0
@@ -149,7 +149,7 @@ def _pool(pool: Report, rates: RateHistory, asked: Asked) -> Iterator[str]:
 
 
 def _shown(pool: Report, asked: Asked) -> tuple[Sequence[Report], list[str]]:
-    """The servers of a pool that stand on the page, and what is said of the others."""
+    """The servers of a pool to show on the page, and a sentence about the others."""
     servers = pool["servers"]
     if asked.pool:
         first = min(asked.first, max(0, len(servers) - 1))

@@ -1,4 +1,4 @@
-"""What an engine's metrics are at one moment, as values: taken on the engine's loop, written by another thread.
+"""An engine's metrics at one moment, as values: taken on the engine's loop, written by another thread.
 
 Nothing here is shared with the engine afterwards. The names of pools and servers are written once and kept, since
 100,000 servers have half a million lines of them.
@@ -21,7 +21,7 @@ from dataplane.plan.index import Members
 from dataplane.runtime.turns import Turns
 
 AT_ONCE = 500
-"""Servers that are read before the clock is looked at."""
+"""How many servers are read between two looks at the clock."""
 
 
 class ServiceMetrics(NamedTuple):
@@ -40,10 +40,10 @@ class PoolMetrics(NamedTuple):
 
     labels: str
     servers: Sequence[str]  # their labels
-    up: bytes  # 1 where a server is up
-    enabled: bytes  # 1 where an operator has not taken it out
+    up: bytes  # 1 = the server is up
+    enabled: bytes  # 1 = the server is enabled
     weights: Sequence[int]
-    shares: Sequence[float]  # of the pool's slots
+    shares: Sequence[float]  # the server's part of the pool's slots
     packets: Sequence[int]
     bytes: Sequence[int]
     failed: Sequence[int]  # probes that failed
@@ -85,7 +85,7 @@ class _Names:
         self.weights = [server.weight for server in members.servers]
 
     def fits(self, service: plan.Service, members: Members) -> bool:
-        """Whether they are this pool's still."""
+        """Whether the labels still fit this pool."""
         name, tenant, servers = self.of
         return servers is members.servers and (name, tenant) == (
             service.pool,
@@ -101,7 +101,8 @@ class Gatherer:
         self._names: dict[str, _Names] = {}
 
     async def snapshot(self) -> Snapshot:
-        """The metrics as they are now. Others have the loop in between, so thousands of pools are not of one moment."""
+        """Take the metrics. The loop does other work in between, so thousands of pools are not of exactly one
+        moment."""
         engine, turns = self._engine, Turns()
         counters = engine.driver.counters()
         services = dict(engine.services)

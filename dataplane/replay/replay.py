@@ -1,4 +1,4 @@
-"""Replay: the forwarding decision on a capture file, with a plan and a network that are given instead of found.
+"""Replays a capture file through the forwarding decision. Plan and network are given, not discovered.
 
 Every server counts as up. The clock is the capture's.
 """
@@ -28,7 +28,8 @@ from dataplane.replay.surroundings import Surroundings
 
 
 def fill(values: Tables, planned: plan.Plan, around: Surroundings) -> None:
-    """Put a plan's values, every server up. Raises NetworkError where the file leaves a server's MAC address out.
+    """Fill a driver's tables from a plan, with every server up. Raises NetworkError if the file lacks a server's MAC
+    address.
 
     Virtual services do not share pools here: each has its own, so that its servers are counted apart.
     """
@@ -55,7 +56,7 @@ def fill(values: Tables, planned: plan.Plan, around: Surroundings) -> None:
 
 
 def _pool(service: plan.Service) -> str:
-    """The uuid of a service's pool here: as short as the XDP program's pools want it."""
+    """The uuid of a service's pool here, short enough for the XDP program's pools."""
     return blake2b(f"{service.pool_uuid} {service.uuid}".encode(), digest_size=16).hexdigest()
 
 
@@ -69,16 +70,16 @@ def replayer(driver: str, planned: plan.Plan, around: Surroundings) -> Iterator[
 
 @dataclass(slots=True)
 class Seen:
-    """What is to be known of a capture beside what became of its frames."""
+    """Facts about a capture itself, apart from the verdicts on its frames."""
 
     frames: int = 0
     cut: int = 0  # frames whose end was not captured
-    unfilled: int = 0  # IPv4 headers whose checksum was left to a card
-    left_out: list[dict[str, int]] = field(default_factory=list)  # frames too large for the driver to be tried on
+    unfilled: int = 0  # IPv4 headers whose checksum the sender left to its network card
+    left_out: list[dict[str, int]] = field(default_factory=list)  # frames that are too large for the driver
 
 
 def replay(replayer: Replayer, planned: plan.Plan, source: Path, target: Path) -> dict[str, Any]:
-    """Decide every frame of a capture, write what would have left, and sum up: see `summary`.
+    """Decide about every frame of a capture, write the frames that would have left, and return `summary`.
 
     Raises PlanError where the capture cannot be read or written, or is not of Ethernet frames; DriverError.
     """

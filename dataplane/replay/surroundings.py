@@ -1,4 +1,4 @@
-"""The network of a replay, given by a neighbours file instead of found.
+"""The network of a replay, read from a neighbours file.
 
     {"interfaces": [{"name": "eth0", "mac": "02:…", "ip": ["10.0.0.1/24"], "mtu": 1500}],
      "neighbours": [{"ip": "10.0.0.11", "mac": "02:…", "interface": "eth0"}],

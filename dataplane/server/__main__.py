@@ -24,7 +24,8 @@ from dataplane.server.preparation import L2, L3, LOOPBACK, Advice, Host, Problem
 
 OK, WRONG = 0, 1
 _ROUNDS = 3
-"""Times that the host is looked at, at most: what mends one problem may cause another, as a new tunnel device does."""
+"""How many times at most `apply` looks at the host: mending one problem may cause another, as a new tunnel device
+does."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -178,7 +179,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
 
 
 def _decapsulation(host: Host) -> str | None:
-    """What takes packets out of their tunnel. The program comes first: it is at the ingress."""
+    """What decapsulates packets, in words. The program comes before tunnel devices, since it is at the ingress."""
     if host.decapsulated is not None:
         return "program"
     return ", ".join(tunnel.name for tunnel in host.tunnels) or None

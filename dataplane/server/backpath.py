@@ -12,7 +12,7 @@ from dataplane.server.preparation import BadHop
 from dataplane.vip import arp
 
 _TIMES, _WAIT = 3, 0.3
-"""Requests, and seconds that each has for an answer."""
+"""How many ARP requests to send, and seconds to wait for each answer."""
 
 
 def bad_next_hop(route: dict[str, Any], client: str) -> BadHop | None:

@@ -25,8 +25,8 @@ _ANYBODY = ("any", "0.0.0.0", None)
 
 
 def look(wanted: Wanted, *, ask: bool = False) -> Host:
-    """The host, as far as it matters for what is wanted, in this namespace. ask: its next hops towards clients are
-    asked whether they are there. Raises ServerError."""
+    """Look at the host in this namespace, as far as `wanted` needs it. ask: also ask its next hops towards clients by
+    ARP. Raises ServerError."""
     ends = tunnels() if wanted.mode == L3 else []
     try:
         settings = {key: sysctl.read(key) for key in needed_settings(wanted.interface, ends)}

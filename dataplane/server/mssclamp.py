@@ -15,7 +15,7 @@ from dataplane.errors import ServerError
 
 TABLE = "avi_server"
 PRIORITY = 150
-"""After source address translation (srcnat, 100): by then, answers from a container come from their VIP."""
+"""The hook's priority, after source address translation (srcnat, 100): then answers from a container have their VIP."""
 
 
 def limits() -> dict[str, int]:

@@ -30,7 +30,7 @@ OWN_TUNNELS = {IPIP: "avi-ipip", GRE: "avi-gre"}
 _TUNNEL_NAMES = {IPIP: tunnels.NAMES[plan.L3_IPIP], GRE: tunnels.NAMES[plan.L3_GRE]}
 _TCP_OVERHEAD = 40
 _TUNNEL_OVERHEAD = 24
-"""Bytes in front of the client's packet, those of GRE included: a member does not know which kind it will get."""
+"""Bytes in front of the client's packet with GRE, the longer kind: a member does not know which kind it will get."""
 
 ARP_SILENT = frozenset({"1", "2", "8"})
 """Values of arp_ignore with which no other interface answers ARP for an address of `lo` (ip-sysctl)."""
@@ -159,7 +159,7 @@ class Host:
     settings: Mapping[str, str]  # the values of `needed_settings`, by key
     routes: Mapping[str, str | None]  # by client, the interface that answers leave by; None: there is no route
     mtu: int = 1500  # bytes, of the interface that packets arrive on
-    # The rest is for layer 3.
+    # The rest is only for layer 3.
     tunnels: Sequence[Tunnel] = ()  # ours, and others that are up
     decapsulated: frozenset[str] | None = None  # VIPs that the program decapsulates for; None: it is not there
     limits: Mapping[str, int] = field(default_factory=dict)  # bytes of the largest segments announced, by VIP
@@ -174,7 +174,7 @@ def needed_settings(interface: str, devices: Iterable[Tunnel] = ()) -> tuple[str
 
 
 def problems(wanted: Wanted, host: Host) -> list[Problem]:
-    """Everything that keeps a member from answering for its VIPs, in the order in which to mend it.
+    """Find everything that keeps a member from answering for its VIPs, in the order in which to mend it.
 
     The kernel settings come before the address: a host that answers ARP for the VIP even for a moment takes the service
     engine's traffic away.

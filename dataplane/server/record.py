@@ -35,9 +35,9 @@ class Record:
     hooks: list[str] = field(default_factory=list)  # interfaces on which it also made the qdisc for the program
     links: list[str] = field(default_factory=list)  # tunnel devices it made
     modules: list[str] = field(default_factory=list)  # kernel modules loaded for these
-    addresses: list[list[str]] = field(default_factory=list)  # VIP and others' tunnel device that it put it on
+    addresses: list[list[str]] = field(default_factory=list)  # VIP and the foreign tunnel device that got it
     limits: dict[str, int] = field(default_factory=dict)  # bytes of segments it limited, by VIP
-    processes: int = 0  # inode of the PID namespace of who wrote it, 0 = unknown
+    processes: int = 0  # inode of the writer's PID namespace, 0 = unknown
 
     @property
     def empty(self) -> bool:
@@ -90,8 +90,8 @@ def forget(inode: int) -> None:
 
 
 def _forget_gone() -> None:
-    """Remove the records of namespaces that are gone, as far as this process can tell: whoever wrote a record saw the
-    same processes."""
+    """Remove the records of namespaces that are gone. Only records of writers that saw the same processes are
+    judged."""
     paths = [path for path in FOLDER.glob("*.json") if path.stem.isdecimal()]
     if not paths:
         return
@@ -124,7 +124,7 @@ def _namespaces() -> set[int]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder; nothing of a process that has ended meanwhile."""
+    """The entries of a folder; none if it is of a process that has ended meanwhile."""
     try:
         return [folder / name for name in os.listdir(folder)]
     except OSError:
