@@ -56,11 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has left; the interpreter would complain once more when it closes the stream.
+        # The reader of the output has gone; the interpreter would complain again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
     except OSError as exc:
-        # Output on a full disk: what was committed is, and what is still buffered cannot be written at the end.
+        # Output on a full disk: commits are made, and what is still buffered cannot be written at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         print(f"avi-shell: error: {exc.filename or 'output'}: {exc.strerror}", file=sys.stderr)
         return REFUSED
@@ -142,7 +142,7 @@ def _shell(arguments: argparse.Namespace) -> int:
         return _opened(arguments, sources, None)
     from avi_shell.fronts.keyboard import Keyboard
 
-    with Keyboard(sys.stdin.fileno()) as keyboard:  # early: what is typed ahead is echoed once
+    with Keyboard(sys.stdin.fileno()) as keyboard:  # before anything else: what is typed ahead is then echoed only once
         return _opened(arguments, sources, keyboard)
 
 
@@ -246,7 +246,7 @@ def _stdin() -> Source:
 
 
 def _sources(inputs: Sequence[tuple[str, str]]) -> list[Source]:
-    """The sources in the order given. Files are read at once: a missing one is found before anything is done."""
+    """The sources in the order given. All files are read first, so a missing one is found before anything is done."""
     sources = []
     for number, (option, value) in enumerate(inputs, 1):
         if option == "c":

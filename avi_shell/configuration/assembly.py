@@ -1,4 +1,4 @@
-"""A virtual service with all that it refers to: what rules, notices and the compiler look at. Pure values."""
+"""A virtual service with everything that it refers to, for rules, notices and the compiler. Pure values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FAST_PATHS = {
     "PROTOCOL_TYPE_TCP_FAST_PATH": "tcp_fast_path_profile",
     "PROTOCOL_TYPE_UDP_FAST_PATH": "udp_fast_path_profile",
 }
-"""The network profile types that can hold a `dsr_profile`, and the message that does."""
+"""The types of network profiles that can hold a `dsr_profile`, each with the message that holds it."""
 
 GLOBAL = "global"
 """The VRF context in which engines forward."""
@@ -22,7 +22,7 @@ Lookup = Callable[[str], Document | None]
 
 
 Holding = tuple[str, str]
-"""Something that an object holds: the role in which it does, and the value."""
+"""Something that an object holds: its role, and the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class Claim:
 
 
 class Part(NamedTuple):
-    """A field of an object: whom and what a rule is about."""
+    """A field of an object, as the subject of a rule."""
 
-    segment: str  # the object's kind; "" = nobody's
+    segment: str  # the object's kind; "" = no object
     name: str  # the object's
     path: str  # the field's
 
@@ -49,7 +49,7 @@ class Vip:
     """A VIP of a virtual service."""
 
     document: Document  # the model's message `Vip`
-    part: Part  # where it is configured
+    part: Part  # the field that configures it
     address: str = field(init=False)  # as text, "" where it has none
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ class Assembly:
     profile: Document  # the network profile of the whole virtual service
     application: Document  # the application profile of the whole virtual service
     services: tuple[Service, ...]  # in the order of the virtual service
-    vips: tuple[Vip, ...]  # of its VsVip, else its own
+    vips: tuple[Vip, ...]  # the VIPs of its VsVip, else its own
     pool: Document | None  # None = it names none
     monitors: tuple[Document, ...]  # in the pool's order
     cloud: Document  # in which it stands
@@ -109,8 +109,8 @@ class Assembly:
     # whether the rules of direct server return apply: a service has a `dsr_profile`, or would get one
     is_dsr: bool = field(init=False)
     vrf: Target = field(init=False)  # its VRF context
-    has_traffic: bool = field(init=False)  # whether it takes traffic: only then its VIPs and ports belong to it alone
-    is_planned: bool = field(init=False)  # whether engines are told of it: they forward in `global` of any cloud alone
+    has_traffic: bool = field(init=False)  # whether it takes traffic; only then no other may have its VIPs and ports
+    is_planned: bool = field(init=False)  # whether engines get it: it is in a VRF context `global`
 
     def __post_init__(self) -> None:
         chosen = tuple(service for service in self.services if service.dsr is not None)
@@ -127,7 +127,7 @@ class Assembly:
 
     @property
     def title(self) -> str:
-        """How refusals and notices call it."""
+        """Its name in refusals and notices."""
         return f"VirtualService {self.name}"
 
     def part(self, path: str) -> Part:
@@ -135,7 +135,7 @@ class Assembly:
         return Part("virtualservice", self.name, path)
 
     def holder_part(self, path: str) -> Part:
-        """A field of whoever has its VIPs."""
+        """A field of the object that has its VIPs."""
         segment = "vsvip" if "vsvip_ref" in self.document else "virtualservice"
         return Part(segment, str(self.holder.get("name", "")), path)
 
@@ -145,7 +145,7 @@ class Assembly:
 
     @property
     def _whole(self) -> Service:
-        """What a service without profiles of its own would be."""
+        """A service as it would be without profiles of its own."""
         return Service(0, {}, self.profile, self.part("network_profile_ref"), {}, self.part(""))
 
     @property
@@ -187,7 +187,7 @@ def assemble(document: Document, lookup: Lookup) -> Assembly:
             )
         )
     pool = lookup(document["pool_ref"]) if "pool_ref" in document else None
-    holder, segment = document, "virtualservice"  # its own VIPs count where it names no VsVip
+    holder, segment = document, "virtualservice"  # its own VIPs count if it names no VsVip
     if "vsvip_ref" in document:
         holder, segment = lookup(document["vsvip_ref"]) or {}, "vsvip"
     monitors = [lookup(ref) or {} for ref in (pool or {}).get("health_monitor_refs", ())]

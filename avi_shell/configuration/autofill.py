@@ -1,4 +1,4 @@
-"""What a commit adds to a document beside the model's defaults: the appliance's own choices. Pure.
+"""Fills in what a commit adds to a document besides the model's defaults: the appliance's own choices. Pure.
 
 Positions become identifiers, a port becomes a range of one, a server's address its host name, and references that every
 object must have point to the objects of a fresh controller.
@@ -40,13 +40,13 @@ SERVICE_REFERENCES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "application_profile_ref": ("applicationprofile", "System-HTTP"),
     }
 )
-"""The same, for virtual services."""
+"""References that virtual services get when they name none: field → segment, name."""
 
 
 OWN_VALUES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {"tenant": {"config_settings": {}}, "applicationprofile": {"preserve_client_port": False}}
 )
-"""Values that objects get beside the model's defaults, by segment; of a message, its defaults."""
+"""Values that objects get besides the model's defaults, by segment; a message gets its defaults."""
 
 
 def _nothing(_: str) -> bool:
@@ -62,10 +62,9 @@ def filled(
     *,
     own: bool = False,
 ) -> Document:
-    """A new document with everything filled in. stored: the object as it was before: a value that was filled in then
-    is told from one that was typed. exists: tells whether a reference names an object: what belongs to a cloud refers
-    to objects of its own cloud where there are such. own: the document is filled in itself; its references are
-    canonical already."""
+    """A new document with everything filled in. stored: the object as it was before, to tell typed values from those
+    that were filled in. exists: tells whether a reference names an object; an object of a cloud refers to objects of
+    its own cloud if they exist. own: fill in the document itself, whose references are canonical already."""
     new = document if own else canonical(kind, document)
     segment = kind.segment
     wanted = _wanted(segment)
@@ -88,9 +87,9 @@ def filled(
 
 
 class _Wanted(NamedTuple):
-    """What the objects of a kind get where they have none."""
+    """The references that objects of a kind get when they name none."""
 
-    tenant: bool  # whether they belong to one
+    tenant: bool  # whether they belong to a cloud
     references: Mapping[str, str]  # field → the reference
 
 
@@ -102,7 +101,8 @@ def _wanted(segment: str) -> _Wanted:
 
 
 def _in_cloud(ref: str, cloud: str) -> str:
-    """A reference as another cloud would have it; "" where that is no other one, or the kind belongs to none."""
+    """A reference to the object of the same name in another cloud; "" if it is the same cloud or the kind belongs to
+    none."""
     if cloud in ("", DEFAULT_CLOUD):
         return ""
     known = target(ref)
@@ -117,7 +117,7 @@ def canonical(kind: schema.Kind, document: Document) -> Document:
 
 @lru_cache(1 << 14)
 def one_form(ref: str) -> str:
-    """A reference in that form; one in no form stays as it is: the checks name it."""
+    """A reference in the canonical form. An unreadable one stays as it is, and the checks name it."""
     try:
         return target(ref).reference
     except ValueError:
@@ -144,7 +144,7 @@ def _position(field: str, first: int) -> Fill:
 def _range_end(element: Document, index: int, elements: list[Document], before: Document) -> None:
     port, end = element.get("port"), element.get("port_range_end")
     was_filled = before.get("port") == end and before.get("port_range_end") == end and port != end
-    if isinstance(port, int) and (end is None or was_filled):  # what is no port is told once
+    if isinstance(port, int) and (end is None or was_filled):  # only one error names a value that is no port
         element["port_range_end"] = port
 
 

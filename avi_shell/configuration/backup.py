@@ -1,4 +1,4 @@
-"""The whole store, with its history and plan, as one file; and such a file put in the store's place."""
+"""Saves the whole store, with history and plan, as one file; and restores the store from such a file."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from dataplane.foreign import files
 from dataplane.plan import sqlite
 
 _NO_STORE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
-"""Result codes of a file that is no database, or a damaged one."""
+"""SQLite's result codes for a file that is no database, or a damaged one."""
 
 _ROLLBACK = b"\1\1"
 """Bytes 18 and 19 of a database that needs no log beside it (https://sqlite.org/fileformat2.html)."""
 
 
 def save(directory: Path, target: Path) -> None:
-    """Write the store of a state directory, as it is at this moment, to a file of its owner's alone: it holds the
-    secrets. Raises StoreError; Refused where the file cannot be written."""
+    """Write a state directory's store, as it is at this moment, to a file that only its owner may read, since it holds
+    secrets. Raises StoreError; Refused if the file cannot be written."""
     path = directory / DATABASE
     if not path.exists():
         raise StoreError(f"{path}: there is no store", hint="--state names the state folder")
@@ -41,8 +41,8 @@ def save(directory: Path, target: Path) -> None:
 
 
 def restore(directory: Path, source: Path, by: Author) -> int:
-    """Put a backup in the place of the store of a state directory, which need not be there. Engines follow it as
-    another epoch of the store. Returns the number of the commit that it is then.
+    """Replace a state directory's store, if there is one, by a backup. Engines follow it as a new epoch of the store.
+    Returns the number of the commit that this makes.
 
     Raises Refused for a file that is no sound store, and where other hosts share the store; StoreError where it cannot
     be written.
@@ -68,8 +68,8 @@ def restore(directory: Path, source: Path, by: Author) -> int:
 
 
 def begin_anew(copy: sqlite3.Connection, source: str, action: str, by: Author, known: Callable[[str], int]) -> int:
-    """Let a copy of a store be another epoch of it, by a commit. source: where it comes from, for messages; known: the
-    last epoch of an identity that anybody has seen. Returns the commit's number. Raises Refused for no sound store."""
+    """Begin a new epoch in a copy of a store, by a commit. source: where it comes from, for messages; known: the last
+    epoch seen of an identity. Returns the commit's number. Raises Refused if the store is damaged."""
     configuration = _checked(source, copy)
     with configuration.bulk(action, by) as (store, made):
         _leave_out(store.connection)
@@ -79,8 +79,8 @@ def begin_anew(copy: sqlite3.Connection, source: str, action: str, by: Author, k
 
 
 def _leave_out(copy: sqlite3.Connection) -> None:
-    """Take out of a copy of a store what is of its moment and host alone: what waits to be confirmed, and lines for the
-    audit log."""
+    """Remove from a copy of a store what belongs only to its moment and host: commits that wait to be confirmed, and
+    lines for the audit log."""
     for table in ("unconfirmed", "outbox"):
         if copy.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]:
             copy.execute(f"DELETE FROM {table}")
@@ -99,7 +99,7 @@ def _apart(path: Path, other: Path) -> None:
 
 
 def read(source: Path, copy: sqlite3.Connection) -> None:
-    """Read a backup. Raises Refused for what is none."""
+    """Read a backup. Raises Refused if the file is none."""
     try:
         files.opened(source).close()
         with closing(storefile.for_reading(source)) as backup:
@@ -111,7 +111,7 @@ def read(source: Path, copy: sqlite3.Connection) -> None:
 
 
 def _checked(source: str, copy: sqlite3.Connection) -> Configuration:
-    """The configuration of a backup, of this release's format now. Raises Refused."""
+    """The configuration of a backup, brought to this release's format. Raises Refused."""
     try:
         if not copy.execute("PRAGMA user_version").fetchone()[0]:
             raise Refused(f"{source} is no backup of a store", hint="avi-shell backup FILE writes one")
@@ -125,8 +125,8 @@ def _checked(source: str, copy: sqlite3.Connection) -> Configuration:
 
 
 def _epoch(path: Path, identity: str) -> int:
-    """The epoch of the store that is replaced: 0 for another one or none, the time for one that cannot be read, which
-    no epoch that was counted has reached."""
+    """The epoch of the store that is replaced. 0: it is another store, or there is none. If it cannot be read: the
+    time, which is larger than any counted epoch."""
     if not path.exists():
         return 0
     try:

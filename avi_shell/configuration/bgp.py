@@ -1,4 +1,4 @@
-"""BGP as it is configured: a VRF context's speakers, and how routers are told of a VIP, for the plan. Pure."""
+"""The plan's part on BGP: a VRF context's speakers, and how VIPs are announced to routers. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def speakers(context: Document) -> plan.Bgp:
 
 
 def local_as(profile: Document, peer: Document) -> int:
-    """The engines' autonomous system towards a peer: inside the own one a peer has another only where it says so."""
+    """The engines' autonomous system towards a peer; an internal peer has another one only if it says so."""
     own: int = profile["local_as"]
     if profile["ibgp"] and not peer.get("ibgp_local_as_override"):
         return own
@@ -37,7 +37,7 @@ def local_as(profile: Document, peer: Document) -> int:
 
 
 def _is_possible(peer: Document) -> bool:
-    """Whether engines can have a peer: an older release stored others, too."""
+    """Whether engines can use a peer; an older release also stored peers that they cannot."""
     subnet = prefix_text(peer["subnet"]) if "subnet" in peer else "0.0.0.0/0"
     address = address_text(peer.get("peer_ip", {}))
     return checks.is_address(address) and checks.is_network(subnet) and checks.is_secret(peer.get("md5_secret", ""))
@@ -65,7 +65,7 @@ def _peer(profile: Document, peer: Document) -> plan.Peer:
 
 
 def is_neighbour(peer: Document) -> bool:
-    """Whether a peer is in the network in which engines are that have it; one without a network is."""
+    """Whether a peer is in its own `subnet`, in which its engines are; a peer without one counts as a neighbour."""
     if "subnet" not in peer:
         return True
     network = ipaddress.IPv4Network(prefix_text(peer["subnet"]), strict=False)
@@ -73,12 +73,12 @@ def is_neighbour(peer: Document) -> bool:
 
 
 def labels(assembly: Assembly) -> tuple[str, ...]:
-    """The labels of the peers that learn a virtual service's VIPs; none: all do."""
+    """The labels of the peers that learn a virtual service's VIPs; none = all peers."""
     return tuple(_chosen(assembly, "bgp_peer_labels", ()))
 
 
 def route(assembly: Assembly, vip: str) -> plan.Route | None:
-    """How routers are told of a VIP; None where they are not."""
+    """How a VIP is announced to routers; None if it is not."""
     profile = assembly.context.get("bgp_profile")
     if not assembly.document.get("enable_rhi") or profile is None:
         return None

@@ -12,7 +12,7 @@ from avi_shell.configuration.document import Document, address_text, prefix_text
 from dataplane.plan import checks
 
 _LEARNING = ("learn_only_default_route", "learn_routes", "advertise_default_route", "advertise_learned_routes")
-"""Routing options that would have engines take routes from peers, or pass on others than those of VIPs."""
+"""Routing options by which engines would accept routes from peers, or pass on routes other than those to VIPs."""
 
 
 def profile(context: Document) -> Iterator[Breach]:

@@ -1,4 +1,4 @@
-"""A rule that is broken, as every rule of the configuration tells it."""
+"""A broken rule, in the form that all rules of the configuration use."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ class Breach:
     hint: str = ""  # what would be accepted
 
     def path_in(self, segment: str, name: str) -> str:
-        """The field of that object that the rule is about, "" where it is about others."""
+        """The field of an object that the rule is about; "" if it is about other objects."""
         return next((part.path for part in self.parts if (part.segment, part.name) == (segment, name)), "")

@@ -1,4 +1,4 @@
-"""A candidate: a configuration in memory that begins as a copy of another; its changes become one commit there."""
+"""A candidate: a copy of a configuration in memory, whose changes become one commit of the original."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BASE = """
 CREATE TEMP TABLE base AS SELECT id, kind, tenant, cloud, name, body FROM object
 UNION ALL SELECT 0, kind, '', '', kind, body FROM foreign_kind
 """
-"""What the copy began with; row 0 for kinds that the object model does not have."""
+"""The content with which the copy began; row 0 for kinds that the object model does not have."""
 
 _NOW = """
 SELECT id, kind, tenant, cloud, name, body FROM object UNION ALL SELECT 0, kind, '', '', kind, body FROM foreign_kind
@@ -34,15 +34,15 @@ LEFT JOIN ({_NOW}) n ON n.id = b.id AND (b.id OR b.name = n.name) WHERE n.id IS 
 class Committed:
     """What became of a candidate's changes."""
 
-    version: int  # of the commit; of the last one where nothing was changed
+    version: int  # the commit's number; the last one's if nothing was changed
     changed: bool  # there was something to commit
     notices: tuple[str, ...]  # what the operator should know
     needs_engine: bool  # the plan forwards for a virtual service that the commit is about
 
 
 class Candidate:
-    """A copy of a configuration. Objects are checked alone there as they are saved, and against all others when the
-    changes are committed; not lenient: as they are saved, too. stored: the configuration that was copied."""
+    """A copy of a configuration. A save checks an object alone; the commit checks it against all others. lenient =
+    False: a save does both. stored: the configuration that was copied."""
 
     def __init__(self, stored: Configuration, *, lenient: bool = True) -> None:
         self.stored = stored
@@ -52,7 +52,7 @@ class Candidate:
         store.connection.execute(_BASE)
 
     def changes(self) -> list[ObjectChange]:
-        """What differs from what was copied, each object once. `before` is as it was copied."""
+        """The differences from the copied configuration, each object once. `before` is the object as it was copied."""
         with self.configuration.snapshot() as store:
             found = list[ObjectChange]()
             for row, kind, tenant, cloud, name, *bodies in store.connection.execute(_CHANGED).fetchall():
@@ -63,8 +63,8 @@ class Candidate:
     def commit(
         self, action: str, by: Author = NOBODY, *, changes: list[ObjectChange] | None = None, dry_run: bool = False
     ) -> Committed:
-        """Make the changes in the configuration that was copied, as one commit. changes: what `changes` returned, where
-        that is known; dry_run: check them alone.
+        """Make the changes in the original configuration, as one commit. changes: the result of `changes`, if known;
+        dry_run: only check.
 
         Raises Conflict, InvalidObject, Refused or, for several faults, InvalidFile; nothing was stored then.
         """
@@ -75,8 +75,8 @@ class Candidate:
         return Committed(version or self.stored.version(), version > 0, tuple(notices), forwarded)
 
     def drop(self, change: ObjectChange) -> list[str]:
-        """Take an object as it is in the configuration that was copied, and give up one of its changes. Returns the
-        notices. Raises Refused where others refer to an object that goes so."""
+        """Give up the changes of one object and take it as it is in the original. Returns the notices. Raises Refused
+        if this removes an object to which others refer."""
         with self.stored.snapshot() as there:
             found = there.by_uuid(change.uuid)
             if found is None and change.before is None:
@@ -92,7 +92,7 @@ class Candidate:
             here = store.by_uuid(found.uuid) if found is not None else None
         run = store.connection.execute
         run("DELETE FROM base WHERE id IN (?, ?)", (change.row, here.id if here else change.row))
-        if here is not None and found is not None:  # as it is there: what is changed next is compared with that
+        if here is not None and found is not None:  # the original's object: later changes are compared with it
             body = json.dumps(found.document)
             run("INSERT INTO base VALUES (?, ?, ?, ?, ?, ?)", (here.id, *here.target, body))
         return notices

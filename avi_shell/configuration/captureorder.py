@@ -1,4 +1,4 @@
-"""What the debug settings of a virtual service ask engines to capture. Pure."""
+"""Turns the debug settings of a virtual service into a request for a capture. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from avi_shell.configuration.document import Document
 from avi_shell.errors import InvalidObject
 
 MOST_CLIENTS = 32
-"""Ranges of clients' addresses that an engine tells apart."""
+"""The most ranges of clients' addresses that an engine can distinguish."""
 _LAST = 0xFFFFFFFF
 _LAST_PORT = 0xFFFF
 _TCP = 6
@@ -27,8 +27,8 @@ def is_wanted(document: Document) -> bool:
 
 
 def order(document: Document) -> dict[str, Any]:
-    """The fields of a request for the capture that a debugvirtualservice asks for, whose VIPs the engine knows
-    (`dataplane.daemon.questions`). Raises InvalidObject for addresses that no engine can tell apart, as in `faults`."""
+    """The fields of the request for a debugvirtualservice's capture (`dataplane.daemon.questions`); the engine knows
+    the VIPs. Raises InvalidObject for addresses that no engine can distinguish, as in `faults`."""
     params, filters = document.get("capture_params") or {}, document.get("capture_filters") or {}
     clients = intersected(_addresses(document.get("debug_ip")), _addresses(filters.get("capture_ip")))
     if not clients:
@@ -52,7 +52,7 @@ def order(document: Document) -> dict[str, Any]:
 
 
 def faults(document: Document) -> list[InvalidObject]:
-    """What is wrong with what a debugvirtualservice asks for, used or not. Its fields are of their types."""
+    """The faults of a debugvirtualservice's settings, used or not. Its fields must have their types."""
     found = [*_port_faults(document.get("capture_filters") or {}), *_range_faults(document)]
     if not found:
         try:
@@ -85,13 +85,13 @@ def _range_faults(document: Document) -> Iterator[InvalidObject]:
 
 
 def intersected(one: list[Range], other: list[Range]) -> list[Range]:
-    """What is in both, as ranges that do not touch. Each is sorted, and its ranges do not touch."""
+    """The intersection of two lists of ranges. Both are sorted and their ranges do not touch; so is the result."""
     found = ((max(a, c), min(b, d)) for a, b in one for c, d in other)
     return [(low, high) for low, high in found if low <= high]
 
 
 def _addresses(held: Mapping[str, Any] | None) -> list[Range]:
-    """The IPv4 addresses that a DebugIpAddr means: all, where it names none."""
+    """The IPv4 addresses that a DebugIpAddr means; all if it names none."""
     held = held or {}
     named: list[Range] = []
     for one in held.get("addrs", ()):
@@ -122,7 +122,7 @@ def _merged(ranges: Iterable[Range]) -> list[Range]:
 
 
 def _others(ranges: Iterable[Range]) -> list[Range]:
-    """All that is in none of them."""
+    """All addresses that are in none of the ranges."""
     found, at = [], 0
     for low, high in ranges:
         if at < low:

@@ -1,4 +1,4 @@
-"""Many changes of objects as one commit, whatever their order: checked as one, stored all together or not at all."""
+"""Makes many changes of objects as one commit, in any order: they are checked together, and all stored or none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from grammar import schema
 
 
 class ChangeSet(Change):
-    """A commit of whole objects, each as it is to be: nothing is filled in. They are known by their uuids."""
+    """A commit of whole objects, which are found by uuid. Each is stored as given; nothing is filled in."""
 
     def __init__(self, store: Store, engines: Collection[str] = ()) -> None:
         super().__init__(store, engines=engines)
@@ -26,8 +26,8 @@ class ChangeSet(Change):
     def apply(
         self, changes: Sequence[ObjectChange], seen: int | None = None, *, lenient: bool = False
     ) -> tuple[list[str], bool]:
-        """Make the changes, and check everything. Returns what `finish` does. seen: the last commit when somebody
-        looked at them; lenient: what breaks rules between objects is told among the notices.
+        """Make the changes, and check everything. Returns what `finish` does. seen: the last commit when an operator
+        looked at them; lenient: broken rules between objects become notices.
 
         Raises Conflict where an object is not any more what it was before its change, Refused where there is a commit
         since `seen`, InvalidObject and Refused for one fault, InvalidFile for several.
@@ -80,7 +80,7 @@ class ChangeSet(Change):
         return faults
 
     def _conflicts(self, changes: Sequence[ObjectChange], stored: dict[str, Entry | None]) -> Iterator[ShellError]:
-        """What somebody else did to the same objects meanwhile."""
+        """Find what somebody else did to the same objects meanwhile."""
         foreign = self._store.foreign()
         leaving = {entry.id for entry in stored.values() if entry is not None}
         for change in changes:
@@ -99,7 +99,7 @@ class ChangeSet(Change):
                 yield _meanwhile(change, "changed", entry.document)
 
     def _still_used(self, gone: Sequence[ObjectChange]) -> Iterator[ShellError]:
-        """Refuse what would leave a reference to an object that goes, unless another has its name now."""
+        """Yield faults for removed objects to which others still refer, unless another object has the name now."""
         for change in gone:
             place = _place(change, change.before)
             users = self._store.referrers(place) if self._store.at_target(place) is None else []
@@ -112,14 +112,15 @@ class ChangeSet(Change):
         return opened
 
     def _users(self, entry: Entry) -> list[tuple[int, str, str, str]]:
-        """Who is traced of a virtual service goes with it; who else refers to what goes is asked in the end."""
+        """Only debug settings, which go with their virtual service. Other references to removed objects are checked at
+        the end."""
         return [user for user in super()._users(entry) if user[1] == "debugvirtualservice"]
 
     def _move(self, old: Target, new: Target) -> None:
         self._moved[old] = new
 
     def _move_others(self, own: Collection[int]) -> None:
-        """Let those who are not among the changes refer to what was renamed by its new name."""
+        """Put the new name of renamed objects into references from objects outside the changes."""
 
         def renamed(_: schema.Field, ref: str) -> str:
             known = target(ref)
@@ -147,14 +148,14 @@ def _title(change: ObjectChange) -> str:
 
 
 def _meanwhile(change: ObjectChange, what: str, stored: Document | None = None) -> ShellError:
-    """The refusal of a change of what somebody else changed, created or deleted. stored: as he left it."""
+    """The refusal of a change to an object that somebody else changed, created or deleted. stored: the object now."""
     told = f"{_title(change)} was {what} by somebody else meanwhile"
     before = change.before if change.row else None
     return _placed(change.kind, change.name, Conflict(told, stored, kind=change.kind, before=before, hint=""))
 
 
 def _placed(segment: str, name: str, fault: ShellError) -> ShellError:
-    """A fault that says which object it is about."""
+    """A fault with the object that it is about."""
     fault.about = segment, name
     fault.path = f"{segment} {name} {fault.path}".rstrip()
     return fault

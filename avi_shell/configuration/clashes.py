@@ -1,4 +1,4 @@
-"""What may not be held twice, in the store: ports of a VIP, addresses, pools. What clashes is told as breaches."""
+"""Finds what two objects in the store hold and only one may: ports of a VIP, addresses, pools. Returns breaches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HINT = "one of its own for each"
 
 
 def of_holder(store: Store, entry: Entry, assemble: Callable[[int], Assembly]) -> Iterator[Breach]:
-    """Addresses of a gateway or an engine that a virtual service has, too. assemble: a virtual service by its id."""
+    """Addresses of a gateway or an engine that a virtual service also has. assemble: a virtual service by its id."""
     for (first, second), sentence in holdings.CLASHES.items():
         for value, other in store.indexes.holders(entry.id, second, first):
             holder = store.by_id(other)
@@ -25,7 +25,7 @@ def of_holder(store: Store, entry: Entry, assemble: Callable[[int], Assembly]) -
 
 
 def in_pair(store: Store, entry: Entry) -> Iterator[Breach]:
-    """Engines that a group of two has beyond two, where the group or one of them is saved."""
+    """Engines beyond the second in a group of two, when the group or one of its engines is saved."""
     group: Entry | None = entry
     if entry.kind == "serviceengine":
         found = target(entry.document.get("se_group_ref", ""))
@@ -38,7 +38,7 @@ def in_pair(store: Store, entry: Entry) -> Iterator[Breach]:
 
 
 def with_others(store: Store, id_: int, one: Assembly) -> Iterator[Breach]:
-    """What a virtual service shares with others and may not. id_: its own."""
+    """What a virtual service shares with others although it may not. id_: the virtual service's."""
     for claim, other in store.rivals(id_):
         ports = f"port {claim.port}" if claim.port == claim.port_end else f"ports {claim.port}-{claim.port_end}"
         places = [

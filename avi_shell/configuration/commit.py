@@ -1,6 +1,6 @@
-"""One commit in the making: what is put and removed, checked against everything it touches, and the plan that follows.
+"""Makes one commit: takes changes, checks them against everything they touch, and updates the plan.
 
-Lives inside one transaction of the store. Whatever raises here leaves the store as it was.
+It lives inside one transaction of the store. After an error the store is as it was.
 """
 
 from __future__ import annotations
@@ -51,28 +51,28 @@ class Change:
         self._touched = Touched()
         self._notices: dict[str, None] = {}
         self._lookups: dict[Target, Document | None] = {}
-        self._good: dict[str, set[str]] = {}  # by tenant, references that lead where they may
+        self._good: dict[str, set[str]] = {}  # by tenant, references that were found allowed
         self._gathers = False
         self._passed: set[Target] = set()
-        self._reached = False  # something that was passed over was looked up
+        self._reached = False  # an object that was passed over was looked up
         self.faults: list[tuple[str, str, InvalidObject]] = []
         self.without_effect: Counter[str] = Counter()
 
     def gather(self) -> None:
-        """Let `finish` look at everything: what it would refuse stands in `faults` then, with the segment and name of
-        the object that each is about, and the caller gives the commit up."""
+        """Let `finish` check everything and collect faults instead of raising the first. Each fault in `faults` has its
+        object's segment and name; the caller then gives the commit up."""
         self._gathers = True
 
     def pass_over(self, kind: schema.Kind, refused: Document) -> None:
-        """Pass over an object that could not be put: references to it are no further faults, nor is what it belongs
-        to."""
+        """Pass over an object that could not be put: references to it, and the object that it belongs to, give no
+        further faults."""
         self._passed.add(document.place(kind, {**refused, "name": str(refused.get("name"))}))
 
     def put(self, kind: schema.Kind, opened: Document, tenant: str, stored: Entry | None, *, own: bool = False) -> Put:
-        """Complete, check and store one object. stored: the entry it replaces; own: the document has canonical
-        references, and may be changed.
+        """Complete, check and store one object. stored: the entry that it replaces; own: the document has canonical
+        references and may be changed.
 
-        Raises InvalidObject for what is wrong with it by itself, Refused for what may not be done with it.
+        Raises InvalidObject if the object is wrong by itself, Refused if the change is not allowed.
         """
         new = self._completed(kind, {HIDDEN_STATE: "", **opened}, tenant, stored, own)
         if kind.segment == "debugvirtualservice":
@@ -99,7 +99,7 @@ class Change:
     def remove(self, entry: Entry) -> None:
         """Remove an object. Raises Refused where it is referred to."""
         users = self._users(entry)
-        if entry.kind == "virtualservice":  # what is traced of it goes with it
+        if entry.kind == "virtualservice":  # its debug settings go with it
             for id_ in [user[0] for user in users if user[1] == "debugvirtualservice"]:
                 self._store.remove(id_)
             users = [user for user in users if user[1] != "debugvirtualservice"]
@@ -109,9 +109,9 @@ class Change:
         self._forget(entry)
 
     def restore(self, changes: Collection[ObjectChange]) -> None:
-        """Undo some changes: objects become again what they were before, whole and in their rows, and who came goes.
-        All that refers to one of these objects, then or now, must be among them. What is wrong today with one by itself
-        is refused, or gathered.
+        """Undo some changes: changed objects become what they were, in their rows, and added objects go. All objects
+        that refer to one of these, then or now, must be among them. An object that is wrong by itself today is refused,
+        or gathered.
         """
         known = [change for change in changes if change.row]
         for change in known:
@@ -149,7 +149,7 @@ class Change:
         self._store.remove(entry.id)
 
     def finish(self) -> tuple[list[str], bool]:
-        """Check what was put against all others and write the plan.
+        """Check the changes against all other objects, and write the plan.
 
         Returns the notices, and whether the plan now forwards for a virtual service that this commit touched.
         Raises InvalidObject naming object, field and rule.
@@ -177,7 +177,7 @@ class Change:
         return list(self._notices), changed
 
     def replanned(self) -> Replanned:
-        """What `finish` made of the plan, with all services of the VIPs that it is about."""
+        """The changes that `finish` made to the plan, with all services of the VIPs concerned."""
         return self._touched.replanned.with_others(lambda vips: sqlite.read_on(self._store.connection, vips))
 
     def _assemblies(self) -> Iterator[tuple[int, Assembly]]:
@@ -188,8 +188,8 @@ class Change:
                 yield id_, one
 
     def replan(self) -> None:
-        """Bring indexes and plan to what this release makes of what is stored, without a check: an older one made them
-        otherwise. What is damaged stays as it is; it is told where it is read."""
+        """Rebuild indexes and plan from the stored objects, without checks, because an older release made them
+        differently. Damaged rows stay as they are; whoever reads them gets the error."""
         for (id_,) in self._store.connection.execute("SELECT id FROM object WHERE kind = 'virtualservice'").fetchall():
             with suppress(ShellError, ValueError, TypeError, LookupError, AttributeError):
                 self._plan({id_: self._assemble(id_)})
@@ -201,14 +201,14 @@ class Change:
         return completed(kind, opened, tenant, stored, self._exists, own=own)
 
     def _users(self, entry: Entry) -> list[tuple[int, str, str, str]]:
-        """Who refers to an object that is to go."""
+        """The objects that refer to an object that is to be removed."""
         return self._store.referrers(entry.target)
 
     def _exists(self, ref: str) -> bool:
         return self._lookup(ref) is not None
 
     def _trace(self, new: Document, opened: Document, *, is_new: bool) -> None:
-        """What is traced of a virtual service is in its cloud, and has its uuid behind the word `debug`."""
+        """Give debug settings the cloud of their virtual service, and its uuid behind the word `debug`."""
         owners = dict.fromkeys((document.tenant_of(new), ADMIN))
         found = [e for t in owners for e in self._store.in_any_cloud("virtualservice", t, str(new.get("name")))]
         if found and "cloud_ref" not in opened:
@@ -226,7 +226,7 @@ class Change:
                 raise Refused(f"{title}: a tenant cannot be renamed", path="name")
 
     def _refuse_twin(self, kind: schema.Kind, new: Document, stored: Entry | None) -> None:
-        """Name the other object, where the store has refused one because its name or its uuid is taken."""
+        """Refuse an object whose name or uuid is taken, and name the object that has it."""
         name, place = new["name"], document.place(kind, new)
         title = f"{kind.name} {stored.name if stored else name}"
         other = self._store.at_target(place)
@@ -260,7 +260,7 @@ class Change:
         self._touched.references[entry.id] = found
 
     def _move(self, old: Target, new: Target) -> None:
-        """Let everybody who refers to an object that was renamed or moved refer to it as it is called now."""
+        """Update all references to an object that was renamed or moved."""
 
         def renamed(_: schema.Field, ref: str) -> str:
             return new.reference if target(ref) == old else ref
@@ -274,7 +274,7 @@ class Change:
             self._write(kind, changed, user)
 
     def _follow(self) -> None:
-        """Check the references of what was put, and mark the virtual services that change with it."""
+        """Check the references of the objects that were put, and mark the virtual services that change with them."""
         changed = []
         for entry in self._touched.entries.values():
             self._check_references(entry)

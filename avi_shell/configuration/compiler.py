@@ -1,4 +1,4 @@
-"""The plan compiler: a virtual service with all that it refers to → the plan's services. Pure."""
+"""Compiles a virtual service, with everything that it refers to, into the plan's services. Pure."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ HASH_KEYS = {
     "LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS": plan.BY_ADDRESS,
     "LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS_AND_PORT": plan.BY_ADDRESS_AND_PORT,
 }
-"""What engines can hash: the pool's `lb_algorithm_hash` → the plan's word."""
+"""The hash keys that engines support: the pool's `lb_algorithm_hash` → the plan's word."""
 
 _FORMER = 16
-"""Former shares that a plan carries: changes that follow one another faster than flows end."""
+"""How many former shares a plan carries, for changes that follow one another faster than flows end."""
 
 _ENABLED = "SE_STATE_ENABLED"
 _TUNNELS = {"ENCAP_IPINIP": plan.L3_IPIP, "ENCAP_GRE": plan.L3_GRE}
 
 
 def services(assembly: Assembly, previous: Iterable[plan.Service], commit: int, now: float) -> dict[str, plan.Service]:
-    """The planned services of a virtual service, by key: one for each VIP and each service with a `dsr_profile`; none
-    while its traffic is off.
+    """The planned services of a virtual service, by key: one for each VIP and each service with a `dsr_profile`. While
+    its traffic is off: none.
 
-    previous: what the plan had for the same virtual service: its pool's table keeps its size, servers that stay keep
-    the generation at which they were added (new ones get `commit`) and, while disabled, the time until which they
-    serve on; who shared the table before stays known while flows of theirs may live. now: seconds since the epoch.
+    previous: the services that the plan had for it. From them the pool's table keeps its size; servers that stay keep
+    the generation at which they were added (new ones get `commit`) and, while disabled, the time until which they serve
+    on. Former shares are kept while their flows may live. now: seconds since the epoch.
     """
     pool = assembly.pool
     if pool is None or not assembly.is_planned:
@@ -58,8 +58,8 @@ def services(assembly: Assembly, previous: Iterable[plan.Service], commit: int, 
 
 
 def former_shares(made: plan.Service, before: plan.Service | None, now: float) -> tuple[plan.Former, ...]:
-    """Who shared the pool's table before, oldest first: as long as a flow may be idle, or, without an idle timeout, as
-    long as one of them is a member that may still serve."""
+    """The former shares of the pool's table, oldest first. They are kept as long as a flow may be idle; without an idle
+    timeout, as long as one of their members may still serve."""
     if before is None:
         return ()
     former = before.former
@@ -84,7 +84,7 @@ def _shares(service: plan.Service) -> tuple[tuple[str, int, int], ...]:
 def changes(
     planned: Mapping[str, plan.Service], previous: Mapping[str, plan.Service]
 ) -> tuple[list[plan.Service], list[str]]:
-    """What differs from the plan as it is: services that are new or changed, and the keys of those gone."""
+    """The differences from the current plan: services that are new or changed, and the keys of those that are gone."""
     changed = [
         made for key, made in planned.items() if key not in previous or replace(previous[key], version=0) != made
     ]
@@ -92,8 +92,8 @@ def changes(
 
 
 def common(groups: Iterable[Document], engines: Iterable[Document], contexts: Iterable[Document]) -> plan.Common:
-    """What the engines share: driver, announcements, BGP and redundancy of each service engine group; group and state
-    of each named engine. contexts: the VRF contexts; that of a group's BGP is `global` of its cloud."""
+    """The plan's common document: driver, announcements, BGP and redundancy of each service engine group; group and
+    state of each named engine. contexts: the VRF contexts; a group's BGP is in `global` of its cloud."""
     named = {owned_name(group["name"], tenant_of(group), reference_name(group["cloud_ref"])): group for group in groups}
     drivers = {name: group.get("se_use_dpdk", 0) for name, group in named.items()}
     pmds, workers, queues = (
@@ -193,8 +193,8 @@ def _servers(
 
 
 def _serve_until(pool: Document, before: plan.Server | None, now: float) -> float:
-    """How long a disabled server's flows may go on (`graceful_disable_timeout`, minutes): from the commit that disabled
-    it. One that never was enabled has none."""
+    """Until when a disabled server's flows may go on (`graceful_disable_timeout`, minutes), counted from the commit
+    that disabled it. A server that was never enabled has no flows."""
     if before is None:
         return 0.0
     if not before.enabled:
@@ -231,7 +231,7 @@ def _monitor(monitor: Document) -> plan.Monitor:
 
 
 def _http_request() -> str:
-    """What a monitor of type HTTP without an `http_monitor` sends: the model's default."""
+    """The request of an HTTP monitor that has no `http_monitor`: the model's default."""
     return str(schema.kind("healthmonitor").messages["HealthMonitorHttp"].fields["http_request"].default)
 
 

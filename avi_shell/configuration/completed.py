@@ -20,8 +20,8 @@ def completed(
     *,
     own: bool = False,
 ) -> Document:
-    """A document as it would be stored: what a save adds, defaults, uuid of what is stored or a new one. exists: tells
-    whether a reference names a stored object."""
+    """A document as it would be stored: with the appliance's choices, defaults, and the stored object's uuid or a new
+    one. exists: tells whether a reference names a stored object."""
     owner = tenant if tenant != ALL else ADMIN
     new = autofill.filled(kind, opened, owner, stored.document if stored else None, exists, own=own)
     new.setdefault("uuid", stored.uuid if stored else new_uuid(kind.segment))

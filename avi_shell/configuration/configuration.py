@@ -1,4 +1,4 @@
-"""The configuration: the one door to the store. Every change is one commit: checked, planned and stored as a whole."""
+"""The configuration: the only access to the store. Every change is one commit, checked, planned and stored whole."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ T = TypeVar("T")
 
 DATABASE = "config.db"
 NOBODY = Author()
-"""The author of a commit that nobody asks for: the shell's only user."""
+"""The author of commits that no operator asked for: the shell's only user."""
 _ADDRESS_KINDS = ("virtualservice", "vsvip", "pool")
 
 
 class Configuration:
-    """An open configuration. Kinds are given by segment. Raises StoreError wherever the store fails.
+    """An open configuration. Kinds are given by segment. All methods raise StoreError if the store fails.
 
-    foresee: is told what each commit makes of the plan, before it is stored.
+    foresee: called with each commit's changes of the plan, before it is stored.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Configuration:
         self._store = store
         self._engine_addresses = engine_addresses
         self._lenient = lenient
-        self.is_copy = False  # what is saved here is committed nowhere yet
+        self.is_copy = False  # saves here are not yet committed to the original
         self.foresee: Foresee | None = None
         self._made: Change | None = None  # by the commit in the making
         if not store.ready:
@@ -66,7 +66,7 @@ class Configuration:
 
     @classmethod
     def look(cls, directory: Path) -> Configuration:
-        """A copy in memory of a state directory's configuration: nothing is made there, nothing written."""
+        """A copy in memory of a state directory's configuration. Creates and writes nothing there."""
         path = directory / DATABASE
         copied = cls(Store(storefile.copied(path), str(path)), EngineAddresses(directory))
         copied.is_copy = True
@@ -78,7 +78,7 @@ class Configuration:
         return cls(Store.in_memory())
 
     def copy(self, *, lenient: bool = False) -> Configuration:
-        """The same in memory, for nobody else. lenient: what breaks rules with others is saved, with notices."""
+        """A private copy in memory. lenient: an object that breaks rules with others is saved, with notices."""
         connection = sqlite3.connect(":memory:", isolation_level=None)
         with self._store.guarded():
             self._store.connection.backup(connection)
@@ -87,7 +87,7 @@ class Configuration:
         return copied
 
     def blank(self) -> Configuration:
-        """A fresh one in memory, as lenient as a candidate, in which what this one must not have is refused."""
+        """A fresh configuration in memory, lenient like a candidate. It refuses what this one must not have."""
         made = Configuration(Store.in_memory(), self._engine_addresses, lenient=True)
         made.is_copy = True
         return made
@@ -104,13 +104,13 @@ class Configuration:
     def names_beginning(
         self, kind: str, tenant: str, cloud: str = ALL, *, beginning: str, most: int
     ) -> tuple[list[str], bool]:
-        """As `names`, those that begin with a text: the first `most` and the last, and whether there are others."""
+        """Of `names`, those that begin with a text: the first `most` and the last, and whether there are others."""
         return self._store.names_beginning(kind, visible(kind, tenant), clouds(cloud), beginning, most)
 
     def find(self, kind: str, name: str, tenant: str, cloud: str = ALL) -> Document | None:
-        """The object of that name: the tenant's own, else admin's; of the cloud, else of the default cloud. cloud "*":
-        of the default cloud, else of the one that has it; tenant "*": admin's, else the only one. Refused where several
-        have it."""
+        """Find an object by name: the tenant's own, else admin's; in the cloud, else in the default cloud. cloud "*":
+        in the default cloud, else in the only cloud that has it; tenant "*": admin's, else the only one. Raises Refused
+        if several have it."""
         entry = self._find(kind, name, tenant, cloud)
         return entry.document if entry else None
 
@@ -138,9 +138,9 @@ class Configuration:
         return new
 
     def save(self, kind: str, opened: Document, tenant: str, by: Author = NOBODY, *, dry_run: bool = False) -> Saved:
-        """Check an object, check it against all others, plan, and store it all in one transaction; dry_run: not that.
+        """Check an object alone and against all others, plan, and store, in one transaction. dry_run: store nothing.
 
-        opened: what was typed of a new object, or the stored document as it was changed. Raises InvalidObject, Refused.
+        opened: the typed fields of a new object, or the changed stored document. Raises InvalidObject, Refused.
         """
         model = schema.kind(kind)
         engines = self._engine_addresses() if kind in _ADDRESS_KINDS else ()
@@ -156,7 +156,7 @@ class Configuration:
         return Saved(put.entry.document, put.created, tuple(notices), made.version, True, forwarded)
 
     def delete(self, kind: str, name: str, tenant: str, by: Author = NOBODY, *, cloud: str = ALL) -> int:
-        """Delete an object. Returns the commit's version. Raises NotFound; Refused for defaults and what is in use."""
+        """Delete an object. Returns the commit's version. Raises NotFound; Refused for default and used objects."""
         with self._commit():
             entry = self._existing(kind, name, tenant, cloud)
             if defaults.is_default(*entry.target):
@@ -171,7 +171,7 @@ class Configuration:
     def rename(
         self, kind: str, name: str, new_name: str, tenant: str, by: Author = NOBODY, *, cloud: str = ALL
     ) -> Saved:
-        """Give an object another name: its uuid stays, and whatever refers to it refers to it as it is called now.
+        """Give an object another name. Its uuid stays, and all references get the new name.
 
         Raises NotFound; Refused for defaults, tenants and what belongs to others; InvalidObject where the name is
         taken.
@@ -189,7 +189,7 @@ class Configuration:
         return Saved(put.entry.document, False, tuple(notices), made.version, True, forwarded)
 
     def damage(self) -> StoreError | None:
-        """What is damaged in the store, None where nothing is: asked when what it holds was not understood."""
+        """The damage in the store, None if there is none; asked when its content was not understood."""
         from avi_shell.configuration import damage
 
         return damage.find(self._store)
@@ -209,19 +209,19 @@ class Configuration:
         return self._store.history(limit)
 
     def follow(self, age: float = 0.0) -> str:
-        """Apply what other hosts committed, but not twice in `age` seconds. Returns why it cannot be, else ""."""
+        """Apply the commits of other hosts, at most once in `age` seconds. Returns why it cannot, else ""."""
         return ""
 
     def asking(self) -> Asking | None:
-        """Asks the engines of other hosts, where several share the configuration."""
+        """Asks engines of other hosts, if several hosts share the configuration."""
         return None
 
     def placement(self) -> Placement | None:
-        """Where VIPs are on the engines of several hosts, where they share the configuration."""
+        """The placement of VIPs, if several hosts share the configuration."""
         return None
 
     def again(self, once: Callable[[], T]) -> T:
-        """Do what makes one commit; again, where several share the configuration and another was faster."""
+        """Do something that makes one commit; repeat it if another host was faster, where hosts share it."""
         return once()
 
     @property
@@ -235,18 +235,18 @@ class Configuration:
         return self._store.applied
 
     def audited(self, lines: Sequence[outbox.Waiting]) -> bool:
-        """Lines of the outbox stand in the audit log now. False: they could not be taken out; try again later."""
+        """Remove lines from the outbox: the audit log has them now. False: it failed; try again later."""
         return self._store.outbox.forget(lines)
 
     @contextmanager
     def snapshot(self) -> Iterator[Store]:
-        """The store for reading, everything of one moment."""
+        """The store for reading, as it is at one moment."""
         with self._store.snapshot():
             yield self._store
 
     @contextmanager
     def bulk(self, action: str, by: Author = NOBODY, *, dry_run: bool = False) -> Iterator[tuple[Store, Change]]:
-        """Many changes as one commit. The block puts and removes, and calls `finish`; its end records the commit.
+        """Make many changes as one commit. The block puts and removes, and calls `finish`; its end records the commit.
         dry_run: its end takes everything back."""
         with self._commit(dry_run):
             made = self._begin(engines=self._engine_addresses())
@@ -262,13 +262,13 @@ class Configuration:
         dry_run: bool = False,
         seen: int | None = None,
     ) -> tuple[int, list[str], bool]:
-        """Make changes of whole objects as one commit, in whatever order they stand. dry_run: check them alone;
-        seen: the last commit when the operator looked at what would change.
+        """Make changes of whole objects as one commit, in any order. dry_run: only check; seen: the last commit when
+        the operator looked at the changes.
 
         Returns the commit's version, notices, and whether the plan forwards for a virtual service that it is about.
-        Version 0: there is no commit, as somebody else did all that already.
-        Raises Conflict where an object is not what it was before its change, Refused where somebody else committed
-        since `seen`; InvalidObject, Refused; InvalidFile for several faults.
+        Version 0: no commit was made, because somebody else made the same changes already. Raises Conflict if an object
+        is not what it was before its change, Refused if somebody else committed since `seen`; InvalidObject, Refused;
+        InvalidFile for several faults.
         """
         from avi_shell.configuration.changeset import ChangeSet
 
@@ -293,26 +293,26 @@ class Configuration:
 
     @contextmanager
     def transaction(self) -> Iterator[Store]:
-        """The store for writing what is no commit, all or nothing."""
+        """The store for writing, all or nothing, without a commit."""
         with self._store.transaction():
             yield self._store
 
     @contextmanager
     def settling(self, action: str, by: Author = NOBODY) -> Iterator[Settling]:
-        """Change what waits to be confirmed, all or nothing: a commit, where several hosts are to know it."""
+        """Change what waits to be confirmed, all or nothing. Hosts that share this learn it by a commit."""
         with self._store.transaction():
             yield Settling(self._store)
 
     def bound_history(self, commits: int, days: int) -> None:
-        """Remember so many commits at most, of so many days; what is beyond goes with the next commit."""
+        """Set how many commits, of how many days, the history keeps. The next commit removes what is beyond."""
         if commits < 1 or days < 1:
             raise Refused("the history holds at least 1 commit of at least 1 day")
         with self.transaction() as store:
             store.log.bound(commits, days)
 
     def apply(self, record: CommitRecord) -> None:
-        """Apply a commit that another store of the same identity and epoch made. Raises Refused where it does not
-        follow the last commit here, or finds other objects here than there."""
+        """Apply a commit that another store of the same identity and epoch made. Raises Refused if it does not follow
+        the last commit here, or if the objects here differ from those there."""
         from avi_shell.configuration import replay
 
         with self._store.transaction():
@@ -327,7 +327,7 @@ class Configuration:
         return made
 
     def _finish(self, made: Change) -> tuple[list[str], bool]:
-        """Check what was put, and plan; a lenient configuration tells in notices what is not valid."""
+        """Check what was put, and plan. In a lenient configuration, faults become notices."""
         from avi_shell.configuration.notices import not_valid
 
         notices, forwarded = made.finish()
@@ -353,7 +353,7 @@ class Configuration:
         return only(self._store.in_any_cloud(kind, None, name), "tenant") if tenant == ALL else None
 
     def _opened(self, model: schema.Kind, opened: Document, tenant: str) -> Entry | None:
-        """The entry that an open document is a newer version of. Refuses where somebody else was faster."""
+        """The stored entry that an open document is to replace. Refuses if somebody else was faster."""
         title = f"{model.name} {opened.get('name')}"
         if "uuid" not in opened:
             owner = ADMIN if tenant == ALL or model.segment == "tenant" else tenant
