@@ -22,16 +22,16 @@ from grammar import schema
 _BACK = "not confirmed: back to"
 """How the comment of a commit that undoes begins."""
 _RECENT = 20
-"""Commits among which one is looked for that undid what somebody wants to confirm."""
+"""How many of the last commits are searched for the one that undid what somebody wants to confirm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What became of commits whose time was over."""
+    """The outcome for commits that nobody confirmed in time."""
 
-    commits: tuple[int, ...]  # that had not been confirmed
+    commits: tuple[int, ...]  # the commits that were not confirmed
     before: int  # the commit before the first of them
-    version: int  # of the commit that undid them; of the last one where nothing of them was left to undo
+    version: int  # of the commit that undid them; of the last one if nothing was left to undo
     kept: tuple[int, ...] = ()  # commits since then that stay
     lost: tuple[int, ...] = ()  # commits of others that were undone with them
     fault: str = ""  # why they could not be undone
@@ -44,14 +44,14 @@ def waiting(configuration: Configuration) -> Unconfirmed | None:
 
 
 def overdue(configuration: Configuration) -> float | None:
-    """The deadline of what waits, where the time of day is past it."""
+    """The deadline of the commits that wait, if it is over; else None."""
     found = waiting(configuration)
     return found.deadline if found is not None and Watch().over(found) else None
 
 
 def confirm(configuration: Configuration, by: Author = NOBODY) -> tuple[Unconfirmed, int]:
-    """Keep what waits. Returns what it was, and the commit that tells other hosts, 0 without any. Raises Refused where
-    nothing waits."""
+    """Confirm the commits that wait. Returns them, and the commit that tells other hosts, 0 if there is none. Raises
+    Refused if nothing waits."""
 
     def once() -> tuple[Unconfirmed, int]:
         with configuration.settling("confirm", by) as made:
@@ -63,8 +63,8 @@ def confirm(configuration: Configuration, by: Author = NOBODY) -> tuple[Unconfir
 
 
 def extend(configuration: Configuration, seconds: float, by: Author = NOBODY) -> int:
-    """What waits has so many seconds from now on. Returns the commit that tells other hosts, 0 without any. Raises
-    Refused where nothing waits."""
+    """Give the commits that wait so many seconds from now on. Returns the commit that tells other hosts, 0 if there is
+    none. Raises Refused if nothing waits."""
 
     def once() -> int:
         with configuration.settling("confirm later", by) as made:
@@ -83,9 +83,9 @@ def _waiting(store: Store) -> Unconfirmed:
 
 
 def undo_over(configuration: Configuration, deadline: float, by: Author = NOBODY) -> Undone | None:
-    """Undo what waits with that very deadline, in one commit. None: it does not wait any more, whoever saw to that.
+    """Undo the commits that wait with exactly this deadline, in one commit. None: they do not wait any more.
 
-    What cannot be undone stays, and so does why; it is not tried again. Raises StoreError.
+    If they cannot be undone, they stay and the reason is kept; nobody tries again. Raises StoreError.
     """
     alone = True
     while True:
@@ -108,7 +108,7 @@ def undo_over(configuration: Configuration, deadline: float, by: Author = NOBODY
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """How they are undone."""
+    """How to undo the commits."""
 
     waits: Unconfirmed
     version: int  # of the last commit when it was chosen
@@ -181,7 +181,7 @@ def _refuse_dangling(store: Store, changes: tuple[ObjectChange, ...]) -> None:
 
 
 class _Meanwhile(Exception):
-    """Somebody else was faster."""
+    """Another process committed meanwhile."""
 
 
 def _fail(configuration: Configuration, deadline: float, fault: str, by: Author) -> Undone | None:

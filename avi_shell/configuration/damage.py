@@ -1,4 +1,4 @@
-"""What is damaged in a store: asked when something in it could not be understood, to name the row."""
+"""Finds the damaged row of a store, after something in it could not be understood."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The tables derived from objects (`link`, `holding`, `claim`): the rows of one object are replaced as a whole.
 
-Those of objects that the open transaction made are gathered and written in a run: an import makes thousands. Whoever
-reads these tables calls `write` first.
+Rows of objects that the open transaction made are gathered and written together, since an import makes thousands. Call
+`write` before you read these tables.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Derived:
         self._waiting: dict[tuple[str, str], list[tuple[int, set[Any]]]] = {}  # by table and columns: object, its rows
 
     def begin(self) -> None:
-        """A transaction begins."""
+        """Begin a transaction."""
         self._made.clear()
         self._known.clear()
         self._waiting.clear()
 
     def made(self, source: int) -> None:
-        """An object was made, which has no rows yet."""
+        """Note a new object, which has no rows yet."""
         self._made.add(source)
 
     def is_new(self, source: int) -> bool:
@@ -58,14 +58,14 @@ class Derived:
         return True
 
     def write(self) -> None:
-        """Write what waits."""
+        """Write the gathered rows."""
         if self._waiting:
             waiting, self._waiting = self._waiting, {}
             for (table, columns), made in waiting.items():
                 self._insert(table, columns, [(source, *row) for source, rows in made for row in rows])
 
     def referrers(self, there: Place) -> list[tuple[int, Place]]:
-        """Who refers to an object: id and place."""
+        """The objects that refer to an object: id and place."""
         self.write()
         rows = self._connection.execute(
             f"{_USERS} WHERE l.kind = ? AND l.tenant = ? AND l.cloud = ? AND l.name = ?", there
@@ -73,7 +73,7 @@ class Derived:
         return [(row[4], row[5:]) for row in rows.fetchall()]
 
     def all_referrers(self, kinds: Collection[str]) -> dict[Place, list[tuple[int, Place]]]:
-        """Who of some kinds refers to whom, of all that was stored before the open transaction."""
+        """All references from objects of some kinds, as stored before the open transaction."""
         found: dict[Place, list[tuple[int, Place]]] = {}
         marks = ", ".join("?" * len(kinds))
         for row in self._connection.execute(f"{_USERS} WHERE o.kind IN ({marks})", tuple(kinds)).fetchall():
@@ -81,7 +81,8 @@ class Derived:
         return found
 
     def holders(self, source: int, role: str, other: str) -> list[tuple[str, int]]:
-        """Values that an object holds as `role` and any object, itself too, holds as `other`: (value, other's id)."""
+        """Values that an object holds as `role` and some object (it may be the same one) holds as `other`: (value,
+        other's id)."""
         self.write()
         rows = self._connection.execute(
             "SELECT a.value, b.source FROM holding a JOIN holding b ON b.value = a.value AND b.role = ? "
@@ -91,8 +92,8 @@ class Derived:
         return rows.fetchall()
 
     def suspects(self, clashes: Iterable[tuple[str, str]]) -> set[int]:
-        """The objects that have something that another has in a role that clashes, or ports of a VIP that another has
-        too: who is not among them needs no closer look."""
+        """The objects that may clash: they hold a value that another holds in a clashing role, or ports of a VIP that
+        another has. All others need no closer look."""
         self.write()
         run = self._connection.execute
         alone = [one for one, other in clashes if one == other]
@@ -116,13 +117,13 @@ _USERS = (
     "SELECT l.kind, l.tenant, l.cloud, l.name, o.id, o.kind, o.tenant, o.cloud, o.name "
     "FROM link l JOIN object o ON o.id = l.source"
 )
-"""Who refers to whom: the place that is referred to, the referrer's id and place."""
+"""All references: the place that is referred to, the referrer's id and place."""
 
 _OVERLAPS = (
     "SELECT DISTINCT a.source FROM claim a JOIN claim b ON b.vip = a.vip AND b.vrf = a.vrf AND b.protocol = a.protocol "
     "AND b.port <= a.port_end AND b.port_end >= a.port AND b.source != a.source"
 )
-"""Whose ports of a VIP overlap those of another object."""
+"""The objects whose ports of a VIP overlap those of another object."""
 
 _SHARED = "SELECT value FROM holding GROUP BY value HAVING count(*) > 1 AND (min(role) != max(role)"
-"""Values that are held in two roles, or, as it goes on, twice in a role that one alone may have."""
+"""Values that are held in two roles, or (the caller adds those roles) twice in a role that only one may have."""

@@ -1,7 +1,7 @@
-"""Differences of two documents of a kind, and how one becomes the other. Pure.
+"""Finds the differences of two documents of a kind, and applies them. Pure.
 
-Elements of a list are told apart by their key, not by their position: a server by address and port, a VIP by its id. An
-element that goes is one difference, however many stand behind it.
+Elements of a list are identified by their key, not by their position: a server by address and port, a VIP by its id. So
+a removed element is one difference, however many follow it.
 """
 
 from __future__ import annotations
@@ -182,8 +182,8 @@ def _lists(
 
 
 def paired(kind: schema.Kind, inner: schema.Message | None, old: list[Any], new: list[Any]) -> dict[int, int]:
-    """Which elements are the same one: position before → position after. Equal ones first, then those of one key, of
-    one first field of a key; at last messages without a key, in order."""
+    """Match elements: position before → position after. Equal ones first, then those with the same key, then with the
+    same first field of a key; last, messages without a key, in order."""
     pairs: dict[int, int] = {}
     left, right = list(range(len(old))), list(range(len(new)))
 
@@ -209,7 +209,7 @@ def paired(kind: schema.Kind, inner: schema.Message | None, old: list[Any], new:
 
 
 def _moved(pairs: dict[int, int]) -> set[int]:
-    """Positions before of what changed its place among what stayed: all but a longest row that kept its order."""
+    """The positions before of remaining elements that moved: all but a longest sequence that kept its order."""
     ordered = sorted(pairs.items())
     ends: list[int] = []  # the smallest last position of a row, by its length
     last: list[int] = []  # whose position that is

@@ -26,7 +26,7 @@ ADMIN = "admin"
 """The tenant that owns what every other tenant may use."""
 
 DEFAULT_CLOUD = "Default-Cloud"
-"""The cloud of what names none."""
+"""The cloud of an object that names none."""
 
 ALL = "*"
 """In a tenant's place: the objects of every tenant."""
@@ -40,7 +40,7 @@ HIDDEN_STATE = "_last_modified"
 _REMEMBERED = 1 << 14
 """References whose parts are known by heart: a commit looks at each many times."""
 
-_SAFE = " !$'()*,/:;@~[]{}|^`<>\"\\"  # what stands for itself in a reference; only & = + # % and ? would mislead
+_SAFE = " !$'()*,/:;@~[]{}|^`<>\"\\"  # characters that need no quoting in a reference: all but & = + # % and ?
 
 
 class Target(NamedTuple):
@@ -83,7 +83,7 @@ def target(ref: str) -> Target:
 
 
 def names_cloud(ref: str) -> bool:
-    """Whether a reference says the cloud of what it names, or that belongs to none. Raises ValueError."""
+    """Whether a reference names its target's cloud, or the target belongs to none. Raises ValueError."""
     segment, parameters = _parts(ref)
     return segment not in relations.OF_A_CLOUD or bool(parameters.get("cloud"))
 
@@ -131,20 +131,20 @@ def place(kind: schema.Kind, document: Document) -> Target:
 
 
 def owned_name(name: str, tenant: str, cloud: str = "") -> str:
-    """A name that is told apart from the same one of another tenant or cloud: those of others than admin and the
-    default cloud carry theirs, `t1/grp@linux`."""
+    """A name that is unique over tenants and clouds: a tenant other than admin and a cloud other than the default one
+    are added, `t1/grp@linux`."""
     there = "" if cloud in ("", DEFAULT_CLOUD) else f"@{cloud}"
     return f"{name}{there}" if tenant == ADMIN else f"{tenant}/{name}{there}"
 
 
 def in_cloud(cloud: str) -> str:
-    """How a sentence goes on about a cloud; "" where it is the default one, or none."""
+    """The end of a sentence that names a cloud; "" for the default cloud, or none."""
     return "" if cloud in ("", DEFAULT_CLOUD) else f" of cloud {cloud}"
 
 
 def with_clouds(kind: schema.Kind, document: Document) -> Document:
-    """A document as it is exported: an object of another than the default cloud says the cloud of whatever it refers
-    to, so that none is taken for one of its own."""
+    """A document as it is exported. Outside the default cloud every reference names its cloud, so that none is taken
+    for the object's own."""
     if cloud_of(kind, document) in ("", DEFAULT_CLOUD):
         return document
 

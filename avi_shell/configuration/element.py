@@ -1,4 +1,4 @@
-"""One element of a list, checked when it is left: what a commit would refuse of it, whatever else is typed. Pure."""
+"""Checks one element of a list when its mode is left, for faults that no later line could mend. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from grammar import relations, schema
 
 
 def keys(message: schema.Message) -> tuple[str, ...]:
-    """The fields that tell elements of a message from each other; of a service none: its port may stand twice."""
+    """The fields that identify elements of a message. A service has none, as its port may stand twice."""
     return relations.KEYS.get(message.name, ((),))[0] if message.name != "Service" else ()
 
 
 def missing(message: schema.Message, element: Document) -> list[str]:
-    """The fields that a commit requires of an element, and that it does not have."""
+    """The fields that a commit requires and the element lacks."""
     return [
         field.name
         for field in message.fields.values()
@@ -26,7 +26,7 @@ def missing(message: schema.Message, element: Document) -> list[str]:
 
 
 def check_required(place: str, names: Sequence[str]) -> None:
-    """Refuse an element without fields that nobody fills in. Raises InvalidObject."""
+    """Refuse an element that lacks fields without a default. Raises InvalidObject."""
     if names:
         raise InvalidObject(
             f"{place} has no {names[0]}", path=f"{place}.{names[0]}", hint=f"type {names[0]}, or cancel"
@@ -35,7 +35,7 @@ def check_required(place: str, names: Sequence[str]) -> None:
 
 def check_keys(name: str, items: Sequence[Any], position: int, by: Sequence[str]) -> None:
     """Check the element at a position, from 0, beside the others of its list. name: the list's; by: the fields that
-    tell its elements from each other. Raises InvalidObject."""
+    identify its elements. Raises InvalidObject."""
     element, (first, *rest) = items[position], by
     if first not in element:
         return
@@ -48,8 +48,8 @@ def check_keys(name: str, items: Sequence[Any], position: int, by: Sequence[str]
 
 
 def check_server(servers: Sequence[Document], position: int, address: Document, service: str) -> None:
-    """Check the address of a server of a pool that a virtual service sends to directly. position: the server's, from 0;
-    of one that comes, how many there are. Raises InvalidObject."""
+    """Check a server's address in a pool that a service with direct server return uses. position: the server's, from 0;
+    for a new one, how many there are. Raises InvalidObject."""
     same = next((at for at, other in enumerate(servers, 1) if other.get("ip") == address and at - 1 != position), None)
     if fault := server_fault(address, same):
         place, (what, hint) = f"servers[{position + 1}]", fault

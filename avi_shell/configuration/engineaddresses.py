@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _FRESH = 5.0
-"""Seconds for which they are believed."""
+"""Seconds for which the answers are reused."""
 
 
 class EngineAddresses:
@@ -19,7 +19,7 @@ class EngineAddresses:
         self._known: frozenset[str] = frozenset()
 
     def __call__(self) -> frozenset[str]:
-        """The addresses. Of an engine that does not tell its own: none."""
+        """The addresses of all engines that answer."""
         if not (self._directory / "run").is_dir():
             return frozenset()
         if time.monotonic() >= self._until:

@@ -24,7 +24,7 @@ class Entry:
 
     @property
     def title(self) -> str:
-        """It in a sentence: "Pool p1"."""
+        """Its name in a sentence: "Pool p1"."""
         return f"{schema.SEGMENTS[self.kind]} {self.name}"
 
     @property
@@ -49,8 +49,8 @@ class Entry:
 
 
 def only(found: Sequence[Entry], apart: str) -> Entry | None:
-    """The only one of some objects of a kind and name. apart: what they would be told apart by, "tenant" or "cloud".
-    None: there is none. Raises Refused where there are several."""
+    """The only one of some objects of a kind and name; None: there is none. Raises Refused if there are several. apart:
+    what would distinguish them, "tenant" or "cloud"."""
     if len(found) > 1:
         whose = [entry.cloud if apart == "cloud" else f"{entry.tenant}{in_cloud(entry.cloud)}" for entry in found]
         what = f"several {apart}s have a {found[0].kind} {found[0].name}: {', '.join(whose)}"
@@ -63,7 +63,8 @@ COLUMNS = "id, kind, tenant, cloud, name, uuid, body"
 
 
 def entry_of(row: tuple[int, str, str, str, str, str, str], where: str) -> Entry:
-    """The object of a row. where: the store's file, for messages. Raises StoreError for what no release wrote."""
+    """The object of a row. where: the store's file, for messages. Raises StoreError if no release can have written the
+    row."""
     title = f"{row[1]} {row[4]}" if isinstance(row[1], str) and isinstance(row[4], str) else f"object {row[0]}"
     if not all(isinstance(text, str) for text in row[1:6]) or row[1] not in schema.SEGMENTS:
         raise storefile.damaged(where, f"{title} has no kind, tenant, cloud, name or uuid")

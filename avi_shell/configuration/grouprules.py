@@ -1,4 +1,4 @@
-"""Rules of a service engine group: what its `ha_mode` allows its numbers, and how many engines it may have. Pure."""
+"""Rules of a service engine group: the numbers that its `ha_mode` allows, and how many engines it may have. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ACTIVE_ACTIVE, ACTIVE_STANDBY = "HA_MODE_SHARED_PAIR", "HA_MODE_LEGACY_ACTIVE_ST
 
 
 def numbers(group: Document) -> Iterator[Breach]:
-    """How many engines a virtual service of a group has at least and at most."""
+    """Check the fewest and most engines of a group's virtual services."""
     name, least, most = group["name"], group["min_scaleout_per_vs"], group["max_scaleout_per_vs"]
     parts = tuple(Part("serviceenginegroup", name, f"{field}_scaleout_per_vs") for field in ("max", "min"))
     if least > most:
@@ -31,8 +31,7 @@ def numbers(group: Document) -> Iterator[Breach]:
 
 
 def of_pair(group: Document, engine: Document) -> Iterator[Breach]:
-    """Whether an engine of a group of two is enabled: the other one stands by for it, and takes over when it is told
-    to."""
+    """Refuse to disable an engine of a group of two. `switchover` makes its standby take over instead."""
     state, name = engine.get("enable_state", ""), engine["name"]
     if state in ("SE_STATE_DISABLED", "SE_STATE_DISABLED_FORCE"):
         yield Breach(
@@ -44,8 +43,8 @@ def of_pair(group: Document, engine: Document) -> Iterator[Breach]:
 
 
 def pair(group: Document, engines: Collection[str], engine: str = "") -> Iterator[Breach]:
-    """How many engines a group of two has. engines: the names of all that are of the group; engine: the one that is
-    saved, "" where it is the group."""
+    """Check how many engines a group of two has. engines: the names of all engines in the group; engine: the one that
+    is saved, "" if the group is saved."""
     if len(engines) <= 2:
         return
     name, others = group["name"], sorted(set(engines) - {engine})

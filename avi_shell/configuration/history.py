@@ -1,4 +1,4 @@
-"""The history in a store's database: commits, what each changed, and the configuration as it was after any of them."""
+"""The history in a store's database: commits, their changes, and the configuration after each of them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _COMMIT = ", ".join(_NAMES)
 _CHANGE = "number, row, kind, tenant, cloud, name, bodies"
 _LEVEL = 6
 _MANY = 50
-"""Changes of one commit from on which they are kept in zlib's form without compression: of an import's thousands that
-takes less than twice the room, and a tenth of the whole import less time."""
+"""A commit with more than so many changes keeps them in zlib's form without compression. For an import's thousands this
+takes less than twice the room, and saves a tenth of the import's time."""
 _DAY = 86400.0
 _NEWEST = 20
-"""Commits of which none is too old, and by the earliest of which others are: while the clock is wrong for a few commits
-nothing is forgotten."""
+"""How many of the newest commits are never too old. The age of the others counts from the earliest of these, so that a
+clock that is wrong for a few commits makes nothing be forgotten."""
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Noted:
     """What happened to an object since its transaction began."""
 
     place: tuple[str, str, str, str]  # kind, tenant, cloud, name; as they were, where it is gone
-    before: str | None  # its body
+    before: str | None  # its body before
     after: str | None
 
 
@@ -55,7 +55,7 @@ class Journal:
         self._noted: dict[int | str, Noted] = {}
 
     def note(self, row: int | str, place: tuple[str, str, str, str], before: str | None, after: str | None) -> None:
-        """A body was written (after), or the object removed (None)."""
+        """Note that an object's body was written (after), or the object removed (None)."""
         known = self._noted.get(row)
         if known is None:
             self._noted[row] = Noted(place, before, after)
@@ -64,11 +64,11 @@ class Journal:
             known.place = place if after is not None else known.place
 
     def clear(self) -> None:
-        """Nothing happened yet."""
+        """Forget everything."""
         self._noted.clear()
 
     def changed(self) -> list[tuple[int | str, Noted]]:
-        """Of what objects something is left."""
+        """The objects whose bodies differ from before, by row."""
         return [(row, noted) for row, noted in self._noted.items() if noted.before != noted.after]
 
     def rows(self, number: int) -> Iterator[tuple[Any, ...]]:
@@ -92,7 +92,7 @@ class History:
         return int(self._connection.execute("SELECT coalesce(max(number), 0) FROM history").fetchone()[0])
 
     def add(self, commit: Commit, journal: Journal) -> None:
-        """Add a commit, and forget those beyond the bounds."""
+        """Add a commit, and remove commits beyond the bounds."""
         run = self._connection.execute
         run(f"INSERT INTO history ({_COMMIT}) VALUES ({_marks(len(_NAMES))})", astuple(commit))
         self._connection.executemany(
@@ -125,7 +125,7 @@ class History:
         self._connection.execute("UPDATE setting SET history_commits = ?, history_days = ?", (commits, days))
 
     def last(self, limit: int, tenants: Sequence[str] | None = None) -> list[Commit]:
-        """The last commits, newest last. tenants: those that are about an object of theirs; None: all."""
+        """The last commits, newest last. tenants: only commits about their objects; None: all."""
         where, values = _about(tenants)
         rows = self._connection.execute(
             f"SELECT {_COMMIT} FROM history WHERE {where} ORDER BY number DESC LIMIT ?", (*values, limit)
@@ -140,14 +140,14 @@ class History:
         return self._commit(row)
 
     def changes(self, number: int) -> list[ObjectChange]:
-        """What a commit changed, in the order in which it did. Raises NotFound where the history does not tell."""
+        """A commit's changes, in order. Raises NotFound if the history does not have them."""
         if not self.commit(number).content:
             raise NotFound(f"commit {number}: what it changed is not known: an older release made it")
         return [self._change(row) for row in self._rows("number = ?", number)]
 
     def touched(self, number: int, tenants: Sequence[str] | None = None, most: int | None = None) -> list[Touch]:
-        """What a commit did to which objects, in the order in which it did; less work than `changes`. tenants: whose
-        objects; None: anybody's. most: no more of them than so many; None: all."""
+        """The objects that a commit touched, and how, in order; cheaper than `changes`. tenants: only their objects;
+        None: all. most: at most so many; None: all."""
         rows = self._rows("number = ?", number)
         theirs = (row for row in rows if tenants is None or row[3] in tenants)
         return [self._touch(row) for row in islice(theirs, most)]
@@ -155,9 +155,9 @@ class History:
     def of_object(
         self, kind: str, name: str, tenants: Sequence[str] | None, clouds: Sequence[str] | None, most: int
     ) -> tuple[list[tuple[int, ObjectChange]], int]:
-        """The last `most` changes of the objects that ever had a name, with the commits' numbers, oldest first; under
-        any name and cloud that they had. Of how many objects all their changes are. tenants, clouds: whose objects, and
-        of which cloud they are, or were when they went; None: of any."""
+        """The last `most` changes of all objects that ever had a name, under any name and cloud, with the commits'
+        numbers, oldest first; and the number of such objects. tenants, clouds: those to which the objects belong, or
+        belonged when they were removed; None: any."""
         run = self._connection.execute
         owners = "" if tenants is None else f" AND tenant IN ({_marks(len(tenants))})"
         row = f"SELECT row FROM change WHERE kind = ? AND name = ? AND row > 0{owners}"
@@ -171,13 +171,13 @@ class History:
         return [(row[0], self._change(row)) for row in found], len(seen)
 
     def since(self, number: int) -> list[ObjectChange]:
-        """What differs between the configuration after commit `number` (0: the fresh store) and now: each object once,
-        `before` as it was then. Raises NotFound where the history does not reach back so far."""
+        """The differences between the configuration after commit `number` (0: the fresh store) and now: each object
+        once, `before` as it was then. Raises NotFound if the history does not reach back so far."""
         return self.between(number, self.version())
 
     def between(self, one: int, other: int) -> list[ObjectChange]:
-        """What differs between the configurations after two commits, each object once, `before` as it was after the
-        first of them, which may be the newer. Raises NotFound as `since` does."""
+        """The differences between the configurations after two commits: each object once, `before` as it was after
+        `first`, which may be the newer one. Raises NotFound as `since` does."""
         for number in (one, other):
             self.reach(number)
         if other < one:
@@ -191,12 +191,13 @@ class History:
 
     @staticmethod
     def _net(first: ObjectChange, last: ObjectChange) -> ObjectChange:
-        """Several changes of an object as one."""
+        """Join several changes of an object into one."""
         place = _place_before(first) if last.after is None else _place(last)
         return ObjectChange(*place, first.before, last.after)
 
     def reach(self, number: int) -> None:
-        """See that the configuration after a commit can be told. Raises NotFound naming those for which it can."""
+        """Check that the configuration after a commit is known. Raises NotFound that names the commits for which it
+        is."""
         last = self.version()
         first = self.first_reached()
         if not first <= number <= last:
@@ -256,7 +257,7 @@ def _place(change: ObjectChange) -> tuple[int, str, str, str, str]:
 
 
 def _place_before(change: ObjectChange) -> tuple[int, str, str, str, str]:
-    """The same, as it was before the change."""
+    """An object's row and place before the change."""
     if not change.row or change.before is None:
         return _place(change)
     return change.row, *document.place(schema.kind(change.kind), change.before)

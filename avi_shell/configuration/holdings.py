@@ -1,4 +1,4 @@
-"""What an object holds that no other may: addresses, pools, ports of a VIP. Pure: objects in, holdings out.
+"""Lists what an object holds that no other may hold: addresses, pools, ports of a VIP. Pure: objects in, holdings out.
 
 The store indexes holdings and claims, and finds who else has the same; `CLASHES` tells what is refused then.
 """
@@ -23,7 +23,7 @@ CLASHES: Mapping[tuple[str, str], str] = MappingProxyType(
         (POOL, POOL): "pool {value} serves {one} and {other}: with direct server return a pool serves one alone",
     }
 )
-"""What may not be held twice: the roles of the first and the other holder → the sentence. Both ends are checked."""
+"""Clashes: the roles of the first and the other holder → the sentence. Both holders are checked."""
 
 
 HOLDERS = ("vrfcontext", "cloud", "serviceengine")
@@ -31,7 +31,7 @@ HOLDERS = ("vrfcontext", "cloud", "serviceengine")
 
 
 def object_holdings(kind: str, document: Document) -> set[Holding]:
-    """What an object of its own holds that others may not."""
+    """What an object other than a virtual service holds."""
     if kind == "vrfcontext" and document["name"] == GLOBAL:
         gateways = [route.get("next_hop") for route in document.get("static_routes", ())]
         gateways += [monitor.get("gateway_ip") for monitor in document.get("gateway_mon", ())]
@@ -45,8 +45,8 @@ def object_holdings(kind: str, document: Document) -> set[Holding]:
 
 
 def service_holdings(assembly: Assembly) -> set[Holding]:
-    """What a virtual service holds with its VIPs and its pool: only with direct server return, while its traffic is
-    on."""
+    """What a virtual service holds by its VIPs and pool. Only one with direct server return, while its traffic is on,
+    holds anything."""
     if not assembly.is_planned:
         return set()
     held = {(VIP, vip.address) for vip in assembly.vips if vip.address}
@@ -107,7 +107,7 @@ def holding_path(kind: str, document: Document, value: str) -> str:
 
 
 def _vnic_addresses(document: Document) -> Iterator[str]:
-    """The addresses in a service engine's interfaces: carried data, so nothing about its shape is sure."""
+    """The addresses of a service engine's interfaces. This data is only carried, so it may have any shape."""
     vnics = document.get("data_vnics")
     for vnic in [document.get("mgmt_vnic"), *(vnics if isinstance(vnics, list) else [])]:
         networks = vnic.get("vnic_networks") if isinstance(vnic, dict) else None

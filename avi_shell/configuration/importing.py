@@ -1,4 +1,4 @@
-"""Import of an export: every object of a file in one commit, or none, and every fault of the file at once."""
+"""Imports an export: all objects of a file in one commit or none. All faults of the file are reported at once."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ META = "META"
 """The key under which an export tells of itself."""
 
 _SHARED = ("tenant_ref", "cloud_ref", "vrf_context_ref")
-"""What a VsVip has from the virtual service that it is made for."""
+"""The fields that a VsVip gets from the virtual service for which it is made."""
 
 _PACE = 2.0
-"""Seconds between two words of how far a long import is."""
+"""Seconds between two progress messages of a long import."""
 
 
 @dataclass(slots=True)
@@ -36,8 +36,8 @@ class Imported:
     """What an import did."""
 
     created: Counter[str] = field(default_factory=Counter)  # new objects, by the kind's message name
-    changed: Counter[str] = field(default_factory=Counter)  # objects that were stored otherwise
-    same: Counter[str] = field(default_factory=Counter)  # objects that were stored like this
+    changed: Counter[str] = field(default_factory=Counter)  # objects that replaced a stored one
+    same: Counter[str] = field(default_factory=Counter)  # objects that were stored already and did not change
     kept: Counter[str] = field(default_factory=Counter)  # objects of kinds that the model does not have
     without_effect: Counter[str] = field(default_factory=Counter)  # fields, as "Pool.description" → objects
     notices: list[str] = field(default_factory=list)  # what the operator should know, all of it
@@ -166,7 +166,7 @@ class _Import:
         return self._names.tenant(new) if "tenant_ref" in new or self._tenant == ALL else self._tenant
 
     def _vips_apart(self, one: _Object) -> Iterator[_Object]:
-        """The VIPs that stand in a virtual service (releases before 17.1, converters) as a VsVip of its own."""
+        """Move VIPs that stand in a virtual service (releases before 17.1, converters) to a new VsVip."""
         service = one.document
         if not service.get("vip") or "vsvip_ref" in service:
             return
@@ -185,7 +185,7 @@ class _Import:
         yield vsvip
 
     def _own(self, one: _Object) -> None:
-        """See that an object is of the tenant; one that names none becomes its. Raises Refused."""
+        """Check that an object belongs to the tenant. An object that names no tenant gets it. Raises Refused."""
         if self._tenant == ALL:
             return
         kind, new = one.kind, one.document
@@ -197,7 +197,7 @@ class _Import:
             raise Refused(what, hint=f"switchto tenant {ADMIN} to import for others")
 
     def _refuse_twins(self) -> None:
-        """Two objects of one identity cannot both be stored: which of them was meant is not known."""
+        """Refuse two objects of one identity, since nobody knows which one is meant."""
         names: dict[Target, _Object] = {}
         uuids: dict[tuple[str, str], _Object] = {}
         for one in self._objects:

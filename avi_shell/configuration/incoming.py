@@ -1,8 +1,8 @@
-"""Documents from outside, read as protobuf's JSON mapping allows them to be written, into the form of the model. Pure.
+"""Reads documents from outside, in any form that protobuf's JSON mapping allows, into the model's form. Pure.
 
 https://protobuf.dev/programming-guides/json: numbers and booleans may be text, null is a field that is not there, an
-enumeration's value may be its number. A message stands where the model has one, a list where it has one; whoever looks
-into a document after this may rely on it. Types and ranges of single values are `validation`'s.
+enumeration's value may be its number. After this, every message and every list of the model has its shape, and other
+code may rely on it. Types and ranges of single values are `validation`'s.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class _Reader:
         return value.upper() if isinstance(value, str) and value.upper() in values else value
 
     def _secrets(self, value: Any, place: str) -> None:
-        """Refuse what stands for a secret that was not shown: it would take the secret's place."""
+        """Refuse the mask of a hidden secret, which would replace the secret."""
         if isinstance(value, dict):
             for name, inner in value.items():
                 self._secrets(inner, f"{place}.{name}")
@@ -140,7 +140,7 @@ class _Reader:
 
 
 class _Row(NamedTuple):
-    """A field, and what of its values needs no closer look."""
+    """A field, and which of its values need no check."""
 
     field: schema.Field | None = None  # None: the model does not know it
     plain: type | None = None  # the type of such values; None: there are none
@@ -173,7 +173,7 @@ _PLAIN: Mapping[str, type] = {
     "string": str,
     **dict.fromkeys(schema.INTEGERS, int),
 }
-"""What needs no change, by the model's type."""
+"""The Python types of values that need no change, by the model's type."""
 
 
 def _boolean(value: Any) -> Any:

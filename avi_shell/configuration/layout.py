@@ -1,4 +1,4 @@
-"""The tables of a store, and how those of an older release become these."""
+"""The tables of a store, and the upgrade of an older release's tables."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def upgrade(connection: sqlite3.Connection) -> None:
-    """Bring the tables of format 1 up to this release's, in the open transaction: objects, what refers to what, history
-    and plan stay; of what commits changed, format 1 knew nothing."""
+    """Upgrade the tables of format 1 to this release's, in the open transaction. Objects, references, history and plan
+    stay. What old commits changed is unknown, since format 1 did not record it."""
     for index in ("link_source", "link_target", "holding_source", "holding_value", "claim_source", "claim_ports"):
         connection.execute(f"DROP INDEX IF EXISTS {index}")
     for table in _OLD:

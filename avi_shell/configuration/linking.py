@@ -1,4 +1,4 @@
-"""Who refers to whom, and whose rules and plan follow a change."""
+"""References between objects, and the virtual services whose rules and plan follow a change."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ FOLLOWERS = {
     "vrfcontext": ("virtualservice",),
     "healthmonitor": ("pool",),
 }
-"""Whose rules and plan may change with an object of a kind: the kinds of its referrers to look at again."""
+"""By an object's kind, the kinds of its referrers whose rules and plan may change with it."""
 _FOLLOWING = ("pool", "virtualservice")
-"""These kinds."""
+"""The kinds of referrers in FOLLOWERS."""
 
 MANY = 50
-"""Objects from which on one look at all that is stored costs less than a look for each of them."""
+"""From so many objects on, one look at everything stored is cheaper than one look for each object."""
 
 
 def followers(store: Store, changed: Sequence[Target]) -> Iterator[int]:
@@ -48,7 +48,7 @@ def _followers(store: Store, changed: Place, users: Mapping[Place, list[tuple[in
 
 
 def links(kind: schema.Kind, new: Document, found: Iterable[tuple[str, schema.Field, str]]) -> set[Target]:
-    """Whom an object refers to. found: the references in it."""
+    """The objects to which an object refers. found: its references."""
     try:
         targets = {document.target(ref) for _, _, ref in found}
     except ValueError:  # some are in a form of their own

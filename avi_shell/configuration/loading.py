@@ -1,4 +1,5 @@
-"""What makes one configuration another that came from a file, and what a file of lines cannot say. Pure of files."""
+"""Finds the changes from a configuration to one that came from a file, with what a file of lines cannot say. Reads no
+files."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from grammar import schema
 
 
 def changes_to(stored: Configuration, wanted: Configuration) -> list[ObjectChange]:
-    """What makes a configuration the wanted one. Objects are known by kind, tenant, cloud and name, and keep their
-    uuids."""
+    """The changes from a configuration to the wanted one. Objects are matched by kind, tenant, cloud and name, and keep
+    their uuids."""
     with stored.snapshot() as now:
         known = {entry.target: entry for kind in schema.SEGMENTS for entry in now.entries(kind)}
         kept = now.foreign()
@@ -33,8 +34,8 @@ def changes_to(stored: Configuration, wanted: Configuration) -> list[ObjectChang
 
 
 def with_unsaid(changes: Iterable[ObjectChange]) -> Iterator[ObjectChange]:
-    """Changes that lines made, with what lines cannot say as it is stored: fields that cannot be typed, secrets whose
-    place SECRET holds, and kinds that the object model does not have."""
+    """Correct changes that lines made: keep what lines cannot say as it is stored. That is fields that cannot be typed,
+    secrets shown as SECRET, and kinds that the object model lacks."""
     for change in changes:
         if not change.row and change.after is None:
             continue

@@ -52,8 +52,8 @@ def service_notices(assembly: Assembly) -> Iterator[str]:
 def new_vips(
     assembly: Assembly, planned: Mapping[str, plan.Service], previous: Mapping[str, plan.Service]
 ) -> Iterator[str]:
-    """What the servers must have for VIPs that come to a virtual service in use. planned, previous: the services that
-    are forwarded for it now, and were until now, by key."""
+    """What servers need for VIPs that are added to a virtual service in use. planned, previous: its forwarded services
+    now and before, by key."""
     known = {service.vip for service in previous.values()}
     if assembly.pool is None or not any(service.enabled for service in previous.values()):
         return
@@ -155,12 +155,12 @@ _LISTED = 12
 
 
 def not_valid(faults: Iterable[tuple[str, str, ShellError]]) -> list[str]:
-    """What keeps a configuration that is not yet committed from being so. faults: as `Change.faults`."""
+    """What keeps a configuration from being committed. faults: as `Change.faults`."""
     return [f"not valid yet: {fault}" + (f"; {fault.hint}" if fault.hint else "") for _, _, fault in faults]
 
 
 def without_effect(kind: schema.Kind, document: Document, stored: Document | None) -> list[str]:
-    """Fields that were changed and change nothing about forwarding here; what a save fills in is no change."""
+    """Fields that were changed although they have no effect on forwarding here. What a save fills in is no change."""
     before = _new(kind.segment) if stored is None else stored
     found = _without_effect(kind, kind.root, document, before, has_defaults=stored is None)
     return sorted(found) if found else []
@@ -168,7 +168,7 @@ def without_effect(kind: schema.Kind, document: Document, stored: Document | Non
 
 @cache
 def _new(segment: str) -> Document:
-    """What a save makes of a new object in which nothing was typed."""
+    """A new object in which nothing was typed, as a save stores it."""
     kind = schema.kind(segment)
     return with_defaults(kind, filled(kind, {}, ADMIN))
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 class Placement:
-    """stored: the database of a store, with the plan as it was applied last. What is not possible, or cannot be asked,
-    is Refused."""
+    """Shows and changes placement. stored: a store's database, with the plan as last applied. Raises Refused for what
+    is not possible or cannot be asked."""
 
     def __init__(self, etcd: Etcd, stored: sqlite3.Connection) -> None:
         self._etcd, self._stored = etcd, stored
@@ -34,14 +34,14 @@ class Placement:
             raise Refused(exc.what, hint=exc.remedy) from exc
 
     def request(self, decide: Callable[[Seen], Mapping[str, Place]]) -> Mapping[str, Place]:
-        """Have VIPs moved. decide: the new places, by VIP. Returns them."""
+        """Move VIPs. decide: returns the new places, by VIP. Returns them."""
         try:
             return requesting.request(self._etcd, sqlite.read(self._stored), decide)
         except (ClusterError, PlacementError) as exc:
             raise Refused(exc.what, hint=exc.remedy) from exc
 
     def warnings(self) -> list[str]:
-        """What operators should know of the room on engines; nothing, where etcd does not tell."""
+        """Warnings about the room on engines; none if etcd does not answer."""
         with suppress(ClusterError):
             return requesting.short_of_spare(self._etcd, sqlite.read_common(self._stored) or plan.Common())
         return []

@@ -1,4 +1,4 @@
-"""How the engines of a group stand in for each other, as it is configured, for the plan. Pure."""
+"""The plan's part on redundancy: how the engines of a group stand in for each other. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIELDS = (
 )
 """Of a service engine group."""
 _SHORTEST = 10
-"""Milliseconds between two heartbeats at least: 0 can be typed."""
+"""The fewest milliseconds between two heartbeats, since 0 can be typed."""
 
 
 def mode(group: Document) -> str:

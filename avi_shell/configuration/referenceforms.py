@@ -70,7 +70,7 @@ class Names:
             self._by_uuid[place.kind, raw["uuid"]] = place
 
     def place(self, segment: str, raw: Document) -> Target:
-        """By what an object is found, as it stands in the file."""
+        """The place of an object in the file."""
         return self._places.get(id(raw)) or self._place(segment, raw)
 
     def _place(self, segment: str, raw: Document) -> Target:

@@ -1,7 +1,7 @@
-"""The plan of an older release, made anew: it lacks what that release stored without effect.
+"""Makes an older release's plan anew, because it lacks fields that had no effect in that release.
 
-On a host alone the first shell does it that opens the store. Hosts that share a configuration do it when an operator
-says that all of them have the new release (`shared`): what an older one commits meanwhile lacks it again.
+On a single host the first shell that opens the store does this. Hosts that share a configuration do it when an operator
+says that all of them have the new release (`shared`), because commits of an older host would lack the fields again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a change of the configuration makes of the plan: the services that it is about, before and after."""
+"""The changes that a commit makes to the plan: the services concerned, before and after."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ class Replanned:
     after: dict[str, plan.Service] = field(default_factory=dict)
 
     def note(self, before: Services, after: Services) -> None:
-        """These services were planned anew."""
+        """Note that these services were planned anew."""
         self.before |= before
         self.after |= after
 
     def with_others(self, on: Callable[[Iterable[str]], Services]) -> Replanned:
-        """The same with the services that stay as they are on the same VIPs. on: the services of VIPs as they are to
-        be."""
+        """Add the unchanged services on the same VIPs. on: the new services of VIPs."""
         vips = {service.vip for service in (*self.before.values(), *self.after.values())}
         same = {key: one for key, one in on(vips).items() if key not in self.before and key not in self.after}
         return Replanned(self.before | same, self.after | same)

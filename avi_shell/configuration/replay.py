@@ -1,4 +1,4 @@
-"""A commit of another store, applied to this one: objects, indexes, plan and history become what they are there.
+"""Applies a commit of another store to this one: objects, indexes, plan and history become the same as there.
 
 Nothing is checked or planned again: whoever made the commit did, on the same configuration.
 """

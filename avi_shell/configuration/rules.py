@@ -190,8 +190,8 @@ def _vip_address(vip: Vip) -> Iterator[Breach]:
 
 
 def _can_be_a_host(address: str) -> bool:
-    """Whether an IPv4 address is none of this network, loopback, multicast or reserved (RFC 6890): the first number
-    tells."""
+    """Whether a host can have an IPv4 address: its first number shows that it is not this network, loopback, multicast
+    or reserved (RFC 6890)."""
     first = int(address.partition(".")[0])
     return 0 < first < 224 and first != 127
 

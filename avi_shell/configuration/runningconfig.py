@@ -1,7 +1,7 @@
 """The running configuration: lines that, fed to an empty shell, recreate the configuration.
 
-An object is written as what differs from what a shell would have without the lines: a new object's defaults, or the
-default object of that name. Only names and values are written: uuids are new each time.
+Only differences are written: from a new object's defaults, or from the default object of that name. Only names and
+values are written: uuids are new each time.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class _Writer:
         return known in self._places.get((known.kind, known.name), ()) and ref not in self._missing
 
     def _explicit(self, kind: schema.Kind, found: Document) -> Document:
-        """A copy in which references are marked that their name alone does not tell."""
+        """A copy with a mark at references whose name alone is not enough."""
         place = document.place(kind, found)
 
         def marked(_: schema.Field, ref: str) -> str:
@@ -126,7 +126,7 @@ class _Writer:
         return document.map_references(kind, found, marked)
 
     def _without_missing(self, kind: schema.Kind, found: Document, before: Document) -> Document:
-        """The object as it can be written now: fields that refer to later objects are as they were before."""
+        """The object as it can be written now: fields that refer to later objects keep their values from before."""
         late = {
             path.partition(".")[0].partition("[")[0]
             for path, _, ref in document.references(kind, found)
@@ -137,11 +137,11 @@ class _Writer:
 
 
 _MARK = "#"
-"""Behind a reference that must be typed whole."""
+"""The mark after a reference that must be typed whole."""
 
 
 def _seen(place: Target, wanted: Target) -> Iterator[Target]:
-    """In which order a name is looked up where an object refers to it."""
+    """Where the shell looks up a name in an object's reference, in order."""
     for tenant in (place.tenant, ADMIN):
         for cloud in (place.cloud, DEFAULT_CLOUD) if wanted.cloud else ("",):
             yield wanted._replace(tenant=tenant, cloud=cloud)

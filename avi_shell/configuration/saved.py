@@ -16,7 +16,7 @@ class Saved:
     created: bool  # no such object was stored before
     notices: tuple[str, ...]  # what the operator should know
     version: int  # of the commit; of the last one where nothing changed
-    changed: bool  # False where it was stored like this already
+    changed: bool  # False if it was stored like this already
     needs_engine: bool  # the plan forwards for a virtual service that this commit is about
 
 
@@ -29,4 +29,4 @@ class Settling:
 
 
 class Undone(Exception):
-    """A commit is given up: what it put is taken back, and nobody is told of a fault."""
+    """Ends a commit without a fault: everything that it put is taken back."""

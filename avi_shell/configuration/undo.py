@@ -1,4 +1,4 @@
-"""An earlier configuration made the configuration again: one new commit, checked like any other."""
+"""Goes back to an earlier configuration by one new commit, checked like any other."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def preview(configuration: Configuration, number: int) -> Going:
 
 
 def back(configuration: Configuration, number: int, by: Author = NOBODY, *, seen: int | None = None) -> Gone:
-    """Make the configuration right after a commit (0: of the fresh store) the configuration again. Every object has its
-    uuid of then. seen: the last commit when the operator looked, and there was something to change.
+    """Go back to the configuration after a commit (0: the fresh store). Every object gets back its uuid. seen: the last
+    commit when the operator looked, and there was something to change.
 
     Raises NotFound; Refused where somebody else committed since; Refused, or InvalidFile with several faults, where a
     rule of today, or what runs today, does not allow it.

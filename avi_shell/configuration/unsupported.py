@@ -1,4 +1,4 @@
-"""What the model allows and this product's engines cannot do yet, refused or told at save: the one list of it.
+"""The only list of what the model allows but this product's engines cannot do yet; a save refuses it or gives a notice.
 
 A row is a condition and a sentence. When an engine learns something, its row goes; nothing else refers to it.
 """

@@ -300,7 +300,7 @@ _V4_ADDRESSES = _V4Addresses()
 
 
 class _Row(NamedTuple):
-    """How a field of the model is checked at once: what is of the type, and allowed, needs no closer look."""
+    """The quick check of a field: a value of the right type that is allowed needs no closer look."""
 
     field: schema.Field
     type: type | None  # None = every value needs one
@@ -317,8 +317,8 @@ class _Rows(NamedTuple):
 
 
 class _Split(NamedTuple):
-    """What is checked of a message with certain fields: combinations of numbers, booleans and enumerations that were
-    good before need no closer look; an import has few, again and again."""
+    """The checks of a message with certain fields. Combinations of numbers, booleans and enumerations that were good
+    before are not checked again, since an import repeats a few."""
 
     plain: Callable[[Document], tuple[Any, ...]]  # their values
     good: set[tuple[tuple[Any, ...], tuple[type, ...]]]  # such values, with their types: 1 is not True
@@ -327,7 +327,7 @@ class _Split(NamedTuple):
 
 
 _REMEMBERED = 64
-"""Combinations that are remembered of a message with certain fields."""
+"""The most combinations that are remembered for a message with certain fields."""
 
 
 @lru_cache(4096)

@@ -52,7 +52,7 @@ def message_with_defaults(kind: schema.Kind, message: schema.Message, document: 
 
 
 class _Shape(NamedTuple):
-    """What is made of a document with certain fields."""
+    """How to complete a document that has certain fields."""
 
     template: Document  # defaults, and None in the places of what is there, in order
     present: tuple[tuple[str, schema.Message | None], ...]  # what is there, and the message in which defaults are added

@@ -1,4 +1,4 @@
-"""What scripts expect that call the appliance's own shell: its options, and bare objects as JSON.
+"""Serves scripts that were written for the appliance's own shell: its options, and bare objects as JSON.
 
 Such a script runs `shell --address A --user U --password P --file F --json` and gives what is printed to jq.
 """
@@ -23,13 +23,13 @@ _ELSEWHERE = (
     ("--password", "PASSWORD", "accepted: there is no login"),
     ("--token", "TOKEN", "accepted: there is no login"),
 )
-"""Options without effect because nobody is called and nobody logs in: option, metavar, help."""
+"""Options without effect because this shell connects to no controller and has no login: option, metavar, help."""
 _LOGGING = ("--debug", "--log")
 """Options without effect because what is done is written down anyhow."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """The options of the appliance's shell that are not this one's."""
+    """Add the options of the appliance's shell that this one lacks."""
     group = parser.add_argument_group("as the appliance's shell has them")
     group.add_argument("--tenant", metavar="NAME", help="begin in this tenant")
     for option, metavar, told in _ELSEWHERE:
@@ -61,7 +61,7 @@ def is_bare(arguments: argparse.Namespace) -> bool:
 
 
 def bare(configuration: Configuration, result: Result) -> str | None:
-    """What a `show` showed or a `save` stored as one line of JSON, references joined; None for every other line."""
+    """The object of a `show` or `save` as one line of JSON, with references joined; None for every other line."""
     if not result.kind or not result.ok or result.data is None:
         return None
     kind = schema.kind(result.kind)

@@ -36,7 +36,7 @@ class Batch:
     session: Session  # which runs the lines
     keep_going: bool = False  # go on after a refused line
     as_json: bool = False  # print an object for each command
-    bare: bool = False  # print what is shown and saved alone, as JSON
+    bare: bool = False  # print only objects that are shown or saved, as JSON
     transcript: bool = False  # print what a terminal would show
     out: TextIO = field(default_factory=lambda: sys.stdout)  # where output goes
     err: TextIO = field(default_factory=lambda: sys.stderr)  # where errors go
@@ -101,7 +101,7 @@ class Batch:
         print(visible(f"{file}:{number}: error: {text}"), file=self.err, flush=True)
 
     def _end(self, status: int, where: tuple[str, int], commands: int, told: bool = False) -> int:
-        """What is still open is not committed: say so, and how many lines were refused. Ends a transcript with the
+        """Say that open objects are not committed, and how many lines were refused. Ends a transcript with the
         prompt."""
         opened, lost = self.session.open, transaction.unfinished(self.session)
         if opened is not None or lost:

@@ -1,4 +1,5 @@
-"""Which front a terminal gets: the plain one where it is asked for, where TERM says so, or where nothing answers."""
+"""Chooses a terminal's front: the plain one if the user asks for it, if TERM says so, or if the terminal does not
+answer."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ _FULL = frozenset(
     "xterm screen tmux linux rxvt alacritty foot kitty konsole vte st putty cygwin wezterm iterm iterm2 gnome eterm "
     "contour ghostty mintty nsterm".split()
 )
-"""Terminals that are what they say. Programs call themselves vt100, ansi or network, and are none."""
+"""Terminals whose TERM can be trusted. Programs call themselves vt100, ansi or network, and are no terminals."""
 
 
 def run(session: Session, keyboard: Keyboard, history: Path, *, plain: bool) -> int:

@@ -65,13 +65,13 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 class _Faults:
-    """What keeps it from following: each is told once, until it is gone."""
+    """Reports faults that keep it from following: each fault once, until it is gone."""
 
     def __init__(self) -> None:
         self.last = ""
 
     def tell(self, what: str) -> None:
-        """Tell it, unless it was told."""
+        """Report a fault, unless it was reported already."""
         if what != self.last:
             print(f"avi-shell: error: {what}", file=sys.stderr, flush=True)
         self.last = what

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class UsageError(Exception):
-    """A command line that is none."""
+    """The command line is wrong."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""What changed between two printings of the same: the cells of tables and the words of other lines. Pure."""
+"""Finds what changed between two outputs of one command: cells of tables, and words of other lines. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets taken out of what leaves the house: by the names of fields, and wherever else their values stand. Pure."""
+"""Masks secrets in everything that leaves the site: by fields' names, and wherever else their values stand. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from avi_shell.output.secret import is_secret
 ENVIRONMENTS = ("command_variables", "variables")
 """Fields that hold a script's environment, which may have passwords in it."""
 _LEAST = 4
-"""Characters from which on a secret is looked for inside of words, too."""
+"""The fewest characters of a secret that is also looked for inside words."""
 _HEADER = re.compile(
     r"((?:authorization|cookie|x-[\w-]*(?:key|token|auth))\s*:\s*)[^\s\\\"](?:[^\r\n\\\"])*", re.IGNORECASE
 )
-"""A header of HTTP with which a monitor's request proves who asks."""
+"""A header of HTTP with which a monitor's request authenticates itself."""
 _LOGIN = re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]*(?=@)")
 """User and password in an address."""
 
@@ -75,7 +75,7 @@ class Mask:
 
 
 def _forms(value: str) -> Iterator[str]:
-    """A secret as it is, and as other texts write it."""
+    """A secret in its plain form, and in the encodings that other texts use."""
     data = value.encode()
     yield value
     yield from (json.dumps(value, ensure_ascii=plain)[1:-1] for plain in (True, False))

@@ -1,4 +1,4 @@
-"""What there is to see of a virtual service at one moment, as data: a terminal draws it, others get tables of it."""
+"""A virtual service's live view at one moment, as data: a terminal draws it, others get tables."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Drops:
 
     engine: str
     reason: str
-    own: int  # of this virtual service's, as far as they were known to be
+    own: int  # packets that are known to be of this virtual service
     total: int  # of all
     rate: float | None  # of all, per second
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What there is to see at one moment."""
+    """A virtual service's live view at one moment."""
 
     name: str  # of the virtual service
     state: str

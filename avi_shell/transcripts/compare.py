@@ -1,4 +1,4 @@
-"""What a transcript expects beside what was printed, line by line. Pure."""
+"""Compares a transcript's expected lines with the printed lines. Pure."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _aligned(wanted: Sequence[_Line], found: Sequence[tuple[str, str]]) -> list[
     lines, row = [], 0
 
     def meet(row: int, column: int) -> bool:
-        """Whether the two lines are one another's where the most lines meet."""
+        """Whether the two lines match in the alignment with the most matches."""
         return row < rows and meets[row][column] and most[row][column] == 1 + most[row + 1][column + 1]
 
     for column, (_, normalised) in enumerate(found):

@@ -1,4 +1,4 @@
-"""What differs from run to run, made the same: named normalisers of lines. Pure."""
+"""Named normalisers, which make lines that differ from run to run equal. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `clear` resets: an operator sees counters as they rose since then. The engines' own go on, and so do metrics."""
+"""`clear`: shows an operator counters since that moment. The engines' own counters, and metrics, go on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HANDSHAKES = ("sampled", "answered", "unanswered")
 
 Report = dict[str, Any]
 Counters = dict[str, int]
-"""By what they count: "packets", "dropped no_server"."""
+"""Counters by name: "packets", "dropped no_server"."""
 
 
 class Cleared:
@@ -29,8 +29,8 @@ class Cleared:
         self._known: dict[str, Counters] | None = None
 
     def clear(self, reports: list[Report], segment: str, of: str) -> int:
-        """Take the counters of now as the beginning. reports: what engines report, with nothing taken off; of: an
-        object's uuid, an engine's name. Returns of how many engines there was anything."""
+        """Make the current counters the new zero. reports: the engines' reports, with nothing subtracted; of: an
+        object's uuid, or an engine's name. Returns how many engines had such counters."""
         known, engines = dict(self._read()), 0
         for report in reports:
             found = {key: now for key, kind, which, now in _counted(report) if (kind, which) == (segment, of)}
@@ -45,7 +45,7 @@ class Cleared:
         return engines
 
     def subtract(self, report: Report) -> None:
-        """Take off what was cleared. A counter that is lower than then began anew meanwhile."""
+        """Subtract what was cleared. A counter that is lower than it was then has restarted, and stays."""
         known = self._read()
         if not known:
             return

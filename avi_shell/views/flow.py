@@ -83,7 +83,7 @@ def _earlier(one: Mapping[str, Any]) -> str:
 
 
 def _why(one: Mapping[str, Any]) -> Iterator[str]:
-    """Why the server is this one, where its slot is not simply its own."""
+    """Why the flow goes to this server, if not simply because the server owns its slot."""
     if one["verdict"] == "dropped":
         yield f"the packet is dropped ({one['reason']}); help operating says what that means"
     if one.get("earlier"):  # older engines tell none

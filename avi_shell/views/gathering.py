@@ -31,11 +31,11 @@ class Reports(list[dict[str, Any]]):
 
     @property
     def doubtful(self) -> bool:
-        """Whether there may be more than what they tell."""
+        """Whether the reports may be incomplete."""
         return bool(self.silent or self.fault)
 
     def told(self) -> list[str]:
-        """What to say of the engines that do not answer."""
+        """Sentences about the engines that do not answer."""
         others = [f"The engines of other hosts were not asked: {self.fault}."] if self.fault else []
         return [*(f"{why}: what it forwards is unknown." for why in self.silent.values()), *others]
 

@@ -23,7 +23,7 @@ _CLOUD = ("Cloud",)
 _CLOUD_NOT_SHOWN = frozenset({"serviceenginegroup"})
 """Kinds of a cloud whose lists have no Cloud column on the appliance."""
 _BEST_FIRST = ("up", "initializing", "down", "disabled")
-"""Of several services or engines the best state counts."""
+"""States from best to worst; of several services or engines the best state counts."""
 _HOST = {True: "answers", False: "silent", None: ""}
 """Whether a server answers on its own address, whatever its VIP does; None: nobody asked."""
 
@@ -135,7 +135,7 @@ def service_state(document: Document, live: Iterable[Report]) -> str:
 
 
 def _doubted(state: str) -> str:
-    """A state over the engines that answer, where others do not: one that is up is enough, else nobody knows."""
+    """The state if some engines do not answer: up and disabled stay, all others are unknown."""
     return state if state in (reported.STATES["up"], reported.STATES["disabled"]) else reported.STATES["unknown"]
 
 

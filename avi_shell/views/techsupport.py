@@ -1,4 +1,4 @@
-"""What whoever helps from afar needs to know: configuration, plan, engines, events, network, versions; secrets masked.
+"""Collects an archive for remote support: configuration, plan, engines, events, network, versions; secrets masked.
 
 Each file is made by itself. One that cannot be made says why, and the others are made none the less.
 """
@@ -60,9 +60,9 @@ HOST = {
     "journal": "journalctl --no-pager --lines 2000 --unit avi-se*",
     "processes": "ps -eo pid,ppid,user,etime,time,rss,nlwp,comm",
 }
-"""Commands that tell of the host. Nothing shows the words of a process: they may hold a password."""
+"""Commands about the host. None shows the arguments of processes, which may hold a password."""
 PATIENCE = 10.0
-"""Seconds that a command has."""
+"""Seconds that a command may take."""
 LARGEST = 4 << 20
 """Bytes of a command's output, of the audit log and of a file of events: the last ones."""
 COMMITS = 500
@@ -140,7 +140,7 @@ class Archive:
         return _json(Mask(()).document(self._plan))
 
     def _past(self) -> Iterator[str]:
-        """Secrets that commits of the history held, and that lines may show which are kept elsewhere."""
+        """Secrets from the commits of the history, since lines that are kept elsewhere may show them."""
         try:
             with self._stored.snapshot() as store:
                 for commit in store.log.last(COMMITS, None):
@@ -150,7 +150,7 @@ class Archive:
             self.faults["configuration/history.json"] = str(exc)
 
     def _password(self) -> Iterator[str]:
-        """etcd's, where the host shares its configuration."""
+        """The password for etcd, if the host shares its configuration."""
         from dataplane.cluster import address
 
         try:
