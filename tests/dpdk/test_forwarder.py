@@ -172,7 +172,7 @@ def test_a_killed_forwarder_is_there_again_with_its_ports(two: Wire, tmp_path: P
             return bool(told)
 
         until(hears)
-        assert f"process {former}, ended; another one forwards" in told[0]
+        assert f"process {former}, ended; another one took over" in told[0]
 
 
 def test_huge_pages_that_others_took_meanwhile_are_done_without(

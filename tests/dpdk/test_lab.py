@@ -77,7 +77,7 @@ def test_a_killed_forwarder_is_back_soon_and_keeps_flows_and_counters(sockets: s
         told = lab.status()
         assert told is not None
         assert told["services"][0]["packets"] > before
-        (event,) = [one["text"] for one in told["events"] if "another one forwards" in one["text"]]
+        (event,) = [one["text"] for one in told["events"] if "another one took over" in one["text"]]
         print(event)
         (seconds,) = re.findall(r"another one took over ([0-9.]+) s later", event)
         assert float(seconds) <= max(BACK, start / 2)
