@@ -101,10 +101,10 @@ def parser() -> argparse.ArgumentParser:
         "--plain", action="store_true", help="at a terminal: no escape sequences (default: as TERM says)"
     )
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="one object for each command")
+    form.add_argument("--json", action="store_true", help="print a JSON object for each command")
     form.add_argument("--transcript", action="store_true", help="print what a terminal would show")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the session's transcript to a new file")
-    parser.add_argument("--on-error", choices=("stop", "continue"), default="stop", help="after a refused line")
+    parser.add_argument("--on-error", choices=("stop", "continue"), default="stop", help="what a refused line does")
     parser.add_argument("--check", action="store_true", help="say what the lines would do, and change nothing")
     parser.add_argument("--impact", action="store_true", help="say of each commit what it does to what is forwarded")
     parser.add_argument("--wait", type=_seconds, metavar="SECONDS", help="wait for engines to apply what is committed")

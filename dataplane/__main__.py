@@ -52,23 +52,23 @@ def parser() -> argparse.ArgumentParser:
     run = verbs.add_parser("run", help="run a service engine in the foreground")
     _add_run(run)
     run.set_defaults(command=_run)
-    replay = verbs.add_parser("replay", help="the forwarding decision on a capture file")
+    replay = verbs.add_parser("replay", help="run a capture file through the forwarding decision")
     replay.add_argument("--plan", type=Path, required=True, metavar="PLAN.json", help="made by avi-shell compile")
     replay.add_argument("--neighbours", type=Path, metavar="FILE.json", help="interfaces, neighbours, routes")
     replay.add_argument(
         "--driver",
         choices=registry.NAMES,
         default=registry.FALLBACK.name,
-        help="whose decision (default: %(default)s)",
+        help="the driver whose decision to use (default: %(default)s)",
     )
     replay.add_argument("source", type=Path, metavar="IN.pcap")
     replay.add_argument("target", type=Path, metavar="OUT.pcap")
     replay.set_defaults(command=_replay)
-    clean = verbs.add_parser("clean", help="take away what an engine that does not run left in the kernel")
+    clean = verbs.add_parser("clean", help="remove what an engine that has ended left in the kernel")
     clean.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
     clean.add_argument("--name", type=_name, default="se-1", help="the engine's name (default: %(default)s)")
     clean.set_defaults(command=_clean)
-    status = verbs.add_parser("status", help="what the running engines report")
+    status = verbs.add_parser("status", help="print what the running engines report")
     status.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
     status.add_argument("--json", action="store_true", help="a list of objects, for programs")
     status.set_defaults(command=_status)
@@ -81,8 +81,8 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_own(unit: argparse.ArgumentParser) -> None:
     """The options of `install-unit` alone."""
-    unit.add_argument("--scripts", action="store_true", help="with the capabilities of monitors that run scripts")
-    unit.add_argument("--print", action="store_true", help="print the unit alone")
+    unit.add_argument("--scripts", action="store_true", help="add the capabilities that scripts of monitors need")
+    unit.add_argument("--print", action="store_true", help="only print the unit")
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
@@ -102,22 +102,22 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         "--driver", choices=registry.CHOICES, help=f"overrides the group's se_use_dpdk; {registry.explained()}"
     )
     run.add_argument("--store", metavar="URL", help="share the configuration: etcd://[USER@]HOST[:PORT],…/CLUSTER")
-    run.add_argument("--store-password-file", metavar="FILE", help="holds USER's password (mode 0600)")
-    run.add_argument("--store-ca", metavar="FILE", help="use TLS, with members that it has signed")
+    run.add_argument("--store-password-file", metavar="FILE", help="file with USER's password (mode 0600)")
+    run.add_argument("--store-ca", metavar="FILE", help="file of CA certificates: use TLS")
     run.add_argument(
         "--log-format",
         choices=logformat.FORMATS,
         default=logformat.AUTO,
-        help="of its log on standard error (default: %(default)s: journal under systemd, else text)",
+        help="format of the log on standard error (default: %(default)s: journal under systemd, else text)",
     )
     run.add_argument(
-        "--on-event", type=Path, metavar="PROGRAM", help="run it on events; see: avi-shell -c 'help events'"
+        "--on-event", type=Path, metavar="PROGRAM", help="program to run on events; see: avi-shell -c 'help events'"
     )
     run.add_argument(
         "--on-event-severity",
         choices=tuple(SEVERITIES),
         default=Severity.WARNING.word,
-        help="the least severity of those events (default: %(default)s)",
+        help="the lowest severity that runs it (default: %(default)s)",
     )
     run.add_argument(
         "--metrics",

@@ -35,7 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     for option, metavar, told in _ELSEWHERE:
         group.add_argument(option, metavar=metavar, help=told)
     group.add_argument("--local", action="store_true", help="accepted: the store always is")
-    group.add_argument("--batch-mode", action="store_true", help="no terminal's front, whatever standard input is")
+    group.add_argument("--batch-mode", action="store_true", help="run lines as from a file, even at a terminal")
     group.add_argument("--min-output", action="store_true", help="accepted: batch prints no more than results")
     group.add_argument("--debug", action="store_true", default=None, help="accepted")
     group.add_argument("--log", nargs="?", const="", metavar="FILE", help="accepted: audit.jsonl tells what was done")

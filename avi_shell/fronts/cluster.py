@@ -40,11 +40,11 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(required=True, metavar="status | seed | reload | upgrade | leave", dest="what")
     for word, told in (
-        ("status", "members, sizes and alarms of etcd; how far its log is, and this host"),
-        ("seed", "let a cluster begin with this host's configuration, or with a backup of one"),
-        ("reload", "put the cluster's configuration in the place of what this host has"),
-        ("upgrade", "when all hosts have this release: make the plan that engines follow anew by it"),
-        ("leave", "let this host keep what it has, for itself alone"),
+        ("status", "members, sizes and alarms of etcd; the last commit of its log, and of this host"),
+        ("seed", "begin a cluster with this host's configuration, or with a backup of one"),
+        ("reload", "replace this host's configuration by the cluster's"),
+        ("upgrade", "once all hosts have this release: make the engines' plan anew"),
+        ("leave", "leave the cluster; this host keeps its configuration for itself"),
     ):
         verb = verbs.add_parser(word, help=told, description=told)
         verb.add_argument("--state", type=Path, default=default_state(), help="state directory (default: %(default)s)")
@@ -53,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
             verb.add_argument("--json", action="store_true", help="one object, for programs")
         if word == "seed":
             verb.add_argument("file", type=Path, nargs="?", metavar="FILE", help="made by avi-shell backup")
-            verb.add_argument("--replace", action="store_true", help="also where there is one, which is lost")
+            verb.add_argument(
+                "--replace", action="store_true", help="replace the cluster's configuration, which is lost"
+            )
     return parser
 
 

@@ -22,8 +22,10 @@ class UsageError(Exception):
 def add(parser: argparse.ArgumentParser) -> None:
     """Let a command line have them."""
     parser.add_argument("--store", metavar="URL", help="share the configuration: etcd://[USER@]HOST[:PORT],…/CLUSTER")
-    parser.add_argument("--store-password-file", default="", metavar="FILE", help="holds USER's password (mode 0600)")
-    parser.add_argument("--store-ca", default="", metavar="FILE", help="use TLS, with members that it has signed")
+    parser.add_argument(
+        "--store-password-file", default="", metavar="FILE", help="file with USER's password (mode 0600)"
+    )
+    parser.add_argument("--store-ca", default="", metavar="FILE", help="file of CA certificates: use TLS")
 
 
 def configuration(arguments: argparse.Namespace) -> Configuration:

@@ -26,7 +26,7 @@ class Tool:
 
 def _compile_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="avi-shell compile", description="What a commit would have published, for replay and review."
+        prog="avi-shell compile", description="Write the plan that a commit of an export would publish."
     )
     parser.add_argument("export", type=Path, metavar="EXPORT.json")
     parser.add_argument("plan", type=Path, metavar="PLAN.json")
@@ -76,7 +76,7 @@ def _restore(arguments: argparse.Namespace, user: str) -> None:
 
 
 def _history_parser() -> argparse.ArgumentParser:
-    parser = _parser("history", "How many commits the store remembers, with what each changed, and for how many days.")
+    parser = _parser("history", "Show or set how many commits the store remembers, and for how many days.")
     parser.add_argument("--commits", type=int, metavar="N", help="remember so many at most")
     parser.add_argument("--days", type=int, metavar="N", help="remember them for so many days at most")
     return parser
@@ -109,7 +109,9 @@ def _undo_parser() -> argparse.ArgumentParser:
         "Undo what save confirm stored and nobody confirmed, if its time is over. Engines run this at the deadline.",
     )
     storeoptions.add(parser)
-    parser.add_argument("--deadline", type=float, metavar="SECONDS", help="of which deadline, whatever the clock says")
+    parser.add_argument(
+        "--deadline", type=float, metavar="SECONDS", help="only those with this deadline, whatever the clock says"
+    )
     return parser
 
 

@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
             "--sockets",
             choices=(devices.AF_XDP, devices.AF_PACKET),
             default="",
-            help=f"by which DPDK has the engine's interface (default: {devices.AF_XDP})",
+            help=f"how DPDK opens the engine's interface (default: {devices.AF_XDP})",
         )
         verb.add_argument("--state", type=Path, help="state directory (default: one that goes with the laboratory)")
         verb.add_argument("--name", default="", help="the laboratory's name (default: made of the process number)")

@@ -59,7 +59,12 @@ def parser() -> argparse.ArgumentParser:
             help="where the engine's packets arrive, by name or address (default: the only one)",
         )
         verb.add_argument(
-            "--client", type=_address, action="append", default=[], metavar="IP", help="must be reachable"
+            "--client",
+            type=_address,
+            action="append",
+            default=[],
+            metavar="IP",
+            help="a client that answers must reach",
         )
         verb.add_argument("--persist", action="store_true", help="prepare it again after every boot")
         verb.add_argument("--json", action="store_true", help="one object, for programs")
