@@ -1,7 +1,7 @@
-"""A configuration that several hosts share: commits stand in a log in etcd, and each host's store is what it applied.
+"""A configuration that several hosts share: a log in etcd holds the commits, and each host applies them to its store.
 
-A commit is checked and planned here, on all that was committed before; then it is created in the log, if nobody else
-was faster; then it is committed here. Whoever is killed between applies it like a commit of another host.
+A host first checks and plans a commit, on top of all earlier ones. Then it creates it in the log, if nobody was faster,
+and commits it to its own store. If it is killed in between, it later applies it like another host's commit.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OLD_PLAN = "An older release made the plan. When every host has this one, avi-shell cluster upgrade makes it anew."
-"""What to say where the format of the cluster's plans is an older one."""
+"""The notice if the cluster's plans have an older format."""
 SNAPSHOT_EVERY = 1000
-"""Commits after which whoever commits writes a new snapshot."""
+"""How many commits after a snapshot the committing host writes a new one."""
 _OPENING = 5.0
-"""Seconds for etcd to answer when a configuration is opened."""
+"""Seconds that etcd has to answer when a configuration is opened."""
 _GLANCE = 2.0
-"""Seconds for it to answer before a command that can do without."""
+"""Seconds that etcd has to answer before a command that does not need it."""
 _SILENCE = 5.0
-"""Seconds for which an etcd that did not answer is not asked before such a command."""
+"""Seconds for which such commands do not ask an etcd that failed to answer."""
 _AUDIT = "outbox"
 _OWN = (_AUDIT, "setting")
-"""Tables that are each host's own: its audit log, how much history it keeps."""
+"""Tables that belong to each host alone: its audit log, and the bounds of its history."""
 _PLACED = ("serviceengine", "serviceenginegroup", "virtualservice")
-"""Kinds of objects that decide how much room engines have for VIPs."""
+"""Kinds of objects on which the engines' room for VIPs depends."""
 _PERSISTENCE = 30.0
-"""Seconds for which a commit is made again while others are faster."""
+"""Seconds for which a commit is tried again while others are faster."""
 
 
 class Overtaken(Refused):
@@ -64,7 +64,7 @@ class Overtaken(Refused):
 
 
 class SharedConfiguration(Configuration):
-    """An open configuration that several hosts share. That etcd refuses or does not answer is a StoreError."""
+    """An open configuration that several hosts share. Raises StoreError if etcd refuses or does not answer."""
 
     def __init__(self, store: Store, log: Log, engine_addresses: Callable[[], Collection[str]] = tuple) -> None:
         super().__init__(store, engine_addresses)
@@ -215,7 +215,8 @@ class SharedConfiguration(Configuration):
         return version
 
     def write_snapshot(self) -> bool:
-        """Let new hosts begin with what is stored here now; older commits leave the log. False: somebody else did."""
+        """Write this store as the snapshot for new hosts, and drop older commits from the log. False: another host
+        did."""
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy, self._store.guarded():
             self._store.connection.backup(copy)
             for table in _OWN:
@@ -317,7 +318,7 @@ class SharedConfiguration(Configuration):
         return True
 
     def _load(self, head: Head) -> bool:
-        """Put the snapshot in the place of what is here. False: there is another one meanwhile."""
+        """Replace this host's store by the snapshot. False: another snapshot has replaced it."""
         content = self.log.content(head)
         if content is None:
             return False
@@ -392,7 +393,7 @@ def _record(one: Logged) -> CommitRecord:
 
 @contextmanager
 def _as(meant: str = "") -> Iterator[None]:
-    """Faults of etcd and of the state directory as StoreError. meant: what did not happen."""
+    """Raise faults of etcd and the state directory as StoreError. meant: what did not happen."""
     try:
         yield
     except (ClusterError, StateError) as exc:

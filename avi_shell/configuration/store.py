@@ -36,7 +36,7 @@ from dataplane.plan import sqlite, unconfirmed
 from grammar import relations, schema
 
 FORMAT = sqlite.STORE_FORMAT
-"""Stores of an older layout are brought up to date, newer ones refused."""
+"""This release's layout: stores of older ones are upgraded, newer ones refused."""
 
 
 class Store:
@@ -98,7 +98,7 @@ class Store:
             return bool(self._one("PRAGMA user_version")[0] == FORMAT)
 
     def guarded(self) -> AbstractContextManager[None]:
-        """SQLite's errors as StoreError."""
+        """Raise SQLite's errors as StoreError."""
         return storefile.guarded(self.where)
 
     @contextmanager
@@ -215,7 +215,7 @@ class Store:
             self.connection.execute(f"DELETE FROM {table} WHERE source = ?", (id_,))
 
     def set_links(self, source: int, targets: set[Target]) -> None:
-        """Replace whom an object refers to."""
+        """Replace an object's references."""
         self._derived.replace("link", "kind, tenant, cloud, name", source, targets)
 
     def set_holdings(self, source: int, holdings: set[Holding]) -> bool:
@@ -262,7 +262,7 @@ class Store:
 
     @property
     def indexes(self) -> Derived:
-        """What is derived from objects, looked at as a whole."""
+        """The tables that are derived from objects."""
         return self._derived
 
     @property
@@ -347,7 +347,7 @@ class Store:
         }
 
     def set_foreign(self, kind: str, body: Any) -> None:
-        """Keep what was imported under an unknown kind; None: nothing any more."""
+        """Keep what was imported under an unknown kind; None: remove it."""
         before = self._one("SELECT body FROM foreign_kind WHERE kind = ?", kind)
         text = None if body is None else _text(body)
         self._journal.note(kind, (kind, "", "", ""), before[0] if before else None, text)

@@ -31,7 +31,7 @@ _HINTS = {
 
 
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
-"""Result codes of a disk that cannot be written: WAL needs a file beside the database even for reading."""
+"""SQLite's result codes for a disk that cannot be written: WAL needs a file beside the database even for reading."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -62,16 +62,16 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 class Placed:
-    """The file that an open database is, as long as it has the path. path: by which it was opened just now; None:
-    it is none."""
+    """Checks that an open database still is the file at its path. path: by which it was just opened; None: it is no
+    file."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._known = self._found()
 
     def check(self) -> None:
-        """Raises StoreError where another file has the path, or none: whoever opens the database next finds nothing of
-        what is written to this one."""
+        """Raise StoreError if the path has another file, or none: the next program to open it would not see what is
+        written here."""
         if self._found() != self._known:
             what = f"{self._path}: it was replaced or removed since this shell opened it; nothing was stored"
             raise StoreError(what, hint="leave this shell, and start it again")
@@ -117,7 +117,7 @@ def guarded(where: str) -> Iterator[None]:
 
 
 def damaged(where: str, what: str) -> StoreError:
-    """The error for what a store holds and this product did not write. what: the row."""
+    """The error for a row of a store that this product cannot have written. what: the row."""
     return StoreError(f"{where} is damaged: {what}", hint="import an export into a new state folder (--state)")
 
 

@@ -24,7 +24,7 @@ class Put(NamedTuple):
 
     entry: Entry  # as stored now
     created: bool  # no such object was stored before
-    changed: bool  # False where it is what was stored already
+    changed: bool  # False if it was stored like this already
 
 
 @dataclass(slots=True)
@@ -34,15 +34,15 @@ class Touched:
     entries: dict[int, Entry] = field(default_factory=dict)  # objects that it put, in order, as they are stored now
     references: dict[int, list[Reference]] = field(default_factory=dict)  # those in each of them
     created: set[int] = field(default_factory=set)  # of the objects, those that were not stored before
-    saved: set[int] = field(default_factory=set)  # of those, the ones that the operator saved himself
+    saved: set[int] = field(default_factory=set)  # of the objects, those that the operator saved
     holders: list[Entry] = field(default_factory=list)  # those whose own addresses changed
     common: bool = False  # what the engines share may have changed
     services: dict[int, None] = field(default_factory=dict)  # ids of virtual services to check and compile, in order
     gone: set[str] = field(default_factory=set)  # keys of the plan's services of what was removed
-    replanned: Replanned = field(default_factory=Replanned)  # what it makes of the plan
+    replanned: Replanned = field(default_factory=Replanned)  # the changes that it makes to the plan
 
 
 def common_part(entry: Entry) -> tuple[object, ...]:
-    """What of an object the plan's common document is made of."""
+    """The part of an object that goes into the plan's common document."""
     document = entry.document
     return entry.target, *(document.get(name) for name in _COMMON_FIELDS)

@@ -43,7 +43,7 @@ def dumps(data: dict[str, Any]) -> str:
 
 
 def compile_file(source: Path, target: Path) -> list[str]:
-    """What a commit of an export would have published, written as a plan to one file. Returns the notices.
+    """Write the plan that a commit of an export would publish to one file. Returns the notices.
 
     Raises Refused where a file cannot be read or written, InvalidObject for what a commit would refuse.
     """

@@ -1,4 +1,4 @@
-"""What both fronts of a terminal do, the one with line editing and the plain one: show, ask, watch, leave."""
+"""The common part of a terminal's two fronts, the one with line editing and the plain one: show, ask, watch, leave."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from avi_shell.session.state import QUESTION
 from dataplane.foreign.text import visible
 
 PAUSE = 0.1
-"""Seconds after which a paste has come to its end."""
+"""Seconds without input after which a paste counts as finished."""
 LOOK_EVERY = 0.5
 """Seconds between two looks at the time while a line is typed."""
 _SHOWN = 40
-"""Characters of a refused command that are shown again."""
+"""How many characters of a refused command are shown again after a paste."""
 
 
 class Interactive(ABC):
@@ -66,11 +66,11 @@ class Interactive(ABC):
 
     @abstractmethod
     def _read(self) -> str:
-        """What is typed behind the prompt. Raises EOFError, and KeyboardInterrupt where it is dropped."""
+        """Read the line after the prompt. Raises EOFError, and KeyboardInterrupt if the line is dropped."""
 
     @abstractmethod
     def _answer(self, question: str) -> str:
-        """What is typed behind a question. Raises EOFError."""
+        """Read the answer to a question. Raises EOFError."""
 
     @abstractmethod
     def _page(self, text: str) -> None:
@@ -81,7 +81,7 @@ class Interactive(ABC):
         """Clear the screen."""
 
     def _is_over(self) -> bool:
-        """Whether another front is to go on."""
+        """Whether another front is to take over."""
         return False
 
     def _run(self, line: str) -> bool:
@@ -98,7 +98,8 @@ class Interactive(ABC):
         return result.ended
 
     def _count(self) -> None:
-        """At the end of a paste: how many of its commands were refused, which has left the screen by then."""
+        """At the end of a paste, say how many of its commands were refused, since the errors may have left the
+        screen."""
         if self._keyboard.waits(PAUSE if self._refused and self._pasted > 1 else 0):
             return
         if self._refused and self._pasted > 1:
@@ -160,7 +161,7 @@ class Interactive(ABC):
             print()
 
     def _left_by_key(self, until: float) -> bool:
-        """Wait; whether q is pressed meanwhile, or the terminal is gone."""
+        """Wait. Returns whether q was pressed meanwhile, or the terminal is gone."""
         while (left := until - time.monotonic()) > 0:
             pressed = self._keyboard.pressed(left)
             if pressed in LEAVE or self._keyboard.ended:

@@ -1,9 +1,9 @@
 """What is typed at a terminal or pasted into it: characters that wait, without an echo, until a front takes them.
 
-A signal that ends the process finds the terminal so: it is put back first.
+When a signal ends the process, the terminal's settings are restored first.
 
-The kernel would echo a line as it arrives, which is in the middle of what the line before it prints; so it is told not
-to, and the front shows each line behind its prompt. Lines end alike, whatever ended them: CR, LF or both.
+The kernel's echo is off, because it would print a line on arrival, amid the output of the line before. Instead the
+front shows each line behind its prompt. CR, LF or both end a line.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _CHUNK = 1 << 16
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 """Signals that end the process."""
 _NO_MARKS = b"\x1b[?2004l\x1b[?25h"
-"""Has a terminal mark no pastes, and show its cursor."""
+"""Makes a terminal stop marking pastes, and show its cursor."""
 _PASTE = re.compile(r"\x1b\[20([01])~|\n")
 """What a terminal puts around a paste where it was asked to; and the end of a line."""
 _MARK_BEGUN = re.compile(r"\x1b(?:\[(?:2(?:0[01]?)?)?)?\Z")
 _PLAIN_LINE = re.compile(r"([^\x00-\x1f\x7f-\x9f?]*)\n")
-"""A line of characters that only stand for themselves: no key that edits, completes or lists."""
+"""A line of plain characters, without a key that edits, completes or lists."""
 _POSITION = re.compile(r"\x1b\[\d+;\d+R")
 """A terminal's answer to the question where its cursor stands."""
 
@@ -47,8 +47,8 @@ class Keyboard:
         self._mark = ""  # a mark that has only begun to come
         self.held = ""  # read, and not taken yet
         self.ended = False  # nothing more will come
-        self.edits = False  # a front of escape sequences has it
-        self.leave = ""  # what leaves another screen of the terminal, while that is shown
+        self.edits = False  # a front that uses escape sequences reads from it
+        self.leave = ""  # the text that leaves the terminal's other screen, while that is shown
 
     def __enter__(self) -> Keyboard:
         self._before = termios.tcgetattr(self._descriptor)
@@ -121,7 +121,7 @@ class Keyboard:
             self.held = held
 
     def drop(self) -> None:
-        """Forget what was typed ahead."""
+        """Drop what was typed ahead."""
         self.held, self._inside, self._mark = "", False, ""
 
     def line(self) -> str | None:

@@ -1,4 +1,4 @@
-"""A virtual service all over the terminal's screen, drawn anew with every look at it."""
+"""The live view of a virtual service on the terminal's whole screen, redrawn with every look."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COLOURS = {
 _SEVERE = {"critical": "bold red", "error": "red", "warning": "yellow"}
 _WORST_FIRST = {"OPER_DOWN": 0, "OPER_UNKNOWN": 1, "OPER_INITIALIZING": 2, "OPER_DISABLED": 3, "OPER_UP": 4}
 _WIDE = 120
-"""Columns from which on there is room for more."""
+"""From so many columns on, more is shown."""
 
 
 class LiveScreen:

@@ -14,7 +14,7 @@ from avi_shell.output.result import Result
 from avi_shell.session.session import Session
 
 SPARED = 3
-"""How many times as long as a run took there is none: what asks the engines takes their time, too."""
+"""The pause after a run is at least so many times as long as the run, since runs also take the engines' time."""
 
 
 def runs(session: Session, line: str, first: Result, waits: Callable[[float], bool]) -> Iterator[Result]:

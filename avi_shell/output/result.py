@@ -69,7 +69,7 @@ class Result:
     asked: list[Part] = field(default_factory=list)  # what a person was shown before, and asked, with the answer
     data: Any = None  # the same for programs: the stored object, a list of them, …
     kind: str = ""  # the segment of what `show` showed or `save` stored, where `data` holds such objects
-    foretold: str = ""  # what the commit does to what is forwarded, a paragraph that stands before the parts
+    foretold: str = ""  # what the commit does to forwarding, a paragraph before the parts
     impact: Any = None  # the same for programs
     error: LanguageError | ShellError | None = None  # why the line was refused; it then changed nothing
     mode: list[str] = field(default_factory=list)  # the open modes, outermost first
@@ -78,7 +78,7 @@ class Result:
     blank: bool = False  # an empty line or a comment
     clear: bool = False  # the screen is to be cleared
     repeat: Repeat | None = None  # the line is to be run again and again
-    sight: Any = None  # what a terminal draws all over its screen then, in place of the parts
+    sight: Any = None  # what a terminal then draws on its whole screen, in place of the parts
     committed: int | None = None  # the configuration's version, where the line stored something
     path: str = ""  # the path in the object that the error is about
     secret: bool = False  # the line holds a secret and belongs in no history
@@ -86,7 +86,7 @@ class Result:
     live: list[dict[str, str]] | None = None  # what a list shows of what engines report, by object
     silent: dict[str, str] = field(default_factory=dict)  # why engines that were asked did not answer
 
-    warnings: list[str] = field(default_factory=list)  # what failed beside the command, for who looks at the shell
+    warnings: list[str] = field(default_factory=list)  # what failed besides the command, for the shell's operator
 
     @property
     def ok(self) -> bool:

@@ -1,4 +1,4 @@
-"""What is a secret, and what is shown in its place: in tables, data, lines that are kept. Pure.
+"""Decides what is a secret, and masks it in tables, data and lines that are kept. Pure.
 
 The model marks the secrets of what it describes; what is only carried (a cloud's access to vCenter, a monitor's login)
 is told by its name.

@@ -23,7 +23,7 @@ from avi_shell.transcripts.normalise import Normaliser, shown
 from grammar.lexer import prompt_end
 
 NOWHERE = Path("/nonexistent/avi-shell")
-"""The state directory, whose name is shown: no engine runs there."""
+"""The state directory's name that is shown; no engine runs there."""
 _TEXT_WANTED = TEXT_WANTED.partition("{}")[0]
 
 

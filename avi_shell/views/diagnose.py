@@ -59,7 +59,7 @@ def _unseen(configuration: Configuration, document: Document, found: Iterable[Re
 
 
 UNSEEN = "the way back to clients was not seen"
-"""Its answers go past the engine, and of late no client of it was looked at."""
+"""Said of a server whose answers bypass the engine while none of its clients was sampled lately."""
 
 
 def _faultless(entry: Report) -> str:
@@ -100,7 +100,7 @@ def _wrong(entries: Sequence[Report]) -> Parts:
 
 
 def _mending(entries: Iterable[Report]) -> list[str]:
-    """Each finding once, with the servers that it is true of: the grave ones first."""
+    """Each finding once, with the servers that have it; the most severe first."""
     same: dict[str, tuple[Mapping[str, Any], list[str], list[str]]] = {}
     for entry in entries:
         for finding in entry["findings"]:

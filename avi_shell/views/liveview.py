@@ -16,9 +16,9 @@ from dataplane import client
 from dataplane.ratehistory import RateHistory, short
 
 EVENTS = 50
-"""Events that are told, of all engines."""
+"""How many events of all engines the data holds."""
 SHOWN = 5
-"""Events that are printed."""
+"""How many events are printed."""
 Report = Mapping[str, Any]
 Rated = Mapping[str, float]
 """Rates, as an engine tells them."""
@@ -197,7 +197,7 @@ def _drop_key(engine: str, reason: str) -> Hashable:
 
 
 def _counters(reports: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Hashable, int]]:
-    """All counters, by their keys."""
+    """All counters of a look, by their keys."""
     for report in reports:
         engine = report["name"]
         lines = [(_service_key(engine, one), one) for one in report["services"]]

@@ -1,4 +1,4 @@
-"""Virtual services and pools in other words than all of them: a summary, connections, monitors, servers at length."""
+"""Tables of virtual services and pools: a summary, connections, monitors, servers in detail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from avi_shell.views import reported
 Report = Mapping[str, Any]
 
 SAMPLED = 64
-"""TCP connections that one which is looked at stands for."""
+"""How many TCP connections one sampled connection stands for."""
 _RATES = ("packets", "bytes", "flows")
 
 
