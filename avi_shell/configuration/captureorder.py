@@ -34,7 +34,7 @@ def order(document: Document) -> dict[str, Any]:
     if not clients:
         raise _refused("debug_ip", "leaves no IPv4 address of a client")
     if len(clients) > MOST_CLIENTS:
-        raise _refused("debug_ip", f"makes {len(clients)} ranges of addresses, of which {MOST_CLIENTS} are possible")
+        raise _refused("debug_ip", f"makes {len(clients)} ranges of addresses; at most {MOST_CLIENTS} are possible")
     source, destination = (_ports(filters, *pair) for pair in _PAIRS)
     flags = sum(bit for name, bit in _FLAGS.items() if filters.get(name))
     return {

@@ -45,14 +45,14 @@ def _leave(store: Store, change: ObjectChange, number: int) -> None:
     """Take an object away as it was; whatever takes its name comes afterwards."""
     if not change.row:
         if store.foreign().get(change.kind) != change.before:
-            raise Refused(f"commit {number} changes {change.kind}, which is another here")
+            raise Refused(f"commit {number} changes {change.kind}, which differs here")
         return
     try:
         found: Document | None = store.by_id(change.row).document
     except StoreError:
         found = None
     if found != change.before:
-        raise Refused(f"commit {number} changes {change.kind} {change.name}, which is another here")
+        raise Refused(f"commit {number} changes {change.kind} {change.name}, which differs here")
     if found is not None:
         store.remove(change.row)
 

@@ -360,7 +360,7 @@ def seed(directory: Path, address: StoreAddress, source: Path | None, by: Any, *
         head = log.head()
         if head is not None and not replace:
             what = f"cluster {address.cluster} has a configuration already, of commit {head.version} or later"
-            raise Refused(what, hint="--replace puts this one in its place, on all its hosts")
+            raise Refused(what, hint="--replace replaces it by this one, on all its hosts")
         if source is not None:
             backup.read(source, copy)
         else:
@@ -378,7 +378,7 @@ def seed(directory: Path, address: StoreAddress, source: Path | None, by: Any, *
 def _seeded(head: Head | None, address: StoreAddress) -> Head:
     if head is None:
         what = f"etcd holds no configuration of cluster {address.cluster}"
-        raise ClusterError(what, remedy="avi-shell cluster seed puts the one of a host there")
+        raise ClusterError(what, remedy="avi-shell cluster seed puts a host's configuration there")
     return head
 
 

@@ -44,7 +44,7 @@ class StoreAddress:
         path = self.password_file
         if not path:
             what = f"{self.url}: user {self.user} has a password, and nothing says where it is"
-            raise ClusterError(what, remedy="--store-password-file FILE names a file that holds it")
+            raise ClusterError(what, remedy="--store-password-file FILE names the file with it")
         try:
             with open(path, encoding="utf-8") as file:
                 if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -58,7 +58,7 @@ def parse(url: str, password_file: str = "", ca: str = "") -> StoreAddress:
     """Read an address that was typed. Raises ValueError that says what was expected."""
     found = _URL.fullmatch(url)
     if found is None and re.match(r"etcd://[^/@]*:[^/@]*@", url):
-        raise ValueError("everybody who lists processes sees a password in it: --store-password-file FILE")
+        raise ValueError("a list of processes would show a password in it: use --store-password-file FILE")
     if found is None:
         raise ValueError(f"{url!r}: expected {FORM}")
     endpoints = []

@@ -38,7 +38,7 @@ def scale_in(situation: Situation, uuid: str, engine: str = "") -> Place:
     group, before = _shared(situation, uuid)
     if len(before.members) <= group.fewest:
         raise PlacementError(
-            f"it has {len(before.members)} engines, and group {group.name} wants {group.fewest} at least",
+            f"it has {len(before.members)} engines, and group {group.name} needs at least {group.fewest}",
             remedy="migrate, or a lower min_scaleout_per_vs",
         )
     gone = engine or before.engines[-1]

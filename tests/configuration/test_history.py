@@ -265,7 +265,7 @@ def test_a_commit_that_does_not_follow_is_refused(site: Site) -> None:
     with site.configuration.snapshot() as store:
         third = CommitRecord.from_json({**record.to_json(), "commit": {**record.to_json()["commit"], "number": 3}})
     other.apply(third)
-    with pytest.raises(Refused, match="changes pool p1, which is another here"):
+    with pytest.raises(Refused, match="changes pool p1, which differs here"):
         other.apply(CommitRecord.from_json({**third.to_json(), "commit": {**third.to_json()["commit"], "number": 4}}))
 
 

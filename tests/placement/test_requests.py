@@ -94,7 +94,7 @@ CROWDED = settled(full(situation(Group(GROUP), 2, 2)))
             f"engine {OTHER} is disabled for placement",
             "",
         ),
-        (lambda: requests.scale_in(THREE, "v00"), "it has 1 engines, and group g wants 1 at least", "migrate"),
+        (lambda: requests.scale_in(THREE, "v00"), "it has 1 engines, and group g needs at least 1", "migrate"),
         (
             lambda: requests.scale_in(with_second(THREE), "v00", "z"),
             "it is not on engine z",
