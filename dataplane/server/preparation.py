@@ -203,7 +203,7 @@ def problems(wanted: Wanted, host: Host) -> list[Problem]:
                 Problem(
                     f"answers to client {client} leave by {egress} for {hop} at {entered}, which was entered by hand: "
                     f"{hop} is at {answers}",
-                    Advice(f"ip neigh del {hop} dev {egress}"),
+                    Advice(command("ip neigh del {} dev {}", hop, egress)),
                 )
             )
         elif client in host.bad_hops:

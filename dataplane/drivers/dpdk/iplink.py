@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from collections.abc import Mapping
 from typing import Any
@@ -26,4 +27,4 @@ def change(*words: str) -> None:
     """`ip link` with these words. Raises DriverError with what it says."""
     done = subprocess.run(["ip", "link", *words], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise DriverError(f"ip link {' '.join(words)}: {done.stderr.strip()}")
+        raise DriverError(f"{shlex.join(('ip', 'link', *words))} failed: {done.stderr.strip()}")
