@@ -1,25 +1,39 @@
 """What metrics cost: processor time of all metrics of 100,000 servers, every 15 s, beside the engine's probes.
 
-The driver keeps nothing, and counters are made up once: what is measured is taking the values on the engine's loop,
-writing the text, and its encoding. Beside it: the same lines of text, each written with a number, and encoded.
+First alone: the driver keeps nothing, and counters are made up once. What is measured is taking the values on the
+engine's loop, writing the text, and its encoding. Beside it: the same lines of text, each written with a number, and
+encoded.
+
+Then as it is used: a real engine with 100 pools of the same 1,000 servers probes each server once a second, and is
+asked for its metrics. The probes' own time is printed beside.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from dataplane import plan
 from dataplane.forwarding.values import Counters, Tally
 from dataplane.metrics import snapshot, text
+from tests.bench import monitors
 from tests.bench.measure import TINY, Effort, Samples
 from tests.dataplane.test_refresh import Memory
 from tests.dataplane.test_status import PLANNED, Site, on_site
+from tests.drivers import PREFERRED
+from tests.health.crowd import crowd, vip
+from tests.polling import until
 
 EVERY = 15.0
 """Seconds between two scrapes, as Prometheus does by default."""
 POOLS, SERVERS = 100, 1000
+MOST = 5.0
+"""Percent of a core that metrics may take of an engine that probes 1,000 servers a second."""
+ADDRESS = "127.0.0.1:9100"
 
 
 class Counted(Memory):
@@ -66,6 +80,49 @@ def exposition(effort: Effort) -> Iterator[Samples]:
 
     on_site(job, Counted())
     yield Samples("100,000 servers", "% of a core", parts[1:], plain[1:])  # the first one also writes the labels
+
+
+def beside_probes(effort: Effort) -> Iterator[Samples]:
+    """The part of a core, in percent, of an engine that probes."""
+    tiny = effort.scale <= TINY.scale
+    pools, servers = (2, 20) if tiny else (POOLS, SERVERS)
+    with tempfile.TemporaryDirectory() as folder, crowd(Path(folder), servers, vips=pools) as there:
+        (probed,) = there.services([monitors.MONITORS["TCP"]])
+        named = [(f"vs{number}", f"pool-{number}", vip(number)) for number in range(1, pools)]
+        there.publish(
+            [probed]
+            + [
+                replace(probed, virtualservice=name, uuid=name, vip=address, pool=pool, pool_uuid=pool, monitors=())
+                for name, pool, address in named
+            ]
+        )
+        there.start(PREFERRED, "--metrics", ADDRESS)
+        until(lambda: set(there.states().values()) == {"up"}, there.log, 120)
+        values: list[float] = []
+        own: list[float] = []
+        lines = 0
+        for _ in range(effort.rounds + 1):
+            own.append(_part(there.used, lambda: time.sleep(0.2 if tiny else 3.0)))
+            begun = time.monotonic()
+            before = there.used()
+            lines = there.engine.run(_scrape).count("\n")
+            spent = there.used() - before - own[-1] / 100 * (time.monotonic() - begun)
+            values.append(spent / EVERY * 100)
+    note = f"{lines:,} lines; {servers:,} probes a second take {sorted(own)[len(own) // 2]:.1f} % of a core"
+    # The first one also writes the labels.
+    yield Samples("beside probes", "% of a core", values[1:], [MOST] * (len(values) - 1), "the most it may be", note)
+
+
+def _part(used: Callable[[], float], wait: Callable[[], None]) -> float:
+    """What part of a core an engine takes meanwhile, in percent."""
+    before, begun = used(), time.monotonic()
+    wait()
+    return (used() - before) / (time.monotonic() - begun) * 100
+
+
+def _scrape() -> str:
+    with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=60) as answer:
+        return str(answer.read(), "utf-8")
 
 
 def _lines(written: bytes) -> float:

@@ -166,6 +166,10 @@ ROWS = (
         "metering:exposition", {"100,000 servers": at_most(2.2, 3)},
     ),
     Row(
+        "metrics-probes", "metrics of 100,000 servers every 15 s, asked of an engine with 1,000 probes a second",
+        "5 % of a core", "metering:beside_probes", {"beside probes": at_most(1, 2)},
+    ),
+    Row(
         "status", "`avi-se status` of 10,000 servers as a table", "the same as JSON", "operating:status",
         {"10,000 servers": at_most(2, 3)},
     ),

@@ -33,7 +33,7 @@ from tests import drivers
 
 HERE = Path(__file__).parent
 VIP, CLIENT, PORT = "10.10.10.100", "10.10.10.50", 7000
-CONNECTIONS = 2000
+CONNECTIONS = int(os.environ.get("HELD", "2000"))
 NODES = tuple(Node(f"server{n}", f"10.10.10.1{n}") for n in range(1, 5))
 A, B, C, D = (node.address for node in NODES)
 NAMES = {node.address: node.name for node in NODES}
