@@ -6,7 +6,6 @@ file; whether an engine lives is told by connecting.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import socket
@@ -18,7 +17,6 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 from dataplane.errors import EngineError
-from dataplane.events.model import words
 
 TIMEOUT = 5.0
 """Seconds that an engine has for an answer."""
@@ -60,6 +58,8 @@ def unanswered(server: Mapping[str, Any]) -> str:
 
 def event_words(event: Mapping[str, Any]) -> str:
     """A reported event in a line: when it happened last, what, how often, and by which commit."""
+    from dataplane.events.model import words
+
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.get("last", event["at"])))
     said = (str(event["text"]), event.get("count", 1), event["at"], event.get("commit"))
     return f"{when} {words(*said)}"
@@ -127,6 +127,8 @@ def left(state: Path) -> list[str]:
 
 
 def _digest(state: Path) -> str:
+    import hashlib  # late, as all that most questions do without
+
     return hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:12]
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
-from dataplane import plan
+if TYPE_CHECKING:  # a shell that commits nothing starts without the plan
+    from dataplane import plan
 
-Services = Mapping[str, plan.Service]
+Services: TypeAlias = "Mapping[str, plan.Service]"
 """By key."""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.fronts import appliance, watching
+from avi_shell.fronts import appliance
 from avi_shell.output import render
 from avi_shell.output.result import Result
 from avi_shell.session import transaction
@@ -61,8 +61,15 @@ class Batch:
     def _line(self, line: str, file: str, number: int) -> Result:
         prompt = self.session.prompt
         self.session.origin = f"{file}:{number}"
-        for result in watching.runs(self.session, line, self.session.run(line), _sleep):
-            self._show(result, prompt, line, file, number)
+        result = self.session.run(line)
+        self._show(result, prompt, line, file, number)
+        if result.repeat is not None:
+            from avi_shell.fronts import watching  # late: few lines are watched
+
+            later = watching.runs(self.session, line, result, _sleep)
+            next(later)  # the run that was shown
+            for result in later:
+                self._show(result, prompt, line, file, number)
         self.committed = self.committed or result.committed is not None
         return result
 

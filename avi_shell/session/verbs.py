@@ -19,7 +19,6 @@ from avi_shell.session import (
     looking,
     naming,
     placing,
-    techsupport,
     transaction,
     undo,
     watching,
@@ -30,6 +29,12 @@ from avi_shell.views import live
 from dataplane.version import VERSION
 from grammar import schema
 from grammar.commands import Command
+
+
+def _show_techsupport(session: SessionState, command: Command, result: Result) -> None:
+    from avi_shell.session import techsupport  # late: it is asked for once in a while
+
+    techsupport.show(session, command, result)
 
 
 def _open(session: SessionState, command: Command, result: Result) -> None:
@@ -338,7 +343,7 @@ HANDLERS: Mapping[str, Handler] = {
     "show.evenness": looking.evenness,
     "show.events": history.events,
     "show.live": watching.live,
-    "show.techsupport": techsupport.show,
+    "show.techsupport": _show_techsupport,
     "show.captures": capturing.show,
     "capture.drops": capturing.drops,
     "show.setup": _show_setup,

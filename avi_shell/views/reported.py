@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -51,7 +50,7 @@ def slow_servers(servers: Sequence[Report]) -> list[str]:
     medians = {s["address"]: one for s in servers if (one := s.get("answers_in"))}  # older engines tell none
     if len(medians) < 2:
         return []
-    usual = statistics.median_low(one["median"] for one in medians.values())
+    usual = sorted(one["median"] for one in medians.values())[(len(medians) - 1) // 2]
     slow = [
         f"{address} is slow: it answers probes in {_milliseconds(one['median'])} (median of {one['probes']}; the "
         f"slowest took {_milliseconds(one['slowest'])}), where {_milliseconds(usual)} is usual in its pool"
