@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataplane.errors import EngineError
+
+if TYPE_CHECKING:
+    import socket
 
 TIMEOUT = 5.0
 """Seconds that an engine has for an answer."""
@@ -251,6 +253,8 @@ def _alive(path: Path) -> bool:
 
 @contextmanager
 def _connection(path: Path, timeout: float) -> Iterator[socket.socket]:
+    import socket  # late: a shell that asks no engine starts without it
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
         with short_path(path) as name:

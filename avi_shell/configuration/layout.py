@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 from avi_shell.configuration import document
 from dataplane.plan import sqlite, unconfirmed
@@ -71,6 +70,8 @@ def create(connection: sqlite3.Connection) -> None:
     """Make the tables of a fresh store, in the open transaction."""
     _run(connection, f"{TABLES}{sqlite.SCHEMA}{unconfirmed.SCHEMA}")
     connection.execute("INSERT INTO setting VALUES (?, ?)", (HISTORY_COMMITS, HISTORY_DAYS))
+    from uuid import uuid4  # late: a store is made once
+
     sqlite.identify(connection, str(uuid4()))
     connection.execute(f"PRAGMA user_version = {sqlite.STORE_FORMAT}")
     sqlite.set_plan_format(connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from avi_shell.errors import ShellError
 from avi_shell.output.grep import Search
@@ -42,8 +42,7 @@ class Page(str):
 Part = str | Table | Words
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(NamedTuple):
     """A line is to be run again and again."""
 
     seconds: int  # between two runs
