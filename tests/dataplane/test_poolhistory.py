@@ -58,6 +58,13 @@ def test_what_others_saw_is_nothing_to_a_pool_that_changed_here() -> None:
     assert flapped().recall(told) == {"p-2"}
 
 
+@pytest.mark.parametrize("servers", [(("nowhere", 1, 0),), (("10.0.0.1", -1, 0),), (("10.0.0.1", 1, 1 << 70),)])
+def test_what_no_plan_holds_is_not_taken_over(servers: tuple[tuple[str, int, int], ...]) -> None:
+    made, right = PoolHistory(), flapped().young("p-1", 60.0)
+    assert made.recall({"p-1": [Held(1.0, servers, ())], "p-2": right}) == {"p-2"}
+    assert (made.young("p-1", 0.0), made.young("p-2", 60.0)) == ([], right)
+
+
 def test_slots_of_an_engine_that_saw_nothing_know_their_former_owners() -> None:
     saw, told = Slots(SERVICE.slots), flapped().young("p-1", 0.0)
     table = translate.table(SERVICE, members(True, True))
