@@ -61,7 +61,7 @@ def _told(engines: Engines, name: str, uuid: str) -> tuple[list[Part], list[dict
         if name and answer["name"] != name:
             continue
         report = known.get(answer["name"], {})
-        risen = _risen(report.get("rates"), uuid)
+        risen = _risen(report, uuid)
         samples = {one["reason"]: one for one in answer["samples"]}
         counted = sorted(_counted(report, uuid).items(), key=lambda one: -one[1])
         reasons = [_reason(reason, count, risen, samples) for reason, count in counted]
@@ -87,16 +87,18 @@ def _counted(report: Mapping[str, Any], uuid: str) -> Mapping[str, int]:
     return counts
 
 
-def _risen(rates: Mapping[str, Any] | None, uuid: str) -> Mapping[str, float] | None:
-    """Packets a second by reason; None where that is not known."""
+def _risen(report: Mapping[str, Any], uuid: str) -> Mapping[str, float] | None:
+    """Packets a second by reason, of an engine or a virtual service; None where that is not known."""
+    rates = report.get("rates")
     if rates is None:
         return None
     if not uuid:
         dropped: Mapping[str, float] = rates["dropped"]
         return dropped
     risen: dict[str, float] = {}
-    for service in rates["services"].values():
-        for reason, rate in service["dropped"].items():
+    for service in report.get("services", ()):
+        told = rates["services"].get(reported.key(service)) if service["uuid"] == uuid else None
+        for reason, rate in (told or {"dropped": {}})["dropped"].items():
             risen[reason] = risen.get(reason, 0.0) + rate
     return risen
 

@@ -40,6 +40,11 @@ def services(document: Document, live: Iterable[Report]) -> list[tuple[str, Repo
     return [(r["name"], s) for r in live for s in r["services"] if s["uuid"] == document.get("uuid")]
 
 
+def key(service: Report) -> str:
+    """What an engine tells a service's rates by: its key in the plan."""
+    return f"{service['vip']}/{service['protocol']}/{service['port']}-{service['port_end']}"
+
+
 def pools(uuid: str, live: Iterable[Report]) -> list[tuple[str, Report]]:
     """The reports of a pool, with the engines that they are of."""
     return [(r["name"], pool) for r in live for pool in r["pools"] if pool["uuid"] == uuid]
@@ -81,8 +86,7 @@ def join_rates(report: dict[str, Any]) -> None:
     rates = report.get("rates") or {"services": {}, "servers": {}}
     for service in report.get("services", ()):
         if "vip" in service:
-            key = f"{service['vip']}/{service['protocol']}/{service['port']}-{service['port_end']}"
-            service["rates"] = rates["services"].get(key)
+            service["rates"] = rates["services"].get(key(service))
     for pool in report.get("pools", ()):
         of_pool = rates["servers"].get(pool["uuid"], {})
         for server in pool["servers"]:

@@ -72,8 +72,7 @@ def servers_up(pool: Report | None) -> str:
 def rates_of(reports: Sequence[Report], engine: str, service: Report) -> Mapping[str, float] | None:
     """The rates of a service on an engine; None where they are not known."""
     rates = next((report.get("rates") for report in reports if report["name"] == engine), None)
-    key = f"{service['vip']}/{service['protocol']}/{service['port']}-{service['port_end']}"
-    found: Mapping[str, float] | None = rates["services"].get(key) if rates else None
+    found: Mapping[str, float] | None = rates["services"].get(reported.key(service)) if rates else None
     return found
 
 

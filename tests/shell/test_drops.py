@@ -17,6 +17,9 @@ from tests.packets.cases import frame, tcp
 from tests.packets.world import ip
 
 
+SERVICE = {"uuid": "vs-1", "vip": "192.0.2.1", "protocol": "tcp", "port": 80, "port_end": 80}
+
+
 class Answering(Engines):
     """Two engines of which one drops, with its rates."""
 
@@ -26,8 +29,11 @@ class Answering(Engines):
 
     def answers(self, request: str, only: str = "", seconds: float = 0.0, **arguments: Any) -> Reports:
         dropped = self._answer["dropped"]
-        service = {"uuid": "vs-1", "dropped": dropped}
-        report = {"name": "se-1", "rates": self._rates, "dropped": dropped, "services": [service]}
+        services = [
+            {**SERVICE, "dropped": dropped},
+            {**SERVICE, "uuid": "vs-2", "port": 81, "port_end": 81, "dropped": {}},
+        ]
+        report = {"name": "se-1", "rates": self._rates, "dropped": dropped, "services": services}
         told = report if request == "status" else self._answer
         made = Reports([told])
         made.silent = {}
@@ -41,11 +47,12 @@ def test_each_reason_has_the_manuals_words() -> None:
 
 
 def test_those_of_a_service_stand_with_their_rates_and_the_most_frequent_first() -> None:
-    rates = {"dropped": {"malformed": 9.0}, "services": {"a": {"dropped": {"no_server": 1.5}}, "b": {"dropped": {}}}}
+    of_services = {f"192.0.2.1/tcp/{port}-{port}": {"dropped": {"no_server": port / 10}} for port in (80, 81)}
+    rates = {"dropped": {"malformed": 9.0}, "services": of_services}
     parts, (told,) = drops.of_service(Answering({"no_server": 3, "too_big_l2": 7}, rates), {"uuid": "vs-1"})
     assert [(one["reason"], one["packets"], one["packets_per_second"]) for one in told["dropped"]] == [
         ("too_big_l2", 7, 0.0),
-        ("no_server", 3, 1.5),
+        ("no_server", 3, 8.0),  # not those of vs-2
     ]
     assert "no_server: the pool has no server that is up. What to do: see the pool's reason." in parts
     assert "show serviceengine se-1 drops" in str(parts[-1])
