@@ -24,7 +24,7 @@ class State(NamedTuple):
     """A state and why it is so; no reason where the state says it all."""
 
     word: str  # one of those above
-    reason: str = ""  # in words for an operator
+    reason: str = ""  # in words for an operator, who reads them after the word: they do not repeat it
 
 
 class Seen(NamedTuple):
@@ -70,7 +70,7 @@ def server(planned: plan.Server, pool_enabled: bool, seen: Seen, grace: Grace) -
     if planned.enabled:
         return found
     if found.word == DOWN:
-        return State(DISABLED, f"disabled, and down: {found.reason}")
+        return State(DISABLED, f"it is down too ({found.reason})")
     return State(DISABLED, _grace(grace))
 
 
@@ -87,7 +87,7 @@ def _health(seen: Seen) -> State:
 
 def _grace(grace: Grace) -> str:
     if not grace.seconds:
-        return "disabled, its graceful time is over" if grace.given else "disabled, its flows moved at once"
+        return "its graceful time is over" if grace.given else "its flows moved at once"
     how_long = "for ever" if grace.seconds < 0 else f"for {duration(grace.seconds)} more"
     remain = ""
     if grace.flows is not None:
@@ -96,7 +96,7 @@ def _grace(grace: Grace) -> str:
         if idle:
             remain += f": {idle} idle for {duration(IDLE)} or more (ended or silent), {live - idle} in use"
             remain += f", the last packet {duration(last)} ago"
-    return f"disabled, serves its flows {how_long}{remain}"
+    return f"it serves its flows {how_long}{remain}"
 
 
 def pool_word(service: plan.Service, *, servers: bool, settled: bool, up: bool) -> str:
@@ -176,7 +176,8 @@ def listing(servers: Mapping[str, State]) -> str:
     by_reason: dict[str, list[str]] = {}
     for address, state in servers.items():
         if state.word != UP:
-            by_reason.setdefault(state.reason, []).append(address)
+            reason = f"disabled: {state.reason}" if state.word == DISABLED else state.reason
+            by_reason.setdefault(reason, []).append(address)
     parts = [f"{_some(addresses)} {reason}" for reason, addresses in by_reason.items()]
     left = sum(len(addresses) for addresses in list(by_reason.values())[_NAMED:])
     return "; ".join(parts[:_NAMED]) + (f"; and {left} more" if left else "")

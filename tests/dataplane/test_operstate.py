@@ -37,38 +37,40 @@ SERVERS = [
         State(DOWN, "egress interface eth1 is gone"),
     ),
     (ENABLED, False, WELL, NO_GRACE, State(DISABLED, "its pool is disabled")),
-    (OUT, True, WELL, NO_GRACE, State(DISABLED, "disabled, its flows moved at once")),
-    (OUT, True, WELL, Grace(0, given=True, flows=None), State(DISABLED, "disabled, its graceful time is over")),
+    (OUT, True, WELL, NO_GRACE, State(DISABLED, "its flows moved at once")),
+    (OUT, True, WELL, Grace(0, given=True, flows=None), State(DISABLED, "its graceful time is over")),
     (
         OUT, True, WELL, Grace(251.2, given=True, flows=Flows(37)),
-        State(DISABLED, "disabled, serves its flows for 4 min 12 s more, 37 flows remain of those tracked"),
+        State(DISABLED, "it serves its flows for 4 min 12 s more, 37 flows remain of those tracked"),
     ),
     (
         OUT, True, WELL, Grace(plan.FOR_EVER, given=True, flows=Flows(1)),
-        State(DISABLED, "disabled, serves its flows for ever, 1 flow remains of those tracked"),
+        State(DISABLED, "it serves its flows for ever, 1 flow remains of those tracked"),
     ),
     (
         OUT, True, WELL, Grace(60, given=True, flows=Flows(3, 2, 4.2)),
         State(
             DISABLED,
-            "disabled, serves its flows for 1 min more, 3 flows remain of those tracked: 2 idle for 10 s or more "
+            "it serves its flows for 1 min more, 3 flows remain of those tracked: 2 idle for 10 s or more "
             "(ended or silent), 1 in use, the last packet 5 s ago",
         ),
     ),
     (
         OUT, True, WELL, Grace(5, given=True, flows=None),
-        State(DISABLED, "disabled, serves its flows for 5 s more"),
+        State(DISABLED, "it serves its flows for 5 s more"),
     ),
     (
         OUT, True, DEAD, Grace(251, given=True, flows=Flows(3)),
-        State(DISABLED, "disabled, and down: server does not answer"),
+        State(DISABLED, "it is down too (server does not answer)"),
     ),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("planned", "pool_enabled", "seen", "grace", "expected"), SERVERS)
 def test_a_server(planned: plan.Server, pool_enabled: bool, seen: Seen, grace: Grace, expected: State) -> None:
-    assert operstate.server(planned, pool_enabled, seen, grace) == expected
+    told = operstate.server(planned, pool_enabled, seen, grace)
+    assert told == expected
+    assert not told.reason.startswith(told.word), "views say the reason after the word: disabled: disabled, …"
 
 
 A, B, C = "10.0.0.11", "10.0.0.12", "10.0.0.13"
@@ -88,9 +90,9 @@ POOLS = [
     ),
     ({}, True, False, State(DOWN, "it has no servers"), DOWN, "its pool has no servers"),
     (
-        {A: State(DISABLED, "disabled, serves its flows for 9 s more")}, True, True,
-        State(UP, f"no server takes new flows: {A} disabled, serves its flows for 9 s more"),
-        UP, f"no server takes new flows: {A} disabled, serves its flows for 9 s more",
+        {A: State(DISABLED, "it serves its flows for 9 s more")}, True, True,
+        State(UP, f"no server takes new flows: {A} disabled: it serves its flows for 9 s more"),
+        UP, f"no server takes new flows: {A} disabled: it serves its flows for 9 s more",
     ),
 ]  # fmt: skip
 
