@@ -13,7 +13,7 @@ from rich.text import Text
 
 from avi_shell.fronts.screen import Screen
 from avi_shell.output.result import Result
-from avi_shell.output.sight import Line, Sight, word
+from avi_shell.output.sight import Line, Sight
 from dataplane import client
 from dataplane.foreign.text import visible
 from dataplane.ratehistory import short, sparkline
@@ -28,6 +28,8 @@ _COLOURS = {
 }
 _SEVERE = {"critical": "bold red", "error": "red", "warning": "yellow"}
 _WORST_FIRST = {"OPER_DOWN": 0, "OPER_UNKNOWN": 1, "OPER_INITIALIZING": 2, "OPER_DISABLED": 3, "OPER_UP": 4}
+_STATE = len("OPER_DISABLED")
+"""The least width of a state. The two longer ones widen the column while they are seen."""
 _WIDE = 120
 """From so many columns on, more is shown."""
 
@@ -124,7 +126,8 @@ class LiveScreen:
         table.add_column("Server" if shares else "Service", no_wrap=True, overflow="ellipsis", ratio=3)
         if several:
             table.add_column("Engine", no_wrap=True, overflow="ellipsis", ratio=2)
-        table.add_column("State", no_wrap=True, width=12)
+        states = max((len(line.state) for line in (*sight.services, *sight.servers)), default=0)
+        table.add_column("State", no_wrap=True, width=max(_STATE, states))
         table.add_column("Packets/s", justify="right", no_wrap=True, width=9)
         table.add_column("Bits/s", justify="right", no_wrap=True, width=8)
         bars = 30 if is_wide else 12
@@ -192,7 +195,7 @@ class LiveScreen:
 
 
 def _state(state: str) -> Text:
-    return Text(word(state), style=_COLOURS.get(state, ""))
+    return Text(state, style=_COLOURS.get(state, ""))
 
 
 def _dim(text: str) -> Text:

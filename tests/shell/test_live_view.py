@@ -2,13 +2,18 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from avi_shell.configuration.configuration import Configuration
+from avi_shell.fronts.livescreen import LiveScreen
+from avi_shell.fronts.screen import Screen
+from avi_shell.output.result import Result
+from avi_shell.output.sight import Line, Sight
 from avi_shell.session.session import Session
 from avi_shell.views.gathering import Reports
 from avi_shell.views.liveview import flows_begun
@@ -54,18 +59,18 @@ def test_a_terminal_shows_it_all_over_its_screen(terminal: Start, state: Path, c
         seen.shows(ROOT_PROMPT.strip())
         at.send("show virtualservice vs1 live\r")
         seen.until(
-            lambda: bool(re.match(r"vs1  up  \d{3} packets/s  about 64 flows/s .*\d\d:\d\d:\d\d$", seen.lines[0]))
+            lambda: bool(re.match(r"vs1  OPER_UP  \d{3} packets/s  about 64 flows/s .*\d\d:\d\d:\d\d$", seen.lines[0]))
         )
         seen.until(lambda: any(re.match(r"no_service +\d+ +\d+ +\d\.\d\b", line) for line in seen.lines))
         screen = "\n".join(seen.lines)
-        assert re.search(r"^10\.1\.1\.100 tcp 80 +up +\d{3} +\d{3}\.\d k +[▁-█]+", screen, re.MULTILINE)
+        assert re.search(r"^10\.1\.1\.100 tcp 80 +OPER_UP +\d{3} +\d{3}\.\d k +[▁-█]+", screen, re.MULTILINE)
         assert "Pool p1: OPER_UP, 59 of 60 servers up" in screen
         head = next(at for at, line in enumerate(seen.lines) if line.startswith("Server "))
-        assert re.match(r"10\.1\.1\.11:80 +down +0 +0 ", seen.lines[head + 1])  # what is down stands first
+        assert re.match(r"10\.1\.1\.11:80 +OPER_DOWN +0 +0 ", seen.lines[head + 1])  # what is down stands first
         assert "no reply to ARP" in screen
         assert "server 10.1.1.11 of pool p1 is down" in screen  # an event
         assert seen.lines[-1].startswith("q leaves")
-        (down,) = (x for x in range(columns) if seen.lines[head + 1][x : x + 4] == "down")
+        (down,) = (x for x in range(columns) if seen.lines[head + 1][x : x + 9] == "OPER_DOWN")
         assert seen.screen.buffer[head + 1][down].fg == "red"
         first = re.search(r"servers 1-(\d+) of 60", screen)
         assert first is not None
@@ -125,3 +130,24 @@ def test_a_rate_of_flows_is_told_where_some_were_seen(begun: float, told: str) -
     rates = {"services": {"10.1.1.100/tcp/80-80": {"packets": 50.0, "bytes": 3000.0, "flows": begun}}}
     assert flows_begun(Reports([{"name": "se-1", "services": [service], "rates": rates}])) == told
     assert flows_begun(Reports([{"name": "se-1", "services": [service], "rates": None}])) == ""
+
+
+class Wide(Screen):
+    """A screen that keeps what was drawn."""
+
+    def __init__(self) -> None:
+        self.top, self.lines = 0, ""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return 80, 24
+
+    def draw(self, lines: Sequence[str]) -> None:
+        self.lines = "\n".join(re.sub(r"\x1b\[[\d;]*m", "", line) for line in lines)
+
+
+def test_the_longest_state_has_room() -> None:
+    line = Line("se-1", "10.1.1.100 tcp 80", "OPER_INITIALIZING", "", None, None, ())
+    screen = Wide()
+    LiveScreen(screen).show(Result("", sight=Sight("vs1", line.state, [line], [replace(line, state="OPER_UP")])))
+    assert "OPER_INITIALIZING  " in screen.lines.split("Service", 1)[1]
