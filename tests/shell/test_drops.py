@@ -16,7 +16,6 @@ from dataplane.forwarding.dropreasons import DROP_REASONS
 from tests.packets.cases import frame, tcp
 from tests.packets.world import ip
 
-
 SERVICE = {"uuid": "vs-1", "vip": "192.0.2.1", "protocol": "tcp", "port": 80, "port_end": 80}
 
 
