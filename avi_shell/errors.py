@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dataplane.wording import counted
+
 
 class ShellError(Exception):
     """Anything the shell refuses beside the words of a line.
@@ -77,8 +79,7 @@ class InvalidFile(InvalidObject):
     the file, or with its object, in their order; meant: what was to be done."""
 
     def __init__(self, faults: Sequence[ShellError], meant: str = "imported") -> None:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults):,} faults"
-        super().__init__(f"{count}, nothing was {meant}", path=faults[0].path)
+        super().__init__(f"{counted(len(faults), 'fault')}, nothing was {meant}", path=faults[0].path)
         self.faults = tuple(faults)
 
 

@@ -24,6 +24,7 @@ KNOWN_OF_DATAPLANE = {
     "dataplane.plan", "dataplane.client", "dataplane.cluster", "dataplane.drawing", "dataplane.errors",
     "dataplane.events", "dataplane.foreign", "dataplane.impact", "dataplane.membership", "dataplane.placement",
     "dataplane.ratehistory", "dataplane.server.recipe", "dataplane.statedir", "dataplane.version",
+    "dataplane.wording",
 }  # fmt: skip
 """All that the shell may know of the dataplane."""
 LONGEST = 400

@@ -293,7 +293,7 @@ class SharedConfiguration(Configuration):
         if anew:
             self._load(head)
         elif identity[0] != head.identity and version and not belongs:
-            what = f"{self._store.where} has {version} commits of its own, which cluster {where} does not know"
+            what = f"{self._store.where} has commits of its own ({version}), which cluster {where} does not know"
             hint = "avi-shell cluster reload takes the cluster's configuration instead, cluster seed makes this one its"
             raise StoreError(what, hint=hint)
         elif identity == (head.identity, head.epoch) and version > head.version:

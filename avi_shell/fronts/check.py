@@ -18,6 +18,7 @@ from avi_shell.session.rehearsal import Rehearsal
 from avi_shell.session.session import Session
 from avi_shell.session.source import Source
 from dataplane.foreign.text import visible
+from dataplane.wording import counted
 
 
 def check(directory: Path, sources: Iterable[Source], author: Author, *, as_json: bool, tenant: str = "") -> int:
@@ -50,6 +51,6 @@ def check(directory: Path, sources: Iterable[Source], author: Author, *, as_json
     else:
         for line in render.text_lines(transaction.differences(made, "Now", "Afterwards", whole=True)):
             print(line)
-        lines = "1 line" if tried.lines == 1 else f"{tried.lines:,} lines"
+        lines = counted(tried.lines, "line")
         print(f"{lines} can be run: {transaction.counted(made)}.")
     return REFUSED if tried.faults else DONE

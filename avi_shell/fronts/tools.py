@@ -14,6 +14,7 @@ from avi_shell.fronts import storeoptions
 from avi_shell.fronts.batch import DONE, NO_STORE, REFUSED, USAGE
 from avi_shell.fronts.storeoptions import UsageError
 from dataplane.client import default_state
+from dataplane.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def _history(arguments: argparse.Namespace, user: str) -> None:
             configuration.bound_history(commits, days)
             with closing(Audit(arguments.state, configuration)) as audit:
                 audit.record(Result(f"history --commits {commits} --days {days}"), author(user), ADMIN)
-        print(f"At most {commits} commits of the last {days} days are remembered.")
+        print(f"At most {counted(commits, 'commit')} of the last {counted(days, 'day')} are remembered.")
 
 
 def _undo_parser() -> argparse.ArgumentParser:

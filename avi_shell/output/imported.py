@@ -8,6 +8,7 @@ from typing import Any
 from avi_shell.configuration.importing import Imported
 from avi_shell.configuration.notices import WITHOUT_EFFECT
 from avi_shell.output.result import Prose
+from dataplane.wording import counted
 from grammar import schema
 
 _FEW = 10
@@ -19,7 +20,7 @@ def lines(done: Imported, *, verbose: bool) -> list[Prose]:
     made = [*done.notices] if verbose or len(done.notices) <= _FEW else _short(done)
     kinds = done.created + done.changed + done.same
     objects = ", ".join(f"{kinds[kind]:,} {kind}" for kind in schema.SEGMENTS.values() if kinds[kind])
-    total = f"{sum(kinds.values()):,} objects" + (f" ({objects})" if objects else "")
+    total = counted(sum(kinds.values()), "object") + (f" ({objects})" if objects else "")
     new, changed, same = (sum(found.values()) for found in (done.created, done.changed, done.same))
     made.append(f"{total}: {new:,} new, {changed:,} changed, {same:,} as they were stored.")
     return [Prose(line) for line in made]
@@ -41,7 +42,7 @@ def _short(done: Imported) -> list[str]:
     others = [notice for notice in done.notices if WITHOUT_EFFECT not in notice]
     told = others[:_FEW]
     if len(others) > _FEW:
-        told.append(f"and {len(others) - _FEW:,} more notices; --verbose shows all")
+        told.append(f"and {counted(len(others) - _FEW, 'more notice')}; --verbose shows all")
     if done.without_effect:
         told.append(f"{WITHOUT_EFFECT}: {_counted(done.without_effect)}")
     return told
@@ -50,4 +51,4 @@ def _short(done: Imported) -> list[str]:
 def _counted(fields: Counter[str]) -> str:
     shown = [f"{name} of {count:,}" for name, count in fields.most_common(_FEW)]
     more = len(fields) - len(shown)
-    return ", ".join([*shown, *([f"and {more:,} more fields; --verbose shows each object"] if more else [])])
+    return ", ".join([*shown, *([f"and {counted(more, 'more field')}; --verbose shows each object"] if more else [])])

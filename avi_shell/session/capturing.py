@@ -12,6 +12,7 @@ from avi_shell.output.result import Prose, Result
 from avi_shell.session import files
 from avi_shell.session.state import SessionState
 from avi_shell.views.gathering import Reports
+from dataplane.wording import counted
 from grammar.commands import Command
 
 DROPS, MINUTES = 1000, 10
@@ -109,4 +110,4 @@ def _tell_ended(told: Reports, result: Result) -> None:
 
 def _packets(report: dict[str, Any]) -> str:
     """How many, in words."""
-    return "1 packet" if report["packets"] == 1 else f"{report['packets']} packets"
+    return counted(report["packets"], "packet")

@@ -12,6 +12,7 @@ from avi_shell.output.result import Part, Prose, Result, Table
 from avi_shell.session import confirming
 from avi_shell.session.state import SessionState
 from dataplane.plan import unconfirmed
+from dataplane.wording import counted
 from grammar import schema
 from grammar.commands import Command
 from grammar.errors import BadValue
@@ -56,7 +57,7 @@ def commits(session: SessionState, command: Command, result: Result) -> None:
     if len(found) < size:
         result.parts.append(Prose(f"These are {len(found)} of {size:,} commits: show configuration history {size}"))
     known = f"The configuration is known as it was after commits {reach['first']} to {reach['last']}"
-    result.parts.append(Prose(f"{known}; at most {most:,} commits of {days} days are remembered."))
+    result.parts.append(Prose(f"{known}; at most {counted(most, 'commit')} of {counted(days, 'day')} are remembered."))
 
 
 def difference(session: SessionState, command: Command, result: Result) -> None:

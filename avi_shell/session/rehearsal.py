@@ -12,6 +12,7 @@ from avi_shell.session import transaction
 from avi_shell.session.openobject import OpenObject
 from avi_shell.session.source import Source
 from avi_shell.session.state import SessionState
+from dataplane.wording import counted
 from grammar import commands, schema, tree
 from grammar.errors import BadQuoting, BadValue, LanguageError, LineError
 from grammar.lexer import Word, is_comment, pick, prompt_end, split
@@ -68,7 +69,7 @@ class Rehearsal:
         self.lines += not result.blank
         if time.monotonic() - self._told >= _PACE:
             self._told = time.monotonic()
-            session.progress(f"{place}: {self.lines:,} lines")
+            session.progress(f"{place}: {counted(self.lines, 'line')}")
         opened = session.open
         if result.error is not None:
             self._fault(result.error, before, words)

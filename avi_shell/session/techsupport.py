@@ -14,6 +14,7 @@ from avi_shell.session import files
 from avi_shell.session.state import SessionState
 from dataplane import statedir
 from dataplane.errors import StateError
+from dataplane.wording import counted
 from grammar.commands import Command
 from grammar.watching import AGAIN
 
@@ -44,10 +45,12 @@ def show(session: SessionState, command: Command, result: Result) -> None:
     }
     result.silent = engines.silent
     result.parts.append(f"Completed writing the tech support archive to {path}")
-    result.parts.append(Prose(f"It has {len(made)} files, {-(-len(data) // 1024):,} KiB. Secrets are masked."))
+    result.parts.append(
+        Prose(f"It has {counted(len(made), 'file')}, {-(-len(data) // 1024):,} KiB. Secrets are masked.")
+    )
     result.parts += [Prose(f"{why}: its status is not there.") for why in engines.silent.values()]
     if archive.faults:
-        result.parts.append(Prose(f"{len(archive.faults)} could not be made: {', '.join(sorted(archive.faults))}."))
+        result.parts.append(Prose(f"{len(archive.faults):,} could not be made: {', '.join(sorted(archive.faults))}."))
 
 
 def _folder(directory: Path) -> Path:

@@ -12,6 +12,7 @@ from avi_shell.output import changes
 from avi_shell.output.result import Part, Prose, Result, Table
 from avi_shell.session import confirming
 from avi_shell.session.state import SessionState, meanwhile
+from dataplane import wording
 from grammar import schema
 from grammar.commands import Command
 from grammar.lexer import quote
@@ -170,4 +171,4 @@ def _close(session: SessionState) -> None:
 
 def counted(made: Sequence[ObjectChange]) -> str:
     """How many objects are changed, in words."""
-    return "1 changed object" if len(made) == 1 else f"{len(made):,} changed objects"
+    return wording.counted(len(made), "changed object")

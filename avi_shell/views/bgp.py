@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from avi_shell.output.result import Part, Prose, Table
+from dataplane.wording import counted
 
 _HEAD = ("Peer", "AS", "State", "Since", "Prefixes", "BFD", "Label")
 
@@ -17,7 +18,7 @@ def parts(report: Mapping[str, Any]) -> list[Part]:
     if bgp is None:
         return [f"Service engine {report['name']} has no BGP: no bgp_profile in the VRF context of its group's cloud."]
     runs = f"BIRD is process {bgp['bird']}" if bgp["bird"] else "BIRD does not run"
-    found: list[Part] = [f"AS {bgp['local_as']}: routes to {bgp['routes']} VIPs; {runs}"]
+    found: list[Part] = [f"AS {bgp['local_as']}: routes to {counted(bgp['routes'], 'VIP')}; {runs}"]
     if bgp["fault"]:
         found.append(Prose(f"BGP does not do what is configured: {bgp['fault']}"))
     found.append(Table(_HEAD, [_row(peer) for peer in bgp["peers"]]))

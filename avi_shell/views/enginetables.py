@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from avi_shell.output.result import Part, Prose, Table
 from avi_shell.views import live
 from avi_shell.views.gathering import Engines
+from dataplane.wording import counted
 
 Row = Mapping[str, Any]
 
@@ -97,7 +98,9 @@ def _remarks(word: str, row: Row) -> list[str]:
         addresses = f"{row['interface']}: {row['mac']}, {', '.join(row['addresses'])}"
         return [addresses, *([f"{row['interface']}: {row['fault']}"] if row["fault"] else [])]
     if word == "flowtable":
-        told = [f"{row['pool']}: {count:,} flows of {server}" for server, count in sorted(row["servers"].items())]
+        told = [
+            f"{row['pool']}: {counted(count, 'flow')} of {server}" for server, count in sorted(row["servers"].items())
+        ]
         return [*told, *filter(None, (row.get("full", ""),))]  # older engines tell none
     return []
 

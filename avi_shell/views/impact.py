@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from avi_shell.configuration.replanned import Replanned
 from avi_shell.views.gathering import Engines, Reports
+from dataplane.wording import counted, fits
 from grammar.lexer import quote
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def _connections(found: PoolImpact, name: str) -> Iterator[str]:
     elif found.moved and not (found.ended_slots or found.rehashed):
         yield "Connections that exist stay with their servers."
     if found.ended_flows:
-        yield f"{found.ended_flows:,} connections of disabled servers end."
+        ended = counted(found.ended_flows, "connection")
+        yield f"{ended} of disabled servers {fits(found.ended_flows, 'ends', 'end')}."
 
 
 def _prepared(vip: str, mode: str, pool: str, servers: Sequence[Preparation]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from avi_shell.configuration.document import Document
 from dataplane import client
+from dataplane.wording import counted, fits
 
 Report = Mapping[str, Any]
 
@@ -62,7 +63,11 @@ def slow_servers(servers: Sequence[Report]) -> list[str]:
         for address, one in medians.items()
         if one["median"] >= SLOWER * usual and one["median"] - usual >= LEAST
     ]
-    return [*slow[:_NAMED], *([f"{len(slow) - _NAMED} more servers are slow"] if len(slow) > _NAMED else [])]
+    return [*slow[:_NAMED], *_more(len(slow) - _NAMED)]
+
+
+def _more(slow: int) -> list[str]:
+    return [f"{counted(slow, 'more server')} {fits(slow, 'is', 'are')} slow"] if slow > 0 else []
 
 
 def _milliseconds(seconds: float) -> str:

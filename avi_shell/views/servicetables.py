@@ -8,6 +8,7 @@ from typing import Any
 
 from avi_shell.output.result import Part, Prose, Table
 from avi_shell.views import reported
+from dataplane.wording import counted
 
 Report = Mapping[str, Any]
 
@@ -152,9 +153,10 @@ def monitors(engine: str, pool: Report, report: Report) -> tuple[list[Part], dic
         parts += map(Prose, reported.slow_servers(servers))
     else:
         parts.append("The pool has no health monitor: its servers are taken as up.")
-    checks, probes = report["monitors"]["checks"], report["monitors"]["probes"]
+    checks = counted(report["monitors"]["checks"], "check")
+    probes = counted(report["monitors"]["probes"], "probe")
     lateness = f"they begin {1000 * late['median']:.1f} ms late (99 of 100: {1000 * late['p99']:.1f} ms)"
-    parts.append(Prose(f"The engine runs {checks:,} checks, and has ended {probes:,} probes; {lateness}."))
+    parts.append(Prose(f"The engine runs {checks}, and has ended {probes}; {lateness}."))
     return parts, {"service_engine": engine, "monitors": report["monitors"], "servers": servers}
 
 

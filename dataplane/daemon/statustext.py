@@ -9,6 +9,7 @@ from typing import Any
 
 from dataplane import client, drawing
 from dataplane.foreign.text import visible
+from dataplane.wording import counted
 
 HOST = {True: "answers", False: "silent", None: ""}
 """How `host` is shown."""
@@ -56,7 +57,8 @@ def _parts(reports: Iterable[Mapping[str, Any]], width: int) -> Iterator[str]:
         for interface in told["interfaces"]:
             if interface.get("lost") or interface.get("fault"):
                 why = f": {interface['fault']}" if interface["fault"] else ""
-                yield f"interface {interface['name']}: {interface['lost']} frames lost by its network driver{why}"
+                lost = counted(interface["lost"], "frame")
+                yield f"interface {interface['name']}: {lost} lost by its network driver{why}"
         yield from _bgp(told.get("bgp"))
         yield _table(
             "Virtual Service|VIP|Protocol|Port|State|Packets|Bytes",
@@ -81,7 +83,8 @@ def _parts(reports: Iterable[Mapping[str, Any]], width: int) -> Iterator[str]:
         monitors = told["monitors"]
         if monitors["checks"]:
             late = f"99 % of them within {monitors['late']['p99'] * 1000:.0f} ms of their time"
-            yield f"monitors: {monitors['checks']} checks, {monitors['probes']} probes so far, {late}"
+            run = f"{counted(monitors['checks'], 'check')}, {counted(monitors['probes'], 'probe')} so far"
+            yield f"monitors: {run}, {late}"
         for event in told["events"][-EVENTS:]:
             yield client.event_words(event)
 
@@ -106,7 +109,8 @@ def _bgp(told: Mapping[str, Any] | None) -> Iterator[str]:
         yield f"BGP: {told['fault']}"
     for peer in told["peers"]:
         why = f": {peer['reason']}" if peer["reason"] else ""
-        yield f"BGP peer {peer['address']} (AS {peer['remote_as']}) {peer['state']}, {peer['prefixes']} prefixes{why}"
+        prefixes = counted(peer["prefixes"], "prefix", "prefixes")
+        yield f"BGP peer {peer['address']} (AS {peer['remote_as']}) {peer['state']}, {prefixes}{why}"
 
 
 def _pool_rendered(pool: Mapping[str, Any], width: int) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from dataplane import plan
+from dataplane import plan, wording
 from dataplane.forwarding.transition import Life
 
 UP, DOWN, DISABLED, UNKNOWN, INITIALIZING = "up", "down", "disabled", "unknown", "initializing"
@@ -92,7 +92,7 @@ def _grace(grace: Grace) -> str:
     remain = ""
     if grace.flows is not None:
         live, idle, last = grace.flows
-        remain = f", {live} {'flow remains' if live == 1 else 'flows remain'} of those tracked"
+        remain = f", {wording.counted(live, 'flow')} {wording.fits(live, 'remains', 'remain')} of those tracked"
         if idle:
             remain += f": {idle} idle for {duration(IDLE)} or more (ended or silent), {live - idle} in use"
             remain += f", the last packet {duration(last)} ago"

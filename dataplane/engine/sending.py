@@ -10,6 +10,7 @@ from dataplane.events import kinds
 from dataplane.events.model import Subject, Tell
 from dataplane.forwarding.driver import RECENT, Driver, OffloadingSender, Sending
 from dataplane.forwarding.values import Interface
+from dataplane.wording import counted, fits
 
 
 class SendingStates:
@@ -51,7 +52,8 @@ class SendingStates:
     def words(self, index: int | None) -> str:
         """What an operator must know of an interface that sends; "": it lost nothing lately."""
         recent = self.of(index).recent
-        return f"{recent} frames were lost by {self._name(index)} in the last {RECENT} s" if recent else ""
+        lost = f"{counted(recent, 'frame')} {fits(recent, 'was', 'were')} lost"
+        return f"{lost} by {self._name(index)} in the last {RECENT} s" if recent else ""
 
     def senders(self, vip: bytes) -> str:
         """What an operator must know of senders to a VIP that leave work to a device which does not do it; "": none is
@@ -81,7 +83,9 @@ def offloading(senders: Sequence[OffloadingSender]) -> str:
     """What an operator must know of a host that leaves work to its device. senders: the host, once for each of its
     addresses."""
     sender, *others = senders
-    address = socket.inet_ntoa(sender.address) + (f" and {len(others)} more addresses" if others else "")
+    address = socket.inet_ntoa(sender.address) + (
+        f" and {counted(len(others), 'more address', 'more addresses')}" if others else ""
+    )
     who, vip = f"{address} (MAC address {sender.mac.hex(':')})", socket.inet_ntoa(sender.vip)
     if sender.vlan:
         veth = sender.device

@@ -14,6 +14,7 @@ from dataplane.events.eventfile import EventFile
 from dataplane.events.journal import MOST, Journal
 from dataplane.events.model import LONGEST, THIS_ENGINE, Event, Kind, Severity, Subject
 from dataplane.foreign.text import harmless
+from dataplane.wording import counted
 
 log = logging.getLogger("avi-se")
 
@@ -147,5 +148,5 @@ class Events:
     def _end_flood(self, kind: Kind) -> None:
         flood = self._floods.pop(kind.name, None)
         if flood is not None and flood.held:
-            more = f"{flood.held} more events of kind {kind.name}; the last one: {flood.last}"
+            more = f"{counted(flood.held, 'more event')} of kind {kind.name}; the last one: {flood.last}"
             self._add(kind, THIS_ENGINE._replace(name=self._engine), more, self._clock())

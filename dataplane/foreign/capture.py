@@ -115,7 +115,7 @@ def _pcapng(stream: BinaryIO, begun: bytes) -> Iterator[tuple[bytes, int, int, i
             raise EOFError
         kind, size = struct.unpack(f"{order}II", head)
         if size < 12 + len(magic) or size % 4 or size > _LARGEST_BLOCK:
-            raise ForeignError(f"a block has {size} bytes")
+            raise ForeignError(f"a block has the size {size}")
         body = magic + _take(stream, size - 12 - len(magic))
         _take(stream, 4)
         if kind == _INTERFACE:

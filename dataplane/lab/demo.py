@@ -16,6 +16,7 @@ from dataplane.lab.evidence import Flow, Frame, Seen
 from dataplane.lab.grouplaboratory import GroupLab
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.topology import CLIENT, Group, Topology
+from dataplane.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +42,7 @@ def run(lab: Lab, console: Console, requests: int) -> bool:
             console.print(hosts(lab))
             for node in (*topology.forwarders, topology.client):
                 lab.capture(node.name)
-            step(f"the client asks {requests} times, each time from another port")
+            step(f"the client asks {counted(requests, 'time')}, each time from another port")
             answered = ask(lab, requests)
             lab.finish_captures()
             step("reading the captures")
@@ -73,7 +74,7 @@ def prepare(lab: Lab, step: Callable[[str], None]) -> str:
     engines = lab.engine_states()
     step(f"starting the service engine{'s' if len(engines) > 1 else ''} {', '.join(engines)}")
     lab.start_engine()
-    step(f"preparing {len(topology.servers)} servers with avi-server and starting them")
+    step(f"preparing {counted(len(topology.servers), 'server')} with avi-server and starting them")
     lab.start_servers()
     step(f"replaying {topology.session.name} with avi-shell")
     transcript = lab.configure()

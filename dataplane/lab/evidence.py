@@ -14,6 +14,7 @@ from socket import IPPROTO_GRE, IPPROTO_IPIP, IPPROTO_TCP, IPPROTO_UDP, inet_nto
 from typing import NamedTuple
 
 from dataplane.lab.topology import Node, Topology
+from dataplane.wording import counted
 
 ETHERNET = 14
 """Bytes of an Ethernet header."""
@@ -172,13 +173,13 @@ def _shared(answered: Mapping[Flow, str], asked: int, servers: Sequence[Node]) -
     used = Counter(answered.values())
     least = min(2, asked, len(servers))
     seen = ", ".join(f"{name} {used[name]}" for name in sorted(used)) or "none"
-    return Finding(f"at least {least} servers answered", len(used) >= least, seen)
+    return Finding(f"at least {counted(least, 'server')} answered", len(used) >= least, seen)
 
 
 def _all_forwarded(seen: Seen, asked: int, topology: Topology) -> Finding:
     who = "the engines" if len(topology.forwarders) > 1 else "the engine"
     flows = {(frame.source, frame.source_port) for frame in seen.from_engine}
-    facts = f"{len(seen.to_engine)} frames in, {len(seen.from_engine)} out, of {len(flows)} flows"
+    facts = f"{counted(len(seen.to_engine), 'frame')} in, {len(seen.from_engine)} out, of {len(flows)} flows"
     holds = len(seen.to_engine) == len(seen.from_engine) > 0 and len(flows) == asked
     return Finding(f"{who} forwarded every frame of every request, once", holds, facts)
 
@@ -189,7 +190,7 @@ def _no_answers(seen: Seen, topology: Topology) -> Finding:
     return Finding(
         f"not one byte of the answers passed {'an' if len(topology.forwarders) > 1 else 'the'} engine",
         through == 0 and passed > 0,
-        f"{through} bytes at the engine{'s' if len(topology.forwarders) > 1 else ''}, {passed} at the client",
+        f"{through} B at the engine{'s' if len(topology.forwarders) > 1 else ''}, {passed} B at the client",
     )
 
 

@@ -30,6 +30,7 @@ from dataplane.lab.requests import Answer
 from dataplane.lab.segments import Segments
 from dataplane.lab.tcpdump import Capture
 from dataplane.lab.topology import CLIENT, ENGINE, Node, Topology
+from dataplane.wording import counted
 
 READY = 30.0
 """Seconds that engine, servers and health monitors have to come up."""
@@ -271,7 +272,7 @@ class Lab:
             self.wait(partial(capture.holds, mark.encode()), f"the capture of {capture.port}")
             capture.stop()
             if lost := capture.lost():
-                raise LabError(f"the capture of {capture.port} lost {lost} frames", remedy="fewer requests")
+                raise LabError(f"the capture of {capture.port} lost {counted(lost, 'frame')}", remedy="fewer requests")
         self._captures.clear()
 
     def log(self, name: str) -> Path:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlencode
 
 from dataplane import client
 from dataplane.ratehistory import RateHistory, short, sparkline
+from dataplane.wording import counted, fits
 
 Report = Mapping[str, Any]
 
@@ -174,7 +175,8 @@ def _link(pool: Report, first: int) -> str:
 
 def _server(pool: Report, one: Report, rates: RateHistory) -> tuple[str, ...]:
     remedy = f"<br>to mend it: <code>{escape(one['remedy'])}</code>" if one["remedy"] else ""
-    flows = f"<br>{one['flows']:,} flows remain" if one["flows"] is not None else ""
+    remain = fits(one["flows"], "remains", "remain")
+    flows = f"<br>{counted(one['flows'], 'flow')} {remain}" if one["flows"] is not None else ""
     return (
         escape(f"{one['address']}:{one['port']}"),
         _state(one["state"]),

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from dataplane.placement.model import Cause, Engine, Group, Leaver, Member
 from dataplane.placement.opening import Open
+from dataplane.wording import counted
 
 
 def decide(group: Group, engines: Sequence[Engine], opened: Sequence[Open], now: float) -> None:
@@ -40,7 +41,7 @@ def decide(group: Group, engines: Sequence[Engine], opened: Sequence[Open], now:
             ]
         if len(one.members) < group.most:
             full = not one.members and active.total() >= group.max_vips
-            room = f"full: a pair has room for {group.max_vips} VIPs"
+            room = f"full: a pair has room for {counted(group.max_vips, 'VIP')}"
             why = {e.name: room if full else _unfit(e) for e in two if e.name not in one.names}
             one.lack(group, group.most, why)
 

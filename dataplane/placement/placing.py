@@ -32,6 +32,7 @@ from dataplane.placement.model import (
     Vip,
 )
 from dataplane.placement.opening import Open
+from dataplane.wording import counted
 
 _ABSENT = {Presence.SUSPECT: "suspect", Presence.CUT: "cut from etcd", Presence.DEAD: "dead"}
 
@@ -91,7 +92,7 @@ def unfit(group: Group, engine: Engine, one: Open, used: int, on_segment: frozen
         return "disabled for placement" if engine.enabled is Enabled.NOT_FOR_NEW else "disabled"
     if on_segment is not None and engine.name not in on_segment:
         return "not on its segment"
-    return f"full with {used} VIPs" if used >= group.max_vips else ""
+    return f"full with {counted(used, 'VIP')}" if used >= group.max_vips else ""
 
 
 def rank(engine: str, vip: str) -> bytes:

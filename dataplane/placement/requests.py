@@ -11,6 +11,7 @@ from dataplane.errors import PlacementError
 from dataplane.placement import placing, room
 from dataplane.placement.model import Cause, Engine, Group, Leaver, Member, Mode, Place, Situation
 from dataplane.placement.opening import Open
+from dataplane.wording import counted
 
 
 def scale_out(situation: Situation, uuid: str, engine: str = "") -> Place:
@@ -19,7 +20,7 @@ def scale_out(situation: Situation, uuid: str, engine: str = "") -> Place:
     wanted = len(before.members) + 1
     if wanted > group.most:
         raise PlacementError(
-            f"it has {len(before.members)} engines, and group {group.name} allows no more",
+            f"it has {counted(len(before.members), 'engine')}, and group {group.name} allows no more",
             remedy="a higher max_scaleout_per_vs",
         )
     after = replace(before, wanted=wanted)
@@ -38,7 +39,7 @@ def scale_in(situation: Situation, uuid: str, engine: str = "") -> Place:
     group, before = _shared(situation, uuid)
     if len(before.members) <= group.fewest:
         raise PlacementError(
-            f"it has {len(before.members)} engines, and group {group.name} needs at least {group.fewest}",
+            f"it has {counted(len(before.members), 'engine')}, and group {group.name} needs at least {group.fewest}",
             remedy="migrate, or a lower min_scaleout_per_vs",
         )
     gone = engine or before.engines[-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from dataplane.placement.model import Cause, Group, Member, Mode, Situation
+from dataplane.wording import counted
 
 
 def used(situation: Situation) -> Counter[str]:
@@ -31,14 +32,14 @@ def short_of_spare(situation: Situation, name: str) -> str:
     if free >= wanted:
         return ""
     return (
-        f"group {name} has room for {free} more VIPs on {len(taking)} engines, and buffer_se {group.spare} wants room "
-        f"for {wanted}"
+        f"group {name} has room for {counted(free, 'more VIP')} on {counted(len(taking), 'engine')}, and buffer_se "
+        f"{group.spare} wants room for {wanted}"
     )
 
 
 def why(group: Group, member: Member) -> str:
     """Why an engine has a VIP, in words."""
-    had = f"{member.had} VIP" + ("" if member.had == 1 else "s")
+    had = counted(member.had, "VIP")
     return {
         Cause.EMPTIEST: f"it had {had}, the fewest of {member.among} engines that could have it",
         Cause.FULLEST: f"it had {had}, the most below {group.max_vips} of {member.among} engines that could have it",

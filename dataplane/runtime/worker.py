@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 
 from dataplane.errors import DriverError
+from dataplane.wording import counted
 
 log = logging.getLogger("avi-se")
 
@@ -69,7 +70,7 @@ class Worker:
             when, before = self._told.get(text, (float("-inf"), 0))
             if number > before and now - when >= AGAIN:
                 self._told[text] = now, number
-                found.append(f"{self._name}: unexpected error, {number - before} times: {text}")
+                found.append(f"{self._name}: unexpected error, {counted(number - before, 'time')}: {text}")
         if self._broken is not None:
             raise DriverError(f"{self._name} has ended: {type(self._broken).__name__}: {self._broken}")
         return found

@@ -79,7 +79,7 @@ def test_scaled_out_there_is_one_more_and_scaled_in_one_less(there: Segment, ask
     shell(there, f"scalein virtualservice vs1 from_se_ref {first}")
     there.owner(asking, VIPS[1], two[1:])
     refused, _ = shell(there, "scalein virtualservice vs1", status=1)
-    assert "it has 1 engines, and group Default-Group needs at least 1" in refused
+    assert "it has 1 engine, and group Default-Group needs at least 1" in refused
     assert "has no standby" in shell(there, "switchover serviceengine a", status=1)[0]
 
 

@@ -90,7 +90,7 @@ def test_a_host_with_commits_of_its_own_does_not_join(hosts: Run, tmp_path: Path
         own = Configuration.open(tmp_path / "third")
         own.save("pool", {"name": "third"}, "admin")
         own.close()
-        with pytest.raises(StoreError, match="has 1 commits of its own") as caught:
+        with pytest.raises(StoreError, match="has commits of its own .1.,") as caught:
             SharedConfiguration.join(tmp_path / "third", hosts.address)
         assert "cluster reload" in caught.value.hint
         assert Configuration.open(tmp_path / "third").names("pool", "admin") == ["third"]

@@ -78,7 +78,7 @@ def test_events_of_one_kind_that_come_in_thousands_are_counted(log: io.StringIO)
     now[0] += events.TIME
     told.tell(kinds.SERVER_UP, SERVER, "server 5000 is up")
     last = [event.text for event in told.newest(3)]
-    more = f"{5000 - events.AT_ONCE} more events of kind server_up; the last one: server 4999 is up"
+    more = f"{5000 - events.AT_ONCE:,} more events of kind server_up; the last one: server 4999 is up"
     assert last == ["the VIP is up", more, "server 5000 is up"]
     assert len(heard) == len(log.getvalue().splitlines()) == events.AT_ONCE + 3
     assert told.counts["server_up"] == 5001
