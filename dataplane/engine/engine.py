@@ -307,7 +307,7 @@ class Engine:
     def others_changed(self) -> None:
         """Other engines came or went, or their addresses changed."""
         self.interfaces.put_addresses()
-        self.conflicts.match()
+        self.conflicts.engines_changed()
 
     def put_anew(self, pools: Iterable[str]) -> None:
         """These pools began anew. Put them at once."""

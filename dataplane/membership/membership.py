@@ -73,12 +73,13 @@ class Membership:
     ) -> None:
         self._address, self.name, self._tell, self._changed = address, name, tell, changed
         self._loop = asyncio.get_running_loop()
-        self._said, self._base = said, said
         self._carrier, self._leaving = True, False
         self.addresses: frozenset[bytes] = frozenset()  # IPv4, of the other engines
         self.macs: frozenset[bytes] = frozenset()  # of the other engines
         self._memory, self._due, self._remembered = memory, False, Remembered()
         known = remembered.read(memory, address.url)
+        said = said.after(known.engines.get(name))  # others need its addresses to hear it while it starts
+        self._said, self._base = said, said
         self.known = Knowledge(name, placer=known.placer, places=known.places)
         self._secret = known.secret
         self._paths = dict(known.engines)  # what each engine said last, also of those that are gone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from dataplane.foreign import jsontext
@@ -40,6 +40,24 @@ class EngineRecord:
     def text(self) -> bytes:
         """As etcd holds it."""
         return json.dumps(asdict(self)).encode()
+
+    def after(self, former: EngineRecord | None) -> EngineRecord:
+        """What an engine says while it starts: what its former run said, as far as that holds. Without its addresses
+        others could not hear it, and would take it for dead; in another group its VIPs would go to others."""
+        if former is None:
+            return self
+        still = former if former.forwards_on and not former.leaving else self
+        return replace(
+            self,
+            group=former.group,
+            addresses=former.addresses,
+            macs=former.macs,
+            networks=former.networks,
+            bgp=still.bgp,
+            peerless=still.peerless,
+            announced=still.announced,
+            forwards_on=still.forwards_on,
+        )
 
     def same(self, other: EngineRecord | None) -> bool:
         """Whether another record says the same."""

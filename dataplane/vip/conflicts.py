@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -107,6 +107,12 @@ class ConflictWatch:
     def of(self, vip: bytes) -> tuple[Conflict, ...]:
         """Who claims a VIP now."""
         return tuple(conflict for conflict, heard in self._heard.get(vip, {}).items() if heard.counts)
+
+    def forget(self, macs: Collection[bytes]) -> None:
+        """Forget what these claimed: who still claims it is heard again."""
+        for heard in self._heard.values() if macs else ():
+            for conflict in [one for one in heard if one.mac in macs]:
+                del heard[conflict]
 
     async def macs(self, interface: int, address: bytes, sender: bytes | None = None) -> frozenset[bytes]:
         """Everybody who answers for an address on an interface's segment, asked now. sender: whom the request is from,

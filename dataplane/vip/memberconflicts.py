@@ -35,6 +35,7 @@ class MemberConflicts:
         engines: Callable[[], Collection[bytes]] = frozenset,
     ) -> None:
         self._engines = engines
+        self._were: frozenset[bytes] = frozenset()  # the other engines, when they changed last
         self._neighbour = neighbour
         self._changed = changed
         self._repeated = repeated
@@ -71,6 +72,13 @@ class MemberConflicts:
         before, self._members = self._members, found
         self._theirs = frozenset().union(*found.values())
         return {key for key in before.keys() | found.keys() if before.get(key) != found.get(key)}
+
+    def engines_changed(self) -> None:
+        """Other engines came or went. What one that went claimed while it was there makes nobody a stranger."""
+        there = frozenset(self._engines())
+        self.watch.forget(self._were - there)
+        self._were = there
+        self.match()
 
     def of(self, pool: str, server: bytes) -> frozenset[Conflict]:
         """A member's conflicts over VIPs of its pool."""

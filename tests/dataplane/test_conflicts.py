@@ -115,6 +115,37 @@ def test_a_stranger_who_claims_a_vip_again_and_again_is_answered_each_time(monke
     assert announced == [0.0, 30.0, 60.0]
 
 
+def test_what_an_engine_claimed_that_is_gone_is_held_against_nobody() -> None:
+    """It answered ARP while the VIP was its own. It is a stranger when it answers afterwards."""
+    mac, engines = (1).to_bytes(6, "big"), set[bytes]()
+    changes: list[bytes] = []
+    claimed = MemberConflicts(
+        lambda interface, address: None, lambda vip, members: changes.append(vip), engines=lambda: engines
+    )
+
+    async def run() -> None:
+        claimed.watch.follow({VIP: 60.0}, [])
+
+        def answers() -> None:
+            for _ in range(conflicts.ANSWERED):
+                claimed.watch._turn(VIP)
+                claimed.watch._take(7, arp.Packet(arp.REPLY, mac, VIP, OTHER))
+
+        engines.add(mac)
+        claimed.engines_changed()
+        answers()
+        assert claimed.watch.of(VIP)
+        assert not claimed.strangers(VIP)
+        engines.clear()
+        claimed.engines_changed()
+        assert not claimed.strangers(VIP)
+        answers()
+        assert [one.mac for one in claimed.strangers(VIP)] == [mac]
+        await claimed.close()
+
+    asyncio.run(run())
+
+
 def test_claims_of_many_cost_one_look_at_each_member() -> None:
     looks: list[tuple[int, bytes]] = []
     macs = {bytes((10, 0, 0, n)): bytes((2, 0, 0, 0, 0, n % 20)) for n in range(1, 41)}  # two addresses a MAC address

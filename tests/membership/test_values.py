@@ -1,5 +1,6 @@
 """What engines have in etcd and send each other: as it is written it is read, and what is none is passed over."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,17 @@ def test_what_is_written_is_read() -> None:
     assert record.read(RECORD.text()) == RECORD
     assert places.read(places.text(PLACE), 7) == PLACE
     assert places.read_placer(PLACER.text(), 9) == PLACER
+
+
+def test_an_engine_that_starts_says_what_its_former_run_said_as_far_as_that_holds() -> None:
+    """Others hear it by its addresses, and have its VIPs wait for it in its group."""
+    starts = EngineRecord("boot b", "host")
+    former = replace(RECORD, announced=("10.0.0.100",), forwards_on=True, ended=("c",))
+    there = EngineRecord("boot b", "host", "edge", RECORD.addresses, RECORD.macs, RECORD.networks)
+    assert starts.after(None) == starts
+    assert starts.after(former) == replace(there, announced=("10.0.0.100",), forwards_on=True)
+    assert starts.after(replace(former, forwards_on=False)) == there
+    assert starts.after(replace(former, leaving=True)) == there
 
 
 @pytest.mark.parametrize(
