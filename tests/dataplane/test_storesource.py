@@ -150,7 +150,7 @@ def test_a_store_that_is_locked_does_not_hold_up_the_event_loop(tmp_path: Path, 
             await asyncio.sleep(0.01)
             longest, last = max(longest, time.monotonic() - last), time.monotonic()
         assert not newer.done()
-        assert longest < 0.4, "a reader waits for the lock as long as it is held"
+        assert longest < storesource.PATIENCE / 2, "a reader waits for the lock as long as it is held"
         store.execute("COMMIT")
         assert (await newer).version == 2
 

@@ -75,9 +75,8 @@ def test_a_worker_of_a_killed_process_is_succeeded_with_its_counters(tmp_path: P
         decider._worker = Worker(decider._maps)
         decider.run(frame(tcp()))
         assert [tally.packets for tally in decider.tables.counters().services.values() if tally.packets] == [2]
-        begun = time.monotonic()
-        decider.tables._pools._slabs.settle()
-        assert time.monotonic() - begun < 0.5, "nobody waits for the one that was killed"
+        settles = decider._maps["slabs"]._library.maps_settle
+        assert settles(decider._maps.attached, 0), "nobody waits for the one that was killed"
         worker.end()
     finally:
         decider.close()
