@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import platform
+import re
 import stat
 import tarfile
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.output import render, secret
 from avi_shell.output.mask import Mask, secrets
+from avi_shell.session import techsupport
 from avi_shell.session.audit import Audit
 from avi_shell.session.session import Session
 from grammar import schema
@@ -109,6 +112,28 @@ def test_it_works_without_engines_and_says_what_is_missing(session: Session, tmp
         error = session.run(line).error
         assert error is not None
         assert told in render.message(error)
+
+
+def test_the_newest_archives_are_kept_and_what_an_operator_named(session: Session, tmp_path: Path) -> None:
+    session.directory.mkdir(exist_ok=True)
+    folder = session.directory / techsupport.FOLDER
+    folder.mkdir(mode=0o700)
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", platform.node())
+    ours = [folder / f"tech-support-{host}-2026010{day}-000000.tar.gz" for day in range(1, 8)]
+    others = [folder / f"tech-support-{host}-20260101-000000-broken.tar.gz", folder / "tech-support-other.tar.gz"]
+    for path in (*ours, *others):
+        path.touch()
+    linked = folder / f"tech-support-{host}-20250101-000000.tar.gz"
+    linked.symlink_to(others[0])
+    result = session.run(f"show tech-support {folder}/mine.tar.gz")
+    assert result.data["deleted"] == []
+    assert "The newest" not in str(result.parts)
+    result = session.run("show tech-support")
+    assert result.data["deleted"] == [path.name for path in ours[:3]]
+    kept = {Path(result.data["file"]), *ours[3:], *others, linked, folder / "mine.tar.gz"}
+    assert set(folder.iterdir()) == kept
+    told = f"{ours[0].name}, {ours[1].name}, {ours[2].name} are deleted."
+    assert f"The newest 5 archives are kept there: {told}" in result.parts
 
 
 def _planted(session: Session, folder: Path) -> list[str]:
