@@ -48,24 +48,31 @@ def diagnosis(
 
 
 def _unseen(configuration: Configuration, document: Document, found: Iterable[Report]) -> Iterator[str]:
-    """How to look at the way back of servers that seem well, and of which it was not seen."""
+    """How to look at the way back of servers that seem well, and of which it was not seen. Programs find the command
+    in each such entry, as `check`."""
     entries = [entry for engine in found for entry in engine["servers"] if not entry["verdict"]]
-    vips = sorted({entry["vip"] for entry in entries if not entry.get("way_back")})
-    if vips:
+    entries = [entry for entry in entries if not entry.get("way_back")]
+    if entries:
         from dataplane.server import recipe
 
         modes = {service.mode for service in serversetup.services_of(configuration, document)}
-        yield f"On a server, with a client's address, this looks at the way back: {recipe.check_line(vips, modes)}"
+        for entry in entries:
+            entry["check"] = recipe.check_line((entry["vip"],), modes)
+        line = recipe.check_line(sorted({entry["vip"] for entry in entries}), modes)
+        yield f"On a server, with a client's address, this looks at the way back: {line}"
 
 
-UNSEEN = "the way back to clients was not seen"
-"""Said of a server whose answers bypass the engine while none of its clients was sampled lately."""
+UNSEEN = (
+    "the path to it has no fault; its way back to clients was not seen: avi-server check --client there looks at it"
+)
+"""Said of a server whose answers bypass the engine while none of its clients was sampled lately: its own gateway may be
+dead, and no probe of an engine would tell."""
 
 
 def _faultless(entry: Report) -> str:
-    """The verdict on a server without a fault."""
+    """The verdict on a server without a fault that an engine can see."""
     seen = entry.get("way_back")
-    return f"no fault seen; of the way back to clients: {seen}" if seen else f"no fault seen; {UNSEEN}"
+    return f"the path to it has no fault; of its way back to clients: {seen}" if seen else UNSEEN
 
 
 def _grave(entry: Report) -> bool:

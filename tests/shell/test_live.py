@@ -212,9 +212,10 @@ def test_what_is_known_of_the_way_back_to_clients_is_shown() -> None:
     seen = {**entry, "way_back": "39 of 40 TCP connections looked at were answered"}
     shown = diagnose._verdicts([{"service_engine": "se-1", "servers": [entry, seen]}])
     assert [row[-1] for row in shown.rows] == [
-        "no fault seen; the way back to clients was not seen",
-        "no fault seen; of the way back to clients: 39 of 40 TCP connections looked at were answered",
+        f"the path to it has no fault; {diagnose.UNSEEN.partition('; ')[2]}",
+        "the path to it has no fault; of its way back to clients: 39 of 40 TCP connections looked at were answered",
     ]
+    assert "avi-server check --client" in diagnose.UNSEEN
     configuration = Configuration.in_memory()
     told = [{"servers": [entry, seen]}], [{"servers": [seen, {**entry, "verdict": "it is dead"}]}]
     assert [list(diagnose._unseen(configuration, {"uuid": "pool-1"}, found)) for found in told] == [
@@ -224,6 +225,7 @@ def test_what_is_known_of_the_way_back_to_clients_is_shown() -> None:
         ],
         [],
     ]
+    assert (entry["check"], "check" in seen) == ("avi-server check --vip 10.0.0.100 --mode l2 --client CLIENT", False)
     server = {"address": "10.0.0.11", "weight": 1, "mac": None, "interface": None}
     many, few = {"answered": 39, "unanswered": 1, "share": 0.025}, {"answered": 0, "unanswered": 1, "share": 1.0}
     none = {"answered": 40, "unanswered": 0, "share": None}

@@ -33,6 +33,8 @@ LOSING = (
 FLOWS = 300_000
 """More than the kernel's table holds."""
 DETAIL = ("show virtualservice", "show virtualservice vs1 detail")
+UNSEEN = ("its way back to clients was not seen", f"avi-server check --vip {VIP} --mode l2 --client CLIENT")
+"""What `diagnose` says of a server that no client asks yet, whatever its gateway."""
 ARP_IGNORE = "sysctl -qw net.ipv4.conf.{}.arp_ignore={}"
 
 
@@ -70,6 +72,7 @@ def test_faults_of_servers_and_of_the_driver(tmp_path: Path) -> None:
         unanswered = f"{broken} is up: 100 % of new TCP connections"
         with operator.is_told(DETAIL, unanswered, "on the server: ip route get 10.7.0."):
             world.sh("broken", "ip route add 10.7.0.0/24 via 10.9.0.250")
+            operator.finds(("show pool p1 server diagnose",), *UNSEEN)
             world.spaces["client"].run(lambda: tried(stack, 20_000, 10))
         world.sh("broken", f"ip route replace 10.7.0.0/24 via {CLIENT}")
         world.spaces["client"].run(lambda: tried(stack, 40_000, 4))
