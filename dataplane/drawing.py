@@ -15,6 +15,8 @@ WRAP = 80
 """The widest cell, in columns of a terminal; what is longer continues on further lines."""
 _NARROWEST = 4
 """Columns that a cell keeps on any terminal."""
+_EMPTY = {"", "-"}
+"""Cells that say nothing."""
 
 
 def draw(
@@ -22,15 +24,16 @@ def draw(
 ) -> str:
     """A table as text, lines joined, nothing after the last.
 
-    width: of the terminal, in columns; None: as wide as the table needs. folded: the columns that shrink where the
-    terminal is narrower; none: the widest ones do.
+    width: of the terminal, in columns; None: as wide as the table needs. Where it is narrower, cells are folded between
+    words; where that does not do, columns without any value are left out; and only then words are cut. folded: the
+    columns that shrink; none: the widest ones do.
     """
-    lines = [columns, *rows]
+    lines: Sequence[Sequence[str]] = [columns, *rows]
     if not all(cell.isascii() and cell.isprintable() for line in lines for cell in line):
         lines = [[visible(cell) for cell in line] for line in lines]
     widths = [min(WRAP, max(map(_width, cells))) for cells in zip(*lines, strict=True)]
-    if width is not None:
-        widths = _narrowed(widths, [not folded or name in folded for name in columns], width - 3 * len(widths) - 1)
+    if width is not None and sum(widths) > _room(width, len(widths)):
+        lines, widths = _fitted(lines, widths, [not folded or name in folded for name in columns], width)
     border = f"+{'+'.join('-' * (width + 2) for width in widths)}+"
     line = f"| {' | '.join(f'{{:{width}}}' for width in widths)} |"
     drawn = [border]
@@ -46,19 +49,48 @@ def draw(
     return "\n".join((*drawn, border))
 
 
-def _narrowed(widths: list[int], shrinking: Sequence[bool], room: int) -> list[int]:
-    """Widths of columns, so that all together have room; the widest of those that shrink do first."""
+def _room(width: int, columns: int) -> int:
+    """What borders leave to the cells of a line."""
+    return width - 3 * columns - 1
+
+
+def _fitted(
+    lines: Sequence[Sequence[str]], widths: list[int], shrinking: Sequence[bool], width: int
+) -> tuple[Sequence[Sequence[str]], list[int]]:
+    """A table that is too wide: its lines, and the widths of its columns."""
+    cells = list(zip(*lines, strict=True))
+    words = [
+        min(one, max(_longest_word(column), _NARROWEST)) if shrinks else one
+        for one, column, shrinks in zip(widths, cells, shrinking, strict=True)
+    ]
+    if sum(words) > _room(width, len(widths)):
+        told = [at for at, column in enumerate(cells) if not _EMPTY.issuperset(column[1:])]
+        if told:  # of a table without any value every column stays
+            lines = [[line[at] for at in told] for line in lines]
+            widths, words = [widths[at] for at in told], [words[at] for at in told]
+            shrinking = [shrinking[at] for at in told]
+    room = _room(width, len(widths))
+    least = [_NARROWEST if shrinks else one for one, shrinks in zip(widths, shrinking, strict=True)]
+    return lines, _narrowed(_narrowed(widths, words, room), least, room)
+
+
+def _longest_word(cells: Sequence[str]) -> int:
+    return max(map(_width, " ".join(cells).split()), default=0)
+
+
+def _narrowed(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """Widths of columns, none below its least, so that all together have room; the widest ones shrink first."""
+    widths = list(widths)
     while (excess := sum(widths) - room) > 0:
-        shrunk = [width for width, shrinks in zip(widths, shrinking, strict=True) if shrinks]
-        widest = max(shrunk, default=0)
-        if widest <= _NARROWEST:
+        wide = [at for at, width in enumerate(widths) if width > least[at]]
+        if not wide:
             break
-        among = [at for at, width in enumerate(widths) if shrinking[at] and width == widest]
-        least = max((width for width in shrunk if width < widest), default=0)
-        least = max(least, _NARROWEST)
+        widest = max(widths[at] for at in wide)
+        among = [at for at in wide if widths[at] == widest]
+        following = max((widths[at] for at in wide if widths[at] < widest), default=0)
         each, more = divmod(excess, len(among))
         for number, at in enumerate(among):
-            widths[at] = max(least, widest - each - (number < more))
+            widths[at] = max(least[at], following, widest - each - (number < more))
     return widths
 
 

@@ -120,7 +120,7 @@ class Interactive(ABC):
             self._print(lines)
         self._warn(result.warnings)
         if result.error is not None:
-            pointer = render.caret(result.error, len(prompt))
+            pointer = render.caret(result.error, len(prompt), self._width())
             told = render.text_lines(render.refused(result.error), self._width())
             self._print([*([] if pointer is None else [pointer]), *told])
 

@@ -121,6 +121,7 @@ class Terminal(Interactive):
             self._message,
             history=self._history,
             key_bindings=self._bindings(),
+            enable_suspend=True,
             color_depth=ColorDepth.DEPTH_1_BIT,
             input=self._input,
             output=self._output,

@@ -88,10 +88,14 @@ def column(error: LanguageError | ShellError) -> int | None:
     return error.column if isinstance(error, LineError) and not isinstance(error, Usage) else None
 
 
-def caret(error: LanguageError | ShellError, indent: int = 0) -> str | None:
-    """The line under the refused one that points at the word. indent: columns that stand before the line."""
+def caret(error: LanguageError | ShellError, indent: int = 0, width: int | None = None) -> str | None:
+    """The line under the refused one that points at the word. indent: columns that stand before the line; width: of
+    the terminal, which continues a longer line on its next one."""
     at = column(error)
-    return None if at is None else " " * max(0, at + indent) + "^"
+    if at is None:
+        return None
+    at = max(0, at + indent)
+    return " " * (at % width if width else at) + "^"
 
 
 def transcript(result: Result, prompt: str, width: int | None = None) -> Iterator[str]:
@@ -99,7 +103,7 @@ def transcript(result: Result, prompt: str, width: int | None = None) -> Iterato
     yield visible(prompt + result.command)
     yield from text_lines([*foretold(result), *result.asked, *result.parts], width)
     if result.error is not None:
-        pointer = caret(result.error, len(prompt) - result.offset)
+        pointer = caret(result.error, len(prompt) - result.offset, width)
         if pointer is not None:
             yield pointer
         yield from text_lines(refused(result.error), width)

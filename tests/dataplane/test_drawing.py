@@ -99,3 +99,21 @@ def test_ten_thousand_rows_are_nothing_to_wait_for() -> None:
     began = time.process_time()
     draw("ABCDE", rows, 80)
     assert time.process_time() - began < 10 * hundred
+
+
+def test_cells_are_folded_between_words_as_long_as_that_does() -> None:
+    drawn = draw(("Commit", "Time", "What"), [("12", "2026-11-29 16:12:16", "created ServiceEngine se2")], 50)
+    assert {len(line) for line in drawn.splitlines()} <= set(range(51))
+    for word in ("2026-11-29", "16:12:16", "ServiceEngine"):
+        assert word in drawn
+
+
+def test_columns_without_any_value_are_left_out_before_words_are_cut() -> None:
+    columns, row = ("Name", "IP Address", "IP6 Address", "Comment"), ("web", "192.168.1.100", "-", "")
+    assert "IP6" in draw(columns, [row], 60)
+    drawn = draw(columns, [row, row], 32)
+    assert "192.168.1.100" in drawn
+    assert "IP6" not in drawn
+    assert "Comment" not in drawn
+    assert "IP6" in draw(columns, [row, ("x", "192.168.1.101", "fe80::1", "")], 60)
+    assert all(name in draw(columns, [], 40) for name in ("Name", "Comment"))

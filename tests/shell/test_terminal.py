@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .conftest import Typist
+from .emulator import Emulator
 
 ROOT_PROMPT = "[admin:10-1-1-1]: > "
 Start = Callable[..., Typist]
@@ -117,6 +118,31 @@ def test_an_error_points_at_the_word(terminal: Start) -> None:
     at.send("show pol\r")
     at.expect(r"[^ ]" + " " * len(ROOT_PROMPT + "show ") + r"\^")
     at.expect_exact("error: 'pol' is not possible after 'show'; did you mean pool?")
+    at.send("exit\r")
+    assert at.finish() == 0
+
+
+def test_under_a_long_line_it_points_below_the_line_s_last_row(terminal: Start) -> None:
+    at = terminal()
+    screen = Emulator(at, (80, 24))
+    screen.shows(ROOT_PROMPT.strip())
+    line = f"configure tenant {'t' * 50} nonsense x"
+    at.send(f"{line}\r")
+    screen.shows("error: 'nonsense'")
+    shown = screen.lines
+    error = next(number for number, text in enumerate(shown) if text.startswith("error: "))
+    word = (len(ROOT_PROMPT) + line.index("nonsense")) % 80
+    assert shown[error - 1] == " " * word + "^"
+    assert "x" in shown[error - 2]
+
+
+def test_ctrl_z_leaves_nothing_in_the_line(terminal: Start) -> None:
+    """Nobody can bring it back here, so it does not stop. A shell around it has it suspended."""
+    at = terminal()
+    at.expect_exact(ROOT_PROMPT)
+    at.sendcontrol("z")
+    at.send("version\r")
+    at.expect_exact("| product | avi-shell |")
     at.send("exit\r")
     assert at.finish() == 0
 
