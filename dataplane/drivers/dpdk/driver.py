@@ -34,10 +34,10 @@ from dataplane.errors import DriverError
 from dataplane.forwarding import decision
 from dataplane.forwarding.capture import Capture, Wanted
 from dataplane.forwarding.devices import AF_PACKET, AF_XDP, PCI, Device
-from dataplane.forwarding.driver import RECENT, FlowRoom, Found, HandshakeCounts, OffloadingSender, Sending, Trace
+from dataplane.forwarding.driver import RECENT, OffloadingSender, Sending, Trace
 from dataplane.forwarding.dropreasons import OVERRUN
 from dataplane.forwarding.tracking import Flow
-from dataplane.forwarding.values import Counters, Interface, Lingering, Vip
+from dataplane.forwarding.values import Counters, Interface, Vip
 from dataplane.kernel.objects import Owner
 from dataplane.native.decision.maps import SharedMaps
 
@@ -162,19 +162,6 @@ class DpdkDriver(MapHolder):
             "restarts": self.forwarder.restarts,
         }
 
-    def adopted(self) -> Found:
-        """What a former run left."""
-        return self._tables.found
-
-    @property
-    def flow_room(self) -> FlowRoom:
-        """How many flows `elder` has room for."""
-        return self._tables.flow_room
-
-    def lingering(self, pools: Collection[str]) -> Lingering:
-        """The flows that live in `elder`."""
-        return self._tables.lingering(pools, time.monotonic_ns())
-
     def trace(self, frame: bytes, interface: int, flow: Flow) -> Trace:
         """What the reference says of the values and of what is remembered."""
         known, values = self._tables.remembered(flow), self._tables.values
@@ -199,14 +186,6 @@ class DpdkDriver(MapHolder):
         if lost := sum(port["missed"] for port in counted["ports"]) + counted["unsuitable"]:
             return replace(now, dropped={**now.dropped, OVERRUN: lost})
         return now
-
-    def handshakes(self) -> HandshakeCounts:
-        """A snapshot."""
-        return self._tables.handshakes()
-
-    def unanswered_clients(self) -> Mapping[tuple[str, bytes], set[bytes]]:
-        """Of the flows that the map remembers."""
-        return self._tables.unanswered_clients()
 
     def sending(self) -> Mapping[int, Sending]:
         """What ports did not take."""

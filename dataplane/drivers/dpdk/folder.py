@@ -12,19 +12,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from dataplane.drivers.dpdk import process
-from dataplane.drivers.maps import layout
+from dataplane.drivers.maps import folderlock, layout
 from dataplane.errors import DriverError, command
 from dataplane.kernel.objects import PROCESS, KernelObject
-from dataplane.runtime import locks
 
 _MOUNTS = Path("/proc/self/mounts")
-_PATIENCE = 0.2
-"""Seconds for which a lock is tried: a process that looks whether an engine runs holds it for a moment."""
 
 
 class Folder:
@@ -96,22 +92,12 @@ def _in_memory() -> Path:
 
 
 def _lock(folder: Path) -> int:
-    """Make a folder if need be, and lock it. Returns the descriptor that holds the lock. Raises DriverError."""
-    until = time.monotonic() + _PATIENCE
+    """Make a folder that is this user's alone, and lock it. Returns the descriptor. Raises DriverError."""
     folder.parent.mkdir(mode=0o755, exist_ok=True)
-    while True:
-        folder.mkdir(exist_ok=True, mode=0o700)
+
+    def check() -> None:
         there = folder.lstat()
         if there.st_uid != os.geteuid() or there.st_mode & 0o077:
             raise DriverError(f"{folder} is not this user's alone", remedy=command("rm -r {}", folder))
-        held = locks.hold(folder, os.O_RDONLY | os.O_DIRECTORY)
-        if held is not None:
-            return held
-        if time.monotonic() < until:
-            time.sleep(_PATIENCE / 20)
-            continue
-        other = locks.holder(folder)
-        who = f"process {other}" if other else "a process that is not to be seen from here"
-        raise DriverError(
-            f"{who} runs on {folder}: two engines cannot share it", remedy=command("kill {}", other) if other else ""
-        )
+
+    return folderlock.held(folder, check)

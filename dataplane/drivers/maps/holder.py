@@ -1,15 +1,18 @@
-"""What drivers of the compiled decision have in common: values that go into the maps, and nowhere else."""
+"""What drivers of the compiled decision have in common: what goes into the maps and nowhere else, and what is read
+there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Collection, Iterable, Mapping
 
 from dataplane.drivers.maps.tables import MapTables
-from dataplane.forwarding.values import Pool, Service, ServiceKey
+from dataplane.forwarding.driver import FlowRoom, Found, HandshakeCounts
+from dataplane.forwarding.values import Lingering, Pool, Service, ServiceKey
 
 
 class MapHolder:
-    """A part of `forwarding.driver.Driver`: puts values into its tables."""
+    """A part of `forwarding.driver.Driver`: puts values into its tables, and reads them."""
 
     _tables: MapTables
 
@@ -40,3 +43,24 @@ class MapHolder:
     def answer_until(self, time: int) -> None:
         """Answer ARP for owned VIPs until then."""
         self._tables.answer_until(time)
+
+    def adopted(self) -> Found:
+        """What a former run left in the maps."""
+        return self._tables.found
+
+    @property
+    def flow_room(self) -> FlowRoom:
+        """How many flows `elder` has room for."""
+        return self._tables.flow_room
+
+    def lingering(self, pools: Collection[str]) -> Lingering:
+        """The flows that live in `elder`."""
+        return self._tables.lingering(pools, time.monotonic_ns())
+
+    def handshakes(self) -> HandshakeCounts:
+        """A snapshot."""
+        return self._tables.handshakes()
+
+    def unanswered_clients(self) -> Mapping[tuple[str, bytes], set[bytes]]:
+        """Of the flows that the map remembers."""
+        return self._tables.unanswered_clients()

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dataplane.bpf import bpffs, memory
@@ -35,11 +34,11 @@ from dataplane.drivers.xdp.slowpath import Sender, SlowPath
 from dataplane.drivers.xdp.tracing import TracingLinks
 from dataplane.errors import DriverError
 from dataplane.forwarding.capture import Capture, Wanted
-from dataplane.forwarding.driver import FlowRoom, Found, HandshakeCounts, OffloadingSender, Sending, Trace
+from dataplane.forwarding.driver import OffloadingSender, Sending, Trace
 from dataplane.forwarding.dropreasons import TX_LOST
 from dataplane.forwarding.program import DSR
 from dataplane.forwarding.tracking import Flow
-from dataplane.forwarding.values import Counters, Interface, Lingering, Vip
+from dataplane.forwarding.values import Counters, Interface, Vip
 from dataplane.kernel.objects import Owner
 
 log = logging.getLogger("avi-se")
@@ -150,19 +149,6 @@ class XdpDriver(MapHolder):
         """None."""
         return {}
 
-    def adopted(self) -> Found:
-        """What the kernel was found to forward by."""
-        return self._tables.found
-
-    @property
-    def flow_room(self) -> FlowRoom:
-        """How many flows `elder` has room for."""
-        return self._tables.flow_room
-
-    def lingering(self, pools: Collection[str]) -> Lingering:
-        """The flows that live in `elder`."""
-        return self._tables.lingering(pools, time.monotonic_ns())
-
     def trace(self, frame: bytes, interface: int, flow: Flow) -> Trace:
         """What the program says. Its first call loads it once more."""
         with self._asked:
@@ -187,14 +173,6 @@ class XdpDriver(MapHolder):
         if lost := self._sending.lost():
             counted.dropped[TX_LOST] = lost
         return counted
-
-    def handshakes(self) -> HandshakeCounts:
-        """A snapshot."""
-        return self._tables.handshakes()
-
-    def unanswered_clients(self) -> Mapping[tuple[str, bytes], set[bytes]]:
-        """Of the flows that the map remembers."""
-        return self._tables.unanswered_clients()
 
     def sending(self) -> Mapping[int, Sending]:
         """How the interfaces send, as far as the kernel tells."""

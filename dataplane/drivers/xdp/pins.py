@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from dataplane.bpf import bpffs
 from dataplane.bpf.links import Link
+from dataplane.drivers.maps import folderlock
 from dataplane.errors import DriverError, command
 from dataplane.kernel.objects import LINK as LINK_KIND
 from dataplane.kernel.objects import PIN, KernelObject
@@ -28,8 +28,6 @@ from dataplane.runtime import locks
 
 LINK = "link-"
 _STATE = "state"
-_PATIENCE = 0.2
-"""Seconds for which a lock is tried: a process that looks whether an engine runs holds it for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class Pins:
         self._instance = instance
         self._state = None if state is None else state.resolve()
         self.root = root(instance)
-        self._lock = _lock(self.root)
+        self._lock = folderlock.held(self.root)
         self._put_mark()
 
     @property
@@ -81,7 +79,7 @@ class Pins:
         root(self._instance)  # mounts the file system
         if not locks.names(self.root, self._lock):
             self.close()
-            self._lock = _lock(self.root)
+            self._lock = folderlock.held(self.root)
         if not self.mark.is_symlink():
             self._put_mark()
 
@@ -193,24 +191,6 @@ def _holder(folder: Path) -> Holder:
     finally:
         os.close(held)
     return Holder(folder, name, state, runs, locks.holder(folder) if runs else 0)
-
-
-def _lock(folder: Path) -> int:
-    """Make a folder if need be, and lock it. Returns the descriptor that holds the lock. Raises DriverError."""
-    until = time.monotonic() + _PATIENCE
-    while True:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with suppress(FileNotFoundError):  # whoever had it has just removed it
-            held = locks.hold(folder, os.O_RDONLY | os.O_DIRECTORY)
-            if held is not None:
-                return held
-            if time.monotonic() < until:
-                time.sleep(_PATIENCE / 20)
-                continue
-            process = locks.holder(folder)
-            who = f"process {process}" if process else "a process that is not to be seen from here"
-            remedy = command("kill {}", process) if process else ""
-            raise DriverError(f"{who} runs on {folder}: two engines cannot share it", remedy=remedy)
 
 
 def _name(instance: str) -> str:
