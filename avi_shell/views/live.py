@@ -24,6 +24,7 @@ _CLOUD_NOT_SHOWN = frozenset({"serviceenginegroup"})
 """Kinds of a cloud whose lists have no Cloud column on the appliance."""
 _BEST_FIRST = ("up", "initializing", "down", "disabled")
 """States from best to worst; of several services or engines the best state counts."""
+_KEEPS = "SE_STATE_DISABLED_FOR_PLACEMENT"
 _HOST = {True: "answers", False: "silent", None: ""}
 """Whether a server answers on its own address, whatever its VIP does; None: nobody asked."""
 
@@ -193,6 +194,11 @@ def _engines(engines: Engines, documents: Sequence[Document]) -> Parts:
         modes = ", ".join(f"{interface}: {mode}" for interface, mode in report["driver"]["interfaces"].items())
         parts.append(f"{name}: driver {report['driver']['name']}" + (f" ({modes})" if modes else ""))
         parts += [Prose(f"{name}: {told}") for told in reported.shared(report).values()]
+    parts += [
+        f"{document['name']}: keeps its VIPs and gets no new ones: enable_state {_KEEPS}"
+        for document in documents
+        if document.get("enable_state") == _KEEPS
+    ]
     parts += answers.told()
     return parts if live or answers.doubtful else [*parts, no_engine(engines.directory)]
 

@@ -104,6 +104,13 @@ class Engine:
         """Whether it takes VIPs that it does not have."""
         return self.presence is Presence.UP and self.enabled is Enabled.ENABLED
 
+    @property
+    def bars(self) -> str:
+        """Why it takes no VIPs that it does not have, in words; "" where it does."""
+        if self.presence is not Presence.UP:
+            return "cut from etcd" if self.presence is Presence.CUT else self.presence.value
+        return {Enabled.ENABLED: "", Enabled.NOT_FOR_NEW: "disabled for placement"}.get(self.enabled, "disabled")
+
 
 @dataclass(frozen=True, slots=True)
 class Vip:

@@ -42,7 +42,7 @@ def decide(group: Group, engines: Sequence[Engine], opened: Sequence[Open], now:
         if len(one.members) < group.most:
             full = not one.members and active.total() >= group.max_vips
             room = f"full: a pair has room for {counted(group.max_vips, 'VIP')}"
-            why = {e.name: room if full else _unfit(e) for e in two if e.name not in one.names}
+            why = {e.name: room if full else e.bars for e in two if e.name not in one.names}
             one.lack(group, group.most, why)
 
 
@@ -88,7 +88,3 @@ def swap(one: Open, active: Member, now: float) -> None:
     other = one.members[0].engine
     one.members = [active, Member(other, now, Cause.STANDBY)]
     one.leavers[other] = Leaver(other, now)
-
-
-def _unfit(engine: Engine) -> str:
-    return "disabled" if engine.presence.value == "up" else engine.presence.value

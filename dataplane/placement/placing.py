@@ -34,8 +34,6 @@ from dataplane.placement.model import (
 from dataplane.placement.opening import Open
 from dataplane.wording import counted
 
-_ABSENT = {Presence.SUSPECT: "suspect", Presence.CUT: "cut from etcd", Presence.DEAD: "dead"}
-
 
 def place(situation: Situation) -> dict[str, Decision]:
     """Decide about every VIP. Returns decisions by uuid; a place that does not change is returned as it was."""
@@ -86,10 +84,8 @@ def is_leaving(situation: Situation, engine: str) -> bool:
 def unfit(group: Group, engine: Engine, one: Open, used: int, on_segment: frozenset[str] | None) -> str:
     """Why an engine can't be chosen for a VIP, in words; "" where it can. used: VIPs that it has; on_segment: the
     engines that the VIP's addresses are beside, None where that does not matter."""
-    if engine.presence is not Presence.UP:
-        return _ABSENT[engine.presence]
-    if engine.enabled is not Enabled.ENABLED:
-        return "disabled for placement" if engine.enabled is Enabled.NOT_FOR_NEW else "disabled"
+    if engine.bars:
+        return engine.bars
     if on_segment is not None and engine.name not in on_segment:
         return "not on its segment"
     return f"full with {counted(used, 'VIP')}" if used >= group.max_vips else ""

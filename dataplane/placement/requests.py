@@ -20,7 +20,7 @@ def scale_out(situation: Situation, uuid: str, engine: str = "") -> Place:
     wanted = len(before.members) + 1
     if wanted > group.most:
         raise PlacementError(
-            f"it has {counted(len(before.members), 'engine')}, and group {group.name} allows no more",
+            f"VIP {uuid} has {counted(len(before.members), 'engine')}, and group {group.name} allows no more",
             remedy="a higher max_scaleout_per_vs",
         )
     after = replace(before, wanted=wanted)
@@ -30,7 +30,7 @@ def scale_out(situation: Situation, uuid: str, engine: str = "") -> Place:
         return replace(after, members=(*before.members, member), leavers=leavers)
     decision = placing.place(replace(situation, places={**situation.places, uuid: after}))[uuid]
     if len(decision.place.members) < wanted:
-        raise PlacementError(decision.lacking)
+        raise PlacementError(f"VIP {uuid}: {decision.lacking}")
     return decision.place
 
 
@@ -39,11 +39,12 @@ def scale_in(situation: Situation, uuid: str, engine: str = "") -> Place:
     group, before = _shared(situation, uuid)
     if len(before.members) <= group.fewest:
         raise PlacementError(
-            f"it has {counted(len(before.members), 'engine')}, and group {group.name} needs at least {group.fewest}",
+            f"VIP {uuid} has {counted(len(before.members), 'engine')}, and group {group.name} needs at least "
+            f"{group.fewest}",
             remedy="migrate, or a lower min_scaleout_per_vs",
         )
     gone = engine or before.engines[-1]
-    _check_has(before, gone)
+    _check_has(uuid, before, gone)
     members = [member for member in before.members if member.engine != gone]
     if gone == before.engines[0]:
         members[0] = replace(members[0], cause=Cause.REQUESTED, since=situation.now)
@@ -53,7 +54,7 @@ def scale_in(situation: Situation, uuid: str, engine: str = "") -> Place:
 def migrate(situation: Situation, uuid: str, source: str, target: str = "") -> Place:
     """A VIP's place with one engine replaced by another: the one named, else the one that placement chooses."""
     _, before = _shared(situation, uuid)
-    _check_has(before, source)
+    _check_has(uuid, before, source)
     if target:
         member = _requested(situation, uuid, target)
     else:
@@ -102,7 +103,7 @@ def _shared(situation: Situation, uuid: str) -> tuple[Group, Place]:
         )
     before = situation.places.get(uuid, Place())
     if not before.members:
-        raise PlacementError("it is on no engine")
+        raise PlacementError(f"VIP {uuid} is on no engine")
     return group, before
 
 
@@ -112,9 +113,9 @@ def _engine(situation: Situation, name: str) -> Engine:
     return situation.engines[name]
 
 
-def _check_has(before: Place, engine: str) -> None:
+def _check_has(uuid: str, before: Place, engine: str) -> None:
     if engine not in before.engines:
-        raise PlacementError(f"it is not on engine {engine}", remedy=f"one of {', '.join(before.engines)}")
+        raise PlacementError(f"VIP {uuid} is not on engine {engine}", remedy=f"one of {', '.join(before.engines)}")
 
 
 def _requested(situation: Situation, uuid: str, name: str) -> Member:
@@ -124,7 +125,7 @@ def _requested(situation: Situation, uuid: str, name: str) -> Member:
     if engine.group != group.name:
         raise PlacementError(f"engine {name} is of group {engine.group}, not of {group.name}")
     if name in before.engines:
-        raise PlacementError(f"it is on engine {name} already")
+        raise PlacementError(f"VIP {uuid} is on engine {name} already")
     of_group = [one for one in situation.engines.values() if one.group == group.name]
     used = room.used(situation)[name]
     why = placing.unfit(group, engine, Open(vip, before), used, placing.beside(of_group, vip))
@@ -142,7 +143,7 @@ def _chosen(situation: Situation, uuid: str, place: Place) -> Member:
     decision = placing.place(inner)[uuid]
     found = [member for member in decision.place.members if member.engine not in place.engines]
     if not found:
-        raise PlacementError(decision.lacking)
+        raise PlacementError(f"VIP {uuid}: {decision.lacking}")
     return found[0]
 
 

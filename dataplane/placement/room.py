@@ -39,10 +39,9 @@ def short_of_spare(situation: Situation, name: str) -> str:
 
 def why(group: Group, member: Member) -> str:
     """Why an engine has a VIP, in words."""
-    had = counted(member.had, "VIP")
     return {
-        Cause.EMPTIEST: f"it had {had}, the fewest of {member.among} engines that could have it",
-        Cause.FULLEST: f"it had {had}, the most below {group.max_vips} of {member.among} engines that could have it",
+        Cause.EMPTIEST: _first_of(member.among, f"fewest VIPs: {member.had}"),
+        Cause.FULLEST: _first_of(member.among, f"most VIPs: {member.had} of at most {group.max_vips}"),
         Cause.STILL_THERE: "it had not yet withdrawn it",
         Cause.ACTIVE: "it is the active engine of the pair",
         Cause.TAG: "its active_standby_se_tag names this engine",
@@ -50,3 +49,9 @@ def why(group: Group, member: Member) -> str:
         Cause.FAILOVER: "it was the next when the first engine left it",
         Cause.REQUESTED: "an operator asked for it",
     }[member.cause]
+
+
+def _first_of(among: int, had: str) -> str:
+    if among == 1:
+        return "no other engine had room for it"
+    return f"of the {among} engines with room for it, this one had the {had}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -205,6 +206,19 @@ def test_a_pair_is_active_on_one_engine_and_stays_where_it_went() -> None:
     there = changed(there, "a", presence=Presence.UP)
     there = settled(replace(there, vips={**there.vips, "w": Vip("w", GROUP)}))
     assert set(engines(there).values()) == {"ba"}, "a new one, too, is where the others are"
+
+
+@pytest.mark.parametrize(
+    ("is_", "words"),
+    [
+        ({"enabled": Enabled.NOT_FOR_NEW}, "disabled for placement"),
+        ({"enabled": Enabled.DISABLED}, "disabled"),
+        ({"presence": Presence.CUT}, "cut from etcd"),
+    ],
+)
+def test_a_pair_says_why_its_other_engine_is_no_standby(is_: dict[str, Any], words: str) -> None:
+    there = settled(changed(situation(PAIR, 2, 1), "b", **is_))
+    assert placing.place(there)["v00"].lacking == f"it has 1 of 2 engines of group g: b is {words}"
 
 
 def test_a_pair_is_distributed_by_tags_and_goes_back_only_where_that_is_wanted() -> None:

@@ -85,8 +85,8 @@ CROWDED = settled(full(situation(Group(GROUP), 2, 2)))
     [
         (lambda: requests.scale_out(with_second(THREE), "v00"), "2 engines, and group g allows no more", "max_scale"),
         (lambda: requests.scale_out(PAIR, "v00"), "a pair of an active and a standby", "switchover serviceengine"),
-        (lambda: requests.scale_out(CROWDED, "v00"), "it has 1 of 2 engines of group g: . is full with 1 VIP", ""),
-        (lambda: requests.scale_out(THREE, "v00", HOME), f"it is on engine {HOME} already", ""),
+        (lambda: requests.scale_out(CROWDED, "v00"), "VIP v00: it has 1 of 2 engines of group g: . is", ""),
+        (lambda: requests.scale_out(THREE, "v00", HOME), f"VIP v00 is on engine {HOME} already", ""),
         (lambda: requests.scale_out(THREE, "v00", "z"), "there is no engine z", "one of a, b, c"),
         (lambda: requests.scale_out(STRANGER, "v00", "x"), "engine x is of group h, not of g", ""),
         (
@@ -94,13 +94,13 @@ CROWDED = settled(full(situation(Group(GROUP), 2, 2)))
             f"engine {OTHER} is disabled for placement",
             "",
         ),
-        (lambda: requests.scale_in(THREE, "v00"), "it has 1 engine, and group g needs at least 1", "migrate"),
+        (lambda: requests.scale_in(THREE, "v00"), "VIP v00 has 1 engine, and group g needs at least 1", "migrate"),
         (
             lambda: requests.scale_in(with_second(THREE), "v00", "z"),
-            "it is not on engine z",
+            "VIP v00 is not on engine z",
             "one of ",
         ),
-        (lambda: requests.migrate(THREE, "v00", OTHER), f"it is not on engine {OTHER}", f"one of {HOME}"),
+        (lambda: requests.migrate(THREE, "v00", OTHER), f"VIP v00 is not on engine {OTHER}", f"one of {HOME}"),
         (
             lambda: requests.migrate(changed(THREE, OTHER, presence=Presence.DEAD), "v00", HOME, OTHER),
             f"engine {OTHER} is dead",
@@ -108,7 +108,7 @@ CROWDED = settled(full(situation(Group(GROUP), 2, 2)))
         ),
         (
             lambda: requests.migrate(replace(THREE, places={}), "v00", HOME),
-            "it is on no engine",
+            "VIP v00 is on no engine",
             "",
         ),
         (lambda: requests.switch_over(THREE, HOME), "HA_MODE_SHARED: it has no standby", "migrate"),
