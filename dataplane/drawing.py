@@ -15,6 +15,9 @@ WRAP = 80
 """The widest cell, in columns of a terminal; what is longer continues on further lines."""
 _NARROWEST = 4
 """Columns that a cell keeps on any terminal."""
+_PAIR = (_NARROWEST, _NARROWEST)
+_WHOLE = 21
+"""Columns of the longest word that is not cut: an IPv4 address with its port."""
 _EMPTY = {"", "-"}
 """Cells that say nothing."""
 
@@ -25,28 +28,36 @@ def draw(
     """A table as text, lines joined, nothing after the last.
 
     width: of the terminal, in columns; None: as wide as the table needs. Where it is narrower, cells are folded between
-    words; where that does not do, columns without any value are left out; and only then words are cut. folded: the
-    columns that shrink; none: the widest ones do.
+    words; where that does not do, columns without any value are left out; where that does not do either, each row is
+    a block with a line for each column. folded: the columns that shrink, and are cut; none: all do.
     """
     lines: Sequence[Sequence[str]] = [columns, *rows]
     if not all(cell.isascii() and cell.isprintable() for line in lines for cell in line):
         lines = [[visible(cell) for cell in line] for line in lines]
     widths = [min(WRAP, max(map(_width, cells))) for cells in zip(*lines, strict=True)]
-    if width is not None and sum(widths) > _room(width, len(widths)):
-        lines, widths = _fitted(lines, widths, [not folded or name in folded for name in columns], width)
+    if width is None or sum(widths) <= _room(width, len(widths)):
+        return "\n".join(_drawn(lines, widths))
+    if folded:
+        least = [_NARROWEST if name in folded else one for name, one in zip(columns, widths, strict=True)]
+        return "\n".join(_drawn(lines, _narrowed(widths, least, _room(width, len(widths)))))
+    return "\n".join(_fitted(lines, widths, width))
+
+
+def _drawn(lines: Sequence[Sequence[str]], widths: Sequence[int], *, headed: bool = True) -> Iterator[str]:
+    """The lines of a table with columns of these widths. headed: the first line has headings."""
     border = f"+{'+'.join('-' * (width + 2) for width in widths)}+"
     line = f"| {' | '.join(f'{{:{width}}}' for width in widths)} |"
-    drawn = [border]
+    yield border
     for number, cells in enumerate(lines):
         if all(
             cell.isascii() and len(cell) <= room and "\n" not in cell for cell, room in zip(cells, widths, strict=True)
         ):
-            drawn.append(line.format(*cells))
+            yield line.format(*cells)
         else:
-            drawn += _folded(cells, widths)
-        if number == 0:
-            drawn.append(border)
-    return "\n".join((*drawn, border))
+            yield from _folded(cells, widths)
+        if number == 0 and headed:
+            yield border
+    yield border
 
 
 def _room(width: int, columns: int) -> int:
@@ -54,24 +65,36 @@ def _room(width: int, columns: int) -> int:
     return width - 3 * columns - 1
 
 
-def _fitted(
-    lines: Sequence[Sequence[str]], widths: list[int], shrinking: Sequence[bool], width: int
-) -> tuple[Sequence[Sequence[str]], list[int]]:
-    """A table that is too wide: its lines, and the widths of its columns."""
+def _fitted(lines: Sequence[Sequence[str]], widths: Sequence[int], width: int) -> Iterator[str]:
+    """The lines of a table that is too wide."""
     cells = list(zip(*lines, strict=True))
-    words = [
-        min(one, max(_longest_word(column), _NARROWEST)) if shrinks else one
-        for one, column, shrinks in zip(widths, cells, shrinking, strict=True)
-    ]
-    if sum(words) > _room(width, len(widths)):
+    words = [min(one, max(_longest_word(column), _NARROWEST)) for one, column in zip(widths, cells, strict=True)]
+    if _too_wide(words, width):
         told = [at for at, column in enumerate(cells) if not _EMPTY.issuperset(column[1:])]
         if told:  # of a table without any value every column stays
             lines = [[line[at] for at in told] for line in lines]
             widths, words = [widths[at] for at in told], [words[at] for at in told]
-            shrinking = [shrinking[at] for at in told]
+    if _too_wide(words, width) and len(words) > len(_PAIR) and len(lines) > 1:
+        yield from _blocks(lines, width)
+        return
     room = _room(width, len(widths))
-    least = [_NARROWEST if shrinks else one for one, shrinks in zip(widths, shrinking, strict=True)]
-    return lines, _narrowed(_narrowed(widths, words, room), least, room)
+    yield from _drawn(lines, _narrowed(_narrowed(widths, words, room), [_NARROWEST] * len(widths), room))
+
+
+def _too_wide(words: Sequence[int], width: int) -> bool:
+    """Whether words that a person looks for would be cut: addresses, names, times."""
+    return sum(min(word, _WHOLE) for word in words) > _room(width, len(words))
+
+
+def _blocks(lines: Sequence[Sequence[str]], width: int) -> Iterator[str]:
+    """Each row as lines of headings and values."""
+    headings, *rows = lines
+    widths = [max(map(_width, headings)), min(WRAP, max(_width(cell) for cells in rows for cell in cells))]
+    room = _room(width, len(_PAIR))
+    widths = _narrowed(_narrowed(widths, [widths[0], _NARROWEST], room), _PAIR, room)
+    for number, cells in enumerate(rows):
+        drawn = list(_drawn(list(zip(headings, cells, strict=True)), widths, headed=False))
+        yield from drawn if number == len(rows) - 1 else drawn[:-1]
 
 
 def _longest_word(cells: Sequence[str]) -> int:
