@@ -302,11 +302,11 @@ class Pools:
         """The pools that have slots in transition or tracked. `advance` needs the flows that they remember."""
         return [name for name in self._watched if name in self._slots and not self._slots[name].stable]
 
-    def advance(self, lingering: values.Lingering) -> Collection[str]:
-        """Time passed: ends windows, tracking and graceful times, and the wait of new pools. lingering: flows that
-        live, of those that were `moving`. Returns the uuids of the pools that are to be put."""
-        self._flows = {name: operstate.counted(flows) for name, flows in lingering.items()}
-        asked = {name: [(slot, life) for slot, life, _ in flows] for name, flows in lingering.items()}
+    def advance(self, found: values.Lingering | None) -> Collection[str]:
+        """Time passed: ends windows, tracking, graceful times and waits for new pools. found: flows of those `moving`
+        that live; None: nobody looked. Returns the uuids of the pools that are to be put."""
+        self._flows = self._flows if found is None else {n: operstate.counted(flows) for n, flows in found.items()}
+        asked = {name: [(slot, life) for slot, life, _ in flows] for name, flows in (found or {}).items()}
         changed = [name for name in self._watched if name in self.values and self._advance(name, asked.get(name))]
         return {poolnames.parts(name).uuid for name in changed}.union(filter(self._may_unite, self._divided))
 

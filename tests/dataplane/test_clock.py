@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -115,6 +116,11 @@ def test_a_window_is_as_long_as_a_flow_may_be_idle(moved: float, times: Times) -
         times.passes(299)
         assert phases()
         times.passes(2)
+        life = socket.inet_aton("10.0.0.12"), 0
+        pools.advance({service.pool_uuid: [(0, life, 0)]})
+        assert pools.flows(service.pool_uuid, life).live == 1
+        pools.advance(None)  # nobody looked: what is known stays, and no slot is settled
+        assert pools.flows(service.pool_uuid, life).live == 1
         assert not phases()
     finally:
         pools.close()
