@@ -20,6 +20,8 @@ FLOWS = 32
 FIRST_PORT = 10_000
 PATIENCE = 40.0
 """Seconds for which a connection may stall: it is not broken then."""
+LATE = 20
+"""Tenths of a second in which nothing comes back, and nothing will: a busy machine may take as long."""
 ROUND = 0.5
 """Seconds between two words on a connection."""
 
@@ -68,7 +70,7 @@ class Datagrams:
 
     def __init__(self, here: Namespace, vips: Sequence[str], port: int, interval: float) -> None:
         self.sent, self.back = 0, set[int]()
-        self._ending, self._interval = False, interval
+        self._ending, self._all_sent, self._interval = False, False, interval
         self._flows = [(vip, port) for vip in vips for _ in range(FLOWS)]
         self._sockets = here.run(lambda: [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in self._flows])
         self._threads = [threading.Thread(target=job, daemon=True) for job in (self._send, self._receive)]
@@ -89,8 +91,7 @@ class Datagrams:
         """Send no more, and wait for the last ones."""
         self._ending = True
         self._threads[0].join()
-        with suppress(AssertionError):
-            until(lambda: not self.lost, seconds=1)
+        self._all_sent = True
         self._threads[1].join()
         for one in self._sockets:
             one.close()
@@ -108,9 +109,9 @@ class Datagrams:
         with selectors.DefaultSelector() as waiting:
             for one in self._sockets:
                 waiting.register(one, selectors.EVENT_READ)
-            while not self._ending or idle < 5:
+            while not self._all_sent or (self.lost and idle < LATE):
                 ready = waiting.select(0.1)
-                idle = 0 if ready else idle + 1
+                idle = 0 if ready or not self._all_sent else idle + 1
                 for key, _ in ready:
                     with suppress(OSError):
                         self.back.add(int(key.fileobj.recv(64).split()[1]))  # type: ignore[union-attr]

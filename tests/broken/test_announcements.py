@@ -11,6 +11,7 @@ import pytest
 
 from dataplane.vip import arp
 from tests.broken.world import VIP, World, built, inet
+from tests.polling import until
 
 pytestmark = pytest.mark.root
 
@@ -83,4 +84,6 @@ def test_every_period(world: World, ear: Ear) -> None:
         assert ear.hear(10) is not None
         ear.quiet()
     world.announce_every(0)
+    until(world.follows, world.log)
+    ear.quiet()  # of what may have begun meanwhile
     assert ear.hear(6) is None

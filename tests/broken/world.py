@@ -115,7 +115,8 @@ class World:
         """Have owned VIPs announced again and again; 0: no more."""
         with closing(sqlite3.connect(self.folder / "config.db")) as connection, connection:
             common = plan.Common(announcing={"Default-Group": seconds} if seconds else {})
-            sqlite.write(connection, sqlite.newest(connection) + 1, [], common)
+            self.version = sqlite.newest(connection) + 1
+            sqlite.write(connection, self.version, [], common)
 
     def start_engine(self) -> None:
         """Run an engine and wait until it answers."""
@@ -189,6 +190,11 @@ class World:
                 lambda n=name: f"{n} is not well: {self.server(n)}\n{self.log()}",  # type: ignore[misc]
             )
         until(self._is_in_force, self.log)
+
+    def follows(self) -> bool:
+        """Whether the engine has applied the plan."""
+        told = self.status()
+        return told is not None and told["version"] >= self.version
 
     def _is_in_force(self) -> bool:
         told = self.status()

@@ -14,6 +14,9 @@ from tests.netns import Namespace
 
 EVERY = 0.05
 """Seconds between two requests for a VIP; answers are waited for as long."""
+GAP = 2 * EVERY + 0.5
+"""Seconds without an answer that a VIP may cost whose engine hands it over, on a machine full of tests; one that others
+find dead costs a second."""
 
 
 class Asking:

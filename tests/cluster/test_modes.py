@@ -12,7 +12,7 @@ from dataplane.membership.heartbeats import RESTART
 from tests.configuration.conftest import Site
 from tests.polling import until
 
-from .arpasking import EVERY, Asking
+from .arpasking import GAP, Asking
 from .segment import Host, Segment, segment, vip
 from .test_moves import placed, shell
 
@@ -100,7 +100,7 @@ def test_a_pair_switches_over_and_does_not_switch_back(there: Segment, asking: A
     until(lambda: probes(there, standby) > before[1])
     for address in VIPS:
         there.owner(asking, address, [standby])
-        assert asking.longest(address, 0) <= 2 * EVERY + LOADED / 4
+        assert asking.longest(address, 0) <= GAP
     die(there, there.hosts[standby])
     for address in VIPS:
         there.owner(asking, address, [active])
@@ -149,7 +149,7 @@ def test_under_xdp_a_daemon_that_dies_has_half_a_minute_to_come_back(there: Segm
     time.sleep(1)
     for address in VIPS:
         assert there.owner(asking, address) is owner
-        assert asking.longest(address, 0) <= 2 * EVERY + LOADED / 4
+        assert asking.longest(address, 0) <= GAP
         assert asking.longest(address, 2) == 0
     asking.rounds.clear()
     owner.end(signal.SIGKILL)

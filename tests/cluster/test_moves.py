@@ -13,12 +13,10 @@ from tests import forked
 from tests.configuration.conftest import Site
 from tests.polling import until
 
-from .arpasking import EVERY, Asking
+from .arpasking import GAP, Asking
 from .segment import Segment, segment, vip
 
 pytestmark = pytest.mark.root
-LOADED = 1.0
-"""Seconds that a machine full of tests may add."""
 VIPS = [vip(index) for index in range(4)]
 
 
@@ -63,7 +61,7 @@ def test_a_virtual_service_migrates_without_a_gap(there: Segment, asking: Asking
     text, data = shell(there, f"migrate virtualservice vs0 to_se_ref {target}")
     assert data == [{"vip": VIPS[0], "engines": [target]}]
     there.owner(asking, VIPS[0], [target])
-    assert asking.longest(VIPS[0], 0) <= 2 * EVERY + LOADED / 4
+    assert asking.longest(VIPS[0], 0) <= GAP
     assert placed(there) == [target]
     for name in there.hosts:
         assert not there.hosts[name].tells("also announces VIP"), "engines do not take each other for strangers"

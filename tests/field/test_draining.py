@@ -17,16 +17,17 @@ from tests.polling import until
 
 pytestmark = pytest.mark.root
 
-CONNECTIONS = 12
+PORTS = range(20_001, 20_013)
+"""The client's. Either server has some of them."""
 
 
 def connected(world: World) -> dict[int, socket.socket]:
     """Connections to the VIP, each in the middle of a request, by the client's port."""
 
     def connect() -> list[socket.socket]:
-        return [socket.create_connection((VIP, TCP), 8) for _ in range(CONNECTIONS)]
+        return [socket.create_connection((VIP, TCP), 8, ("", port)) for port in PORTS]
 
-    made = {one.getsockname()[1]: one for one in world.spaces["client"].run(connect)}
+    made = dict(zip(PORTS, world.spaces["client"].run(connect), strict=True))
     for one in made.values():
         one.send(b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n")
     return made
@@ -44,7 +45,7 @@ def test_flows_that_ended_are_told_apart_from_those_in_use(driver: str, tmp_path
         world.sh("client", "ethtool -K eth0 tx off")
         world.is_well()
         made = connected(world)
-        until(lambda: len(ports(world, "broken")) + len(ports(world, "healthy")) == CONNECTIONS)
+        until(lambda: len(ports(world, "broken")) + len(ports(world, "healthy")) == len(PORTS))
         leaving = ports(world, "broken")
         assert len(leaving) > 1
         broken, healthy = (world.addresses[name] for name in ("broken", "healthy"))

@@ -153,11 +153,14 @@ def test_an_engine_whose_loop_stands_still_beats_no_more(run: Run, monkeypatch: 
     def body(beats: Heartbeats, heard: list[Heard], other: Other) -> None:
         other.wire.settimeout(0.5)
         beats.tell(told(heirs=True))
-        until(lambda: not _hears(other))
-        assert other.answers[-1] <= time.monotonic_ns(), "others have its VIPs soon"
-        beats.tell(told(heirs=True))
-        assert other.hears() is not None
-        until(lambda: other.answers[-1] > time.monotonic_ns())
+        # Silence alone may also be a busy machine's. Others have its VIPs soon.
+        until(lambda: not _hears(other) and other.answers[-1] <= time.monotonic_ns())
+
+        def goes_round() -> bool:
+            beats.tell(told(heirs=True))
+            return _hears(other) and other.answers[-1] > time.monotonic_ns()
+
+        until(goes_round)
 
     run(body)
 
