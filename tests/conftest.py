@@ -20,7 +20,7 @@ import hypothesis
 import pytest
 
 from tests import forked, scheduling
-from tests.examples import WANTED
+from tests.examples import USUAL, WANTED
 from tests.scheduling import pytest_collection_modifyitems, pytest_runtest_protocol, pytest_xdist_make_scheduler
 
 __all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol", "pytest_xdist_make_scheduler"]
@@ -31,9 +31,14 @@ MARK = "AVI_TEST_RUN"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 hypothesis.settings.register_profile(
-    "suite", max_examples=WANTED, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "suite",
+    max_examples=WANTED,
+    deadline=None,
+    derandomize=WANTED == USUAL,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
-# How fast the machine is, with other tests beside them, is not what properties are about.
+# How fast the machine is, with other tests beside them, is not what properties are about. The suite tries the same
+# inputs each time, so that a change passes or fails by what it is; `make properties` draws others each time.
 hypothesis.settings.load_profile("suite")
 SHARED = pytest.StashKey[Path]()
 """What the processes of a run share, known to the one that made it; a test may start pytest itself."""

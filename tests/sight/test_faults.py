@@ -75,7 +75,7 @@ def test_faults_of_servers_and_of_the_driver(tmp_path: Path) -> None:
             operator.finds(("show pool p1 server diagnose",), *UNSEEN)
             world.spaces["client"].run(lambda: tried(stack, 20_000, 10))
         world.sh("broken", f"ip route replace 10.7.0.0/24 via {CLIENT}")
-        world.spaces["client"].run(lambda: tried(stack, 40_000, 4))
+        world.spaces["client"].run(lambda: tried(stack, 40_000, 10))
         world.is_well()
 
         # has a wrong weight
