@@ -21,11 +21,15 @@ def held(run: Path, name: str) -> Iterator[None]:
     """Holds the engine's name meanwhile: its file exists and is locked while the process runs. Raises EngineError where
     another process has the name."""
     path = run / f"{name}{SUFFIX}"
-    descriptor = locks.hold(path, os.O_RDWR | os.O_CREAT)
-    if descriptor is None:
+
+    def former() -> int:
         pid, _ = _read(path)
+        return int(pid) if pid.isdecimal() else 0
+
+    descriptor = locks.hold_after(path, os.O_RDWR | os.O_CREAT, former)
+    if descriptor is None:
         raise EngineError(
-            f"service engine {name} runs already, as process {pid}", remedy="--name gives another one a name"
+            f"service engine {name} runs already, as process {former()}", remedy="--name gives another one a name"
         )
     try:
         os.ftruncate(descriptor, 0)

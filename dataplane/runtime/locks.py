@@ -7,8 +7,25 @@ import fcntl
 import os
 import socket
 import struct
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+LEAVING = 2.0
+"""Seconds for which a killed process may still have its locks. What it was about to start has them too, from fork(2)
+until it is another program (execve(2)): on a busy machine that takes a while."""
+_PAUSE = 0.02
+"""Seconds between two attempts."""
+
+
+def hold_after(path: Path, flags: int, former: Callable[[], int]) -> int | None:
+    """As `hold`. A former holder that has ended has LEAVING seconds to let go. former: tells its process. Raises
+    OSError."""
+    until = time.monotonic() + LEAVING
+    while (held := hold(path, flags)) is None and is_gone(former()) and time.monotonic() < until:
+        time.sleep(_PAUSE)
+    return held
 
 
 def hold(path: Path, flags: int) -> int | None:
@@ -24,6 +41,17 @@ def hold(path: Path, flags: int) -> int | None:
         if names(path, held):
             return held
         os.close(held)
+
+
+def is_gone(process: int) -> bool:
+    """Whether a process has ended; False where its number is 0, for one that is not to be seen from here."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def take(held: int) -> bool:
@@ -72,7 +100,17 @@ def holder(path: Path) -> int:
 
 def claim(name: str) -> socket.socket | int:
     """Take a name in this network namespace (an abstract socket, unix(7)). Returns what holds it until it is closed, or
-    the process that has it, 0 where that is not to be seen from here."""
+    the process that has it, 0 where that is not to be seen from here. One that has ended has LEAVING seconds to let
+    go."""
+    until = time.monotonic() + LEAVING
+    while True:
+        held = _claimed(name)
+        if isinstance(held, socket.socket) or not is_gone(held) or time.monotonic() >= until:
+            return held
+        time.sleep(_PAUSE)
+
+
+def _claimed(name: str) -> socket.socket | int:
     held = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         held.bind(f"\0{name}")
