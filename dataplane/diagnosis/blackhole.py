@@ -24,6 +24,8 @@ from dataplane.runtime import tasks
 
 RATE = 20
 """Packets a second, to all servers together: the more servers there are, the less often each is asked."""
+TOGETHER = 0.5
+"""Seconds. Packets that are due within it are sent together: waking up for each costs more than sending it."""
 _LOST = 2
 """Full-size packets lost in a row before the largest size that arrives is searched for."""
 
@@ -70,9 +72,11 @@ class BlackholeDetector:
             every = max(min((c.monitor.send_interval for c in checks.values()), default=1), len(checks) / RATE)
             asked = []
             try:
-                for key, check in checks.items():
-                    asked.append(tasks.once(self._one(key, check)))
-                    await asyncio.sleep(every / len(checks))
+                waiting, size = list(checks.items()), max(1, round(TOGETHER * len(checks) / every))
+                for first in range(0, len(waiting), size):
+                    several = waiting[first : first + size]
+                    asked += [tasks.once(self._one(key, check)) for key, check in several]
+                    await asyncio.sleep(every * len(several) / len(checks))
                 if not checks:
                     await asyncio.sleep(every)
                 if asked:

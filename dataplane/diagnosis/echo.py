@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import os
 import socket
+import struct
 from typing import NamedTuple
 
 from dataplane.forwarding.rewrite import GRE_HLEN, IP_HLEN, IPPROTO_GRE, IPPROTO_IPIP
@@ -31,10 +32,11 @@ class Answer(NamedTuple):
 
 
 class Echoes:
-    """Sends echo requests and waits for what comes back. The listening socket is opened by the first request."""
+    """Sends echo requests and waits for what comes back. The sockets are opened by the first request."""
 
     def __init__(self) -> None:
         self._listener = RawListener(socket.IPPROTO_ICMP, self._received, size=2048, prepare=_only_answers)
+        self._wire: socket.socket | None = None
         self._waiting: dict[tuple[bytes, int], asyncio.Future[Answer]] = {}
         self._numbers = itertools.count(1)
         self._id = (os.getpid() ^ 0xA51E) & 0xFFFF
@@ -60,10 +62,9 @@ class Echoes:
         packet = icmp.echo_request(self._id, number, bytes(max(_SHORTEST, size) - IP_HLEN - icmp.HLEN))
         try:
             self._listener.opened()
+            wire, ancillary = self._sender(), [*icmp.ancillary(mark, source), _ttl(ttl)]
             for _ in range(tries):
-                with socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP) as wire:
-                    _prepare(wire, mark, ttl)
-                    wire.sendmsg([packet], icmp.ancillary(0, source), 0, (socket.inet_ntoa(address), 0))
+                wire.sendmsg([packet], ancillary, 0, (socket.inet_ntoa(address), 0))
                 await asyncio.wait([answered], timeout=timeout / tries)
                 if answered.done():
                     return answered.result()
@@ -76,6 +77,18 @@ class Echoes:
     def close(self) -> None:
         """Stop listening."""
         self._listener.close()
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    def _sender(self) -> socket.socket:
+        """The socket that sends with DF and receives nothing. Raises OSError."""
+        if self._wire is None:
+            made = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
+            icmp.receive_only(made, ())
+            icmp.forbid_fragments(made)
+            self._wire = made
+        return self._wire
 
     def _received(self, packet: bytes) -> None:
         message = icmp.message(packet)
@@ -102,9 +115,6 @@ def _only_answers(made: socket.socket) -> None:
     icmp.receive_only(made, (icmp.ECHO_REPLY, icmp.UNREACHABLE, icmp.EXCEEDED))
 
 
-def _prepare(wire: socket.socket, mark: int, ttl: int) -> None:
-    """Set the mark, the TTL and DF of what a socket sends. It receives nothing."""
-    icmp.receive_only(wire, ())
-    icmp.forbid_fragments(wire)
-    wire.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-    wire.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+def _ttl(ttl: int) -> tuple[int, int, bytes]:
+    """The ancillary data for a packet's TTL (ip(7))."""
+    return socket.IPPROTO_IP, socket.IP_TTL, struct.pack("=i", ttl)

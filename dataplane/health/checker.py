@@ -16,6 +16,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from dataplane.errors import NetworkError
@@ -74,7 +75,8 @@ class _Watch:
     state: CheckState  # what is known about it
     probe: Probe  # runs the check
     host: _Host  # its server
-    entry: Entry  # in the schedule
+    durations: Histogram  # of its monitor's type
+    entry: Entry = field(init=False)  # in the schedule
     route: ProbeRoute = ProbeRoute(0, b"")  # of its probes
     generation: int = -1  # of routes, when `route` was found: another one now means that it is out of date
     heard: bool = True  # the last outcome came from the VIP, good or bad
@@ -130,6 +132,7 @@ class HealthChecker:
         self._hosts: dict[bytes, _Host] = {}
         self._generation = 0
         self._rests = False
+        self._hear_run = self._ended  # one object for all runs
         self._looks: deque[_Watch] = deque()
         self._next_look: asyncio.TimerHandle | None = None
         self.probes = 0
@@ -236,8 +239,8 @@ class HealthChecker:
     def _start(self, check: Check, believed: bool | None) -> None:
         state = CheckState(believed, "was up before the engine restarted" if believed else "not checked yet")
         host = self._hosts.setdefault(check.server, _Host())
-        entry = self.schedule.add(lambda: self._run(watch), check.monitor.send_interval)
-        watch = _Watch(check, state, self._probe(check), host, entry)
+        watch = _Watch(check, state, self._probe(check), host, self.durations[check.monitor.type])
+        watch.entry = self.schedule.add(partial(self._run, watch), check.monitor.send_interval)
         self._watches[check] = host.watches[check] = watch
 
     def _stop(self, watch: _Watch) -> None:
@@ -260,7 +263,7 @@ class HealthChecker:
         if watch.finding or (self._rests and watch.state.up is not None):
             self.schedule.ended()
             return
-        running = _Running(watch, self._ended)
+        running = _Running(watch, self._hear_run)
         watch.running.add(running)
         if watch.generation == self._generation:
             self._probe_by(running)
@@ -294,8 +297,9 @@ class HealthChecker:
             raise
 
     def _over(self, running: _Running) -> None:
-        if running in running.watch.running:
-            running.watch.running.remove(running)
+        runs = running.watch.running
+        if running in runs:
+            runs.remove(running)
             running.run = None  # it holds this one, too: both are gone at once
             self.schedule.ended()
 
@@ -303,7 +307,7 @@ class HealthChecker:
         self._over(running)
         watch = running.watch
         took = time.monotonic() - running.began
-        self.durations[watch.check.monitor.type].observe(took)
+        watch.durations.observe(took)
         if outcome is True:
             watch.state.answered(took)
         if outcome is True and watch.unchanged():  # what nearly all are

@@ -128,16 +128,22 @@ class Scheduler:
 
     def _wake(self) -> None:
         now = asyncio.get_running_loop().time()
+        late, others = self.late, self._due
         while self._moments and self._moments[0] * GRAIN <= now:
-            for entry in self._due.pop(heapq.heappop(self._moments)):
+            for entry in others.pop(heapq.heappop(self._moments)):
                 if entry.stopped:
                     continue
-                self.late.append(now - entry.due)
+                late.append(now - entry.due)
                 self._begin(entry)
-                entry.due += entry.interval * (entry.phase if entry.runs == 1 else 1)
-                if entry.due <= now:  # missed runs are left out
-                    entry.due += entry.interval * ((now - entry.due) // entry.interval + 1)
-                self._push(entry)
+                due = entry.due + entry.interval * (entry.phase if entry.runs == 1 else 1)
+                if due <= now:  # missed runs are left out
+                    due += entry.interval * ((now - due) // entry.interval + 1)
+                entry.due = due
+                together = others.get(math.ceil(due / GRAIN))
+                if together is None:
+                    self._push(entry)
+                else:
+                    together.append(entry)
         self._sleep()
 
     def _begin(self, entry: Entry) -> None:

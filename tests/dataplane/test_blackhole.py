@@ -35,6 +35,33 @@ def test_what_is_asked_ends_with_it() -> None:
     assert asyncio.run(run()) == 1
 
 
+def test_packets_due_within_half_a_second_are_sent_together() -> None:
+    """Twenty a second to a hundred servers: ten at once, and no more before half a second has passed."""
+    asked: list[Any] = []
+
+    class Examiner:
+        async def arrives(self, check: Any, size: int) -> bool:
+            asked.append(check)
+            return True
+
+        def full(self, check: Any) -> int:
+            return 1500
+
+    async def run() -> int:
+        monitor = SimpleNamespace(send_interval=1)
+        checks: Any = [SimpleNamespace(server=bytes([n]), vip=b"", mode=L2, monitor=monitor) for n in range(100)]
+        examiner: Any = Examiner()
+        sizes = BlackholeDetector(examiner, lambda: checks, lambda check: None, lambda check, fits: None)
+        running = asyncio.create_task(sizes.run())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return len(asked)
+
+    assert asyncio.run(run()) == 10
+
+
 def test_a_tunnel_is_not_judged_before_routers_had_the_time_to_report() -> None:
     """They do within two measurements; until then a server was called one that loses packets of full size."""
     asked: list[int] = []

@@ -25,6 +25,7 @@ EVENTS = WRITABLE | READABLE | EDGE
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h
 _NOWHERE = struct.pack("=H14x", socket.AF_UNSPEC)
+_BEGUN = 0, errno.EINPROGRESS
 _SPARE = 256
 """Sockets kept for later probes."""
 
@@ -53,7 +54,7 @@ class Connections:
         self._prepare = prepare
         self._spare: dict[bytes, list[socket.socket]] = {}
         self._spared = 0
-        self._disconnect = ctypes.CDLL(None, use_errno=True).connect
+        self._disconnect = ctypes.PyDLL(None).connect  # it never waits: other threads need no turn meanwhile
 
     def take(self, mark: int, source: bytes) -> socket.socket:
         """A socket to connect, with a mark and a source address. Raises OSError."""
@@ -104,7 +105,7 @@ class ConnectionProbe:
         except OSError as exc:
             return ended(done, failure(exc, self.exchange.target[1]))
         error = made.connect_ex(self.exchange.target)
-        if error not in (0, errno.EINPROGRESS):
+        if error not in _BEGUN:
             self.connections.end(made)
             return ended(done, _failed(error, self.exchange))
         return ConnectionRun(self, made, source, done)

@@ -66,6 +66,7 @@ class Poller:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._time: Callable[[], float] | None = None
         self._epoll: select.epoll | None = None
         self._events: dict[int, int] = {}
         self._ready: dict[int, Ready] = {}
@@ -82,7 +83,7 @@ class Poller:
         if known != events:
             if self._epoll is None:
                 self._epoll = select.epoll()
-                self._running().add_reader(self._epoll.fileno(), self._poll)
+                self._running().add_reader(self._epoll.fileno(), self._hear)
             if known is None:
                 self._epoll.register(number, events)
             else:
@@ -107,7 +108,7 @@ class Poller:
         among = self._timeouts.get(seconds)
         if among is None:
             among = self._timeouts[seconds] = {}
-        made = Timeout(self._now() + seconds, over, among)
+        made = Timeout((self._time or self._clock())() - self._still + seconds, over, among)
         among[made] = None
         if made.due < self._wakes:
             self._sleep(made.due)
@@ -127,7 +128,11 @@ class Poller:
 
     def _now(self) -> float:
         """The loop's time, without the time in which it was blocked."""
-        return (self._loop or self._running()).time() - self._still
+        return (self._time or self._clock())() - self._still
+
+    def _clock(self) -> Callable[[], float]:
+        self._time = self._running().time
+        return self._time
 
     def _running(self) -> asyncio.AbstractEventLoop:
         """The loop, asked for once: asking costs a system call."""
@@ -135,14 +140,21 @@ class Poller:
             self._loop = asyncio.get_running_loop()
         return self._loop
 
+    def _hear(self) -> None:
+        """Call what waits, twice: a connection that the first call resets is news, too, and a turn of the event loop
+        for it costs more."""
+        if self._poll() and self._epoll is not None:
+            self._poll()
+
     def _poll(self) -> int:
         """Call what waits for files that are ready. Returns how many were."""
         assert self._epoll is not None
         found = self._epoll.poll(0, _BURST)
-        self._gone.clear()
+        watched, gone = self._ready, self._gone
+        gone.clear()
         for number, events in found:
-            ready = self._ready.get(number)
-            if ready is None or number in self._gone:  # an earlier one ended this one, and another may have its number
+            ready = watched.get(number)
+            if ready is None or number in gone:  # an earlier one ended this one, and another may have its number
                 continue
             try:
                 ready(events)
