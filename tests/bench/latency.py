@@ -2,7 +2,8 @@
 
 Three copies of one path (tests.bench.path): with the XDP driver in the middle, with a bridge of the same two
 interfaces, and, to compare with, without a middle. Client and server are one small C program on one processor, so that
-no other one's waking up is in the time.
+no other one's waking up is in the time. Both run before all others' programs there (SCHED_FIFO, sched(7)): else the
+slowest requests would tell who else wanted the processor.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ SOURCE = Path(__file__).parent / "pingpong.c"
 REQUESTS, WARMUP = 20_000, 500
 """Of one round of one path."""
 CPU = 0
+FIRST = "chrt", "--fifo", "1", "taskset", "--cpu-list", str(CPU)
 
 
 def ping_pong(effort: Effort) -> Iterator[Samples]:
@@ -61,7 +63,7 @@ def quantile(times: list[int], part: float) -> float:
 def asked(client: Namespace, program: Path, requests: int) -> list[int]:
     """Nanoseconds of each of so many requests."""
     ask = f"{program} ask {CLIENT} {VIP} {PORT} {min(WARMUP, requests)} {requests}"
-    times = [int(line) for line in client.sh(f"exec taskset -c {CPU} {ask}").split()]
+    times = [int(line) for line in client.sh(f"exec {' '.join(FIRST)} {ask}").split()]
     assert len(times) == requests, f"{len(times)} of {requests} requests were made"
     assert 0 not in times, f"{times.count(0)} of {requests} requests got no answer"
     return times
@@ -70,7 +72,7 @@ def asked(client: Namespace, program: Path, requests: int) -> list[int]:
 @contextmanager
 def serving(server: Namespace, program: Path) -> Iterator[None]:
     """The program that answers, in a server's namespace."""
-    serve = ["nsenter", f"--net={server.path}", "taskset", "-c", str(CPU), str(program), "serve", VIP, str(PORT)]
+    serve = ["nsenter", f"--net={server.path}", *FIRST, str(program), "serve", VIP, str(PORT)]
     process = subprocess.Popen(serve)
     try:
         yield
