@@ -51,7 +51,7 @@ class Namespace:
                 yield process
             finally:
                 process.terminate()
-                process.communicate(timeout=15)
+                process.communicate(timeout=60)
 
     def link(self, name: str) -> tuple[int, bytes]:
         """Index and MAC address of a link there."""

@@ -51,7 +51,7 @@ def test_a_program_ends_as_it_is_told_to_or_fails() -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.01)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == -signal.SIGTERM
+        assert process.wait(60) == -signal.SIGTERM
     failed = run(PROGRAM, stderr=subprocess.PIPE)
     assert failed.returncode == 1
     assert failed.stderr.endswith("IndexError: list index out of range\n")

@@ -21,7 +21,7 @@ def test_a_library_at_the_head_of_a_long_list_is_found(tmp_path: Path) -> None:
         tool(tmp_path, name, 'echo "called: $0 $*"')
     argv = [str(ROOT / ".ci" / "install"), "demo"]
     done = subprocess.run(
-        argv, capture_output=True, text=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, timeout=30, check=False
+        argv, capture_output=True, text=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, timeout=60, check=False
     )
     assert "libbpf1" not in done.stderr
 
@@ -34,7 +34,7 @@ def test_services_that_are_installed_are_not_started(tmp_path: Path) -> None:
     tool(tmp_path, "ldconfig", "echo")
     tool(tmp_path, "apt-get", '[ "$1" = update ] || { /usr/sbin/policy-rc.d; echo "policy $?: $*"; }')
     argv = [str(ROOT / ".ci" / "install"), "test"]
-    done = subprocess.run(argv, capture_output=True, text=True, env={"PATH": str(tmp_path)}, timeout=30, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, env={"PATH": str(tmp_path)}, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     (told,) = done.stderr.splitlines()[1:]
     assert told.startswith("policy 101: install -y -q --no-install-recommends ")

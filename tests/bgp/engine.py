@@ -90,7 +90,7 @@ class Engine:
         """Stop it, and wait until it has ended."""
         if self._process is not None:
             self._process.send_signal(signum)
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
     def clean(self) -> str:

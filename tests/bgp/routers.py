@@ -102,7 +102,7 @@ def frr(there: Namespace, address: str, engines: Sequence[str], secret: str = ""
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 def vtysh(folder: Path, daemon: str, command: str) -> str:

@@ -97,7 +97,7 @@ def beside(world: World, folder: Path, *words: str) -> AbstractContextManager[su
 def refused(world: World, folder: Path, *words: str) -> tuple[str, str]:
     """What such an engine says that does not start: what is wrong, and what is to be tried."""
     with beside(world, folder, *words) as process:
-        assert process.wait(20) == 1
+        assert process.wait(60) == 1
         assert process.stderr is not None
         wrong, _, remedy = process.stderr.read().partition("\navi-se: try: ")
         return wrong, remedy.strip()

@@ -250,7 +250,7 @@ def built(
 def end(process: subprocess.Popen[Any], signum: int) -> None:
     """Send a signal and wait for the end."""
     process.send_signal(signum)
-    process.wait(15)
+    process.wait(60)
 
 
 def _change_kind(world: World, kind: str) -> None:

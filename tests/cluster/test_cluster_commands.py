@@ -142,7 +142,7 @@ def test_a_host_without_a_shell_follows(member: Members, shell: Shell, url: str,
         until(lambda: dump(one) == dump(other))
         until(lambda: '"committed": 3' in (other / "audit.jsonl").read_text())
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_host_alone_loads_nothing_of_it(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_an_engine_follows_what_other_hosts_commit_and_starts_without_etcd(membe
         commit("vs2", "10.0.0.101")
         until(lambda: vips(state) == ["10.0.0.100", "10.0.0.101"], lambda: events(state))
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert not followers()
     assert list((state / "run").iterdir()) == []
 

@@ -89,7 +89,7 @@ def test_a_second_engine_of_a_name_is_refused(there: Segment, tmp_path: Path) ->
     (other.state / "cluster.json").write_bytes((a.state / "cluster.json").read_bytes())
     other.start()
     assert other.process is not None
-    assert other.process.wait(20) == 1
+    assert other.process.wait(60) == 1
     assert "avi-se: error: an engine a runs already, on host " in other.log()
     assert "--name gives another one a name" in other.log()
     assert a.members() == {"a", "b"}

@@ -53,13 +53,13 @@ def test_a_stopped_engine_leaves_neither_its_socket_nor_its_process_number(tmp_p
             number = (state / "run" / "se-1.pid").read_text()
             assert number.splitlines() == [str(process.pid), f"{namespace.boot()} {platform.node()}"]
             with engine(there, state) as second:
-                assert second.wait(15) == 1
+                assert second.wait(60) == 1
                 assert second.stderr is not None
                 assert f"service engine se-1 runs already, as process {process.pid}\n" in second.stderr.read()
             assert client.engines(state) == ["se-1"]
             (state / "run" / "se-1.pid").unlink()  # as if the state directory was made anew meanwhile
             with engine(there, state) as third:
-                assert third.wait(15) == 1
+                assert third.wait(60) == 1
                 assert third.stderr is not None
                 assert f"error: process {process.pid} is the pcap driver of se-1-" in third.stderr.read()
             assert client.engines(state) == ["se-1"]
@@ -76,7 +76,7 @@ def test_engines_of_two_hosts_share_no_state_directory(tmp_path: Path) -> None:
         until(lambda: client.engines(state) == ["se-1"], process.poll)
         words = f"{elsewhere} run --state {state} --name se-2 --driver pcap"
         with there.program("unshare", "--mount", "sh", "-c", words) as second:
-            assert second.wait(15) == 1
+            assert second.wait(60) == 1
             assert second.stderr is not None
             told = second.stderr.read()
         where = f"on another host: {platform.node()}, process {process.pid}"
@@ -115,7 +115,7 @@ def test_an_engine_that_cannot_know_its_group_refuses_to_start(tmp_path: Path) -
         store.executescript(sqlite.SCHEMA)
         store.execute("INSERT INTO plan VALUES ('', 1, '[]')")
     with segment() as there, engine(there, tmp_path) as process:
-        assert process.wait(15) == 1
+        assert process.wait(60) == 1
         assert process.stderr is not None
         told = process.stderr.read()
     assert "avi-se: error: what the engines share cannot be read" in told
@@ -157,7 +157,7 @@ def test_an_engine_that_cannot_go_on_ends_with_an_error(mistake: str, told: str,
         until(lambda: client.engines(tmp_path) == ["se-1"], process.poll)
         arm.touch()
         # frames for the one, a change of the network for the other
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 20
         while process.poll() is None:
             assert time.monotonic() < deadline
             there.sh("ip neigh replace 10.0.0.9 lladdr 02:00:00:00:00:09 dev eth0; ip neigh del 10.0.0.9 dev eth0")
@@ -183,7 +183,7 @@ def test_an_engine_that_may_not_or_has_no_place_says_so_in_words(tmp_path: Path)
     ):
         argv = [*around, sys.executable, "-m", "dataplane", "run", "--state", str(state), "--driver", "pcap"]
         with segment() as there:
-            done = subprocess.run(["nsenter", f"--net={there.path}", *argv], capture_output=True, text=True, timeout=30)
+            done = subprocess.run(["nsenter", f"--net={there.path}", *argv], capture_output=True, text=True, timeout=60)
         assert done.returncode == 1
         assert f"avi-se: error: {told}" in done.stderr
         assert "Traceback" not in done.stderr

@@ -72,7 +72,7 @@ def test_what_others_can_have_touched_is_refused_by_every_program(
     engine = ["dataplane", "run", "--state", str(state), "--interface", "lo"]
     for words, status in ((shell, 4), (engine, 1)):
         argv = [sys.executable, "-m", *words]
-        done = forked.run(argv, capture_output=True, text=True, timeout=30)
+        done = forked.run(argv, capture_output=True, text=True, timeout=60)
         assert done.returncode == status
         assert said in done.stderr
         assert "Traceback" not in done.stderr

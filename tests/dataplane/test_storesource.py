@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 def follow(state: Path, job: Callable[[PlanSource], Awaitable[None]]) -> None:
     async def run() -> None:
         with closing(StoreSource(state)) as source:
-            await asyncio.wait_for(job(source), 10)
+            await asyncio.wait_for(job(source), 30)
 
     asyncio.run(run())
 

@@ -158,6 +158,6 @@ def test_systemd_hears_when_it_is_ready_alive_reloading_and_stopping(
         assert systemd.kinds() == ["READY", "RELOADING", "READY"]
         assert [each["port"] for each in client.status(state)[0]["services"]] == [81]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert systemd.kinds() == ["READY", "RELOADING", "READY", "STOPPING"]
         assert os.listdir(state / "run") == []

@@ -52,15 +52,15 @@ def test_what_it_leaves_behind_is_killed(there: Segment, end: str) -> None:
     mark = f"0.{uuid.uuid4().int % 10**12}"  # a word of sleep's
     told = there.probe(monitor("EXTERNAL", script=f"{LINGERING.format(mark=mark)}; {end}"))
     assert told is True or "has not ended" in str(told)
-    until(lambda: not running(mark), seconds=10)
+    until(lambda: not running(mark))
 
 
 def test_nothing_of_it_outlives_a_killed_engine(there: Segment) -> None:
     mark = f"0.{uuid.uuid4().int % 10**12}"
     with there.engine.program(sys.executable, "-m", "tests.health.scripting", LINGERING.format(mark=mark)) as engine:
-        until(lambda: bool(running(mark)), seconds=10)
+        until(lambda: bool(running(mark)))
         engine.send_signal(signal.SIGKILL)
-        until(lambda: not running(mark), seconds=10)
+        until(lambda: not running(mark))
 
 
 def test_its_variables_meet_no_process_with_rights(there: Segment, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_its_variables_meet_no_process_with_rights(there: Segment, tmp_path: Pat
                 continue
         return len(found) > 3
 
-    looking = threading.Thread(target=lambda: until(look, seconds=10))
+    looking = threading.Thread(target=lambda: until(look))
     looking.start()
     said(there, "sleep 1", variables=f"X={secret}")
     looking.join()

@@ -105,7 +105,7 @@ class World:
         """Send the engine a signal and wait for its end."""
         if self.engine is not None:
             self.engine.send_signal(signum)
-            self.engine.wait(10)
+            self.engine.wait(60)
             self.engine = None
 
     def status(self) -> dict[str, Any] | None:

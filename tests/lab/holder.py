@@ -15,10 +15,12 @@ import socket
 import sys
 from collections.abc import Coroutine
 
-PATIENCE = 5.0
-"""Seconds for an answer, where nothing else is said."""
+PATIENCE = 20.0
+"""Seconds for which a connection may stall, where nothing else is said."""
+AGAIN = 0.4
+"""Seconds after which a datagram is sent again, as any client does: a server that others flood loses some."""
 TRIES = 12
-"""Of a datagram, as any client does: a server that others flood loses some."""
+"""Of a datagram."""
 
 
 class Held:
@@ -59,7 +61,7 @@ async def datagram(to: tuple[str, int], port: int) -> str:
         wire.connect(to)
         for _ in range(TRIES):
             try:
-                async with asyncio.timeout(PATIENCE / TRIES):
+                async with asyncio.timeout(AGAIN):
                     await loop.sock_sendall(wire, b"hello")
                     return (await loop.sock_recv(wire, 100)).split()[0].decode()
             except OSError:

@@ -50,7 +50,7 @@ def test_a_signal_takes_it_down(signum: signal.Signals, moment: str) -> None:
     assert left(name)
     process.send_signal(signum)
     process.send_signal(signum)  # an impatient operator's second one does not stop the first one's work
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=60)
     assert (process.returncode, left(name)) == (130, []), output
 
 

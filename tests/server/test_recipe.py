@@ -21,7 +21,7 @@ SERVERS, VIPS = ("10.10.10.11", "10.10.10.12"), ("10.10.10.100", "10.10.10.101")
 
 def paste(there: Namespace, shell: str, lines: Sequence[str]) -> str:
     """What a shell shows into which lines are pasted, all at once."""
-    at = pexpect.spawn(f"nsenter --net={there.path} {shell} -i", encoding="utf-8", timeout=30, dimensions=(50, 2000))
+    at = pexpect.spawn(f"nsenter --net={there.path} {shell} -i", encoding="utf-8", timeout=60, dimensions=(50, 2000))
     at.send("".join(f"{line}\r" for line in (*lines, "echo the-$((40 + 2))-end", "exit")))
     at.expect("the-42-end")
     shown = str(at.before)

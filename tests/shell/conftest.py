@@ -87,7 +87,7 @@ def terminal(state: Path, tmp_path: Path) -> Iterator[Callable[..., Typist]]:
             cwd=str(tmp_path),
             env={**os.environ, "PYTHONPATH": str(ROOT), "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm", **environment},
             encoding="utf-8",
-            timeout=30,
+            timeout=60,
             dimensions=(50, 200),
         )
         started.append(at)

@@ -162,7 +162,7 @@ def test_interrupted(state: Path, tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("+--")  # it runs
         process.send_signal(signal.SIGINT)
-        _, complaints = process.communicate(timeout=30)
+        _, complaints = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 130
