@@ -264,8 +264,8 @@ class MemberStates:
         new: dict[Check, bool | None] = {}
         gone: dict[Check, None] = {}
         for uuid in pools:
-            change = self._requirements.follow(uuid, self._index.of_pool(uuid))
-            new |= dict.fromkeys(change.new)
+            change = self._requirements.follow(uuid, self._index.of_pool(uuid), self.health.up)
+            new |= change.new
             gone |= dict.fromkeys(change.gone)
             required, told = self._requirements.servers(uuid), self._told.pop(uuid, {})
             if told := {server: text for server, text in told.items() if server in required}:
@@ -273,7 +273,8 @@ class MemberStates:
         kept = new.keys() & gone.keys()  # one pool gave up what another took on
         for check in new if self._believed else ():
             users = self._requirements.users(check)
-            new[check] = any(self._believed.get((user, check.vip), {}).get(check.server) for user in users) or None
+            was_up = any(self._believed.get((user, check.vip), {}).get(check.server) for user in users)
+            new[check] = new[check] or was_up or None
         self.health.follow(new, [check for check in gone if check not in kept])
         self._changes.follow(pools, self._word)
 

@@ -41,7 +41,8 @@ class Journal:
         """Add an event. Returns it, or the earlier event whose count it raised."""
         mine = [self._events[number] for number in self._of.get((kind.name, about), ())]
         same = [event for event in mine if event.text == text and at - event.last < WINDOW]
-        same = same if commit is None else []  # what an operator caused is no noise
+        # what an operator caused is no noise, and what came later has another cause
+        same = [event for event in same if event.commit is None] if commit is None else []
         if len(same) >= FEW or (same and same[-1].count > 1):
             event = replace(same[-1], last=at, count=same[-1].count + 1)
             self._forget(event.number)

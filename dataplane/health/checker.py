@@ -237,7 +237,7 @@ class HealthChecker:
         return requirement.verdict(self._watches[check].state.up for check in requirement.checks)
 
     def _start(self, check: Check, believed: bool | None) -> None:
-        state = CheckState(believed, "was up before the engine restarted" if believed else "not checked yet")
+        state = CheckState(believed, "was up before its checks began" if believed else "not checked yet")
         host = self._hosts.setdefault(check.server, _Host())
         watch = _Watch(check, state, self._probe(check), host, self.durations[check.monitor.type])
         watch.entry = self.schedule.add(partial(self._run, watch), check.monitor.send_interval)

@@ -4,7 +4,7 @@ run once."""
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from dataplane.plan import MONITOR_EXTERNAL
 class Change(NamedTuple):
     """How the checks that are to be run have changed."""
 
-    new: list[Check]  # wanted by some pool now, and by none before
+    new: dict[Check, bool | None]  # wanted by some pool now, and by none before; True: counts as up until it is known
     gone: list[Check]  # wanted by no pool any more
 
 
@@ -52,21 +52,32 @@ class Requirements:
         self._requirements: dict[str, _OfVips] = {}
         self._users: dict[Check, tuple[str, ...]] = {}
 
-    def follow(self, pool: str, services: Iterable[plan.Service]) -> Change:
-        """Take over what a pool's services require of its members. A pool without services is gone."""
+    def follow(
+        self,
+        pool: str,
+        services: Iterable[plan.Service],
+        met: Callable[[Iterable[Requirement]], bool] = lambda requirements: False,
+    ) -> Change:
+        """Take over what a pool's services require of its members. A pool without services is gone.
+
+        met: whether requirements are met that were there before. A server that met them stays up for the VIP, on the
+        same port and path, until its new checks have found something: with other settings of a monitor, no server is
+        up otherwise, and the VIP is down.
+        """
         before, now = self._requirements.pop(pool, _NONE), _required(services)
         if now:
             self._requirements[pool] = now
         if before == now:
-            return Change([], [])
+            return Change({}, [])
         old, new = _checks(before), _checks(now)
-        change = Change([], [])
+        change = Change({}, [])
+        proven = _proven(before, met) if new.keys() - old.keys() else frozenset()
         for check in new:
             if check in old:
                 continue
             users = self._users.get(check, ())
             if not users:
-                change.new.append(check)
+                change.new[check] = (check.vip, check.server, check.port, check.mode) in proven or None
             self._users[check] = (*users, pool)
         for check in old:
             if check in new:
@@ -118,6 +129,18 @@ def _required(services: Iterable[plan.Service]) -> _OfVips:
         vip: {address: tuple(requirements) for address, requirements in members.items()}
         for vip, members in found.items()
     }
+
+
+def _proven(before: _OfVips, met: Callable[[Iterable[Requirement]], bool]) -> frozenset[tuple[bytes, bytes, int, str]]:
+    """The VIPs, servers, ports and modes of which servers met their requirements."""
+    return frozenset(
+        (check.vip, check.server, check.port, check.mode)
+        for members in before.values()
+        for requirements in members.values()
+        if met(requirements)
+        for requirement in requirements
+        for check in requirement.checks
+    )
 
 
 def _checks(required: _OfVips) -> dict[Check, None]:

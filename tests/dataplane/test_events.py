@@ -67,6 +67,13 @@ def test_what_was_quiet_for_long_or_follows_from_a_commit_is_no_repetition() -> 
     assert [event.count for event in kept.all()] == [1] * 9
 
 
+def test_what_repeats_what_a_commit_caused_is_not_counted_to_that_commit() -> None:
+    kept = Journal()
+    for commit in (20, 21, 22, None):
+        kept.add(kinds.VIP_ANNOUNCED, VIP, "it is down", 5.0, "se-1", commit)
+    assert [(event.count, event.commit) for event in kept.all()] == [(1, 20), (1, 21), (1, 22), (1, None)]
+
+
 def test_events_of_one_kind_that_come_in_thousands_are_counted(log: io.StringIO) -> None:
     now = [1000.0]
     told = Events("se-1", lambda: now[0])
