@@ -69,7 +69,9 @@ def _fitted(lines: Sequence[Sequence[str]], widths: Sequence[int], width: int) -
     """The lines of a table that is too wide."""
     cells = list(zip(*lines, strict=True))
     words = [min(one, max(_longest_word(column), _NARROWEST)) for one, column in zip(widths, cells, strict=True)]
-    if _too_wide(words, width):
+    if len(words) == len(_PAIR):  # names stay in one piece beside their values
+        words[0] = widths[0]
+    elif _too_wide(words, width):
         told = [at for at, column in enumerate(cells) if not _EMPTY.issuperset(column[1:])]
         if told:  # of a table without any value every column stays
             lines = [[line[at] for at in told] for line in lines]
@@ -78,7 +80,10 @@ def _fitted(lines: Sequence[Sequence[str]], widths: Sequence[int], width: int) -
         yield from _blocks(lines, width)
         return
     room = _room(width, len(widths))
-    yield from _drawn(lines, _narrowed(_narrowed(widths, words, room), [_NARROWEST] * len(widths), room))
+    widths = _narrowed(widths, words, room)
+    if len(words) == len(_PAIR):
+        widths = _narrowed(widths, (words[0], _NARROWEST), room)
+    yield from _drawn(lines, _narrowed(widths, [_NARROWEST] * len(widths), room))
 
 
 def _too_wide(words: Sequence[int], width: int) -> bool:

@@ -373,7 +373,7 @@ class Change:
         for breach in breaches:
             kept = False
             path = breach.path_in(*self._subject) if self._subject[0] else breach.parts[0].path
-            fault = InvalidObject(breach.what, path=path, hint=breach.hint)
+            fault = InvalidObject(breach.what, path=path, hint=f"expected: {breach.hint}" if breach.hint else "")
             self._refuse(breach.parts[0].segment, breach.parts[0].name, fault)
         return kept
 

@@ -38,7 +38,7 @@ def of_pair(group: Document, engine: Document) -> Iterator[Breach]:
             f"ServiceEngine {name}: an engine of a pair (ServiceEngineGroup {group['name']}, ha_mode {ACTIVE_STANDBY}) "
             f"cannot have enable_state {state}",
             (Part("serviceengine", name, "enable_state"),),
-            f"what moves its VIPs is: switchover serviceengine {name}",
+            f"se_state_enabled or se_state_disabled_for_placement; switchover serviceengine {name} moves its VIPs",
         )
 
 

@@ -176,7 +176,7 @@ def test_announcing_by_bgp_needs_a_peer_of_its_label(site: Site) -> None:
     site.dsr(enable_rhi=True, bgp_peer_labels=["core"])
     with pytest.raises(InvalidObject, match="has the label edge") as refused:
         site.save("vsvip", name="vs1-vip", bgp_peer_labels=["edge"])
-    assert (refused.value.path, refused.value.hint) == ("bgp_peer_labels", "one of core")
+    assert (refused.value.path, refused.value.hint) == ("bgp_peer_labels", "expected: one of core")
     with pytest.raises(InvalidObject, match="has the label core") as refused:
         context(site)
     assert refused.value.path == "bgp_profile.peers"

@@ -140,3 +140,8 @@ def test_a_table_whose_words_do_not_fit_is_drawn_row_by_row() -> None:
 def test_a_word_that_is_longer_than_an_address_is_cut_before_that() -> None:
     drawn = draw(("Time", "Engine", "Event"), [("16:12:16", "se1", f"etcd://{'x' * 50}/prod is followed")], 50)
     assert drawn.splitlines()[1].startswith("| Time     | Engine | Event ")
+
+
+def test_a_name_stays_in_one_piece_beside_its_value() -> None:
+    drawn = draw(("Field", "Value"), [("answered (ARP, ping, too big)", "2"), ("uuid", "pool-" + "0" * 36)], 60)
+    assert "answered (ARP, ping, too big)" in drawn

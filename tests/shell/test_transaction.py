@@ -63,7 +63,7 @@ def test_a_session_of_fifty_objects_that_fails_in_its_last_check_leaves_nothing(
     before = dump(tmp_path)
     assert refused(mine, "commit session") == [
         "VirtualService vs16x: tcp port 80 of VIP 10.1.1.100 belongs to VirtualService vs1; "
-        "another VIP, protocol or port"
+        "expected: another VIP, protocol or port"
     ]
     assert dump(tmp_path) == before
     told = type_(mine, "configure vsvip v16x vip index 1 ip_address 10.1.2.200", "save", "save", "commit session")
