@@ -18,6 +18,7 @@ from dataplane.events import logformat
 from dataplane.events.model import SEVERITIES, Severity
 from dataplane.forwarding import devices
 from dataplane.runtime import commandline
+from dataplane.wording import timed
 
 WIDTH = 160
 """Columns of tables that go to a file or a pipe."""
@@ -242,7 +243,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
     reports = client.status(arguments.state)
     if arguments.json:
-        print(json.dumps(reports))
+        print(json.dumps(timed(reports)))
     elif reports:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
         for part in statustext.render(reports, width):

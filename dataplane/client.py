@@ -16,6 +16,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataplane.errors import EngineError
+from dataplane.wording import moment
 
 if TYPE_CHECKING:
     import socket
@@ -62,7 +63,7 @@ def event_words(event: Mapping[str, Any]) -> str:
     """A reported event in a line: when it happened last, what, how often, and by which commit."""
     from dataplane.events.model import words
 
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.get("last", event["at"])))
+    when = moment(event.get("last", event["at"]))
     said = (str(event["text"]), event.get("count", 1), event["at"], event.get("commit"))
     return f"{when} {words(*said)}"
 

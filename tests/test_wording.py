@@ -1,15 +1,16 @@
-"""Counts in what people read: one of something is told in the singular."""
+"""Counts in what people read: one of something is told in the singular. Times: always with the zone's offset."""
 
 from __future__ import annotations
 
 import ast
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dataplane.wording import counted, fits
+from dataplane.wording import clock, counted, fits, moment, rfc3339, timed
 
 ROOT = Path(__file__).parents[1]
 NOUNS = (
@@ -88,3 +89,38 @@ def _of(tree: ast.AST) -> Iterator[str]:
                 noun = _AFTER.match(str(following.value))
                 if noun and not before.endswith(" of ") and not expression.rpartition(".")[2].isupper():
                     yield f"{expression} {noun[1]}"
+
+
+@pytest.fixture
+def india(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A zone whose offset has minutes."""
+    monkeypatch.setenv("TZ", "IST-5:30")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("india")
+def test_a_time_has_the_offset_of_the_zone() -> None:
+    at = 1.7e9 + 0.9876549
+    assert moment(at) == "2023-11-15 03:43:20+05:30"
+    assert clock(at, 6) == "2023-11-15 03:43:20.987654+05:30"
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\+05:30", clock(time.time()))
+    assert rfc3339(at) == "2023-11-15T03:43:20.987+05:30"
+    report = {"at": at, "since": 12.5, "changed": 0, "last": None, "events": [{"until": at}], "x": at}
+    assert timed([report]) == [
+        {**report, "at_time": rfc3339(at), "events": [{"until": at, "until_time": rfc3339(at)}]},
+    ]
+
+
+def test_no_view_makes_times_of_its_own() -> None:
+    """All take them from `dataplane.wording`; a file's name, a log's UTC and a screen's own clock are not views'."""
+    allowed = {
+        "avi_shell/fronts/livescreen.py", "avi_shell/fronts/watching.py", "avi_shell/session/techsupport.py",
+        "dataplane/capture/recorder.py", "dataplane/events/logformat.py", "dataplane/wording.py",
+    }  # fmt: skip
+    sources = (path for room in ("avi_shell", "dataplane", "grammar") for path in (ROOT / room).rglob("*.py"))
+    made = re.compile(r"strftime\(|(?<!from)isoformat\(|ctime\(")
+    found = {str(path.relative_to(ROOT)) for path in sources if made.search(path.read_text("utf-8"))}
+    assert found == allowed

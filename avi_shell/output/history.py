@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from avi_shell.configuration.document import SECRET
 from avi_shell.configuration.history import Touch
 from avi_shell.configuration.record import Commit
 from avi_shell.output import changes, secret
+from dataplane.wording import moment, rfc3339
 from grammar import schema
 
 COLUMNS = ("Commit", "Time", "By", "From", "Tenant", "What", "Comment")
@@ -24,7 +24,7 @@ NAMED = 3
 
 def when(commit: Commit) -> str:
     """Its time, here: "2026-11-29 06:48:26+00:00"."""
-    return datetime.fromtimestamp(commit.time).astimezone().isoformat(" ", "seconds")
+    return moment(commit.time)
 
 
 def who(commit: Commit) -> str:
@@ -67,7 +67,7 @@ def row(commit: Commit, touched: Sequence[Touch]) -> tuple[str, ...]:
 def data(commit: Commit) -> dict[str, Any]:
     """All that is known of a commit but what it changed; a line that may hold a secret is not told."""
     line = SECRET if secret.suspected(commit.line) is not None else commit.line
-    return asdict(commit) | {"line": line, "when": when(commit)}
+    return asdict(commit) | {"line": line, "when": rfc3339(commit.time)}
 
 
 def title(commit: Commit) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from avi_shell.session.comment import comment_of
 from avi_shell.session.state import SessionState
 from dataplane.plan import unconfirmed
 from dataplane.plan.unconfirmed import Unconfirmed, Watch
+from dataplane.wording import clock
 from grammar.commands import Command
 from grammar.errors import BadValue
 
@@ -189,12 +189,6 @@ _EITHER = "confirm keeps what is there, rollback goes back to what is possible"
 def commits(numbers: tuple[int, ...]) -> str:
     """Commits in words: "commit 3", "commits 3, 4"."""
     return f"{_plural(numbers, 'commit', 'commits')} {', '.join(map(str, numbers))}"
-
-
-def clock(at: float) -> str:
-    """A time of day, with its date where that is not today's. at: seconds since 1970."""
-    then, now = time.localtime(at), time.localtime()
-    return time.strftime("%H:%M:%S" if then[:3] == now[:3] else "%Y-%m-%d %H:%M:%S", then)
 
 
 def _plural(numbers: tuple[int, ...], one: str, many: str) -> str:

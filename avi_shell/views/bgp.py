@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from avi_shell.output.result import Part, Prose, Table
-from dataplane.wording import counted
+from dataplane.wording import counted, moment
 
 _HEAD = ("Peer", "AS", "State", "Since", "Prefixes", "BFD", "Label")
 
@@ -33,7 +32,7 @@ def parts(report: Mapping[str, Any]) -> list[Part]:
 
 
 def _row(peer: Mapping[str, Any]) -> tuple[str, ...]:
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(peer["since"])) if peer["since"] else ""
+    since = moment(peer["since"]) if peer["since"] else ""
     return (
         peer["address"],
         str(peer["remote_as"]),

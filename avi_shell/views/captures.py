@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from avi_shell.output.result import Part, Prose, Table
 from avi_shell.views import live
 from avi_shell.views.gathering import Engines
 from dataplane.foreign.text import harmless
+from dataplane.wording import clock, moment, rfc3339, timed
 
 MOST = 1000
 """Packets that are shown."""
@@ -30,14 +30,14 @@ def captures(engines: Engines, of: str, only: str = "") -> tuple[list[Part], lis
         parts.append(live.no_engine(engines.directory))
     elif not found and not answers.doubtful:
         parts.append("Nothing was captured.")
-    return parts, found
+    return parts, timed(found)
 
 
 def packets(engines: Engines, of: str, only: str = "") -> tuple[list[Part], list[dict[str, Any]]]:
     """The packets of the newest of these captures whose file is on this host. Raises Refused where there is none."""
     path = newest(engines, of, only)
     held = list(_read(path))
-    parts: list[Part] = [Table(_PACKETS, [tuple(one.values()) for one in held[:MOST]])]
+    parts: list[Part] = [Table(_PACKETS, [(one["clock"], *list(one.values())[2:]) for one in held[:MOST]])]
     if len(held) > MOST:
         parts.append(Prose(f"The first {MOST} are shown. All are in {path}."))
     return parts, held
@@ -64,7 +64,7 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
     dropped = ", ".join(f"{number} {reason}" for reason, number in sorted(one["dropped"].items()))
     return (
         one["service_engine"],
-        time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one["begun"])),
+        moment(one["begun"]),
         "running" if one["running"] else f"ended: {one['ended']}",
         str(one["packets"]),
         str(one["verdicts"].get("forwarded", 0)),
@@ -86,7 +86,8 @@ def _read(path: Path) -> Iterator[dict[str, str]]:
             where, _, verdict = told[0].decode("utf-8", "replace").partition(": ")
             at = float(frame.time)
             yield {
-                "time": time.strftime("%H:%M:%S", time.localtime(at)) + f".{int(at % 1 * 1e6):06}",
+                "time": rfc3339(at, 6),
+                "clock": clock(at, 6),
                 "interface": harmless(str(frame.sniffed_on or "-")),
                 "where": where or "-",
                 "verdict": harmless(verdict.removeprefix("verdict ")) or "-",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from avi_shell.configuration.document import Document
 from avi_shell.output.result import Part, Prose, Table
 from avi_shell.views import live, reported
 from avi_shell.views.gathering import Engines
+from dataplane.wording import clock, timed
 
 LOOK = 0.5
 """Seconds for which the engines look at what is dropped."""
@@ -72,7 +72,7 @@ def _told(engines: Engines, name: str, uuid: str) -> tuple[list[Part], list[dict
             parts.append(Prose(f"No frame was looked at: {answer['unsampled']}."))
     if not told and not answers.doubtful:
         parts.append(f"Service engine {name} does not run." if name else live.no_engine(engines.directory))
-    return parts, told
+    return parts, timed(told)
 
 
 def _counted(report: Mapping[str, Any], uuid: str) -> Mapping[str, int]:
@@ -126,7 +126,7 @@ def _drawn(reasons: list[dict[str, Any]]) -> Iterator[Part]:
 
 def header(sample: Mapping[str, Any]) -> str:
     """A sampled frame in words."""
-    when = time.strftime("%H:%M:%S", time.localtime(sample["at"]))
+    when = clock(sample["at"])
     source, destination = (
         f"{sample[end]}:{sample[f'{end}_port']}" if sample[f"{end}_port"] is not None else f"{sample[end]}"
         for end in ("source", "destination")

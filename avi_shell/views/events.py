@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -16,6 +15,7 @@ from avi_shell.views.gathering import Engines
 from dataplane.events import eventfile, model
 from dataplane.events.model import Event
 from dataplane.foreign.errors import ForeignError
+from dataplane.wording import moment, timed
 from grammar.commands import Command
 from grammar.errors import BadValue
 from grammar.lexer import Word
@@ -107,7 +107,7 @@ def events(
         parts.insert(0, Table(COLUMNS, [_row(event) for event in shown]))
     elif not answers.doubtful:
         parts.append("Nothing is known to have happened." if found or answers else live.no_engine(engines.directory))
-    return parts, [event.data() for event in shown]
+    return parts, timed([event.data() for event in shown])
 
 
 def _read(told: Any) -> list[Event]:
@@ -127,5 +127,5 @@ def _files(directory: Path) -> dict[str, Path]:
 
 
 def _row(event: Event) -> tuple[str, ...]:
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.last))
+    when = moment(event.last)
     return when, event.severity.word, event.engine, event.words

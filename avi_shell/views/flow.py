@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address
 from typing import Any
@@ -11,6 +10,7 @@ from avi_shell.configuration.document import Document
 from avi_shell.output.result import Part, Prose, Table
 from avi_shell.views import live
 from avi_shell.views.gathering import Engines
+from dataplane.wording import clock, timed
 from grammar.errors import BadValue
 from grammar.lexer import Word
 
@@ -42,7 +42,7 @@ def flow(engines: Engines, service: Document, client: str, port: int) -> tuple[l
     parts += answers.told()
     if not found and not answers.doubtful:
         parts.append(live.no_engine(engines.directory))
-    return parts, found
+    return parts, timed(found)
 
 
 def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ _NOW = {
 def _earlier(one: Mapping[str, Any]) -> str:
     """Who had the slot before, and what that means to connections of then."""
     before = one["earlier"]
-    until = time.strftime("%H:%M:%S", time.localtime(before["until"]))
+    until = clock(before["until"])
     now = _NOW.get(before["now"], "").format(reason=before["reason"])
     told = f"until {until} the slot was that of {before['server']}. {now}"
     if before["now"] in ("removed", "down") and one["server"]:

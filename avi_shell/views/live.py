@@ -12,6 +12,7 @@ from avi_shell.output.result import Part, Prose, Table
 from avi_shell.views import reported
 from avi_shell.views.gathering import NONE, STATES, Engines, Reports
 from dataplane.errors import command
+from dataplane.wording import timed
 from grammar import relations
 
 Report = Mapping[str, Any]
@@ -214,6 +215,11 @@ def _engine_state(document: Document, report: Report) -> str:
 
 def view(engines: Engines, segment: str, name: str, document: Document | None, word: str) -> tuple[Parts, Any]:
     """A live view of one object: what to print, and the same as data."""
+    parts, data = _view(engines, segment, name, document, word)
+    return parts, timed(data)
+
+
+def _view(engines: Engines, segment: str, name: str, document: Document | None, word: str) -> tuple[Parts, Any]:
     if segment == "serviceengine":
         return _engine_view(engines, name, word)
     assert document is not None

@@ -14,6 +14,7 @@ from avi_shell.views import live, reported, servicetables
 from avi_shell.views.gathering import Engines
 from dataplane import client
 from dataplane.ratehistory import RateHistory, short
+from dataplane.wording import timed
 
 EVENTS = 50
 """How many events of all engines the data holds."""
@@ -57,7 +58,7 @@ class LiveView:
             told,
             flows_begun(reports),
         )
-        return sight, [self._data(report) for report in reports]
+        return sight, [timed(self._data(report)) for report in reports]
 
     def _service(self, reports: Sequence[Report], engine: str, one: Report) -> Line:
         name = f"{one['vip']} {one['protocol']} {_ports(one)}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from avi_shell.configuration.document import Document
 from avi_shell.output.result import Part, Prose, Table
+from dataplane.wording import moment, timed
 
 if TYPE_CHECKING:
     from dataplane.membership.requesting import Seen
@@ -23,7 +23,7 @@ def parts(seen: Seen, document: Document) -> tuple[list[Part], Any]:
         told = requesting.told(seen, vip)
         data.append({"vip": vip, **told})
         for one in told["engines"]:
-            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one["since"]))
+            since = moment(one["since"])
             rows.append((vip, one["name"], one["state"], since, one["if_fails"]))
             if one["why"]:
                 reasons.append(Prose(f"{vip} is on {one['name']}: {one['why']}"))
@@ -32,4 +32,4 @@ def parts(seen: Seen, document: Document) -> tuple[list[Part], Any]:
     if not data:
         return [Prose(f"No service engine forwards virtual service {document['name']}.")], data
     placer = f"Service engine {seen.placer} places." if seen.placer else "No service engine places at the moment."
-    return [Table(_HEAD, rows), *reasons, Prose(placer)], data
+    return [Table(_HEAD, rows), *reasons, Prose(placer)], timed(data)

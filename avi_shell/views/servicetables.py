@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from avi_shell.output.result import Part, Prose, Table
 from avi_shell.views import reported
-from dataplane.wording import counted
+from dataplane.wording import counted, moment
 
 Report = Mapping[str, Any]
 
@@ -35,7 +34,7 @@ def summary(found: Sequence[tuple[str, Report]], reports: Sequence[Report]) -> t
                 f"{service['packets']:,}",
             )
         )
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(service["changed"])) if service["changed"] else ""
+        since = moment(service["changed"]) if service["changed"] else ""
         reason = f": {service['reason']}" if service["reason"] else ""
         parts.append(Prose(f"{engine}: {service['vip']} is {service['state']} since {since or 'its start'}{reason}"))
     head = ("Service Engine", "VIP", "Oper State", "Servers Up", "Packets/s", "Flows/s", "Packets")
@@ -180,7 +179,7 @@ def _fields(server: Report) -> Iterator[tuple[str, str]]:
                 told = ", ".join(_told(part) for part in one.values()) if isinstance(one, Mapping) else _told(one)
                 yield f"{name}[{number}]", told
         elif name == "changed" and value:
-            yield name, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
+            yield name, moment(value)
         elif value is not None:
             yield name, _told(value)
 

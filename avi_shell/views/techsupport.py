@@ -32,6 +32,7 @@ from dataplane.errors import DataplaneError
 from dataplane.events import eventfile
 from dataplane.plan import file
 from dataplane.version import VERSION
+from dataplane.wording import moment, rfc3339
 
 NETWORK = {
     "links": "ip -d -s link show",
@@ -178,7 +179,7 @@ class Archive:
         told = []
         for path in sorted(self._directory.rglob("*")):
             found = path.lstat()
-            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.st_mtime))
+            when = moment(found.st_mtime)
             told.append(f"{found.st_mode:06o} {found.st_uid:6} {found.st_size:12} {when} {path}\n")
         return "".join(told)
 
@@ -217,7 +218,7 @@ class Archive:
             "packages": packages,
             "machine": platform.machine(),
             "host": platform.node(),
-            "made": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "made": rfc3339(time.time()),
             "state_directory": str(self._directory),
             "engines_that_do_not_answer": self._engines.silent,
             "could_not_be_made": self.faults,

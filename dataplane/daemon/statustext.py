@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dataplane import client, drawing
 from dataplane.foreign.text import visible
-from dataplane.wording import counted
+from dataplane.wording import counted, moment
 
 HOST = {True: "answers", False: "silent", None: ""}
 """How `host` is shown."""
@@ -30,7 +29,7 @@ def waiting(waits: Mapping[str, Any] | None) -> Iterable[str]:
         return
     numbers = ", ".join(map(str, waits["commits"]))
     commits = f"commit{'s' if len(waits['commits']) > 1 else ''} {numbers}"
-    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(waits["deadline"]))
+    at = moment(waits["deadline"])
     if waits["fault"]:
         yield f"{commits}: not confirmed, and not undone at {at}: {waits['fault']}"
     else:

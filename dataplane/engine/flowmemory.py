@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from dataplane.forwarding.driver import Driver
 from dataplane.forwarding.values import Lingering
+from dataplane.wording import clock
 
 FULL = 0.95
 """The part of the entries with which evictions begin, from which on the table counts as full: who counts while flows
@@ -54,7 +55,7 @@ class FlowMemory:
         """What it means that the table is full; "" while it is not."""
         if self.since is None:
             return ""
-        since = time.strftime("%H:%M:%S", time.localtime(self.since))
+        since = clock(self.since)
         return (
             f"the table of remembered flows is full since {since} ({self.flows:,} of {self.size:,}): of the connections"
             " that began before the last change of a pool, those that are silent longest go to another server"

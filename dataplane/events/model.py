@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
 from dataplane.foreign.errors import ForeignError
+from dataplane.wording import clock
 
 LONGEST = 600
 """Characters of an event's text, and of a name in it."""
@@ -109,9 +109,7 @@ def words(text: str, count: int, since: float, commit: int | None) -> str:
     if commit is not None and f"commit {commit}" not in text:
         said += f" (commit {commit})"
     if count > 1:
-        day = time.localtime(since)
-        clock = "%H:%M:%S" if day[:3] == time.localtime()[:3] else "%Y-%m-%d %H:%M:%S"
-        said += f" (repeated: {count} times since {time.strftime(clock, day)})"
+        said += f" (repeated: {count} times since {clock(since)})"
     return said
 
 

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlencode
 
 from dataplane import client
 from dataplane.ratehistory import RateHistory, short, sparkline
-from dataplane.wording import counted, fits
+from dataplane.wording import clock, counted, fits, moment
 
 Report = Mapping[str, Any]
 
@@ -99,11 +99,11 @@ def _head(report: Report, asked: Asked) -> Iterator[str]:
     yield f"<h1>{escape(report['name'])}</h1>"
     yield (
         f"<p>{escape(report['group'])}: driver {escape(driver['name'])}{escape(f' on {modes}' if modes else '')}, "
-        f"commit {report['version']} applied, since {_clock(report['started'])}</p>"
+        f"commit {report['version']} applied, since {moment(report['started'])}</p>"
     )
     yield (
         f"<p>{states.count('up')} of {len(states)} services up, {sum(one['announced'] for one in report['vips'])} of "
-        f"{len(report['vips'])} VIPs announced. As of {_clock(time.time())}, again every {REFRESH} s.</p>"
+        f"{len(report['vips'])} VIPs announced. As of {moment(time.time())}, again every {REFRESH} s.</p>"
     )
     for note in (*driver["notes"], *(f"{one['object']} is missing: {one['reason']}" for one in report["kernel"])):
         yield f'<p class="warning">{escape(note)}</p>'
@@ -244,12 +244,7 @@ def _since(at: float | None) -> str:
     """A time of today without the day."""
     if at is None:
         return ""
-    today = time.localtime(at)[:3] == time.localtime()[:3]
-    return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def _clock(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    return clock(at)
 
 
 def _ports(one: Report) -> str:

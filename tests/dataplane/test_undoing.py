@@ -17,6 +17,7 @@ from dataplane.events.events import Events
 from dataplane.plan import Common, Mark, Plan, sqlite, unconfirmed
 from dataplane.plan.storesource import StoreSource
 from dataplane.plan.unconfirmed import Unconfirmed
+from dataplane.wording import moment
 
 OVER = Unconfirmed((7, 8), 1.0, 60.0, "")
 
@@ -121,5 +122,5 @@ def test_an_engine_sees_what_waits_as_soon_as_it_is_stored(tmp_path: Path) -> No
     ],
 )
 def test_status_says_what_waits(waits: Unconfirmed | None, told: list[str]) -> None:
-    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1.0))
+    at = moment(1.0)
     assert list(statustext.waiting(undoing.report(waits))) == [line.format(at=at) for line in told]

@@ -109,7 +109,7 @@ def test_commits_newest_first(filled: Session) -> None:
     assert result.data["commits"][4] == {
         "number": 2,
         "time": 1.7e9 - 81200,
-        "when": "2023-11-14 01:40:00+02:00",
+        "when": "2023-11-14T01:40:00.000+02:00",
         "user": "admin",
         "os_user": "alice as root",
         "terminal": there,

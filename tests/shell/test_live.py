@@ -118,7 +118,9 @@ def test_an_engine_started_beside_the_shell_applies_and_tells(place: Place) -> N
     row = re.compile(r"^\| 10\.1\.1\.10 \| 80 +\| (OPER_)?\w+ +\| \w* +\| \d+\.\d % +\| 0 +\| 0 +\|$", re.MULTILINE)
     assert all(row.search(text) for text in (told["pool p1 server"], told["pool p1 detail"], status))
     assert "| 10.1.1.10 | 1     | 100.0 ###### | 100.0 ###### | -         | -       |" in told["pool p1 algo"]
-    event = re.compile(r"^[\d-]{10} [\d:]{8} VIP 10\.1\.1\.100 is up(, announced)?( \(commit \d+\))?$", re.MULTILINE)
+    event = re.compile(
+        r"^[\d-]{10} [\d:]{8}[+-]\d\d:\d\d VIP 10\.1\.1\.100 is up(, announced)?( \(commit \d+\))?$", re.MULTILINE
+    )
     engine_told = told["serviceengine se-1"]
     assert event.search(engine_told)
     assert event.search(status)
