@@ -22,6 +22,7 @@ _AFTER = re.compile(rf"^ (?:more |other |changed |new )?({'|'.join(NOUNS)})\b(?!
 _MAY_BE = re.compile(rf"}} (?:\w+ )?(?:{'|'.join(NOUNS)})\b")
 """What a source has, if anything is to be found there: few are parsed."""
 _ALLOWED = {
+    "dataplane/placement/room.py: among engines",  # more than one
     "avi_shell/views/drops.py: sample['size'] bytes",  # of a frame
     "avi_shell/views/impact.py: len(servers) servers",  # where there are more than one
     "avi_shell/session/comment.py: len(word.text) characters",  # too long
