@@ -59,13 +59,14 @@ def unanswered(server: Mapping[str, Any]) -> str:
     return "" if few or share is None else f"{100 * share:.1f} %"
 
 
-def event_words(event: Mapping[str, Any]) -> str:
-    """A reported event in a line: when it happened last, what, how often, and by which commit."""
+def event_words(event: Mapping[str, Any], engine: str = "") -> str:
+    """A reported event in a line: when it happened last, what, how often, and by which commit. engine: whose event it
+    is, where there are several."""
     from dataplane.events.model import words
 
     when = moment(event.get("last", event["at"]))
     said = (str(event["text"]), event.get("count", 1), event["at"], event.get("commit"))
-    return f"{when} {words(*said)}"
+    return f"{when} {f'{engine}: ' if engine else ''}{words(*said)}"
 
 
 OTHERS = ("Service Engine", "Host", "SE Group", "Address", "Version", "BGP")

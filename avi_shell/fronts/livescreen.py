@@ -119,7 +119,7 @@ class LiveScreen:
 
     def _lines(self, sight: Sight, lines: Sequence[Line], columns: int, rows: int) -> Table:
         """Services or servers, a row each, and how their rates went. rows: the first of them are the headings."""
-        several = len({line.engine for line in (*sight.services, *sight.servers)}) > 1
+        several = sight.several
         is_wide = columns >= _WIDE
         table = Table(box=None, expand=True, pad_edge=False, header_style="bold underline")
         shares = lines is not sight.services
@@ -188,7 +188,7 @@ class LiveScreen:
         table = Table(box=None, expand=True, pad_edge=False, header_style="bold underline")
         table.add_column("Events", no_wrap=True, overflow="ellipsis")
         for event in sight.events[-max(1, rows - 1) :]:
-            told = client.event_words(event)
+            told = client.event_words(event, sight.engine_of(event))
             told = told if columns >= _WIDE else told.partition(" ")[2]  # without the day
             table.add_row(Text(visible(told), style=_SEVERE.get(str(event.get("severity")), "")))
         return table

@@ -47,6 +47,15 @@ class Sight:
     told: Sequence[str] = ()  # what else there is to say
     flows: str = ""  # TCP flows begun per second, reckoned by the engines, in words; "" = not known
 
+    @property
+    def several(self) -> bool:
+        """Whether it is of several engines: then each line says which one it is of."""
+        return len({line.engine for line in (*self.services, *self.servers)}) > 1
+
+    def engine_of(self, event: Mapping[str, Any]) -> str:
+        """The engine that an event is told with; "" where there is one alone."""
+        return str(event.get("service_engine", "")) if self.several else ""
+
 
 def word(state: str) -> str:
     """A state in a sentence: "down"."""

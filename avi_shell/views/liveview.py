@@ -119,7 +119,7 @@ class LiveView:
 
 def parts(sight: Sight) -> list[Part]:
     """The same printed: two tables that fit 80 columns, drops and the newest events."""
-    several = len({line.engine for line in (*sight.services, *sight.servers)}) > 1
+    several = sight.several
     flows = f", {sight.flows}" if sight.flows else ""
     made: list[Part] = [f"{sight.name}: {sight.state}{flows}", *map(Prose, sight.told)]
     if sight.services:
@@ -138,7 +138,7 @@ def parts(sight: Sight) -> list[Part]:
                 [(drop.reason, str(drop.own), str(drop.total), short(drop.rate), drop.engine) for drop in sight.drops],
             )
         )
-    return made + [Prose(client.event_words(event)) for event in sight.events[-SHOWN:]]
+    return made + [Prose(client.event_words(event, sight.engine_of(event))) for event in sight.events[-SHOWN:]]
 
 
 def flows_begun(reports: Sequence[Report]) -> str:

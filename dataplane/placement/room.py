@@ -53,5 +53,5 @@ def why(group: Group, member: Member) -> str:
 
 def _first_of(among: int, had: str) -> str:
     if among == 1:
-        return "no other engine had room for it"
+        return "it was the only engine left with room for it"
     return f"of the {among} engines with room for it, this one had the {had}"

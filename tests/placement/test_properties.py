@@ -131,7 +131,7 @@ def test_the_reason_that_is_told_is_the_reason(there: Situation) -> None:
         )
         assert used[member.engine] == member.had
         words = room.why(group, member)
-        wanted = "no other engine" if member.among == 1 else "had the fewest" if distributed else "had the most"
+        wanted = "the only engine left" if member.among == 1 else "had the fewest" if distributed else "had the most"
         assert wanted in words
 
 

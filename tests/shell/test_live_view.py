@@ -16,7 +16,7 @@ from avi_shell.output.result import Result
 from avi_shell.output.sight import Line, Sight
 from avi_shell.session.session import Session
 from avi_shell.views.gathering import Reports
-from avi_shell.views.liveview import flows_begun
+from avi_shell.views.liveview import flows_begun, parts
 from dataplane.ratehistory import RateHistory, short, sparkline
 
 from .conftest import VIRTUAL_SERVICE, Run, Typist
@@ -151,3 +151,10 @@ def test_the_longest_state_has_room() -> None:
     screen = Wide()
     LiveScreen(screen).show(Result("", sight=Sight("vs1", line.state, [line], [replace(line, state="OPER_UP")])))
     assert "OPER_INITIALIZING  " in screen.lines.split("Service", 1)[1]
+
+
+def test_events_of_several_engines_say_whose_they_are() -> None:
+    event = {"at": 1.0, "text": "VIP 10.0.0.1 is up", "service_engine": "se-2"}
+    lines = [Line(engine, "10.0.0.1 tcp 80", "OPER_UP", "", None, None, ()) for engine in ("se-1", "se-2")]
+    told = [str(parts(Sight("vs1", "OPER_UP", some, events=[event]))[-1]) for some in (lines, lines[:1])]
+    assert [" se-2: VIP 10.0.0.1 is up" in text for text in told] == [True, False]
