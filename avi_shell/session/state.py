@@ -4,7 +4,7 @@ turns lines into calls of this module; `verbs` holds what each command does."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -296,7 +296,7 @@ class SessionState(ABC):
             there = {"uuid": f"debug{traced['uuid']}", **there}
         if there is not None:
             result.parts.append("Updating an existing object. Currently, the object is:")
-            result.parts.append(self.table(kind, there))
+            result.parts += self._shown(kind, there)
         self.open = opened
         try:
             self.apply(actions, result)
@@ -339,7 +339,7 @@ class SessionState(ABC):
         except Conflict as exc:
             raise Conflict(f"{exc.what}: {meanwhile(opened.kind, opened.base, exc.stored or {})}", exc.stored) from None
         self.open = None
-        result.parts += self._stored(opened, saved.document)
+        result.parts += self._shown(opened.kind, saved.document, opened.typed_of(saved.document))
         result.parts += saved.notices
         if comment and not saved.changed:
             result.parts.append("Nothing was changed, so there is no commit that has the comment.")
@@ -350,17 +350,16 @@ class SessionState(ABC):
         self.tell_engines(saved.needs_engine, result)
         return str(saved.document["name"])
 
-    def _stored(self, opened: OpenObject, document: Document) -> list[Part]:
-        """What a `save` shows of the object that it stored. A person sees what differs from its default, and what was
-        typed, and how to see the rest."""
-        whole = object_rows(opened.kind, document)
+    def _shown(self, kind: schema.Kind, document: Document, typed: Collection[tuple[int, str]] = ()) -> list[Part]:
+        """What `configure` shows of an object that is there, and `save` of the one that it stored. A person sees what
+        differs from its default, and what was typed, and how to see the rest."""
+        whole = object_rows(kind, document)
         if not (self.terminal if self.settings.brief is None else self.settings.brief):
             return [Table(FIELD_VALUE, whole)]
-        typed = opened.typed_of(document)
-        rows = object_rows(opened.kind, document, brief=lambda message, name: (id(message), name) in typed)
+        rows = object_rows(kind, document, brief=lambda message, name: (id(message), name) in typed)
         told: list[Part] = [Table(FIELD_VALUE, rows)]
         if self.settings.brief is None and len(rows) < len(whole):
-            command = f"show {opened.kind.segment} {quote(str(document['name']))}"
+            command = f"show {kind.segment} {quote(str(document['name']))}"
             left = len(whole) - len(rows)
             told.append(f"{left} default{'s are' if left > 1 else ' is'} not shown. To see all: {command}")
         return told
