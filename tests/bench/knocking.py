@@ -1,7 +1,10 @@
-"""What a TCP probe costs at least: `python -m tests.bench.knocking PORT SECONDS`, the addresses on standard input.
+"""What a TCP probe costs at least: `python -m tests.bench.knocking PORT SECONDS [GRAIN]`, the addresses on standard
+input.
 
 One epoll loop connects to each address once a second, spread over it, and resets what was taken. It prints the
-processor time of one connection in seconds. `once` connects to each address once, as fast as it can.
+processor time of one connection in seconds. With a grain, in seconds, connections that are due within it begin together
+at its end; it prints how many seconds after their times 99 % of them begin. `once` connects to each address once, as
+fast as it can.
 """
 
 from __future__ import annotations
@@ -43,6 +46,20 @@ class _Loop:
             self.taken += ready.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
             ready.close()  # takes it out of the epoll, too
 
+    def hear_all(self) -> None:
+        """Until all were taken, for a second at most."""
+        ends = time.monotonic() + 1
+        while self.waiting and time.monotonic() < ends:
+            self.hear(0.1)
+
+
+def free(seconds: float = 0.3) -> float:
+    """The part of a processor that a program gets which wants one."""
+    used, begun = time.process_time(), time.monotonic()
+    while (took := time.monotonic() - begun) < seconds:
+        pass
+    return (time.process_time() - used) / took
+
 
 def knock(addresses: list[str], port: int, seconds: float) -> float:
     """Processor time a connection. Raises RuntimeError where fewer than nine in ten were taken."""
@@ -53,8 +70,25 @@ def knock(addresses: list[str], port: int, seconds: float) -> float:
             loop.ask(addresses[asked % len(addresses)])
             asked += 1
         loop.hear(0.01)
+    loop.hear_all()
     used = time.process_time() - used
     return used / _most(loop.taken, asked)
+
+
+def late(addresses: list[str], port: int, seconds: float, grain: float) -> float:
+    """Seconds after their times within which 99 % of the connections begin. Raises RuntimeError where fewer than nine
+    in ten were taken."""
+    loop, begun, found, wakes = _Loop(port), time.monotonic(), list[float](), 1
+    while (now := time.monotonic() - begun) < seconds:
+        if now >= wakes * grain:
+            wakes = int(now / grain) + 1
+            while (due := len(found) / len(addresses)) < (wakes - 1) * grain:
+                loop.ask(addresses[len(found) % len(addresses)])
+                found.append(now - due)
+        loop.hear(max(0.0, begun + wakes * grain - time.monotonic()))
+    loop.hear_all()
+    _most(loop.taken, len(found))
+    return sorted(found)[len(found) * 99 // 100]
 
 
 def once(addresses: list[str], port: int) -> None:
@@ -64,9 +98,7 @@ def once(addresses: list[str], port: int) -> None:
     for address in addresses:
         loop.ask(address)
         loop.hear(0 if len(loop.waiting) < _AT_ONCE else 1)
-    ends = time.monotonic() + 1
-    while loop.waiting and time.monotonic() < ends:
-        loop.hear(0.1)
+    loop.hear_all()
     _most(loop.taken, len(addresses))
 
 
@@ -77,4 +109,5 @@ def _most(taken: int, asked: int) -> int:
 
 
 if __name__ == "__main__":
-    print(knock(sys.stdin.read().split(), int(sys.argv[1]), float(sys.argv[2])))
+    given = sys.stdin.read().split(), int(sys.argv[1]), float(sys.argv[2])
+    print(late(*given, float(sys.argv[3])) if len(sys.argv) > 3 else knock(*given))

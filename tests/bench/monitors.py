@@ -25,6 +25,7 @@ from dataplane.drivers import selection
 from dataplane.errors import EngineError
 from dataplane.forwarding import maglev as hashing
 from dataplane.forwarding.rewrite import checksum, ip_header
+from tests.bench import knocking
 from tests.bench.measure import Effort, Samples, Unmeasurable, paired
 from tests.drivers import PREFERRED
 from tests.health.crowd import ENGINE, PORT, Crowd, batch, crowd, quick
@@ -44,6 +45,11 @@ ANSWER = 45.0
 """Seconds within which an engine that is busy with thousands of probes a second tells its status."""
 SHARE, FEW = 0.2, 0.05
 """Of a core, that a bare loop needs to connect to all servers of a crowd every second."""
+GRAIN = 0.04
+"""Seconds: a bare loop that connects begins what is due within it together, where it is about how late that is. An
+engine that begins its probes less often is later than it."""
+REMEMBERED, LASTS = 10_000, 20.0
+"""Probes of which an engine remembers how late they were, and seconds that all rounds about it take together."""
 SPREAD = 2.0
 """Seconds after which probes that began together are spread over their interval."""
 EVERY = 0.0002
@@ -72,7 +78,7 @@ def costs(servers: int, seconds: float, rounds: int, mode: str, names: Sequence[
         for version, name in enumerate(names, 1):
             there.publish(there.services([MONITORS[name]], mode=mode), version)
             if there.process is None:
-                there.start(PREFERRED)
+                there.start(PREFERRED, patience=PATIENCE)
             _settled(there, version)
             begun, ran = time.monotonic(), _probes(there)
 
@@ -100,8 +106,10 @@ def _beside_bare_loop(there: Crowd, seconds: float, rounds: int) -> tuple[list[f
 
 
 def _trim(there: Crowd, share: float, servers: int) -> None:
-    """Leave so many of the servers that the bare loop needs this share of a core to connect to each once a second: what
-    is late, and how late, is asked of every machine at a load that is as much for it. servers: at most."""
+    """Leave so many of the servers that the bare loop needs this share of what a program gets of a core to connect to
+    each once a second. So what is late, and how late, is asked of every machine at a load that is as much for it,
+    whatever else runs there. servers: at most."""
+    share *= knocking.free()
     del there.addresses[max(20, min(servers, round(share / _knocking(there, 0.5)))) :]
 
 
@@ -115,10 +123,17 @@ def _start_of_bare_loop(there: Crowd, pools: int) -> float:
     return time.monotonic() - began
 
 
-def _knocking(there: Crowd, seconds: float) -> float:
-    """Processor time of one connection to the servers, by a loop that does nothing else. Of thousands it connects to
-    some: one program answers for all of them, and to the engine as well."""
-    command = [sys.executable, "-m", "tests.bench.knocking", str(PORT), str(seconds)]
+def _beside_bare_timer(there: Crowd, seconds: float) -> tuple[float, float]:
+    """Milliseconds after their times within which 99 % of the engine's probes begin, and 99 % of a bare loop's
+    connections in the same seconds: whatever has the processors keeps it waiting, too."""
+    bare = _knocking(there, seconds, GRAIN)
+    return float(_told(there)["monitors"]["late"]["p99"]) * 1000, bare * 1000
+
+
+def _knocking(there: Crowd, seconds: float, *grain: float) -> float:
+    """Processor time of one connection to the servers, by a loop that does nothing else; with a grain, how late 99 % of
+    them begin. Of thousands it connects to some: one program answers for all of them, and to the engine as well."""
+    command = [sys.executable, "-m", "tests.bench.knocking", *map(str, (PORT, seconds, *grain))]
     argv = ["nsenter", f"--net={there.engine.path}", *command]
     addresses = "\n".join(there.addresses[:: 1 + len(there.addresses) // KNOCKED])
     return float(subprocess.run(argv, input=addresses, stdout=subprocess.PIPE, text=True, check=True).stdout)
@@ -138,16 +153,19 @@ def many(effort: Effort) -> Iterator[Samples]:
             bare = _start_of_bare_loop(there, pools)
             there.publish(there.services([MONITORS["TCP"]], pools=pools))
             began = time.monotonic()
-            there.start(PREFERRED)
+            there.start(PREFERRED, patience=PATIENCE)
             _settled(there, 1)
             yield Samples(f"up, {name}", "s", [time.monotonic() - began - SPREAD], [bare], note=servers)
             ran, begun = _probes(there), time.monotonic()
             values, loop = _beside_bare_loop(there, max(1.0, 8 * effort.scale), min(effort.rounds, 3))
             told = _told(there)["monitors"]  # comes seconds late itself where the engine has much to do
             rate = (told["probes"] - ran) / (time.monotonic() - begun)
-            late = told["late"]["p99"] * 1000
             yield Samples(f"probes, {name}", "of a core", values, loop, note=f"{rate:,.0f} probes/s")
-            yield Samples(f"late, {name}", "ms", [late], note=f"99 % of the probes begin within it; {servers}")
+            seconds = max(0.5, effort.scale * REMEMBERED / len(there.addresses))
+            rounds = max(1, min(effort.rounds, round(LASTS / seconds)))
+            late, bare_late = zip(*(_beside_bare_timer(there, seconds) for _ in range(rounds)), strict=True)
+            note = f"99 % of the probes begin within it; {servers}"
+            yield Samples(f"late, {name}", "ms", late, bare_late, "connections of a bare loop, due within 40 ms", note)
     yield from failing(effort, most, 1, rounds=1, share=SHARE)
 
 
@@ -173,7 +191,7 @@ def failing(
         if pools > 1:
             services = [_with(one, there.addresses[(n + 1) % servers]) for n, one in enumerate(services)]
         there.publish(services)
-        there.start(driver)
+        there.start(driver, patience=PATIENCE)
         _settled(there, 1)
         values, worst = [], []
         for number in range(min(effort.rounds, rounds)):

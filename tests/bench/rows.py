@@ -150,15 +150,15 @@ ROWS = (
         | dict.fromkeys(("half-open", "HTTP", "UDP", "PING", "TCP in a tunnel"), at_most(1.8, 2.5)),
     ),
     Row(
-        "crowd", "5,000 servers, each probed every second, or as many as a bare loop does in 0.2 of a core",
+        "crowd", "5,000 servers, each probed every second, or as many as a bare loop does in 0.2 of its share",
         "a bare epoll loop over the same", "monitors:many",
         {"up, 1 pool": at_most(8, 15), "up, pools of two": at_most(8, 15)}
         | {f"probes, {pools}": at_most(1.3, 1.5) for pools in ("1 pool", "pools of two")}
-        | {f"late, {pools}": at_most(50, 100) for pools in ("1 pool", "pools of two")}
+        | {f"late, {pools}": at_most(1.25, 2.5) for pools in ("1 pool", "pools of two")}
         | {"1 pool": at_most(500, 1000)},
     ),
     Row(
-        "verdicts", "a tenth of 1,000 servers falls silent, or of as many as a bare loop does in 0.05 of a core", "",
+        "verdicts", "a tenth of 1,000 servers falls silent, or of as many as a bare loop does in 0.05 of its share", "",
         "monitors:verdicts", {"1 pool": at_most(300, 1000)},
     ),
     Row(

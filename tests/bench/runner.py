@@ -21,8 +21,9 @@ from . import machine
 from .measure import Effort, Measure, Unmeasurable
 from .report import Result, decode, encode
 
-PATIENCE = 180.0
-"""Seconds that a row may take; more means that it hangs."""
+PATIENCE = 600.0
+"""Seconds that a row may take; more means that it hangs. Beside programs that take a processor each, the longest takes
+five times as long as alone."""
 MERCY = 15.0
 """Seconds that a row which is told to end has for its clearing up."""
 UNMEASURABLE = 3

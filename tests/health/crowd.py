@@ -65,14 +65,14 @@ class Crowd:
             store.executescript(sqlite.SCHEMA)
             sqlite.write(store, version, services, plan.Common())
 
-    def start(self, driver: str, *options: str) -> None:
-        """Run the engine and wait until it answers. options: more of `avi-se run`."""
+    def start(self, driver: str, *options: str, patience: float = 60.0) -> None:
+        """Run the engine and wait until it answers, at most so many seconds. options: more of `avi-se run`."""
         self.server.run(lambda: selection.prepare_peer(driver, "up0"))
         words = [sys.executable, "-m", "dataplane", "run", "--state", str(self.folder), "--name", self.name]
         argv = ["nsenter", f"--net={self.engine.path}", *words, "--interface", "up0", "--driver", driver, *options]
         with (self.folder / "engine.log").open("ab") as log:
             self.process = forked.popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        until(lambda: self.status() is not None, self.log, 60)
+        until(lambda: self.status() is not None, self.log, patience)
 
     def stop(self) -> None:
         """End the engine."""
