@@ -382,9 +382,11 @@ class Pools:
         if changes := self.history.young(name, self._oldest(name)):
             translate.replay(slots, service, changes)
             return slots
+        if not service.former:
+            return slots
         now = self._now()
         enabled = tuple((s.address, s.weight, s.generation) for s in service.servers if s.enabled)
-        told = [*service.former, plan.Former(now, enabled)] if service.former else []
+        told = [*service.former, plan.Former(now, enabled)]
         known = {translate.life(s) for s in service.servers if s.enabled or translate.still_serves(s, now)}
         everybody = sorted({life for former in told for life in translate.former_lives(former)})
         until = 0.0

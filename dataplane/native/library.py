@@ -37,8 +37,8 @@ class Buffer(Protocol):
         """Where the first stands, and how many there are."""
 
 
-def address(held: Buffer | bytearray | mmap.mmap) -> int:
+def address(held: Buffer | bytearray | memoryview | mmap.mmap) -> int:
     """Where numbers or bytes stand. They must outlive the call, and keep their length."""
-    if not isinstance(held, bytearray | mmap.mmap):
+    if not isinstance(held, bytearray | memoryview | mmap.mmap):
         return held.buffer_info()[0]
     return ctypes.addressof(ctypes.c_char.from_buffer(held)) if held else 0

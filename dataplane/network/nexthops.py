@@ -27,13 +27,18 @@ class NextHops:
             return list(map(self.by_route, servers))
         near = self._network.prefixes(self._interfaces())
         macs = {i.index: self._network.neighbours(i.index) for i in self._interfaces() if self._network.is_up(i.index)}
-        hops = []
-        for server, attached in zip(servers, near.find_all(servers), strict=True):
-            if attached is None or attached[0].index not in macs:
-                hops.append(NOWHERE)
-            else:
-                hops.append(NextHop(attached[0].index, macs[attached[0].index].get(server), attached[1]))
-        return hops
+        found = near.find_all(servers)
+        attached = found[0] if found else None
+        if attached is not None and attached[0].index in macs and found.count(attached) == len(found):
+            # The servers of most pools are on one network, and a start looks for all of them.
+            index, own = attached[0].index, attached[1]
+            return [NextHop(index, mac, own) for mac in map(macs[index].get, servers)]
+        return [
+            NOWHERE
+            if attached is None or attached[0].index not in macs
+            else NextHop(attached[0].index, macs[attached[0].index].get(server), attached[1])
+            for server, attached in zip(servers, found, strict=True)
+        ]
 
     def on_segment(self, server: bytes) -> NextHop:
         """The next hop towards a server on an attached network: the server itself."""

@@ -86,17 +86,31 @@ def test_a_filter_forgets_a_word_only_when_the_last_of_its_bit_is_gone() -> None
     rnd = random.Random(2)
     words = [rnd.randbytes(4) for _ in range(3000)]
     one = Filter(bytearray(layout.FILTER_SIZE))
-    one.add(words)
+    one.add(b"".join(words))
     half = Filter(bytearray(layout.FILTER_SIZE))
-    half.add(words[1500:])
+    half.add(b"".join(words[1500:]))
     assert one.bits != half.bits
     one.remove(words[:1500])
     assert one.bits == half.bits
-    one.add(words[2000:2001])
+    one.add(words[2000])
     one.remove(words[1500:])
     assert sum(byte.bit_count() for byte in one.bits) == 1
     one.remove(words[2000:2001])
     assert one.bits == Filter(bytearray(layout.FILTER_SIZE)).bits
+
+
+def test_a_filter_has_the_same_words_by_the_native_loop_and_by_python() -> None:
+    rnd = random.Random(4)
+    keys = rnd.randbytes(500 * 16) + 3 * rnd.randbytes(16)
+    native, here = (Filter(bytearray(layout.FILTER_SIZE)) for _ in range(2))
+    native.add(keys, 16, 10)
+    here.add_here(keys, 16, 10)
+    assert any(here.bits)
+    assert native.bits == here.bits
+    words = [keys[at + 10 : at + 14] for at in range(0, len(keys), 16)]
+    for one in (native, here):
+        one.remove(words)
+        assert not any(one.bits)
 
 
 def test_runs_of_places_are_given_out_once_and_join_when_they_come_back() -> None:

@@ -57,14 +57,24 @@ class Numbers:
         self.end = max(taken, default=self._first - 1) + 1
         self._free = [n for n in range(self._first, self.end) if n not in taken]
 
+    @property
+    def room(self) -> int:
+        """How many are free."""
+        return len(self._free) + self._limit - self.end
+
     def take(self) -> int:
         """A number that is free. Raises DriverError when there is none."""
-        if self._free:
-            return self._free.pop()
-        if self.end == self._limit:
+        return self.take_some(1)[0]
+
+    def take_some(self, wanted: int) -> list[int]:
+        """So many numbers that are free. Raises DriverError when there are not as many; then none is taken."""
+        if wanted > self.room:
             raise DriverError(f"there is room for no more than {self._limit - self._first} {self._what}")
-        self.end += 1
-        return self.end - 1
+        again = min(wanted, len(self._free))
+        taken = [self._free.pop() for _ in range(again)]
+        taken += range(self.end, self.end + wanted - again)
+        self.end += wanted - again
+        return taken
 
     def give(self, number: int) -> None:
         """Take a number back."""

@@ -92,6 +92,7 @@ class MapCounters:
         self._maps = held
         self._numbers = Numbers(held["counters"].max_entries, "services and servers together")
         self._of_former_services: set[int] = set()
+        self._ready: list[int] = []  # begun from zero, and nobody's yet
         self.lock = threading.Lock()
 
     def start(self, used: Iterable[int]) -> None:
@@ -105,17 +106,29 @@ class MapCounters:
 
     def new(self, wanted: int) -> list[int]:
         """So many counters, from zero. Raises DriverError."""
-        if not wanted:
-            return []
+        if wanted > len(self._ready):
+            self._prepare(wanted - len(self._ready))
+        at = len(self._ready) - wanted
+        numbers, self._ready = self._ready[at:], self._ready[:at]
+        return numbers
+
+    def expect(self, wanted: int) -> None:
+        """So many will be asked for, a few at a time: they are set to zero together, where there is room for all."""
+        missing = wanted - len(self._ready)
+        if 0 < missing <= self._numbers.room:
+            self._prepare(missing)
+
+    def _prepare(self, wanted: int) -> None:
+        """Have so many more begin from zero. Raises DriverError."""
         with self.lock:
-            numbers = [self._numbers.take() for _ in range(wanted)]
+            numbers = self._numbers.take_some(wanted)
             keys = array("I", numbers).tobytes()
             for name, size in (("counters", 16), ("slow_counters", 16), ("handshakes", 32)):
                 self._maps[name].update_all(keys, bytes(size * self._maps[name].copies * wanted))
             for number in self._of_former_services.intersection(numbers):
                 self._forget_drops(number)
             self._of_former_services.difference_update(numbers)
-            return numbers
+        self._ready += numbers
 
     def give(self, number: int) -> None:
         """Take a server's counter back."""

@@ -72,7 +72,8 @@ _SERVICE = struct.Struct("=8sIIIIHBxI")
 _SERVICE_KEY = struct.Struct("=4s2sBx")
 _RANGE_KEY = struct.Struct("=I4sBx2s")
 _SOURCE_MAC = struct.Struct("=I4s6s2x")
-source_mac_word = itemgetter(slice(10, 14))
+SOURCE_MAC_WORD_AT = 10
+source_mac_word = itemgetter(slice(SOURCE_MAC_WORD_AT, SOURCE_MAC_WORD_AT + 4))
 """The part of a key of `source_macs` that stands in the filter: the last four bytes of the MAC address."""
 _ANY_ADDRESS = bytes(4)
 _SERVICE_DROP = struct.Struct("=II")

@@ -72,9 +72,11 @@ class MapPools:
         self._details_map.close()
 
     def expect(self, pools: Iterable[Pool]) -> None:
-        """Make room for the tables of pools that are new, in one call: each call waits for all packets. Raises
-        DriverError."""
-        self._slabs.reserve(sum(pool.uuid not in self.held for pool in pools))
+        """Make room for the tables of pools that are new, in one call: each call waits for all packets. Their servers'
+        counters begin together. Raises DriverError."""
+        new = [pool for pool in pools if pool.uuid not in self.held]
+        self._slabs.reserve(len(new))
+        self._counters.expect(sum(len(pool.targets) for pool in new))
 
     def put(self, pool: Pool) -> Pool:
         """Add or replace a pool: one word is stored. Returns it as it is held: its table not twice, where the maps hold

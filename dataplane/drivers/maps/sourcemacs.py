@@ -29,8 +29,9 @@ class SourceMacs:
         """Add what a pool has after a change and not before. Raises DriverError."""
         keys = _keys(number, mode, after) - _keys(number, mode, before)
         if keys:
-            self._filter.add(map(layout.source_mac_word, keys))
-            self._map.update_all(b"".join(keys), u32(1) * len(keys))
+            joined = b"".join(keys)
+            self._filter.add(joined, len(joined) // len(keys), layout.SOURCE_MAC_WORD_AT)
+            self._map.update_all(joined, u32(1) * len(keys))
 
     def remove(self, number: int, mode: str, before: Known, after: Known) -> None:
         """Remove what a pool has before a change and not after."""

@@ -393,7 +393,7 @@ class MapTables:
         there = self._maps["addresses"].lookup(address) is not None
         if flags:
             if not there:
-                self._address_filter.add([address])
+                self._address_filter.add(address)
             self._maps["addresses"].update(address, u32(flags))
         elif there:
             self._maps["addresses"].delete(address)
