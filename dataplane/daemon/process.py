@@ -100,6 +100,16 @@ def _free(network: Network, name: str) -> tuple[str, ...]:
     raise NetworkError("no Ethernet interface is up and has an IPv4 address", remedy="--interface names one")
 
 
+def _shared(first: plan.Plan) -> plan.Common:
+    """What the engines share, of a whole plan. Raises PlanError where it cannot be read."""
+    if "" in first.damaged:  # which services are this engine's is not known
+        raise PlanError(
+            f"what the engines share cannot be read: {first.damaged['']}",
+            remedy="save a service engine group again in avi-shell",
+        )
+    return first.common or plan.Common()
+
+
 async def clean(state: Path, name: str) -> list[str]:
     """Remove what an engine left that does not run any more. Returns what was done, in words. Raises EngineError,
     DriverError where it runs."""
@@ -254,17 +264,48 @@ class Daemon:
         return bool(driver.adopted().pools)
 
     async def _start(self, network: Network) -> Engine:
-        settings = self._settings
-        name = self._instance
+        common = await self._source.common()
+        # A thread reads the plan while the kernel looks through the program: each takes a tenth of a second and more.
+        reading = asyncio.ensure_future(self._source.read())
+        engine: Engine | None = None
+        driver: Driver | None = None
+        try:
+            common = common or _shared(await reading)
+            driver, interfaces, wanted = await self._chosen(network, common)
+            first = await reading
+            _shared(first)
+            record = KernelSettings(self._record)
+            announced = VipRecord(self._settings.state / f"{self._settings.name}{SUFFIX}")
+            self._joining.follow(first)
+            arp = GratuitousArp()
+            engine = Engine(
+                self._settings.name, interfaces, driver, network, [arp], record, announced, self._joining, self._events
+            )
+            self._joining.recall(engine)
+            await engine.start(first)
+        except BaseException:
+            reading.cancel()
+            if engine is not None:
+                await engine.close(keep=self._kept(engine.driver))
+            elif driver is not None:
+                driver.close(keep=self._kept(driver))
+            raise
+        self._engine = engine
+        for note in driver.notes():
+            engine.events.tell(kinds.DRIVER_NOTE, THIS_ENGINE, note)
+        chosen = f"driver {driver.name} ({self._reason})"
+        if driver.name != wanted.entries[0].name:
+            engine.events.tell(kinds.DRIVER_FALLBACK, THIS_ENGINE, chosen)
+            chosen = f"driver {driver.name}"  # the reason is told once
+        started = f"service engine {engine.name}: {chosen} on {', '.join(interfaces)}"
+        engine.events.tell(kinds.ENGINE_STARTED, THIS_ENGINE, started)
+        return engine
+
+    async def _chosen(self, network: Network, common: plan.Common) -> tuple[Driver, tuple[str, ...], registry.Wanted]:
+        """The driver, the interfaces that it has, and which drivers were wanted. Raises DataplaneError."""
+        settings, name = self._settings, self._instance
         devices = {device.name: device for device in map(parse, settings.interfaces)}
         interfaces = tuple(devices) or _free(network, name)
-        first = await self._source.read()
-        if "" in first.damaged:  # which services are this engine's is not known
-            raise PlanError(
-                f"what the engines share cannot be read: {first.damaged['']}",
-                remedy="save a service engine group again in avi-shell",
-            )
-        common = first.common or plan.Common()
         group = common.engines.get(settings.name, "Default-Group")
         use, pmd = common.drivers.get(group, 0), common.pmds.get(group, 0)
         cards = any(device.whole for device in devices.values())
@@ -278,33 +319,7 @@ class Daemon:
         except BaseException:
             selection.unprepare(made)
             raise
-        engine = None
-        try:
-            record = KernelSettings(self._record)
-            announced = VipRecord(settings.state / f"{settings.name}{SUFFIX}")
-            self._joining.follow(first)
-            arp = GratuitousArp()
-            engine = Engine(
-                settings.name, interfaces, driver, network, [arp], record, announced, self._joining, self._events
-            )
-            self._joining.recall(engine)
-            await engine.start(first)
-        except BaseException:
-            if engine is None:
-                driver.close(keep=self._kept(driver))
-            else:
-                await engine.close(keep=self._kept(driver))
-            raise
-        self._engine = engine
-        for note in driver.notes():
-            engine.events.tell(kinds.DRIVER_NOTE, THIS_ENGINE, note)
-        chosen = f"driver {driver.name} ({self._reason})"
-        if driver.name != wanted.entries[0].name:
-            engine.events.tell(kinds.DRIVER_FALLBACK, THIS_ENGINE, chosen)
-            chosen = f"driver {driver.name}"  # the reason is told once
-        started = f"service engine {engine.name}: {chosen} on {', '.join(interfaces)}"
-        engine.events.tell(kinds.ENGINE_STARTED, THIS_ENGINE, started)
-        return engine
+        return driver, interfaces, wanted
 
     async def _follow(self, engine: Engine, speaker: Speaking, requests: Requests) -> None:
         while True:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from dataplane.plan import Mark, Plan
+from dataplane.plan import Common, Mark, Plan
 from dataplane.plan.unconfirmed import Unconfirmed
 
 
@@ -17,6 +17,10 @@ class PlanSource(Protocol):
 
     async def read(self) -> Plan:
         """The whole plan as it is now; an empty one where there is none yet. Raises PlanError."""
+
+    async def common(self) -> Common | None:
+        """What the engines share, as it is now: read in no time, however long the plan is. None where there is none, or
+        it cannot be read: `read` tells why."""
 
     async def newer(self, after: Mark) -> Plan:
         """Wait until there is a newer version than `after`, and return what changed since. Returns the whole plan where

@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from dataplane.errors import PlanError
-from dataplane.plan import Mark, Plan, sqlite, unconfirmed
+from dataplane.plan import Common, Mark, Plan, sqlite, unconfirmed
 from dataplane.plan.unconfirmed import Unconfirmed
 
 LOOK_EVERY = 0.1
@@ -57,6 +57,10 @@ class StoreSource:
         """Reads the table `plan` in one transaction."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._whole)
 
+    async def common(self) -> Common | None:
+        """Reads one row."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._common)
+
     async def newer(self, after: Mark) -> Plan:
         """Looks again and again until the store has a newer version, or is another one."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._wait, after)
@@ -75,6 +79,13 @@ class StoreSource:
         self._closing = True
         self._wake.set()
         self._thread.shutdown()
+
+    def _common(self) -> Common | None:
+        with suppress(PlanError, sqlite3.Error), self._connection() as connection:
+            if connection is not None:
+                sqlite.state(connection)  # which refuses a layout of another release
+                return sqlite.read_common(connection)
+        return None
 
     def _whole(self) -> Plan:
         self._changed()

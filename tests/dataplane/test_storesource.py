@@ -51,6 +51,22 @@ def test_a_store_that_is_not_there_yet_is_an_empty_plan(tmp_path: Path) -> None:
     follow(tmp_path, job)
 
 
+def test_what_the_engines_share_is_read_alone_where_it_can_be(tmp_path: Path) -> None:
+    async def told(source: PlanSource) -> None:
+        found.append(await source.common())
+
+    found: list[Common | None] = []
+    follow(tmp_path, told)
+    with closing(sqlite3.connect(tmp_path / "config.db")) as made:
+        for damage in (None, "UPDATE plan SET document = '{' WHERE key = ''", "PRAGMA user_version = 99"):
+            with made:
+                made.executescript(sqlite.SCHEMA)
+                sqlite.write(made, 1, [SERVICE], Common({"g": 2}))
+                made.execute(damage or "SELECT 1")
+            follow(tmp_path, told)
+    assert found == [None, Common({"g": 2}, version=1), None, None]
+
+
 def test_what_changed_is_told_and_no_more(tmp_path: Path, store: sqlite3.Connection) -> None:
     async def job(source: PlanSource) -> None:
         first = await source.read()

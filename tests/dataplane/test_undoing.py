@@ -32,6 +32,9 @@ class Source:
     async def read(self) -> Plan:
         raise NotImplementedError
 
+    async def common(self) -> Common | None:
+        raise NotImplementedError
+
     async def newer(self, after: Mark) -> Plan:
         raise NotImplementedError
 
