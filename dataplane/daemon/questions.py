@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 from typing import Any, NamedTuple
 
-from dataplane.daemon.enginetables import TABLES
 from dataplane.foreign import jsontext
 from dataplane.foreign.errors import ForeignError
 from dataplane.foreign.text import harmless
@@ -62,6 +61,8 @@ def _text(value: Any) -> str:
 
 
 def _table(value: Any) -> str:
+    from dataplane.daemon.enginetables import TABLES  # late: nobody asks for a table before the engine has started
+
     return "" if isinstance(value, str) and value in TABLES else f"one of {', '.join(TABLES)}"
 
 

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from dataplane.client import short_path
-from dataplane.daemon import diagnose, enginetables, impact, questions, status, undoing
+from dataplane.daemon import questions, status, undoing
 from dataplane.daemon.aspect import Aspect
 from dataplane.daemon.capturing import Capturing
 from dataplane.daemon.enginerates import EngineRates
-from dataplane.engine import flowquery
 from dataplane.engine.engine import Engine
 from dataplane.errors import EngineError
 from dataplane.foreign.errors import ForeignError
@@ -192,17 +191,25 @@ class Requests:
                 wanted = Mark(fields["version"], fields["identity"], fields["epoch"])
                 return {"applied": await self._wait(wanted, fields["timeout"])}
             case "diagnose":
+                from dataplane.daemon import diagnose  # late, as other modules of single questions: not for a start
+
                 return await diagnose.diagnose(engine, fields["pool"], fields["server"], tell)
             case "flow":
+                from dataplane.engine import flowquery
+
                 told = await flowquery.explain(engine, fields["virtualservice"], fields["client"], fields["port"])
                 return {"name": engine.name} | told
             case "table":
+                from dataplane.daemon import enginetables
+
                 return enginetables.report(engine, fields["word"])
             case "drops":
                 if self._capturing is None:
                     raise EngineError("this engine captures nothing")
                 return await self._capturing.drops(fields["virtualservice"], fields["look"])
             case "impact":
+                from dataplane.daemon import impact
+
                 return await impact.known(engine, fields["pools"], fields["servers"], fields["within"])
             case "capture":
                 return {"name": engine.name} | await self._captures().begin(fields)

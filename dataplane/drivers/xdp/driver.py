@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dataplane.bpf import bpffs, memory
 from dataplane.bpf.bpffs import BPFFS
@@ -20,12 +21,9 @@ from dataplane.bpf.programs import Program
 from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.holder import MapHolder
 from dataplane.drivers.maps.layout import NAMES, PINNED, RENEWABLE
-from dataplane.drivers.maps.slowcapture import SlowCapture
 from dataplane.drivers.maps.tables import MapTables
 from dataplane.drivers.xdp import fitness
-from dataplane.drivers.xdp.asking import Asking
 from dataplane.drivers.xdp.attachment import Attachments
-from dataplane.drivers.xdp.capture import XdpCapture
 from dataplane.drivers.xdp.keeper import XdpKeeper
 from dataplane.drivers.xdp.pins import Pins
 from dataplane.drivers.xdp.senders import SenderSamples
@@ -33,13 +31,16 @@ from dataplane.drivers.xdp.sending import SendingWatch
 from dataplane.drivers.xdp.slowpath import Sender, SlowPath
 from dataplane.drivers.xdp.tracing import TracingLinks
 from dataplane.errors import DriverError
-from dataplane.forwarding.capture import Capture, Wanted
 from dataplane.forwarding.driver import OffloadingSender, Sending, Trace
 from dataplane.forwarding.dropreasons import TX_LOST
 from dataplane.forwarding.program import DSR
 from dataplane.forwarding.tracking import Flow
 from dataplane.forwarding.values import Counters, Interface, Vip
 from dataplane.kernel.objects import Owner
+
+if TYPE_CHECKING:
+    from dataplane.drivers.xdp.asking import Asking
+    from dataplane.forwarding.capture import Capture, Wanted
 
 log = logging.getLogger("avi-se")
 
@@ -151,6 +152,8 @@ class XdpDriver(MapHolder):
 
     def trace(self, frame: bytes, interface: int, flow: Flow) -> Trace:
         """What the program says. Its first call loads it once more."""
+        from dataplane.drivers.xdp.asking import Asking  # late: a start does without
+
         with self._asked:
             if self._asking is None:
                 self._asking = Asking(self._maps)
@@ -158,6 +161,9 @@ class XdpDriver(MapHolder):
 
     def capture(self, wanted: Wanted) -> Capture:
         """By a program that takes the other's place. Raises DriverError."""
+        from dataplane.drivers.maps.slowcapture import SlowCapture  # late: a start does without
+        from dataplane.drivers.xdp.capture import XdpCapture
+
         running = XdpCapture(wanted, self._of_program, lambda one: self.attachments.update(one or self._program))
         return SlowCapture(wanted, running, self._slow.frames)
 
