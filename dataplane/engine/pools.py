@@ -33,8 +33,6 @@ SETTLE = 0.5
 """Seconds that a new pool's servers have beyond their monitors' own time."""
 AT_ONCE = 64
 """Pools that a driver is given at a time, while threads make the next."""
-
-
 _LONGEST = 3600.0
 """Seconds for which changes are told to engines that begin later, where connections may be idle for ever."""
 
@@ -337,7 +335,8 @@ class Pools:
         if until is None:
             return False
         if time.monotonic() < until:
-            for service in services:
+            of_pool = self._index.of_pool(poolnames.parts(name).uuid)
+            for service in services if any(one.monitors for one in of_pool) else ():  # else nothing is asked of servers
                 vip, (servers, addresses) = socket.inet_aton(service.vip), self._index.members(service.pool_uuid)
                 enabled = (a for s, a in zip(servers, addresses, strict=True) if s.enabled)
                 if not all(self._is_known(service.pool_uuid, a, vip) for a in enabled):
@@ -384,9 +383,8 @@ class Pools:
             return slots
         if not service.former:
             return slots
-        now = self._now()
-        enabled = tuple((s.address, s.weight, s.generation) for s in service.servers if s.enabled)
-        told = [*service.former, plan.Former(now, enabled)]
+        now, servers = self._now(), [s for s in service.servers if s.enabled]
+        told = [*service.former, plan.Former(now, tuple((s.address, s.weight, s.generation) for s in servers))]
         known = {translate.life(s) for s in service.servers if s.enabled or translate.still_serves(s, now)}
         everybody = sorted({life for former in told for life in translate.former_lives(former)})
         until = 0.0

@@ -73,8 +73,15 @@ def joined(
     service: plan.Service, listed: Members, ups: Iterable[bool], next_hops: Iterable[NextHop], now: float
 ) -> tuple[PoolMember, ...]:
     """`members` from what is known of each, in the order of `listed`."""
-    known = zip(listed.servers, listed.addresses, ups, next_hops, strict=True)
-    found = tuple(member(service, server, address, up, next_hop, now) for server, address, up, next_hop in known)
+    known, enabled = zip(listed.servers, listed.addresses, ups, next_hops, strict=True), service.pool_enabled
+    found = tuple(
+        [
+            PoolMember(server, address, True, True, True, next_hop)  # most are like that, and a start makes thousands
+            if up and enabled and server.enabled
+            else member(service, server, address, up, next_hop, now)
+            for server, address, up, next_hop in known
+        ]
+    )
     if service.servers_needed and is_short(service, sum(one.usable for one in found)):
         return tuple(one._replace(usable=False, serves=False) for one in found)
     return found
@@ -165,7 +172,10 @@ def pool(
     """The pool's forwarding value. phases: of its slots where not all are stable; owned: its table if it is made, and
     made_of: its `shares`; before: its value until now, whose parts are used again where they are the same; name: the
     driver's for it, where that is not its uuid."""
-    targets = tuple(map(_target, found, _known(found, before.targets if before is not None else ())))
+    if before is None:
+        targets = tuple(map(_new_target, found))
+    else:
+        targets = tuple(map(_target, found, _known(found, before.targets)))
     owned = table(service, found) if owned is None else owned
     if before is not None and before.table is not owned and before.table == owned:
         owned = before.table
@@ -197,8 +207,12 @@ def _target(member: PoolMember, before: values.Target | None) -> values.Target:
         and before.generation == member.server.generation
     ):
         return before
-    generation = member.server.generation
-    return values.Target(member.address, member.up, mac, interface, source, member.serves, generation, path_mtu)
+    return _new_target(member)
+
+
+def _new_target(member: PoolMember) -> values.Target:
+    server, address, up, _, serves, (interface, mac, source, path_mtu) = member
+    return values.Target(address, up, mac, interface, source, serves, server.generation, path_mtu)
 
 
 @lru_cache(maxsize=16)
