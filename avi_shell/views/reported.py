@@ -13,6 +13,8 @@ Report = Mapping[str, Any]
 
 SLOWER, LEAST = 5, 0.02
 """How many times as long as usual, and how many seconds longer, a server that is called slow takes at least."""
+FEW = 5
+"""Answered probes that say something of how long a server takes: one of two may be late because somebody was busy."""
 _NAMED = 4
 """Slow servers that are named."""
 
@@ -53,7 +55,8 @@ def pools(uuid: str, live: Iterable[Report]) -> list[tuple[str, Report]]:
 
 def slow_servers(servers: Sequence[Report]) -> list[str]:
     """Of a pool's servers, those that answer probes much more slowly than is usual there."""
-    medians = {s["address"]: one for s in servers if (one := s.get("answers_in"))}  # older engines tell none
+    told = {s["address"]: s.get("answers_in") for s in servers}  # older engines tell none
+    medians = {address: one for address, one in told.items() if one and one["probes"] >= FEW}
     if len(medians) < 2:
         return []
     usual = sorted(one["median"] for one in medians.values())[(len(medians) - 1) // 2]

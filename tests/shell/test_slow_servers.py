@@ -32,6 +32,15 @@ def test_a_slow_server_is_named(medians: tuple[float | None, ...], slow: list[st
         )
 
 
+@pytest.mark.parametrize(("probes", "slow"), [(4, 0), (5, 1)])
+def test_a_few_probes_say_nothing(probes: int, slow: int) -> None:
+    servers = [
+        {"address": f"10.0.0.{n}", "answers_in": {"median": median, "slowest": 1.0, "probes": probes}}
+        for n, median in enumerate((0.3, 0.001))
+    ]
+    assert len(slow_servers(servers)) == slow
+
+
 def test_of_many_slow_servers_some_are_named() -> None:
     servers = [
         {"address": f"10.0.0.{n}", "answers_in": {"median": 0.3 * (n > 10), "slowest": 1.0, "probes": 20}}

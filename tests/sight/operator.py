@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -62,24 +63,29 @@ class Operator:
         assert all(line.startswith("show ") for line in lines)
         return "\n".join("\n".join(render.text_lines(self.type(line).parts)) for line in lines)
 
-    def finds(self, lines: tuple[str, ...], *causes: str) -> None:
+    def finds(self, lines: tuple[str, ...], *causes: str | re.Pattern[str]) -> None:
         """Wait until these commands name the cause, in all of these words."""
         shown = ""
 
         def named() -> bool:
             nonlocal shown
             shown = self.reads(*lines)
-            return all(cause in shown for cause in causes)
+            return not _missing(causes, shown)
 
-        until(named, lambda: f"{[cause for cause in causes if cause not in shown]} not in\n{shown}", longest=0.5)
+        until(named, lambda: f"{_missing(causes, shown)} not in\n{shown}", longest=0.5)
 
     @contextmanager
-    def is_told(self, lines: tuple[str, ...], *causes: str) -> Iterator[None]:
+    def is_told(self, lines: tuple[str, ...], *causes: str | re.Pattern[str]) -> Iterator[None]:
         """What is in it plants a fault: these commands name its cause afterwards, and did not before."""
         shown = self.reads(*lines)
-        assert not all(cause in shown for cause in causes), shown
+        assert _missing(causes, shown), shown
         yield
         self.finds(lines, *causes)
+
+
+def _missing(causes: tuple[str | re.Pattern[str], ...], shown: str) -> list[str | re.Pattern[str]]:
+    """The causes, words or patterns, that are not in what is shown."""
+    return [one for one in causes if not (one in shown if isinstance(one, str) else one.search(shown))]
 
 
 @contextmanager
