@@ -41,7 +41,7 @@ class OnWires:
     wires: dict[int, socket.socket]
     interfaces: dict[int, Interface]
 
-    def arrives(self, wire: int, deadline: float = 5.0) -> bytes:
+    def arrives(self, wire: int, deadline: float = 20.0) -> bytes:
         """The next frame at the far end of an interface."""
         self.wires[wire].settimeout(deadline)
         data, auxiliary, _, _ = self.wires[wire].recvmsg(1 << 16, 64)
