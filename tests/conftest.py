@@ -102,10 +102,16 @@ def leftovers(pids: Collection[int], mark: str) -> dict[str, list[str]]:
         "shared maps": lambda: [*_names(Path("/run/avi-se")), *_names(Path("/dev/shm/avi-se"))],
         "nftables tables": lambda: _output("nft", "list", "tables"),
     }
-    of_this_run = re.compile(rf"(?<!\d)({'|'.join(map(str, pids))})(?!\d)")
-    found = {kind: [name for name in look() if pids and of_this_run.search(name)] for kind, look in looks.items()}
+    found = {kind: [name for name in look() if bears(pids, name)] for kind, look in looks.items()}
     found["processes"] = _processes(mark)
     return {kind: names for kind, names in found.items() if names}
+
+
+def bears(pids: Collection[int], name: str) -> bool:
+    """Whether a name bears the number of one of these processes. Some digits of a longer number, or of the random
+    hexadecimal ones that names end with, are none."""
+    numbers = "|".join(map(str, pids))
+    return bool(pids and re.search(rf"(?<![0-9a-f])({numbers})(?![0-9a-f])", name))
 
 
 def _names(folder: Path) -> list[str]:
