@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Maglev's "Populate" (Eisenbud et al., NSDI 2016, section 3.4) with weights: the loop of maglev.fill_here(), a slot in
+/* Maglev's "Populate" (Eisenbud et al., NSDI 2016, section 3.4) with weights: the loop of maglev.fill_here(). A slot takes
  * 7 ns.
  *
- * Most of the time goes where the processor guesses wrong how far a walk goes to the next free slot. So several places
- * of a walk are looked at together, the more the fuller the table is: one look mostly finds one. What is taken is a byte
- * a slot, which one instruction looks at. The last slots, which walks would look for longest, are found from their side:
- * of those that are left the one that comes first on the walk.
+ * Most of the time is lost when the processor guesses wrong how far a walk goes to the next free slot. So several places
+ * of a walk are looked at together, more of them the fuller the table is: mostly one look finds a free one. Whether a slot
+ * is taken is a byte, so that one instruction looks at it. Walks would search longest for the last slots. So of the
+ * slots that are left, the one that comes first on the walk is chosen.
  *
  * Freestanding: no library, no allocation, no header but the compiler's own. */
 #include <stdint.h>
 
-#define LAST 64 /* so many slots are looked for from their side */
+#define LAST 64 /* so many last slots are chosen from what is left */
 
-/* One server's walk over the slots. credit: turns it has saved up, in parts of the heaviest weight; owner: what stands in
- * the table for it. */
+/* One server's walk over the slots. credit: the turns that it has saved, in parts of the heaviest weight. owner: its number
+ * in the table. */
 struct walk {
 	uint32_t position;
 	uint32_t skip;
@@ -22,7 +22,7 @@ struct walk {
 	uint32_t owner;
 };
 
-/* The place `by` further on; both below `slots`. */
+/* The place `by` slots further on. Both numbers are below `slots`. */
 static inline uint32_t step(uint32_t place, uint32_t by, uint32_t slots)
 {
 	uint32_t sum = place + by, less = sum - slots;
@@ -30,7 +30,7 @@ static inline uint32_t step(uint32_t place, uint32_t by, uint32_t slots)
 	return less < sum ? less : sum; /* the difference wraps around where the sum is a place */
 }
 
-/* Whether it is a walk's turn. */
+/* Whether it is this walk's turn. */
 static inline int turn(struct walk *walk, uint32_t heaviest)
 {
 	walk->credit += walk->weight;
@@ -40,7 +40,7 @@ static inline int turn(struct walk *walk, uint32_t heaviest)
 	return 1;
 }
 
-/* The first free place of a walk; there is one. width: 2, 4 or 8 places are looked at together. */
+/* The first free place of a walk. There must be one. width: 2, 4 or 8 places are looked at together. */
 static inline __attribute__((always_inline)) uint32_t next_free(const uint8_t *taken, uint32_t place, uint32_t skip,
 								uint32_t slots, const int width)
 {
@@ -68,8 +68,8 @@ static inline __attribute__((always_inline)) uint32_t next_free(const uint8_t *t
 	}
 }
 
-/* Whole rounds of turns while more than `until` slots are left, which is at least as many as there are walks. Returns how
- * many are left. */
+/* Makes whole rounds of turns while more than `until` slots are left. `until` is at least the number of walks. Returns how
+ * many slots are left. */
 static inline __attribute__((always_inline)) uint32_t rounds(struct walk *restrict walks, uint32_t count,
 							     uint32_t heaviest, uint16_t *restrict table, uint32_t slots,
 							     uint8_t *restrict taken, uint32_t left, uint32_t until,
@@ -92,7 +92,7 @@ static inline __attribute__((always_inline)) uint32_t rounds(struct walk *restri
 	return left;
 }
 
-/* The number that a multiple of `number` leaves 1 of, modulo `slots`; they are coprime (Euclid's algorithm). */
+/* The inverse of `number` modulo `slots`, by Euclid's algorithm. The two are coprime. */
 static uint32_t inverse(uint32_t number, uint32_t slots)
 {
 	int64_t before = 0, factor = 1;
@@ -110,7 +110,7 @@ static uint32_t inverse(uint32_t number, uint32_t slots)
 	return before < 0 ? before + slots : before;
 }
 
-/* Which of the free slots comes first on a walk. */
+/* The free slot that comes first on a walk. */
 static uint32_t first_of(const uint32_t *free, uint32_t count, const struct walk *walk, uint32_t slots)
 {
 	uint32_t first = 0, least = slots;
@@ -143,8 +143,9 @@ static inline uint32_t larger(uint32_t one, uint32_t other)
 	return one > other ? one : other;
 }
 
-/* Fills `table` with the walks' owners. At least one walk, places and skips below `slots`, skips coprime to it. taken: a
- * byte a slot, all zero before. The widths, and the shares of free slots at which they change, are the fastest found. */
+/* Fills `table` with the walks' owners. There is at least one walk; places and skips are below `slots`, skips are coprime to
+ * it. taken: a byte for each slot, all zero before. The widths, and the shares of free slots at which they change, are the
+ * fastest that were found. */
 void fill(struct walk *walks, uint32_t count, uint16_t *table, uint32_t slots, uint8_t *taken)
 {
 	uint32_t heaviest = 0, left = slots, known = 0, free[LAST], few = larger(count, LAST);
@@ -182,7 +183,7 @@ void fill(struct walk *walks, uint32_t count, uint16_t *table, uint32_t slots, u
 	}
 }
 
-#define BLOCK 128		 /* bytes that BLAKE2b takes at a time */
+#define BLOCK 128		 /* bytes of a block of BLAKE2b */
 #define ROUNDS 12
 #define DIGEST 16
 #define KEY 8
@@ -221,11 +222,11 @@ static inline uint64_t rotated(uint64_t word, int by)
 		MIX(v[3], v[4], v[9], v[14], WORD(b4), WORD(b5));                                                      \
 	} while (0)
 
-/* Keys and addresses fill the first word of a block alone. */
+/* Keys and addresses fill only the first word of a block. */
 #define WORD(at) ((at) ? 0 : first)
 
-/* BLAKE2b (RFC 7693 section 3.2) of a block of one word and zeros. bytes: so many with those before it; last: ~0 for the
- * last block. */
+/* BLAKE2b (RFC 7693 section 3.2) of a block of one word and zeros. bytes: the number of bytes up to this block's end. last:
+ * ~0 for the last block. */
 static inline void compress(uint64_t state[8], uint64_t first, uint64_t bytes, uint64_t last)
 {
 	uint64_t v[16];
@@ -252,8 +253,8 @@ static inline void compress(uint64_t state[8], uint64_t first, uint64_t bytes, u
 		state[i] ^= v[i] ^ v[i + 8];
 }
 
-/* Servers in the order of their addresses: runs are merged into longer ones, from `walks` to `room` and back. Returns
- * where they are then. */
+/* Sorts servers by their addresses. Runs are merged into longer ones, from `walks` to `room` and back. Returns where the
+ * sorted servers are. */
 static struct walk *sorted(struct walk *walks, struct walk *room, uint32_t count)
 {
 	for (uint32_t width = 1; width < count; width *= 2) {
@@ -275,9 +276,9 @@ static struct walk *sorted(struct walk *walks, struct walk *room, uint32_t count
 	return walks;
 }
 
-/* The walks of servers, in the order of their addresses, as maglev._walk() makes them. At first a walk's position is its
- * server's address, a number with the first byte in front. key: the seed's bytes. room: for as many walks. Returns where
- * the walks are. */
+/* Makes the servers' walks as maglev._walk() does, in the order of their addresses. Before, a walk's position is its
+ * server's address, as a number in network byte order. key: the seed's bytes. room: for as many walks. Returns where the
+ * walks are. */
 static struct walk *walks_of(struct walk *walks, struct walk *room, uint32_t count, uint64_t key, uint32_t slots)
 {
 	uint64_t keyed[8];
@@ -303,8 +304,8 @@ static struct walk *walks_of(struct walk *walks, struct walk *room, uint32_t cou
 	return walks;
 }
 
-/* Fills `table` for servers: their addresses, four bytes each, their weights, and what stands in the table for each. At
- * least one. seed: eight bytes. room: for two walks a server. taken: a byte a slot, all zero before. */
+/* Fills `table` for servers, at least one. Each has an address of four bytes, a weight, and a number that stands for it in
+ * the table. seed: eight bytes. room: for two walks a server. taken: a byte for each slot, all zero before. */
 void build(const uint32_t *addresses, const uint32_t *weights, const uint32_t *owners, uint32_t count, const uint64_t *seed,
 	   struct walk *room, uint16_t *table, uint32_t slots, uint8_t *taken)
 {
@@ -313,7 +314,7 @@ void build(const uint32_t *addresses, const uint32_t *weights, const uint32_t *o
 	fill(walks_of(room, room + count, count, *seed, slots), count, table, slots, taken);
 }
 
-/* How many slots every server owns. counts: zero before; of what is not below `servers`, nothing is counted. */
+/* Counts the slots of every server. counts: zero before. An owner that is not below `servers` is not counted. */
 void count(const uint16_t *table, uint32_t slots, uint32_t *counts, uint32_t servers)
 {
 	for (uint32_t slot = 0; slot < slots; slot++)

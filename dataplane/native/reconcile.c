@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whether two sets of keys are the same, told by sums over them: what of a hundred thousand members stands in the maps
- * after a restart is right unless a process was killed while it wrote.
+/* Tells by sums over them whether two sets of keys are the same. After a restart the maps hold a hundred thousand members.
+ * They are right unless a process was killed while it wrote.
  *
  * Freestanding: no library, no allocation, no header but the compiler's own. */
 #include <stdint.h>
@@ -8,7 +8,7 @@
 #define TARGET_MAC 0x4000
 #define FILTER_FACTOR 0x9E3779B1u
 
-/* Of some keys, each of them once: their number, and the sum of hashes. */
+/* The number of some keys and the sum of their hashes. Each key counts once. */
 struct sum {
 	uint64_t keys;
 	uint64_t hashes;
@@ -38,7 +38,7 @@ static inline uint64_t word(const void *at)
 	return found;
 }
 
-/* Stafford's mixer (variant 13): every bit of the result depends on every bit of the word. */
+/* Stafford's mixer (variant 13). Every bit of the result depends on every bit of the word. */
 static inline uint64_t mixed(uint64_t word)
 {
 	word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9ull;
@@ -46,28 +46,28 @@ static inline uint64_t mixed(uint64_t word)
 	return word ^ word >> 31;
 }
 
-/* A key of 16 bytes, with a value. */
+/* Adds a key of 16 bytes with its value. */
 static inline void add(struct sum *sum, const void *key, uint32_t value)
 {
 	sum->keys++;
 	sum->hashes += mixed(mixed(mixed(word(key)) ^ word((const char *)key + 8)) ^ value);
 }
 
-/* Entries of a map: keys of 16 bytes and values of 4, each side by side. */
+/* Adds entries of a map: keys of 16 bytes side by side, and values of 4 bytes side by side. */
 void entries(const char *keys, const uint32_t *values, uint32_t count, struct sum *sum)
 {
 	for (uint32_t i = 0; i < count; i++)
 		add(sum, keys + 16 * i, values[i]);
 }
 
-/* What `lives` holds of a pool: the first 16 of the 32 bytes of each detail, with the place of the target. */
+/* Adds what `lives` holds of a pool: the first 16 of the 32 bytes of each detail, with the place of the target. */
 void lives(const char *details, uint32_t first, uint32_t count, struct sum *sum)
 {
 	for (uint32_t i = 0; i < count; i++)
 		add(sum, details + 32 * i, first + i);
 }
 
-/* What `source_macs` holds of a layer-2 pool, and how often each place of the filter is used, 65,536 of them. */
+/* Adds what `source_macs` holds of a layer-2 pool. Counts how often each of the filter's 65,536 places is used. */
 void source_macs(const struct target *targets, uint32_t pool, uint32_t count, struct sum *sum, uint32_t *places)
 {
 	for (uint32_t i = 0; i < count; i++) {

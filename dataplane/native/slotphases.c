@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What becomes of slots when their pool changes and when time passes: the loops of dataplane/forwarding/slotphases.py,
- * which defines them. Most slots change nothing: they are passed over eight at a time.
+/* What becomes of slots when their pool changes and when time passes. dataplane/forwarding/slotphases.py defines these
+ * loops. Most slots do not change: they are passed over eight at a time.
  *
  * Freestanding: no library, no allocation, no header but the compiler's own. */
 #include <stdint.h>
@@ -9,7 +9,7 @@
 #define WIDE 8
 #define RUN 64
 
-/* Marks of slots; from WINDOW on: in transition, in the window of that number. */
+/* Marks of slots. A mark from WINDOW on means: in transition, in the window of that number. */
 enum { STABLE, TRACKED, WINDOW };
 enum { PHASE_STABLE, PHASE_TRANSITION, PHASE_TRACKED };
 
@@ -21,7 +21,7 @@ static inline uint64_t words(const void *at)
 	return found;
 }
 
-/* Every owner by its new number. numbers: by old number, NO_SERVER for who is gone. */
+/* Gives every owner its new number. numbers: the new one for each old one; NO_SERVER if the owner is gone. */
 void renumber(const uint16_t *owners, const uint16_t *numbers, uint16_t *renumbered, uint32_t slots)
 {
 	for (uint32_t slot = 0; slot < slots; slot++)
@@ -38,8 +38,8 @@ static inline int differ(const uint16_t *one, const uint16_t *other)
 	return different != 0;
 }
 
-/* Slots with another owner than before are in transition in `window`, where the former one goes on. serves: a byte a
- * member. Returns how many slots that are. Which slots differ is found first, for the processor would guess wrong. */
+/* Puts slots whose owner changed into transition in `window`, if the former owner serves on. serves: a byte for each
+ * member. Returns how many slots these are. Slots that differ are found first, because the processor guesses them wrong. */
 uint32_t begin(const uint16_t *before, const uint16_t *after, const uint8_t *serves, uint8_t *marks, uint16_t *former,
 	       uint32_t slots, uint32_t window)
 {
@@ -68,7 +68,7 @@ uint32_t begin(const uint16_t *before, const uint16_t *after, const uint8_t *ser
 	return begun;
 }
 
-/* The phases of slots by their marks, as forwarding.py numbers them. */
+/* The slots' phases by their marks, with the numbers of forwarding.py. */
 void phases(const uint8_t *restrict marks, uint8_t *restrict phases, uint32_t slots)
 {
 	for (uint32_t slot = 0; slot < slots; slot++) {
@@ -78,7 +78,7 @@ void phases(const uint8_t *restrict marks, uint8_t *restrict phases, uint32_t sl
 	}
 }
 
-/* The first slot from there on behind those that are seen to be stable, eight at a time. */
+/* Passes over stable slots, eight at a time. Returns the first slot that may not be stable. */
 static inline uint32_t past_stable(const uint8_t *marks, uint32_t slot, uint32_t slots)
 {
 	while (slot + WIDE <= slots && !words(marks + slot))
@@ -86,7 +86,7 @@ static inline uint32_t past_stable(const uint8_t *marks, uint32_t slot, uint32_t
 	return slot;
 }
 
-/* Slots in transition whose former owner does not serve are tracked. Returns how many. */
+/* Has slots in transition tracked if their former owner does not serve. Returns how many these are. */
 uint32_t end_unserved(uint8_t *marks, const uint16_t *former, const uint8_t *serves, uint32_t slots)
 {
 	uint32_t ended = 0;
@@ -100,7 +100,7 @@ uint32_t end_unserved(uint8_t *marks, const uint16_t *former, const uint8_t *ser
 	return ended;
 }
 
-/* Tracked slots are stable, but those that are kept (a byte a slot). Returns how many. */
+/* Makes tracked slots stable, except those that are kept (a byte for each slot). Returns how many these are. */
 uint32_t settle(uint8_t *marks, const uint8_t *kept, uint32_t slots)
 {
 	uint32_t settled = 0;
@@ -114,7 +114,7 @@ uint32_t settle(uint8_t *marks, const uint8_t *kept, uint32_t slots)
 	return settled;
 }
 
-/* The former owners of slots that are not stable; the others have none. */
+/* The former owners of slots that are not stable. Stable slots have none. */
 void formers(const uint8_t *marks, const uint16_t *former, uint16_t *kept, uint32_t slots)
 {
 	for (uint32_t slot = 0; slot < slots; slot++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A pool's table as the program reads it while not every slot is stable, and back: the loops of tablerecord.py, a slot
- * in less than a nanosecond. */
+/* Turns a pool's table into the form that the program reads while not every slot is stable, and back. These are the loops
+ * of tablerecord.py. A slot takes less than a nanosecond. */
 #include <stdint.h>
 
 #define NO_SERVER 0xFFFF
@@ -16,7 +16,7 @@ static inline uint16_t unmarked(uint16_t held)
 	return owner == NO_TARGET ? NO_SERVER : owner;
 }
 
-/* owners, fallback, phases: a pool's. table, formers: as in dataplane/forwarding/program/layout.h. None overlap. */
+/* owners, fallback, phases: those of a pool. table, formers: as in dataplane/forwarding/program/layout.h. No two overlap. */
 void mark(const uint16_t *restrict owners, const uint16_t *restrict fallback, const uint8_t *restrict phases,
 	  uint16_t *restrict table, uint16_t *restrict formers, uint32_t slots)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What the pcap driver's loop is measured against: frames from a ring of packet(7), which leave as they came by another
- * socket, a batch in one call. Nothing is looked at. */
+/* The loop that the pcap driver's loop is compared with. It takes frames from a ring of packet(7) and sends them unchanged by
+ * another socket, a batch in one call. It does not look at them. */
 #define _GNU_SOURCE
 #include <poll.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The time of the native decision: the same frame laid into a buffer and decided on, again and again. */
+/* Measures the native decision: it puts the same frame into a buffer and decides on it, again and again. */
 #include <stdint.h>
 #include <string.h>
 #include <time.h>
@@ -26,13 +26,13 @@ static uint64_t now(void)
 	return told.tv_sec * 1000000000ull + told.tv_nsec;
 }
 
-/* Nanoseconds of so many frames. decided: NULL: what the loop itself takes. Flows are told apart by the last two bytes of
- * their source addresses, as far as the checksum stays right: what is added to one half is taken from the other. */
+/* Nanoseconds for so many frames. decided: NULL: the loop alone is measured. Flows differ in the last two bytes of their
+ * source addresses. The checksum stays right: what is added to the address is subtracted from the identification. */
 uint64_t took(decide_fn *decided, struct worker *worker, const char *sent, uint32_t length, uint32_t interface,
 	      uint32_t times, uint32_t flows)
 {
 	decide_fn *volatile called = decided ? decided : nothing;
-	_Alignas(64) char buffer[ROOM]; /* as DPDK lays frames; where the stack is moved the time by half from run to run */
+	_Alignas(64) char buffer[ROOM]; /* aligned as by DPDK; unaligned on the stack, times differed by half between runs */
 	uint64_t begun = now();
 
 	for (uint32_t n = 0; n < times; n++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The ends of the measurement: a generator of frames, a bare redirect to compare with, a counting sink, and what runs a
- * program on the same frame again and again. */
+/* The ends of a measurement: a generator of frames, a bare redirect to compare with, a counting sink, and a program that
+ * runs another one on the same frame again and again. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -19,8 +19,8 @@
 #define SYN 0x02
 #define ACK 0x10
 
-/* Where in a frame: IP checksum, last words of source and destination address, source port, last byte of the TCP
- * sequence number or the UDP checksum, TCP flags; the protocol; when the frame was made, in the data of UDP. */
+/* Places in a frame: the IP checksum, the last words of source and destination address, the source port, the last byte of
+ * the TCP sequence number or the UDP checksum, the TCP flags; the protocol; and, in UDP's data, when the frame was made. */
 #define CHECKSUM 24
 #define SOURCE 28
 #define DESTINATION 32
@@ -39,7 +39,7 @@ struct {
 	__type(value, __u32);
 } ports SEC(".maps");
 
-/* Frames that arrived, by class and last byte of the destination's MAC address. */
+/* How many frames arrived, by class and by the last byte of the destination MAC address. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, CLASSES * 256);
@@ -47,7 +47,7 @@ struct {
 	__type(value, __u64);
 } arrived SEC(".maps");
 
-/* When the next batch of frames is due, and nanoseconds between two; frames made. */
+/* When the next batch of frames is due, the nanoseconds between two batches, and how many frames were made. */
 struct pace {
 	__u64 due, interval, made;
 };
@@ -59,7 +59,7 @@ struct {
 	__type(value, struct pace);
 } pace SEC(".maps");
 
-/* Frames by how long they took from where they were made, in steps; the last: all that took longer. */
+/* How many frames took how long since they were made, in steps. The last step counts all that took longer. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, DELAYS);
@@ -74,9 +74,10 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } programs SEC(".maps");
 
-/* frame: to the first service, from port 0 of the first source; sum: of its IP header without checksum and the three
- * words that change. A flow is a number: port, source and service follow from it. services: VIPs side by side; random: or
- * one flow after the other, from `next` on; whole: or AT_ONCE flows of TCP at a time, a SYN of each, then ACKs. */
+/* frame: goes to the first service, from port 0 of the first source. sum: over its IP header without the checksum and the
+ * three words that change. A flow is a number, from which port, source and service follow. services: how many VIPs, side by
+ * side. random: flows are drawn; else one follows the other, from `next` on. whole: AT_ONCE flows of TCP at a time, a SYN of
+ * each, then ACKs. */
 struct {
 	__u32 frame[16];
 	__u32 flows;
@@ -88,14 +89,14 @@ struct {
 	__u32 which;
 } sent SEC(".data");
 
-/* The last number that each processor drew, in a cache line of its own. */
+/* The last random number of each processor, in a cache line of its own. */
 struct {
 	__u32 number;
 	__u32 unused[15];
 } drawn[PROCESSORS];
 
-/* A linear congruential generator (Knuth's and Lewis' constants), good in its upper bits: the kernel's own random
- * numbers take 6 ns each, a third of what the program under test takes over the bare one. */
+/* A linear congruential generator (Knuth's and Lewis' constants), whose upper bits are good. The kernel's random numbers
+ * take 6 ns each: a third of what the program under test takes more than the bare one. */
 static __always_inline __u32 any_number(void)
 {
 	__u32 *number = &drawn[bpf_get_smp_processor_id() % PROCESSORS].number;
@@ -104,7 +105,7 @@ static __always_inline __u32 any_number(void)
 	return *number;
 }
 
-/* The flow of the next frame, where flows are whole; its TCP flags are put in. */
+/* The flow of the next frame, if flows are whole. Puts the TCP flags into the frame. */
 static __always_inline __u32 whole_flow(void *frame)
 {
 	__u32 number = sent.next++, round = number / AT_ONCE;
@@ -113,9 +114,9 @@ static __always_inline __u32 whole_flow(void *frame)
 	return (round / SEGMENTS * AT_ONCE + number % AT_ONCE) % sent.flows;
 }
 
-/* A page begins as `frame` and is recycled with what the last program made of it, its data back at the first byte: that
- * may have been anything in the Ethernet header, and in the IP header only the first words that differ by flow. Short,
- * for each nanosecond here counts for every program alike and hides what is between them. */
+/* A page begins as `frame`. It is recycled with the changes of the last program, and its data begins at the first byte
+ * again. Anything in the Ethernet header may have changed; in the IP header, only the words that differ by flow. This is
+ * short: each nanosecond here is added to every program, and hides the differences between them. */
 static __always_inline int generated(struct xdp_md *ctx)
 {
 	__u32 *words = (void *)(long)ctx->data;
@@ -156,8 +157,8 @@ static long until_due(__u32 turn, __u64 *due)
 	return bpf_ktime_get_ns() >= *due;
 }
 
-/* The same, a batch at a time when it is due, each frame with the time that it is made. What is late makes up for
- * nothing. */
+/* The same, but a batch at a time when it is due, and each frame holds the time at which it is made. A late batch is not
+ * made up for. */
 SEC("xdp.frags") int paced(struct xdp_md *ctx)
 {
 	int action = generated(ctx);
@@ -178,7 +179,7 @@ SEC("xdp.frags") int paced(struct xdp_md *ctx)
 	return action;
 }
 
-/* A sink that looks how long each frame took. */
+/* A sink that measures how long each frame took. */
 SEC("xdp.frags") int timed(struct xdp_md *ctx)
 {
 	__u8 *bytes = (void *)(long)ctx->data;
@@ -219,7 +220,7 @@ SEC("xdp.frags") int count(struct xdp_md *ctx)
 	return XDP_DROP;
 }
 
-/* The frame as it first was, whatever the last run made of it; then the program asked for. */
+/* Restores the frame after the last run, then runs the wanted program. */
 SEC("xdp.frags") int again(struct xdp_md *ctx)
 {
 	__u32 *words = (void *)(long)ctx->data;

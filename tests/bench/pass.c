@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What nftables and the bridge need in front of them: a veth takes frames of another's XDP only with a program of its own. */
+/* nftables and the bridge need this in front of them: a veth takes frames that another's XDP sends only with a program of
+ * its own. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 

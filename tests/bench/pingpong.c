@@ -67,7 +67,7 @@ static int ask(int fd, struct sockaddr_in to, long warmup, long count)
 
 		data[0] = i;
 		send(fd, data, sizeof(data), 0);
-		do // an answer that was given up comes late
+		do // skips late answers that were given up
 			size = recv(fd, got, sizeof(got), 0);
 		while (size == sizeof(got) && got[0] != i);
 		if (i >= 0)

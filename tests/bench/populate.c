@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Maglev's "Populate" as the paper has it (Eisenbud et al., NSDI 2016, section 3.4), to compare with: servers of one
- * weight, whose offsets and skips are known. */
+/* Maglev's "Populate" as in the paper (Eisenbud et al., NSDI 2016, section 3.4), for comparison. All servers have the same
+ * weight, and their offsets and skips are given. */
 #include <stdint.h>
 
 void populate(const uint32_t *offsets, const uint32_t *skips, uint32_t servers, uint16_t *table, uint32_t slots,

@@ -20,13 +20,13 @@
 #define TCP_HLEN 20
 #define UDP_HLEN 8
 
-/* A frame as it came. */
+/* A received frame. */
 struct received {
 	char *start;
 	uint32_t length;
 	uint32_t headroom;
 	struct undone undone;
-	uint32_t *slot; /* the status of its slot; NULL: it is beside the ring */
+	uint32_t *slot; /* the status of its slot; NULL: it is not in the ring */
 };
 
 static uint16_t half(const char *at)
@@ -49,7 +49,7 @@ static void free_slot(uint32_t *slot)
 		__atomic_store_n(slot, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
 }
 
-/* Sends what waits; what cannot be sent is counted as that. */
+/* Sends the waiting frames. Those that cannot be sent are counted as such. */
 static void flush(struct loop *loop, struct port *port)
 {
 	uint32_t at = 0;
@@ -76,7 +76,7 @@ static struct port *port_of(const struct loop *loop, uint32_t interface)
 	return 0;
 }
 
-/* What the receiver still has to do; layer 4 begins `shorter` bytes sooner. */
+/* Tells the receiver what it still has to do. Layer 4 begins `shorter` bytes sooner. */
 static struct undone carried_on(const struct undone *left, uint32_t shorter)
 {
 	struct undone undone = *left;
@@ -89,7 +89,7 @@ static struct undone carried_on(const struct undone *left, uint32_t shorter)
 	return undone;
 }
 
-/* A frame leaves: with others by the same port, or at once if it is not in the ring. */
+/* Has a frame leave: together with others by the same port, or at once if it is not in the ring. */
 static void leave(struct loop *loop, const struct frame *frame, const struct undone *undone, uint32_t *slot)
 {
 	struct sent counted = loop->sent_counters(loop->worker);
@@ -113,7 +113,7 @@ static void leave(struct loop *loop, const struct frame *frame, const struct und
 		flush(loop, port);
 }
 
-/* RFC 1071, of what is left to be summed up: the pseudo header is. */
+/* Finishes a checksum (RFC 1071) that holds only the pseudo header so far. */
 static void fill_checksum(struct received *it)
 {
 	uint32_t begin = it->undone.start, at = begin + it->undone.offset, end = it->length;
@@ -122,7 +122,7 @@ static void fill_checksum(struct received *it)
 
 	if (at + 2 > end || begin < ip + 20)
 		return;
-	if (ip + half(it->start + ip + 2) < end) /* not the padding */
+	if (ip + half(it->start + ip + 2) < end) /* without the padding */
 		end = ip + half(it->start + ip + 2);
 	for (; begin + 2 <= end; begin += 2)
 		sum += half(it->start + begin);
@@ -134,14 +134,14 @@ static void fill_checksum(struct received *it)
 	it->undone = (struct undone){0};
 }
 
-/* What of a header is changed while the first of the packets is decided on that a large one stands for. */
+/* The header fields of a large frame that are changed while its first packet is decided on. */
 struct large {
 	char *ip;
 	uint16_t total, checksum, udp;
-	uint32_t layer4, segment; /* bytes up to layer 4; of the first packet */
+	uint32_t layer4, segment; /* bytes up to layer 4; bytes of the first packet */
 };
 
-/* A large frame whose first packet fits is no different from that to the decision, but for what is counted. */
+/* Decides on a large frame by its first packet, if that one fits. Only the counters differ. */
 static int shrink(struct received *it, struct large *large)
 {
 	uint32_t ip = ETH_HLEN + (half(it->start + MACS) == ETH_P_8021Q ? TAG : 0), header;
@@ -162,7 +162,7 @@ static int shrink(struct received *it, struct large *large)
 	if (large->segment >= total)
 		return 0;
 	large->checksum = half(at + 10);
-	sum = (uint16_t)~large->checksum + (uint16_t)~total + large->segment; /* RFC 1624: what was wrong stays so */
+	sum = (uint16_t)~large->checksum + (uint16_t)~total + large->segment; /* RFC 1624: a wrong sum stays wrong */
 	sum = (sum & 0xFFFF) + (sum >> 16);
 	sum = (sum & 0xFFFF) + (sum >> 16);
 	put_half(at + 2, large->segment);
@@ -194,7 +194,7 @@ static enum event hand_over(struct loop *loop, const struct received *it, char *
 	return event;
 }
 
-/* One frame. NOTHING: it is done with. */
+/* Handles one frame. NOTHING: it is finished. */
 static enum event forward(struct loop *loop, const struct port *port, struct received *it)
 {
 	uint32_t shorter = half(it->start + MACS) == ETH_P_8021Q && it->undone.start ? TAG : 0;
@@ -230,7 +230,7 @@ static enum event forward(struct loop *loop, const struct port *port, struct rec
 	}
 }
 
-/* Puts a tag that the kernel took off back; the undone work counts from the frame's beginning. */
+/* Puts back a tag that the kernel took off. The offsets of undone work count from the frame's beginning. */
 static void put_tag(struct received *it, uint16_t tci, uint16_t tpid)
 {
 	memmove(it->start - TAG, it->start, MACS);
@@ -245,7 +245,7 @@ static void put_tag(struct received *it, uint16_t tci, uint16_t tpid)
 	}
 }
 
-/* The frame that was too large for its slot. */
+/* Reads the frame that was too large for its slot. */
 static enum event beside(struct loop *loop, struct port *port)
 {
 	char *begin = loop->space + SPARE;
@@ -259,7 +259,7 @@ static enum event beside(struct loop *loop, struct port *port)
 	ssize_t size = recvmsg(port->file, &message, MSG_DONTWAIT);
 	struct received it;
 
-	if (size < 0 && errno == ENETDOWN) /* that is told first, and once */
+	if (size < 0 && errno == ENETDOWN) /* the kernel reports this first, and once */
 		size = recvmsg(port->file, &message, MSG_DONTWAIT);
 	if (size < VNET_LEN + ETH_HLEN) {
 		port->cut += size < 0;
@@ -280,7 +280,7 @@ static enum event beside(struct loop *loop, struct port *port)
 	return forward(loop, port, &it);
 }
 
-/* What a port has received, a batch of it at most. */
+/* Handles what a port has received, at most a batch. */
 static enum event receive(struct loop *loop, struct port *port)
 {
 	for (int n = 0; n < BATCH; n++) {
@@ -317,7 +317,7 @@ static enum event receive(struct loop *loop, struct port *port)
 	return NOTHING;
 }
 
-/* In the order of CLOCK_MONOTONIC, nanoseconds. */
+/* The time of CLOCK_MONOTONIC in nanoseconds. */
 static uint64_t now(void)
 {
 	struct timespec told;
@@ -326,7 +326,7 @@ static uint64_t now(void)
 	return told.tv_sec * 1000000000ull + told.tv_nsec;
 }
 
-/* What the ports that poll(2) told of have received, each a batch. */
+/* Handles a batch from each port that poll(2) reported. */
 static enum event turn(struct loop *loop, const struct pollfd *told)
 {
 	for (uint32_t n = 0; n < loop->number; n++) {

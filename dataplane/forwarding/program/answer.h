@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Answers to clients over IP: pings (RFC 792), and what fits a tunnel (RFC 1191 section 4). */
+/* Answers to clients over IP: to pings (RFC 792), and to packets too big for a tunnel (RFC 1191 section 4). */
 #ifndef AVI_ANSWER_H
 #define AVI_ANSWER_H
 
@@ -32,8 +32,8 @@ static __always_inline void turn_round(struct eth *eth)
 	}
 }
 
-/* Put the VIP into the recorded route at a place, if it has room and `record` says so. Returns whether the VIP is still
- * to be recorded: what is known of `record` stays the same, and the verifier sees one case. */
+/* Puts the VIP into the recorded route that begins at byte `at`, if it has room and `record` is set. Returns whether the
+ * VIP is still to be recorded. That tells the verifier no more than `record` did, so that it follows one case only. */
 __noinline int record_route(struct xdp_md *ctx, __u32 at, int record)
 {
 	__u32 pointer, tag;
@@ -56,8 +56,8 @@ __noinline int record_route(struct xdp_md *ctx, __u32 at, int record)
 	return 0;
 }
 
-/* Whether a ping with these options is answered, as echo_options() of dataplane/forwarding/rewrite.py: not if they are
- * broken, or a source route. record: put the VIP into a recorded route with room for it. */
+/* Whether a ping with these options is answered, as echo_options() of dataplane/forwarding/rewrite.py says: not if an
+ * option is broken or is a source route. record: put the VIP into a recorded route that has room. */
 __noinline int echo_options(struct xdp_md *ctx, int record)
 {
 	__u32 at = IP_HLEN, tag;
@@ -77,7 +77,7 @@ __noinline int echo_options(struct xdp_md *ctx, int record)
 	return 1;
 }
 
-/* A ping becomes its answer in place. */
+/* Turns a ping into its answer, in the same frame. */
 static __always_inline int answer_ping(struct xdp_md *ctx)
 {
 	__u32 sum, tag, padding, options = 0;
@@ -117,8 +117,8 @@ static __always_inline int answer_ping(struct xdp_md *ctx)
 	return XDP_TX;
 }
 
-/* Fragmentation needed and DF set. The beginning of the frame itself is the quotation: the message goes in front.
- * service: its counter. */
+/* Sends "fragmentation needed and DF set" to the client. The message is put in front of the frame, whose beginning is the
+ * quotation. service: the service's counter. */
 static __always_inline int tell_mtu(struct xdp_md *ctx, const struct packet *p, __u32 tag, __u32 mtu, __u32 service)
 {
 	const __u32 front = IP_HLEN + sizeof(struct icmp);

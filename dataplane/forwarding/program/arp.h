@@ -7,7 +7,7 @@
 #include "lookup.h"
 #include "tracking.h"
 
-/* A request for an owned VIP is turned into its answer in place, as long as the engine is not taken for dead. */
+/* Turns a request for an owned VIP into its answer, in the same frame, while the engine counts as alive. */
 static __always_inline int answer_arp(struct eth *eth, struct arp *arp, void *end, const struct interface *in)
 {
 	__u16 target[2], sender[2];

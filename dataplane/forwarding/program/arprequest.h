@@ -7,7 +7,7 @@
 
 #include "parse.h"
 
-/* For Ethernet and IPv4. Nothing here is aligned to more than two bytes. */
+/* An ARP packet for Ethernet and IPv4. No field is aligned to more than two bytes. */
 struct arp {
 	__be16 hardware;
 	__be16 protocol;
@@ -26,7 +26,7 @@ static __always_inline int is_broadcast(const struct eth *eth)
 	return (eth->dst[0] & eth->dst[1] & eth->dst[2]) == 0xFFFF;
 }
 
-/* Whether a packet to this MAC address or to all asks who has an address; an announcement is nobody's question. */
+/* Whether a packet, sent to this MAC address or to all, asks who has an address. An announcement does not ask. */
 static __always_inline int asks_for(const struct eth *eth, const struct arp *arp, void *end, const void *mac,
 				    __be32 *address)
 {

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The program of dsr.c with a capture in front of it and behind it, for interfaces whose frames are captured: it takes that
- * one's place for as long, on the same maps. A frame is in one record, behind its struct captured. */
+/* The program of dsr.c with a capture before and after the decision. It replaces dsr.c's program on an interface while
+ * frames are captured there, and uses the same maps. A record is a struct captured, followed by the frame. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
 #include "capture.h"
 
 #define RING (4 << 20)
-#define PROCESSORS 1024 /* a power of two; those beyond it may tell a wrong reason */
+#define PROCESSORS 1024 /* a power of two; for processors beyond it the reason may be wrong */
 
-/* What the frame was counted as that a processor decides on. */
+/* For each processor: the event that its current frame was counted as. */
 struct {
 	__u8 event[PROCESSORS];
 } noted SEC(".data.noted");
 
 #define NOTED noted.event[bpf_get_smp_processor_id() & (PROCESSORS - 1)]
 #define NOTE_EVENT(number) (NOTED = (number))
-#define ENTRY static __always_inline /* not this program's */
+#define ENTRY static __always_inline /* dsr.c's entry is an ordinary function here */
 #include "dsr.c"
 
-/* What is wanted. The engine renews `until`: what it left behind captures nothing any more. */
+/* What is wanted. The engine renews `until`, so a capture ends by itself when the engine has gone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -32,7 +32,7 @@ struct {
 	__uint(max_entries, RING);
 } records SEC(".maps");
 
-/* Records that found no room. */
+/* How many records found no room. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -40,7 +40,7 @@ struct {
 	__type(value, __u64);
 } lost SEC(".maps");
 
-/* Of the frame that a processor decides on. */
+/* For each processor: the record of its current frame, in the making. */
 struct making {
 	struct captured head;
 	__u8 bytes[2 * (CAPTURE_MOST + 1)];
@@ -53,8 +53,8 @@ struct {
 	__type(value, struct making);
 } makings SEC(".maps");
 
-/* So many bytes, one at least, but at most as many as asked for. mask: 2^n − 1; of 2^n at most the verifier is to know, and
- * of the one: Linux 6.1 learns neither from a comparison. */
+/* The number of bytes to copy: at least 1, at most `most`. mask: 2^n − 1. It shows the verifier both limits, 1 and 2^n:
+ * that of Linux 6.1 learns neither from a comparison. */
 static __always_inline __u32 at_most(__u32 bytes, __u32 most, __u32 mask)
 {
 	__u32 kept = bytes < most ? bytes : most;
@@ -63,7 +63,7 @@ static __always_inline __u32 at_most(__u32 bytes, __u32 most, __u32 mask)
 	return ((kept - 1) & mask) + 1;
 }
 
-/* Whether a frame is wanted; what is kept of it is kept. */
+/* Whether a frame is wanted. If it is, its beginning is kept. */
 __noinline int before(struct xdp_md *ctx)
 {
 	const __u32 first = 0;
@@ -88,7 +88,7 @@ __noinline int before(struct xdp_md *ctx)
 	return 1;
 }
 
-/* Of a wanted frame: what became of it. */
+/* Records what became of a wanted frame. */
 __noinline int after(struct xdp_md *ctx, int action)
 {
 	const __u32 first = 0;
@@ -119,7 +119,7 @@ __noinline int after(struct xdp_md *ctx, int action)
 	return 0;
 }
 
-/* A function of its own, so that what it needs of the stack is not beneath the steps. */
+/* This is a function of its own, so that its stack is free again while the steps run. */
 __noinline int fast(struct xdp_md *ctx)
 {
 	return fast_path(ctx);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is captured of the frames that are decided on, and what a captured frame is told by.
+/* Which frames are captured, and how a captured frame is described.
  * dataplane/drivers/maps/captureformat.py packs and unpacks the same structures. */
 #ifndef AVI_CAPTURE_H
 #define AVI_CAPTURE_H
@@ -13,16 +13,16 @@
 #define CAPTURE_CLIENTS 32
 #define CAPTURE_PORTS 32
 #define CAPTURE_MOST 4095 /* bytes of a frame */
-#define CAPTURE_HEAD 96	  /* bytes that are looked at: tag and IP options take 44 of them, ports and flags 14 */
+#define CAPTURE_HEAD 96	  /* bytes that are looked at: tag and IP options take up to 44, ports and flags 14 */
 #define UNCOUNTED 0xFF
 
 enum {
 	CAPTURE_DROPS = 1,	     /* only what is dropped */
-	CAPTURE_OTHER_CLIENTS = 2,   /* only what comes from none of the ranges */
-	CAPTURE_WITH_PORTS = 4,	     /* a port or a flag of TCP's is asked for: what has none does not do */
+	CAPTURE_OTHER_CLIENTS = 2,   /* only frames from clients outside the ranges */
+	CAPTURE_WITH_PORTS = 4,	     /* only frames with ports: a port or a TCP flag is asked for */
 };
 
-/* Addresses and ports are in the machine's byte order; of ranges the first and the last. */
+/* Addresses and ports are in the machine's byte order. A range is its first and its last one. */
 struct capture_filter {
 	__u64 until; /* nanoseconds of CLOCK_MONOTONIC; 0: nothing is wanted */
 	__u32 unused;
@@ -34,25 +34,25 @@ struct capture_filter {
 	__u16 source[2];
 	__u16 destination[2];
 	__u8 protocol; /* 0: any */
-	__u8 tcp_flags; /* that must be set */
+	__u8 tcp_flags; /* flags that must be set */
 	__u8 unused_too[6];
 	__be32 vip[CAPTURE_VIPS];
 	__u32 client[CAPTURE_CLIENTS][2];
 	struct {
 		__u16 protocol, first, last, unused;
-	} port[CAPTURE_PORTS]; /* of the virtual service, where others have ports of its VIPs */
+	} port[CAPTURE_PORTS]; /* the virtual service's, where other services share its VIPs */
 };
 
-/* In front of the bytes that were kept of a frame as it came; those of the frame that left follow. */
+/* Begins a record. The kept bytes of the frame as it came follow, then those of the frame that left. */
 struct captured {
 	__u64 time; /* nanoseconds of CLOCK_MONOTONIC */
 	__u32 interface;
 	__u32 size;	 /* bytes of the frame */
-	__u32 kept;	 /* of these */
-	__u32 left_size; /* of the frame that left, 0: none did */
+	__u32 kept;	 /* bytes of it that were kept */
+	__u32 left_size; /* bytes of the frame that left, 0: none did */
 	__u32 left_kept;
-	__u8 action; /* XDP_…; XDP_DROP without an event: user space goes on with it */
-	__u8 event;  /* that it was counted as, or UNCOUNTED */
+	__u8 action; /* XDP_…; XDP_DROP without an event: user space handles the frame */
+	__u8 event;  /* what it was counted as, or UNCOUNTED */
 	__u16 unused;
 };
 
@@ -91,8 +91,8 @@ static __always_inline int capture_of_service(const struct capture_filter *filte
 	return 0;
 }
 
-/* Whether a frame is to be captured. frame: CAPTURE_HEAD bytes can be read of it; size: of these, how many are the
- * frame's. What has no ports (ICMP, later fragments) is as good as any other, unless ports or flags are asked for. */
+/* Whether a frame is to be captured. frame: CAPTURE_HEAD bytes can be read. size: how many of these belong to the frame.
+ * A frame without ports (ICMP, later fragments) matches too, unless ports or flags are asked for. */
 static __always_inline int capture_wanted(const struct capture_filter *filter, const __u8 *frame, __u32 size)
 {
 	__u32 at = sizeof(struct eth), header;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Checksums that are made (RFC 1071), in the machine's byte order of words: the same as checksum() of
+/* Making checksums (RFC 1071). Words are in the machine's byte order. The same as checksum() of
  * dataplane/forwarding/rewrite.py. */
 #ifndef AVI_CHECKSUM_H
 #define AVI_CHECKSUM_H
@@ -13,7 +13,7 @@ static __always_inline __u16 folded(__u32 sum)
 	return ~sum;
 }
 
-/* The sum of a header without options. */
+/* The sum over a header without options. */
 static __always_inline __u32 header_sum(const struct ip *ip)
 {
 	const __u16 *words = (const void *)ip;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Step 11: counting. Counters are per processor, and XDP runs with softirqs off: plain additions will do. */
+/* Step 11: counting. Plain additions are enough: each processor has its own counters, and softirqs are off under XDP. */
 #ifndef AVI_COUNTERS_H
 #define AVI_COUNTERS_H
 
 #include "maps.h"
 
-/* Whoever captures frames learns what they were counted as. */
+/* capture.c replaces this, to learn what a frame was counted as. */
 #ifndef NOTE_EVENT
 #define NOTE_EVENT(event) (void)0
 #endif
@@ -25,7 +25,8 @@ static __always_inline int drop(enum event reason)
 	return XDP_DROP;
 }
 
-/* From step 8 on. service: its counter. A function of its own, so that frames that are forwarded pay nothing for it. */
+/* Drops a packet of a known service (step 8 and later). service: its counter. This is a function of its own, so that it
+ * costs forwarded frames nothing. */
 __noinline int drop_of_service(__u32 service, __u32 reason)
 {
 	struct service_drop key = {service, reason};

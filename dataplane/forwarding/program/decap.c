@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A pool member's end of layer-3 DSR, for kernels without the ipip and gre devices: at the ingress of an interface (tc,
- * clsact), the outer headers of IP-in-IP (RFC 2003) and GRE (RFC 2784, without checksum, key or sequence number) are cut
- * off, so that the host's stack sees the client's packet.
+/* The server's end of layer-3 DSR, for kernels without the ipip and gre devices. It runs at the ingress of an interface
+ * (tc, clsact). It cuts off the outer headers of IP-in-IP (RFC 2003) and GRE (RFC 2784, without checksum, key or sequence
+ * number), so that the host's stack sees the client's packet.
  *
- * At tc rather than at XDP: frames that receive offload has put together, veth's frames of many segments and frames
- * whose checksum was never filled in all pass here, and every interface of every kernel can do it.
+ * It runs at tc rather than at XDP, because every interface of every kernel can do that. Frames that receive offload has
+ * merged, veth's frames of many segments, and frames whose checksum was never filled in pass there too.
  *
- * Whatever is not surely a tunnel to this host with a packet to a VIP in it is left to the stack as it came. */
+ * A frame that may be anything else than a tunnel to this host with a packet to a VIP is left to the stack unchanged. */
 #include <linux/bpf.h>
 #include <linux/types.h>
 #include <bpf/bpf_endian.h>
@@ -20,7 +20,7 @@
 #define PACKET_HOST 0
 #define AF_INET 2
 
-#define NEXT (-1) /* TC_ACT_UNSPEC: other programs at this hook have their turn */
+#define NEXT (-1) /* TC_ACT_UNSPEC: the next program at this hook runs */
 
 #define ECN_MASK 3 /* RFC 3168: the last two bits of TOS */
 #define ECN_NONE 0
@@ -52,8 +52,8 @@ static __always_inline int header_is_right(const struct ip *ip)
 	return sum == 0xFFFF;
 }
 
-/* Whether the outer destination is this host: its routing table says so, or it forwards nothing. Another member's
- * tunnel may pass through here when this host is a router. */
+/* Whether the outer destination is this host: its routing table says so, or it forwards nothing. If this host is a router,
+ * another server's tunnel may pass through it. */
 static __always_inline int is_ours(struct __sk_buff *skb, const struct ip *outer)
 {
 	struct bpf_fib_lookup route = { .family = AF_INET, .ifindex = skb->ifindex };
@@ -65,7 +65,7 @@ static __always_inline int is_ours(struct __sk_buff *skb, const struct ip *outer
 	return found == BPF_FIB_LKUP_RET_NOT_FWDED || found == BPF_FIB_LKUP_RET_FWD_DISABLED;
 }
 
-/* Congestion that a router marked on the outer header is the client's connection's (RFC 6040). */
+/* Copies the congestion mark that a router set on the outer header to the client's packet (RFC 6040). */
 static __always_inline void carry_congestion(struct __sk_buff *skb, __u8 outer, __u8 inner)
 {
 	__u8 marked = inner | ECN_CE;
@@ -108,7 +108,7 @@ int avi_decap(struct __sk_buff *skb)
 	packets = bpf_map_lookup_elem(&vips, &inner.destination);
 	if (!packets || !is_ours(skb, &outer))
 		return NEXT;
-	/* A frame put together of many segments stays one of as large segments: what shrinks is not theirs. */
+	/* In a frame merged of many segments, these keep their size: only the headers in front of them shrink. */
 	if (bpf_skb_adjust_room(skb, -(__s32)overhead, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
 		return NEXT;
 	carry_congestion(skb, outer.tos, inner.tos);

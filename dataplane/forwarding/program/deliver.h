@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Steps 9 to 11 for a packet whose server is found, and step 10 for one too big to leave. */
+/* Steps 9 to 11 for a packet whose server is known. Step 10 handles one that is too big to leave. */
 #ifndef AVI_DELIVER_H
 #define AVI_DELIVER_H
 
@@ -17,8 +17,8 @@ enum kind {
 	ERROR
 };
 
-/* Bytes of a header's options that go into every fragment, as fragmented() of dataplane/forwarding/rewrite.py. It calls
- * nothing: Linux 6.1 has no stack left for it at the end of the longest chain of calls. */
+/* How many bytes of a header's options go into every fragment, as in fragmented() of dataplane/forwarding/rewrite.py. It
+ * calls no function: at the end of the longest chain of calls, Linux 6.1 has no stack left for one. */
 __noinline int copied_options(struct xdp_md *ctx)
 {
 	__u32 at = 0, kept = 0, length;
@@ -60,7 +60,7 @@ static __always_inline __u32 pieces_of(const struct packet *p, __u32 options, __
 	return 2 + (left - room + (room & ~7) - 1) / (room & ~7);
 }
 
-/* What is to be done with a packet. */
+/* How a packet is to be delivered. */
 struct delivery {
 	service_key service;
 	__u32 counter; /* of the service */
@@ -74,7 +74,7 @@ static __always_inline struct delivery to_deliver(const struct service *service,
 	return (struct delivery){service->key, service->counter, place, service->port_end, kind};
 }
 
-/* Bytes of the largest client's packet that goes into a tunnel whole. */
+/* Bytes of the largest client packet that fits into a tunnel whole. */
 static __always_inline __u32 room_of(__u64 next_hop, const struct detail *detail, const struct interface *out)
 {
 	__u32 overhead = IP_HLEN + (EGRESS(next_hop) & TARGET_GRE ? GRE_HLEN : 0), mtu = out->mtu;
@@ -84,7 +84,7 @@ static __always_inline __u32 room_of(__u64 next_hop, const struct detail *detail
 	return mtu > overhead ? mtu - overhead : 0;
 }
 
-/* Step 10 for a tunnel: the client is told, or user space cuts the packet up. */
+/* Step 10 for a tunnel: the client is told of the limit, or user space cuts the packet into fragments. */
 __noinline int too_big(struct xdp_md *ctx, const struct delivery *asked, __u32 room)
 {
 	struct slow_frame handed = {.interface = ctx->ingress_ifindex};
@@ -119,7 +119,7 @@ __noinline int too_big(struct xdp_md *ctx, const struct delivery *asked, __u32 r
 	return XDP_DROP;
 }
 
-/* Steps 9 to 11. rare: it may be SAMPLED. (Others would need stack and registers for what they are not.) */
+/* Steps 9 to 11. rare: the packet may be SAMPLED. Callers that know it is not save stack and registers. */
 static __always_inline int deliver(struct xdp_md *ctx, const struct packet *p, __u32 tag, const struct delivery *what,
 				   int rare)
 {

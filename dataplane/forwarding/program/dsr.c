@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Direct server return: the decision of dataplane/forwarding/decision.py, frame by frame the same. The steps are
- * numbered there.
+/* Direct server return. This program decides on every frame as dataplane/forwarding/decision.py does, where the steps are
+ * numbered.
  *
- * The order of the steps is part of the definition; tests compare both programs byte by byte. */
+ * The order of the steps is part of the definition. Tests compare both programs byte by byte. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -34,7 +34,7 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 	p.total = bpf_ntohs(ip->total);
 	whole = well_formed(ctx, &p, tag);
 
-	/* The service tells the state of its VIP: only what has none needs the VIP looked up. */
+	/* A service holds the state of its VIP. The VIP itself is looked up only for packets without a service. */
 	usual = whole && !is_fragment(&p) && has_ports(&p);
 	if (likely(usual))
 		service = find_service(key = key_of(ip->destination, ip->protocol, p.ports.destination));
@@ -78,7 +78,7 @@ static __always_inline int packet(struct xdp_md *ctx, struct eth *eth, struct ip
 	return deliver(ctx, &p, tag, &what, 0);
 }
 
-/* Step 1: whose frame it is; then the others, one by one. */
+/* Step 1: whose frame it is. Then the other steps, one by one. */
 __noinline int stepwise(struct xdp_md *ctx)
 {
 	void *end = (void *)(long)ctx->data_end;
@@ -96,7 +96,7 @@ __noinline int stepwise(struct xdp_md *ctx)
 
 		if ((void *)(vlan + 1) > end)
 			return XDP_PASS;
-		if (vlan->tci & VLAN_ID) /* another interface's */
+		if (vlan->tci & VLAN_ID) /* a frame of another interface */
 			return XDP_PASS;
 		kind = vlan->kind;
 		next = vlan + 1;

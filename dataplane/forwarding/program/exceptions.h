@@ -7,7 +7,7 @@
 
 #define DELIVER (-1)
 
-/* Where a first fragment went. A function of its own for the stack's sake: what it needs there is given back. */
+/* Remembers where a first fragment went. This is a function of its own, so that its stack is free again afterwards. */
 __noinline int remember_first(struct xdp_md *ctx, const struct delivery *what)
 {
 	struct detail *detail;
@@ -45,7 +45,7 @@ static __always_inline struct service *any_service(service_key key, __u32 vip)
 	return found || !(vip & ADDRESS_VIP_RANGES) ? found : find_range(key);
 }
 
-/* The flow that an ICMP error quotes a packet of, from the VIP; eight bytes of its layer 4 are enough. */
+/* The flow of the packet from the VIP that an ICMP error quotes. Eight bytes of its layer 4 are enough. */
 static __always_inline int quoted_flow(const struct packet *p, struct flow *flow)
 {
 	const struct ip *quoted = (void *)p->ip + p->header + ICMP_HLEN;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The fast path, all steps for what most packets are: untagged, unpadded, no IP options, no fragment, TCP or UDP, a
- * service of one port, a stable slot, nothing against its source, a flow that is not sampled. Any other goes through the
- * steps one by one; nothing has been counted, remembered or changed by then. Short, so that what it needs stays in
- * registers. */
+/* The fast path: all steps for the usual packet. That one is untagged and unpadded, has no IP options, is no fragment, and
+ * is TCP or UDP. Its service has one port, its slot is stable, its source is good, and its flow is not sampled. Any other
+ * packet goes through the steps one by one: nothing was counted, remembered or changed before. The fast path is short, so
+ * that its values stay in registers. */
 #ifndef AVI_FASTPATH_H
 #define AVI_FASTPATH_H
 
@@ -11,8 +11,9 @@
 
 #define STEPWISE (-1)
 
-/* The checksum of a header without options is right: its words make a multiple of 65,535 (never 0: the version is in
- * them), and a multiple of an odd number, times the inverse of that number modulo 2^64, is at most what fits so often. */
+/* Whether the checksum of a header without options is right: then the sum of its words is a multiple of 65,535. The sum is
+ * never 0, for it has the version in it. The test is a multiplication by the inverse of 65,535 modulo 2^64: only for a
+ * multiple is the product at most the quotient 2^64 / 65,535. */
 static __always_inline int sums_up(const __u32 *words)
 {
 	__u64 sum = (__u64)words[0] + words[1] + words[2] + words[3] + words[4];
@@ -20,7 +21,7 @@ static __always_inline int sums_up(const __u32 *words)
 	return sum * 0xFFFEFFFEFFFEFFFFull <= ~0ull / 0xFFFF;
 }
 
-/* Layer 4 is whole. There are UDP_HLEN bytes of it at least; left: how many. */
+/* Whether layer 4 is whole. left: its bytes, at least UDP_HLEN. */
 static __always_inline int is_whole(__u8 protocol, const void *at, const void *end, __u32 left)
 {
 	__u32 length;
@@ -35,7 +36,7 @@ static __always_inline int is_whole(__u8 protocol, const void *at, const void *e
 	return protocol == UDP && length >= UDP_HLEN && length <= left;
 }
 
-/* Step 2: the source may be a bad one. */
+/* Step 2: whether the source may be a bad one. */
 static __always_inline int suspicious(__be32 source)
 {
 	__u32 first = source & bpf_htonl(0xFF000000);
@@ -43,7 +44,7 @@ static __always_inline int suspicious(__be32 source)
 	return !first || first == bpf_htonl(127u << 24) || bpf_ntohl(first) >= 224u << 24;
 }
 
-/* An XDP action, or STEPWISE. */
+/* Returns an XDP action, or STEPWISE. */
 static __always_inline int fast_path(struct xdp_md *ctx)
 {
 	const __u32 usual = SERVICE_VIP | SERVICE_VIP_UP;

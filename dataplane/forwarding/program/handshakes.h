@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Step 11, of one TCP flow in 64: whether clients get the servers' answers, which never come by here. The same as
+/* Step 11 for one TCP flow in 64: whether the client gets the server's answers, which do not pass this host. The same as
  * dataplane/forwarding/handshakes.py, where it is explained. */
 #ifndef AVI_HANDSHAKES_H
 #define AVI_HANDSHAKES_H
@@ -12,7 +12,7 @@
 #define UNANSWERED_SYNS 3
 #define REPEATED_AFTER (SECOND / 2)
 
-/* ports: both, as they stand in the frame. */
+/* ports: both ports, as they stand in the frame. */
 static __always_inline int is_sampled(__be32 client, __u32 ports)
 {
 	return (client ^ ports) * SAMPLE_FACTOR < sampled_below;
@@ -26,12 +26,12 @@ static __always_inline int sampled(const struct packet *p)
 enum handshake_event {
 	HANDSHAKE_BEGUN,
 	HANDSHAKE_ANSWERED,
-	HANDSHAKE_ANSWERED_LATE, /* it was counted as unanswered */
+	HANDSHAKE_ANSWERED_LATE, /* it was counted as unanswered before */
 	HANDSHAKE_UNANSWERED,
 	NO_EVENT,
 };
 
-/* What a segment without SYN tells of a flow. */
+/* What a segment without SYN shows about a flow. */
 static __always_inline enum handshake_event continued(const struct opening *known, __be32 server)
 {
 	if (known->server != server) /* the flow was moved */
@@ -39,7 +39,7 @@ static __always_inline enum handshake_event continued(const struct opening *know
 	return known->syns < UNANSWERED_SYNS ? HANDSHAKE_ANSWERED : HANDSHAKE_ANSWERED_LATE;
 }
 
-/* What a SYN tells that is like one before it. */
+/* What a repeated SYN shows about a flow. */
 static __always_inline enum handshake_event repeated(struct opening *known, __u64 at)
 {
 	if (known->syns >= UNANSWERED_SYNS || (__s64)(at - known->seen) < (__s64)REPEATED_AFTER)
@@ -48,7 +48,7 @@ static __always_inline enum handshake_event repeated(struct opening *known, __u6
 	return ++known->syns < UNANSWERED_SYNS ? NO_EVENT : HANDSHAKE_UNANSWERED;
 }
 
-/* counter: a service's or a server's. */
+/* counter: that of a service or a server. */
 static __always_inline void count_handshake(__u32 counter, enum handshake_event event)
 {
 	struct handshake_tally *tally = bpf_map_lookup_elem(&handshakes, &counter);
@@ -65,7 +65,7 @@ static __always_inline void count_handshake(__u32 counter, enum handshake_event 
 		__sync_fetch_and_add(&tally->late, 1);
 }
 
-/* A TCP segment of a sampled flow leaves for a server. service: the service's counter; place: the server's. */
+/* Counts a TCP segment of a sampled flow that leaves for a server. service: the service's counter; place: the server's. */
 __noinline int note_handshake(struct xdp_md *ctx, __u32 service, __u32 place)
 {
 	const union target *target = target_at(place);

@@ -27,7 +27,7 @@ static __always_inline int may_hold(const struct filter *filter, __u32 word)
 	return filter->words[hash / 64 % FILTER_WORDS] >> (hash % 64) & 1;
 }
 
-/* ADDRESS_… bits. */
+/* Returns ADDRESS_… bits. */
 static __always_inline __u32 address_flags(__be32 address)
 {
 	__u32 *flags = bpf_map_lookup_elem(&addresses, &address);
@@ -40,7 +40,7 @@ static __always_inline service_key key_of(__be32 vip, __u8 protocol, __be16 port
 	return (__u64)vip | (__u64)port << 32 | (__u64)protocol << 48;
 }
 
-/* A service that found a place in `index`. */
+/* Finds a service that has a place in `index`. */
 static __always_inline struct service *indexed_service(service_key key)
 {
 	__u32 place = key * INDEX_FACTOR >> (64 - INDEX_BITS);
@@ -74,7 +74,7 @@ static __always_inline struct service *find_range(service_key key)
 	return bpf_map_lookup_elem(&ranges, &range);
 }
 
-/* Step 2: zero, loopback, multicast or limited broadcast (RFC 1122 section 3.2.1.3). */
+/* Step 2: whether an address is zero, loopback, multicast or limited broadcast (RFC 1122 section 3.2.1.3). */
 static __always_inline int bad_source(__be32 source)
 {
 	__u32 first = bpf_ntohl(source) >> 24;
@@ -82,7 +82,8 @@ static __always_inline int bad_source(__be32 source)
 	return first == 127 || (first & 0xF0) == 0xE0 || source == 0 || source == 0xFFFFFFFF;
 }
 
-/* Step 3: whether a server of the pool sent the frame on: its source MAC is the server's, the source address is not. */
+/* Step 3: whether a server of the pool sent the frame back. Then the source MAC address is the server's, and the source
+ * address is not. */
 static __always_inline int sent_on_by_server(const struct eth *eth, __be32 source, __u32 pool)
 {
 	struct source_mac key = {.pool = pool};
@@ -114,13 +115,13 @@ static __always_inline __u32 slot_of(const struct service *service, __be32 clien
 	return (__u64)flow_hash(bpf_ntohl(client), port, service->seed) * service->slots >> 32;
 }
 
-/* The word of a pool, as it is now: a packet reads it once. */
+/* The current word of a pool. A packet reads it once. */
 static __always_inline __u64 pool_word(const struct service *service)
 {
 	return *(volatile __u64 *)&state.pools[service->pool % MAX_POOLS];
 }
 
-/* What stands in a slot of a table. */
+/* Reads a slot of a table. */
 static __always_inline __u32 read_slot(__u32 number, __u32 slot)
 {
 	__u32 slab = number / SLAB_TABLES, within = number % SLAB_TABLES;
@@ -132,19 +133,19 @@ static __always_inline __u32 read_slot(__u32 number, __u32 slot)
 	table = bpf_map_lookup_elem(tables, &within);
 	if (!table)
 		return NO_TARGET;
-	hide(slot); /* compared and used in one register: older verifiers do not see that a copy is bounded, too */
+	hide(slot); /* keeps it in one register: older verifiers do not see that a copy is bounded too */
 	if (slot >= TABLE_SLOTS)
 		return NO_TARGET;
 	return table->slots[slot];
 }
 
-/* place: not NOWHERE. */
+/* place: never NOWHERE. */
 static __always_inline union target *target_at(__u32 place)
 {
 	return &state.targets[place % MAX_TARGETS];
 }
 
-/* MAC address and egress as they are now. place: not NOWHERE. */
+/* The current MAC address and egress of a target. place: never NOWHERE. */
 static __always_inline __u64 next_hop_of(const union target *target)
 {
 	return *(volatile const __u64 *)&target->next_hop;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Counts the frames that network drivers lose after a program's verdict, by the interface that they were to leave by.
+/* Counts the frames that network drivers lose after a program's verdict, for each interface by which they were to leave.
  *
- * The kernel's XDP tracepoints tell of them (include/trace/events/xdp.h). A frame that leaves costs a comparison a
- * batch. Tracepoints hear of every network namespace: only interfaces of `netns` that have an entry are counted. */
+ * The kernel's XDP tracepoints report them (include/trace/events/xdp.h). Frames that leave cost one comparison a batch.
+ * The tracepoints report frames of every network namespace. Only interfaces of `netns` that have an entry are counted. */
 #include <linux/bpf.h>
 #include <linux/types.h>
 #include <bpf/bpf_core_read.h>
@@ -10,7 +10,7 @@
 
 #define MAX_INTERFACES 1024
 
-/* As much of the kernel's structures as is read; BTF tells where the fields are. */
+/* The fields of the kernel's structures that are read here. BTF tells where they are. */
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct ns_common {
 	unsigned int inum;
@@ -34,10 +34,10 @@ struct bpf_dtab_netdev {
 };
 #pragma clang attribute pop
 
-/* Frames of an interface. */
+/* What is counted of an interface. */
 struct sending {
 	__u64 lost;
-	__u64 sent;  /* while `testing` */
+	__u64 sent;  /* frames that left while `testing` */
 	__s64 error; /* of the last loss, -errno; 0: none was told */
 };
 
@@ -50,7 +50,7 @@ struct {
 
 struct watched {
 	__u32 netns;   /* inode of the namespace of the interfaces */
-	__u32 testing; /* frames that leave are counted, too */
+	__u32 testing; /* frames that leave are counted too */
 };
 
 struct {
@@ -68,7 +68,7 @@ static __always_inline int is_testing(void)
 	return what && what->testing;
 }
 
-/* The interface is in the namespace that is watched. */
+/* Whether the interface is in the namespace that is watched. */
 static __always_inline int is_watched(const struct net_device *dev)
 {
 	const __u32 first = 0;
@@ -113,7 +113,7 @@ int bulk_tx(__u64 *arguments)
 	return 0;
 }
 
-/* XDP_TX of network drivers that tell each frame by itself. Arguments: the interface, the program, its verdict. */
+/* XDP_TX of network drivers that report each frame. Arguments: the interface, the program, its verdict. */
 SEC("tp_btf/xdp_exception")
 int exception(__u64 *arguments)
 {
@@ -122,8 +122,8 @@ int exception(__u64 *arguments)
 	return 0;
 }
 
-/* A redirect that no interface takes. Arguments: the interface that the frame came by, the program, the map's entry, the
- * error, the map's type and id, and the key; without a map the key is the interface to leave by. */
+/* A redirect that no interface takes. Arguments: the interface by which the frame came, the program, the map's entry, the
+ * error, the map's type and id, and the key. Without a map, the key is the interface by which to leave. */
 SEC("tp_btf/xdp_redirect_err")
 int redirect_err(__u64 *arguments)
 {
@@ -138,8 +138,8 @@ int redirect_err(__u64 *arguments)
 	return 0;
 }
 
-/* A batch of redirected frames, handed to the network driver. Arguments: the interface that they came by, the one that
- * they leave by, frames sent, frames lost, the error. */
+/* A batch of redirected frames that the network driver was given. Arguments: the interface by which they came, the one by
+ * which they leave, frames sent, frames lost, the error. */
 SEC("tp_btf/xdp_devmap_xmit")
 int devmap_xmit(__u64 *arguments)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The maps: written by the engine, read by the program; counters are written by the program, read by the engine. */
+/* The maps. The engine writes them and the program reads them. The program writes counters and the engine reads them. */
 #ifndef AVI_MAPS_H
 #define AVI_MAPS_H
 
@@ -64,7 +64,7 @@ struct {
 	__type(value, struct detail);
 } details SEC(".maps");
 
-/* Where the members of all pools stand among the targets. */
+/* The places of all pools' members among the targets. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_TARGETS);
@@ -95,8 +95,8 @@ struct {
 	__type(value, __u64);
 } events SEC(".maps");
 
-/* Of the drops in `events` those whose service was known. A service has a place for a reason from its first drop on: at
- * most 1 MB a processor, none before. What finds no place is in `events` alone. */
+/* Those drops of `events` whose service was known. A service gets a place for a reason with its first drop, so the map
+ * takes at most 1 MB a processor, and nothing before. Drops that find no place are counted in `events` alone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, MAX_SERVICE_DROPS);
@@ -105,7 +105,7 @@ struct {
 	__type(value, __u64);
 } service_drops SEC(".maps");
 
-/* Flows that slots which are not stable remember. */
+/* Flows that are remembered while their slot is not stable. */
 struct flows {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, MAX_FLOWS);
@@ -121,7 +121,8 @@ struct {
 	__type(value, struct opening);
 } openings SEC(".maps");
 
-/* By the places of services and servers in `counters`, of all processors together: two a sampled flow. */
+/* Counts of sampled flows, at the places that services and servers have in `counters`. All processors share them: a
+ * sampled flow costs two additions. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MAX_COUNTERS);
@@ -136,8 +137,8 @@ struct {
 	__type(value, struct fragment);
 } fragments SEC(".maps");
 
-/* How many identifications of outer headers processors have taken, by a hash of the server's address; and the last one that
- * each processor used. Servers that share a place have no two packets of the same one either. */
+/* How many identifications of outer headers the processors have taken, at a place by a hash of the server's address. And
+ * the last one that each processor used. Servers that share a place never get the same identification twice either. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MAX_IDENTIFIED);
@@ -152,7 +153,7 @@ struct {
 	__type(value, __u64);
 } used_identifications SEC(".maps");
 
-/* What user space forwards and drops in the program's stead. */
+/* What user space forwards and drops in place of the program. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MAX_COUNTERS);
@@ -184,8 +185,8 @@ struct {
 
 struct state state;
 
-/* Not a value that is put. clock: nanoseconds, for tests; 0: the kernel's. replies: in this second. answers_until: when ARP
- * for VIPs is answered no more, in nanoseconds of the kernel's clock; 0: it always is. */
+/* Changes without a value being put. clock: nanoseconds, for tests; 0: the kernel's. replies: those of this second.
+ * answers_until: when ARP for VIPs is no longer answered, in nanoseconds of the kernel's clock; 0: it always is. */
 struct {
 	__u64 clock;
 	__u32 second;
@@ -193,7 +194,7 @@ struct {
 	__u64 answers_until;
 } own SEC(".data");
 
-/* The hashes of sampled flows are below this one. 0: nothing is sampled. It is set before the program is loaded. */
+/* A flow is sampled if its hash is below this. 0: none is. It is set before the program is loaded. */
 const volatile __u32 sampled_below = 1u << 26;
 
 #endif

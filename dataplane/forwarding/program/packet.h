@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A packet as the steps look at it, and step 2: whether it is well-formed. */
+/* A packet as the steps see it, and step 2: whether it is well-formed. */
 #ifndef AVI_PACKET_H
 #define AVI_PACKET_H
 
@@ -8,38 +8,38 @@
 
 #include "parse.h"
 
-#define FIRST_PIECE 1500 /* bytes of a packet that a card has in one piece: what ends there has no padding in another */
+#define FIRST_PIECE 1500 /* bytes of a packet that are in one piece: one that ends there has no padding in another */
 #define MAX_OPTIONS 40
 #define OPTION_END 0
 #define OPTION_NOP 1
-#define OPTION_COPIED 0x80 /* into every fragment */
+#define OPTION_COPIED 0x80 /* it goes into every fragment */
 #define OPTION_KIND(option) ((option) >> 8)
-#define OPTION_NEXT(option) ((option)&0xFF) /* where the next one begins; the header's end behind the last */
+#define OPTION_NEXT(option) ((option)&0xFF) /* where the next one begins; after the last one, the header's end */
 #define PORTS_LEN 4
 
 /* A packet as far as it has been looked at. */
 struct packet {
 	struct ip *ip;
-	void *end;    /* of what can be looked at: the frame's first piece */
+	void *end;    /* where the frame's first piece ends: no more can be read */
 	__u32 header; /* bytes of the IP header */
 	__u32 total;  /* bytes of the IP packet */
 	struct ports ports;
 };
 
-/* Bytes of a whole frame. A large one comes in several pieces, and ctx->data_end is where the first one ends. The call
- * is a quarter of what a frame costs: only frames that may have several pieces pay it. */
+/* Bytes of a whole frame. A large frame comes in several pieces, and ctx->data_end is the end of the first one. The call
+ * takes a quarter of a frame's time, so only frames that may have several pieces make it. */
 static __always_inline __u32 frame_length(struct xdp_md *ctx)
 {
 	return bpf_xdp_get_buff_len(ctx);
 }
 
-/* Bytes of a frame from its IP header on. tag: bytes of the 802.1Q tag in front of it. */
+/* Bytes of a frame after its Ethernet header and tag. tag: bytes of the 802.1Q tag. */
 static __always_inline __u32 bytes_left(struct xdp_md *ctx, __u32 tag)
 {
 	return frame_length(ctx) - sizeof(struct eth) - tag;
 }
 
-/* Pointers are subtracted in 64 bits, whatever becomes of the difference: the verifier asks for it. */
+/* Subtracts pointers in 64 bits, which the verifier asks for. */
 static __always_inline __u32 bytes_between(const void *from, const void *to)
 {
 	__u64 bytes = to - from;
@@ -60,8 +60,8 @@ static __always_inline __u32 padding_behind(struct xdp_md *ctx, const struct pac
 	return likely(fills_frame(ctx, p->ip, p->end, p->total, tag)) ? 0 : bytes_left(ctx, tag) - p->total;
 }
 
-/* The packet of a frame that is known to hold an IP header, looked at anew: no pointer into it survives a change of the
- * frame, nor a call. tag: bytes of the 802.1Q tag in front of it. */
+/* Looks anew at the packet of a frame that is known to hold an IP header: after a change of the frame, or a call, no
+ * pointer into it is valid. tag: bytes of the 802.1Q tag in front of it. */
 static __always_inline int look_again(struct xdp_md *ctx, struct packet *p, __u32 *tag)
 {
 	struct eth *eth = (void *)(long)ctx->data;
@@ -89,7 +89,7 @@ static __always_inline __u32 folded_once(__u64 sum)
 	return (sum & 0xFFFF) + (sum >> 16);
 }
 
-/* The sum of a header's options. A function of its own: the verifier goes through it once. */
+/* The sum over a header's options. This is a function of its own, so that the verifier goes through it once. */
 __noinline int options_sum(struct xdp_md *ctx)
 {
 	const __u32 *word;
@@ -108,8 +108,8 @@ __noinline int options_sum(struct xdp_md *ctx)
 	return folded_once(sum);
 }
 
-/* An option of a header (RFC 791 section 3.1), as OPTION_… take it apart; 0 for a broken one. Places are bytes from the
- * header's beginning. A function of its own: the verifier goes through it once. */
+/* An option of a header (RFC 791 section 3.1), in the form that OPTION_… take apart; 0 for a broken one. Places are bytes
+ * from the header's beginning. This is a function of its own, so that the verifier goes through it once. */
 __noinline __u32 option_at(struct xdp_md *ctx, __u32 at)
 {
 	const __u8 *option;
@@ -132,7 +132,7 @@ __noinline __u32 option_at(struct xdp_md *ctx, __u32 at)
 	return option[0] << 8 | (at + size);
 }
 
-/* RFC 1071, over the header with its options. The sum is the same in either byte order. */
+/* Whether the checksum of the header with its options is right (RFC 1071). The sum is the same in either byte order. */
 static __always_inline int checksum_is_right(struct xdp_md *ctx, const struct packet *p)
 {
 	const __u32 *words = (const void *)p->ip;
@@ -145,7 +145,7 @@ static __always_inline int checksum_is_right(struct xdp_md *ctx, const struct pa
 	return sum == 0xFFFF;
 }
 
-/* Layer 4 whole: RFC 9293 data offset, RFC 768 length. Fills in the ports. */
+/* Whether layer 4 is whole, by TCP's data offset (RFC 9293) or UDP's length (RFC 768). Fills in the ports. */
 static __always_inline int layer4_is_whole(struct packet *p)
 {
 	void *at = (void *)p->ip + p->header;
@@ -193,7 +193,7 @@ static __always_inline int well_formed(struct xdp_md *ctx, struct packet *p, __u
 		return 0;
 	if (!checksum_is_right(ctx, p))
 		return 0;
-	if (unlikely(is_fragment(p))) /* none ends beyond what a packet can hold */
+	if (unlikely(is_fragment(p))) /* no fragment ends beyond what a packet can hold */
 		return (bpf_ntohs(p->ip->fragment & FRAGMENT_OFFSET) << 3) + p->total <= LARGEST_PACKET;
 	return layer4_is_whole(p);
 }

@@ -62,7 +62,7 @@ struct ports {
 	__be16 destination;
 };
 
-/* The first word of a MAC address, and the rest; one comparison each. */
+/* The first four bytes of a MAC address, and the last two. Each takes one comparison. */
 static __always_inline int same_mac(const void *one, const void *other)
 {
 	return *(const __u32 *)one == *(const __u32 *)other &&

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Lets every frame pass: the far end of a veth takes what XDP sends only while it has a program itself. */
+/* Lets every frame pass. The far end of a veth takes frames that XDP sends only while it has a program itself. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Puts a monitor's probe into the tunnel of one chosen server: the xmit program of a route (LWT BPF, ip-route(8) "encap
- * bpf"), which a rule gives to the packets of the probes' marks. The mark tells the server. */
+/* Puts a monitor's probe into the tunnel of one chosen server. This is the xmit program of a route (LWT BPF, ip-route(8)
+ * "encap bpf"). A rule sends packets with the probes' marks to that route, and the mark tells the server. */
 #include <linux/bpf.h>
 #include <linux/types.h>
 #include <bpf/bpf_endian.h>
@@ -15,7 +15,7 @@
 #define TTL 64
 #define DF 0x4000
 
-/* Where the probes of a mark go. Addresses as in a frame; protocol: IPIP or GRE. */
+/* Where the probes with a mark go. Addresses are as in a frame. protocol: IPIP or GRE. */
 struct tunnel {
 	__be32 source;
 	__be32 server;
@@ -54,7 +54,7 @@ int avi_probe(struct __sk_buff *skb)
 	}
 	header.ip.version_ihl = 0x45;
 	header.ip.tos = inner.tos;
-	header.ip.id = inner.id; /* a report of the tunnel's packet quotes it: the engine knows its own by it */
+	header.ip.id = inner.id; /* an ICMP error about the outer packet quotes it: so the engine knows its own probe */
 	header.ip.total = bpf_htons(skb->len + length);
 	header.ip.fragment = inner.fragment & bpf_htons(DF);
 	header.ip.ttl = TTL;
@@ -62,7 +62,7 @@ int avi_probe(struct __sk_buff *skb)
 	header.ip.source = tunnel->source;
 	header.ip.destination = tunnel->server;
 	header.ip.checksum = folded(header_sum(&header.ip));
-	/* The tunnel's packet takes the ordinary route to the server: with the mark, the rule would send it here again. */
+	/* The outer packet takes the ordinary route to the server. With the mark, the rule would send it here again. */
 	skb->mark = 0;
 	if (tunnel->protocol == GRE ? bpf_lwt_push_encap(skb, BPF_LWT_ENCAP_IP, &header, IP_HLEN + GRE_HLEN) :
 				      bpf_lwt_push_encap(skb, BPF_LWT_ENCAP_IP, &header, IP_HLEN))

@@ -16,13 +16,13 @@
 #define TAKEN_AT_ONCE 64
 #define OLD_IDENTIFICATION 16384
 
-/* What is counted, and how the frame differs from the packet in it. */
+/* What is counted of a packet, and how much longer its frame is. */
 struct leaving {
 	const __u32 *service; /* place of the service's counter */
 	__u64 next_hop;	      /* MAC address and egress of the server */
 	__u32 total;	      /* bytes of the client's IP packet */
-	__u32 tag;	      /* bytes of the 802.1Q tag in front of it */
-	__u32 padding;	      /* bytes behind it */
+	__u32 tag;	      /* bytes of the 802.1Q tag in front of the packet */
+	__u32 padding;	      /* bytes of padding after it */
 };
 
 static __always_inline int leave(struct xdp_md *ctx, const union target *target, const struct interface *out,
@@ -43,7 +43,7 @@ static __always_inline void address_frame(void *frame, __u64 next_hop, const str
 	((struct eth *)frame)->kind = bpf_htons(ETH_P_IP);
 }
 
-/* Cut the tag in front and the padding behind, then put the new MAC addresses in: the packet itself stays as it is. */
+/* Cuts off the tag and the padding, then puts the new MAC addresses in. The packet itself does not change. */
 static __always_inline int forward_l2(struct xdp_md *ctx, const union target *target, const struct interface *out,
 				      const struct leaving *what)
 {
@@ -65,8 +65,8 @@ static __always_inline __u32 identified(const union target *target)
 	return target->address * IDENTIFIED_FACTOR >> 16;
 }
 
-/* The next identification of an outer header to a server. A processor takes some at a time, for what all of them write costs
- * each of them a fifth of a frame's time; and others where those have become old: before they come round again. */
+/* The next identification for an outer header to a server. A processor takes several at a time: a counter that all of them
+ * write costs each a fifth of a frame's time. It takes others when these are old, before the numbers come round again. */
 static __always_inline __u16 identification(const union target *target)
 {
 	__u32 place = identified(target), number;
@@ -82,7 +82,7 @@ static __always_inline __u16 identification(const union target *target)
 	return number;
 }
 
-/* The first of so many side by side, which nobody else uses. */
+/* The first of `pieces` identifications in a row that nobody else uses. */
 static __always_inline __u16 identifications_for(const union target *target, __u32 pieces)
 {
 	__u32 place = identified(target), *taken = bpf_map_lookup_elem(&identifications, &place);
@@ -90,7 +90,7 @@ static __always_inline __u16 identifications_for(const union target *target, __u
 	return taken ? __sync_fetch_and_add(taken, (pieces + TAKEN_AT_ONCE - 1) & -TAKEN_AT_ONCE) + 1 : 0;
 }
 
-/* IP-in-IP (RFC 2003) or GRE (RFC 2784): TOS and DF are those of the client's packet. */
+/* Puts a packet into IP-in-IP (RFC 2003) or GRE (RFC 2784). TOS and DF are those of the client's packet. */
 static __always_inline int forward_in_tunnel(struct xdp_md *ctx, const struct ip *inner, const union target *target,
 					     const struct detail *detail, const struct interface *out,
 					     const struct leaving *what)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Finds senders that leave work to their device, of frames that enter a veth, which does none of it. Checksums: it fills
- * none in, the XDP program at its end forwards them as they are, and a server drops what it gets. Tags: they stay beside
- * the frame, and the program takes it for one without. Attached for as long as some frames take: the tracepoint hears of
- * every frame that the machine sends. */
+/* Finds senders that leave work to their device although their frames enter a veth, which does none of it. A veth fills in
+ * no checksums: the XDP program at its end forwards the frames as they are, and the servers drop them. A veth leaves tags
+ * beside the frame: the program takes it for an untagged one. This program is attached for a few frames only, because the
+ * tracepoint reports every frame that the machine sends. */
 #include <linux/bpf.h>
 #include <linux/in.h>
 #include <linux/types.h>
@@ -28,7 +28,7 @@ struct sk_buff {
 };
 
 struct sk_buff___before_6_2 {
-	__u8 vlan_present : 1; /* without it vlan_tci means nothing; later it is 0 then */
+	__u8 vlan_present : 1; /* vlan_tci means something only if this is set; since 6.2 it is 0 instead */
 };
 #pragma clang attribute pop
 
@@ -37,7 +37,7 @@ struct mac {
 	__u16 pad;
 };
 
-/* MAC address of an interface by the index that its far end has. */
+/* The MAC address of an interface, by the index of its far end. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_VETHS);
@@ -49,11 +49,11 @@ struct sender {
 	__be32 address;
 	__be32 destination;
 	__u16 mac[3];
-	__u16 vlan;    /* whose tag was beside the frame; 0: none, its checksum was unfilled */
-	__u32 far_end; /* that the frame entered by */
+	__u16 vlan;    /* the tag beside the frame; 0: none, its checksum was not filled in */
+	__u32 far_end; /* by which the frame entered */
 };
 
-/* How many such frames. */
+/* How many such frames were seen. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, MAX_SENDERS);
@@ -61,7 +61,7 @@ struct {
 	__type(value, __u64);
 } senders SEC(".maps");
 
-/* Those whose last frame had nothing left undone: of TCP or UDP, its checksum filled in, or its tag within it. */
+/* Senders whose last frame was complete: a frame of TCP or UDP with its checksum filled in, or with its tag in it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, MAX_SENDERS);
@@ -69,7 +69,7 @@ struct {
 	__type(value, __u64);
 } mended SEC(".maps");
 
-/* How many frames were looked at, about. */
+/* About how many frames were looked at. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -77,7 +77,7 @@ struct {
 	__type(value, __u64);
 } looked_at SEC(".maps");
 
-/* The identifier in a tag beside a frame; 0: there is none, or one with a priority alone. */
+/* The VLAN identifier in the tag beside a frame. 0: there is no tag, or one that holds a priority only. */
 static __always_inline __u16 vlan_of(const struct sk_buff *frame)
 {
 	const struct sk_buff___before_6_2 *before = (const void *)frame;
@@ -87,7 +87,7 @@ static __always_inline __u16 vlan_of(const struct sk_buff *frame)
 	return BPF_CORE_READ(frame, vlan_tci) & VLAN_VID_MASK;
 }
 
-/* Arguments: the frame, and the interface that it is sent by. */
+/* Arguments: the frame, and the interface by which it is sent. */
 SEC("tp_btf/net_dev_start_xmit")
 int look(__u64 *arguments)
 {
@@ -120,7 +120,7 @@ int look(__u64 *arguments)
 		eth.kind = vlan.kind;
 		key.vlan = bpf_ntohs(vlan.tci) & VLAN_VID_MASK;
 		ip_at += sizeof(vlan);
-		undone = 0; /* the checksum under a tag is looked at where the tag is gone */
+		undone = 0; /* the checksum of a tagged frame is looked at after the tag is gone */
 	}
 	if (eth.kind != bpf_htons(ETH_P_IP) || bpf_probe_read_kernel(&ip, sizeof(ip), data + ip_at))
 		return 0;

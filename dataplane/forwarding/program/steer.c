@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which frames of an interface go to the forwarder's sockets (AF_XDP): those that the decision takes, packets to VIPs and
- * ARP requests for those that the engine owns. All others are the host's, as without this program. While the forwarder
- * has no socket, what would go there is dropped: the host does not forward VIPs. */
+/* Sends the frames that the decision takes to the forwarder's sockets (AF_XDP). These are packets to VIPs, and ARP requests
+ * for VIPs that the engine owns. All others go to the host, as without this program. While the forwarder has no socket,
+ * its frames are dropped, because the host does not forward VIPs. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -13,7 +13,7 @@
 /* An interface whose frames are steered. */
 struct steered {
 	__u8 mac[6];
-	__u16 first; /* place in `sockets` of its first queue's */
+	__u16 first; /* place in `sockets` of its first queue's socket */
 };
 
 struct {
@@ -23,7 +23,7 @@ struct {
 	__type(value, struct steered);
 } interfaces SEC(".maps");
 
-/* ADDRESS_…, as in `addresses` of the decision. */
+/* ADDRESS_… bits, as in `addresses` of the decision. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_ADDRESSES);

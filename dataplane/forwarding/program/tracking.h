@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Step 8: which server gets a packet, and what is remembered of flows and fragments, as in
+/* Step 8: which server gets a packet, and what is remembered about flows and fragments. The same as
  * dataplane/forwarding/tracking.py. */
 #ifndef AVI_TRACKING_H
 #define AVI_TRACKING_H
@@ -10,7 +10,7 @@
 #define FRAGMENT_LIFE (30 * SECOND)
 #define REPLIES_A_SECOND 100
 
-/* What a packet is to its flow. */
+/* What a packet means for its flow. */
 enum flow_role {
 	CONTINUES,
 	BEGINS,	 /* a SYN without ACK */
@@ -43,7 +43,7 @@ static __always_inline int may_reply(void)
 	return __sync_fetch_and_add(&own.replies, 1) < REPLIES_A_SECOND;
 }
 
-/* The id of a pool that has targets. */
+/* The id of a pool that has at least one target. */
 static __always_inline __u64 id_of(__u64 word)
 {
 	__u32 place = POOL_FIRST(word) - HEAD_PLACES;
@@ -52,7 +52,7 @@ static __always_inline __u64 id_of(__u64 word)
 	return head ? ((struct pool_head *)head)->id : 0;
 }
 
-/* The place of a pool's member that lives. What was remembered in another pool of its family is as good. */
+/* The place of a pool's member, if it lives. A member remembered in another pool of the same family counts too. */
 static __always_inline __u32 place_of(const struct life *life, __u64 pool)
 {
 	struct life key = *life;
@@ -69,7 +69,7 @@ static __always_inline int may_serve(__u32 place)
 	return EGRESS(next_hop_of(target_at(place))) & TARGET_SERVES;
 }
 
-/* The place of the member that an entry names, where both still count. */
+/* The place of the member that an entry names, if entry and member are still valid. */
 static __always_inline __u32 known(const struct flow_entry *entry, const struct service *service, __u64 pool, __u64 at)
 {
 	__u32 place;
@@ -93,8 +93,8 @@ static __always_inline void remember(void *table, const struct flow *flow, __u32
 	bpf_map_update_elem(table, flow, &entry, BPF_ANY);
 }
 
-/* The place of the member that gets a packet of a flow whose slot is not stable, or NOWHERE. word: the pool's; held: what
- * stands in the slot. */
+/* The place of the member that gets a packet of a flow whose slot is not stable, or NOWHERE. word: the pool's word. held:
+ * the slot's value. */
 __noinline __u32 unsettled(const struct flow *asked, const struct service *service, __u64 word, __u32 held, __u32 role)
 {
 	__u32 owner = (held & NO_TARGET) == NO_TARGET ? NOWHERE : POOL_FIRST(word) + (held & NO_TARGET);
@@ -116,7 +116,7 @@ __noinline __u32 unsettled(const struct flow *asked, const struct service *servi
 		found = known(entry, service, id, at);
 		if (entry && found != NOWHERE) {
 			if (role == CONTINUES)
-				entry->seen = at; /* the lookup itself keeps it from being the next that makes room */
+				entry->seen = at; /* the lookup itself saves it from being evicted next */
 			return found;
 		}
 	}
@@ -181,7 +181,7 @@ static __always_inline void remember_fragments(const struct packet *p, service_k
 	bpf_map_update_elem(&fragments, &key, &where, BPF_ANY);
 }
 
-/* The place of the member that a later fragment's first went to, and the service; or NOWHERE. */
+/* The place of the member that got the packet's first fragment, and the service; or NOWHERE. */
 static __always_inline __u32 find_fragment(const struct packet *p, struct service **found)
 {
 	struct fragment_key key;

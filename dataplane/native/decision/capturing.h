@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A part of decision.c: frames captured in front of and behind the decision (program/capture.h), into the worker's ring. */
+/* A part of decision.c: captures frames before and after the decision (program/capture.h), into the worker's ring. */
 #ifndef AVI_CAPTURING_H
 #define AVI_CAPTURING_H
 
-/* Where a record of so many bytes goes that the engine has not seen yet; NULL: there is no room. */
+/* Where the next record goes, of so many bytes. The engine does not see it yet. NULL: there is no room. */
 static char *room_in(struct capture_ring *ring, __u32 bytes)
 {
 	__u64 end = ring->end, begin = __atomic_load_n(&ring->begin, __ATOMIC_ACQUIRE);
@@ -13,7 +13,7 @@ static char *room_in(struct capture_ring *ring, __u32 bytes)
 		if (end + left + bytes - begin > CAPTURE_RING)
 			return 0;
 		*(__u32 *)(ring->bytes + at) = CAPTURE_SKIP;
-		ring->end = end += left; /* published with what follows, or before it */
+		ring->end = end += left; /* may be published before the record, or together with it */
 	}
 	return end + bytes - begin > CAPTURE_RING ? 0 : ring->bytes + (end & (CAPTURE_RING - 1));
 }
@@ -24,7 +24,7 @@ static __u32 kept_of(__u32 bytes, __u32 most)
 	return bytes < most ? bytes : most;
 }
 
-/* A capture runs: decides, and records what was decided. */
+/* Decides on a frame while a capture runs, and records what was decided. */
 static __attribute__((noinline)) enum verdict decide_captured(struct worker *worker, struct frame *frame)
 {
 	static const __u8 actions[] = {[HOSTS] = XDP_PASS, [DROPPED] = XDP_DROP, [SENT] = XDP_TX, [SLOW] = XDP_DROP};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The XDP program's source, for this processor: the calls that it makes into the kernel, and what whoever moves frames
- * calls (decision.h). */
+/* The XDP program's source, compiled for this processor. Here are the kernel's functions that it calls, and the functions
+ * that programs which move frames call (decision.h). */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -13,24 +13,24 @@
 #include "hash.h"
 #include "table.h"
 
-/* What the program sees. Its address is never taken, so that the compiler keeps what it read of it. */
+/* What the program sees. Its address is never taken, so that the compiler may keep in registers what it read. */
 static __thread struct {
-	__u64 life; /* whose it is */
-	char *at[NUMBER_OF_MAPS]; /* of counts: the worker's own */
+	__u64 life; /* the worker that it belongs to */
+	char *at[NUMBER_OF_MAPS]; /* the maps' memory; of counts: the worker's own part */
 	struct member *member;
 	__u64 seed, flow_sets, now;
 	struct slow_frame *slow;
 	struct capture *capture;
-	struct tally *tallies[2]; /* the last that were counted in */
-	__u64 before;		  /* bytes in the last one, before */
+	struct tally *tallies[2]; /* the last two tallies that counted something */
+	__u64 before;		  /* bytes that the last one had before */
 	__u32 who, surplus, sampled_below, egress;
-	__u32 event; /* that the frame was counted as last */
+	__u32 event; /* the last event that the frame was counted as */
 	int listens, handed_over;
 } view;
 
 struct worker {
 	struct maps *maps;
-	__u64 life; /* no other worker of this process had it */
+	__u64 life; /* unique among all workers that this process ever had */
 	__u64 now;
 	__u32 number;
 	__u32 sampled_below;
@@ -64,7 +64,7 @@ static __always_inline void *lookup_in(__u32 map, __u32 type, struct shape shape
 	if (*(const __u32 *)key >= shape.entries)
 		return 0;
 	at += (__u64) * (const __u32 *)key * shape.value;
-	if (map == MAP_counters) { /* first a service's, then a server's */
+	if (map == MAP_counters) { /* the service's tally comes first, then the server's */
 		view.tallies[0] = view.tallies[1];
 		view.tallies[1] = (void *)at;
 		view.before = view.tallies[1]->bytes;
@@ -86,7 +86,7 @@ static __always_inline void *lookup(const void *map, const void *key)
 	return unknown_map();
 }
 
-/* Of a slab that was found in `slabs`. */
+/* Looks up in a slab that was found in `slabs`. */
 static __always_inline void *lookup_in_slab(void *tables, const void *key)
 {
 	__u32 within = *(const __u32 *)key;
@@ -111,7 +111,7 @@ static __always_inline long delete_in(__u32 map, struct shape shape, const void 
 	return 0;
 }
 
-/* The program writes tables alone. */
+/* The program writes only maps that are tables. */
 static __always_inline long bpf_map_update_elem(const void *map, const void *key, const void *value, __u64 flags)
 {
 #define CASE(name)                                                                                                     \
@@ -142,7 +142,7 @@ static __always_inline long bpf_redirect_map(const void *map, __u64 key, __u64 f
 	return view.egress ? XDP_REDIRECT : flags;
 }
 
-/* A frame is in one piece here. */
+/* Here every frame is in one piece. */
 static __always_inline __u64 bpf_xdp_get_buff_len(struct xdp_md *ctx)
 {
 	return ctx->data_end - ctx->data;
@@ -189,7 +189,7 @@ static __always_inline __u64 bpf_ktime_get_ns(void)
 	return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
-/* The program's memory: not its own, but the one that is shared. */
+/* The program's global data is in shared memory here. */
 #define state (*(struct state *)view.at[MAP_bss])
 #define own (*(typeof(own) *)view.at[MAP_data])
 #define sampled_below view.sampled_below
@@ -304,7 +304,7 @@ enum verdict decide(struct worker *worker, struct frame *frame)
 	return decided(frame);
 }
 
-/* The calling thread's last decide() was the worker's. */
+/* Whether the calling thread's last decide() was for this worker. */
 struct sent sent_counters(const struct worker *worker)
 {
 	struct sent sent = {view.tallies[0], view.tallies[1], 0};

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Hashes, as sharedmaps.h tells of them: how they are read. */
+/* How hashes are read. sharedmaps.h describes them. */
 #ifndef AVI_HASH_H
 #define AVI_HASH_H
 
 #include "sharedmaps.h"
 
-/* The beginning of a hash's file; heads of chains follow, then entries, of which the first stays empty. */
+/* The beginning of a hash's file. The heads of the chains follow, then the entries. The first entry stays empty. */
 #define HASH_BEGIN 4096
 
 struct hash {
 	__u32 end;	  /* entries that were ever in use */
-	__u32 prefixes[65]; /* of `ranges`: keys by their bits */
+	__u32 prefixes[65]; /* for `ranges`: how many keys have so many bits */
 };
 
 struct entry {
 	__u32 next;
-	__u32 live; /* for whoever reads all of them */
-	char key[]; /* the value follows */
+	__u32 live; /* for a reader of all entries: whether this one is in use */
+	char key[]; /* the value follows the key */
 };
 
 static __always_inline __u64 entry_size(struct shape shape)
@@ -39,7 +39,7 @@ static __always_inline void *value_of(struct entry *entry, struct shape shape)
 	return entry->key + rounded(shape.key);
 }
 
-/* An entry's value, or NULL. A chain is as long as chance has it; one that a killed writer left in a circle ends. */
+/* An entry's value, or NULL. The walk ends even if a killed writer left the chain in a circle. */
 static __always_inline void *hash_lookup(char *hash, const void *key, struct shape shape, __u64 seed)
 {
 	__u32 number = __atomic_load_n(chain_of(hash, key, shape, seed), __ATOMIC_ACQUIRE);
@@ -54,7 +54,7 @@ static __always_inline void *hash_lookup(char *hash, const void *key, struct sha
 	return 0;
 }
 
-/* The longest prefix of an address that there is. key: a range_key of 64 bits. */
+/* The entry with the longest prefix that fits. key: a range_key of 64 bits. */
 static __always_inline void *prefix_lookup(char *hash, const struct range_key *asked, struct shape shape, __u64 seed)
 {
 	const __u32 *prefixes = ((struct hash *)hash)->prefixes;

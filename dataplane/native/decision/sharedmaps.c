@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The maps opened, and who looks at them: workers and their epochs. */
+/* Opening the maps, and the workers that look at them, with their epochs. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -173,7 +173,7 @@ void workers_ended(struct maps *maps)
 		__atomic_store_n(&maps->workers->members[number].seen, OFFLINE, __ATOMIC_SEQ_CST);
 }
 
-/* Whether every worker that is online began a burst in this epoch, or after. */
+/* Whether every online worker began its burst in this epoch or a later one. */
 static int passed(const struct maps *maps, __u64 epoch)
 {
 	for (__u32 number = 0; number < MAX_WORKERS; number++)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The maps of dataplane/forwarding/program/maps.h in memory that processes share, a file each.
+/* The maps of dataplane/forwarding/program/maps.h in memory that processes share. Each is a file.
  *
  * array	values side by side
- * counts	an array for each worker, one behind the other
- * hash		written by the engine alone. An entry never changes while it can be found: a change is another entry in its
- *		place. A place is used again when every worker that is online has begun a burst since (RCU).
- * table	written by workers. Sets of SEATS entries, each with a lock; what finds no room takes the place of what was
- *		longest not looked at in its set (in `service_drops`: finds none).
+ * counts	an array for each worker, one after the other
+ * hash		written by the engine alone. An entry never changes while it can be found: another entry replaces it. A place
+ *		is used again when every online worker has begun a burst since (RCU).
+ * table	written by workers. It has sets of SEATS entries, each with a lock. A new entry in a full set replaces the one
+ *		that was not looked at for longest (in `service_drops` it is not stored).
  *
- * Whoever is killed leaves nothing half done that others would wait for: an entry of a hash is found by one store, a
- * table's lock is tried for a moment and then gone without, and what a former process of the same kind held is let go. */
+ * A killed process leaves nothing half done for which others would wait. One store makes an entry of a hash visible. A
+ * table's lock is tried for a moment only, then the work is left out. A new process frees what its predecessor held. */
 #ifndef AVI_SHAREDMAPS_H
 #define AVI_SHAREDMAPS_H
 
@@ -39,8 +39,8 @@
 	EACH(slow_events)                                                                                              \
 	EACH(slow_service_drops)
 
-/* Their numbers; then what is otherwise in the kernel: the slabs one behind the other, the program's memory and its own
- * life; what is captured; and what is known of the workers. */
+/* The maps' numbers. After the maps come the files for what the kernel holds otherwise: the slabs one after the other, the
+ * program's memory and its life. Then come the captures, and what is known about the workers. */
 enum map_number {
 #define NUMBER(name) MAP_##name,
 	ALL_MAPS(NUMBER)
@@ -64,8 +64,8 @@ struct shape {
 	enum map_kind kind;
 	__u32 key, value; /* bytes */
 	__u32 entries;
-	__u32 copies; /* of a table's value: one a worker */
-	int evicts;   /* a table: what finds no room takes another's */
+	__u32 copies; /* how many copies of a value a table holds: one for each worker */
+	int evicts;   /* a table: in a full set, a new entry replaces another */
 };
 
 #define TYPE(name) (sizeof(*(name).type) / sizeof(int))
@@ -81,12 +81,12 @@ struct shape {
 #define SHAPE(name) ((struct shape)SHAPE_OF(name))
 
 #define OFFLINE (~0ull)
-#define ENGINE MAX_WORKERS /* its place among the workers */
+#define ENGINE MAX_WORKERS /* the engine's place among the workers */
 
-/* One of the processes that hold locks. Who it is: the place, and 1. */
+/* One of those that hold locks. In a lock it is its place plus 1. */
 struct member {
 	__u64 seen;    /* the epoch in which it began its burst, or OFFLINE */
-	__u64 holding; /* the lock that it is about to take, or last had: number of the map << 32 | set; and 1 */
+	__u64 holding; /* the lock that it is about to take, or had last: (number of the map << 32 | set) + 1 */
 	__u64 unused[6];
 };
 
@@ -96,7 +96,7 @@ _Static_assert(sizeof(struct member) == 64, "a cache line each");
 struct workers {
 	__u64 layout; /* a hash of all shapes */
 	__u64 seed;   /* of all hashes */
-	__u32 number; /* of workers that there are counters for */
+	__u32 number; /* how many workers there are counters for */
 	__u32 flow_sets;
 	__u64 unused[5];
 	__u64 epoch;
@@ -105,15 +105,15 @@ struct workers {
 };
 
 #define CAPTURE_RING (1 << 20) /* bytes, a power of two */
-#define CAPTURE_SKIP (~0u)     /* in place of a length: the next record is at the ring's beginning */
+#define CAPTURE_SKIP (~0u)     /* instead of a length: the next record is at the ring's beginning */
 
-/* What one worker captured: records, each behind its length in 8 bytes, none of them in two pieces. The worker alone moves
- * `end`, the engine alone `begin`. */
+/* The records that one worker captured. Its length in 8 bytes stands before each record. No record is in two pieces. Only
+ * the worker moves `end`, only the engine `begin`. */
 struct capture_ring {
-	__u64 end; /* bytes written, ever */
-	__u64 lost; /* records that found no room */
+	__u64 end; /* all bytes ever written */
+	__u64 lost; /* how many records found no room */
 	__u64 unused[6];
-	__u64 begin; /* bytes read, ever */
+	__u64 begin; /* all bytes ever read */
 	__u64 unused_too[503];
 	char bytes[CAPTURE_RING];
 };
@@ -131,10 +131,10 @@ struct maps {
 	char *at[NUMBER_OF_MAPS];
 	__u64 sizes[NUMBER_OF_MAPS];
 	struct workers *workers;
-	struct writer *writers[NUMBER_OF_MAPS]; /* of the hashes, for the engine */
+	struct writer *writers[NUMBER_OF_MAPS]; /* what the engine writes the hashes with */
 };
 
-/* Bytes, each a multiple of eight. */
+/* Sizes in bytes. Each is a multiple of eight. */
 static __always_inline __u32 rounded(__u32 bytes)
 {
 	return (bytes + 7) & ~7u;
@@ -154,7 +154,7 @@ static __always_inline __u64 hash_of(const void *key, __u32 size, __u64 seed)
 	return hash * 0xD6E8FEB86659FD93ull;
 }
 
-/* Keys are multiples of four bytes. */
+/* A key's size is a multiple of four bytes. */
 static __always_inline int same(const void *one, const void *other, __u32 size)
 {
 	__u32 different = 0;
@@ -164,7 +164,7 @@ static __always_inline int same(const void *one, const void *other, __u32 size)
 	return !different;
 }
 
-/* The power of two that is as large, or next: as many chains has a hash. */
+/* The number of a hash's chains: the smallest power of two that is at least as large. */
 static __always_inline __u32 chains(__u32 entries)
 {
 	__u32 chains = 1;
@@ -174,10 +174,10 @@ static __always_inline __u32 chains(__u32 entries)
 	return chains;
 }
 
-/* In the file `slabs` each begins a page, of any processor's pages. */
+/* In the file `slabs` each slab begins a page, whatever the processor's page size. */
 #define SLAB_BYTES ((SLAB_TABLES * sizeof(struct table) + 0xFFFF) & ~0xFFFFul)
 
-/* Of what a process that was killed held in this one's place, nothing is held any more. The member is offline. */
+/* Frees the locks that a killed process held in this member's place, and sets the member offline. */
 void member_begins(struct maps *maps, __u32 number);
 
 #endif

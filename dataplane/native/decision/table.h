@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Tables, as sharedmaps.h tells of them: how they are read and written. */
+/* How tables are read and written. sharedmaps.h describes them. */
 #ifndef AVI_TABLE_H
 #define AVI_TABLE_H
 
@@ -8,8 +8,8 @@
 /* A set of a table. */
 #define SEATS 8
 
-/* A table's file begins with a bit for every set that was ever in use: whoever reads all of them needs no memory for the
- * others. */
+/* A table's file begins with a bit for every set that was ever in use. A reader of the whole table passes over the other
+ * sets, so that these take no memory. */
 static __always_inline __u64 sets_begin(__u64 sets)
 {
 	return ((sets + 63) / 64 * 8 + 0xFFF) & ~0xFFFull;
@@ -17,8 +17,8 @@ static __always_inline __u64 sets_begin(__u64 sets)
 
 struct set {
 	__u32 lock;  /* who holds it */
-	__u32 clock; /* counts what was looked at */
-	__u32 used[SEATS]; /* when it was, by that clock; 0: free */
+	__u32 clock; /* counts the looks at entries */
+	__u32 used[SEATS]; /* when each entry was looked at, by that clock; 0: the seat is free */
 	__u16 tags[SEATS];
 	__u64 unused;
 	char entries[]; /* keys with their values */
@@ -36,7 +36,7 @@ static __always_inline __u64 set_size(struct shape shape)
 	return sizeof(struct set) + SEATS * seat_size(shape);
 }
 
-/* Where a key is, or may be. */
+/* Where a key is or would be. */
 struct where {
 	struct set *set;
 	__u16 tag;
@@ -59,7 +59,8 @@ static __always_inline char *seat_at(struct set *set, __u32 seat, struct shape s
 
 #define TRIES 1000
 
-/* Whether the lock was had. Who holds one does so for less time than a try takes, unless it stands still. */
+/* Tries to take the lock. Returns whether it has it. A holder keeps a lock for less time than a try takes, unless its
+ * process stands still. */
 static __always_inline int take(struct member *member, __u32 who, __u32 map, struct where where)
 {
 	__atomic_store_n(&member->holding, ((__u64)map << 32 | where.number) + 1, __ATOMIC_RELEASE);
@@ -80,7 +81,7 @@ static __always_inline void let_go(struct set *set)
 	__atomic_store_n(&set->lock, 0, __ATOMIC_RELEASE);
 }
 
-/* The seat of a key, or SEATS. The set is held. */
+/* The seat of a key, or SEATS. The caller holds the set's lock. */
 static __always_inline __u32 seat_of(struct where where, const void *key, struct shape shape)
 {
 	__u32 seat;
@@ -92,10 +93,10 @@ static __always_inline __u32 seat_of(struct where where, const void *key, struct
 	return seat;
 }
 
-/* A seat is the one that was looked at last. */
+/* Marks a seat as the one that was looked at last. */
 static __always_inline void touch(struct set *set, __u32 seat)
 {
-	if (!++set->clock) { /* once in four thousand million */
+	if (!++set->clock) { /* once in four thousand million looks */
 		for (int i = 0; i < SEATS; i++)
 			set->used[i] = !!set->used[i];
 		set->clock = 2;
@@ -103,7 +104,7 @@ static __always_inline void touch(struct set *set, __u32 seat)
 	set->used[seat] = set->clock;
 }
 
-/* The seat for a new key: a free one, or that of what was longest not looked at; SEATS where there is none. */
+/* The seat for a new key: a free one, or the one that was not looked at for longest; SEATS if there is none. */
 static __always_inline __u32 seat_for(struct set *set, struct shape shape)
 {
 	__u32 oldest = 0;
@@ -114,8 +115,8 @@ static __always_inline __u32 seat_for(struct set *set, struct shape shape)
 	return set->used[oldest] && !shape.evicts ? SEATS : oldest;
 }
 
-/* An entry's value, or NULL. It is read and written where it stands, when the lock is free again: as in the kernel's
- * table, another worker may have taken its place by then. */
+/* An entry's value, or NULL. The caller reads and writes it in place, after the lock is free again. As in the kernel's
+ * table, another worker may have given the place to another entry by then. */
 static __always_inline char *table_lookup(struct where where, const void *key, struct shape shape, __u32 map,
 					  struct member *member, __u32 who)
 {
@@ -133,7 +134,7 @@ static __always_inline char *table_lookup(struct where where, const void *key, s
 	return found;
 }
 
-/* Adds or replaces. Returns 0, or -1 where there is no room or, if it is to be new, where it is there. */
+/* Adds or replaces an entry. Returns 0, or -1 if there is no room, or if it is to be new and is there already. */
 static __always_inline int table_update(struct where where, const void *key, const void *value, struct shape shape,
 					__u32 map, struct member *member, __u32 who, int new)
 {
@@ -154,7 +155,7 @@ static __always_inline int table_update(struct where where, const void *key, con
 		at = seat_at(where.set, seat, shape);
 		if (!where.set->clock)
 			__atomic_fetch_or(&where.used[where.number / 64], 1ull << where.number % 64, __ATOMIC_SEQ_CST);
-		where.set->used[seat] = 0; /* who is killed here leaves a free one */
+		where.set->used[seat] = 0; /* a process that is killed here leaves a free seat */
 		where.set->tags[seat] = where.tag;
 		__builtin_memcpy(at, key, shape.key);
 		if (shape.copies > 1)

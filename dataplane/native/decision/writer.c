@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The maps written and read by their keys, for the engine. */
+/* Writing and reading the maps by their keys, for the engine. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -7,10 +7,10 @@
 #include "table.h"
 #include "writer.h"
 
-/* Of a hash, in the process that writes it. */
+/* What the process that writes a hash knows about it. */
 struct writer {
-	__u32 free; /* how many there are in `places` from the beginning */
-	__u32 first, retired; /* of those at rest in `resting`, which is a ring */
+	__u32 free; /* how many free places `places` begins with */
+	__u32 first, retired; /* the first retired place in the ring `resting`, and how many there are */
 	__u32 *places;
 	struct resting {
 		__u32 place;
@@ -18,7 +18,7 @@ struct writer {
 	} *resting;
 };
 
-/* What is in use is what chains lead to: other places are free, whatever a process that was killed meant by them. */
+/* A place is in use if a chain leads to it. All other places are free, whatever a killed process did with them. */
 static struct writer *writer_of(char *hash, struct shape shape)
 {
 	struct hash *header = (void *)hash;
@@ -32,7 +32,7 @@ static struct writer *writer_of(char *hash, struct shape shape)
 	}
 	if (!writer || !used || !writer->places || !writer->resting) {
 		free(used);
-		return writer; /* without places: it is full */
+		return writer; /* without free places: the hash is full */
 	}
 	for (__u32 chain = 0; header->end && chain < chains(shape.entries); chain++)
 		for (__u32 *link = &heads[chain]; *link;) {
@@ -61,7 +61,7 @@ static void writer_ends(struct writer *writer)
 	free(writer);
 }
 
-/* A place for an entry, or 0. */
+/* A free place for an entry, or 0. */
 static __u32 take_place(struct maps *maps, __u32 map)
 {
 	struct writer *writer = maps->writers[map];
@@ -90,7 +90,7 @@ static void retire(struct maps *maps, __u32 map, __u32 place)
 		(struct resting){place, next_epoch(maps)};
 }
 
-/* The link that leads to a key's entry, or to nothing at the end of its chain. */
+/* The link that leads to a key's entry. If there is no entry, the link at the end of its chain, which leads nowhere. */
 static __u32 *link_to(struct maps *maps, __u32 map, const void *key)
 {
 	char *hash = maps->at[map];
@@ -218,7 +218,7 @@ static __u32 hash_batch(struct maps *maps, __u32 map, uint64_t *position, char *
 	return found;
 }
 
-/* A set that somebody holds who stands still is passed over. */
+/* Passes over a set whose lock is held by a process that stands still. */
 static __u32 table_batch(struct maps *maps, __u32 map, uint64_t *position, char *keys, char *values, __u32 most)
 {
 	struct shape shape = shapes[map];

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The control socket (SOCK_SEQPACKET, JSON, one datagram each): requests are answered in their order, events come in
- * between. One engine at a time: a new one takes the place of the former.
+/* The control socket (SOCK_SEQPACKET). Each message is one datagram of JSON. Requests are answered in their order; events
+ * may come in between. One engine is connected at a time: a new one replaces the former one.
  *
  *   {"do": "add", "index": 7, "name": "eth0", "device": "net_af_packet7", "arguments": "iface=eth0", "queues": 1,
  *    "mtu": 1500, "xsks": "", "first": 0, "twin": "", "receives": true}
  *                                                                 {"done": {"mac": "…", "queues": 1, "up": true, …}}
  *   {"do": "remove", "index": 7}     {"do": "mtu", "index": 7, "mtu": 1500}     {"do": "link", "index": 7}
- *   {"do": "stats"}                  {"do": "stop"}                  what is refused: {"error": "why"}
+ *   {"do": "stats"}                  {"do": "stop"}                  the answer to a refused one: {"error": "why"}
  *   {"event": "hello", "pid": 1, "sources": "…", "workers": 1, "huge": false, "ports": [{"index": 7, …}]}
  *   {"event": "link", "index": 7, "up": false}      {"event": "slow", "frame": "base64"}
  *   {"event": "fault", "what": "…"} */
@@ -57,7 +57,7 @@ static void hang_up(void)
 	engine = -1;
 }
 
-/* told: is let go. An engine that takes nothing for that long is not waited for. */
+/* Sends a message and frees it. An engine that takes nothing for that long is not waited for. */
 static void tell(json_t *told)
 {
 	char *text = json_dumps(told, JSON_COMPACT);
@@ -255,7 +255,7 @@ static void look_at_links(void)
 	}
 }
 
-/* Serve what comes, for so long. */
+/* Serves what comes, for so many milliseconds. */
 void control_serve(int milliseconds)
 {
 	struct pollfd waiting[] = {{listening, POLLIN, 0}, {forwarder.wake, POLLIN, 0}, {engine, POLLIN, 0}};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One frame's decision: the native one, on the engine's maps. Without maps MAC addresses are exchanged, which is what a loop
- * of DPDK's costs that does no more. */
+/* Decides on one frame by the native decision, on the engine's maps. Without maps it exchanges the MAC addresses: this
+ * shows what a bare DPDK loop costs. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,7 +38,7 @@ bool decide_begin(struct loop *loop, char *why)
 	return loop->worker != NULL;
 }
 
-/* Frames have come. */
+/* Frames have come: a burst begins. */
 void decide_burst(struct loop *loop)
 {
 	struct timespec now;
@@ -49,7 +49,7 @@ void decide_burst(struct loop *loop)
 	worker_online(loop->worker, now.tv_sec * 1000000000ull + now.tv_nsec);
 }
 
-/* They are all decided, and those that leave have left. */
+/* All frames are decided on, and those that leave have left. */
 void decide_rest(struct loop *loop)
 {
 	char why[WHY_SIZE];
@@ -75,7 +75,7 @@ static enum verdict exchanged(struct port *in, struct rte_mbuf *mbuf, uint32_t *
 	return SENT;
 }
 
-/* out: of a frame that leaves, the index of its interface. */
+/* out: for a frame that leaves, the index of its interface. */
 enum verdict decide_frame(struct loop *loop, struct port *in, struct rte_mbuf *mbuf, uint32_t *out)
 {
 	struct frame frame = {

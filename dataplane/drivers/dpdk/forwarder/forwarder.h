@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The process that moves frames by DPDK: its parts, and what they share.
+/* The process that moves frames by DPDK: its parts, and the data that they share.
  *
  *   main.c     options, DPDK's environment, the loop of the first thread
  *   control.c  requests and events, one JSON datagram each
  *   ports.c    ports, made and removed while workers run
- *   sockets.c  the sockets that DPDK's drivers open, with what they leave out
+ *   sockets.c  what DPDK's drivers leave out with the sockets that they open
  *   loops.c  receive, decide, send
  *   decide.c   one frame's decision
  *
- * The first thread alone changes ports. Workers see them by one pointer to a table that never changes; who takes a port
- * out of it waits until every worker has begun another turn. */
+ * Only the first thread changes ports. Workers see them through one pointer to a table that never changes. To remove a
+ * port, the first thread publishes another table, and waits until every worker has begun another turn. */
 #ifndef AVI_FORWARDER_H
 #define AVI_FORWARDER_H
 
@@ -29,32 +29,32 @@
 #define MAX_QUEUES 16u
 #define MAX_LOOPS 16u
 #define BURST 32
-#define CROSSING 100000 /* frames a second to and from the host by a twin, each */
+#define CROSSING 100000 /* frames a second that a twin passes to the host, and as many from it */
 #define NAME_SIZE 64
 #define WHY_SIZE 256
 
-/* Frames of the last second that crossed. */
+/* How many frames crossed in the last second. */
 struct crossing {
 	uint64_t second;
 	uint32_t frames;
 };
 
-/* A place where frames come in and leave. */
+/* A DPDK device by which frames come in and leave. */
 struct port {
-	uint32_t index; /* of the interface that it stands for, as the kernel numbers it */
+	uint32_t index; /* the kernel's index of the interface that it stands for */
 	uint16_t id;	/* DPDK's number */
 	uint16_t rx_queues;
 	uint16_t tx_queues;
-	uint16_t place; /* in the table */
+	uint16_t place; /* its place in the table */
 	bool up;
 	bool receives;
 	char name[NAME_SIZE];	/* of the interface */
 	char device[NAME_SIZE]; /* DPDK's name */
 	char bus[8];
-	char *request;		/* that it was made by */
-	struct port *twin; /* of a network card: the port to the host; of that one: the card's. Else none */
+	char *request;		/* the request that made it */
+	struct port *twin; /* of a network card: the port to the host; of that port: the card. Others have none */
 	bool to_host;
-	rte_spinlock_t sending[MAX_QUEUES]; /* of queues that workers share */
+	rte_spinlock_t sending[MAX_QUEUES]; /* for queues that workers share */
 	_Atomic uint64_t failed;	    /* frames that it did not take */
 };
 
@@ -63,27 +63,27 @@ struct ports {
 	struct port *port[MAX_PORTS];
 };
 
-/* What one worker has. */
+/* The data of one worker. */
 struct loop {
 	unsigned int number;
 	_Atomic uint64_t turns;
 	unsigned int waiting[MAX_PORTS];
 	struct rte_mbuf *frames[MAX_PORTS][BURST];
-	struct sent counted[MAX_PORTS][BURST]; /* of these */
+	struct sent counted[MAX_PORTS][BURST]; /* the counters of these frames */
 	uint64_t unsuitable; /* frames of several segments */
-	uint64_t limited;    /* frames that did not cross, for others did */
+	uint64_t limited;    /* frames that did not cross to the host, because CROSSING others did */
 	struct crossing crossings[MAX_PORTS];
-	struct worker *worker; /* none where MAC addresses are exchanged */
-	bool listens;	       /* what it leaves to the engine is heard */
+	struct worker *worker; /* none if MAC addresses are exchanged */
+	bool listens;	       /* the engine takes the frames that this worker leaves to it */
 } __rte_cache_aligned;
 
 /* What the options say. */
 struct options {
-	const char *maps; /* their folder; none: MAC addresses are exchanged, to be measured */
+	const char *maps; /* their folder; none: MAC addresses are exchanged, for measurements */
 	const char *control;
 	unsigned int workers;
 	unsigned int nap;   /* microseconds, 0: none */
-	unsigned int frame; /* bytes of the largest */
+	unsigned int frame; /* bytes of the largest frame */
 };
 
 struct forwarder {
@@ -93,7 +93,7 @@ struct forwarder {
 	_Atomic bool heard; /* an engine listens */
 	struct rte_mempool *pool;
 	struct rte_ring *slow; /* frames for the engine */
-	int wake;	       /* eventfd: there are such */
+	int wake;	       /* eventfd: there are frames for the engine */
 	bool huge;
 	struct loop loops[MAX_LOOPS];
 };
@@ -105,9 +105,9 @@ struct wanted {
 	uint32_t index;
 	const char *name;
 	const char *device;    /* DPDK's name: net_af_packet7, 0000:01:00.0 */
-	const char *arguments; /* behind it, or "" */
+	const char *arguments; /* what follows that name, or "" */
 	const char *xsks;      /* where the map of AF_XDP sockets is pinned, or "" */
-	unsigned int first;    /* place there of the first queue */
+	unsigned int first;    /* place of the first queue in that map */
 	const char *twin;      /* the interface by which frames come to the host, or "" */
 	unsigned int queues;
 	unsigned int mtu;
@@ -115,7 +115,7 @@ struct wanted {
 	const char *request; /* its text */
 };
 
-/* ports.c. What returns false has put the reason into `why`. */
+/* ports.c. A function that returns false has put the reason into `why`. */
 bool port_add(const struct wanted *wanted, char *why);
 bool port_remove(uint32_t index, char *why);
 bool port_mtu(uint32_t index, unsigned int mtu, char *why);

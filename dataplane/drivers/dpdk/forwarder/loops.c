@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a worker does: it receives from its queues, decides, and sends, burst by burst. What waits to be sent leaves before the
- * turn is over, so that nothing waits for a port that goes. */
+/* A worker's loop: it receives from its queues, decides, and sends, burst by burst. All waiting frames are sent before the
+ * turn is over, so that none waits for a port that is removed. */
 #include <unistd.h>
 
 #include <rte_cycles.h>
@@ -10,9 +10,9 @@
 #include "forwarder.h"
 
 #define NOTHING ((struct sent){0})
-#define IDLE_TURNS 64 /* without a frame, until naps begin */
+#define IDLE_TURNS 64 /* so many turns without a frame, then naps begin */
 
-/* Send what waits for a port. What it does not take is lost, and counted as that. */
+/* Sends the frames that wait for a port. Frames that it does not take are lost, and counted as lost. */
 static void flush(struct loop *loop, struct port *port)
 {
 	struct rte_mbuf **frames = loop->frames[port->place];
@@ -45,7 +45,7 @@ static inline void send_by(struct loop *loop, struct port *port, struct rte_mbuf
 		flush(loop, port);
 }
 
-/* Hand a frame to the other side of a twin, where that many a second do not cross yet. */
+/* Hands a frame to the other side of a twin, unless too many crossed in this second. */
 static void cross(struct loop *loop, struct port *port, struct rte_mbuf *frame, uint64_t second)
 {
 	struct crossing *crossing = &loop->crossings[port->place];
@@ -60,7 +60,7 @@ static void cross(struct loop *loop, struct port *port, struct rte_mbuf *frame, 
 	send_by(loop, port->twin, frame, NOTHING);
 }
 
-/* A frame whole, and with its tag where the kernel or the card took it off. */
+/* Makes a frame whole: puts the tag back that the kernel or the card took off. */
 static inline bool suitable(struct loop *loop, struct rte_mbuf **frame)
 {
 	if (unlikely((*frame)->nb_segs > 1)) {

@@ -2,9 +2,9 @@
 /* forwarder [--sources] --control SOCKET [--maps FOLDER] [--lock NUMBER] [--workers N] [--nap MICROSECONDS]
  *           [--frame BYTES] [-- EAL…]
  *
- * lock: an open file that is locked as long as this process lives; its number is written there.
+ * lock: an open file that stays locked while this process lives. The process writes its number into it.
  *
- * It goes on when the engine ends that started it, until it is told to stop. */
+ * The process goes on after the engine that started it has ended, until it is told to stop. */
 #include <errno.h>
 #include <getopt.h>
 #include <sched.h>
@@ -23,7 +23,7 @@
 #include "forwarder.h"
 
 #define LOOK_EVERY 200 /* milliseconds between two looks at links */
-#define MOST_FRAMES 32768u /* of all ports */
+#define MOST_FRAMES 32768u /* for all ports together */
 #define LEAST_FRAMES 8192u
 #define FRAMES_MEMORY (100u << 20)
 #define SLOW_FRAMES 1024
@@ -102,8 +102,8 @@ static int read_options(int argc, char **argv)
 	return optind;
 }
 
-/* DPDK's environment: a thread a worker beside this one. The scheduler places them: one that is bound to a core takes it
- * from whatever else runs there, even where another core is free. */
+/* Starts DPDK's environment, with one more thread for each worker. The scheduler places the threads. A thread bound to a
+ * core would take it from whatever else runs there, even if another core is free. */
 static bool start_environment(int argc, char **argv)
 {
 	char *arguments[MAX_EAL] = {argv[0]}, cores[1024] = "";

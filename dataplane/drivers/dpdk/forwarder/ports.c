@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Ports: DPDK's devices, made and removed while workers run. A network card that is taken from the kernel whole is two of
- * them: the card, and the far end of a veth by which the host has its frames. */
+/* Ports: DPDK's devices, made and removed while workers run. A network card that is taken from the kernel as a whole makes
+ * two ports: the card, and the far end of a veth through which the host gets its frames. */
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 #include "forwarder.h"
 
 #define DESCRIPTORS 1024
-#define SLOT_HEAD 128 /* what a packet socket's ring has in front of a frame */
+#define SLOT_HEAD 128 /* bytes in front of a frame in a packet socket's ring */
 
 struct port *port_of(const struct ports *ports, uint32_t index)
 {
@@ -25,7 +25,7 @@ struct port *port_of(const struct ports *ports, uint32_t index)
 	return NULL;
 }
 
-/* Have workers use another table, and wait until none uses the former. */
+/* Gives workers another table, and waits until none uses the former one. */
 static void publish(struct ports *ports)
 {
 	struct ports *former = atomic_exchange(&forwarder.ports, ports);
@@ -85,7 +85,7 @@ static uint16_t at_most(unsigned int wanted, unsigned int most)
 	return RTE_MIN(RTE_MIN(wanted, most), MAX_QUEUES);
 }
 
-/* Queues, and all else that a device wants before it starts. */
+/* Sets up queues, and all else that a device needs before it starts. */
 static bool configure(struct port *port, unsigned int queues, unsigned int mtu, char *why)
 {
 	struct rte_eth_conf how = {0};
@@ -101,7 +101,7 @@ static bool configure(struct port *port, unsigned int queues, unsigned int mtu, 
 	port->tx_queues = at_most(RTE_MAX(queues, forwarder.options.workers), info.max_tx_queues);
 	how.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
 	if (mtu > RTE_ETHER_MTU && (!is_virtual(port->device) || mtu + RTE_ETHER_HDR_LEN <= info.max_rx_pktlen))
-		how.rxmode.mtu = mtu; /* packet sockets take larger frames than they say */
+		how.rxmode.mtu = mtu; /* packet sockets take larger frames than they claim */
 	if (port->rx_queues > 1) {
 		how.rxmode.mq_mode = info.flow_type_rss_offloads ? RTE_ETH_MQ_RX_RSS : RTE_ETH_MQ_RX_NONE;
 		how.rx_adv_conf.rss_conf.rss_hf =
@@ -122,7 +122,7 @@ static bool configure(struct port *port, unsigned int queues, unsigned int mtu, 
 		snprintf(why, WHY_SIZE, "%s does not start: %s", port->device, rte_strerror(-failed));
 		return false;
 	}
-	rte_eth_allmulticast_enable(port->id); /* where a driver cannot, the host hears less */
+	rte_eth_allmulticast_enable(port->id); /* if the driver cannot, the host gets fewer multicast frames */
 	return true;
 }
 
@@ -139,7 +139,7 @@ static void discard(struct port *port)
 	free(port);
 }
 
-/* A device of DPDK's, started; none where it cannot be had. */
+/* Makes and starts a DPDK device. Returns none if it cannot. */
 static struct port *made(const struct wanted *wanted, char *why)
 {
 	struct port *port = calloc(1, sizeof(*port));
@@ -173,7 +173,7 @@ static struct port *made(const struct wanted *wanted, char *why)
 	return port;
 }
 
-/* The port to the host beside a network card's. */
+/* Makes the port to the host that belongs to a network card's port. */
 static struct port *made_twin(const struct wanted *wanted, char *why)
 {
 	char device[NAME_SIZE], arguments[2 * NAME_SIZE];
@@ -281,7 +281,7 @@ bool port_mtu(uint32_t index, unsigned int mtu, char *why)
 	return true;
 }
 
-/* When no worker runs any more. */
+/* Call it when no worker runs any more. */
 void ports_close(void)
 {
 	struct ports *ports = atomic_load(&forwarder.ports);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Frames that the decision leaves to the engine: from a worker to the first thread, and from there on as text. */
+/* Frames that the decision leaves to the engine. They go from a worker to the first thread, and from there on as text. */
 #ifndef AVI_SLOW_H
 #define AVI_SLOW_H
 
@@ -11,7 +11,7 @@ struct slow {
 	unsigned char data[];
 };
 
-/* Hand a sample over that begins with `head`. False: nobody takes it. */
+/* Hands over a frame, with `head` in front of it. False: nobody takes it. */
 bool slow_hand_over(const void *head, size_t head_size, const void *frame, size_t frame_size);
 
 /* A sample in base64 (RFC 4648). The caller frees it. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What DPDK's drivers of Linux sockets leave out, put in between them and the libraries that they call (ld's --wrap):
+/* Adds what DPDK's drivers of Linux sockets leave out. It stands between them and the libraries that they call (ld's
+ * --wrap):
  *
- * - net_af_packet also receives what the host sends, and fragments put together. Its sockets form a group; the group is
- *   told to leave the one out and the others as they are.
- * - net_af_xdp has a program attached that takes every frame, and takes off whatever is attached when it ends. The
- *   engine attaches its own, which takes what is for VIPs alone; the sockets go into that one's map. */
+ * - net_af_packet also receives what the host sends, and receives fragments reassembled. Its sockets form a group. The
+ *   group is told to leave out the host's frames, and to leave fragments as they are.
+ * - net_af_xdp attaches a program that takes every frame. When it ends, it detaches whatever program is attached. The
+ *   engine attaches its own program, which takes only frames for VIPs; the sockets go into that program's map. */
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <stdio.h>
@@ -23,9 +24,9 @@
 #ifndef PACKET_FANOUT_FLAG_IGNORE_OUTGOING /* since Linux 5.10 */
 #define PACKET_FANOUT_FLAG_IGNORE_OUTGOING 0x4000
 #endif
-#define FLAGS(type_flags) ((type_flags) << 16) /* in the option's value, see packet(7) */
+#define FLAGS(type_flags) ((type_flags) << 16) /* their place in the option's value, see packet(7) */
 
-/* Of the port that is being made: the map, and the place there of its first queue. */
+/* For the port that is being made: the map, and its first queue's place in that map. */
 static int xsks = -1;
 static __u32 first_place;
 
@@ -37,7 +38,7 @@ int __wrap_xsk_socket__create(struct xsk_socket **made, const char *interface, _
 			      struct xsk_ring_cons *rx, struct xsk_ring_prod *tx, const struct xsk_socket_config *how);
 int __wrap_bpf_xdp_detach(int index, __u32 flags, const struct bpf_xdp_attach_opts *options);
 
-/* The sockets of the next port go into the map that is pinned there, side by side from a place on; "": into none. */
+/* Has the next port's sockets put into the map that is pinned there, side by side from a place on. "": into no map. */
 bool sockets_steer_into(const char *pinned, unsigned int first, char *why)
 {
 	first_place = first;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* In place of libbpf's header of this name, for little-endian processors. */
+/* Replaces libbpf's header of this name, for little-endian processors. */
 #ifndef AVI_KERNEL_BPF_ENDIAN_H
 #define AVI_KERNEL_BPF_ENDIAN_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* In place of libbpf's header of this name: how maps are declared. The calls into the kernel are made by decision.c. */
+/* Replaces libbpf's header of this name: how maps are declared. decision.c has the kernel's functions. */
 #ifndef AVI_KERNEL_BPF_HELPERS_H
 #define AVI_KERNEL_BPF_HELPERS_H
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* In place of the kernel's header of this name: what the XDP program needs of it, for a program that is no BPF. */
+/* Replaces the kernel's header of this name: what the XDP program needs of it where it is not compiled to BPF. */
 #ifndef AVI_KERNEL_LINUX_BPF_H
 #define AVI_KERNEL_LINUX_BPF_H
 
 #include <linux/types.h>
 
-/* The frame as the program sees it; pointers are whole. The rest is the stand-in's own. */
+/* The frame as the program sees it, with whole pointers. The other fields are only in this stand-in. */
 struct xdp_md {
 	__u64 data;
 	__u64 data_end;
