@@ -53,6 +53,8 @@ def _save(session: SessionState, command: Command, result: Result) -> None:
     if confirm and session.open is None:
         confirming.extend(session, confirm, result)
         confirming.tell(session, result)
+    elif session.open is None and session.terminal:  # the line before may have been refused unseen
+        result.parts.append("Nothing is open, so nothing was saved.")
     with capturing.following(session, result):
         session.leave_by_save(result, comment, confirm)
 
