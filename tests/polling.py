@@ -14,7 +14,7 @@ _SHARE = 1 / 16
 def until(
     condition: Callable[[], object],
     what: Callable[[], object] = lambda: "not in time",
-    seconds: float = 20,
+    seconds: float = 45,
     *,
     longest: float = _LONGEST,
 ) -> None:

@@ -62,7 +62,7 @@ class Watched:
         def new() -> dict[str, Event]:
             return {event.kind: event for event in self.all() if event.number > self.seen}
 
-        until(lambda: set(kinds) <= new().keys(), lambda: (kinds, new(), self.world.log()), seconds=30)
+        until(lambda: set(kinds) <= new().keys(), lambda: (kinds, new(), self.world.log()))
         found = new()
         self.seen = max(found[kind].number for kind in kinds)
         return found
