@@ -96,7 +96,7 @@ def beside_probes(effort: Effort) -> Iterator[Samples]:
                 for name, pool, address in named
             ]
         )
-        there.start(PREFERRED, "--metrics", ADDRESS)
+        there.start(PREFERRED, "--metrics", ADDRESS, patience=monitors.PATIENCE)
         until(lambda: set(there.states().values()) == {"up"}, there.log, 120)
         values: list[float] = []
         own: list[float] = []
