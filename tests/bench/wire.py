@@ -132,12 +132,14 @@ class Wire:
     def push(self, frames: int, processors: Sequence[int] = (0,)) -> float:
         """Send so many frames from each of some processors at the same time. Returns seconds of the busiest one's time:
         all that happens to a frame happens in its generator's thread, and at the end the kernel lets that thread wait
-        some 30 ms for its pages, which is nobody's work."""
+        some 30 ms for its pages, which is nobody's work. The threads run before other programs (SCHED_FIFO, sched(7)):
+        after each switch the caches are filled anew, and the more a program reads, the more it loses by that."""
         sent = self.traffic.frame
         times: list[float] = []
 
         def one(processor: int) -> None:
             os.sched_setaffinity(0, {processor})
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
             started = time.thread_time()
             self._generate.run_live(sent, frames)
             times.append(time.thread_time() - started)
