@@ -28,7 +28,7 @@ RUN_OK, RUN_FAILED, RUN_USAGE, RUN_INTERRUPTED = 0, 1, 2, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status: 0 done, 1 refused or no engine runs, 2 wrong command line."""
-    arguments = parser().parse_args(argv)
+    arguments = commandline.parse(parser(), argv)
     arguments.words = list(sys.argv[1:] if argv is None else argv)
     try:
         status = int(arguments.command(arguments))

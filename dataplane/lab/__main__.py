@@ -32,7 +32,7 @@ MOST_REQUESTS = 40_000
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status: 0 done, 1 failed, 2 wrong command line, 130 interrupted."""
-    arguments = parser().parse_args(argv)
+    arguments = commandline.parse(parser(), argv)
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _interrupt)
     try:

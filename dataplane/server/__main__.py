@@ -30,7 +30,7 @@ does."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status."""
-    arguments = parser().parse_args(argv)
+    arguments = commandline.parse(parser(), argv)
     try:
         return int(arguments.command(arguments))
     except DataplaneError as exc:
