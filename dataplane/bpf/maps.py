@@ -12,18 +12,20 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from dataplane.bpf.handle import Handle, word
-from dataplane.bpf.libbpf import BatchOpts, MapCreateOpts, call, check, failed
+from dataplane.bpf.libbpf import BatchOpts, MapCreateOpts, call, check, failed, short_call
 from dataplane.errors import DriverError
 
 # linux/bpf.h
 MAP_TYPE_ARRAY = 2
 _HASH, _PERCPU_HASH, _PERCPU_ARRAY, _LRU_HASH, _LPM_TRIE = 1, 5, 6, 9, 11
+_HOLDS_MAPS = 12, 13  # an array and a hash of maps: the kernel waits at each update, as in `settle`
 F_MMAPABLE = 1 << 10
 _F_NO_PREALLOC = 1
 # kernel/bpf/hashtab.c: struct bucket, struct htab_elem
 _POINTER, _BUCKET, _ELEMENT = 8, 16, 48
 
 _BATCH = 4096
+_FEW = 256  # entries that are written in some 30 µs
 _ENOTSUPP = 524  # the kernel's own, in no header of user space
 
 
@@ -99,7 +101,7 @@ class Map(Handle):
     def lookup(self, key: bytes) -> bytes | None:
         """The value of a key (of a per-CPU map: all processors' values, one after the other), or None."""
         value = ctypes.create_string_buffer(self._room)
-        result = call("bpf_map_lookup_elem", self.fd, key, value)
+        result = short_call("bpf_map_lookup_elem", self.fd, key, value)
         if result == -errno.ENOENT:
             return None
         check(f"look up in {self.name}", result)
@@ -109,11 +111,12 @@ class Map(Handle):
         """Add or replace. Raises DriverError, also when the map is full."""
         if len(key) != self.key_size or len(value) != self._room:
             raise ValueError(f"{self.name}: key of {len(key)}, value of {len(value)} bytes")
-        self._updated(call("bpf_map_update_elem", self.fd, key, value, 0))
+        update = call if self.type in _HOLDS_MAPS else short_call
+        self._updated(update("bpf_map_update_elem", self.fd, key, value, 0))
 
     def delete(self, key: bytes) -> None:
         """Remove a key, if it is there."""
-        result = call("bpf_map_delete_elem", self.fd, key)
+        result = short_call("bpf_map_delete_elem", self.fd, key)
         if result != -errno.ENOENT:
             check(f"delete in {self.name}", result)
 
@@ -173,7 +176,8 @@ class Map(Handle):
         """Add or replace many, keys and values side by side, in one call where the kernel has it for this map."""
         count = c_uint32(len(keys) // self.key_size)
         options = BatchOpts(ctypes.sizeof(BatchOpts))
-        result = call("bpf_map_update_batch", self.fd, keys, values, byref(count), byref(options))
+        update = call if self.type in _HOLDS_MAPS or count.value > _FEW else short_call
+        result = update("bpf_map_update_batch", self.fd, keys, values, byref(count), byref(options))
         if result in (-errno.EINVAL, -_ENOTSUPP):
             for at in range(len(keys) // self.key_size):
                 key = keys[at * self.key_size : (at + 1) * self.key_size]

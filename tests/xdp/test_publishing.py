@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import random
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -64,14 +64,17 @@ def served_by(kernel: KernelDecider) -> bytes:
 @root
 def test_a_change_of_table_or_health_calls_no_kernel(kernel: KernelDecider, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    call = libbpf.call
 
-    def counted(name: str, *arguments: Any) -> Any:
-        calls.append(name)
-        return call(name, *arguments)
+    def counted(call: Callable[..., int]) -> Callable[..., int]:
+        def counting(name: str, *arguments: Any) -> int:
+            calls.append(name)
+            return call(name, *arguments)
+
+        return counting
 
     for module in (handle, maps, programs):
-        monkeypatch.setattr(module, "call", counted)
+        monkeypatch.setattr(module, "call", counted(libbpf.call))
+    monkeypatch.setattr(maps, "short_call", counted(libbpf.short_call))
     tables = kernel.tables
     tables.put_pool(pool(1))
     tables.put_pool(pool(1, target(0x11), target(0x12, up=False, serves=False, mac=mac(0x12))))
