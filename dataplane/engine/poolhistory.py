@@ -7,8 +7,9 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from dataplane import plan
 from dataplane.forwarding.translate import PoolMember
-from dataplane.plan import history
+from dataplane.plan import history, index
 from dataplane.plan.history import Held
 
 _SHARING, _SERVING = struct.Struct("=4sIq"), struct.Struct("=4sq")
@@ -38,10 +39,29 @@ class _Packed(NamedTuple):
         return Held(self.since, tuple(servers), tuple(serving))
 
 
+class _First(NamedTuple):
+    """The members that share a table before it changes. Most tables never do: it is packed when one does."""
+
+    since: float
+    service: plan.Service  # whose servers the members are
+    usable: bytes  # for each server, by address, whether it shares the table
+    serving: bytes  # whether it may go on with flows
+
+    @property
+    def packed(self) -> _Packed:
+        """The same, packed."""
+        listed = index.members(self.service)
+        each = list(zip(listed.servers, listed.addresses, self.usable, self.serving, strict=True))
+        servers = b"".join([_SHARING.pack(at, server.weight, server.generation) for server, at, one, _ in each if one])
+        serving = b"".join([_SERVING.pack(at, server.generation) for server, at, _, one in each if one])
+        return _Packed(self.since, servers, None if self.usable == self.serving else serving)
+
+
 class PoolHistory:
     """By the driver's names of pools. `note` is called by threads, by one for a pool at a time."""
 
     def __init__(self) -> None:
+        self._firsts: dict[str, _First] = {}
         self._changes: dict[str, list[_Packed]] = {}
 
     def recall(self, changes: Mapping[str, Sequence[Held]]) -> set[str]:
@@ -51,12 +71,17 @@ class PoolHistory:
         for name in sorted(names):
             try:
                 self._changes[name] = [_Packed.of(held) for held in changes[name]]
+                self._firsts.pop(name, None)
             except (OSError, struct.error):  # etcd holds no address there, or a number that no plan has
                 names.remove(name)
         return names
 
-    def note(self, name: str, now: float, members: Sequence[PoolMember]) -> None:
-        """These are a pool's members from now on."""
+    def note(self, name: str, now: float, service: plan.Service, members: Sequence[PoolMember]) -> None:
+        """These are a pool's members from now on: the servers of a service, by address."""
+        if name not in self._changes and name not in self._firsts:
+            shares, serves = bytes([one.usable for one in members]), bytes([one.serves for one in members])
+            self._firsts[name] = _First(now, service, shares, serves)
+            return
         usable, serving = [one for one in members if one.usable], [one for one in members if one.serves]
         packed = _Packed(
             now,
@@ -65,13 +90,16 @@ class PoolHistory:
             if serving == usable
             else b"".join([_SERVING.pack(one.address, one.server.generation) for one in serving]),
         )
-        before = self._changes.setdefault(name, [])
-        if not before or before[-1].servers != packed.servers:
+        if name in self._firsts:
+            self._changes[name] = [self._firsts.pop(name).packed]
+        before = self._changes[name]
+        if before[-1].servers != packed.servers:
             before.append(packed)
             del before[: -history.MOST]
 
     def forget(self, name: str) -> None:
         """A pool is gone."""
+        self._firsts.pop(name, None)
         self._changes.pop(name, None)
 
     def changed(self) -> list[str]:

@@ -364,7 +364,7 @@ class Pools:
         if not slots.is_at(table, lives):
             serves = {life for life, member in zip(lives, found, strict=True) if member.serves}
             slots.change(table, lives, serves.__contains__, self._now())
-            self.history.note(name, self._now(), found)
+            self.history.note(name, self._now(), service, found)
         if not slots.stable or any(not m.server.enabled and m.serves for m in found):
             self._watched.add(name)
         else:

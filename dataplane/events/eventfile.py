@@ -57,7 +57,7 @@ class EventFile:
         self._path = path
         self.fault = ""
         """Why events cannot be written now; "" if they can."""
-        self._queue: SimpleQueue[Event | Collection[Event] | None] = SimpleQueue()
+        self._queue: SimpleQueue[bytes | Collection[Event] | None] = SimpleQueue()
         self._file, self._whole, self._least = -1, False, 0
         self._size = path.stat().st_size if path.exists() else 0
         self._thread = Thread(target=self._run, name="events", daemon=True)
@@ -71,8 +71,9 @@ class EventFile:
     def put(self, event: Event) -> None:
         """Write an event, soon."""
         if self._queue.qsize() < _WAITING:
-            self._size += len(_line(event))
-            self._queue.put(event)
+            line = _line(event)
+            self._size += len(line)
+            self._queue.put(line)
         else:
             self.fault = "the disk is too slow"
 
@@ -96,8 +97,8 @@ class EventFile:
             ended = None in taken
             try:
                 for one in taken:
-                    if isinstance(one, Event):
-                        lines += _line(one)
+                    if isinstance(one, bytes):
+                        lines += one
                     elif one is not None:
                         lines.clear()
                         self._replace(one)

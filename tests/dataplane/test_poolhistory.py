@@ -34,7 +34,7 @@ def flapped() -> PoolHistory:
     """A pool of which a server was down from 100 to 130."""
     made = PoolHistory()
     for when, up in ((50.0, True), (100.0, False), (110.0, False), (130.0, True)):
-        made.note("p-1", when, members(True, up))
+        made.note("p-1", when, SERVICE, members(True, up))
     return made
 
 
@@ -52,10 +52,22 @@ def test_changes_are_kept_and_equal_ones_are_none() -> None:
 def test_what_others_saw_is_nothing_to_a_pool_that_changed_here() -> None:
     told = {"p-1": flapped().young("p-1", 0.0), "p-2": flapped().young("p-1", 0.0)}
     fresh = PoolHistory()
-    fresh.note("p-1", 140.0, members(True, True))
+    fresh.note("p-1", 140.0, SERVICE, members(True, True))
     assert fresh.recall(told) == {"p-1", "p-2"}
     assert fresh.young("p-1", 90.0) == told["p-1"]
     assert flapped().recall(told) == {"p-2"}
+
+
+def test_the_first_members_are_known_as_they_were_when_another_one_changes() -> None:
+    made = PoolHistory()
+    draining = members(True, True)[1]._replace(usable=False)
+    made.note("p-1", 50.0, SERVICE, [members(True, True)[0], draining])
+    assert made.changed() == []
+    made.note("p-1", 100.0, SERVICE, members(True, True))
+    assert made.young("p-1", 60.0) == [
+        Held(50.0, BOTH[:1], (("10.0.0.1", 0), ("10.0.0.2", 0))),
+        Held(100.0, BOTH, (("10.0.0.1", 0), ("10.0.0.2", 0))),
+    ]
 
 
 @pytest.mark.parametrize("servers", [(("nowhere", 1, 0),), (("10.0.0.1", -1, 0),), (("10.0.0.1", 1, 1 << 70),)])
