@@ -103,8 +103,7 @@ class HandshakeWatch:
         self._fault = ""
 
     async def run(self) -> None:
-        """Look, for ever. Only what is counted from the first look on matters; an engine's start goes first."""
-        await asyncio.sleep(LOOK_EVERY / 2)
+        """Look, for ever. Only what is counted from now on matters."""
         while True:
             looking = asyncio.ensure_future(asyncio.to_thread(self.look))
             try:
