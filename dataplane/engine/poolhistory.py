@@ -39,8 +39,8 @@ class _Packed(NamedTuple):
         return Held(self.since, tuple(servers), tuple(serving))
 
 
-class _First(NamedTuple):
-    """The members that share a table before it changes. Most tables never do: it is packed when one does."""
+class _Members(NamedTuple):
+    """The members that share a table. Most tables never change: the first ones are packed when they do."""
 
     since: float
     service: plan.Service  # whose servers the members are
@@ -61,7 +61,7 @@ class PoolHistory:
     """By the driver's names of pools. `note` is called by threads, by one for a pool at a time."""
 
     def __init__(self) -> None:
-        self._firsts: dict[str, _First] = {}
+        self._firsts: dict[str, _Members] = {}
         self._changes: dict[str, list[_Packed]] = {}
 
     def recall(self, changes: Mapping[str, Sequence[Held]]) -> set[str]:
@@ -78,18 +78,12 @@ class PoolHistory:
 
     def note(self, name: str, now: float, service: plan.Service, members: Sequence[PoolMember]) -> None:
         """These are a pool's members from now on: the servers of a service, by address."""
+        shares, serves = bytes([one.usable for one in members]), bytes([one.serves for one in members])
+        now_on = _Members(now, service, shares, serves)
         if name not in self._changes and name not in self._firsts:
-            shares, serves = bytes([one.usable for one in members]), bytes([one.serves for one in members])
-            self._firsts[name] = _First(now, service, shares, serves)
+            self._firsts[name] = now_on
             return
-        usable, serving = [one for one in members if one.usable], [one for one in members if one.serves]
-        packed = _Packed(
-            now,
-            b"".join([_SHARING.pack(one.address, one.server.weight, one.server.generation) for one in usable]),
-            None
-            if serving == usable
-            else b"".join([_SERVING.pack(one.address, one.server.generation) for one in serving]),
-        )
+        packed = now_on.packed
         if name in self._firsts:
             self._changes[name] = [self._firsts.pop(name).packed]
         before = self._changes[name]
