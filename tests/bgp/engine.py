@@ -27,7 +27,7 @@ MODES = {VIP: (plan.L2, SERVERS), FAR_VIP: (plan.L3_IPIP, FAR_SERVERS)}
 """How each VIP is forwarded, and to whom."""
 PEER = plan.Peer(ROUTER, ENGINES_AS, AS, "10.9.0.0/24", connect_timer=1)
 BGP = plan.Bgp(ENGINES_AS, (PEER,), bfd_transmit=300, bfd_receive=300)
-PING = plan.Monitor("ping", plan.MONITOR_PING, send_interval=1, receive_timeout=1, successful_checks=1, failed_checks=1)
+PING = plan.Monitor("ping", plan.MONITOR_PING, send_interval=1, receive_timeout=1, successful_checks=1, failed_checks=3)
 DEAD = plan.Monitor("dead", plan.MONITOR_TCP, 1, 1, 1, 1, port=9)
 """A monitor that no server passes."""
 

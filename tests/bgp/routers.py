@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dataplane.bgp import birdcontrol
+from dataplane.errors import EngineError
 from tests.netns import Namespace
 from tests.polling import until
 
@@ -56,6 +57,15 @@ class Router:
     def hops(self, vip: str) -> set[str]:
         """The next hops towards a VIP, in the kernel."""
         return hops(self.there, vip)
+
+    def learned(self, vip: str) -> set[str]:
+        """The next hops towards a VIP in its own table, which has one or the other route at every moment. To replace a
+        route in the kernel, BIRD deletes the one and adds the other."""
+        try:
+            told = self.ask(f"show route for {vip}")
+        except EngineError:  # none
+            return set()
+        return set(re.findall(r"via (\S+)", told))
 
     def close(self) -> None:
         """End it."""

@@ -66,7 +66,7 @@ class World:
 
         def look() -> None:
             while not ending.is_set():
-                if not self.router.hops(VIP):
+                if not self.router.learned(VIP):
                     missing.append(time.monotonic())
                 time.sleep(0.01)
 
