@@ -65,9 +65,10 @@ class Program(Handle):
         check("test run", call("bpf_prog_test_run_opts", self.fd, byref(options)))
         return Ran(options.retval, out.raw[: options.data_size_out], options.duration)
 
-    def run_live(self, frame: bytes, number: int) -> None:
-        """Run it on so many frames that really go where it sends them, received on the loopback interface."""
-        options = TestRunOpts(ctypes.sizeof(TestRunOpts), repeat=number, flags=_LIVE_FRAMES, batch_size=64)
+    def run_live(self, frame: bytes, number: int, batch: int = 64) -> None:
+        """Run it on so many frames that really go where it sends them, received on the loopback interface. batch: how
+        many go on their way together."""
+        options = TestRunOpts(ctypes.sizeof(TestRunOpts), repeat=number, flags=_LIVE_FRAMES, batch_size=batch)
         options.data_in = ctypes.cast(c_char_p(frame), c_void_p)
         options.data_size_in = len(frame)
         check("live run", call("bpf_prog_test_run_opts", self.fd, byref(options)))

@@ -11,7 +11,6 @@
 #define PROCESSORS 64
 #define AT_ONCE 1000
 #define SEGMENTS 10
-#define BATCH 64
 #define DELAYS 16384
 #define DELAY_STEP 32
 #define IPIP 4
@@ -47,9 +46,10 @@ struct {
 	__type(value, __u64);
 } arrived SEC(".maps");
 
-/* When the next batch of frames is due, the nanoseconds between two batches, and how many frames were made. */
+/* When the next batch of frames is due, the nanoseconds between two batches, how many frames were made, and the frames of a
+ * batch. */
 struct pace {
-	__u64 due, interval, made;
+	__u64 due, interval, made, batch;
 };
 
 struct {
@@ -169,7 +169,7 @@ SEC("xdp.frags") int paced(struct xdp_md *ctx)
 
 	if (!held || bytes + FRAME > (__u8 *)(long)ctx->data_end)
 		return XDP_DROP;
-	if (held->made++ % BATCH == 0) {
+	if (held->batch && held->made++ % held->batch == 0) {
 		due = held->due;
 		bpf_loop(WAITS, until_due, &due, 0);
 		due = bpf_ktime_get_ns();
