@@ -143,7 +143,7 @@ def handshakes(effort: Effort) -> Iterator[Samples]:
                 there.use(there.driver._program)
                 return rate
 
-            ours, theirs = paired(effort.rounds, lambda: there.own(frames), other)
+            ours, theirs = paired(PAIRS * effort.rounds, lambda: there.own(frames), other)
             assert there.driver.handshakes().services, "no flow was looked at"
             yield Samples(name, "Mpps", ours, theirs, "no handshake looked at")
 
@@ -165,7 +165,7 @@ def two_cores(effort: Effort) -> Iterator[Samples]:
     against L3 with it."""
     if len(os.sched_getaffinity(0)) < 2:
         raise Unmeasurable("one processor only")
-    frames = effort.times(FRAMES, 2000)
+    frames = effort.times(2 * FRAMES, 2000)
     with balanced(queues=2) as there:
         there.put(pool(L2, there.wire.second.index), service(0))
         there.send()

@@ -29,6 +29,8 @@ from tests.polling import until
 
 ENGINE = "10.9.0.1"
 PORT = 80
+ANSWER = 60.0
+"""Seconds in which an engine that runs answers."""
 
 
 class Crowd:
@@ -82,11 +84,12 @@ class Crowd:
             self.process = None
 
     def status(self) -> dict[str, Any] | None:
-        """What the engine reports; None while it does not answer."""
+        """What the engine reports; None while it does not answer. To tell of a hundred thousand servers takes it
+        seconds, and more on a busy machine."""
         assert self.process is not None
         assert self.process.poll() is None, self.log()
         try:
-            return client.ask(self.folder, self.name, "status")
+            return client.ask(self.folder, self.name, "status", patience=ANSWER)
         except EngineError:
             return None
 
