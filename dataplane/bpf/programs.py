@@ -67,7 +67,7 @@ class Program(Handle):
 
     def run_live(self, frame: bytes, number: int, batch: int = 64) -> None:
         """Run it on so many frames that really go where it sends them, received on the loopback interface. batch: how
-        many go on their way together."""
+        many of them leave together."""
         options = TestRunOpts(ctypes.sizeof(TestRunOpts), repeat=number, flags=_LIVE_FRAMES, batch_size=batch)
         options.data_in = ctypes.cast(c_char_p(frame), c_void_p)
         options.data_size_in = len(frame)
