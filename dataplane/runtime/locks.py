@@ -14,7 +14,8 @@ from pathlib import Path
 
 LEAVING = 2.0
 """Seconds for which a killed process may still have its locks. What it was about to start has them too, from fork(2)
-until it is another program (execve(2)): on a busy machine that takes a while."""
+until it is another program (execve(2)): on a busy machine that takes a while. They are counted by attempts, so that
+a machine that stands still takes none of them away."""
 _PAUSE = 0.02
 """Seconds between two attempts."""
 
@@ -22,9 +23,10 @@ _PAUSE = 0.02
 def hold_after(path: Path, flags: int, former: Callable[[], int]) -> int | None:
     """As `hold`. A former holder that has ended has LEAVING seconds to let go. former: tells its process. Raises
     OSError."""
-    until = time.monotonic() + LEAVING
-    while (held := hold(path, flags)) is None and is_gone(former()) and time.monotonic() < until:
+    left = round(LEAVING / _PAUSE)
+    while (held := hold(path, flags)) is None and is_gone(former()) and left:
         time.sleep(_PAUSE)
+        left -= 1
     return held
 
 
@@ -102,12 +104,13 @@ def claim(name: str) -> socket.socket | int:
     """Take a name in this network namespace (an abstract socket, unix(7)). Returns what holds it until it is closed, or
     the process that has it, 0 where that is not to be seen from here. One that has ended has LEAVING seconds to let
     go."""
-    until = time.monotonic() + LEAVING
+    left = round(LEAVING / _PAUSE)
     while True:
         held = _claimed(name)
-        if isinstance(held, socket.socket) or not is_gone(held) or time.monotonic() >= until:
+        if isinstance(held, socket.socket) or not is_gone(held) or not left:
             return held
         time.sleep(_PAUSE)
+        left -= 1
 
 
 def _claimed(name: str) -> socket.socket | int:

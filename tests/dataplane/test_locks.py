@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,23 @@ def test_the_name_of_a_killed_engine_is_had_as_soon_as_what_it_started_lets_go(t
     threading.Timer(0.2, os.close, (held,)).start()
     with ownname.held(tmp_path, "se-1"):
         assert (tmp_path / "se-1.pid").read_text().startswith(f"{os.getpid()}\n")
+
+
+def test_a_machine_that_stands_still_leaves_a_former_holder_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, looks, sleep = locked(tmp_path / "se-1.pid", ended()), count(1), time.sleep
+
+    def pause(seconds: float) -> None:
+        number = next(looks)
+        sleep(3 * seconds if number == 1 else 0.0)  # the machine stands still, until the time is over
+        if number == 2:
+            os.close(held)  # who has it goes on when the machine does
+
+    monkeypatch.setattr(locks, "LEAVING", 0.04)
+    monkeypatch.setattr(time, "sleep", pause)
+    with ownname.held(tmp_path, "se-1"):
+        assert next(looks) == 3
 
 
 def test_the_name_of_an_engine_that_runs_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
