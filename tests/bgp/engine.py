@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,10 @@ FAR_SERVERS = {"far1": "10.10.0.21", "far2": "10.10.0.22"}
 MODES = {VIP: (plan.L2, SERVERS), FAR_VIP: (plan.L3_IPIP, FAR_SERVERS)}
 """How each VIP is forwarded, and to whom."""
 PEER = plan.Peer(ROUTER, ENGINES_AS, AS, "10.9.0.0/24", connect_timer=1)
-BGP = plan.Bgp(ENGINES_AS, (PEER,), bfd_transmit=300, bfd_receive=300)
+BGP = plan.Bgp(ENGINES_AS, (PEER,), bfd_transmit=3000, bfd_receive=3000)
+"""BFD ends a session after 9 s: a machine that stands still for one or two is nobody's death."""
+QUICK = replace(BGP, bfd_transmit=300, bfd_receive=300)
+"""BFD ends a session after 0.9 s."""
 PING = plan.Monitor("ping", plan.MONITOR_PING, send_interval=1, receive_timeout=1, successful_checks=1, failed_checks=3)
 DEAD = plan.Monitor("dead", plan.MONITOR_TCP, 1, 1, 1, 1, port=9)
 """A monitor that no server passes."""
