@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from dataplane.forwarding.decision import ETH_HLEN, ETH_P_8021Q, ETH_P_IP, IP_HLEN, VLAN_HLEN, Verdict
+from dataplane.forwarding.decision import DROPPED, ETH_HLEN, ETH_P_8021Q, ETH_P_IP, IP_HLEN, VLAN_HLEN, Verdict
 from dataplane.forwarding.values import TCP, UDP
 
 MOST = 4095
 """Bytes that are kept of a frame, at most."""
 MOST_VIPS, MOST_CLIENTS, MOST_PORTS = 8, 32, 32
 ANY_PORT = (0, 0xFFFF)
+ROOM = 1 << 16
+"""Frames decided on in user space that nobody has taken yet, at most."""
 SLOW = "slow"
 """The action of a frame that was handed to user space, which has not decided on it yet."""
 _PORTS_AND_FLAGS = 14
@@ -82,6 +85,30 @@ class Capture(Protocol):
 
     def close(self) -> None:
         """End it: frames cost again what they cost before."""
+
+
+class Noted:
+    """The wanted ones of the frames that user space decides on. `note` is called by the thread that decides, `take` by
+    another."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._kept: deque[Captured] = deque()
+        self.lost = 0  # frames that found no room
+
+    def note(self, frame: bytes, interface: int, verdict: Verdict, now: int) -> None:
+        """A frame was decided on. interface: index of the one that it came by; now: nanoseconds."""
+        wanted = self._wanted
+        if not is_wanted(frame, wanted) or (wanted.drops and verdict.action != DROPPED):
+            return
+        if len(self._kept) >= ROOM:
+            self.lost += 1
+            return
+        self._kept.append(told(frame, interface, verdict, wanted, now))
+
+    def take(self) -> list[Captured]:
+        """Capture.take."""
+        return [self._kept.popleft() for _ in range(len(self._kept))]
 
 
 def told(frame: bytes, interface: int, verdict: Verdict, wanted: Wanted, now: int) -> Captured:

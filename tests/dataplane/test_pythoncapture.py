@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from dataplane.drivers.pcap import pythoncapture
 from dataplane.drivers.pcap.flowcache import FlowCache
 from dataplane.drivers.pcap.pythoncapture import PythonCapture
 from dataplane.errors import DriverError
@@ -53,7 +52,7 @@ def test_every_case_becomes_what_it_was_and_is_told_of(drops: bool) -> None:
 
 
 def test_there_is_one_at_a_time_and_none_when_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pythoncapture, "ROOM", 2)
+    monkeypatch.setattr(capture, "ROOM", 2)
     place, row = Place(), next(row for row in CASES if row.expected.action == decision.FORWARDED)
     running = PythonCapture(Wanted(), place.cache, place.swap)
     with pytest.raises(DriverError, match="another capture runs"):

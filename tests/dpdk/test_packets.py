@@ -1,4 +1,4 @@
-"""The packet table through the forwarder: real frames in and out of its ports."""
+"""The packet table, and captures, through the forwarder: real frames in and out of its ports."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import pytest
 from dataplane.drivers.dpdk.driver import DpdkDriver
 from dataplane.drivers.pcap import packetsocket
 from dataplane.forwarding.devices import AF_PACKET, Device
+from tests.dataplane.test_capturetraffic import test_no_frame_is_lost_while_captures_begin_and_end
 from tests.dataplane.test_pcap import OnWires, put, test_case_on_the_wire, wired
 from tests.netns import Namespace
 from tests.packets.world import WORLD
 from tests.xdp.wire import instance
 
-__all__ = ["test_case_on_the_wire"]
+__all__ = ["test_case_on_the_wire", "test_no_frame_is_lost_while_captures_begin_and_end"]
 pytestmark = pytest.mark.root
 
 

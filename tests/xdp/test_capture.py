@@ -170,6 +170,27 @@ def test_what_finds_no_room_is_counted_and_what_comes_later_is_told_of(decider: 
         running.close()
 
 
+def test_what_user_space_decides_on_stands_at_its_time_and_is_counted_where_there_is_no_room(
+    decider: Capturing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "ROOM", 2)
+    cut_up = [frame(udp(90, sport=1000 + n, data=bytes(1470)), dst=ETH0.mac) for n in range(5)]
+    running = decider.capture(EVERYTHING)
+    try:
+        for one in cut_up:
+            assert decider.run(one).slow
+        decided = time.monotonic_ns()
+        taken = running.take()
+        assert [one.frame for one in taken] == cut_up[:2]
+        assert all(len(one.left) == 2 and one.nanoseconds <= decided for one in taken)
+        assert running.lost() == 3
+        decider.run(cut_up[0])
+        assert [one.frame for one in running.take()] == cut_up[:1]
+        assert running.lost() == 3
+    finally:
+        running.close()
+
+
 def test_a_capture_that_nobody_takes_ends_by_itself(decider: Capturing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dataplane.drivers.maps.captureformat.LEASE", 1)
     running = decider.capture(EVERYTHING)

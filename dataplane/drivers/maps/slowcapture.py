@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import time
-
 from dataplane.drivers.maps.slowframes import SlowFrames
-from dataplane.forwarding import capture
-from dataplane.forwarding.capture import SLOW, Capture, Captured, Wanted
-from dataplane.forwarding.decision import DROPPED
+from dataplane.forwarding.capture import SLOW, Capture, Captured, Noted, Wanted
 
 
 class SlowCapture:
     """A Capture. compiled: that of the compiled decision; slow: what user space decides on."""
 
     def __init__(self, wanted: Wanted, compiled: Capture, slow: SlowFrames) -> None:
-        self._wanted, self._compiled, self._slow = wanted, compiled, slow
-        self._decided = slow.watch()
+        self._compiled, self._slow, self._noted = compiled, slow, Noted(wanted)
+        slow.watch(self._noted)
 
     def take(self) -> list[Captured]:
         """Capture.take. What user space decided on stands at the time when it did."""
-        taken = [one for one in self._compiled.take() if one.action != SLOW]
-        wanted = self._wanted
-        while self._decided:
-            interface, frame, verdict = self._decided.popleft()
-            if capture.is_wanted(frame, wanted) and (verdict.action == DROPPED or not wanted.drops):
-                taken.append(capture.told(frame, interface, verdict, wanted, time.monotonic_ns()))
-        return taken
+        return [one for one in self._compiled.take() if one.action != SLOW] + self._noted.take()
 
     def lost(self) -> int:
         """Capture.lost."""
-        return self._compiled.lost()
+        return self._compiled.lost() + self._noted.lost
 
     def close(self) -> None:
         """Capture.close."""
-        self._slow.unwatch()
+        self._slow.watch(None)
         self._compiled.close()

@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 
 from dataplane.drivers.maps.layout import SlowFrame
 from dataplane.drivers.maps.tables import MapTables
 from dataplane.forwarding import decision
+from dataplane.forwarding.capture import Noted
 from dataplane.forwarding.tracking import Flow, Flows, Fragment, FragmentKey, MemberId, find_member
 from dataplane.forwarding.values import Pool, Service, Target
 
 log = logging.getLogger("avi-se")
-
-Decision = tuple[int, bytes, decision.Verdict]
-"""Index of the interface that a frame came by, the frame, what became of it."""
-WATCHED = 4096
-"""Decisions that are kept until a watcher takes them; older ones are dropped."""
 
 Send = Callable[[int, bytes], None]
 """Sends a frame by the interface of an index. Raises OSError."""
@@ -35,16 +30,11 @@ class SlowFrames:
 
     def __init__(self, tables: MapTables, send: Send) -> None:
         self._tables, self._send = tables, send
-        self._watched: deque[Decision] | None = None
+        self._noted: Noted | None = None
 
-    def watch(self) -> deque[Decision]:
-        """What is decided from now on, until `unwatch`."""
-        self._watched = deque(maxlen=WATCHED)
-        return self._watched
-
-    def unwatch(self) -> None:
-        """Nobody takes decisions any more."""
-        self._watched = None
+    def watch(self, noted: Noted | None) -> None:
+        """Note what is decided from now on. None: nobody wants to know any more."""
+        self._noted = noted
 
     def forward(self, handed: SlowFrame) -> None:
         """Cut a frame up and send the pieces. The frame is counted, whatever is raised."""
@@ -72,9 +62,9 @@ class SlowFrames:
 
     def _count(self, handed: SlowFrame, verdict: decision.Verdict) -> None:
         self._tables.count(verdict)
-        watched = self._watched
-        if watched is not None:
-            watched.append((handed.interface, handed.frame, verdict))
+        noted = self._noted
+        if noted is not None:
+            noted.note(handed.frame, handed.interface, verdict, time.monotonic_ns())
 
 
 class Decided(Flows):

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from dataplane.drivers.pcap.flowcache import FlowCache
 from dataplane.errors import DriverError
-from dataplane.forwarding import capture
-from dataplane.forwarding.capture import Captured, Wanted
-from dataplane.forwarding.decision import DROPPED, Verdict
+from dataplane.forwarding.capture import Captured, Noted, Wanted
+from dataplane.forwarding.decision import Verdict
 from dataplane.forwarding.values import Interface
-
-ROOM = 1 << 16
-"""Frames that nobody has taken yet, at most."""
 
 
 class CapturingCache(FlowCache):
-    """Decides as the cache does, and records each verdict. cache: the one that it replaces."""
+    """Decides as the cache does, and notes each verdict. cache: the one that it replaces."""
 
     def __init__(self, cache: FlowCache, wanted: Wanted) -> None:
         super().__init__(cache.values, cache.flows)
-        self._wanted = wanted
-        self.told: list[Captured] = []
-        self.lost = 0
+        self.noted = Noted(wanted)
 
     def decide(self, frame: bytes, interface: Interface, now: int, segment: int = 0) -> Verdict:
         """As the cache does."""
         verdict = super().decide(frame, interface, now, segment)
-        wanted = self._wanted
-        if capture.is_wanted(frame, wanted) and (verdict.action == DROPPED or not wanted.drops):
-            if len(self.told) < ROOM:
-                self.told.append(capture.told(frame, interface.index, verdict, wanted, time.monotonic_ns()))
-            else:
-                self.lost += 1
+        self.noted.note(frame, interface.index, verdict, now)
         return verdict
 
 
@@ -49,13 +37,11 @@ class PythonCapture:
 
     def take(self) -> list[Captured]:
         """Capture.take."""
-        taken = self._cache.told[:]
-        del self._cache.told[: len(taken)]
-        return taken
+        return self._cache.noted.take()
 
     def lost(self) -> int:
         """Capture.lost."""
-        return self._cache.lost
+        return self._cache.noted.lost
 
     def close(self) -> None:
         """Capture.close."""
