@@ -122,7 +122,7 @@ def probes(facts: Facts) -> dict[str, str]:
         told["neighbour"] = facts.neighbour + (" (fixed)" if facts.permanent else "") or "none"
     told["ARP for VIP"] = ", ".join(sorted(facts.owners)) or "nobody else"
     told["host"] = "answers ping" if facts.host else "silent to ping"
-    told["VIP"] = _ECHO[facts.echo]
+    told["VIP"] = "another host answers" if facts.relayed else _ECHO[facts.echo]
     if facts.last != facts.echo:
         told["VIP, TTL 1"] = _ECHO[facts.last]
     if facts.tcp:

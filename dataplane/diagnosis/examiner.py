@@ -147,6 +147,8 @@ class Examiner:
                 _port(vip, check.port if tcp else 0, mark, source),
                 self._datagram(check),
             )
+        if echo is not None and last is None:  # one lost ping, or an error that was one too many for the server
+            last = await self._echoes.ping(vip, PATIENCE, mark, source, ttl=1)
         heard: dict[Answers, object] = {(vip, ECHO): echo or last, (server, ECHO): host or inner}
         if tcp:
             heard |= {(vip, check.port): vip_port != SILENT, (server, check.port): host_port != SILENT}

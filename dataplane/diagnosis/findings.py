@@ -78,7 +78,14 @@ class Facts:
     @property
     def served(self) -> bool:
         """Whether the server answers for the VIP at all, itself and not another host that it forwards to."""
-        return self.last != EXPIRES and (self.echo == REPLIES or self.vip_port != SILENT)
+        return self.last != EXPIRES and not self.relayed and (self.echo == REPLIES or self.vip_port != SILENT)
+
+    @property
+    def relayed(self) -> bool:
+        """Whether another host answers pings for the VIP, to which the server forwards: by layer 2 a ping whose TTL
+        ends at the server, and TCP whose TTL does, stay without an answer. Time exceeded may be missing, since hosts
+        send few of these messages."""
+        return self.mode == L2 and self.echo == REPLIES and self.last != REPLIES and self.vip_port == SILENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +197,10 @@ def _silent_vip(facts: Facts) -> list[Finding]:
     """Judge a server that answers at its own address, and not for the VIP."""
     # ARP is silenced first: a server that answers ARP for the VIP even for a moment takes the engine's clients away.
     address = (*silent_arp(), command("ip addr replace {}/32 dev lo", facts.vip))
-    if facts.last == EXPIRES:
-        return [Finding(VIP_MISSING, commands=address, because=f"it forwards packets for {facts.vip} instead")]
+    if facts.last == EXPIRES or facts.relayed:
+        because = f"it forwards packets for {facts.vip} instead"
+        because += ": another host answers them" if facts.echo == REPLIES else ""
+        return [Finding(VIP_MISSING, commands=address, because=because)]
     if facts.mode == L2:
         advice = "if it stays down: a firewall on it that drops packets for the VIP"
         return [Finding(VIP_MISSING, commands=address, advice=advice)]
@@ -210,7 +219,7 @@ def _silent_vip(facts: Facts) -> list[Finding]:
 
 def _service(facts: Facts) -> list[Finding]:
     """Judge why monitors fail although the VIP answers."""
-    listeners = command("ss -ltnp 'sport = :'{}", facts.port)
+    listeners = command("ss -ltnp {}", f"sport = :{facts.port}")
     look = f"`{listeners}`"
     if facts.tcp and facts.vip_port == SILENT:
         what = f"the VIP answers ping, its port {facts.port} does not: a firewall, or its program takes no connections"

@@ -35,6 +35,8 @@ TABLE = [
     (replace(WELL, owners=MAC), "answers ARP for the VIP 10.9.0.100", SERVER, 2),
     (replace(DEAF, last=EXPIRES), "VIP missing on its loopback?", SERVER, 3),
     (DEAF, "VIP missing on its loopback?", SERVER, 3),
+    (replace(DEAF, echo=REPLIES), "VIP missing on its loopback?", SERVER, 3),
+    (replace(DEAF, **FAR_AWAY, echo=REPLIES), "the VIP answers ping, its port 80 does not", SERVER, 0),
     (replace(DEAF, **FAR_AWAY, inner=REPLIES), "VIP missing on its loopback?", SERVER, 3),
     (replace(DEAF, **FAR_AWAY, refusal="does not decapsulate GRE"), "does not decapsulate GRE", SERVER, 1),
     (replace(DEAF, **FAR_AWAY), "rp_filter drops what comes out of the GRE tunnel", SERVER, 4),
@@ -80,6 +82,15 @@ def test_what_is_refused_in_the_tunnel_is_not_told_of_a_server_whose_vip_answers
     away = replace(WELL, **FAR_AWAY, refusal="the server does not decapsulate GRE")
     assert probes(away)["tunnel"] == "decapsulates"
     assert probes(replace(away, echo=SILENT, vip_port=SILENT))["tunnel"] == "the server does not decapsulate GRE"
+
+
+def test_a_ping_that_another_host_answers_is_not_the_servers() -> None:
+    """It forwards to the host that answers ARP for the VIP, and its time exceeded is one too many for the kernel."""
+    relays = replace(DEAF, echo=REPLIES)
+    (missing,) = findings(relays)
+    assert missing.because == "it forwards packets for 10.9.0.100 instead: another host answers them"
+    assert probes(relays)["VIP"] == "another host answers, port 80 silent"
+    assert probes(relays)["VIP, TTL 1"] == "silent"
 
 
 def test_a_vip_is_silent_before_it_is_there() -> None:
