@@ -26,7 +26,7 @@ _APART = re.compile(r""""(?:[^"\\]|\\.)*"?|(?<!\S)\#.*|(?<!\S)/\*.*?\*/|(?<![^\s
 """Parts of a line in which a `|` is only a character, and the `|` itself."""
 _OUTPUT = re.compile(
     r"\s*(?:\+[-+]+\+|\|.*\||\^|error: .*"
-    r"|New object being created|Overwriting the previously entered value for \S+"
+    r"|Impact: .*|New object being created|Overwriting the previously entered value for \S+"
     r"|Updating an existing object\. Currently, the object is:"
     r"|Removed \S+ with \S+=.*|Switching to tenant \S+|Successfully (?:deleted|committed) .*\.|Tenant: \S+"
     r"|Please input the value for field \S+ \(Enter END to terminate input\):"

@@ -18,8 +18,10 @@ from avi_shell.output import render
 from avi_shell.output.result import Part, Prose, Result
 from avi_shell.session import confirming, transaction
 from avi_shell.session.session import Session
+from avi_shell.session.source import Pasted
 from avi_shell.session.state import QUESTION
 from dataplane.foreign.text import visible
+from grammar.lexer import prompt_end
 
 PAUSE = 0.1
 """Seconds without input after which a paste counts as finished."""
@@ -38,6 +40,7 @@ class Interactive(ABC):
         session.progress = self._tell
         session.ask = self._ask
         self._warned = False  # Ctrl-D was pressed once with an object open
+        self._copy = Pasted()
         self._pasted = 0  # commands that came at once, so far
         self._refused: list[str] = []  # those of them that were refused
 
@@ -85,8 +88,10 @@ class Interactive(ABC):
         return False
 
     def _run(self, line: str) -> bool:
-        """Run a line. Returns whether the shell is to be left."""
+        """Run a line. Returns whether the shell is to be left. What a pasted session shows as output is left out."""
         prompt = self._session.prompt
+        if self._printed(line):
+            return False
         result = self._carried_out(line)
         self._pasted += not result.blank
         if not result.ok:
@@ -96,6 +101,15 @@ class Interactive(ABC):
         else:
             self._show(result, prompt)
         return result.ended
+
+    def _printed(self, line: str) -> bool:
+        """Whether a line is output of a session that is pasted with its prompts. A command without one ends that."""
+        text = self._session.collecting
+        if self._copy.shows(line, text=text):
+            return True
+        if not text and line.strip() and not prompt_end(line):
+            self._copy = Pasted()
+        return False
 
     def _count(self) -> None:
         """At the end of a paste, say how many of its commands were refused, since the errors may have left the

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from avi_shell.session.openobject import TEXT_WANTED
 from dataplane.foreign import files
-from grammar.lexer import is_output, prompt_end
+from grammar.lexer import is_comment, is_output, prompt_end
 
 LONGEST = 2304 << 10
 """Characters of a line: a value that a file may hold (1 MiB), with an escape for each of its characters."""
@@ -18,6 +18,38 @@ STDIN = "<stdin>"
 TRANSCRIPT = ".transcript"
 """Ends the names of files in which all is output but what stands behind a prompt, and the lines of a text."""
 _TEXT_WANTED = TEXT_WANTED.partition("{}")[0]
+
+
+class Pasted:
+    """Tells which lines of a pasted session only show what a shell printed, by itself or wrapped to a terminal's width.
+    Before the first prompt none does."""
+
+    def __init__(self) -> None:
+        self._prompted = False
+        self._wraps = False  # the line before was printed, and may go on
+        self._text = False  # a text is entered, up to END
+
+    def shows(self, line: str, *, text: bool = False) -> bool:
+        """Whether the next line is output. text: it belongs to a text that is entered, as far as the shell knows."""
+        if self._prompted and line.startswith(_TEXT_WANTED):
+            self._text = True
+            return True
+        if self._text or text:
+            self._text = self._text and line.strip() != "END"
+            return False
+        start = prompt_end(line)
+        self._text = line.rstrip().endswith(" --") and not is_comment(line[start:])
+        if start:
+            self._prompted, self._wraps = True, False
+            return False
+        if not self._prompted:
+            return False
+        printed = is_output(line)
+        if printed:
+            self._wraps = line[:1].isalpha()  # a sentence: its further lines are indented
+        else:
+            printed = self._wraps = self._wraps and line.startswith("  ") and not line.isspace()
+        return printed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +65,9 @@ class Source:
         if self.name.endswith(TRANSCRIPT):
             yield from self._typed()
             return
-        pasted = False
+        pasted = Pasted()
         for number, line in enumerate(_bounded(self.lines), self.first):
-            pasted = pasted or prompt_end(line) > 0
-            if not (pasted and is_output(line)):
+            if not pasted.shows(line):
                 yield number, line
 
     def _typed(self) -> Iterator[tuple[int, str]]:

@@ -284,3 +284,37 @@ def test_every_command_is_written_down_without_secrets(shell: Run, state: Path) 
     assert entries[1]["committed"] == 1
     assert "topsecret" not in text
     assert stat.S_IMODE((state / "audit.jsonl").stat().st_mode) == 0o600
+
+
+COPIED = """\
+[admin:controller]: > configure tenant t1
+New object being created
+[admin:controller]: tenant> description --
+Please input the value for field description (Enter END to terminate input):
+| a table |
+  error: none
+END
+[admin:controller]: tenant> save
+Impact: Pool p1 is new: 10.1.1.11 begins to receive. Whether 10.1.1.11 is
+  prepared for its VIP is not known.
+| name | t1 |
+1 default is not shown. To see all: show tenant t1
+"""
+"""A session as it stood on a screen of 80 columns."""
+
+
+@pytest.mark.parametrize("left_out", ["", "Please"], ids=["all that was shown", "commands and text"])
+def test_of_a_copied_session_the_commands_run_and_a_text_is_kept_whole(
+    shell: Run, tmp_path: Path, left_out: str
+) -> None:
+    lines = [line for line in COPIED.splitlines() if not left_out or not line.startswith(left_out)]
+    done = shell("-f", write(tmp_path, "copied.txt", "\n".join(lines)))
+    assert (done.returncode, done.stderr) == (0, "")
+    described = json.loads(shell("--json", "-c", "show tenant t1").stdout)["data"]["description"]
+    assert described == "| a table |\n  error: none"
+
+
+def test_an_indented_command_behind_a_table_is_a_command(shell: Run, tmp_path: Path) -> None:
+    text = "[admin:c]: > configure tenant t1\n| name | t1 |\n  description kept\n[admin:c]: tenant> save\n"
+    assert shell("-f", write(tmp_path, "indented.txt", text)).returncode == 0
+    assert json.loads(shell("--json", "-c", "show tenant t1").stdout)["data"]["description"] == "kept"

@@ -1,5 +1,6 @@
 """The plain front through a real pseudo-terminal: no escape sequence, one echo, and pastes as fast as a file."""
 
+import json
 import re
 import signal
 import time
@@ -232,3 +233,54 @@ def test_a_paste_ends_with_the_number_of_its_refused_commands(
     assert "refused" not in at.before
     at.sendline("exit")
     assert at.finish() == 0
+
+
+COPIED = """\
+[admin:controller]: > configure pool p1
+New object being created
+[admin:controller]: pool> servers ip 10.1.1.11 prt 80
+                                               ^
+error: 'prt' is not a field of pool servers; did you mean port or
+  prst_hdr_val?
+[admin:controller]: pool> servers ip 10.1.1.11 port 80
+New object being created
+[admin:controller]: pool:servers> save
+[admin:controller]: pool> save
+Impact: Pool p1 is new: 10.1.1.11 begins to receive. Whether 10.1.1.11 is
+  prepared for its VIP is not known: no service engine answered.
++------------+--------------+
+| Field      | Value        |
++------------+--------------+
+| name       | p1           |
++------------+--------------+
+36 defaults are not shown. To see all: show pool p1
+[admin:controller]: >
+"""
+"""A session as it stood on a screen; its second command was refused there, too."""
+
+
+@pytest.mark.parametrize("arguments", [["--plain"], []], ids=["plain", "full"])
+def test_of_a_session_copied_from_a_screen_only_the_commands_run(terminal: Start, arguments: list[str]) -> None:
+    at = terminal(*arguments)
+    at.expect_exact(ROOT_PROMPT)
+    at.send(COPIED.replace("\n", "\r"))
+    at.expect(r"1 of 5 commands was refused: [^\r]*servers ip")
+    at.expect_exact(ROOT_PROMPT)
+    at.sendline("show pool p1 | grep 10.1.1.11 | count")
+    at.expect_exact("2")
+    at.sendline("| name |")
+    at.expect_exact("error: '|' is not a command")
+    at.sendline("exit")
+    assert at.finish() == 0
+
+
+def test_a_text_behind_pasted_prompts_keeps_lines_that_look_like_output(terminal: Start, shell: Run) -> None:
+    at = terminal("--plain")
+    at.expect_exact(ROOT_PROMPT)
+    lines = ["[admin:c]: > configure tenant t1", "[admin:c]: tenant> description --"]
+    at.send("\r".join([*lines, "| a table |", "error: none", "END", "[admin:c]: tenant> save", ""]))
+    at.expect_exact("defaults are not shown")
+    at.sendline("exit")
+    assert at.finish() == 0
+    described = json.loads(shell("--json", "-c", "show tenant t1").stdout)["data"]["description"]
+    assert described == "| a table |\nerror: none"
