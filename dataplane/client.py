@@ -1,5 +1,6 @@
 """The client of the engines' live queries: one JSON line to a Unix socket, one JSON line back.
 
+An engine that works on a long answer says so in lines {"progress": words} before it.
 Sockets lie in `run/` of the state directory, one an engine, named after it. An engine that was killed leaves its socket
 file; whether an engine lives is told by connecting.
 """
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     import socket
 
 TIMEOUT = 5.0
-"""Seconds that an engine has for an answer."""
+"""Seconds in which an engine answers, or says how far it is."""
 AT_ONCE = 1.0
 """Seconds that an engine has for what a commit asks."""
+_PART = 1 << 18
+"""Bytes of an answer that are taken at once."""
 _GRACE = 0.2
 """Seconds more for the answer that comes at the deadline."""
 DIAGNOSIS = 30.0
@@ -137,24 +140,29 @@ def _digest(state: Path) -> str:
 
 
 def ask_all(state: Path, request: str, seconds: float, **arguments: Any) -> Answers:
-    """Ask all running engines at once. seconds: the one deadline; an engine that hangs costs no more, and no other's
-    answer."""
+    """Ask all running engines at once. seconds: the one deadline, and for an engine that says how far it is, in which
+    it says something again; one that hangs costs no more, and no other's answer."""
     told: dict[str, dict[str, Any]] = {}
     silent: dict[str, EngineError] = {}
+    heard: dict[str, float] = {}
 
     def one(name: str) -> None:
+        def hear() -> None:
+            heard[name] = time.monotonic()
+
         try:
-            told[name] = ask(state, name, request, patience=seconds, **arguments)
+            told[name] = ask(state, name, request, patience=seconds, hear=hear, **arguments)
         except EngineError as exc:
             silent[name] = exc
 
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     names = engines(state)
-    threads = [Thread(target=one, args=(name,), daemon=True) for name in names]
-    for thread in threads:
+    threads = {name: Thread(target=one, args=(name,), daemon=True) for name in names}
+    for thread in threads.values():
         thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()) + _GRACE)
+    for name, thread in threads.items():
+        while thread.is_alive() and (left := heard.get(name, began) + seconds + _GRACE - time.monotonic()) > 0:
+            thread.join(left)
     for name in names:
         if name not in told:
             silent.setdefault(name, late(name, seconds))
@@ -207,23 +215,29 @@ def diagnose(state: Path, name: str, pool: str, server: str = "", tell: Tell = _
 
 
 def ask(
-    state: Path, name: str, request: str, tell: Tell = _untold, *, patience: float | None = None, **arguments: Any
+    state: Path,
+    name: str,
+    request: str,
+    tell: Tell = _untold,
+    *,
+    patience: float | None = None,
+    hear: Callable[[], None] = lambda: None,
+    **arguments: Any,
 ) -> dict[str, Any]:
     """An engine's answer to one request. Raises EngineError when it does not run, answer in time, or refuses.
 
     tell: is told what the engine says of its progress before. timeout, among the arguments: seconds that it may take;
-    patience: seconds to wait for the next line of it, else TIMEOUT more than that.
+    patience: seconds to wait for the next of it, else TIMEOUT more than that; hear: is called when something comes.
     """
     patience = TIMEOUT + float(arguments.get("timeout", 0.0)) if patience is None else patience
     try:
         with _connection(state / "run" / f"{name}.sock", patience) as connection:
             connection.sendall(json.dumps({"request": request, **arguments}).encode() + b"\n")
-            with connection.makefile("rb") as stream:
-                while True:
-                    answer = json.loads(stream.readline() or b'{"error": "it closed the connection"}')
-                    if not isinstance(answer, dict) or "progress" not in answer:
-                        break
-                    tell(str(answer["progress"]))
+            for line in _lines(connection, hear):
+                answer = json.loads(line)
+                if not isinstance(answer, dict) or "progress" not in answer:
+                    break
+                tell(str(answer["progress"]))
     except TimeoutError as exc:
         raise late(name, patience) from exc
     except (OSError, ValueError) as exc:
@@ -231,6 +245,19 @@ def ask(
     if not isinstance(answer, dict) or "error" in answer:
         raise EngineError(f"service engine {name}: {answer['error'] if isinstance(answer, dict) else answer}")
     return answer
+
+
+def _lines(connection: socket.socket, hear: Callable[[], None]) -> Iterator[bytes]:
+    """What comes, line by line; after the last one, that no more came. Raises OSError."""
+    parts: list[bytes] = []
+    while part := connection.recv(_PART):
+        hear()
+        *ended, rest = part.split(b"\n")
+        for line in ended:
+            yield b"".join([*parts, line])
+            parts.clear()
+        parts.append(rest)
+    yield b"".join(parts).strip() or b'{"error": "it closed the connection"}'
 
 
 def late(name: str, seconds: float) -> EngineError:

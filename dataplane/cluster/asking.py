@@ -140,9 +140,9 @@ def read(value: bytes) -> Question:
     return Question(json.dumps(request).encode(), asked["lease"])
 
 
-def written(folder: str, engine: str, id_: str, answer: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """The keys and values of an answer, in the order in which to write them. folder: the cluster's."""
-    head, packed = f"{folder}{ANSWER}{id_}/{engine}", zlib.compress(json.dumps(answer).encode(), 1)
+def written(folder: str, engine: str, id_: str, answer: bytes) -> Iterator[tuple[str, bytes]]:
+    """The keys and values of an answer, in the order in which to write them. folder: the cluster's; answer: JSON."""
+    head, packed = f"{folder}{ANSWER}{id_}/{engine}", zlib.compress(answer, 1)
     parts = [packed[at : at + PART] for at in range(0, len(packed), PART)]
     if len(parts) == 1:
         yield head, _head(0) + packed

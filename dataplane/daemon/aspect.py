@@ -41,10 +41,10 @@ class Aspect:
         return [_brief(one, *_PLACE) for one in told] if self._about == STATES else list(told)
 
     def pools(self, told: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The part of the pools' reports that is told."""
+        """The part of the pools' reports that is told. Of their servers as much is there as `brief` says."""
         if self._about != STATES:
             return list(told)
-        return [_brief(one, "uuid") | {"servers": [_brief(server) for server in one["servers"]]} for one in told]
+        return [_brief(one, "uuid", "servers") for one in told]
 
 
 def _brief(report: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -231,5 +231,5 @@ class Joining(Placed):
         )
 
 
-async def _not_yet(_: bytes) -> dict[str, Any]:
-    return {"error": "it is starting"}
+async def _not_yet(_: bytes) -> bytes:
+    return b'{"error": "it is starting"}'

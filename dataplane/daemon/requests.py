@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dataplane.client import short_path
-from dataplane.daemon import questions, status, undoing
+from dataplane.daemon import pieces, questions, status, undoing
 from dataplane.daemon.aspect import Aspect
 from dataplane.daemon.capturing import Capturing
 from dataplane.daemon.enginerates import EngineRates
@@ -35,6 +35,8 @@ TAKEN_WITHIN = 60.0
 """Seconds in which a client takes its answer."""
 MOST_CLIENTS = 64
 """Clients at a time. One more takes the place of the one that has been silent longest."""
+AT_ONCE = 1 << 18
+"""Bytes of an answer that are written before the client has taken most of them."""
 BACKLOG = 1024
 """Connections that wait to be taken."""
 LOOK_EVERY = 0.1
@@ -123,14 +125,14 @@ class Requests:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = _Client(writer)
         if not self._clients.enter(client):
-            _write(writer, {"error": f"{MOST_CLIENTS} clients are being answered already; ask again"})
+            writer.write(_line({"error": f"{MOST_CLIENTS} clients are being answered already; ask again"}))
             writer.close()
             return
         try:
             answer = await self._first(reader, client)
-            if answer is not None:
-                _write(writer, answer)
-                async with asyncio.timeout(TAKEN_WITHIN):
+            async with asyncio.timeout(TAKEN_WITHIN):
+                for at in range(0, len(answer), AT_ONCE):
+                    writer.write(answer[at : at + AT_ONCE])
                     await writer.drain()
         except (OSError, TimeoutError) as exc:
             log.debug("a client went away: %s", exc)
@@ -138,44 +140,49 @@ class Requests:
             self._clients.leave(client)
             writer.close()
 
-    async def _first(self, reader: asyncio.StreamReader, client: _Client) -> dict[str, Any] | None:
-        """The answer to a client's first line; None for one that said nothing or went away."""
+    async def _first(self, reader: asyncio.StreamReader, client: _Client) -> bytes:
+        """The answer to a client's first line; empty for one that said nothing or went away."""
         try:
             async with asyncio.timeout(ASKED_WITHIN):
                 line = await reader.readline()
         except TimeoutError:
-            return {"error": f"no whole line came within {ASKED_WITHIN:.0f} s"}
+            return _line({"error": f"no whole line came within {ASKED_WITHIN:.0f} s"})
         except ValueError:
-            return {"error": f"a request is one line of at most {LONGEST} bytes"}
+            return _line({"error": f"a request is one line of at most {LONGEST} bytes"})
         if not line:
-            return None
+            return b""
         client.asked = True
-        work = asyncio.create_task(self.answer(line, lambda text: _write(client.writer, {"progress": text})))
+
+        def tell(text: str) -> None:
+            if not client.writer.is_closing():
+                client.writer.write(_line({"progress": text}))
+
+        work = asyncio.create_task(self.answer(line, tell))
         gone = asyncio.create_task(client.gone())
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-            return work.result() if work.done() else None
+            return work.result() if work.done() else b""
         finally:
             for task in (work, gone):
                 task.cancel()
             await asyncio.gather(work, gone, return_exceptions=True)
 
-    async def answer(self, line: bytes, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-        """The answer to a request, or its error. tell: writes a line about the progress of the work."""
+    async def answer(self, line: bytes, tell: Callable[[str], None] = lambda _: None) -> bytes:
+        """The answer to a request, or its error: a line. tell: writes a line about the progress of the work."""
         try:
-            return await self._answered(questions.read(line), tell)
+            return await pieces.line(await self._answered(questions.read(line), tell))
         except (ForeignError, EngineError) as exc:
-            return {"error": exc.what if isinstance(exc, EngineError) else str(exc)}
+            return _line({"error": exc.what if isinstance(exc, EngineError) else str(exc)})
         except Exception as exc:  # a mistake of ours: whoever asks hears of it, too
             log.exception("a request was not answered")
-            return {"error": harmless(f"the engine failed to answer: {type(exc).__name__}: {exc}")}
+            return _line({"error": harmless(f"the engine failed to answer: {type(exc).__name__}: {exc}")})
 
     async def _answered(self, asked: questions.Question, tell: Callable[[str], None]) -> dict[str, Any]:
         engine, fields = self._engine, asked.fields
         match asked.request:
             case "status":
                 aspect = Aspect(fields["about"])
-                told = await status.report(engine, aspect)
+                told = await status.report(engine, aspect, tell=tell, pack=pieces.Packed)
                 told["rates"] = None if self._rates is None else await self._rates.report(engine, aspect)
                 told["pid"] = os.getpid()
                 told["unconfirmed"] = undoing.report(self._waiting())
@@ -244,7 +251,5 @@ class Requests:
         return True
 
 
-def _write(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
-    """One line to a client; one that went away hears nothing."""
-    if not writer.is_closing():
-        writer.write(json.dumps(answer).encode() + b"\n")
+def _line(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer).encode() + b"\n"

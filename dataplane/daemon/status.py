@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -24,11 +25,21 @@ EVENTS = 50
 """Events in a report."""
 AT_ONCE = 20
 """Servers looked at before the clock is."""
+TELLS_EVERY = 1.0
+"""Seconds between two words about how far a report is."""
 
 
-async def report(engine: Engine, aspect: Aspect = WHOLE) -> dict[str, Any]:
+async def report(
+    engine: Engine,
+    aspect: Aspect = WHOLE,
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+    pack: Callable[[dict[str, Any]], Any] = dict,
+) -> dict[str, Any]:
     """The engine's state, of which services and pools an aspect says. Others have the loop in between: of thousands of
     servers each is as it is when its turn comes. Who answers for the process adds what is in parentheses.
+
+    tell: hears every second or so how far this is; pack: what becomes of a server's report as soon as it is made.
 
     {"name", "group", "version": plan version applied, "store": {"identity", "epoch"} that it is of, "started": when the
      engine started,
@@ -83,9 +94,18 @@ async def report(engine: Engine, aspect: Aspect = WHOLE) -> dict[str, Any]:
     for service in services.values() if chosen else ():
         pools.setdefault(service.pool_uuid, {})[service.vip] = service
     turns = Turns()
-    wanted = {service.pool_uuid for service in chosen}
-    seen = {uuid: await _seen(engine, pools[uuid], counters, now, turns) for uuid in pools if uuid in wanted}
-    found = [_service(engine, service, counters, seen[service.pool_uuid]) for service in chosen]
+    wanted = dict.fromkeys(service.pool_uuid for service in chosen)
+    looking = _Looking(engine, counters, now, turns, aspect.brief, pack)
+    seen, told_at = dict[str, _Seen](), time.monotonic()
+    for uuid in wanted:
+        seen[uuid] = await _seen(looking, pools[uuid])
+        if time.monotonic() - told_at >= TELLS_EVERY:
+            told_at = time.monotonic()
+            tell(f"{len(seen):,} of {len(wanted):,} pools looked at")
+    found = []
+    for service in chosen:
+        found.append(_service(engine, service, counters, seen[service.pool_uuid]))
+        await turns.give()
     members = [_pool(engine, one.service, one) for one in sorted(seen.values(), key=lambda one: one.service.pool)]
     return {
         "name": engine.name,
@@ -184,19 +204,30 @@ class _Seen(NamedTuple):
     """A pool as it is now."""
 
     service: plan.Service  # one of its services
-    told: list[dict[str, Any]]  # what is reported of each server
+    told: list[Any]  # what is reported of each server, packed
     pool: State  # its own
     of_vips: Mapping[str, tuple[State, Servers]]  # by VIP: the pool's state, and that of its servers
 
 
-async def _seen(
-    engine: Engine, of_vips: Mapping[str, plan.Service], counters: Counters, now: float, turns: Turns
-) -> _Seen:
+class _Looking(NamedTuple):
+    """What a report needs to look at any pool."""
+
+    engine: Engine
+    counters: Counters
+    now: float
+    turns: Turns
+    brief: bool  # of servers their states alone are told
+    pack: Callable[[dict[str, Any]], Any]
+
+
+async def _seen(looking: _Looking, of_vips: Mapping[str, plan.Service]) -> _Seen:
     """of_vips: a service of each VIP of the pool."""
+    engine, counters, now, turns, brief, pack = looking
     service = next(iter(of_vips.values()))
     uuid, listed = service.pool_uuid, engine.index.members(service.pool_uuid)
     names = engine.pools.names(uuid)
-    owned = [maglev.shares(v.table, len(listed.servers)) for name in names if (v := engine.pools.values.get(name))]
+    tables = [v.table for name in names if not brief and (v := engine.pools.values.get(name))]
+    owned = [maglev.shares(table, len(listed.servers)) for table in tables]
     up = any(engine.pools.is_up(one) for one in of_vips.values())
     settled = any(engine.pools.is_settled(one) for one in of_vips.values())
     servers, told = {}, []
@@ -216,6 +247,9 @@ async def _seen(
         for vip, states in by_vip.items() if len(by_vip) > 1 else ():
             its = engine.members.look(uuid, address, socket.inet_aton(vip))
             states[server.address] = _server_state(service, member, grace, its)
+        if brief:
+            told.append(pack({"state": state.word}))
+            continue
         tally, handshakes = Tally(), HandshakeTally()
         for name in names:
             if counted := counters.servers.get((name, address)):
@@ -225,13 +259,12 @@ async def _seen(
                 handshakes.add(sampled)
         share = max((shares[index] / service.slots for shares in owned), default=0.0)
         vips = {vip: states[server.address] for vip, states in by_vip.items() if states}
-        told.append(
-            {
-                **_server(engine, service, member, look, state, grace, share, tally, vips),
-                "interface": interfaces.get(member.next_hop.interface or 0),
-                "handshakes": _handshakes(engine, (uuid, address), handshakes),
-            }
-        )
+        its_report = {
+            **_server(engine, service, member, look, state, grace, share, tally, vips),
+            "interface": interfaces.get(member.next_hop.interface or 0),
+            "handshakes": _handshakes(engine, (uuid, address), handshakes),
+        }
+        told.append(pack(its_report))
     if len(by_vip) == 1:
         by_vip = dict.fromkeys(by_vip, servers)
     pools = {vip: _pool_state(engine, one, by_vip[vip]) for vip, one in of_vips.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from dataplane.cluster import asking
 from dataplane.cluster.etcd import Etcd
@@ -13,8 +12,8 @@ from dataplane.errors import ClusterError
 from dataplane.foreign.errors import ForeignError
 from dataplane.membership.link import Link
 
-Answer = Callable[[bytes], Awaitable[dict[str, Any]]]
-"""The answer to a request, as it would come to the engine's socket."""
+Answer = Callable[[bytes], Awaitable[bytes]]
+"""The answer to a request, as it would come to the engine's socket: a line of JSON."""
 
 
 class Answering:

@@ -171,7 +171,9 @@ def test_an_answer_larger_than_etcd_takes_comes_whole(member: Members, monkeypat
         (asked,) = etcd.get(folder, op.following(folder))
         question = asking.read(asked.value)
         assert json.loads(question.line) == {"request": "status"}
-        for key, part in asking.written("/avi/parts/", "e", asked.key.removeprefix(folder), report):
+        for key, part in asking.written(
+            "/avi/parts/", "e", asked.key.removeprefix(folder), json.dumps(report).encode()
+        ):
             etcd.put(key, part, lease=question.lease)
 
     def body() -> None:
@@ -185,7 +187,7 @@ def test_an_answer_larger_than_etcd_takes_comes_whole(member: Members, monkeypat
 
     member.run(body)
     monkeypatch.setattr(asking, "MOST_PARTS", 2)
-    (head,) = asking.written("/avi/parts/", "e", "id", report)
+    (head,) = asking.written("/avi/parts/", "e", "id", json.dumps(report).encode())
     assert b"is told on its own host alone" in zlib.decompress(head[1].partition(b"\n")[2])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dataplane.daemon import requests, status
+from dataplane.daemon import pieces, requests, status
 from dataplane.daemon.requests import Requests
 from dataplane.runtime.turns import Turns
 from tests.torture.requests import EmptyEngine, ask
@@ -104,7 +104,7 @@ def test_work_stops_when_its_client_has_gone(half: bool, tmp_path: Path, monkeyp
     """One that only says no more (a shell's pipe into `nc -U`) still listens."""
     begun, ended = asyncio.Event(), asyncio.Event()
 
-    async def long(*_: object) -> dict[str, Any]:
+    async def long(*_: object, **_how: object) -> dict[str, Any]:
         begun.set()
         try:
             await asyncio.sleep(1 if half else 60)
@@ -125,6 +125,39 @@ def test_work_stops_when_its_client_has_gone(half: bool, tmp_path: Path, monkeyp
         await ended.wait()
 
     served(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"pools": [], "bgp": None, "text": 'a "b"\n\u2028é', "dropped": {}},
+        {"pools": [{"servers": [{"a": [1, {"b": [[], {}]}]}, {}], "of": {1: True}}], "share": 0.25},
+    ],
+)
+def test_an_answer_in_pieces_is_the_same_as_in_one(answer: dict[str, Any]) -> None:
+    assert asyncio.run(pieces.line(answer)) == json.dumps(answer).encode() + b"\n"
+
+
+def test_others_have_the_loop_while_a_long_answer_is_written() -> None:
+    """Half a second of work in one go before: 40,000 servers."""
+    answer = {"pools": [{"servers": [{"address": str(n), "state": "up"} for n in range(100)]} for _ in range(400)]}
+
+    async def work() -> int:
+        given = 0
+
+        async def others() -> None:
+            nonlocal given
+            while True:
+                given += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(others())
+        await pieces.line(answer)
+        task.cancel()
+        return given
+
+    assert asyncio.run(work()) >= 3
 
 
 def test_a_report_has_the_loop_for_half_of_the_time_at_least_where_probes_want_all_of_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import subprocess
 import time
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from dataplane import plan
-from dataplane.daemon import status, statustext
+from dataplane.daemon import pieces, status, statustext
 from dataplane.daemon.aspect import NONE, STATES, Aspect
 from dataplane.engine.engine import Engine
 from dataplane.events.model import Subject
@@ -116,6 +117,30 @@ def test_of_services_and_pools_as_much_is_told_as_is_asked_for() -> None:
         for about in ("other", "others"):
             assert told[about]["services"] == [one for one in whole["services"] if one["port"] == 81]
             assert told[about]["pools"] == [one for one in whole["pools"] if one["uuid"] == "others"]
+
+    on_site(job)
+
+
+def test_a_long_report_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = replace(PLANNED, port=81, port_end=81, uuid="other", pool_uuid="others", pool="others")
+    monkeypatch.setattr(status, "TELLS_EVERY", 0.0)
+
+    async def job(site: Site) -> None:
+        site.put(other)
+        told: list[str] = []
+        await status.report(site.engine, tell=told.append)
+        assert told == ["1 of 2 pools looked at", "2 of 2 pools looked at"]
+
+    on_site(job)
+
+
+def test_a_report_that_is_packed_meanwhile_is_the_same() -> None:
+    async def job(site: Site) -> None:
+        for about in ("", STATES):
+            plain = await status.report(site.engine, Aspect(about))
+            packed = await status.report(site.engine, Aspect(about), pack=pieces.Packed)
+            assert json.loads(await pieces.line(packed)) == json.loads(json.dumps(plain))
+            assert all(type(one) is pieces.Packed for pool in packed["pools"] for one in pool["servers"])
 
     on_site(job)
 

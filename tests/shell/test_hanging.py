@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -96,3 +97,40 @@ def test_those_that_answer_are_heard_and_all_are_asked_at_once(state: Path, monk
         (state / "run" / "hanging-1.sock").unlink()
         (state / "run" / "hanging-2.sock").unlink()
         assert client.wait_applied(state, 1, 20)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_an_engine_that_says_how_far_it_is_has_the_time_that_it_takes(
+    ends: bool, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that falls silent meanwhile is not waited for."""
+    monkeypatch.setattr(client, "TIMEOUT", 1.0)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(state / "run" / "working.sock"))
+    listener.listen()
+    asked = threading.Event()
+
+    def serve() -> None:
+        while not asked.is_set():
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rwb", buffering=0) as stream:
+                if not stream.readline():
+                    continue  # it was only asked whether it lives
+                asked.set()
+                for number in range(6):
+                    stream.write(b'{"progress": "%d of 6"}\n' % number)
+                    time.sleep(0.4)  # more than TIMEOUT in all, less each time
+                if ends:
+                    stream.write(json.dumps(REPORT).encode() + b"\n")
+                else:
+                    connection.recv(1)  # until the client has gone
+
+    serving = Thread(target=serve, daemon=True)
+    serving.start()
+    told, silent = client.reports(state)
+    assert told == ({"working": REPORT} if ends else {})
+    assert ("working" in silent) is not ends
+    assert {"hanging-1", "hanging-2"} <= silent.keys()
+    serving.join(20)
+    assert not serving.is_alive()
+    listener.close()

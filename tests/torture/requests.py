@@ -57,7 +57,7 @@ class EmptyEngine(Engine):
         self.kernel = cast(Any, SimpleNamespace(objects=list))
 
 
-async def _status(_engine: Engine, _aspect: Aspect) -> dict[str, Any]:
+async def _status(_engine: Engine, _aspect: Aspect, **_how: object) -> dict[str, Any]:
     return {"driver": {}}
 
 
