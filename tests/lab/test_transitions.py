@@ -258,7 +258,7 @@ def _counts_down(scene: Scene, flows: int) -> None:
     first = told()
     assert first["state"] == "disabled"
     assert re.fullmatch(
-        rf"it serves its flows for (10 min|9 min \d+ s) more, {flows} flows remain of those tracked",
+        rf"it serves its flows for (10 min|9 min \d+ s) more, {flows:,} flows remain of those tracked",
         first["reason"],
     )
     scene.lab.wait(lambda: told()["serves_for"] < first["serves_for"], "the time to run")
