@@ -32,7 +32,7 @@ from dataplane.lab.tcpdump import Capture
 from dataplane.lab.topology import CLIENT, ENGINE, Node, Topology
 from dataplane.wording import counted
 
-READY = 30.0
+READY = 60.0
 """Seconds that engine, servers and health monitors have to come up."""
 
 

@@ -19,7 +19,7 @@ from typing import TypeVar
 from dataplane.errors import LabError
 
 FOLDER = Path("/run/netns")
-PATIENCE = 5.0
+PATIENCE = 20.0
 """Seconds that a process has to end when asked."""
 
 CLONE_NEWNET = 0x40000000  # linux/sched.h

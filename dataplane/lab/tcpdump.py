@@ -10,7 +10,7 @@ from pathlib import Path
 from dataplane.errors import LabError
 from dataplane.lab.namespaces import Namespace, stop
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 LARGEST = 2048
 """Bytes kept of a frame, more than any frame here has. tcpdump's ring holds BUFFER divided by this many frames."""
 BUFFER = 32768

@@ -29,8 +29,8 @@ PEER = plan.Peer(ROUTER, ENGINES_AS, AS, "10.7.0.0/24", connect_timer=1)
 
 
 def bgp(*peers: plan.Peer) -> plan.Bgp:
-    """Speakers with these peers, PEER where none is named."""
-    return plan.Bgp(ENGINES_AS, peers or (PEER,), bfd_transmit=300, bfd_receive=300)
+    """Speakers with these peers, PEER where none is named. BFD is slow: a machine that stands still ends no session."""
+    return plan.Bgp(ENGINES_AS, peers or (PEER,), bfd_transmit=3000, bfd_receive=3000)
 
 
 def known(vip: str = VIP, **route: Any) -> Known:

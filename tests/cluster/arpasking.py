@@ -11,12 +11,16 @@ from contextlib import suppress
 
 from dataplane.vip import arp
 from tests.netns import Namespace
+from tests.standstill import Witness
 
 EVERY = 0.05
 """Seconds between two requests for a VIP; answers are waited for as long."""
 GAP = 2 * EVERY + 0.5
 """Seconds without an answer that a VIP may cost whose engine hands it over, on a machine full of tests; one that others
 find dead costs a second."""
+SILENCE = 2.0
+"""Seconds without heartbeats after which the engines of most tests are taken for dead: twice the usual, as one process
+may be given no processor for a second."""
 
 
 class Asking:
@@ -28,15 +32,18 @@ class Asking:
         self._wire = there.run(self._opened)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._machine = Witness()
         self.rounds: list[tuple[float, dict[bytes, frozenset[bytes]]]] = []  # when, and by VIP who answered
 
     def __enter__(self) -> Asking:
+        self._machine.__enter__()
         self._thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._ending.set()
         self._thread.join()
+        self._machine.__exit__()
         self._wire.close()
 
     def answering(self, vip: str) -> frozenset[bytes]:
@@ -48,13 +55,22 @@ class Asking:
         return [answers.get(socket.inet_aton(vip), frozenset()) for _, answers in self.rounds[-rounds:]]
 
     def longest(self, vip: str, count: int) -> float:
-        """The longest time, in seconds, in which so many answered for a VIP: 0, or 2 for two and more."""
+        """The longest time, in seconds, in which so many answered for a VIP: 0, or 2 for two and more. What the machine
+        stood still is no part of it."""
         address, longest, begun = socket.inet_aton(vip), 0.0, 0.0
         for when, answers in self.rounds:
             number = min(2, len(answers.get(address, ())))
             begun = (begun or when) if number == count else 0.0
-            longest = max(longest, when + EVERY - begun if begun else 0.0)
+            if begun and (took := when + EVERY - begun) > longest:
+                longest = max(longest, EVERY, took - self._machine.stood(begun, when + EVERY))
         return longest
+
+    def late(self, begun: float, ended: float | None = None) -> float:
+        """Seconds that a death between two times (of time.monotonic; now is the later one by default) may take longer
+        than its heartbeats say: those that the machine stood still, and once more those of the heartbeats, as engines
+        that stood still give all others their full time again."""
+        stood = self._machine.stood(begun, ended)
+        return stood + SILENCE if stood else 0.0
 
     def first(self, vip: str, mac: bytes, after: float) -> float | None:
         """When somebody answered first after a time (of time.monotonic)."""

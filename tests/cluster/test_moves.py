@@ -13,7 +13,7 @@ from tests import forked
 from tests.configuration.conftest import Site
 from tests.polling import until
 
-from .arpasking import GAP, Asking
+from .arpasking import GAP, SILENCE, Asking
 from .segment import Segment, segment, vip
 
 pytestmark = pytest.mark.root
@@ -24,7 +24,8 @@ VIPS = [vip(index) for index in range(4)]
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segment]:
     with segment(tmp_path_factory.mktemp("segment"), ["a", "b", "c"]) as made:
         made.start()
-        made.serve(len(VIPS), algo="PLACEMENT_ALGO_DISTRIBUTED", vs_scalein_timeout=1)
+        dead = round(SILENCE / 0.1)
+        made.serve(len(VIPS), algo="PLACEMENT_ALGO_DISTRIBUTED", vs_scalein_timeout=1, dp_hb_timeout_count=dead)
         yield made
 
 

@@ -14,6 +14,7 @@ from tests.configuration.addresses import address
 from tests.configuration.conftest import Site
 from tests.polling import until
 
+from .arpasking import SILENCE
 from .segment import CLIENT, SERVER, Segment, segment
 from .test_moves import placed, shell
 
@@ -90,7 +91,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         for host in there.hosts.values():
             stack.callback(host.end)
         there.start()
-        there.serve(1, vs_scalein_timeout=1)
+        there.serve(1, vs_scalein_timeout=1, dp_hb_timeout_count=round(SILENCE / 0.1))
         there.configure(_routed)
         yield World(there, router)
 
