@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from avi_shell.configuration.referenceforms import Names
 from avi_shell.configuration.store import Store
 from avi_shell.errors import InvalidFile, InvalidObject, Refused, ShellError
 from grammar import schema
+from grammar.lexer import nearest
 
 META = "META"
 """The key under which an export tells of itself."""
@@ -52,6 +53,7 @@ class _Object:
     place: str  # in the file: "Pool[3]"
     document: Document
     target: Target | None = None  # by which it is found; None: it has no name
+    unknown: Mapping[str, Collection[str]] = field(default_factory=dict)  # fields: `incoming.Read.unknown`
     refused: bool = False  # it has a fault of its own
 
 
@@ -112,6 +114,7 @@ class _Import:
         self._keep_uuid, self._tenant, self._progress = keep_uuid, tenant, progress
         made.gather()
         self._faults: list[ShellError] = []
+        self._unknown: dict[tuple[str, str], tuple[Any, Collection[str]]] = {}  # by kind and field, of changed objects
         self._names = Names(store, known)
         self._places = store.indexes.places()  # what was stored before
         self._moved = False  # some of it has another place by now
@@ -135,8 +138,17 @@ class _Import:
             raise self._faults[0]
         if self._faults:
             raise InvalidFile(self._faults)
-        self._done.notices += notices
+        self._done.notices += [*notices, *self._not_known()]
         self._done.without_effect = self._made.without_effect
+
+    def _not_known(self) -> Iterator[str]:
+        """Each field that the model does not know, with the last changed object that has it: a later release's, or a
+        typing error."""
+        for (kind, path), (name, known) in self._unknown.items():
+            if path != "url" and not path.startswith("_"):  # every object of the appliance's own has these
+                meant = nearest(path.rpartition(".")[2], known)
+                hint = f"; did you mean {' or '.join(meant)}?" if meant else ""
+                yield f"{kind} {name}: no field {path} is known, so it is kept without effect{hint}"
 
     def _read(self, known: dict[str, list[Document]]) -> Iterator[_Object]:
         for segment, name in schema.SEGMENTS.items():
@@ -147,7 +159,7 @@ class _Import:
                 if self._tenant != ALL and "tenant_ref" not in raw:
                     owner = owner._replace(tenant=self._tenant)
                 found = incoming.read(kind, raw, partial(self._names.by_name, owner=owner))
-                one = _Object(kind, place, found.document)
+                one = _Object(kind, place, found.document, unknown=found.unknown)
                 self._done.notices += found.numbered
                 if found.faults:
                     self._fault(one, *found.faults)
@@ -237,6 +249,8 @@ class _Import:
         except Refused as exc:
             self._fault(one, exc)
         else:
+            if put.created or put.changed:
+                self._unknown.update({(name, path): (new.get("name"), known) for path, known in one.unknown.items()})
             (self._done.created if put.created else self._done.changed if put.changed else self._done.same)[name] += 1
 
     def _stored(self, one: _Object) -> Entry | None:

@@ -29,6 +29,7 @@ class Read:
     document: Document = field(default_factory=dict)  # in the form of the model, as far as there were no faults
     faults: list[InvalidObject] = field(default_factory=list)  # in its order
     numbered: list[str] = field(default_factory=list)  # enumerations by number: "lb_algorithm 3 = …"
+    unknown: dict[str, Collection[str]] = field(default_factory=dict)  # "servers.ratoi" → the known fields there
 
 
 def read(kind: schema.Kind, document: Document, resolve: Resolve = lambda _field, ref, _place: ref) -> Read:
@@ -65,6 +66,7 @@ class _Reader:
             elif known is None:
                 self._secrets(value, f"{path}{name}")
                 made[name] = copy(value)
+                self._found.unknown[_INDEX.sub("", f"{path}{name}")] = rows.keys()
             elif value is None:
                 continue
             elif known.repeated:
@@ -148,6 +150,7 @@ class _Row(NamedTuple):
 
 
 _UNKNOWN = _Row()
+_INDEX = re.compile(r"\[[0-9]+\]")
 
 
 @cache

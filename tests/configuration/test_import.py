@@ -164,6 +164,16 @@ def test_a_virtual_service_and_its_debug_settings_have_one_uuid() -> None:
     assert (again.created, again.changed) == ({}, {})
 
 
+def test_a_mistyped_field_is_told_once_and_kept(site: Site) -> None:
+    servers = [{"ip": address("10.1.1.1"), "ratoi": 3}, {"ip": address("10.1.1.2"), "ratoi": 2}]
+    pool = {"url": "https://c/api/pool/p", "_owner": "x", "servers": servers}
+    data = {"Pool": [{"name": "p", **pool}, {"name": "q", **pool}]}
+    (told,) = [n for n in transfer.import_(site.configuration, data).notices if "known" in n]
+    assert told.startswith("Pool q: no field servers.ratoi is known, so it is kept without effect; did you mean ratio")
+    assert one(site.configuration, "pool", "p")["servers"][0]["ratoi"] == 3
+    assert not transfer.import_(site.configuration, data).notices, "nothing changes"
+
+
 def test_all_faults_of_a_file_are_told_at_once() -> None:
     data = {
         "Pool": [

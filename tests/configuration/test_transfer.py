@@ -124,7 +124,10 @@ def test_what_is_not_known_is_kept() -> None:
     }
     fresh = Configuration.in_memory()
     notices = transfer.import_(fresh, data).notices
-    assert notices == ["kinds without effect here, kept for export: WafPolicy (1), GslbSomething (2)"]
+    assert notices == [
+        "Pool p: no field future_field is known, so it is kept without effect",
+        "kinds without effect here, kept for export: WafPolicy (1), GslbSomething (2)",
+    ]
     exported = transfer.export(fresh)
     assert exported["GslbSomething"] == data["GslbSomething"]
     assert {k: exported["Pool"][0][k] for k in data["Pool"][0]} == data["Pool"][0]
