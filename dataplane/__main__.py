@@ -249,8 +249,7 @@ def _status(arguments: argparse.Namespace) -> int:
         for part in statustext.render(reports, width):
             print(part)
     else:
-        start = command("avi-se run --state {} --interface IF", arguments.state)
-        print(f"no service engine runs on {arguments.state}; start one: {start}", file=sys.stderr)
+        print(client.no_engine(arguments.state), file=sys.stderr)
     return RUN_OK if reports else RUN_FAILED
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dataplane.errors import EngineError
+from dataplane.errors import EngineError, command
 from dataplane.wording import moment
 
 if TYPE_CHECKING:
@@ -131,6 +131,28 @@ def left(state: Path) -> list[str]:
     end = f"-{_digest(state)}"
     found = {entry.name for place in KEPT for entry in place.glob(f"*{end}")}
     return sorted(name.removesuffix(end) for name in found)
+
+
+def start_command(state: Path) -> str:
+    """The command that starts a service engine on a state directory."""
+    return command("avi-se run --state {} --interface IF", state)
+
+
+def no_engine(state: Path, committed: str = "") -> str:
+    """What to say where no engine runs. committed: what a commit lacks then, as "'web' is not forwarded".
+
+    An engine that was killed, or ended by SIGHUP as a restart does, has left what forwards to the kernel.
+    """
+    still = left(state)
+    if not still:
+        so = f", so {committed} yet" if committed else ""
+        return f"No service engine runs{so}. Start one: {start_command(state)}"
+    how = "as before this commit" if committed else "without monitors"
+    kept = "; ".join(command("avi-se clean --state {} --name {}", state, name) for name in still)
+    return (
+        f"No service engine runs, but what {', '.join(still)} left forwards on, {how}. "
+        f"Have an engine take over: {start_command(state)}; or take it away: {kept}"
+    )
 
 
 def _digest(state: Path) -> str:

@@ -28,7 +28,7 @@ from avi_shell.output.result import Part, Result, Table
 from avi_shell.output.table import nothing, object_rows
 from avi_shell.session import elements, files
 from avi_shell.session.openobject import TEXT_WANTED, OpenObject
-from avi_shell.views.live import start_command
+from avi_shell.views.live import no_engine
 from grammar import commands, relations, schema
 from grammar.actions import Action, Lines, Set
 from grammar.errors import BadValue, LanguageError
@@ -378,10 +378,8 @@ class SessionState(ABC):
             client.notify(self.directory)
         elif needed:
             name = result.data.get("name") if isinstance(result.data, dict) else None
-            what = f"'{name}' is not" if name else "nothing is"
-            result.parts.append(
-                f"No service engine runs, so {what} forwarded yet. Start one: {start_command(self.directory)}"
-            )
+            committed = f"'{name}' is not forwarded" if name else "nothing is forwarded"
+            result.parts.append(no_engine(self.directory, committed))
 
 
 def meanwhile(kind: schema.Kind, before: Document, stored: Document) -> str:

@@ -11,7 +11,6 @@ from avi_shell.configuration.document import DEFAULT_CLOUD, Document, address_te
 from avi_shell.output.result import Part, Prose, Table
 from avi_shell.views import reported
 from avi_shell.views.gathering import NONE, STATES, Engines, Reports
-from dataplane.errors import command
 from dataplane.wording import timed
 from grammar import relations
 
@@ -28,11 +27,6 @@ _BEST_FIRST = ("up", "initializing", "down", "disabled")
 _KEEPS = "SE_STATE_DISABLED_FOR_PLACEMENT"
 _HOST = {True: "answers", False: "silent", None: ""}
 """Whether a server answers on its own address, whatever its VIP does; None: nobody asked."""
-
-
-def start_command(directory: Path) -> str:
-    """The command that starts a service engine on a state directory."""
-    return command("avi-se run --state {} --interface IF", directory)
 
 
 def listing(configuration: Configuration, engines: Engines, segment: str, documents: Sequence[Document]) -> Parts:
@@ -153,21 +147,11 @@ def _unserved(document: Document) -> str:
     return UNAVAILABLE if on else reported.STATES["disabled"]
 
 
-def no_engine(directory: Path) -> str:
-    """What to say where no engine runs.
-
-    An engine that was killed, or ended by SIGHUP as a restart does, has left what forwards to the kernel.
-    """
+def no_engine(directory: Path, committed: str = "") -> str:
+    """What to say where no engine runs. committed: what a commit lacks then, as "'web' is not forwarded"."""
     from dataplane import client
 
-    left = client.left(directory)
-    if not left:
-        return f"No service engine runs. Start one: {start_command(directory)}"
-    kept = "; ".join(command("avi-se clean --state {} --name {}", directory, name) for name in left)
-    return (
-        f"No service engine runs, but what {', '.join(left)} left forwards on, without monitors. "
-        f"Have an engine take over: {start_command(directory)}; or take it away: {kept}"
-    )
+    return client.no_engine(directory, committed)
 
 
 def _engines(engines: Engines, documents: Sequence[Document]) -> Parts:
@@ -276,7 +260,9 @@ def _of_servers(found: Sequence[tuple[str, Report]], live: Reports, word: str) -
 
 def not_running(directory: Path, name: str) -> str:
     """What to say of an engine that does not run."""
-    start = start_command(directory).replace("--interface", f"--name {name} --interface")
+    from dataplane import client
+
+    start = client.start_command(directory).replace("--interface", f"--name {name} --interface")
     return f"Service engine {name} does not run. Start it: {start}"
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from avi_shell.configuration.configuration import Configuration
-from avi_shell.output.result import Table
+from avi_shell.output.result import Result, Table
 from avi_shell.session.session import Session
 from avi_shell.views import diagnose, live
 from dataplane import client
+from dataplane.__main__ import main
 from tests import forked
 
 from .conftest import ROOT, VIRTUAL_SERVICE
@@ -207,6 +208,27 @@ def test_an_engine_whose_forwarding_goes_on_without_it_is_named(
     (tmp_path / "bpf" / client.instance(tmp_path, "se-1")).mkdir()
     assert live.no_engine(tmp_path).startswith("No service engine runs, but what se-1 left forwards on")
     assert live.no_engine(tmp_path).endswith(f"take it away: avi-se clean --state {tmp_path} --name se-1")
+
+
+def test_who_commits_or_asks_for_status_hears_of_forwarding_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(client, "KEPT", (tmp_path / "bpf",))
+    session = Session(Configuration.open(tmp_path / "state"), tmp_path / "state")
+    lone = Result("save", 0, data={"name": "v1"})
+    session.tell_engines(True, lone)
+    assert str(lone.parts[0]).startswith("No service engine runs, so 'v1' is not forwarded yet. Start one: avi-se run")
+    (tmp_path / "bpf" / client.instance(tmp_path / "state", "se-1")).mkdir(parents=True)
+    left = Result("save", 0, data={"name": "v1"})
+    session.tell_engines(True, left)
+    assert str(left.parts[0]).startswith(
+        "No service engine runs, but what se-1 left forwards on, as before this commit."
+    )
+    assert main(["status", "--state", str(tmp_path / "state")]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("No service engine runs, but what se-1 left forwards on, without monitors.")
+    assert f"take it away: avi-se clean --state {tmp_path / 'state'} --name se-1" in told
+    session.configuration.close()
 
 
 def test_what_is_known_of_the_way_back_to_clients_is_shown() -> None:
