@@ -54,7 +54,7 @@ class Speaker:
         )
         self.announcer.follow([ETH0])
 
-    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 45.0) -> None:
         """Poll until a condition is true, while the announcer does its work."""
         deadline = time.monotonic() + seconds
         while not await asyncio.to_thread(condition):

@@ -12,12 +12,15 @@ import pytest
 from dataplane.vip import arp
 from tests.broken.world import VIP, World, built, inet
 from tests.polling import until
+from tests.standstill import Witness
 
 pytestmark = pytest.mark.root
 
 ETH_P_ARP = 0x0806
 QUIET = 1.6
 """Seconds without an announcement after which those of before are all out: more than gratuitous.INTERVAL."""
+SPARE = 0.5
+"""Seconds of these that the machine may stand still."""
 
 
 class Ear:
@@ -42,9 +45,11 @@ class Ear:
         return None
 
     def quiet(self) -> None:
-        """Wait until nothing is announced."""
-        while self.hear(QUIET) is not None:
-            pass
+        """Wait until nothing is announced. A machine that stood still meanwhile was not quiet."""
+        with Witness() as machine:
+            begun = time.monotonic()
+            while self.hear(QUIET) is not None or machine.stood(begun) > SPARE:
+                begun = time.monotonic()
 
     def close(self) -> None:
         self._wire.close()

@@ -45,7 +45,7 @@ def test_a_vip_is_announced_where_an_interface_takes_it(host: Namespace) -> None
     def run() -> tuple[list[Announcement], list[arp.Packet | None]]:
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
             wire.bind(("wire", arp.ETH_P_ARP))
-            wire.settimeout(20)
+            wire.settimeout(45)
             eth0 = Interface(socket.if_nametoindex("eth0"), "eth0", MAC, 1500)
             told = asyncio.run(announced(replace(eth0, name="gone"), eth0))
             return told, [arp.parse(wire.recv(2048)) for _ in range(2)]

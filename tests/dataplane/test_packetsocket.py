@@ -43,7 +43,7 @@ class Pair:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 45
     while not condition():
         assert time.monotonic() < deadline
 
@@ -60,7 +60,7 @@ def pair() -> Iterator[Pair]:
             far = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             far.setsockopt(packetsocket.SOL_PACKET, packetsocket.PACKET_IGNORE_OUTGOING, 1)
             far.bind(("far", packetsocket.ETH_P_ALL))
-            far.settimeout(20)
+            far.settimeout(45)
             return far
 
         with there.run(plain) as far:

@@ -75,7 +75,7 @@ class Bench(OnWires):
 
 def until(condition: Callable[[], bool]) -> None:
     """Poll, five seconds at most."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 45
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.002)

@@ -24,7 +24,7 @@ def served(folder: Path, work: Callable[[Path], Awaitable[None]]) -> None:
     async def both() -> None:
         path = folder / "se.sock"
         async with Requests(EmptyEngine(), "", lambda: None).listening(path):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(45):
                 await work(path)
 
     asyncio.run(both())

@@ -49,7 +49,7 @@ class Source:
 
 
 async def reached(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -32,7 +32,7 @@ def on_loop(job: Callable[[Told], Awaitable[None]]) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -153,7 +153,7 @@ def test_a_worker_that_can_do_nothing_right_ends_and_says_so() -> None:
 
     worker = Worker("a driver", turn)
     worker.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 45
     while worker.alive:
         assert time.monotonic() < deadline
         time.sleep(0.001)

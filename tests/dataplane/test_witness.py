@@ -43,7 +43,7 @@ async def connected(address: str, mark: int) -> int:
 
 async def seen(*pings: tuple[str, int]) -> tuple[Witness, int]:
     """A witness of some pings (address, mark), and of a connection after them, whose port is returned."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         with Witness.of(PROBES) as found:
             for address, mark in pings:
                 ping(address, mark)

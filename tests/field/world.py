@@ -43,7 +43,7 @@ def curl(world: World, *words: str, patience: int = 20) -> str:
 
 def _datagram() -> bytes:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        asking.settimeout(20)
+        asking.settimeout(45)
         asking.sendto(b"?" * 1000, (VIP, UDP))
         return asking.recv(2000)
 

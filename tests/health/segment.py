@@ -130,7 +130,7 @@ def _answer(listening: socket.socket, answer: bytes, got: list[bytes]) -> None:
         except OSError:
             return
         with connection:
-            connection.settimeout(20)
+            connection.settimeout(45)
             try:
                 got.append(connection.recv(4096))
                 connection.sendall(answer)

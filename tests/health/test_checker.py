@@ -49,7 +49,7 @@ class Servers:
         self.health = HealthChecker(self.route, self.probe, self.look, lambda _check: self.events.append("changed"))
         self.health.follow({check: None})
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(45):
                 while not reached(self.health, check):
                     await asyncio.sleep(0.005)
         finally:
@@ -71,14 +71,14 @@ def test_a_check_that_rests_keeps_what_it_found_and_runs_at_once_afterwards(inte
         health = HealthChecker(there.route, there.probe, there.look, lambda _check: None)
         assert health.rest(True)
         health.follow({check: None})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             while not health.state(check).up:
                 await asyncio.sleep(0.005)
         await asyncio.sleep(rests)
         assert (there.probes, health.state(check).up) == (1, True)
         assert not health.rest(True), "it rests already"
         assert health.rest(False)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             while health.state(check).up:
                 await asyncio.sleep(0.005)
         await health.close()
@@ -144,7 +144,7 @@ def test_looks_at_servers_that_fall_silent_together_come_one_after_the_other() -
         checks = [Check(VIP, server, 80, monitor(send_interval=3600)) for server in servers]
         followed.follow(dict.fromkeys(checks))
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(45):
                 while any(followed.host_answers(server) is None for server in servers):
                     await asyncio.sleep(0.005)
         finally:

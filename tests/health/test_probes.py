@@ -70,7 +70,7 @@ def test_tcp_without_a_listener_without_the_vip_and_without_a_server(there: Segm
 def test_a_half_open_probe_is_never_accepted(there: Segment) -> None:
     with there.listen(socket.SOCK_STREAM) as listening:
         port = listening.getsockname()[1]
-        listening.settimeout(20)
+        listening.settimeout(45)
         assert there.probe(monitor("TCP", half_open=True), port) is True
         until(lambda: there.server.sh("ss -Htn state syn-recv") == "", lambda: "the reset did not arrive", 10)
         assert there.probe(monitor("TCP"), port) is True

@@ -32,7 +32,7 @@ class Other:
     def __init__(self, behind: float = 0.0) -> None:
         self.wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.wire.bind((OTHER, heartbeat.PORT))
-        self.wire.settimeout(20)
+        self.wire.settimeout(45)
         self.behind = behind
         self.beaten = 0.0  # when it beat last (time.monotonic())
         self.answers: list[int] = []  # until when ARP is answered for engine a's VIPs

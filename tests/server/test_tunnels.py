@@ -172,7 +172,7 @@ def test_the_members_stack_gets_the_clients_datagram(member: Namespace, mode: st
             socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire,
         ):
             service.bind((VIP, 5001))
-            service.settimeout(20)
+            service.settimeout(45)
             wire.bind(("wire", 0))
             wire.send(frame)
             data, (source, _) = service.recvfrom(100)

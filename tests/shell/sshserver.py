@@ -65,7 +65,7 @@ def server(folder: Path) -> Iterator[Server]:
     ]
     hidden = "mount -t tmpfs none /run && mount -t tmpfs none /var/log && mkdir /run/sshd && touch /var/log/lastlog"
     with Namespace() as there, there.program("unshare", "-m", "sh", "-c", f'{hidden} && exec "$@"', "sh", *sshd):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 45
         while there.sh("ss -Hltn").count(HOST) < 2:
             assert time.monotonic() < deadline, "sshd does not listen"
             time.sleep(0.05)

@@ -86,14 +86,14 @@ def test_what_is_configured_is_shown(state: Path) -> None:
 
 
 def test_those_that_answer_are_heard_and_all_are_asked_at_once(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "TIMEOUT", 1.5)  # for the one that answers, on a busy machine
+    monkeypatch.setattr(client, "TIMEOUT", 4.0)  # for the one that answers, on a machine that stands still for a while
     with ExitStack() as stack:
         _answer(state, stack)
         begun = time.monotonic()
         told, silent = client.reports(state)
         assert (list(told), sorted(silent)) == (["se-1"], ["hanging-1", "hanging-2"])
         assert not client.wait_applied(state, 1, 0.5)
-        assert time.monotonic() - begun < 20  # 1.5 and 0.7 s on a machine that does nothing else
+        assert time.monotonic() - begun < 20  # 4 and 0.7 s on a machine that does nothing else
         (state / "run" / "hanging-1.sock").unlink()
         (state / "run" / "hanging-2.sock").unlink()
         assert client.wait_applied(state, 1, 20)

@@ -76,7 +76,7 @@ class Place:
     def down(self) -> None:
         for pid in self.engines():
             os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 45
         while self.engines() and time.monotonic() < deadline:
             time.sleep(0.05)
         for pid in self.engines():
@@ -166,7 +166,7 @@ def test_an_engine_started_beside_the_shell_applies_and_tells(place: Place) -> N
     assert place.engines() == [engine]
 
     os.kill(engine, signal.SIGTERM)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 45
     while client.engines(place.state) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert "No service engine runs" in place.shell("-c", "show virtualservice").stdout
