@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dataplane.drivers import selection
 from dataplane.health.probepaths import ProbePaths
-from dataplane.kernel.objects import KernelObject
+from dataplane.health.probes import script
+from dataplane.kernel.objects import FOLDER, KernelObject
 from dataplane.network import settings
 from dataplane.network.settings import KernelSettings
 
@@ -22,7 +23,8 @@ async def remove(instance: str, written: Path) -> Sequence[KernelObject]:
     """Take away what an engine left. instance: its name among all on this machine; written: its record. Returns what
     was there. Raises DriverError where a driver of it runs, NetworkError.
 
-    Rules and routes of probes do not tell whose they are: those of all engines that run no more go.
+    Rules and routes of probes, and scripts of monitors, do not tell whose they are: those of all engines that run no
+    more go.
     """
     removed = selection.remove_leftovers(instance)
     paths = ProbePaths()
@@ -30,6 +32,7 @@ async def remove(instance: str, written: Path) -> Sequence[KernelObject]:
         removed += await paths.clean()
     finally:
         await paths.close()
+    removed += [KernelObject(FOLDER, folder) for folder in script.clear()]
     if not settings.elsewhere(written):
         removed += KernelSettings(written).close()
     return removed

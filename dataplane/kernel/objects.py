@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 LINK, PIN, TABLE, RULE, ROUTE, SETTING = "XDP link", "pin", "nftables table", "rule", "route", "setting"
 TRACE = "tracing link"
-PROCESS, INTERFACE = "process", "interface"
+PROCESS, INTERFACE, FOLDER = "process", "interface", "folder"
 """Kinds of objects. All that the engine makes beside them (sockets, programs and maps without a pin) ends with it."""
 
 

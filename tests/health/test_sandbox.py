@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dataplane.foreign.text import harmless
+from dataplane.health.probes import script
 from dataplane.plan import variables
 from tests.health.segment import Segment, monitor, segment
 from tests.polling import until
@@ -59,8 +60,13 @@ def test_nothing_of_it_outlives_a_killed_engine(there: Segment) -> None:
     mark = f"0.{uuid.uuid4().int % 10**12}"
     with there.engine.program(sys.executable, "-m", "tests.health.scripting", LINGERING.format(mark=mark)) as engine:
         until(lambda: bool(running(mark)))
+        (folder,) = [code.parent for code in script.FOLDER.glob("avi-se-monitors-*/*") if mark in code.read_text()]
+        script.clear()
+        assert folder.is_dir(), "its engine runs"
         engine.send_signal(signal.SIGKILL)
         until(lambda: not running(mark))
+    until(lambda: str(folder) in script.clear() or not folder.exists())
+    assert not folder.exists()
 
 
 def test_its_variables_meet_no_process_with_rights(there: Segment, tmp_path: Path) -> None:

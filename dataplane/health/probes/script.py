@@ -16,33 +16,50 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import hashlib
+import os
 import shlex
 import shutil
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dataplane.foreign.text import harmless
 from dataplane.health.probes import sandbox
 from dataplane.health.probes.check import Check, Done, ProbeFailed
 from dataplane.plan import variables
+from dataplane.runtime import locks
 
 AT_A_TIME = 16
 """Scripts that run at a time. Those beyond wait; their time to answer begins when they do."""
 GROUP = 0x41560000
 """The group of all scripts' users; it may read the scripts."""
-FOLDER = "/run"
+FOLDER = Path("/run")
 """Where scripts lie: their own /tmp hides the host's."""
+_PREFIX = "avi-se-monitors-"
+
+
+def clear() -> list[str]:
+    """Remove the scripts that killed engines left. Those of engines that run stay. Returns the paths of folders."""
+    removed = []
+    for folder in sorted(FOLDER.glob(f"{_PREFIX}*")):
+        with suppress(OSError):
+            held = locks.hold(folder, os.O_RDONLY | os.O_DIRECTORY)
+            if held is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(held)
+                removed.append(str(folder))
+    return removed
 
 
 class ScriptRunner:
-    """Runs scripts, from a folder that is removed at the end."""
+    """Runs scripts, from a folder that is locked while it is used (flock(2)), and removed at the end."""
 
     def __init__(self) -> None:
         self._folder: Path | None = None
+        self._lock = -1
         self._written: set[str] = set()
         self._turns = asyncio.Semaphore(AT_A_TIME)
 
@@ -72,6 +89,7 @@ class ScriptRunner:
         """Remove the scripts."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._lock)
             self._folder = None
             self._written.clear()
 
@@ -82,8 +100,8 @@ class ScriptRunner:
 
     def _file(self, code: str) -> Path:
         if self._folder is None:
-            with _as_group():
-                self._folder = Path(tempfile.mkdtemp(prefix="avi-se-scripts-", dir=FOLDER))
+            clear()
+            self._folder, self._lock = _new_folder()
             self._folder.chmod(0o710)
         name = hashlib.sha256(code.encode()).hexdigest()
         path = self._folder / name
@@ -93,6 +111,17 @@ class ScriptRunner:
             path.chmod(0o640)
             self._written.add(name)
         return path
+
+
+def _new_folder() -> tuple[Path, int]:
+    """A folder, and the descriptor that holds its lock. Raises OSError."""
+    while True:
+        with _as_group():
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=FOLDER))
+        with suppress(FileNotFoundError):  # whoever clears may find it before it is locked
+            held = locks.hold(folder, os.O_RDONLY | os.O_DIRECTORY)
+            if held is not None:
+                return folder, held
 
 
 @contextmanager
