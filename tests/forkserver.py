@@ -1,7 +1,7 @@
 """The process that forks our programs, one for each process that runs tests (`forked.py`).
 
 It has imported what the programs import, and does nothing else: a fork of it begins where an interpreter of its own
-would be after a tenth of a second of processor time.
+would be after some tenths of a second of processor time.
 
 python -m tests.forkserver DESCRIPTOR ROOM    a socket: requests come in, see `Request`, answers go out; ROOM: a long
 word, in whose place the words of a forked program are seen from outside
@@ -14,27 +14,24 @@ import ctypes
 import gc
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import socket
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TypedDict
 
-IMPORTED = (
-    "dataplane.__main__",
-    "dataplane.daemon.process",
-    "dataplane.daemon.statustext",
-    "dataplane.drivers.pcap.registration",
-    "dataplane.drivers.xdp.registration",
-    "dataplane.replay.replay",
-    "dataplane.server.__main__",
-    "avi_shell.__main__",
-    "avi_shell.session.verbs",
-)
+PACKAGES = ("avi_shell", "dataplane", "grammar")
+"""Ours, of which programs import some modules only when they need them: all are there."""
+LEFT_OUT = "avi_shell.transcripts.plugin"
+"""Is pytest's, which no program imports."""
+OTHERS = ("encodings.ascii", "encodings.idna", "encodings.utf_8_sig", "pyroute2")
+"""What our modules import within a function, or the interpreter when a text is encoded."""
 LONGEST = 1 << 17
 """Bytes of a request: its environment is most of it."""
 _CLONE_NEWNET = 0x40000000
@@ -51,7 +48,7 @@ class Request(TypedDict):
 
 def main(number: int) -> None:
     """Serve until the other end is closed. A child returns from `_serve`, and runs its program."""
-    for name in IMPORTED:
+    for name in (*_modules(), *OTHERS):
         import_module(name)
     for name in [name for name in sys.modules if name.endswith(".__main__")]:
         del sys.modules[name]  # it is run, not imported
@@ -63,6 +60,13 @@ def main(number: int) -> None:
         request = _serve(asked)
     if request is not None:
         _leave(_run(request))
+
+
+def _modules() -> Iterator[str]:
+    for package in PACKAGES:
+        for found in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
+            if found.name != LEFT_OUT:
+                yield found.name
 
 
 def _serve(asked: socket.socket) -> Request | None:
