@@ -17,6 +17,7 @@ import pytest
 from tests.broken.world import World, built
 from tests.netns import Namespace
 from tests.polling import SHORTEST, until
+from tests.standstill import Witness
 
 pytestmark = [pytest.mark.root, pytest.mark.alone]  # the table and its limits are the whole machine's
 
@@ -60,7 +61,14 @@ def known(world: World) -> str:
 
 
 def test_the_neighbour_table_is_full(tmp_path: Path, limits: int) -> None:
-    with built(tmp_path, "l2") as world, Namespace() as space:
+    with built(tmp_path, "l2") as world:
+        until(lambda: _named_and_mended(world, limits), world.log, 120)
+
+
+def _named_and_mended(world: World, limits: int) -> bool:
+    """Fill the table, and see that the engine says so. False where it could not in time, as the machine stood still:
+    the kernel has made room again then."""
+    with Namespace() as space:
         filler = Filler(space)
         began = time.monotonic()
         assert filler.fill(limits + 64)
@@ -70,15 +78,26 @@ def test_the_neighbour_table_is_full(tmp_path: Path, limits: int) -> None:
             world.sh("engine", f"ip neigh del {world.addresses['broken']} dev eth0 || true")
             return filler.fill(64) and not known(world)
 
-        until(lost, lambda: known(world), LONGEST)
         full = "neighbour table of the engine's host is full"
 
         def told() -> bool:
             filler.fill(64)  # others leave
             return world.server()["state"] == "down" and full in world.server()["reason"]
 
-        left = LONGEST - (time.monotonic() - began)
-        until(told, lambda: (world.server(), world.log()), left, longest=SHORTEST)  # a place that is left is taken
-        assert world.server("healthy")["state"] == "up"
-        subprocess.run(["sh", "-ec", world.server()["remedy"]], check=True, stdout=subprocess.DEVNULL)
-        world.is_well()
+        with Witness() as machine:
+            try:
+                until(lost, lambda: known(world), LONGEST)
+                left = LONGEST - (time.monotonic() - began)
+                until(
+                    told, lambda: (world.server(), world.log()), left, longest=SHORTEST
+                )  # a place that is left is taken
+                assert world.server("healthy")["state"] == "up"
+            except AssertionError:
+                if not machine.stood(began):
+                    raise
+            else:
+                subprocess.run(["sh", "-ec", world.server()["remedy"]], check=True, stdout=subprocess.DEVNULL)
+                world.is_well()
+                return True
+    world.is_well()
+    return False
