@@ -314,7 +314,7 @@ class Daemon:
         made = selection.prepare(wanted, name, how)
         try:
             await network.heard_of(made)
-            indices = {interface: network.link(interface).index for interface in interfaces}
+            indices = {interface: network.to_serve(interface).index for interface in interfaces}
             driver, self._reason = selection.choose(wanted, name, settings.state, indices, how)
         except BaseException:
             selection.unprepare(made)

@@ -13,7 +13,7 @@ from dataplane.network.rtnetlink import RTM_GETADDR, RTM_GETLINK
 
 # linux/if.h, linux/if_arp.h
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
-_ARPHRD_ETHER = 1
+_ARPHRD_ETHER, _ARPHRD_LOOPBACK = 1, 772  # linux/if_arp.h
 
 _LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU = 1, 3, 4
@@ -34,6 +34,7 @@ class Link:
     on: bool  # administratively up
     up: bool  # administratively up, and has a carrier
     ethernet: bool  # its frames are Ethernet frames
+    loopback: bool  # it leads back to this host
 
 
 class Address(NamedTuple):
@@ -70,6 +71,7 @@ def read_link(body: bytes) -> Link | None:
         on,
         on and bool(flags & IFF_LOWER_UP),
         kind == _ARPHRD_ETHER,
+        kind == _ARPHRD_LOOPBACK,
     )
 
 

@@ -99,6 +99,18 @@ class Network:
             f"no interface {name!r}; there are {', '.join(sorted(k.name for k in self._links.values()))}"
         )
 
+    def to_serve(self, name: str) -> Link:
+        """The link with a name, on which frames can be forwarded. Raises NetworkError, which names those that can."""
+        link = self.link(name)
+        if not link.ethernet:
+            what = "the loopback interface" if link.loopback else "no Ethernet interface"
+            there = ", ".join(sorted(one.name for one in self._links.values() if one.ethernet))
+            raise NetworkError(
+                f"interface {name} cannot be served: it is {what}, and has no neighbours with MAC addresses",
+                remedy=f"--interface with one of {there}" if there else "ip link set an Ethernet interface up",
+            )
+        return link
+
     async def heard_of(self, names: Iterable[str]) -> None:
         """Wait until links that were just made are known: the kernel tells of each. Raises NetworkError."""
         until = time.monotonic() + _HEARD_IN

@@ -44,6 +44,22 @@ def engine(there: Namespace, state: Path, *program: str) -> AbstractContextManag
     return there.program(sys.executable, "-m", *words, "run", "--state", str(state), "--driver", "pcap")
 
 
+@pytest.mark.parametrize(("interface", "what"), [("lo", "the loopback interface"), ("tun0", "no Ethernet interface")])
+def test_an_interface_without_neighbours_is_refused(interface: str, what: str, tmp_path: Path) -> None:
+    with segment() as there:
+        there.sh(
+            "ip link set lo up; ip tuntap add tun0 mode tun; ip addr add 10.5.0.1/24 dev tun0; ip link set tun0 up"
+        )
+        words = [sys.executable, "-m", "dataplane", "run", "--state", str(tmp_path / "state"), "--driver", "pcap"]
+        with there.program(*words, "--interface", interface) as process:
+            assert process.wait(60) == 1
+            assert process.stderr is not None
+            said = process.stderr.read()
+    why = f"interface {interface} cannot be served: it is {what}, and has no neighbours with MAC addresses"
+    assert why in said
+    assert "try: --interface with one of eth0, peer0" in said
+
+
 def test_a_stopped_engine_leaves_neither_its_socket_nor_its_process_number(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with segment() as there:
