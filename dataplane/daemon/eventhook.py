@@ -1,9 +1,9 @@
 """The operator's program that is run on events, in the box of monitors' scripts (`health.probes.sandbox`).
 
-One runs at a time, and has `LIMIT` seconds. Its standard input is the event as a JSON object; variables say the same to
-a shell script. It sees every event of its severity, also one that is only counted elsewhere. While it runs, a newer
-event of the same kind about the same object takes the place of one that waits. That it fails is an event, too, on which
-it is not run.
+One runs at a time, and has `LIMIT` seconds. Its standard input is the event as a JSON object, in which `at_time` and
+`last_time` stand beside `at` and `last`, as in reports; variables say the same to a shell script. It sees every event
+of its severity, also one that is only counted elsewhere. While it runs, a newer event of the same kind about the same
+object takes the place of one that waits. That it fails is an event, too, on which it is not run.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dataplane.events.events import Events
 from dataplane.events.model import THIS_ENGINE, Event, Severity, Subject
 from dataplane.foreign.text import harmless
 from dataplane.health.probes import sandbox
+from dataplane.wording import timed
 
 LIMIT = 10.0
 """Seconds that the program has."""
@@ -111,7 +112,7 @@ class Hook:
         """Run it once. Returns what went wrong, "" for nothing."""
         try:
             words = [str(self._program)]
-            process = sandbox.start(words, USER, USER, dict(_variables(event)), json.dumps(event.data()))
+            process = sandbox.start(words, USER, USER, dict(_variables(event)), json.dumps(timed(event.data())))
         except (OSError, ValueError) as exc:
             return str(exc)
         ended = await sandbox.watch(process, LIMIT)

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_it_gets_each_event_of_its_severity_and_its_failures_are_told(
     program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(eventhook, "LIMIT", 4.0)
-    events = Events("se-1", lambda: 1000.0)
+    events = Events("se-1", lambda: 1764400106.5)
 
     async def run() -> None:
         async with hooked(events, Wanted(program)):
@@ -76,6 +77,9 @@ def test_it_gets_each_event_of_its_severity_and_its_failures_are_told(
         "error", "vip_claimed", "vip", "10.0.0.100", "se-1", str(eventhook.USER)
     )  # fmt: skip
     assert model.read(json.loads(event)) == next(one for one in events.all() if one.kind == "vip_claimed")
+    given = json.loads(event)
+    for name in ("at", "last"):
+        assert datetime.fromisoformat(given[f"{name}_time"]).timestamp() == given[name]
     failed = [one.text.removeprefix(f"{program} ") for one in events.all() if one.kind == "hook_failed"]
     assert failed == [
         "failed on an event of kind server_down: it has not ended within 4 s",
