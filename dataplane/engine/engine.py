@@ -135,6 +135,7 @@ class Engine:
             self.interfaces.attach,
             lambda: self.bgp is not None,
             self._placed,
+            self.pools.is_settled,
         )
         self._housekeeping = Housekeeping(
             network,

@@ -38,7 +38,7 @@ SERVER_ANSWERED = _kind("server_answered", _NOTICE, "clients of a server get ans
 
 VIP_ANNOUNCED = _kind("vip_announced", _NOTICE, "the engine announces a VIP, as it says")
 VIP_WITHDRAWN = _kind("vip_withdrawn", _NOTICE, "the engine announces a VIP no longer: it is down, or another engine's")
-VIP_SILENT = _kind("vip_silent", _INFO, "a VIP is not announced yet, or is another engine's")
+VIP_SILENT = _kind("vip_silent", _INFO, "a VIP is not announced yet, or is down, or another engine's")
 VIP_REMOVED = _kind("vip_removed", _NOTICE, "a VIP left the configuration, or this engine")
 VIP_REFUSED = _kind("vip_refused", _ERROR, "a VIP is not announced: somebody else has it")
 VIP_CLAIMED = _kind("vip_claimed", _ERROR, "somebody else announces a VIP, too")

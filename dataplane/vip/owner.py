@@ -28,7 +28,7 @@ class VipOwner:
     is_up: whether a service has a server that takes new flows; tell: hears of events; taken: why a VIP must not be this
     engine's at all, "" = it may; first_use: asks for VIPs that are new, None: all may be announced; on_segment: whether
     a network of the engine's holds a VIP; speaks: whether the engine tells routers at all; placed: tells the engine's
-    share in VIPs that other engines have, too.
+    share in VIPs that other engines have, too; is_settled: whether a service's servers have been looked at.
 
     A VIP that is not to be announced, or that routers alone are told of, is put into the driver as not owned: nothing
     answers ARP for it. Its packets that reach the engine all the same are forwarded.
@@ -46,14 +46,16 @@ class VipOwner:
         on_segment: Callable[[bytes], bool] = lambda vip: True,
         speaks: Callable[[], bool] = lambda: False,
         placed: Placed | None = None,
+        is_settled: Callable[[plan.Service], bool] = lambda service: True,
     ) -> None:
         self._placed = placed or Alone()
         self._taken, self._first_use = taken, first_use
         self._on_segment, self._speaks = on_segment, speaks
         self._refused: dict[bytes, str] = {}
-        self._driver, self._index, self._is_up = driver, index, is_up
+        self._driver, self._index, self._is_up, self._is_settled = driver, index, is_up, is_settled
         self._announcers, self._tell = list(announcers), tell
         self._put: dict[bytes, Vip] = {}
+        self._said: dict[bytes, str] = {}  # what was told of those last
         self._known: dict[bytes, Known] = {}  # those that are announced somehow
         self._interfaces: Collection[Interface] = ()
         self._defence = Defence(tell, self._announce)
@@ -129,8 +131,10 @@ class VipOwner:
             if before != value:
                 self._driver.put_vip(value)
                 self._put[address] = value
-            if before != value or self._known.get(address) != known:
-                self._changed(before, value, known)
+            was = self._known.get(address)
+            self._say(value, was, known)
+            if before != value or was != known:
+                self._changed(address, was, known)
 
     def look_again(self) -> list[bytes]:
         """The VIPs to put again: whether they may be this engine's has changed, or which segment they stand on."""
@@ -206,6 +210,7 @@ class VipOwner:
 
     def _remove(self, address: bytes) -> None:
         del self._put[address]
+        self._said.pop(address, None)
         self._refused.pop(address, None)
         if self._first_use is not None:
             self._first_use.forget(address)
@@ -213,16 +218,20 @@ class VipOwner:
         self._driver.remove_vip(address)
         self._told(kinds.VIP_REMOVED, address, "no longer served")
 
-    def _changed(self, before: Vip | None, now: Vip, known: Known | None) -> None:
-        address = now.address
-        was = self._known.pop(address, None)
+    def _say(self, now: Vip, was: Known | None, known: Known | None) -> None:
+        """Tell what a VIP is, if that is not what was told last."""
+        services = self._index.of_vip(now.address)
+        new = not now.up and any(one.enabled and not self._is_settled(one) for one in services)
+        says, gone = _words(now, known, new=new), was is not None and known is None
+        if self._said.get(now.address) != says:
+            self._said[now.address] = says
+            kind = kinds.VIP_WITHDRAWN if gone else kinds.VIP_SILENT if known is None else kinds.VIP_ANNOUNCED
+            self._told(kind, now.address, f"{says}, no longer announced" if gone and now.up else says)
+
+    def _changed(self, address: bytes, was: Known | None, known: Known | None) -> None:
+        self._known.pop(address, None)
         if known is not None:
             self._known[address] = known
-        said, says = (_words(vip, one) for vip, one in ((before, was), (now, known)))
-        if said != says:
-            gone = was is not None and known is None
-            kind = kinds.VIP_WITHDRAWN if gone else kinds.VIP_SILENT if known is None else kinds.VIP_ANNOUNCED
-            self._told(kind, address, f"{says}, no longer announced" if gone and now.up else says)
         for announcer in self._announcers:
             takes, took = (one is not None and announcer.takes(one) for one in (known, was))
             if known is not None and takes:
@@ -252,9 +261,9 @@ class VipOwner:
             announcer.withdraw(vip)
 
 
-def _words(vip: Vip | None, known: Known | None) -> str:
-    """What a VIP is, for people; "" of one that is not served."""
-    if vip is None:
-        return ""
-    told = [", announced"] * bool(known and known.by_arp) + [", told to routers"] * bool(known and known.route)
-    return f"{'up' if vip.up else 'down'}{''.join(told)}"
+def _words(vip: Vip, known: Known | None, *, new: bool) -> str:
+    """What a VIP is, for people. new: nobody knows yet whether it is up."""
+    told = ["announced"] * bool(known and known.by_arp) + ["told to routers"] * bool(known and known.route)
+    if new:
+        return f"{', '.join(told) or 'not announced yet'}: its servers have not been looked at"
+    return ", ".join(["up" if vip.up else "down", *told])

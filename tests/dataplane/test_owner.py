@@ -109,6 +109,31 @@ def test_a_vip_that_is_down_is_withdrawn_and_one_that_is_up_again_announced(owne
     assert owned.kinds == ["vip_announced", "vip_withdrawn", "vip_announced"]
 
 
+def test_a_vip_is_not_called_down_before_its_servers_have_been_looked_at() -> None:
+    made, events, settled = Owned(), list[str](), [False]
+    made.up = False
+    made.owner = VipOwner(
+        made.driver,
+        made.index,
+        lambda service: made.up,
+        [Notes()],
+        told.into(events),
+        is_settled=lambda service: settled[0],
+    )
+    made.plan(replace(SERVICE, enabled=True))
+    made.owner.put([VIP])
+    new = f"VIP {SERVICE.vip} is not announced yet: its servers have not been looked at"
+    assert events == [new]
+    settled[0] = True
+    made.owner.put([VIP])
+    assert events[1:] == [f"VIP {SERVICE.vip} is down"], "nothing but what is known of it has changed"
+    settled[0], made.up = False, True
+    made.owner.put([VIP])
+    made.plan(None)
+    made.plan(replace(SERVICE, enabled=False))
+    assert events[2:] == [f"VIP {SERVICE.vip} is {one}" for one in ("up, announced", "no longer served", "down")]
+
+
 def test_a_vip_that_is_down_stays_announced_where_that_is_wanted(owned: Owned) -> None:
     owned.plan(replace(SERVICE, advertise_down=True))
     owned.up = False
