@@ -16,6 +16,8 @@ from grammar.errors import LanguageError, LineError, Usage
 
 _SHOWN = 12
 """How many expected words a message lists."""
+_FEW = 8
+"""So many are listed beside the nearest ones, too: of more, these say enough."""
 _FAULTS = 200
 """How many faults of a file are listed; --json has all."""
 
@@ -70,12 +72,12 @@ def faults(error: LanguageError | ShellError) -> list[str]:
 
 
 def _hints(error: LineError) -> str:
-    if error.nearest:
-        return f"; did you mean {' or '.join(error.nearest)}?"
-    if not error.expected:
-        return ""
+    near = f"; did you mean {' or '.join(error.nearest)}?" if error.nearest else ""
+    names = not any(one.startswith("<") for one in error.expected)
+    if not error.expected or (near and not (names and len(error.expected) <= _FEW)):
+        return near
     shown = ", ".join(error.expected[:_SHOWN])
-    return f"; expected: {shown}" + (", …" if len(error.expected) > _SHOWN else "")
+    return f"; expected: {shown}" + (", …" if len(error.expected) > _SHOWN else "") + near
 
 
 def refused(error: LanguageError | ShellError) -> list[Part]:
