@@ -16,6 +16,8 @@ from dataplane import plan
 from dataplane.errors import command
 from grammar import schema
 
+_NAMED = 4
+"""Addresses of an object that are named because they are not IPv4."""
 WITHOUT_EFFECT = "stored, without effect here"
 """In the notice of fields that change nothing about forwarding."""
 
@@ -77,6 +79,8 @@ def object_notices(segment: str, document: Document) -> Iterator[str]:
         yield from profile_notices(document)
     elif segment == "pool":
         yield from pool_notices(document)
+    elif segment == "vsvip":
+        yield from vip_notices(document)
     elif segment == "vrfcontext" and "bgp_profile" in document:
         yield from bgp.notices(document)
 
@@ -92,7 +96,15 @@ def profile_notices(profile: Document) -> Iterator[str]:
 
 
 def pool_notices(pool: Document) -> Iterator[str]:
-    """What an operator should know of a pool that says what to hash (not by default) and does not hash."""
+    """What an operator should know of a pool that says what to hash (not by default) and does not hash, or has servers
+    that cannot be used."""
+    foreign = [
+        f"servers[{index}].ip is {address_text(server['ip'])}"
+        for index, server in enumerate(pool.get("servers", ()), 1)
+        if server["ip"].get("type") != "V4"
+    ]
+    if foreign:
+        yield _foreign(f"Pool {pool['name']}", foreign)
     algorithm, hashed = pool.get("lb_algorithm"), pool.get("lb_algorithm_hash")
     default = schema.kind("pool").root.fields["lb_algorithm_hash"].default
     if algorithm != CONSISTENT_HASH and hashed not in (None, default):
@@ -100,6 +112,26 @@ def pool_notices(pool: Document) -> Iterator[str]:
             f"Pool {pool['name']}: lb_algorithm_hash {hashed} has no effect: lb_algorithm is {algorithm}; direct "
             f"server return needs lb_algorithm {CONSISTENT_HASH.lower()}"
         )
+
+
+def vip_notices(vsvip: Document) -> Iterator[str]:
+    """What an operator should know of VIPs that cannot be used."""
+    foreign = [
+        f"vip[{index}].{field} is {address_text(vip[field])}"
+        for index, vip in enumerate(vsvip.get("vip", ()), 1)
+        for field in ("ip_address", "ip6_address")
+        if field in vip and vip[field].get("type") != "V4"
+    ]
+    if foreign:
+        yield _foreign(f"VsVip {vsvip['name']}", foreign)
+
+
+def _foreign(title: str, foreign: list[str]) -> str:
+    more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
+    return (
+        f"{title}: {', '.join(foreign[:_NAMED])}{more}: stored, not for direct server return, which needs IPv4 "
+        "addresses; a virtual service that has it is refused"
+    )
 
 
 def _port_notices(assembly: Assembly) -> Iterator[str]:

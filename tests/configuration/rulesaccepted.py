@@ -176,6 +176,40 @@ ACCEPTED: list[tuple[str, list[Step], list[str]]] = [
         ],
     ),
     (
+        "servers that are not IPv4",
+        [lambda s: s.save("pool", name="p", servers=servers("10.1.1.1", "2001:db8::1", "web.example"))],
+        [
+            "Pool p: servers[2].ip is 2001:db8::1, servers[3].ip is web.example: stored, not for direct server return, "
+            "which needs IPv4 addresses; a virtual service that has it is refused"
+        ],
+    ),
+    (
+        "many servers that are not IPv4",
+        [lambda s: s.save("pool", name="p", servers=servers(*(f"2001:db8::{n}" for n in range(1, 10))))],
+        [
+            "Pool p: servers[1].ip is 2001:db8::1, servers[2].ip is 2001:db8::2, servers[3].ip is 2001:db8::3, "
+            "servers[4].ip is 2001:db8::4 and 5 more: stored, not for direct server return, which needs IPv4 "
+            "addresses; a virtual service that has it is refused"
+        ],
+    ),
+    (
+        "a VIP that has an IPv6 address, too",
+        [
+            lambda s: s.save(
+                "vsvip", name="v", vip=[{"ip_address": address("10.1.1.1"), "ip6_address": address("2001:db8::1")}]
+            )
+        ],
+        [
+            "VsVip v: vip[1].ip6_address is 2001:db8::1: stored, not for direct server return, which needs IPv4 "
+            "addresses; a virtual service that has it is refused"
+        ],
+    ),
+    (
+        "a monitor that waits as long as its interval",
+        [lambda s: s.save("healthmonitor", name="m", type="HEALTH_MONITOR_TCP", send_interval=2, receive_timeout=2)],
+        [],
+    ),
+    (
         "round robin alone",
         [lambda s: s.save("pool", name="p", lb_algorithm="LB_ALGORITHM_ROUND_ROBIN")],
         [],
