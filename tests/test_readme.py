@@ -18,6 +18,7 @@ PAGES_OF_FILES = [README, *sorted(manual.HERE.glob("*.md"))]
 BIN = Path(sys.executable).parent
 
 _BLOCK = re.compile(r"^```(\w*)(?: after (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_TABLE, _BAR = re.compile(r"(?:^\|.*\n)+", re.MULTILINE), re.compile(r"(?<!\\)\|")
 BLOCKS = [(page.name, *found) for page in PAGES_OF_FILES for found in _BLOCK.findall(page.read_text("utf-8"))]
 """Page, language, what a session stands on ("" for a fresh store), text."""
 SCRIPTS = [(page, text) for page, language, _, text in BLOCKS if language == "sh"]
@@ -126,8 +127,19 @@ def test_the_page_about_tests_names_what_is_there() -> None:
     assert set(re.findall(r"^\| `(\w+)/` \|", page, re.MULTILINE)) == folders
     for path in re.findall(r"`([\w/]+/[\w.]+\.\w+)`", page):
         assert (tests / path).exists() or (ROOT / path).exists(), path
-    for target in re.findall(r"^\| `make ([\w-]+)", page, re.MULTILINE):
-        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+    recipes = dict(re.findall(r"^([\w-]+):.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = set(re.findall(r"^\| `make ([\w-]+)", page, re.MULTILINE))
+    assert named <= set(recipes)
+    assert {target for target, recipe in recipes.items() if "tests" in recipe} - {"manual"} <= named
+
+
+def test_every_row_of_a_table_has_the_cells_of_its_head() -> None:
+    """Others are shown under another column's name, or not at all."""
+    pages = {*PAGES_OF_FILES, *ROOT.glob("[a-z]*/**/README.md")}
+    tables = [found for page in pages for found in _TABLE.findall(_BLOCK.sub("", page.read_text("utf-8")))]
+    assert len(tables) > 20
+    for head, *rows in map(str.splitlines, tables):
+        assert [row for row in rows if len(_BAR.findall(row)) != len(_BAR.findall(head))] == []
 
 
 @pytest.mark.root
