@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from dataplane.lab.evidence import Finding, Seen
 from dataplane.lab.grouplaboratory import GroupLab
+from dataplane.lab.standstill import Witness
 from dataplane.lab.steady import Steady
 from dataplane.lab.topology import Node
 
@@ -15,10 +17,21 @@ _TAKES_OVER = 5.0
 """Seconds after which a standby must be active: a second of heartbeats, and more on a busy machine."""
 _REPEATED = 1.0
 """Seconds after which a client repeats a SYN (RFC 6298 section 2); a quicker request has lost no packet."""
+_ENDS_ALL = 0.5
+"""Seconds of standstill of the machine after which heartbeats of a second, and BFD, may take whoever lives for dead."""
 
 
 def run(lab: GroupLab, seen_at: Sequence[Seen], step: Callable[[str], None]) -> Iterator[Finding]:
-    """Run one event after the other. Returns what was seen of each. seen_at: the frames of each engine before them."""
+    """Run one event after the other. Returns what was seen of each, and tells where the machine stood still for so long
+    that this proves nothing. seen_at: the frames of each engine before them."""
+    with Witness() as machine:
+        begun = time.monotonic()
+        yield from _events(lab, seen_at, step)
+        if (stood := machine.stood(begun)) > _ENDS_ALL:
+            step(f"the machine itself stood still for {stood:.1f} s, which BFD and heartbeats take for deaths")
+
+
+def _events(lab: GroupLab, seen_at: Sequence[Seen], step: Callable[[str], None]) -> Iterator[Finding]:
     engines = lab.group.engines
     if lab.routes:
         yield _spread(seen_at, engines)
@@ -32,6 +45,11 @@ def run(lab: GroupLab, seen_at: Sequence[Seen], step: Callable[[str], None]) -> 
         yield from _taken_over(lab, active, standby, step)
         yield _handed_over(lab, standby, active, step)
         yield from _frozen(lab, step)
+
+
+def _nothing_lost(steady: Steady) -> bool:
+    """Whether all requests were answered, and at once."""
+    return not steady.unanswered and steady.slowest < _REPEATED
 
 
 def _one_of_two(seen_at: Sequence[Seen], engines: Sequence[Node], active: Node) -> Finding:
@@ -64,7 +82,7 @@ def _frozen(lab: GroupLab, step: Callable[[str], None]) -> Iterator[Finding]:
     said = refused.stderr.strip().splitlines()[-1:] or ["nothing"]
     yield Finding("a change is refused while etcd agrees to nothing", refused.returncode != 0, said[0])
     still = lab.hops() == hops
-    holds = not steady.unanswered and steady.slowest < _REPEATED and still
+    holds = _nothing_lost(steady) and still
     yield Finding("meanwhile nothing is lost, and no route moves", holds, steady.words())
     step("etcd goes on: the same change again")
     taken = before + 1
@@ -89,7 +107,7 @@ def _disabled(lab: GroupLab, engine: Node, step: Callable[[str], None]) -> Findi
     lab.sends_to(lab.engine_states())
     return Finding(
         f"{engine.name}, disabled, has no VIP any more, until it is enabled: nothing is lost",
-        not steady.unanswered and steady.slowest < _REPEATED,
+        _nothing_lost(steady),
         f"gone at the router after {took:.2f} s; {steady.words()}",
     )
 
@@ -105,7 +123,7 @@ def _drained(lab: GroupLab, engine: Node, step: Callable[[str], None]) -> Findin
     lab.sends_to(lab.engine_states())
     return Finding(
         f"{engine.name} withdraws the VIP before it ends: nothing is lost",
-        not steady.unanswered and steady.slowest < _REPEATED,
+        _nothing_lost(steady),
         f"gone at the router after {took:.2f} s; {steady.words()}",
     )
 
@@ -120,7 +138,7 @@ def _dead(lab: GroupLab, engine: Node, step: Callable[[str], None]) -> Finding:
     lab.sends_to(lab.engine_states())
     return Finding(
         f"the router does without {engine.name} within {_FOLLOWS} s, and every request is answered in the end",
-        took < _FOLLOWS and not steady.unanswered,
+        took - steady.stood < _FOLLOWS and not steady.unanswered,
         f"gone at the router after {took:.2f} s; {steady.words()}",
     )
 
@@ -134,7 +152,7 @@ def _taken_over(lab: GroupLab, active: Node, standby: Node, step: Callable[[str]
         took = lab.sends_to({standby.name}, lambda: lab.pull(active))
     yield Finding(
         f"{standby.name} takes over within {_TAKES_OVER} s, and every request is answered in the end",
-        took < _TAKES_OVER and not steady.unanswered,
+        took - steady.stood < _TAKES_OVER and not steady.unanswered,
         f"the router sends to it after {took:.2f} s; {steady.words()}",
     )
     step(f"the host of {active.name} comes back, under requests")
@@ -144,7 +162,7 @@ def _taken_over(lab: GroupLab, active: Node, standby: Node, step: Callable[[str]
         took = lab.sends_to({standby.name})
     yield Finding(
         f"{active.name} stands by now: nothing moves back, nothing is lost",
-        not steady.unanswered and steady.slowest < _REPEATED,
+        _nothing_lost(steady),
         f"the router sends to {standby.name} alone after {took:.2f} s; {steady.words()}",
     )
 
@@ -160,6 +178,6 @@ def _handed_over(lab: GroupLab, active: Node, standby: Node, step: Callable[[str
     lab.wait(lab.complete, "all engines to know each other")
     return Finding(
         f"{active.name} has {standby.name} take over before it ends: nothing is lost",
-        not steady.unanswered and steady.slowest < _REPEATED,
+        _nothing_lost(steady),
         f"the router sends to it after {took:.2f} s; {steady.words()}",
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from types import TracebackType
 
 from dataplane.lab.laboratory import Lab
 from dataplane.lab.requests import Answer
+from dataplane.lab.standstill import Witness
 
 FIRST_PORT, AT_ONCE = 30_001, 100
 INTERVAL = 0.01
@@ -22,9 +24,13 @@ class Steady:
     def __init__(self, lab: Lab) -> None:
         self._lab, self._ending = lab, threading.Event()
         self.answers: list[Answer] = []
+        self.stood = 0.0  # seconds for which the machine itself stood still meanwhile
+        self._machine, self._begun = Witness(), time.monotonic()
         self._thread = threading.Thread(target=self._ask)
 
     def __enter__(self) -> Steady:
+        self._begun = time.monotonic()
+        self._machine.__enter__()
         self._thread.start()
         return self
 
@@ -33,6 +39,8 @@ class Steady:
     ) -> None:
         self._ending.set()
         self._thread.join()
+        self.stood = self._machine.stood(self._begun)
+        self._machine.__exit__()
 
     @property
     def unanswered(self) -> int:
@@ -41,13 +49,15 @@ class Steady:
 
     @property
     def slowest(self) -> float:
-        """Seconds that the slowest answer took."""
-        return max((answer.took for answer in self.answers), default=0.0)
+        """Seconds that the slowest answer took, without those that the machine stood still."""
+        still = self._machine.stood
+        return max((one.took - still(one.at, one.at + one.took) for one in self.answers), default=0.0)
 
     def words(self) -> str:
         """The outcome in words, for people."""
         told = f"{len(self.answers)} requests, {self.unanswered} of them unanswered"
-        return f"{told}, the slowest took {self.slowest:.2f} s"
+        stood = f"; the machine itself stood still for {self.stood:.1f} s" if self.stood else ""
+        return f"{told}, the slowest took {self.slowest:.2f} s{stood}"
 
     def _ask(self) -> None:
         first = FIRST_PORT

@@ -22,9 +22,9 @@ from typing import NamedTuple
 from dataplane import plan
 from dataplane.bgp import birdconfig, birdcontrol
 from dataplane.bgp.keeper import LOCK
+from dataplane.lab.standstill import Witness
 from dataplane.runtime import locks
 from tests.polling import until
-from tests.standstill import Witness
 
 from .engine import BGP, DEAD, PEER, PING, QUICK, ROUTER, VIP, Engine
 from .world import ENGINES, World

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from dataplane.lab.standstill import Witness
 from dataplane.vip import arp
 from tests.broken.world import VIP, World, built, inet
 from tests.polling import until
-from tests.standstill import Witness
 
 pytestmark = pytest.mark.root
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from dataplane.lab.standstill import Witness
 from tests.broken.world import World, built
 from tests.netns import Namespace
 from tests.polling import SHORTEST, until
-from tests.standstill import Witness
 
 pytestmark = [pytest.mark.root, pytest.mark.alone]  # the table and its limits are the whole machine's
 

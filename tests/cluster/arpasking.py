@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
+from dataplane.lab.standstill import Witness
 from dataplane.vip import arp
 from tests.netns import Namespace
-from tests.standstill import Witness
 
 EVERY = 0.05
 """Seconds between two requests for a VIP; answers are waited for as long."""

@@ -24,10 +24,10 @@ from dataplane.cluster import asking
 from dataplane.cluster import operations as op
 from dataplane.cluster.asking import Asking
 from dataplane.foreign.errors import ForeignError
+from dataplane.lab.standstill import Witness
 from tests import forked
 from tests.configuration.conftest import Site
 from tests.polling import until
-from tests.standstill import Witness
 
 from .members import Members
 from .segment import Segment, segment

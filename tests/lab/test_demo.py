@@ -65,7 +65,10 @@ def test_a_shipped_example_proves_all_its_claims(example: str, driver: str) -> N
 )
 def test_a_group_of_engines_proves_all_its_claims(example: str, claims: dict[str, str]) -> None:
     name = plans.lab_name()
-    run = avi_lab("run", example, "--driver", PREFERRED, "--requests", "60", "--name", name)
+    words = ("run", example, "--driver", PREFERRED, "--requests", "60", "--name", name)
+    run = avi_lab(*words)
+    if run.returncode and "the machine itself stood still for" in run.stdout:  # it says that this proves nothing
+        run = avi_lab(*words)
     assert run.returncode == 0, run.stdout + run.stderr
     told = run.stdout.splitlines()
     found = {line[7:]: below.strip() for line, below in pairwise(told) if line.startswith(("OK ", "FAILED "))}

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from dataplane.lab.laboratory import Lab
+from dataplane.lab.standstill import Witness
 from tests.lab import plans
-from tests.standstill import Witness
 
 PORTS = range(20001, 20501)
 INTERVAL = "0.015"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.standstill import Witness
+from dataplane.lab.standstill import Witness
 
 from .conftest import Run, Typist
 from .paster import PROMPT, Paster
