@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
+from dataplane.forwarding import rewrite
 from dataplane.forwarding.rewrite import IP_HLEN
 from dataplane.network import icmp, tunnels
 from dataplane.runtime.rawsocket import RawListener
@@ -80,8 +81,9 @@ def reported(message: bytes, own: Collection[bytes], servers: Collection[bytes])
     server = _quoted(message, own, servers)
     if server is None or message[1] != _FRAGMENTATION_NEEDED:
         return None
-    mode = next(mode for mode, protocol in tunnels.PROTOCOLS.items() if protocol == message[17])
-    return Report((server, mode), max(FLOOR, struct.unpack_from("!H", message, 6)[0]), int.from_bytes(message[12:14]))
+    return Report(
+        (server, _mode(message)), max(FLOOR, struct.unpack_from("!H", message, 6)[0]), int.from_bytes(message[12:14])
+    )
 
 
 class Refusal(NamedTuple):
@@ -96,7 +98,8 @@ def refused(message: bytes, reporter: bytes, own: Collection[bytes], servers: Co
     """Why a tunnel does not work, as an ICMP message tells it; None if it tells nothing about one.
 
     Linux answers protocol unreachable when nothing handles the tunnel's protocol. It answers port unreachable when
-    something does, but no tunnel device matches the packet (tunnel4_rcv and gre_rcv in net/ipv4).
+    something does, but no tunnel device matches the packet (tunnel4_rcv and gre_rcv in net/ipv4). A question to the
+    server's own address, which diagnosis asks in the tunnel, tells nothing: a program may decapsulate for VIPs alone.
     """
     server = _quoted(message, own, servers)
     if server is None or message[1] == _FRAGMENTATION_NEEDED:
@@ -105,6 +108,8 @@ def refused(message: bytes, reporter: bytes, own: Collection[bytes], servers: Co
     protocol = message[17]
     tunnel = tunnels.NAMES_BY_PROTOCOL[protocol]
     if code in (_PROTOCOL, _PORT) and reporter == server:
+        if _inner_target(message) == server:
+            return None
         said = "protocol" if code == _PROTOCOL else "port"
         told = f"the server does not decapsulate {tunnel}: it answers ICMP {said} unreachable"
     else:
@@ -122,6 +127,17 @@ def _quoted(message: bytes, own: Collection[bytes], servers: Collection[bytes]) 
         return None
     source, server = quoted[12:16], quoted[16:20]
     return server if source in own and server in servers else None
+
+
+def _mode(message: bytes) -> str:
+    """The mode of the tunnel that an unreachable message quotes."""
+    return next(mode for mode, protocol in tunnels.PROTOCOLS.items() if protocol == message[17])
+
+
+def _inner_target(message: bytes) -> bytes:
+    """Where the packet in that tunnel goes; b"" where the message does not quote so much."""
+    at = 8 + rewrite.overhead(_mode(message)) + 16
+    return message[at : at + 4]
 
 
 def send_measuring(mark: int, source: bytes, vip: bytes, size: int, identification: int) -> None:

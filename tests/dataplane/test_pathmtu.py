@@ -64,6 +64,20 @@ def test_why_a_tunnel_does_not_work(code: int, protocol: int, reporter: str, exp
     assert (found.reason if found else None) == expected
 
 
+@pytest.mark.parametrize(("protocol", "between"), [(4, b""), (47, b"\0\0\x08\0")])
+def test_a_program_that_decapsulates_for_vips_alone_may_refuse_the_servers_own_address(
+    protocol: int, between: bytes
+) -> None:
+    def found(code: int, target: str, reporter: str) -> pathmtu.Refusal | None:
+        asked = bytes(IP(src=ENGINE, dst=target) / ICMP())
+        quoted = IP(bytes(IP(src=ENGINE, dst=SERVER, proto=protocol)) + between + asked)
+        return pathmtu.refused(message(code, quoted), socket.inet_aton(reporter), OWN, SERVERS)
+
+    assert found(2, SERVER, SERVER) is None
+    assert found(2, "10.1.0.100", SERVER) is not None
+    assert found(1, SERVER, ROUTER) is not None, "the tunnel ends at a router, whatever is in it"
+
+
 @pytest.mark.parametrize("quoted", [IP(src=ENGINE, dst=SERVER) / TCP(), IP(src=SERVER, dst=ENGINE) / UDP()])
 def test_what_is_no_tunnel_of_ours_says_nothing(quoted: IP) -> None:
     assert pathmtu.refused(message(1, quoted), socket.inet_aton(ROUTER), OWN, SERVERS) is None
