@@ -62,17 +62,18 @@ def _unseen(configuration: Configuration, document: Document, found: Iterable[Re
         yield f"On a server, with a client's address, this looks at the way back: {line}"
 
 
-UNSEEN = (
-    "the path to it has no fault; its way back to clients was not seen: avi-server check --client there looks at it"
-)
+FAULTLESS, NOTED = "the path to it has no fault", "the path to it works, with what the note says"
+UNSEEN = "its way back to clients was not seen: avi-server check --client there looks at it"
 """Said of a server whose answers bypass the engine while none of its clients was sampled lately: its own gateway may be
 dead, and no probe of an engine would tell."""
 
 
 def _faultless(entry: Report) -> str:
-    """The verdict on a server without a fault that an engine can see."""
+    """The verdict on a server without a grave fault that an engine can see. What is noted of a server is about the
+    answers to its clients, all else about the path to it."""
+    path = NOTED if any(finding["host"] == "engine" for finding in entry["findings"]) else FAULTLESS
     seen = entry.get("way_back")
-    return f"the path to it has no fault; of its way back to clients: {seen}" if seen else UNSEEN
+    return f"{path}; of its way back to clients: {seen}" if seen else f"{path}; {UNSEEN}"
 
 
 def _grave(entry: Report) -> bool:

@@ -232,12 +232,16 @@ def test_who_commits_or_asks_for_status_hears_of_forwarding_that_goes_on(
 
 
 def test_what_is_known_of_the_way_back_to_clients_is_shown() -> None:
-    entry = {"address": "10.0.0.11", "vip": "10.0.0.100", "state": "up", "verdict": "", "way_back": ""}
+    entry = {"address": "10.0.0.11", "vip": "10.0.0.100", "state": "up", "verdict": "", "way_back": "", "findings": []}
+    small = {**entry, "findings": [{"host": "engine", "what": "packets of full size do not arrive", "grave": False}]}
+    far = {**entry, "findings": [{"host": "server", "what": "it may not answer far clients?", "grave": False}]}
     seen = {**entry, "way_back": "39 of 40 TCP connections looked at were answered"}
-    shown = diagnose._verdicts([{"service_engine": "se-1", "servers": [entry, seen]}])
+    shown = diagnose._verdicts([{"service_engine": "se-1", "servers": [entry, seen, small, far]}])
     assert [row[-1] for row in shown.rows] == [
-        f"the path to it has no fault; {diagnose.UNSEEN.partition('; ')[2]}",
+        f"the path to it has no fault; {diagnose.UNSEEN}",
         "the path to it has no fault; of its way back to clients: 39 of 40 TCP connections looked at were answered",
+        f"the path to it works, with what the note says; {diagnose.UNSEEN}",
+        f"the path to it has no fault; {diagnose.UNSEEN}",
     ]
     assert "avi-server check --client" in diagnose.UNSEEN
     configuration = Configuration.in_memory()
