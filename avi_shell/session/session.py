@@ -195,6 +195,7 @@ class Session(SessionState):
         return result
 
     def _refuse(self, result: Result, exc: LanguageError | ShellError) -> None:
+        self.closed = None  # what was meant to be opened is not: its fields would go to the one before
         result.error, result.parts, result.data, result.ended, result.repeat = exc, [], None, False, None
         path = getattr(exc, "path", "")
         mode = self.open.path if self.open is not None and isinstance(exc, LineError) else ""
