@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -9,14 +10,20 @@ import pytest
 from dataplane.bpf import links
 from dataplane.bpf.objects import Object
 from dataplane.bpf.programs import Program
-from dataplane.drivers.xdp import pins
+from dataplane.drivers.pcap.packetsocket import ETH_P_ALL
+from dataplane.drivers.xdp import attachment, pins
+from dataplane.drivers.xdp.driver import XdpDriver
 from dataplane.forwarding.capture import MOST, Capture, Left, Wanted
 from dataplane.forwarding.program import CAPTURE, DSR
 from dataplane.forwarding.values import UDP, ServiceKey
-from tests.packets.world import VIP, ip
+from tests.dataplane.test_capturetraffic import test_no_frame_is_lost_while_captures_begin_and_end
+from tests.dataplane.test_pcap import OnWires, put, wired
+from tests.netns import Namespace
+from tests.packets.world import ETH0, VIP, WORLD, ip
 
 from .wire import SERVERS, Wire, instance, pin_folder, wire
 
+__all__ = ["test_no_frame_is_lost_while_captures_begin_and_end"]
 pytestmark = pytest.mark.root
 FIRST, _ = SERVERS
 WANTED = Wanted(vips=(ip(VIP),), most=MOST)
@@ -36,6 +43,25 @@ def name() -> Iterator[str]:
     left = pin_folder(made).exists()
     pins.remove(made)
     assert not left, "pins are left over"
+
+
+@pytest.fixture
+def bench(name: str) -> Iterator[OnWires]:
+    """The XDP driver in the place of the pcap driver; traffic comes and goes by the first interface."""
+    with Namespace() as engine, Namespace() as far:
+        real = {i.index: wired(engine, far, i) for i in WORLD.interfaces}
+        for where in (engine, far):  # larger frames are not for native XDP on a veth
+            where.sh("; ".join(f"ip link set {one.name} mtu 1500" for one in real.values()))
+        far.run(lambda: attachment.attach_pass(ETH0.name))
+        with far.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)) as heard:
+            heard.bind((ETH0.name, ETH_P_ALL))
+            driver = engine.run(lambda: XdpDriver(name))
+            try:
+                engine.run(lambda: put(driver, real))
+                assert driver.modes()[ETH0.name].startswith("native")
+                yield OnWires(engine, driver, {ETH0.index: heard}, real)
+            finally:
+                driver.close(keep=False)
 
 
 def running(two: Wire) -> set[str]:
