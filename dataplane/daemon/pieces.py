@@ -4,7 +4,7 @@ makes them keeps all else waiting for seconds."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from dataplane.runtime.turns import Turns
@@ -24,17 +24,22 @@ class Packed:
         self.text = json.dumps(told)
 
 
-async def line(answer: Mapping[str, Any]) -> bytes:
-    """The answer in one line. Others have the loop in between."""
-    turns, made, waiting, size = Turns(), list[bytes](), list[str](), 0
+async def parts(answer: Mapping[str, Any]) -> AsyncIterator[bytes]:
+    """The answer's line, part by part. Others have the loop in between."""
+    turns, waiting, size = Turns(), list[str](), 0
     for piece in _pieces(answer, DEPTH):
         waiting.append(piece)
         size += len(piece)
         if size >= ENOUGH:
-            made.append("".join(waiting).encode())
+            yield "".join(waiting).encode()
             waiting, size = [], 0
             await turns.give()
-    return b"".join([*made, "".join(waiting).encode(), b"\n"])
+    yield ("".join(waiting) + "\n").encode()
+
+
+async def line(answer: Mapping[str, Any]) -> bytes:
+    """The answer in one line. Others have the loop in between."""
+    return b"".join([part async for part in parts(answer)])
 
 
 def _pieces(value: Any, depth: int) -> Iterator[str]:

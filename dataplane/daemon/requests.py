@@ -32,11 +32,9 @@ LONGEST = 65536
 ASKED_WITHIN = 5.0
 """Seconds in which a client's request comes."""
 TAKEN_WITHIN = 60.0
-"""Seconds in which a client takes its answer."""
+"""Seconds in which a client takes a part of its answer."""
 MOST_CLIENTS = 64
 """Clients at a time. One more takes the place of the one that has been silent longest."""
-AT_ONCE = 1 << 18
-"""Bytes of an answer that are written before the client has taken most of them."""
 BACKLOG = 1024
 """Connections that wait to be taken."""
 LOOK_EVERY = 0.1
@@ -129,53 +127,58 @@ class Requests:
             writer.close()
             return
         try:
-            answer = await self._first(reader, client)
-            async with asyncio.timeout(TAKEN_WITHIN):
-                for at in range(0, len(answer), AT_ONCE):
-                    writer.write(answer[at : at + AT_ONCE])
+            line, refusal = await _question(reader)
+            if refusal:
+                writer.write(_line({"error": refusal}))
+                async with asyncio.timeout(TAKEN_WITHIN):
                     await writer.drain()
+            elif line:
+                client.asked = True
+                await self._work(line, client)
         except (OSError, TimeoutError) as exc:
             log.debug("a client went away: %s", exc)
         finally:
             self._clients.leave(client)
             writer.close()
 
-    async def _first(self, reader: asyncio.StreamReader, client: _Client) -> bytes:
-        """The answer to a client's first line; empty for one that said nothing or went away."""
-        try:
-            async with asyncio.timeout(ASKED_WITHIN):
-                line = await reader.readline()
-        except TimeoutError:
-            return _line({"error": f"no whole line came within {ASKED_WITHIN:.0f} s"})
-        except ValueError:
-            return _line({"error": f"a request is one line of at most {LONGEST} bytes"})
-        if not line:
-            return b""
-        client.asked = True
-
-        def tell(text: str) -> None:
-            if not client.writer.is_closing():
-                client.writer.write(_line({"progress": text}))
-
-        work = asyncio.create_task(self.answer(line, tell))
+    async def _work(self, line: bytes, client: _Client) -> None:
+        """Answer a client, as long as it is there."""
+        work = asyncio.create_task(self._written(line, client.writer))
         gone = asyncio.create_task(client.gone())
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-            return work.result() if work.done() else b""
+            if work.done():
+                work.result()
         finally:
             for task in (work, gone):
                 task.cancel()
             await asyncio.gather(work, gone, return_exceptions=True)
 
-    async def answer(self, line: bytes, tell: Callable[[str], None] = lambda _: None) -> bytes:
-        """The answer to a request, or its error: a line. tell: writes a line about the progress of the work."""
+    async def _written(self, line: bytes, writer: asyncio.StreamWriter) -> None:
+        """Write the answer to a request as it is made: who waits for a long one hears something all the time."""
+
+        def tell(text: str) -> None:
+            if not writer.is_closing():
+                writer.write(_line({"progress": text}))
+
+        async for part in pieces.parts(await self._told(line, tell)):
+            writer.write(part)
+            async with asyncio.timeout(TAKEN_WITHIN):
+                await writer.drain()
+
+    async def answer(self, line: bytes) -> bytes:
+        """The answer to a request, or its error: a line."""
+        return await pieces.line(await self._told(line, lambda _: None))
+
+    async def _told(self, line: bytes, tell: Callable[[str], None]) -> dict[str, Any]:
+        """The answer to a request, or its error. tell: writes a line about the progress of the work."""
         try:
-            return await pieces.line(await self._answered(questions.read(line), tell))
+            return await self._answered(questions.read(line), tell)
         except (ForeignError, EngineError) as exc:
-            return _line({"error": exc.what if isinstance(exc, EngineError) else str(exc)})
+            return {"error": exc.what if isinstance(exc, EngineError) else str(exc)}
         except Exception as exc:  # a mistake of ours: whoever asks hears of it, too
             log.exception("a request was not answered")
-            return _line({"error": harmless(f"the engine failed to answer: {type(exc).__name__}: {exc}")})
+            return {"error": harmless(f"the engine failed to answer: {type(exc).__name__}: {exc}")}
 
     async def _answered(self, asked: questions.Question, tell: Callable[[str], None]) -> dict[str, Any]:
         engine, fields = self._engine, asked.fields
@@ -249,6 +252,17 @@ class Requests:
         except TimeoutError:
             return False
         return True
+
+
+async def _question(reader: asyncio.StreamReader) -> tuple[bytes, str]:
+    """A client's first line, empty for one that said nothing or went away; and why it is none, or ""."""
+    try:
+        async with asyncio.timeout(ASKED_WITHIN):
+            return await reader.readline(), ""
+    except TimeoutError:
+        return b"", f"no whole line came within {ASKED_WITHIN:.0f} s"
+    except ValueError:
+        return b"", f"a request is one line of at most {LONGEST} bytes"
 
 
 def _line(answer: dict[str, Any]) -> bytes:

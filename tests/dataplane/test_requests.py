@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,28 @@ def test_work_stops_when_its_client_has_gone(half: bool, tmp_path: Path, monkeyp
 )
 def test_an_answer_in_pieces_is_the_same_as_in_one(answer: dict[str, Any]) -> None:
     assert asyncio.run(pieces.line(answer)) == json.dumps(answer).encode() + b"\n"
+
+
+def test_a_long_answer_comes_as_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for one hears something all the time."""
+    read = asyncio.Event()
+
+    async def parts(answer: dict[str, Any]) -> AsyncIterator[bytes]:
+        yield b'{"version": '
+        await read.wait()
+        yield b"3}\n"
+
+    monkeypatch.setattr(pieces, "parts", parts)
+
+    async def work(path: Path) -> None:
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(b'{"request":"notify"}\n')
+        assert await reader.read(100) == b'{"version": '
+        read.set()
+        assert await reader.readline() == b"3}\n"
+        writer.close()
+
+    served(tmp_path, work)
 
 
 def test_others_have_the_loop_while_a_long_answer_is_written() -> None:
