@@ -42,7 +42,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 SHARED = pytest.StashKey[Path]()
 """What the processes of a run share, known to the one that made it; a test may start pytest itself."""
-PATIENCE = 10.0
+PATIENCE = 45.0
 """Seconds that the kernel has to finish taking things down."""
 
 
