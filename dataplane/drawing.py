@@ -18,6 +18,8 @@ _NARROWEST = 4
 _PAIR = (_NARROWEST, _NARROWEST)
 _WHOLE = 21
 """Columns of the longest word that is not cut: an IPv4 address with its port."""
+_TALL = 5
+"""Lines of a table for each of its rows, from which on rows as blocks are read more easily if they take fewer."""
 _EMPTY = {"", "-"}
 """Cells that say nothing."""
 
@@ -28,8 +30,9 @@ def draw(
     """A table as text, lines joined, nothing after the last.
 
     width: of the terminal, in columns; None: as wide as the table needs. Where it is narrower, cells are folded between
-    words; where that does not do, columns without any value are left out; where that does not do either, each row is
-    a block with a line for each column. folded: the columns that shrink, and are cut; none: all do.
+    words; where that does not do, columns without any value are left out; where that does not do either, or rows would
+    be tall, each row is a block with a line for each column. folded: the columns that shrink, and are cut; none: all
+    do.
     """
     lines: Sequence[Sequence[str]] = [columns, *rows]
     if not all(cell.isascii() and cell.isprintable() for line in lines for cell in line):
@@ -83,7 +86,10 @@ def _fitted(lines: Sequence[Sequence[str]], widths: Sequence[int], width: int) -
     widths = _narrowed(widths, words, room)
     if len(words) == len(_PAIR):
         widths = _narrowed(widths, (words[0], _NARROWEST), room)
-    yield from _drawn(lines, _narrowed(widths, [_NARROWEST] * len(widths), room))
+    drawn = list(_drawn(lines, _narrowed(widths, [_NARROWEST] * len(widths), room)))
+    if len(words) > len(_PAIR) and len(drawn) > _TALL * len(lines):  # a long text in a narrow column
+        drawn = min(drawn, list(_blocks(lines, width)), key=len)
+    yield from drawn
 
 
 def _too_wide(words: Sequence[int], width: int) -> bool:

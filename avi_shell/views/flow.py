@@ -62,11 +62,11 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 _NOW = {
-    "removed": "It was removed from the pool.",
-    "disabled": "It is disabled.",
-    "down": "It is down: {reason}.",
-    "unknown": "It is not known whether it is up.",
-    "up": "It is up.",
+    "removed": "It was removed from the pool",
+    "disabled": "It is disabled",
+    "down": "It is down: {reason}",
+    "unknown": "It is not known whether it is up",
+    "up": "It is up",
 }
 """What became of the server that a slot had before."""
 
@@ -76,6 +76,7 @@ def _earlier(one: Mapping[str, Any]) -> str:
     before = one["earlier"]
     until = clock(before["until"])
     now = _NOW.get(before["now"], "").format(reason=before["reason"])
+    now += "." if now and not now.endswith("?") else ""  # a reason that is a guess ends so
     told = f"until {until} the slot was that of {before['server']}. {now}"
     if before["now"] in ("removed", "down") and one["server"]:
         told += f" Its connections come to {one['server']} now, which does not know them: clients must begin new ones."

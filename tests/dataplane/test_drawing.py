@@ -142,6 +142,16 @@ def test_a_word_that_is_longer_than_an_address_is_cut_before_that() -> None:
     assert drawn.splitlines()[1].startswith("| Time     | Engine | Event ")
 
 
+def test_a_long_text_beside_many_columns_is_drawn_row_by_row() -> None:
+    columns = ("Service Engine", "Server", "VIP", "Oper State", "Verdict")
+    long = "the path to it has no fault; its way back to clients was not seen: avi-server check looks at it"
+    row = ("se-1", "192.168.1.11", "192.168.1.100", "OPER_UP", long)
+    drawn = draw(columns, [row, row], 80).splitlines()
+    assert drawn[1:5] == [f"| {name:14} | {cell:59} |" for name, cell in zip(columns[:4], row[:4], strict=True)]
+    assert len(drawn) == 15
+    assert draw(columns, [(*row[:4], "its path has no fault")], 80).splitlines()[1].startswith("| Service Engine | Ser")
+
+
 def test_a_name_stays_in_one_piece_beside_its_value() -> None:
     drawn = draw(("Field", "Value"), [("answered (ARP, ping, too big)", "2"), ("uuid", "pool-" + "0" * 36)], 60)
     assert "answered (ARP, ping, too big)" in drawn

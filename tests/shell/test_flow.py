@@ -93,6 +93,10 @@ def test_of_a_stable_slot_the_server_is_enough() -> None:
             "the slot was that of 10.0.0.12. It is down: no answer. Its connections come to 10.0.0.11 now",
         ),
         (
+            {"earlier": {"server": "10.0.0.12", "until": 0.0, "now": "down", "reason": "VIP missing?"}},
+            "It is down: VIP missing? Its connections",
+        ),
+        (
             {"verdict": "dropped", "reason": "no_server", "server": None, "mac": None, "egress": None},
             "the packet is dropped (no_server); help operating says what that means",
         ),
