@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-SHORTEST, _LONGEST = 0.005, 0.05
+SHORTEST, _LONGEST = 0.005, 0.1
 """Seconds between two looks."""
 _SHARE = 1 / 16
 """Of the time that was waited, how long the next pause is: a look costs processor time, mostly an engine's too."""

@@ -34,6 +34,8 @@ from dataplane.wording import counted
 
 READY = 60.0
 """Seconds that engine, servers and health monitors have to come up."""
+SHORTEST, LONGEST = 0.02, 0.1
+"""Seconds between two looks at whether they have: a sixteenth of what was waited, within these."""
 
 
 class Lab:
@@ -209,11 +211,12 @@ class Lab:
 
     def wait(self, reached: Callable[[], bool], what: str, timeout: float = READY) -> None:
         """Poll until a condition holds. Raises LabError that names the condition if it does not in time."""
-        deadline = time.monotonic() + timeout
+        began = time.monotonic()
         while not reached():
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > timeout:
                 raise LabError(f"waited {timeout:.0f} s for {what}, in vain; the engine's log: {self.tail(ENGINE)}")
-            time.sleep(0.02)
+            time.sleep(min(LONGEST, max(SHORTEST, waited / 16)))  # a look costs the engine processor time
 
     def wait_ready(self) -> None:
         """Wait until every server has its share and the VIP is announced."""
