@@ -42,6 +42,7 @@ def expected(verdict: decision.Verdict, interface: Interface) -> Ran:
 class KernelDecider(Trial):
     """The program, with all that tests want to see of its maps."""
 
+    room = 1 << 12  # the kernel takes a tenth of a second of processor time for an engine's 131,072 counters
     _identified = False  # an outer header was since the last `forget`
 
     def run(self, frame: bytes, first: int = 0) -> Ran:

@@ -63,10 +63,15 @@ class Trial:
     tables: where values are put, with the counters.
     """
 
+    room = 0
+    """Services and servers together that can be counted; 0: as many as an engine's."""
+
     def __init__(self, flows: int = 1 << 12, sampled_below: int = SAMPLED_BELOW) -> None:
         with Object(driver.OBJECT) as loaded:
             for name in ("elder", "young"):
                 loaded.resize(name, flows)
+            for name in ("counters", "slow_counters", "handshakes") if self.room else ():
+                loaded.resize(name, self.room)
             loaded.begin_with("rodata", sampled_below.to_bytes(4, "little"))
             loaded.load()
             self._maps = {name: loaded.map(name) for name in NAMES}
