@@ -30,7 +30,7 @@ help: ## list the targets
 demo: install-demo $(if $(filter dpdk,$(DRIVER)),dpdk) ## the appliance's session forwards real traffic (DRIVER=auto|xdp|dpdk|pcap EXAMPLE=l2_dsr|l3_dsr|…)
 	@$(BIN)/avi-lab run $(EXAMPLE) --driver $(DRIVER) $(if $(SOCKETS),--sockets $(SOCKETS)) --requests $(REQUESTS)
 
-test: install-test ## lint, types and every test (root and BPF needed; 6 minutes on two processors)
+test: install-test ## lint, types and every test (root and BPF needed; 9 minutes on two processors)
 	@$(BIN)/python -m tests.suite
 
 test-dpdk: install-test ## what stands above the drivers, on DPDK's too (10 minutes)

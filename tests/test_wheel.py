@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dataplane.version import VERSION
-from tests.drivers import shipped_drivers
+from tests.drivers import PREFERRED, shipped_drivers
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples" / "transcripts"
@@ -200,8 +200,8 @@ ls -d /usr/lib/avi-shell /usr/bin/avi-se || echo gone
 
 
 @pytest.mark.root
-@shipped_drivers
-def test_the_demonstration_runs_from_the_debian_package(installed: Installed, package: Path, driver: str) -> None:
-    done = on_a_machine_with_it(package, installed, f"avi-lab run l2_dsr --driver {driver} --requests 20")
+def test_the_demonstration_runs_from_the_debian_package(installed: Installed, package: Path) -> None:
+    """On one driver: its files are the wheel's, which runs on each of them."""
+    done = on_a_machine_with_it(package, installed, f"avi-lab run l2_dsr --driver {PREFERRED} --requests 20")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert "everything was seen" in done.stdout

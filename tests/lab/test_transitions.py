@@ -41,7 +41,7 @@ TOPOLOGY = Topology(
     "transitions", HERE, ipaddress.IPv4Network("10.10.10.0/24"), VIP, "tcp", PORT, "se-1", Node("client", CLIENT),
     Node("engine", "10.10.10.2"), NODES,
 )  # fmt: skip
-TOLD = int(os.environ.get("FLOWS", "200"))
+TOLD = int(os.environ.get("FLOWS", "60"))
 """Connections of which the engine is asked where they go, each time (`make flows`: all)."""
 MONITOR = plan.Monitor("hm", "HEALTH_MONITOR_TCP", 1, 1, 1, 2)
 
