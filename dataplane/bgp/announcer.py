@@ -207,11 +207,15 @@ class BgpAnnouncer:
                 self._told = frozenset(routes)
 
     async def _configure(self) -> None:
-        """Have BIRD read its files. One that has ended is started anew, and reads them."""
+        """Have BIRD read its files, and tell its peers. One that has ended is started anew, and reads them.
+
+        BIRD answers before it sends what follows from the new files, and sends that before it reads another command.
+        """
         if self._bird:
             with suppress(ConnectionError, FileNotFoundError, TimeoutError):
                 await asyncio.to_thread(birdcontrol.ask, self._folder, "configure")
                 self._read = True
+                await asyncio.to_thread(birdcontrol.ask, self._folder, "show status")
 
     def _refuse(self, why: str) -> None:
         if why and why != self._refusal:

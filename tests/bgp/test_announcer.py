@@ -51,6 +51,29 @@ def test_a_router_learns_a_vip_as_it_is_to_be_known(wire: Wire, router: Router, 
     assert not list((tmp_path / "se.bgp").glob("*.conf"))
 
 
+def test_a_vip_is_announced_when_bird_has_told_its_peers(
+    wire: Wire, router: Router, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine that had it withdraws then: a router is to know the new one before."""
+    asked, ask, other = list[tuple[str, State]](), birdcontrol.ask, socket.inet_aton(OTHER_VIP)
+
+    async def test(speaker: Speaker) -> None:
+        await speaker.reports("established", "")
+        await speaker.until(lambda: speaker.announcer.state(socket.inet_aton(VIP)).state is State.ANNOUNCED)
+
+        def noted(folder: Path, command: str) -> list[birdcontrol.Line]:
+            if folder == tmp_path / "se.bgp" and command in ("configure", "show status"):
+                asked.append((command, speaker.announcer.state(other).state))
+            return ask(folder, command)
+
+        monkeypatch.setattr(birdcontrol, "ask", noted)
+        speaker.announcer.announce(known(OTHER_VIP))
+        await speaker.until(lambda: speaker.announcer.state(other).state is State.ANNOUNCED)
+
+    wire.speak(tmp_path / "se.bgp", test)
+    assert asked[:2] == [("configure", State.WITHDRAWN), ("show status", State.WITHDRAWN)]
+
+
 def test_secrets_that_differ_are_said(wire: Wire, router: Router, tmp_path: Path) -> None:
     async def test(speaker: Speaker) -> None:
         router.configure('password "theirs";')
