@@ -20,6 +20,8 @@ from .test_moves import placed, shell
 
 pytestmark = pytest.mark.root
 VIP = "10.99.0.1"
+LATE = 0.2
+"""Seconds after which a router's answer is late."""
 
 
 def _routed(site: Site) -> None:
@@ -62,14 +64,20 @@ class World:
 
     @contextmanager
     def routed(self) -> Iterator[None]:
-        """The router knows an engine for the VIP all the while."""
+        """The router knows an engine for the VIP all the while. One that stood still itself reads in any order
+        what engines told it one after the other: looks that it answers late, and the next ones, are none."""
         missing, ending = list[float](), threading.Event()
 
         def look() -> None:
+            prompt = begun = time.monotonic()
             while not ending.is_set():
-                if not self.router.learned(VIP):
-                    missing.append(time.monotonic())
+                learned, now = self.router.learned(VIP), time.monotonic()
+                if now - begun > LATE:
+                    prompt = now + LATE
+                if not learned and now > prompt:
+                    missing.append(now)
                 time.sleep(0.01)
+                begun = time.monotonic()
 
         thread = threading.Thread(target=look)
         thread.start()
