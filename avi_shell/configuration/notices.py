@@ -81,8 +81,20 @@ def object_notices(segment: str, document: Document) -> Iterator[str]:
         yield from pool_notices(document)
     elif segment == "vsvip":
         yield from vip_notices(document)
+    elif segment == "healthmonitor":
+        yield from _time_notices(document)
     elif segment == "vrfcontext" and "bgp_profile" in document:
         yield from bgp.notices(document)
+
+
+def _time_notices(monitor: Document) -> Iterator[str]:
+    """What an operator should know of a monitor whose probes overlap."""
+    timeout, interval = (monitor.get(name, 0) for name in ("receive_timeout", "send_interval"))
+    if timeout > interval:
+        yield (
+            f"HealthMonitor {monitor['name']}: receive_timeout is {timeout} sec, send_interval {interval} sec: "
+            "where a server is silent, the next probe begins before one has ended"
+        )
 
 
 def profile_notices(profile: Document) -> Iterator[str]:

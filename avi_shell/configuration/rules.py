@@ -31,7 +31,7 @@ def breaches(assembly: Assembly) -> Iterator[Breach]:
 
 
 def alone(kind: str, document: Document) -> Iterator[Breach]:
-    """Rules of one object, used or not: a VIP's address, a monitor's times, the variables of its script, BGP's peers, a
+    """Rules of one object, used or not: a VIP's address, the variables of a monitor's script, BGP's peers, a
     group's numbers."""
     if kind in ("vsvip", "virtualservice"):
         for index, vip in enumerate(document.get("vip", ()), 1):
@@ -43,23 +43,10 @@ def alone(kind: str, document: Document) -> Iterator[Breach]:
             part = Part(kind, document["name"], "external_monitor.command_variables")
             hint = "words NAME=VALUE; none that steers the dynamic loader or the C library, such as LD_PRELOAD"
             yield Breach(f"HealthMonitor {document['name']}: {exc}", (part,), hint)
-        yield from _monitor_times(document)
     elif kind == "vrfcontext" and document["name"] == GLOBAL and "bgp_profile" in document:
         yield from bgprules.profile(document)
     elif kind == "serviceenginegroup":
         yield from grouprules.numbers(document)
-
-
-def _monitor_times(monitor: Document) -> Iterator[Breach]:
-    """A probe has ended before the next one begins."""
-    timeout, interval = (monitor.get(name, 0) for name in ("receive_timeout", "send_interval"))
-    if timeout > interval:
-        yield Breach(
-            f"HealthMonitor {monitor['name']}: receive_timeout is {timeout} sec, and send_interval {interval} sec: a "
-            "probe would still wait for its answer when the next one begins",
-            tuple(Part("healthmonitor", monitor["name"], name) for name in ("receive_timeout", "send_interval")),
-            f"receive_timeout of at most {interval}, or send_interval of at least {timeout}",
-        )
 
 
 def _overlaps(assembly: Assembly) -> Iterator[Breach]:

@@ -53,7 +53,7 @@ def meant() -> dict[str, list[Document]]:
     data["HealthMonitor"] += [
         monitor("tcp", tcp_monitor={"tcp_half_open": True, "tcp_request": "GET\\n"}, monitor_port=8080),
         monitor("http", http_monitor={"http_response_code": ["HTTP_2XX", "HTTP_3XX"], "maintenance_code": [503, 504]}),
-        monitor("udp", udp_monitor={"udp_request": "12", "udp_response": "true"}, send_interval=4),
+        monitor("udp", udp_monitor={"udp_request": "12", "udp_response": "true"}, send_interval=3),
         monitor("ping", failed_checks=5),
         monitor("external", external_monitor={"command_code": "#!/bin/sh\nexit 0\n", "command_variables": "A=1"}),
     ]

@@ -205,6 +205,14 @@ ACCEPTED: list[tuple[str, list[Step], list[str]]] = [
         ],
     ),
     (
+        "a monitor that waits longer than its interval",
+        [lambda s: s.save("healthmonitor", name="m", type="HEALTH_MONITOR_TCP", send_interval=3)],
+        [
+            "HealthMonitor m: receive_timeout is 4 sec, send_interval 3 sec: where a server is silent, the next probe "
+            "begins before one has ended"
+        ],
+    ),
+    (
         "a monitor that waits as long as its interval",
         [lambda s: s.save("healthmonitor", name="m", type="HEALTH_MONITOR_TCP", send_interval=2, receive_timeout=2)],
         [],

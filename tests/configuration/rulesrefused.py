@@ -47,21 +47,6 @@ REFUSED: list[tuple[str, list[Step], str, str]] = [
         r"HealthMonitor m: command_variables: No closing quotation",
     ),
     (
-        "a monitor that waits longer than its interval",
-        [lambda s: s.save("healthmonitor", name="m", type="HEALTH_MONITOR_TCP", send_interval=2, receive_timeout=3)],
-        "receive_timeout",
-        r"HealthMonitor m: receive_timeout is 3 sec, and send_interval 2 sec: a probe would still wait",
-    ),
-    (
-        "a monitor that waits as long by default",
-        [
-            lambda s: s.save("healthmonitor", name="m", type="HEALTH_MONITOR_TCP"),
-            lambda s: s.save("healthmonitor", name="m", type="HEALTH_MONITOR_TCP", send_interval=3),
-        ],
-        "receive_timeout",
-        r"HealthMonitor m: receive_timeout is 4 sec, and send_interval 3 sec",
-    ),
-    (
         "another algorithm, at the pool",
         [lambda s: s.dsr(), lambda s: s.save("pool", name=POOL, lb_algorithm="LB_ALGORITHM_ROUND_ROBIN")],
         "lb_algorithm",
