@@ -43,9 +43,16 @@ def pool(owner: int, *targets: Target, uuid: str = "pool") -> Pool:
     return Pool(uuid, 1, slots(owner), targets or (target(0x11), target(0x12)))
 
 
+class Roomy(KernelDecider):
+    """With an engine's room."""
+
+    room = 0
+
+
 @pytest.fixture
-def kernel() -> Iterator[KernelDecider]:
-    decider = KernelDecider()
+def kernel(request: pytest.FixtureRequest) -> Iterator[KernelDecider]:
+    """The program that serves one pool. Parameter: its class."""
+    decider = getattr(request, "param", KernelDecider)()
     tables = decider.tables
     tables.put_interface(Interface(LOOPBACK, "lo", mac(1), 1500))
     tables.put_pool(pool(0))
@@ -279,6 +286,7 @@ def test_what_was_left_unfinished_is_put_right(kernel: KernelDecider, wrong: tup
 
 
 @root
+@pytest.mark.parametrize("kernel", [Roomy], indirect=True)
 def test_what_does_not_fit_is_refused_and_changes_nothing(kernel: KernelDecider) -> None:
     tables = kernel.tables
     large = Pool("large", 1, array("H", [0]) * (layout.TABLE_SLOTS + 1), (target(0x11),))
