@@ -100,10 +100,11 @@ def is_tunnelled(frame: bytes) -> bool:
 
 def forget_identifications(maps: Mapping[str, HeldMap]) -> None:
     """Have the outer headers to every server be identified from the first number on."""
-    taken = maps["identifications"].read(maps["identifications"].max_entries)
-    for place in {found.start() // 4 for found in re.finditer(rb"[^\0]+", taken)}:
-        for name, size in (("identifications", 4), ("used_identifications", 8)):
-            maps[name].update(place.to_bytes(4, "little"), bytes(size * maps[name].copies))
+    taken, used = maps["identifications"], maps["used_identifications"]
+    for place in {found.start() // 4 for found in re.finditer(rb"[^\0]+", taken.read(taken.max_entries))}:
+        taken.update(place.to_bytes(4, "little"), bytes(4))
+        element = place // (taken.max_entries // used.max_entries)
+        used.update(element.to_bytes(4, "little"), bytes(64 * used.copies))
 
 
 def difference(after: Counters, before: Counters) -> Counters:

@@ -71,10 +71,14 @@ static __always_inline __u16 identification(const union target *target)
 {
 	__u32 place = identified(target), number;
 	__u32 *taken = bpf_map_lookup_elem(&identifications, &place);
-	__u64 *used = bpf_map_lookup_elem(&used_identifications, &place);
+	struct used_identifications *together;
+	__u64 *used;
 
-	if (!taken || !used)
+	place /= IDENTIFIED_TOGETHER;
+	together = bpf_map_lookup_elem(&used_identifications, &place);
+	if (!taken || !together)
 		return 0;
+	used = &together->last[identified(target) % IDENTIFIED_TOGETHER];
 	number = *used;
 	if (unlikely(!(number % TAKEN_AT_ONCE) || *taken - number > OLD_IDENTIFICATION))
 		number = __sync_fetch_and_add(taken, TAKEN_AT_ONCE);
@@ -113,16 +117,17 @@ static __always_inline int forward_in_tunnel(struct xdp_md *ctx, const struct ip
 	ip->version_ihl = 0x45;
 	ip->tos = tos;
 	ip->total = bpf_htons(IP_HLEN + gre + what->total);
-	ip->id = df ? 0 : bpf_htons(identification(target));
 	ip->fragment = df;
 	ip->ttl = TTL;
 	ip->protocol = gre ? PROTOCOL_GRE : PROTOCOL_IPIP;
-	sum += ((__u32)tos << 8) + ip->total + ip->id + df;
-	ip->checksum = folded(sum);
 	ip->source = detail->source;
 	ip->destination = target->address;
 	if (gre)
 		*(__be32 *)(ip + 1) = bpf_htonl(ETH_P_IP);
+	sum += ((__u32)tos << 8) + ip->total + df;
+	ip->id = df ? 0 : bpf_htons(identification(target)); /* last: all that is held across its lookups takes the stack */
+	sum += ip->id;
+	ip->checksum = folded(sum);
 	return leave(ctx, target, out, what);
 }
 
