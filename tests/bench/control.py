@@ -178,7 +178,7 @@ def engine_start(effort: Effort) -> Iterator[Samples]:
             return time.perf_counter() - began
 
         took = interleaved(
-            min(effort.rounds, 3),
+            effort.rounds,
             cold=lambda: start(cold=True),
             tables=lambda: least("cold", str(count), str(SERVERS)),
             adopting=lambda: start(cold=False),
