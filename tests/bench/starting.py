@@ -1,8 +1,8 @@
 """What the start of an engine is made of, as programs of their own.
 
 `python -m tests.bench.starting cold POOLS SERVERS` imports what an engine imports, and makes and keeps so many tables
-in one thread; `… adopting FOLDER` imports the same, and reads the plan of a state directory; `… crowd PORT POOLS` imports
-the same, makes the tables of as many pools, and connects once to each of the addresses on standard input.
+in one thread; `… adopting FOLDER` imports the same, and reads the plan of a state directory; `… crowd PORT POOLS`
+imports the same, makes the tables of as many pools, and connects once to each of the addresses on standard input.
 """
 
 from __future__ import annotations
