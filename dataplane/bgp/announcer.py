@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -58,7 +59,7 @@ class BgpAnnouncer:
         self._bgp: plan.Bgp | None = None
         self._addresses: tuple[bytes, ...] = ()
         self._routes: dict[bytes, plan.Route] = {}
-        self._told: frozenset[bytes] = frozenset()  # the VIPs that BIRD has routes to
+        self._told: dict[bytes, float] = {}  # the VIPs that BIRD has routes to, and since when (monotonic)
         self._written: Mapping[str, str] = {}  # the text of each of BIRD's files
         self._bird = 0  # BIRD's process, 0: it does not run
         self._read = False  # BIRD has read its files as they are now
@@ -102,7 +103,9 @@ class BgpAnnouncer:
             self._dirty.set()
 
     def state(self, vip: bytes) -> Announcement:
-        """The state of a VIP: failed if none of the routers that are to learn it can."""
+        """The state of a VIP: failed if none of the routers that are to learn it can. Announced when they have had the
+        time to follow: an engine that had the VIP before withdraws then, and a router that is busy reads what two
+        engines tell it in any order."""
         route = self._routes.get(vip)
         if route is None:
             return Announcement(State.WITHDRAWN)
@@ -114,7 +117,8 @@ class BgpAnnouncer:
         if not hearers:
             return Announcement(State.FAILED, "no peer that is to learn it has a session with this engine")
         if any(self._sessions.is_established(peer) for peer in hearers):
-            return Announcement(State.ANNOUNCED if vip in self._told else State.WITHDRAWN)
+            followed = time.monotonic() - self._told.get(vip, math.inf) >= SPREAD
+            return Announcement(State.ANNOUNCED if followed else State.WITHDRAWN)
         return Announcement(State.FAILED, "; ".join(map(self._sessions.words, hearers)))
 
     def report(self) -> dict[str, Any]:
@@ -204,7 +208,8 @@ class BgpAnnouncer:
                 self._refuse(f"BIRD's files are not written: {exc}")
             else:
                 self._refuse("")
-                self._told = frozenset(routes)
+                now = time.monotonic()
+                self._told = {vip: self._told.get(vip, now) for vip in routes}
 
     async def _configure(self) -> None:
         """Have BIRD read its files, and tell its peers. One that has ended is started anew, and reads them.

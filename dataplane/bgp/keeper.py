@@ -39,7 +39,8 @@ SOCKET, LOCK, LOG = "keeper.sock", "keeper.lock", "keeper.log"
 HEARD_EVERY = 1.0
 """Seconds between two lines from an engine."""
 SPREAD = 0.5
-"""Seconds that routers get to follow a withdrawal before BIRD or the engine ends."""
+"""Seconds that routers get to follow: a route, before another engine withdraws its own; a withdrawal, before BIRD or
+the engine ends."""
 _BEGINS_WITHIN = 5.0
 """Seconds that a BIRD has to answer."""
 _ENDS_WITHIN = 8.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from dataplane import plan
 from dataplane.bgp import birdconfig, birdcontrol, keeping
-from dataplane.bgp.keeper import LOCK, Patience
+from dataplane.bgp.keeper import LOCK, SPREAD, Patience
 from dataplane.runtime import locks
 from dataplane.vip.announcer import State
 
@@ -30,7 +31,7 @@ def test_a_router_learns_a_vip_as_it_is_to_be_known(wire: Wire, router: Router, 
         told = router.ask(f"show route all for {VIP}")
         assert communities(told) == {"65001:7", "65535:65281"}
         assert f"as_path: {ENGINES_AS} {ENGINES_AS} {ENGINES_AS}\n" in told
-        assert speaker.announcer.state(vip).state is State.ANNOUNCED
+        await speaker.until(lambda: speaker.announcer.state(vip).state is State.ANNOUNCED)
         assert speaker.announcer.state(other).state is State.FAILED  # for a label that no peer has
         assert not router.hops(OTHER_VIP)
         speaker.announcer.announce(known(communities=("65001:8",)))
@@ -51,11 +52,12 @@ def test_a_router_learns_a_vip_as_it_is_to_be_known(wire: Wire, router: Router, 
     assert not list((tmp_path / "se.bgp").glob("*.conf"))
 
 
-def test_a_vip_is_announced_when_bird_has_told_its_peers(
+def test_a_vip_is_announced_when_routers_have_had_the_time_to_follow(
     wire: Wire, router: Router, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine that had it withdraws then: a router is to know the new one before."""
     asked, ask, other = list[tuple[str, State]](), birdcontrol.ask, socket.inet_aton(OTHER_VIP)
+    times: list[float] = []
 
     async def test(speaker: Speaker) -> None:
         await speaker.reports("established", "")
@@ -64,11 +66,13 @@ def test_a_vip_is_announced_when_bird_has_told_its_peers(
         def noted(folder: Path, command: str) -> list[birdcontrol.Line]:
             if folder == tmp_path / "se.bgp" and command in ("configure", "show status"):
                 asked.append((command, speaker.announcer.state(other).state))
+                times.append(time.monotonic())
             return ask(folder, command)
 
         monkeypatch.setattr(birdcontrol, "ask", noted)
         speaker.announcer.announce(known(OTHER_VIP))
         await speaker.until(lambda: speaker.announcer.state(other).state is State.ANNOUNCED)
+        assert time.monotonic() - times[1] >= SPREAD
 
     wire.speak(tmp_path / "se.bgp", test)
     assert asked[:2] == [("configure", State.WITHDRAWN), ("show status", State.WITHDRAWN)]
@@ -98,10 +102,10 @@ def test_secrets_that_differ_are_said(wire: Wire, router: Router, tmp_path: Path
 def test_a_peer_that_flaps_is_said(wire: Wire, router: Router, tmp_path: Path) -> None:
     async def test(speaker: Speaker) -> None:
         established = f"BGP peer {PEER.address} (AS 65000) is established"
-        for time in (1, 2, 3):
-            await speaker.until(lambda n=time: speaker.events.count(established) == n)  # type: ignore[misc]
+        for number in (1, 2, 3):
+            await speaker.until(lambda n=number: speaker.events.count(established) == n)  # type: ignore[misc]
             router.ask("restart engine0")
-            await speaker.until(lambda n=time: sum("is lost: " in event for event in speaker.events) == n)  # type: ignore[misc]
+            await speaker.until(lambda n=number: sum("is lost: " in event for event in speaker.events) == n)  # type: ignore[misc]
         await speaker.told(f"BGP peer {PEER.address} (AS 65000) flaps: lost 3 times in 5 minutes")
         await speaker.reports("established", "it flaps: lost 3 times in 5 minutes")
         assert speaker.announcer.report()["peers"][0]["since"] % 1, "BIRD's microseconds"
