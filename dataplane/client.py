@@ -183,8 +183,8 @@ def ask_all(state: Path, request: str, seconds: float, **arguments: Any) -> Answ
     for thread in threads.values():
         thread.start()
     for name, thread in threads.items():
-        while thread.is_alive() and (left := heard.get(name, began) + seconds + _GRACE - time.monotonic()) > 0:
-            thread.join(left)
+        while thread.is_alive() and (rest := heard.get(name, began) + seconds + _GRACE - time.monotonic()) > 0:
+            thread.join(rest)
     for name in names:
         if name not in told:
             silent.setdefault(name, late(name, seconds))

@@ -103,8 +103,8 @@ def forget_identifications(maps: Mapping[str, HeldMap]) -> None:
     taken, used = maps["identifications"], maps["used_identifications"]
     for place in {found.start() // 4 for found in re.finditer(rb"[^\0]+", taken.read(taken.max_entries))}:
         taken.update(place.to_bytes(4, "little"), bytes(4))
-        element = place // (taken.max_entries // used.max_entries)
-        used.update(element.to_bytes(4, "little"), bytes(64 * used.copies))
+        together = taken.max_entries // used.max_entries
+        used.update((place // together).to_bytes(4, "little"), bytes(8 * together * used.copies))
 
 
 def difference(after: Counters, before: Counters) -> Counters:
