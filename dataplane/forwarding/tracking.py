@@ -32,7 +32,6 @@ TAKEN_AT_ONCE = 64
 OLD = 1 << 14
 """Identifications that all processors may take before one drops those it has left and takes new ones: a quarter of
 all."""
-_IDENTIFIED_FACTOR = 0x9E3779B1
 REPLIES_A_SECOND = 100
 """Too-big messages that may be sent in one second of the clock."""
 
@@ -223,8 +222,9 @@ class Flows:
 
 
 def _identified(server: bytes) -> int:
-    """The place of a server's address among the counters of identifications: the address as the program reads it."""
-    return (int.from_bytes(server, "little") * _IDENTIFIED_FACTOR & 0xFFFFFFFF) >> 16
+    """The place of a server's address among the counters of identifications."""
+    address = int.from_bytes(server, "big")
+    return (address ^ address >> 16) & 0xFFFF
 
 
 def is_stable(flow: Flow, service: Service, pool: Pool) -> bool:

@@ -24,7 +24,7 @@ from .path import PORT, VIP, balanced, direct, standing
 
 SCRIPT = Path(__file__).parent / "connections.lua"
 SERVERS = 3
-SECONDS = 2
+SECONDS = 1
 """Of one repetition; wrk knows whole ones."""
 AT_ONCE = 48
 """Connections that are open at a time."""
@@ -40,7 +40,7 @@ def opened(effort: Effort) -> Iterator[Samples]:
             stack.enter_context(serving(server, number))
         through = partial(rate, path.client, [VIP], seconds)
         without = partial(rate, path.client, [direct(number) for number in range(SERVERS)], seconds)
-        ours, theirs = paired(effort.rounds, through, without)
+        ours, theirs = paired(2 * effort.rounds, through, without)
     note = f"{SERVERS} nginx servers, wrk, {AT_ONCE} connections at a time"
     yield Samples("XDP", "connections/s", ours, theirs, note=note)
 

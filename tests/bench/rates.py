@@ -37,6 +37,11 @@ FRAMES = 400_000
 """Of one repetition at full effort."""
 PAIRS = 3
 """In each round, where a few percent are to be seen: a processor's speed moves by more within seconds."""
+SLICES = 12
+"""Short pairs in each round, where one percent is to be seen: two processors of a virtual machine share a core of the
+host's or do not, for a fifth of a second and more, which moves their rate by a third."""
+SLICE = 50_000
+"""Frames of each of them: a few milliseconds."""
 BARE = "bare redirect"
 FLOWS = 1_000_000
 """Of TCP, before the first one comes again."""
@@ -131,7 +136,7 @@ def forwarding(effort: Effort) -> Iterator[Samples]:
 
 def handshakes(effort: Effort) -> Iterator[Samples]:
     """Flows of TCP, a SYN and nine ACKs each, against the same program when it looks at no handshake."""
-    frames = effort.times(FRAMES, 2000)
+    frames = effort.times(FRAMES // 2, 2000)
     with balanced() as there, _without_handshakes(there.driver) as without:
         for name, mode in LINES.items():
             there.put(pool(mode, there.wire.second.index), service(0, TCP))
@@ -143,7 +148,7 @@ def handshakes(effort: Effort) -> Iterator[Samples]:
                 there.use(there.driver._program)
                 return rate
 
-            ours, theirs = paired(PAIRS * effort.rounds, lambda: there.own(frames), other)
+            ours, theirs = paired(2 * PAIRS * effort.rounds, lambda: there.own(frames), other)
             assert there.driver.handshakes().services, "no flow was looked at"
             yield Samples(name, "Mpps", ours, theirs, "no handshake looked at")
 
@@ -175,9 +180,9 @@ def two_cores(effort: Effort) -> Iterator[Samples]:
 
         def tunnelled(*, df: bool) -> float:
             there.wire.traffic.send(wire.frame(there.wire.first.mac, df=df), flows=1000)
-            return there.own(frames)
+            return there.own(effort.times(SLICE, 2000))
 
-        plain, whole = paired(PAIRS * effort.rounds, lambda: tunnelled(df=False), lambda: tunnelled(df=True))
+        plain, whole = paired(SLICES * effort.rounds, lambda: tunnelled(df=False), lambda: tunnelled(df=True))
         yield Samples("L3 without DF", "Mpps", plain, whole, "L3 with DF on two")
 
 
@@ -197,7 +202,7 @@ def flows(effort: Effort) -> Iterator[Samples]:
             there.put(pool(mode, there.wire.second.index), service(0))
             measures = {str(n): rate(n) for n in (1, 1000, 1_000_000)}
             measures |= {f"bare {n}": rate(n, bare=True) for n in (1, 1000, 1_000_000)}
-            rates = interleaved(effort.rounds, **measures)
+            rates = interleaved(PAIRS * effort.rounds, **measures)
             for n in (1, 1_000_000):
                 more: dict[str, object] = {"bare": rates[f"bare {n}"], "bare at 1,000": rates["bare 1000"]}
                 label = f"{name}, {n:,} flow{'s' * (n > 1)}"
@@ -220,7 +225,7 @@ def servers(effort: Effort) -> Iterator[Samples]:
 
             return measure
 
-        rates = interleaved(effort.rounds, **{str(n): rate(n) for n in pools})
+        rates = interleaved(PAIRS * effort.rounds, **{str(n): rate(n) for n in pools})
         for n in (100, 1000):
             yield Samples(f"{n:,} servers", "Mpps", rates[str(n)], rates["2"], "2 servers")
 

@@ -22,3 +22,10 @@ def test_identifications_that_were_left_for_long_are_not_used() -> None:
     assert flows.identification(server) == 1
     first = flows.identifications(server, OLD + 1)
     assert flows.identification(server) == first + (OLD + TAKEN_AT_ONCE)
+
+
+def test_servers_that_share_a_place_share_their_identifications() -> None:
+    """A place has 16 bits, an address has 32: no two addresses of one /16 network share one."""
+    flows = Flows()
+    assert [flows.identification(ip(f"10.1.{n >> 8}.{n & 255}")) for n in range(1 << 16)] == [1] * (1 << 16)
+    assert flows.identification(ip("10.0.0.0")) == 2, "10.1.0.1 has the same place"

@@ -101,10 +101,11 @@ def is_tunnelled(frame: bytes) -> bool:
 def forget_identifications(maps: Mapping[str, HeldMap]) -> None:
     """Have the outer headers to every server be identified from the first number on."""
     taken, used = maps["identifications"], maps["used_identifications"]
-    for place in {found.start() // 4 for found in re.finditer(rb"[^\0]+", taken.read(taken.max_entries))}:
-        taken.update(place.to_bytes(4, "little"), bytes(4))
-        together = taken.max_entries // used.max_entries
-        used.update((place // together).to_bytes(4, "little"), bytes(8 * together * used.copies))
+    held = taken.read(taken.max_entries)
+    size = len(held) // taken.max_entries
+    for place in {found.start() // size for found in re.finditer(rb"[^\0]+", held)}:
+        taken.update(place.to_bytes(4, "little"), bytes(size))
+        used.update(place.to_bytes(4, "little"), bytes(size * used.copies))
 
 
 def difference(after: Counters, before: Counters) -> Counters:

@@ -24,7 +24,7 @@
 #define MAX_FRAGMENTS (1 << 16)
 #define MAX_OPENINGS (1 << 14)
 #define MAX_IDENTIFIED (1 << 16)
-#define IDENTIFIED_TOGETHER 8
+#define IDENTIFIED_TOGETHER 1024
 
 #define NO_POOL 0
 
@@ -201,9 +201,9 @@ struct handshake_tally {
 	__u64 late;	  /* how many of the unanswered went on after all; they are counted as answered too */
 };
 
-/* The last identifications of outer headers that a processor used, of places that follow each other. */
-struct used_identifications {
-	__u64 last[IDENTIFIED_TOGETHER];
+/* Identifications of outer headers, at places that follow each other. */
+struct identified {
+	__u32 last[IDENTIFIED_TOGETHER];
 };
 
 /* What all fragments of a packet have in common (RFC 791). The key of `fragments`. */

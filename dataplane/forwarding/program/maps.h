@@ -137,22 +137,22 @@ struct {
 	__type(value, struct fragment);
 } fragments SEC(".maps");
 
-/* How many identifications of outer headers the processors have taken, at a place by a hash of the server's address. And
- * the last one that each processor used, of IDENTIFIED_TOGETHER places in one element: the kernel takes a processor's memory
- * element by element, which for one a place is much of an engine's start. Servers that share a place never get the same
- * identification twice either. */
+/* How many identifications of outer headers the processors have taken, at a place by the server's address. And the last one
+ * that each processor used. Many places are one element: servers of one pool stand in one cache line or two, and the kernel
+ * takes a processor's memory element by element. Servers that share a place never get the same identification twice
+ * either. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MAX_IDENTIFIED);
+	__uint(max_entries, MAX_IDENTIFIED / IDENTIFIED_TOGETHER);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct identified);
 } identifications SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, MAX_IDENTIFIED / IDENTIFIED_TOGETHER);
 	__type(key, __u32);
-	__type(value, struct used_identifications);
+	__type(value, struct identified);
 } used_identifications SEC(".maps");
 
 /* What user space forwards and drops in place of the program. */

@@ -12,7 +12,6 @@
 #define GRE_HLEN 4
 #define PROTOCOL_IPIP 4
 #define PROTOCOL_GRE 47
-#define IDENTIFIED_FACTOR 0x9E3779B1u
 #define TAKEN_AT_ONCE 64
 #define OLD_IDENTIFICATION 16384
 
@@ -60,38 +59,40 @@ static __always_inline int forward_l2(struct xdp_md *ctx, const union target *ta
 	return leave(ctx, target, out, what);
 }
 
+/* The place of a server's identifications. Servers whose addresses follow each other have places side by side. */
 static __always_inline __u32 identified(const union target *target)
 {
-	return target->address * IDENTIFIED_FACTOR >> 16;
+	__u32 address = bpf_ntohl(target->address);
+
+	return (address ^ address >> 16) & (MAX_IDENTIFIED - 1);
 }
 
 /* The next identification for an outer header to a server. A processor takes several at a time: a counter that all of them
  * write costs each a fifth of a frame's time. It takes others when these are old, before the numbers come round again. */
 static __always_inline __u16 identification(const union target *target)
 {
-	__u32 place = identified(target), number;
-	__u32 *taken = bpf_map_lookup_elem(&identifications, &place);
-	struct used_identifications *together;
-	__u64 *used;
+	__u32 place = identified(target), element = place / IDENTIFIED_TOGETHER, number;
+	struct identified *taken = bpf_map_lookup_elem(&identifications, &element);
+	struct identified *used = bpf_map_lookup_elem(&used_identifications, &element);
 
-	place /= IDENTIFIED_TOGETHER;
-	together = bpf_map_lookup_elem(&used_identifications, &place);
-	if (!taken || !together)
+	if (!taken || !used)
 		return 0;
-	used = &together->last[identified(target) % IDENTIFIED_TOGETHER];
-	number = *used;
-	if (unlikely(!(number % TAKEN_AT_ONCE) || *taken - number > OLD_IDENTIFICATION))
-		number = __sync_fetch_and_add(taken, TAKEN_AT_ONCE);
-	*used = ++number;
+	place %= IDENTIFIED_TOGETHER;
+	number = used->last[place];
+	if (unlikely(!(number % TAKEN_AT_ONCE) || taken->last[place] - number > OLD_IDENTIFICATION))
+		number = __sync_fetch_and_add(&taken->last[place], TAKEN_AT_ONCE);
+	used->last[place] = ++number;
 	return number;
 }
 
 /* The first of `pieces` identifications in a row that nobody else uses. */
 static __always_inline __u16 identifications_for(const union target *target, __u32 pieces)
 {
-	__u32 place = identified(target), *taken = bpf_map_lookup_elem(&identifications, &place);
+	__u32 place = identified(target), element = place / IDENTIFIED_TOGETHER;
+	struct identified *taken = bpf_map_lookup_elem(&identifications, &element);
 
-	return taken ? __sync_fetch_and_add(taken, (pieces + TAKEN_AT_ONCE - 1) & -TAKEN_AT_ONCE) + 1 : 0;
+	pieces = (pieces + TAKEN_AT_ONCE - 1) & -TAKEN_AT_ONCE;
+	return taken ? __sync_fetch_and_add(&taken->last[place % IDENTIFIED_TOGETHER], pieces) + 1 : 0;
 }
 
 /* Puts a packet into IP-in-IP (RFC 2003) or GRE (RFC 2784). TOS and DF are those of the client's packet. */
