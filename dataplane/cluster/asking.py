@@ -3,9 +3,11 @@
     /avi/CLUSTER/ask/ENGINE/ID        a question
     /avi/CLUSTER/answer/ID/ENGINE     its answer; of a large one what its parts are
     /avi/CLUSTER/answer/ID/ENGINE/N   512 KiB of a large answer
+    /avi/CLUSTER/answer/ID/ENGINE/progress   how far an engine is that works on a long answer, in words
 
 All these keys hang on a lease of the host that asks. It revokes the lease when all have answered or the time is over.
-If it dies, the keys are gone after 60 s. Answers are JSON, compressed by zlib.
+If it dies, the keys are gone after 60 s. Answers are JSON, compressed by zlib. An engine that says again how far it is
+has more time; one of an older release says nothing of it.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ MOST_PARTS = 32
 """The most parts of an answer."""
 REQUESTS = ("status", "flow", "impact", "events", "drops", "table")
 """The requests that another host may make."""
-_AT_ONCE = 100
-"""The most keys in a transaction; etcd takes 128."""
+_AT_ONCE = 60
+"""The most engines in a transaction, two keys of each; etcd takes 128."""
 _ATTEMPT = 1.0
 """Seconds that one member of etcd has to answer."""
 _FIRST, _LATER = 0.01, 0.1
@@ -74,9 +76,8 @@ class Asking:
         return sorted(one.key.removeprefix(first) for one in self._etcd.get(first, op.following(first)))
 
     def ask(self, names: Collection[str], request: Mapping[str, Any], seconds: float) -> Answers:
-        """Ask engines, all at once. seconds: the deadline for all of them. Raises ClusterError if etcd does not
-        answer."""
-        until = time.monotonic() + seconds
+        """Ask engines, all at once. seconds: in which each answers, or says again how far it is. Raises ClusterError if
+        etcd does not answer."""
         self._etcd.patience = seconds
         lease, id_ = self._etcd.lease(LEASE), uuid4().hex
         question = json.dumps({"lease": lease, "request": request}).encode()
@@ -85,7 +86,7 @@ class Asking:
         try:
             for some in _chunks(sorted(names)):
                 self._etcd.txn((), [op.put(f"{self._prefix}{ASK}{name}/{id_}", question, lease=lease) for name in some])
-            for name, answer in self._answers(sorted(names), f"{self._prefix}{ANSWER}{id_}/", until):
+            for name, answer in self._answers(sorted(names), f"{self._prefix}{ANSWER}{id_}/", lease, seconds):
                 if "error" in answer:
                     silent[name] = EngineError(f"service engine {name}: {harmless(str(answer['error']))}")
                 else:
@@ -98,22 +99,33 @@ class Asking:
                 silent.setdefault(name, late(name, seconds))
         return Answers(dict(sorted(told.items())), silent)
 
-    def _answers(self, names: Sequence[str], folder: str, until: float) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Collect answers until all are there or the time is over."""
-        waiting, pause = list(names), _FIRST
-        while waiting:
-            self._etcd.patience = max(_ATTEMPT, until - time.monotonic())
-            for some in _chunks(waiting):
-                answer = self._etcd.txn((), [op.get(folder + name) for name in some])
-                for name, found in zip(some, answer.found, strict=True):
-                    if found:
-                        waiting.remove(name)
-                        yield name, self._read(found[0])
-            left = until - time.monotonic()
-            if left <= 0:
-                return
-            time.sleep(min(pause, left))
-            pause = min(2 * pause, _LATER)
+    def _answers(
+        self, names: Sequence[str], folder: str, lease: int, seconds: float
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Collect answers until all are there, or the others were silent for so long."""
+        renewed, pause = time.monotonic(), _FIRST
+        heard, said = dict.fromkeys(names, renewed), dict[str, int]()
+        while heard:
+            now = time.monotonic()
+            self._etcd.patience = max(_ATTEMPT, max(heard.values()) + seconds - now)
+            if now - renewed > LEASE / 3:
+                self._etcd.keep_alive(lease)
+                renewed = now
+            for some in _chunks(list(heard)):
+                asked = time.monotonic()
+                keys = [key for name in some for key in (folder + name, _progress(folder + name))]
+                found = self._etcd.txn((), [op.get(key) for key in keys]).found
+                for name, head, words in zip(some, found[::2], found[1::2], strict=True):
+                    if head:
+                        del heard[name]
+                        yield name, self._read(head[0])
+                    elif words and words[0].changed != said.get(name):
+                        heard[name], said[name] = asked, words[0].changed
+                    elif asked - heard[name] >= seconds:
+                        del heard[name]
+            if heard:
+                time.sleep(max(0.0, min(pause, min(heard.values()) + seconds - time.monotonic())))
+                pause = min(2 * pause, _LATER)
 
     def _read(self, head: KeyValue) -> dict[str, Any]:
         try:
@@ -140,22 +152,54 @@ def read(value: bytes) -> Question:
     return Question(json.dumps(request).encode(), asked["lease"])
 
 
-def written(folder: str, engine: str, id_: str, answer: bytes) -> Iterator[tuple[str, bytes]]:
-    """The keys and values of an answer, in the order in which to write them. folder: the cluster's; answer: JSON."""
-    head, packed = f"{folder}{ANSWER}{id_}/{engine}", zlib.compress(answer, 1)
-    parts = [packed[at : at + PART] for at in range(0, len(packed), PART)]
-    if len(parts) == 1:
-        yield head, _head(0) + packed
-    elif len(parts) > MOST_PARTS:
-        why = f"its answer has more than {MOST_PARTS * PART >> 20} MiB, and is told on its own host alone"
-        yield head, _head(0) + zlib.compress(json.dumps({"error": why}).encode())
-    else:
-        yield from ((_part(head, index), part) for index, part in enumerate(parts))
-        yield head, _head(len(parts))
+class Writing:
+    """An answer that goes into etcd, packed as it is made. folder: the cluster's."""
+
+    def __init__(self, folder: str, engine: str, id_: str) -> None:
+        self._head = f"{folder}{ANSWER}{id_}/{engine}"
+        self.progress = _progress(self._head)  # the key
+        self._packer, self._packed, self._parts = zlib.compressobj(1), b"", 0
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether it has more than may be written: the rest of it is of no use."""
+        return self._parts > MOST_PARTS
+
+    def add(self, piece: bytes) -> list[tuple[str, bytes]]:
+        """Take the next piece of JSON. Returns the keys and values that are to be written now."""
+        self._packed += self._packer.compress(piece)
+        return self._full()
+
+    def end(self) -> list[tuple[str, bytes]]:
+        """All pieces were taken. Returns the keys and values that are still to be written, in this order."""
+        self._packed += self._packer.flush()
+        last = self._full()
+        if not self._parts:
+            return [(self._head, _head(0) + self._packed)]
+        last.append(self._part(self._packed))
+        if self.is_too_large:
+            why = f"its answer has more than {MOST_PARTS * PART >> 20} MiB, and is told on its own host alone"
+            return [(self._head, _head(0) + zlib.compress(json.dumps({"error": why}).encode()))]
+        return [*last, (self._head, _head(self._parts))]
+
+    def _full(self) -> list[tuple[str, bytes]]:
+        found = []
+        while len(self._packed) > PART:
+            found.append(self._part(self._packed[:PART]))
+            self._packed = self._packed[PART:]
+        return found
+
+    def _part(self, value: bytes) -> tuple[str, bytes]:
+        self._parts += 1
+        return _part(self._head, self._parts - 1), value
 
 
 def _head(parts: int) -> bytes:
     return json.dumps({"parts": parts}).encode() + b"\n"
+
+
+def _progress(head: str) -> str:
+    return f"{head}/progress"
 
 
 def _part(head: str, index: int) -> str:

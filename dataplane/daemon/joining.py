@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import socket
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
@@ -178,7 +178,7 @@ class Joining(Placed):
                 self._memory,
                 self._note,
                 self._changed,
-                lambda line: self.answer(line),
+                lambda line, tell: self.answer(line, tell),
                 self._switch.answer_until,
             )
             self._membership.start()
@@ -231,5 +231,5 @@ class Joining(Placed):
         )
 
 
-async def _not_yet(_: bytes) -> bytes:
-    return b'{"error": "it is starting"}'
+async def _not_yet(_line: bytes, _tell: Callable[[str], None]) -> AsyncIterator[bytes]:
+    yield b'{"error": "it is starting"}'

@@ -37,11 +37,6 @@ async def parts(answer: Mapping[str, Any]) -> AsyncIterator[bytes]:
     yield ("".join(waiting) + "\n").encode()
 
 
-async def line(answer: Mapping[str, Any]) -> bytes:
-    """The answer in one line. Others have the loop in between."""
-    return b"".join([part async for part in parts(answer)])
-
-
 def _pieces(value: Any, depth: int) -> Iterator[str]:
     if isinstance(value, Packed):
         yield value.text

@@ -161,17 +161,18 @@ class Requests:
             if not writer.is_closing():
                 writer.write(_line({"progress": text}))
 
-        async for part in pieces.parts(await self._told(line, tell)):
+        async for part in self.answer(line, tell):
             writer.write(part)
             async with asyncio.timeout(TAKEN_WITHIN):
                 await writer.drain()
 
-    async def answer(self, line: bytes) -> bytes:
-        """The answer to a request, or its error: a line."""
-        return await pieces.line(await self._told(line, lambda _: None))
+    async def answer(self, line: bytes, tell: Callable[[str], None]) -> AsyncIterator[bytes]:
+        """The answer to a request, or its error: a line, piece by piece. tell: hears how far it is before."""
+        async for part in pieces.parts(await self._told(line, tell)):
+            yield part
 
     async def _told(self, line: bytes, tell: Callable[[str], None]) -> dict[str, Any]:
-        """The answer to a request, or its error. tell: writes a line about the progress of the work."""
+        """The answer to a request, or its error. tell: hears about the progress of the work."""
         try:
             return await self._answered(questions.read(line), tell)
         except (ForeignError, EngineError) as exc:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import Future
 
 from dataplane.cluster import asking
-from dataplane.cluster.etcd import Etcd
 from dataplane.cluster.operations import KeyValue
 from dataplane.errors import ClusterError
 from dataplane.foreign.errors import ForeignError
 from dataplane.membership.link import Link
 
-Answer = Callable[[bytes], Awaitable[bytes]]
-"""The answer to a request, as it would come to the engine's socket: a line of JSON."""
+Tell = Callable[[str], None]
+Answer = Callable[[bytes, Tell], AsyncIterator[bytes]]
+"""The answer to a request, piece by piece, as it would come to the engine's socket: a line of JSON. Tell: hears how far
+it is before."""
+TELLS_EVERY = 1.0
+"""Seconds between two words about how much of an answer is made."""
 
 
 class Answering:
@@ -37,14 +42,29 @@ class Answering:
             question = asking.read(value)
         except ForeignError:
             return  # nobody waits who can be answered
-        answer = await self._answer(question.line)
-        keys = await asyncio.to_thread(lambda: list(asking.written(self._link.key(""), self._name, id_, answer)))
-        for key, part in keys:
+        writing = asking.Writing(self._link.key(""), self._name, id_)
+        telling, size, told_at = list[Future[None]](), 0, time.monotonic()
 
-            def put(etcd: Etcd, _: int, key: str = key, part: bytes = part) -> None:
-                etcd.put(key, part, lease=question.lease)
+        def put(key: str, part: bytes) -> Future[None]:
+            return self._link.do(lambda etcd, _: etcd.put(key, part, lease=question.lease))
 
-            try:
-                await asyncio.wrap_future(self._link.do(put))
-            except ClusterError:
-                return  # nobody asks any more, or etcd does not answer: who asks says so
+        def tell(text: str) -> None:
+            if all(one.done() for one in telling):  # else etcd is slow: who asks hears of the former words first
+                telling[:] = [put(writing.progress, text.encode())]
+
+        async def write(keys: Iterable[tuple[str, bytes]]) -> None:
+            for key, part in keys:
+                await asyncio.wrap_future(put(key, part))
+
+        try:
+            async for piece in self._answer(question.line, tell):
+                await write(await asyncio.to_thread(writing.add, piece))
+                size += len(piece)
+                if writing.is_too_large:
+                    break
+                if time.monotonic() - told_at >= TELLS_EVERY:
+                    told_at = time.monotonic()
+                    tell(f"{size:,} bytes of its answer are made")
+            await write(writing.end())
+        except ClusterError:
+            return  # nobody asks any more, or etcd does not answer: who asks says so

@@ -164,6 +164,43 @@ def test_a_host_that_etcd_is_cut_from_says_what_it_cannot_know(there: Segment) -
     until(lambda: a.members() == {"a", "b"})
 
 
+def written(id_: str, report: object) -> list[tuple[str, bytes]]:
+    """The keys and values of an answer that is made in pieces."""
+    writing, line = asking.Writing("/avi/parts/", "e", id_), json.dumps(report).encode()
+    parts = [one for at in range(0, len(line), 10_000) for one in writing.add(line[at : at + 10_000])]
+    return [*parts, *writing.end()]
+
+
+def test_an_engine_that_says_how_far_it_is_has_more_time(member: Members) -> None:
+    """The deadline is silence, not length: the one that says nothing is not waited for."""
+    address, patience = member.address("far"), 1.5
+
+    def answer() -> None:
+        etcd, folder = member.client(), "/avi/far/ask/slow/"
+        until(lambda: bool(etcd.get(folder, op.following(folder))))
+        (asked,) = etcd.get(folder, op.following(folder))
+        question = asking.read(asked.value)
+        writing = asking.Writing("/avi/far/", "slow", asked.key.removeprefix(folder))
+        for _ in range(10):
+            etcd.put(writing.progress, b"9 of 10 pools looked at", lease=question.lease)
+            time.sleep(patience / 5)
+        for key, part in [*writing.add(b"{}"), *writing.end()]:
+            etcd.put(key, part, lease=question.lease)
+
+    def body() -> None:
+        answering = threading.Thread(target=answer)
+        answering.start()
+        asks, begun = Asking(address), time.monotonic()
+        told = asks.ask(["silent", "slow"], {"request": "status"}, patience)
+        assert time.monotonic() - begun >= 2 * patience
+        assert told.told == {"slow": {}}
+        assert told.silent["silent"].what == "service engine silent does not answer within 1.5 s"
+        answering.join()
+        asks.close()
+
+    member.run(body)
+
+
 def test_an_answer_larger_than_etcd_takes_comes_whole(member: Members, monkeypatch: pytest.MonkeyPatch) -> None:
     address = member.address("parts")
     report = {"noise": os.urandom(1_200_000).hex()}
@@ -174,9 +211,7 @@ def test_an_answer_larger_than_etcd_takes_comes_whole(member: Members, monkeypat
         (asked,) = etcd.get(folder, op.following(folder))
         question = asking.read(asked.value)
         assert json.loads(question.line) == {"request": "status"}
-        for key, part in asking.written(
-            "/avi/parts/", "e", asked.key.removeprefix(folder), json.dumps(report).encode()
-        ):
+        for key, part in written(asked.key.removeprefix(folder), report):
             etcd.put(key, part, lease=question.lease)
 
     def body() -> None:
@@ -190,7 +225,7 @@ def test_an_answer_larger_than_etcd_takes_comes_whole(member: Members, monkeypat
 
     member.run(body)
     monkeypatch.setattr(asking, "MOST_PARTS", 2)
-    (head,) = asking.written("/avi/parts/", "e", "id", json.dumps(report).encode())
+    *_, head = written("id", report)
     assert b"is told on its own host alone" in zlib.decompress(head[1].partition(b"\n")[2])
 
 

@@ -139,7 +139,8 @@ def test_a_report_that_is_packed_meanwhile_is_the_same() -> None:
         for about in ("", STATES):
             plain = await status.report(site.engine, Aspect(about))
             packed = await status.report(site.engine, Aspect(about), pack=pieces.Packed)
-            assert json.loads(await pieces.line(packed)) == json.loads(json.dumps(plain))
+            line = b"".join([part async for part in pieces.parts(packed)])
+            assert json.loads(line) == json.loads(json.dumps(plain))
             assert all(type(one) is pieces.Packed for pool in packed["pools"] for one in pool["servers"])
 
     on_site(job)
