@@ -47,6 +47,7 @@ class Candidate:
     def __init__(self, stored: Configuration, *, lenient: bool = True) -> None:
         self.stored = stored
         self.configuration = stored.copy(lenient=lenient)
+        self.refused: list[str] = []  # lines that were to open an object, and were refused in the paste that goes on
         with self.configuration.snapshot() as store:
             pass
         store.connection.execute(_BASE)

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-import textwrap
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
-from avi_shell.configuration.document import SECRET
 from avi_shell.fronts import watching
 from avi_shell.fronts.batch import DONE, REFUSED, refusals
 from avi_shell.fronts.keyboard import Keyboard
 from avi_shell.fronts.screen import LEAVE
 from avi_shell.output import render
 from avi_shell.output.result import Part, Prose, Result
-from avi_shell.session import confirming, transaction
+from avi_shell.session import confirming, together, transaction
 from avi_shell.session.session import Session
 from avi_shell.session.source import Pasted
 from avi_shell.session.state import QUESTION
 from dataplane.foreign.text import visible
-from grammar.lexer import prompt_end
+from dataplane.wording import counted
+from grammar.lexer import is_comment, prompt_end
 
 PAUSE = 0.1
 """Seconds without input after which a paste counts as finished."""
 LOOK_EVERY = 0.5
 """Seconds between two looks at the time while a line is typed."""
-_SHOWN = 40
-"""How many characters of a refused command are shown again after a paste."""
 
 
 class Interactive(ABC):
@@ -43,6 +40,8 @@ class Interactive(ABC):
         self._copy = Pasted()
         self._pasted = 0  # commands that came at once, so far
         self._refused: list[str] = []  # those of them that were refused
+        self._last: tuple[str, Result] | None = None  # the last one, where it was refused
+        self._left_out: int | None = None  # how many of them were not run; None: none is left out
 
     def run(self) -> int | None:
         """Read and run lines until the operator leaves. Returns the exit status; None where the terminal is to be a
@@ -92,10 +91,16 @@ class Interactive(ABC):
         prompt = self._session.prompt
         if self._printed(line):
             return False
+        if self._left_out is not None:
+            self._left_out += bool(line.strip()) and not is_comment(line)
+            return False
         result = self._carried_out(line)
         self._pasted += not result.blank
+        self._last = None if result.ok else (line, result)
         if not result.ok:
-            self._refused.append(SECRET if result.secret else textwrap.shorten(line, _SHOWN, placeholder="…"))
+            self._refused.append(together.short(line, result))
+            if together.note(self._session, line, result):
+                self._left_out = 0
         if result.repeat is not None:
             self._watch(line, prompt, result)
         else:
@@ -106,6 +111,9 @@ class Interactive(ABC):
         """Whether a line is output of a session that is pasted with its prompts. A command without one ends that."""
         text = self._session.collecting
         if self._copy.shows(line, text=text):
+            if self._last is not None and line.startswith(render.REFUSALS):
+                together.forgive(self._session, *self._last)
+                self._left_out = None
             return True
         if not text and line.strip() and not prompt_end(line):
             self._copy = Pasted()
@@ -114,11 +122,15 @@ class Interactive(ABC):
     def _count(self) -> None:
         """At the end of a paste, say how many of its commands were refused, since the errors may have left the
         screen."""
-        if self._keyboard.waits(PAUSE if self._refused and self._pasted > 1 else 0):
+        if self._keyboard.waits(PAUSE if self._refused else 0):
             return
         if self._refused and self._pasted > 1:
             self._print(self._prose([visible(refusals(self._refused, self._pasted))]))
-        self._pasted, self._refused = 0, []
+        if self._left_out and (opened := self._session.open) is not None:
+            what = f"{counted(self._left_out, 'line was', 'lines were')} not run: {opened.kind.segment} {opened.name}"
+            self._print(self._prose([visible(f"{what} was still open, and they are meant for another object")]))
+        self._pasted, self._refused, self._last, self._left_out = 0, [], None, None
+        together.settle(self._session)
 
     def _carried_out(self, line: str) -> Result:
         """The result of a line."""

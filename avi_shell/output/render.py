@@ -57,6 +57,10 @@ def message(error: LanguageError | ShellError) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+REFUSALS = ("error: ", "Usage: '")
+"""What a line that a terminal prints of an error begins with."""
+
+
 def refusal(error: LanguageError | ShellError) -> str:
     """What a terminal prints of an error."""
     return message(error) if isinstance(error, Usage) else f"error: {message(error)}"

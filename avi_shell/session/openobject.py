@@ -55,6 +55,7 @@ class OpenObject:
     confirm: float = 0.0  # seconds that a `save` in a sub-mode gave the commit to come to be confirmed
     base: Document = field(default_factory=dict)  # the object as it was when it was opened
     sent_to_by: str | None = None  # who sends packets directly to a pool's servers, "" for nobody; None: not known yet
+    refused: list[str] = field(default_factory=list)  # its lines that were refused in the paste that goes on
     modes: list[Mode] = field(default_factory=list)  # outermost first; the object itself is the first
     _journal: list[Callable[[], None]] = field(default_factory=list)  # each change's opposite, oldest first
     _types: set[int] = field(default_factory=set)  # messages whose `type` was typed, by identity

@@ -8,18 +8,15 @@ from collections.abc import Iterable, Sequence
 
 from avi_shell.errors import InvalidFile, NotFound, RefusedLine, ShellError
 from avi_shell.output import render
-from avi_shell.session import transaction
+from avi_shell.session import firstwords, transaction
 from avi_shell.session.openobject import OpenObject
 from avi_shell.session.source import Source
 from avi_shell.session.state import SessionState
 from dataplane.wording import counted
-from grammar import commands, schema, tree
-from grammar.errors import BadQuoting, BadValue, LanguageError, LineError
-from grammar.lexer import Word, is_comment, pick, prompt_end, split
+from grammar import commands, schema
+from grammar.errors import BadValue, LanguageError, LineError
+from grammar.lexer import Word, pick
 from grammar.nodes import Node
-
-_BEGINNINGS = tuple(node.word for node in tree.root() if node.word not in ("save", "exit", "quit"))
-"""Commands that begin something at the root prompt."""
 
 _PACE = 2.0
 """Seconds between two words of how far it is."""
@@ -60,8 +57,8 @@ class Rehearsal:
     def _line(self, text: str) -> bool:
         """Run a line. Returns whether it leaves the shell."""
         session, before = self._session, self._session.open
-        words = [] if session.collecting else _words(text)
-        if self._lost and not _verb(words):
+        words = [] if session.collecting else firstwords.words(text)
+        if self._lost and not firstwords.verb(words):
             return False
         self._lost = False
         session.origin = place = "{}:{}".format(*self._at)
@@ -82,7 +79,7 @@ class Rehearsal:
         if before is None:
             about = _named(words)
             follows = (about in self._refused and isinstance(error, NotFound)) or self._is_missing(error)
-            self._lost = _verb(words) in ("configure", "debug")
+            self._lost = firstwords.verb(words) in firstwords.OPENERS
             if self._lost and about is not None:
                 self._refused.add(about)
                 self.doubtful.add(about)
@@ -130,28 +127,12 @@ class Rehearsal:
             self.faults.append(RefusedLine(f"{lost}; commit session is missing", *self._at))
 
 
-def _words(text: str) -> list[Word]:
-    body = text[prompt_end(text) :]
-    try:
-        return [] if is_comment(body) else split(body)
-    except (BadQuoting, LineError):
-        return []
-
-
-def _verb(words: Sequence[Word]) -> str:
-    """The command that begins something, "" for any other line."""
-    try:
-        return pick(words[0], _BEGINNINGS, "") if words else ""
-    except LineError:
-        return ""
-
-
 def _named(words: Sequence[Word]) -> Object | None:
     """The object that a command of the root prompt names."""
-    if len(words) < 3 or not _verb(words):
+    if len(words) < 3 or not firstwords.verb(words):
         return None
     try:
         segment = pick(words[1], schema.SEGMENTS, "")
     except LineError:
         return None
-    return "debugvirtualservice" if _verb(words) == "debug" else segment, words[2].text
+    return "debugvirtualservice" if firstwords.verb(words) == "debug" else segment, words[2].text

@@ -10,7 +10,7 @@ from avi_shell.configuration.record import ObjectChange
 from avi_shell.errors import Conflict, InvalidFile, NotFound, Refused, ShellError
 from avi_shell.output import changes
 from avi_shell.output.result import Part, Prose, Result, Table
-from avi_shell.session import confirming
+from avi_shell.session import confirming, together
 from avi_shell.session.state import SessionState, meanwhile
 from dataplane import wording
 from grammar import schema
@@ -38,6 +38,7 @@ def open_(session: SessionState, command: Command, result: Result) -> None:
 def commit(session: SessionState, command: Command, result: Result) -> None:
     """`commit session`. The session stays open where it is refused."""
     candidate = _candidate(session)
+    together.may_commit(candidate)
     made = candidate.changes()
     by = confirming.author_of(session, command, result)
     try:

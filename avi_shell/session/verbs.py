@@ -19,6 +19,7 @@ from avi_shell.session import (
     looking,
     naming,
     placing,
+    together,
     transaction,
     undo,
     watching,
@@ -45,6 +46,7 @@ def _open(session: SessionState, command: Command, result: Result) -> None:
 
 
 def _save(session: SessionState, command: Command, result: Result) -> None:
+    together.may_store(session)
     comment, confirm = comment_of(command), confirming.seconds_of(command)
     if comment and session.open is None:
         raise Refused("nothing is open, so there is no commit that the comment could be about")
@@ -60,6 +62,7 @@ def _save(session: SessionState, command: Command, result: Result) -> None:
 
 
 def _exit(session: SessionState, command: Command, result: Result) -> None:
+    together.may_store(session)
     if session.open is None:
         result.ended = transaction.may_leave(session, result)
     elif len(session.open.modes) > 1:
