@@ -42,6 +42,7 @@ class Imported:
     kept: Counter[str] = field(default_factory=Counter)  # objects of kinds that the model does not have
     without_effect: Counter[str] = field(default_factory=Counter)  # fields, as "Pool.description" → objects
     notices: list[str] = field(default_factory=list)  # what the operator should know, all of it
+    of_file: list[str] = field(default_factory=list)  # of these, what is about the file and not about its objects
     version: int = 0  # of the commit
 
 
@@ -93,7 +94,8 @@ def import_(
             gc.enable()
     if foreign:
         kept = [f"{name} ({len(body)})" if isinstance(body, list) else name for name, body in foreign.items()]
-        done.notices.append(f"kinds without effect here, kept for export: {', '.join(kept)}")
+        done.of_file.append(f"kinds without effect here, kept for export: {', '.join(kept)}")
+    done.notices += done.of_file
     return done
 
 
@@ -138,7 +140,8 @@ class _Import:
             raise self._faults[0]
         if self._faults:
             raise InvalidFile(self._faults)
-        self._done.notices += [*notices, *self._not_known()]
+        self._done.notices += notices
+        self._done.of_file += self._not_known()
         self._done.without_effect = self._made.without_effect
 
     def _not_known(self) -> Iterator[str]:
@@ -160,7 +163,7 @@ class _Import:
                     owner = owner._replace(tenant=self._tenant)
                 found = incoming.read(kind, raw, partial(self._names.by_name, owner=owner))
                 one = _Object(kind, place, found.document, unknown=found.unknown)
-                self._done.notices += found.numbered
+                self._done.of_file += found.numbered
                 if found.faults:
                     self._fault(one, *found.faults)
                 else:

@@ -26,6 +26,14 @@ def lines(done: Imported, *, verbose: bool) -> list[Prose]:
     return [Prose(line) for line in made]
 
 
+def of_file(done: Imported) -> list[Prose]:
+    """What is about the file alone: fields, kinds and forms that are not the model's; of many, the first."""
+    told, more = done.of_file[:_FEW], len(done.of_file) - _FEW
+    if more > 0:
+        told.append(f"and {counted(more, 'more notice')}; import configuration file with --dry-run --verbose shows all")
+    return [Prose(line) for line in told]
+
+
 def data(done: Imported) -> dict[str, Any]:
     """The same for programs."""
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from avi_shell.configuration import loading
 from avi_shell.configuration.candidate import Candidate
@@ -11,7 +11,7 @@ from avi_shell.configuration.document import ADMIN, ALL
 from avi_shell.configuration.record import ObjectChange
 from avi_shell.errors import InvalidFile, InvalidObject, Refused, ShellError
 from avi_shell.output import changes
-from avi_shell.output.result import Prose, Result
+from avi_shell.output.result import Part, Prose, Result
 from avi_shell.session import confirming, files, transaction
 from avi_shell.session.rehearsal import Rehearsal
 from avi_shell.session.source import of_text
@@ -36,12 +36,12 @@ def load(session: SessionState, command: Command, result: Result) -> None:
         confirming.outside_session(session)
     stored, version = session.configuration, session.configuration.version()
     draft = stored.blank() if how == "replace" else Candidate(stored)
-    made = _made(session, draft, path)
+    made, noticed = _made(session, draft, path)
     result.data = {"file": path, "version": version, "changes": changes.data(made)}
     if not made:
         result.parts.append(_NOTHING.format(path))
         return
-    told = transaction.differences(made, "Now", "After load")
+    told = [*noticed, *transaction.differences(made, "Now", "After load")]
     if not session.agreed(told, f"Load {path}?", result):
         result.parts.append("Nothing was changed.")
         return
@@ -56,15 +56,18 @@ def load(session: SessionState, command: Command, result: Result) -> None:
     session.tell_engines(forwarded, result)
 
 
-def _made(session: SessionState, draft: Candidate | Configuration, path: str) -> list[ObjectChange]:
-    """What a file changes. Raises InvalidFile with every fault."""
+def _made(
+    session: SessionState, draft: Candidate | Configuration, path: str
+) -> tuple[list[ObjectChange], Sequence[Part]]:
+    """What a file changes, and what is to be told of the file itself. Raises InvalidFile with every fault."""
     text = files.read(path)
     candidate = draft.configuration if isinstance(draft, Candidate) else draft
     stored = session.configuration
     rehearsed: Rehearsal | None = None
+    noticed: Sequence[Part] = ()
     try:
         if text.lstrip().startswith("{"):
-            _import(session, candidate, path, text)
+            noticed = _import(session, candidate, path, text)
         else:
             rehearsed = _run(session, candidate, path, text)
         found = draft.changes() if isinstance(draft, Candidate) else loading.changes_to(stored, draft)
@@ -80,7 +83,7 @@ def _made(session: SessionState, draft: Candidate | Configuration, path: str) ->
             faults.append(fault)
     if faults:
         raise InvalidFile(faults, "loaded")
-    return found
+    return found, noticed
 
 
 def _run(session: SessionState, candidate: Configuration, path: str, text: str) -> Rehearsal:
@@ -92,15 +95,17 @@ def _run(session: SessionState, candidate: Configuration, path: str, text: str) 
     return rehearsed
 
 
-def _import(session: SessionState, candidate: Configuration, path: str, text: str) -> None:
+def _import(session: SessionState, candidate: Configuration, path: str, text: str) -> Sequence[Part]:
+    """Put an export into the candidate. Returns what is to be told of the file. Raises Refused, InvalidFile."""
     from avi_shell.configuration.importing import import_
+    from avi_shell.output import imported
 
     try:
         data = jsontext.loads(text)
     except ValueError as exc:
         raise Refused(f"cannot read {path}: {exc}") from None
     try:
-        import_(candidate, data, tenant=session.owner, progress=session.progress)
+        return imported.of_file(import_(candidate, data, tenant=session.owner, progress=session.progress))
     except InvalidObject as exc:
         faults = exc.faults if isinstance(exc, InvalidFile) else [exc]
         for fault in faults:

@@ -1,5 +1,6 @@
 """`load merge` and `load replace`: files of lines and exports, as one commit that is told first, or nothing of them."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,24 @@ def test_replace_makes_what_an_empty_shell_makes_of_the_file(
     assert text(session.configuration) == []
     type_(session, "rollback 4")
     assert text(session.configuration) == text(source.configuration)
+
+
+@pytest.mark.parametrize("how", ["merge", "replace"])
+def test_an_export_is_loaded_with_the_notices_of_an_import(
+    session: Session, file: Callable[..., str], how: str
+) -> None:
+    pool = {"name": "p1", "lb_algorithm": 1, "descripton": "a"}
+    pool["servers"] = [{"ip": {"addr": "10.1.1.1", "type": "V4"}, "ratoi": 2}]
+    path = file(json.dumps({"Pool": [pool], "WafPolicy": [{"name": "w"}]}))
+    told = type_(session, f"load {how} {path}")
+    imported = type_(Session(Configuration.in_memory(), session.directory), f"import configuration file {path}")
+    noticed = [line for line in imported if "no field" in line or "without effect here" in line or "lb_alg" in line]
+    assert [line.partition("; did you mean")[2] for line in noticed if "no field" in line] == [
+        " description?",
+        " ratio?",
+    ]
+    assert len(noticed) == 4
+    assert told[:4] == noticed
 
 
 def test_what_lines_cannot_say_stays(session: Session, file: Callable[..., str]) -> None:
