@@ -1,9 +1,11 @@
 """`avi-server`: prepares a pool member for DSR, checks whether it is prepared, or restores what was there before.
 
-    avi-server apply|check|undo --vip IP [--vip IP]... --mode l2|l3 [--interface IF] [--client IP] [--persist] [--json]
+    avi-server apply|check --vip IP [--vip IP]... --mode l2|l3 [--interface IF] [--client IP] [--persist] [--json]
+    avi-server undo --vip IP [--vip IP]... [--json]
 
-It works on the network namespace that it runs in. Exit status: 0 if it is done or nothing is wrong; 1 if something is
-wrong or there was nothing to undo for a VIP; 2 for a wrong command line.
+It works on the network namespace that it runs in. `undo` knows from the record what was done; it also takes the other
+words of `apply`, without need. Exit status: 0 if it is done or nothing is wrong; 1 if something is wrong or there was
+nothing to undo for a VIP; 2 for a wrong command line.
 """
 
 from __future__ import annotations
@@ -52,7 +54,12 @@ def parser() -> argparse.ArgumentParser:
     ):
         verb = verbs.add_parser(name, help=about)
         verb.add_argument("--vip", type=_address, action="append", required=True, metavar="IP", help="may repeat")
-        verb.add_argument("--mode", choices=(L2, L3), required=True, help="the network profile's DSR type")
+        verb.add_argument(
+            "--mode",
+            choices=(L2, L3),
+            required=command is not _undo,
+            help="the network profile's DSR type" if command is not _undo else "not needed: what was done is known",
+        )
         verb.add_argument(
             "--interface",
             metavar="IF",

@@ -59,7 +59,7 @@ def test_apply_check_and_undo(member: Namespace) -> None:
     assert everything(member) == prepared
     told = json.loads(avi_server(member, "check", "--vip", VIP, *L3, "--json").stdout)
     assert (told["ok"], told["decapsulation"]) == (True, "program")
-    assert avi_server(member, "undo", "--vip", VIP, "--mode", "l3").returncode == 0
+    assert avi_server(member, "undo", "--vip", VIP).returncode == 0
     assert everything(member) == before
     assert not (record.FOLDER / f"{member.path.stat().st_ino}.json").exists()
 
