@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import fcntl
 import gc
 import json
 import os
@@ -19,6 +20,7 @@ import runpy
 import signal
 import socket
 import sys
+import termios
 import threading
 import traceback
 from collections.abc import Iterator
@@ -111,6 +113,8 @@ def _run(request: Request) -> int:
         sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
         if request["session"]:
             os.setsid()
+            if os.isatty(0):
+                fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # ^C that is typed there is a signal to the program
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])

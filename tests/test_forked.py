@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,25 @@ def test_a_program_ends_as_it_is_told_to_or_fails() -> None:
     assert failed.stderr.endswith("IndexError: list index out of range\n")
     with pytest.raises(subprocess.CalledProcessError):
         run(PROGRAM, stderr=subprocess.DEVNULL, check=True)
+
+
+def _leads(pid: int, terminal: int) -> bool:
+    return os.tcgetpgrp(terminal) == pid
+
+
+def test_a_program_at_a_terminal_hears_what_is_typed_there_and_that_it_is_closed() -> None:
+    waiting = [sys.executable, "-m", "tests.broken.listener", "0", "127.0.0.1"]
+    for typed, ends in ((b"\x03", signal.SIGINT), (b"", signal.SIGHUP)):
+        ours, its = os.openpty()
+        with popen(waiting, stdin=its, stdout=its, stderr=its, start_new_session=True) as process:
+            os.close(its)
+            until(partial(_leads, process.pid, ours))
+            os.write(ours, typed)
+            if not typed:
+                os.close(ours)
+            assert process.wait(60) == -ends
+        if typed:
+            os.close(ours)
 
 
 @pytest.mark.root

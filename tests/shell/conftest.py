@@ -12,6 +12,7 @@ import pytest
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.session.session import Session
 from tests import forked
+from tests.shell.forkedterminal import ForkedTerminal
 
 ROOT = Path(__file__).parents[2]
 VIRTUAL_SERVICE = """\
@@ -66,6 +67,12 @@ def shell(state: Path, tmp_path: Path) -> Run:
 
 class Typist(pexpect.spawn):  # type: ignore[misc]
     """A shell on a pseudo-terminal of 200 columns."""
+
+    def _spawnpty(
+        self, args: list[bytes], env: dict[str, str], cwd: str, dimensions: tuple[int, int], **_: object
+    ) -> ForkedTerminal:
+        """Called by pexpect."""
+        return ForkedTerminal([word.decode() for word in args], cwd, env, dimensions)
 
     def finish(self) -> int | None:
         """The exit status, once the program has ended."""

@@ -41,14 +41,22 @@ class Emulator:
         return found
 
     def until(self, shown: Callable[[], bool]) -> None:
-        """Draw what comes until the screen shows something."""
+        """Draw what comes until the screen shows something. To look at a screen takes longer than to draw on it: it is
+        looked at when nothing more comes at once."""
         deadline = time.monotonic() + DEADLINE
         while not shown():
-            assert time.monotonic() < deadline, "\n".join(self.lines)
-            try:
-                self._stream.feed(self.at.read_nonblocking(1 << 16, timeout=0.1))
-            except pexpect.TIMEOUT:
-                pass
+            while not self._draws(0.1):
+                assert time.monotonic() < deadline, "\n".join(self.lines)
+            while self._draws(0):
+                assert time.monotonic() < deadline, "\n".join(self.lines)
+
+    def _draws(self, seconds: float) -> bool:
+        """Draw what comes within a time, if anything does."""
+        try:
+            self._stream.feed(self.at.read_nonblocking(1 << 16, timeout=seconds))
+        except pexpect.TIMEOUT:
+            return False
+        return True
 
     def shows(self, text: str) -> None:
         """Draw what comes until a row has a text."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import pty
 import select
-import subprocess
 import sys
 import termios
 import time
 from pathlib import Path
 from types import TracebackType
 
+from tests import forked
 from tests.shell.conftest import ROOT
 
 PROMPT = b"[admin:10-1-1-1]: > "
@@ -26,7 +26,7 @@ class Paster:
         self.before = termios.tcgetattr(self._its)
         environment = {name: value for name, value in os.environ.items() if name != "TERM"}
         environment |= {"PYTHONPATH": str(ROOT)} | ({} if term is None else {"TERM": term})
-        self._process = subprocess.Popen(
+        self._process = forked.popen(
             [sys.executable, "-m", "avi_shell", "--state", str(state), *arguments],
             stdin=self._its,
             stdout=self._its,
@@ -54,12 +54,15 @@ class Paster:
 
     def until(self, wanted: bytes, *, paste: bytes = b"", seconds: float = 60.0) -> bytes:
         """Paste a text, as fast as it is taken, and read until something was sent since. Returns what was."""
-        begin, deadline = len(self.sent), time.monotonic() + seconds
-        while paste or wanted not in self.sent[begin:]:
+        begin, looked, deadline = len(self.sent), len(self.sent), time.monotonic() + seconds
+        found = False
+        while paste or not found:
             assert time.monotonic() < deadline, f"{wanted!r} did not come: …{self.sent[-300:]!r}"
             readable, writable, _ = select.select([self._ours], [self._ours] if paste else [], [], 0.5)
             if readable:
                 self.sent += os.read(self._ours, 1 << 16)
+                found = found or self.sent.find(wanted, looked) >= 0
+                looked = max(begin, len(self.sent) - len(wanted))
             if writable:
                 paste = paste[os.write(self._ours, paste[: 1 << 12]) :]
         return self.sent[begin:]

@@ -18,7 +18,7 @@ Start = Callable[..., Typist]
 ROOT_PROMPT = PROMPT.decode()
 POOLS = [
     line
-    for number in range(1000)
+    for number in range(400)
     for line in (
         f"configure pool p{number} lb_algorithm lb_algorithm_consistent_hash",
         f"servers ip 10.1.{number // 250}.{number % 250 + 1} port 80",
@@ -36,7 +36,7 @@ def assert_is_plain(sent: bytes) -> None:
     assert sent.count(b"[admin:10-1-1-1]") == len(re.findall(rb"^\[admin:10-1-1-1\]", sent, re.MULTILINE))
 
 
-def test_five_thousand_pasted_lines_are_as_fast_as_a_file(shell: Run, state: Path, tmp_path: Path) -> None:
+def test_two_thousand_pasted_lines_are_as_fast_as_a_file(shell: Run, state: Path, tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text("\n".join(POOLS) + "\n")
     began = time.monotonic()
@@ -51,7 +51,7 @@ def test_five_thousand_pasted_lines_are_as_fast_as_a_file(shell: Run, state: Pat
         assert at.finish() == 0
         assert at.attributes() == at.before
     assert_is_plain(at.sent)
-    for line in ("configure pool p999 lb_algorithm lb_algorithm_consistent_hash", "description number-500", "exit"):
+    for line in ("configure pool p399 lb_algorithm lb_algorithm_consistent_hash", "description number-200", "exit"):
         assert len(re.findall(rf"> {line}\r\n".encode(), at.sent)) == at.sent.count(line.encode()) == 1
     assert b"error" not in at.sent
     assert pasted < 6 * from_file, f"{pasted:.1f} s, {from_file:.1f} s from a file"
