@@ -158,7 +158,13 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
-_SHORT = ("bpf_map_update_elem", "bpf_map_lookup_elem", "bpf_map_delete_elem", "bpf_map_update_batch")
+_SHORT = (
+    "bpf_map_update_elem",
+    "bpf_map_lookup_elem",
+    "bpf_map_delete_elem",
+    "bpf_map_update_batch",
+    "bpf_map_lookup_batch",
+)
 
 
 @lru_cache(maxsize=1)

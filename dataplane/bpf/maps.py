@@ -26,6 +26,7 @@ _POINTER, _BUCKET, _ELEMENT = 8, 16, 48
 
 _BATCH = 4096
 _FEW = 256  # entries that are written in some 30 µs
+_LITTLE = 1 << 16  # bytes of an array that are read in less than a millisecond
 _ENOTSUPP = 524  # the kernel's own, in no header of user space
 
 
@@ -190,16 +191,18 @@ class Map(Handle):
             raise DriverError(f"the kernel map {self.name} is full: it holds {self.max_entries} entries")
         check(f"update {self.name}", result)
 
-    def read(self, entries: int) -> bytes:
-        """The first elements of an array, in one call."""
-        count = c_uint32(min(entries, self.max_entries))
+    def read(self, entries: int, first: int = 0) -> bytes:
+        """So many elements of an array from one on, in one call."""
+        count = c_uint32(min(entries, self.max_entries - first))
         if not count.value:
             return b""
         keys, position = (c_uint32 * count.value)(), c_uint32()
         values = ctypes.create_string_buffer(count.value * self._room)
         options = BatchOpts(ctypes.sizeof(BatchOpts))
-        result = call(
-            "bpf_map_lookup_batch", self.fd, None, byref(position), keys, values, byref(count), byref(options)
+        before = byref(c_uint32(first - 1)) if first else None
+        look_up = call if len(values) > _LITTLE else short_call
+        result = look_up(
+            "bpf_map_lookup_batch", self.fd, before, byref(position), keys, values, byref(count), byref(options)
         )
         if result != -errno.ENOENT:  # which tells that the end was reached
             check(f"read {self.name}", result)

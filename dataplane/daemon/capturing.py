@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,10 @@ from dataplane.events import kinds
 from dataplane.events.model import THIS_ENGINE, Kind, Subject
 from dataplane.forwarding import capture, translate
 from dataplane.forwarding.capture import Capture, Captured, Ports, Wanted
+from dataplane.forwarding.driver import Asked
+from dataplane.forwarding.values import Counters, ServiceKey
 from dataplane.runtime import tasks
+from dataplane.runtime.turns import Turns
 
 EVERY = 0.05
 """Seconds between two looks at what was captured."""
@@ -88,21 +91,12 @@ class Capturing:
         vips = frozenset(socket.inet_aton(one.vip) for one in engine.services.values() if one.uuid == uuid)
         if uuid and not vips:
             raise EngineError("this engine forwards nothing of that virtual service")
-        counted = self._dropped(uuid)
-        why = await self._sample(seconds) if seconds and any(engine.driver.counters().dropped.values()) else ""
+        keys = [translate.key(one) for one in engine.services.values() if one.uuid == uuid]
+        counters = await Turns().last(engine.driver.counters_in_pieces(Asked(keys)))
+        why = await self._sample(seconds) if seconds and any(counters.dropped.values()) else ""
         interfaces = {one.index: one.name for one in engine.interfaces.served()}
         samples = self.last_drops.report(interfaces, vips)
-        return {"name": engine.name, "dropped": counted, "unsampled": why, "samples": samples}
-
-    def _dropped(self, uuid: str) -> dict[str, int]:
-        counters, found = self._engine.driver.counters(), dict[str, int]()
-        if not uuid:
-            return {reason: count for reason, count in counters.dropped.items() if count}
-        for service in self._engine.services.values():
-            for reason, count in counters.service_drops.get(translate.key(service), {}).items():
-                if service.uuid == uuid:
-                    found[reason] = found.get(reason, 0) + count
-        return found
+        return {"name": engine.name, "dropped": _dropped(counters, keys), "unsampled": why, "samples": samples}
 
     async def _sample(self, seconds: float) -> str:
         """Look at what is dropped. Returns why it cannot be, else ""."""
@@ -245,6 +239,17 @@ def _surroundings(engine: Engine, taken: Iterable[Captured]) -> Surroundings:
 def _known(engine: Engine, service: plan.Service) -> Known:
     pool = engine.pools.values.get(engine.pools.name(service))
     return Known(translate.key(service), service.virtualservice, pool)
+
+
+def _dropped(counters: Counters, keys: Collection[ServiceKey]) -> dict[str, int]:
+    """By reason: of services, or of all where there are none."""
+    if not keys:
+        return {reason: count for reason, count in counters.dropped.items() if count}
+    found = dict[str, int]()
+    for key in keys:
+        for reason, count in counters.service_drops.get(key, {}).items():
+            found[reason] = found.get(reason, 0) + count
+    return found
 
 
 def _called(of: str) -> str:

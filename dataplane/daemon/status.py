@@ -16,6 +16,7 @@ from dataplane.engine.handshakewatch import Key
 from dataplane.engine.members import Look
 from dataplane.engine.operstate import Flows, Grace, Seen, State
 from dataplane.forwarding import maglev, translate
+from dataplane.forwarding.driver import Asked
 from dataplane.forwarding.translate import NextHop
 from dataplane.forwarding.values import Counters, HandshakeTally, Tally, Vip
 from dataplane.runtime.turns import Turns
@@ -89,12 +90,12 @@ async def report(
     disabled until it was idle for as long as its service allows; those that were silent since are not counted.
     """
     version, services, chosen = engine.version, dict(sorted(engine.services.items())), aspect.of(engine.services)
-    counters, now = engine.driver.counters(), engine.clock.now()
+    wanted, turns = dict.fromkeys(service.pool_uuid for service in chosen), Turns()
+    counters = await turns.last(engine.driver.counters_in_pieces(_asked(engine, aspect, chosen)))
+    now = engine.clock.now()
     pools: dict[str, dict[str, plan.Service]] = {}
     for service in services.values() if chosen else ():
         pools.setdefault(service.pool_uuid, {})[service.vip] = service
-    turns = Turns()
-    wanted = dict.fromkeys(service.pool_uuid for service in chosen)
     looking = _Looking(engine, counters, now, turns, aspect.brief, pack)
     seen, told_at = dict[str, _Seen](), time.monotonic()
     for uuid in wanted:
@@ -140,6 +141,16 @@ async def report(
         "dropped": {reason: n for reason, n in counters.dropped.items() if n},
         "events": [event.data() for event in engine.events.newest(EVENTS)],
     }
+
+
+def _asked(engine: Engine, aspect: Aspect, chosen: Sequence[plan.Service]) -> Asked | None:
+    """Whose counters a report tells."""
+    if aspect.brief or not chosen:
+        return Asked()
+    if len(chosen) == len(engine.services):
+        return None
+    pools = dict.fromkeys(service.pool_uuid for service in chosen)
+    return Asked(list(map(translate.key, chosen)), [name for uuid in pools for name in engine.pools.names(uuid)])
 
 
 def _vip(engine: Engine, vip: Vip) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple, Protocol
 
 from dataplane.forwarding import poolnames
@@ -87,6 +88,19 @@ class HandshakeCounts(NamedTuple):
     servers: Mapping[tuple[str, bytes], HandshakeTally]  # by the driver's name of the pool, and the server's address
 
 
+class Asked(NamedTuple):
+    """Of whom counters are asked."""
+
+    services: Collection[ServiceKey] = ()
+    pools: Collection[str] = ()  # by the driver's names for them: of their servers
+
+
+def whole(pieces: Iterable[Counters]) -> Counters:
+    """The last of the pieces, which has all."""
+    (last,) = deque(pieces, 1)
+    return last
+
+
 class Sending(NamedTuple):
     """How well an interface sends the frames that a driver sends by it."""
 
@@ -154,7 +168,12 @@ class Driver(Tables, Protocol):
         """Called once after start, when all of the plan is put: drop adopted entries that were not put again."""
 
     def counters(self) -> Counters:
-        """A snapshot of the counters."""
+        """A snapshot of the counters, in one go."""
+
+    def counters_in_pieces(self, asked: Asked | None = None) -> Iterator[Counters]:
+        """The same a piece at a time, of some milliseconds each; others may do anything between two. What is yielded is
+        always the same, with more in it, and has all at the end. Each counter is read once. asked: whose counters are
+        to be told of beside those of all, None: everybody's; it costs as much as they are."""
 
     def handshakes(self) -> HandshakeCounts:
         """A snapshot of the handshake counters alone. For any thread."""

@@ -104,7 +104,7 @@ class Gatherer:
         """Take the metrics. The loop does other work in between, so thousands of pools are not of exactly one
         moment."""
         engine, turns = self._engine, Turns()
-        counters = engine.driver.counters()
+        counters = await turns.last(engine.driver.counters_in_pieces())
         services = dict(engine.services)
         pools = {service.pool_uuid: service for service in services.values()}
         self._names = {uuid: names for uuid, names in self._names.items() if uuid in pools}

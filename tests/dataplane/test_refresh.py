@@ -19,6 +19,7 @@ from dataplane.forwarding import decision, poolnames, translate
 from dataplane.forwarding.capture import Capture, Wanted
 from dataplane.forwarding.driver import (
     NOTHING_FOUND,
+    Asked,
     FlowRoom,
     Found,
     HandshakeCounts,
@@ -85,6 +86,9 @@ class Memory(LookupTables):
 
     def counters(self) -> Counters:
         return Counters()
+
+    def counters_in_pieces(self, asked: Asked | None = None) -> Iterator[Counters]:
+        yield self.counters()
 
     def handshakes(self) -> HandshakeCounts:
         return HandshakeCounts({}, {})

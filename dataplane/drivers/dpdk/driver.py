@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -34,7 +34,7 @@ from dataplane.errors import DriverError
 from dataplane.forwarding import decision
 from dataplane.forwarding.capture import Capture, Wanted
 from dataplane.forwarding.devices import AF_PACKET, AF_XDP, PCI, Device
-from dataplane.forwarding.driver import RECENT, OffloadingSender, Sending, Trace
+from dataplane.forwarding.driver import RECENT, Asked, OffloadingSender, Sending, Trace, whole
 from dataplane.forwarding.dropreasons import OVERRUN
 from dataplane.forwarding.tracking import Flow
 from dataplane.forwarding.values import Counters, Interface, Vip
@@ -181,11 +181,17 @@ class DpdkDriver(MapHolder):
             self.forwarder.remove(index)
 
     def counters(self) -> Counters:
-        """A snapshot, with the frames that came while there was no room for them."""
-        now, counted = self._tables.counters(), self.forwarder.statistics()
-        if lost := sum(port["missed"] for port in counted["ports"]) + counted["unsuitable"]:
-            return replace(now, dropped={**now.dropped, OVERRUN: lost})
-        return now
+        """A snapshot."""
+        return whole(self.counters_in_pieces())
+
+    def counters_in_pieces(self, asked: Asked | None = None) -> Iterator[Counters]:
+        """The counters, with the frames that came while there was no room for them."""
+        statistics = self.forwarder.statistics()
+        lost = sum(port["missed"] for port in statistics["ports"]) + statistics["unsuitable"]
+        for counted in self._tables.counters_in_pieces(asked):
+            if lost:
+                counted.dropped[OVERRUN] = lost
+            yield counted
 
     def sending(self) -> Mapping[int, Sending]:
         """What ports did not take."""

@@ -10,9 +10,8 @@ from __future__ import annotations
 import struct
 import threading
 from array import array
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeVar
 
 from dataplane.drivers.maps import layout
 from dataplane.drivers.maps.allocators import Numbers
@@ -30,54 +29,17 @@ _HANDSHAKES = 2048
 """Tallies of handshakes that are read at once."""
 _BATCH = 512
 """Drops by service that are read at once: each has a number for every processor."""
+_FEW = 20
+"""Services of which each drop reason is looked up."""
+_NEAR = 16
+"""How far numbers are from each other that are read together."""
 
 
-class Snapshot:
-    """All counters at one moment."""
+class Counted(NamedTuple):
+    """What was counted, by number."""
 
-    def __init__(
-        self,
-        counters: bytes,
-        slow: bytes,
-        events: bytes,
-        slow_events: bytes,
-        service_drops: Mapping[tuple[int, int], int],
-        handshakes: Mapping[int, HandshakeTally],
-        copies: int,
-    ) -> None:
-        """copies: of counters and events, side by side."""
-        self._copies = copies
-        self._packets, self._bytes = (_sums(counters, slow, copies, word) for word in (0, 1))
-        self._events, self._slow_events = memoryview(events).cast("Q"), memoryview(slow_events).cast("Q")
-        self._handshakes = handshakes
-        self._service_drops: dict[int, dict[str, int]] = {}
-        for (service, reason), number in service_drops.items():
-            if number and reason < len(DROP_REASONS):
-                self._service_drops.setdefault(service, {})[DROP_REASONS[reason]] = number
-
-    def told(self, services: Mapping[ServiceKey, int], servers: Mapping[tuple[str, bytes], int]) -> Counters:
-        """All counters, by services and servers, whose numbers are given."""
-        return Counters(
-            self.event(layout.ANSWERED),
-            {reason: self.event(number) for number, reason in enumerate(DROP_REASONS)},
-            {key: self.tally(number) for key, number in services.items()},
-            {key: self.tally(number) for key, number in servers.items()},
-            {key: drops for key, number in services.items() if (drops := self.drops_of_service(number))},
-            _whose(self._handshakes, services),
-            _whose(self._handshakes, servers),
-        )
-
-    def tally(self, number: int) -> Tally:
-        """The tally of a service or a server, by its number."""
-        return Tally(self._packets[number], self._bytes[number])
-
-    def event(self, number: int) -> int:
-        """How often an event was counted: a drop reason, or another one."""
-        return sum(self._events[number * self._copies : (number + 1) * self._copies]) + self._slow_events[number]
-
-    def drops_of_service(self, number: int) -> dict[str, int]:
-        """A service's drops, by reason; reasons without drops are left out."""
-        return self._service_drops.get(number, {})
+    tallies: dict[int, Tally]
+    handshakes: dict[int, HandshakeTally]  # of those that sampled flows came for
 
 
 class MapCounters:
@@ -150,18 +112,49 @@ class MapCounters:
         self._of_former_services.add(number)
         self._numbers.give(number)
 
-    def read(self) -> Snapshot:
-        """All of them: processors are read one after the other."""
-        end, events = self._numbers.end, layout.ANSWERED + 1
-        return Snapshot(
-            self._maps["counters"].read(end),
-            self._maps["slow_counters"].read(end),
-            self._maps["events"].read(events),
-            self._maps["slow_events"].read(events),
-            self._read_service_drops(),
-            dict(self._handshakes()),
-            self._maps["counters"].copies,
-        )
+    def events(self) -> Counters:
+        """What belongs to no service and no server alone."""
+        end, copies = layout.ANSWERED + 1, self._maps["events"].copies
+        of_all = memoryview(self._maps["events"].read(end)).cast("Q")
+        slow = memoryview(self._maps["slow_events"].read(end)).cast("Q")
+        counted = [sum(of_all[at * copies : (at + 1) * copies]) + slow[at] for at in range(end)]
+        return Counters(counted[layout.ANSWERED], dict(zip(DROP_REASONS, counted, strict=False)))
+
+    def read(self, numbers: Iterable[int]) -> Counted:
+        """What was counted by these numbers, and by some between them: processors are read one after the other."""
+        found = Counted({}, {})
+        for first, count in _spans(numbers):
+            read = (self._maps[name].read(count, first) for name in ("counters", "slow_counters", "handshakes"))
+            counters, slow, sampled = read
+            packets, sizes = (_sums(counters, slow, self._maps["counters"].copies, word) for word in (0, 1))
+            found.tallies.update(zip(range(first, first + count), map(Tally, packets, sizes), strict=True))
+            found.handshakes.update(_sampled(sampled, first))
+        return found
+
+    def read_drops(self, services: Collection[int], found: dict[int, dict[str, int]]) -> Iterator[None]:
+        """Read the drops of services, and maybe of others, into `found`, by their numbers and by reason: a piece at a
+        time. What was never dropped is left out."""
+        for name in _SERVICE_DROPS:
+            for entries in self._drop_entries(name, services):
+                for key, value in entries:
+                    service, reason = layout.read_service_drop(key)
+                    number = sum(memoryview(value).cast("Q"))
+                    if number and reason < len(DROP_REASONS):
+                        of_service = found.setdefault(service, {})
+                        of_service[DROP_REASONS[reason]] = of_service.get(DROP_REASONS[reason], 0) + number
+                yield
+
+    def _drop_entries(self, name: str, services: Collection[int]) -> Iterator[list[tuple[bytes, bytes]]]:
+        """In pieces. Of few services each entry is looked up that there may be; of many all entries are read."""
+        held = self._maps[name]
+        if len(services) <= _FEW:
+            keys = [layout.service_drop(one, reason) for one in services for reason in range(len(DROP_REASONS))]
+            yield [(key, value) for key in keys if (value := held.lookup(key)) is not None]
+            return
+        for all_keys, all_values, count in held.batches(_BATCH):
+            size, room = held.key_size, 8 * held.copies
+            some, values = bytes(all_keys), bytes(all_values)
+            yield [(some[n * size : (n + 1) * size], values[n * room : (n + 1) * room]) for n in range(count)]
 
     def handshakes(
         self, services: Callable[[], Mapping[ServiceKey, int]], servers: Callable[[], Mapping[tuple[str, bytes], int]]
@@ -178,11 +171,7 @@ class MapCounters:
         """By number, of those that sampled flows came for. Read in pieces: all of them are megabytes."""
         first, end = 0, self._numbers.end
         for _, values, entries in self._maps["handshakes"].batches(_HANDSHAKES):
-            piece = bytes(values)
-            for at in range(first, first + entries) if piece.strip(b"\0") else ():
-                counted = _HANDSHAKE.unpack_from(piece, (at - first) * _HANDSHAKE.size)
-                if any(counted):
-                    yield at, HandshakeTally(*counted)
+            yield from _sampled(bytes(values)[: entries * _HANDSHAKE.size], first)
             first += entries
             if first >= end:
                 return
@@ -206,21 +195,35 @@ class MapCounters:
         sums = (old + new for old, new in zip(memoryview(held).cast("Q"), numbers, strict=True))
         self._maps[name].update(key, b"".join(n.to_bytes(8, "little") for n in sums))
 
-    def _read_service_drops(self) -> dict[tuple[int, int], int]:
-        found: Counter[tuple[int, int]] = Counter()
-        for name in _SERVICE_DROPS:
-            for key, value in self._maps[name].items(_BATCH):
-                found[layout.read_service_drop(key)] += sum(memoryview(value).cast("Q"))
-        return found
-
     def _forget_drops(self, number: int) -> None:
         for name in _SERVICE_DROPS:
             for reason in range(len(DROP_REASONS)):
                 self._maps[name].delete(layout.service_drop(number, reason))
 
 
+def _spans(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """First one and length of the spans that numbers are in: those that are near to each other are read together."""
+    first = last = -1
+    for number in sorted(numbers):
+        if last < 0:
+            first = number
+        elif number - last > _NEAR:
+            yield first, last + 1 - first
+            first = number
+        last = number
+    if last >= 0:
+        yield first, last + 1 - first
+
+
+def _sampled(values: bytes, first: int) -> Iterator[tuple[int, HandshakeTally]]:
+    """The tallies in a piece of `handshakes` that counted anything, by number. first: the first one's."""
+    for number, counted in enumerate(_HANDSHAKE.iter_unpack(values), first) if values.strip(b"\0") else ():
+        if any(counted):
+            yield number, HandshakeTally(*counted)
+
+
 def _sums(counters: bytes, slow: bytes, copies: int, word: int) -> list[int]:
-    """One word of each pair, of all copies and of user space together, by number. All at once: there are 100,000."""
+    """One word of each pair, of all copies and of user space together. All of a piece at once: there are 100,000."""
     of_all = memoryview(counters).cast("Q")
     columns = [of_all[2 * copy + word :: 2 * copies].tolist() for copy in range(copies)]
     return list(map(sum, zip(*columns, memoryview(slow).cast("Q")[word::2].tolist(), strict=True)))

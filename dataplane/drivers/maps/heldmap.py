@@ -59,8 +59,8 @@ class HeldMap(Protocol):
     def update_all(self, keys: bytes, values: bytes) -> None:
         """Add or replace many, keys and values side by side. Raises DriverError."""
 
-    def read(self, entries: int) -> bytes:
-        """The first elements of an array."""
+    def read(self, entries: int, first: int = ...) -> bytes:
+        """So many elements of an array from one on."""
 
     def mapped(self) -> mmap.mmap:
         """The memory of an array. Raises DriverError."""

@@ -6,11 +6,11 @@ which counters are whose. What was found counts as put, until `prune` drops what
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from dataplane.drivers.maps import flowentries, layout
+from dataplane.drivers.maps import counterpieces, flowentries, layout
 from dataplane.drivers.maps.counters import MapCounters
 from dataplane.drivers.maps.heldmap import HeldMap
 from dataplane.drivers.maps.layout import INTERFACE_SIZE, ServiceEntry, u32
@@ -20,7 +20,7 @@ from dataplane.drivers.maps.servicelookup import ServiceLookup
 from dataplane.errors import DriverError
 from dataplane.forwarding import handshakes
 from dataplane.forwarding.decision import ANSWERED, DROPPED, Verdict
-from dataplane.forwarding.driver import NOTHING_FOUND, FlowRoom, Found, HandshakeCounts
+from dataplane.forwarding.driver import NOTHING_FOUND, Asked, FlowRoom, Found, HandshakeCounts, whole
 from dataplane.forwarding.dropreasons import DROP_REASONS
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flow, Remembered
@@ -231,14 +231,11 @@ class MapTables:
 
     def counters(self) -> Counters:
         """A snapshot: processors are read one after the other."""
-        return self._counters.read().told(
-            {key: one.counter for key, one in self._services.items()},
-            {
-                (uuid, address): number
-                for uuid, held in list(self._pools.held.items())
-                for address, number in self._pools.counters(held).items()
-            },
-        )
+        return whole(self.counters_in_pieces())
+
+    def counters_in_pieces(self, asked: Asked | None = None) -> Iterator[Counters]:
+        """Driver.counters_in_pieces."""
+        return counterpieces.pieces(self._counters, self._services, self._pools, asked)
 
     def handshakes(self) -> HandshakeCounts:
         """Driver.handshakes, for any thread."""

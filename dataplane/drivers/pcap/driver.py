@@ -26,12 +26,14 @@ from dataplane.forwarding import decision
 from dataplane.forwarding.capture import Capture, Wanted
 from dataplane.forwarding.driver import (
     NOTHING_FOUND,
+    Asked,
     FlowRoom,
     Found,
     HandshakeCounts,
     OffloadingSender,
     Sending,
     Trace,
+    whole,
 )
 from dataplane.forwarding.dropreasons import MISTAKEN, OVERRUN
 from dataplane.forwarding.tracking import Flow
@@ -176,13 +178,18 @@ class PcapDriver:
         """Nothing is left over from a former run: its table was replaced at the start."""
 
     def counters(self) -> Counters:
-        """A snapshot, with what the kernel dropped in front of the sockets."""
-        now = self._mover.counters()
-        if lost := self._lost + self._mover.lost() + sum(port.lost() for port in list(self._ports.values())):
-            now.dropped[OVERRUN] = lost
-        if self._mover.mistaken:
-            now.dropped[MISTAKEN] = self._mover.mistaken
-        return now
+        """A snapshot."""
+        return whole(self.counters_in_pieces())
+
+    def counters_in_pieces(self, asked: Asked | None = None) -> Iterator[Counters]:
+        """The counters, with what the kernel dropped in front of the sockets."""
+        lost = self._lost + self._mover.lost() + sum(port.lost() for port in list(self._ports.values()))
+        for counted in self._mover.counters_in_pieces(asked):
+            if lost:
+                counted.dropped[OVERRUN] = lost
+            if self._mover.mistaken:
+                counted.dropped[MISTAKEN] = self._mover.mistaken
+            yield counted
 
     def handshakes(self) -> HandshakeCounts:
         """A snapshot."""

@@ -3,12 +3,12 @@ no native decision. `add`, `drop` and `run` are called by the driver's thread al
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from typing import Protocol
 
 from dataplane.drivers.pcap.packetsocket import PacketSocket
 from dataplane.forwarding.capture import Capture, Wanted
-from dataplane.forwarding.driver import FlowRoom, HandshakeCounts, Tables
+from dataplane.forwarding.driver import Asked, FlowRoom, HandshakeCounts, Tables
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flow, Remembered
 from dataplane.forwarding.values import Counters, Lingering
@@ -46,8 +46,8 @@ class Mover(Protocol):
     def lost(self) -> int:
         """Frames that found no room, and that their socket does not know of. For any thread."""
 
-    def counters(self) -> Counters:
-        """A snapshot of what was decided. For any thread."""
+    def counters_in_pieces(self, asked: Asked | None) -> Iterator[Counters]:
+        """A snapshot of what was decided, as `Driver.counters_in_pieces`. For any thread."""
 
     def handshakes(self) -> HandshakeCounts:
         """A snapshot. For any thread."""

@@ -12,7 +12,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from ctypes import byref, c_int, c_int32, c_uint8, c_uint32, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from dataplane.drivers.pcap import offload
 from dataplane.drivers.pcap.packetsocket import NOTHING_UNDONE, RING, VNET_LEN, PacketSocket
 from dataplane.errors import DriverError
 from dataplane.forwarding.capture import Capture, Wanted
-from dataplane.forwarding.driver import FlowRoom, HandshakeCounts
+from dataplane.forwarding.driver import Asked, FlowRoom, HandshakeCounts
 from dataplane.forwarding.lookup import LookupTables
 from dataplane.forwarding.tracking import Flow, Remembered
 from dataplane.forwarding.values import Counters, Lingering
@@ -164,9 +164,9 @@ class NativeMover:
         """Mover.lost."""
         return self._cut + sum(int(made.cut) for _, made in list(self._ports.values()))
 
-    def counters(self) -> Counters:
-        """Mover.counters."""
-        return self.tables.counters()
+    def counters_in_pieces(self, asked: Asked | None) -> Iterator[Counters]:
+        """Mover.counters_in_pieces."""
+        return self.tables.counters_in_pieces(asked)
 
     def handshakes(self) -> HandshakeCounts:
         """Mover.handshakes."""

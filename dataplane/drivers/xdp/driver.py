@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ from dataplane.drivers.xdp.sending import SendingWatch
 from dataplane.drivers.xdp.slowpath import Sender, SlowPath
 from dataplane.drivers.xdp.tracing import TracingLinks
 from dataplane.errors import DriverError
-from dataplane.forwarding.driver import OffloadingSender, Sending, Trace
+from dataplane.forwarding.driver import Asked, OffloadingSender, Sending, Trace, whole
 from dataplane.forwarding.dropreasons import TX_LOST
 from dataplane.forwarding.program import DSR
 from dataplane.forwarding.tracking import Flow
@@ -174,11 +174,16 @@ class XdpDriver(MapHolder):
             self.attachments.detach(index)
 
     def counters(self) -> Counters:
-        """A snapshot of the counters, with what network drivers lost since this process looks."""
-        counted = self._tables.counters()
-        if lost := self._sending.lost():
-            counted.dropped[TX_LOST] = lost
-        return counted
+        """A snapshot."""
+        return whole(self.counters_in_pieces())
+
+    def counters_in_pieces(self, asked: Asked | None = None) -> Iterator[Counters]:
+        """The counters, with what network drivers lost since this process looks."""
+        lost = self._sending.lost()
+        for counted in self._tables.counters_in_pieces(asked):
+            if lost:
+                counted.dropped[TX_LOST] = lost
+            yield counted
 
     def sending(self) -> Mapping[int, Sending]:
         """How the interfaces send, as far as the kernel tells."""

@@ -182,9 +182,9 @@ class SharedMap:
         count = len(values) // self._room
         self.update_all(array("I", range(first, first + count)).tobytes(), values)
 
-    def read(self, entries: int) -> bytes:
-        """The first elements of an array."""
-        return self._read(0, min(entries, self.max_entries))
+    def read(self, entries: int, first: int = 0) -> bytes:
+        """So many elements of an array from one on."""
+        return self._read(first, min(entries, self.max_entries - first))
 
     def mapped(self) -> mmap.mmap:
         """The memory of an array."""
