@@ -36,7 +36,7 @@ def data(changes: Iterable[ObjectChange], *, whole: bool = False) -> list[dict[s
     return [
         {"kind": c.kind, "tenant": c.tenant, "cloud": c.cloud, "name": c.name, "uuid": c.uuid}
         | {"change": "create" if c.before is None else "delete" if c.after is None else "update"}
-        | {"differences": [{"path": p, "old": old or None, "new": new or None} for p, old, new in _fields(c, whole)]}
+        | {"differences": _data(c, whole)}
         for c in _ordered(changes)
     ]
 
@@ -55,6 +55,15 @@ def _fields(change: ObjectChange, whole: bool) -> list[differences.Row]:
     if change.before is not None and change.after is not None:
         return differences.rows(kind, compare(kind, change.before, change.after))
     return differences.whole(kind, change.before, change.after) if whole else []
+
+
+def _data(change: ObjectChange, whole: bool) -> list[dict[str, Any]]:
+    if not change.row:
+        return []
+    kind = schema.kind(change.kind)
+    if change.before is not None and change.after is not None:
+        return differences.data(kind, compare(kind, change.before, change.after))
+    return differences.whole_data(kind, change.before, change.after) if whole else []
 
 
 def _ordered(changes: Iterable[ObjectChange]) -> list[ObjectChange]:

@@ -14,22 +14,51 @@ from grammar import schema
 
 Row = tuple[str, str, str]
 """Path, value before, value after; "" where there is none."""
+Told = tuple[str, Any]
+"""A value as people read it, "" where there is none; and as programs do: numbers and booleans are no text, null is
+nothing."""
+_NONE: Told = ("", None)
+_Both = tuple[str, Told, Told]
+"""Path, value before, value after."""
 
 
 def rows(kind: schema.Kind, differences: Iterable[Difference]) -> list[Row]:
     """A row for every shown field that differs. A message that came or went whole: a row for each of its fields; an
     element of a list, one row with what is not its default."""
-    return [row for difference in differences for row in _rows(kind, difference)]
+    return [(path, old[0], new[0]) for path, old, new in _both(kind, differences)]
+
+
+def data(kind: schema.Kind, differences: Iterable[Difference]) -> list[dict[str, Any]]:
+    """The same for programs."""
+    return _documents(_both(kind, differences))
 
 
 def whole(kind: schema.Kind, before: Document | None, after: Document | None) -> list[Row]:
     """A row for every shown field of an object that came (before None) or went (after None) but for what is at its
     default, its name and its uuid."""
+    return [(path, old[0], new[0]) for path, old, new in _whole(kind, before, after)]
+
+
+def whole_data(kind: schema.Kind, before: Document | None, after: Document | None) -> list[dict[str, Any]]:
+    """The same for programs."""
+    return _documents(_whole(kind, before, after))
+
+
+def _documents(found: Iterable[_Both]) -> list[dict[str, Any]]:
+    return [{"path": path, "old": old[1], "new": new[1]} for path, old, new in found]
+
+
+def _both(kind: schema.Kind, differences: Iterable[Difference]) -> Iterator[_Both]:
+    for difference in differences:
+        yield from _rows(kind, difference)
+
+
+def _whole(kind: schema.Kind, before: Document | None, after: Document | None) -> Iterator[_Both]:
     there = after if before is None else before
     assert there is not None
     document = {name: value for name, value in there.items() if name not in ("name", "uuid")}
-    told = _leaves(kind, kind.root, None, "", document, "", brief=True)
-    return [(path, "", text) if before is None else (path, text, "") for path, text in told]
+    for path, told in _leaves(kind, kind.root, None, "", document, "", brief=True):
+        yield (path, _NONE, told) if before is None else (path, told, _NONE)
 
 
 def sentence(kind: schema.Kind, differences: Iterable[Difference], most: int = 5) -> str:
@@ -42,7 +71,7 @@ def sentence(kind: schema.Kind, differences: Iterable[Difference], most: int = 5
     return ", ".join([*told[:most], *more])
 
 
-def _rows(kind: schema.Kind, difference: Difference) -> Iterator[Row]:
+def _rows(kind: schema.Kind, difference: Difference) -> Iterator[_Both]:
     message: schema.Message | None = kind.root
     field, name = None, ""
     for step in difference.path:
@@ -56,14 +85,15 @@ def _rows(kind: schema.Kind, difference: Difference) -> Iterator[Row]:
     place = _place(difference)
     if difference.what is What.MOVED:
         last = difference.path[-1]
-        yield place, f"position {(last.before or 0) + 1}", f"position {(last.after or 0) + 1}"
+        yield place, _told(f"position {(last.before or 0) + 1}"), _told(f"position {(last.after or 0) + 1}")
     elif difference.what is What.CHANGED:
-        yield place, _text(kind, field, name, difference.before), _text(kind, field, name, difference.after)
+        before, after = (_value_told(kind, field, name, one) for one in (difference.before, difference.after))
+        yield place, before, after
     elif difference.path and difference.path[-1].is_element:
-        yield place, *_sides(difference, _text(kind, field, name, _value(difference)))
+        yield place, *_sides(difference, _value_told(kind, field, name, _value(difference)))
     else:
-        for path, text in _leaves(kind, message, field, name, _value(difference), place):
-            yield path, *_sides(difference, text)
+        for path, told in _leaves(kind, message, field, name, _value(difference), place):
+            yield path, *_sides(difference, told)
 
 
 def _place(difference: Difference) -> str:
@@ -82,8 +112,17 @@ def _value(difference: Difference) -> Any:
     return difference.after if difference.what is What.ADDED else difference.before
 
 
-def _sides(difference: Difference, text: str) -> tuple[str, str]:
-    return ("", text) if difference.what is What.ADDED else (text, "")
+def _sides(difference: Difference, told: Told) -> tuple[Told, Told]:
+    return (_NONE, told) if difference.what is What.ADDED else (told, _NONE)
+
+
+def _told(text: str) -> Told:
+    return text, text or None
+
+
+def _value_told(kind: schema.Kind, field: schema.Field | None, name: str, value: Any) -> Told:
+    text = _text(kind, field, name, value)
+    return (text, value) if isinstance(value, bool | int | float) and text != SECRET else _told(text)
 
 
 def _leaves(
@@ -95,14 +134,14 @@ def _leaves(
     place: str,
     *,
     brief: bool = False,
-) -> Iterator[tuple[str, str]]:
-    """Path and text of everything in a value that came or went; elements of a list as a whole. brief: without what is
+) -> Iterator[tuple[str, Told]]:
+    """Path and value of everything in a value that came or went; elements of a list as a whole. brief: without what is
     at its default."""
     if isinstance(value, list) and value:
         names = Names(kind, field)
         for at, item in enumerate(value):
             element = str(at + 1) if is_secret(name) else names.of(item, at)
-            yield f"{place}[{element}]", _text(kind, field, name, item)
+            yield f"{place}[{element}]", _value_told(kind, field, name, item)
     elif isinstance(value, dict) and value and not (message is not None and message.one_token):
         for held, key, item in _fields(message, value):
             if brief and held is not None and held.default is not None and item == held.default:
@@ -110,7 +149,7 @@ def _leaves(
             below = kind.message(held) if held is not None else None
             yield from _leaves(kind, below, held, key, item, f"{place}.{key}" if place else key, brief=brief)
     else:
-        yield place, "" if value in ({}, []) else _text(kind, field, name, value)
+        yield place, _NONE if value in ({}, []) else _value_told(kind, field, name, value)
 
 
 def _fields(message: schema.Message | None, value: dict[str, Any]) -> Iterator[tuple[schema.Field | None, str, Any]]:

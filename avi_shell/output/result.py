@@ -82,7 +82,7 @@ class Result:
     path: str = ""  # the path in the object that the error is about
     secret: bool = False  # the line holds a secret and belongs in no history
 
-    live: list[dict[str, str]] | None = None  # what a list shows of what engines report, by object
+    live: list[dict[str, Any]] | None = None  # what a list shows of what engines report, by object
     silent: dict[str, str] = field(default_factory=dict)  # why engines that were asked did not answer
 
     warnings: list[str] = field(default_factory=list)  # what failed besides the command, for the shell's operator

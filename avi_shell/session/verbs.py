@@ -28,6 +28,7 @@ from avi_shell.session.comment import comment_of
 from avi_shell.session.state import FIELD_VALUE, SessionState
 from avi_shell.views import live
 from dataplane.version import VERSION
+from dataplane.wording import moment
 from grammar import schema
 from grammar.commands import Command
 
@@ -113,10 +114,10 @@ def _show_diff(session: SessionState, command: Command, result: Result) -> None:
     uuid = opened.document.get("uuid")
     there = cloud_of(opened.kind, opened.base) or ALL
     stored = session.configuration.find(opened.kind.segment, opened.name, session.tenant, there) if uuid else None
-    changed = differences.rows(opened.kind, compare(opened.kind, stored or {}, _prepared(session)))
-    result.data = [{"path": path, "old": old or None, "new": new or None} for path, old, new in changed]
-    if changed:
-        result.parts.append(Table(("Field", "Stored", "After save"), changed))
+    changed = compare(opened.kind, stored or {}, _prepared(session))
+    result.data = differences.data(opened.kind, changed)
+    if rows := differences.rows(opened.kind, changed):
+        result.parts.append(Table(("Field", "Stored", "After save"), rows))
     else:
         result.parts.append("Nothing would change.")
 
@@ -125,11 +126,11 @@ def _show_list(session: SessionState, command: Command, result: Result) -> None:
     documents = session.configuration.all(command.kind, session.tenant, session.cloud)
     result.data = documents
     engines = session.engines
-    parts = live.listing(session.configuration, engines, command.kind, documents)
+    parts, rows = live.listing(session.configuration, engines, command.kind, documents)
     result.parts += parts
     result.silent = engines.silent
     if command.kind in live.LIVE:
-        result.live = live.rows(parts)
+        result.live = rows
     transaction.mark(session, documents, result)
 
 
@@ -195,10 +196,11 @@ def _show_history(session: SessionState, command: Command, result: Result) -> No
     columns = ("version", "time", "user", "tenant", "action", "kind", "name", "line")
     with session.stored.snapshot() as store:
         found = store.log.last(100, session.tenants)
-    result.data = [asdict(commit) | {"version": commit.number, "time": str(commit.time)} for commit in found]
+    result.data = [asdict(commit) | {"version": commit.number} for commit in found]
     for entry in result.data:
         entry["line"] = SECRET if secret.suspected(entry["line"]) is not None else entry["line"]
-    rows = [[str(entry[name]) for name in columns] for entry in result.data]
+    shown = [entry | {"time": moment(entry["time"])} for entry in result.data]
+    rows = [[str(entry[name]) for name in columns] for entry in shown]
     result.parts.append(Table(tuple(name.capitalize() for name in columns), rows))
 
 

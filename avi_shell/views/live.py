@@ -16,6 +16,9 @@ from grammar import relations
 
 Report = Mapping[str, Any]
 Parts = list[Part]
+Listed = tuple[Parts, list[dict[str, Any]]]
+"""What to print of a list, and its rows for programs: cells by the names of their columns, in small letters with
+underscores; numbers are numbers, and null where they are not known."""
 
 UNAVAILABLE = "OPER_UNAVAIL"
 _NAMED = ("Name", "UUID")
@@ -29,7 +32,7 @@ _HOST = {True: "answers", False: "silent", None: ""}
 """Whether a server answers on its own address, whatever its VIP does; None: nobody asked."""
 
 
-def listing(configuration: Configuration, engines: Engines, segment: str, documents: Sequence[Document]) -> Parts:
+def listing(configuration: Configuration, engines: Engines, segment: str, documents: Sequence[Document]) -> Listed:
     """The list of a kind's objects, one row an object: by name, those of one name in the order in which they come."""
     documents = sorted(documents, key=lambda document: str(document.get("name", "")))
     if segment == "virtualservice":
@@ -39,25 +42,20 @@ def listing(configuration: Configuration, engines: Engines, segment: str, docume
     if segment == "pool":
         return _pools_listed(engines, documents)
     columns = _NAMED + _CLOUD if segment in relations.OF_A_CLOUD - _CLOUD_NOT_SHOWN else _NAMED
-    return [Table(columns, [_named(document, columns) for document in documents])]
+    table = Table(columns, [_named(document, columns) for document in documents])
+    return [table], _rows(table)
 
 
 LIVE = ("virtualservice", "serviceengine", "pool")
 """Kinds whose lists show what engines report."""
 
 
-def rows(parts: Parts) -> list[dict[str, str]]:
-    """The rows of a list for programs: cells by the names of their columns, in small letters with underscores."""
-    first, *others = [part for part in parts if isinstance(part, Table)]
-    found = [dict(zip(_keys(first), row, strict=True)) for row in first.rows]
-    for table in others:  # the same objects again
-        for one, row in zip(found, table.rows, strict=True):
-            one |= dict(zip(_keys(table), row, strict=True))
-    return found
+def _rows(table: Table) -> list[dict[str, Any]]:
+    return [dict(zip(_keys(table), row, strict=True)) for row in table.rows]
 
 
 def _keys(table: Table) -> list[str]:
-    return [column.lower().replace(" ", "_").replace("/s", "_per_second") for column in table.columns]
+    return [column.lower().replace(" ", "_") for column in table.columns]
 
 
 def _named(document: Document, columns: Sequence[str]) -> tuple[str, ...]:
@@ -70,7 +68,7 @@ def _cloud(document: Document) -> str:
     return reference_name(document.get("cloud_ref", "")) or DEFAULT_CLOUD
 
 
-def _virtual_services(configuration: Configuration, engines: Engines, documents: Sequence[Document]) -> Parts:
+def _virtual_services(configuration: Configuration, engines: Engines, documents: Sequence[Document]) -> Listed:
     live = engines.reports(STATES)
     rows = [
         (
@@ -86,29 +84,34 @@ def _virtual_services(configuration: Configuration, engines: Engines, documents:
         for document in documents
     ]
     columns = ("Name", "IP Address", "IP6 Address", "Services", "Cloud", "Oper State", "Type", "Parent")
-    parts: Parts = [Table(columns, rows)]
+    table = Table(columns, rows)
+    parts, told = Parts([table]), _rows(table)
     if any(report["services"] for report in live):
         from avi_shell.views.servicetables import traffic
 
-        parts.append(
-            traffic([(str(document["name"]), reported.services(document, live)) for document in documents], live)
-        )
+        found = [(str(document["name"]), reported.services(document, live)) for document in documents]
+        shown, rates = traffic(found, live)
+        parts.append(shown)
+        told = [one | more for one, more in zip(told, rates, strict=True)]
     parts += live.told()
-    return parts if live or live.doubtful else [*parts, no_engine(engines.directory)]
+    return parts if live or live.doubtful else [*parts, no_engine(engines.directory)], told
 
 
-def _pools_listed(engines: Engines, documents: Sequence[Document]) -> Parts:
+def _pools_listed(engines: Engines, documents: Sequence[Document]) -> Listed:
     live = engines.reports(STATES)
-    rows = []
+    rows, counts = [], list[dict[str, Any]]()
     for document in documents:
         found = [pool for _, pool in reported.pools(str(document.get("uuid")), live)]
-        servers = [server for pool in found[:1] for server in pool["servers"]]
-        up = f"{sum(s['state'] == 'up' for s in servers)} of {len(servers)}" if found else ""
+        count = reported.servers_up(found[0] if found else None)
+        up = f"{count['servers_up']} of {count['servers']}" if found else ""
+        counts.append(count)
         state = _best(pool["state"] for pool in found) or _unserved(document)
         state = _doubted(state) if live.doubtful else state
         rows.append((*_named(document, _NAMED), up, _cloud(document), state))
-    parts: Parts = [Table((*_NAMED, "Servers Up", *_CLOUD, "Oper State"), rows), *live.told()]
-    return parts if live or live.doubtful else [*parts, no_engine(engines.directory)]
+    table = Table((*_NAMED, "Servers Up", *_CLOUD, "Oper State"), rows)
+    parts: Parts = [table, *live.told()]
+    told = [one | count for one, count in zip(_rows(table), counts, strict=True)]
+    return parts if live or live.doubtful else [*parts, no_engine(engines.directory)], told
 
 
 def _addresses(configuration: Configuration, document: Document, field: str) -> list[str]:
@@ -154,7 +157,7 @@ def no_engine(directory: Path, committed: str = "") -> str:
     return client.no_engine(directory, committed)
 
 
-def _engines(engines: Engines, documents: Sequence[Document]) -> Parts:
+def _engines(engines: Engines, documents: Sequence[Document]) -> Listed:
     answers = engines.reports(NONE)
     live = {report["name"]: report for report in answers}
     stored = {str(document["name"]) for document in documents}
@@ -174,7 +177,8 @@ def _engines(engines: Engines, documents: Sequence[Document]) -> Parts:
         down = reported.STATES["unknown" if name in answers.silent or answers.fault else "down"]
         up = _engine_state(document, report) if report else down
         rows.append((name, str(group), ", ".join(addresses[:1]), _cloud(document), up))
-    parts: Parts = [Table(("Name", "SE Group", "Mgmt IP", "Cloud", "Oper State"), rows)]
+    table = Table(("Name", "SE Group", "Mgmt IP", "Cloud", "Oper State"), rows)
+    parts: Parts = [table]
     for name, report in sorted(live.items()):
         modes = ", ".join(f"{interface}: {mode}" for interface, mode in report["driver"]["interfaces"].items())
         parts.append(f"{name}: driver {report['driver']['name']}" + (f" ({modes})" if modes else ""))
@@ -185,7 +189,7 @@ def _engines(engines: Engines, documents: Sequence[Document]) -> Parts:
         if document.get("enable_state") == _KEEPS
     ]
     parts += answers.told()
-    return parts if live or answers.doubtful else [*parts, no_engine(engines.directory)]
+    return parts if live or answers.doubtful else [*parts, no_engine(engines.directory)], _rows(table)
 
 
 def _engine_state(document: Document, report: Report) -> str:

@@ -53,6 +53,13 @@ def pools(uuid: str, live: Iterable[Report]) -> list[tuple[str, Report]]:
     return [(r["name"], pool) for r in live for pool in r["pools"] if pool["uuid"] == uuid]
 
 
+def servers_up(pool: Report | None) -> dict[str, int | None]:
+    """How many servers of a pool are up, and how many there are; None where no engine tells."""
+    if pool is None:
+        return {"servers_up": None, "servers": None}
+    return {"servers_up": sum(one["state"] == "up" for one in pool["servers"]), "servers": len(pool["servers"])}
+
+
 def slow_servers(servers: Sequence[Report]) -> list[str]:
     """Of a pool's servers, those that answer probes much more slowly than is usual there."""
     told = {s["address"]: s.get("answers_in") for s in servers}  # older engines tell none

@@ -22,14 +22,13 @@ def summary(found: Sequence[tuple[str, Report]], reports: Sequence[Report]) -> t
     for engine, service in found:
         pool = next((pool for its, pool in reported.pools(service["pool_uuid"], reports) if its == engine), None)
         rates = service.get("rates")
-        up = servers_up(pool)
-        told.append({"service_engine": engine, **service, "servers_up": up})
+        told.append({"service_engine": engine, **service, **reported.servers_up(pool)})
         rows.append(
             (
                 engine,
                 f"{service['vip']}:{service['port']} {service['protocol']}",
                 reported.state(service["state"]),
-                up,
+                _up(pool),
                 *(reported.rate(rates[what] if rates else None) for what in ("packets", "flows")),
                 f"{service['packets']:,}",
             )
@@ -41,32 +40,28 @@ def summary(found: Sequence[tuple[str, Report]], reports: Sequence[Report]) -> t
     return [Table(head, rows), *parts], told
 
 
-def traffic(listed: Sequence[tuple[str, Sequence[tuple[str, Report]]]], reports: Sequence[Report]) -> Table:
-    """A row for each virtual service: its pool, servers that are up, and what comes in a second on all engines.
-    listed: their names and services."""
-    rows = []
+def traffic(
+    listed: Sequence[tuple[str, Sequence[tuple[str, Report]]]], reports: Sequence[Report]
+) -> tuple[Table, list[dict[str, Any]]]:
+    """A row for each virtual service, and the same for programs: its pool, servers that are up, and what comes in a
+    second on all engines. listed: their names and services."""
+    rows, told = [], list[dict[str, Any]]()
     for name, found in listed:
         uuids = {str(service["pool_uuid"]) for _, service in found if "pool_uuid" in service}  # older engines tell none
         all_pools = [pool for uuid in uuids for _, pool in reported.pools(uuid, reports)]
         best = max(all_pools, key=lambda pool: sum(one["state"] == "up" for one in pool["servers"]), default=None)
         rates = [rate for _, service in found if (rate := service.get("rates")) is not None]
-        paces = (reported.rate(sum(rate[what] for rate in rates) if rates else None) for what in ("packets", "flows"))
-        rows.append(
-            (
-                name,
-                next((service["pool"] for _, service in found if "pool" in service), "-"),
-                servers_up(best) or "-",
-                *paces,
-            )
-        )
-    return Table(("Name", "Pool", "Servers Up", "Packets/s", "Flows/s"), rows)
+        packets, flows = (sum(rate[what] for rate in rates) if rates else None for what in ("packets", "flows"))
+        pool = next((service["pool"] for _, service in found if "pool" in service), "-")
+        rows.append((name, pool, _up(best) or "-", reported.rate(packets), reported.rate(flows)))
+        paces = {"packets_per_second": packets, "flows_per_second": flows}
+        told.append({"name": name, "pool": pool, **reported.servers_up(best), **paces})
+    return Table(("Name", "Pool", "Servers Up", "Packets/s", "Flows/s"), rows), told
 
 
-def servers_up(pool: Report | None) -> str:
+def _up(pool: Report | None) -> str:
     """How many servers of a pool are up, of how many: "2 of 3 up"."""
-    if pool is None:
-        return ""
-    return f"{sum(server['state'] == 'up' for server in pool['servers'])} of {len(pool['servers'])} up"
+    return "{servers_up} of {servers} up".format_map(reported.servers_up(pool)) if pool is not None else ""
 
 
 def rates_of(reports: Sequence[Report], engine: str, service: Report) -> Mapping[str, float] | None:

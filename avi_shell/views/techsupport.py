@@ -130,7 +130,7 @@ class Archive:
 
     def _history(self) -> str:
         with self._stored.snapshot() as store:
-            commits = [asdict(commit) | {"time": str(commit.time)} for commit in store.log.last(COMMITS, None)]
+            commits = [asdict(commit) for commit in store.log.last(COMMITS, None)]
         for commit in commits:
             commit["line"] = SECRET if secret.suspected(commit["line"]) is not None else commit["line"]
         return _json(Mask(()).document(commits))

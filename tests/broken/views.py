@@ -6,6 +6,7 @@ from typing import Any
 
 from avi_shell.output.result import Result
 from avi_shell.session.session import Session
+from tests import numbers
 from tests.broken.world import ENGINE, VIP, World
 from tests.polling import until
 
@@ -21,6 +22,7 @@ class Views:
         result: Result = self._session.run(f"show {line}")
         assert result.ok, (line, result.error)
         assert result.parts, line
+        assert not list(numbers.as_text(result.data if result.kind == "" else result.live)), line
         return result.data if result.live is None else result.live
 
     def engine(self, word: str) -> list[dict[str, Any]]:
@@ -37,8 +39,9 @@ class Views:
 
     def _of_services(self) -> None:
         (listed,) = self.shown("virtualservice")
-        count = f"{len(self._up)} of {len(self._up) + 1} up"
-        assert (listed["pool"], listed["servers_up"], listed["packets_per_second"]) == ("p1", count, "0.0")
+        count, of = len(self._up), len(self._up) + 1
+        told = [listed[name] for name in ("pool", "servers_up", "servers", "packets_per_second")]
+        assert told == ["p1", count, of, 0.0]
         (summary,) = self.shown("virtualservice vs1 summary")
         assert (summary["servers_up"], summary["rates"]["packets"], summary["state"]) == (count, 0.0, "up")
         (connections,) = self.shown("virtualservice vs1 connections")
