@@ -129,8 +129,8 @@ def instance(state: Path, name: str) -> str:
 def left(state: Path) -> list[str]:
     """The engines of a state directory whose forwarding is in the kernel, or in memory, whether or not they run."""
     end = f"-{_digest(state)}"
-    found = {entry.name for place in KEPT for entry in place.glob(f"*{end}")}
-    return sorted(name.removesuffix(end) for name in found)
+    found = {entry.name.removesuffix(end) for place in KEPT for entry in place.glob(f"*{end}")}
+    return sorted(found - {f"dpdk-{name}" for name in found})  # DPDK's driver pins what steers frames to it, too
 
 
 def start_command(state: Path) -> str:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
-from dataplane import plan
+from dataplane import client, plan
+from dataplane.client import instance
+from dataplane.drivers import selection
 from dataplane.forwarding.devices import AF_PACKET, AF_XDP
 from dataplane.lab.laboratory import Lab
+from dataplane.lab.namespaces import inside
 from dataplane.lab.standstill import Witness
+from dataplane.lab.topology import ENGINE
 from tests.dpdk.conftest import BACK, forwarders
 from tests.lab import plans
 from tests.lab.test_demo import avi_lab
@@ -87,3 +93,36 @@ def test_a_killed_forwarder_is_back_soon_and_keeps_flows_and_counters(sockets: s
         print(event)
         (seconds,) = re.findall(r"another one took over ([0-9.]+) s later", event)
         assert float(seconds) <= max(BACK, start / 2) + stood
+
+
+DRIVERS = {"xdp": ("xdp", "eth0"), "af_xdp": ("dpdk", "af_xdp:eth0"), "af_packet": ("dpdk", "af_packet:eth0")}
+
+
+@pytest.mark.parametrize(
+    ("former", "then"),
+    [("xdp", "af_xdp"), ("af_xdp", "xdp"), ("af_xdp", "af_packet"), ("af_packet", "af_xdp")],
+)
+def test_an_engine_that_starts_on_another_driver_ends_what_a_killed_run_left(former: str, then: str) -> None:
+    with plans.new_lab("l2_dsr", "xdp") as lab:
+        name, end = lab.topology.engine_name, f"*-{instance(lab.state, '').lstrip('-')}"
+        lab.driver, lab.interface = DRIVERS[former]
+        plans.start(lab)
+        lab.stop_engine(signal.SIGKILL)
+        assert client.left(lab.state) == [name]
+        lab.driver, lab.interface = DRIVERS[then]
+        lab.start_engine()
+        lab.wait(lambda: set(lab.servers().values()) == {"up"}, "servers to be up again")
+        assert {answer.error for answer in lab.ask(PORTS[:50])} == {""}
+        assert lab.stop_engine() == 0
+        assert [path for place in client.KEPT for path in place.glob(end)] == []
+        assert lab.hosts[ENGINE].call("nft", "list", "tables", "netdev") == ""
+
+
+def test_an_engine_that_is_given_no_interface_takes_its_own_again() -> None:
+    with running(AF_XDP) as lab:
+        index = inside(lab.hosts[ENGINE], lambda: socket.if_nametoindex("eth0"))
+        lab.stop_engine(signal.SIGKILL)
+        mine = instance(lab.state, lab.topology.engine_name)
+        assert inside(lab.hosts[ENGINE], partial(selection.holder, mine, index)) is None
+        other = inside(lab.hosts[ENGINE], partial(selection.holder, "other", index))
+        assert str(other) == f"what service engine {lab.topology.engine_name} of {lab.state} left to the kernel"

@@ -27,7 +27,9 @@ from dataplane.drivers.maps.ringcapture import RingCapture
 from dataplane.drivers.maps.slowcapture import SlowCapture
 from dataplane.drivers.maps.slowframes import SlowFrames
 from dataplane.drivers.maps.tables import MapTables
+from dataplane.drivers.pcap import hostguard
 from dataplane.drivers.pcap.hostguard import HostGuard
+from dataplane.drivers.xdp import pins
 from dataplane.drivers.xdp.pins import Pins
 from dataplane.drivers.xdp.slowpath import Sender
 from dataplane.errors import DriverError
@@ -81,7 +83,8 @@ class DpdkDriver(MapHolder):
         self._closing.append(self._tables.close)
         kinds = {device.kind for device in self._devices.values() if not device.whole}
         found = self._tables.interfaces if kinds else {}
-        self._steering = Steering(Pins(f"dpdk-{instance}", state)) if AF_XDP in kinds else None
+        _remove_other_kinds(instance, kinds)
+        self._steering = Steering(Pins(pins.steering(instance), state)) if AF_XDP in kinds else None
         if self._steering is not None:
             self._closing.append(partial(self._steering.close, keep=True))
         self._guard = _guard(instance, found.values(), self._tables.values.vips) if AF_PACKET in kinds else None
@@ -267,7 +270,9 @@ class DpdkDriver(MapHolder):
         if device.kind == AF_XDP and self._steering is not None:
             place = self._steering.put_interface(interface)
             port = replace(port, xsks=str(self._steering.sockets), first=place)
-        elif self._guard is not None:
+        elif self._steering is not None:  # a former run's: without a socket it would drop what is for VIPs
+            self._steering.remove_interface(interface.index)
+        if device.kind == AF_PACKET and self._guard is not None:
             self._guard.put_interface(interface)
         self.forwarder.add(port)
 
@@ -284,10 +289,20 @@ class DpdkDriver(MapHolder):
             self._faults.append(f"a frame was not cut up for its tunnel: {exc!r}")
 
 
+def _remove_other_kinds(instance: str, kinds: Collection[str]) -> None:
+    """End what a former run kept for sockets of kinds that this one has none of: its steering drops what is for VIPs
+    where no socket takes it. Raises DriverError."""
+    if AF_XDP not in kinds:
+        pins.remove(pins.steering(instance))
+    if AF_PACKET not in kinds:
+        with suppress(DriverError):  # without nftables there is no table
+            hostguard.remove(pins.steering(instance))
+
+
 def _guard(instance: str, found: Iterable[Interface], vips: Collection[bytes]) -> HostGuard:
     """Keeps the host off VIPs; what a former engine left goes on doing so meanwhile. Raises DriverError."""
     named = []
     for interface in found:
         with suppress(OSError):
             named.append(replace(interface, name=socket.if_indextoname(interface.index)))
-    return HostGuard(f"dpdk-{instance}", named, vips)
+    return HostGuard(pins.steering(instance), named, vips)

@@ -67,7 +67,7 @@ def occupied(instance: str, interfaces: Mapping[str, int], how: How) -> DriverEr
     from dataplane.drivers.xdp import attachment
 
     steered = {name: index for name, index in interfaces.items() if _device(how, name).kind == AF_XDP}
-    return attachment.occupied(_pinned(instance), steered)
+    return attachment.occupied(instance, steered)
 
 
 def start(
@@ -94,9 +94,9 @@ def remove(instance: str) -> list[KernelObject]:
     from dataplane.drivers.xdp import pins
 
     found = folder.remove(instance)
-    found += pins.remove(_pinned(instance))
+    found += pins.remove(pins.steering(instance))
     with suppress(DriverError):  # without nftables there is no table
-        found += hostguard.remove(_pinned(instance))
+        found += hostguard.remove(pins.steering(instance))
     for name in twin.of(instance):
         found.append(KernelObject(INTERFACE, name))
         twin.remove(name)
@@ -123,8 +123,3 @@ def _device(how: How, name: str) -> Device:
     """An interface's device; AF_XDP sockets where nothing else is said."""
     there = how.devices.get(name)
     return there if there is not None and there.kind else Device(AF_XDP, name, name)
-
-
-def _pinned(instance: str) -> str:
-    """The name of an instance among those that have pins and nftables tables: drivers keep them apart."""
-    return f"dpdk-{instance}"

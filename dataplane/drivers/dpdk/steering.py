@@ -16,14 +16,14 @@ from dataplane.bpf.programs import Program
 from dataplane.drivers.maps import layout
 from dataplane.drivers.xdp.attachment import Attachments
 from dataplane.drivers.xdp.keeper import XdpKeeper
-from dataplane.drivers.xdp.pins import Pins
+from dataplane.drivers.xdp.pins import SOCKETS, Pins
 from dataplane.errors import DriverError
 from dataplane.forwarding.program import STEER
 from dataplane.forwarding.values import Interface, Vip
 from dataplane.kernel.objects import Owner
 
 PROGRAM = "steer"
-INTERFACES, VIPS, SOCKETS = "interfaces", "vips", "sockets"
+INTERFACES, VIPS = "interfaces", "vips"
 NAMES = (INTERFACES, VIPS, SOCKETS)
 VERSION = 1
 """Of what stands in the maps. Those of another version are not adopted."""

@@ -27,7 +27,10 @@ from dataplane.kernel.objects import PIN, KernelObject
 from dataplane.runtime import locks
 
 LINK = "link-"
+SOCKETS = "sockets"
+"""The pin that the DPDK driver's steering has beside its links, and no other program of ours."""
 _STATE = "state"
+_STEERING = "dpdk-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +143,15 @@ def remove(instance: str) -> list[KernelObject]:
         pins.close()
 
 
+def steering(instance: str) -> str:
+    """The name under which an instance's DPDK driver pins what steers frames to it: drivers keep their pins apart."""
+    return f"{_STEERING}{instance}"
+
+
 def own_programs(instance: str) -> set[int]:
-    """The ids of the programs that this instance's links attach."""
-    return _programs(root(instance))
+    """The ids of the programs that this instance's links attach, whichever driver's: the one that starts ends what the
+    other one left."""
+    return _programs(root(instance)) | _programs(root(steering(instance)))
 
 
 def holder(program: int) -> Holder | None:
@@ -182,6 +191,8 @@ def _programs(folder: Path) -> set[int]:
 def _holder(folder: Path) -> Holder:
     name = re.sub(r"%([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), folder.name)
     name = re.sub(r"-[0-9a-f]{12}$", "", name)
+    if any((layout / SOCKETS).exists() for layout in _layouts(folder)):
+        name = name.removeprefix(_STEERING)
     state = None
     with suppress(OSError):
         state = (folder / _STATE).readlink()
