@@ -21,9 +21,19 @@ import pytest
 
 from tests import forked, scheduling
 from tests.examples import USUAL, WANTED
-from tests.scheduling import pytest_collection_modifyitems, pytest_runtest_protocol, pytest_xdist_make_scheduler
+from tests.scheduling import (
+    pytest_collection,
+    pytest_collection_modifyitems,
+    pytest_runtest_protocol,
+    pytest_xdist_make_scheduler,
+)
 
-__all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol", "pytest_xdist_make_scheduler"]
+__all__ = [
+    "pytest_collection",
+    "pytest_collection_modifyitems",
+    "pytest_runtest_protocol",
+    "pytest_xdist_make_scheduler",
+]
 
 MARK = "AVI_TEST_RUN"
 # Tests start hundreds of programs of ours. Where the environment forbids Python to keep what it compiled, each of them

@@ -70,11 +70,14 @@ def test_a_program_at_a_terminal_hears_what_is_typed_there_and_that_it_is_closed
         ours, its = os.openpty()
         with popen(waiting, stdin=its, stdout=its, stderr=its, start_new_session=True) as process:
             os.close(its)
-            until(partial(_leads, process.pid, ours))
-            os.write(ours, typed)
-            if not typed:
-                os.close(ours)
-            assert process.wait(60) == -ends
+            try:
+                until(partial(_leads, process.pid, ours))
+                os.write(ours, typed)
+                if not typed:
+                    os.close(ours)
+                assert process.wait(60) == -ends
+            finally:
+                process.kill()
         if typed:
             os.close(ours)
 
