@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataplane import plan
+from dataplane.engine.engine import Engine
+from dataplane.forwarding import translate
+from dataplane.forwarding.driver import Asked
 
 NONE, STATES = "none", "states"
 """Of none; of all, but of each its state alone."""
@@ -45,6 +48,14 @@ class Aspect:
         if self._about != STATES:
             return list(told)
         return [_brief(one, "uuid", "servers") for one in told]
+
+
+def asked(engine: Engine, chosen: Sequence[plan.Service], *, servers: bool = True) -> Asked | None:
+    """Whose counters tell of services. servers: and of their pools' servers."""
+    if servers and len(chosen) == len(engine.services):
+        return None
+    pools = dict.fromkeys(service.pool_uuid for service in chosen if servers)
+    return Asked(list(map(translate.key, chosen)), [name for uuid in pools for name in engine.pools.names(uuid)])
 
 
 def _brief(report: Mapping[str, Any], *names: str) -> dict[str, Any]:

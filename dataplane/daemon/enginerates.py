@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from dataplane.daemon.aspect import Aspect
+from dataplane.daemon.aspect import Aspect, asked
 from dataplane.engine.engine import Engine
 from dataplane.forwarding import handshakes, poolnames, translate
+from dataplane.forwarding.driver import Asked
 from dataplane.forwarding.values import Counters, HandshakeTally, Tally
 from dataplane.runtime.turns import Turns
 
@@ -21,8 +22,7 @@ SPARED = 50
 LEAST = 1.0
 """Seconds that a rate is of, at least."""
 MOST = 5_000
-"""Services and servers of which counters are kept; of more there are no rates. Probes wait while they are read, 1.6 µs
-each."""
+"""Services and servers of which counters are kept; of more there are no rates."""
 AT_ONCE = 200
 """Servers whose rates are reckoned before others have the loop."""
 FLOWS = (1 << 32) // handshakes.SAMPLED_BELOW
@@ -30,11 +30,14 @@ FLOWS = (1 << 32) // handshakes.SAMPLED_BELOW
 
 
 class EngineRates:
-    """The rates of an engine. read: the driver's counters; many: of how many services and servers they are; clock:
-    seconds that nobody moves."""
+    """The rates of an engine. read: the driver's counters, in pieces; many: of how many services and servers they are;
+    clock: seconds that nobody moves."""
 
     def __init__(
-        self, read: Callable[[], Counters], many: Callable[[], int], clock: Callable[[], float] = time.monotonic
+        self,
+        read: Callable[[Asked | None], Iterator[Counters]],
+        many: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read, self._many, self._clock = read, many, clock
         self._kept: list[tuple[float, Counters]] = []  # at most two, the older first
@@ -44,12 +47,16 @@ class EngineRates:
         await asyncio.sleep(LEAST)
         while True:
             begun = time.process_time()
-            self.keep()
+            await self.keep()
             await asyncio.sleep(max(EVERY, SPARED * (time.process_time() - begun)))
 
-    def keep(self) -> None:
+    async def keep(self) -> None:
         """Keep the counters of this moment."""
-        self._kept = [*self._kept[-1:], (self._clock(), self._read())] if self._many() <= MOST else []
+        if self._many() > MOST:
+            self._kept = []
+            return
+        now = self._clock()
+        self._kept = [*self._kept[-1:], (now, await Turns().last(self._read(None)))]
 
     async def report(self, engine: Engine, aspect: Aspect) -> dict[str, Any] | None:
         """Rates of the services and servers that an aspect is about; None where nothing was kept a second ago.
@@ -62,9 +69,9 @@ class EngineRates:
         kept = next(((at, one) for at, one in reversed(self._kept) if now - at >= LEAST), None)
         if kept is None:
             return None
-        counters, turns = self._read(), Turns()
+        chosen, turns = aspect.of(engine.services), Turns()
+        counters = await turns.last(self._read(asked(engine, chosen, servers=not aspect.brief)))
         seconds, before = now - kept[0], kept[1]
-        chosen = aspect.of(engine.services)
         pools = {service.pool_uuid for service in chosen}
         servers: dict[str, dict[str, dict[str, float]]] = {}
         for number, ((name, address), tally) in enumerate(counters.servers.items()):

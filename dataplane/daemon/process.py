@@ -200,7 +200,7 @@ class Daemon:
                 return {"bgp": speaker.report(), "following": following.report(), "membership": membership}
 
             capturing = Capturing(engine, self._settings.state)
-            rates = EngineRates(engine.driver.counters, lambda: len(engine.services) + engine.index.size)
+            rates = EngineRates(engine.driver.counters_in_pieces, lambda: len(engine.services) + engine.index.size)
             requests = Requests(
                 engine, self._reason, self._source.wake, lambda: self._source.unconfirmed, beside, capturing, rates
             )

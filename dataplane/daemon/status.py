@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from dataplane import plan
-from dataplane.daemon.aspect import WHOLE, Aspect
+from dataplane.daemon.aspect import WHOLE, Aspect, asked
 from dataplane.engine import operstate
 from dataplane.engine.engine import Engine
 from dataplane.engine.handshakewatch import Key
@@ -91,7 +91,8 @@ async def report(
     """
     version, services, chosen = engine.version, dict(sorted(engine.services.items())), aspect.of(engine.services)
     wanted, turns = dict.fromkeys(service.pool_uuid for service in chosen), Turns()
-    counters = await turns.last(engine.driver.counters_in_pieces(_asked(engine, aspect, chosen)))
+    whose = Asked() if aspect.brief else asked(engine, chosen)
+    counters = await turns.last(engine.driver.counters_in_pieces(whose))
     now = engine.clock.now()
     pools: dict[str, dict[str, plan.Service]] = {}
     for service in services.values() if chosen else ():
@@ -141,16 +142,6 @@ async def report(
         "dropped": {reason: n for reason, n in counters.dropped.items() if n},
         "events": [event.data() for event in engine.events.newest(EVENTS)],
     }
-
-
-def _asked(engine: Engine, aspect: Aspect, chosen: Sequence[plan.Service]) -> Asked | None:
-    """Whose counters a report tells."""
-    if aspect.brief or not chosen:
-        return Asked()
-    if len(chosen) == len(engine.services):
-        return None
-    pools = dict.fromkeys(service.pool_uuid for service in chosen)
-    return Asked(list(map(translate.key, chosen)), [name for uuid in pools for name in engine.pools.names(uuid)])
 
 
 def _vip(engine: Engine, vip: Vip) -> dict[str, Any]:

@@ -167,13 +167,10 @@ class Driver(Tables, Protocol):
     def prune(self) -> None:
         """Called once after start, when all of the plan is put: drop adopted entries that were not put again."""
 
-    def counters(self) -> Counters:
-        """A snapshot of the counters, in one go."""
-
     def counters_in_pieces(self, asked: Asked | None = None) -> Iterator[Counters]:
-        """The same a piece at a time, of some milliseconds each; others may do anything between two. What is yielded is
-        always the same, with more in it, and has all at the end. Each counter is read once. asked: whose counters are
-        to be told of beside those of all, None: everybody's; it costs as much as they are."""
+        """The counters, a piece at a time, of some milliseconds each; others may do anything between two. What is
+        yielded is always the same, with more in it, and has all at the end. Each counter is read once. asked: whose
+        counters are to be told of beside those of all, None: everybody's; it costs as much as they are."""
 
     def handshakes(self) -> HandshakeCounts:
         """A snapshot of the handshake counters alone. For any thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from dataplane.daemon import enginerates
 from dataplane.daemon.aspect import STATES, WHOLE, Aspect
 from dataplane.daemon.enginerates import EngineRates
 from dataplane.forwarding import translate
+from dataplane.forwarding.driver import Asked
 from dataplane.forwarding.values import Counters, HandshakeTally, Tally
 
 from ..packets.world import ip
@@ -17,7 +19,8 @@ from .test_impact import server, service
 
 SERVICE = service(server(1))
 KEY, MEMBER = translate.key(SERVICE), ("pool-1", ip("10.0.0.1"))
-ENGINE = cast(Any, SimpleNamespace(services={SERVICE.key: SERVICE}))
+POOLS = SimpleNamespace(names=lambda uuid: [uuid])
+ENGINE = cast(Any, SimpleNamespace(services={SERVICE.key: SERVICE}, pools=POOLS))
 
 
 def counters(packets: int, flows: int = 0, dropped: int = 0) -> Counters:
@@ -30,11 +33,16 @@ def counters(packets: int, flows: int = 0, dropped: int = 0) -> Counters:
 class Clock:
     def __init__(self) -> None:
         self.now, self.counters = 0.0, counters(0)
-        self.rates = EngineRates(lambda: self.counters, lambda: 2, lambda: self.now)
+        self.asked: list[Asked | None] = []
+        self.rates = EngineRates(self.read, lambda: 2, lambda: self.now)
+
+    def read(self, asked: Asked | None) -> Iterator[Counters]:
+        self.asked.append(asked)
+        yield self.counters
 
     def keep(self, now: float, seen: Counters) -> None:
         self.now, self.counters = now, seen
-        self.rates.keep()
+        asyncio.run(self.rates.keep())
 
     def told(self, now: float, seen: Counters, aspect: Aspect = WHOLE) -> dict[str, Any] | None:
         self.now, self.counters = now, seen
@@ -76,6 +84,7 @@ def test_lists_and_others_pay_for_no_servers_and_very_many_have_no_rates(monkeyp
     other = clock.told(2, counters(2), Aspect("pool-2"))
     assert other is not None
     assert (other["servers"], other["services"]) == ({}, {})
+    assert clock.asked == [None, Asked([KEY], []), Asked([], [])]
     monkeypatch.setattr(enginerates, "MOST", 1)
     clock.keep(3, counters(3))
     assert clock.told(9, counters(9)) is None

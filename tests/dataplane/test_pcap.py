@@ -21,7 +21,7 @@ from dataplane.drivers.pcap.driver import QUIET, PcapDriver
 from dataplane.drivers.pcap.nativemover import NativeMover
 from dataplane.drivers.pcap.pythonmover import PythonMover
 from dataplane.forwarding import decision, dropreasons
-from dataplane.forwarding.driver import Driver, Tables
+from dataplane.forwarding.driver import Driver, Tables, whole
 from dataplane.forwarding.values import Counters, Interface, Tally, Target, Vip
 from dataplane.native.decision import library
 
@@ -63,7 +63,7 @@ class OnWires:
 
     def wait(self, condition: Callable[[Counters], bool]) -> None:
         """Until the counters say so."""
-        until(lambda: condition(self.driver.counters()))
+        until(lambda: condition(whole(self.driver.counters_in_pieces())))
 
 
 @dataclass
@@ -138,7 +138,7 @@ def test_case_on_the_wire(row: Case, bench: OnWires) -> None:
     while bench.arrives(ETH0.index) != to(WEB1, tcp(sport=1233)).frames[0]:
         pass
     bench.drain()
-    before = bench.driver.counters()
+    before = whole(bench.driver.counters_in_pieces())
     wire.send(row.frame)
     for expected in row.expected.frames:
         assert counted_from_zero(bench.arrives(row.expected.interface)) == counted_from_zero(expected)
@@ -150,7 +150,7 @@ def test_case_on_the_wire(row: Case, bench: OnWires) -> None:
     # What is sent after it comes back, and nothing came before.
     wire.send(frame(tcp(sport=1234), dst=row.interface.mac))
     assert bench.arrives(ETH0.index) == to(WEB1, tcp(sport=1234)).frames[0]
-    after = bench.driver.counters()
+    after = whole(bench.driver.counters_in_pieces())
     if row.expected == Expected(decision.HOST):
         assert (after.dropped, after.answered) == (before.dropped, before.answered)
     assert all(bench.silent(interface.index) for interface in WORLD.interfaces)
@@ -176,7 +176,7 @@ def test_counters_and_their_end(bench: Bench) -> None:
     bench.arrives(ETH0.index)
     bench.wait(lambda now: now.services.get(key.key) == Tally(1, 40))
     driver.remove_service(key.key)
-    assert key.key not in driver.counters().services
+    assert key.key not in whole(driver.counters_in_pieces()).services
     driver.put_service(key)
 
 
@@ -195,10 +195,10 @@ def test_what_comes_faster_than_it_is_taken_is_counted(bench: Bench) -> None:
     def handled(now: Counters) -> int:
         return now.services.get(key, Tally()).packets
 
-    before = bench.driver.counters()
+    before = whole(bench.driver.counters_in_pieces())
     crowd(bench, frame(tcp()))
     bench.wait(lambda now: handled(now) - handled(before) + now.dropped.get(dropreasons.OVERRUN, 0) == CROWD)
-    assert bench.driver.counters().dropped[dropreasons.OVERRUN] == 500
+    assert whole(bench.driver.counters_in_pieces()).dropped[dropreasons.OVERRUN] == 500
     until(lambda: bench.silent(ETH0.index))
 
 
@@ -208,22 +208,22 @@ def test_a_drop_is_counted_for_its_service_until_that_goes(bench: Bench) -> None
     def dropped(now: Counters) -> int:
         return now.service_drops.get(service.key, {}).get("no_server", 0)
 
-    before = bench.driver.counters()
+    before = whole(bench.driver.counters_in_pieces())
     bench.wires[ETH0.index].send(frame(tcp(443)))
     bench.wait(lambda now: dropped(now) == dropped(before) + 1)
-    assert bench.driver.counters().dropped["no_server"] == before.dropped.get("no_server", 0) + 1
+    assert whole(bench.driver.counters_in_pieces()).dropped["no_server"] == before.dropped.get("no_server", 0) + 1
     bench.driver.remove_service(service.key)
-    assert service.key not in bench.driver.counters().service_drops
+    assert service.key not in whole(bench.driver.counters_in_pieces()).service_drops
     bench.driver.put_service(service)
 
 
 def test_the_hosts_own_frames_do_not_crowd_it(bench: Bench) -> None:
     until(lambda: bench.driver._unfiltered is None)  # the filters follow when VIPs are quiet
-    before = bench.driver.counters()
+    before = whole(bench.driver.counters_in_pieces())
     crowd(bench, frame(tcp(dst="203.0.113.1")))
     bench.wires[ETH0.index].send(frame(tcp(sport=77)))
     assert bench.arrives(ETH0.index) == to(WEB1, tcp(sport=77)).frames[0]
-    assert bench.driver.counters().dropped == before.dropped
+    assert whole(bench.driver.counters_in_pieces()).dropped == before.dropped
 
 
 def guarded(bench: Bench) -> bool:
@@ -299,9 +299,9 @@ def test_real_tcp_with_offloads_arrives_whole(native: bool, tmp_path: Path) -> N
                 assert sink.stdout.readline() == b"ready\n"
                 client.run(lambda: _send(data))
                 assert int(sink.stdout.readline()) == len(data)
-            segments = sum(t.packets for t in driver.counters().services.values())
+            segments = sum(t.packets for t in whole(driver.counters_in_pieces()).services.values())
             assert segments < len(data) / 1460, "whole frames of many segments were expected"
-            size = sum(t.bytes for t in driver.counters().services.values())
+            size = sum(t.bytes for t in whole(driver.counters_in_pieces()).services.values())
             assert size > len(data) + 40 * segments, "all bytes of the large packets are counted"
         finally:
             engine.run(lambda: driver.close(keep=False))
@@ -365,7 +365,7 @@ def curse(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> tuple[bytes, str]:
 
 def test_a_frame_that_meets_a_mistake_stops_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     wire, (cursed, reason) = bench.wires[ETH0.index], curse(bench, monkeypatch)
-    before = bench.driver.counters().dropped.get(reason, 0)
+    before = whole(bench.driver.counters_in_pieces()).dropped.get(reason, 0)
     for data in (cursed, frame(tcp(sport=1234)), cursed, frame(tcp(sport=1234))):
         wire.send(data)
     for _ in range(2):

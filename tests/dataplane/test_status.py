@@ -189,7 +189,7 @@ def test_a_report_asks_for_the_counters_of_what_it_tells() -> None:
         for about in ("", NONE, STATES, "other", "others"):
             await status.report(site.engine, Aspect(about))
         of_one = Asked([translate.key(other)], ["others"])
-        assert asked == [None, Asked(), Asked(), of_one, of_one]
+        assert asked == [None, Asked([], []), Asked(), of_one, of_one]
 
     on_site(job, Asking())
 

@@ -20,7 +20,7 @@ from dataplane.drivers.xdp import attachment, pins
 from dataplane.drivers.xdp.driver import OBJECT
 from dataplane.errors import DriverError
 from dataplane.forwarding import rewrite
-from dataplane.forwarding.driver import NOTHING_FOUND
+from dataplane.forwarding.driver import NOTHING_FOUND, whole
 from dataplane.forwarding.values import UDP, Service, ServiceKey, Tally, Vip
 from dataplane.network import xdpfeatures
 from dataplane.plan import MODES
@@ -65,7 +65,7 @@ def test_frames_leave_by_the_same_and_by_the_other_interface(two: Wire, name: st
             assert all(f[6:12] == two.interfaces[at].mac for f in by_server[server])
         queries = sorted(two.query(sport)[14:] for sport in range(1000, 1100))
         assert sorted(f[14:] for f in received) == queries
-        counters = driver.counters()
+        counters = whole(driver.counters_in_pieces())
         assert counters.services == {ServiceKey(ip(VIP), UDP, 53, 53): Tally(100, 2900)}
         assert counters.servers == {
             ("pool", ip(server)): Tally(len(got), 29 * len(got)) for server, got in by_server.items()
@@ -88,8 +88,8 @@ def test_arp_is_answered_and_drops_are_counted(two: Wire, name: str) -> None:
         two.balancer.run(lambda: driver.put_vip(Vip(ip(VIP), True, True)))
         two.send(two.query(2))
         two.receive(1)
-        assert driver.counters().dropped["vip_down"] == 1
-        assert driver.counters().answered == 1
+        assert whole(driver.counters_in_pieces()).dropped["vip_down"] == 1
+        assert whole(driver.counters_in_pieces()).answered == 1
     finally:
         driver.close(keep=False)
 
@@ -103,7 +103,7 @@ def test_a_link_without_native_xdp_makes_all_generic(name: str) -> None:
             for sport in range(20):
                 slow.send(slow.query(sport))
             assert {f[:6] for f in slow.receive(20)} == {address for _, address in SERVERS.values()}
-            assert sum(t.packets for t in driver.counters().servers.values()) == 20
+            assert sum(t.packets for t in whole(driver.counters_in_pieces()).servers.values()) == 20
         finally:
             driver.close(keep=False)
 
@@ -135,7 +135,7 @@ def test_frames_of_9000_bytes(mode: str, jumbo: Wire, name: str) -> None:
         assert {len(frame) for frame in received} == {9014}
         assert {frame[14 + rewrite.overhead(mode) :] for frame in received} == queries
         assert {frame[:6] for frame in received} == {address for _, address in SERVERS.values()}
-        assert not any(driver.counters().dropped.values())
+        assert not any(whole(driver.counters_in_pieces()).dropped.values())
     finally:
         driver.close(keep=False)
 
@@ -219,8 +219,8 @@ def test_a_killed_daemon_loses_no_frame_and_is_succeeded(two: Wire, name: str) -
                 two.balancer.run(driver.prune)
         assert sorted(two.receive(100)) == sorted(before)
         assert driver.modes() == {"v0": "native", "v1": "native"}
-        assert driver.counters().services == {ServiceKey(ip(VIP), UDP, 53, 53): Tally(300, 8700)}
-        assert driver.counters().answered == 1
+        assert whole(driver.counters_in_pieces()).services == {ServiceKey(ip(VIP), UDP, 53, 53): Tally(300, 8700)}
+        assert whole(driver.counters_in_pieces()).answered == 1
     finally:
         driver.close(keep=False)
 
@@ -238,15 +238,15 @@ def test_what_the_plan_no_longer_has_goes_with_prune(two: Wire, name: str) -> No
         two.balancer.run(lambda: second.put_interface(two.interfaces[0]))
         two.balancer.run(second.prune)
         assert second.modes() == {"v0": "native"}
-        assert second.counters().services == {}
-        assert second.counters().servers == {}
+        assert whole(second.counters_in_pieces()).services == {}
+        assert whole(second.counters_in_pieces()).servers == {}
         index = two.interfaces[1].index
         assert two.balancer.run(lambda: links.attached(index)) is None
         assert not (pin_folder(name) / LAYOUT / f"link-{index}").exists()
         two.put(second, FIRST)
         two.send(two.query(1))
         assert len(two.receive(1, at=0)) == 1
-        assert second.counters().services == {ServiceKey(ip(VIP), UDP, 53, 53): Tally(1, 29)}
+        assert whole(second.counters_in_pieces()).services == {ServiceKey(ip(VIP), UDP, 53, 53): Tally(1, 29)}
     finally:
         second.close(keep=False)
 
@@ -284,7 +284,7 @@ def test_a_newer_program_takes_over_without_a_gap(
         two.put(new)
         two.send(two.query(1))
         two.receive(1)
-        assert new.counters().services[ServiceKey(ip(VIP), UDP, 53, 53)].packets == 1
+        assert whole(new.counters_in_pieces()).services[ServiceKey(ip(VIP), UDP, 53, 53)].packets == 1
     finally:
         new.close(keep=False)
 

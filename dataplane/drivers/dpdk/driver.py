@@ -36,7 +36,7 @@ from dataplane.errors import DriverError
 from dataplane.forwarding import decision
 from dataplane.forwarding.capture import Capture, Wanted
 from dataplane.forwarding.devices import AF_PACKET, AF_XDP, PCI, Device
-from dataplane.forwarding.driver import RECENT, Asked, OffloadingSender, Sending, Trace, whole
+from dataplane.forwarding.driver import RECENT, Asked, OffloadingSender, Sending, Trace
 from dataplane.forwarding.dropreasons import OVERRUN
 from dataplane.forwarding.tracking import Flow
 from dataplane.forwarding.values import Counters, Interface, Vip
@@ -182,10 +182,6 @@ class DpdkDriver(MapHolder):
             self._steering.keep_vips(list(self._tables.values.vips))
         for index in self.forwarder.ports().keys() - self._tables.interfaces.keys():
             self.forwarder.remove(index)
-
-    def counters(self) -> Counters:
-        """A snapshot."""
-        return whole(self.counters_in_pieces())
 
     def counters_in_pieces(self, asked: Asked | None = None) -> Iterator[Counters]:
         """The counters, with the frames that came while there was no room for them."""

@@ -33,7 +33,6 @@ from dataplane.forwarding.driver import (
     OffloadingSender,
     Sending,
     Trace,
-    whole,
 )
 from dataplane.forwarding.dropreasons import MISTAKEN, OVERRUN
 from dataplane.forwarding.tracking import Flow
@@ -176,10 +175,6 @@ class PcapDriver:
 
     def prune(self) -> None:
         """Nothing is left over from a former run: its table was replaced at the start."""
-
-    def counters(self) -> Counters:
-        """A snapshot."""
-        return whole(self.counters_in_pieces())
 
     def counters_in_pieces(self, asked: Asked | None = None) -> Iterator[Counters]:
         """The counters, with what the kernel dropped in front of the sockets."""

@@ -31,7 +31,7 @@ from dataplane.drivers.xdp.sending import SendingWatch
 from dataplane.drivers.xdp.slowpath import Sender, SlowPath
 from dataplane.drivers.xdp.tracing import TracingLinks
 from dataplane.errors import DriverError
-from dataplane.forwarding.driver import Asked, OffloadingSender, Sending, Trace, whole
+from dataplane.forwarding.driver import Asked, OffloadingSender, Sending, Trace
 from dataplane.forwarding.dropreasons import TX_LOST
 from dataplane.forwarding.program import DSR
 from dataplane.forwarding.tracking import Flow
@@ -172,10 +172,6 @@ class XdpDriver(MapHolder):
         self._tables.prune()
         for index in set(self.attachments) - self._tables.interfaces.keys():
             self.attachments.detach(index)
-
-    def counters(self) -> Counters:
-        """A snapshot."""
-        return whole(self.counters_in_pieces())
 
     def counters_in_pieces(self, asked: Asked | None = None) -> Iterator[Counters]:
         """The counters, with what network drivers lost since this process looks."""
