@@ -12,6 +12,7 @@ from dataplane.cluster.operations import KeyValue
 from dataplane.errors import ClusterError
 from dataplane.foreign.errors import ForeignError
 from dataplane.membership.link import Link
+from dataplane.wording import counted
 
 Tell = Callable[[str], None]
 Answer = Callable[[bytes, Tell], AsyncIterator[bytes]]
@@ -64,7 +65,7 @@ class Answering:
                     break
                 if time.monotonic() - told_at >= TELLS_EVERY:
                     told_at = time.monotonic()
-                    tell(f"{size:,} bytes of its answer are made")
+                    tell(f"{counted(size, 'byte')} of its answer are made")
             await write(writing.end())
         except ClusterError:
             return  # nobody asks any more, or etcd does not answer: who asks says so
