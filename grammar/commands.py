@@ -12,11 +12,15 @@ from dataclasses import dataclass, field
 from grammar import schema
 from grammar.errors import BadValue, IncompleteLine, LineError, UnknownWord, Usage
 from grammar.fields import NO, typable
+from grammar.habits import HABITS
 from grammar.lacking import LACKING, LACKING_AFTER, LACKING_KINDS
 from grammar.lexer import Word, pick
 from grammar.nodes import Node, Slot
 from grammar.parser import parse
 from grammar.tree import UNABBREVIATED, root, topics
+
+_ABBREVIATED = 3
+"""Letters that say which command is meant, at the prompt that does not have it."""
 
 
 @dataclass(slots=True)
@@ -130,14 +134,29 @@ def _pick(context: Context, word: Word, vocabulary: Collection[str], what: str) 
         raise _explained(context, exc, word) from None
 
 
+def _of_other_prompt(context: Context, word: Word) -> str:
+    """The command of the other prompt that a word is, or abbreviates with three letters or more; "" for none."""
+    here = {node.word for node in context.commands}
+    names = [n.word for n in context.elsewhere if n.word.startswith(word.text) and n.word not in here]
+    if word.text in names:
+        return word.text
+    return names[0] if len(names) == 1 and len(word.text) >= _ABBREVIATED else ""
+
+
 def _explained(context: Context, exc: UnknownWord, word: Word) -> UnknownWord:
-    if any(node.word == word.text for node in context.elsewhere):
+    habit = HABITS.get(word.text)
+    meant = (habit.root if context.mode is None else habit.mode) if habit is not None else ()
+    if context.mode is None and word.text in schema.SEGMENTS:
+        meant = (f"configure {word.text}", f"show {word.text}")
+    if name := _of_other_prompt(context, word):
         exc.what = (
-            f"'{word.text}' is a command of the root prompt; an object is open: save or cancel it first"
+            f"'{name}' is a command of the root prompt; an object is open: save or cancel it first"
             if context.mode is not None
-            else f"'{word.text}' has a meaning only while an object is open; configure opens one"
+            else f"'{name}' has a meaning only while an object is open; configure opens one"
         )
         exc.nearest = exc.expected = ()
+    elif meant:
+        exc.nearest, exc.expected = meant, ()
     elif context.mode is not None:
         mode = context.mode
         fields = typable(mode.kind.segment, mode.message.name)
