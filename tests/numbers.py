@@ -8,7 +8,7 @@ from typing import Any
 
 _TEXT = ("vip_id", "_last_modified", "services")
 """Fields that are text: two of the appliance's, and in lists ports and ranges of ports."""
-_NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?( ?[kMG%])?")
+_NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?( ?(%|[kMG]|([KMG]i)?B|sec|percent|m?s))?")
 
 
 def as_text(data: Any, path: str = "") -> Iterator[str]:

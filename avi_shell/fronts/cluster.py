@@ -118,7 +118,8 @@ def _status(arguments: argparse.Namespace, user: str) -> None:
     with closing(Etcd(address, _PATIENCE)) as etcd:
         members, fault = overview.members(etcd)
         if not arguments.json:
-            print(drawing.draw([name.replace("_", " ").capitalize() for name in overview.Member._fields], members))
+            columns = [name.replace("_", " ").capitalize() for name in overview.Member._fields]
+            print(drawing.draw(columns, [one.cells() for one in members]))
         if fault:
             raise StoreError(fault)
         try:

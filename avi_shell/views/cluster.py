@@ -39,7 +39,7 @@ def cluster(stored: Configuration) -> tuple[list[Part], Any]:
         (one.name, one.host, one.group, str(one.version), state)
         for one, state in zip(engines, states, strict=True)
     ]  # fmt: skip
-    parts: list[Part] = [Table(_MEMBERS, members)]
+    parts: list[Part] = [Table(_MEMBERS, [one.cells() for one in members])]
     if rows:
         parts.append(Table(_ENGINES, rows))
     name = asking.address.cluster

@@ -16,14 +16,19 @@ from dataplane.foreign.text import harmless
 
 
 class Member(NamedTuple):
-    """A member of etcd, in words. If it does not answer, `state` says why, and nothing else is known."""
+    """A member of etcd. If it does not answer, `state` says why, and nothing else is known."""
 
     member: str  # HOST:PORT
     state: str  # leads, follows, knows no leader
     version: str = ""
-    size: str = ""  # of its database
-    in_use: str = ""  # how much of its database is in use
+    size: int | None = None  # bytes of its database
+    in_use: int | None = None  # of these, how many are in use
     alarms: str = ""  # its alarms that are raised
+
+    def cells(self) -> tuple[str, ...]:
+        """The same in words, for a row of a table."""
+        sizes = ("" if size is None else f"{size / (1 << 20):.1f} MiB" for size in (self.size, self.in_use))
+        return self.member, self.state, self.version, *sizes, self.alarms
 
 
 class Engine(NamedTuple):
@@ -84,7 +89,7 @@ def _member(etcd: Etcd, endpoint: tuple[str, int], raised: dict[str, list[str]])
         number = told["header"]["member_id"]
         state = "leads" if told.get("leader") == number else "follows"
         state = state if int(told.get("leader", 0)) else "knows no leader"
-        size, in_use = (f"{int(told.get(name, 0)) / (1 << 20):.1f} MiB" for name in ("dbSize", "dbSizeInUse"))
+        size, in_use = (int(told.get(name, 0)) for name in ("dbSize", "dbSizeInUse"))
         alarms = ", ".join(raised.get(number, ())) or "none"
         return Member(shown(endpoint), state, str(told.get("version", "")), size, in_use, alarms)
     except ClusterError as exc:

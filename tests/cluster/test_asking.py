@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from dataplane.cluster import operations as op
 from dataplane.cluster.asking import Asking
 from dataplane.foreign.errors import ForeignError
 from dataplane.lab.standstill import Witness
-from tests import forked
+from tests import forked, numbers
 from tests.configuration.conftest import Site
 from tests.polling import until
 
@@ -106,6 +107,9 @@ def test_a_shell_shows_how_far_etcd_and_each_engine_is(there: Segment) -> None:
     assert [(one["member"], one["state"], one["alarms"]) for one in told["members"]] == [
         ("10.2.0.201:2379", "leads", "none")
     ]
+    assert list(numbers.as_text(told)) == []
+    assert told["members"][0]["size"] >= told["members"][0]["in_use"] > 0
+    assert re.search(r" \d+\.\d MiB ", text)
     assert [(one["name"], one["group"], one["state"]) for one in told["engines"]] == [
         ("a", "Default-Group", "up to date"),
         ("b", "Default-Group", "up to date"),
