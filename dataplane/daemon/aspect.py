@@ -1,15 +1,17 @@
-"""Which services and pools a client of an engine wants to hear of. A report of all is megabytes where there are
+"""Which services, pools and VIPs a client of an engine wants to hear of. A report of all is megabytes where there are
 thousands of servers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dataplane import plan
 from dataplane.engine.engine import Engine
 from dataplane.forwarding import translate
 from dataplane.forwarding.driver import Asked
+from dataplane.forwarding.values import Vip
 
 NONE, STATES = "none", "states"
 """Of none; of all, but of each its state alone."""
@@ -20,10 +22,15 @@ _PLACE = ("uuid", "vip", "protocol", "port", "port_end", "pool", "pool_uuid")
 
 
 class Aspect:
-    """about: NONE, STATES, the uuid of a virtual service or pool, or "": of all, with all that there is to tell."""
+    """about: NONE (of VIPs alone), STATES, the uuid of a virtual service or pool, or "": of all, with all that there is
+    to tell."""
 
     def __init__(self, about: str) -> None:
         self._about = about
+
+    @property
+    def _of_all(self) -> bool:
+        return self._about in ("", STATES)
 
     @property
     def brief(self) -> bool:
@@ -34,10 +41,19 @@ class Aspect:
         """The services that are told, by their keys. Their pools are told, too."""
         if self._about == NONE:
             return []
-        ordered = [service for _, service in sorted(services.items())]
-        if self._about in ("", STATES):
-            return ordered
-        return [service for service in ordered if self._about in (service.uuid, service.pool_uuid)]
+        chosen = [
+            (key, service)
+            for key, service in services.items()
+            if self._of_all or self._about in (service.uuid, service.pool_uuid)
+        ]
+        return [service for _, service in sorted(chosen)]
+
+    def vips(self, served: Iterable[Vip], chosen: Sequence[plan.Service]) -> list[Vip]:
+        """The VIPs that are told: of one virtual service or pool its own, else all. chosen: the services."""
+        if self._of_all or self._about == NONE:
+            return list(served)
+        addresses = {socket.inet_aton(service.vip) for service in chosen}
+        return [vip for vip in served if vip.address in addresses]
 
     def services(self, told: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The part of the services' reports that is told."""

@@ -37,8 +37,8 @@ async def report(
     tell: Callable[[str], None] = lambda _: None,
     pack: Callable[[dict[str, Any]], Any] = dict,
 ) -> dict[str, Any]:
-    """The engine's state, of which services and pools an aspect says. Others have the loop in between: of thousands of
-    servers each is as it is when its turn comes. Who answers for the process adds what is in parentheses.
+    """The engine's state, of which services, pools and VIPs an aspect says. Others have the loop in between: of
+    thousands of servers each is as it is when its turn comes. Who answers for the process adds what is in parentheses.
 
     tell: hears every second or so how far this is; pack: what becomes of a server's report as soon as it is made.
 
@@ -89,26 +89,28 @@ async def report(
     largest where VIPs have different servers up. flows: a flow is tracked from its first packet after its server was
     disabled until it was idle for as long as its service allows; those that were silent since are not counted.
     """
-    version, services, chosen = engine.version, dict(sorted(engine.services.items())), aspect.of(engine.services)
-    wanted, turns = dict.fromkeys(service.pool_uuid for service in chosen), Turns()
+    version, chosen, turns = engine.version, aspect.of(engine.services), Turns()
+    wanted = {uuid: _by_vip(engine, uuid) for uuid in dict.fromkeys(service.pool_uuid for service in chosen)}
     whose = Asked() if aspect.brief else asked(engine, chosen)
     counters = await turns.last(engine.driver.counters_in_pieces(whose))
     now = engine.clock.now()
-    pools: dict[str, dict[str, plan.Service]] = {}
-    for service in services.values() if chosen else ():
-        pools.setdefault(service.pool_uuid, {})[service.vip] = service
     looking = _Looking(engine, counters, now, turns, aspect.brief, pack)
     seen, told_at = dict[str, _Seen](), time.monotonic()
-    for uuid in wanted:
-        seen[uuid] = await _seen(looking, pools[uuid])
+    for uuid, of_vips in wanted.items():
+        seen[uuid] = await _seen(looking, of_vips)
         if time.monotonic() - told_at >= TELLS_EVERY:
             told_at = time.monotonic()
             tell(f"{len(seen):,} of {len(wanted):,} pools looked at")
-    found = []
+    found, members, vips = [], [], []
     for service in chosen:
         found.append(_service(engine, service, counters, seen[service.pool_uuid]))
         await turns.give()
-    members = [_pool(engine, one.service, one) for one in sorted(seen.values(), key=lambda one: one.service.pool)]
+    for one in sorted(seen.values(), key=lambda one: one.service.pool):
+        members.append(_pool(engine, one.service, one))
+        await turns.give()
+    for vip in aspect.vips(engine.vips.served(), chosen):
+        vips.append(_vip(engine, vip))
+        await turns.give()
     return {
         "name": engine.name,
         "group": engine.group,
@@ -132,7 +134,7 @@ async def report(
             }
             for i in engine.interfaces.served()
         ],
-        "vips": [_vip(engine, vip) for vip in engine.vips.served()],
+        "vips": vips,
         "services": aspect.services(found),
         "pools": aspect.pools(members),
         "damaged": [{"key": key, "reason": why} for key, why in sorted(engine.damage.by_key.items())],
@@ -142,6 +144,11 @@ async def report(
         "dropped": {reason: n for reason, n in counters.dropped.items() if n},
         "events": [event.data() for event in engine.events.newest(EVENTS)],
     }
+
+
+def _by_vip(engine: Engine, pool: str) -> dict[str, plan.Service]:
+    """A service of each VIP of a pool."""
+    return {one.vip: one for one in sorted(engine.index.of_pool(pool), key=lambda one: one.key)}
 
 
 def _vip(engine: Engine, vip: Vip) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def test_the_engines_start_is_told() -> None:
 
 
 def test_of_services_and_pools_as_much_is_told_as_is_asked_for() -> None:
-    other = replace(PLANNED, port=81, port_end=81, uuid="other", pool_uuid="others", pool="others")
+    other = replace(PLANNED, port=81, port_end=81, uuid="other", pool_uuid="others", pool="others", vip="10.0.9.9")
 
     async def job(site: Site) -> None:
         site.put(other)
@@ -118,6 +118,7 @@ def test_of_services_and_pools_as_much_is_told_as_is_asked_for() -> None:
         assert told[STATES]["pools"][0]["servers"] == [{"state": state} for state in servers]
         for about in ("other", "others"):
             assert told[about]["services"] == [one for one in whole["services"] if one["port"] == 81]
+            assert [vip["address"] for vip in told[about]["vips"]] == ["10.0.9.9"]
             assert told[about]["pools"] == [one for one in whole["pools"] if one["uuid"] == "others"]
 
     on_site(job)
