@@ -39,7 +39,8 @@ class _Session:
     state: PeerState = PeerState("idle")
     begun: float = 0.0  # monotonic, of the session that is established
     losses: deque[float] = field(default_factory=lambda: deque(maxlen=100))  # monotonic
-    signatures: str = ""  # what is wrong with the segments' signatures, since it was lost
+    signatures: str = ""  # what is wrong with the segments' signatures, since it was lost or the peer was changed
+    peer: plan.Peer | None = None  # as it was last configured
     flaps: bool = False  # that was told
 
 
@@ -68,6 +69,8 @@ class Sessions:
             session = self._known.setdefault(peer.address, _Session())
             before, session.state = session.state, state
             signatures = tcpsignatures.words(_about(peer, self._before), _about(peer, now))
+            if session.peer != peer:  # what was counted is about the former secret
+                session.peer, session.signatures, signatures = peer, "", ""
             self._follow(peer, session, before, signatures)
         self._before = now
 

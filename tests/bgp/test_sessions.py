@@ -1,5 +1,7 @@
 """What is told of a session with a peer as time passes."""
 
+from dataclasses import replace
+
 from dataplane import plan
 from dataplane.bgp import birdconfig
 from dataplane.bgp.peerstates import ESTABLISHED, PeerState
@@ -17,15 +19,16 @@ class Watched:
         self.events: list[str] = []
         self.now, self.day = 1000.0, 1e9
         self.kinds: list[str] = []
+        self.peer, self.dropped = PEER, Dropped(0, 0, 0)
         heard = told.into(self.events, self.kinds)
-        self.sessions = Sessions(heard, lambda: Dropped(0, 0, 0), lambda: self.now, lambda: self.day)
+        self.sessions = Sessions(heard, lambda: self.dropped, lambda: self.now, lambda: self.day)
 
     def look(self, state: str, since: float, later: float = 1.0) -> list[str]:
         """What a look tells, some seconds after the one before. since: of the day, as BIRD tells it."""
         self.now, self.day = self.now + later, self.day + later
         told = {birdconfig.name(PEER): PeerState(state, since)}
         self.events.clear()
-        self.sessions.take([PEER], [PEER], told)
+        self.sessions.take([self.peer], [self.peer], told)
         return list(self.events)
 
 
@@ -65,3 +68,18 @@ def test_losses_are_forgotten_and_a_peer_that_is_quiet_flaps_no_more() -> None:
     watched.look(ESTABLISHED, since, later=301.0)
     (told,) = watched.sessions.report([PEER])
     assert (told["lost"], told["reason"]) == (0, "")
+
+
+def test_another_secret_is_not_blamed_for_what_the_former_one_did() -> None:
+    watched = Watched()
+    watched.peer = replace(PEER, secret="swordfsh")
+    watched.look("active", watched.day)
+    differ = "segments come that are signed with another secret: md5_secret here and there differ"
+    watched.dropped = Dropped(0, 0, 3)
+    assert watched.look("active", watched.day) == [f"BGP peer 10.0.0.1 (AS 65000): {differ}"]
+    watched.peer, watched.dropped = replace(PEER, secret="swordfish"), Dropped(0, 0, 4)  # the last one before the change
+    assert watched.look("active", watched.day) == []
+    silent = "peer 10.0.0.1 is active: it does not answer, or refuses the connection"
+    assert watched.sessions.words(watched.peer) == silent
+    watched.dropped = Dropped(0, 0, 5)
+    assert watched.look("active", watched.day) == [f"BGP peer 10.0.0.1 (AS 65000): {differ}"]
