@@ -44,6 +44,9 @@ class Joining(Placed):
     def __init__(self, state: Path, name: str, instance: str, *, joins: bool) -> None:
         self._shared, self._name, self._instance = state / statedir.SHARED, name, instance
         self._memory, self._joins = state / f"{name}.places", joins
+        self._inode = (
+            state.stat().st_ino
+        )  # containers of one host have its boot, and may have one path for their states
         self._membership: Membership | None = None
         self._engine: Engine | None = None
         self._switch = DeadManSwitch()
@@ -206,7 +209,8 @@ class Joining(Placed):
         from dataplane.membership.record import EngineRecord
 
         # a boot's number tells hosts apart that are copies of each other
-        said = EngineRecord(f"{_BOOT.read_text('ascii').strip()} {self._instance}", platform.node())
+        identity = f"{_BOOT.read_text('ascii').strip()} {self._instance} {self._inode}"
+        said = EngineRecord(identity, platform.node())
         if engine is None:
             return said
         attached = [

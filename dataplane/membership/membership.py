@@ -267,7 +267,7 @@ class Membership:
 
     def _foreign(self, value: bytes) -> str:
         found = record.read(value)
-        if found is not None and found.identity == self._said.identity:
+        if found is not None and found.is_of(self._said.identity):
             return ""
         return f"an engine {self.name} runs already, on host {found.host if found else 'unknown'}"
 

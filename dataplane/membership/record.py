@@ -41,6 +41,11 @@ class EngineRecord:
         """As etcd holds it."""
         return json.dumps(asdict(self)).encode()
 
+    def is_of(self, identity: str) -> bool:
+        """Whether this is what an engine of this identity said, or a former run of it. Earlier releases said the first
+        two words of it alone."""
+        return self.identity in (identity, identity.rpartition(" ")[0])
+
     def after(self, former: EngineRecord | None) -> EngineRecord:
         """What an engine says while it starts: what its former run said, as far as that holds. Without its addresses
         others could not hear it, and would take it for dead; in another group its VIPs would go to others."""

@@ -77,7 +77,10 @@ def test_another_secret_is_not_blamed_for_what_the_former_one_did() -> None:
     differ = "segments come that are signed with another secret: md5_secret here and there differ"
     watched.dropped = Dropped(0, 0, 3)
     assert watched.look("active", watched.day) == [f"BGP peer 10.0.0.1 (AS 65000): {differ}"]
-    watched.peer, watched.dropped = replace(PEER, secret="swordfish"), Dropped(0, 0, 4)  # the last one before the change
+    watched.peer, watched.dropped = (
+        replace(PEER, secret="swordfish"),
+        Dropped(0, 0, 4),
+    )  # the last one before the change
     assert watched.look("active", watched.day) == []
     silent = "peer 10.0.0.1 is active: it does not answer, or refuses the connection"
     assert watched.sessions.words(watched.peer) == silent

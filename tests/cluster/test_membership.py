@@ -95,6 +95,19 @@ def test_a_second_engine_of_a_name_is_refused(there: Segment, tmp_path: Path) ->
     assert a.members() == {"a", "b"}
 
 
+def test_a_second_engine_of_a_name_is_refused_in_a_container_with_the_same_path(there: Segment, tmp_path: Path) -> None:
+    """Each has a file system of its own, and the boot of the host that they have in common."""
+    a, b = there.hosts.values()
+    (tmp_path / "cluster.json").write_bytes((a.state / "cluster.json").read_bytes())
+    tmp_path.chmod(0o700)
+    run = [sys.executable, "-m", "dataplane", "run", "--state", str(a.state), "--name", "a", "--interface", "eth0"]
+    mounted = ["unshare", "--mount", "sh", "-c", 'mount --bind "$1" "$2" && shift 2 && exec "$@"', "sh"]
+    entered = ["nsenter", f"--net={b.there.path}", *mounted, str(tmp_path), str(a.state)]
+    done = forked.run([*entered, *run, "--driver", "pcap"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "avi-se: error: an engine a runs already, on host " in done.stderr) == (1, True)
+    assert a.members() == {"a", "b"}
+
+
 def test_an_engine_that_etcd_does_not_answer_says_so_and_forwards_on(there: Segment) -> None:
     a, b = there.hosts.values()
     a.link("store", "down")

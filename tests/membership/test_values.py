@@ -34,6 +34,13 @@ def test_what_is_written_is_read() -> None:
     assert places.read_placer(PLACER.text(), 9) == PLACER
 
 
+@pytest.mark.parametrize(
+    ("identity", "is_it"), [("boot b 7", True), ("boot b", True), ("boot b 8", False), ("boot c", False), ("", False)]
+)
+def test_an_engine_knows_what_a_former_run_of_it_said(identity: str, is_it: bool) -> None:
+    assert EngineRecord(identity, "host").is_of("boot b 7") is is_it
+
+
 def test_an_engine_that_starts_says_what_its_former_run_said_as_far_as_that_holds() -> None:
     """Others hear it by its addresses, and have its VIPs wait for it in its group."""
     starts = EngineRecord("boot b", "host")
