@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -73,6 +74,11 @@ def _seed(arguments: argparse.Namespace, user: str) -> None:
     number = shared.seed(arguments.state, address, arguments.file, by, replace=arguments.replace)
     print(f"Successfully seeded cluster {address.cluster}; it begins with commit {number}.")
     _join(arguments, address)
+    with closing(Etcd(address, _PATIENCE)) as etcd:
+        members, _ = overview.members(etcd)
+    for one in members:
+        if not one.version:
+            _warn(f"member {one.member} of etcd: {one.state}; where its address is wrong, --store names the right ones")
 
 
 def _reload(arguments: argparse.Namespace, user: str) -> None:
@@ -111,6 +117,15 @@ def _leave(arguments: argparse.Namespace, user: str) -> None:
     except ClusterError as exc:
         raise StoreError(exc.what, hint=exc.remedy) from exc
     print("This host keeps its configuration, and follows the cluster no more.")
+    for name in client.engines(arguments.state):
+        _warn(
+            f"service engine {name} runs here: it knows those of other hosts no more, and answers ARP for all VIPs "
+            "beside them; end it, or join the cluster again"
+        )
+
+
+def _warn(text: str) -> None:
+    print(f"avi-shell: warning: {text}", file=sys.stderr)
 
 
 def _status(arguments: argparse.Namespace, user: str) -> None:

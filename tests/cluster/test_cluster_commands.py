@@ -12,6 +12,7 @@ from avi_shell.__main__ import main
 from avi_shell.configuration import shared
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.fronts import cluster
+from dataplane import client
 
 from .hosts import dump
 from .members import Members, until
@@ -123,6 +124,26 @@ def test_an_etcd_that_is_not_there(shell: Shell, url: str, tmp_path: Path, monke
     assert status == 4
     assert "127.0.0.9:2379 | Connection refused" in told
     assert shell("--state", one, "-c", "show pool")[0] == 0, "it remembers the members that answered"
+
+
+def test_a_member_that_is_mistyped_and_an_engine_that_is_left_alone_are_told(
+    shell: Shell, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_PATIENCE", 0.3)
+    status, told, warned = shell("cluster", "seed", "--state", tmp_path, "--store", url.replace("/c", ",127.0.0.9/c"))
+    assert (status, told.startswith("Successfully seeded")) == (0, True)
+    assert warned == (
+        "avi-shell: warning: member 127.0.0.9:2379 of etcd: Connection refused; where its address is wrong, "
+        "--store names the right ones\n"
+    )
+    monkeypatch.setattr(client, "engines", lambda state: ["se1"])
+    monkeypatch.setattr(client, "notify", lambda state: None)
+    status, _, warned = shell("cluster", "leave", "--state", tmp_path)
+    assert (status, warned) == (
+        0,
+        "avi-shell: warning: service engine se1 runs here: it knows those of other hosts no more, and answers ARP for "
+        "all VIPs beside them; end it, or join the cluster again\n",
+    )
 
 
 def test_a_host_without_a_shell_follows(member: Members, shell: Shell, url: str, tmp_path: Path) -> None:
