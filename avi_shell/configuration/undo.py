@@ -45,9 +45,11 @@ def preview(configuration: Configuration, number: int) -> Going:
         return Going(store.version(), _opposite(_since(store, number)))
 
 
-def back(configuration: Configuration, number: int, by: Author = NOBODY, *, seen: int | None = None) -> Gone:
+def back(
+    configuration: Configuration, number: int, by: Author = NOBODY, *, seen: int | None = None, dry_run: bool = False
+) -> Gone:
     """Go back to the configuration after a commit (0: the fresh store). Every object gets back its uuid. seen: the last
-    commit when the operator looked, and there was something to change.
+    commit when the operator looked, and there was something to change; dry_run: its end takes everything back.
 
     Raises NotFound; Refused where somebody else committed since; Refused, or InvalidFile with several faults, where a
     rule of today, or what runs today, does not allow it.
@@ -55,7 +57,7 @@ def back(configuration: Configuration, number: int, by: Author = NOBODY, *, seen
     if seen is None and not (now := preview(configuration, number)).changes:
         return Gone(now.version, (), False, False)
     by = replace(by, comment=by.comment or f"rollback to {number}")
-    with configuration.bulk(AGAIN, by) as (store, made):
+    with configuration.bulk(AGAIN, by, dry_run=dry_run) as (store, made):
         if seen not in (None, made.version - 1):
             raise Refused("somebody else committed meanwhile", hint=f"rollback {number} shows what it would change now")
         changes = _since(store, number)

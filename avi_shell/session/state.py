@@ -181,8 +181,13 @@ class SessionState(ABC):
         return replace(self.author, line=line, origin=where, typed=self.typed or line, typed_at=self.origin)
 
     def agreed(self, told: Sequence[Part], question: str, result: Result) -> bool:
-        """Whether to do what is told. A person is shown it and asked; elsewhere it is told and done."""
+        """Whether to do what is told. A person is shown it, with what was foreseen of it, and asked; elsewhere it is
+        told and done."""
         if self.ask is not None:
+            from avi_shell.output.render import foretold
+
+            told = [*told, *foretold(result)]
+            result.foretold, self.stored.foresee = "", None  # it is told once
             agreed = self.ask(told, question)
             result.asked += [*told, QUESTION.format(question) + ("yes" if agreed else "no")]
             return agreed

@@ -30,9 +30,13 @@ def rollback(session: SessionState, command: Command, result: Result) -> None:
         return
     if command.text("force"):
         result.parts += told
-    elif not session.agreed(told, f"Make this the configuration? Commits after {number} stay in the history", result):
-        result.parts.append("Nothing was changed.")
-        return
+    else:
+        if session.ask is not None:  # what cannot be, and what connections it ends, is told before the question
+            undo.back(session.configuration, number, by, seen=going.version, dry_run=True)
+        question = f"Make this the configuration? Commits after {number} stay in the history"
+        if not session.agreed(told, question, result):
+            result.parts.append("Nothing was changed.")
+            return
     gone = undo.back(session.configuration, number, by, seen=going.version)
     result.parts += gone.notices
     result.parts.append(

@@ -98,7 +98,7 @@ def _shared(told: Mapping[str, Any], width: int) -> Iterator[str]:
         for vip, why in membership.get("lacking", {}).items():
             yield f"VIP {vip}: {why}"
         if others := client.others(told):
-            yield _table("|".join(client.OTHERS), others, width)
+            yield drawing.draw(client.OTHERS, others, width)
 
 
 def _bgp(told: Mapping[str, Any] | None) -> Iterator[str]:

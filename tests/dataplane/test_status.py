@@ -263,6 +263,20 @@ def test_a_server_whose_answers_arrive_nowhere_stays_up_and_says_so() -> None:
     on_site(job, Counting())
 
 
+def test_engines_of_other_hosts_fit_a_terminal() -> None:
+    other: dict[str, object] = {
+        "name": "se2",
+        "host": "lb2",
+        "group": "Default-Group",
+        "addresses": ["10.9.0.2", "192.168.1.2"],
+    }
+    other |= {"version": 15, "bgp": "1 of 1 peers established"}
+    membership = {"state": "member", "cluster": "etcd://h/prod", "reason": "", "engines": [other]}
+    lines = "\n".join(statustext._shared({"name": "se1", "membership": membership}, 80)).splitlines()
+    assert max(map(len, lines)) <= 80, lines
+    assert any("10.9.0.2," in line for line in lines)
+
+
 def test_each_state_tells_since_when_it_is_so() -> None:
     async def job(site: Site) -> None:
         site.engine.changes._clock = lambda: clock[0]

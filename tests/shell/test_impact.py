@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from avi_shell.configuration.configuration import Configuration
 from avi_shell.configuration.replanned import Replanned
 from avi_shell.errors import Refused
+from avi_shell.output.result import Part
 from avi_shell.session.session import Session
 from avi_shell.views import impact
 from avi_shell.views.gathering import Engines, Reports
@@ -54,6 +56,33 @@ def test_a_session_says_what_its_commit_would_do(session: Session) -> None:
     assert session.run("save").impact is None
     session.run("configure pool p1")
     assert session.run("show impact").notices == ["Nothing that is forwarded would change."]
+
+
+def test_who_is_asked_knows_what_it_does_before_the_answer(session: Session, tmp_path: Path) -> None:
+    before = served(session).configuration.version()
+    for line in (*GROW, "save"):
+        session.run(line)
+    session.foresees, heard = True, []
+
+    def ask(told: Sequence[Part], question: str) -> bool:
+        heard.append(str(told[-1]))
+        return "yes" in answers.pop()
+
+    session.ask = ask
+    (tmp_path / "small.avi").write_text("configure pool p1\nservers ip 10.1.1.12 port 80\nsave\nsave\n")
+    for line, effect in (
+        (f"rollback {before}", "10.1.1.11 stops"),
+        (f"load merge {tmp_path}/small.avi", "10.1.1.12 begins"),
+    ):
+        answers = ["yes", "no"]
+        version = session.configuration.version()
+        assert session.run(line).committed is None
+        done = session.run(line)
+        assert (done.error, done.committed, done.foretold) == (None, version + 1, ""), "it is told once"
+        assert [effect in one for one in heard] == [True, True], heard
+        heard.clear()
+    session.run("configure pool p1 no enabled")
+    assert session.run("save").foretold.startswith("Pool p1: ")
 
 
 def test_what_would_be_refused_is(session: Session) -> None:

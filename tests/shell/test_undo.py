@@ -10,7 +10,7 @@ import pytest
 from avi_shell.session.session import Session
 from grammar.errors import BadValue
 
-from .conftest import Run, Typist
+from .conftest import VIRTUAL_SERVICE, Run, Typist
 
 PROMPT = "[admin:10-1-1-1]: > "
 
@@ -59,6 +59,15 @@ def test_who_says_no_changes_nothing(session: Session) -> None:
     run(session, "rollback 0 preview", "rollback 0 force")
     assert len(asked) == 1
     assert pools(session) == []
+
+
+def test_what_cannot_be_undone_is_refused_before_the_question(session: Session) -> None:
+    run(session, *VIRTUAL_SERVICE.splitlines())
+    version = session.configuration.version()
+    run(session, "delete virtualservice vs1")
+    session.configuration._engine_addresses = lambda: ["10.1.1.100"]
+    session.ask = lambda told, question: pytest.fail("it was asked")
+    assert "is not possible now" in str(session.run(f"rollback {version}").error)
 
 
 def test_secrets_of_then_and_now_are_not_shown(session: Session) -> None:
