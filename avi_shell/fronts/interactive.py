@@ -127,8 +127,9 @@ class Interactive(ABC):
         if self._refused and self._pasted > 1:
             self._print(self._prose([visible(refusals(self._refused, self._pasted))]))
         if self._left_out and (opened := self._session.open) is not None:
-            what = f"{counted(self._left_out, 'line was', 'lines were')} not run: {opened.kind.segment} {opened.name}"
-            self._print(self._prose([visible(f"{what} was still open, and they are meant for another object")]))
+            lines = counted(self._left_out, "line was", "lines were")
+            what = f"{lines} not run behind {self._refused[-1]}: {opened.kind.segment} {opened.name} was still open"
+            self._print(self._prose([visible(f"{what}. Save or cancel it, then paste again from that line on.")]))
         self._pasted, self._refused, self._last, self._left_out = 0, [], None, None
         together.settle(self._session)
 

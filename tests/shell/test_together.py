@@ -77,7 +77,9 @@ def test_lines_meant_for_an_object_that_was_not_opened_are_not_run(
     at = terminal(*arguments)
     second = ["configure pool p2", "# a remark", "description second", "servers ip 10.1.1.12 port 80", "save", "save"]
     paste(at, ["configure pool p1", *first, *second], marks)
-    at.expect_exact("4 lines were not run: pool p1 was still open, and they are meant for another object")
+    at.expect_exact(
+        "4 lines were not run behind configure pool p2: pool p1 was still open. Save or cancel it, then paste again"
+    )
     at.expect_exact("pool> ")
     at.send("where | grep second | count\r")
     at.expect_exact("0\r\n")
