@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dataplane.lab import grouplaboratory, laboratory, namespaces
+from dataplane.lab import asking, demo, grouplaboratory, laboratory, namespaces
 from dataplane.lab.laboratory import Lab
 from tests import forked
 from tests.drivers import COMMON
@@ -18,8 +18,8 @@ def driver(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(autouse=True)
 def _forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Programs of a laboratory that a test itself builds are forked; those of `avi-lab` are started."""
-    for module in (grouplaboratory, laboratory, namespaces):
+    """Programs of a laboratory that a test's own process builds are forked; those of `avi-lab` are started."""
+    for module in (asking, demo, grouplaboratory, laboratory, namespaces):
         monkeypatch.setattr(module, "subprocess", forked.LIBRARY)
 
 

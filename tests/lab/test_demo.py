@@ -1,16 +1,19 @@
 """avi-lab as people run it: a session of the shell, a real engine, real servers, and the proof."""
 
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from dataplane.lab import inventory, topology
+from dataplane.lab.__main__ import parser
 from tests.drivers import PREFERRED, REFERENCE
 from tests.lab import plans
 from tests.lab.test_teardown import left
@@ -28,10 +31,19 @@ def avi_lab(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "dataplane.lab", *words], capture_output=True, text=True)
 
 
+def called(*words: str) -> subprocess.CompletedProcess[str]:
+    """The same in this process, whose programs are forked."""
+    arguments, out = parser().parse_args(words), io.StringIO()
+    with redirect_stdout(out):
+        status = arguments.command(arguments)
+    return subprocess.CompletedProcess(words, status, out.getvalue(), "")
+
+
 @pytest.mark.parametrize("example", ["l2_dsr", "l3_dsr", "udp_echo"])
 def test_a_shipped_example_proves_all_its_claims(example: str, driver: str) -> None:
     name = plans.lab_name()
-    run = avi_lab("run", example, "--driver", driver, "--requests", "50", "--name", name)
+    started = avi_lab if example == "l2_dsr" else called
+    run = started("run", example, "--driver", driver, "--requests", "50", "--name", name)
     assert run.returncode == 0, run.stdout + run.stderr
     verdicts = [line.split()[0] for line in run.stdout.splitlines() if line.startswith(("OK ", "FAILED "))]
     assert verdicts == ["OK"] * 9
@@ -66,9 +78,9 @@ def test_a_shipped_example_proves_all_its_claims(example: str, driver: str) -> N
 def test_a_group_of_engines_proves_all_its_claims(example: str, claims: dict[str, str]) -> None:
     name = plans.lab_name()
     words = ("run", example, "--driver", PREFERRED, "--requests", "60", "--name", name)
-    run = avi_lab(*words)
+    run = called(*words)
     if run.returncode and "the machine itself stood still for" in run.stdout:  # it says that this proves nothing
-        run = avi_lab(*words)
+        run = called(*words)
     assert run.returncode == 0, run.stdout + run.stderr
     told = run.stdout.splitlines()
     found = {line[7:]: below.strip() for line, below in pairwise(told) if line.startswith(("OK ", "FAILED "))}
