@@ -17,7 +17,7 @@ EXAMPLES ?= 2000
 VIPS ?= 200
 CONNECTIONS ?= 1000
 BEFORE ?= d94569b
-PROPERTIES := tests/grammar tests/placement tests/packets/test_rewrite.py tests/dataplane/test_drawing.py tests/dataplane/test_foreign.py tests/dataplane/test_maglev.py tests/dataplane/test_transition.py tests/configuration/test_confirming.py tests/configuration/test_differences.py tests/configuration/test_history.py tests/configuration/test_transfer.py tests/configuration/test_undo.py tests/shell/test_properties.py tests/shell/test_roundtrip.py
+PROPERTIES := tests/grammar tests/placement tests/packets/test_rewrite.py tests/dataplane/test_drawing.py tests/dataplane/test_foreign.py tests/dataplane/test_maglev.py tests/dataplane/test_transition.py tests/configuration/test_confirming.py tests/configuration/test_consistency.py tests/configuration/test_differences.py tests/configuration/test_history.py tests/configuration/test_transfer.py tests/configuration/test_undo.py tests/shell/test_properties.py tests/shell/test_roundtrip.py
 KERNEL ?= 6.1
 KERNEL_TESTS ?= tests/xdp/test_object.py tests/xdp/test_packets.py tests/xdp/test_handshakes.py tests/xdp/test_driver.py tests/xdp/test_flows.py tests/xdp/test_capture.py tests/xdp/test_capturing.py tests/server tests/kernels/vlans.py
 
