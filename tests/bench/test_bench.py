@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
+from tests import forked
+
 from . import against, machine, plot, report, rows, runner
 from .measure import TINY, Effort, Samples, Unmeasurable, interleaved, paired
 from .report import Result
@@ -244,7 +246,8 @@ def test_rows_have_names_of_their_own_and_bounds_that_can_be_met() -> None:
 
 
 @pytest.mark.parametrize("row", rows.ROWS, ids=lambda row: row.key)
-def test_every_row_can_be_measured(row: Row) -> None:
+def test_every_row_can_be_measured(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "subprocess", forked.LIBRARY)
     result = Result(row)
     runner.run(result, TINY)
     assert result.failure == ""
