@@ -145,7 +145,7 @@ def _pieces(cell: str, width: int) -> list[str]:
 def _line_pieces(line: str, width: int) -> list[str]:
     if _width(line) <= width:
         return [line]
-    if line.isascii():
+    if _width(line) == len(line):  # a column for each character
         return textwrap.wrap(line, width, break_on_hyphens=False) or [""]
     from rich.cells import chop_cells
 

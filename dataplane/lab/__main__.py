@@ -112,7 +112,7 @@ def _up(arguments: argparse.Namespace) -> int:
     console = _console()
     with _lab(arguments) as lab:
         console.print(demo.prepare(lab, lambda text: console.print(f"• {text}")), soft_wrap=True)
-        console.print(demo.hosts(lab))
+        console.print(demo.hosts(lab, demo.columns(console)), soft_wrap=True)
         lab.leave()
     client, url = lab.hosts["client"], f"http://{lab.topology.vip}:{lab.topology.port}/"
     engine = lab.hosts[lab.topology.engine.name]

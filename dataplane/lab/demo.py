@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from dataplane import drawing
 from dataplane.errors import LabError
 from dataplane.lab import evidence, groupevents
 from dataplane.lab.evidence import Flow, Frame, Seen
@@ -20,7 +21,6 @@ from dataplane.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 FIRST_PORT = 20001
 CURL_PATIENCE = 5
@@ -39,7 +39,7 @@ def run(lab: Lab, console: Console, requests: int) -> bool:
         step(f"building {topology.title}")
         with lab:
             console.print(prepare(lab, step), soft_wrap=True)
-            console.print(hosts(lab))
+            console.print(hosts(lab, columns(console)), soft_wrap=True)
             for node in (*topology.forwarders, topology.client):
                 lab.capture(node.name)
             step(f"the client asks {counted(requests, 'time')}, each time from another port")
@@ -58,8 +58,8 @@ def run(lab: Lab, console: Console, requests: int) -> bool:
                 found += groupevents.run(lab, seen_at, step)
             step("taking it down")
     console.print()
-    console.print(_answers(answered, topology))
-    console.print(_exchange(seen, topology))
+    console.print(_answers(answered, topology), soft_wrap=True)
+    console.print(_exchange(seen, topology, columns(console)), soft_wrap=True)
     for finding in found:
         console.print(f"{'OK    ' if finding.holds else 'FAILED'} {finding.claim}", soft_wrap=True)
         console.print(f"       {finding.seen}", soft_wrap=True)
@@ -115,47 +115,51 @@ def _curl_lines(topology: Topology, port: int) -> str:
     )
 
 
-def hosts(lab: Lab) -> Table:
-    """Print the hosts on the segments. The engine must answer."""
+def columns(console: Console) -> int | None:
+    """The columns that tables have; None where they go to no terminal."""
+    return console.width if console.is_terminal else None
+
+
+def hosts(lab: Lab, width: int | None) -> str:
+    """The hosts on the segments, as a table of at most so many columns (None: as many as it needs). The engine must
+    answer."""
     topology, told = lab.topology, lab.status()
     if told is None:
         raise LabError(f"the service engine does not answer: {lab.tail(topology.engine.name)}")
     states = {server["address"]: server for pool in told["pools"] for server in pool["servers"]}
-    table = _table("Host", "Address", "MAC address", "What it is")
-    table.add_row("client", topology.client.address, topology.client.mac, "asks the VIP")
+    rows = [("client", topology.client.address, topology.client.mac, "asks the VIP")]
     for node, name in zip(topology.forwarders, lab.engine_states(), strict=True):
         its = lab.status(name) or told
         modes = ", ".join(f"{its['driver']['name']} ({mode})" for mode in its["driver"]["interfaces"].values())
-        table.add_row(node.name, node.address, node.mac, f"{name}, driver {modes}")
+        rows.append((node.name, node.address, node.mac, f"{name}, driver {modes}"))
     where = topology.engine.mac if len(topology.forwarders) == 1 else ""
-    table.add_row("", topology.vip, where, f"the VIP, {topology.protocol} port {topology.port}")
+    rows.append(("", topology.vip, where, f"the VIP, {topology.protocol} port {topology.port}"))
     for node in topology.servers:
         server = states[node.address]
         about = f"{server['state']}, {server['share']:.1%} of the table; the VIP on its loopback"
-        table.add_row(node.name, node.address, node.mac, about)
+        rows.append((node.name, node.address, node.mac, about))
     if topology.router:
         far = isinstance(topology, Group)
         near, beyond = ("engines and servers", "the client") if far else ("client and engine", "the servers")
         for node, about in ((topology.router.near, near), (topology.router.far, beyond)):
-            table.add_row(node.name, node.address, node.mac, f"the default gateway of {about}")
-    return table
+            rows.append((node.name, node.address, node.mac, f"the default gateway of {about}"))
+    return drawing.draw(("Host", "Address", "MAC address", "What it is"), rows, width)
 
 
-def _answers(answered: dict[Flow, str], topology: Topology) -> Table:
+def _answers(answered: dict[Flow, str], topology: Topology) -> str:
     counts = Counter(answered.values())
-    table = _table("Server", "Requests answered")
-    for node in topology.servers:
-        table.add_row(node.name, str(counts[node.name]))
-    return table
+    rows = [(node.name, str(counts[node.name])) for node in topology.servers]
+    return drawing.draw(("Server", "Requests answered"), rows)
 
 
-def _exchange(seen: Seen, topology: Topology) -> Table:
+def _exchange(seen: Seen, topology: Topology, width: int | None) -> str:
     """One request's first frame, hop by hop, and the first frame of the answer."""
-    table = _table("Hop", "Source MAC", "Destination MAC", "Source", "Destination", "TTL")
+    head = ("Hop", "Source MAC", "Destination MAC", "Source", "Destination", "TTL")
+    rows: list[tuple[str, ...]] = []
     routers = (topology.router.near, topology.router.far) if topology.router else ()
     names = {node.mac: node.name for node in (*topology.nodes, *routers)}
     if not seen.to_engine:
-        return table
+        return drawing.draw(head, rows, width)
     first = seen.to_engine[0]
     there = [frame for frame in seen.from_engine if frame.packet == first.packet][:1]
     back = [frame for frame in seen.answers if frame.target_port == first.source_port][:1]
@@ -163,18 +167,11 @@ def _exchange(seen: Seen, topology: Topology) -> Table:
         hop = f"{names.get(frame.source_mac, '?')} → {names.get(frame.target_mac, '?')}"
         macs = frame.source_mac, frame.target_mac
         if frame.tunnel:
-            table.add_row(f"{hop}, a tunnel", *macs, *frame.tunnel)
+            rows.append((f"{hop}, a tunnel", *macs, *frame.tunnel, ""))
             hop, macs = "  the packet in it", ("", "")
-        table.add_row(hop, *macs, *_ends(frame), str(frame.ttl))
-    return table
+        rows.append((hop, *macs, *_ends(frame), str(frame.ttl)))
+    return drawing.draw(head, rows, width)
 
 
 def _ends(frame: Frame) -> tuple[str, str]:
     return f"{frame.source}:{frame.source_port}", f"{frame.target}:{frame.target_port}"
-
-
-def _table(*head: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    return Table(*head, box=box.ASCII2)

@@ -155,3 +155,8 @@ def test_a_long_text_beside_many_columns_is_drawn_row_by_row() -> None:
 def test_a_name_stays_in_one_piece_beside_its_value() -> None:
     drawn = draw(("Field", "Value"), [("answered (ARP, ping, too big)", "2"), ("uuid", "pool-" + "0" * 36)], 60)
     assert "answered (ARP, ping, too big)" in drawn
+
+
+def test_cells_with_arrows_are_folded_between_words_too() -> None:
+    drawn = draw(("Hop", "Address", "TTL"), [("client → engine", "10.10.10.100:80", "64")], 40)
+    assert [line[:12] for line in drawn.splitlines()[3:5]] == ["| client →  ", "| engine    "]

@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from dataplane.lab import inventory, topology
+from dataplane.lab import demo, evidence, inventory, topology
 from dataplane.lab.__main__ import parser
 from tests.drivers import PREFERRED, REFERENCE
 from tests.lab import plans
@@ -158,3 +159,14 @@ def test_a_session_that_is_refused_ends_the_run_with_its_fault(tmp_path: Path) -
 def test_what_cannot_be_run_is_refused(words: tuple[str, ...], status: int, message: str) -> None:
     run = avi_lab(*words)
     assert (run.returncode, message in run.stderr) == (status, True), run.stderr
+
+
+@pytest.mark.parametrize("tunnel", [None, ("10.0.0.2", "10.0.0.11")])
+def test_on_a_narrow_terminal_addresses_of_the_proof_are_whole(tunnel: tuple[str, str] | None) -> None:
+    shipped = topology.load(topology.find("l2_dsr"))
+    macs = shipped.client.mac, shipped.engine.mac
+    first = evidence.Frame(*macs, "10.10.10.50", "10.10.10.100", 20001, 80, 64, b"")
+    drawn = demo._exchange(evidence.Seen([first], [replace(first, tunnel=tunnel)], [], []), shipped, 80)
+    assert max(map(len, drawn.splitlines())) <= 80
+    for whole in ("client → engine", *macs, "10.10.10.50:20001", *(tunnel or ())):
+        assert f" {whole} " in drawn
