@@ -99,9 +99,10 @@ class _terminal:
 
 
 def _watch(seen: Emulator, seconds: float) -> None:
-    """Draw what comes for some seconds."""
+    """Draw what comes for some seconds, and the frame that is drawn then to its end."""
     until = time.monotonic() + seconds
     seen.until(lambda: time.monotonic() >= until)
+    seen.settle()
 
 
 def _write(name: str, screen: pyte.Screen, title: str) -> None:

@@ -50,6 +50,12 @@ class Emulator:
             while self._draws(0):
                 assert time.monotonic() < deadline, "\n".join(self.lines)
 
+    def settle(self) -> None:
+        """Draw what comes until nothing has come for a while: a frame may come in pieces, and is half drawn between."""
+        deadline = time.monotonic() + DEADLINE
+        while self._draws(0.3):
+            assert time.monotonic() < deadline, "\n".join(self.lines)
+
     def _draws(self, seconds: float) -> bool:
         """Draw what comes within a time, if anything does."""
         try:

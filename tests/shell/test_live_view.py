@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from avi_shell.configuration.configuration import Configuration
@@ -158,3 +159,12 @@ def test_events_of_several_engines_say_whose_they_are() -> None:
     lines = [Line(engine, "10.0.0.1 tcp 80", "OPER_UP", "", None, None, ()) for engine in ("se-1", "se-2")]
     told = [str(parts(Sight("vs1", "OPER_UP", some, events=[event]))[-1]) for some in (lines, lines[:1])]
     assert [" se-2: VIP 10.0.0.1 is up" in text for text in told] == [True, False]
+
+
+def test_a_frame_that_comes_in_pieces_is_whole_when_it_is_looked_at() -> None:
+    words = "printf half; sleep 0.1; printf ' and half'; exec sleep 60"
+    seen = Emulator(pexpect.spawn("sh", ["-c", words], encoding="utf-8"), (40, 3))
+    seen.shows("half")
+    seen.settle()
+    assert seen.lines[0] == "half and half"
+    seen.at.close(force=True)
