@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 import time
 from collections.abc import Sequence
 
@@ -75,7 +76,7 @@ class LiveScreen:
         services = min(len(sight.services), max(1, rows // 6)) + 1 if sight.services else 0
         above = min(len(said), 3)
         free = rows - 2 - above - services
-        wanted = len(sight.servers) + 1 + (0 if columns >= _WIDE else len(sight.reasons))
+        wanted = len(sight.servers) + 1 + len(_reasons(sight, columns))
         stacked = bool(sight.drops) and columns < _WIDE
         least = rows // 8 if columns < _WIDE else rows // 4
         lower, below = self._below(sight, columns, max(least, (free - wanted) // (1 + stacked) - 1))
@@ -149,8 +150,9 @@ class LiveScreen:
     def _servers(self, sight: Sight, columns: int, room: int) -> Layout:
         """Servers that are not up stand first. Below them stand the reasons, as far as there is room."""
         ordered = sorted(sight.servers, key=lambda line: _WORST_FIRST.get(line.state, 0))
-        told = [] if columns >= _WIDE else list(sight.reasons)
-        why = min(len(told), max(0, room - 2 - min(len(ordered), room // 2)))
+        told = _reasons(sight, columns)
+        all_fit = 1 + len(ordered) + len(told) <= room
+        why = len(told) if all_fit else min(len(told), max(0, room - 2 - min(len(ordered), room // 2)))
         rows = room - why
         more = len(ordered) > rows - 1
         shown = max(1, rows - 1 - more)
@@ -162,10 +164,7 @@ class LiveScreen:
         layout.split_column(
             Layout(table, size=shown + 1),
             *([Layout(_dim(f"servers {first + 1}-{last} of {len(ordered)}"), size=1)] if more else []),
-            *(
-                Layout(Text(visible(one), style="yellow", no_wrap=True, overflow="ellipsis"), size=1)
-                for one in told[:why]
-            ),
+            *(Layout(Text(one, style="yellow", no_wrap=True, overflow="ellipsis"), size=1) for one in told[:why]),
         )
         return layout
 
@@ -192,6 +191,16 @@ class LiveScreen:
             told = told if columns >= _WIDE else told.partition(" ")[2]  # without the day
             table.add_row(Text(visible(told), style=_SEVERE.get(str(event.get("severity")), "")))
         return table
+
+
+def _reasons(sight: Sight, columns: int) -> list[str]:
+    """The reasons below the servers, in lines that fit; a wide terminal has each beside its server."""
+    if columns >= _WIDE:
+        return []
+    words = (visible(one) for one in sight.reasons)
+    return [
+        line for one in words for line in textwrap.wrap(one, columns, subsequent_indent="  ", break_on_hyphens=False)
+    ]
 
 
 def _state(state: str) -> Text:

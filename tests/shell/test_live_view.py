@@ -168,3 +168,13 @@ def test_a_frame_that_comes_in_pieces_is_whole_when_it_is_looked_at() -> None:
     seen.settle()
     assert seen.lines[0] == "half and half"
     seen.at.close(force=True)
+
+
+def test_a_reason_is_whole_on_a_narrow_terminal() -> None:
+    line = Line("se-1", "192.168.1.12:80", "OPER_DOWN", "", None, None, ())
+    reason = f"{line.name} is down: server answers, VIP does not: VIP missing on its loopback?"
+    screen = Wide()
+    events = [{"at": 1.0, "text": f"event {number}"} for number in range(20)]
+    LiveScreen(screen).show(Result("", sight=Sight("vs1", "OPER_UP", [line], [line], [reason], events=events)))
+    assert reason in " ".join(part.strip() for part in screen.lines.split("\n"))
+    assert "event 19" in screen.lines
