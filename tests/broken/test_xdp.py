@@ -131,6 +131,7 @@ def test_another_engine_of_ours_is_known_and_left_alone(tmp_path: Path) -> None:
         world.end_engine(signal.SIGHUP)
         wrong, remedy = refused(world, second, "--interface", "eth0", "--driver", "xdp")
         assert wrong == f"avi-se: error: interface eth0 is held by what {whose} left to the kernel (native XDP)"
+        assert remedy == f"avi-se clean --state {first} --name {world.name}"
         world.sh("engine", remedy)
         with beside(world, second, "--interface", "eth0", "--driver", "xdp") as process:
             until(lambda: bool(client.engines(second)), lambda: f"no second engine: {process.poll()}")

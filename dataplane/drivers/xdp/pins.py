@@ -54,7 +54,9 @@ class Holder:
         if self.runs:
             end = f"; or end that engine first: {command('kill {}', self.process)}" if self.process else ""
             return f"give this engine other interfaces, by --interface{end}"
-        return command("rm -r {}", self.folder)
+        if self.state is not None and self.state.is_dir():
+            return command("avi-se clean --state {} --name {}", self.state, self.name)
+        return command("rm -r {}", self.folder)  # its state is gone, or in a container
 
 
 class Pins:
