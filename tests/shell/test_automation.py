@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.shell.conftest import ROOT
-from tests.shell.sshserver import BIN, EXAMPLES, HOST, SHELL_PORT, Server, server
+from tests.shell.sshserver import EXAMPLES, HOST, SHELL_PORT, Server, server
 
 pytestmark = pytest.mark.root
 SESSION = ROOT / "examples" / "l2_dsr.avi"
@@ -43,8 +44,8 @@ def drive(host: Server, program: str, session: Path) -> "subprocess.CompletedPro
 
 def stored(state: Path, kind: str) -> list[dict[str, object]]:
     """The objects of a kind that are in the store."""
-    words = [str(BIN / "avi-shell"), "--state", str(state), "--json", "-c", f"show {kind}"]
-    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    words = [sys.executable, "-m", "avi_shell", "--state", str(state), "--json", "-c", f"show {kind}"]
+    told = forked.run(words, capture_output=True, check=True).stdout
     data: list[dict[str, object]] = json.loads(told)["data"]
     return data
 
