@@ -12,6 +12,7 @@ import pytest
 from dataplane.client import instance
 from dataplane.drivers.dpdk import program
 from dataplane.lab.laboratory import Lab
+from tests.lab.conftest import _forked as _forked
 
 BACK = 1.5
 """Seconds after its death in which a forwarder is there again. A machine that is too busy for that shows it before, in

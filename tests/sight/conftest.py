@@ -1,0 +1,3 @@
+"""Laboratories whose programs are forked."""
+
+from tests.lab.conftest import _forked as _forked
