@@ -29,7 +29,7 @@ from dataplane.lab.laboratory import Lab
 from dataplane.lab.namespaces import stop
 from dataplane.lab.topology import Node, Topology
 from dataplane.plan import sqlite
-from tests import drivers
+from tests import drivers, forked
 
 HERE = Path(__file__).parent
 VIP, CLIENT, PORT = "10.10.10.100", "10.10.10.50", 7000
@@ -106,7 +106,7 @@ class Scene:
     def __init__(self, lab: Lab, pool: Pool) -> None:
         self.lab, self.pool = lab, pool
         words = [sys.executable, "-m", "tests.lab.holder", VIP, str(PORT)]
-        self.holder = subprocess.Popen(
+        self.holder = forked.popen(
             lab.hosts["client"].command(*words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.next_port = 10_000

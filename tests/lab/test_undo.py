@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from contextlib import closing
@@ -16,6 +15,7 @@ from avi_shell.configuration.configuration import Configuration
 from avi_shell.session.session import Session
 from dataplane import client
 from dataplane.lab.laboratory import Lab
+from tests import forked
 from tests.drivers import REFERENCE
 from tests.lab import plans
 from tests.polling import until
@@ -26,7 +26,7 @@ DISABLE = ("configure virtualservice echo-vs enabled false", "save confirm 1")
 def shell(lab: Lab, *lines: str) -> str:
     words = [word for line in lines for word in ("-c", line)]
     command = [sys.executable, "-m", "avi_shell", "--state", str(lab.state), "--wait", "20", *words]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    run = forked.run(command, capture_output=True, timeout=60)
     assert run.returncode == 0, run.stderr
     return run.stdout
 
