@@ -60,8 +60,10 @@ PATIENCE = 45.0
 def nothing_stays() -> Iterator[None]:
     run = uuid.uuid4().hex
     os.environ[MARK] = run
-    # A run in the background of a script is started with SIGINT ignored, and hands that on to what it starts.
+    # A run in the background of a script is started with SIGINT ignored, one under nohup with SIGHUP, and hands that on
+    # to what it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     scheduling.enrol(os.getpid())
     forked.enable()
     yield
