@@ -98,7 +98,7 @@ def test_a_commit_waits_as_long_as_its_save_says(
         ("save confirm soon", "'soon' is not a number; expected: <1-1440>"),
         ("save confirm 5 confirm 6", "'confirm' is not possible after '5'; expected: comment"),
         ("confirm", "nothing waits to be confirmed"),
-        ("confi", "'confi' is not a command or a field of pool"),
+        ("confi", "'configure' is a command of the root prompt; an object is open: save or cancel it first"),
     ],
 )
 def test_what_is_wrong_with_it_is_told_and_loses_nothing(session: Session, line: str, told: str) -> None:
