@@ -108,6 +108,21 @@ def paired(rounds: int, ours: Callable[[], float], theirs: Callable[[], float]) 
     return left, right
 
 
+def best_of(
+    times: int, rounds: int, ours: Callable[[], float], theirs: Callable[[], float]
+) -> tuple[list[float], list[float]]:
+    """Rates, paired so many times in every round: the best of each side counts. A host gives the other thread of a
+    processor's core to somebody else for seconds. Both sides are slower then, and the one with more instructions by
+    more. Rounds that are slow as a whole count as they are."""
+    left: list[float] = []
+    right: list[float] = []
+    for _ in range(rounds):
+        some, others = paired(times, ours, theirs)
+        left.append(max(some))
+        right.append(max(others))
+    return left, right
+
+
 def interleaved(rounds: int, **measures: Callable[[], float]) -> dict[str, list[float]]:
     """The same for any number of measures: each is measured once a round, each round begins with another one."""
     values: dict[str, list[float]] = {name: [] for name in measures}

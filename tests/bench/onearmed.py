@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from . import rates
-from .measure import Effort, Samples, paired
+from .measure import Effort, Samples, best_of
 
 BARE = "bare XDP_TX"
 
 
 def forwarding(effort: Effort) -> Iterator[Samples]:
     """Lines "L2" and "L3" against the bare XDP_TX: 1,000 flows, one core."""
-    frames = effort.times(2 * rates.FRAMES, 2000)
+    frames = effort.times(rates.SLICE, 2000)
     with rates.balanced() as there:
 
         def bare() -> float:
@@ -28,5 +28,5 @@ def forwarding(effort: Effort) -> Iterator[Samples]:
         for name, mode in rates.LINES.items():
             there.put(rates.pool(mode, there.wire.first.index), rates.service(0))
             there.send()
-            ours, theirs = paired(rates.PAIRS * effort.rounds, lambda: there.own(frames), bare)
+            ours, theirs = best_of(rates.SLICES, effort.rounds, lambda: there.own(frames), bare)
             yield Samples(name, "Mpps", ours, theirs, BARE)

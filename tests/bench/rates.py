@@ -28,7 +28,7 @@ from tests.packets.world import mac
 from tests.xdp.decider import KernelDecider
 
 from . import wire
-from .measure import Effort, Samples, Unmeasurable, interleaved, paired
+from .measure import Effort, Samples, Unmeasurable, best_of, interleaved, paired
 from .wire import ACK, ESTABLISHED, FIRST_CLIENT, FIRST_VIP, FLOOD, NEW, PORT, SYN, Wire
 
 SLOTS = 65537
@@ -36,11 +36,10 @@ SERVERS = 10
 FRAMES = 400_000
 """Of one repetition at full effort."""
 PAIRS = 3
-"""In each round, where a few percent are to be seen: a processor's speed moves by more within seconds."""
+"""In each round, where short runs are none: the first frames of a million flows are others than the last."""
 SLICES = 12
-"""Short pairs in each round, where the program is compared with itself and one percent is to be seen. The processors of
-a virtual machine change their speed several times a second: two of them share a core of the host's or do not, which
-moves their rate by a third."""
+"""Short pairs in each round, where a few percent are to be seen. The processors of a virtual machine change their speed
+several times a second: two of them share a core of the host's or do not, which moves their rate by a third."""
 SLICE = 50_000
 """Frames of each of them: a few milliseconds."""
 BARE = "bare redirect"
@@ -126,12 +125,12 @@ def balanced(queues: int = 1) -> Iterator[Balanced]:
 
 def forwarding(effort: Effort) -> Iterator[Samples]:
     """L2 and L3 against the bare redirect: 1,000 flows, one core."""
-    frames = effort.times(2 * FRAMES, 2000)  # the first ones after a change of the program cost more: two percent here
+    frames = effort.times(SLICE, 2000)
     with balanced() as there:
         for name, mode in LINES.items():
             there.put(pool(mode, there.wire.second.index), service(0))
             there.send()
-            ours, bare = paired(PAIRS * effort.rounds, lambda: there.own(frames), lambda: there.bare(frames))
+            ours, bare = best_of(SLICES, effort.rounds, lambda: there.own(frames), lambda: there.bare(frames))
             yield Samples(name, "Mpps", ours, bare, BARE)
 
 
@@ -171,17 +170,17 @@ def two_cores(effort: Effort) -> Iterator[Samples]:
     against L3 with it."""
     if len(os.sched_getaffinity(0)) < 2:
         raise Unmeasurable("one processor only")
-    frames, few = effort.times(2 * FRAMES, 2000), effort.times(SLICE, 2000)
+    frames = effort.times(SLICE, 2000)
     with balanced(queues=2) as there:
         there.put(pool(L2, there.wire.second.index), service(0))
         there.send()
-        ours, bare = paired(PAIRS * effort.rounds, lambda: there.own(frames), lambda: there.bare(frames))
+        ours, bare = best_of(SLICES, effort.rounds, lambda: there.own(frames), lambda: there.bare(frames))
         yield Samples("two cores", "Mpps", ours, bare, BARE + " on two")
         there.put(pool(L3_IPIP, there.wire.second.index), service(0))
 
         def tunnelled(*, df: bool) -> float:
             there.wire.traffic.send(wire.frame(there.wire.first.mac, df=df), flows=1000)
-            return there.own(few)
+            return there.own(frames)
 
         plain, whole = paired(SLICES * effort.rounds, lambda: tunnelled(df=False), lambda: tunnelled(df=True))
         yield Samples("L3 without DF", "Mpps", plain, whole, "L3 with DF on two")

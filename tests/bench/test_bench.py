@@ -14,7 +14,7 @@ from rich.console import Console
 from tests import forked
 
 from . import against, machine, plot, report, rows, runner
-from .measure import TINY, Effort, Samples, Unmeasurable, interleaved, paired
+from .measure import TINY, Effort, Samples, Unmeasurable, best_of, interleaved, paired
 from .report import Result
 from .rows import ROWS, Bound, Row, Verdict
 
@@ -132,6 +132,11 @@ def test_rounds_alternate() -> None:
     assert paired(3, lambda: measure("a"), lambda: measure("b")) == ([1, 4, 5], [2, 3, 6])
     order.clear()
     assert interleaved(2, a=lambda: measure("a"), b=lambda: measure("b")) == {"a": [1, 4], "b": [2, 3]}
+
+
+def test_the_best_of_a_round_counts() -> None:
+    ours, theirs = iter((3.0, 1.0, 2.0, 5.0)), iter((6.0, 8.0, 7.0, 1.0))
+    assert best_of(2, 2, lambda: next(ours), lambda: next(theirs)) == ([3.0, 5.0], [8.0, 7.0])
 
 
 def test_samples_survive_the_journey_from_their_process() -> None:
