@@ -27,7 +27,7 @@ FRAGMENT_LIFE = 30 * SECOND
 """How long the later fragments of a packet may follow its first (RFC 791 leaves 15 s, RFC 1122 60 to 120 s)."""
 SLOTS_KEPT = 1 << 14
 """Flows whose slots are cached: some 4 MiB."""
-TAKEN_AT_ONCE = 64
+TAKEN_AT_ONCE = 256
 """Identifications of outer headers that a processor takes for itself at a time."""
 OLD = 1 << 14
 """Identifications that all processors may take before one drops those it has left and takes new ones: a quarter of

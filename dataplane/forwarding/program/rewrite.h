@@ -12,7 +12,7 @@
 #define GRE_HLEN 4
 #define PROTOCOL_IPIP 4
 #define PROTOCOL_GRE 47
-#define TAKEN_AT_ONCE 64
+#define TAKEN_AT_ONCE 256
 #define OLD_IDENTIFICATION 16384
 
 /* What is counted of a packet, and how much longer its frame is. */
