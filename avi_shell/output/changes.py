@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from avi_shell.configuration import document
-from avi_shell.configuration.differences import compare
-from avi_shell.configuration.document import ADMIN, DEFAULT_CLOUD
+from avi_shell.configuration.differences import Difference, compare
+from avi_shell.configuration.document import ADMIN, DEFAULT_CLOUD, Document
 from avi_shell.configuration.history import Touch
 from avi_shell.configuration.record import ObjectChange
 from avi_shell.output import differences
 from grammar import schema
+
+T = TypeVar("T")
 
 COLUMNS = ("Object", "Field")
 """The columns of a row before those of the two values."""
@@ -27,7 +29,7 @@ def rows(changes: Iterable[ObjectChange], *, whole: bool = False) -> list[tuple[
             there = "" if change.before is None else "stored"
             then = "deleted" if change.after is None else "created" if change.before is None else "changed"
             found.append((name, "", there, then))
-        found += [(name, *row) for row in _fields(change, whole)]
+        found += [(name, *row) for row in _fields(change, differences.rows, differences.whole if whole else None)]
     return found
 
 
@@ -36,7 +38,7 @@ def data(changes: Iterable[ObjectChange], *, whole: bool = False) -> list[dict[s
     return [
         {"kind": c.kind, "tenant": c.tenant, "cloud": c.cloud, "name": c.name, "uuid": c.uuid}
         | {"change": "create" if c.before is None else "delete" if c.after is None else "update"}
-        | {"differences": _data(c, whole)}
+        | {"differences": _fields(c, differences.data, differences.whole_data if whole else None)}
         for c in _ordered(changes)
     ]
 
@@ -48,22 +50,18 @@ def title(change: ObjectChange | Touch) -> str:
     return name + owner + (document.in_cloud(change.cloud) if change.cloud not in ("", DEFAULT_CLOUD) else "")
 
 
-def _fields(change: ObjectChange, whole: bool) -> list[differences.Row]:
+def _fields(
+    change: ObjectChange,
+    compared: Callable[[schema.Kind, list[Difference]], list[T]],
+    came_or_went: Callable[[schema.Kind, Document | None, Document | None], list[T]] | None,
+) -> list[T]:
+    """The fields that differ, as `compared` tells them; of an object that comes or goes, as `came_or_went` does."""
     if not change.row:
         return []
     kind = schema.kind(change.kind)
     if change.before is not None and change.after is not None:
-        return differences.rows(kind, compare(kind, change.before, change.after))
-    return differences.whole(kind, change.before, change.after) if whole else []
-
-
-def _data(change: ObjectChange, whole: bool) -> list[dict[str, Any]]:
-    if not change.row:
-        return []
-    kind = schema.kind(change.kind)
-    if change.before is not None and change.after is not None:
-        return differences.data(kind, compare(kind, change.before, change.after))
-    return differences.whole_data(kind, change.before, change.after) if whole else []
+        return compared(kind, compare(kind, change.before, change.after))
+    return came_or_went(kind, change.before, change.after) if came_or_went else []
 
 
 def _ordered(changes: Iterable[ObjectChange]) -> list[ObjectChange]:
